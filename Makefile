@@ -1,0 +1,59 @@
+# Every target makes the environment .venv first, if it is missing or outdated.
+
+ENV := .venv
+BIN := $(ENV)/bin
+STAMP := $(ENV)/.made
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint benchmarks assets clean
+
+help:
+	@echo "make demo        the activation grids of two networks, in out/"
+	@echo "make test        linters, type checker and tests"
+	@echo "make lint        linters and type checker"
+	@echo "make benchmarks  the slow tests, which measure speed and memory"
+	@echo "make assets      trains the MNIST network in assets/ anew"
+	@echo "make clean       removes whatever these targets made"
+
+demo: $(STAMP)
+	$(BIN)/cnnviz activations assets/mnist_cnn.keras assets/digits/7.png --out out/mnist
+	$(BIN)/cnnviz activations assets/efficientnet_lite0.keras assets/images/chelsea.jpg \
+		--layer stem_relu --layer 'block*_dw_relu' --out out/imagenet
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+benchmarks: $(STAMP)
+	$(BIN)/python -m pytest -m slow tests/benchmarks
+
+assets: $(STAMP)
+	$(BIN)/python assets/train_mnist.py
+
+clean:
+	rm -rf $(ENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+# The names of interpreters are tried out, not looked up: a version manager's
+# `python3.13` may exist only to say that it is not installed.
+$(STAMP): pyproject.toml
+	@found=; \
+	for python in python3.13 python3.12 python3.11 python3; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+				2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "cnnviz needs Python 3.11 or newer; found no such python3." >&2; exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$found cannot make environments; install its venv module" \
+			"(Debian: apt install python3-venv)." >&2; exit 1; \
+	fi; \
+	echo "making $(ENV) with $$($$found --version)"; \
+	$$found -m venv --clear $(ENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[dev,notebooks]'
+	@touch $@

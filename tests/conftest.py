@@ -1,0 +1,55 @@
+"""What the tests share: where the samples are, and the installed command line."""
+
+import os
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+# Read by TensorFlow when it is first imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Finished(NamedTuple):
+    """What a program left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The folder of the sample models and images."""
+    return ROOT / "assets"
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., Finished]:
+    """Runs the installed `cnnviz` script, streams piped, without an input."""
+    script = Path(sysconfig.get_path("scripts")) / "cnnviz"
+
+    def run(*arguments: str | Path, cwd: Path | None = None) -> Finished:
+        process = subprocess.run(
+            [script, *arguments],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Finished(process.returncode, process.stdout, process.stderr)
+
+    return run
