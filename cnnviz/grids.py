@@ -1,0 +1,542 @@
+"""Stitched, labelled grids: many small images on one sheet.
+
+`stretch` brings maps to [0, 1], `colorize` or `overlay` gives them colours, and `grid`
+puts them side by side. Everything is vectorised over the tiles.
+"""
+
+import bisect
+import difflib
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from cnnviz.errors import ArgumentError
+from cnnviz.images import LUMA, resize
+
+NOT_A_NUMBER = (255, 0, 160)  # a pink that no colormap of matplotlib's comes near
+
+_TITLE_SIZE, _SUBTITLE_SIZE, _LABEL_SIZE = 20, 13, 11
+_SUBTITLE_INK, _LABEL_INK, _DIMMED_INK = 65, 80, 35  # percent
+_LABEL_STRIP, _LABEL_GAP = 21, 1  # high; between text and tile
+_HEADLINE_GAP = 10
+_MARGIN = 16
+_TITLE_WIDTH = 640  # sheets grow to this width rather than cut their title
+_LONGEST_TEXT = 1000
+_ELLIPSIS = "\u2026"
+_PLAIN = _ELLIPSIS + "\u00b7\u00b0\u00b1"  # middle dot, degree, plus-minus
+
+# Sizes in pixels of a tile's side (the root of its area) when enlarged automatically:
+# readable beside its label, at most a good look, the sheet in between.
+_SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 48, 128, 900
+_CELL_SIDE = 32  # of one-pixel tiles
+_NARROWEST_LABEL = 28
+
+_ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
+_LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
+
+_ROUNDING = 1e-5  # how far out of [0, 1] a value may be
+_HALF_RANGE = np.finfo(np.float32).max / 2
+
+_HATCH_PERIOD, _HATCH_OPACITY = 7, 0.4
+
+
+# Values to pixels ---------------------------------------------------------------------
+
+
+def stretch(
+    maps: NDArray[Any], *, axis: int | tuple[int, ...] | None = None
+) -> NDArray[np.float32]:
+    """Maps values to [0, 1], the least to 0 and the largest to 1.
+
+    Args:
+        maps: Numbers of any shape.
+        axis: The axes that share a range: (1, 2) for a range per tile of
+            (n, height, width), None for one range over all.
+
+    Returns:
+        float32 of the same shape. Where all values are equal they become 0; NaN and
+        infinite values are left out of the range and become NaN, which `colorize` and
+        `grid` draw in pink.
+    """
+    values, low, high = _ranged(maps, axis)
+    flat = ~(high > low)  # also where nothing is finite
+    values -= np.where(flat, high, low)
+    values /= np.where(flat, 1, high - low)
+    return values.astype(np.float32, copy=False)
+
+
+def signed_stretch(
+    maps: NDArray[Any], *, axis: int | tuple[int, ...] | None = None
+) -> NDArray[np.float32]:
+    """Maps values to [0, 1], 0 to 0.5 and the largest absolute value to 0 or 1.
+
+    Args:
+        maps: Numbers of any shape.
+        axis: The axes that share a range; None for all.
+
+    Returns:
+        `maps / (2 * max|maps|) + 0.5` as float32; 0.5 where all values are 0. NaN and
+        infinite values are treated as by `stretch`.
+    """
+    values, low, high = _ranged(maps, axis)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    values /= np.where(largest > 0, 2 * largest, 1)
+    values += 0.5
+    return values.astype(np.float32, copy=False)
+
+
+def _ranged(
+    maps: NDArray[Any], axis: int | tuple[int, ...] | None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """A floating copy with NaN for all that is not finite, and its finite range."""
+    if maps.size == 0 or maps.dtype.kind not in "biuf":
+        raise ArgumentError(
+            f"the maps are {maps.dtype} of shape {maps.shape}; expected real numbers"
+        )
+    values = maps.astype(np.promote_types(maps.dtype, np.float32))
+    low = values.min(axis, keepdims=True)
+    high = values.max(axis, keepdims=True)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        values[~np.isfinite(values)] = np.nan
+        low = np.fmin.reduce(values, axis, keepdims=True)
+        high = np.fmax.reduce(values, axis, keepdims=True)
+    if max(-np.fmin.reduce(low, None), np.fmax.reduce(high, None)) > _HALF_RANGE:
+        values, low, high = values / 4, low / 4, high / 4  # or `high - low` overflows
+    return values, low, high
+
+
+def colorize(maps: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
+    """Gives maps the colours of one of matplotlib's colormaps.
+
+    Args:
+        maps: Any shape; floats in [0, 1], or uint8. NaN becomes pink.
+        colormap: The name of the colormap.
+
+    Returns:
+        RGB bytes, of the shape of `maps` and a last axis of 3.
+
+    Raises:
+        ArgumentError: There is no such colormap, or a value is out of its range.
+    """
+    table = _color_table(colormap)
+    levels, missing = _levels(maps)
+    colors = np.take(table, levels, axis=0)
+    if missing is not None:
+        colors[missing] = NOT_A_NUMBER
+    return colors
+
+
+@functools.lru_cache
+def _color_table(colormap: str) -> NDArray[np.uint8]:
+    import matplotlib
+
+    try:
+        colors = matplotlib.colormaps[colormap]
+    except (KeyError, TypeError):
+        near = difflib.get_close_matches(str(colormap), list(matplotlib.colormaps), 3)
+        names = near or ["viridis", "magma", "gray", "coolwarm"]
+        raise ArgumentError(
+            f"there is no colormap {colormap!r}; expected one of matplotlib's, such as "
+            + ", ".join(names)
+        ) from None
+    table: NDArray[np.uint8] = colors(np.linspace(0, 1, 256), bytes=True)
+    return np.ascontiguousarray(table[:, :3])
+
+
+def _levels(values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
+    """Bytes for values in [0, 1], and where these are NaN, if anywhere."""
+    if values.dtype == np.uint8:
+        return values, None
+    if values.dtype == bool:
+        return values.astype(np.uint8) * np.uint8(255), None
+    if not np.issubdtype(values.dtype, np.floating):
+        raise ArgumentError(f"the values are {values.dtype}; expected floats or uint8")
+    missing = None
+    low, high = values.min(initial=0), values.max(initial=0)
+    if np.isnan(low):
+        missing = np.isnan(values)
+        values = np.where(missing, 0, values)
+        low, high = values.min(initial=0), values.max(initial=0)
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ArgumentError(
+            f"the values range from {low:.4g} to {high:.4g}; expected [0, 1], "
+            "as from stretch or signed_stretch"
+        )
+    scaled = np.multiply(values, 255, dtype=np.float32)
+    scaled += np.float32(0.5)
+    return scaled.astype(np.uint8), missing
+
+
+def overlay(
+    image: NDArray[Any],
+    maps: NDArray[Any],
+    colormap: str = "inferno",
+    *,
+    alpha: float = 0.8,
+) -> NDArray[np.uint8]:
+    """Lays maps over the image that they belong to, as heat.
+
+    Args:
+        image: (height, width), (height, width, 1) or (height, width, 3), floats in
+            [0, 1] or uint8. Its gray values show through.
+        maps: (rows, columns), or (n, rows, columns) for several maps over one image;
+            floats in [0, 1], brought to the size of the image by bilinear
+            interpolation. NaN becomes pink.
+        colormap: The name of a colormap of matplotlib's.
+        alpha: The opacity of the hottest colour. Elsewhere it is `alpha * sqrt(map)`,
+            so that the image stays clear where nothing fires.
+
+    Returns:
+        RGB bytes (height, width, 3), or (n, height, width, 3).
+
+    Raises:
+        ArgumentError: A shape, a value or the colormap does not fit.
+    """
+    if not 0 <= alpha <= 1:
+        raise ArgumentError(f"alpha is {alpha}; expected a number from 0 to 1")
+    if image.ndim == 2:
+        image = image[..., np.newaxis]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise ArgumentError(
+            f"the image has shape {image.shape}; expected (height, width, 1 or 3)"
+        )
+    if maps.ndim == 2:
+        return overlay(image, maps[np.newaxis], colormap, alpha=alpha)[0]
+    if maps.ndim != 3:
+        raise ArgumentError(
+            f"the maps have shape {maps.shape}; expected (rows, columns) or "
+            "(n, rows, columns)"
+        )
+    height, width = image.shape[:2]
+    levels, _ = _levels(image)
+    picture = levels if image.shape[-1] == 1 else levels @ LUMA
+    picture = picture.reshape(height, width, 1).astype(np.float32)
+    layers = np.empty((len(maps), height, width, 3), np.uint8)
+    for layer, heat in zip(layers, maps, strict=True):
+        smooth = resize(heat, (height, width), fit="stretch", kernel="bilinear")
+        colors = colorize(smooth, colormap)
+        opacity = alpha * np.sqrt(np.nan_to_num(smooth, nan=1))[..., np.newaxis]
+        layer[:] = picture + opacity * (colors - picture) + 0.5
+    return layers
+
+
+# Sheets -------------------------------------------------------------------------------
+
+
+def grid(
+    images: NDArray[Any],
+    *,
+    labels: Sequence[str | int] | None = None,
+    title: str | None = None,
+    subtitle: str | None = None,
+    marked: Sequence[bool] | NDArray[np.bool_] | None = None,
+    columns: int | None = None,
+    gap: int = 2,
+    scale: int | None = None,
+    background: float = 1.0,
+) -> Image.Image:
+    """Stitches images into one sheet, row by row.
+
+    A sheet has `gap` pixels between its tiles. Labels stand in a strip above each
+    tile and are cut to its width; a tile is never written on. With text, there is a
+    margin around all. Sheets that would exceed 16,384 pixels a side or 32 million in
+    all are made of tiles shrunk by a whole factor.
+
+    Values of a Dense layer are tiles of one pixel: `grid(values[:, None, None])`.
+
+    Args:
+        images: (n, height, width) or (n, height, width, channels) with 1 or 3
+            channels; floats in [0, 1], or uint8. NaN is drawn in pink.
+        labels: A text or number for each tile.
+        title: A headline.
+        subtitle: A smaller line below it.
+        marked: True for each tile that is to be set apart as dead: it is hatched and
+            its label is dimmed.
+        columns: Tiles in a row; None for a sheet slightly wider than high.
+        gap: Pixels between tiles.
+        scale: Each pixel becomes a square of this side. None enlarges small tiles
+            until they are good to look at and leaves large ones alone.
+        background: The gray level around the tiles: 1 for white, 0 for black.
+
+    Returns:
+        A picture of mode "L" if every tile is gray, else "RGB".
+
+    Raises:
+        ArgumentError: A shape, a length or a value is out of its range.
+    """
+    tiles = _tiles(images)
+    for name, number, least in (
+        ("gap", gap, 0),
+        ("columns", columns, 1),
+        ("scale", scale, 1),
+    ):
+        if number is not None and number < least:
+            raise ArgumentError(f"{name} is {number}; expected {least} or more")
+    if not 0 <= background <= 1:
+        raise ArgumentError(f"background is {background}; expected a number in [0, 1]")
+    for name, entries in (("labels", labels), ("marked", marked)):
+        if entries is not None and len(entries) != len(tiles):
+            raise ArgumentError(
+                f"{name} has {len(entries)} entries; expected one for each "
+                f"of {len(tiles)} tiles"
+            )
+
+    strip = 0 if labels is None else _LABEL_STRIP
+    plan = _planned(tiles.shape[:3], columns, scale, gap, strip)
+    headline = _headline(title, subtitle, max(plan.width, _TITLE_WIDTH))
+    margin = max(gap, _MARGIN) if strip or headline is not None else gap
+    head_height, head_width = (0, 0) if headline is None else headline.shape
+    height = margin + head_height + plan.height + margin
+    width = margin + max(plan.width, head_width) + margin
+
+    paper = round(255 * background)
+    sheet = np.full((height, width, tiles.shape[-1]), paper, np.uint8)
+    shades = _shades(paper)
+    if headline is not None:
+        place = sheet[margin : margin + head_height, margin : margin + head_width]
+        place[:] = shades[headline, np.newaxis]
+    cells = _cells(sheet[margin + head_height :, margin:], plan)
+    dead = np.zeros(len(tiles), bool) if marked is None else np.asarray(marked, bool)
+    if labels is not None:
+        _write_labels(cells[:, :strip], labels, dead, shades)
+    area = cells[:, strip : strip + plan.tile[0], :, : plan.tile[1]]
+    _paste(area, _shrunk(tiles, plan.shrink), plan.scale)
+    if dead.any():
+        _hatch(area, np.flatnonzero(dead))
+    return Image.fromarray(sheet if sheet.shape[-1] == 3 else sheet[..., 0])
+
+
+def _tiles(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """The images as bytes (n, height, width, 1 or 3)."""
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
+        raise ArgumentError(
+            f"the images have shape {images.shape}; expected "
+            "(n, height, width) or (n, height, width, 1 or 3), none of them 0"
+        )
+    tiles, missing = _levels(images)
+    if missing is not None:
+        tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3)).copy()
+        tiles[missing.any(axis=-1)] = NOT_A_NUMBER
+    return tiles
+
+
+class _Plan(NamedTuple):
+    """Where the tiles of a sheet lie; sizes are (height, width) in pixels."""
+
+    rows: int
+    columns: int
+    tile: tuple[int, int]  # as drawn
+    cell: tuple[int, int]  # a tile and its label
+    gap: int
+    scale: int
+    shrink: int
+
+    @property
+    def height(self) -> int:
+        return self.rows * (self.cell[0] + self.gap) - self.gap
+
+    @property
+    def width(self) -> int:
+        return self.columns * (self.cell[1] + self.gap) - self.gap
+
+    @property
+    def fits(self) -> bool:
+        return (
+            max(self.height, self.width) <= _LARGEST_SHEET_SIDE
+            and self.height * self.width <= _LARGEST_SHEET
+        )
+
+
+def _planned(
+    shape: tuple[int, ...], columns: int | None, scale: int | None, gap: int, strip: int
+) -> _Plan:
+    """Lays out tiles of the shape (n, height, width) below label strips."""
+    count, height, width = shape
+
+    def plan(scale: int, shrink: int) -> _Plan:
+        tile = (-(-height // shrink) * scale, -(-width // shrink) * scale)
+        cell = (strip + tile[0], max(tile[1], _NARROWEST_LABEL if strip else 0))
+        aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
+        chosen = columns or _columns(count, cell[0] + gap, cell[1] + gap, aspect)
+        return _Plan(-(-count // chosen), chosen, tile, cell, gap, scale, shrink)
+
+    if scale is None:
+        largest = _automatic_scale(count, height, width)
+        options = [(enlarged, 1) for enlarged in range(largest, 0, -1)]
+        options += [(1, shrink) for shrink in range(2, max(height, width) + 1)]
+    else:
+        options = [(scale, 1)]
+    for option in options:
+        if plan(*option).fits:
+            return plan(*option)
+    raise ArgumentError(
+        f"{count} tiles of {height}x{width} pixels make too large a sheet; "
+        f"expected at most {_LARGEST_SHEET_SIDE} pixels a side: "
+        "give more columns, fewer tiles or a smaller scale"
+    )
+
+
+def _automatic_scale(count: int, height: int, width: int) -> int:
+    if height == width == 1:
+        return _CELL_SIDE
+    side = math.sqrt(height * width)
+    wanted = min(max(_SHEET_SIDE / math.sqrt(count), _SMALLEST_SIDE), _LARGEST_SIDE)
+    return max(1, math.ceil(_SMALLEST_SIDE / side), math.floor(wanted / side))
+
+
+def _columns(count: int, height: int, width: int, aspect: float) -> int:
+    """Columns that bring the sheet near the aspect and leave few cells empty."""
+    columns = np.arange(1, count + 1)
+    rows = -(-count // columns)
+    distance = np.abs(np.log(columns * width / (rows * height) / aspect))
+    empty = (columns * rows - count) / count
+    return int(columns[np.argmin(distance + 6 * empty)])
+
+
+def _cells(body: NDArray[np.uint8], plan: _Plan) -> NDArray[np.uint8]:
+    """A view (rows, height, columns, width, channels) of the cells with their gaps."""
+    height, width = plan.cell[0] + plan.gap, plan.cell[1] + plan.gap
+    body = body[: plan.rows * height, : plan.columns * width]
+    return body.reshape(plan.rows, height, plan.columns, width, body.shape[-1])
+
+
+def _paste(area: NDArray[np.uint8], tiles: NDArray[np.uint8], scale: int) -> None:
+    """Writes the tiles, enlarged, into the (rows, height, columns, width, ...) area."""
+    rows, _, columns, _, channels = area.shape
+    count, height, width, _ = tiles.shape
+    wide = tiles.repeat(scale, axis=2) if scale > 1 else tiles
+    area = area.reshape(rows, height, scale, columns, width * scale, channels)
+    full = count // columns
+    whole = wide[: full * columns].reshape(full, columns, *wide.shape[1:])
+    area[:full] = whole.swapaxes(1, 2)[:, :, np.newaxis]
+    rest = wide[full * columns :]
+    if len(rest):
+        area[full, :, :, : len(rest)] = rest.swapaxes(0, 1)[:, np.newaxis]
+
+
+def _shrunk(tiles: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Means over squares of pixels, which are smaller at the far edges."""
+    if factor == 1:
+        return tiles
+    for axis in (1, 2):
+        size = tiles.shape[axis]
+        starts = np.arange(0, size, factor)
+        sums = np.add.reduceat(tiles, starts, axis=axis, dtype=np.uint32)
+        shape = [1, 1, 1, 1]
+        shape[axis] = -1
+        counts = np.diff(starts, append=size).astype(np.uint32).reshape(shape)
+        tiles = ((sums + counts // 2) // counts).astype(np.uint8)
+    return tiles
+
+
+def _hatch(area: NDArray[np.uint8], positions: NDArray[np.integer[Any]]) -> None:
+    """Draws diagonals over the tiles at these positions, light ones over dark."""
+    rows, columns = np.divmod(positions, area.shape[2])
+    tiles = area[rows, :, columns]
+    y, x = np.ogrid[: tiles.shape[1], : tiles.shape[2]]
+    lines = (x + y) % _HATCH_PERIOD == 0
+    ink = np.where(tiles.mean(axis=(1, 2, 3)) < 128, 255, 0).reshape(-1, 1, 1)
+    mixed = (1 - _HATCH_OPACITY) * tiles[:, lines] + _HATCH_OPACITY * ink
+    tiles[:, lines] = mixed.astype(np.uint8)
+    area[rows, :, columns] = tiles
+
+
+# Text ---------------------------------------------------------------------------------
+
+
+def _shades(paper: int) -> NDArray[np.uint8]:
+    """The gray level for each coverage by ink."""
+    ink = 24 if paper > 127 else 240
+    return np.linspace(paper, ink, 256).round().astype(np.uint8)
+
+
+def _headline(
+    title: str | None, subtitle: str | None, width: int
+) -> NDArray[np.uint8] | None:
+    """How much ink covers each pixel of the lines above a sheet."""
+    lines = []
+    if title:
+        lines.append(_line(title, _TITLE_SIZE, width))
+    if subtitle:
+        lines.append(_soft(_line(subtitle, _SUBTITLE_SIZE, width), _SUBTITLE_INK))
+    if not lines:
+        return None
+    height = sum(len(line) for line in lines) + _HEADLINE_GAP
+    coverage = np.zeros((height, max(line.shape[1] for line in lines)), np.uint8)
+    top = 0
+    for line in lines:
+        coverage[top : top + len(line), : line.shape[1]] = line
+        top += len(line)
+    return coverage
+
+
+def _write_labels(
+    strips: NDArray[np.uint8],
+    labels: Sequence[str | int],
+    dead: NDArray[np.bool_],
+    shades: NDArray[np.uint8],
+) -> None:
+    """Writes into the (rows, height, columns, width, channels) strips above tiles."""
+    rows, height, columns, width, _ = strips.shape
+    coverage = np.zeros((rows * columns, height, width), np.uint8)
+    for strip, label in zip(coverage, labels, strict=False):
+        line = _line(str(label), _LABEL_SIZE, width)
+        strip[height - _LABEL_GAP - len(line) :, : line.shape[1]][: len(line)] = line
+    levels = shades[_soft(coverage, _LABEL_INK)]
+    faded = np.flatnonzero(dead)
+    levels[faded] = shades[_soft(coverage[faded], _DIMMED_INK)]
+    levels = levels.reshape(rows, columns, height, width).swapaxes(1, 2)
+    strips[:] = levels[..., np.newaxis]
+
+
+def _soft(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
+    return (coverage.astype(np.uint16) * percent // 100).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=2**14)
+def _line(text: str, size: int, width: int) -> NDArray[np.uint8]:
+    """One line of text at most so wide: how much ink covers each pixel, 0 to 255."""
+    # Unprintable are also line ends, and halves of surrogate pairs, which no font has.
+    text = "".join(c if c.isprintable() else " " for c in text[:_LONGEST_TEXT]).strip()
+    font = _font(size, _is_plain(text))
+    if font.getlength(text) > width:
+        # The first length at which the text and its ellipsis are too wide.
+        excess = bisect.bisect_right(
+            range(len(text)),
+            width,
+            key=lambda length: math.ceil(font.getlength(text[:length] + _ELLIPSIS)),
+        )
+        text = text[: max(0, excess - 1)].rstrip() + _ELLIPSIS
+    ascent, descent = font.getmetrics()
+    length = min(width, math.ceil(font.getlength(text)))
+    picture = Image.new("L", (max(1, length), ascent + descent))
+    ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=font)
+    line = np.array(picture)
+    line.flags.writeable = False
+    return line
+
+
+def _is_plain(text: str) -> bool:
+    """Whether Pillow's own font, which has little beyond ASCII, has all characters."""
+    return all(c.isascii() or c in _PLAIN for c in text)
+
+
+@functools.lru_cache
+def _font(size: int, plain: bool) -> ImageFont.FreeTypeFont:
+    if plain:
+        return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
+    import matplotlib
+
+    # DejaVu Sans, which comes with matplotlib: Latin, Greek, Cyrillic and much more.
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(
+        fonts / "DejaVuSans.ttf", size, layout_engine=ImageFont.Layout.BASIC
+    )
