@@ -14,6 +14,8 @@ import pytest
 import tf_keras
 from PIL import Image
 
+from cnnviz.labels import read_labels
+
 
 @pytest.fixture(scope="module")
 def training(assets: Path) -> ModuleType:
@@ -150,7 +152,7 @@ def test_single_digits_are_held_out_and_recognised(
 def test_imagenet_network_names_photographs(
     assets: Path, imagenet: keras.Model, photograph: str, expected: str
 ) -> None:
-    labels = (assets / "imagenet_labels.txt").read_text().splitlines()
+    labels = read_labels("imagenet")
     assert len(labels) == 1000
     with Image.open(assets / "images" / photograph) as file:
         pixels = np.asarray(file.convert("RGB").resize((224, 224)), np.float32)

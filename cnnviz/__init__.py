@@ -1,0 +1,86 @@
+"""cnnviz: see what a convolutional network does, on any Keras model.
+
+Importing the package is instant: TensorFlow comes with the first function to need it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cnnviz.capture import activation_batches, activations
+    from cnnviz.encoding import Encoding
+    from cnnviz.errors import (
+        ArgumentError,
+        CnnvizError,
+        ImageError,
+        LayerError,
+        ModelError,
+    )
+    from cnnviz.grids import colorize, grid, overlay, signed_stretch, stretch
+    from cnnviz.images import find_images, read_image
+    from cnnviz.layers import LayerInfo, kernels, list_layers
+    from cnnviz.loading import load_model
+    from cnnviz.model import ImageModel
+    from cnnviz.receptive_fields import ReceptiveField
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ArgumentError": "errors",
+    "CnnvizError": "errors",
+    "Encoding": "encoding",
+    "ImageError": "errors",
+    "ImageModel": "model",
+    "LayerError": "errors",
+    "LayerInfo": "layers",
+    "ModelError": "errors",
+    "ReceptiveField": "receptive_fields",
+    "activation_batches": "capture",
+    "activations": "capture",
+    "colorize": "grids",
+    "find_images": "images",
+    "grid": "grids",
+    "kernels": "layers",
+    "list_layers": "layers",
+    "load_model": "loading",
+    "overlay": "grids",
+    "read_image": "images",
+    "signed_stretch": "grids",
+    "stretch": "grids",
+}
+
+__all__ = [
+    "ArgumentError",
+    "CnnvizError",
+    "Encoding",
+    "ImageError",
+    "ImageModel",
+    "LayerError",
+    "LayerInfo",
+    "ModelError",
+    "ReceptiveField",
+    "activation_batches",
+    "activations",
+    "colorize",
+    "find_images",
+    "grid",
+    "kernels",
+    "list_layers",
+    "load_model",
+    "overlay",
+    "read_image",
+    "signed_stretch",
+    "stretch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cnnviz' has no attribute '{name}'")
+    return getattr(import_module(f"cnnviz.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
