@@ -1,0 +1,179 @@
+"""What differs between the two generations of Keras: Keras 3 and Keras 2 (`tf_keras`).
+
+Everything else in cnnviz treats a network of either generation alike. Neither package
+is imported here: a network that exists has brought its own Keras along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+_LOOPS = frozenset(("TimeDistributed", "RNN", "ConvRNN", "Bidirectional"))
+
+Layer = Any
+"""A `keras.Layer` or a `tf_keras.layers.Layer`: the two share no base class."""
+
+Network = Any
+"""A `keras.Model` or a `tf_keras.Model`."""
+
+
+class InputSpec(NamedTuple):
+    """One input of a network.
+
+    Attributes:
+        name: The name of the input layer.
+        shape: The shape in the network's own layout, the batch dimension included.
+        dtype: The type of the values, such as `"float32"`.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+def ancestry(instance: object) -> list[str]:
+    """The names of the classes that an object descends from, nearest first."""
+    return [cls.__name__ for cls in type(instance).__mro__]
+
+
+def library_kind(layer: Layer) -> str:
+    """The Keras class that a layer is, or that a user's class was derived from."""
+    for cls in type(layer).__mro__:
+        if cls.__module__.split(".")[0] in ("keras", "tf_keras"):
+            return cls.__name__
+    return type(layer).__name__
+
+
+def is_network(instance: object) -> bool:
+    """Whether an object is a Keras model of either generation."""
+    return any(
+        cls.__name__ == "Model"
+        and cls.__module__.split(".")[0] in ("keras", "tf_keras")
+        for cls in type(instance).__mro__
+    )
+
+
+def is_keras_2(layer: Layer) -> bool:
+    """Whether a layer belongs to Keras 2 (`tf_keras`)."""
+    return any(
+        cls.__module__.split(".")[0] == "tf_keras" for cls in type(layer).__mro__
+    )
+
+
+def children(layer: Layer) -> list[Layer]:
+    """The layers directly inside a layer, in the order in which it lists them.
+
+    `layers` of a Sequential or functional model is in the order of computation;
+    other layers only know the order in which attributes were set. What TimeDistributed
+    and recurrent layers repeat runs inside their loop, which hands nothing out.
+    """
+    if _LOOPS & set(ancestry(layer)):
+        return []
+    if is_network(layer):
+        return list(layer.layers)
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def input_specs(network: Network) -> list[InputSpec] | None:
+    """The inputs of a network, or None when it has not been told them yet.
+
+    Subclassed models know their input only after they were called or loaded; the batch
+    size of that call says nothing about the next one.
+    """
+    tensors = getattr(network, "inputs", None) if _has_graph(network) else None
+    if tensors:
+        return [
+            InputSpec(
+                tensor._keras_history[0].name, tuple(tensor.shape), _dtype(tensor)
+            )
+            for tensor in tensors
+        ]
+    shapes: dict[str, Any] = {}
+    if is_keras_2(network):
+        spec = network.save_spec() if hasattr(network, "save_spec") else None
+        if spec is not None:
+            import tensorflow as tf
+
+            leaves = tf.nest.flatten(spec)
+            shapes = {
+                leaf.name or f"input_{i}": leaf.shape for i, leaf in enumerate(leaves)
+            }
+        elif getattr(network, "_build_input_shape", None):
+            shapes = {"input": network._build_input_shape}
+    else:
+        shapes = dict(getattr(network, "_build_shapes_dict", None) or {})
+    specs = []
+    for name, shape in shapes.items():
+        if not all(n is None or isinstance(n, int) for n in shape):
+            return None  # a structure of inputs that the model alone understands
+        specs.append(
+            InputSpec(name.removesuffix("_shape"), (None, *shape[1:]), "float32")
+        )
+    return specs or None
+
+
+def packed(network: Network, tensors: list[Any]) -> Any:
+    """The tensors in the structure (list, dict, alone) that the network takes."""
+    if _has_graph(network):
+        import tensorflow as tf
+
+        struct = getattr(
+            network, "_nested_inputs" if is_keras_2(network) else "_inputs_struct", None
+        )
+        if struct is not None and len(tf.nest.flatten(struct)) == len(tensors):
+            return tf.nest.pack_sequence_as(struct, tensors)
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def inference_arguments(network: Network) -> dict[str, bool]:
+    """`training=False`, unless the network's own `call` does not take it."""
+    if is_keras_2(network) and not network._call_spec.expects_training_arg:
+        return {}
+    return {"training": False}
+
+
+def call_attribute(layer: Layer) -> str:
+    """The name of the method that computes a layer's output."""
+    return "quantized_call" if getattr(layer, "quantization_mode", None) else "call"
+
+
+def python_call(layer: Layer) -> Callable[..., Any]:
+    """What computes a layer's output, freed from a `tf.function` around it.
+
+    Tensors made inside a `tf.function` belong to a graph of their own and cannot be
+    handed out; the same Python code run without it builds them where they are wanted.
+    """
+    call = getattr(layer, call_attribute(layer))
+    python_function = getattr(call, "python_function", None)
+    if python_function is None:
+        return call
+    # A bound tf.function wraps its method in a function of (weak self, ...).
+    method = getattr(type(layer), call_attribute(layer), None)
+    unbound = getattr(method, "python_function", None)
+    return python_function if unbound is None else partial(unbound, layer)
+
+
+def is_channels_first(layer: Layer, rank: int) -> bool | None:
+    """Whether a layer keeps channels on axis 1; None when the layer does not say."""
+    data_format = getattr(layer, "data_format", None)
+    if data_format is not None:
+        return bool(data_format == "channels_first")
+    axis = getattr(layer, "axis", None)
+    if "BatchNormalization" in ancestry(layer) and rank > 2:
+        axes = list(axis) if isinstance(axis, list | tuple) else [axis]
+        return axes == [1]
+    return None
+
+
+def _has_graph(network: Network) -> bool:
+    names = ancestry(network)
+    if "Sequential" in names and not is_keras_2(network):
+        return bool(network.built and network._functional is not None)
+    return "Functional" in names
+
+
+def _dtype(tensor: Any) -> str:
+    dtype = tensor.dtype
+    return dtype if isinstance(dtype, str) else dtype.name
