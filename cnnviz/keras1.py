@@ -1,0 +1,494 @@
+"""Keras 1 in the words of Keras 2: its configurations and the order of its weights.
+
+Keras 2 renamed the arguments of nearly every layer, split `Merge` into a layer for each
+mode, stores the gates of recurrent layers as one matrix and kernels always as
+`(*sizes, inputs, outputs)`. What matters at training only (initialisers, regularisers,
+constraints, recurrent dropout) is left out.
+
+Nothing in a file of Keras 1 says whether TensorFlow or Theano computed it, but the
+names of its weights do: those of TensorFlow end in `:0`. Theano turns kernels by 180
+degrees, and pads other sides for `same` if a kernel is even or has a stride.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnnviz.errors import ModelError
+from cnnviz.files import nodes
+
+if TYPE_CHECKING:
+    import tf_keras
+
+_CLASSES = {
+    "AtrousConvolution1D": "Conv1D",
+    "AtrousConvolution2D": "Conv2D",
+    "Container": "Model",
+    "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+    "Convolution3D": "Conv3D",
+    "Deconvolution2D": "Conv2DTranspose",
+    "SeparableConvolution2D": "SeparableConv2D",
+    "TimeDistributedDense": "Dense",  # of Keras 2, works on the last axis by itself
+} | {
+    name: name
+    for name in """Activation ActivityRegularization AveragePooling1D AveragePooling2D
+    AveragePooling3D BatchNormalization Bidirectional ConvLSTM2D Cropping1D Cropping2D
+    Cropping3D Dense Dropout ELU Embedding Flatten GRU GaussianDropout GaussianNoise
+    GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
+    GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D InputLayer LSTM Lambda
+    LeakyReLU LocallyConnected1D LocallyConnected2D Masking MaxPooling1D MaxPooling2D
+    MaxPooling3D Merge Model PReLU Permute RepeatVector Reshape Sequential SimpleRNN
+    SpatialDropout1D SpatialDropout2D SpatialDropout3D ThresholdedReLU TimeDistributed
+    UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D
+    ZeroPadding3D""".split()
+}
+"""Every layer of Keras 1 that Keras 2 has, and its name there."""
+
+_GONE = ("Graph", "Highway", "MaxoutDense", "ParametricSoftplus", "SReLU")
+
+_WORDS = {
+    "atrous_rate": "dilation_rate",
+    "bias": "use_bias",
+    "border_mode": "padding",
+    "filter_length": "kernel_size",
+    "inner_activation": "recurrent_activation",
+    "length": "size",
+    "nb_filter": "filters",
+    "output_dim": "units",
+    "p": "rate",
+    "pool_length": "pool_size",
+    "sigma": "stddev",
+    "stride": "strides",
+    "subsample": "strides",
+    "subsample_length": "strides",
+}
+_OWN_WORDS = {
+    ("Embedding", "input_dim"): "input_dim",
+    ("Embedding", "output_dim"): "output_dim",
+    ("InputLayer", "input_dtype"): "dtype",
+}
+_LEFT_OUT = re.compile(
+    r"(\w+_)?(init|regularizer|constraint)|dropout(_W|_U)?|dim_ordering|mode"
+    r"|input_(dim|length|dtype)|nb_(row|col)|kernel_dim[123]|consume_less"
+)
+_SIZES = ("nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3")
+_FORMATS = {"tf": "channels_last", "th": "channels_first"}
+_ALWAYS_LAST = re.compile(r"(Conv|LocallyConnected|\w+Pooling)1D|Flatten")
+_MERGES = {
+    "ave": "Average",
+    "concat": "Concatenate",
+    "dot": "Dot",
+    "max": "Maximum",
+    "mul": "Multiply",
+    "sum": "Add",
+}
+
+Config = dict[str, Any]
+
+
+def translated(config: Config, custom: Collection[str] = ()) -> Config:
+    """The configuration of a model of Keras 1 as Keras 2 would have written it.
+
+    Args:
+        config: What the file says: `{"class_name": ..., "config": ...}`.
+        custom: Classes that are the user's own, whatever their names: left as they are,
+            like those that Keras 1 does not have.
+
+    Returns:
+        A new configuration; the given one stays as it is.
+
+    Raises:
+        ModelError: If the model has a layer that Keras 2 cannot be made to compute.
+    """
+    return _Translator(config, custom).layer(config)
+
+
+class _Translator:
+    """Goes through the layers in the order of the file.
+
+    Attributes:
+        format: The `data_format` of the last layer that named one, for layers that the
+            file leaves without: paddings, croppings and upsamplings never say.
+    """
+
+    def __init__(self, config: Config, custom: Collection[str]) -> None:
+        self.custom = custom
+        listed = list(nodes(config))
+        self.names = {node["name"] for node in listed if "name" in node}
+        self.format = next(_named_formats(config), "channels_last")
+
+    def layer(self, entry: Config) -> Config:
+        kind, config = entry["class_name"], entry["config"]
+        if kind in self.custom or kind not in (*_CLASSES, *_GONE):
+            kept = {k: v for k, v in config.items() if k != "input_dtype"}
+            return {**entry, "config": kept}
+        if kind in _GONE:
+            raise _refused(
+                config,
+                f"a {kind}, which Keras 2 lacks",
+                f"Give one of your own: custom_objects={{'{kind}': ...}} in Python.",
+            )
+        new = _CLASSES[kind]
+        if kind == "Sequential":
+            config = self._sequence(entry)
+        elif new == "Model":
+            layers = [self.layer(each) for each in config["layers"]]
+            config = {**config, "layers": layers}
+        elif kind == "Merge":
+            new, config = _merge(config)
+        else:
+            if "layer" in config:
+                config = {**config, "layer": self.layer(config["layer"])}
+            self.format = _FORMATS.get(config.get("dim_ordering", ""), self.format)
+            config = _renamed(kind, config) | _changed(kind, config)
+            if re.search(r"[23]D(Transpose)?$", new):
+                config["data_format"] = self.format
+            elif _ALWAYS_LAST.fullmatch(new):
+                config["data_format"] = "channels_last"
+        return {**entry, "class_name": new, "config": config}
+
+    def _sequence(self, entry: Config) -> Config:
+        layers = entry["config"]
+        if layers[0]["class_name"] == "Merge":
+            raise _refused(
+                layers[0]["config"],
+                "a Merge of whole models in front of a Sequential",
+                "Rebuild the network with the functional API.",
+            )
+        name = entry.get("name") or next(
+            name
+            for number in itertools.count(1)
+            if (name := f"sequential_{number}") not in self.names
+        )
+        self.names.add(name)
+        return {"name": name, "layers": [self.layer(each) for each in layers]}
+
+
+def _named_formats(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if value.get("dim_ordering") in _FORMATS:
+            yield _FORMATS[value["dim_ordering"]]
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _named_formats(each)
+
+
+def _refused(config: Config, what: str, hint: str | None = None) -> ModelError:
+    name = config.get("name") if isinstance(config, dict) else None
+    return ModelError(f"layer {name or 'without a name'} is {what}", hint=hint)
+
+
+def _renamed(kind: str, config: Config) -> Config:
+    return {
+        _OWN_WORDS.get((kind, key)) or _WORDS.get(key, key): value
+        for key, value in config.items()
+        if (kind, key) in _OWN_WORDS or not _LEFT_OUT.fullmatch(key)
+        if (kind, key) != ("Deconvolution2D", "output_shape")
+    }
+
+
+def _changed(kind: str, config: Config) -> Config:
+    """The arguments that are more than renamed."""
+    if config.get("border_mode") == "full":
+        raise _refused(config, "padded in the mode full, which only Theano computes")
+    changes: Config = {}
+    if sizes := [config[key] for key in _SIZES if key in config]:
+        changes["kernel_size"] = sizes
+    if "consume_less" in config:  # 2: the gates are stored as one matrix
+        changes["implementation"] = 2 if config["consume_less"] == "gpu" else 1
+    if kind == "GRU":
+        changes["reset_after"] = False
+    if kind == "BatchNormalization" and config.get("mode", 0) != 0:
+        by = "itself" if config["mode"] == 1 else "the batch that it comes with"
+        raise _refused(
+            config,
+            f"a BatchNormalization of mode {config['mode']}, which normalises an image "
+            f"by {by}; Keras 2 has mode 0 only",
+        )
+    if kind == "Deconvolution2D":
+        changes |= _output_padding(config)
+    if kind in ("ZeroPadding1D", "ZeroPadding2D"):
+        changes["padding"] = _zero_padding(kind, config["padding"])
+    return changes
+
+
+def _merge(config: Config) -> tuple[str, Config]:
+    mode = config["mode"]
+    if config.get("mode_type", "raw") != "raw":
+        raise _refused(
+            config,
+            "a Merge by a function of its own, which only its Python could run",
+        )
+    if mode not in _MERGES:
+        raise _refused(config, f"a Merge of mode {mode}, which Keras 2 lacks")
+    result = {"name": config["name"]}
+    if mode == "concat":
+        result["axis"] = config["concat_axis"]
+    if mode == "dot":
+        result["axes"] = config["dot_axes"]
+    return _MERGES[mode], result
+
+
+def _output_padding(config: Config) -> Config:
+    """Keras 1 stores the size of the output, Keras 2 what the input leaves open of it.
+
+    An output of n comes of `ceil(n / stride)` inputs if the padding is same, else of
+    `(n - kernel) // stride + 1`; Keras 2 adds its `output_padding` to
+    `(inputs - 1) * stride`, and to the kernel, of which same takes `2 * (kernel // 2)`.
+    """
+    shape = config["output_shape"]
+    sizes = shape[2:4] if config["dim_ordering"] == "th" else shape[1:3]
+    kernel, steps = (config["nb_row"], config["nb_col"]), config["subsample"]
+    paddings = []
+    for out, size, step in zip(sizes, kernel, steps, strict=True):
+        if out is None:
+            return {}
+        if config["border_mode"] == "same":
+            paddings.append((out - 1) % step + 1 - size % 2)
+        else:
+            paddings.append((out - size) % step)
+    if all(p < step for p, step in zip(paddings, steps, strict=True)):
+        return {"output_padding": paddings}
+    if all(out % step == 0 for out, step in zip(sizes, steps, strict=True)):
+        return {}
+    raise _refused(
+        config,
+        f"a Deconvolution2D to {sizes[0]} x {sizes[1]}, which Keras 2 cannot reach",
+    )
+
+
+def _zero_padding(kind: str, padding: Any) -> Any:
+    if isinstance(padding, dict):
+        sides = ("top_pad", "bottom_pad", "left_pad", "right_pad")
+        padding = [padding.get(side, 0) for side in sides[-2 * int(kind[-2]) :]]
+    if kind == "ZeroPadding2D" and len(padding) == 4:
+        return [padding[:2], padding[2:]]
+    return padding
+
+
+def load_keras_1(
+    path: Path, config: Config, custom_objects: dict[str, Any]
+) -> tf_keras.Model:
+    """Builds the model of a file of Keras 1 and gives it the weights of the file.
+
+    Args:
+        path: The HDF5 file, which is only read; a file of weights alone will do.
+        config: The configuration of the model in the words of Keras 1.
+        custom_objects: The user's own layers and functions, by name.
+
+    Raises:
+        ModelError: If Keras 2 cannot be made to compute the model, or the weights do
+            not fit it.
+    """
+    import tf_keras
+
+    groups = _weights(path)
+    try:
+        words = translated(_with_names(config, list(groups)), custom_objects)
+        _share_axes(words, groups)
+        network = tf_keras.models.model_from_config(words, custom_objects)
+        names = [name for arrays in groups.values() for name in arrays]
+        theano = bool(names) and not any(re.search(r":\d+$", name) for name in names)
+        if theano:
+            _check_padding(network)
+        for layer in network.layers:
+            _assign(layer, list(groups.get(layer.name, {}).values()), theano)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.message}", hint=error.hint) from error
+    return network
+
+
+Groups = dict[str, dict[str, np.ndarray]]
+
+
+def _weights(path: Path) -> Groups:
+    """The arrays of every layer of the outermost model, by their names and in order."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        weights = file.get("model_weights", file)
+        if "layer_names" not in weights.attrs:
+            raise ModelError(f"{path} lists no layers; expected weights of Keras 1")
+        groups: Groups = {}
+        for layer in map(_text, weights.attrs["layer_names"]):
+            names = map(_text, weights[layer].attrs["weight_names"])
+            groups[layer] = {name: weights[layer][name][()] for name in names}
+    return groups
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else value
+
+
+def _with_names(config: Config, names: list[str]) -> Config:
+    """Names the models inside a Sequential, which only their weights still know."""
+    layers = config["config"]
+    if not isinstance(layers, list) or len(layers) != len(names):
+        return config
+    named = [
+        {"name": name, **entry} if entry["class_name"] == "Sequential" else entry
+        for entry, name in zip(layers, names, strict=True)
+    ]
+    return {**config, "config": named}
+
+
+def _share_axes(config: Config, groups: Groups) -> None:
+    """Keras 1 did not write down along which axes a PReLU shares its slopes."""
+    shapes = {
+        name.partition(":")[0].rpartition("/")[2]: array.shape
+        for arrays in groups.values()
+        for name, array in arrays.items()
+    }
+    for node in nodes(config):
+        if node.get("class_name") == "PReLU":
+            shape = shapes.get(f"{node['config']['name']}_alphas", ())
+            shared = [axis for axis, size in enumerate(shape, start=1) if size == 1]
+            node["config"]["shared_axes"] = shared
+
+
+def _assign(layer: Any, arrays: list[np.ndarray], theano: bool) -> None:
+    """Gives the arrays of one layer or inner model to the layers that hold them."""
+    learned, state = _owners(layer)
+    owners = learned + state
+    if len(owners) != len(arrays):
+        raise ModelError(
+            f"layer {layer.name} has {len(arrays)} arrays of weights; expected "
+            f"{len(owners)}"
+        )
+    for owner in dict.fromkeys(owners):
+        own = [a for o, a in zip(owners, arrays, strict=True) if o is owner]
+        own = converted(owner, own, theano)
+        shapes = [tuple(weight.shape) for weight in owner.weights]
+        if shapes != [array.shape for array in own]:
+            raise ModelError(
+                f"layer {owner.name} has weights of the shapes "
+                f"{[array.shape for array in own]}; expected {shapes}"
+            )
+        owner.set_weights(own)
+
+
+def _owners(layer: Any) -> tuple[list[Any], list[Any]]:
+    """The innermost layers of a layer, each as often as it has arrays in Keras 1.
+
+    An inner model writes first what all its layers learn, then the state of them all,
+    to which the weights of frozen layers count.
+    """
+    if inner := _inner(layer):
+        pairs = [_owners(each) for each in inner]
+        return (
+            [owner for learned, _ in pairs for owner in learned],
+            [owner for _, state in pairs for owner in state],
+        )
+    gates = {"LSTM": 4, "GRU": 3, "ConvLSTM2D": 4}.get(type(layer).__name__, 1)
+    if gates > 1 and getattr(layer.cell, "implementation", 1) == 2:
+        gates = 1
+    count = sum(weight.trainable for weight in layer.weights)
+    learned, state = [layer] * (count * gates), [layer] * (len(layer.weights) - count)
+    return (learned, state) if layer.trainable else ([], learned + state)
+
+
+def _inner(layer: Any) -> list[Any]:
+    import tf_keras
+
+    if isinstance(layer, tf_keras.Model):
+        return list(layer.layers)
+    if isinstance(layer, tf_keras.layers.Bidirectional):
+        return [layer.forward_layer, layer.backward_layer]
+    if isinstance(layer, tf_keras.layers.Wrapper):
+        return [layer.layer]
+    return []
+
+
+def converted(layer: Any, arrays: list[np.ndarray], theano: bool) -> list[np.ndarray]:
+    """The weights of one layer of Keras 1 as Keras 2 arranges them.
+
+    Args:
+        layer: The layer of tf-keras that they are for.
+        arrays: As in the file.
+        theano: Whether Theano computed the model, whose convolution turns the kernel.
+
+    Returns:
+        Arrays in the order of `layer.weights`.
+    """
+    kind = type(layer).__name__
+    first = getattr(layer, "data_format", None) == "channels_first"
+    kernels = {"ConvLSTM2D": 2, "SeparableConv2D": 2}.get(kind, 1)
+    result = list(arrays)
+    # of each gate a kernel, a recurrent kernel and a bias
+    if kind in ("LSTM", "ConvLSTM2D") and len(arrays) == 12:
+        i, c, f, o = arrays[:3], arrays[3:6], arrays[6:9], arrays[9:]
+        axis = 0 if first else -1  # of the filters; of biases the only one
+        result = [np.concatenate(each, axis) for each in zip(i, f, c, o, strict=True)]
+    if kind == "GRU" and len(arrays) == 9:
+        z, r, h = arrays[:3], arrays[3:6], arrays[6:]
+        result = [np.concatenate(each, -1) for each in zip(z, r, h, strict=True)]
+    if kind == "Conv1D":
+        result[0] = _of_sequence(layer, result[0])
+    elif re.match(r"Conv|SeparableConv", kind) and first:
+        for index in range(kernels):
+            result[index] = np.moveaxis(result[index], (1, 0), (-2, -1))
+    if kind == "Conv2DTranspose":
+        result[0] = np.swapaxes(result[0], -2, -1)
+    if theano and kind.startswith("Conv"):
+        turned = (slice(None, None, -1),) * (result[0].ndim - 2)
+        result[:kernels] = [kernel[turned] for kernel in result[:kernels]]
+    return result
+
+
+def _of_sequence(layer: Any, kernel: np.ndarray) -> np.ndarray:
+    """A kernel of one dimension, stored with two; filters first until Keras 1.1.1."""
+    length, filters = layer.kernel_size[0], layer.filters
+    if kernel.shape[:2] != (length, 1) or kernel.shape[3] != filters:
+        kernel = np.transpose(kernel, (2, 3, 1, 0))
+    return kernel[:, 0]
+
+
+def _check_padding(layer: Any) -> None:
+    """Refuses what Theano pads on other sides than TensorFlow.
+
+    Of the zeros around n values TensorFlow puts half, rounded down, in front of the
+    first: `((ceil(n / stride) - 1) * stride + window - n) // 2`; Theano always
+    `window // 2`, and in front of a pooling `window - 1`, or `window - 2` if it is odd.
+    """
+    for each in _inner(layer):
+        _check_padding(each)
+    if getattr(layer, "padding", None) != "same":
+        return
+    pools = hasattr(layer, "pool_size")
+    windows = np.atleast_1d(layer.pool_size if pools else layer.kernel_size)
+    dilations = [1] * windows.size if pools else np.atleast_1d(layer.dilation_rate)
+    steps = np.atleast_1d(layer.strides)
+    for n, width, dilation, step in zip(
+        _sizes(layer, windows.size), windows, dilations, steps, strict=True
+    ):
+        window = (width - 1) * dilation + 1
+        if pools:
+            front = window - 2 if window > 2 and window % 2 else window - 1
+        else:
+            front = window // 2
+        n = step if n is None else n  # the case in which a stride matters
+        if max((-(n // -step) - 1) * step + window - n, 0) // 2 != front:
+            raise ModelError(
+                f"layer {layer.name} was computed by Theano, which for border_mode same"
+                f" pads {front} in front of a window of {window} and stride {step}; "
+                "TensorFlow cannot"
+            )
+
+
+def _sizes(layer: Any, axes: int) -> list[int | None]:
+    """The sizes of what a layer pads: its input, or the output if it is transposed."""
+    transposed = type(layer).__name__ == "Conv2DTranspose"
+    try:
+        shape = layer.output_shape if transposed else layer.input_shape
+    except (AttributeError, RuntimeError):  # inside a wrapper, or of several sizes
+        return [None] * axes
+    first = layer.data_format == "channels_first"
+    return list(shape[-axes:] if first else shape[-1 - axes : -1])
