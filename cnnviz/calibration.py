@@ -147,8 +147,8 @@ def _remembered(
     target = _first(network, lambda a: "BatchNormalization" in ancestry(a.layer))
     if target is None:
         return None
-    mean = np.asarray(target.layer.moving_mean, np.float64)
-    variance = np.asarray(target.layer.moving_variance, np.float64)
+    mean = target.layer.moving_mean.numpy().astype(np.float64)
+    variance = target.layer.moving_variance.numpy().astype(np.float64)
     if not mean.any() and (variance == 1).all():
         return None  # never trained
     images = _natural_patterns(_size(specs[index], network), channels)

@@ -93,6 +93,22 @@ _MERGES = {
 Config = dict[str, Any]
 
 
+def is_spoken(config: Config | None, keras_version: str) -> bool:
+    """Whether a configuration is in the words of Keras 1.
+
+    Args:
+        config: The configuration of a model.
+        keras_version: The version that the file names; the first ones named none.
+    """
+    if keras_version:
+        return keras_version.startswith("1.")
+    words = {"border_mode", "dim_ordering", "input_dtype", "nb_filter", "output_dim"}
+    return any(
+        isinstance(node.get("config"), dict) and words & set(node["config"])
+        for node in nodes(config)
+    )
+
+
 def translated(config: Config, custom: Collection[str] = ()) -> Config:
     """The configuration of a model of Keras 1 as Keras 2 would have written it.
 
@@ -213,6 +229,15 @@ def _changed(kind: str, config: Config) -> Config:
             f"a BatchNormalization of mode {config['mode']}, which normalises an image "
             f"by {by}; Keras 2 has mode 0 only",
         )
+    if kind == "Lambda" and config.get("function_type") == "function":
+        # tf-keras looks a bare name up twice and stumbles over what it found.
+        name = config["function"]
+        changes["function"] = {
+            "class_name": "function",
+            "config": name,
+            "module": "builtins",
+            "registered_name": name,
+        }
     if kind == "Deconvolution2D":
         changes |= _output_padding(config)
     if kind in ("ZeroPadding1D", "ZeroPadding2D"):

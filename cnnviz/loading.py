@@ -21,7 +21,7 @@ from typing import Any
 
 from cnnviz import keras1, repairs
 from cnnviz.calibration import detect_encoding
-from cnnviz.encoding import encoding as named_encoding
+from cnnviz.encoding import COLOUR_ONLY, encoding as named_encoding
 from cnnviz.errors import ArgumentError, ModelError
 from cnnviz.files import (
     APPLICATIONS,
@@ -93,7 +93,14 @@ def load_model(
         encode = detect_encoding(network, input_specs(network))
     else:
         encode = named_encoding(encoding)
-    return ImageModel(network, encode, _labels(labels, network), name)
+    model = ImageModel(network, encode, _labels(labels, network), name)
+    shape = model.input_shape
+    if encode.name in COLOUR_ONLY and shape and shape[-1] not in (3, None):
+        raise ArgumentError(
+            f"encoding '{encode.name}' is for colour; {name} takes {shape[-1]} "
+            f"channel{'s' * (shape[-1] != 1)}"
+        )
+    return model
 
 
 def module_objects(path: Path) -> dict[str, Any]:
@@ -304,8 +311,9 @@ def _load_keras_2(
     import tf_keras
 
     known = {**repairs.stand_ins(), **custom_objects}
-    if file.keras_version.startswith("1.") and file.config is not None:
-        return keras1.load_keras_1(weights or file.path, file.config, known)
+    if keras1.is_spoken(file.config, file.keras_version):
+        config = repairs.mended(file, custom_objects) or file.config or {}
+        return keras1.load_keras_1(weights or file.path, config, known)
     if weights is not None:
         network = tf_keras.models.model_from_json(json.dumps(file.config), known)
         with _named(weights, ".h5") as path:

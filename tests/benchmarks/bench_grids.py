@@ -3,7 +3,6 @@
 Both start from the same float32 maps and end with a PNG file. Run it with
 `python tests/benchmarks/bench_grids.py`; the exit code is 1 below the promised ratio.
 """
-# ruff: noqa: T201 (a program, which prints)
 
 import sys
 import tempfile

@@ -515,6 +515,21 @@ def test_theano_pads_other_sides_for_strides(tmp_path: Path) -> None:
     assert load_keras_1(path, convolution(8), {}).output_shape == (None, 4, 4, 1)
 
 
+def test_lambdas_of_a_function_with_a_name(tmp_path: Path) -> None:
+    arguments = {"batch_input_shape": [None, 2], "arguments": {"by": 3.0}}
+    types = {"function_type": "function", "output_shape_type": "raw"}
+    values = {"name": "x", "function": "scaled", "output_shape": None}
+    entry = {"class_name": "Lambda", "config": {**arguments, **types, **values}}
+    config = {"class_name": "Sequential", "config": [entry]}
+    path = write(tmp_path / "a.h5", config, {"x": {}})
+
+    def scaled(x: Any, by: float) -> Any:
+        return x * by
+
+    model = load_keras_1(path, config, {"scaled": scaled})
+    np.testing.assert_array_equal(model(np.array([[1.0, 2.0]])), [[3.0, 6.0]])
+
+
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     kernel = np.zeros((3, 3, 2, 1), "float32")
     groups = {"c": {"c_W:0": kernel, "c_b:0": np.zeros(1, "float32")}}
