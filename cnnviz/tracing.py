@@ -310,7 +310,7 @@ def _image_rank(network: Network) -> int:
 
 
 def _own_losses(layer: Layer) -> list[tuple[object, str, object]]:
-    """Lists for the losses of a trace (activity regularizers), apart from the user's."""
+    """Lists for what activity regularizers add in a trace, apart from the user's."""
     places = [(layer, "_losses"), (layer, "_loss_ids")]
     places.append((vars(layer).get("_thread_local"), "_eager_losses"))
     return [

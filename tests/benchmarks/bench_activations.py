@@ -7,8 +7,8 @@ Prints ratios measured in one run. Goals: all convolutions of the ImageNet netwo
 for 2,000 images within 1.1 times that for 200.
 """
 
-import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -61,71 +61,58 @@ def print_ratios(ratios: list[float]) -> None:
     print(f"  {middle:.2f} (median; {min(ratios):.2f} to {max(ratios):.2f})")
 
 
-MEASURED = """
-import json, resource, sys
+LIBRARY = """
+import sys
 import numpy as np
 from cnnviz import activation_batches, load_model
-model = load_model(sys.argv[1])
-count = int(sys.argv[2])
-def batches():
-    for start in range(0, count, 32):
-        yield np.zeros((min(32, count - start), 28, 28, 1), np.float32)
-total = sum(float(b["conv1"].sum()) for b in activation_batches(model, batches()))
-print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, total]))
+model, count = load_model(sys.argv[1]), int(sys.argv[2])
+batches = (
+    np.zeros((min(32, count - start), 28, 28, 1), np.float32)
+    for start in range(0, count, 32)
+)
+for batch in activation_batches(model, batches):
+    batch["conv1"].sum()
 """
 
 
 def memory() -> None:
-    peaks = {}
-    for count in (200, 2000):
-        arguments = [str(ASSETS / "mnist_cnn.keras"), str(count)]
-        done = subprocess.run(
-            [sys.executable, "-c", MEASURED, *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        peaks[count], _ = json.loads(done.stdout)
-    print("peak memory, library, 2,000 images / 200 images:")
-    print(f"  {peaks[2000] / peaks[200]:.3f} ({peaks[2000] / 1024:.0f} MiB)")
-
-
-def command_memory() -> None:
-    from PIL import Image
-
-    peaks = {}
+    network = str(ASSETS / "mnist_cnn.keras")
+    few, many = (
+        peak([sys.executable, "-c", LIBRARY, network, str(count)])
+        for count in (200, 2000)
+    )
+    print("peak memory of the library, 2,000 images / 200 images:")
+    print(f"  {many / few:.3f} ({many:.0f} MiB)")
+    command = str(Path(sys.executable).with_name("cnnviz"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        digit = Image.open(ASSETS / "digits" / "7.png")
         for count in (200, 2000):
-            images = folder / str(count)
-            images.mkdir()
+            (folder / str(count)).mkdir()
             for i in range(count):
-                digit.save(images / f"{i}.png")
-            script = (
-                "import resource, sys, cnnviz_cli\n"
-                "try:\n    cnnviz_cli.run()\n"
-                "finally:\n"
-                "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-                "    print(peak, file=sys.stderr)"
-            )
-            done = subprocess.run(
+                shutil.copy(ASSETS / "digits" / "7.png", folder / f"{count}/{i}.png")
+        few, many = (
+            peak(
                 [
-                    *(sys.executable, "-c", script, "activations"),
-                    *(str(ASSETS / "mnist_cnn.keras"), str(images)),
-                    *("--layer", "conv1", "--out", str(folder / f"out{count}")),
-                ],
-                capture_output=True,
-                text=True,
-                check=True,
+                    *(command, "activations", network, str(folder / str(count))),
+                    *("--out", str(folder / f"out{count}"), "--quiet"),
+                ]
             )
-            peaks[count] = int(done.stderr.split()[-1])
-    print("peak memory, command, 2,000 images / 200 images:")
-    print(f"  {peaks[2000] / peaks[200]:.3f} ({peaks[2000] / 1024:.0f} MiB)")
+            for count in (200, 2000)
+        )
+    print("peak memory of the command, 2,000 images / 200 images:")
+    print(f"  {many / few:.3f} ({many:.0f} MiB)")
+
+
+def peak(command: list[str]) -> float:
+    """Runs a program and tells the most memory it ever had, in MiB."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"failed: {command}")
+    return usage.ru_maxrss / 1024
 
 
 if __name__ == "__main__":
     # Memory first: a child's peak counts what its parent had when it was forked.
     memory()
-    command_memory()
     speed()

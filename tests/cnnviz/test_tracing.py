@@ -179,7 +179,7 @@ def test_layers_behind_a_tf_function_are_reached(k: ModuleType, jit: bool) -> No
             self.second = k.layers.Conv2D(2, 3, name="second")
 
         @tf.function(jit_compile=jit)
-        def call(self, inputs: Any, training: Any = None) -> Any:
+        def call(self, inputs: Any) -> Any:
             return self.second(tf.nn.relu(self.first(inputs)))
 
     network = Compiled()
@@ -313,7 +313,7 @@ def test_a_layer_with_several_outputs_says_so(k: ModuleType) -> None:
 
     inputs = k.layers.Input((12, 10, 3))
     network = k.Model(inputs, Twice(name="twice")(inputs))
-    with pytest.raises(LayerError, match="'twice' .* returns a (tuple|list) of 2"):
+    with pytest.raises(LayerError, match=r"'twice' .* returns a (tuple|list) of 2"):
         activations(network, IMAGES, ["twice"])
 
 
