@@ -47,9 +47,13 @@ about 4.5 after dividing by a deviation."""
 
 _EXPLAINED = 0.6
 _DECISIVE = 1.5
+_BEYOND_DOUBT = 30.0
+_OFF_CENTRE = 0.8
 """How well an encoding must explain the remembered statistics to be believed, and how
 much better than plain [0, 1]: squared log ratio of the variances plus squared shift of
-the means in units of the spread. Twice the contrast is log(4)^2 = 1.9 apart."""
+the means in units of the spread. Twice the contrast is log(4)^2 = 1.9 apart; what is 30
+apart, as bytes are (log(255^2)^2 = 123), is believed of pictures unlike photographs too.
+Dark bytes look a little like bytes less a mean, which differ by more if they are."""
 
 
 def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding:
@@ -167,7 +171,10 @@ def _remembered(
         ratio = np.log((pixels.var(0) + 1e-12) / spread) ** 2
         errors[name] = float(shift.mean() + np.median(ratio))
     best = min(errors, key=errors.__getitem__)
-    if errors[best] > _EXPLAINED or errors["unit"] - errors[best] < _DECISIVE:
+    if best == "caffe" and errors["bytes"] - errors[best] < _OFF_CENTRE:
+        best = "bytes"
+    gain = errors["unit"] - errors[best]
+    if gain < _DECISIVE or (errors[best] > _EXPLAINED and gain < _BEYOND_DOUBT):
         return None
     return encoding(best, f"the statistics remembered by {target.path} match it")
 

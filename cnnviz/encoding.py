@@ -19,13 +19,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from cnnviz.errors import ArgumentError
 
 # Of the ImageNet training set, in bytes (BGR) and in [0, 1] (RGB), as
 # keras.applications.imagenet_utils has them.
-_IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+_IMAGENET_MEAN_BGR = np.array((103.939, 116.779, 123.68), np.float32)
+_IMAGENET_MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+_IMAGENET_DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,8 @@ def list_layers(
     if first:
         shapes = [(s[-1], *s[:-1]) if len(s) > 1 else s for s in shapes]
     signature = [
-        tf.TensorSpec((known.fixed_batch, *shape), dtype)
+        # One image: with an unknown number, reshapes on the way have no static shape.
+        tf.TensorSpec((known.fixed_batch or 1, *shape), dtype)
         for shape, dtype in zip(shapes, dtypes, strict=True)
     ]
     tf.function(survey, autograph=False).get_concrete_function(*signature)

@@ -80,7 +80,9 @@ def test_batches_change_nothing(batch_size: int) -> None:
 
 
 def test_batches_come_one_at_a_time() -> None:
-    network = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3)])
+    network = keras.Sequential(
+        [keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3)]
+    )
     taken = []
 
     def batches() -> Any:
@@ -189,7 +191,9 @@ def test_one_and_three_dimensions(k: ModuleType) -> None:
     line = k.Sequential([k.layers.Input((20, 2)), k.layers.Conv1D(3, 5, name="c")])
     signal = RNG.normal(size=(2, 20, 2)).astype(np.float32) * 10
     close(activations(line, signal)["c"], line(signal))
-    volume = k.Sequential([k.layers.Input((5, 6, 7, 1)), k.layers.Conv3D(3, 2, name="c")])
+    volume = k.Sequential(
+        [k.layers.Input((5, 6, 7, 1)), k.layers.Conv3D(3, 2, name="c")]
+    )
     scan = RNG.normal(size=(2, 5, 6, 7, 1)).astype(np.float32) * 10
     close(activations(volume, scan)["c"], volume(scan))
 
