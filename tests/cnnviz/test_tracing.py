@@ -3,7 +3,6 @@
 import gc
 import threading
 import weakref
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -20,7 +19,7 @@ GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "ke
 IMAGES = np.random.default_rng(0).random((3, 12, 10, 3), np.float32)
 
 
-def counting(k: ModuleType, **options: Any) -> Any:
+def counting(k: Any, **options: Any) -> Any:
     """A layer that does nothing but count how often its Python code runs."""
 
     class Counting(k.layers.Layer):
@@ -33,7 +32,7 @@ def counting(k: ModuleType, **options: Any) -> Any:
     return Counting(**options)
 
 
-def small(k: ModuleType, *extra: Any) -> Any:
+def small(k: Any, *extra: Any) -> Any:
     k.utils.set_random_seed(1)
     return k.Sequential(
         [
@@ -47,14 +46,14 @@ def small(k: ModuleType, *extra: Any) -> Any:
     )
 
 
-def submodel(k: ModuleType, network: Any, layer: str, images: np.ndarray) -> np.ndarray:
+def submodel(k: Any, network: Any, layer: str, images: np.ndarray) -> np.ndarray:
     """The textbook way, where it works: a model that ends at the layer."""
     end = network.get_layer(layer).output
     return np.asarray(k.Model(network.inputs[0], end)(images, training=False))
 
 
 @GENERATIONS
-def test_the_second_call_traces_nothing(k: ModuleType) -> None:
+def test_the_second_call_traces_nothing(k: Any) -> None:
     counter = counting(k)
     network = small(k, counter)
     activations(network, IMAGES)
@@ -67,7 +66,7 @@ def test_the_second_call_traces_nothing(k: ModuleType) -> None:
 
 
 @GENERATIONS
-def test_nothing_above_the_wanted_layer_runs(k: ModuleType) -> None:
+def test_nothing_above_the_wanted_layer_runs(k: Any) -> None:
     counter = counting(k)
     network = small(k, counter)
     runs = type(counter).runs
@@ -87,7 +86,7 @@ def traced(network: Any, images: np.ndarray, layers: list[str]) -> list[np.ndarr
 
 
 @GENERATIONS
-def test_smaller_canvases_reach_layers_below_the_dense_ones(k: ModuleType) -> None:
+def test_smaller_canvases_reach_layers_below_the_dense_ones(k: Any) -> None:
     network = small(k)
     found = activations(network, IMAGES[:, :7, :7], ["conv2"])["conv2"]
     whole = activations(network, IMAGES, ["conv2"])["conv2"]
@@ -98,7 +97,7 @@ def test_smaller_canvases_reach_layers_below_the_dense_ones(k: ModuleType) -> No
 
 
 @GENERATIONS
-def test_nested_layers_of_the_wrong_input_size_answer_too(k: ModuleType) -> None:
+def test_nested_layers_of_the_wrong_input_size_answer_too(k: Any) -> None:
     base = k.Sequential(
         [k.layers.Input((12, 10, 3)), k.layers.Conv2D(2, 3, name="inner")], name="base"
     )
@@ -110,7 +109,7 @@ def test_nested_layers_of_the_wrong_input_size_answer_too(k: ModuleType) -> None
 
 
 @GENERATIONS
-def test_training_and_exchanged_activations_show(k: ModuleType) -> None:
+def test_training_and_exchanged_activations_show(k: Any) -> None:
     network = small(k)
     before = activations(network, IMAGES, ["conv1"])["conv1"]
     network.get_layer("conv1").activation = k.activations.linear
@@ -124,7 +123,7 @@ def test_training_and_exchanged_activations_show(k: ModuleType) -> None:
 
 
 @GENERATIONS
-def test_a_network_is_not_kept_alive(k: ModuleType) -> None:
+def test_a_network_is_not_kept_alive(k: Any) -> None:
     network = small(k)
     activations(network, IMAGES)
     reference = weakref.ref(network)
@@ -134,7 +133,7 @@ def test_a_network_is_not_kept_alive(k: ModuleType) -> None:
 
 
 @GENERATIONS
-def test_an_exception_leaves_the_network_as_it_was(k: ModuleType) -> None:
+def test_an_exception_leaves_the_network_as_it_was(k: Any) -> None:
     class Failing(k.layers.Layer):
         fails = False
 
@@ -171,7 +170,7 @@ def test_patches_are_undone_in_reverse_also_when_one_fails() -> None:
 
 @GENERATIONS
 @pytest.mark.parametrize("jit", [False, True])
-def test_layers_behind_a_tf_function_are_reached(k: ModuleType, jit: bool) -> None:
+def test_layers_behind_a_tf_function_are_reached(k: Any, jit: bool) -> None:
     class Compiled(k.Model):
         def __init__(self) -> None:
             super().__init__(name="compiled")
@@ -211,7 +210,7 @@ def test_a_layer_inside_a_loop_says_so() -> None:
 
 
 @GENERATIONS
-def test_calls_of_a_shared_layer_are_told_apart(k: ModuleType) -> None:
+def test_calls_of_a_shared_layer_are_told_apart(k: Any) -> None:
     shared = k.layers.Conv2D(3, 3, padding="same", name="shared")
     inputs = k.layers.Input((12, 10, 3))
     network = k.Model(inputs, shared(shared(shared(inputs))))
@@ -230,7 +229,7 @@ def test_calls_of_a_shared_layer_are_told_apart(k: ModuleType) -> None:
 
 @GENERATIONS
 def test_networks_that_were_never_called_are_built_from_the_image(
-    k: ModuleType,
+    k: Any,
 ) -> None:
     sequential = k.Sequential([k.layers.Conv2D(2, 3, name="a"), k.layers.Flatten()])
 
@@ -249,7 +248,7 @@ def test_networks_that_were_never_called_are_built_from_the_image(
 
 
 @GENERATIONS
-def test_networks_that_compute_with_the_batch_size_in_python(k: ModuleType) -> None:
+def test_networks_that_compute_with_the_batch_size_in_python(k: Any) -> None:
     class Reshaping(k.Model):
         def __init__(self) -> None:
             super().__init__()
@@ -265,7 +264,7 @@ def test_networks_that_compute_with_the_batch_size_in_python(k: ModuleType) -> N
 
 
 @GENERATIONS
-def test_a_layer_that_does_not_answer_per_image_says_so(k: ModuleType) -> None:
+def test_a_layer_that_does_not_answer_per_image_says_so(k: Any) -> None:
     class Halving(k.layers.Layer):
         def call(self, inputs: Any) -> Any:
             return tf.concat(tf.split(inputs, 2, axis=1), axis=0)
@@ -292,7 +291,7 @@ def test_python_branches_on_tensors_work_as_in_keras_2() -> None:
 
 
 @GENERATIONS
-def test_losses_of_a_trace_stay_out_of_the_network(k: ModuleType) -> None:
+def test_losses_of_a_trace_stay_out_of_the_network(k: Any) -> None:
     network = k.Sequential(
         [
             k.layers.Input((12, 10, 3)),
@@ -306,7 +305,7 @@ def test_losses_of_a_trace_stay_out_of_the_network(k: ModuleType) -> None:
 
 
 @GENERATIONS
-def test_a_layer_with_several_outputs_says_so(k: ModuleType) -> None:
+def test_a_layer_with_several_outputs_says_so(k: Any) -> None:
     class Twice(k.layers.Layer):
         def call(self, inputs: Any) -> Any:
             return inputs, 2 * inputs
@@ -318,7 +317,7 @@ def test_a_layer_with_several_outputs_says_so(k: ModuleType) -> None:
 
 
 @GENERATIONS
-def test_threads_do_not_disturb_each_other(k: ModuleType) -> None:
+def test_threads_do_not_disturb_each_other(k: Any) -> None:
     network = small(k)
     plain = np.asarray(network(IMAGES, training=False))
     expected = {n: submodel(k, network, n, IMAGES) for n in ("conv1", "conv2")}
