@@ -197,10 +197,17 @@ def record(
 
 @dataclass(frozen=True)
 class Trace:
-    """A compiled function whose results have names, in their order."""
+    """A compiled function whose results have names, in their order.
+
+    Attributes:
+        function: Returns the results.
+        names: Their names.
+        kept: Objects that the cache tells apart by identity, hence must outlive it.
+    """
 
     function: Callable[..., list[tf.Tensor]]
     names: tuple[str, ...]
+    kept: tuple[object, ...]
 
     def __call__(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Runs it."""
@@ -226,15 +233,14 @@ def compiled(
             build the graph.
         signature: The inputs.
     """
-    known = addresses(network)
-    state = tuple(
-        (id(a.layer), id(getattr(a.layer, "activation", None))) for a in known
-    )
-    full_key = (key, tuple((tuple(s.shape), s.dtype) for s in signature), state)
     with _LOCK:
+        layers = [address.layer for address in addresses(network)]
+        activations = tuple(getattr(layer, "activation", None) for layer in layers)
+        state = (tuple(map(id, layers)), tuple(map(id, activations)))
+        full_key = (key, tuple((tuple(s.shape), s.dtype) for s in signature), state)
         traces = _CACHE.setdefault(network, OrderedDict())
         if full_key not in traces:
-            traces[full_key] = _trace(function, signature)
+            traces[full_key] = _trace(function, signature, activations)
             while len(traces) > _TRACES_KEPT:
                 traces.popitem(last=False)
         traces.move_to_end(full_key)
@@ -242,7 +248,9 @@ def compiled(
 
 
 def _trace(
-    function: Callable[..., dict[str, tf.Tensor]], signature: Sequence[tf.TensorSpec]
+    function: Callable[..., dict[str, tf.Tensor]],
+    signature: Sequence[tf.TensorSpec],
+    kept: tuple[object, ...],
 ) -> Trace:
     names: list[str] = []
 
@@ -257,7 +265,7 @@ def _trace(
     except tf.errors.OperatorNotAllowedInGraphError:
         # A layer of Keras 2 branches on a tensor in plain Python.
         concrete = tf.function(listed).get_concrete_function(*signature)
-    return Trace(concrete, tuple(names))
+    return Trace(concrete, tuple(names), kept)
 
 
 def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
