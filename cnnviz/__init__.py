@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnviz.capture import activation_batches, activations
+    from cnnviz.deconvolution import (
+        Projections,
+        Stage,
+        deconvnet,
+        deconvnet_stages,
+    )
     from cnnviz.encoding import Encoding
     from cnnviz.errors import (
         ArgumentError,
@@ -36,10 +42,14 @@ _HOMES = {
     "LayerError": "errors",
     "LayerInfo": "layers",
     "ModelError": "errors",
+    "Projections": "deconvolution",
     "ReceptiveField": "receptive_fields",
+    "Stage": "deconvolution",
     "activation_batches": "capture",
     "activations": "capture",
     "colorize": "grids",
+    "deconvnet": "deconvolution",
+    "deconvnet_stages": "deconvolution",
     "find_images": "images",
     "grid": "grids",
     "kernels": "layers",
@@ -60,10 +70,14 @@ __all__ = [
     "LayerError",
     "LayerInfo",
     "ModelError",
+    "Projections",
     "ReceptiveField",
+    "Stage",
     "activation_batches",
     "activations",
     "colorize",
+    "deconvnet",
+    "deconvnet_stages",
     "find_images",
     "grid",
     "kernels",

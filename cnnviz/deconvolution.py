@@ -1,0 +1,746 @@
+"""The deconvnet: from an activation back to the pixels that caused it.
+
+A unit's activation is carried down the network that computed it: unpool (put the value
+where the maximum was), rectify (keep what is positive), filter (convolve with the
+transposed kernels), layer by layer. What each operation of a network does to the
+reconstruction is written down in one table, in `cnnviz.reversal`; which activations are
+rectifiers in another, in `cnnviz.rectifiers`.
+
+A reconstruction shows which part of the image made the unit fire and what in it
+mattered. It is no evidence for a class: this rule and guided backpropagation partly
+recover the image whatever the unit (Nie et al.).
+
+References:
+    Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV
+    2014, https://arxiv.org/abs/1311.2901
+    Springenberg et al., "Striving for Simplicity", 2015 (guided backpropagation),
+    https://arxiv.org/abs/1412.6806
+    Nie, Zhang and Patel, "A Theoretical Explanation for Perplexing Behaviors of
+    Backpropagation-based Visualizations", 2018, https://arxiv.org/abs/1805.07039
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.capture import encoded_inputs
+from cnnviz.errors import ArgumentError, CnnvizError, ImageError, LayerError, ModelError
+from cnnviz.generations import Network, call_attribute, python_call
+from cnnviz.model import ImageModel, Images, as_model, built
+from cnnviz.rectifiers import marking
+from cnnviz.reversal import Dependence, Reversal, before_squashing, preprocessing
+from cnnviz.topology import Selected, addresses, select
+from cnnviz.tracing import (
+    Trace,
+    channel_axis,
+    compiled,
+    first_line,
+    is_network_channels_first,
+    patched,
+    record,
+    to_channels_first,
+    to_channels_last,
+)
+
+Rule = Literal["deconvnet", "guided", "gradient"]
+Keep = Literal["maximum", "map"] | tuple[int, ...]
+Space = Literal["image", "network"]
+Value = Callable[[tf.Tensor], tf.Tensor]
+
+_BATCH = 16
+_NUMBERS = 1 << 22
+"""How many numbers the largest tensor of a chunk of reconstructions may hold: small
+enough to stay near the processor, large enough to keep it busy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projections:
+    """Activations carried back to the pixels.
+
+    Attributes:
+        images: The reconstructions `(n, k, h, w, c)`, float32 of either sign, one for
+            each image and map, at the network's input and in the image's order of
+            channels (RGB). Zero for maps that do not fire.
+        activations: `(n, k)` the activation of the unit that each starts from; the
+            logit at a softmax or sigmoid head. Where it is not positive the map is dead
+            for that image.
+        positions: `(n, k, 2)` the unit's row and column in its map; `(0, 0)` for dense
+            layers; one position in 1-D networks, three in 3-D ones.
+        channels: `(n, k)` the maps.
+        notes: What was decided that the paper does not settle, and what to know when
+            reading the result; one sentence each.
+    """
+
+    images: np.ndarray
+    activations: np.ndarray
+    positions: np.ndarray
+    channels: np.ndarray
+    notes: tuple[str, ...]
+
+
+class Stage(NamedTuple):
+    """A reconstruction on its way down.
+
+    Attributes:
+        layer: The layer that was just passed.
+        operation: What was done: `seed`, `unpool`, `rectify` or `filter`.
+        signal: The reconstruction after it, `(h, w, c)`; `(1, 1, units)` below dense
+            layers, and the last one is the image's.
+    """
+
+    layer: str
+    operation: str
+    signal: np.ndarray
+
+
+def deconvnet(
+    model: ImageModel | Network,
+    images: Images,
+    layer: str,
+    channels: Sequence[int] | None = None,
+    *,
+    keep: Keep = "maximum",
+    rule: Rule = "deconvnet",
+    top: int | None = None,
+    space: Space = "image",
+) -> Projections:
+    """Reconstructs what in the images made maps of a layer fire.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image; for a
+            network with several inputs a list of arrays or a dict by input name.
+        layer: The path of a layer (`conv1`, `inception_v3/mixed7`, `conv1@2`).
+        channels: Which maps; None for all.
+        keep: What of each map to start from, everything else being zero: its strongest
+            unit (`maximum`), all of it (`map`), or the unit at `(row, column)`. Units
+            keep their activation as their value.
+        rule: `deconvnet` rectifies the reconstruction. `guided` (guided
+            backpropagation) also stops it where the image did not excite the rectifier.
+            `gradient` is the gradient times the activation, unrectified.
+        top: Only the so many strongest maps of each image, strongest first.
+        space: Where to stop if the network preprocesses images itself: `image` at the
+            image before it, turned and resized back but not multiplied by its scales,
+            which would only tint; `network` at the values after it.
+
+    Returns:
+        The reconstructions, with their units.
+
+    Raises:
+        LayerError: If the layer does not exist or does not answer, or one on the way
+            cannot be reversed; a plain gradient is never passed off as a deconvnet.
+        ImageError: If the images do not fit the network.
+        ArgumentError: If an argument has a value outside its range.
+    """
+    known = as_model(model)
+    arrays = known.prepare(images)
+    built(known, arrays)
+    task = _Task(known, _one(known.network, layer), keep, rule, space)
+    units = _units(task, arrays)
+    chosen = _chosen(layer, units, channels, top)
+    activations = np.take_along_axis(units.activations, chosen, 1)
+    flat = np.take_along_axis(units.positions, chosen, 1)
+    fires = activations > 0
+    alive = np.argwhere(fires)
+    projected: np.ndarray | None = None
+    for rows, part in _projected(task, arrays, units, chosen, alive):
+        if projected is None:
+            projected = np.zeros((*chosen.shape, *part.shape[1:]), np.float32)
+        projected[rows[:, 0], rows[:, 1]] = part
+    if projected is None:
+        raise AssertionError
+    if known.encode.reverses_channels and projected.shape[-1] == 3:
+        projected = projected[..., ::-1]
+    notes = units.notes
+    if not fires.all():
+        notes += (
+            f"{fires.size - len(alive)} of {fires.size} maps do not fire on their "
+            "image, hence have no reconstruction",
+        )
+    positions = np.zeros((*flat.shape, 2), np.int64)
+    if units.shape:
+        positions = np.stack(np.unravel_index(flat, units.shape), -1)
+    return Projections(projected, activations, positions, chosen, notes)
+
+
+def deconvnet_stages(
+    model: ImageModel | Network,
+    image: Images,
+    layer: str,
+    channel: int | None = None,
+    *,
+    keep: Keep = "maximum",
+    rule: Rule = "deconvnet",
+) -> list[Stage]:
+    """Reconstructs step by step, from a map of a layer down to the pixels.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        image: One image, as `deconvnet` takes them.
+        layer: The path of a layer.
+        channel: The map; None for the strongest.
+        keep: As for `deconvnet`.
+        rule: As for `deconvnet`.
+
+    Returns:
+        The reconstruction after every step that unpools, rectifies or filters, the seed
+        first. Where branches meet, the sum of those that the steps so far have reached
+        in the end.
+
+    Raises:
+        LayerError: As for `deconvnet`, and if the map does not fire.
+    """
+    known = as_model(model)
+    arrays = known.prepare(image)
+    if len(arrays[0]) != 1:
+        raise ImageError(f"{len(arrays[0])} images given; expected one")
+    built(known, arrays)
+    task = _Task(known, _one(known.network, layer), keep, rule, "image")
+    units = _units(task, arrays)
+    chosen = _chosen(layer, units, None if channel is None else [channel], 1)
+    activation = units.activations[0, chosen[0, 0]]
+    if activation <= 0:
+        raise LayerError(
+            f"map {chosen[0, 0]} of layer '{layer}' does not fire on the image: "
+            f"its activation is {activation:.3g}"
+        )
+    plan = _Plan(known.fixed_batch or 1, known.fixed_batch or 1)
+    function = compiled(
+        known.network,
+        ("deconvnet stages", *task.key),
+        lambda *tensors: _trace_stages(task, tensors),
+        plan.signature(arrays),
+    )
+    outputs = _run(task, function, plan, arrays, units, chosen, np.zeros((1, 2), int))
+    stages = []
+    for name, signal in outputs.items():
+        _, operation, path = name.split(" ", 2)
+        array = signal[0]
+        array = array.reshape((1,) * (3 - array.ndim) + array.shape)
+        stages.append(Stage(path, operation, array))
+    last = stages[-1]
+    if known.encode.reverses_channels and last.signal.shape[-1] == 3:
+        stages[-1] = last._replace(signal=last.signal[..., ::-1])
+    return stages
+
+
+class _Task(NamedTuple):
+    model: ImageModel
+    selected: Selected
+    keep: Keep
+    rule: Rule
+    space: Space
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        address, call = self.selected.address, self.selected.call
+        encode = self.model.encode.function
+        return encode, address.path, call, self.keep, self.rule, self.space
+
+
+class _Units(NamedTuple):
+    """Of each map the unit to start from; positions count along the flattened map."""
+
+    activations: np.ndarray
+    positions: np.ndarray
+    shape: tuple[int, ...]
+    largest: int
+    notes: tuple[str, ...]
+
+
+def _one(network: Network, layer: str) -> Selected:
+    if not isinstance(layer, str):
+        raise ArgumentError(f"layer is {layer!r}; expected the path of one layer")
+    found = select(network, [layer])
+    if len(found) > 1:
+        names = ", ".join(s.address.path for s in found[:3])
+        raise LayerError(
+            f"'{layer}' names {len(found)} layers ({names}, ...); expected one"
+        )
+    return Selected(found[0].address, found[0].call or 1)
+
+
+def _units(task: _Task, arrays: list[np.ndarray]) -> _Units:
+    _check(task)
+    model = task.model
+    sizes: list[int | None] = [None, min(_BATCH, len(arrays[0]))]
+    if model.fixed_batch is not None:
+        sizes = [model.fixed_batch]
+    for size in sizes:
+        try:
+            function = compiled(
+                model.network,
+                ("deconvnet units", *task.key),
+                lambda *tensors: _trace_units(task, tensors),
+                _signature(arrays, size),
+            )
+            break
+        except CnnvizError:
+            # Some networks compute with the size of the batch in Python.
+            if size == sizes[-1]:
+                raise
+    activations, positions = [], []
+    step = size or _BATCH
+    for start in range(0, len(arrays[0]), step):
+        batch = [array[start : start + step] for array in arrays]
+        count = len(batch[0])
+        if size is not None:
+            batch = [_filled(array, size) for array in batch]
+        outputs = _called(model, function, batch)
+        activations.append(outputs["activations"][:count])
+        positions.append(outputs["positions"][:count])
+    units = _Units(
+        np.concatenate(activations),
+        np.concatenate(positions),
+        tuple(int(n) for n in outputs["shape"]),
+        int(outputs["largest"]),
+        tuple(note.decode() for note in outputs["notes"]),
+    )
+    if not np.isfinite(units.activations).all():
+        path = task.selected.address.path
+        raise ModelError(f"layer '{path}' of {model.source} computes no finite numbers")
+    return units
+
+
+def _check(task: _Task) -> None:
+    for name, given, allowed in (
+        ("rule", task.rule, get_args(Rule)),
+        ("space", task.space, get_args(Space)),
+    ):
+        if given not in allowed:
+            raise ArgumentError(
+                f"{name} is {given!r}; expected {', '.join(allowed[:-1])} "
+                f"or {allowed[-1]}"
+            )
+    place = task.keep
+    if isinstance(place, tuple):
+        if all(isinstance(i, int | np.integer) and i >= 0 for i in place):
+            return
+    elif place in ("maximum", "map"):
+        return
+    raise ArgumentError(
+        f"keep is {place!r}; expected maximum, map or a position (row, column)"
+    )
+
+
+def _chosen(
+    layer: str, units: _Units, channels: Sequence[int] | None, top: int | None
+) -> np.ndarray:
+    count, known = units.activations.shape
+    among = np.arange(known) if channels is None else np.atleast_1d(channels)
+    if among.dtype.kind not in "iu" or among.ndim != 1 or not among.size:
+        raise ArgumentError(f"channels is {channels!r}; expected a list of numbers")
+    wrong = among[(among < 0) | (among >= known)]
+    if wrong.size:
+        raise ArgumentError(
+            f"channel {wrong[0]} does not exist in layer '{layer}'; "
+            f"expected 0 to {known - 1}"
+        )
+    if top is None:
+        return np.tile(among.astype(np.int64), (count, 1))
+    if top < 1:
+        raise ArgumentError(f"top is {top}; expected at least 1")
+    order = np.argsort(-units.activations[:, among], axis=1, kind="stable")
+    return among.astype(np.int64)[order[:, :top]]
+
+
+def _projected(
+    task: _Task,
+    arrays: list[np.ndarray],
+    units: _Units,
+    chosen: np.ndarray,
+    alive: np.ndarray,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Reconstructs in chunks that fit memory.
+
+    Yields:
+        Which of the chosen maps, as rows (image, number), and their reconstructions.
+    """
+    model = task.model
+    plan = _planned(model, units, chosen)
+    function = compiled(
+        model.network,
+        ("deconvnet", *task.key),
+        lambda *tensors: _trace_projection(task, plan, tensors),
+        plan.signature(arrays),
+    )
+    if not len(alive):
+        # A run that is thrown away tells the shape.
+        alive = np.zeros((1, 2), int)
+        outputs = _run(task, function, plan, arrays, units, chosen, alive)
+        yield alive[:0], outputs["projection"][:0]
+        return
+    for rows in _chunks(alive, plan):
+        outputs = _run(task, function, plan, arrays, units, chosen, rows)
+        yield rows, outputs["projection"][: len(rows)]
+
+
+class _Plan(NamedTuple):
+    """How many reconstructions one run makes, of how many images at most."""
+
+    size: int
+    images: int
+
+    def signature(self, arrays: list[np.ndarray]) -> list[tf.TensorSpec]:
+        units = [tf.TensorSpec((self.size,), d) for d in (*[tf.int32] * 3, tf.float32)]
+        return [*_signature(arrays, self.images), *units]
+
+
+def _planned(model: ImageModel, units: _Units, chosen: np.ndarray) -> _Plan:
+    # By the size of the whole job, so that the same call finds its trace again however
+    # many maps fire; sizes are static, so that no forward pass runs for mere shapes.
+    if model.fixed_batch is not None:
+        return _Plan(model.fixed_batch, model.fixed_batch)
+    count, maps = chosen.shape
+    most = max(1, _NUMBERS // units.largest)
+    size = -(-chosen.size // -(-chosen.size // most))
+    return _Plan(size, min(count, size, -(-size // maps) + 1))
+
+
+def _chunks(alive: np.ndarray, plan: _Plan) -> Iterator[np.ndarray]:
+    start = 0
+    while start < len(alive):
+        images = alive[start : start + plan.size, 0]
+        few = np.searchsorted(np.cumsum(np.diff(images) > 0), plan.images)
+        stop = start + min(plan.size, int(few) + 1, len(alive) - start)
+        yield alive[start:stop]
+        start = stop
+
+
+def _run(
+    task: _Task,
+    function: Trace,
+    plan: _Plan,
+    arrays: list[np.ndarray],
+    units: _Units,
+    chosen: np.ndarray,
+    rows: np.ndarray,
+) -> dict[str, np.ndarray]:
+    images, owners = np.unique(rows[:, 0], return_inverse=True)
+    maps = chosen[rows[:, 0], rows[:, 1]]
+    seeds = [
+        owners.astype(np.int32),
+        maps.astype(np.int32),
+        units.positions[rows[:, 0], maps].astype(np.int32),
+        units.activations[rows[:, 0], maps],
+    ]
+    batch = [_filled(array[images], plan.images) for array in arrays]
+    return _called(
+        task.model, function, [*batch, *(_filled(seed, plan.size) for seed in seeds)]
+    )
+
+
+def _called(
+    model: ImageModel, function: Trace, arrays: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    try:
+        outputs = function(*(tf.constant(array) for array in arrays))
+    except tf.errors.ResourceExhaustedError as error:
+        raise ModelError(
+            f"{model.source} does not fit into memory",
+            hint="Use smaller images, or a layer further down.",
+        ) from error
+    except tf.errors.OpError as error:
+        raise ModelError(f"{model.source} fails: {first_line(error)}") from error
+    return {name: values.numpy() for name, values in outputs.items()}
+
+
+def _filled(array: np.ndarray, size: int) -> np.ndarray:
+    """An array with its last entry repeated until there are `size`."""
+    if len(array) == size:
+        return array
+    return np.concatenate([array, array[-1:].repeat(size - len(array), 0)])
+
+
+def _signature(arrays: list[np.ndarray], size: int | None) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec((size, *a.shape[1:]), tf.float32) for a in arrays]
+
+
+class _Traced(NamedTuple):
+    """A network in the current graph: its inputs, and the tensor to start from."""
+
+    inputs: list[tf.Tensor]
+    target: tf.Tensor
+    channels_first: bool
+    layer_of: Callable[[tf.Operation], str]
+
+
+def _traced(task: _Task, images: Sequence[tf.Tensor]) -> _Traced:
+    network = task.model.network
+    inputs = encoded_inputs(task.model, images)
+    # Also of inputs that pass as they are: the graph begins with tensors of its own.
+    inputs = [tf.identity(tensor) for tensor in inputs]
+    regions: list[tuple[tf.Graph, int, int, str]] = []
+    with patched(marking(network)), patched(_regions(network, regions)):
+        (call,) = record(network, inputs, [task.selected])
+    target = before_squashing(call.tensor())
+    path = task.selected.address.path
+    if target.shape.rank is None or target.shape.rank < 2:
+        raise LayerError(f"layer '{path}' returns no map: it has no channels")
+    if any(n is None for n in target.shape[1:]):
+        raise LayerError(f"layer '{path}' returns a map of unknown size")
+    if not target.dtype.is_floating:
+        raise LayerError(f"layer '{path}' returns {target.dtype.name}; expected floats")
+    numbers: dict[str, int] = {}
+
+    def layer_of(op: tf.Operation) -> str:
+        graph = op.graph
+        if op.name not in numbers:
+            numbers.clear()
+            numbers.update((o.name, i) for i, o in enumerate(graph.get_operations()))
+        # What was copied out of a function is named after the call of it.
+        name = op.name
+        while "/" in name and not any(
+            g is graph and low <= numbers.get(name, -1) < high
+            for g, low, high, _ in regions
+        ):
+            name = name.rpartition("/")[0]
+        number = numbers.get(name, -1)
+        around = [
+            (high - low, named)
+            for g, low, high, named in regions
+            if g is graph and low <= number < high
+        ]
+        return min(around)[1] if around else path
+
+    return _Traced(inputs, target, channel_axis(network, call) == 1, layer_of)
+
+
+def _regions(
+    network: Network, regions: list[tuple[tf.Graph, int, int, str]]
+) -> list[tuple[object, str, object]]:
+    """Patches that note which operations of the graph each layer makes."""
+
+    def noting(path: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            graph = tf.compat.v1.get_default_graph()
+            low = len(graph.get_operations())
+            try:
+                return call(*args, **kwargs)
+            finally:
+                regions.append((graph, low, len(graph.get_operations()), path))
+
+        return noted
+
+    return [
+        (a.layer, call_attribute(a.layer), noting(a.path, python_call(a.layer)))
+        for a in addresses(network)
+    ]
+
+
+def _maps(traced: _Traced) -> tf.Tensor:
+    """The target as float32 maps `(n, positions, channels)`."""
+    maps = tf.cast(traced.target, tf.float32)
+    if traced.channels_first:
+        maps = to_channels_last(maps)
+    count, *space, channels = maps.shape
+    positions = int(np.prod(space)) if space else 1
+    return tf.reshape(maps, [-1 if count is None else count, positions, channels])
+
+
+def _space(traced: _Traced) -> list[int]:
+    shape = traced.target.shape.as_list()[1:]
+    return shape[1:] if traced.channels_first else shape[:-1]
+
+
+def _trace_units(task: _Task, images: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    traced = _traced(task, images)
+    space, maps = _space(traced), _maps(traced)
+    if isinstance(task.keep, tuple):
+        inside = len(task.keep) == len(space) and all(
+            i < n for i, n in zip(task.keep, space, strict=True)
+        )
+        if not inside:
+            raise ArgumentError(
+                f"keep is {task.keep}; the maps of layer "
+                f"'{task.selected.address.path}' are of shape {tuple(space)}"
+            )
+        place = int(np.ravel_multi_index(task.keep, space))
+        activations = maps[:, place]
+        positions = tf.fill(tf.shape(activations), tf.constant(place, tf.int64))
+    else:
+        activations = tf.reduce_max(maps, 1)
+        positions = tf.argmax(maps, 1)
+    finite = tf.reduce_all(tf.math.is_finite(maps), 1)
+    activations = tf.where(finite, activations, np.nan)
+    if task.rule == "gradient":
+        _reached(task, traced)
+        notes: tuple[str, ...] = ()
+        sizes = [t.shape for op in _operations(traced.target) for t in op.outputs]
+        largest = max(
+            int(np.prod([n or 1 for n in s[1:]])) for s in sizes if s.rank is not None
+        )
+    else:
+        way = _way(task, traced)
+        notes, largest = way.notes, way.largest()
+    return {
+        "activations": activations,
+        "positions": positions,
+        "shape": tf.constant(space, tf.int32, [len(space)]),
+        "largest": tf.constant(largest),
+        "notes": tf.constant(notes, tf.string, [len(notes)]),
+    }
+
+
+def _operations(target: tf.Tensor) -> list[tf.Operation]:
+    return [
+        op for op in target.graph.get_operations() if op.type not in ("Const", "NoOp")
+    ]
+
+
+def _way(
+    task: _Task, traced: _Traced, value: Value = lambda tensor: tensor
+) -> Reversal:
+    return Reversal(
+        traced.inputs,
+        traced.target,
+        guided=task.rule == "guided",
+        layer_of=traced.layer_of,
+        value=value,
+    )
+
+
+def _forward_once(
+    task: _Task, plan: _Plan, images: Sequence[tf.Tensor], owners: tf.Tensor
+) -> tuple[_Traced, Value]:
+    """Traces a network for reconstructions that share images.
+
+    The network is traced for one image per reconstruction, of which little or nothing
+    runs, and before that for every image once. A value that the way back needs, such as
+    what a max pool was given, is taken from the latter: the operations of the two are
+    the same, and where their sizes differ in the first dimension alone, as the numbers
+    of images do, that dimension counts images.
+
+    Returns:
+        The trace, and what to read in place of its tensors.
+    """
+    graph = owners.graph
+    if plan.images == plan.size:
+        return _traced(task, images), lambda tensor: tensor
+    bounds = [len(graph.get_operations())]
+    for batch in (images, [tf.gather(image, owners) for image in images]):
+        if len(bounds) > 1:
+            bounds.append(len(graph.get_operations()))
+        traced = _traced(task, batch)
+        bounds.append(len(graph.get_operations()))
+    operations = graph.get_operations()
+    once, each = operations[bounds[0] : bounds[1]], operations[bounds[2] : bounds[3]]
+    alike = [op.type for op in once] == [op.type for op in each]
+    twins = dict(zip((op.name for op in each), once, strict=True)) if alike else {}
+
+    def value(tensor: tf.Tensor) -> tf.Tensor:
+        twin = twins.get(tensor.op.name)
+        if twin is None:
+            return tensor
+        single = twin.outputs[tensor.value_index]
+        shapes = [t.shape for t in (single, tensor)]
+        if not all(shape.is_fully_defined() and shape.rank for shape in shapes):
+            return tensor
+        sizes = [shape.as_list() for shape in shapes]
+        if sizes != [[n, *sizes[0][1:]] for n in (plan.images, plan.size)]:
+            return tensor
+        return tf.gather(single, owners)
+
+    return traced, value
+
+
+def _reached(task: _Task, traced: _Traced) -> tf.Tensor:
+    """The first input that the target depends on."""
+    for tensor in traced.inputs:
+        if Dependence([tensor])(traced.target):
+            return tensor
+    raise LayerError(
+        f"layer '{task.selected.address.path}' does not depend on the image"
+    )
+
+
+def _seed(task: _Task, traced: _Traced, units: Sequence[tf.Tensor]) -> tf.Tensor:
+    channels, positions, activations = units
+    shape = traced.target.shape
+    space = _space(traced)
+    count, flat = shape[0], int(np.prod(space)) if space else 1
+    known = shape[1] if traced.channels_first else shape[-1]
+    here = channels[:, None] == tf.range(known)
+    if task.keep == "map":
+        seed = tf.where(here[:, None], _maps(traced), 0.0)
+    else:
+        there = positions[:, None] == tf.range(flat)
+        chosen = here[:, None] & there[:, :, None]
+        seed = tf.where(chosen, activations[:, None, None], 0.0)
+    seed = tf.reshape(seed, [count, *space, known])
+    if traced.channels_first:
+        seed = to_channels_first(seed)
+    return tf.cast(seed, traced.target.dtype)
+
+
+def _trace_projection(
+    task: _Task, plan: _Plan, tensors: Sequence[tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    images, (owners, *units) = tensors[:-4], tensors[-4:]
+    if task.rule == "gradient":
+        traced = _traced(task, [tf.gather(image, owners) for image in images])
+        pulled = _gradient(task, traced, _seed(task, traced, units))
+    else:
+        traced, value = _forward_once(task, plan, images, owners)
+        seed = _seed(task, traced, units)
+        way = _way(task, traced, value)
+        at = way.pull(seed)
+        ahead = way.front and task.space == "network"
+        pulled = at[(way.front[-1] if ahead else way.image).ref()]
+    return {"projection": _as_image(task, pulled)}
+
+
+def _gradient(task: _Task, traced: _Traced, seed: tf.Tensor) -> tf.Tensor:
+    """The plain gradient; only the preprocessing ahead of it is passed as by others."""
+    dependence = Dependence(traced.inputs)
+    image = _reached(task, traced)
+    front = preprocessing([image], traced.target, dependence)
+    end = front[-1] if front else image
+    (pulled,) = tf.gradients(
+        traced.target, end, seed, unconnected_gradients="zero", stop_gradients=[end]
+    )
+    if not front or task.space == "network":
+        return pulled
+    way = Reversal(traced.inputs, end, guided=False, layer_of=traced.layer_of)
+    return way.pull(pulled)[way.image.ref()]
+
+
+def _trace_stages(task: _Task, tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    images, units = tensors[:-4], tensors[-3:]
+    traced = _traced(task, images)
+    seed = _seed(task, traced, units)
+    way = _way(task, traced)
+    at = way.pull(seed)
+    first = is_network_channels_first(task.model.network)
+    passed = [("seed", task.selected.address.path, seed, traced.channels_first)]
+    for tensor, step in way.steps:
+        if step.operation:
+            (source,) = step.sources[:1]
+            formats = tensor.op.node_def.attr
+            channels_first = first
+            if "data_format" in formats:
+                channels_first = formats["data_format"].s.startswith(b"NC")
+            name = traced.layer_of(tensor.op)
+            passed.append((step.operation, name, at[source.ref()], channels_first))
+    results = {}
+    for i, (operation, name, signal, channels_first) in enumerate(passed):
+        if channels_first and (signal.shape.rank or 0) > 2:
+            signal = to_channels_last(signal)
+        results[f"{i} {operation} {name}"] = tf.cast(signal, tf.float32)
+    # The last is the image, whatever lies between the first filter and it.
+    last = next(reversed(results))
+    results[last] = _as_image(task, at[way.image.ref()])
+    return results
+
+
+def _as_image(task: _Task, pulled: tf.Tensor) -> tf.Tensor:
+    if is_network_channels_first(task.model.network) and (pulled.shape.rank or 0) > 2:
+        pulled = to_channels_last(pulled)
+    return tf.cast(pulled, tf.float32)
