@@ -1,14 +1,15 @@
 """Stitched, labelled grids: many small images on one sheet.
 
-`stretch` brings maps to [0, 1], `colorize` or `overlay` gives them colours, and `grid`
-puts them side by side. Everything is vectorised over the tiles.
+`stretch` brings maps to [0, 1] and `grid` puts them side by side, in the colours of a
+colormap or in those that `colorize` and `overlay` give. Everything is vectorised over
+the tiles.
 """
 
 import bisect
 import difflib
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -33,7 +34,7 @@ _PLAIN = _ELLIPSIS + "\u00b7\u00b0\u00b1"  # middle dot, degree, plus-minus
 
 # Sizes in pixels of a tile's side (the root of its area) when enlarged automatically:
 # readable beside its label, at most a good look, the sheet in between.
-_SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 48, 128, 900
+_SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 35, 128, 900
 _CELL_SIDE = 32  # of one-pixel tiles
 _NARROWEST_LABEL = 28
 
@@ -44,6 +45,15 @@ _ROUNDING = 1e-5  # how far out of [0, 1] a value may be
 _HALF_RANGE = np.finfo(np.float32).max / 2
 
 _HATCH_PERIOD, _HATCH_OPACITY = 7, 0.4
+
+# The 256 entries of a palette: a colormap, the pink, the colours of hatches over the
+# colormap, and grays from paper to ink.
+_COLORS, _HATCHES, _GRAYS = 224, 15, 16
+_PINK = _COLORS
+_FIRST_HATCH = _PINK + 1
+_FIRST_GRAY = _FIRST_HATCH + _HATCHES
+
+_SEPARATOR = " \u00b7 "  # of the facts of a subtitle, which is best broken there
 
 
 # Values to pixels ---------------------------------------------------------------------
@@ -133,7 +143,7 @@ def colorize(maps: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]
 
 
 @functools.lru_cache
-def _color_table(colormap: str) -> NDArray[np.uint8]:
+def _color_table(colormap: str, size: int = 256) -> NDArray[np.uint8]:
     import matplotlib
 
     try:
@@ -145,16 +155,20 @@ def _color_table(colormap: str) -> NDArray[np.uint8]:
             f"there is no colormap {colormap!r}; expected one of matplotlib's, such as "
             + ", ".join(names)
         ) from None
-    table: NDArray[np.uint8] = colors(np.linspace(0, 1, 256), bytes=True)
+    table: NDArray[np.uint8] = colors(np.linspace(0, 1, size), bytes=True)
     return np.ascontiguousarray(table[:, :3])
 
 
-def _levels(values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
-    """Bytes for values in [0, 1], and where these are NaN, if anywhere."""
+def _levels(
+    values: NDArray[Any], most: int = 255
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """Values as levels from 0 to `most`, and where they are NaN, if anywhere."""
     if values.dtype == np.uint8:
-        return values, None
+        if most == 255:
+            return values, None
+        return np.linspace(0.5, most + 0.5, 256).astype(np.uint8)[values], None
     if values.dtype == bool:
-        return values.astype(np.uint8) * np.uint8(255), None
+        return values.astype(np.uint8) * np.uint8(most), None
     if not np.issubdtype(values.dtype, np.floating):
         raise ArgumentError(f"the values are {values.dtype}; expected floats or uint8")
     missing = None
@@ -168,7 +182,7 @@ def _levels(values: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[Any] | Non
             f"the values range from {low:.4g} to {high:.4g}; expected [0, 1], "
             "as from stretch or signed_stretch"
         )
-    scaled = np.multiply(values, 255, dtype=np.float32)
+    scaled = np.multiply(values, most, dtype=np.float32)
     scaled += np.float32(0.5)
     return scaled.astype(np.uint8), missing
 
@@ -232,6 +246,7 @@ def overlay(
 def grid(
     images: NDArray[Any],
     *,
+    colormap: str | None = None,
     labels: Sequence[str | int] | None = None,
     title: str | None = None,
     subtitle: str | None = None,
@@ -246,13 +261,16 @@ def grid(
     A sheet has `gap` pixels between its tiles. Labels stand in a strip above each
     tile and are cut to its width; a tile is never written on. With text, there is a
     margin around all. Sheets that would exceed 16,384 pixels a side or 32 million in
-    all are made of tiles shrunk by a whole factor.
+    all are made of tiles shrunk by a whole factor. A subtitle that is too long goes on
+    below, if possible from a " · " on.
 
     Values of a Dense layer are tiles of one pixel: `grid(values[:, None, None])`.
 
     Args:
         images: (n, height, width) or (n, height, width, channels) with 1 or 3
             channels; floats in [0, 1], or uint8. NaN is drawn in pink.
+        colormap: The name of one of matplotlib's colormaps, in whose colours tiles of
+            one channel are drawn; None to draw them in gray.
         labels: A text or number for each tile.
         title: A headline.
         subtitle: A smaller line below it.
@@ -265,12 +283,21 @@ def grid(
         background: The gray level around the tiles: 1 for white, 0 for black.
 
     Returns:
-        A picture of mode "L" if every tile is gray, else "RGB".
+        A picture of mode "L" if every tile is gray, else "RGB". With a colormap it is
+        of mode "P", which is drawn and written several times as fast: each pixel is
+        the number of an entry of a palette, 0 to 223 being the colormap in 224 steps.
+        `.convert("RGB")` looks the colours up.
 
     Raises:
-        ArgumentError: A shape, a length or a value is out of its range.
+        ArgumentError: A shape, a length or a value is out of its range, or there is no
+            such colormap.
     """
-    tiles = _tiles(images)
+    images = _stacked(images)
+    if colormap is not None and images.shape[-1] == 3:
+        raise ArgumentError(
+            f"the images have 3 channels and the colormap is {colormap!r}; "
+            "expected 1 channel, or no colormap"
+        )
     for name, number, least in (
         ("gap", gap, 0),
         ("columns", columns, 1),
@@ -281,14 +308,14 @@ def grid(
     if not 0 <= background <= 1:
         raise ArgumentError(f"background is {background}; expected a number in [0, 1]")
     for name, entries in (("labels", labels), ("marked", marked)):
-        if entries is not None and len(entries) != len(tiles):
+        if entries is not None and len(entries) != len(images):
             raise ArgumentError(
                 f"{name} has {len(entries)} entries; expected one for each "
-                f"of {len(tiles)} tiles"
+                f"of {len(images)} tiles"
             )
 
     strip = 0 if labels is None else _LABEL_STRIP
-    plan = _planned(tiles.shape[:3], columns, scale, gap, strip)
+    plan = _planned(images.shape[:3], columns, scale, gap, strip)
     headline = _headline(title, subtitle, max(plan.width, _TITLE_WIDTH))
     margin = max(gap, _MARGIN) if strip or headline is not None else gap
     head_height, head_width = (0, 0) if headline is None else headline.shape
@@ -296,24 +323,31 @@ def grid(
     width = margin + max(plan.width, head_width) + margin
 
     paper = round(255 * background)
-    sheet = np.full((height, width, tiles.shape[-1]), paper, np.uint8)
-    shades = _shades(paper)
+    palette = None if colormap is None else _palette(colormap, paper)
+    if palette is None:
+        tiles, shades = _shrunk(_tiles(images), plan.shrink), _shades(paper)
+    else:
+        tiles, shades = _entries(images, plan.shrink), _GRAY_ENTRIES
+    sheet = np.full((height, width, tiles.shape[-1]), shades[0], np.uint8)
     if headline is not None:
         place = sheet[margin : margin + head_height, margin : margin + head_width]
         place[:] = shades[headline, np.newaxis]
     cells = _cells(sheet[margin + head_height :, margin:], plan)
-    dead = np.zeros(len(tiles), bool) if marked is None else np.asarray(marked, bool)
+    dead = np.zeros(len(images), bool) if marked is None else np.asarray(marked, bool)
     if labels is not None:
         _write_labels(cells[:, :strip], labels, dead, shades)
     area = cells[:, strip : strip + plan.tile[0], :, : plan.tile[1]]
-    _paste(area, _shrunk(tiles, plan.shrink), plan.scale)
+    _paste(area, tiles, plan.scale)
     if dead.any():
-        _hatch(area, np.flatnonzero(dead))
-    return Image.fromarray(sheet if sheet.shape[-1] == 3 else sheet[..., 0])
+        _hatch(area, np.flatnonzero(dead), _mixed if palette is None else _hatched)
+    picture = Image.fromarray(sheet if sheet.shape[-1] == 3 else sheet[..., 0])
+    if palette is not None:
+        picture.putpalette(palette)
+    return picture
 
 
-def _tiles(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """The images as bytes (n, height, width, 1 or 3)."""
+def _stacked(images: NDArray[Any]) -> NDArray[Any]:
+    """The images as (n, height, width, 1 or 3)."""
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
@@ -321,11 +355,46 @@ def _tiles(images: NDArray[Any]) -> NDArray[np.uint8]:
             f"the images have shape {images.shape}; expected "
             "(n, height, width) or (n, height, width, 1 or 3), none of them 0"
         )
+    return images
+
+
+def _tiles(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """The images as bytes of gray or RGB."""
     tiles, missing = _levels(images)
     if missing is not None:
         tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3)).copy()
         tiles[missing.any(axis=-1)] = NOT_A_NUMBER
     return tiles
+
+
+def _entries(images: NDArray[Any], shrink: int) -> NDArray[np.uint8]:
+    """The images, shrunk, as entries of a palette."""
+    levels, missing = _levels(images, _COLORS - 1)
+    levels = _shrunk(levels, shrink)
+    if missing is not None:
+        for axis in (1, 2):
+            starts = np.arange(0, missing.shape[axis], shrink)
+            missing = np.logical_or.reduceat(missing, starts, axis=axis)
+        levels[missing] = _PINK
+    return levels
+
+
+@functools.lru_cache
+def _palette(colormap: str, paper: int) -> bytes:
+    """The colours of all 256 entries, RGB."""
+    colors = _color_table(colormap, _COLORS)
+    hatches = colors[np.linspace(0, _COLORS - 1, _HATCHES).round().astype(int)]
+    ink = np.where(hatches.mean(axis=1, keepdims=True) < 128, 255, 0)
+    hatches = ((1 - _HATCH_OPACITY) * hatches + _HATCH_OPACITY * ink).astype(np.uint8)
+    grays = np.repeat(_shades(paper)[:: 255 // (_GRAYS - 1), np.newaxis], 3, axis=1)
+    palette = np.vstack([colors, [NOT_A_NUMBER], hatches, grays])
+    return palette.astype(np.uint8).tobytes()
+
+
+# The entry for each coverage by ink, and for a hatch over each entry.
+_GRAY_ENTRIES = np.linspace(_FIRST_GRAY, 255, 256).round().astype(np.uint8)
+_HATCH_ENTRIES = np.arange(256, dtype=np.uint8)
+_HATCH_ENTRIES[:_COLORS] = _FIRST_HATCH + np.linspace(0, _HATCHES - 1, _COLORS).round()
 
 
 class _Plan(NamedTuple):
@@ -437,16 +506,29 @@ def _shrunk(tiles: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return tiles
 
 
-def _hatch(area: NDArray[np.uint8], positions: NDArray[np.integer[Any]]) -> None:
+def _hatch(
+    area: NDArray[np.uint8],
+    positions: NDArray[np.integer[Any]],
+    lined: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> None:
     """Draws diagonals over the tiles at these positions, light ones over dark."""
     rows, columns = np.divmod(positions, area.shape[2])
     tiles = area[rows, :, columns]
     y, x = np.ogrid[: tiles.shape[1], : tiles.shape[2]]
     lines = (x + y) % _HATCH_PERIOD == 0
-    ink = np.where(tiles.mean(axis=(1, 2, 3)) < 128, 255, 0).reshape(-1, 1, 1)
-    mixed = (1 - _HATCH_OPACITY) * tiles[:, lines] + _HATCH_OPACITY * ink
-    tiles[:, lines] = mixed.astype(np.uint8)
+    tiles[:, lines] = lined(tiles[:, lines])
     area[rows, :, columns] = tiles
+
+
+def _mixed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels (n, ..., channels) of tiles with ink or light laid over them."""
+    ink = np.where(pixels.mean(axis=(1, 2), keepdims=True) < 128, 255, 0)
+    mixed = (1 - _HATCH_OPACITY) * pixels + _HATCH_OPACITY * ink
+    return mixed.astype(np.uint8)
+
+
+def _hatched(entries: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return _HATCH_ENTRIES[entries]
 
 
 # Text ---------------------------------------------------------------------------------
@@ -466,7 +548,8 @@ def _headline(
     if title:
         lines.append(_line(title, _TITLE_SIZE, width))
     if subtitle:
-        lines.append(_soft(_line(subtitle, _SUBTITLE_SIZE, width), _SUBTITLE_INK))
+        for part in _wrapped(_printable(subtitle), _SUBTITLE_SIZE, width):
+            lines.append(_soft(_line(part, _SUBTITLE_SIZE, width), _SUBTITLE_INK))
     if not lines:
         return None
     height = sum(len(line) for line in lines) + _HEADLINE_GAP
@@ -485,16 +568,31 @@ def _write_labels(
     shades: NDArray[np.uint8],
 ) -> None:
     """Writes into the (rows, height, columns, width, channels) strips above tiles."""
-    rows, height, columns, width, _ = strips.shape
-    coverage = np.zeros((rows * columns, height, width), np.uint8)
-    for strip, label in zip(coverage, labels, strict=False):
+    _, height, columns, width, _ = strips.shape
+    coverages = np.arange(256, dtype=np.uint8)
+    inks = [shades[_soft(coverages, ink)] for ink in (_LABEL_INK, _DIMMED_INK)]
+    for position, (label, faded) in enumerate(zip(labels, dead, strict=True)):
         line = _line(str(label), _LABEL_SIZE, width)
-        strip[height - _LABEL_GAP - len(line) :, : line.shape[1]][: len(line)] = line
-    levels = shades[_soft(coverage, _LABEL_INK)]
-    faded = np.flatnonzero(dead)
-    levels[faded] = shades[_soft(coverage[faded], _DIMMED_INK)]
-    levels = levels.reshape(rows, columns, height, width).swapaxes(1, 2)
-    strips[:] = levels[..., np.newaxis]
+        row, column = divmod(position, columns)
+        place = strips[row, height - _LABEL_GAP - len(line) :, column]
+        place[: len(line), : line.shape[1], :] = inks[int(faded)][line, np.newaxis]
+
+
+def _wrapped(
+    text: str, size: int, width: int, separators: Sequence[str] = (_SEPARATOR, " ")
+) -> list[str]:
+    """Breaks a text into lines at most so wide, at the first separators that do."""
+    font = _font(size, _is_plain(text))
+    if not separators or font.getlength(text) <= width:
+        return [text]
+    separator, *finer = separators
+    lines: list[str] = []
+    for part in text.split(separator):
+        if lines and font.getlength(lines[-1] + separator + part) <= width:
+            lines[-1] += separator + part
+        else:
+            lines += _wrapped(part, size, width, finer)
+    return lines
 
 
 def _soft(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
@@ -504,8 +602,7 @@ def _soft(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
 @functools.lru_cache(maxsize=2**14)
 def _line(text: str, size: int, width: int) -> NDArray[np.uint8]:
     """One line of text at most so wide: how much ink covers each pixel, 0 to 255."""
-    # Unprintable are also line ends, and halves of surrogate pairs, which no font has.
-    text = "".join(c if c.isprintable() else " " for c in text[:_LONGEST_TEXT]).strip()
+    text = _printable(text)
     font = _font(size, _is_plain(text))
     if font.getlength(text) > width:
         # The first length at which the text and its ellipsis are too wide.
@@ -515,13 +612,24 @@ def _line(text: str, size: int, width: int) -> NDArray[np.uint8]:
             key=lambda length: math.ceil(font.getlength(text[:length] + _ELLIPSIS)),
         )
         text = text[: max(0, excess - 1)].rstrip() + _ELLIPSIS
+    return _written(text, size)
+
+
+@functools.lru_cache(maxsize=2**14)
+def _written(text: str, size: int) -> NDArray[np.uint8]:
+    font = _font(size, _is_plain(text))
     ascent, descent = font.getmetrics()
-    length = min(width, math.ceil(font.getlength(text)))
+    length = math.ceil(font.getlength(text))
     picture = Image.new("L", (max(1, length), ascent + descent))
     ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=font)
     line = np.array(picture)
     line.flags.writeable = False
     return line
+
+
+def _printable(text: str) -> str:
+    # Unprintable are also line ends, and halves of surrogate pairs, which no font has.
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST_TEXT]).strip()
 
 
 def _is_plain(text: str) -> bool:

@@ -643,6 +643,8 @@ def write_image(image: Image.Image, path: str | Path) -> None:
             f"{path} has the suffix {suffix!r}; expected .png, or another format "
             "that Pillow writes"
         )
+    if image.mode == "P" and image_format == "JPEG":
+        image = image.convert("RGB")
     # In memory: what Pillow says about modes stays apart from what the disk does.
     encoded = io.BytesIO()
     options = _PNG_OPTIONS if image_format == "PNG" else {}

@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from cnnviz.grids import colorize, grid, stretch
+from cnnviz.grids import grid, stretch
 from cnnviz.images import write_image
 
 COUNT, SIDE, COLUMNS = 512, 56, 26
@@ -33,8 +33,10 @@ def smooth_maps() -> np.ndarray:
 
 
 def write_sheet(maps: np.ndarray, path: Path) -> None:
-    tiles = colorize(stretch(maps, axis=(1, 2)), "viridis")
-    write_image(grid(tiles, labels=range(COUNT), title="512 maps of 56 x 56"), path)
+    levels = stretch(maps, axis=(1, 2))
+    title = "512 maps of 56 x 56"
+    sheet = grid(levels, colormap="viridis", labels=range(COUNT), title=title)
+    write_image(sheet, path)
 
 
 def write_figure(maps: np.ndarray, path: Path) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -290,7 +291,7 @@ def test_values_are_a_strip_of_cells() -> None:
 def test_small_tiles_are_enlarged(count: int, shape: tuple[int, int]) -> None:
     scale = grids._automatic_scale(count, *shape)
     side = scale * np.sqrt(shape[0] * shape[1])
-    assert 48 <= side <= 130
+    assert 35 <= side <= 130
 
 
 def test_large_tiles_are_left_alone() -> None:
@@ -314,6 +315,109 @@ def test_shrinking_takes_means() -> None:
     assert shrunk.shape == (2, 2, 3, 1)
     np.testing.assert_allclose(shrunk[1, 0, 1], tiles[1, :3, 3:6].mean(), atol=1)
     np.testing.assert_allclose(shrunk[0, 1, 2], tiles[0, 3:, 6:].mean(), atol=1)
+
+
+# Palettes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("colormap", ["viridis", "coolwarm", "tab10", "gray"])
+def test_a_palette_holds_the_colormap(colormap: str) -> None:
+    values = np.linspace(0, 1, 1000, dtype=np.float32).reshape(1, 25, 40)
+    sheet = grid(values, colormap=colormap, gap=0, scale=1)
+    assert sheet.mode == "P"
+    step = np.rint(values[0] * np.float32(223)) / 223
+    expected = mpl.colormaps[colormap](step, bytes=True)[..., :3].astype(int)
+    drawn = np.asarray(sheet.convert("RGB"), int)
+    assert np.abs(drawn - expected).max() <= 1
+    if colormap != "tab10":  # which is not continuous
+        exact = colorize(values[0], colormap).astype(int)
+        assert np.abs(drawn - exact).max() <= 6  # coolwarm has steps of up to 5
+    same = grid(values[..., np.newaxis], colormap=colormap, gap=0, scale=1)
+    np.testing.assert_array_equal(np.asarray(same), np.asarray(sheet))
+
+
+def test_palettes_of_bytes_and_of_truth_values() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    sheet = grid(levels, colormap="viridis", gap=0, scale=1)
+    np.testing.assert_array_equal(
+        np.asarray(sheet), np.floor(levels[0] * (223 / 255) + 0.5)
+    )
+    sheet = grid(levels > 9, colormap="viridis", gap=0, scale=1).convert("RGB")
+    np.testing.assert_array_equal(
+        np.asarray(sheet), colorize((levels[0] > 9) * 1.0, "viridis")
+    )
+
+
+def test_palettes_have_pink_for_nan() -> None:
+    values = noise(2, 4, 4)
+    values[1, 2, 3] = np.nan
+    values[0] = np.nan
+    sheet = grid(
+        values, colormap="magma", marked=[True, False], columns=2, gap=0, scale=2
+    )
+    pink = (np.asarray(sheet.convert("RGB")) == NOT_A_NUMBER).all(-1)
+    expected = np.kron(np.hstack(np.isnan(values)), np.ones((2, 2)))
+    np.testing.assert_array_equal(pink, expected)
+
+
+def test_shrunk_palettes_take_means_of_values() -> None:
+    values = np.tile(np.array([[0, 1], [1, 0]], np.float32), (1, 10_000, 5))
+    values[0, 7000, 3] = np.nan
+    sheet = grid(values, colormap="tab10", gap=0)
+    assert sheet.size == (5, 10_000)
+    colors = np.asarray(sheet.convert("RGB"))
+    assert tuple(colors[3500, 1]) == NOT_A_NUMBER
+    colors = np.delete(colors.reshape(-1, 3), 3500 * 5 + 1, axis=0)
+    assert (colors == colorize(np.array([0.5]), "tab10")).all()
+
+
+@pytest.mark.parametrize("background", [0, 0.4, 1])
+def test_text_on_palettes_has_the_same_shades(background: float) -> None:
+    texts: dict[str, Any] = {
+        "labels": ["7", "dead"],
+        "marked": [False, True],
+        "title": "Title",
+        "subtitle": "and more",
+        "background": background,
+        "scale": 1,
+    }
+    levels = np.zeros((2, 60, 60), np.uint8)
+    sheet = np.asarray(
+        grid(levels, colormap="viridis", **texts).convert("RGB"), dtype=int
+    )
+    colored = np.asarray(grid(colorize(levels), **texts), dtype=int)
+    assert sheet.shape == colored.shape
+    assert np.abs(sheet - colored).max() <= 9
+    tiles = np.ptp(colored, axis=-1) > 0
+    # Also the hatch is that over a coloured tile.
+    assert tiles.sum() == 2 * 60 * 60
+    np.testing.assert_array_equal(sheet[tiles], colored[tiles])
+    paper = (colored == round(255 * background)).all(axis=-1)
+    np.testing.assert_array_equal(sheet[paper], colored[paper])
+
+
+@pytest.mark.parametrize("colormap", ["viridis", "gray", "coolwarm"])
+@pytest.mark.parametrize("level", [0, 0.3, 0.5, 0.8, 1])
+def test_hatches_over_palettes_show(level: float, colormap: str) -> None:
+    tiles = np.full((1, 30, 30), level, np.float32)
+    sheet = grid(tiles, colormap=colormap, marked=[True], gap=0, scale=1)
+    drawn = np.asarray(sheet.convert("RGB")).astype(int)
+    plain = colorize(tiles[0], colormap).astype(int)
+    ink = 255 if plain.mean() < 128 else 0
+    y, x = np.ogrid[:30, :30]
+    lines = (x + y) % 7 == 0
+    assert np.abs(drawn - plain)[~lines].max() <= 4
+    assert np.abs(drawn - (0.6 * plain + 0.4 * ink))[lines].max() <= 12
+    assert np.abs(drawn - plain)[lines].max() >= 45
+
+
+def test_a_palette_is_of_one_channel() -> None:
+    with pytest.raises(ArgumentError, match="3 channels and the colormap is 'magma'"):
+        grid(noise(2, 4, 4, 3), colormap="magma")
+    with pytest.raises(ArgumentError, match="no colormap 'virids'"):
+        grid(noise(2, 4, 4), colormap="virids")
+    with pytest.raises(ArgumentError, match="range from 0 to 2"):
+        grid(np.full((2, 4, 4), 2.0), colormap="viridis")
 
 
 # Text and marks -----------------------------------------------------------------------
@@ -398,6 +502,35 @@ def test_titles_take_room_above() -> None:
     wide = grid(tiles, title="W" * 20, scale=1)
     assert wide.width > plain.width
     assert grid(tiles, title="W" * 500, scale=1).width <= 640 + 2 * MARGIN
+
+
+def test_long_subtitles_go_on_below() -> None:
+    tiles = np.full((1, 30, 30), 255, np.uint8)
+    facts = ["x" * 60, "y" * 20, "z" * 40]
+    both = grid(tiles, subtitle=" \u00b7 ".join(facts), scale=1)
+    first = grid(tiles, subtitle=" \u00b7 ".join(facts[:2]), scale=1)
+    second = grid(tiles, subtitle=facts[2], scale=1)
+    high = both.height - second.height
+    assert high > 0
+    above, below = (
+        np.asarray(both)[MARGIN : MARGIN + high],
+        np.asarray(both)[MARGIN + high : MARGIN + 2 * high],
+    )
+    for part, line in ((above, first), (below, second)):
+        drawn = np.asarray(line)[MARGIN : MARGIN + high, MARGIN:-MARGIN]
+        np.testing.assert_array_equal(part[:, MARGIN:][:, : drawn.shape[1]], drawn)
+        assert (drawn < 200).any()
+
+
+def test_words_are_broken_apart_where_facts_are_too_long() -> None:
+    width = 300
+    words = [f"word{i}" for i in range(60)]
+    lines = grids._wrapped(" ".join(words), 13, width)
+    assert " ".join(lines) == " ".join(words)
+    font = grids._font(13, True)
+    for line, following in itertools.pairwise(lines):
+        assert font.getlength(line) <= width
+        assert font.getlength(f"{line} {following.split()[0]}") > width
 
 
 def test_marked_tiles_are_set_apart() -> None:

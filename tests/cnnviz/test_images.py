@@ -894,3 +894,12 @@ def test_stems_of_different_files_differ() -> None:
         for path, stem in zip(paths, stems(paths), strict=True):
             check_safe(stem)
             assert by_stem.setdefault(stem.casefold(), path) == path
+
+
+def test_a_palette_picture_is_written_as_jpeg_too(tmp_path: Path) -> None:
+    picture = Image.new("P", (16, 16), 1)
+    picture.putpalette([0, 0, 0, 40, 120, 200])
+    write_image(picture, tmp_path / "sheet.jpg")
+    written = read_image(tmp_path / "sheet.jpg")
+    expected = np.broadcast_to(np.array([40, 120, 200]) / 255, (16, 16, 3))
+    np.testing.assert_allclose(written, expected, atol=3 / 255)
