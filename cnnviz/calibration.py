@@ -52,8 +52,8 @@ _OFF_CENTRE = 0.8
 """How well an encoding must explain the remembered statistics to be believed, and how
 much better than plain [0, 1]: squared log ratio of the variances plus squared shift of
 the means in units of the spread. Twice the contrast is log(4)^2 = 1.9 apart. What is 30
-apart, as bytes are (log(255^2)^2 = 123), is believed of other pictures than photographs
-too. Dark bytes look a little like bytes less a mean, which differ by more if they are."""
+apart, as bytes are (log(255^2)^2 = 123), is believed of other than photographs too.
+Dark bytes look a little like bytes less a mean, which differ by more if they are."""
 
 
 def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding:

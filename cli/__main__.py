@@ -1,0 +1,5 @@
+"""`python -m cnnviz_cli` is `cnnviz`."""
+
+from .process import run
+
+run()

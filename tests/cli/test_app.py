@@ -1,0 +1,279 @@
+"""What every command shares: help, usage, messages, exit codes, streams, signals."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from cnnviz_cli.app import app
+
+COMMANDS = ("activations", "layers", "kernels")
+PROGRAM = Path(sysconfig.get_path("scripts")) / "cnnviz"
+
+
+@pytest.fixture(scope="module")
+def mnist(assets: Path) -> str:
+    return str(assets / "mnist_cnn.keras")
+
+
+@pytest.fixture(scope="module")
+def seven(assets: Path) -> str:
+    return str(assets / "digits" / "7.png")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_help(command: tuple[str, ...], flag: str) -> None:
+    result = run(*command, flag)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    for word in ("--version", *COMMANDS) if not command else ("MODEL", "--encoding"):
+        assert word in result.stdout
+    if command:
+        assert re.search(rf"Examples\s+cnnviz {command[0]} ", result.stdout)
+
+
+def test_without_a_command_help_is_shown() -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert "activations" in result.stdout
+
+
+def test_version(cli: Callable[..., tuple[int, str, str]]) -> None:
+    from cnnviz import __version__
+
+    assert cli("--version") == (0, f"cnnviz {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["activations", "--help"],
+        ["activations", "nowhere.keras", "nowhere.png"],
+        ["activations", "MODEL", "nowhere.png"],
+        ["activations", "MODEL", "IMAGE", "--columns", "0"],
+        ["activations", "MODEL", "IMAGE", "--labels", "nowhere.txt"],
+        ["layers", "nowhere/model.h5"],
+        ["kernels", "MODEL", "--encoding", "rgb"],
+    ],
+)
+def test_help_and_mistakes_are_told_without_tensorflow(
+    arguments: list[str], mnist: str, seven: str
+) -> None:
+    known = {"MODEL": mnist, "IMAGE": seven}
+    program = (
+        "import sys, os\n"
+        "from cnnviz_cli import process\n"
+        "leave = os._exit\n"
+        "def told(code):\n"
+        "    heavy = {'tensorflow', 'keras', 'tf_keras'} & set(sys.modules)\n"
+        "    print('imported:', *sorted(heavy), file=sys.stderr, flush=True)\n"
+        "    leave(code)\n"
+        "os._exit = told\n"
+        "process.run()\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program, *(known.get(a, a) for a in arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.stderr.splitlines()[-1] == "imported:"
+    if "--help" in arguments:
+        assert process.returncode == 0
+    else:
+        assert process.returncode in (1, 2)
+        assert process.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["activations"], "Missing argument"),
+        (["activations", "MODEL"], "IMAGE"),
+        (["activations", "MODEL", "IMAGE", "--columns", "0"], "--columns"),
+        (["activations", "MODEL", "IMAGE", "--columns", "many"], "--columns"),
+        (["activations", "MODEL", "IMAGE", "--colormap", "virids"], "viridis"),
+        (["activations", "MODEL", "IMAGE", "--encoding", "rgb"], "expected auto, unit"),
+        (["activations", "MODEL", "IMAGE", "--sort", "size"], "strongest"),
+        (["activations", "MODEL", "IMAGE", "--normalize", "no"], "layer"),
+        (["activations", "MODEL", "IMAGE", "--fit", "no"], "stretch"),
+        (["activations", "MODEL", "IMAGE", "--size", "12by12"], "HEIGHTxWIDTH"),
+        (["activations", "MODEL", "IMAGE", "--size", "0"], "HEIGHTxWIDTH"),
+        (["activations", "MODEL", "IMAGE", "--background", "blu"], "#rrggbb"),
+        (["activations", "MODEL", "IMAGE", "--batch-size", "0"], "--batch-size"),
+        (["activations", "MODEL", "--input", "digit"], "NAME=IMAGE"),
+        (["activations", "MODEL", "IMAGE", "--input", "a=b.png"], "--input"),
+        (["activations", "MODEL", "IMAGE", "--custom-objects", "a.py"], "--trusted"),
+        (["activations", "MODEL", "IMAGE", "--weights", "none"], "--weights"),
+        (["layers", "MODEL", "--colums", "3"], "No such option"),
+        (["layer", "MODEL"], "layers"),
+    ],
+)
+def test_wrong_usage_exits_with_2(
+    arguments: list[str], told: str, mnist: str, seven: str
+) -> None:
+    known = {"MODEL": mnist, "IMAGE": seven}
+    result = run(*(known.get(a, a) for a in arguments))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    first, second = result.stderr.splitlines()
+    assert first.startswith("error: ")
+    assert told in first
+    assert re.fullmatch(r"Usage: \w+( \w+)? --help", second)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["layers", "nowhere.keras"], "nowhere.keras does not exist"),
+        (["layers", "MODEL", "--labels", "no.txt"], "no.txt does not exist"),
+        (["layers", "MODEL", "--architecture", "no.json"], "no.json does not exist"),
+        (["layers", "VGG16", "--weights", "no.h5"], "no.h5 does not exist"),
+        (
+            ["layers", "MODEL", "--trusted", "--custom-objects", "no.py"],
+            "no.py does not exist",
+        ),
+        (["activations", "MODEL", "no.png"], "no.png does not exist"),
+        (["activations", "IMAGE", "IMAGE"], "is a picture"),
+        (["activations", "MODEL", "IMAGE", "--layer", "cnov1"], "mean conv1"),
+        (["kernels", "MODEL", "--layer", "dense"], "has no kernels"),
+        (["kernels", "MODEL", "--out", "IMAGE"], "is a file; expected a folder"),
+        (["activations", "MODEL", "IMAGE", "--out", "IMAGE/x"], "is a file"),
+    ],
+)
+def test_what_the_user_can_mend_exits_with_1(
+    arguments: list[str], told: str, mnist: str, seven: str
+) -> None:
+    known = {"MODEL": mnist, "IMAGE": seven, "IMAGE/x": f"{seven}/x"}
+    result = run(*(known.get(a, a) for a in arguments))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    lines = [s for s in result.stderr.splitlines() if not s.startswith("note: ")]
+    assert 1 <= len(lines) <= 2
+    assert lines[0].startswith("error: ")
+    assert told in lines[0]
+
+
+def test_what_should_not_happen_is_told_and_can_be_traced(
+    mnist: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cnnviz.layers
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a\nb")
+
+    monkeypatch.setattr(cnnviz.layers, "list_layers", broken)
+    result = run("layers", mnist, "--quiet")
+    assert result.exit_code == 1
+    first, second = result.stderr.splitlines()
+    assert first == "error: this should not happen: ZeroDivisionError: a b"
+    assert "CNNVIZ_DEBUG=1" in second
+    monkeypatch.setenv("CNNVIZ_DEBUG", "1")
+    result = run("layers", mnist, "--quiet")
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_the_encoding_is_noted_unless_quiet(mnist: str) -> None:
+    loud = run("layers", mnist)
+    assert re.fullmatch(r"note: encoding: unit \(.+\)\n", loud.stderr)
+    assert run("layers", mnist, "--quiet").stderr == ""
+    given = run("layers", mnist, "--encoding", "signed")
+    assert given.stderr == "note: encoding: signed (given)\n"
+
+
+def test_streams_of_the_program_are_clean(
+    cli: Callable[..., tuple[int, str, str]], mnist: str, seven: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, stdout, stderr = cli("activations", mnist, seven, "--out", out)
+    assert code == 0
+    # TensorFlow and Keras have said nothing.
+    assert re.fullmatch(r"note: encoding: .+\n", stderr)
+    names = [f"7--{layer}{i}.png" for i in (1, 2, 3) for layer in ("conv", "pool")]
+    assert stdout.splitlines() == [str(out / name) for name in names]
+
+
+def test_broken_pipes_are_quiet(mnist: str) -> None:
+    process = subprocess.Popen(
+        [PROGRAM, "layers", mnist, "--quiet"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(60) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_nothing_half_done(
+    mnist: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    random = np.random.default_rng(0)
+    for i in range(300):
+        noise = random.integers(0, 256, (28, 28), np.uint8)
+        Image.fromarray(noise).save(images / f"{i}.png")
+    out, temporary = tmp_path / "out", tmp_path / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [PROGRAM, "activations", mnist, images, "--out", out, "--raw"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    assert process.stdout is not None
+    for _ in range(10):
+        assert process.stdout.readline()
+    process.send_signal(number)
+    start = time.monotonic()
+    stdout, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - start < 5
+    assert process.returncode == 128 + number
+    assert len(stdout.splitlines()) < 300 * 7 - 10
+    assert re.fullmatch(r"note: encoding: .+\n", stderr)
+    assert list(temporary.iterdir()) == []
+    written = list(out.iterdir())
+    assert written
+    for path in written:
+        assert not path.name.startswith(".")
+        if path.suffix == ".png":
+            with Image.open(path) as picture:
+                picture.load()
+        else:
+            with np.load(path) as arrays:
+                assert len([arrays[name] for name in arrays]) == 6
+
+
+def test_ctrl_c_while_tensorflow_is_loaded(mnist: str, seven: str) -> None:
+    process = subprocess.Popen(
+        [PROGRAM, "activations", mnist, seven],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(0.7)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130

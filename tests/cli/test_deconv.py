@@ -1,0 +1,387 @@
+"""`cnnviz deconv`: the library's reconstructions, in files, with what is to be told."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import cnnviz
+from cnnviz.deconvolution import Projections, deconvnet, deconvnet_stages
+from cnnviz.projection_sheets import (
+    comparison_sheet,
+    field_boxes,
+    projection_sheet,
+    stage_sheet,
+)
+from cnnviz_cli.app import app
+
+
+@pytest.fixture(scope="module")
+def mnist(assets: Path) -> Path:
+    return assets / "mnist_cnn.keras"
+
+
+@pytest.fixture(scope="module")
+def seven(assets: Path) -> Path:
+    return assets / "digits" / "7.png"
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of which map 1 never fires, and map 2 only on bright images."""
+    import keras
+
+    network = keras.Sequential(
+        [
+            keras.layers.Input((9, 9, 1)),
+            keras.layers.Conv2D(3, 3, activation="relu", name="conv"),
+            keras.layers.Flatten(name="flat"),
+            keras.layers.Dense(2, name="head"),
+        ]
+    )
+    kernel = np.ones((3, 3, 1, 3), np.float32)
+    network.get_layer("conv").set_weights(
+        [kernel, np.array([0.1, -100, -6], np.float32)]
+    )
+    path = tmp_path_factory.mktemp("silent") / "silent.keras"
+    network.save(path)
+    return path
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["deconv", *map(str, arguments)])
+
+
+def run(*arguments: object) -> list[Path]:
+    """The files that a command line writes."""
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.stderr
+    paths = [Path(line) for line in result.stdout.splitlines()]
+    assert all(path.is_file() for path in paths)
+    return paths
+
+
+def notes(result: Result) -> list[str]:
+    return [line for line in result.stderr.splitlines() if "encoding" not in line]
+
+
+def arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path) as file:
+        return {name: file[name] for name in file}
+
+
+def assert_drawn(path: Path, expected: Image.Image) -> None:
+    written = np.asarray(Image.open(path).convert("RGB"), int)
+    assert written.shape == np.asarray(expected).shape
+    assert np.abs(written - np.asarray(expected, int)).max() <= 2
+
+
+def save(path: Path, value: float, *shape: int) -> Path:
+    np.save(path, np.full(shape, value, np.float32))
+    return path
+
+
+class Expected:
+    """The library on one digit."""
+
+    def __init__(self, mnist: Path, seven: Path) -> None:
+        self.model = cnnviz.load_model(mnist)
+        self.image = cnnviz.read_image(seven, channels=1)
+        (self.field,) = (
+            info.receptive_field
+            for info in cnnviz.list_layers(self.model)
+            if info.path == "conv3"
+        )
+
+    def found(self, layer: str = "conv3", **options: Any) -> Projections:
+        return deconvnet(self.model, self.image, layer, **options)
+
+
+@pytest.fixture(scope="module")
+def expected(mnist: Path, seven: Path) -> Expected:
+    return Expected(mnist, seven)
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_the_nine_strongest_are_drawn(
+    mnist: Path, seven: Path, expected: Expected, tmp_path: Path, crop: bool
+) -> None:
+    options = ["--crop"] if crop else []
+    (path,) = run(mnist, seven, "--layer", "conv3", "--out", tmp_path, *options)
+    assert path == tmp_path / "7--conv3--deconvnet.png"
+    sheet = projection_sheet(
+        expected.image,
+        expected.found(top=9),
+        title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
+        facts=["7.png", "deconvnet", "the 9 strongest of 64 maps"],
+        field=expected.field,
+        crop=crop,
+    )
+    assert_drawn(path, sheet)
+
+
+def test_channels_are_drawn_in_the_order_given(
+    mnist: Path, seven: Path, expected: Expected, tmp_path: Path
+) -> None:
+    own = expected.found(channels=[63, 58, 9], rule="guided")
+    assert (own.activations > 0).all()
+    channels = [f"--channel={n}" for n in (63, 58, 9)]
+    options = [*channels, "--rule", "guided", "--columns", "1"]
+    (path,) = run(mnist, seven, "--layer", "conv3", "--out", tmp_path, *options)
+    assert path.name == "7--conv3--guided.png"
+    sheet = projection_sheet(
+        expected.image,
+        own,
+        title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
+        facts=["7.png", "guided", "3 of 64 maps"],
+        field=expected.field,
+        columns=1,
+    )
+    assert_drawn(path, sheet)
+
+
+def test_raw_arrays_are_those_of_the_library_whatever_the_batch(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    digits = [assets / "digits" / f"{n}.png" for n in (7, 3, 0)]
+    for size in ("2", "8"):
+        paths = run(
+            *(mnist, *digits, "--layer", "conv2", "--raw", "--top", "4"),
+            *("--batch-size", size, "--out", tmp_path / size),
+        )
+        assert [path.name for path in paths] == [
+            f"{n}--conv2--deconvnet.{kind}"
+            for n in (7, 3, 0)
+            for kind in ("npz", "png")
+        ]
+        model = cnnviz.load_model(mnist)
+        for digit, path in zip(digits, paths[::2], strict=True):
+            own = deconvnet(model, cnnviz.read_image(digit, channels=1), "conv2", top=4)
+            found = arrays(path)
+            assert sorted(found) == ["activations", "channels", "images", "positions"]
+            for name, values in found.items():
+                np.testing.assert_allclose(
+                    values, getattr(own, name)[0], rtol=1e-4, atol=1e-5
+                )
+
+
+def test_rules_are_compared_on_the_same_units(
+    mnist: Path, seven: Path, expected: Expected, tmp_path: Path
+) -> None:
+    options = ["--layer", "conv3", "--compare", "--crop", "--top", "4"]
+    (path,) = run(mnist, seven, "--out", tmp_path, *options)
+    assert path.name == "7--conv3--compare.png"
+    units = [int(n) for n in expected.found(top=4).channels[0]]
+    sheet = comparison_sheet(
+        expected.image,
+        {
+            "deconvnet": expected.found(channels=units),
+            "guided": expected.found(channels=units, rule="guided"),
+            "gradient": expected.found(channels=units, rule="gradient"),
+        },
+        title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
+        facts=["7.png", "the 4 strongest of 64 maps"],
+        field=expected.field,
+        crop=True,
+    )
+    assert_drawn(path, sheet)
+
+
+@pytest.mark.parametrize("channel", [None, 9])
+def test_stages_are_a_second_picture(
+    mnist: Path, seven: Path, expected: Expected, tmp_path: Path, channel: int | None
+) -> None:
+    options = [] if channel is None else [f"--channel={channel}", "--channel=58"]
+    paths = run(
+        mnist, seven, "--layer", "conv3", "--stages", "--out", tmp_path, *options
+    )
+    assert [path.name for path in paths] == [
+        "7--conv3--deconvnet.png",
+        "7--conv3--deconvnet-stages.png",
+    ]
+    own = expected.found(channels=[channel] if channel else None, top=1)
+    number, position = own.channels[0, 0], own.positions[0]
+    (box,) = field_boxes(expected.field, position, (28, 28))
+    sheet = stage_sheet(
+        expected.image,
+        deconvnet_stages(expected.model, expected.image, "conv3", int(number)),
+        title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
+        facts=[
+            "7.png",
+            "deconvnet",
+            f"map {number} @ {position[0, 0]},{position[0, 1]}",
+        ],
+        box=box,
+    )
+    assert_drawn(paths[1], sheet)
+
+
+def test_classes_are_named_and_those_that_do_not_fire_counted(
+    mnist: Path, seven: Path, expected: Expected, tmp_path: Path
+) -> None:
+    names = "zero one two three four five six seven eight nine".split()
+    (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8")
+    options = ["--layer=predictions", "--labels", tmp_path / "names.txt"]
+    (path,) = run(mnist, seven, "--out", tmp_path, *options)
+    logits = expected.found("predictions").activations[0]
+    alive = int((logits > 0).sum())
+    assert alive < 9
+    assert logits.argmax() == 7
+    sheet = projection_sheet(
+        expected.image,
+        expected.found("predictions", top=alive),
+        title="predictions  \u00b7  Dense  \u00b7  10",
+        facts=[
+            "7.png",
+            "deconvnet",
+            f"the {alive} of 10 units that fire, {10 - alive} dead",
+        ],
+        spatial=False,
+        names=names,
+    )
+    assert_drawn(path, sheet)
+
+
+def test_dead_maps_are_told_and_never_drawn(silent: Path, tmp_path: Path) -> None:
+    dark = save(tmp_path / "dark.npy", 0.5, 9, 9, 1)
+    bright = save(tmp_path / "bright.npy", 1, 9, 9, 1)
+    model = cnnviz.load_model(silent)
+    out = ["--out", tmp_path / "out"]
+    both = ["--channel=1", "--channel=2", "--stages"]
+    result = invoke(silent, dark, bright, "--layer", "conv", *both, *out)
+    assert result.exit_code == 0
+    assert "note: dark.npy: no map of 1, 2 fires, nothing to draw" in notes(result)
+    paths = [Path(line).name for line in result.stdout.splitlines()]
+    assert paths == [
+        "bright--conv--deconvnet.png",
+        "bright--conv--deconvnet-stages.png",
+    ]
+    image = np.load(bright)
+    (info,) = (i for i in cnnviz.list_layers(model) if i.path == "conv")
+    sheet = projection_sheet(
+        image,
+        deconvnet(model, image, "conv", [1, 2]),
+        title="conv  \u00b7  Conv2D  \u00b7  7x7x3",
+        facts=["bright.npy", "deconvnet", "1 of 3 maps"],
+        field=info.receptive_field,
+    )
+    assert_drawn(tmp_path / "out" / paths[0], sheet)
+
+    result = invoke(silent, dark, bright, "--layer=conv", "--channel=1", *out)
+    assert result.exit_code == 1
+    assert (
+        "none of the given maps of layer 'conv' fires on any of the images"
+        in result.stderr
+    )
+    assert result.stdout == ""
+    # The arrays say so, too.
+    (path,) = run(silent, dark, "--layer=conv", "--channel=1", "--raw", *out)
+    assert path.name == "dark--conv--deconvnet.npz"
+    np.testing.assert_allclose(arrays(path)["activations"], [0])
+    np.testing.assert_array_equal(arrays(path)["images"], np.zeros((1, 9, 9, 1)))
+
+
+def test_notes_are_said_once_and_not_when_quiet(silent: Path, tmp_path: Path) -> None:
+    images = [save(tmp_path / f"{i}.npy", 0.5 + 0.1 * i, 9, 9, 1) for i in range(3)]
+    command = [silent, *images, "--layer", "conv", "--batch-size", "1"]
+    result = invoke(*command, "--compare", "--out", tmp_path)
+    assert result.exit_code == 0
+    (note,) = notes(result)
+    assert note.startswith("note: no max pooling")
+    result = invoke(*command, "--quiet", "--out", tmp_path)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ([], 2, "--layer"),
+        (["--layer", "conv3", "--rule", "wrong"], 2, "wrong"),
+        (["--layer", "conv3", "--top", "0"], 2, "--top"),
+        (["--layer", "conv3", "--channel", "64"], 1, "channel 64 does not exist"),
+        (["--layer", "conv9"], 1, "conv9"),
+        (["--layer", "conv*"], 1, "names 3 layers"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    *,
+    mnist: Path,
+    seven: Path,
+    tmp_path: Path,
+    options: list[str],
+    code: int,
+    message: str,
+) -> None:
+    result = invoke(mnist, seven, *options, "--out", tmp_path / "out")
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert result.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_are_checked_before_anything_is_loaded(
+    mnist: Path, seven: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = invoke(mnist, seven, "--layer=conv3", "--out", tmp_path / "file" / "out")
+    assert result.exit_code == 1
+    assert "is a file; expected a folder" in result.stderr
+    assert "note" not in result.stderr
+    result = invoke(mnist, tmp_path / "missing.png", "--layer=conv3")
+    assert result.exit_code == 1
+    assert "note" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["conv1d", "conv3d"])
+def test_other_dimensions_have_arrays_but_no_picture(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    model = root / "tests" / "data" / "zoo" / "keras315" / f"{name}.keras"
+    loaded = cnnviz.load_model(model)
+    layer = next(i.path for i in cnnviz.list_layers(loaded) if "Conv" in i.kind)
+    shape = tuple(n or 8 for n in loaded.input_shape or ())
+    image = np.random.default_rng(0).random(shape, np.float32)
+    np.save(tmp_path / "a.npy", image)
+    command = [model, tmp_path / "a.npy", "--layer", layer, "--out", tmp_path / "out"]
+    result = invoke(*command, "--top", "2")
+    assert result.exit_code == 1
+    assert "have no picture; expected (h, w, c)" in result.stderr
+    assert "--raw" in result.stderr
+    assert not (tmp_path / "out").exists()
+    (path,) = run(*command, "--top", "2", "--raw")
+    own = deconvnet(loaded, image[None], layer, top=2)
+    np.testing.assert_allclose(arrays(path)["images"], own.images[0], atol=1e-5)
+
+
+def test_networks_of_variable_size_see_images_in_their_own(
+    root: Path, tmp_path: Path
+) -> None:
+    model = root / "tests" / "data" / "zoo" / "keras315" / "variable_size.keras"
+    loaded = cnnviz.load_model(model)
+    layer = next(
+        i.path for i in cnnviz.list_layers(loaded, size=(20, 24)) if "Conv" in i.kind
+    )
+    channels = (loaded.input_shape or (3,))[-1] or 3
+    sizes = [(20, 24), (18, 30)]
+    for i, (height, width) in enumerate(sizes):
+        image = np.random.default_rng(i).random((height, width, channels), np.float32)
+        np.save(tmp_path / f"{i}.npy", image)
+    paths = run(
+        model, tmp_path, "--layer", layer, "--raw", "--top=2", "--out", tmp_path / "out"
+    )
+    shapes = [arrays(path)["images"].shape for path in paths if path.suffix == ".npz"]
+    assert shapes == [(2, *size, channels) for size in sizes]
+
+
+def test_names_of_files_are_safe_and_differ(silent: Path, tmp_path: Path) -> None:
+    for name in ("a", "A", "a--conv--deconvnet"):
+        save(tmp_path / f"{name}.npy", 1, 9, 9, 1)
+    options = ["--layer=conv", "--stages", "--raw", "--out", tmp_path / "out"]
+    paths = run(silent, tmp_path, *options)
+    assert len({path.name.casefold() for path in paths}) == len(paths) == 9
+    assert {path.parent for path in paths} == {tmp_path / "out"}
