@@ -236,7 +236,7 @@ class _Task:
                     steps = deconvnet_stages(
                         model, one, self.layer, first, rule=self.rule
                     )
-                image = _projected(one, own)
+                image = one[own.input_index][0]
                 yield _Result(self, info, model.labels, image, own, drawn, ruled, steps)
 
 
@@ -406,12 +406,6 @@ def _of_image(found: Projections, number: int) -> Projections:
         positions=found.positions[one],
         channels=found.channels[one],
     )
-
-
-def _projected(arrays: Sequence[np.ndarray], found: Projections) -> np.ndarray:
-    """Of several inputs the one that was reconstructed."""
-    shape = found.images.shape[2:]
-    return next((a[0] for a in arrays if a.shape[1:] == shape), arrays[0][0])
 
 
 def _firing(found: Projections) -> Projections:

@@ -73,6 +73,8 @@ class Projections:
         positions: `(n, k, 2)` the unit's row and column in its map; `(0, 0)` for dense
             layers; one position in 1-D networks, three in 3-D ones.
         channels: `(n, k)` the maps.
+        input_index: Which of the network's inputs was reconstructed: the first that the
+            layer depends on.
         notes: What was decided that the paper does not settle, and what to know when
             reading the result; one sentence each.
     """
@@ -81,6 +83,7 @@ class Projections:
     activations: np.ndarray
     positions: np.ndarray
     channels: np.ndarray
+    input_index: int
     notes: tuple[str, ...]
 
 
@@ -166,7 +169,9 @@ def deconvnet(
     positions = np.zeros((*flat.shape, 2), np.int64)
     if units.shape:
         positions = np.stack(np.unravel_index(flat, units.shape), -1)
-    return Projections(projected, activations, positions, chosen, notes)
+    return Projections(
+        projected, activations, positions, chosen, units.input_index, notes
+    )
 
 
 def deconvnet_stages(
@@ -251,6 +256,7 @@ class _Units(NamedTuple):
     positions: np.ndarray
     shape: tuple[int, ...]
     largest: int
+    input_index: int
     notes: tuple[str, ...]
 
 
@@ -300,6 +306,7 @@ def _units(task: _Task, arrays: list[np.ndarray]) -> _Units:
         np.concatenate(positions),
         tuple(int(n) for n in outputs["shape"]),
         int(outputs["largest"]),
+        int(outputs["input"]),
         tuple(note.decode() for note in outputs["notes"]),
     )
     if not np.isfinite(units.activations).all():
@@ -571,7 +578,7 @@ def _trace_units(task: _Task, images: Sequence[tf.Tensor]) -> dict[str, tf.Tenso
     finite = tf.reduce_all(tf.math.is_finite(maps), 1)
     activations = tf.where(finite, activations, np.nan)
     if task.rule == "gradient":
-        _reached(task, traced)
+        image = _reached(task, traced)
         notes: tuple[str, ...] = ()
         sizes = [t.shape for op in _operations(traced.target) for t in op.outputs]
         largest = max(
@@ -579,12 +586,13 @@ def _trace_units(task: _Task, images: Sequence[tf.Tensor]) -> dict[str, tf.Tenso
         )
     else:
         way = _way(task, traced)
-        notes, largest = way.notes, way.largest()
+        image, notes, largest = way.image, way.notes, way.largest()
     return {
         "activations": activations,
         "positions": positions,
         "shape": tf.constant(space, tf.int32, [len(space)]),
         "largest": tf.constant(largest),
+        "input": tf.constant([t is image for t in traced.inputs].index(True)),
         "notes": tf.constant(notes, tf.string, [len(notes)]),
     }
 

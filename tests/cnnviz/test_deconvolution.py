@@ -1138,6 +1138,24 @@ class TestLayouts:
         close(found.images, again.images)
 
     @GENERATIONS
+    def test_the_input_that_a_shared_layer_saw(self, k: ModuleType) -> None:
+        left, right = k.layers.Input((6, 6, 1)), k.layers.Input((6, 6, 1))
+        conv = k.layers.Conv2D(2, 3, activation="relu", name="conv")
+        both = k.layers.Add(name="both")([conv(left), conv(right)])
+        network = raw(randomized(k.Model([left, right], both), 1))
+        images = list(np.random.default_rng(0).random((2, 1, 6, 6, 1), np.float32))
+        for number, layer in enumerate(("conv", "conv@2")):
+            for rule in RULES:
+                found = deconvnet(network, images, layer, rule=rule)
+                assert found.input_index == number
+                swapped = deconvnet(network, images[::-1], layer, rule=rule)
+                others = deconvnet(
+                    network, images, ("conv@2", "conv")[number], rule=rule
+                )
+                close(swapped.activations, others.activations)
+                close(swapped.images, others.images)
+
+    @GENERATIONS
     def test_repeated_over_time(self, k: ModuleType) -> None:
         conv = k.layers.Conv2D(3, 3, activation="relu", name="inner")
         network = sequential(

@@ -54,6 +54,7 @@ def found(
         np.array([strengths], np.float32),
         np.array([positions]),
         10 + np.arange(len(images))[None],
+        0,
         (),
     )
 
