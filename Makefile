@@ -11,7 +11,7 @@ help:
 	@echo "make demo        the activation grids of two networks, in out/"
 	@echo "make test        linters, type checker and tests"
 	@echo "make lint        linters and type checker"
-	@echo "make benchmarks  the slow tests, which measure speed and memory"
+	@echo "make benchmarks  measures speed and memory against the textbook way"
 	@echo "make assets      trains the MNIST network in assets/ anew"
 	@echo "make clean       removes whatever these targets made"
 
@@ -29,7 +29,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 benchmarks: $(STAMP)
-	$(BIN)/python -m pytest -m slow tests/benchmarks
+	for benchmark in tests/benchmarks/bench_*.py; do \
+		echo "$$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
 assets: $(STAMP)
 	$(BIN)/python assets/train_mnist.py
