@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, CnnvizError, LayerError, ModelError
+from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.generations import Network, input_specs
 from cnnviz.model import ImageModel, Images, as_model, built
 from cnnviz.topology import Selected, select
@@ -15,7 +15,7 @@ from cnnviz.tracing import (
     Call,
     Trace,
     channel_axis,
-    compiled,
+    compiled_for_images,
     first_line,
     is_network_channels_first,
     record,
@@ -152,19 +152,9 @@ def _traced(
         model.encode.function,
         tuple((s.address.path, s.call) for s in selected),
     )
-    shapes = [array.shape for array in arrays]
-    batches: list[int | None] = [None, shapes[0][0]]
-    if model.fixed_batch is not None:
-        batches = [model.fixed_batch]
-    for batch in batches:
-        signature = [tf.TensorSpec((batch, *s[1:]), tf.float32) for s in shapes]
-        try:
-            return compiled(network, key, capture, signature)
-        except CnnvizError:
-            # Some networks compute with the size of the batch in Python.
-            if batch == batches[-1]:
-                raise
-    raise AssertionError
+    shapes = [array.shape[1:] for array in arrays]
+    trace, _ = compiled_for_images(network, key, capture, shapes, len(arrays[0]))
+    return trace
 
 
 def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Tensor]:

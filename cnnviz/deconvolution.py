@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.capture import encoded_inputs
-from cnnviz.errors import ArgumentError, CnnvizError, ImageError, LayerError, ModelError
+from cnnviz.errors import ArgumentError, ImageError, LayerError, ModelError
 from cnnviz.generations import Network, call_attribute, python_call
 from cnnviz.model import ImageModel, Images, as_model, built
 from cnnviz.rectifiers import marking
@@ -40,6 +40,7 @@ from cnnviz.tracing import (
     Trace,
     channel_axis,
     compiled,
+    compiled_for_images,
     first_line,
     is_network_channels_first,
     patched,
@@ -275,22 +276,13 @@ def _one(network: Network, layer: str) -> Selected:
 def _units(task: _Task, arrays: list[np.ndarray]) -> _Units:
     _check(task)
     model = task.model
-    sizes: list[int | None] = [None, min(_BATCH, len(arrays[0]))]
-    if model.fixed_batch is not None:
-        sizes = [model.fixed_batch]
-    for size in sizes:
-        try:
-            function = compiled(
-                model.network,
-                ("deconvnet units", *task.key),
-                lambda *tensors: _trace_units(task, tensors),
-                _signature(arrays, size),
-            )
-            break
-        except CnnvizError:
-            # Some networks compute with the size of the batch in Python.
-            if size == sizes[-1]:
-                raise
+    function, size = compiled_for_images(
+        model.network,
+        ("deconvnet units", *task.key),
+        lambda *tensors: _trace_units(task, tensors),
+        [array.shape[1:] for array in arrays],
+        min(_BATCH, len(arrays[0])),
+    )
     activations, positions = [], []
     step = size or _BATCH
     for start in range(0, len(arrays[0]), step):

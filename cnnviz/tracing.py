@@ -247,6 +247,37 @@ def compiled(
         return traces[full_key]
 
 
+def compiled_for_images(
+    network: Network,
+    key: Hashable,
+    function: Callable[..., dict[str, tf.Tensor]],
+    shapes: Sequence[tuple[int | None, ...]],
+    count: int,
+) -> tuple[Trace, int | None]:
+    """Like `compiled`, for any number of images wherever the network allows that.
+
+    Args:
+        network: As for `compiled`.
+        key: As for `compiled`.
+        function: As for `compiled`; it takes float32 images.
+        shapes: The shapes of one image for each input.
+        count: How many images to trace for if it cannot be any number: some networks
+            compute with it in Python.
+
+    Returns:
+        The trace, and the only number of images that it takes; None if any.
+    """
+    specs = input_specs(network)
+    fixed = specs[0].shape[0] if specs else None
+    for size in (None, count) if fixed is None else (fixed,):
+        signature = [tf.TensorSpec((size, *shape), tf.float32) for shape in shapes]
+        try:
+            return compiled(network, key, function, signature), size
+        except CnnvizError as error:
+            objection = error
+    raise objection
+
+
 def _trace(
     function: Callable[..., dict[str, tf.Tensor]],
     signature: Sequence[tf.TensorSpec],

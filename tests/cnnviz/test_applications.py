@@ -27,8 +27,8 @@ def clean() -> Any:
 def test_a_network_of_keras_applications(name: str) -> None:
     model = load_model(name, weights=None)
     network = model.network
-    height, width, channels = model.input_shape or ()
-    images = RNG.random((1, height or 224, width or 224, channels), np.float32)
+    height, width, channels = model.input_shape or (None, None, 3)
+    images = RNG.random((1, height or 224, width or 224, channels or 3), np.float32)
 
     # The network's own module knows what it was trained on.
     module = inspect.getmodule(inspect.unwrap(make(name)))
