@@ -12,7 +12,7 @@ help:
 	@echo "make test        linters, type checker and tests"
 	@echo "make lint        linters and type checker"
 	@echo "make benchmarks  measures speed and memory against the textbook way"
-	@echo "make assets      trains the MNIST network in assets/ anew"
+	@echo "make assets      trains the MNIST networks in assets/ anew"
 	@echo "make clean       removes whatever these targets made"
 
 demo: $(STAMP)
@@ -34,6 +34,7 @@ benchmarks: $(STAMP)
 
 assets: $(STAMP)
 	$(BIN)/python assets/train_mnist.py
+	$(BIN)/python assets/train_judge.py
 
 clean:
 	rm -rf $(ENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

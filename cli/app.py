@@ -11,7 +11,10 @@ import typer
 from typer.core import TyperGroup
 
 from .activations import activations
+from .classes import classes
 from .deconv import deconv
+from .dream import dream
+from .filters import filters
 from .kernels import kernels
 from .layers import layers
 
@@ -139,6 +142,26 @@ for _command, _epilog in (
         "cnnviz deconv mnist.keras 7.png --layer conv3 --crop --stages\n\n"
         "cnnviz deconv VGG16 cat.jpg --layer block5_conv3 --top 4 --compare\n\n"
         "cnnviz deconv vgg.h5 cat.jpg --layer block4_conv1 --channel 17 --raw",
+    ),
+    (
+        filters,
+        "[dim]Examples[/]\n\n"
+        "cnnviz filters mnist.keras\n\n"
+        "cnnviz filters VGG16 --layer block3_conv1 --max-channels 16 --gif\n\n"
+        "cnnviz filters vgg.h5 --layer block5_conv3 --channel 17 --exemplars photos/",
+    ),
+    (
+        classes,
+        "[dim]Examples[/]\n\n"
+        "cnnviz classes mnist.keras\n\n"
+        "cnnviz classes VGG16 --class espresso --class 985 --gif",
+    ),
+    (
+        dream,
+        "[dim]Examples[/]\n\n"
+        "cnnviz dream VGG16 cat.jpg --layer block4_conv3\n\n"
+        "cnnviz dream vgg.h5 photos/ --layer block3_conv1 --layer block5_conv2 "
+        "--size 480x640",
     ),
 ):
     app.command(epilog=_epilog)(_command)

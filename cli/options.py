@@ -10,6 +10,7 @@ import typer
 _MODEL_PANEL = "Model"
 _PICTURE_PANEL = "Pictures"
 _IMAGE_PANEL = "Images"
+_ASCENT_PANEL = "Gradient ascent"
 
 
 def _known_encoding(name: str) -> str:
@@ -75,6 +76,18 @@ def parsed_color(text: str) -> tuple[float, float, float]:
             param_hint="'--background'",
         ) from None
     return red / 255, green / 255, blue / 255
+
+
+def parsed_batch_size(text: str) -> int | None:
+    """A number of images, or None for `auto`."""
+    if text == "auto":
+        return None
+    if not (text.isdecimal() and int(text)):
+        raise typer.BadParameter(
+            f"{text!r} is no number of images; expected auto, or 1 or more",
+            param_hint="'--batch-size'",
+        )
+    return int(text)
 
 
 def check_folder(path: Path) -> None:
@@ -262,5 +275,46 @@ BatchSize = Annotated[
         min=1,
         rich_help_panel=_IMAGE_PANEL,
         help="How many images go through the network at a time.",
+    ),
+]
+Steps = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        rich_help_panel=_ASCENT_PANEL,
+        help="Forward and backward passes over each image.",
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        rich_help_panel=_ASCENT_PANEL,
+        help="Of the random numbers; another one gives other images.",
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(
+        rich_help_panel=_ASCENT_PANEL,
+        help="bfloat16 is faster on some processors; auto uses it where it is, and the "
+        "gradients agree.",
+    ),
+]
+AscentBatchSize = Annotated[
+    str,
+    typer.Option(
+        "--batch-size",
+        metavar="auto|N",
+        rich_help_panel=_ASCENT_PANEL,
+        help="How many images are made at a time; auto is what fits into memory.",
+    ),
+]
+Gif = Annotated[
+    bool,
+    typer.Option(
+        "--gif",
+        rich_help_panel=_PICTURE_PANEL,
+        help="Write an animation too: how the images come about.",
     ),
 ]

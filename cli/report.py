@@ -23,6 +23,7 @@ class Report:
         self._quiet = quiet
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._is_measured = False
 
     def __enter__(self) -> Report:
         if not self._quiet and sys.stderr.isatty():
@@ -54,14 +55,31 @@ class Report:
             self._task = self._progress.add_task(description, total=total)
         self._progress.update(self._task, description=description, total=total)
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether anybody sees how far the work is."""
+        return self._progress is not None
+
+    def reached(self, done: float, description: str) -> None:
+        """Tells how far the work is, which then no longer goes by files.
+
+        Args:
+            done: In units of the total, such as 2.5 layers.
+            description: What is worked on.
+        """
+        self._is_measured = True
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, description=description)
+
     def wrote(self, path: Path) -> None:
         """Tells the path of a file as soon as it is there."""
         if self._progress is not None and sys.stdout.isatty():
             _print_above(self._progress, str(path))
         else:
             print(path, flush=True)
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task)
+        if self._progress is None or self._task is None or self._is_measured:
+            return
+        self._progress.advance(self._task)
 
 
 def _print_above(progress: Progress, line: str) -> None:

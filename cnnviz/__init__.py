@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         deconvnet,
         deconvnet_stages,
     )
+    from cnnviz.dream import deep_dream
     from cnnviz.encoding import Encoding
     from cnnviz.errors import (
         ArgumentError,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         LayerError,
         ModelError,
     )
+    from cnnviz.features import visualize_classes, visualize_filters
     from cnnviz.grids import colorize, grid, overlay, signed_stretch, stretch
     from cnnviz.images import find_images, read_image
     from cnnviz.layers import LayerInfo, kernels, list_layers
@@ -50,6 +52,7 @@ _HOMES = {
     "colorize": "grids",
     "deconvnet": "deconvolution",
     "deconvnet_stages": "deconvolution",
+    "deep_dream": "dream",
     "find_images": "images",
     "grid": "grids",
     "kernels": "layers",
@@ -59,6 +62,8 @@ _HOMES = {
     "read_image": "images",
     "signed_stretch": "grids",
     "stretch": "grids",
+    "visualize_classes": "features",
+    "visualize_filters": "features",
 }
 
 __all__ = [
@@ -78,6 +83,7 @@ __all__ = [
     "colorize",
     "deconvnet",
     "deconvnet_stages",
+    "deep_dream",
     "find_images",
     "grid",
     "kernels",
@@ -87,6 +93,8 @@ __all__ = [
     "read_image",
     "signed_stretch",
     "stretch",
+    "visualize_classes",
+    "visualize_filters",
 ]
 
 

@@ -396,7 +396,8 @@ def _labels(
     if isinstance(shapes, tuple):
         shapes = [shapes]
     counts = [shape[-1] for shape in shapes or [] if isinstance(shape, tuple)]
-    if counts and len(names) not in counts:
+    # One unit, of a sigmoid, tells two classes apart.
+    if counts and len(names) not in {*counts, *(2 for n in counts if n == 1)}:
         raise ArgumentError(
             f"{len(names)} labels given; model '{network.name}' has "
             f"{' and '.join(map(str, counts))} outputs"

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from cnnviz_cli.app import app
 
-COMMANDS = ("activations", "layers", "kernels")
+COMMANDS = ("activations", "layers", "kernels", "filters", "classes", "dream")
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cnnviz"
 
 
@@ -70,6 +70,9 @@ def test_version(cli: Callable[..., tuple[int, str, str]]) -> None:
         ["activations", "MODEL", "IMAGE", "--labels", "nowhere.txt"],
         ["layers", "nowhere/model.h5"],
         ["kernels", "MODEL", "--encoding", "rgb"],
+        ["filters", "MODEL", "--exemplars", "nowhere"],
+        ["classes", "MODEL", "--batch-size", "0"],
+        ["dream", "MODEL", "nowhere.png", "--layer", "conv1"],
     ],
 )
 def test_help_and_mistakes_are_told_without_tensorflow(

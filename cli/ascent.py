@@ -1,0 +1,85 @@
+"""What the commands that ascend gradients share: progress and animations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from PIL import Image
+
+    from cnnviz.ascent.loop import Ascent, Callback, Progress
+
+EVERY = 8  # steps, after which progress is told
+_FRAMES = 16
+
+
+def told_to(report: Report, name: str, before: int) -> Callback | None:
+    """A callback that shows the mean objective; None where nobody watches.
+
+    Args:
+        report: Where to tell it.
+        name: What is worked on.
+        before: How many such things are done already.
+    """
+    if not report.shows_progress:
+        return None
+
+    def told(progress: Progress) -> None:
+        objective = float(progress.scores.mean())
+        report.reached(before + progress.done, f"{name}, objective {objective:.3g}")
+
+    return told
+
+
+def frame_steps(steps: int, wanted: bool) -> list[int]:
+    """After which steps an animation shows the images; none if it is not wanted."""
+    if not wanted:
+        return []
+    last = _FRAMES - 1
+    return sorted({round(steps * i / last) for i in range(_FRAMES)})
+
+
+def write_animation(
+    path: Path,
+    ascent: Ascent,
+    steps: int,
+    draw: Callable[[np.ndarray, str], Image.Image],
+) -> None:
+    """Writes the snapshots of a run, and its result, as a GIF.
+
+    Args:
+        path: The file.
+        ascent: Made with the snapshots that `frame_steps` names.
+        steps: How many there were.
+        draw: Makes a sheet of images `(n, h, w, c)`, below a line of text.
+    """
+    from cnnviz.animation import encode_gif
+    from cnnviz.images import written_whole
+
+    sheets = [
+        draw(images, f"step {step} of {steps}")
+        for step, images in zip(frame_steps(steps, True), ascent.snapshots, strict=True)
+    ]
+    # The last sheet is the picture's: of the images that were best, not just last.
+    sheets.append(draw(ascent.images, f"step {steps} of {steps}"))
+    with written_whole(path) as temporary:
+        temporary.write_bytes(encode_gif(_of_one_size(sheets)))
+
+
+def _of_one_size(sheets: Sequence[Image.Image]) -> list[Image.Image]:
+    """Sheets on white; the line of text may have made some of them wider."""
+    from PIL import Image
+
+    size = (max(s.width for s in sheets), max(s.height for s in sheets))
+    framed = []
+    for sheet in sheets:
+        canvas = Image.new("RGB", size, "white")
+        canvas.paste(sheet)
+        framed.append(canvas)
+    return framed

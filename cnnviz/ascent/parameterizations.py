@@ -1,0 +1,234 @@
+"""Parameterizations: what the optimiser moves, and the image that it stands for.
+
+Each is a differentiable map from free numbers to images in (0, 1), so that no step can
+leave the range of valid images. Starting points are drawn with NumPy, a generator for
+each image: an image does not depend on the others of its batch.
+
+References:
+    Olah, Mordvintsev and Schubert, "Feature Visualization", Distill, 2017,
+        https://distill.pub/2017/feature-visualization
+    Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude
+        Constrained Optimization", NeurIPS 2023, https://arxiv.org/abs/2306.06805
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+Shape = tuple[int, int, int]
+"""Height, width and channels of an image."""
+
+# The square root of the covariance of ImageNet's colours, its largest column of length
+# 1: columns are the directions in which colours of photographs vary independently.
+COLOURS = (
+    np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float64)
+    / 0.46194872
+)
+_DESATURATION = 4.0
+_MARGIN = 1e-3  # how far from 0 and 1 a start image is kept, or its logit is infinite
+
+# The mean spectrum of photographs, per decorrelated colour component: k * f ** -a up to
+# f = 0.28 cycles per pixel, where the lenses and resampling of photographs cut it off.
+_MAGNITUDES = (40.7, 28.8, 31.8)
+_EXPONENTS = (1.24, 1.32, 1.24)
+_CUTOFF, _LOWEST = 0.28, 1 / 512
+
+
+class Parameterization(Protocol):
+    """A differentiable map from free numbers to images in (0, 1)."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's step that suits these numbers."""
+
+    def start(
+        self, generators: Sequence[np.random.Generator], shape: Shape
+    ) -> np.ndarray:
+        """Random starting numbers, float32 `(n, ...)`, one row per generator."""
+
+    def inverse(self, images: np.ndarray) -> np.ndarray:
+        """The numbers that stand for given images `(n, h, w, c)` in [0, 1]."""
+
+    def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
+        """The images `(n, h, w, c)` in (0, 1) that numbers stand for."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A number for each pixel, squashed by a sigmoid.
+
+    Attributes:
+        deviation: The standard deviation of the starting noise.
+        decorrelate: Whether the numbers of RGB images are colours in a basis in which
+            those of photographs are uncorrelated.
+        learning_rate: Adam's step.
+    """
+
+    deviation: float = 0.01
+    decorrelate: bool = True
+    learning_rate: float = 0.05
+
+    def start(
+        self, generators: Sequence[np.random.Generator], shape: Shape
+    ) -> np.ndarray:
+        """Normal noise `(n, h, w, c)`."""
+        return _normal(generators, shape, self.deviation)
+
+    def inverse(self, images: np.ndarray) -> np.ndarray:
+        """Logits of the pixels, decorrelated."""
+        return _decorrelated(_logit(images), self.decorrelate).astype(np.float32)
+
+    def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
+        """Sigmoids of the correlated numbers."""
+        del shape
+        return tf.sigmoid(_correlated(numbers, self.decorrelate))
+
+
+@dataclass(frozen=True)
+class Fourier:
+    """The image's spectrum, every frequency scaled to the strength it has in nature.
+
+    The image is `sigmoid(K irfft2(S * v) / 4)` with complex free numbers `v`, the scale
+    `S = sqrt(h w) / f ** decay`, and K the colours' square root of covariance. So a
+    step of the optimiser moves broad shapes more than fine grain.
+
+    Attributes:
+        decay: The power of the frequency by which its scale falls.
+        deviation: The standard deviation of the starting spectrum's real and imaginary
+            parts.
+        decorrelate: As for `Pixels`.
+        learning_rate: Adam's step.
+    """
+
+    decay: float = 1.0
+    deviation: float = 0.01
+    decorrelate: bool = True
+    learning_rate: float = 0.05
+
+    def start(
+        self, generators: Sequence[np.random.Generator], shape: Shape
+    ) -> np.ndarray:
+        """Normal noise `(n, 2, c, h, w // 2 + 1)`: real and imaginary parts."""
+        height, width, channels = shape
+        return _normal(
+            generators, (2, channels, height, width // 2 + 1), self.deviation
+        )
+
+    def inverse(self, images: np.ndarray) -> np.ndarray:
+        """The spectrum of the decorrelated logits, over its scale."""
+        plane = np.moveaxis(_decorrelated(_logit(images), self.decorrelate), -1, 1)
+        spectrum = np.fft.rfft2(plane * _DESATURATION)
+        spectrum /= self.scale(images.shape[1:3])
+        return np.stack([spectrum.real, spectrum.imag], 1).astype(np.float32)
+
+    def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
+        """Sigmoids of the correlated planes of the scaled spectrum."""
+        scaled = numbers * self.scale(shape[:2]).astype(np.float32)
+        planes = _planes(scaled[:, 0], scaled[:, 1], shape) / _DESATURATION
+        return tf.sigmoid(_correlated(planes, self.decorrelate))
+
+    def scale(self, size: tuple[int, ...]) -> np.ndarray:
+        """What each frequency is multiplied by, `(h, w // 2 + 1)`."""
+        height, width = size
+        frequency = np.maximum(_frequencies(size), 1 / max(height, width))
+        # The root makes the inverse transform unitary: one learning rate fits all
+        # sizes.
+        return np.sqrt(height * width) / frequency**self.decay
+
+
+@dataclass(frozen=True)
+class Maco:
+    """The phases of the image's spectrum; the magnitudes are those of photographs.
+
+    Magnitudes follow a law fitted to photographs, `k f**-a exp(-(f / 0.28)**2)`, so no
+    data set is needed and any number of channels serves. Phases start uniform, and the
+    mean colour is held at mid grey: drawn at random, it would colour the whole image.
+
+    Attributes:
+        contrast: The standard deviation of the planes before colours and the sigmoid.
+        decorrelate: As for `Pixels`.
+        learning_rate: Adam's step, in radians.
+    """
+
+    contrast: float = 1.0
+    decorrelate: bool = True
+    learning_rate: float = 0.3
+
+    def start(
+        self, generators: Sequence[np.random.Generator], shape: Shape
+    ) -> np.ndarray:
+        """Uniform phases `(n, c, h, w // 2 + 1)` in [-pi, pi)."""
+        height, width, channels = shape
+        size = (channels, height, width // 2 + 1)
+        return np.stack(
+            [g.uniform(-np.pi, np.pi, size).astype(np.float32) for g in generators]
+        )
+
+    def inverse(self, images: np.ndarray) -> np.ndarray:
+        """The phases of the decorrelated logits; their magnitudes are lost."""
+        plane = np.moveaxis(_decorrelated(_logit(images), self.decorrelate), -1, 1)
+        return np.angle(np.fft.rfft2(plane)).astype(np.float32)
+
+    def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
+        """Sigmoids of the correlated planes, brought to the contrast."""
+        magnitude = self.magnitude(shape).astype(np.float32)
+        planes = _planes(
+            tf.cos(numbers) * magnitude, tf.sin(numbers) * magnitude, shape
+        )
+        mean, variance = tf.nn.moments(planes, [1, 2, 3], keepdims=True)
+        planes = (planes - mean) * tf.math.rsqrt(variance + 1e-12) * self.contrast
+        return tf.sigmoid(_correlated(planes, self.decorrelate))
+
+    def magnitude(self, shape: Shape) -> np.ndarray:
+        """The magnitude of each frequency, `(c, h, w // 2 + 1)`; 0 for the mean."""
+        frequency = _frequencies(shape[:2])
+        coloured = shape[2] == 3 and self.decorrelate
+        laws = list(zip(_MAGNITUDES, _EXPONENTS, strict=True))
+        planes = [
+            k * np.maximum(frequency, _LOWEST) ** -a
+            for k, a in (laws if coloured else laws[:1] * shape[2])
+        ]
+        spectrum = np.stack(planes) * np.exp(-((frequency / _CUTOFF) ** 2))
+        spectrum[:, 0, 0] = 0
+        return spectrum * np.sqrt(shape[0] * shape[1])
+
+
+def _normal(
+    generators: Sequence[np.random.Generator], shape: tuple[int, ...], deviation: float
+) -> np.ndarray:
+    rows = [g.standard_normal(shape, np.float32) for g in generators]
+    return np.stack(rows) * np.float32(deviation)
+
+
+def _frequencies(size: tuple[int, ...]) -> np.ndarray:
+    """In cycles per pixel, `(h, w // 2 + 1)`."""
+    height, width = size
+    return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+
+
+def _planes(real: tf.Tensor, imaginary: tf.Tensor, shape: Shape) -> tf.Tensor:
+    # Without its length, the inverse transform would round odd widths to even ones.
+    planes = tf.signal.irfft2d(tf.complex(real, imaginary), shape[:2])
+    return tf.ensure_shape(tf.transpose(planes, [0, 2, 3, 1]), (None, *shape))
+
+
+def _correlated(planes: tf.Tensor, decorrelate: bool) -> tf.Tensor:
+    if not decorrelate or planes.shape[-1] != 3:
+        return planes
+    return tf.tensordot(planes, COLOURS.T.astype(np.float32), 1)
+
+
+def _decorrelated(planes: np.ndarray, decorrelate: bool) -> np.ndarray:
+    if not decorrelate or planes.shape[-1] != 3:
+        return planes
+    return planes @ np.linalg.inv(COLOURS).T
+
+
+def _logit(images: np.ndarray) -> np.ndarray:
+    x = np.clip(images.astype(np.float64), _MARGIN, 1 - _MARGIN)
+    return np.log(x) - np.log1p(-x)

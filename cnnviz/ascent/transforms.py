@@ -1,0 +1,229 @@
+"""Transforms: small random motions that an image has to withstand at every step.
+
+What excites a network only at one place, size and angle is usually noise. So each image
+is moved, scaled and turned anew before each step, all in one affine resampling that
+the gradient goes through. Amounts are fractions of the canvas, and draws come from a
+NumPy generator for each image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.errors import ArgumentError
+
+Fill = Literal["flat", "wrap"]
+Size = tuple[int, int]
+"""Height and width."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Random shifts, scales and rotations about the middle of the canvas.
+
+    Every amount is drawn evenly to either side, so that on average nothing moves.
+
+    Attributes:
+        jitter: The largest shift along each axis, as a fraction of the canvas's side.
+        scale: The largest change of size: factors are log-uniform in
+            [1 / (1 + scale), 1 + scale].
+        rotate: The largest rotation, in degrees.
+        pad: How much of the surroundings shows on each side, as a fraction of the
+            canvas; negative values show only the middle.
+        fill: What surrounds the canvas: `background`, or its repetition.
+        background: The gray level around the canvas.
+        step: Shifts are multiples of so many pixels; 0 for any shift. With a step, and
+            `scale` and `rotate` 0, nothing is interpolated and the finest detail
+            survives; with a step of the network's strides, even their phase.
+    """
+
+    jitter: float = 0.06
+    scale: float = 0.1
+    rotate: float = 8.0
+    pad: float = 0.0
+    fill: Fill = "flat"
+    background: float = 0.5
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        if self.fill not in get_args(Fill):
+            raise ArgumentError(
+                f"fill is '{self.fill}'; expected {', '.join(get_args(Fill))}"
+            )
+        if min(self.jitter, self.scale, self.rotate, self.step) < 0:
+            raise ArgumentError(f"{self} has a negative amount; expected 0 or more")
+        if self.pad <= -0.5:
+            raise ArgumentError(f"pad is {self.pad}; expected more than -0.5")
+
+    def draw(
+        self, generator: np.random.Generator, count: int, canvas: Size, window: Size
+    ) -> np.ndarray:
+        """Draws affine maps from the window's positions to the canvas's.
+
+        Args:
+            generator: Where the random numbers come from.
+            count: How many maps to draw.
+            canvas: Height and width of the image.
+            window: Height and width of what the network sees.
+
+        Returns:
+            float32 `(count, 8)`, `a0 a1 a2 b0 b1 b2 0 0`: the window's pixel `(x, y)`
+            shows the canvas at `(a0 x + a1 y + a2, b0 x + b1 y + b2)`.
+        """
+        draws = generator.uniform(-1, 1, (count, 4))
+        height, width = canvas
+        shift = draws[:, :2] * (self.jitter * np.array([width, height]))
+        if self.step:
+            shift = np.round(shift / self.step) * self.step
+        size = np.exp(draws[:, 2] * np.log1p(self.scale))
+        angle = draws[:, 3] * np.deg2rad(self.rotate)
+        zoom = self._zoom(canvas, window) / size
+        return affine(zoom, angle, shift, canvas, window)
+
+    def still(self, canvas: Size, window: Size) -> np.ndarray:
+        """The map that shows the whole canvas, unmoved, `(1, 8)`."""
+        zoom = np.full(1, max(canvas[0] / window[0], canvas[1] / window[1]))
+        return affine(zoom, np.zeros(1), np.zeros((1, 2)), canvas, window)
+
+    def show(self, images: tf.Tensor, numbers: tf.Tensor, window: Size) -> tf.Tensor:
+        """Shows images `(n, h, w, c)` through maps `(n, 8)`: `(n, *window, c)`."""
+        if self.fill == "flat":
+            return resample(images, numbers, window, self.background)
+        canvas = (int(images.shape[1]), int(images.shape[2]))
+        # Half the diagonal of what is seen, turned and enlarged, beyond the middle.
+        reach = self._zoom(canvas, window) * (1 + self.scale)
+        reach *= float(np.hypot(*window)) if self.rotate else max(window)
+        margin = [
+            int(np.ceil(max(reach / 2 - side / 2, 0) + self.jitter * side)) + 1
+            for side in canvas
+        ]
+        for axis, more in enumerate(margin, start=1):
+            images = _wrapped(images, axis, more)
+        down, across = margin
+        offset = np.array([0, 0, across, 0, 0, down, 0, 0], np.float32)
+        return resample(images, numbers + offset, window, self.background)
+
+    def _zoom(self, canvas: Size, window: Size) -> float:
+        # The longer side of the canvas, with its surroundings, fills the window.
+        return (1 + 2 * self.pad) * max(canvas[0] / window[0], canvas[1] / window[1])
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Random square crops, as MACO takes them, enlarged to the network's window.
+
+    Attributes:
+        side: The mean side of a crop, as a fraction of the canvas's sides.
+        side_deviation: Its standard deviation; sides are kept in [0.05, 1].
+        centre_deviation: The standard deviation of the crop's centre along each axis,
+            as a fraction of the canvas's side. Crops stay inside the canvas.
+    """
+
+    side: float = 0.6
+    side_deviation: float = 0.1
+    centre_deviation: float = 0.15
+
+    def draw(
+        self, generator: np.random.Generator, count: int, canvas: Size, window: Size
+    ) -> np.ndarray:
+        """Draws boxes, float32 `(count, 4)`: top, left, bottom, right in [0, 1]."""
+        del canvas, window
+        draws = generator.standard_normal((count, 3))
+        half = np.clip(self.side + self.side_deviation * draws[:, :1], 0.05, 1) / 2
+        centre = np.clip(0.5 + self.centre_deviation * draws[:, 1:], half, 1 - half)
+        return np.concatenate([centre - half, centre + half], 1).astype(np.float32)
+
+    def still(self, canvas: Size, window: Size) -> np.ndarray:
+        """The box of the whole canvas, `(1, 4)`."""
+        del canvas, window
+        return np.array([[0, 0, 1, 1]], np.float32)
+
+    def show(self, images: tf.Tensor, numbers: tf.Tensor, window: Size) -> tf.Tensor:
+        """Cuts boxes `(n, 4)` out of images `(n, h, w, c)`: `(n, *window, c)`."""
+        rows = tf.range(tf.shape(images)[0])
+        return tf.image.crop_and_resize(images, numbers, rows, window)
+
+
+Transform = Motion | Crops
+
+
+def affine(
+    zoom: np.ndarray,
+    angle: np.ndarray,
+    shift: np.ndarray,
+    canvas: Size,
+    window: Size,
+) -> np.ndarray:
+    """Affine maps `p -> zoom R(angle) (p - window's middle) + canvas's middle + shift`.
+
+    Args:
+        zoom: `(count,)`, the canvas's pixels per pixel of the window.
+        angle: `(count,)`, in radians.
+        shift: `(count, 2)`, in pixels of the canvas, x first.
+        canvas: Height and width.
+        window: Height and width.
+
+    Returns:
+        float32 `(count, 8)`, as `Motion.draw`.
+    """
+    cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
+    from_x, from_y = (window[1] - 1) / 2, (window[0] - 1) / 2
+    to_x, to_y = (canvas[1] - 1) / 2 + shift[:, 0], (canvas[0] - 1) / 2 + shift[:, 1]
+    zero = np.zeros_like(cosine)
+    columns: Sequence[np.ndarray] = (
+        cosine,
+        -sine,
+        to_x - cosine * from_x + sine * from_y,
+        sine,
+        cosine,
+        to_y - sine * from_x - cosine * from_y,
+        zero,
+        zero,
+    )
+    return np.stack(columns, -1).astype(np.float32)
+
+
+def resample(
+    images: tf.Tensor, maps: tf.Tensor, window: Size, background: float = 0.5
+) -> tf.Tensor:
+    """Shows images through affine maps, bilinearly.
+
+    TensorFlow takes the inverse map for the adjoint. That is exact for shifts; at the
+    scales and angles of small motions the cosine with the true gradient is 0.99.
+
+    Args:
+        images: `(n, h, w, c)`.
+        maps: `(n, 8)`, as from `Motion.draw`.
+        window: Height and width of the result.
+        background: The value around the images.
+
+    Returns:
+        `(n, *window, c)`.
+    """
+    seen = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=maps,
+        output_shape=list(window),
+        fill_value=background,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return tf.ensure_shape(seen, (images.shape[0], *window, images.shape[-1]))
+
+
+def _wrapped(images: tf.Tensor, axis: int, margin: int) -> tf.Tensor:
+    """The images continued by `margin` pixels of their repetition at both ends."""
+    side = int(images.shape[axis])
+    positions = np.arange(-margin, side + margin) % side
+    if margin > side:
+        return tf.gather(images, positions, axis=axis)
+    # Slices, whose gradient is cheaper than that of a gather.
+    slices = [slice(None)] * images.shape.rank
+    before, after = list(slices), list(slices)
+    before[axis], after[axis] = slice(side - margin, None), slice(0, margin)
+    return tf.concat([images[tuple(before)], images, images[tuple(after)]], axis)

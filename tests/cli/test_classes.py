@@ -1,0 +1,117 @@
+"""`cnnviz classes`: the library's images in a file, and what is told on the way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+from typer.testing import CliRunner, Result
+
+import cnnviz
+from cnnviz.features import class_sheet, optimize_classes
+from cnnviz_cli.app import app
+
+
+@pytest.fixture(scope="module")
+def mnist(assets: Path) -> Path:
+    return assets / "mnist_cnn.keras"
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["classes", *map(str, arguments)])
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_all_of_a_few_classes_are_drawn(mnist: Path, tmp_path: Path) -> None:
+    result = invoke(mnist, "--steps", 4, "--gif", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    picture, animation = map(Path, result.stdout.splitlines())
+    assert picture == tmp_path / "mnist_cnn--classes.png"
+    assert animation == tmp_path / "mnist_cnn--classes.gif"
+    assert len(result.stderr.splitlines()) == 1  # the encoding
+    found = optimize_classes(
+        cnnviz.load_model(mnist), steps=4, snapshots=[0, 1, 2, 3, 4]
+    )
+    sheet = class_sheet(found, title="classes of mnist_cnn")
+    np.testing.assert_array_equal(pixels(picture), np.asarray(sheet))
+    with Image.open(animation) as gif:
+        assert len(list(ImageSequence.Iterator(gif))) in (5, 6)
+
+
+def test_classes_have_names(mnist: Path, tmp_path: Path) -> None:
+    names = "nought one two three four five six seven eight nine".split()
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(names))
+    result = invoke(
+        *(mnist, "--class", "Seven", "--class", 3, "--labels", labels, "--steps", 3),
+        *("--seed", 2, "--size", 32, "--quiet", "--out", tmp_path),
+    )
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    found = optimize_classes(
+        cnnviz.load_model(mnist, labels=labels), [7, 3], steps=3, seed=2, size=32
+    )
+    assert found.names == ("seven", "three")
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "mnist_cnn--classes.png"),
+        np.asarray(class_sheet(found, title="classes of mnist_cnn")),
+    )
+
+
+def test_of_many_classes_the_first_are_drawn(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Flatten(),
+            layers.Dense(30, activation="softmax"),
+        ]
+    )
+    model = tmp_path / "many.keras"
+    network.save(model)
+    result = invoke(model, "--steps", 2, "--out", tmp_path)
+    assert result.exit_code == 0
+    note = result.stderr.splitlines()[-1]
+    assert note.startswith("note: the first 24 of 30 classes are drawn")
+    found = optimize_classes(cnnviz.load_model(model), range(24), steps=2)
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "many--classes.png"),
+        np.asarray(class_sheet(found, title="classes of many")),
+    )
+
+
+def test_an_output_is_chosen(root: Path, tmp_path: Path) -> None:
+    model = root / "tests" / "data" / "zoo" / "keras315" / "dict_outputs.keras"
+    first = invoke(model, "--steps", 1, "--out", tmp_path)
+    assert first.exit_code == 0
+    assert "note: output: classes (--head chooses of classes, mask)" in first.stderr
+    other = invoke(model, "--head", "mask", "--steps", 1, "--out", tmp_path)
+    assert other.exit_code == 0
+    assert Path(other.stdout.strip()).name == "dict_outputs--mask--classes.png"
+    assert "note: output" not in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--class", "12"], 1, "has no class 12; expected 0 to 9"),
+        (["--class", "cat"], 1, "class 'cat' is a name"),
+        (["--head", "tail"], 1, "has no output 'tail'; expected one of predictions"),
+        (["--steps", "none"], 2, "--steps"),
+    ],
+)
+def test_mistakes(
+    mnist: Path, tmp_path: Path, arguments: list[str], code: int, told: str
+) -> None:
+    result = invoke(mnist, *arguments, "--out", tmp_path)
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert told in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,239 @@
+"""`cnnviz filters`: the library's images in files, and what is told on the way."""
+
+import os
+import signal
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+from typer.testing import CliRunner, Result
+
+import cnnviz
+from cnnviz.ascent.loop import Progress
+from cnnviz.features import exemplars, filter_sheet, optimize_filters
+from cnnviz_cli.app import app
+from cnnviz_cli.ascent import frame_steps, told_to
+from cnnviz_cli.report import Report
+
+
+@pytest.fixture(scope="module")
+def mnist(assets: Path) -> Path:
+    return assets / "mnist_cnn.keras"
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["filters", *map(str, arguments)])
+
+
+def run(*arguments: object) -> list[Path]:
+    """The files that a command line writes."""
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return [Path(line) for line in result.stdout.splitlines()]
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_every_convolution_is_drawn(mnist: Path, tmp_path: Path) -> None:
+    result = invoke(mnist, "--steps", 3, "--max-channels", 4, "--out", tmp_path)
+    assert result.exit_code == 0
+    layers = ("conv1", "conv2", "conv3")
+    paths = [tmp_path / f"mnist_cnn--{layer}--filters.png" for layer in layers]
+    assert result.stdout.splitlines() == [str(path) for path in paths]
+    notes = result.stderr.splitlines()
+    assert notes[0].startswith("note: encoding: ")
+    for note, layer, count in zip(notes[1:], layers, (24, 48, 64), strict=True):
+        assert note.startswith(f"note: {layer}: the first 4 of {count} filters")
+    loaded = cnnviz.load_model(mnist)
+    for path, layer in zip(paths, layers, strict=True):
+        found = optimize_filters(loaded, layer, range(4), steps=3)
+        sheet = filter_sheet(found, title=f"{layer}  \u00b7  mnist_cnn")
+        np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+
+
+def test_what_is_asked_for_is_drawn(mnist: Path, tmp_path: Path) -> None:
+    (path,) = run(
+        *(mnist, "--layer", "c*2", "--channel", 7, "--channel", 3, "--channel", 7),
+        *("--negative", "--size", "20x24", "--steps", 4, "--seed", 5, "--quiet"),
+        *("--precision", "float32", "--batch-size", 1, "--out", tmp_path),
+    )
+    found = optimize_filters(
+        cnnviz.load_model(mnist),
+        "conv2",
+        [7, 3],
+        size=(20, 24),
+        steps=4,
+        seed=5,
+        negative=True,
+        batch_size=1,
+        precision="float32",
+    )
+    assert found.ascent.images.shape == (2, 20, 24, 1)
+    sheet = filter_sheet(found, title="conv2  \u00b7  mnist_cnn")
+    np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+
+
+def test_exemplars_stand_beside(mnist: Path, assets: Path, tmp_path: Path) -> None:
+    (path,) = run(
+        *(mnist, "--layer", "conv2", "--channel", 9, "--steps", 2, "--out", tmp_path),
+        *("--exemplars", assets / "digits"),
+    )
+    sheet = pixels(path)
+    images = np.stack(
+        [
+            cnnviz.read_image(source, channels=1)
+            for source in sorted((assets / "digits").iterdir())
+        ]
+    )
+    found = exemplars(cnnviz.load_model(mnist), "conv2", images, 9, count=3)
+
+    def column(image: np.ndarray) -> int:
+        """Where in the sheet an image stands, four times enlarged."""
+        tile = np.rint(image[..., 0] * 255).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+        for y in range(sheet.shape[0] - len(tile)):
+            x = sheet[y + 56].tobytes().find(tile[56].tobytes())
+            if x >= 0 and (sheet[y : y + 112, x : x + 112] == tile).all():
+                return x
+        return -1
+
+    columns = [column(image) for image in found.images[0]]
+    assert columns == sorted(columns)
+    assert min(columns) > 112  # to the right of the filter's own image
+    others = [i for i in range(len(images)) if i not in found.numbers[0]]
+    assert {column(images[i]) for i in others} == {-1}
+
+
+def test_an_animation_ends_with_the_picture(mnist: Path, tmp_path: Path) -> None:
+    picture, animation = run(
+        *(mnist, "--layer", "conv1", "--max-channels", 3, "--steps", 8, "--gif"),
+        *("--out", tmp_path),
+    )
+    assert animation == picture.with_suffix(".gif")
+    with Image.open(animation) as gif:
+        frames = [
+            np.asarray(frame.convert("L")).astype(int)
+            for frame in ImageSequence.Iterator(gif)
+        ]
+    # Equal frames, such as the last two may be, are one.
+    assert len(frame_steps(8, True)) <= len(frames) <= len(frame_steps(8, True)) + 1
+    final = pixels(picture).astype(int)
+    height = min(len(final), len(frames[0]))
+    tiles = (slice(height - 100, height - 20), slice(20, 350))
+    assert np.abs(frames[-1][tiles] - final[tiles]).mean() < 4
+    assert np.abs(frames[0][tiles] - final[tiles]).mean() > 12
+
+
+@pytest.mark.parametrize("steps", [1, 7, 256])
+def test_frames_span_the_run(steps: int) -> None:
+    chosen = frame_steps(steps, True)
+    assert chosen[0] == 0
+    assert chosen[-1] == steps
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == min(steps + 1, 16)
+    assert frame_steps(steps, False) == []
+
+
+class Watched(Report):
+    """A report that somebody watches."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=False)
+        self.told: list[tuple[float, str]] = []
+
+    @property
+    def shows_progress(self) -> bool:
+        return True
+
+    def reached(self, done: float, description: str) -> None:
+        self.told.append((done, description))
+
+
+def test_the_objective_is_told_to_those_who_watch(mnist: Path) -> None:
+    assert told_to(Report(quiet=False), "conv1", 0) is None
+    report = Watched()
+    callback = told_to(report, "conv1", 2)
+    assert callback is not None
+    scores: list[float] = []
+
+    def told(progress: Progress) -> Any:
+        scores.append(float(progress.scores.mean()))
+        return callback(progress)
+
+    optimize_filters(cnnviz.load_model(mnist), "conv1", [0, 3], steps=8, callback=told)
+    assert [text for _, text in report.told] == [
+        f"conv1, objective {score:.3g}" for score in scores
+    ]
+    done = [done for done, _ in report.told]
+    assert done == sorted(done)
+    assert 2 < done[0] < done[-1] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--channel", "30"], 1, "layer 'conv1' of"),
+        (["--layer", "cnov1"], 1, "mean conv1"),
+        (["--exemplars", "nowhere"], 1, "nowhere does not exist"),
+        (["--batch-size", "0"], 2, "expected auto"),
+        (["--size", "0"], 2, "HEIGHTxWIDTH"),
+        (["--steps", "0"], 2, "--steps"),
+        (["--precision", "float16"], 2, "bfloat16"),
+    ],
+)
+def test_mistakes(
+    mnist: Path, tmp_path: Path, arguments: list[str], code: int, told: str
+) -> None:
+    result = invoke(mnist, *arguments, "--out", tmp_path)
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert told in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_convolutions_a_layer_is_to_be_named(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            layers.Input((6, 6, 1)),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(3, name="dense"),
+        ]
+    )
+    model = tmp_path / "pooled.keras"
+    network.save(model)
+    result = invoke(model, "--out", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "Name the layers you want: --layer."
+    (path,) = run(model, "--layer", "dense", "--steps", 2, "--out", tmp_path)
+    assert path.name == "pooled--dense--filters.png"
+
+
+def test_ctrl_c_during_the_ascent(mnist: Path, tmp_path: Path) -> None:
+    program = Path(sysconfig.get_path("scripts")) / "cnnviz"
+    process = subprocess.Popen(
+        [program, "filters", mnist, "--steps", "1000000", "--out", tmp_path / "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("note: encoding")
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert process.communicate(timeout=60) == ("", "")
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,392 @@
+"""The loop: true gradients, true Adam, nobody disturbed, everything repeatable."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import ArgumentError, ImageModel, LayerError, ModelError, load_model
+from cnnviz.ascent import Progress, maximize
+from cnnviz.ascent.loop import FIRST_MOMENT, _planned, _rates, _state
+from cnnviz.ascent.objectives import (
+    Objective,
+    channel,
+    custom,
+    diversity,
+    log_odds,
+    over_image,
+    total_variation,
+)
+from cnnviz.ascent.parameterizations import Fourier, Maco, Pixels
+from cnnviz.ascent.precision import bfloat16
+from cnnviz.ascent.transforms import Crops, Motion
+from cnnviz.tracing import _CACHE
+from tests.reference_ascent import adam
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+
+
+def small(k: Any = keras, channels: int = 3, **options: Any) -> ImageModel:
+    k.utils.set_random_seed(2)
+    network = k.Sequential(
+        [
+            k.layers.Input((12, 10, channels), **options),
+            k.layers.Conv2D(6, 3, activation="relu", name="conv1"),
+            k.layers.MaxPooling2D(name="pool"),
+            k.layers.Conv2D(8, 3, activation="tanh", name="conv2"),
+            k.layers.Flatten(name="flatten"),
+            k.layers.Dense(4, activation="softmax", name="predictions"),
+        ]
+    )
+    return load_model(network, encoding="signed")
+
+
+@pytest.fixture(scope="module")
+def model() -> ImageModel:
+    return small()
+
+
+def towards(target: np.ndarray) -> Objective:
+    def score(scene: Any, goal: tf.Tensor) -> tf.Tensor:
+        return -(over_image((scene.images - goal) ** 2) ** 0.5) * 3
+
+    return custom(score, operands=[target], text="likeness")
+
+
+def test_steps_are_those_of_adam(model: ImageModel) -> None:
+    target = np.random.default_rng(0).random((2, 12, 10, 3)).astype("f")
+    pixels = Pixels(decorrelate=False)
+    found = maximize(
+        model,
+        towards(target),
+        parameterization=pixels,
+        transform=None,
+        steps=20,
+        keep_best=False,
+        seed=3,
+    )
+    generators = [np.random.default_rng((3, 0, i, 0)) for i in range(2)]
+    start = pixels.start(generators, (12, 10, 3)).astype(np.float64)
+
+    def gradient(x: np.ndarray) -> np.ndarray:
+        image = 1 / (1 + np.exp(-x))
+        distance = np.sqrt(((image - target) ** 2).mean((1, 2, 3), keepdims=True))
+        inner = (image - target) / (distance * 360)
+        return -3 * inner * image * (1 - image)
+
+    numbers = adam(start, gradient, _rates(20, 0.05).astype(np.float64))
+    expected = 1 / (1 + np.exp(-numbers))
+    np.testing.assert_allclose(found.images, expected, atol=1e-5)
+
+
+def test_the_learning_rate_settles() -> None:
+    rates = _rates(90, 0.5)
+    np.testing.assert_allclose(rates[:60], 0.5)
+    assert (np.diff(rates[60:]) < 0).all()
+    np.testing.assert_allclose(rates[75], 0.5 * 0.55, rtol=1e-5)
+    assert 0.05 < rates[-1] < 0.053
+
+
+@pytest.mark.parametrize("parameterization", [Pixels(), Fourier(), Maco()])
+@pytest.mark.parametrize("objective", [channel("conv2", 1), log_odds(2)])
+def test_gradients_through_everything_agree_with_finite_differences(
+    model: ImageModel, parameterization: Any, objective: Objective
+) -> None:
+    plan = _planned(
+        model, objective, parameterization, Motion(0.1, scale=0, rotate=0), None, None
+    )
+    rng = np.random.default_rng(0)
+    draws = tf.constant(plan.draws(rng, 1)[:, None])
+    # Away from flat grey, where windows of the max pooling hold equal values.
+    numbers = 30 * parameterization.start([rng], plan.shape)
+    operands = [tf.constant(o) for o in objective.operands(1)]
+    trace = plan.trace(1)
+
+    def still(x: np.ndarray) -> dict[str, tf.Tensor]:
+        return trace(tf.constant(0), tf.zeros(1), draws, *_state(x), *operands)
+
+    gradient = still(numbers)["first"].numpy() / (1 - FIRST_MOMENT)
+    uphill = gradient / np.linalg.norm(gradient)
+    sideways = rng.standard_normal(numbers.shape).astype("f")
+    along = uphill + sideways / np.linalg.norm(sideways)
+    step = 5e-3
+    ahead, behind = (
+        float(still(numbers + s * along)["history"][0, 0]) for s in (step, -step)
+    )
+    measured = (ahead - behind) / (2 * step)
+    np.testing.assert_allclose((gradient * along).sum(), measured, rtol=0.02)
+
+
+@GENERATIONS
+def test_scores_are_what_the_network_computes(k: Any) -> None:
+    known = small(k)
+    found = maximize(known, channel("conv1", [0, 4]), steps=24)
+    conv1 = known.network.get_layer("conv1")
+    outputs = np.asarray(conv1(2 * found.images - 1))
+    expected = [outputs[i, ..., c].mean() for i, c in enumerate((0, 4))]
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-4)
+    assert (found.scores > 1.5 * found.history[0]).all()
+    assert found.images.dtype == np.float32
+    assert found.images.min() >= 0
+    assert found.images.max() <= 1
+    assert found.history.shape == (24, 2)
+
+
+def test_the_same_seed_gives_the_same_bits(model: ImageModel) -> None:
+    def images(seed: int) -> np.ndarray:
+        objective = channel("conv2", range(4)) - total_variation()
+        return maximize(model, objective, steps=12, seed=seed).images
+
+    once = images(5)
+    np.testing.assert_array_equal(images(5), once)
+    assert np.abs(images(6) - once).max() > 0.01
+
+
+def test_images_are_the_same_alone_and_in_company(model: ImageModel) -> None:
+    def images(channels: Sequence[int], **options: Any) -> np.ndarray:
+        return maximize(
+            model, channel("conv2", channels), streams=channels, steps=16, **options
+        ).images
+
+    together = images(range(7))
+    for one in (0, 3, 6):
+        alone = images([one], batch_size=1)
+        np.testing.assert_allclose(alone[0], together[one], atol=2e-4)
+    chunked = images(range(7), batch_size=3)
+    np.testing.assert_allclose(chunked, together, atol=2e-4)
+
+
+def test_other_channels_weights_and_steps_trace_nothing() -> None:
+    known = small()
+
+    def run(index: int, weight: float, steps: int) -> None:
+        maximize(known, weight * channel("conv1", index), steps=steps)
+
+    run(0, 1.0, 7)
+    before = set(map(id, _CACHE[known.network].values()))
+    run(3, 0.2, 11)
+    assert set(map(id, _CACHE[known.network].values())) == before
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("parameterization", [Pixels(), Fourier(), Maco()])
+def test_any_number_of_channels(channels: int, parameterization: Any) -> None:
+    known = small(channels=channels)
+    found = maximize(
+        known, channel("conv1", 0), steps=8, parameterization=parameterization
+    )
+    assert found.images.shape == (1, 12, 10, channels)
+    assert found.scores[0] > found.history[0, 0]
+
+
+def test_layers_below_the_head_take_any_size(model: ImageModel) -> None:
+    found = maximize(model, channel("conv1", [0, 1]), size=(7, 21), steps=4)
+    assert found.images.shape == (2, 7, 21, 3)
+
+
+@pytest.mark.parametrize("transform", [Motion(), Motion(fill="wrap"), Crops(), None])
+def test_a_head_is_shown_the_canvas_in_its_own_size(
+    model: ImageModel, transform: Any
+) -> None:
+    found = maximize(model, log_odds([1, 2]), size=30, steps=12, transform=transform)
+    assert found.images.shape == (2, 30, 30, 3)
+    assert (found.scores > found.history[0]).all()
+
+
+def test_start_images_are_where_it_starts(model: ImageModel) -> None:
+    start = np.random.default_rng(4).uniform(0.05, 0.95, (2, 9, 11, 3)).astype("f")
+    found = maximize(
+        model,
+        channel("conv1", 2),
+        start=start,
+        parameterization=Fourier(deviation=0),
+        steps=2,
+        snapshots=[0, 1, 2],
+    )
+    assert found.snapshots.shape == (3, 2, 9, 11, 3)
+    np.testing.assert_allclose(found.snapshots[0], start, atol=1e-4)
+    assert 0 < np.abs(found.snapshots[1] - start).max() < 0.3
+
+
+def test_restarts_keep_the_best(model: ImageModel) -> None:
+    objective = channel("conv2", range(5))
+    once = maximize(model, objective, steps=8)
+    thrice = maximize(model, objective, steps=8, restarts=3)
+    assert (thrice.scores >= once.scores).all()
+    assert (thrice.scores > once.scores).any()
+
+
+def dying(bias: float, activation: str = "relu") -> ImageModel:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Conv2D(2, 3, activation=activation, name="conv"),
+            keras.layers.Conv2D(1, 1, activation=activation, name="after"),
+        ]
+    )
+    kernel = np.zeros((3, 3, 1, 2), np.float32)
+    kernel[1, 1, 0] = (1, 1)
+    network.get_layer("conv").set_weights([kernel, np.array([-0.9, bias], np.float32)])
+    network.get_layer("after").set_weights(
+        [np.ones((1, 1, 2, 1), np.float32), np.full(1, -0.01, np.float32)]
+    )
+    return load_model(network, encoding="unit")
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+@pytest.mark.parametrize(("layer", "index"), [("conv", [0, 1]), ("after", 0)])
+def test_units_that_are_shut_at_the_start_are_woken(
+    activation: str, layer: str, index: Any
+) -> None:
+    # Grey (0.5) is below the bias of -0.9, and in reach of white.
+    found = maximize(dying(-2.0, activation), channel(layer, index), steps=60)
+    assert found.scores[0] > 0.03
+    assert not found.dead[0]
+
+
+def test_units_that_nothing_wakes_are_called_dead() -> None:
+    found = maximize(dying(-2.0), channel("conv", [0, 1]), steps=40)
+    assert found.dead.tolist() == [False, True]
+    np.testing.assert_array_equal(found.images[1], 0.5)
+    assert found.scores[1] == 0
+
+
+def test_a_callback_hears_every_step_and_may_stop(model: ImageModel) -> None:
+    heard: list[Progress] = []
+
+    def listen(progress: Progress) -> bool:
+        heard.append(progress)
+        assert progress.images().shape == (2, 12, 10, 3)
+        return progress.step == 5
+
+    found = maximize(model, channel("conv1", [0, 1]), steps=30, callback=listen)
+    assert [p.step for p in heard] == [1, 2, 3, 4, 5]
+    assert [p.steps for p in heard] == [30] * 5
+    np.testing.assert_allclose(heard[-1].done, 5 / 30)
+    np.testing.assert_array_equal(heard[-1].scores, found.history[4])
+    assert np.isnan(found.history[5:]).all()
+    assert np.isfinite(found.scores).all()
+
+
+def test_listening_changes_nothing(model: ImageModel) -> None:
+    objective = channel("conv2", range(3))
+    steps: list[int] = []
+    quiet = maximize(model, objective, steps=20)
+    heard = maximize(
+        model,
+        objective,
+        steps=20,
+        snapshots=[3, 20],
+        callback=lambda p: steps.append(p.step),
+        callback_every=6,
+    )
+    np.testing.assert_array_equal(heard.images, quiet.images)
+    np.testing.assert_array_equal(heard.history, quiet.history)
+    assert steps == [6, 12, 18, 20]
+
+
+def test_diversity_makes_styles_differ(model: ImageModel) -> None:
+    def likeness(objective: Objective) -> float:
+        images = maximize(model, objective, count=3, steps=40).images
+        maps = np.asarray(model.network.get_layer("conv1")(2 * images - 1))
+        flat = maps.reshape(3, -1, maps.shape[-1])
+        grams = np.einsum("npc,npd->ncd", flat, flat).reshape(3, -1)
+        grams /= np.linalg.norm(grams, axis=1, keepdims=True)
+        return float((np.triu(grams @ grams.T, 1)).sum() / 3)
+
+    plain = channel("conv2", 0)
+    assert likeness(plain + 20 * diversity("conv1")) < likeness(plain) - 0.05
+
+
+def test_bfloat16_agrees_and_the_option_is_set_back(model: ImageModel) -> None:
+    options = tf.config.optimizer.get_experimental_options()
+    objective = channel("conv2", range(4))
+    plain = maximize(model, objective, steps=1, precision="float32", learning_rate=1e-9)
+    half = maximize(model, objective, steps=1, precision="bfloat16", learning_rate=1e-9)
+    assert tf.config.optimizer.get_experimental_options() == options
+    np.testing.assert_allclose(half.scores, plain.scores, rtol=0.05, atol=0.01)
+
+
+def test_options_are_set_back_when_something_fails() -> None:
+    before = tf.config.optimizer.get_experimental_options()
+    with pytest.raises(ZeroDivisionError), bfloat16(True):
+        assert tf.config.optimizer.get_experimental_options() != before
+        raise ZeroDivisionError
+    assert tf.config.optimizer.get_experimental_options() == before
+
+
+@GENERATIONS
+def test_networks_of_one_batch_size(k: Any) -> None:
+    fixed = small(k, batch_size=2)
+    free = small(k)
+    for objective in (channel("conv1", range(3)), log_odds(range(3))):
+        got = maximize(fixed, objective, steps=6)
+        expected = maximize(free, objective, steps=6)
+        np.testing.assert_allclose(got.images, expected.images, atol=1e-4)
+
+
+def test_networks_with_channels_first() -> None:
+    kernel = np.random.default_rng(1).standard_normal((3, 3, 2, 4)).astype("f")
+
+    class Transposed(keras.layers.Layer):
+        """A convolution with channels first, which the CPU computes channels last."""
+
+        data_format = "channels_first"
+
+        def call(self, inputs: Any) -> Any:
+            last = tf.transpose(inputs, [0, 2, 3, 1])
+            return tf.transpose(tf.nn.conv2d(last, kernel, 1, "VALID"), [0, 3, 1, 2])
+
+    first = keras.Sequential([keras.layers.Input((2, 9, 8)), Transposed(name="conv")])
+    convolution = keras.layers.Conv2D(4, 3, use_bias=False, name="conv")
+    last = keras.Sequential([keras.layers.Input((9, 8, 2)), convolution])
+    convolution.set_weights([kernel])
+    one, other = (
+        maximize(load_model(n, encoding="raw"), channel("conv", [1, 3]), steps=6)
+        for n in (first, last)
+    )
+    assert one.images.shape == (2, 9, 8, 2)
+    np.testing.assert_allclose(one.images, other.images, atol=1e-4)
+
+
+def test_the_network_is_left_as_it_was(model: ImageModel) -> None:
+    weights = [w.copy() for w in model.network.get_weights()]
+    attributes = [sorted(vars(layer)) for layer in model.network.layers]
+    maximize(model, log_odds([0, 1]), steps=3)
+    assert [sorted(vars(layer)) for layer in model.network.layers] == attributes
+    for before, after in zip(weights, model.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_what_cannot_be_is_refused(model: ImageModel) -> None:
+    objective = channel("conv1", [0, 1])
+    with pytest.raises(ArgumentError, match="steps is 0"):
+        maximize(model, objective, steps=0)
+    with pytest.raises(ArgumentError, match="precision is 'half'"):
+        maximize(model, objective, precision="half")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="the objective 2, count 3"):
+        maximize(model, objective, count=3)
+    with pytest.raises(ArgumentError, match="snapshots are"):
+        maximize(model, objective, steps=4, snapshots=[3, 9])
+    with pytest.raises(LayerError, match="no layer 'conv9'"):
+        maximize(model, channel("conv9", 0))
+    with pytest.raises(LayerError, match="names 2 layers"):
+        maximize(model, channel("conv*", 0))
+    with pytest.raises(ArgumentError, match="size is"):
+        maximize(model, objective, size=(0, 5))
+    pair = keras.Model(
+        inputs := [keras.Input((4, 4, 1)), keras.Input((4, 4, 1))],
+        keras.layers.Add()(inputs),
+    )
+    with pytest.raises(ModelError, match="expected one image"):
+        maximize(pair, log_odds(0))
+
+
+def test_an_objective_apart_from_the_image_is_refused(model: ImageModel) -> None:
+    constant = custom(lambda _: tf.zeros(1), text="nothing")
+    with pytest.raises(LayerError, match="'nothing' does not depend on the image"):
+        maximize(model, constant)

@@ -1,0 +1,166 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnviz import read_image
+from cnnviz.ascent.parameterizations import (
+    COLOURS,
+    Fourier,
+    Maco,
+    Parameterization,
+    Pixels,
+)
+from tests.reference_ascent import adam, fourier_image
+
+EVERY = [
+    Pixels(),
+    Pixels(decorrelate=False),
+    Fourier(),
+    Fourier(decay=1.5),
+    Fourier(decorrelate=False),
+]
+
+
+def started(
+    parameterization: Parameterization, shape: tuple[int, int, int], count: int = 2
+) -> np.ndarray:
+    generators = [np.random.default_rng(i) for i in range(count)]
+    return parameterization.start(generators, shape)
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 3), (7, 5, 1), (5, 6, 2)])
+@pytest.mark.parametrize("decay", [1.0, 1.3])
+def test_fourier_images_are_sums_of_waves(
+    shape: tuple[int, int, int], decay: float
+) -> None:
+    fourier = Fourier(decay=decay, deviation=0.5)
+    numbers = started(fourier, shape)
+    images = fourier.image(tf.constant(numbers), shape)
+    # The imaginary parts of waves that are their own conjugates mean nothing: the
+    # inverse transform may or may not read them, and the twin does not.
+    for image, row in zip(images.numpy(), numbers, strict=True):
+        twin = row.copy()
+        height, width, _ = shape
+        for v in {0, width // 2} if width % 2 == 0 else {0}:
+            full = (twin[0, :, :, v] + 1j * twin[1, :, :, v]) * fourier.scale(
+                (height, width)
+            )[:, v]
+            flipped = np.roll(full[:, ::-1], 1, axis=1)
+            symmetric = (full + flipped.conj()) / 2
+            symmetric /= fourier.scale((height, width))[:, v]
+            twin[0, :, :, v], twin[1, :, :, v] = symmetric.real, symmetric.imag
+        expected = fourier_image(twin, shape, decay, COLOURS)
+        np.testing.assert_allclose(image, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (7, 9, 1), (6, 5, 4)])
+def test_the_scale_is_that_of_numpys_transform(shape: tuple[int, int, int]) -> None:
+    fourier = Fourier()
+    numbers = started(fourier, shape)
+    spectrum = (numbers[:, 0] + 1j * numbers[:, 1]) * fourier.scale(shape[:2])
+    planes = np.moveaxis(np.fft.irfft2(spectrum, shape[:2]), 1, -1) / 4
+    if shape[2] == 3:
+        planes = planes @ COLOURS.T
+    expected = 1 / (1 + np.exp(-planes))
+    got = fourier.image(tf.constant(numbers), shape).numpy()
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("parameterization", EVERY)
+@pytest.mark.parametrize("shape", [(8, 6, 3), (7, 5, 1), (6, 9, 5)])
+def test_the_inverse_gives_the_numbers_of_an_image(
+    parameterization: Parameterization, shape: tuple[int, int, int]
+) -> None:
+    images = np.random.default_rng(3).uniform(0.01, 0.99, (2, *shape)).astype("f")
+    numbers = parameterization.inverse(images)
+    assert numbers.shape == started(parameterization, shape).shape
+    again = parameterization.image(tf.constant(numbers), shape).numpy()
+    np.testing.assert_allclose(again, images, atol=2e-5)
+
+
+@pytest.mark.parametrize("parameterization", [*EVERY, Maco(), Maco(contrast=2)])
+def test_gradients_agree_with_finite_differences(
+    parameterization: Parameterization,
+) -> None:
+    shape = (6, 5, 3)
+    numbers = tf.constant(started(parameterization, shape, 1)) * 10
+    weights = np.random.default_rng(5).standard_normal((1, *shape)).astype("f")
+    along = np.random.default_rng(6).standard_normal(numbers.shape).astype("f")
+
+    def value(x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(parameterization.image(x, shape) * weights)
+
+    with tf.GradientTape() as tape:
+        tape.watch(numbers)
+        total = value(numbers)
+    slope = float(tf.reduce_sum(tape.gradient(total, numbers) * along))
+    step = 1e-3
+    measured = float(value(numbers + step * along) - value(numbers - step * along))
+    np.testing.assert_allclose(slope, measured / (2 * step), rtol=0.02, atol=2e-3)
+
+
+@pytest.mark.parametrize("parameterization", [*EVERY, Maco()])
+def test_no_numbers_leave_the_valid_range(parameterization: Parameterization) -> None:
+    shape = (9, 8, 3)
+    numbers = tf.constant(started(parameterization, shape)) * 1e4
+    images = parameterization.image(numbers, shape).numpy()
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("parameterization", [Pixels(), Fourier()])
+def test_any_photograph_can_be_fitted(
+    parameterization: Parameterization, channels: int, assets: Path
+) -> None:
+    photo = read_image(assets / "images" / "chelsea.jpg", size=24)
+    photo = np.concatenate([photo, photo], -1)[..., :channels].clip(0.02, 0.98)
+    shape = photo.shape
+    target = tf.constant(photo[None])
+
+    @tf.function
+    def gradient(numbers: tf.Tensor) -> tf.Tensor:
+        image = parameterization.image(numbers, shape)
+        (slope,) = tf.gradients(-tf.reduce_sum((image - target) ** 2), numbers)
+        return slope
+
+    start = started(parameterization, shape, 1)
+    rates = np.linspace(0.1, 0.001, 400)
+    fitted = adam(start, lambda x: gradient(tf.constant(x, tf.float32)).numpy(), rates)
+    image = parameterization.image(tf.constant(fitted.astype("f")), shape).numpy()
+    assert np.abs(image[0] - photo).mean() < 0.01
+
+
+def test_maco_moves_phases_only() -> None:
+    maco, shape = Maco(decorrelate=False), (32, 32, 3)
+    images = maco.image(tf.constant(started(maco, shape)), shape).numpy()
+    planes = np.log(images) - np.log1p(-images)
+    spectrum = np.abs(np.fft.rfft2(np.moveaxis(planes, -1, 1)))
+    law = maco.magnitude(shape)
+    inner = np.s_[..., 1:15]  # columns whose waves are not their own conjugates
+    ratio = spectrum[inner] / law[inner]
+    own = ratio.mean((1, 2, 3), keepdims=True)  # each image has its own scale
+    np.testing.assert_allclose(ratio / own, 1, atol=1e-3)
+    np.testing.assert_allclose(planes.mean((1, 2, 3)), 0, atol=1e-4)
+    np.testing.assert_allclose(planes.std((1, 2, 3)), 1, atol=1e-3)
+
+
+def test_maco_starts_without_a_bright_corner() -> None:
+    # Phases that are normal rather than uniform would align all waves at pixel (0, 0).
+    maco, shape = Maco(), (64, 64, 1)
+    images = maco.image(tf.constant(started(maco, shape, 8)), shape).numpy() - 0.5
+    corner = (images[:, :8, :8] ** 2).mean() / (images**2).mean()
+    assert 0.4 < corner < 2.5
+
+
+def test_the_law_of_spectra_falls_as_in_photographs(assets: Path) -> None:
+    photo = read_image(assets / "images" / "chelsea.jpg", size=256).mean(-1)
+    spectrum = np.abs(np.fft.rfft2(photo - photo.mean()))
+    law = Maco().magnitude((256, 256, 1))[0]
+    f = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256)[None])
+    low, high = (f > 0.01) & (f < 0.03), (f > 0.06) & (f < 0.1)
+    fall = np.log(spectrum[high].mean() / spectrum[low].mean())
+    expected = np.log(law[high].mean() / law[low].mean())
+    np.testing.assert_allclose(fall, expected, atol=0.5)

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnviz.ascent.transforms import Crops, Fill, Motion, Size, Transform, affine
+from cnnviz.errors import ArgumentError
+from tests.reference_ascent import resampled
+
+
+def drawn(
+    transform: Transform, count: int, canvas: Size = (20, 20), window: Size = (20, 20)
+) -> np.ndarray:
+    return transform.draw(np.random.default_rng(0), count, canvas, window)
+
+
+@pytest.mark.parametrize(("canvas", "window"), [((9, 7), (9, 7)), ((8, 8), (5, 6))])
+def test_motions_resample_as_numpy_does(
+    canvas: tuple[int, int], window: tuple[int, int]
+) -> None:
+    motion = Motion(0.2, scale=0.4, rotate=40, pad=0.1, background=0.3)
+    images = np.random.default_rng(1).random((4, *canvas, 2)).astype("f")
+    maps = drawn(motion, 4, canvas, window)
+    shown = motion.show(tf.constant(images), tf.constant(maps), window).numpy()
+    expected = [
+        resampled(image, numbers, window, 0.3)
+        for image, numbers in zip(images, maps, strict=True)
+    ]
+    np.testing.assert_allclose(shown, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("motion", [Motion(0.3), Motion(0.3, 0.5, 30), Motion(pad=0.2)])
+def test_nothing_moves_on_average(motion: Motion) -> None:
+    count, canvas = 40_000, (20, 30)
+    maps = drawn(motion, count, canvas, canvas).reshape(count, 8)[:, :6]
+    maps = maps.reshape(count, 2, 3)
+    middle = np.array([14.5, 9.5, 1])
+    shift = maps @ middle - middle[:2]
+    error = 4 * shift.std(0) / np.sqrt(count) + 1e-4
+    assert (np.abs(shift.mean(0)) < error).all(), shift.mean(0)
+    turn = np.arctan2(maps[:, 1, 0], maps[:, 0, 0])
+    assert abs(turn.mean()) < 4 * turn.std() / np.sqrt(count) + 1e-6
+    size = np.log(np.hypot(maps[:, 0, 0], maps[:, 1, 0]) / (1 + 2 * motion.pad))
+    assert abs(size.mean()) < 4 * size.std() / np.sqrt(count) + 1e-6
+
+
+def test_amounts_scale_with_the_canvas() -> None:
+    motion = Motion(0.1, scale=0, rotate=0)
+    small, large = (drawn(motion, 1000, (s, s), (s, s)) for s in (20, 200))
+    np.testing.assert_allclose(large[:, 2], 10 * small[:, 2], rtol=1e-3, atol=1e-3)
+    assert 1.8 < np.abs(small[:, 2]).max() <= 2
+
+
+def test_whole_shifts_with_repetition_roll_the_image() -> None:
+    motion = Motion(0.4, scale=0, rotate=0, fill="wrap", step=2)
+    images = np.random.default_rng(2).random((6, 10, 10, 1)).astype("f")
+    maps = drawn(motion, 6, (10, 10), (10, 10))
+    shown = motion.show(tf.constant(images), tf.constant(maps), (10, 10)).numpy()
+    for image, result, numbers in zip(images, shown, maps, strict=True):
+        across, down = round(float(numbers[2])), round(float(numbers[5]))
+        assert across % 2 == down % 2 == 0
+        rolled = np.roll(image, (-down, -across), (0, 1))
+        np.testing.assert_allclose(result, rolled, atol=1e-6)
+
+
+@pytest.mark.parametrize("motion", [Motion(0.5, 0.5, 45, fill="wrap"), Motion(0)])
+def test_with_repetition_there_is_no_edge(motion: Motion) -> None:
+    # The background would show if the repetition did not reach far enough.
+    motion = Motion(
+        motion.jitter, motion.scale, motion.rotate, fill="wrap", background=9.0
+    )
+    images = np.full((50, 12, 16, 1), 0.25, np.float32)
+    maps = drawn(motion, 50, (12, 16), (12, 16))
+    shown = motion.show(tf.constant(images), tf.constant(maps), (12, 16)).numpy()
+    np.testing.assert_allclose(shown, 0.25, atol=1e-5)
+
+
+@pytest.mark.parametrize("fill", ["flat", "wrap"])
+def test_gradients_of_shifts_are_exact(fill: Fill) -> None:
+    motion = Motion(0.3, scale=0, rotate=0, fill=fill)
+    maps = tf.constant(drawn(motion, 1, (6, 6), (6, 6)))
+    weights = np.random.default_rng(4).standard_normal((1, 6, 6, 1)).astype("f")
+    images = tf.zeros((1, 6, 6, 1))
+
+    def value(x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(motion.show(x, maps, (6, 6)) * weights)
+
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        total = value(images)
+    gradient = tape.gradient(total, images).numpy().ravel()
+    eye = np.eye(36, dtype=np.float32).reshape(36, 1, 6, 6, 1)
+    measured = [float(value(tf.constant(unit)) - total) for unit in eye]
+    np.testing.assert_allclose(gradient, measured, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("transform", "least"),
+    [(Motion(), 0.98), (Motion(fill="wrap"), 0.98), (Crops(0.5), 0.9999)],
+)
+def test_gradients_point_uphill(transform: Transform, least: float) -> None:
+    # Of motions TensorFlow takes the inverse map for the adjoint.
+    maps = tf.constant(drawn(transform, 1, (16, 16), (16, 16)))
+    weights = np.random.default_rng(4).standard_normal((1, 16, 16, 1)).astype("f")
+    images = tf.zeros((1, 16, 16, 1))
+
+    def value(x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(transform.show(x, maps, (16, 16)) * weights)
+
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        total = value(images)
+    gradient = tape.gradient(total, images).numpy().ravel()
+    eye = np.eye(256, dtype=np.float32).reshape(256, 1, 16, 16, 1)
+    measured = np.array([float(value(tf.constant(unit)) - total) for unit in eye])
+    cosine = gradient @ measured / np.linalg.norm(gradient) / np.linalg.norm(measured)
+    assert cosine > least
+
+
+@pytest.mark.parametrize("transform", [Motion(), Motion(pad=-0.2), Crops()])
+def test_standing_still_shows_the_whole_canvas(transform: Transform) -> None:
+    images = np.random.default_rng(7).random((1, 11, 9, 3)).astype("f")
+    still = tf.constant(transform.still((11, 9), (11, 9)))
+    shown = transform.show(tf.constant(images), still, (11, 9)).numpy()
+    np.testing.assert_allclose(shown, images, atol=1e-5)
+
+
+def test_crops_stay_inside_the_canvas() -> None:
+    boxes = drawn(Crops(0.5, 0.3, 0.5), 1000)
+    assert boxes.min() >= -1e-6
+    assert boxes.max() <= 1 + 1e-6
+    np.testing.assert_allclose(
+        boxes[:, :2].mean(0), 1 - boxes[:, 2:].mean(0), atol=0.02
+    )
+
+
+def test_an_affine_map_turns_about_the_middle() -> None:
+    (quarter,) = affine(
+        np.ones(1), np.array([np.pi / 2]), np.zeros((1, 2)), (4, 4), (4, 4)
+    )
+    image = np.arange(16, dtype=np.float64).reshape(4, 4, 1)
+    turned = resampled(image, np.round(quarter, 5), (4, 4), 0.0)
+    np.testing.assert_allclose(turned[..., 0], np.rot90(image[..., 0]), atol=1e-4)
+
+
+def test_impossible_amounts_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="fill is 'grey'"):
+        Motion(fill="grey")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="negative"):
+        Motion(jitter=-0.1)
+    with pytest.raises(ArgumentError, match=r"pad is -0\.5"):
+        Motion(pad=-0.5)
