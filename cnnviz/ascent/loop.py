@@ -34,9 +34,11 @@ FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-12
 """Adam's constants; epsilon is small because gradients of deep layers are."""
 
 _SETTLED = 0.1  # of the learning rate is left at the end of the last third
-_RESCUE_STEPS = 32
+_RESCUE_STEPS = 16
+_RESCUE_HASTE = 3  # times the learning rate
 _RESCUES = (0.0, 10.0, 30.0)  # how many times the usual noise is added
 _CHECKED = (4, 5, 6)  # sixths of the run after which the best image is looked for
+_LONG = 64  # steps; of shorter runs the last image is kept
 _BLOCK_SECONDS = 0.3  # so that an interrupt is heard
 _AGREEMENT = 0.99  # the least cosine between gradients of the two precisions
 _MEMORY_SHARE, _MOST_MEMORY = 0.25, 2**31
@@ -241,7 +243,7 @@ def maximize(
     the same arguments on the same machine repeats to the last bit.
 
     A unit whose rectifiers are all shut at the start is optimised through opened ones
-    for up to 96 steps more, from ever louder noise. Over the last third of the steps
+    for up to 48 steps more, from ever louder noise. Over the last third of the steps
     the learning rate falls to a tenth.
 
     Args:
@@ -259,7 +261,8 @@ def maximize(
         steps: Forward and backward passes over each image.
         learning_rate: Adam's; None for the parameterization's own.
         keep_best: Whether the best of the images after two thirds, five sixths and all
-            of the steps is kept, judged without a transform, or simply the last.
+            of the steps is kept, judged without a transform, or simply the last, as
+            in runs of fewer than 64 steps.
         restarts: How many images are tried for each one kept, the best.
         seed: Of all random numbers.
         streams: The number of each image's own random numbers; None counts them.
@@ -347,7 +350,8 @@ class _Run:
     ) -> None:
         self.plan = plan
         self.rates = rates
-        self.checks = _CHECKED if keep_best else _CHECKED[-1:]
+        several = keep_best and len(rates) >= _LONG
+        self.checks = _CHECKED if several else _CHECKED[-1:]
         self.snapshots = snapshots
         self.precision = precision
         self.callback = callback
@@ -409,7 +413,8 @@ class _Run:
             if self.stopped:
                 break
         frames += [best] * (len(self.snapshots) - len(frames))
-        dead = ~(best_scores > shut[:count]) & ~_moved(state[1])[:count]
+        moved = _moved(state[1])[:count] & (best_scores > 0)
+        dead = ~(best_scores > shut[:count]) & ~moved
         best = np.where(dead[:, None, None, None], np.float32(0.5), best)
         return Ascent(
             best,
@@ -514,7 +519,7 @@ class _Run:
             woken, _ = self._advance(
                 opened,
                 0,
-                np.full(steps, self.rates[0], np.float32),
+                np.full(steps, _RESCUE_HASTE * self.rates[0], np.float32),
                 draws[:steps, rows],
                 _state(numbers[rows] + loudness * noise[rows]),
                 [tf.gather(o, rows) for o in operands],

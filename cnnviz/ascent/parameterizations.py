@@ -30,6 +30,7 @@ COLOURS = (
     / 0.46194872
 )
 _DESATURATION = 4.0
+_LARGEST_PRODUCT = 256  # pixels a side; beyond, the fast transform is faster
 _MARGIN = 1e-3  # how far from 0 and 1 a start image is kept, or its logit is infinite
 
 # The mean spectrum of photographs, per decorrelated colour component: k * f ** -a up to
@@ -113,10 +114,10 @@ class Fourier:
     def start(
         self, generators: Sequence[np.random.Generator], shape: Shape
     ) -> np.ndarray:
-        """Normal noise `(n, 2, c, h, w // 2 + 1)`: real and imaginary parts."""
+        """Normal noise `(n, c, h, 2, w // 2 + 1)`: real and imaginary parts."""
         height, width, channels = shape
         return _normal(
-            generators, (2, channels, height, width // 2 + 1), self.deviation
+            generators, (channels, height, 2, width // 2 + 1), self.deviation
         )
 
     def inverse(self, images: np.ndarray) -> np.ndarray:
@@ -124,12 +125,12 @@ class Fourier:
         plane = np.moveaxis(_decorrelated(_logit(images), self.decorrelate), -1, 1)
         spectrum = np.fft.rfft2(plane * _DESATURATION)
         spectrum /= self.scale(images.shape[1:3])
-        return np.stack([spectrum.real, spectrum.imag], 1).astype(np.float32)
+        return np.stack([spectrum.real, spectrum.imag], 3).astype(np.float32)
 
     def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
         """Sigmoids of the correlated planes of the scaled spectrum."""
-        scaled = numbers * self.scale(shape[:2]).astype(np.float32)
-        planes = _planes(scaled[:, 0], scaled[:, 1], shape) / _DESATURATION
+        scale = (self.scale(shape[:2]) / _DESATURATION).astype(np.float32)
+        planes = _planes(numbers * scale[:, None], shape)
         return tf.sigmoid(_correlated(planes, self.decorrelate))
 
     def scale(self, size: tuple[int, ...]) -> np.ndarray:
@@ -177,9 +178,8 @@ class Maco:
     def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
         """Sigmoids of the correlated planes, brought to the contrast."""
         magnitude = self.magnitude(shape).astype(np.float32)
-        planes = _planes(
-            tf.cos(numbers) * magnitude, tf.sin(numbers) * magnitude, shape
-        )
+        waves = tf.stack([tf.cos(numbers), tf.sin(numbers)], 3)
+        planes = _planes(waves * magnitude[:, :, None], shape)
         mean, variance = tf.nn.moments(planes, [1, 2, 3], keepdims=True)
         planes = (planes - mean) * tf.math.rsqrt(variance + 1e-12) * self.contrast
         return tf.sigmoid(_correlated(planes, self.decorrelate))
@@ -211,10 +211,36 @@ def _frequencies(size: tuple[int, ...]) -> np.ndarray:
     return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
 
 
-def _planes(real: tf.Tensor, imaginary: tf.Tensor, shape: Shape) -> tf.Tensor:
-    # Without its length, the inverse transform would round odd widths to even ones.
-    planes = tf.signal.irfft2d(tf.complex(real, imaginary), shape[:2])
-    return tf.ensure_shape(tf.transpose(planes, [0, 2, 3, 1]), (None, *shape))
+def _planes(spectrum: tf.Tensor, shape: Shape) -> tf.Tensor:
+    """The inverse real transform of `(n, c, h, 2, w // 2 + 1)`: `(n, h, w, c)`."""
+    height, width, channels = shape
+    if max(height, width) > _LARGEST_PRODUCT:
+        # Without its length, the inverse transform would round odd widths to even ones.
+        complex_spectrum = tf.complex(spectrum[..., 0, :], spectrum[..., 1, :])
+        planes = tf.signal.irfft2d(complex_spectrum, (height, width))
+        return tf.ensure_shape(tf.transpose(planes, [0, 2, 3, 1]), (None, *shape))
+    # Up to there two products with matrices of waves are faster, and in TensorFlow's
+    # loops several times faster, than the fast transform.
+    across, down = _waves(height, width)
+    rows = tf.matmul(tf.reshape(spectrum, [-1, 2 * (width // 2 + 1)]), across)
+    columns = tf.reshape(rows, [-1, channels, height, 2, width])
+    columns = tf.transpose(columns, [0, 4, 1, 3, 2])
+    columns = tf.matmul(tf.reshape(columns, [-1, 2 * height]), down)
+    planes = tf.reshape(columns, [-1, width, channels, height])
+    return tf.transpose(planes, [0, 3, 1, 2])
+
+
+def _waves(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices from real and imaginary parts to rows, and from those to columns."""
+    v = np.arange(width // 2 + 1)
+    # Each wave stands for its conjugate as well, unless it is its own.
+    twice = np.where((v == 0) | (2 * v == width), 1, 2) / (height * width)
+    angle = 2 * np.pi * np.outer(v, np.arange(width)) / width
+    cosine, sine = np.cos(angle) * twice[:, None], np.sin(angle) * twice[:, None]
+    across = np.block([[cosine, sine], [-sine, cosine]])
+    angle = 2 * np.pi * np.outer(np.arange(height), np.arange(height)) / height
+    down = np.concatenate([np.cos(angle), -np.sin(angle)])
+    return across.astype(np.float32), down.astype(np.float32)
 
 
 def _correlated(planes: tf.Tensor, decorrelate: bool) -> tf.Tensor:

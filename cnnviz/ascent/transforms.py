@@ -8,7 +8,7 @@ NumPy generator for each image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -193,8 +193,9 @@ def resample(
 ) -> tf.Tensor:
     """Shows images through affine maps, bilinearly.
 
-    TensorFlow takes the inverse map for the adjoint. That is exact for shifts; at the
-    scales and angles of small motions the cosine with the true gradient is 0.99.
+    The gradient is resampled by the inverse maps and scaled by their determinants. For
+    shifts that is the adjoint exactly; at the scales and angles of small motions the
+    cosine with the true gradient is 0.99.
 
     Args:
         images: `(n, h, w, c)`.
@@ -205,7 +206,23 @@ def resample(
     Returns:
         `(n, *window, c)`.
     """
-    seen = tf.raw_ops.ImageProjectiveTransformV3(
+    canvas = (int(images.shape[1]), int(images.shape[2]))
+
+    @tf.custom_gradient
+    def shown(images: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            inverse, determinant = _inverse(maps)
+            return _sampled(upstream * determinant, inverse, canvas, 0.0)
+
+        return _sampled(images, maps, window, background), gradient
+
+    return tf.ensure_shape(shown(images), (images.shape[0], *window, images.shape[-1]))
+
+
+def _sampled(
+    images: tf.Tensor, maps: tf.Tensor, window: Size, background: float
+) -> tf.Tensor:
+    return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=maps,
         output_shape=list(window),
@@ -213,17 +230,41 @@ def resample(
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-    return tf.ensure_shape(seen, (images.shape[0], *window, images.shape[-1]))
+
+
+def _inverse(maps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The inverses of affine maps, and their determinants `(n, 1, 1, 1)`."""
+    a0, a1, a2, b0, b1, b2, _, _ = tf.unstack(maps, axis=-1)
+    determinant = 1 / (a0 * b1 - a1 * b0)
+    rows = [b1, -a1, a1 * b2 - b1 * a2, -b0, a0, b0 * a2 - a0 * b2]
+    scaled = [row * determinant for row in rows]
+    zero = tf.zeros_like(a0)
+    inverse = tf.stack([*scaled, zero, zero], -1)
+    return inverse, determinant[:, None, None, None]
 
 
 def _wrapped(images: tf.Tensor, axis: int, margin: int) -> tf.Tensor:
     """The images continued by `margin` pixels of their repetition at both ends."""
     side = int(images.shape[axis])
-    positions = np.arange(-margin, side + margin) % side
-    if margin > side:
-        return tf.gather(images, positions, axis=axis)
-    # Slices, whose gradient is cheaper than that of a gather.
-    slices = [slice(None)] * images.shape.rank
-    before, after = list(slices), list(slices)
-    before[axis], after[axis] = slice(side - margin, None), slice(0, margin)
-    return tf.concat([images[tuple(before)], images, images[tuple(after)]], axis)
+    if 2 * margin > side:
+        return tf.gather(images, np.arange(-margin, side + margin) % side, axis=axis)
+
+    def part(tensor: tf.Tensor, start: int, stop: int) -> tf.Tensor:
+        slices = [slice(None)] * tensor.shape.rank
+        slices[axis] = slice(start, stop)
+        return tensor[tuple(slices)]
+
+    @tf.custom_gradient
+    def continued(images: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            # Each margin is folded back onto the end that it repeats.
+            near = part(upstream, margin, 2 * margin)
+            far = part(upstream, side, side + margin)
+            near += part(upstream, side + margin, side + 2 * margin)
+            far += part(upstream, 0, margin)
+            return tf.concat([near, part(upstream, 2 * margin, side), far], axis)
+
+        before, after = part(images, side - margin, side), part(images, 0, margin)
+        return tf.concat([before, images, after], axis), gradient
+
+    return continued(images)

@@ -98,7 +98,7 @@ def test_gradients_of_shifts_are_exact(fill: Fill) -> None:
     [(Motion(), 0.98), (Motion(fill="wrap"), 0.98), (Crops(0.5), 0.9999)],
 )
 def test_gradients_point_uphill(transform: Transform, least: float) -> None:
-    # Of motions TensorFlow takes the inverse map for the adjoint.
+    # Of motions the inverse map is taken for the adjoint.
     maps = tf.constant(drawn(transform, 1, (16, 16), (16, 16)))
     weights = np.random.default_rng(4).standard_normal((1, 16, 16, 1)).astype("f")
     images = tf.zeros((1, 16, 16, 1))
@@ -114,6 +114,8 @@ def test_gradients_point_uphill(transform: Transform, least: float) -> None:
     measured = np.array([float(value(tf.constant(unit)) - total) for unit in eye])
     cosine = gradient @ measured / np.linalg.norm(gradient) / np.linalg.norm(measured)
     assert cosine > least
+    length = np.linalg.norm(gradient) / np.linalg.norm(measured)
+    np.testing.assert_allclose(length, 1, atol=0.1)
 
 
 @pytest.mark.parametrize("transform", [Motion(), Motion(pad=-0.2), Crops()])
