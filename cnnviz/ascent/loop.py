@@ -34,9 +34,9 @@ FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-12
 """Adam's constants; epsilon is small because gradients of deep layers are."""
 
 _SETTLED = 0.1  # of the learning rate is left at the end of the last third
-_RESCUE_STEPS = 16
-_RESCUE_HASTE = 3  # times the learning rate
-_RESCUES = (0.0, 10.0, 30.0)  # how many times the usual noise is added
+_RESCUE_STEPS = 8
+_RESCUE_HASTE = 6  # times the learning rate
+_RESCUES = (0.0, 30.0)  # how many times the usual noise is added
 _CHECKED = (4, 5, 6)  # sixths of the run after which the best image is looked for
 _LONG = 64  # steps; of shorter runs the last image is kept
 _BLOCK_SECONDS = 0.3  # so that an interrupt is heard
@@ -66,6 +66,8 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
+State = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+"""The free numbers, and the means of their gradients and of the squares of these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,7 @@ class Ascent:
         history: The objectives of the transformed images at each step, `(steps, n)`;
             NaN for steps that were not made.
         snapshots: The images at the steps asked for, `(frames, n, h, w, c)`.
+        snapshot_steps: These steps.
     """
 
     images: np.ndarray
@@ -86,6 +89,7 @@ class Ascent:
     dead: np.ndarray
     history: np.ndarray
     snapshots: np.ndarray
+    snapshot_steps: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +118,7 @@ class _Plan:
             tf.TensorSpec((None,), tf.float32),
             tf.TensorSpec((None, batch, draws.shape[-1]), tf.float32),
             *(state, state, state),
+            *([tf.TensorSpec((batch,), tf.bool)] if opened else []),
             *operands,
         ]
         key = (
@@ -128,7 +133,10 @@ class _Plan:
         )
 
         def block(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._block(*inputs, opened=opened)
+            if not opened:
+                return self._block(*inputs)
+            *start, shut = inputs[:7]
+            return self._block(*start, *inputs[7:], shut=shut)
 
         return compiled(self.model.network, key, block, signature)
 
@@ -153,9 +161,12 @@ class _Plan:
         first: tf.Tensor,
         second: tf.Tensor,
         *operands: tf.Tensor,
-        opened: bool,
+        shut: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         steps = tf.shape(rates)[0]
+        if shut is not None:
+            pace = tf.where(shut, float(_RESCUE_HASTE), 1.0)
+            pace = tf.reshape(pace, [-1] + [1] * (numbers.shape.rank - 1))
         history = tf.TensorArray(tf.float32, steps, element_shape=numbers.shape[:1])
 
         def step(
@@ -163,11 +174,13 @@ class _Plan:
             numbers: tf.Tensor,
             first: tf.Tensor,
             second: tf.Tensor,
+            alive: tf.Tensor,
             history: tf.TensorArray,
         ) -> tuple[tf.Tensor, ...]:
-            with opened_rectifiers() if opened else nullcontext():
+            del alive
+            with nullcontext() if shut is None else opened_rectifiers(shut):
                 scores = self._scores(numbers, draws[i], operands)
-            (gradient,) = tf.gradients(scores, numbers)
+                (gradient,) = tf.gradients(scores, numbers)
             if gradient is None:
                 raise LayerError(
                     f"'{self.objective}' does not depend on the image: no gradient "
@@ -178,19 +191,23 @@ class _Plan:
             time = tf.cast(before + i + 1, tf.float32)
             unbiased = first / (1 - FIRST_MOMENT**time)
             scale = tf.sqrt(second / (1 - SECOND_MOMENT**time)) + EPSILON
-            numbers += rates[i] * unbiased / scale
-            return i + 1, numbers, first, second, history.write(i, scores)
+            change = rates[i] * unbiased / scale
+            numbers += change if shut is None else pace * change
+            alive = tf.reduce_any(gradient != 0, list(range(1, gradient.shape.rank)))
+            return i + 1, numbers, first, second, alive, history.write(i, scores)
 
-        _, numbers, first, second, history = tf.while_loop(
+        nothing = tf.zeros(numbers.shape[:1], tf.bool)
+        _, numbers, first, second, alive, history = tf.while_loop(
             lambda i, *_: i < steps,
             step,
-            (tf.constant(0), numbers, first, second, history),
+            (tf.constant(0), numbers, first, second, nothing, history),
             parallel_iterations=1,
         )
         return {
             "numbers": numbers,
             "first": first,
             "second": second,
+            "alive": alive,
             "history": history.stack(),
         }
 
@@ -243,7 +260,7 @@ def maximize(
     the same arguments on the same machine repeats to the last bit.
 
     A unit whose rectifiers are all shut at the start is optimised through opened ones
-    for up to 48 steps more, from ever louder noise. Over the last third of the steps
+    for its first steps, 17 at most. Over the last third of the steps
     the learning rate falls to a tenth.
 
     Args:
@@ -258,19 +275,21 @@ def maximize(
             the parameterization's noise is added; None for mid grey.
         parameterization: What the optimiser moves; None for `Fourier()`.
         transform: What the images have to withstand; None for nothing.
-        steps: Forward and backward passes over each image.
+        steps: Forward and backward passes for each image, shared by its restarts.
         learning_rate: Adam's; None for the parameterization's own.
         keep_best: Whether the best of the images after two thirds, five sixths and all
             of the steps is kept, judged without a transform, or simply the last, as
             in runs of fewer than 64 steps.
-        restarts: How many images are tried for each one kept, the best.
+        restarts: How many images are tried for each one kept, the best; each in
+            `steps // restarts` steps.
         seed: Of all random numbers.
         streams: The number of each image's own random numbers; None counts them.
         batch_size: How many images are optimised at a time; None for as many as fit
             comfortably into memory.
         precision: `"bfloat16"` computes convolutions in it; `"auto"` does so where the
             CPU has tiles for it, gradients agree, and it is faster.
-        snapshots: The steps whose images are kept, ascending, from 0, the start.
+        snapshots: After which steps images are kept, ascending; 0 is the start, and
+            `steps // restarts` the end.
         callback: Is told of the progress; the run ends when it returns True.
         callback_every: After how many steps it is told each time.
 
@@ -296,19 +315,24 @@ def maximize(
     ):
         if value < 1:
             raise ArgumentError(f"{name} is {value}; expected 1 or more")
+    if restarts > steps:
+        raise ArgumentError(
+            f"restarts are {restarts} and steps {steps}; expected a step for each"
+        )
+    each = steps // restarts
     if sorted(set(snapshots)) != list(snapshots) or any(
-        not 0 <= s <= steps for s in snapshots
+        not 0 <= s <= each for s in snapshots
     ):
         raise ArgumentError(
             f"snapshots are {list(snapshots)}; expected ascending steps from 0 to "
-            f"{steps}"
+            f"{each}"
         )
     if start is not None:
         (start,) = known.prepare(start)
     total = _count(objective, count, start, streams)
     plan = _planned(known, objective, parameterization, transform, size, start)
     built(known, [np.zeros((1, *plan.window, plan.shape[-1]), np.float32)])
-    rates = _rates(steps, learning_rate or parameterization.learning_rate)
+    rates = _rates(each, learning_rate or parameterization.learning_rate)
     batch = _batch(plan, total, batch_size)
     run = _Run(
         plan, rates, keep_best, tuple(snapshots), precision, callback, callback_every
@@ -387,8 +411,6 @@ class _Run:
         trace = plan.trace(batch)
         state = _state(numbers)
         self._choose_precision(trace, state, draws, operands)
-        # Below this a unit that had no gradient at the start has gone nowhere.
-        state, shut = self._rescued(trace, state, draws, operands, filled)
 
         count = len(rows)
         best_scores = np.full(count, -np.inf, np.float32)
@@ -397,9 +419,13 @@ class _Run:
         frames = [best] if 0 in self.snapshots else []
         checked = {max(1, steps * sixth // 6) for sixth in self.checks}
         marks = checked | set(self.snapshots)
-        blocks = self._blocks(trace, state, draws, operands, marks)
-        for first, last, state, scores in blocks:
+        # What a unit without a gradient at the start has to exceed, to be alive.
+        shut = np.full(count, -np.inf, np.float32)
+        blocks = self._blocks(trace, state, draws, operands, marks, filled)
+        for first, last, state, scores, alive in blocks:
             history[first:last] = scores[:, :count]
+            if first == 0:
+                shut = np.where(alive[:count], shut, scores[0, :count])
             if last in self.snapshots:
                 frames.append(self._images(state[0])[:count])
             if self._tell(rows, last, state, scores[-1, :count], begun, share):
@@ -413,8 +439,7 @@ class _Run:
             if self.stopped:
                 break
         frames += [best] * (len(self.snapshots) - len(frames))
-        moved = _moved(state[1])[:count] & (best_scores > 0)
-        dead = ~(best_scores > shut[:count]) & ~moved
+        dead = ~(best_scores > shut)
         best = np.where(dead[:, None, None, None], np.float32(0.5), best)
         return Ascent(
             best,
@@ -422,30 +447,57 @@ class _Run:
             dead,
             history,
             np.stack(frames) if frames else np.zeros((0, *best.shape), np.float32),
+            self.snapshots,
         )
 
     def _blocks(
         self,
         trace: Trace,
-        state: tuple[tf.Tensor, ...],
+        state: State,
         draws: np.ndarray,
         operands: Sequence[tf.Tensor],
         marks: set[int],
-    ) -> Iterator[tuple[int, int, tuple[tf.Tensor, ...], np.ndarray]]:
+        seeds: Sequence[tuple[int, int, int]],
+    ) -> Iterator[tuple[int, int, State, np.ndarray, np.ndarray]]:
+        """All steps in blocks: from, to, and what `_advance` returns.
+
+        As long as images have no gradient, single steps, which tell, alternate with
+        steps through opened rectifiers, begun with ever louder noise.
+        """
         steps, first, length = len(self.rates), 0, 1
+        generators = [np.random.default_rng((*s, 2)) for s in seeds]
+        rescues = iter(_RESCUES)
+        shut: np.ndarray | None = None
+        turn = 1
         while first < steps:
-            last = min([first + length, steps, *(m for m in marks if m > first)])
+            last = min([first + length, turn, *(m for m in marks if m > first)])
             if self.callback is not None:
                 every = self.callback_every
                 last = min(last, (first // every + 1) * every)
             began = time.perf_counter()
-            state, scores = self._advance(
-                trace, first, self.rates[first:last], draws[first:last], state, operands
+            state, scores, alive = self._advance(
+                trace if shut is None else self.plan.trace(len(draws[0]), opened=True),
+                first,
+                self.rates[first:last],
+                draws[first:last],
+                state,
+                operands if shut is None else [tf.constant(shut), *operands],
             )
-            yield first, last, state, scores
+            yield first, last, state, scores, alive
             seconds = (time.perf_counter() - began) / (last - first)
             length = max(1, min(2 * length, int(_BLOCK_SECONDS / max(seconds, 1e-6))))
             first = last
+            if first < turn:
+                continue
+            if shut is not None:
+                shut, turn = None, min(first + 1, steps)
+            elif not alive.all() and (loudness := next(rescues, None)) is not None:
+                shut, turn = ~alive, min(first + _RESCUE_STEPS, steps)
+                noise = self.plan.parameterization.start(generators, self.plan.shape)
+                noise[alive] = 0
+                state = (state[0] + loudness * noise, *state[1:])
+            else:
+                turn = steps
 
     def _advance(
         self,
@@ -453,11 +505,12 @@ class _Run:
         before: int,
         rates: np.ndarray,
         draws: np.ndarray,
-        state: tuple[tf.Tensor, ...],
+        state: State,
         operands: Sequence[tf.Tensor],
         *,
         half: bool | None = None,
-    ) -> tuple[tuple[tf.Tensor, ...], np.ndarray]:
+    ) -> tuple[State, np.ndarray, np.ndarray]:
+        """Makes steps: the new state, all scores, who had a gradient at the last."""
         try:
             with bfloat16(bool(self._half if half is None else half)):
                 results = trace(
@@ -478,66 +531,23 @@ class _Run:
                 f"{self.plan.model.source} fails: {first_line(error)}"
             ) from error
         state = (results["numbers"], results["first"], results["second"])
-        return state, results["history"].numpy()
+        return state, results["history"].numpy(), results["alive"].numpy()
 
     def _clean(
-        self, trace: Trace, state: tuple[tf.Tensor, ...], operands: Sequence[tf.Tensor]
+        self, trace: Trace, state: State, operands: Sequence[tf.Tensor]
     ) -> np.ndarray:
         """Scores without a transform, by a step that goes nowhere."""
         draws = np.broadcast_to(
             self.plan.still()[:, None], (1, len(state[0]), self.plan.still().shape[-1])
         )
         none = np.zeros(1, np.float32)
-        _, scores = self._advance(trace, 0, none, draws, state, operands)
+        _, scores, _ = self._advance(trace, 0, none, draws, state, operands)
         return scores[0]
-
-    def _rescued(
-        self,
-        trace: Trace,
-        state: tuple[tf.Tensor, ...],
-        draws: np.ndarray,
-        operands: Sequence[tf.Tensor],
-        seeds: Sequence[tuple[int, int, int]],
-    ) -> tuple[tuple[tf.Tensor, ...], np.ndarray]:
-        """The state with dead units woken, and the scores that these are to exceed."""
-        probed, scores = self._advance(
-            trace, 0, self.rates[:1], draws[:1], state, operands
-        )
-        dead = ~_moved(probed[1])
-        shut = np.where(dead, scores[0], np.float32(-np.inf))
-        numbers = state[0].numpy()
-        generators = [np.random.default_rng((*s, 2)) for s in seeds]
-        steps = min(_RESCUE_STEPS, len(self.rates))
-        for loudness in _RESCUES:
-            if not dead.any():
-                break
-            noise = self.plan.parameterization.start(generators, self.plan.shape)
-            rows = np.flatnonzero(dead)
-            if self.plan.model.fixed_batch is not None or self.plan.objective.couples:
-                rows = np.arange(len(dead))
-            opened = self.plan.trace(len(rows), opened=True)
-            woken, _ = self._advance(
-                opened,
-                0,
-                np.full(steps, _RESCUE_HASTE * self.rates[0], np.float32),
-                draws[:steps, rows],
-                _state(numbers[rows] + loudness * noise[rows]),
-                [tf.gather(o, rows) for o in operands],
-            )
-            awake = numbers.copy()
-            awake[rows] = woken[0].numpy()
-            probed, _ = self._advance(
-                trace, 0, self.rates[:1], draws[:1], _state(awake), operands
-            )
-            moved = dead & _moved(probed[1])
-            numbers[moved] = awake[moved]
-            dead &= ~moved
-        return _state(numbers), shut
 
     def _choose_precision(
         self,
         trace: Trace,
-        state: tuple[tf.Tensor, ...],
+        state: State,
         draws: np.ndarray,
         operands: Sequence[tf.Tensor],
     ) -> None:
@@ -550,7 +560,7 @@ class _Run:
         for half in (False, True):
             for _ in range(2):  # the first call optimises the graph
                 began = time.perf_counter()
-                stepped, _ = self._advance(
+                stepped, _, _ = self._advance(
                     *(trace, 0, self.rates[:1], draws[:1], state, operands), half=half
                 )
                 taken = time.perf_counter() - began
@@ -569,7 +579,7 @@ class _Run:
         self,
         rows: range,
         step: int,
-        state: tuple[tf.Tensor, ...],
+        state: State,
         scores: np.ndarray,
         begun: float,
         share: float,
@@ -592,13 +602,8 @@ class _Run:
         )
 
 
-def _state(numbers: np.ndarray) -> tuple[tf.Tensor, ...]:
+def _state(numbers: np.ndarray) -> State:
     return tf.constant(numbers), tf.zeros(numbers.shape), tf.zeros(numbers.shape)
-
-
-def _moved(gradient: tf.Tensor) -> np.ndarray:
-    axes = list(range(1, gradient.shape.rank))
-    return tf.reduce_any(gradient != 0, axes).numpy()
 
 
 def _rates(steps: int, rate: float) -> np.ndarray:
@@ -719,4 +724,5 @@ def _joined(parts: Sequence[Ascent]) -> Ascent:
         np.concatenate([part.dead for part in parts]),
         np.concatenate([part.history for part in parts], 1),
         np.concatenate([part.snapshots for part in parts], 1),
+        parts[0].snapshot_steps,
     )
