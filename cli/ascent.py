@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnnviz.ascent.loop import Ascent, Callback, Progress
 
 EVERY = 8  # steps, after which progress is told
-_FRAMES = 16
+FRAMES = 16  # of an animation
 
 
 def told_to(report: Report, name: str, before: int) -> Callback | None:
@@ -37,34 +37,25 @@ def told_to(report: Report, name: str, before: int) -> Callback | None:
     return told
 
 
-def frame_steps(steps: int, wanted: bool) -> list[int]:
-    """After which steps an animation shows the images; none if it is not wanted."""
-    if not wanted:
-        return []
-    last = _FRAMES - 1
-    return sorted({round(steps * i / last) for i in range(_FRAMES)})
-
-
 def write_animation(
     path: Path,
     ascent: Ascent,
-    steps: int,
     draw: Callable[[np.ndarray, str], Image.Image],
 ) -> None:
     """Writes the snapshots of a run, and its result, as a GIF.
 
     Args:
         path: The file.
-        ascent: Made with the snapshots that `frame_steps` names.
-        steps: How many there were.
+        ascent: Made with snapshots.
         draw: Makes a sheet of images `(n, h, w, c)`, below a line of text.
     """
     from cnnviz.animation import encode_gif
     from cnnviz.images import written_whole
 
+    steps = len(ascent.history)
     sheets = [
         draw(images, f"step {step} of {steps}")
-        for step, images in zip(frame_steps(steps, True), ascent.snapshots, strict=True)
+        for step, images in zip(ascent.snapshot_steps, ascent.snapshots, strict=True)
     ]
     # The last sheet is the picture's: of the images that were best, not just last.
     sheets.append(draw(ascent.images, f"step {steps} of {steps}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .ascent import EVERY, frame_steps, told_to, write_animation
+from .ascent import EVERY, FRAMES, told_to, write_animation
 from .background import ahead
 from .report import Report
 
@@ -52,7 +52,15 @@ def classes(
             help="The size of the images; N is NxN.",
         ),
     ] = None,
-    steps: options.Steps = 256,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel="Gradient ascent",
+            show_default="256; for the best of 4 small images 1024",
+            help="Forward and backward passes for each image.",
+        ),
+    ] = None,
     seed: options.Seed = 0,
     precision: options.Precision = "auto",
     batch_size: options.AscentBatchSize = "auto",
@@ -97,7 +105,7 @@ def classes(
             seed=seed,
             batch_size=at_a_time,
             precision=precision,
-            snapshots=frame_steps(steps, gif),
+            frames=FRAMES if gif else 0,
             callback=told_to(report, "classes", 0),
             callback_every=EVERY,
         )
@@ -128,7 +136,7 @@ def classes(
         with Writer(report) as writer:
             writer.write(out / f"{name}.png", _write_sheet, found, title)
             if gif:
-                writer.write(out / f"{name}.gif", _write_gif, found, steps, title)
+                writer.write(out / f"{name}.gif", _write_gif, found, title)
             writer.finish()
 
 
@@ -139,7 +147,7 @@ def _write_sheet(path: Path, found: ClassImages, title: str) -> None:
     write_image(class_sheet(found, title=title), path)
 
 
-def _write_gif(path: Path, found: ClassImages, steps: int, title: str) -> None:
+def _write_gif(path: Path, found: ClassImages, title: str) -> None:
     from cnnviz.features import displayable
     from cnnviz.grids import grid
 
@@ -152,4 +160,4 @@ def _write_gif(path: Path, found: ClassImages, steps: int, title: str) -> None:
             marked=found.ascent.dead,
         )
 
-    write_animation(path, found.ascent, steps, draw)
+    write_animation(path, found.ascent, draw)

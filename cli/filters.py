@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .ascent import EVERY, frame_steps, told_to, write_animation
+from .ascent import EVERY, FRAMES, told_to, write_animation
 from .background import ahead
 from .report import Report
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cnnviz.features import Exemplars, FilterImages
     from cnnviz.model import ImageModel
 
-_MOST_CHANNELS = 64
 _EXEMPLARS = 3
 
 
@@ -40,7 +39,7 @@ def filters(
         typer.Option(
             min=0,
             metavar="N",
-            show_default="all, up to --max-channels",
+            show_default="all",
             help="The number of a filter. May be given several times.",
         ),
     ] = None,
@@ -72,13 +71,15 @@ def filters(
     precision: options.Precision = "auto",
     batch_size: options.AscentBatchSize = "auto",
     max_channels: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
+            metavar="N",
             rich_help_panel="Pictures",
+            show_default="all",
             help="Draw so many filters of a layer at most, its first.",
         ),
-    ] = _MOST_CHANNELS,
+    ] = None,
     gif: options.Gif = False,
     encoding: options.Encoding = "auto",
     labels: options.Labels = None,
@@ -121,7 +122,7 @@ def filters(
                 negative=negative,
                 batch_size=at_a_time,
                 precision=precision,
-                snapshots=frame_steps(steps, gif),
+                frames=FRAMES if gif else 0,
                 callback=told_to(report, path, number),
                 callback_every=EVERY,
             )
@@ -154,13 +155,8 @@ def filters(
                 sheet = out / f"{files[path]}.png"
                 writer.write(sheet, _write_sheet, found, photos, title)
                 if gif:
-                    writer.write(
-                        sheet.with_name(f"{files[path]}.gif"),
-                        _write_gif,
-                        found,
-                        steps,
-                        title,
-                    )
+                    gif_path = out / f"{files[path]}.gif"
+                    writer.write(gif_path, _write_gif, found, title)
             writer.finish()
 
 
@@ -184,7 +180,7 @@ def layer_paths(model: ImageModel, patterns: list[str] | None) -> list[str]:
 
 
 def _channels(
-    model: ImageModel, paths: list[str], wanted: list[int] | None, most: int
+    model: ImageModel, paths: list[str], wanted: list[int] | None, most: int | None
 ) -> tuple[dict[str, list[int]], dict[str, int]]:
     """By layer the channels to draw, and how many it has."""
     from cnnviz.ascent.survey import survey
@@ -192,7 +188,7 @@ def _channels(
 
     counts = {path: survey(model, [path]).channels[path] for path in paths}
     if wanted is None:
-        return {p: list(range(min(most, n))) for p, n in counts.items()}, counts
+        return {p: list(range(min(most or n, n))) for p, n in counts.items()}, counts
     chosen = list(dict.fromkeys(wanted))
     for path, count in counts.items():
         # Said before hours go into the layers that have it.
@@ -219,50 +215,10 @@ def _write_sheet(
     from cnnviz.features import filter_sheet
     from cnnviz.images import write_image
 
-    sheet = (
-        filter_sheet(found, title=title)
-        if photos is None
-        else _sheet_beside(found, photos, title)
-    )
-    write_image(sheet, path)
+    write_image(filter_sheet(found, natural=photos, title=title), path)
 
 
-def _sheet_beside(found: FilterImages, photos: Exemplars, title: str) -> Image.Image:
-    """Each filter's image, and to its right the natural images, one size for all."""
-    import math
-
-    import numpy as np
-
-    from cnnviz.features import displayable
-    from cnnviz.grids import grid
-    from cnnviz.images import resize
-
-    made = displayable(found.ascent.images)
-    natural = displayable(photos.images)
-    size = natural.shape[2:4]
-    tiles, labels, marked = [], [], []
-    for row, number in enumerate(found.channels):
-        dead = bool(found.ascent.dead[row])
-        reached = "dead" if dead else f"{found.activations[row]:.3g}"
-        tiles += [resize(made[row], size, fit="stretch"), *natural[row]]
-        labels += [f"{number}: {reached}"]
-        labels += [f"image: {value:.3g}" for value in photos.activations[row]]
-        marked += [dead, *[False] * natural.shape[1]]
-    width = 1 + natural.shape[1]
-    across = max(1, round(math.sqrt(len(found.channels) / width)))
-    kind = "dislikes most" if found.negative else "looks for"
-    return grid(
-        np.stack(tiles),
-        labels=labels,
-        title=title,
-        subtitle=f"what each {kind} \u00b7 mean activation reached \u00b7 "
-        "the natural images that excite it most",
-        marked=marked,
-        columns=across * width,
-    )
-
-
-def _write_gif(path: Path, found: FilterImages, steps: int, title: str) -> None:
+def _write_gif(path: Path, found: FilterImages, title: str) -> None:
     from cnnviz.features import displayable
     from cnnviz.grids import grid
 
@@ -275,4 +231,4 @@ def _write_gif(path: Path, found: FilterImages, steps: int, title: str) -> None:
             marked=found.ascent.dead,
         )
 
-    write_animation(path, found.ascent, steps, draw)
+    write_animation(path, found.ascent, draw)

@@ -282,7 +282,7 @@ Steps = Annotated[
     typer.Option(
         min=1,
         rich_help_panel=_ASCENT_PANEL,
-        help="Forward and backward passes over each image.",
+        help="Forward and backward passes for each image.",
     ),
 ]
 Seed = Annotated[

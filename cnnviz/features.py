@@ -34,14 +34,13 @@ from cnnviz.capture import activation_batches
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.generations import Network
 from cnnviz.grids import grid
+from cnnviz.images import resize
 from cnnviz.model import ImageModel, as_model
 from cnnviz.tracing import compiled
 
 _AT_A_TIME = 8
-_DARK, _DIM = (
-    0.05,
-    0.25,
-)  # where images of single-channel networks start: classes and filters
+# Where images of single-channel networks start: of classes and of filters.
+_DARK, _DIM = 0.05, 0.25
 
 # Of filters: the canvas shows a pattern this many times wider than what a unit sees.
 _VIEWS = 2.5
@@ -50,10 +49,13 @@ _LARGE = 96  # the side from which on images hold scenes rather than single thin
 _FINE_FIELD = 12  # below this field, resampling would blur what the units look for
 
 
+_STEPS = 256
+_TRIES = 4  # of a class, where images are small: the best is kept
+
 # Seeing now all of an image and now a part of it, a network asks for whole things
 # of several sizes rather than for texture everywhere.
 _SCENE = Crops(0.75, side_deviation=0.2)
-_THING = Motion(0.12, scale=0.25, rotate=15, pad=-0.1)
+_THING = Motion(0.15, scale=0.3, rotate=15)
 _BROAD = Fourier(decay=1.1, learning_rate=0.04)
 
 
@@ -168,7 +170,7 @@ def visualize_classes(
     *,
     head: str | int | None = None,
     size: int | tuple[int, int] | None = None,
-    steps: int = 256,
+    steps: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
     precision: Precision = "auto",
@@ -182,7 +184,8 @@ def visualize_classes(
         head: The name or number of the output, for networks with several.
         size: Of the images, `(height, width)` or the side of a square; None for the
             network's own.
-        steps: Forward and backward passes over each image.
+        steps: Forward and backward passes for each image; None for 256. Of images
+            smaller than 96 pixels it is 1024: four are tried, and the best is kept.
         seed: Of all random numbers.
         batch_size: How many images are made at a time; None for what fits into memory.
         precision: As for `cnnviz.ascent.maximize`.
@@ -220,7 +223,7 @@ def optimize_filters(
     restarts: int = 1,
     batch_size: int | None = None,
     precision: Precision = "auto",
-    snapshots: Sequence[int] = (),
+    frames: int = 0,
     callback: Callback | None = None,
     callback_every: int = 1,
 ) -> FilterImages:
@@ -246,7 +249,7 @@ def optimize_filters(
         restarts: How many images are tried for each one kept.
         batch_size: As for `visualize_filters`.
         precision: As for `visualize_filters`.
-        snapshots: As for `cnnviz.ascent.maximize`.
+        frames: How many snapshots are kept, evenly from the start to the end.
         callback: As for `cnnviz.ascent.maximize`.
         callback_every: As for `cnnviz.ascent.maximize`.
     """
@@ -268,7 +271,7 @@ def optimize_filters(
         streams=chosen.tolist(),
         batch_size=batch_size,
         precision=precision,
-        snapshots=snapshots,
+        snapshots=_snapshots(steps // max(1, restarts), frames),
         callback=callback,
         callback_every=callback_every,
     )
@@ -288,14 +291,14 @@ def optimize_classes(
     *,
     head: str | int | None = None,
     size: int | tuple[int, int] | None = None,
-    steps: int = 256,
+    steps: int | None = None,
     seed: int = 0,
     parameterization: Parameterization | None = None,
     transform: Transform | None = None,
-    restarts: int = 1,
+    restarts: int | None = None,
     batch_size: int | None = None,
     precision: Precision = "auto",
-    snapshots: Sequence[int] = (),
+    frames: int = 0,
     callback: Callback | None = None,
     callback_every: int = 1,
 ) -> ClassImages:
@@ -316,10 +319,11 @@ def optimize_classes(
         parameterization: What the optimiser moves; None for a `Fourier` one.
         transform: What the images have to withstand; None for random crops, and
             larger motions where images are small.
-        restarts: How many images are tried for each one kept.
+        restarts: How many images are tried for each one kept, in their share of the
+            steps; None for 4 where images are small and steps suffice, else 1.
         batch_size: As for `visualize_classes`.
         precision: As for `visualize_classes`.
-        snapshots: As for `cnnviz.ascent.maximize`.
+        frames: How many snapshots are kept, evenly from the start to the end.
         callback: As for `cnnviz.ascent.maximize`.
         callback_every: As for `cnnviz.ascent.maximize`.
     """
@@ -328,6 +332,10 @@ def optimize_classes(
     info = _chosen_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)
     recipe = _class_recipe(found.image, log_odds(chosen, info.name))
+    if steps is None:
+        steps = _STEPS * (restarts or recipe.restarts)
+    if restarts is None:
+        restarts = min(recipe.restarts, max(1, steps // _STEPS))
     ascent = maximize(
         known,
         recipe.objective,
@@ -342,7 +350,7 @@ def optimize_classes(
         streams=chosen.tolist(),
         batch_size=batch_size,
         precision=precision,
-        snapshots=snapshots,
+        snapshots=_snapshots(steps // max(1, restarts), frames),
         callback=callback,
         callback_every=callback_every,
     )
@@ -409,33 +417,65 @@ def exemplars(
     return Exemplars(layer, chosen, found, best, kept)
 
 
-def filter_sheet(result: FilterImages, *, title: str | None = None) -> Image.Image:
+def filter_sheet(
+    result: FilterImages,
+    *,
+    natural: Exemplars | None = None,
+    title: str | None = None,
+) -> Image.Image:
     """Draws filters as a grid, labelled with channel and the activation reached.
 
     Args:
         result: From `optimize_filters`.
+        natural: From `exemplars`, of the same channels, to be drawn to the right of
+            each filter's image, brought to one size.
         title: The headline; None for the layer's path.
+
+    Raises:
+        ArgumentError: If the exemplars are of other channels.
     """
-    ascent = result.ascent
+    ascent, count = result.ascent, len(result.channels)
+    facts = [f"{count} channel{'s' * (count != 1)}"]
+    facts.append(
+        "what each dislikes most" if result.negative else "what each looks for"
+    )
+    facts.append("mean activation reached")
+    if natural is not None:
+        facts.append("the natural images that excite it most")
+    if ascent.dead.any():
+        facts.append(f"{ascent.dead.sum()} dead")
     labels = [
         f"{number}: dead" if dead else f"{number}: {score:.3g}"
         for number, dead, score in zip(
             result.channels, ascent.dead, result.activations, strict=True
         )
     ]
-    facts = [f"{len(labels)} channel{'s' * (len(labels) != 1)}"]
-    facts.append(
-        "what each dislikes most" if result.negative else "what each looks for"
-    )
-    facts.append("mean activation reached")
-    if ascent.dead.any():
-        facts.append(f"{ascent.dead.sum()} dead")
+    tiles, marked, columns = displayable(ascent.images), ascent.dead, None
+    if natural is not None:
+        if natural.channels.tolist() != result.channels.tolist():
+            raise ArgumentError(
+                f"the exemplars are of channels {natural.channels.tolist()}; expected "
+                f"those of the images, {result.channels.tolist()}"
+            )
+        photos = displayable(natural.images)
+        size = photos.shape[2:4]
+        made = [resize(tile, size, fit="stretch") for tile in tiles]
+        rows = np.concatenate([np.stack(made)[:, None], photos], 1)
+        tiles, width = rows.reshape(-1, *rows.shape[2:]), rows.shape[1]
+        labels = [
+            text
+            for label, values in zip(labels, natural.activations, strict=True)
+            for text in (label, *(f"image: {value:.3g}" for value in values))
+        ]
+        marked = np.repeat(marked, width) & (np.arange(count * width) % width == 0)
+        columns = width * max(1, round(math.sqrt(count / width)))
     return grid(
-        displayable(ascent.images),
+        tiles,
         labels=labels,
         title=result.layer if title is None else title,
         subtitle=" \u00b7 ".join(facts),
-        marked=ascent.dead,
+        marked=marked,
+        columns=columns,
     )
 
 
@@ -488,6 +528,7 @@ class _Recipe:
     objective: Objective
     parameterization: Parameterization
     transform: Transform
+    restarts: int = 1
     size: tuple[int, int] | None = None
     start: float | None = None
     is_below: bool = False
@@ -529,23 +570,32 @@ def _filter_recipe(
         parameterization = Fourier()
     else:
         transform, parameterization = _SCENE, _BROAD
-    return _Recipe(objective, parameterization, transform, size, start, below)
+    return _Recipe(
+        objective, parameterization, transform, 1, size, start, is_below=below
+    )
 
 
 def _class_recipe(image: tuple[int, int, int], wanted: Objective) -> _Recipe:
     dark = image[2] == 1
     start = _DARK if dark else None
-    transform: Transform
-    if max(image[:2]) >= _LARGE:
-        objective = wanted - 10 * total_variation()
-        transform, parameterization = _SCENE, _BROAD
-    else:
-        objective = wanted - 2 * total_variation()
-        transform = replace(_THING, background=0.0 if dark else 0.5)
-        parameterization = Fourier(decay=1.25, learning_rate=0.04)
+    objective = wanted - 10 * total_variation()
     if dark:
-        objective -= brightness()
-    return _Recipe(objective, parameterization, transform, start=start)
+        objective -= 5 * brightness()
+    if max(image[:2]) >= _LARGE:
+        return _Recipe(objective, _BROAD, _SCENE, start=start)
+    return _Recipe(
+        objective,
+        Fourier(decay=1.25, learning_rate=0.06),
+        replace(_THING, background=0.0 if dark else 0.5),
+        _TRIES,
+        start=start,
+    )
+
+
+def _snapshots(steps: int, frames: int) -> list[int]:
+    if frames < 0:
+        raise ArgumentError(f"frames is {frames}; expected 0 or more")
+    return sorted({round(share * steps) for share in np.linspace(0, 1, frames)})
 
 
 def _means(model: ImageModel, layer: str, images: np.ndarray) -> np.ndarray:

@@ -33,9 +33,7 @@ def test_all_of_a_few_classes_are_drawn(mnist: Path, tmp_path: Path) -> None:
     assert picture == tmp_path / "mnist_cnn--classes.png"
     assert animation == tmp_path / "mnist_cnn--classes.gif"
     assert len(result.stderr.splitlines()) == 1  # the encoding
-    found = optimize_classes(
-        cnnviz.load_model(mnist), steps=4, snapshots=[0, 1, 2, 3, 4]
-    )
+    found = optimize_classes(cnnviz.load_model(mnist), steps=4, frames=16)
     sheet = class_sheet(found, title="classes of mnist_cnn")
     np.testing.assert_array_equal(pixels(picture), np.asarray(sheet))
     with Image.open(animation) as gif:

@@ -193,7 +193,7 @@ def test_networks_of_many_channels_have_sheets() -> None:
         "conv",
         steps=4,
         parameterization=Pixels(),
-        snapshots=[0, 4],
+        frames=2,
     )
     assert found.ascent.snapshots.shape == (2, 2, 8, 8, 5)
     assert filter_sheet(found, title="five").width > 16
@@ -212,3 +212,18 @@ def test_what_does_not_exist_is_named(mnist: ImageModel, imagenet: ImageModel) -
         optimize_classes(mnist, head="top")
     with pytest.raises(ArgumentError, match="no image"):
         exemplars(mnist, "conv3", [])
+
+
+@pytest.mark.parametrize(("steps", "frames"), [(1, 16), (7, 16), (20, 5), (3, 0)])
+def test_frames_span_the_run(mnist: ImageModel, steps: int, frames: int) -> None:
+    found = optimize_filters(mnist, "conv1", [1], steps=steps, frames=frames).ascent
+    chosen = found.snapshot_steps
+    assert len(chosen) == len(found.snapshots) == min(steps + 1, frames)
+    assert list(chosen) == sorted(set(chosen))
+    assert chosen[:1] + chosen[-1:] == ((0, steps) if frames else ())
+
+
+def test_the_tries_of_a_class_share_its_steps(mnist: ImageModel) -> None:
+    assert len(optimize_classes(mnist, 3, steps=40).ascent.history) == 40
+    assert len(optimize_classes(mnist, 3, steps=40, restarts=4).ascent.history) == 10
+    assert len(optimize_classes(mnist, 3, steps=600).ascent.history) == 300

@@ -215,7 +215,8 @@ def test_start_images_are_where_it_starts(model: ImageModel) -> None:
 def test_restarts_keep_the_best(model: ImageModel) -> None:
     objective = channel("conv2", range(5))
     once = maximize(model, objective, steps=8)
-    thrice = maximize(model, objective, steps=8, restarts=3)
+    thrice = maximize(model, objective, steps=24, restarts=3)
+    assert len(thrice.history) == 8
     assert (thrice.scores >= once.scores).all()
     assert (thrice.scores > once.scores).any()
 
