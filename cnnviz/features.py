@@ -553,11 +553,11 @@ def _filter_recipe(
     parameterization: Parameterization
     transform: Transform
     start = None
+    # A canvas repeated all around, and seen from anywhere, has no edge to cling to.
     if field is not None and is_part and max(seen) <= _FINE_FIELD:
         # Resampling, and small steps for high frequencies, would blur all there is.
-        # The canvas is repeated all around, so that a pattern has no edge to cling to.
         step = max(1, *(math.ceil(s) for s in field.stride))
-        transform = Motion(0.25, scale=0, rotate=0, fill="wrap", step=step)
+        transform = Motion(0.5, scale=0, rotate=0, fill="wrap", step=step)
         parameterization = Pixels()
     elif max(height, width) < _LARGE:
         dark = channels_in == 1
@@ -566,7 +566,7 @@ def _filter_recipe(
         # Loud enough from the start to reach past the first rectifiers.
         parameterization = Fourier(deviation=0.1, learning_rate=0.1)
     elif is_part:
-        transform = Motion(0.1, scale=0.1, rotate=8, fill="wrap")
+        transform = Motion(0.5, scale=0.1, rotate=8, fill="wrap")
         parameterization = Fourier()
     else:
         transform, parameterization = _SCENE, _BROAD

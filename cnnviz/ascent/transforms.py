@@ -246,7 +246,7 @@ def _inverse(maps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _wrapped(images: tf.Tensor, axis: int, margin: int) -> tf.Tensor:
     """The images continued by `margin` pixels of their repetition at both ends."""
     side = int(images.shape[axis])
-    if 2 * margin > side:
+    if margin > side:
         return tf.gather(images, np.arange(-margin, side + margin) % side, axis=axis)
 
     def part(tensor: tf.Tensor, start: int, stop: int) -> tf.Tensor:
@@ -254,15 +254,19 @@ def _wrapped(images: tf.Tensor, axis: int, margin: int) -> tf.Tensor:
         slices[axis] = slice(start, stop)
         return tensor[tuple(slices)]
 
+    def placed(tensor: tf.Tensor, before: int, after: int) -> tf.Tensor:
+        zeros = [[0, 0]] * tensor.shape.rank
+        zeros[axis] = [before, after]
+        return tf.pad(tensor, zeros)
+
     @tf.custom_gradient
     def continued(images: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             # Each margin is folded back onto the end that it repeats.
-            near = part(upstream, margin, 2 * margin)
-            far = part(upstream, side, side + margin)
-            near += part(upstream, side + margin, side + 2 * margin)
-            far += part(upstream, 0, margin)
-            return tf.concat([near, part(upstream, 2 * margin, side), far], axis)
+            far = placed(part(upstream, 0, margin), side - margin, 0)
+            near = part(upstream, side + margin, side + 2 * margin)
+            middle = part(upstream, margin, side + margin)
+            return middle + far + placed(near, 0, side - margin)
 
         before, after = part(images, side - margin, side), part(images, 0, margin)
         return tf.concat([before, images, after], axis), gradient
