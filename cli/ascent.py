@@ -1,4 +1,4 @@
-"""What the commands that ascend gradients share: progress and animations."""
+"""What the commands that ascend gradients share: layers, progress, animations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,29 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from cnnviz.ascent.loop import Ascent, Callback, Progress
+    from cnnviz.model import ImageModel
 
 EVERY = 8  # steps, after which progress is told
 FRAMES = 16  # of an animation
+
+
+def layer_paths(model: ImageModel, patterns: list[str] | None) -> list[str]:
+    """The layers that patterns name; without any, every convolution."""
+    from cnnviz.errors import LayerError
+    from cnnviz.topology import call_name, select
+
+    named = select(model.network, patterns)
+    if patterns is None:
+        named = [selected for selected in named if selected.address.is_convolution]
+        if not named:
+            raise LayerError(
+                f"{model.source} has no convolution that can be told by its kind",
+                hint="Name the layers you want: --layer.",
+            )
+    return [
+        s.address.path if s.call is None else call_name(s.address.path, s.call)
+        for s in named
+    ]
 
 
 def told_to(report: Report, name: str, before: int) -> Callback | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .ascent import told_to
+from .ascent import layer_paths, told_to
 from .background import ahead
 from .report import Report
 
@@ -97,8 +97,6 @@ def dream(
         loaded = chosen.load()
         from cnnviz.ascent.survey import native_shape
         from cnnviz.dream import deep_dream
-
-        from .filters import layer_paths
 
         layers = layer_paths(loaded, layer)
         channels = native_shape(loaded)[2]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .ascent import EVERY, FRAMES, told_to, write_animation
+from .ascent import EVERY, FRAMES, layer_paths, told_to, write_animation
 from .background import ahead
 from .report import Report
 
@@ -158,25 +158,6 @@ def filters(
                     gif_path = out / f"{files[path]}.gif"
                     writer.write(gif_path, _write_gif, found, title)
             writer.finish()
-
-
-def layer_paths(model: ImageModel, patterns: list[str] | None) -> list[str]:
-    """The layers that patterns name; without any, every convolution."""
-    from cnnviz.errors import LayerError
-    from cnnviz.topology import call_name, select
-
-    named = select(model.network, patterns)
-    if patterns is None:
-        named = [selected for selected in named if selected.address.is_convolution]
-        if not named:
-            raise LayerError(
-                f"{model.source} has no convolution that can be told by its kind",
-                hint="Name the layers you want: --layer.",
-            )
-    return [
-        s.address.path if s.call is None else call_name(s.address.path, s.call)
-        for s in named
-    ]
 
 
 def _channels(
