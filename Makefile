@@ -5,10 +5,12 @@ BIN := $(ENV)/bin
 STAMP := $(ENV)/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint benchmarks assets clean
+.PHONY: help demo notebooks lessons test lint benchmarks assets clean
 
 help:
 	@echo "make demo        the activation grids of two networks, in out/"
+	@echo "make notebooks   starts Jupyter with the lessons"
+	@echo "make lessons     runs the notebooks and keeps the pictures in them"
 	@echo "make test        linters, type checker and tests"
 	@echo "make lint        linters and type checker"
 	@echo "make benchmarks  measures speed and memory against the textbook way"
@@ -19,6 +21,14 @@ demo: $(STAMP)
 	$(BIN)/cnnviz activations assets/mnist_cnn.keras assets/digits/7.png --out out/mnist
 	$(BIN)/cnnviz activations assets/efficientnet_lite0.keras assets/images/chelsea.jpg \
 		--layer stem_relu --layer 'block*_dw_relu' --out out/imagenet
+
+# Jupyter refuses to run as root, as containers do, unless it is told to.
+notebooks: $(ENV)/.jupyter
+	$(BIN)/jupyter lab --notebook-dir=notebooks \
+		$$([ "$$(id -u)" -ne 0 ] || echo --allow-root)
+
+lessons: $(STAMP)
+	$(BIN)/python notebooks/run.py --keep notebooks/*.ipynb
 
 test: lint
 	$(BIN)/python -m pytest
@@ -57,5 +67,11 @@ $(STAMP): pyproject.toml
 	echo "making $(ENV) with $$($$found --version)"; \
 	$$found -m venv --clear $(ENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--editable '.[dev,notebooks]'
+		--editable '.[dev]'
+	@touch $@
+
+# Apart, since only people need it, and it is large.
+$(ENV)/.jupyter: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[notebooks]'
 	@touch $@
