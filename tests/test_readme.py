@@ -1,0 +1,111 @@
+"""Every command and every line of Python in the README runs as written."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# Programs that are not run, and why.
+EXCEPTIONS = {
+    "make": "makes an environment, from the network; its targets are looked up",
+    "pip": "installs from the network",
+}
+# Names that stand for the reader's own files, and what they are here.
+STAND_INS = {
+    "model.keras": "mnist_cnn.keras",
+    "photo.jpg": "images/chelsea.jpg",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return [code for name, code in BLOCK.findall(README) if name == language]
+
+
+def commands() -> list[str]:
+    """The lines of all blocks for the shell, continued ones joined."""
+    found = []
+    for block in blocks("") + blocks("sh"):
+        lines = re.sub(r"\s*\\\n\s*", " ", block).splitlines()
+        found += [line.strip() for line in lines if line.strip()]
+    return [line for line in found if not line.startswith("#")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the assets, and files of the names that the README takes."""
+    (tmp_path / "assets").symlink_to(ROOT / "assets", target_is_directory=True)
+    for name, asset in STAND_INS.items():
+        shutil.copy(ROOT / "assets" / asset, tmp_path / name)
+    return tmp_path
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def run(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    scripts = sysconfig.get_path("scripts")
+    path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
+    return subprocess.run(
+        arguments,
+        cwd=folder,
+        env=os.environ | {"PATH": path, "MPLBACKEND": "agg"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def test_the_readme_has_commands_in_known_languages() -> None:
+    assert {name for name, _ in BLOCK.findall(README)} <= {"", "sh", "python"}
+    assert sum(line.startswith("cnnviz ") for line in commands()) >= 5
+    assert blocks("python")
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command_of_the_readme_runs(folder: Path, command: str) -> None:
+    if (reason := EXCEPTIONS.get(command.split()[0])) is not None:
+        pytest.skip(reason)
+    before = files(folder)
+    done = run(folder, ["bash", "-c", command])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout
+    # Of what it says there, paths are those of the files that it wrote, and of all.
+    told = {folder / line for line in done.stdout.splitlines()}
+    written = files(folder) - before
+    assert {path for path in told if path.is_file()} == written
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_of_the_readme_runs(folder: Path, number: int) -> None:
+    code = blocks("python")[number]
+    done = run(folder, [sys.executable, "-W", "error", "-c", code])
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_targets_of_make_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    told = re.findall(r"\bmake ([a-z]+)$", "\n".join(commands()), re.MULTILINE)
+    told += re.findall(r"`make ([a-z]+)`", README)
+    assert told
+    for target in told:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_pictures_and_files_of_the_readme_exist() -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", README)
+    places = [link for link in links if "://" not in link]
+    assert places
+    for place in places:
+        assert (ROOT / place).exists(), place
