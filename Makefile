@@ -5,7 +5,7 @@ BIN := $(ENV)/bin
 STAMP := $(ENV)/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help demo notebooks lessons test lint benchmarks assets clean
+.PHONY: help demo notebooks lessons test lint benchmarks assets pictures clean
 
 help:
 	@echo "make demo        the activation grids of two networks, in out/"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint        linters and type checker"
 	@echo "make benchmarks  measures speed and memory against the textbook way"
 	@echo "make assets      trains the MNIST networks in assets/ anew"
+	@echo "make pictures    makes the pictures of assets/GALLERY.md anew"
 	@echo "make clean       removes whatever these targets made"
 
 demo: $(STAMP)
@@ -45,6 +46,9 @@ benchmarks: $(STAMP)
 assets: $(STAMP)
 	$(BIN)/python assets/train_mnist.py
 	$(BIN)/python assets/train_judge.py
+
+pictures: $(STAMP)
+	$(BIN)/python assets/make_pictures.py
 
 clean:
 	rm -rf $(ENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
