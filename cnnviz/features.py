@@ -578,10 +578,11 @@ def _filter_recipe(
 def _class_recipe(image: tuple[int, int, int], wanted: Objective) -> _Recipe:
     dark = image[2] == 1
     start = _DARK if dark else None
-    objective = wanted - 10 * total_variation()
+    is_large = max(image[:2]) >= _LARGE
+    objective = wanted - (20 if is_large else 10) * total_variation()
     if dark:
         objective -= 5 * brightness()
-    if max(image[:2]) >= _LARGE:
+    if is_large:
         return _Recipe(objective, _BROAD, _SCENE, start=start)
     return _Recipe(
         objective,

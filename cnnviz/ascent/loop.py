@@ -35,7 +35,7 @@ FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-12
 
 _SETTLED = 0.1  # of the learning rate is left at the end of the last third
 _RESCUE_STEPS = 8
-_RESCUE_HASTE = 6  # times the learning rate
+_RESCUE_HASTE = 10  # times the learning rate
 _RESCUES = (0.0, 30.0)  # how many times the usual noise is added
 _CHECKED = (4, 5, 6)  # sixths of the run after which the best image is looked for
 _LONG = 64  # steps; of shorter runs the last image is kept

@@ -77,6 +77,15 @@ def test_filters_beat_every_digit(mnist: ImageModel, digits: np.ndarray) -> None
     np.testing.assert_allclose(found.activations[live], expected[live], rtol=1e-3)
 
 
+def test_filters_that_fire_for_digits_are_not_dead(
+    mnist: ImageModel, digits: np.ndarray
+) -> None:
+    # One of them is shut by anything but a nearly black image.
+    natural = activations(mnist, digits, ["conv2"])["conv2"].mean((1, 2)).max(0)
+    found = optimize_filters(mnist, "conv2", steps=48)
+    assert found.ascent.dead.tolist() == (natural == 0).tolist()
+
+
 def test_the_first_filters_see_their_kernels_phase(imagenet: ImageModel) -> None:
     # Of a stride of 2, jitter by odd steps would average stripes to grey.
     found = optimize_filters(imagenet, "stem_relu", [0, 5, 15], steps=48)
