@@ -8,6 +8,6 @@ maximize(model, channel("conv3", range(64)) - 0.1 * total_variation()).images
 
 from __future__ import annotations
 
-from cnnviz.ascent.loop import Ascent, Progress, maximize
+from cnnviz.ascent.loop import Ascent, Momentum, Progress, maximize
 
-__all__ = ["Ascent", "Progress", "maximize"]
+__all__ = ["Ascent", "Momentum", "Progress", "maximize"]

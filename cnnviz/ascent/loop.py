@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from cnnviz.ascent.transforms import Motion, Transform
 from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.generations import Network
 from cnnviz.model import ImageModel, as_model, built
+from cnnviz.pooling import averaged_pooling
 from cnnviz.tracing import Trace, compiled, first_line
 
 FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-12
@@ -54,6 +55,7 @@ class Progress:
         done: The share of the whole run that is done, in [0, 1].
         rows: Which of the run's images these are.
         scores: Their objectives at the last step, transformed as they were, `(n,)`.
+        parts: Those of the objective's parts that have names, `(n,)` each.
         images: Computes them, `(n, h, w, c)` in [0, 1].
     """
 
@@ -62,12 +64,28 @@ class Progress:
     done: float
     rows: range
     scores: np.ndarray
+    parts: Mapping[str, np.ndarray]
     images: Callable[[], np.ndarray]
 
 
 Callback = Callable[[Progress], bool | None]
 State = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 """The free numbers, and the means of their gradients and of the squares of these."""
+
+
+@dataclass(frozen=True, eq=False)
+class Momentum:
+    """What Adam remembers of the steps that it made.
+
+    Attributes:
+        first: The running mean of gradients, shaped as the parameterization's numbers.
+        second: That of their squares.
+        steps: How many steps these are of.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    steps: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +98,8 @@ class Ascent:
         dead: Where no gradient ever arrived, `(n,)`.
         history: The objectives of the transformed images at each step, `(steps, n)`;
             NaN for steps that were not made.
+        parts: The same of the objective's parts that have names.
+        momentum: The optimiser's, after the last step.
         snapshots: The images at the steps asked for, `(frames, n, h, w, c)`.
         snapshot_steps: These steps.
     """
@@ -88,6 +108,8 @@ class Ascent:
     scores: np.ndarray
     dead: np.ndarray
     history: np.ndarray
+    parts: Mapping[str, np.ndarray]
+    momentum: Momentum
     snapshots: np.ndarray
     snapshot_steps: tuple[int, ...]
 
@@ -102,6 +124,7 @@ class _Plan:
     transform: Transform | None
     shape: Shape
     window: tuple[int, int]
+    average_pooling: bool
 
     def trace(self, batch: int, *, opened: bool = False) -> Trace:
         """The compiled block of steps for a batch of so many images."""
@@ -129,6 +152,7 @@ class _Plan:
             self.transform,
             self.shape,
             self.window,
+            self.average_pooling,
             opened,
         )
 
@@ -167,7 +191,8 @@ class _Plan:
         if shut is not None:
             pace = tf.where(shut, float(_RESCUE_HASTE), 1.0)
             pace = tf.reshape(pace, [-1] + [1] * (numbers.shape.rank - 1))
-        history = tf.TensorArray(tf.float32, steps, element_shape=numbers.shape[:1])
+        reported = (1 + len(self.objective.names), *numbers.shape[:1])
+        history = tf.TensorArray(tf.float32, steps, element_shape=reported)
 
         def step(
             i: tf.Tensor,
@@ -180,7 +205,7 @@ class _Plan:
             del alive
             with nullcontext() if shut is None else opened_rectifiers(shut):
                 scores = self._scores(numbers, draws[i], operands)
-                (gradient,) = tf.gradients(scores, numbers)
+                (gradient,) = tf.gradients(scores[0], numbers)
             if gradient is None:
                 raise LayerError(
                     f"'{self.objective}' does not depend on the image: no gradient "
@@ -194,7 +219,8 @@ class _Plan:
             change = rates[i] * unbiased / scale
             numbers += change if shut is None else pace * change
             alive = tf.reduce_any(gradient != 0, list(range(1, gradient.shape.rank)))
-            return i + 1, numbers, first, second, alive, history.write(i, scores)
+            history = history.write(i, tf.stack(scores))
+            return i + 1, numbers, first, second, alive, history
 
         nothing = tf.zeros(numbers.shape[:1], tf.bool)
         _, numbers, first, second, alive, history = tf.while_loop(
@@ -213,22 +239,25 @@ class _Plan:
 
     def _scores(
         self, numbers: tf.Tensor, draw: tf.Tensor, operands: Sequence[tf.Tensor]
-    ) -> tf.Tensor:
+    ) -> list[tf.Tensor]:
         images = self.parameterization.image(numbers, self.shape)
         seen = images
         if self.transform is not None:
             seen = self.transform.show(images, draw, self.window)
-        scene = observe(
-            self.model,
-            images,
-            seen,
-            self.objective.layers,
-            heads=self.objective.needs_head,
-        )
-        scores = self.objective.scores(scene, operands)
-        return tf.ensure_shape(
-            tf.broadcast_to(scores, numbers.shape[:1]), numbers.shape[:1]
-        )
+        network = self.model.network
+        with averaged_pooling(network) if self.average_pooling else nullcontext():
+            scene = observe(
+                self.model,
+                images,
+                seen,
+                self.objective.layers,
+                heads=self.objective.needs_head,
+            )
+        count = numbers.shape[:1]
+        return [
+            tf.ensure_shape(tf.broadcast_to(part, count), count)
+            for part in self.objective.parts(scene, operands)
+        ]
 
 
 def maximize(
@@ -248,6 +277,8 @@ def maximize(
     streams: Sequence[int] | None = None,
     batch_size: int | None = None,
     precision: Precision = "auto",
+    momentum: Momentum | None = None,
+    average_pooling: bool = False,
     snapshots: Sequence[int] = (),
     callback: Callback | None = None,
     callback_every: int = 1,
@@ -288,6 +319,8 @@ def maximize(
             comfortably into memory.
         precision: `"bfloat16"` computes convolutions in it; `"auto"` does so where the
             CPU has tiles for it, gradients agree, and it is faster.
+        momentum: The optimiser's to go on with, as for one image; None for none.
+        average_pooling: Whether the network pools by the mean where it has the maximum.
         snapshots: After which steps images are kept, ascending; 0 is the start, and
             `steps // restarts` the end.
         callback: Is told of the progress; the run ends when it returns True.
@@ -331,11 +364,19 @@ def maximize(
         (start,) = known.prepare(start)
     total = _count(objective, count, start, streams)
     plan = _planned(known, objective, parameterization, transform, size, start)
+    plan = replace(plan, average_pooling=average_pooling)
     built(known, [np.zeros((1, *plan.window, plan.shape[-1]), np.float32)])
     rates = _rates(each, learning_rate or parameterization.learning_rate)
     batch = _batch(plan, total, batch_size)
     run = _Run(
-        plan, rates, keep_best, tuple(snapshots), precision, callback, callback_every
+        plan,
+        rates,
+        keep_best,
+        tuple(snapshots),
+        precision,
+        momentum,
+        callback,
+        callback_every,
     )
     rows = [range(a, min(a + batch, total)) for a in range(0, total, batch)]
     parts: list[Ascent] = []
@@ -369,6 +410,7 @@ class _Run:
         keep_best: bool,
         snapshots: tuple[int, ...],
         precision: Precision,
+        momentum: Momentum | None,
         callback: Callback | None,
         callback_every: int,
     ) -> None:
@@ -378,6 +420,8 @@ class _Run:
         self.checks = _CHECKED if several else _CHECKED[-1:]
         self.snapshots = snapshots
         self.precision = precision
+        self.momentum = momentum
+        self.before = 0 if momentum is None else momentum.steps
         self.callback = callback
         self.callback_every = callback_every
         self.stopped = False
@@ -411,11 +455,16 @@ class _Run:
         trace = plan.trace(batch)
         state = _state(numbers)
         self._choose_precision(trace, state, draws, operands)
+        if self.momentum is not None:
+            shape = state[0].shape
+            carried = (self.momentum.first, self.momentum.second)
+            state = (state[0], *(tf.broadcast_to(moment, shape) for moment in carried))
 
         count = len(rows)
         best_scores = np.full(count, -np.inf, np.float32)
         best = self._images(state[0])[:count]
-        history = np.full((steps, count), np.nan, np.float32)
+        names = plan.objective.names
+        history = np.full((steps, 1 + len(names), count), np.nan, np.float32)
         frames = [best] if 0 in self.snapshots else []
         checked = {max(1, steps * sixth // 6) for sixth in self.checks}
         marks = checked | set(self.snapshots)
@@ -423,12 +472,12 @@ class _Run:
         shut = np.full(count, -np.inf, np.float32)
         blocks = self._blocks(trace, state, draws, operands, marks, filled)
         for first, last, state, scores, alive in blocks:
-            history[first:last] = scores[:, :count]
+            history[first:last] = scores[..., :count]
             if first == 0:
-                shut = np.where(alive[:count], shut, scores[0, :count])
+                shut = np.where(alive[:count], shut, scores[0, 0, :count])
             if last in self.snapshots:
                 frames.append(self._images(state[0])[:count])
-            if self._tell(rows, last, state, scores[-1, :count], begun, share):
+            if self._tell(rows, last, state, scores[-1, :, :count], begun, share):
                 self.stopped = True
             if last in checked or self.stopped:
                 clean = self._clean(trace, state, operands)[:count]
@@ -445,7 +494,11 @@ class _Run:
             best,
             best_scores,
             dead,
-            history,
+            history[:, 0],
+            {name: history[:, i] for i, name in enumerate(names, start=1)},
+            Momentum(
+                state[1][:count].numpy(), state[2][:count].numpy(), self.before + last
+            ),
             np.stack(frames) if frames else np.zeros((0, *best.shape), np.float32),
             self.snapshots,
         )
@@ -477,7 +530,7 @@ class _Run:
             began = time.perf_counter()
             state, scores, alive = self._advance(
                 trace if shut is None else self.plan.trace(len(draws[0]), opened=True),
-                first,
+                self.before + first,
                 self.rates[first:last],
                 draws[first:last],
                 state,
@@ -542,7 +595,7 @@ class _Run:
         )
         none = np.zeros(1, np.float32)
         _, scores, _ = self._advance(trace, 0, none, draws, state, operands)
-        return scores[0]
+        return scores[0, 0]
 
     def _choose_precision(
         self,
@@ -595,7 +648,8 @@ class _Run:
                     steps,
                     done,
                     rows,
-                    scores,
+                    scores[0],
+                    dict(zip(self.plan.objective.names, scores[1:], strict=True)),
                     lambda: self._images(state[0])[: len(rows)],
                 )
             )
@@ -665,6 +719,7 @@ def _planned(
         transform,
         (*canvas, channels),
         window,
+        average_pooling=False,
     )
 
 
@@ -713,6 +768,10 @@ def _better(one: Ascent, other: Ascent) -> Ascent:
         scores=np.where(take, other.scores, one.scores),
         dead=one.dead & other.dead,
         history=np.where(take, other.history, one.history),
+        parts={
+            name: np.where(take, other.parts[name], part)
+            for name, part in one.parts.items()
+        },
         snapshots=np.where(pictures, other.snapshots, one.snapshots),
     )
 
@@ -723,6 +782,15 @@ def _joined(parts: Sequence[Ascent]) -> Ascent:
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.dead for part in parts]),
         np.concatenate([part.history for part in parts], 1),
+        {
+            name: np.concatenate([part.parts[name] for part in parts], 1)
+            for name in parts[0].parts
+        },
+        Momentum(
+            np.concatenate([part.momentum.first for part in parts]),
+            np.concatenate([part.momentum.second for part in parts]),
+            parts[0].momentum.steps,
+        ),
         np.concatenate([part.snapshots for part in parts], 1),
         parts[0].snapshot_steps,
     )

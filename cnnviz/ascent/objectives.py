@@ -26,6 +26,7 @@ Indices = int | Sequence[int] | np.ndarray
 
 _ALIGNED = 0.1  # the least cosine that a direction's score is weighted with
 _RECTIFIERS = ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus")
+_SHARPNESS = 0.3  # of the softmax of features, per deviation
 _BLUR = np.array([1, 2, 1], np.float32) / 4
 
 
@@ -52,6 +53,13 @@ class Term:
     couples: bool = False
 
 
+@dataclass(frozen=True)
+class Name:
+    """A mark in a program: what was computed last is to be reported by a name."""
+
+    text: str
+
+
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -64,11 +72,11 @@ class Objective:
     """A score per image, made of terms by `+`, `-`, `*` and unary minus.
 
     Attributes:
-        program: Terms and operators in postfix order, so that sums of thousands of
-            terms need no recursion.
+        program: Terms, operators and names in postfix order, so that sums of thousands
+            of terms need no recursion.
     """
 
-    program: tuple[Term | str, ...]
+    program: tuple[Term | Name | str, ...]
 
     def __add__(self, other: Objective | Numbers) -> Objective:
         return self._with("+", other)
@@ -93,6 +101,15 @@ class Objective:
 
     def _with(self, operation: str, other: Objective | Numbers) -> Objective:
         return Objective((*self.program, *_lifted(other).program, operation))
+
+    def named(self, name: str) -> Objective:
+        """The same, reported by a name wherever it becomes a part of another one."""
+        return Objective((*self.program, Name(name)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parts that have one, in the order of computation."""
+        return tuple(part.text for part in self.program if isinstance(part, Name))
 
     @property
     def terms(self) -> list[Term]:
@@ -119,7 +136,7 @@ class Objective:
         """What is computed, apart from the operands' values."""
         return tuple(
             part
-            if isinstance(part, str)
+            if isinstance(part, str | Name)
             else (part.key, part.layers, tuple(o.shape[1:] for o in part.operands))
             for part in self.program
         )
@@ -146,21 +163,29 @@ class Objective:
 
     def scores(self, scene: Scene, operands: Sequence[tf.Tensor]) -> tf.Tensor:
         """Computes the scores `(n,)`, given what `operands` returned, as tensors."""
+        return self.parts(scene, operands)[0]
+
+    def parts(self, scene: Scene, operands: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The scores, and those of the parts that have names, in their order."""
         given = iter(operands)
         stack: list[tf.Tensor] = []
+        named: list[tf.Tensor] = []
         for part in self.program:
-            if isinstance(part, str):
+            if isinstance(part, Name):
+                named.append(stack[-1])
+            elif isinstance(part, str):
                 right = stack.pop()
                 stack.append(_OPERATORS[part](stack.pop(), right))
             else:
                 numbers = [next(given) for _ in part.operands]
                 stack.append(part.score(scene, *numbers))
-        (scores,) = stack
-        return scores
+        return [*stack, *named]
 
     def __str__(self) -> str:
         stack: list[str] = []
         for part in self.program:
+            if isinstance(part, Name):
+                continue
             if isinstance(part, str):
                 right = stack.pop()
                 stack.append(f"({stack.pop()} {part} {right})")
@@ -403,6 +428,108 @@ def diversity(layer: str, group: Indices = 0) -> Objective:
         couples=True,
     )
     return Objective((term,))
+
+
+def gram_matrix(features: tf.Tensor) -> tf.Tensor:
+    """The mean over positions of the products of channels, `(n, c, c)`.
+
+    Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style", 2015,
+    https://arxiv.org/abs/1508.06576
+
+    Args:
+        features: `(n, ..., c)`.
+    """
+    flat = tf.reshape(features, [tf.shape(features)[0], -1, features.shape[-1]])
+    positions = tf.cast(tf.shape(flat)[1], tf.float32)
+    return tf.matmul(flat, flat, transpose_a=True) / positions
+
+
+def softened(features: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
+    """The softmax of a layer's features, all of an image's together, with the mean 1.
+
+    Residual networks have features of which a few tower over all others, and alone
+    decide a Gram matrix; the softmax spreads it over all of them. The temperature is
+    measured by the layer's deviation, so that networks of any scale are softened alike.
+
+    Wang, Li and Vasconcelos, "Rethinking and Improving the Robustness of Image Style
+    Transfer", CVPR 2021, https://arxiv.org/abs/2104.05623
+
+    Args:
+        features: `(n, ..., c)`.
+        deviation: `(n,)`, what features are measured in.
+    """
+    count = tf.shape(features)[0]
+    flat = tf.reshape(features, [count, -1]) * (_SHARPNESS / deviation[:, None])
+    elements = tf.cast(tf.shape(flat)[1], tf.float32)
+    return tf.reshape(elements * tf.nn.softmax(flat), tf.shape(features))
+
+
+def gram_distance(
+    layer: str, gram: np.ndarray, *, deviation: np.ndarray | None = None
+) -> Objective:
+    """How far a layer's Gram matrix is from another: the sum of squared differences.
+
+    Args:
+        layer: The path of a layer.
+        gram: `(c, c)`, or `(n, c, c)` with one per image; as from `gram_matrix`.
+        deviation: To compare softened features: what they are measured in, `(n,)`.
+    """
+    goal = np.asarray(gram, np.float32)
+    operands = [goal[None] if goal.ndim == 2 else goal, *_deviations(deviation)]
+
+    def score(scene: Scene, goal: tf.Tensor, *deviation: tf.Tensor) -> tf.Tensor:
+        features = _features(scene, layer, int(goal.shape[-1]), *deviation)
+        return tf.reduce_sum((gram_matrix(features) - goal) ** 2, [1, 2])
+
+    term = Term(
+        f"style of {layer}", score, "gram_distance", (layer,), operands=tuple(operands)
+    )
+    return Objective((term,))
+
+
+def feature_distance(
+    layer: str, features: np.ndarray, *, deviation: np.ndarray | None = None
+) -> Objective:
+    """How far a layer's features are from others: the mean of squared differences.
+
+    Args:
+        layer: The path of a layer.
+        features: `(h, w, c)`, or `(n, h, w, c)` with one per image.
+        deviation: As for `gram_distance`.
+    """
+    goal = np.asarray(features, np.float32)
+    operands = [goal[None] if goal.ndim == 3 else goal, *_deviations(deviation)]
+
+    def score(scene: Scene, goal: tf.Tensor, *deviation: tf.Tensor) -> tf.Tensor:
+        output = _features(scene, layer, int(goal.shape[-1]), *deviation)
+        return over_image((output - goal) ** 2)
+
+    term = Term(
+        f"content of {layer}",
+        score,
+        "feature_distance",
+        (layer,),
+        operands=tuple(operands),
+    )
+    return Objective((term,))
+
+
+def _deviations(deviation: np.ndarray | None) -> list[np.ndarray]:
+    if deviation is None:
+        return []
+    return [np.atleast_1d(np.asarray(deviation, np.float32))]
+
+
+def _features(
+    scene: Scene, layer: str, channels: int, *deviation: tf.Tensor
+) -> tf.Tensor:
+    output = scene.outputs[layer]
+    if output.shape[-1] != channels:
+        raise LayerError(
+            f"a target of {channels} channels was given; layer '{layer}' has "
+            f"{output.shape[-1]}"
+        )
+    return softened(output, *deviation) if deviation else output
 
 
 def total_variation() -> Objective:

@@ -115,7 +115,7 @@ def test_gradients_through_everything_agree_with_finite_differences(
     along = uphill + sideways / np.linalg.norm(sideways)
     step = 5e-3
     ahead, behind = (
-        float(still(numbers + s * along)["history"][0, 0]) for s in (step, -step)
+        float(still(numbers + s * along)["history"][0, 0, 0]) for s in (step, -step)
     )
     measured = (ahead - behind) / (2 * step)
     np.testing.assert_allclose((gradient * along).sum(), measured, rtol=0.02)
