@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cnnviz.loading import load_model
     from cnnviz.model import ImageModel
     from cnnviz.receptive_fields import ReceptiveField
+    from cnnviz.style import transfer_style
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,7 @@ _HOMES = {
     "read_image": "images",
     "signed_stretch": "grids",
     "stretch": "grids",
+    "transfer_style": "style",
     "visualize_classes": "features",
     "visualize_filters": "features",
 }
@@ -93,6 +95,7 @@ __all__ = [
     "read_image",
     "signed_stretch",
     "stretch",
+    "transfer_style",
     "visualize_classes",
     "visualize_filters",
 ]

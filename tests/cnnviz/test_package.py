@@ -34,6 +34,7 @@ ORDER = (
     "deconvolution",
     "projection_sheets",
     "heads",
+    "pooling",
     "ascent.scene",
     "ascent.objectives",
     "ascent.parameterizations",
@@ -44,6 +45,7 @@ ORDER = (
     "ascent.loop",
     "features",
     "dream",
+    "style",
     "animation",
 )
 
