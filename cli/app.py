@@ -17,6 +17,7 @@ from .dream import dream
 from .filters import filters
 from .kernels import kernels
 from .layers import layers
+from .style import style
 
 
 class Commands(TyperGroup):
@@ -162,6 +163,14 @@ for _command, _epilog in (
         "cnnviz dream VGG16 cat.jpg --layer block4_conv3\n\n"
         "cnnviz dream vgg.h5 photos/ --layer block3_conv1 --layer block5_conv2 "
         "--size 480x640",
+    ),
+    (
+        style,
+        "[dim]Examples[/]\n\n"
+        "cnnviz style VGG19 photo.jpg painting.jpg\n\n"
+        "cnnviz style vgg.h5 photo.jpg painting.jpg --size 768 --keep-colors --gif\n\n"
+        "cnnviz style VGG19 photo.jpg ink.png oil.png --style-weight 2 "
+        "--style-weight 1",
     ),
 ):
     app.command(epilog=_epilog)(_command)

@@ -40,7 +40,9 @@ def layer_paths(model: ImageModel, patterns: list[str] | None) -> list[str]:
 
 
 def told_to(report: Report, name: str, before: int) -> Callback | None:
-    """A callback that shows the mean objective; None where nobody watches.
+    """A callback that shows the mean objective, or of its parts that have names.
+
+    None where nobody watches.
 
     Args:
         report: Where to tell it.
@@ -51,8 +53,9 @@ def told_to(report: Report, name: str, before: int) -> Callback | None:
         return None
 
     def told(progress: Progress) -> None:
-        objective = float(progress.scores.mean())
-        report.reached(before + progress.done, f"{name}, objective {objective:.3g}")
+        parts = progress.parts or {"objective": progress.scores}
+        means = [f"{part} {float(value.mean()):.3g}" for part, value in parts.items()]
+        report.reached(before + progress.done, ", ".join([name, *means]))
 
     return told
 
@@ -81,6 +84,24 @@ def write_animation(
     sheets.append(draw(ascent.images, f"step {steps} of {steps}"))
     with written_whole(path) as temporary:
         temporary.write_bytes(encode_gif(_of_one_size(sheets)))
+
+
+def picture(image: np.ndarray) -> Image.Image:
+    """An image `(h, w, c)` in [0, 1] as it is written to files."""
+    import numpy as np
+    from PIL import Image
+
+    from cnnviz.features import displayable
+
+    pixels = np.rint(displayable(image) * 255).astype(np.uint8)
+    return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))
+
+
+def write_picture(path: Path, image: np.ndarray) -> None:
+    """Writes an image `(h, w, c)` in [0, 1]."""
+    from cnnviz.images import write_image
+
+    write_image(picture(image), path)
 
 
 def _of_one_size(sheets: Sequence[Image.Image]) -> list[Image.Image]:

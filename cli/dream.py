@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from . import options
-from .ascent import layer_paths, told_to
+from .ascent import layer_paths, told_to, write_picture
 from .background import ahead
 from .report import Report
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def dream(
@@ -130,18 +127,5 @@ def dream(
         report.stage("dreaming", len(paths))
         with Writer(report) as writer:
             for name, dreamt in zip(names, items, strict=True):
-                writer.write(out / f"{name}.png", _write_picture, dreamt)
+                writer.write(out / f"{name}.png", write_picture, dreamt)
             writer.finish()
-
-
-def _write_picture(path: Path, dreamt: np.ndarray) -> None:
-    import numpy as np
-    from PIL import Image
-
-    from cnnviz.features import displayable
-    from cnnviz.images import write_image
-
-    pixels = np.rint(displayable(dreamt) * 255).astype(np.uint8)
-    write_image(
-        Image.fromarray(pixels.squeeze(-1) if dreamt.shape[-1] != 3 else pixels), path
-    )

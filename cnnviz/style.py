@@ -95,7 +95,7 @@ def transfer_style(
     style: np.ndarray | Sequence[np.ndarray],
     *,
     style_weights: Sequence[float] | None = None,
-    content_weight: float = 0.1,
+    content_weight: float = 0.05,
     total_variation: float = 0.0,
     keep_colors: bool = False,
     style_scale: float = 1.0,
@@ -170,7 +170,7 @@ def optimize_style(
     style: np.ndarray | Sequence[np.ndarray],
     *,
     style_weights: Sequence[float] | None = None,
-    content_weight: float = 0.1,
+    content_weight: float = 0.05,
     total_variation: float = 0.0,
     keep_colors: bool = False,
     style_scale: float = 1.0,
@@ -598,9 +598,9 @@ def _carried(momentum: Momentum, before: Size, size: Size) -> Momentum:
     columns = np.arange(size[1] // 2 + 1)
     near = np.clip(rows, -(height // 2), (height - 1) // 2)
     near_columns = np.minimum(columns, width // 2)
-    known = (near == rows)[:, None] & (near_columns == columns)
+    known = (near == rows)[:, None, None] & (near_columns == columns)
     first, second = (
-        moment[..., near, :][..., near_columns]
+        moment[..., near, :, :][..., near_columns]
         for moment in (momentum.first, momentum.second)
     )
     return Momentum(first * known.astype(np.float32), second, momentum.steps)
