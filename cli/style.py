@@ -49,13 +49,14 @@ def style(
         ),
     ] = None,
     content_weight: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0.0,
             rich_help_panel=_PANEL,
+            show_default="0.05; from noise 0.5",
             help="Of the content against the style: more keeps more of the photo.",
         ),
-    ] = 0.05,
+    ] = None,
     style_scale: Annotated[
         float,
         typer.Option(

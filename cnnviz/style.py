@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -57,6 +57,7 @@ _DEEPEST = 5  # how many style layers there are where depth alone tells them apa
 _ADDITIONS = ("Add", "AddV2", "AddN")
 _LEAST_VARIANCE = 1e-4  # of colours, so that the noise of flat images is not enlarged
 _LEAST_DISTANCE = 0.01  # of the style's own size, where content and style agree
+_CONTENT, _FROM_NOISE = 0.05, 0.5
 _EVERY = 8
 
 
@@ -95,7 +96,7 @@ def transfer_style(
     style: np.ndarray | Sequence[np.ndarray],
     *,
     style_weights: Sequence[float] | None = None,
-    content_weight: float = 0.05,
+    content_weight: float | None = None,
     total_variation: float = 0.0,
     keep_colors: bool = False,
     style_scale: float = 1.0,
@@ -123,7 +124,8 @@ def transfer_style(
         style: `(h, w, c)` in [0, 1], of any size, or a list of several.
         style_weights: How much of each of several styles there is to be; None for
             equally much.
-        content_weight: Of the content against the style; more keeps more of the photo.
+        content_weight: Of the content against the style: more keeps more of the photo.
+            None for 0.05, and from noise, where content has to come about first, 0.5.
         total_variation: The weight of the mean difference of neighbouring pixels: more
             is smoother.
         keep_colors: Whether the result has the content's colours: the style then takes
@@ -170,7 +172,7 @@ def optimize_style(
     style: np.ndarray | Sequence[np.ndarray],
     *,
     style_weights: Sequence[float] | None = None,
-    content_weight: float = 0.05,
+    content_weight: float | None = None,
     total_variation: float = 0.0,
     keep_colors: bool = False,
     style_scale: float = 1.0,
@@ -216,6 +218,9 @@ def optimize_style(
         callback: As for `transfer_style`.
     """
     known = as_model(model)
+    origin = start if isinstance(start, str) else "image"
+    if content_weight is None:
+        content_weight = _FROM_NOISE if origin == "noise" else _CONTENT
     for name, value, least in (
         ("steps", steps, 1),
         ("coarsest", coarsest, 1),
@@ -238,11 +243,11 @@ def optimize_style(
         painted = photo
     else:
         painted = _recolored(photo, paintings, shares)
-    given = None if isinstance(start, str) else _fitted(known, start, "start")
-    if given is None and start not in ("content", "noise"):
+    if isinstance(start, str) and start not in get_args(Start):
         raise ArgumentError(
             f"start is '{start}'; expected content, noise, or an image (h, w, c)"
         )
+    image = painted if isinstance(start, str) else _fitted(known, start, "start")
     built(known, [photo[None]])
     layers = _Layers(known, style_layers, content_layers, average_pooling)
     if soften is None:
@@ -251,11 +256,13 @@ def optimize_style(
     finished = partial(_with_chroma_of, np.asarray(content)) if keep_colors else _same
     sizes = _sizes((photo.shape[0], photo.shape[1]), coarsest)
     told = _Told(callback, sizes, steps, finished)
-    marks = np.linspace(0, len(sizes) * steps, frames).round().astype(int).tolist()
+    # Backwards, so that a single frame is the last.
+    marks = (
+        np.linspace(len(sizes) * steps, 0, frames).round().astype(int)[::-1].tolist()
+    )
     kept: list[np.ndarray] = []
     losses: list[dict[str, np.ndarray]] = []
     momentum: Momentum | None = None
-    image = painted if given is None else given
     for number, size in enumerate(sizes):
         goal = resize(painted, size, fit="stretch")
         objective = _objective(
@@ -268,7 +275,7 @@ def optimize_style(
             soften,
         )
         begin = resize(image, size, fit="stretch")
-        if start == "noise" and not number:
+        if origin == "noise" and not number:
             begin = np.broadcast_to(goal.mean((0, 1)), goal.shape)
         before = number * steps
         snapshots = [

@@ -75,3 +75,21 @@ def fourier_image(
     if channels == 3:
         planes = planes @ colours.T
     return 1 / (1 + np.exp(-planes))
+
+
+def gram(features: np.ndarray) -> np.ndarray:
+    """The Gram matrix (c, c) of one image's features (h, w, c), over its positions."""
+    height, width, channels = features.shape
+    result = np.zeros((channels, channels))
+    for i in range(channels):
+        for j in range(channels):
+            for y in range(height):
+                for x in range(width):
+                    result[i, j] += float(features[y, x, i]) * float(features[y, x, j])
+    return result / (height * width)
+
+
+def softened(features: np.ndarray, deviation: float) -> np.ndarray:
+    """The softmax of all of one image's features, times their number."""
+    powers = np.exp(0.3 * features.astype(np.float64) / deviation)
+    return powers / powers.mean()

@@ -9,7 +9,14 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import ArgumentError, ImageModel, LayerError, ModelError, load_model
+from cnnviz import (
+    ArgumentError,
+    ImageModel,
+    LayerError,
+    ModelError,
+    activations,
+    load_model,
+)
 from cnnviz.ascent import Progress, maximize
 from cnnviz.ascent.loop import FIRST_MOMENT, _planned, _rates, _state
 from cnnviz.ascent.objectives import (
@@ -391,3 +398,89 @@ def test_an_objective_apart_from_the_image_is_refused(model: ImageModel) -> None
     constant = custom(lambda _: tf.zeros(1), text="nothing")
     with pytest.raises(LayerError, match="'nothing' does not depend on the image"):
         maximize(model, constant)
+
+
+def test_a_run_goes_on_with_momentum(model: ImageModel) -> None:
+    target = np.random.default_rng(0).random((12, 10, 3)).astype("f")
+    pixels = Pixels(decorrelate=False, deviation=0.0)
+    options: dict[str, Any] = {
+        "parameterization": pixels,
+        "transform": None,
+        "keep_best": False,
+        "steps": 6,
+    }
+    goal = towards(target[None])
+    first = maximize(model, goal, **options)
+    second = maximize(
+        model, goal, start=first.images, momentum=first.momentum, **options
+    )
+
+    def gradient(x: np.ndarray) -> np.ndarray:
+        image = 1 / (1 + np.exp(-x))
+        inner = (image - target) / (np.sqrt(((image - target) ** 2).mean()) * 360)
+        return -3 * inner * image * (1 - image)
+
+    rates = np.tile(_rates(6, 0.05), 2).astype(np.float64)
+    expected = 1 / (1 + np.exp(-adam(np.zeros((12, 10, 3)), gradient, rates)))
+    assert (first.momentum.steps, second.momentum.steps) == (6, 12)
+    np.testing.assert_allclose(second.images[0], expected, atol=1e-5)
+    alone = maximize(model, goal, start=first.images, **options)
+    assert np.abs(alone.images[0] - expected).max() > 1e-3
+
+
+def test_named_parts_are_told_at_each_step(model: ImageModel) -> None:
+    heard: list[Progress] = []
+
+    def listen(progress: Progress) -> None:
+        heard.append(progress)
+
+    objective = channel("conv1", [1, 2]).named("unit") - (2 * total_variation()).named(
+        "roughness"
+    )
+    found = maximize(
+        model, objective, steps=4, batch_size=1, keep_best=False, callback=listen
+    )
+    assert list(found.parts) == ["unit", "roughness"]
+    assert {part.shape for part in found.parts.values()} == {(4, 2)}
+    np.testing.assert_allclose(
+        found.history, found.parts["unit"] - found.parts["roughness"], rtol=1e-5
+    )
+    assert [p.rows for p in heard] == [range(1)] * 4 + [range(1, 2)] * 4
+    for progress in heard:
+        told = progress.parts["unit"] - progress.parts["roughness"]
+        np.testing.assert_allclose(progress.scores, told, rtol=1e-5)
+
+
+@GENERATIONS
+def test_pooling_takes_means_on_request(k: Any) -> None:
+    model = small(k)
+    image = np.random.default_rng(0).random((1, 12, 10, 3)).astype("f")
+    pooled = channel("pool", 3)
+    options: dict[str, Any] = {"start": image, "transform": None, "steps": 1}
+    options["parameterization"] = Pixels(deviation=0.0)
+
+    def first_score(**more: Any) -> float:
+        found = maximize(model, pooled, precision="float32", **options, **more)
+        return float(found.history[0, 0])
+
+    maps = activations(model, image, ["conv1"])["conv1"][0, :, :, 3]
+    windows = maps.reshape(5, 2, 4, 2)
+    means = 2 * windows.mean((1, 3)).mean()
+    highest = windows.max((1, 3)).mean()
+    np.testing.assert_allclose(first_score(average_pooling=True), means, rtol=1e-3)
+    np.testing.assert_allclose(first_score(), highest, rtol=1e-3)
+    layer = model.network.get_layer("pool")
+    assert "call" not in vars(layer)
+
+
+def test_a_network_without_max_pooling_has_nothing_to_average() -> None:
+    network = keras.Sequential(
+        [keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)]
+    )
+    with pytest.raises(ArgumentError, match="no max pooling"):
+        maximize(
+            load_model(network, encoding="unit"),
+            channel(network.layers[0].name, 0),
+            steps=1,
+            average_pooling=True,
+        )

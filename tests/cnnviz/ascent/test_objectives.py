@@ -15,15 +15,20 @@ from cnnviz.ascent.objectives import (
     direction,
     diversity,
     energy,
+    feature_distance,
+    gram_distance,
+    gram_matrix,
     log_odds,
     logit,
     neuron,
     norm,
     roughness,
+    softened,
     total_variation,
 )
 from cnnviz.ascent.scene import Scene
 from cnnviz.heads import Head, HeadKind
+from tests import reference_ascent as reference
 
 RNG = np.random.default_rng(0)
 MAPS = RNG.standard_normal((3, 4, 5, 6)).astype("f")
@@ -204,3 +209,48 @@ def test_what_cannot_be_is_refused() -> None:
         channel("layer", 1.5)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="2 and for 3 images"):
         _ = (channel("layer", [0, 1]) + channel("layer", [0, 1, 2])).count
+
+
+def test_gram_matrices_are_those_of_the_definition() -> None:
+    expected = np.stack([reference.gram(maps) for maps in MAPS])
+    np.testing.assert_allclose(gram_matrix(tf.constant(MAPS)), expected, rtol=1e-5)
+
+
+def test_softened_features_are_a_softmax_of_the_mean_1() -> None:
+    deviations = np.array([0.1, 1, 30], np.float32)
+    found = softened(tf.constant(MAPS), tf.constant(deviations)).numpy()
+    pairs = zip(MAPS, deviations.tolist(), strict=True)
+    expected = np.stack([reference.softened(maps, one) for maps, one in pairs])
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(found.mean((1, 2, 3)), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("deviation", [None, 0.7])
+def test_distances_of_features_and_of_their_grams(deviation: float | None) -> None:
+    other = RNG.standard_normal((4, 5, 6))
+    own = MAPS if deviation is None else [reference.softened(m, 0.7) for m in MAPS]
+    given = None if deviation is None else np.array([deviation])
+    goal = reference.gram(other)
+    expected = [((reference.gram(maps) - goal) ** 2).sum() for maps in own]
+    style = gram_distance("layer", goal, deviation=given)
+    np.testing.assert_allclose(scored(style), expected, rtol=1e-4)
+    content = feature_distance("layer", other, deviation=given)
+    expected = [((maps - other) ** 2).mean() for maps in own]
+    np.testing.assert_allclose(scored(content), expected, rtol=1e-4)
+    with pytest.raises(LayerError, match="target of 5 channels"):
+        scored(gram_distance("layer", np.eye(5)))
+
+
+def test_named_parts_are_reported_beside_the_whole() -> None:
+    first, second = channel("layer", 0).named("first"), channel("layer", 1)
+    whole = 2 * first - (second * 3).named("rest")
+    assert whole.names == ("first", "rest")
+    assert str(whole) == "((2 * layer[0]) - (layer[1] * 3))"
+    assert whole.key != (2 * channel("layer", 0) - second * 3).key
+    scene = Scene(None, tf.constant(IMAGES), {"layer": tf.constant(MAPS)}, [])  # type: ignore[arg-type]
+    operands = [tf.constant(o) for o in whole.operands(3)]
+    total, *parts = (np.asarray(p) for p in whole.parts(scene, operands))
+    means = MAPS.mean((1, 2))
+    np.testing.assert_allclose(parts[0], means[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(parts[1], 3 * means[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(total, 2 * parts[0] - parts[1], rtol=1e-5)
