@@ -194,7 +194,7 @@ def style(
         )
         if exact is None:
             longer = (
-                min(_LONGER_SIDE, max(photo.shape)) if wanted is None else wanted[0]
+                min(_LONGER_SIDE, max(photo.shape[:2])) if wanted is None else wanted[0]
             )
             scale = longer / max(photo.shape[:2])
             height, width = (max(1, round(scale * n)) for n in photo.shape[:2])

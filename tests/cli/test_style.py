@@ -1,0 +1,131 @@
+"""`cnnviz style`: the library's paintings in files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import cnnviz
+from cnnviz.style import optimize_style
+from cnnviz_cli.app import app
+
+
+@pytest.fixture(scope="module")
+def mnist(assets: Path) -> Path:
+    return assets / "mnist_cnn.keras"
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["style", *map(str, arguments)])
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_a_painting_is_the_librarys(mnist: Path, assets: Path, tmp_path: Path) -> None:
+    coffee = assets / "images" / "coffee.jpg"
+    styles = [assets / "styles" / "waves.jpg", assets / "styles" / "glass.jpg"]
+    result = invoke(
+        *(mnist, coffee, *styles, "--size", "40x56", "--steps", 3, "--seed", 4),
+        *("--style-weight", 3, "--style-weight", 1, "--content-weight", 0.2),
+        *("--style-scale", 0.7, "--style-layer", "conv[12]", "--content-layer"),
+        *("conv2", "--average-pooling", "--total-variation", 0.5, "--frames", 2),
+        *("--keep-colors", "--out", tmp_path, "--gif"),
+    )
+    assert result.exit_code == 0, result.stderr
+    name = "coffee--waves--glass--style"
+    paths = [tmp_path / f"{name}{end}" for end in (".png", "-000.png", "-001.png")]
+    paths.append(tmp_path / f"{name}.gif")
+    assert result.stdout.splitlines() == [str(path) for path in paths]
+    assert "style was measured in conv1, conv2; content in conv2" in result.stderr
+    found = optimize_style(
+        cnnviz.load_model(mnist),
+        cnnviz.read_image(coffee, size=(40, 56)),
+        [cnnviz.read_image(path) for path in styles],
+        style_weights=[3, 1],
+        content_weight=0.2,
+        style_scale=0.7,
+        style_layers=["conv1", "conv2"],
+        content_layers=["conv2"],
+        average_pooling=True,
+        total_variation=0.5,
+        keep_colors=True,
+        steps=3,
+        seed=4,
+        frames=2,
+    )
+    written = pixels(paths[0]) / 255
+    assert written.shape == (40, 56, 3)
+    np.testing.assert_allclose(written, found.image, atol=0.51 / 255)
+    for path, frame in zip(paths[1:3], found.frames, strict=True):
+        np.testing.assert_allclose(pixels(path) / 255, frame, atol=0.51 / 255)
+    with Image.open(paths[3]) as animation:
+        assert animation.size == (56, 40)
+        assert getattr(animation, "n_frames", 1) > 1
+
+
+def test_pictures_keep_their_aspect(mnist: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0).integers(0, 256, (24, 52, 3), np.uint8)
+    Image.fromarray(random).save(tmp_path / "noise.png")
+    Image.fromarray(random).resize((1040, 480)).save(tmp_path / "large.png")
+    Image.fromarray(random[..., 0]).save(tmp_path / "grey.png")
+
+    def size_of(content: str, *options: object) -> tuple[int, ...]:
+        result = invoke(
+            *(mnist, tmp_path / content, tmp_path / "grey.png", "--steps", 1),
+            *("--quiet", "--out", tmp_path / "out", *options),
+        )
+        assert (result.exit_code, result.stderr) == (0, "")
+        return pixels(Path(result.stdout.strip())).shape
+
+    assert size_of("noise.png") == (24, 52)
+    assert size_of("large.png", "--size", 26) == (12, 26)
+    assert size_of("large.png", "--size", "30x20") == (30, 20)
+    assert size_of(
+        "large.png", "--style-layer", "conv1", "--content-layer", "conv1"
+    ) == (
+        236,
+        512,
+    )
+    assert size_of("noise.png", "--start", "noise") == (24, 52)
+    assert size_of("noise.png", "--start", tmp_path / "large.png") == (24, 52)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["IMAGE"], 2, "STYLE"),
+        (["IMAGE", "IMAGE", "--steps", "0"], 2, "--steps"),
+        (["IMAGE", "IMAGE", "--content-weight", "-1"], 2, "--content-weight"),
+        (["IMAGE", "IMAGE", "--size", "big"], 2, "is no size"),
+        (["nowhere.png", "IMAGE"], 1, "nowhere.png does not exist"),
+        (["IMAGE", "nowhere.png"], 1, "nowhere.png does not exist"),
+        (["IMAGE", "IMAGE", "--start", "nowhere"], 1, "nowhere does not exist"),
+        (["FOLDER", "IMAGE"], 1, "pictures; expected one"),
+        (
+            ["IMAGE", "IMAGE", "--style-weight", "1", "--style-weight", "2"],
+            1,
+            "2 times",
+        ),
+        (["IMAGE", "IMAGE", "--style-layer", "cnov1"], 1, "mean conv1"),
+    ],
+)
+def test_mistakes(
+    mnist: Path,
+    assets: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    told: str,
+) -> None:
+    named = {"IMAGE": assets / "digits" / "7.png", "FOLDER": assets / "digits"}
+    given = [named.get(argument, argument) for argument in arguments]
+    result = invoke(mnist, *given, "--out", tmp_path)
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert told in result.stderr
+    assert not list(tmp_path.iterdir())
