@@ -99,7 +99,7 @@ class Ascent:
         history: The objectives of the transformed images at each step, `(steps, n)`;
             NaN for steps that were not made.
         parts: The same of the objective's parts that have names.
-        momentum: The optimiser's, after the last step.
+        momentum: The optimiser's, after the last step of the first restart.
         snapshots: The images at the steps asked for, `(frames, n, h, w, c)`.
         snapshot_steps: These steps.
     """

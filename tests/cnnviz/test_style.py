@@ -344,9 +344,9 @@ def test_a_painting_of_nothing_but_style_needs_no_content(
 def test_waves_keep_their_numbers_at_every_size() -> None:
     fourier = Fourier(deviation=0.0, decorrelate=False)
     rng = np.random.default_rng(0)
-    small = np.zeros((1, 2, 1, 8, 6), np.float32)
-    small[..., :3, :3] = 0.1 * rng.standard_normal((1, 2, 1, 3, 3))
-    small[:, 1, :, 0, 0] = 0
+    small = np.zeros((1, 1, 8, 2, 6), np.float32)
+    small[:, :, :3, :, :3] = 0.1 * rng.standard_normal((1, 1, 3, 2, 3))
+    small[:, :, 0, 1, 0] = 0
     large = _carried(Momentum(small, small, 3), (8, 10), (16, 20)).first
     one = fourier.image(tf.constant(small), (8, 10, 1)).numpy()
     other = fourier.image(tf.constant(large), (16, 20, 1)).numpy()
@@ -357,18 +357,18 @@ def test_waves_keep_their_numbers_at_every_size() -> None:
 @pytest.mark.parametrize("size", [(9, 14), (11, 13), (12, 15)])
 def test_momentum_is_carried_wave_by_wave(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
-    first, second = rng.random((2, 1, 2, 3, 8, 6)).astype("f")
+    first, second = rng.random((2, 1, 3, 8, 2, 6)).astype("f")
     carried = _carried(Momentum(first, second, 7), (8, 10), size)
     height, width = size
     assert carried.steps == 7
-    assert carried.first.shape == (1, 2, 3, height, width // 2 + 1)
+    assert carried.first.shape == (1, 3, height, 2, width // 2 + 1)
     for u in range(-(height // 2), (height + 1) // 2):
         for v in range(width // 2 + 1):
             known = -4 <= u <= 3 and v <= 5
-            own = second[..., min(max(u, -4), 3), min(v, 5)]
-            np.testing.assert_array_equal(carried.second[..., u, v], own)
-            expected = first[..., u, v] if known else 0
-            np.testing.assert_array_equal(carried.first[..., u, v], expected)
+            own = second[..., min(max(u, -4), 3), :, min(v, 5)]
+            np.testing.assert_array_equal(carried.second[..., u, :, v], own)
+            expected = first[..., u, :, v] if known else 0
+            np.testing.assert_array_equal(carried.first[..., u, :, v], expected)
 
 
 def test_progress_is_told_with_both_losses(
