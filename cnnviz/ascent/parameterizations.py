@@ -216,7 +216,7 @@ def _planes(spectrum: tf.Tensor, shape: Shape) -> tf.Tensor:
     height, width, channels = shape
     if max(height, width) > _LARGEST_PRODUCT:
         # Without its length, the inverse transform would round odd widths to even ones.
-        complex_spectrum = tf.complex(spectrum[..., 0, :], spectrum[..., 1, :])
+        complex_spectrum = tf.complex(*tf.unstack(spectrum, axis=3))
         planes = tf.signal.irfft2d(complex_spectrum, (height, width))
         return tf.ensure_shape(tf.transpose(planes, [0, 2, 3, 1]), (None, *shape))
     # Up to there two products with matrices of waves are faster, and in TensorFlow's
