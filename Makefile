@@ -14,7 +14,7 @@ help:
 	@echo "make test        linters, type checker and tests"
 	@echo "make lint        linters and type checker"
 	@echo "make benchmarks  measures speed and memory against the textbook way"
-	@echo "make assets      trains the MNIST networks in assets/ anew"
+	@echo "make assets      trains the MNIST networks and paints the styles in assets/ anew"
 	@echo "make pictures    makes the pictures of assets/GALLERY.md anew"
 	@echo "make clean       removes whatever these targets made"
 
@@ -46,6 +46,7 @@ benchmarks: $(STAMP)
 assets: $(STAMP)
 	$(BIN)/python assets/train_mnist.py
 	$(BIN)/python assets/train_judge.py
+	$(BIN)/python assets/paint_style.py
 
 pictures: $(STAMP)
 	$(BIN)/python assets/make_pictures.py

@@ -23,16 +23,18 @@ _QUALITY = 90
 
 def main() -> None:
     """Writes the pictures."""
-    painters: tuple[Callable[[np.random.Generator], Image.Image], ...]
-    painters = (swirls, glass, waves)
-    for number, paint in enumerate(painters):
-        picture = paint(np.random.default_rng(number))
+    for paint in (swirls, glass, waves):
         path = HERE / "styles" / f"{paint.__name__}.jpg"
         path.parent.mkdir(exist_ok=True)
-        picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(
-            path, quality=_QUALITY
-        )
+        painted(paint).save(path, quality=_QUALITY)
         print(path)
+
+
+def painted(paint: Callable[[np.random.Generator], Image.Image]) -> Image.Image:
+    """The picture that a function of this program paints, at its final size."""
+    seed = ("swirls", "glass", "waves").index(paint.__name__)
+    picture = paint(np.random.default_rng(seed))
+    return picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 def swirls(rng: np.random.Generator) -> Image.Image:

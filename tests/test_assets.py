@@ -163,3 +163,25 @@ def test_imagenet_network_names_photographs(
 @pytest.fixture(scope="module")
 def imagenet(assets: Path) -> keras.Model:
     return keras.models.load_model(assets / "efficientnet_lite0.keras")
+
+
+@pytest.mark.parametrize("name", ["glass", "swirls", "waves"])
+def test_styles_are_painted_by_their_program(assets: Path, name: str) -> None:
+    spec = importlib.util.spec_from_file_location(
+        "paint_style", assets / "paint_style.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with Image.open(assets / "styles" / f"{name}.jpg") as file:
+        shipped = np.asarray(file, np.float32)
+    painted = module.painted(getattr(module, name))
+    assert shipped.shape == (512, 512, 3)
+    # But for the compression, pixel for pixel.
+    assert np.abs(np.asarray(painted, np.float32) - shipped).mean() < 8
+    reduced = (
+        painted.resize((64, 64)),
+        Image.fromarray(shipped.astype("u1")).resize((64, 64)),
+    )
+    one, other = (np.asarray(image, np.float32) for image in reduced)
+    assert np.abs(one - other).mean() < 1.5
