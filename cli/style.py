@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .ascent import FRAMES, told_to, write_picture
+from .ascent import FRAMES, layer_paths, told_to, write_picture
 from .background import ahead
 from .report import Report
 
@@ -182,8 +182,6 @@ def style(
         loaded = chosen.load()
         from cnnviz.ascent.survey import native_shape
         from cnnviz.style import optimize_style
-
-        from .filters import layer_paths
 
         channels = native_shape(loaded)[2]
         # Gray networks too are given colors, lest they have none to keep.

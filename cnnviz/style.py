@@ -238,6 +238,11 @@ def optimize_style(
         raise ArgumentError("no style is given; expected one image or several")
     paintings = [_fitted(known, image, "style") for image in styles]
     shares = _shares(style_weights, len(paintings))
+    if keep_colors and photo.shape[-1] not in (1, 3):
+        raise ArgumentError(
+            f"keep_colors is for pictures; {known.source} takes {photo.shape[-1]} "
+            "channels"
+        )
     if keep_colors:
         paintings = [_recolored(image, [photo], np.ones(1)) for image in paintings]
         painted = photo
@@ -352,7 +357,10 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
         stride = height / (info.output_shape[0] or height)
         levels.setdefault(round(math.log2(stride)), []).append(info)
     chosen = [
-        [info for info in level if info.kind == "Add"] or level
+        [info for info in level if info.kind == "Add"]
+        # Where branches are computed in turns, what follows which is not always seen.
+        or [info for info in level if info.kernel_shape is None]
+        or level
         for number, level in sorted(levels.items())
         if number <= _LARGEST_STRIDE
     ]
@@ -650,9 +658,10 @@ def _root(matrix: np.ndarray) -> np.ndarray:
 
 def _with_chroma_of(content: np.ndarray, image: np.ndarray) -> np.ndarray:
     """The luma of an image below the chroma of the content."""
+    luma = image if image.shape[-1] == 1 else image @ LUMA[:, None]
+    if content.shape[-1] == 1:
+        return luma.repeat(image.shape[-1], -1)
     if content.dtype == np.uint8:
         content = content / np.float32(255)
-    luma = image @ LUMA[:, None] if image.shape[-1] == 3 else image
-    if content.shape[-1] != 3:
-        return luma if image.shape[-1] == 1 else luma.repeat(3, -1)
-    return np.clip(luma + content - content @ LUMA[:, None], 0, 1).astype(np.float32)
+    colored = luma + content - content @ LUMA[:, None]
+    return np.clip(colored, 0, 1).astype(np.float32)

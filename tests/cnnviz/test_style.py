@@ -183,6 +183,10 @@ def test_layers_are_chosen_by_depth(imagenet: ImageModel, digits: ImageModel) ->
     assert choose_layers(imagenet) == (("stem_relu", *sums), "block4_add")
     assert choose_layers(digits) == (("conv1", "conv2", "conv3"), "conv2")
     layers = keras.layers
+    residual = keras.applications.ResNet50(weights=None, include_top=False)
+    style, content = choose_layers(load_model(residual, encoding="caffe"))
+    outputs = tuple(f"conv{n}_block1_out" for n in (2, 3, 4))
+    assert (style, content) == (("conv1_relu", *outputs), "conv3_block2_out")
     flat = keras.Sequential([layers.Input((20, 20, 3))])
     for i in range(9):
         flat.add(layers.Conv2D(4, 3, padding="same", name=f"c{i}"))
@@ -399,6 +403,27 @@ def test_progress_is_told_with_both_losses(
         assert progress.images().shape == (1, 66, 75, 1)
     np.testing.assert_allclose(heard[-1].images()[0], found.image)
     np.testing.assert_allclose(heard[1].parts["style"], found.style_losses[15])
+
+
+def test_images_of_nothing_stay_what_they_are(imagenet: ImageModel) -> None:
+    black = np.zeros((40, 40, 3), np.float32)
+    found = optimize_style(imagenet, black, black, steps=4, coarsest=20)
+    assert found.image.max() < 0.1
+    assert np.isfinite(found.style_losses).all()
+
+
+def test_images_need_not_be_pictures(photo: np.ndarray) -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [layers.Input((20, 20, 4), batch_size=2), layers.Conv2D(6, 3, name="conv")]
+    )
+    model = load_model(network, encoding="unit")
+    bands = np.random.default_rng(0).random((30, 25, 4))
+    assert transfer_style(model, bands, bands**2, steps=2).shape == (30, 25, 4)
+    with pytest.raises(ArgumentError, match="is for pictures"):
+        transfer_style(model, bands, bands, keep_colors=True)
+    with pytest.raises(ImageError, match="3 channels"):
+        transfer_style(model, bands, photo)
 
 
 def test_a_transfer_can_be_ended(
