@@ -194,15 +194,12 @@ class _Plan:
         reported = (1 + len(self.objective.names), *numbers.shape[:1])
         history = tf.TensorArray(tf.float32, steps, element_shape=reported)
 
+        # Inlined into the loop, whose cycle has no order, gradients of max pooling may
+        # come before what they are gradients of, and miss their fast kernel.
+        @tf.function(autograph=False, experimental_attributes={"_noinline": True})
         def step(
-            i: tf.Tensor,
-            numbers: tf.Tensor,
-            first: tf.Tensor,
-            second: tf.Tensor,
-            alive: tf.Tensor,
-            history: tf.TensorArray,
+            i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            del alive
             with nullcontext() if shut is None else opened_rectifiers(shut):
                 scores = self._scores(numbers, draws[i], operands)
                 (gradient,) = tf.gradients(scores[0], numbers)
@@ -219,13 +216,23 @@ class _Plan:
             change = rates[i] * unbiased / scale
             numbers += change if shut is None else pace * change
             alive = tf.reduce_any(gradient != 0, list(range(1, gradient.shape.rank)))
-            history = history.write(i, tf.stack(scores))
-            return i + 1, numbers, first, second, alive, history
+            return numbers, first, second, alive, tf.stack(scores)
+
+        def stepped(
+            i: tf.Tensor,
+            numbers: tf.Tensor,
+            first: tf.Tensor,
+            second: tf.Tensor,
+            alive: tf.Tensor,
+            history: tf.TensorArray,
+        ) -> tuple[tf.Tensor, ...]:
+            *state, scores = step(i, numbers, first, second)
+            return i + 1, *state, history.write(i, scores)
 
         nothing = tf.zeros(numbers.shape[:1], tf.bool)
         _, numbers, first, second, alive, history = tf.while_loop(
             lambda i, *_: i < steps,
-            step,
+            stepped,
             (tf.constant(0), numbers, first, second, nothing, history),
             parallel_iterations=1,
         )

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 _RULE = "CnnvizOpenedRectifier"
 _CEILINGS = {"Relu": float("inf"), "Relu6": 6.0}
+_PLAIN = {"Relu": tf.raw_ops.ReluGrad, "Relu6": tf.raw_ops.Relu6Grad}
 _RESCUED: ContextVar[tf.Tensor] = ContextVar("rescued")
 
 
@@ -40,11 +41,14 @@ def opened_rectifiers(rescued: tf.Tensor) -> Iterator[None]:
 @tf.RegisterGradient(_RULE)
 def opened(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     """The gradient of an opened rectifier; `gradient` is upwards, to be followed."""
-    x = operation.inputs[0]
-    ceiling = _CEILINGS[operation.type]
-    plain = tf.where((x > 0) & (x < ceiling), gradient, 0)
-    pushes_out = ((x <= 0) & (gradient < 0)) | ((x >= ceiling) & (gradient > 0))
-    each = [-1] + [1] * (x.shape.rank - 1)
-    shut = tf.reduce_all(tf.equal(plain, 0), list(range(1, x.shape.rank)))
-    shut = tf.reshape(shut & _RESCUED.get(), each)
-    return tf.where(shut & ~pushes_out, gradient, plain)
+    x, ceiling = operation.inputs[0], _CEILINGS[operation.type]
+    plain = _PLAIN[operation.type](gradients=gradient, features=x)
+    axes = list(range(1, x.shape.rank))
+    shut = _RESCUED.get() & ~tf.reduce_any(plain != 0, axes)
+
+    def opens() -> tf.Tensor:
+        pushes_out = ((x <= 0) & (gradient < 0)) | ((x >= ceiling) & (gradient > 0))
+        every = tf.reshape(shut, [-1] + [1] * len(axes))
+        return tf.where(every & ~pushes_out, gradient, plain)
+
+    return tf.cond(tf.reduce_any(shut), opens, lambda: plain)
