@@ -91,7 +91,7 @@ def picture(image: np.ndarray) -> Image.Image:
     import numpy as np
     from PIL import Image
 
-    from cnnviz.features import displayable
+    from cnnviz.grids import displayable
 
     pixels = np.rint(displayable(image) * 255).astype(np.uint8)
     return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))

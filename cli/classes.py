@@ -141,15 +141,14 @@ def classes(
 
 
 def _write_sheet(path: Path, found: ClassImages, title: str) -> None:
-    from cnnviz.features import class_sheet
+    from cnnviz.feature_sheets import class_sheet
     from cnnviz.images import write_image
 
     write_image(class_sheet(found, title=title), path)
 
 
 def _write_gif(path: Path, found: ClassImages, title: str) -> None:
-    from cnnviz.features import displayable
-    from cnnviz.grids import grid
+    from cnnviz.grids import displayable, grid
 
     def draw(images: np.ndarray, line: str) -> Image.Image:
         return grid(

@@ -193,15 +193,14 @@ def _photos(model: ImageModel, paths: Sequence[Path]) -> Iterator[np.ndarray]:
 def _write_sheet(
     path: Path, found: FilterImages, photos: Exemplars | None, title: str
 ) -> None:
-    from cnnviz.features import filter_sheet
+    from cnnviz.feature_sheets import filter_sheet
     from cnnviz.images import write_image
 
     write_image(filter_sheet(found, natural=photos, title=title), path)
 
 
 def _write_gif(path: Path, found: FilterImages, title: str) -> None:
-    from cnnviz.features import displayable
-    from cnnviz.grids import grid
+    from cnnviz.grids import displayable, grid
 
     def draw(images: np.ndarray, line: str) -> Image.Image:
         return grid(

@@ -101,6 +101,11 @@ def signed_stretch(
     return values.astype(np.float32, copy=False)
 
 
+def displayable(images: np.ndarray) -> np.ndarray:
+    """Images `(..., c)` as `(..., 1 or 3)`: of other numbers of channels their mean."""
+    return images if images.shape[-1] in (1, 3) else images.mean(-1, keepdims=True)
+
+
 def _ranged(
     maps: NDArray[Any], axis: int | tuple[int, ...] | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -223,7 +223,7 @@ class _Plan:
             numbers: tf.Tensor,
             first: tf.Tensor,
             second: tf.Tensor,
-            alive: tf.Tensor,
+            _: tf.Tensor,
             history: tf.TensorArray,
         ) -> tuple[tf.Tensor, ...]:
             *state, scores = step(i, numbers, first, second)

@@ -8,7 +8,8 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
 import cnnviz
-from cnnviz.features import class_sheet, optimize_classes
+from cnnviz.feature_sheets import class_sheet
+from cnnviz.features import optimize_classes
 from cnnviz_cli.app import app
 
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 import cnnviz
 from cnnviz.ascent.loop import Progress
-from cnnviz.features import exemplars, filter_sheet, optimize_filters
+from cnnviz.feature_sheets import filter_sheet
+from cnnviz.features import exemplars, optimize_filters
 from cnnviz_cli.app import app
 from cnnviz_cli.ascent import told_to
 from cnnviz_cli.report import Report

@@ -44,6 +44,7 @@ ORDER = (
     "ascent.survey",
     "ascent.loop",
     "features",
+    "feature_sheets",
     "dream",
     "style",
     "animation",

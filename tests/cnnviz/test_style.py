@@ -28,7 +28,7 @@ from cnnviz.style import (
     optimize_style,
     transfer_style,
 )
-from tests.reference_ascent import gram
+from tests.reference import gram
 
 LUMA = np.array([0.299, 0.587, 0.114])
 QUICK: dict[str, Any] = {"steps": 4, "coarsest": 1000, "precision": "float32"}

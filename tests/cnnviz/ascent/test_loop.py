@@ -32,7 +32,7 @@ from cnnviz.ascent.parameterizations import Fourier, Maco, Pixels
 from cnnviz.ascent.precision import bfloat16
 from cnnviz.ascent.transforms import Crops, Motion
 from cnnviz.tracing import _CACHE
-from tests.reference_ascent import adam
+from tests.reference import adam
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 

@@ -28,7 +28,7 @@ from cnnviz.ascent.objectives import (
 )
 from cnnviz.ascent.scene import Scene
 from cnnviz.heads import Head, HeadKind
-from tests import reference_ascent as reference
+from tests import reference
 
 RNG = np.random.default_rng(0)
 MAPS = RNG.standard_normal((3, 4, 5, 6)).astype("f")

@@ -12,7 +12,7 @@ from cnnviz.ascent.parameterizations import (
     Parameterization,
     Pixels,
 )
-from tests.reference_ascent import adam, fourier_image
+from tests.reference import adam, fourier_image
 
 EVERY = [
     Pixels(),

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from cnnviz.ascent.transforms import Crops, Fill, Motion, Size, Transform, affine
 from cnnviz.errors import ArgumentError
-from tests.reference_ascent import resampled
+from tests.reference import resampled
 
 
 def drawn(
