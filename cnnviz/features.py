@@ -24,7 +24,12 @@ from cnnviz.ascent.objectives import (
     log_odds,
     total_variation,
 )
-from cnnviz.ascent.parameterizations import Fourier, Parameterization, Pixels
+from cnnviz.ascent.parameterizations import (
+    Fourier,
+    Maco,
+    Parameterization,
+    Pixels,
+)
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.scene import observe
 from cnnviz.ascent.survey import HeadInfo, Survey, survey
@@ -47,6 +52,8 @@ _FINE_FIELD = 12  # below this field, resampling would blur what the units look 
 
 
 _STEPS = 256
+_PATTERNS = 8
+_SWAY = 0.2  # the least that is usual for trained networks
 _TRIES = 4  # of a class, where images are small: the best is kept
 
 # Seeing now all of an image and now a part of it, a network asks for whole things
@@ -302,8 +309,9 @@ def optimize_classes(
     """Makes images that a network takes for its classes, and says how sure it is.
 
     What is maximised is the class's logit against the others, less a little total
-    variation. Images of networks that see one channel start dark, in dark surroundings,
-    which cost nothing: light is what such images are drawn with.
+    variation: the less, the less the network's logits differ between images. Images of
+    networks that see one channel start dark, in dark surroundings, which cost nothing:
+    light is what such images are drawn with.
 
     Args:
         model: As for `visualize_classes`.
@@ -328,7 +336,8 @@ def optimize_classes(
     found = survey(known, [], heads=True)
     info = _chosen_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)
-    recipe = _class_recipe(found.image, log_odds(chosen, info.name))
+    weight = min(1.0, _sway(known, info, found.image) / _SWAY)
+    recipe = _class_recipe(found.image, log_odds(chosen, info.name), weight)
     if steps is None:
         steps = _STEPS * (restarts or recipe.restarts)
     if restarts is None:
@@ -483,13 +492,15 @@ def _filter_recipe(
     )
 
 
-def _class_recipe(image: tuple[int, int, int], wanted: Objective) -> _Recipe:
+def _class_recipe(
+    image: tuple[int, int, int], wanted: Objective, weight: float
+) -> _Recipe:
     dark = image[2] == 1
     start = _DARK if dark else None
     is_large = max(image[:2]) >= _LARGE
-    objective = wanted - (20 if is_large else 10) * total_variation()
+    objective = wanted - weight * (20 if is_large else 10) * total_variation()
     if dark:
-        objective -= 5 * brightness()
+        objective -= weight * 5 * brightness()
     if is_large:
         return _Recipe(objective, _BROAD, _SCENE, start=start)
     return _Recipe(
@@ -597,23 +608,48 @@ def _name(model: ImageModel, head: HeadInfo, number: int) -> str:
     return str(number) if labels is None else labels[number]
 
 
+def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> float:
+    """How much logits differ between images, on average over classes.
+
+    The standard deviation over patterns with the spectrum of photographs. Where it is
+    small, as in networks that have learnt little, so is what images can gain.
+    """
+    generators = [np.random.default_rng(i) for i in range(_PATTERNS)]
+    patterns = Maco()
+    numbers = tf.constant(patterns.start(generators, shape))
+    logits, _ = _answers(model, head, patterns.image(numbers, shape).numpy())
+    return float(logits.std(0).mean())
+
+
 def _probabilities(
     model: ImageModel, head: HeadInfo, classes: np.ndarray, images: np.ndarray
 ) -> np.ndarray:
+    _, probabilities = _answers(model, head, images)
+    return np.asarray(probabilities[np.arange(len(classes)), classes])
+
+
+def _answers(
+    model: ImageModel, head: HeadInfo, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and probabilities of the classes, `(n, classes)` each."""
     shape = model.input_shape or (None, None, None)
     size = [own or side for own, side in zip(shape[:2], images.shape[1:3], strict=True)]
 
     def answer(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        scene = observe(model, image, image, [], heads=True)
-        return {"probabilities": scene.head(head.name).probabilities()}
+        chosen = observe(model, image, image, [], heads=True).head(head.name)
+        return {
+            "logits": chosen.class_logits(),
+            "probabilities": chosen.probabilities(),
+        }
 
     batch = model.fixed_batch or 1
     signature = [tf.TensorSpec((batch, *size, images.shape[-1]), tf.float32)]
-    key = ("class probabilities", model.encode.function, head.name)
+    key = ("class answers", model.encode.function, head.name)
     trace = compiled(model.network, key, answer, signature)
-    values = []
-    for image, number in zip(images, classes, strict=True):
+    logits, probabilities = [], []
+    for image in images:
         seen = tf.image.resize(image, size) if image.shape[:2] != tuple(size) else image
-        repeated = tf.repeat(tf.convert_to_tensor(seen)[None], batch, 0)
-        values.append(trace(repeated)["probabilities"].numpy()[0, number])
-    return np.array(values, np.float32)
+        results = trace(tf.repeat(tf.convert_to_tensor(seen)[None], batch, 0))
+        logits.append(results["logits"].numpy()[0])
+        probabilities.append(results["probabilities"].numpy()[0])
+    return np.stack(logits), np.stack(probabilities)

@@ -65,7 +65,8 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
     if specs is not None and (len(specs) != 1 or len(specs[0].shape) != 3):
         told = " and ".join(str(spec.shape) for spec in specs)
         raise ModelError(
-            f"{model.source} takes {told}; expected one image (h, w, c) to optimise"
+            f"{model.source} takes {told}; expected one image (h, w, c) to optimise",
+            hint="Hold the others: keras.Model(image, network([image, constant])).",
         )
     height, width, channels = specs[0].shape if specs else (None, None, 3)
     return height or _DEFAULT_SIDE, width or _DEFAULT_SIDE, channels or 3

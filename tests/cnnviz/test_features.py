@@ -226,3 +226,15 @@ def test_the_tries_of_a_class_share_its_steps(mnist: ImageModel) -> None:
     assert len(optimize_classes(mnist, 3, steps=40).ascent.history) == 40
     assert len(optimize_classes(mnist, 3, steps=40, restarts=4).ascent.history) == 10
     assert len(optimize_classes(mnist, 3, steps=600).ascent.history) == 300
+
+
+def test_networks_of_faint_opinions_have_class_images_too() -> None:
+    # Full weight on smoothness and darkness would leave nothing but black.
+    keras.utils.set_random_seed(1)
+    image = keras.Input((20, 20, 1))
+    maps = keras.layers.Conv2D(8, 3, activation="relu")(image)
+    logits = keras.layers.Dense(1)(keras.layers.GlobalAveragePooling2D()(maps))
+    faint = keras.layers.Activation("sigmoid")(0.01 * logits)
+    found = optimize_classes(load_model(keras.Model(image, faint), encoding="unit"))
+    assert found.probabilities[1] > 0.5
+    assert found.ascent.images[1].std() > 0.05
