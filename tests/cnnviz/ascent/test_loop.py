@@ -1,6 +1,7 @@
 """The loop: true gradients, true Adam, nobody disturbed, everything repeatable."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -17,8 +18,8 @@ from cnnviz import (
     activations,
     load_model,
 )
-from cnnviz.ascent import Progress, maximize
-from cnnviz.ascent.loop import FIRST_MOMENT, _planned, _rates, _state
+from cnnviz.ascent import Progress, loop, maximize
+from cnnviz.ascent.loop import FIRST_MOMENT, _planned, _rates, _Run, _state
 from cnnviz.ascent.objectives import (
     Objective,
     channel,
@@ -317,6 +318,45 @@ def test_bfloat16_agrees_and_the_option_is_set_back(model: ImageModel) -> None:
     half = maximize(model, objective, steps=1, precision="bfloat16", learning_rate=1e-9)
     assert tf.config.optimizer.get_experimental_options() == options
     np.testing.assert_allclose(half.scores, plain.scores, rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("has_tiles", "sign", "seconds", "expected"),
+    [
+        (True, 1, 0.5, True),
+        (True, -1, 0.5, False),
+        (True, 1, 2.0, False),
+        (False, 1, 0.5, False),
+    ],
+)
+def test_bfloat16_is_taken_where_it_agrees_and_gains(
+    model: ImageModel,
+    monkeypatch: pytest.MonkeyPatch,
+    has_tiles: bool,
+    sign: int,
+    seconds: float,
+    expected: bool,
+) -> None:
+    # A machine on which a step takes a second, or so many in bfloat16.
+    clock = 0.0
+    taken: list[bool] = []
+    advance = _Run._advance
+
+    def timed(run: Any, *inputs: Any, half: bool | None = None) -> Any:
+        nonlocal clock
+        clock += seconds if half else 1.0
+        if half is None:
+            taken.append(run._half)
+        state, *others = advance(run, *inputs, half=False)
+        numbers, first, second = state
+        return (numbers, sign * first if half else first, second), *others
+
+    monkeypatch.setattr(_Run, "_advance", timed)
+    monkeypatch.setattr(loop, "has_fast_bfloat16", lambda: has_tiles)
+    watch = SimpleNamespace(perf_counter=lambda: clock)
+    monkeypatch.setattr(loop, "time", watch)
+    maximize(model, channel("conv2", range(4)), steps=3)
+    assert set(taken) == {expected}
 
 
 def test_options_are_set_back_when_something_fails() -> None:
