@@ -65,6 +65,7 @@ def classes(
     precision: options.Precision = "auto",
     batch_size: options.AscentBatchSize = "auto",
     gif: options.Gif = False,
+    held: options.Held = None,
     encoding: options.Encoding = "auto",
     labels: options.Labels = None,
     weights: options.Weights = None,
@@ -83,10 +84,13 @@ def classes(
     )
     canvas = options.parsed_size(size)
     at_a_time = options.parsed_batch_size(batch_size)
+    from .inputs import HeldInputs
+
+    fixed = HeldInputs(held)
     options.check_folder(out)
 
     def computed(report: Report) -> Iterator[Any]:
-        loaded = chosen.load()
+        loaded = fixed.hold(chosen.load())
         from cnnviz.ascent.survey import survey
         from cnnviz.features import optimize_classes
 

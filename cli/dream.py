@@ -66,6 +66,7 @@ def dream(
     seed: options.Seed = 0,
     precision: options.Precision = "auto",
     batch_size: options.AscentBatchSize = "auto",
+    held: options.Held = None,
     encoding: options.Encoding = "auto",
     labels: options.Labels = None,
     weights: options.Weights = None,
@@ -85,13 +86,16 @@ def dream(
     wanted = options.parsed_size(size)
     color = options.parsed_color(background)
     at_a_time = options.parsed_batch_size(batch_size)
+    from .inputs import HeldInputs
+
+    fixed = HeldInputs(held)
     options.check_folder(out)
     from cnnviz.images import distinct_names, find_images, read_image, stems
 
     paths = find_images(images)
 
     def computed(report: Report) -> Iterator[Any]:
-        loaded = chosen.load()
+        loaded = fixed.hold(chosen.load())
         from cnnviz.ascent.survey import native_shape
         from cnnviz.dream import deep_dream
 

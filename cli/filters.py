@@ -81,6 +81,7 @@ def filters(
         ),
     ] = None,
     gif: options.Gif = False,
+    held: options.Held = None,
     encoding: options.Encoding = "auto",
     labels: options.Labels = None,
     weights: options.Weights = None,
@@ -99,13 +100,16 @@ def filters(
     )
     canvas = options.parsed_size(size)
     at_a_time = options.parsed_batch_size(batch_size)
+    from .inputs import HeldInputs
+
+    fixed = HeldInputs(held)
     options.check_folder(out)
     from cnnviz.images import distinct_names, find_images
 
     natural = [] if exemplars is None else find_images([exemplars])
 
     def computed(report: Report) -> Iterator[Any]:
-        loaded = chosen.load()
+        loaded = fixed.hold(chosen.load())
         from cnnviz.features import exemplars as strongest, optimize_filters
 
         paths = layer_paths(loaded, layer)

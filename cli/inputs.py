@@ -11,7 +11,17 @@ import numpy as np
 import typer
 
 from cnnviz.errors import CnnvizError, ImageError
-from cnnviz.images import Color, Fit, find_images, read_array, read_image, stems
+from cnnviz.images import (
+    WHITE,
+    Color,
+    Fit,
+    find_images,
+    read_array,
+    read_image,
+    stems,
+)
+
+from .options import parsed_input
 
 if TYPE_CHECKING:
     from cnnviz.generations import InputSpec
@@ -130,6 +140,35 @@ class Examples:
                 f"{model.source} takes {', '.join(names)}"
             )
         return [(self._inputs.index(spec.name), spec) for spec in specs]
+
+
+class HeldInputs:
+    """Inputs of a network that are the same for all images.
+
+    Args:
+        inputs: As on the command line, `NAME=FILE` each.
+    """
+
+    def __init__(self, inputs: Sequence[str] | None) -> None:
+        self._paths: dict[str, Path] = {}
+        for name, source in map(parsed_input, inputs or []):
+            paths = find_images([source])
+            if len(paths) > 1 or name in self._paths:
+                raise ImageError(f"several files given for input {name}; expected one")
+            self._paths[name] = paths[0]
+
+    def hold(self, model: ImageModel) -> ImageModel:
+        """The model with these inputs held."""
+        specs = {spec.name: spec for spec in model.inputs or []}
+        reading = Reading(None, "crop", WHITE)
+        return model.hold(
+            {
+                name: _read(path, specs[name], reading, model)
+                if name in specs
+                else np.zeros(0)  # which is refused, by the name
+                for name, path in self._paths.items()
+            }
+        )
 
 
 def _batch(numbers: list[int], rows: list[list[np.ndarray]]) -> Batch:

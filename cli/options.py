@@ -269,6 +269,17 @@ Inputs = Annotated[
         "IMAGE. A folder or glob for each makes pairs, in order.",
     ),
 ]
+Held = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=FILE",
+        rich_help_panel=_IMAGE_PANEL,
+        show_default=False,
+        help="Hold an input of a network that has several at this picture or .npy "
+        "array; given once for each but the image.",
+    ),
+]
 BatchSize = Annotated[
     int,
     typer.Option(

@@ -144,6 +144,7 @@ def style(
         ),
     ] = 0,
     gif: options.Gif = False,
+    held: options.Held = None,
     encoding: options.Encoding = "auto",
     labels: options.Labels = None,
     weights: options.Weights = None,
@@ -162,6 +163,9 @@ def style(
     )
     wanted = options.parsed_size(size)
     color = options.parsed_color(background)
+    from .inputs import HeldInputs
+
+    fixed = HeldInputs(held)
     options.check_folder(out)
     from cnnviz.errors import ArgumentError
     from cnnviz.images import distinct_names, find_images, read_image, resize, stems
@@ -179,7 +183,7 @@ def style(
     begin = None if start in ("content", "noise") else find_images([start])[0]
 
     def computed(report: Report) -> Iterator[Any]:
-        loaded = chosen.load()
+        loaded = fixed.hold(chosen.load())
         from cnnviz.ascent.survey import native_shape
         from cnnviz.style import optimize_style
 

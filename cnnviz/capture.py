@@ -149,7 +149,7 @@ def _traced(
 
     key = (
         "activations",
-        model.encode.function,
+        model.key,
         tuple((s.address.path, s.call) for s in selected),
     )
     shapes = [array.shape[1:] for array in arrays]
@@ -161,8 +161,11 @@ def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Te
     """Images in [0, 1], channels last, as the network wants them.
 
     Only pictures, of 1 or 3 channels, are encoded; other inputs pass as they are.
+    Inputs that are held are added.
     """
     network = model.network
+    count = images[0].shape[0] or tf.shape(images[0])[0]
+    images = model.complete(images, lambda held: tf.repeat(held[None], count, 0))
     specs = input_specs(network)
     channels_first = is_network_channels_first(network)
     encoded = []

@@ -246,8 +246,7 @@ class _Task(NamedTuple):
     @property
     def key(self) -> tuple[Any, ...]:
         address, call = self.selected.address, self.selected.call
-        encode = self.model.encode.function
-        return encode, address.path, call, self.keep, self.rule, self.space
+        return self.model.key, address.path, call, self.keep, self.rule, self.space
 
 
 class _Units(NamedTuple):

@@ -644,7 +644,7 @@ def _answers(
 
     batch = model.fixed_batch or 1
     signature = [tf.TensorSpec((batch, *size, images.shape[-1]), tf.float32)]
-    key = ("class answers", model.encode.function, head.name)
+    key = ("class answers", model.key, head.name)
     trace = compiled(model.network, key, answer, signature)
     logits, probabilities = [], []
     for image in images:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -144,7 +144,7 @@ def _kernel(layer: Layer) -> np.ndarray:
 def _input_shapes(
     model: ImageModel, size: tuple[int, int] | None
 ) -> list[tuple[int | None, ...]]:
-    specs = model.inputs
+    specs = replace(model, held={}).inputs
     if specs is None and size is None:
         raise ModelError(
             f"{model.source} does not tell the size of its input",

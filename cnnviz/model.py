@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from cnnviz.generations import InputSpec, Network, input_specs, is_network
 from cnnviz.tracing import build, is_network_channels_first
 
 Shape = tuple[int | None, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,22 +28,87 @@ class ImageModel:
         encode: Maps images in [0, 1] to what the network was trained on.
         labels: The names of the classes, in the order of the outputs; None if unknown.
         source: What the model is called in messages: a file, or the network's name.
+        held: By name, inputs that are the same for all images; see `hold`.
     """
 
     network: Network
     encode: Encoding
     labels: tuple[str, ...] | None
     source: str
+    held: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def inputs(self) -> list[InputSpec] | None:
-        """The inputs, channels last, without the batch dimension; None if unknown."""
+        """The inputs that are not held, channels last, without the batch dimension.
+
+        None if unknown.
+        """
         specs = input_specs(self.network)
         if specs is None:
             return None
         first = is_network_channels_first(self.network)
         return [
-            spec._replace(shape=_channels_last(spec.shape[1:], first)) for spec in specs
+            spec._replace(shape=_channels_last(spec.shape[1:], first))
+            for spec in specs
+            if spec.name not in self.held
+        ]
+
+    @property
+    def key(self) -> Hashable:
+        """What tells traces of this model from others of the same network."""
+        held = ((name, array.tobytes()) for name, array in self.held.items())
+        return self.encode.function, tuple(held)
+
+    def hold(self, inputs: Mapping[str, np.ndarray]) -> ImageModel:
+        """This model with some of its inputs held at what they are given.
+
+        What takes one image, as gradient ascent does, then takes networks with several
+        inputs: all but the image are held.
+
+        Args:
+            inputs: By the name of an input an array, without a batch dimension;
+                pictures in [0, 1].
+
+        Raises:
+            ImageError: If there is no such input, an array does not fit, or no input is
+                left.
+        """
+        specs = {spec.name: spec for spec in replace(self, held={}).inputs or []}
+        held = dict(self.held)
+        for name, array in inputs.items():
+            if name not in specs:
+                raise ImageError(
+                    f"input {name} given; {self.source} takes "
+                    f"{', '.join(specs) or 'one input without a name'}"
+                )
+            (held[name], *more) = self._checked(np.asarray(array), specs[name])
+            if more:
+                raise ImageError(
+                    f"{1 + len(more)} examples given for input {name}; expected one, "
+                    "that it is held at"
+                )
+        if len(held) == len(specs):
+            raise ImageError(
+                f"all inputs of {self.source} are held: {', '.join(specs)}; expected "
+                "one left for images"
+            )
+        return replace(self, held=held)
+
+    def complete(
+        self, given: Sequence[T], constant: Callable[[np.ndarray], T]
+    ) -> list[T]:
+        """All inputs in their order.
+
+        Args:
+            given: Those that are not held.
+            constant: Makes one of a held array.
+        """
+        if not self.held:
+            return list(given)
+        rest = iter(given)
+        return [
+            constant(self.held[spec.name]) if spec.name in self.held else next(rest)
+            for spec in input_specs(self.network) or []
         ]
 
     @property
@@ -171,7 +237,8 @@ def built(model: ImageModel, images: Sequence[np.ndarray]) -> ImageModel:
         images: Prepared images.
     """
     if not model.network.built:
-        build(model.network, [np.zeros((1, *array.shape[1:]), "f") for array in images])
+        arrays = model.complete(images, lambda held: held[None])
+        build(model.network, [np.zeros((1, *array.shape[1:]), "f") for array in arrays])
     return model
 
 

@@ -452,7 +452,7 @@ class _Layers:
             return {path: outputs[path] for path in self.paths}
 
         signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
-        key = ("style", model.encode.function, self.paths, self.average_pooling)
+        key = ("style", model.key, self.paths, self.average_pooling)
         return compiled(network, key, forward, signature)
 
 

@@ -146,7 +146,7 @@ class _Plan:
         ]
         key = (
             "ascent",
-            self.model.encode.function,
+            self.model.key,
             self.objective.key,
             self.parameterization,
             self.transform,

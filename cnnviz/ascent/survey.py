@@ -66,7 +66,7 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
         told = " and ".join(str(spec.shape) for spec in specs)
         raise ModelError(
             f"{model.source} takes {told}; expected one image (h, w, c) to optimise",
-            hint="Hold the others: keras.Model(image, network([image, constant])).",
+            hint="Hold the others: --input NAME=FILE, or model.hold({name: array}).",
         )
     height, width, channels = specs[0].shape if specs else (None, None, 3)
     return height or _DEFAULT_SIDE, width or _DEFAULT_SIDE, channels or 3
@@ -97,7 +97,7 @@ def survey(model: ImageModel, layers: Sequence[str], *, heads: bool = False) -> 
 
     batch = model.fixed_batch or 1
     signature = [tf.TensorSpec((batch, *shape), tf.float32)]
-    key = ("survey", model.encode.function, tuple(layers), heads)
+    key = ("survey", model.key, tuple(layers), heads)
     function: Any = compiled(model.network, key, forward, signature).function
     graph = function.graph
     if known:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -114,3 +115,31 @@ def test_mistakes(
     assert result.stdout == ""
     assert told in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_other_inputs_are_held(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((9, 9, 3), name="image")
+    age = keras.Input((2,), name="age")
+    flat = keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(image))
+    joined = keras.layers.Concatenate()([flat, age])
+    model = tmp_path / "two.keras"
+    keras.Model([image, age], keras.layers.Dense(2)(joined)).save(model)
+    np.save(tmp_path / "old.npy", np.array([3.0, 4.0]))
+    common = (model, "--steps", 3, "--encoding", "unit", "--out", tmp_path)
+    result = invoke(*common, "--input", f"age={tmp_path / 'old.npy'}")
+    assert result.exit_code == 0, result.stderr
+    loaded = cnnviz.load_model(model, encoding="unit").hold({"age": np.array([3, 4])})
+    sheet = class_sheet(optimize_classes(loaded, steps=3), title="classes of two")
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "two--classes.png"), np.asarray(sheet)
+    )
+    for arguments, message in (
+        ([], "Hold the others: --input NAME=FILE"),
+        (["--input", "age=nowhere.npy"], "nowhere.npy does not exist"),
+        (["--input", f"size={tmp_path / 'old.npy'}"], "input size given"),
+        (["--input", "age"], "expected NAME="),
+    ):
+        refused = invoke(*common, *arguments)
+        assert refused.exit_code in (1, 2)
+        assert message in refused.stderr
