@@ -1,6 +1,7 @@
 """What the tests share: where the samples are, and the installed command line."""
 
 import os
+import signal
 import subprocess
 import sysconfig
 from collections.abc import Callable
@@ -11,6 +12,9 @@ import pytest
 
 # Read by TensorFlow when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# A shell has its background jobs, and all that these start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 

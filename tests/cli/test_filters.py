@@ -227,12 +227,16 @@ def test_ctrl_c_during_the_ascent(mnist: Path, tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith("note: encoding")
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    assert process.communicate(timeout=60) == ("", "")
-    assert time.monotonic() - began < 5
+    with process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith("note: encoding")
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            assert process.communicate(timeout=60) == ("", "")
+            assert time.monotonic() - began < 5
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert not list(tmp_path.iterdir())
