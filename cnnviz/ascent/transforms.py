@@ -8,7 +8,7 @@ NumPy generator for each image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -20,6 +20,8 @@ from cnnviz.errors import ArgumentError
 Fill = Literal["flat", "wrap"]
 Size = tuple[int, int]
 """Height and width."""
+
+_RULE = "CnnvizAffineResampling"
 
 
 @dataclass(frozen=True)
@@ -206,17 +208,21 @@ def resample(
     Returns:
         `(n, *window, c)`.
     """
+    # Not a custom gradient: TensorFlow keeps those, and their graphs, for good.
+    graph = tf.compat.v1.get_default_graph()
+    with graph.gradient_override_map({"ImageProjectiveTransformV3": _RULE}):
+        seen = _sampled(images, maps, window, background)
+    return tf.ensure_shape(seen, (images.shape[0], *window, images.shape[-1]))
+
+
+@tf.RegisterGradient(_RULE)
+def unsampled(operation: tf.Operation, gradient: tf.Tensor) -> list[tf.Tensor | None]:
+    """The gradient of a resampling: by images, and none by maps, size and fill."""
+    images, maps, *rest = operation.inputs
+    inverse, determinant = _inverse(maps)
     canvas = (int(images.shape[1]), int(images.shape[2]))
-
-    @tf.custom_gradient
-    def shown(images: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            inverse, determinant = _inverse(maps)
-            return _sampled(upstream * determinant, inverse, canvas, 0.0)
-
-        return _sampled(images, maps, window, background), gradient
-
-    return tf.ensure_shape(shown(images), (images.shape[0], *window, images.shape[-1]))
+    by_images = _sampled(gradient * determinant, inverse, canvas, 0.0)
+    return [by_images, None, *(None for _ in rest)]
 
 
 def _sampled(
@@ -254,21 +260,6 @@ def _wrapped(images: tf.Tensor, axis: int, margin: int) -> tf.Tensor:
         slices[axis] = slice(start, stop)
         return tensor[tuple(slices)]
 
-    def placed(tensor: tf.Tensor, before: int, after: int) -> tf.Tensor:
-        zeros = [[0, 0]] * tensor.shape.rank
-        zeros[axis] = [before, after]
-        return tf.pad(tensor, zeros)
-
-    @tf.custom_gradient
-    def continued(images: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            # Each margin is folded back onto the end that it repeats.
-            far = placed(part(upstream, 0, margin), side - margin, 0)
-            near = part(upstream, side + margin, side + 2 * margin)
-            middle = part(upstream, margin, side + margin)
-            return middle + far + placed(near, 0, side - margin)
-
-        before, after = part(images, side - margin, side), part(images, 0, margin)
-        return tf.concat([before, images, after], axis), gradient
-
-    return continued(images)
+    # Slices, whose gradient is cheaper than that of a gather.
+    before, after = part(images, side - margin, side), part(images, 0, margin)
+    return tf.concat([before, images, after], axis)

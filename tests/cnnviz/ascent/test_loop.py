@@ -1,5 +1,6 @@
 """The loop: true gradients, true Adam, nobody disturbed, everything repeatable."""
 
+import gc
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from cnnviz import (
     ArgumentError,
@@ -17,6 +19,7 @@ from cnnviz import (
     ModelError,
     activations,
     load_model,
+    tracing,
 )
 from cnnviz.ascent import Progress, loop, maximize
 from cnnviz.ascent.loop import FIRST_MOMENT, _planned, _rates, _Run, _state
@@ -524,3 +527,22 @@ def test_a_network_without_max_pooling_has_nothing_to_average() -> None:
             steps=1,
             average_pooling=True,
         )
+
+
+@pytest.mark.parametrize("transform", [Motion(), Motion(fill="wrap"), Crops(), None])
+def test_traces_that_are_dropped_leave_nothing(
+    model: ImageModel, monkeypatch: pytest.MonkeyPatch, transform: Any
+) -> None:
+    def graphs() -> int:
+        gc.collect()
+        return sum(isinstance(each, FuncGraph) for each in gc.get_objects())
+
+    def ascend(size: int) -> int:
+        options: Any = {"size": size, "transform": transform, "steps": 2}
+        maximize(model, channel("conv1", 0), **options)
+        return graphs()
+
+    monkeypatch.setattr(tracing, "_TRACES_KEPT", 2)
+    ascend(8)
+    before = ascend(9)
+    assert [ascend(size) for size in (10, 11, 12)] == [before] * 3
