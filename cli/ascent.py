@@ -72,9 +72,6 @@ def write_animation(
         ascent: Made with snapshots.
         draw: Makes a sheet of images `(n, h, w, c)`, below a line of text.
     """
-    from cnnviz.animation import encode_gif
-    from cnnviz.images import written_whole
-
     steps = len(ascent.history)
     sheets = [
         draw(images, f"step {step} of {steps}")
@@ -82,8 +79,17 @@ def write_animation(
     ]
     # The last sheet is the picture's: of the images that were best, not just last.
     sheets.append(draw(ascent.images, f"step {steps} of {steps}"))
+    write_gif(path, _of_one_size(sheets))
+
+
+def write_gif(path: Path, sheets: Sequence[Image.Image]) -> None:
+    """Writes pictures of one size as an animation."""
+    from cnnviz.animation import encode_gif
+    from cnnviz.images import written_whole
+
+    data = encode_gif(sheets)
     with written_whole(path) as temporary:
-        temporary.write_bytes(encode_gif(_of_one_size(sheets)))
+        temporary.write_bytes(data)
 
 
 def picture(image: np.ndarray) -> Image.Image:

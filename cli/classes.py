@@ -80,17 +80,14 @@ def classes(
     from .model import ModelArgument, told_encoding
 
     chosen = ModelArgument(
-        model, encoding, labels, weights, architecture, trusted, custom_objects
+        model, encoding, labels, weights, architecture, trusted, custom_objects, held
     )
     canvas = options.parsed_size(size)
     at_a_time = options.parsed_batch_size(batch_size)
-    from .inputs import HeldInputs
-
-    fixed = HeldInputs(held)
     options.check_folder(out)
 
     def computed(report: Report) -> Iterator[Any]:
-        loaded = fixed.hold(chosen.load())
+        loaded = chosen.load()
         from cnnviz.ascent.survey import survey
         from cnnviz.features import optimize_classes
 

@@ -81,21 +81,18 @@ def dream(
     from .model import ModelArgument, told_encoding
 
     chosen = ModelArgument(
-        model, encoding, labels, weights, architecture, trusted, custom_objects
+        model, encoding, labels, weights, architecture, trusted, custom_objects, held
     )
     wanted = options.parsed_size(size)
     color = options.parsed_color(background)
     at_a_time = options.parsed_batch_size(batch_size)
-    from .inputs import HeldInputs
-
-    fixed = HeldInputs(held)
     options.check_folder(out)
     from cnnviz.images import distinct_names, find_images, read_image, stems
 
     paths = find_images(images)
 
     def computed(report: Report) -> Iterator[Any]:
-        loaded = fixed.hold(chosen.load())
+        loaded = chosen.load()
         from cnnviz.ascent.survey import native_shape
         from cnnviz.dream import deep_dream
 

@@ -96,20 +96,17 @@ def filters(
     from .model import ModelArgument, told_encoding
 
     chosen = ModelArgument(
-        model, encoding, labels, weights, architecture, trusted, custom_objects
+        model, encoding, labels, weights, architecture, trusted, custom_objects, held
     )
     canvas = options.parsed_size(size)
     at_a_time = options.parsed_batch_size(batch_size)
-    from .inputs import HeldInputs
-
-    fixed = HeldInputs(held)
     options.check_folder(out)
     from cnnviz.images import distinct_names, find_images
 
     natural = [] if exemplars is None else find_images([exemplars])
 
     def computed(report: Report) -> Iterator[Any]:
-        loaded = fixed.hold(chosen.load())
+        loaded = chosen.load()
         from cnnviz.features import exemplars as strongest, optimize_filters
 
         paths = layer_paths(loaded, layer)
@@ -171,7 +168,7 @@ def _channels(
     from cnnviz.ascent.survey import survey
     from cnnviz.errors import LayerError
 
-    counts = {path: survey(model, [path]).channels[path] for path in paths}
+    counts = survey(model, paths).channels
     if wanted is None:
         return {p: list(range(min(most or n, n))) for p, n in counts.items()}, counts
     chosen = list(dict.fromkeys(wanted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -142,33 +142,26 @@ class Examples:
         return [(self._inputs.index(spec.name), spec) for spec in specs]
 
 
-class HeldInputs:
-    """Inputs of a network that are the same for all images.
+def held_files(inputs: Sequence[str]) -> dict[str, Path]:
+    """By the name of an input the file that holds it, from `NAME=FILE` each."""
+    files: dict[str, Path] = {}
+    for name, source in map(parsed_input, inputs):
+        paths = find_images([source])
+        if len(paths) > 1 or name in files:
+            raise ImageError(f"several files given for input {name}; expected one")
+        files[name] = paths[0]
+    return files
 
-    Args:
-        inputs: As on the command line, `NAME=FILE` each.
-    """
 
-    def __init__(self, inputs: Sequence[str] | None) -> None:
-        self._paths: dict[str, Path] = {}
-        for name, source in map(parsed_input, inputs or []):
-            paths = find_images([source])
-            if len(paths) > 1 or name in self._paths:
-                raise ImageError(f"several files given for input {name}; expected one")
-            self._paths[name] = paths[0]
-
-    def hold(self, model: ImageModel) -> ImageModel:
-        """The model with these inputs held."""
-        specs = {spec.name: spec for spec in model.inputs or []}
-        reading = Reading(None, "crop", WHITE)
-        return model.hold(
-            {
-                name: _read(path, specs[name], reading, model)
-                if name in specs
-                else np.zeros(0)  # which is refused, by the name
-                for name, path in self._paths.items()
-            }
-        )
+def hold(model: ImageModel, files: Mapping[str, Path]) -> ImageModel:
+    """The model with inputs held at what files hold."""
+    reading = Reading(None, "crop", WHITE)
+    return model.hold(
+        {
+            name: _read(path, model.input(name), reading, model)
+            for name, path in files.items()
+        }
+    )
 
 
 def _batch(numbers: list[int], rows: list[list[np.ndarray]]) -> Batch:

@@ -33,6 +33,7 @@ class ModelArgument:
         architecture: A file with the architecture of a file of weights.
         trusted: Whether code in the file may run.
         custom_objects: A Python file with layers and functions that the model uses.
+        held: Inputs that are the same for all images, `NAME=FILE` each.
     """
 
     source: str
@@ -42,6 +43,7 @@ class ModelArgument:
     architecture: Path | None
     trusted: bool
     custom_objects: Path | None
+    held: list[str] | None = None
 
     def __post_init__(self) -> None:
         from cnnviz.files import APPLICATIONS, architecture_file, identify
@@ -74,6 +76,7 @@ class ModelArgument:
                 raise ModelError(f"{path} does not exist; expected a file of weights")
         elif not named:
             identify(path)
+        self._held_files()
 
     @property
     def name(self) -> str:
@@ -90,7 +93,7 @@ class ModelArgument:
             objects = module_objects(self.custom_objects)
         # Keras tells of its downloads on standard output, which is for paths.
         with redirect_stdout(sys.stderr):
-            return load_model(
+            model = load_model(
                 self.source,
                 encoding=self.encoding,
                 labels=self.labels,
@@ -99,6 +102,18 @@ class ModelArgument:
                 trusted=self.trusted,
                 custom_objects=objects,
             )
+        if not self.held:
+            return model
+        from .inputs import hold
+
+        return hold(model, self._held_files())
+
+    def _held_files(self) -> dict[str, Path]:
+        if not self.held:
+            return {}
+        from .inputs import held_files
+
+        return held_files(self.held)
 
 
 def told_encoding(model: ImageModel) -> str:

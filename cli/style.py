@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .ascent import FRAMES, layer_paths, told_to, write_picture
+from .ascent import FRAMES, layer_paths, picture, told_to, write_gif, write_picture
 from .background import ahead
 from .report import Report
 
@@ -159,13 +159,10 @@ def style(
     from .model import ModelArgument, told_encoding
 
     chosen = ModelArgument(
-        model, encoding, labels, weights, architecture, trusted, custom_objects
+        model, encoding, labels, weights, architecture, trusted, custom_objects, held
     )
     wanted = options.parsed_size(size)
     color = options.parsed_color(background)
-    from .inputs import HeldInputs
-
-    fixed = HeldInputs(held)
     options.check_folder(out)
     from cnnviz.errors import ArgumentError
     from cnnviz.images import distinct_names, find_images, read_image, resize, stems
@@ -183,7 +180,7 @@ def style(
     begin = None if start in ("content", "noise") else find_images([start])[0]
 
     def computed(report: Report) -> Iterator[Any]:
-        loaded = fixed.hold(chosen.load())
+        loaded = chosen.load()
         from cnnviz.ascent.survey import native_shape
         from cnnviz.style import optimize_style
 
@@ -255,11 +252,4 @@ def style(
 
 
 def _write_gif(path: Path, found: Stylized) -> None:
-    from cnnviz.animation import encode_gif
-    from cnnviz.images import written_whole
-
-    from .ascent import picture
-
-    data = encode_gif([picture(frame) for frame in found.frames])
-    with written_whole(path) as temporary:
-        temporary.write_bytes(data)
+    write_gif(path, [picture(frame) for frame in found.frames])

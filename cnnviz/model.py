@@ -73,26 +73,35 @@ class ImageModel:
             ImageError: If there is no such input, an array does not fit, or no input is
                 left.
         """
-        specs = {spec.name: spec for spec in replace(self, held={}).inputs or []}
         held = dict(self.held)
         for name, array in inputs.items():
-            if name not in specs:
-                raise ImageError(
-                    f"input {name} given; {self.source} takes "
-                    f"{', '.join(specs) or 'one input without a name'}"
-                )
-            (held[name], *more) = self._checked(np.asarray(array), specs[name])
+            (held[name], *more) = self._checked(np.asarray(array), self.input(name))
             if more:
                 raise ImageError(
                     f"{1 + len(more)} examples given for input {name}; expected one, "
                     "that it is held at"
                 )
-        if len(held) == len(specs):
+        model = replace(self, held=held)
+        if not model.inputs:
             raise ImageError(
-                f"all inputs of {self.source} are held: {', '.join(specs)}; expected "
+                f"all inputs of {self.source} are held: {', '.join(held)}; expected "
                 "one left for images"
             )
-        return replace(self, held=held)
+        return model
+
+    def input(self, name: str) -> InputSpec:
+        """The input of a name, whether it is held or not.
+
+        Raises:
+            ImageError: If there is none.
+        """
+        specs = {spec.name: spec for spec in replace(self, held={}).inputs or []}
+        if name not in specs:
+            raise ImageError(
+                f"input {name} given; {self.source} takes "
+                f"{', '.join(specs) or 'one input without a name'}"
+            )
+        return specs[name]
 
     def complete(
         self, given: Sequence[T], constant: Callable[[np.ndarray], T]

@@ -298,8 +298,8 @@ def maximize(
     the same arguments on the same machine repeats to the last bit.
 
     A unit whose rectifiers are all shut at the start is optimised through opened ones
-    for its first steps, 17 at most. Over the last third of the steps
-    the learning rate falls to a tenth.
+    for its first steps, 17 at most. Over the last third of the steps the learning rate
+    falls to a tenth.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
@@ -370,8 +370,9 @@ def maximize(
     if start is not None:
         (start,) = known.prepare(start)
     total = _count(objective, count, start, streams)
-    plan = _planned(known, objective, parameterization, transform, size, start)
-    plan = replace(plan, average_pooling=average_pooling)
+    plan = _planned(
+        known, objective, parameterization, transform, size, start, average_pooling
+    )
     built(known, [np.zeros((1, *plan.window, plan.shape[-1]), np.float32)])
     rates = _rates(each, learning_rate or parameterization.learning_rate)
     batch = _batch(plan, total, batch_size)
@@ -700,6 +701,7 @@ def _planned(
     transform: Transform | None,
     size: int | tuple[int, int] | None,
     start: np.ndarray | None,
+    average_pooling: bool,
 ) -> _Plan:
     *native, channels = native_shape(model)
     if start is not None:
@@ -726,7 +728,7 @@ def _planned(
         transform,
         (*canvas, channels),
         window,
-        average_pooling=False,
+        average_pooling,
     )
 
 

@@ -410,8 +410,7 @@ def diversity(layer: str, group: Indices = 0) -> Objective:
     def score(scene: Scene, group: tf.Tensor) -> tf.Tensor:
         output = scene.outputs[layer]
         count = tf.shape(output)[0]
-        flat = tf.reshape(output, [count, -1, output.shape[-1]])
-        gram = tf.reshape(tf.matmul(flat, flat, transpose_a=True), [count, -1])
+        gram = tf.reshape(gram_matrix(output), [count, -1])
         unit = gram * tf.math.rsqrt(tf.reduce_sum(gram**2, -1, keepdims=True) + 1e-20)
         same = tf.cast(group[:, None] == group[None, :], tf.float32)
         same = tf.linalg.set_diag(same, tf.zeros(count))

@@ -108,7 +108,13 @@ def test_gradients_through_everything_agree_with_finite_differences(
     model: ImageModel, parameterization: Any, objective: Objective
 ) -> None:
     plan = _planned(
-        model, objective, parameterization, Motion(0.1, scale=0, rotate=0), None, None
+        model,
+        objective,
+        parameterization,
+        Motion(0.1, scale=0, rotate=0),
+        None,
+        None,
+        False,
     )
     rng = np.random.default_rng(0)
     draws = tf.constant(plan.draws(rng, 1)[:, None])
