@@ -16,7 +16,7 @@ from .report import Report, shape_text
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.model import ImageModel
+    from cnnviz.network import ImageModel
 
 
 def activations(
@@ -71,7 +71,7 @@ def activations(
 
     def computed() -> Iterator[Any]:
         loaded = chosen.load()
-        from cnnviz.capture import activation_batches
+        from cnnviz.network import activation_batches
 
         yield loaded, _kinds(loaded)
         for batch in examples.batches(loaded, reading, batch_size):
@@ -82,8 +82,8 @@ def activations(
         report.stage(f"loading {chosen.name}")
         steps = ahead(computed())
         # While TensorFlow loads in its thread.
+        from cnnviz.drawing import activation_sheet
         from cnnviz.images import write_image
-        from cnnviz.sheets import activation_sheet
 
         from .writing import Writer
 
@@ -125,7 +125,7 @@ def activations(
 
 
 def _kinds(model: ImageModel) -> dict[str, str]:
-    from cnnviz.topology import addresses
+    from cnnviz.network import addresses
 
     return {address.path: address.kind for address in addresses(model.network)}
 

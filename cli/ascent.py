@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cnnviz.ascent.loop import Ascent, Callback, Progress
-    from cnnviz.model import ImageModel
+    from cnnviz.ascent import Ascent, Callback, Progress
+    from cnnviz.network import ImageModel
 
 EVERY = 8  # steps, after which progress is told
 FRAMES = 16  # of an animation
@@ -23,7 +23,7 @@ FRAMES = 16  # of an animation
 def layer_paths(model: ImageModel, patterns: list[str] | None) -> list[str]:
     """The layers that patterns name; without any, every convolution."""
     from cnnviz.errors import LayerError
-    from cnnviz.topology import call_name, select
+    from cnnviz.network import call_name, select
 
     named = select(model.network, patterns)
     if patterns is None:
@@ -84,7 +84,7 @@ def write_animation(
 
 def write_gif(path: Path, sheets: Sequence[Image.Image]) -> None:
     """Writes pictures of one size as an animation."""
-    from cnnviz.animation import encode_gif
+    from cnnviz.drawing import encode_gif
     from cnnviz.images import written_whole
 
     data = encode_gif(sheets)
@@ -97,7 +97,7 @@ def picture(image: np.ndarray) -> Image.Image:
     import numpy as np
     from PIL import Image
 
-    from cnnviz.grids import displayable
+    from cnnviz.drawing import displayable
 
     pixels = np.rint(displayable(image) * 255).astype(np.uint8)
     return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))

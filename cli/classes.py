@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cnnviz.features import ClassImages
+    from cnnviz.synthesis import ClassImages
 
 _MOST_CLASSES = 24
 
@@ -88,10 +88,10 @@ def classes(
 
     def computed(report: Report) -> Iterator[Any]:
         loaded = chosen.load()
-        from cnnviz.ascent.survey import survey
-        from cnnviz.features import optimize_classes
+        from cnnviz.network import survey_layers
+        from cnnviz.synthesis import optimize_classes
 
-        heads = survey(loaded, [], heads=True).heads
+        heads = survey_layers(loaded, [], heads=True).heads
         yield loaded, heads
         named: list[Any] | None = None if classes is None else list(classes)
         if named is None:
@@ -142,14 +142,14 @@ def classes(
 
 
 def _write_sheet(path: Path, found: ClassImages, title: str) -> None:
-    from cnnviz.feature_sheets import class_sheet
+    from cnnviz.drawing import class_sheet
     from cnnviz.images import write_image
 
     write_image(class_sheet(found, title=title), path)
 
 
 def _write_gif(path: Path, found: ClassImages, title: str) -> None:
-    from cnnviz.grids import displayable, grid
+    from cnnviz.drawing import displayable, grid
 
     def draw(images: np.ndarray, line: str) -> Image.Image:
         return grid(

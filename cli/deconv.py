@@ -17,9 +17,8 @@ from .report import Report, shape_text
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.deconvolution import Projections, Rule, Stage
-    from cnnviz.layers import LayerInfo
-    from cnnviz.model import ImageModel
+    from cnnviz.attribution import Projections, Rule, Stage
+    from cnnviz.network import ImageModel, LayerInfo
 
 _RULES: tuple[Rule, ...] = ("deconvnet", "guided", "gradient")
 _TOP = 9
@@ -201,7 +200,7 @@ class _Task:
 
     def results(self, model: ImageModel, arrays: list[np.ndarray]) -> Iterator[_Result]:
         """Computes in batches that fit memory, for images of one shape."""
-        from cnnviz.deconvolution import deconvnet, deconvnet_stages
+        from cnnviz.attribution import deconvnet, deconvnet_stages
 
         info = _info(model, self.layer, tuple(array.shape[1:] for array in arrays))
         count = self.top or len(self.channels or [])
@@ -298,8 +297,8 @@ class _Result:
     def write_sheet(
         self, path: Path, source: str, crop: bool, columns: int | None
     ) -> None:
+        from cnnviz.drawing import comparison_sheet, projection_sheet
         from cnnviz.images import write_image
-        from cnnviz.projection_sheets import comparison_sheet, projection_sheet
 
         rules = [] if self.ruled else [self.task.rule]
         look: dict[str, Any] = {
@@ -320,8 +319,8 @@ class _Result:
     def write_stages(
         self, path: Path, source: str, crop: bool, columns: int | None
     ) -> None:
-        from cnnviz.images import write_image
-        from cnnviz.projection_sheets import field_boxes, stage_sheet
+        from cnnviz.drawing import stage_sheet
+        from cnnviz.images import field_boxes, write_image
 
         firing = _firing(self.found)
         channel, position = int(firing.channels[0, 0]), firing.positions[0, 0]
@@ -380,8 +379,7 @@ def _info(
     model: ImageModel, layer: str, shapes: tuple[tuple[int, ...], ...]
 ) -> LayerInfo:
     """The layer, when it is shown images of these shapes."""
-    from cnnviz.layers import LayerInfo, list_layers
-    from cnnviz.topology import call_name, select
+    from cnnviz.network import LayerInfo, call_name, list_layers, select
 
     (selected, *_) = select(model.network, [layer])
     path = call_name(selected.address.path, selected.call or 1)

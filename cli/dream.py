@@ -93,8 +93,8 @@ def dream(
 
     def computed(report: Report) -> Iterator[Any]:
         loaded = chosen.load()
-        from cnnviz.ascent.survey import native_shape
-        from cnnviz.dream import deep_dream
+        from cnnviz.network import native_shape
+        from cnnviz.synthesis import deep_dream
 
         layers = layer_paths(loaded, layer)
         channels = native_shape(loaded)[2]

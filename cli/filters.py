@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cnnviz.features import Exemplars, FilterImages
-    from cnnviz.model import ImageModel
+    from cnnviz.network import ImageModel
+    from cnnviz.studies import Exemplars
+    from cnnviz.synthesis import FilterImages
 
 _EXEMPLARS = 3
 
@@ -107,7 +108,8 @@ def filters(
 
     def computed(report: Report) -> Iterator[Any]:
         loaded = chosen.load()
-        from cnnviz.features import exemplars as strongest, optimize_filters
+        from cnnviz.studies import find_exemplars as strongest
+        from cnnviz.synthesis import optimize_filters
 
         paths = layer_paths(loaded, layer)
         channels, counts = _channels(loaded, paths, channel, max_channels)
@@ -165,10 +167,10 @@ def _channels(
     model: ImageModel, paths: list[str], wanted: list[int] | None, most: int | None
 ) -> tuple[dict[str, list[int]], dict[str, int]]:
     """By layer the channels to draw, and how many it has."""
-    from cnnviz.ascent.survey import survey
     from cnnviz.errors import LayerError
+    from cnnviz.network import survey_layers
 
-    counts = survey(model, paths).channels
+    counts = survey_layers(model, paths).channels
     if wanted is None:
         return {p: list(range(min(most or n, n))) for p, n in counts.items()}, counts
     chosen = list(dict.fromkeys(wanted))
@@ -183,8 +185,8 @@ def _channels(
 
 
 def _photos(model: ImageModel, paths: Sequence[Path]) -> Iterator[np.ndarray]:
-    from cnnviz.ascent.survey import native_shape
     from cnnviz.images import read_image
+    from cnnviz.network import native_shape
 
     height, width, channels = native_shape(model)
     for path in paths:
@@ -194,14 +196,14 @@ def _photos(model: ImageModel, paths: Sequence[Path]) -> Iterator[np.ndarray]:
 def _write_sheet(
     path: Path, found: FilterImages, photos: Exemplars | None, title: str
 ) -> None:
-    from cnnviz.feature_sheets import filter_sheet
+    from cnnviz.drawing import filter_sheet
     from cnnviz.images import write_image
 
     write_image(filter_sheet(found, natural=photos, title=title), path)
 
 
 def _write_gif(path: Path, found: FilterImages, title: str) -> None:
-    from cnnviz.grids import displayable, grid
+    from cnnviz.drawing import displayable, grid
 
     def draw(images: np.ndarray, line: str) -> Image.Image:
         return grid(

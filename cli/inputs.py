@@ -11,21 +11,12 @@ import numpy as np
 import typer
 
 from cnnviz.errors import CnnvizError, ImageError
-from cnnviz.images import (
-    WHITE,
-    Color,
-    Fit,
-    find_images,
-    read_array,
-    read_image,
-    stems,
-)
+from cnnviz.images import WHITE, Color, Fit, find_images, read_array, read_image, stems
 
 from .options import parsed_input
 
 if TYPE_CHECKING:
-    from cnnviz.generations import InputSpec
-    from cnnviz.model import ImageModel
+    from cnnviz.network import ImageModel, InputSpec
 
 
 class Batch(NamedTuple):

@@ -13,7 +13,7 @@ from .report import Report, shape_text
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.model import ImageModel
+    from cnnviz.network import ImageModel
 
 
 def kernels(
@@ -45,7 +45,7 @@ def kernels(
 
     def computed() -> Iterator[Any]:
         loaded = chosen.load()
-        from cnnviz.layers import kernels as learned
+        from cnnviz.network import kernels as learned
 
         convolutions = _convolutions(loaded, layer)
         yield loaded, [path for path, _ in convolutions]
@@ -55,8 +55,8 @@ def kernels(
     with Report(quiet) as report:
         report.stage(f"loading {chosen.name}")
         steps = ahead(computed())
+        from cnnviz.drawing import kernel_sheet
         from cnnviz.images import distinct_names, write_image
-        from cnnviz.sheets import kernel_sheet
 
         from .writing import Writer
 
@@ -87,7 +87,7 @@ def _convolutions(
     model: ImageModel, patterns: list[str] | None
 ) -> list[tuple[str, str]]:
     """The paths and kinds of the convolutions that patterns name."""
-    from cnnviz.topology import select
+    from cnnviz.network import select
 
     named = [selected.address for selected in select(model.network, patterns)]
     convolutions = [address for address in named if address.is_convolution]

@@ -17,7 +17,7 @@ from .report import Report, shape_text
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cnnviz.layers import LayerInfo
+    from cnnviz.network import LayerInfo
 
 
 def layers(
@@ -58,7 +58,7 @@ def layers(
 
     def computed() -> Iterator[Any]:
         loaded = chosen.load()
-        from cnnviz.layers import list_layers
+        from cnnviz.network import list_layers
 
         yield loaded
         yield list_layers(loaded, size=pixels)

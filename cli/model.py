@@ -15,7 +15,7 @@ from cnnviz.errors import ModelError
 from .tensorflow_log import import_tensorflow
 
 if TYPE_CHECKING:
-    from cnnviz.model import ImageModel
+    from cnnviz.network import ImageModel
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class ModelArgument:
     held: list[str] | None = None
 
     def __post_init__(self) -> None:
-        from cnnviz.files import APPLICATIONS, architecture_file, identify
-        from cnnviz.labels import read_labels
+        from cnnviz.loading import APPLICATIONS, architecture_file, identify_file
+        from cnnviz.network import read_labels
 
         if self.custom_objects is not None and not self.trusted:
             raise typer.BadParameter("--custom-objects runs code: it needs --trusted")
@@ -75,7 +75,7 @@ class ModelArgument:
             if not path.is_file():
                 raise ModelError(f"{path} does not exist; expected a file of weights")
         elif not named:
-            identify(path)
+            identify_file(path)
         self._held_files()
 
     @property

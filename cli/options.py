@@ -14,7 +14,7 @@ _ASCENT_PANEL = "Gradient ascent"
 
 
 def _known_encoding(name: str) -> str:
-    from cnnviz.encoding import NAMES
+    from cnnviz.network import NAMES
 
     if name not in ("auto", *NAMES):
         raise typer.BadParameter(
@@ -28,8 +28,8 @@ def _known_colormap(name: str | None) -> str | None:
     if name is not None:
         import numpy as np
 
+        from cnnviz.drawing import colorize
         from cnnviz.errors import ArgumentError
-        from cnnviz.grids import colorize
 
         try:
             colorize(np.zeros(1), name)
@@ -39,7 +39,7 @@ def _known_colormap(name: str | None) -> str | None:
 
 
 def _encodings(incomplete: str) -> list[str]:
-    from cnnviz.encoding import NAMES
+    from cnnviz.network import NAMES
 
     return [name for name in ("auto", *NAMES) if name.startswith(incomplete)]
 

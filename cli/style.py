@@ -14,7 +14,7 @@ from .background import ahead
 from .report import Report
 
 if TYPE_CHECKING:
-    from cnnviz.style import Stylized
+    from cnnviz.synthesis import Stylized
 
 _LONGER_SIDE = 512
 _MOST_NAMES = 3
@@ -181,8 +181,8 @@ def style(
 
     def computed(report: Report) -> Iterator[Any]:
         loaded = chosen.load()
-        from cnnviz.ascent.survey import native_shape
-        from cnnviz.style import optimize_style
+        from cnnviz.network import native_shape
+        from cnnviz.synthesis import optimize_style
 
         channels = native_shape(loaded)[2]
         # Gray networks too are given colors, lest they have none to keep.

@@ -1,5 +1,7 @@
 """The exceptions that a user may see, all for causes that the user can mend."""
 
+from __future__ import annotations
+
 
 class CnnvizError(Exception):
     """The base of every error that cnnviz raises on purpose.

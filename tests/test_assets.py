@@ -14,7 +14,7 @@ import pytest
 import tf_keras
 from PIL import Image
 
-from cnnviz.labels import read_labels
+from cnnviz.network import read_labels
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def floor(network: Any, layer: str, batch: int, size: int) -> Callable[[int], No
 def cost(network: Any, layer: str, batch: int, size: int, steps: int) -> None:
     from cnnviz import load_model
     from cnnviz.ascent import maximize
-    from cnnviz.ascent.objectives import channel
+    from cnnviz.objectives import channel
 
     model = load_model(network, encoding="unit")
     bare = floor(network, layer, batch, size)
@@ -129,8 +129,8 @@ def reach(
     import tensorflow as tf
 
     from cnnviz import activations, load_model, read_image
-    from cnnviz.ascent.transforms import Motion
-    from cnnviz.features import optimize_filters
+    from cnnviz.ascent import Motion
+    from cnnviz.synthesis import optimize_filters
 
     model = load_model(ASSETS / "efficientnet_lite0.keras")
     rng = np.random.default_rng(0)
@@ -172,7 +172,7 @@ def reach(
 MEASURED = """
 import json, resource, sys
 from cnnviz import list_layers, load_model
-from cnnviz.features import visualize_filters
+from cnnviz import visualize_filters
 model = load_model(sys.argv[1])
 layers = [info.path for info in list_layers(model)]
 layers = [path for path in layers if "relu" in path or "add" in path]

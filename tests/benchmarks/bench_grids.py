@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from cnnviz.grids import grid, stretch
+from cnnviz.drawing import grid, stretch
 from cnnviz.images import write_image
 
 COUNT, SIDE, COLUMNS = 512, 56, 26

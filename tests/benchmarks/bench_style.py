@@ -67,7 +67,7 @@ def floor(network: Any, paths: tuple[str, ...], side: int) -> Callable[[int], No
 
 def cost(network: Any, encoding: Any, side: int, steps: int) -> None:
     from cnnviz import load_model, read_image
-    from cnnviz.style import choose_layers, optimize_style
+    from cnnviz.synthesis import choose_layers, optimize_style
 
     model = load_model(network, encoding=encoding)
     style, content = choose_layers(model)
@@ -124,7 +124,7 @@ def vgg16() -> None:
 
 def painting() -> None:
     from cnnviz import load_model, read_image
-    from cnnviz.style import optimize_style
+    from cnnviz.synthesis import optimize_style
 
     model = load_model(ASSETS / "efficientnet_lite0.keras")
     for name, style in (("chelsea", "swirls"), ("astronaut", "glass")):

@@ -177,12 +177,10 @@ def test_what_the_user_can_mend_exits_with_1(
 def test_what_should_not_happen_is_told_and_can_be_traced(
     mnist: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import cnnviz.layers
-
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a\nb")
 
-    monkeypatch.setattr(cnnviz.layers, "list_layers", broken)
+    monkeypatch.setattr("cnnviz.network.list_layers", broken)
     result = run("layers", mnist, "--quiet")
     assert result.exit_code == 1
     first, second = result.stderr.splitlines()

@@ -9,8 +9,8 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
 import cnnviz
-from cnnviz.feature_sheets import class_sheet
-from cnnviz.features import optimize_classes
+from cnnviz.drawing import class_sheet
+from cnnviz.synthesis import optimize_classes
 from cnnviz_cli.app import app
 
 

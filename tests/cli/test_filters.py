@@ -14,9 +14,10 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
 import cnnviz
-from cnnviz.ascent.loop import Progress
-from cnnviz.feature_sheets import filter_sheet
-from cnnviz.features import exemplars, optimize_filters
+from cnnviz.ascent import Progress
+from cnnviz.drawing import filter_sheet
+from cnnviz.studies import find_exemplars
+from cnnviz.synthesis import optimize_filters
 from cnnviz_cli.app import app
 from cnnviz_cli.ascent import told_to
 from cnnviz_cli.report import Report
@@ -102,7 +103,7 @@ def test_exemplars_stand_beside(mnist: Path, assets: Path, tmp_path: Path) -> No
             for source in sorted((assets / "digits").iterdir())
         ]
     )
-    found = exemplars(cnnviz.load_model(mnist), "conv2", images, 9, count=3)
+    found = find_exemplars(cnnviz.load_model(mnist), "conv2", images, 9, count=3)
 
     def column(image: np.ndarray) -> int:
         """Where in the sheet an image stands, four times enlarged."""

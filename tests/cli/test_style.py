@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import cnnviz
-from cnnviz.style import optimize_style
+from cnnviz.synthesis import optimize_style
 from cnnviz_cli.app import app
 
 

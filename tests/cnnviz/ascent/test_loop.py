@@ -19,23 +19,23 @@ from cnnviz import (
     ModelError,
     activations,
     load_model,
-    tracing,
 )
-from cnnviz.ascent import Progress, loop, maximize
-from cnnviz.ascent.loop import FIRST_MOMENT, _planned, _rates, _Run, _state
-from cnnviz.ascent.objectives import (
+from cnnviz.ascent import Crops, Fourier, Maco, Motion, Pixels, Progress, maximize, run
+from cnnviz.ascent.loop import _planned, _rates
+from cnnviz.ascent.precision import bfloat16
+from cnnviz.ascent.run import ChunkedRun, _state
+from cnnviz.ascent.step import FIRST_MOMENT
+from cnnviz.network import tracing
+from cnnviz.network.tracing import _CACHE
+from cnnviz.objectives import (
     Objective,
     channel,
     custom,
     diversity,
     log_odds,
-    over_image,
     total_variation,
 )
-from cnnviz.ascent.parameterizations import Fourier, Maco, Pixels
-from cnnviz.ascent.precision import bfloat16
-from cnnviz.ascent.transforms import Crops, Motion
-from cnnviz.tracing import _CACHE
+from cnnviz.objectives.algebra import over_image
 from tests.reference import adam
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
@@ -349,7 +349,7 @@ def test_bfloat16_is_taken_where_it_agrees_and_gains(
     # A machine on which a step takes a second, or so many in bfloat16.
     clock = 0.0
     taken: list[bool] = []
-    advance = _Run._advance
+    advance = ChunkedRun._advance
 
     def timed(run: Any, *inputs: Any, half: bool | None = None) -> Any:
         nonlocal clock
@@ -360,10 +360,10 @@ def test_bfloat16_is_taken_where_it_agrees_and_gains(
         numbers, first, second = state
         return (numbers, sign * first if half else first, second), *others
 
-    monkeypatch.setattr(_Run, "_advance", timed)
-    monkeypatch.setattr(loop, "has_fast_bfloat16", lambda: has_tiles)
+    monkeypatch.setattr(ChunkedRun, "_advance", timed)
+    monkeypatch.setattr(run, "has_fast_bfloat16", lambda: has_tiles)
     watch = SimpleNamespace(perf_counter=lambda: clock)
-    monkeypatch.setattr(loop, "time", watch)
+    monkeypatch.setattr(run, "time", watch)
     maximize(model, channel("conv2", range(4)), steps=3)
     assert set(taken) == {expected}
 

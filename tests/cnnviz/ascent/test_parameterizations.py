@@ -5,13 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cnnviz import read_image
-from cnnviz.ascent.parameterizations import (
-    COLOURS,
-    Fourier,
-    Maco,
-    Parameterization,
-    Pixels,
-)
+from cnnviz.ascent import COLOURS, Fourier, Maco, Parameterization, Pixels
 from tests.reference import adam, fourier_image
 
 EVERY = [

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnviz.ascent.transforms import Crops, Fill, Motion, Size, Transform, affine
+from cnnviz.ascent import Crops, Motion, Transform
+from cnnviz.ascent.transforms import Fill, Size, affine
 from cnnviz.errors import ArgumentError
 from tests.reference import resampled
 

@@ -1,0 +1,7 @@
+from .deconvolution import (
+    Projections as Projections,
+    Stage as Stage,
+    deconvnet as deconvnet,
+    deconvnet_stages as deconvnet_stages,
+)
+from .projecting import Keep as Keep, Rule as Rule, Space as Space

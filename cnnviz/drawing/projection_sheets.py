@@ -1,0 +1,385 @@
+"""Pictures of what the deconvnet finds: pairs, comparisons of rules, stages.
+
+Every reconstruction is on its own scale: a value of 0 is mid grey, its largest absolute
+value black or white, and colours are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.drawing.grids import grid
+from cnnviz.drawing.text import join_facts
+from cnnviz.drawing.tiles import (
+    PAPER,
+    SHEET_SIDE,
+    SIDE,
+    Pixels,
+    as_picture,
+    averaged,
+    balanced_columns,
+    break_rows,
+    check_picture,
+    cut_out,
+    cut_part,
+    draw_frame,
+    signed_pictures,
+    tile_side,
+    tile_size,
+    to_bytes,
+)
+from cnnviz.drawing.values import colorize
+from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.images.boxes import Box, field_boxes
+
+if TYPE_CHECKING:
+    from cnnviz.attribution.deconvolution import Projections, Stage
+    from cnnviz.images.boxes import ReceptiveField
+
+
+_INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
+_COMPARED_SIDE = 1000  # that the side of all units of a comparison is about
+_LARGEST_STAGE, _FEW_STAGES = 224, 12
+_NAMED_DEAD = 8
+_FEW_UNITS = 3  # so many are compared in a row each, more in a column each
+_HEAT = "magma"
+
+
+def projection_sheet(
+    image: NDArray[Any],
+    projections: Projections,
+    *,
+    title: str,
+    facts: Sequence[str] = (),
+    field: ReceptiveField | None = None,
+    crop: bool = False,
+    spatial: bool = True,
+    names: Sequence[str] | None = None,
+    columns: int | None = None,
+) -> Image.Image:
+    """Draws each reconstruction of one image beside what its unit saw.
+
+    Above each pair stands its map, the activation and, behind an @, the unit's row and
+    column. Maps that do not fire are not drawn, but named in the subtitle.
+
+    Args:
+        image: `(h, w, c)`, the image that was projected.
+        projections: The reconstructions, of this image alone: `(1, k, h, w, c)`.
+        title: The headline.
+        facts: What the smaller line below says first.
+        field: The receptive field of the layer; None if it is not known.
+        crop: Draw only the field of each unit, filled up with grey outside the image.
+            Otherwise the field is framed.
+        spatial: Whether the maps have positions to tell; units of dense layers do not.
+        names: The names of the classes, if the maps are classes.
+        columns: Pairs in a row; None for a sheet slightly wider than high.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: If the arrays are no pictures, or no map fires.
+    """
+    units = _Units.of(projections, field, image, spatial, names, title)
+    side = tile_side(2 * len(units.alive), SHEET_SIDE)
+    rebuilt = units.tiles([*signed_pictures(units.images)], side, crop, framed=False)
+    seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
+    gap = np.full((seen[0].shape[0], _INNER_GAP, 3), PAPER, np.uint8)
+    pairs = [np.hstack([r, gap, s]) for r, s in zip(rebuilt, seen, strict=True)]
+    return grid(
+        np.stack(pairs),
+        labels=units.labels,
+        columns=columns,
+        gap=_GAP,
+        title=title,
+        subtitle=join_facts([*facts, *units.remarks(crop)]),
+    ).convert("RGB")
+
+
+def comparison_sheet(
+    image: NDArray[Any],
+    projections: Mapping[str, Projections],
+    *,
+    title: str,
+    facts: Sequence[str] = (),
+    field: ReceptiveField | None = None,
+    crop: bool = False,
+    spatial: bool = True,
+    names: Sequence[str] | None = None,
+    columns: int | None = None,
+) -> Image.Image:
+    """Draws what several rules make of the same units: a column for each unit.
+
+    What the units saw is the first row, a row for each rule follows. Up to three units
+    have a row each instead, with the rules to the right.
+
+    Args:
+        image: As for `projection_sheet`.
+        projections: By rule the reconstructions of the same units.
+        title: As for `projection_sheet`.
+        facts: As for `projection_sheet`.
+        field: As for `projection_sheet`.
+        crop: As for `projection_sheet`.
+        spatial: As for `projection_sheet`.
+        names: As for `projection_sheet`.
+        columns: Units side by side; None for all, up to ten.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: As for `projection_sheet`.
+        ArgumentError: If the reconstructions are not of the same units.
+    """
+    ruled = {
+        rule: _Units.of(each, field, image, spatial, names, title)
+        for rule, each in projections.items()
+    }
+    units = next(iter(ruled.values()))
+    for other in ruled.values():
+        if not np.array_equal(units.channels, other.channels):
+            raise ArgumentError("the rules are compared on different maps")
+    count = len(units.alive)
+    side = tile_side(count, _COMPARED_SIDE)
+    rows = [units.tiles([as_picture(image)] * count, side, crop, framed=True)]
+    zeros = []
+    for each in ruled.values():
+        rows.append(
+            each.tiles([*signed_pictures(each.images)], side, crop, framed=False)
+        )
+        zeros.append(["" if own.any() else " zero" for own in each.images])
+    tiles = np.stack([np.stack(row) for row in rows])
+    across = count <= _FEW_UNITS and columns is None
+    columns = len(rows) if across else min(count, columns or balanced_columns(count))
+    texts = [units.labels]
+    for rule, zero in zip(ruled, zeros, strict=True):
+        # Named at the left, also where the units are continued below.
+        named = [across or i % columns == 0 for i in range(count)]
+        texts.append([(rule * n + z).strip() for n, z in zip(named, zero, strict=True)])
+    if across:
+        tiles = tiles.swapaxes(0, 1)
+        texts = [list(row) for row in zip(*texts, strict=True)]
+    else:
+        tiles, texts = break_rows(tiles, texts, columns)
+    return grid(
+        tiles.reshape(-1, *tiles.shape[2:]),
+        labels=[text for row in texts for text in row],
+        columns=columns,
+        gap=_GAP // 2,
+        title=title,
+        subtitle=join_facts([*facts, *units.remarks(crop)]),
+    ).convert("RGB")
+
+
+def stage_sheet(
+    image: NDArray[Any],
+    stages: Sequence[Stage],
+    *,
+    title: str,
+    facts: Sequence[str] = (),
+    box: Box | None = None,
+    crop: bool = False,
+    columns: int | None = None,
+) -> Image.Image:
+    """Draws a reconstruction on its way from a layer down to the pixels.
+
+    A column for each step. Its upper tile is the signal over all channels, the root of
+    the sum of squares, on a scale of its own. The lower one is one channel with its
+    sign, 0 being mid grey: from one filtering to the next the same channel on the same
+    scale, the one that has the largest value in the end, so that one sees what
+    unpooling moves and rectifying takes away. Units of dense layers are folded into a
+    rectangle. The last column is the reconstruction, above the image.
+
+    Args:
+        image: `(h, w, c)`, the image.
+        stages: As `cnnviz.attribution.deconvolution.deconvnet_stages` returns them.
+        title: The headline.
+        facts: What the smaller line below says first.
+        box: The field of the unit; None for the whole image.
+        crop: Draw only that part of every map. Otherwise it is framed in the image.
+        columns: Steps side by side; None for all, up to ten.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: If the image is no picture.
+    """
+    check_picture(image.shape, title)
+    *hidden, last = stages
+    most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE
+    whole = Box(0, 0, image.shape[0], image.shape[1])
+    box = box or whole
+    part = box if crop else whole
+    size = tile_size(part.height, part.width, most)
+    signals = [_plane(stage.signal) for stage in hidden]
+    upper = []
+    for stage, signal in zip(hidden, signals, strict=True):
+        length = np.sqrt(np.square(signal, dtype=np.float64).sum(axis=-1))
+        # From 0: a signal that is the same everywhere is not nothing.
+        levels = length / (length.max() or 1)
+        heat = colorize(levels, _HEAT)
+        dark = colorize(np.zeros(()), _HEAT)
+        shown = whole if _is_dense(stage.signal) else part
+        upper.append(cut_part(heat, shown, whole, size, outside=dark))
+    lower, lower_labels = [], []
+    for group in _groups(hidden):
+        number = int(np.abs(signals[group[-1]]).max(axis=(0, 1)).argmax())
+        signed = [signals[i][..., number] for i in group]
+        largest = max(float(np.abs(values).max()) for values in signed) or 1.0
+        for i, values in zip(group, signed, strict=True):
+            levels = (values / (2 * largest) + 0.5)[..., np.newaxis]
+            dense = _is_dense(hidden[i].signal)
+            shown = whole if dense else part
+            lower.append(cut_part(to_bytes(levels), shown, whole, size))
+            count = hidden[i].signal.shape[-1]
+            lower_labels.append(
+                f"{count} units" if dense else f"channel {number} of {count}"
+            )
+    (rebuilt,) = signed_pictures(last.signal[np.newaxis])
+    rebuilt = cut_part(rebuilt, part, whole, size)
+    seen = cut_part(as_picture(image), part, whole, size)
+    if not crop:
+        draw_frame(seen, box, image.shape[:2], size[0] / image.shape[0])
+    tiles = np.stack([[*upper, rebuilt], [*lower, seen]])
+    texts = [
+        [f"{stage.operation} {stage.layer}" for stage in stages],
+        [*lower_labels, "image"],
+    ]
+    columns = min(len(stages), columns or balanced_columns(len(stages)))
+    tiles, texts = break_rows(tiles, texts, columns)
+    remarks = ["above: strength over all channels", "below: one channel, 0 is grey"]
+    return grid(
+        tiles.reshape(-1, *tiles.shape[2:]),
+        labels=[text for row in texts for text in row],
+        columns=columns,
+        gap=_GAP // 2,
+        title=title,
+        subtitle=join_facts([*facts, *remarks, *averaged(image)]),
+    ).convert("RGB")
+
+
+class _Units(NamedTuple):
+    """The maps of one image that fire."""
+
+    images: NDArray[Any]  # (k, h, w, c)
+    channels: NDArray[Any]
+    labels: list[str]
+    boxes: list[Box]
+    size: tuple[int, int]  # of the image
+    alive: NDArray[Any]  # which of the maps
+    dead: NDArray[Any]
+
+    @classmethod
+    def of(
+        cls,
+        projections: Projections,
+        field: ReceptiveField | None,
+        image: NDArray[Any],
+        spatial: bool,
+        names: Sequence[str] | None,
+        title: str,
+    ) -> _Units:
+        if len(projections.images) != 1 or projections.images.shape[2:] != image.shape:
+            raise ArgumentError(
+                f"reconstructions of shape {projections.images.shape} given for an "
+                f"image of shape {image.shape}; expected {(1, 'k', *image.shape)}"
+            )
+        check_picture(image.shape, title)
+        alive = np.flatnonzero(projections.activations[0] > 0)
+        if not alive.size:
+            raise LayerError(f"{title}: none of the maps fires, nothing to draw")
+        positions = projections.positions[0, alive]
+        channels = projections.channels[0]
+        labels = []
+        for i, place in zip(alive, positions, strict=True):
+            name = str(channels[i])
+            if names is not None:
+                name = f"{name} {names[channels[i]]}"
+            strength = f"{projections.activations[0, i]:#.3g}".removesuffix(".")
+            text = f"{name} \u00b7 {strength}"
+            if spatial:
+                text += f" @ {','.join(map(str, place))}"
+            labels.append(text)
+        size = (image.shape[0], image.shape[1])
+        return cls(
+            projections.images[0, alive],
+            channels[alive],
+            labels,
+            field_boxes(field, positions, size),
+            size,
+            alive,
+            np.delete(channels, alive),
+        )
+
+    def tiles(
+        self, pictures: Sequence[Pixels], side: int, crop: bool, *, framed: bool
+    ) -> list[Pixels]:
+        """The pictures as they are drawn: cropped, enlarged, framed."""
+        tiles = []
+        for picture, box in zip(pictures, self.boxes, strict=True):
+            part = cut_out(picture, box) if crop else picture
+            scale = max(1, round(side / max(part.shape)))
+            tile = part.repeat(scale, axis=0).repeat(scale, axis=1)
+            if framed and not crop:
+                draw_frame(tile, box, self.size, scale)
+            tiles.append(tile)
+        return tiles
+
+    def remarks(self, crop: bool) -> list[str]:
+        remarks = []
+        if len(self.dead):
+            numbers = ", ".join(str(n) for n in self.dead[:_NAMED_DEAD])
+            more = len(self.dead) - _NAMED_DEAD
+            remarks.append(f"dead: {numbers}" + (f" and {more} more" * (more > 0)))
+        box = self.boxes[0]
+        if (box.height, box.width) != self.size:
+            what = "cropped to" if crop else "framed:"
+            remarks.append(f"{what} the receptive field, {box.height}x{box.width}")
+        return [
+            *remarks,
+            *averaged(self.images[0]),
+            "each on its own scale, 0 is grey",
+        ]
+
+
+def _is_dense(signal: NDArray[Any]) -> bool:
+    return signal.size == signal.shape[-1]
+
+
+def _plane(signal: NDArray[Any]) -> NDArray[Any]:
+    """A signal as maps `(h, w, c)`: of volumes the central slice, units folded."""
+    while signal.ndim > 3:
+        signal = signal[len(signal) // 2]
+    return _rectangle(signal) if _is_dense(signal) else signal
+
+
+def _rectangle(signal: NDArray[Any]) -> NDArray[Any]:
+    """The units of a dense layer as the pixels of a rectangle, row by row."""
+    units = signal.reshape(-1)
+    rows = next(n for n in range(math.isqrt(len(units)), 0, -1) if len(units) % n == 0)
+    if len(units) // rows > 4 * rows:  # such as a prime number
+        rows = math.isqrt(len(units))
+    columns = -(-len(units) // rows)
+    return np.pad(units, (0, rows * columns - len(units))).reshape(rows, columns, 1)
+
+
+def _groups(stages: Sequence[Stage]) -> list[list[int]]:
+    """Stages that have their channels in common: from one filtering to the next."""
+    groups: list[list[int]] = []
+    for i, stage in enumerate(stages):
+        channels = stage.signal.shape[-1]
+        if groups and stage.operation != "filter":
+            before = stages[groups[-1][-1]].signal
+            alike = _is_dense(before) == _is_dense(stage.signal)
+            if before.shape[-1] == channels and alike:
+                groups[-1].append(i)
+                continue
+        groups.append([i])
+    return groups
