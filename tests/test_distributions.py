@@ -72,7 +72,7 @@ def test_the_source_holds_what_the_wheel_is_built_from(
     _, source = members(distributions)
     expected = {f"cnnviz/{name}" for name in modules(root, "cnnviz")}
     expected |= {f"cli/{name}" for name in modules(root, "cli")}
-    expected |= {"pyproject.toml", "README.md", "LICENSE"}
+    expected |= {"pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"}
     made = {"PKG-INFO", "setup.cfg"}
     assert {name for name in source if ".egg-info/" not in name} == expected | made
 
