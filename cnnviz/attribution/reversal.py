@@ -159,7 +159,7 @@ class Reversal:
     def _refused(self, op: tf.Operation, told: str) -> LayerError:
         return LayerError(
             f"layer '{self._layer_of(op)}' {told}",
-            hint="Choose a layer below it, or the rule 'gradient'.",
+            hint="Choose a layer below it, or rule='gradient'.",
         )
 
     def _step(self, tensor: tf.Tensor) -> Step:
