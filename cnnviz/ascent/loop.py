@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
+from cnnviz.arguments import choice, counts, size_of
 from cnnviz.ascent.parameterizations import Fourier, Parameterization
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Momentum, better_of, join
@@ -105,19 +105,14 @@ def maximize(
     """
     known = as_model(model)
     parameterization = parameterization or Fourier()
-    if precision not in get_args(Precision):
-        raise ArgumentError(
-            f"precision is '{precision}'; expected {', '.join(get_args(Precision))}"
-        )
-    for name, value in (
-        ("steps", steps),
-        ("restarts", restarts),
-        ("count", 1 if count is None else count),
-        ("batch_size", 1 if batch_size is None else batch_size),
-        ("callback_every", callback_every),
-    ):
-        if value < 1:
-            raise ArgumentError(f"{name} is {value}; expected 1 or more")
+    choice("precision", precision, Precision)
+    counts(
+        steps=steps,
+        restarts=restarts,
+        count=count,
+        batch_size=batch_size,
+        callback_every=callback_every,
+    )
     if restarts > steps:
         raise ArgumentError(
             f"restarts are {restarts} and steps {steps}; expected a step for each"
@@ -209,15 +204,13 @@ def _planned(
     *native, channels = native_shape(model)
     if start is not None:
         canvas, channels = start.shape[1:3], start.shape[3]
-        if size is not None and _pair(size) != canvas:
+        if size is not None and size_of(size) != canvas:
             raise ArgumentError(
                 f"size is {size} and start has {canvas[0]}x{canvas[1]} pixels; "
                 "expected one of them, or the same"
             )
     else:
-        canvas = (native[0], native[1]) if size is None else _pair(size)
-    if min(canvas) < 1:
-        raise ArgumentError(f"size is {canvas}; expected 1 or more along each axis")
+        canvas = (native[0], native[1]) if size is None else size_of(size)
     # A head needs the network's own size; layers below take the canvas as it is.
     window = canvas
     if objective.needs_head and (fixed := model.input_shape) is not None:
@@ -233,10 +226,6 @@ def _planned(
         window,
         average_pooling,
     )
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _batch(plan: Plan, total: int, batch_size: int | None) -> int:

@@ -11,8 +11,8 @@ import tensorflow as tf
 from cnnviz.ascent.precision import Precision, bfloat16, has_fast_bfloat16
 from cnnviz.ascent.results import Ascent, Callback, Momentum, Progress
 from cnnviz.ascent.step import Plan, State
-from cnnviz.errors import ModelError
-from cnnviz.network.tracing import Trace, first_line
+from cnnviz.errors import ModelError, first_line
+from cnnviz.network.tracing import Trace
 
 _RESCUE_STEPS = 8
 _RESCUES = (0.0, 30.0)  # how many times the usual noise is added

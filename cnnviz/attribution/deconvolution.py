@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnnviz.arguments import counts
 from cnnviz.attribution.projecting import (
     Keep,
     Plan,
@@ -251,7 +252,6 @@ def _chosen(
         )
     if top is None:
         return np.tile(among.astype(np.int64), (count, 1))
-    if top < 1:
-        raise ArgumentError(f"top is {top}; expected at least 1")
+    counts(top=top)
     order = np.argsort(-units.activations[:, among], axis=1, kind="stable")
     return among.astype(np.int64)[order[:, :top]]

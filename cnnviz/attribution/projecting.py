@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import choice
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
-from cnnviz.errors import ArgumentError, LayerError, ModelError
+from cnnviz.errors import ArgumentError, LayerError, ModelError, first_line
 from cnnviz.graph.logits import before_squashing
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.network.forward import encoded_inputs
@@ -28,7 +29,6 @@ from cnnviz.network.tracing import (
     Trace,
     compiled,
     compiled_for_images,
-    first_line,
     patched,
     record,
 )
@@ -107,15 +107,8 @@ def find_units(task: Task, arrays: list[np.ndarray]) -> Units:
 
 
 def _check(task: Task) -> None:
-    for name, given, allowed in (
-        ("rule", task.rule, get_args(Rule)),
-        ("space", task.space, get_args(Space)),
-    ):
-        if given not in allowed:
-            raise ArgumentError(
-                f"{name} is {given!r}; expected {', '.join(allowed[:-1])} "
-                f"or {allowed[-1]}"
-            )
+    choice("rule", task.rule, Rule)
+    choice("space", task.space, Space)
     place = task.keep
     if isinstance(place, tuple):
         if all(isinstance(i, int | np.integer) and i >= 0 for i in place):

@@ -7,17 +7,18 @@ says in its headline what is to be seen; `kernel_sheet` does so for kernels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import choice, counts
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.text import join_facts
 from cnnviz.drawing.values import colorize, overlay, stretch
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import LayerError
 from cnnviz.images.resizing import resize
 
 Normalize = Literal["channel", "layer"]
@@ -79,10 +80,9 @@ def activation_sheet(
         LayerError: If the values have no axis or more than four.
         ArgumentError: If an argument is out of its range.
     """
-    _check_choice("normalize", normalize, Normalize)
-    _check_choice("sort", sort, Sort)
-    if max_channels is not None and max_channels < 1:
-        raise ArgumentError(f"max_channels is {max_channels}; expected 1 or more")
+    choice("normalize", normalize, Normalize)
+    choice("sort", sort, Sort)
+    counts(max_channels=max_channels)
     if not 1 <= values.ndim <= 4 or values.size == 0:
         raise LayerError(
             f"{title}: activations of shape {values.shape} have no picture; expected "
@@ -267,9 +267,3 @@ def _backdrop(image: NDArray[Any], tiles: int) -> NDArray[Any]:
         enlarged = -(-least // longest)
         return image.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
     return image
-
-
-def _check_choice(name: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        expected = ", ".join(get_args(choices))
-        raise ArgumentError(f"{name} is {value!r}; expected one of {expected}")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.values import displayable
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, counted
 from cnnviz.images.resizing import resize
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def filter_sheet(
         ArgumentError: If the exemplars are of other channels.
     """
     ascent, count = result.ascent, len(result.channels)
-    facts = [f"{count} channel{'s' * (count != 1)}"]
+    facts = [counted(count, "channel")]
     facts.append(
         "what each dislikes most" if result.negative else "what each looks for"
     )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import between, counts
 from cnnviz.drawing.text import draw_line, printable, soften, wrap
 from cnnviz.drawing.values import NOT_A_NUMBER, color_table, quantize
 from cnnviz.errors import ArgumentError
@@ -101,15 +102,9 @@ def grid(
             f"the images have 3 channels and the colormap is {colormap!r}; "
             "expected 1 channel, or no colormap"
         )
-    for name, number, least in (
-        ("gap", gap, 0),
-        ("columns", columns, 1),
-        ("scale", scale, 1),
-    ):
-        if number is not None and number < least:
-            raise ArgumentError(f"{name} is {number}; expected {least} or more")
-    if not 0 <= background <= 1:
-        raise ArgumentError(f"background is {background}; expected a number in [0, 1]")
+    counts(0, gap=gap)
+    counts(columns=columns, scale=scale)
+    between(0, 1, background=background)
     for name, entries in (("labels", labels), ("marked", marked)):
         if entries is not None and len(entries) != len(images):
             raise ArgumentError(

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import counts
 from cnnviz.drawing.activation_sheets import GREY, count_channels
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import draw_matrix, draw_rows
 from cnnviz.drawing.text import join_facts
 from cnnviz.drawing.values import colorize, signed_stretch
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import LayerError
 
 # A kernel whose weights are all smaller, relative to the layer's largest, is dead:
 # those that training let decay lie below 1e-5, the smallest in use above 1e-3.
@@ -58,8 +59,7 @@ def kernel_sheet(
         LayerError: If the array has another number of axes.
         ArgumentError: If an argument is out of its range.
     """
-    if max_kernels is not None and max_kernels < 1:
-        raise ArgumentError(f"max_kernels is {max_kernels}; expected 1 or more")
+    counts(max_kernels=max_kernels)
     if not 3 <= kernels.ndim <= 5 or kernels.size == 0:
         raise LayerError(
             f"{title}: kernels of shape {kernels.shape} have no picture; expected "

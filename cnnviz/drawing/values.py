@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.arguments import between
 from cnnviz.errors import ArgumentError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.resizing import resize
@@ -178,8 +179,7 @@ def overlay(
     Raises:
         ArgumentError: A shape, a value or the colormap does not fit.
     """
-    if not 0 <= alpha <= 1:
-        raise ArgumentError(f"alpha is {alpha}; expected a number from 0 to 1")
+    between(0, 1, alpha=alpha)
     if image.ndim == 2:
         image = image[..., np.newaxis]
     if image.ndim != 3 or image.shape[-1] not in (1, 3):

@@ -19,16 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.arguments import Size, choice, counts, size_of
+from cnnviz.errors import ImageError, first_line
 from cnnviz.images.resizing import (
     REDUCING_GAP,
     UNIT_SCALES,
     WHITE,
     Color,
     Fit,
-    Size,
-    check_choice,
-    check_size,
     orient,
     pad,
     place,
@@ -90,10 +88,9 @@ def read_image(
         ArgumentError: An argument is out of its range.
     """
     path = Path(path)
-    target = None if size is None else check_size(size)
-    check_choice("fit", fit, Fit)
-    if channels < 1:
-        raise ArgumentError(f"channels is {channels}; expected 1 or more")
+    target = None if size is None else size_of(size)
+    choice("fit", fit, Fit)
+    counts(channels=channels)
     with open_file(path) as file:
         head = file.read(_HEAD_BYTES)
         file.seek(0)
@@ -158,16 +155,9 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     except PermissionError:
         raise ImageError(f"{path} cannot be opened: permission denied") from None
     except (OSError, ValueError) as error:
-        raise ImageError(f"{path} cannot be opened: {cause_of(error)}") from error
+        raise ImageError(f"{path} cannot be opened: {first_line(error)}") from error
     with file:
         yield file
-
-
-def cause_of(error: BaseException) -> str:
-    """Why the system refused a file, in its own words."""
-    strerror = getattr(error, "strerror", None)
-    lines = str(strerror or error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _nature(head: bytes) -> str:
@@ -202,7 +192,7 @@ def _loaded_array(file: BinaryIO, path: Path) -> NDArray[np.float32]:
     except Exception as error:
         # As with pictures, damage surfaces as any exception of several libraries.
         raise ImageError(
-            f"{path} is not an intact NumPy array ({cause_of(error)})"
+            f"{path} is not an intact NumPy array ({first_line(error)})"
         ) from error
     if not isinstance(loaded, np.ndarray):
         raise ImageError(f"{path} is a zip file without a NumPy array; {EXPECTED}")
@@ -275,7 +265,7 @@ def _decoded(
     except Exception as error:
         # Pillow's decoders raise whatever a damaged file makes them stumble over.
         raise ImageError(
-            f"{path} is a {kind} that cannot be decoded ({cause_of(error)}); "
+            f"{path} is a {kind} that cannot be decoded ({first_line(error)}); "
             "it may be damaged or cut short"
         ) from error
 

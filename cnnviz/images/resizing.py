@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import operator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.arguments import Size, choice, size_of
+from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.images.colors import LUMA
 
 Fit = Literal["crop", "pad", "stretch"]
 Kernel = Literal["bicubic", "bilinear"]
-Size = int | tuple[int, int]
 Color = tuple[float, float, float]
 
 WHITE: Color = (1.0, 1.0, 1.0)
@@ -63,9 +62,9 @@ def resize(
     Raises:
         ArgumentError: An argument is out of its range.
     """
-    target = check_size(size)
-    check_choice("fit", fit, Fit)
-    check_choice("kernel", kernel, Kernel)
+    target = size_of(size)
+    choice("fit", fit, Fit)
+    choice("kernel", kernel, Kernel)
     if image.ndim not in (2, 3) or image.size == 0:
         raise ArgumentError(
             f"the image has shape {image.shape}; "
@@ -82,27 +81,6 @@ class _Placement(NamedTuple):
 
     box: tuple[float, float, float, float]  # left, top, right, bottom
     size: tuple[int, int]
-
-
-def check_size(size: Size) -> tuple[int, int]:
-    """A size as height and width."""
-    try:
-        height, width = (size, size) if isinstance(size, int | np.integer) else size
-        height, width = operator.index(height), operator.index(width)
-    except (TypeError, ValueError):
-        height = width = 0
-    if height < 1 or width < 1:
-        raise ArgumentError(
-            f"size is {size!r}; expected (height, width) or one number, 1 or more"
-        )
-    return height, width
-
-
-def check_choice(name: str, value: str, choices: Any) -> None:
-    """Refuses a value that is none of the choices."""
-    if value not in get_args(choices):
-        expected = ", ".join(get_args(choices))
-        raise ArgumentError(f"{name} is {value!r}; expected one of {expected}")
 
 
 def scaled_extent(
@@ -183,7 +161,7 @@ def with_channels(
     if (own, channels) == (1, 3):
         return np.repeat(image, 3, axis=-1)
     raise ImageError(
-        f"{path} has {own} channel{'s' if own > 1 else ''}; expected {channels}",
+        f"{path} has {counted(own, 'channel')}; expected {channels}",
         hint="Pictures serve 1 or 3 channels; for others give a NumPy .npy array.",
     )
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
@@ -156,7 +156,7 @@ class ImageModel:
         if specs is not None and len(arrays) != len(specs):
             names = ", ".join(spec.name for spec in specs)
             raise ImageError(
-                f"{len(arrays)} input{'s' * (len(arrays) != 1)} given; "
+                f"{counted(len(arrays), 'input')} given; "
                 f"{self.source} takes {len(specs)}: {names}"
             )
         prepared = [
@@ -199,7 +199,7 @@ class ImageModel:
             and spec.shape[-1] not in (None, array.shape[-1])
         ):
             raise ImageError(
-                f"images with {array.shape[-1]} channel{'s' * (array.shape[-1] != 1)}; "
+                f"images with {counted(array.shape[-1], 'channel')}; "
                 f"{self.source} takes {spec.shape[-1]}: {expected}"
             )
         if not array.size:

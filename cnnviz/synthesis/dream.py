@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from cnnviz.arguments import at_least, counts, more_than, size_of
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
-from cnnviz.ascent.transforms import Motion, Size
+from cnnviz.ascent.transforms import Motion
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
@@ -78,15 +79,9 @@ def deep_dream(
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
-    for name, value, least in (
-        ("octaves", octaves, 1),
-        ("octave_scale", octave_scale, 1.01),
-        ("steps", steps, 1),
-    ):
-        if value < least:
-            raise ArgumentError(f"{name} is {value}; expected {least} or more")
-    if not strength > 0:
-        raise ArgumentError(f"strength is {strength}; expected more than 0")
+    counts(octaves=octaves, steps=steps)
+    at_least(1.01, octave_scale=octave_scale)
+    more_than(0, strength=strength)
     if image.ndim != 3:
         raise ImageError(f"the image has shape {image.shape}; expected (h, w, c)")
     (prepared,) = known.prepare(image)
@@ -98,7 +93,7 @@ def deep_dream(
     for name in names[1:]:
         objective += energy(name, logarithm=True)
     native = native_shape(known)[:2]
-    largest = native if tile is None else _pair(tile)
+    largest = native if tile is None else size_of(tile, "tile", LEAST_SIDE)
     sizes = octave_sizes(original.shape[:2], octaves, octave_scale)
     stopped = False
 
@@ -141,12 +136,3 @@ def deep_dream(
     if dreamt.shape != original.shape:
         dreamt = resize(dreamt, original.shape[:2], fit="stretch")
     return dreamt
-
-
-def _pair(size: int | tuple[int, int]) -> Size:
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < LEAST_SIDE:
-        raise ArgumentError(
-            f"tile is {size}; expected {LEAST_SIDE} or more along each axis"
-        )
-    return height, width

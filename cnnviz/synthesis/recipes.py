@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cnnviz.arguments import counts, size_of
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Pixels
 from cnnviz.ascent.transforms import Crops, Motion, Transform
-from cnnviz.errors import ArgumentError
 from cnnviz.network.survey import Survey
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.pixels import brightness, total_variation
@@ -107,8 +107,7 @@ def class_recipe(
 
 def snapshot_steps(steps: int, frames: int) -> list[int]:
     """The steps at which to keep images, spread evenly over a run."""
-    if frames < 0:
-        raise ArgumentError(f"frames is {frames}; expected 0 or more")
+    counts(0, frames=frames)
     return sorted({round(share * steps) for share in np.linspace(0, 1, frames)})
 
 
@@ -120,5 +119,5 @@ def start_image(
         return None
     height, width, channels = found.image
     if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = size_of(size)
     return np.full((1, height, width, channels), recipe.start, np.float32)

@@ -24,12 +24,13 @@ from typing import Literal, get_args
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import at_least, counts, more_than
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Momentum
 from cnnviz.ascent.transforms import Size
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.images.colors import LUMA, recolor, with_chroma_of
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
@@ -214,17 +215,10 @@ def optimize_style(
     origin = start if isinstance(start, str) else "image"
     if content_weight is None:
         content_weight = _FROM_NOISE if origin == "noise" else _CONTENT
-    for name, value, least in (
-        ("steps", steps, 1),
-        ("coarsest", coarsest, 1),
-        ("frames", frames, 0),
-        ("content_weight", content_weight, 0),
-        ("total_variation", total_variation, 0),
-    ):
-        if value < least:
-            raise ArgumentError(f"{name} is {value}; expected {least} or more")
-    if not style_scale > 0:
-        raise ArgumentError(f"style_scale is {style_scale}; expected more than 0")
+    counts(steps=steps, coarsest=coarsest)
+    counts(0, frames=frames)
+    at_least(0, content_weight=content_weight, total_variation=total_variation)
+    more_than(0, style_scale=style_scale)
     photo = _fitted(known, content, "content")
     styles = [style] if isinstance(style, np.ndarray) else list(style)
     if not styles:
@@ -395,8 +389,8 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     shares = np.asarray(weights, np.float64)
     if shares.shape != (count,):
         raise ArgumentError(
-            f"style_weights are {list(weights)}; expected one for each of {count} "
-            f"style{'s' * (count != 1)}"
+            f"style_weights are {list(weights)}; expected one for each of "
+            + counted(count, "style")
         )
     if not (shares >= 0).all() or not 0 < shares.sum() < math.inf:
         raise ArgumentError(

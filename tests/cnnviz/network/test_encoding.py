@@ -106,5 +106,5 @@ def test_one_channel_goes_through_encodings_without_colour() -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ArgumentError, match="encoding 'tf' is unknown; expected auto"):
+    with pytest.raises(ArgumentError, match="encoding is 'tf'; expected auto"):
         named_encoding("tf")
