@@ -6,6 +6,7 @@ import pytest
 from cnnviz.drawing import (
     grid,
 )
+from cnnviz.drawing.layouts import automatic_scale
 
 MARGIN = 16
 
