@@ -1,7 +1,10 @@
 """The range of pixel values."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cnnviz.images import to_unit
 from cnnviz.images.ranges import is_unit
@@ -12,7 +15,7 @@ from cnnviz.images.ranges import is_unit
     [(np.uint8, 255), (np.uint16, 65535), (bool, 1), (np.float16, 1), (np.int32, 1)],
 )
 def test_integers_with_a_range_are_brought_into_it(dtype: type, largest: int) -> None:
-    values = np.array([0, largest]).astype(dtype)
+    values: NDArray[Any] = np.array([0, largest]).astype(dtype)
     unit = to_unit(values)
     assert unit.dtype == np.float32
     np.testing.assert_array_equal(unit, [0, 1])
