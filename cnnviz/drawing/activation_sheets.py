@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import choice, counts
-from cnnviz.drawing.facts import count_channels, join_facts
+from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
@@ -186,7 +186,7 @@ class _Channels(NamedTuple):
 def _strongest(values: NDArray[np.float32], names: Sequence[str] | None) -> str:
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:_NAMED]
     told = [
-        f"{i if names is None else names[i]} {values[i]:.3g}"
+        f"{i if names is None else names[i]} {readable(values[i])}"
         for i in (int(position) for position in order)
     ]
     return f"strongest: {', '.join(told)}"
