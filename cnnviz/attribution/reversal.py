@@ -47,6 +47,7 @@ from cnnviz.attribution.steps import (
 )
 from cnnviz.attribution.unpooling import SWITCHES
 from cnnviz.errors import LayerError
+from cnnviz.graph.functions import CALLS, Inlined, body
 from cnnviz.graph.marks import mark_of
 from cnnviz.graph.walking import Dependence, preprocessing
 
@@ -84,6 +85,7 @@ class Reversal:
         self._guided, self._layer_of, self._value = guided, layer_of, value
         self._dependence = Dependence(inputs)
         self._called: dict[Any, list[tf.Tensor]] = {}
+        self._functions = Inlined()
         self._unusual: dict[str, dict[str, None]] = {}
         self._switches = 0
         if not self._dependence(target):
@@ -175,7 +177,7 @@ class Reversal:
                 f"applies {mark.activation} inside the network, which the deconvnet "
                 "cannot reverse: its units compete, or are never positive.",
             )
-        if op.type in _CALLS:
+        if op.type in CALLS:
             inside = self._inlined(op)[tensor.value_index]
             return Step((inside,), lambda r: [r])
         if op.type in ("IdentityN", "CustomGradient"):
@@ -338,7 +340,7 @@ class Reversal:
                 return 0
             if op.type in _GATES:
                 return _GATES[op.type]
-            if op.type in _CALLS:
+            if op.type in CALLS:
                 tensor = self._inlined(op)[tensor.value_index]
                 continue
             inputs = [t for t in op.inputs if self._depends(t)]
@@ -499,29 +501,12 @@ class Reversal:
     def _inlined(self, op: tf.Operation) -> list[tf.Tensor]:
         """What a function in the graph returns, computed in the graph itself."""
         if op.name not in self._called:
-            function = op.graph._get_function(op.get_attr("f").name)
-            if function is None:
+            inner = body(op)
+            if inner is None:
                 raise self._refused(op, "calls a function that cannot be looked into.")
-            inner = function.graph
-            mapped = {
-                mine.ref(): given
-                for mine, given in zip(inner.inputs, op.inputs, strict=True)
-            }
-            for copied in inner.get_operations():
-                if all(t.ref() in mapped for t in copied.outputs):
-                    continue
-                new = op.graph.create_op(
-                    copied.type,
-                    [mapped[t.ref()] for t in copied.inputs],
-                    [t.dtype for t in copied.outputs],
-                    name=f"{op.name}/{copied.name}",
-                    attrs=dict(copied.node_def.attr),
-                )
-                mapped.update(
-                    (old.ref(), t)
-                    for old, t in zip(copied.outputs, new.outputs, strict=True)
-                )
-            self._called[op.name] = [mapped[t.ref()] for t in inner.outputs]
+            self._called[op.name] = [
+                self._functions.outside(tensor, (op,)) for tensor in inner.outputs
+            ]
         return self._called[op.name]
 
 
@@ -560,8 +545,6 @@ _NOTES = {
 }
 
 _FLOWS = frozenset(("If", "StatelessIf", "While", "StatelessWhile", "Case"))
-
-_CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 
 _IDENTITIES = frozenset(
     """Identity Cast StopGradient PreventGradient Snapshot CheckNumerics EnsureShape LRN
