@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from cnnviz.drawing.facts import join_facts
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.values import displayable
 from cnnviz.errors import ArgumentError, counted
@@ -25,7 +26,7 @@ def filter_sheet(
     natural: Exemplars | None = None,
     title: str | None = None,
 ) -> Image.Image:
-    """Draws filters as a grid, labelled with channel and the activation reached.
+    """Draws filters as a grid, labeled with channel and the activation reached.
 
     Args:
         result: From `optimize_filters`.
@@ -75,14 +76,14 @@ def filter_sheet(
         tiles,
         labels=labels,
         title=result.layer if title is None else title,
-        subtitle=" \u00b7 ".join(facts),
+        subtitle=join_facts(facts),
         marked=marked,
         columns=columns,
     )
 
 
 def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
-    """Draws classes as a grid, labelled with name and the network's probability.
+    """Draws classes as a grid, labeled with name and the network's probability.
 
     Args:
         result: From `optimize_classes`.

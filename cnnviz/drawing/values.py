@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from cnnviz.arguments import between
 from cnnviz.errors import ArgumentError
 from cnnviz.images.colors import LUMA
+from cnnviz.images.ranges import is_unit
 from cnnviz.images.resizing import resize
 
 NOT_A_NUMBER = (255, 0, 160)  # a pink that no colormap of matplotlib's comes near
 
-_ROUNDING = 1e-5  # how far out of [0, 1] a value may be
+NEUTRAL = 0.5  # what 0 is drawn as where values have a sign
 _HALF_RANGE = np.finfo(np.float32).max / 2
 
 
@@ -58,7 +59,7 @@ def signed_stretch(
     values, low, high = _ranged(maps, axis)
     largest = np.maximum(np.abs(low), np.abs(high))
     values /= np.where(largest > 0, 2 * largest, 1)
-    values += 0.5
+    values += NEUTRAL
     return values.astype(np.float32, copy=False)
 
 
@@ -88,7 +89,7 @@ def _ranged(
 
 
 def colorize(maps: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
-    """Gives maps the colours of one of matplotlib's colormaps.
+    """Gives maps the colors of one of matplotlib's colormaps.
 
     Args:
         maps: Any shape; floats in [0, 1], or uint8. NaN becomes pink.
@@ -144,7 +145,7 @@ def quantize(
         missing = np.isnan(values)
         values = np.where(missing, 0, values)
         low, high = values.min(initial=0), values.max(initial=0)
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
+    if not is_unit(low, high):
         raise ArgumentError(
             f"the values range from {low:.4g} to {high:.4g}; expected [0, 1], "
             "as from stretch or signed_stretch"
@@ -170,7 +171,7 @@ def overlay(
             floats in [0, 1], brought to the size of the image by bilinear
             interpolation. NaN becomes pink.
         colormap: The name of a colormap of matplotlib's.
-        alpha: The opacity of the hottest colour. Elsewhere it is `alpha * sqrt(map)`,
+        alpha: The opacity of the hottest color. Elsewhere it is `alpha * sqrt(map)`,
             so that the image stays clear where nothing fires.
 
     Returns:

@@ -16,11 +16,30 @@ def body(call: tf.Operation) -> tf.Graph | None:
     return getattr(function, "graph", None)
 
 
-class Inlined:
-    """Copies of what functions compute, made in the graph that calls the functions."""
+class Inlining:
+    """Functions of a graph, copied into the graph that calls them.
+
+    What is asked for is copied once, with what it needs, and nothing else. The names of
+    the copies begin with those of the calls.
+    """
 
     def __init__(self) -> None:
         self._copies: dict[tuple[str, ...], dict[Any, tf.Tensor]] = {}
+
+    def __call__(self, call: tf.Operation) -> list[tf.Tensor] | None:
+        """What a function returns, computed in the graph that calls it.
+
+        Args:
+            call: The call of the function.
+
+        Returns:
+            A tensor for each of the outputs of `call`; None if the function cannot be
+            looked into.
+        """
+        inner = body(call)
+        if inner is None:
+            return None
+        return [self.outside(tensor, (call,)) for tensor in inner.outputs]
 
     def outside(self, tensor: tf.Tensor, calls: tuple[tf.Operation, ...]) -> tf.Tensor:
         """The same tensor, computed in the graph of the outermost call.

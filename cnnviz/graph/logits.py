@@ -12,7 +12,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from cnnviz.graph.functions import CALLS, Inlined, body
+from cnnviz.graph.functions import CALLS, Inlining, body
 from cnnviz.graph.marks import mark_of
 
 Squashing = Literal["softmax", "sigmoid"]
@@ -91,7 +91,7 @@ def behind(
             tensor = op.inputs[0]
         else:
             return None
-    inlined = Inlined()
+    inlined = Inlining()
     found = inlined.outside(applied[0], calls)
     for op, inside in reversed(way):
         others = [inlined.outside(t, inside) for t in list(op.inputs)[1:]]

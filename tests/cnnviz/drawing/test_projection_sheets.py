@@ -1,4 +1,4 @@
-"""What is drawn of reconstructions: the right pixels, at the right place, as told."""
+"""Reconstructions beside what their units saw."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,20 +8,21 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.attribution import Projections, Stage
+from cnnviz.attribution import Projections
 from cnnviz.drawing import (
-    colorize,
     comparison_sheet,
     grid,
     projection_sheet,
     projection_sheets,
-    stage_sheet,
 )
 from cnnviz.errors import ArgumentError, LayerError
-from cnnviz.images import Box, ReceptiveField, field_boxes
+from cnnviz.images import Box, ReceptiveField
 
-GREY = 128
+GRAY = 128
+
+
 FRAME = (255, 220, 0)
+
 
 Told = dict[str, Any]
 
@@ -81,34 +82,10 @@ def padded(pixels: NDArray[Any], box: Box) -> NDArray[Any]:
     """A crop by way of padding: the twin of what is tested."""
     reach = 64
     wide = np.pad(
-        pixels, ((reach, reach), (reach, reach), (0, 0)), constant_values=GREY
+        pixels, ((reach, reach), (reach, reach), (0, 0)), constant_values=GRAY
     )
     top, left = box.top + reach, box.left + reach
     return wide[top : top + box.height, left : left + box.width]
-
-
-def test_fields_are_where_the_arithmetic_says() -> None:
-    # conv3 of the sample network: 18 wide, in steps of 4, beginning 7 before the image.
-    field = ReceptiveField((18, 18), (4.0, 4.0), (-7, -7))
-    positions = np.array([[0, 0], [3, 4], [6, 1]])
-    assert field_boxes(field, positions, (28, 28)) == [
-        Box(-7, -7, 18, 18),
-        Box(5, 9, 18, 18),
-        Box(17, -3, 18, 18),
-    ]
-    # Whole along one axis, as long as the image along the other.
-    whole = [Box(0, 0, 28, 18)] * 3
-    field = ReceptiveField((None, 18), (0.0, 4.0), (0, -7))
-    assert field_boxes(field, positions, (28, 18)) == whole
-    assert field_boxes(None, positions, (28, 18)) == whole
-    one_dimensional = ReceptiveField((3,), (1.0,), (0,))
-    assert field_boxes(one_dimensional, positions[:, :1], (28, 18)) == whole
-    # After upsampling unit 3 of a field of 2 that moves by 1/2 sees from 1.5 to 2.5.
-    field = ReceptiveField((2, 2), (0.5, 1.0), (0, 0))
-    assert field_boxes(field, np.array([[3, 3]]), (9, 9)) == [Box(1, 3, 3, 2)]
-    # Every unit sees the same part.
-    field = ReceptiveField((4, 4), (0.0, 0.0), (2, 3))
-    assert field_boxes(field, np.array([[0, 0]]), (9, 9)) == [Box(2, 3, 4, 4)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -134,7 +111,7 @@ def test_crops_of_both_are_aligned_and_filled_up(told: Told, channels: int) -> N
     ]
     assert told["subtitle"] == (
         "7.png \u00b7 cropped to the receptive field, 6x5 \u00b7 "
-        "each on its own scale, 0 is grey"
+        "each on its own scale, 0 is gray"
     )
     for pair, own, box in zip(told["tiles"], images, boxes, strict=True):
         rebuilt, seen = split(pair, 6, 5)
@@ -145,7 +122,7 @@ def test_crops_of_both_are_aligned_and_filled_up(told: Told, channels: int) -> N
         np.testing.assert_allclose(seen, padded(shown, box), atol=1)
 
 
-def test_zero_is_mid_grey_whatever_the_other_values(told: Told) -> None:
+def test_zero_is_mid_gray_whatever_the_other_values(told: Told) -> None:
     image = np.zeros((1, 3, 1), np.float32)
     images = np.array([[[[-1], [0], [3]]]], np.float32)
     projection_sheet(image, found(images, [(0, 0)], [1]), title="conv")
@@ -276,84 +253,3 @@ def test_long_comparisons_are_continued_below(told: Told) -> None:
     assert told["columns"] == 4
     assert told["labels"][4:8] == [f"11 {unit}", "deconvnet", "guided", "gradient"]
     np.testing.assert_array_equal(told["tiles"][0], told["tiles"][8])
-
-
-def stages() -> list[Stage]:
-    filtered = np.zeros((2, 2, 3), np.float32)
-    filtered[..., 1] = np.array([[1, -2], [0, 0.5]])
-    filtered[..., 2] = np.array([[-9, 0], [0, 0]])  # which rectifying takes away
-    return [
-        Stage("conv", "seed", np.eye(2, dtype=np.float32)[..., None]),
-        Stage("conv", "filter", filtered),
-        Stage("relu", "rectify", np.maximum(filtered, 0)),
-        Stage("first", "filter", random(4, 4, 3)),
-    ]
-
-
-def test_stages_show_strength_and_one_channel_with_its_sign(told: Told) -> None:
-    image = random(4, 4, 3) % 1
-    steps = stages()
-    stage_sheet(image, steps, title="conv")
-    assert told["columns"] == 4
-    assert told["labels"] == [
-        *("seed conv", "filter conv", "rectify relu", "filter first"),
-        *("channel 0 of 1", "channel 1 of 3", "channel 1 of 3", "image"),
-    ]
-    tiles = told["tiles"]
-    length = np.sqrt(np.square(steps[1].signal).sum(axis=-1))
-    np.testing.assert_array_equal(
-        shrunk(tiles[1], 2, 2), colorize(length / length.max(), "magma")
-    )
-    # The same channel on the same scale, which is that of its largest value, 2.
-    negative = [[191, 0], [128, 159]]
-    np.testing.assert_allclose(shrunk(tiles[5], 2, 2)[..., 0], negative, atol=1)
-    positive = [[191, 128], [128, 159]]
-    np.testing.assert_allclose(shrunk(tiles[6], 2, 2)[..., 0], positive, atol=1)
-    last = steps[3].signal
-    np.testing.assert_allclose(
-        shrunk(tiles[3], 4, 4), last / (2 * np.abs(last).max()) * 255 + 127.5, atol=1
-    )
-    np.testing.assert_allclose(shrunk(tiles[7], 4, 4), image * 255, atol=1)
-
-
-def test_stages_are_cropped_to_the_same_part_of_the_image(told: Told) -> None:
-    image = random(4, 4, 3) % 1
-    stage_sheet(image, stages(), title="conv", box=Box(2, -2, 4, 4), crop=True)
-    tiles = told["tiles"]
-    # Rows 2 to 5 and columns -2 to 1: a quarter of the image, and of every map.
-    expected = np.full((4, 4, 3), GREY, float)
-    expected[:2, 2:] = image[2:, :2] * 255
-    np.testing.assert_allclose(shrunk(tiles[7], 4, 4), expected, atol=1)
-    np.testing.assert_array_equal(
-        shrunk(tiles[5], 2, 2)[..., 0], [[GREY, 128], [GREY, GREY]]
-    )
-    dark = colorize(np.zeros(()), "magma")
-    np.testing.assert_array_equal(shrunk(tiles[1], 2, 2)[1], [dark, dark])
-    stage_sheet(image, stages(), title="conv", box=Box(2, -2, 4, 4))
-    rows, columns = np.nonzero((told["tiles"][7] == FRAME).all(axis=-1))
-    side = told["tiles"].shape[1]
-    assert (rows.min(), rows.max()) == (side // 2, side - 1)
-    assert (columns.min(), columns.max()) == (0, side // 2 - 1)
-
-
-def test_units_of_dense_layers_are_folded_row_by_row(told: Told) -> None:
-    units = np.arange(-6, 6, dtype=np.float32)
-    steps = [
-        Stage("dense", "filter", units.reshape(1, 1, 12)),
-        Stage("conv", "filter", random(6, 8, 1)),
-    ]
-    stage_sheet(random(6, 8, 1) % 1, steps, title="dense", box=Box(0, 0, 3, 3))
-    assert told["labels"][2] == "12 units"
-    height, width = told["tiles"].shape[1:3]
-    cells = told["tiles"][2][height // 6 :: height // 3, width // 8 :: width // 4, 0]
-    np.testing.assert_allclose(cells.ravel(), units / 12 * 255 + 127.5, atol=1)
-
-
-def test_large_images_are_made_smaller_in_the_strip(told: Told) -> None:
-    steps = [*stages()[:3], Stage("first", "filter", random(400, 300, 3))]
-    stage_sheet(random(400, 300, 3) % 1, steps, title="conv")
-    assert told["tiles"].shape[1:3] == (224, 168)
-    sheet = stage_sheet(random(400, 300, 3) % 1, steps, title="c", columns=3)
-    assert told["columns"] == 3
-    assert len(told["tiles"]) == 12
-    assert max(sheet.size) < 1200
