@@ -18,6 +18,7 @@ from cnnviz.attribution.steps import (
     registered_gradient,
     summed_to,
 )
+from cnnviz.graph.functions import CALLS
 from cnnviz.graph.marks import mark_of
 
 _NORMALIZER = 6
@@ -52,9 +53,6 @@ _ELEMENTWISE = frozenset(
     SelectV2 AddN
     """.split()
 )
-
-CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
-"""Operations that run a function."""
 
 QUOTIENTS = ("RealDiv", "DivNoNan", "Div")
 

@@ -17,7 +17,8 @@ import tensorflow as tf
 from cnnviz.attribution.rules import step_back
 from cnnviz.attribution.steps import Step, Topic, Value, Walk
 from cnnviz.errors import LayerError
-from cnnviz.graph.walking import Dependence, Inlining, preprocessing
+from cnnviz.graph.functions import Inlining
+from cnnviz.graph.walking import Dependence, preprocessing
 
 
 class Reversal:

@@ -29,6 +29,7 @@ from cnnviz.attribution.steps import (
     summed_to,
 )
 from cnnviz.errors import LayerError
+from cnnviz.graph.functions import CALLS
 from cnnviz.graph.marks import mark_of
 
 Rule = Callable[[Walk, tf.Tensor], Step | None]
@@ -43,7 +44,7 @@ class Row(NamedTuple):
         meets: What R meets there.
         rules: The rules, by the type of the operation. None where something else does
             what the row says: `walking.preprocessing` finds the layers in front,
-            `logits.before_squashing` the logit, `reversal` sums at forks.
+            `logits.find_logits` the logit, `reversal` sums at forks.
     """
 
     subject: str
@@ -217,7 +218,7 @@ _REFUSALS = {
         ("SelectV2", "Select"),
         "chooses between values by a map, which the deconvnet has no rule for.",
     ),
-    **dict.fromkeys(gates.CALLS, "calls a function that cannot be looked into."),
+    **dict.fromkeys(CALLS, "calls a function that cannot be looked into."),
 }
 
 
@@ -356,7 +357,7 @@ TABLE: tuple[Row, ...] = (
         "functions: `tf.function`, SavedModel, custom gradients",
         "followed inside",
         {
-            **_rules(" ".join(gates.CALLS), _called),
+            **_rules(" ".join(CALLS), _called),
             **_rules("IdentityN CustomGradient", _one_of_several),
         },
     ),

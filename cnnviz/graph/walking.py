@@ -38,52 +38,6 @@ class Dependence:
         return self._known[tensor.ref()]
 
 
-class Inlining:
-    """Functions of a graph, copied into the graph that calls them."""
-
-    def __init__(self) -> None:
-        self._done: dict[str, list[tf.Tensor] | None] = {}
-
-    def __call__(self, op: tf.Operation) -> list[tf.Tensor] | None:
-        """What a function returns, computed in the graph itself.
-
-        Args:
-            op: The call of the function. Its operations are copied once, and their
-                names begin with its name.
-
-        Returns:
-            A tensor for each of the outputs of `op`; None if the function cannot be
-            looked into.
-        """
-        if op.name not in self._done:
-            self._done[op.name] = _inlined(op)
-        return self._done[op.name]
-
-
-def _inlined(op: tf.Operation) -> list[tf.Tensor] | None:
-    function = op.graph._get_function(op.get_attr("f").name)
-    inner = getattr(function, "graph", None)
-    if inner is None:
-        return None
-    mapped = {
-        mine.ref(): given for mine, given in zip(inner.inputs, op.inputs, strict=True)
-    }
-    for copied in inner.get_operations():
-        if all(t.ref() in mapped for t in copied.outputs):
-            continue
-        new = op.graph.create_op(
-            copied.type,
-            [mapped[t.ref()] for t in copied.inputs],
-            [t.dtype for t in copied.outputs],
-            name=f"{op.name}/{copied.name}",
-            attrs=dict(copied.node_def.attr),
-        )
-        mapped.update(
-            (old.ref(), t) for old, t in zip(copied.outputs, new.outputs, strict=True)
-        )
-    return [mapped[t.ref()] for t in inner.outputs]
-
-
 def preprocessing(
     inputs: Iterable[tf.Tensor], target: tf.Tensor, dependence: Dependence
 ) -> list[tf.Tensor]:
