@@ -13,7 +13,7 @@ from cnnviz.arguments import choice
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.errors import ArgumentError, LayerError, ModelError, first_line
-from cnnviz.graph.logits import before_squashing
+from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.network.forward import encoded_inputs
 from cnnviz.network.keras_generations import Network, call_attribute, python_call
@@ -251,7 +251,8 @@ def _traced(task: Task, images: Sequence[tf.Tensor]) -> _Traced:
     regions: list[tuple[tf.Graph, int, int, str]] = []
     with patched(marking(network)), patched(_regions(network, regions)):
         (call,) = record(network, inputs, [task.selected])
-    target = before_squashing(call.tensor())
+    output = call.tensor()
+    target, _ = find_logits(output) or (output, None)
     path = task.selected.address.path
     if target.shape.rank is None or target.shape.rank < 2:
         raise LayerError(f"layer '{path}' returns no map: it has no channels")

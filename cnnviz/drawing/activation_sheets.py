@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import choice, counts
+from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
-from cnnviz.drawing.text import join_facts
-from cnnviz.drawing.values import colorize, overlay, stretch
+from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
 from cnnviz.errors import LayerError
 from cnnviz.images.resizing import resize
 
@@ -31,7 +31,6 @@ _FEW_UNITS = 16  # so many cells have room for the names of classes
 
 _OVERLAY_SIDES = (96, 512)
 _OVERLAY_PIXELS = 2**24  # of all tiles together
-GREY = 0.5
 
 
 def activation_sheet(
@@ -118,7 +117,7 @@ def activation_sheet(
     levels = stretch(maps, axis=own)[shown]
     if own is not None:
         # The constant 0.2 is not the least value of a range: it has none.
-        levels[channels.constant[shown] & ~channels.dead[shown]] = GREY
+        levels[channels.constant[shown] & ~channels.dead[shown]] = NEUTRAL
     if maps.ndim == 2:
         return _strip(levels, shown, channels, colormap or _MAPS, title, facts)
     tiles: NDArray[Any] = levels
@@ -199,20 +198,10 @@ class _Channels(NamedTuple):
         return remarks
 
 
-def count_channels(count: int, shown: int, unit: str, sort: str) -> str:
-    """How many channels are shown, of how many, and in which order."""
-    plural = unit if count == 1 else f"{unit}s"
-    if shown < count:
-        which = "strongest" if sort == "strongest" else "first"
-        return f"the {which} {shown} of {count} {plural}"
-    strongest_first = sort == "strongest" and count > 1
-    return f"{count} {plural}" + (", strongest first" if strongest_first else "")
-
-
 def _strongest(values: NDArray[np.float32], names: Sequence[str] | None) -> str:
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:_NAMED]
     told = [
-        f"{i if names is None else names[i]} {values[i]:.3g}"
+        f"{i if names is None else names[i]} {readable(values[i])}"
         for i in (int(position) for position in order)
     ]
     return f"strongest: {', '.join(told)}"

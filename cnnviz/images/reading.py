@@ -21,9 +21,9 @@ from PIL import Image, UnidentifiedImageError
 
 from cnnviz.arguments import Size, choice, counts, size_of
 from cnnviz.errors import ImageError, first_line
+from cnnviz.images.ranges import UNIT_SCALES, to_unit
 from cnnviz.images.resizing import (
     REDUCING_GAP,
-    UNIT_SCALES,
     WHITE,
     Color,
     Fit,
@@ -32,7 +32,6 @@ from cnnviz.images.resizing import (
     place,
     resample,
     scaled_extent,
-    to_unit,
     with_channels,
 )
 
@@ -63,9 +62,9 @@ def read_image(
     """Reads a picture, or an array that serves as one.
 
     Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of 8 or 16 bits: gray,
-    colour, palette or CMYK. Of several frames the first is read. The EXIF orientation
-    is applied; colour profiles are not. 16-bit gray keeps its precision, 16-bit
-    colours are cut to 8 bits. What the file holds decides, not its suffix.
+    color, palette or CMYK. Of several frames the first is read. The EXIF orientation
+    is applied; color profiles are not. 16-bit gray keeps its precision, 16-bit
+    colors are cut to 8 bits. What the file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
     (height, width, channels); their values are scaled as by `read_array`.
@@ -74,8 +73,8 @@ def read_image(
         path: The file.
         size: (height, width) of the result, or one number for a square; None keeps
             the file's own size. See `resize` for the kernel.
-        channels: How many channels the result has. Colour becomes gray by the luma
-            of ITU-R BT.601, gray becomes colour by repetition; any other number
+        channels: How many channels the result has. Color becomes gray by the luma
+            of ITU-R BT.601, gray becomes color by repetition; any other number
             must be the file's own.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded ones.

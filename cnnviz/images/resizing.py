@@ -13,6 +13,7 @@ from PIL import Image
 from cnnviz.arguments import Size, choice, size_of
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.images.colors import LUMA
+from cnnviz.images.ranges import UNIT_SCALES
 
 Fit = Literal["crop", "pad", "stretch"]
 Kernel = Literal["bicubic", "bilinear"]
@@ -28,8 +29,6 @@ _KERNELS = {
 # factor of at least this much. From 3 on the result equals the one-step result to
 # within a rounding of 8 bits.
 REDUCING_GAP = 3.0
-
-UNIT_SCALES = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 def resize(
@@ -50,7 +49,7 @@ def resize(
         image: (height, width) or (height, width, channels); floats of any range, or
             uint8, uint16 and bool, which are scaled as by `read_array`.
         size: (height, width) of the result, or one number for a square.
-        fit: `"crop"` scales until the image covers `size` and keeps the centre;
+        fit: `"crop"` scales until the image covers `size` and keeps the center;
             `"pad"` scales until it fits and fills up with `background`; `"stretch"`
             changes the aspect.
         background: RGB in [0, 1] for `"pad"`; its luma, unless there are 3 channels.
@@ -129,13 +128,6 @@ def resample(
         np.clip(np.asarray(resized), low, high, out=resampled[..., channel])
     resampled /= np.float32(UNIT_SCALES.get(pixels.dtype, 1))
     return resampled
-
-
-def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Values of any numeric type as float32 in [0, 1]."""
-    unit: NDArray[np.float32] = values.astype(np.float32)
-    unit /= np.float32(UNIT_SCALES.get(values.dtype, 1))
-    return unit
 
 
 def orient(image: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -31,7 +31,7 @@ from cnnviz.loading.keras1_config import is_spoken
 from cnnviz.loading.keras1_weights import load_keras_1
 from cnnviz.loading.safety import check_safe, unknown_class
 from cnnviz.network.calibration import detect_encoding
-from cnnviz.network.encoding import COLOUR_ONLY, named_encoding
+from cnnviz.network.encoding import COLOR_ONLY, named_encoding
 from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
 from cnnviz.network.model import ImageModel
@@ -97,7 +97,7 @@ def load_model(
         encode = named_encoding(encoding)
     model = ImageModel(network, encode, _labels(labels, network), name)
     shape = model.input_shape
-    if encode.name in COLOUR_ONLY and shape and shape[-1] not in (3, None):
+    if encode.name in COLOR_ONLY and shape and shape[-1] not in (3, None):
         raise ArgumentError(
             f"encoding '{encode.name}' is for colour; {name} takes "
             + counted(shape[-1], "channel")

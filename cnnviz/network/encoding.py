@@ -73,7 +73,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "raw": lambda images: images,
 }
 NAMES = tuple(_FUNCTIONS)
-COLOUR_ONLY = ("caffe", "torch")
+COLOR_ONLY = ("caffe", "torch")
 
 
 def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> Encoding:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.images.ranges import is_unit
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
@@ -206,7 +207,7 @@ class ImageModel:
             raise ImageError(f"images of shape {array.shape} hold nothing")
         if rank == 3 and self.encode.checks_range:
             low, high = float(array.min()), float(array.max())
-            if not (low >= -1e-3 and high <= 1 + 1e-3):
+            if not is_unit(low, high):
                 raise ImageError(
                     f"images hold values from {low:.4g} to {high:.4g}; "
                     "expected [0, 1], whatever the network was trained on",

@@ -9,7 +9,7 @@ import pytest
 
 from cnnviz_cli.flags import FLAGS, in_flags
 
-PYTHON = re.compile(r"\w=|\w\(|\bcnnviz\.|[a-z]_[a-z]")
+PYTHON = re.compile(r"[a-z0-9]=|\w\(|\bcnnviz\.|[a-z]_[a-z]")
 
 
 def modules(root: Path, folder: str) -> list[Path]:
