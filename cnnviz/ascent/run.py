@@ -151,12 +151,13 @@ class ChunkedRun:
                 last = min(last, (first // every + 1) * every)
             began = time.perf_counter()
             state, scores, alive = self._advance(
-                trace if shut is None else self.plan.trace(len(draws[0]), opened=True),
+                trace,
                 self.before + first,
                 self.rates[first:last],
                 draws[first:last],
                 state,
-                operands if shut is None else [tf.constant(shut), *operands],
+                operands,
+                rescued=shut,
             )
             yield first, last, state, scores, alive
             seconds = (time.perf_counter() - began) / (last - first)
@@ -183,9 +184,12 @@ class ChunkedRun:
         state: State,
         operands: Sequence[tf.Tensor],
         *,
+        rescued: np.ndarray | None = None,
         half: bool | None = None,
     ) -> tuple[State, np.ndarray, np.ndarray]:
         """Makes steps: the new state, all scores, who had a gradient at the last."""
+        if rescued is None:
+            rescued = np.zeros(len(state[0]), bool)
         try:
             with bfloat16(bool(self._half if half is None else half)):
                 results = trace(
@@ -193,6 +197,7 @@ class ChunkedRun:
                     tf.constant(rates),
                     tf.constant(draws),
                     *state,
+                    tf.constant(rescued),
                     *operands,
                 )
         except tf.errors.ResourceExhaustedError as error:
