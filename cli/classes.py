@@ -88,6 +88,7 @@ def classes(
 
     def computed(report: Report) -> Iterator[Any]:
         loaded = chosen.load()
+        from cnnviz.ascent import Run
         from cnnviz.network import survey_layers
         from cnnviz.synthesis import optimize_classes
 
@@ -102,13 +103,15 @@ def classes(
             named,
             head=head,
             size=canvas,
-            steps=steps,
-            seed=seed,
-            batch_size=at_a_time,
-            precision=precision,
-            frames=FRAMES if gif else 0,
-            callback=told_to(report, "classes", 0),
-            callback_every=EVERY,
+            run=Run(
+                steps=steps,
+                seed=seed,
+                batch_size=at_a_time,
+                precision=precision,
+                snapshots=FRAMES if gif else 0,
+                callback=told_to(report, "classes", 0),
+                callback_every=EVERY,
+            ),
         )
 
     with Report(quiet) as report:

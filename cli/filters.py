@@ -108,6 +108,7 @@ def filters(
 
     def computed(report: Report) -> Iterator[Any]:
         loaded = chosen.load()
+        from cnnviz.ascent import Run
         from cnnviz.studies import find_exemplars as strongest
         from cnnviz.synthesis import optimize_filters
 
@@ -120,14 +121,16 @@ def filters(
                 path,
                 channels[path],
                 size=canvas,
-                steps=steps,
-                seed=seed,
                 negative=negative,
-                batch_size=at_a_time,
-                precision=precision,
-                frames=FRAMES if gif else 0,
-                callback=told_to(report, path, number),
-                callback_every=EVERY,
+                run=Run(
+                    steps=steps,
+                    seed=seed,
+                    batch_size=at_a_time,
+                    precision=precision,
+                    snapshots=FRAMES if gif else 0,
+                    callback=told_to(report, path, number),
+                    callback_every=EVERY,
+                ),
             )
             photos = None
             if natural:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .ascent import FRAMES, layer_paths, picture, told_to, write_gif, write_picture
+from .ascent import (
+    EVERY,
+    FRAMES,
+    layer_paths,
+    picture,
+    told_to,
+    write_gif,
+    write_picture,
+)
 from .background import ahead
 from .report import Report
 
@@ -181,8 +189,9 @@ def style(
 
     def computed(report: Report) -> Iterator[Any]:
         loaded = chosen.load()
+        from cnnviz.ascent import Run
         from cnnviz.network import native_shape
-        from cnnviz.synthesis import optimize_style
+        from cnnviz.synthesis import StyleLayers, optimize_style
 
         channels = native_shape(loaded)[2]
         # Gray networks too are given colors, lest they have none to keep.
@@ -211,16 +220,19 @@ def style(
             start=start  # type: ignore[arg-type]
             if begin is None
             else read_image(begin, channels=channels, background=color),
-            style_layers=layer_paths(loaded, style_layer) if style_layer else None,
-            content_layers=layer_paths(loaded, content_layer)
-            if content_layer
-            else None,
-            average_pooling=average_pooling,
-            steps=steps,
-            seed=seed,
-            precision=precision,
-            frames=max(frames, FRAMES) if gif else frames,
-            callback=told_to(report, path.name, 0),
+            layers=StyleLayers(
+                style=layer_paths(loaded, style_layer) if style_layer else None,
+                content=layer_paths(loaded, content_layer) if content_layer else None,
+                average_pooling=average_pooling,
+            ),
+            run=Run(
+                steps=steps,
+                seed=seed,
+                precision=precision,
+                snapshots=max(frames, FRAMES) if gif else frames,
+                callback=told_to(report, path.name, 0),
+                callback_every=EVERY,
+            ),
         )
 
     with Report(quiet) as report:

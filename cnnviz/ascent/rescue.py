@@ -1,7 +1,7 @@
 """Rescue: a gradient for units whose every rectifier is shut.
 
 Behind a ReLU that is negative everywhere no gradient comes through, and an image that
-starts there stays grey. While rectifiers are opened, one that passes nothing at all
+starts there stays gray. While rectifiers are opened, one that passes nothing at all
 back to an image lets pass what would not push its input further down.
 
 References:

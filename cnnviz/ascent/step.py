@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cnnviz.ascent.parameterizations import Parameterization, Shape
 from cnnviz.ascent.rescue import opened_rectifiers
-from cnnviz.ascent.transforms import Transform
+from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import LayerError
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
@@ -33,7 +33,7 @@ class Plan:
     model: ImageModel
     objective: Objective
     parameterization: Parameterization
-    transform: Transform | None
+    transform: Transform
     shape: Shape
     window: tuple[int, int]
     average_pooling: bool
@@ -70,14 +70,10 @@ class Plan:
 
     def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """The numbers of `count` random transforms."""
-        if self.transform is None:
-            return np.zeros((count, 0), np.float32)
         return self.transform.draw(generator, count, self.shape[:2], self.window)
 
     def still(self) -> np.ndarray:
         """The numbers of the transform that moves nothing."""
-        if self.transform is None:
-            return np.zeros((1, 0), np.float32)
         return self.transform.still(self.shape[:2], self.window)
 
     def _block(
@@ -151,7 +147,8 @@ class Plan:
     ) -> list[tf.Tensor]:
         images = self.parameterization.image(numbers, self.shape)
         seen = images
-        if self.transform is not None:
+        # What is not moved need not be resampled.
+        if self.transform != STILL or self.window != self.shape[:2]:
             seen = self.transform.show(images, draw, self.window)
         network = self.model.network
         with averaged_pooling(network) if self.average_pooling else nullcontext():

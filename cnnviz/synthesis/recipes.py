@@ -9,7 +9,6 @@ import numpy as np
 
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Pixels
 from cnnviz.ascent.transforms import Crops, Motion, Transform
-from cnnviz.errors import ArgumentError
 from cnnviz.network.survey import Survey
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.pixels import brightness, total_variation
@@ -103,13 +102,6 @@ def class_recipe(
         _TRIES,
         start=start,
     )
-
-
-def snapshot_steps(steps: int, frames: int) -> list[int]:
-    """The steps at which to keep images, spread evenly over a run."""
-    if frames < 0:
-        raise ArgumentError(f"frames is {frames}; expected 0 or more")
-    return sorted({round(share * steps) for share in np.linspace(0, 1, frames)})
 
 
 def start_image(
