@@ -12,8 +12,8 @@ from cnnviz.ascent.precision import bfloat16, has_fast_bfloat16
 from cnnviz.ascent.results import Ascent, Momentum, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.step import Plan, State
-from cnnviz.errors import ModelError
-from cnnviz.network.tracing import Trace, first_line
+from cnnviz.errors import ModelError, first_line
+from cnnviz.network.tracing import Trace
 
 _RESCUE_STEPS = 8
 _RESCUES = (0.0, 30.0)  # how many times the usual noise is added

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnviz.arguments import counts, size_of
 from cnnviz.ascent.chunks import Chunks
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
@@ -86,8 +87,7 @@ def maximize(
     run = run or Run()
     steps, restarts = run.steps or _STEPS, run.restarts or 1
     parameterization = parameterization or Fourier()
-    if count is not None and count < 1:
-        raise ArgumentError(f"count is {count}; expected 1 or more")
+    counts(count=count)
     if restarts > steps:
         raise ArgumentError(
             f"restarts are {restarts} and steps {steps}; expected a step for each"
@@ -145,17 +145,17 @@ def _count(
     start: np.ndarray | None,
     streams: Sequence[int] | None,
 ) -> int:
-    counts = {
+    told = {
         "the objective": objective.count,
         "count": 1 if count is None else count,
         "start": 1 if start is None else len(start),
         "streams": 1 if streams is None else len(streams),
     }
-    several = {name: number for name, number in counts.items() if number > 1}
+    several = {name: number for name, number in told.items() if number > 1}
     if len(set(several.values())) > 1:
-        told = ", ".join(f"{name} {number}" for name, number in several.items())
-        raise ArgumentError(f"numbers of images differ: {told}; expected one number")
-    return max(counts.values())
+        listed = ", ".join(f"{name} {number}" for name, number in several.items())
+        raise ArgumentError(f"numbers of images differ: {listed}; expected one number")
+    return max(told.values())
 
 
 def _sizes(
@@ -168,24 +168,18 @@ def _sizes(
     *native, channels = native_shape(model)
     if start is not None:
         canvas, channels = start.shape[1:3], start.shape[3]
-        if size is not None and _pair(size) != canvas:
+        if size is not None and size_of(size) != canvas:
             raise ArgumentError(
                 f"size is {size} and start has {canvas[0]}x{canvas[1]} pixels; "
                 "expected one of them, or the same"
             )
     else:
-        canvas = (native[0], native[1]) if size is None else _pair(size)
-    if min(canvas) < 1:
-        raise ArgumentError(f"size is {canvas}; expected 1 or more along each axis")
+        canvas = (native[0], native[1]) if size is None else size_of(size)
     # A head needs the network's own size; layers below take the canvas as it is.
     window = canvas
     if objective.needs_head and (fixed := model.input_shape) is not None:
         window = (fixed[0] or canvas[0], fixed[1] or canvas[1])
     return (*canvas, channels), window
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _batch(plan: Plan, total: int, batch_size: int | None) -> int:

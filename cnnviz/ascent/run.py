@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 
+from cnnviz.arguments import choice, counts, more_than
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback
 from cnnviz.errors import ArgumentError
@@ -54,29 +54,18 @@ class Run:
     callback_every: int = 1
 
     def __post_init__(self) -> None:
-        if self.precision not in get_args(Precision):
-            raise ArgumentError(
-                f"precision is '{self.precision}'; expected "
-                f"{', '.join(get_args(Precision))}"
-            )
-        for name, value, least in (
-            ("steps", self.steps, 1),
-            ("restarts", self.restarts, 1),
-            ("seed", self.seed, 0),
-            ("batch_size", self.batch_size, 1),
-            ("callback_every", self.callback_every, 1),
-        ):
-            if value is not None and value < least:
-                raise ArgumentError(f"{name} is {value}; expected {least} or more")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ArgumentError(
-                f"learning_rate is {self.learning_rate}; expected more than 0"
-            )
+        choice("precision", self.precision, Precision)
+        counts(
+            steps=self.steps,
+            restarts=self.restarts,
+            batch_size=self.batch_size,
+            callback_every=self.callback_every,
+        )
+        counts(0, seed=self.seed)
+        if self.learning_rate is not None:
+            more_than(0, learning_rate=self.learning_rate)
         if isinstance(self.snapshots, int):
-            if self.snapshots < 0:
-                raise ArgumentError(
-                    f"snapshots is {self.snapshots}; expected 0 or more"
-                )
+            counts(0, snapshots=self.snapshots)
         elif sorted(set(self.snapshots)) != list(self.snapshots):
             raise ArgumentError(
                 f"snapshots are {list(self.snapshots)}; expected ascending steps"

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError
+from cnnviz.arguments import at_least, choice, more_than
 
 Fill = Literal["flat", "wrap"]
 Size = tuple[int, int]
@@ -53,14 +53,10 @@ class Motion:
     step: int = 0
 
     def __post_init__(self) -> None:
-        if self.fill not in get_args(Fill):
-            raise ArgumentError(
-                f"fill is '{self.fill}'; expected {', '.join(get_args(Fill))}"
-            )
-        if min(self.jitter, self.scale, self.rotate, self.step) < 0:
-            raise ArgumentError(f"{self} has a negative amount; expected 0 or more")
-        if self.pad <= -0.5:
-            raise ArgumentError(f"pad is {self.pad}; expected more than -0.5")
+        choice("fill", self.fill, Fill)
+        at_least(0, jitter=self.jitter, scale=self.scale, rotate=self.rotate)
+        at_least(0, step=self.step)
+        more_than(-0.5, pad=self.pad)
 
     def draw(
         self, generator: np.random.Generator, count: int, canvas: Size, window: Size

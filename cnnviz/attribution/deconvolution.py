@@ -3,7 +3,7 @@
 A unit's activation is carried down the network that computed it: unpool (put the value
 where the maximum was), rectify (keep what is positive), filter (convolve with the
 transposed kernels), layer by layer. What each operation of a network does to the
-reconstruction is written down in one table, in `cnnviz.attribution.reversal`; which
+reconstruction is written down in one table, in `cnnviz.attribution.rules`; which
 activations are rectifiers in another, in `cnnviz.attribution.rectifiers`.
 
 A reconstruction shows which part of the image made the unit fire and what in it
@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnnviz.arguments import counts
 from cnnviz.attribution.projecting import (
     Keep,
     Plan,
@@ -251,7 +252,6 @@ def _chosen(
         )
     if top is None:
         return np.tile(among.astype(np.int64), (count, 1))
-    if top < 1:
-        raise ArgumentError(f"top is {top}; expected at least 1")
+    counts(top=top)
     order = np.argsort(-units.activations[:, among], axis=1, kind="stable")
     return among.astype(np.int64)[order[:, :top]]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import choice
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
-from cnnviz.errors import ArgumentError, LayerError, ModelError
-from cnnviz.graph.logits import before_squashing
+from cnnviz.errors import ArgumentError, LayerError, ModelError, first_line
+from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.network.forward import encoded_inputs
 from cnnviz.network.keras_generations import Network, call_attribute, python_call
@@ -28,7 +29,6 @@ from cnnviz.network.tracing import (
     Trace,
     compiled,
     compiled_for_images,
-    first_line,
     patched,
     record,
 )
@@ -107,15 +107,8 @@ def find_units(task: Task, arrays: list[np.ndarray]) -> Units:
 
 
 def _check(task: Task) -> None:
-    for name, given, allowed in (
-        ("rule", task.rule, get_args(Rule)),
-        ("space", task.space, get_args(Space)),
-    ):
-        if given not in allowed:
-            raise ArgumentError(
-                f"{name} is {given!r}; expected {', '.join(allowed[:-1])} "
-                f"or {allowed[-1]}"
-            )
+    choice("rule", task.rule, Rule)
+    choice("space", task.space, Space)
     place = task.keep
     if isinstance(place, tuple):
         if all(isinstance(i, int | np.integer) and i >= 0 for i in place):
@@ -258,7 +251,8 @@ def _traced(task: Task, images: Sequence[tf.Tensor]) -> _Traced:
     regions: list[tuple[tf.Graph, int, int, str]] = []
     with patched(marking(network)), patched(_regions(network, regions)):
         (call,) = record(network, inputs, [task.selected])
-    target = before_squashing(call.tensor())
+    output = call.tensor()
+    target, _ = find_logits(output) or (output, None)
     path = task.selected.address.path
     if target.shape.rank is None or target.shape.rank < 2:
         raise LayerError(f"layer '{path}' returns no map: it has no channels")

@@ -33,9 +33,12 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from cnnviz.graph.marks import Policy
+from cnnviz.attribution import gates
+from cnnviz.attribution.steps import Note, Step, Walk, as_like
+from cnnviz.graph.marks import Policy, mark_of
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
@@ -91,6 +94,89 @@ def marking(network: Network) -> list[tuple[object, str, object]]:
             attribute = call_attribute(layer)
             patches.append((layer, attribute, _marked(python_call(layer), kind)))
     return patches
+
+
+def _rectified(walk: Walk, tensor: tf.Tensor, given: tf.Tensor, name: str) -> Step:
+    def pull(r: tf.Tensor) -> list[tf.Tensor]:
+        r = tf.nn.relu(r)
+        if walk.guided:
+            r *= tf.cast(walk.value(tensor) > 0, r.dtype)
+        return [as_like(r, given)]
+
+    note = None if name in ("relu", "relu6") else Note("rectified", name)
+    return Step((given,), pull, "rectify", note)
+
+
+def rectified_operation(name: str, walk: Walk, tensor: tf.Tensor) -> Step:
+    """An operation of TensorFlow that is a rectifier."""
+    return _rectified(walk, tensor, tensor.op.inputs[0], name)
+
+
+def marked_rectifier(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """An activation of Keras that is a rectifier."""
+    mark = mark_of(tensor.op)
+    if mark is None or mark.policy != "rectify":
+        return None
+    return _rectified(walk, tensor, mark.given, mark.activation)
+
+
+def self_gated(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`x * gate(x)`."""
+    root = gates.gated_by_itself(walk, tensor)
+    return None if root is None else _rectified(walk, tensor, root, "x * gate(x)")
+
+
+def larger_of_scaled(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`maximum(x, 0)` and `maximum(x, a x)`."""
+    a, b = tensor.op.inputs
+    if walk.depends(a) and walk.depends(b):
+        roots = [gates.unscaled_root(walk, t) for t in (a, b)]
+        if roots[0].ref() != roots[1].ref():
+            return None
+        return _rectified(walk, tensor, roots[0], "maximum(x, a x)")
+    given, bound = (a, b) if walk.depends(a) else (b, a)
+    return _rectified(walk, tensor, given, "relu") if _is_zero(bound) else None
+
+
+def smaller_than_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`minimum(x, 0) = -relu(-x)`: a map that is never positive."""
+    a, b = tensor.op.inputs
+    given, bound = (a, b) if walk.depends(a) else (b, a)
+    if walk.depends(bound) or not _is_zero(bound):
+        return None
+
+    def pull(r: tf.Tensor) -> list[tf.Tensor]:
+        r = -tf.nn.relu(-r)
+        if walk.guided:
+            r *= tf.cast(walk.value(tensor) < 0, r.dtype)
+        return [r]
+
+    return Step((given,), pull, "rectify")
+
+
+def clipped_at_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`clip(x, 0, ...)`."""
+    if not _is_zero(tensor.op.inputs[1]):
+        return None
+    return _rectified(walk, tensor, tensor.op.inputs[0], "relu")
+
+
+def selected_by_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`where(x > t, x, ...)`."""
+    condition, yes, no = tensor.op.inputs
+    compared = gates.compared(walk, condition) if walk.depends(condition) else None
+    if compared is None:
+        return None
+    x, upwards = compared
+    on = yes if upwards else no
+    if not walk.depends(on) or gates.unscaled_root(walk, on).ref() != x.ref():
+        return None
+    return _rectified(walk, tensor, x, "where(x > t, x, ...)")
+
+
+def _is_zero(tensor: tf.Tensor) -> bool:
+    constant = tf.get_static_value(tensor)
+    return constant is not None and not np.any(constant)
 
 
 def _kind(layer: Layer) -> str | None:

@@ -1,14 +1,31 @@
-"""The steps of the way back through a graph, and what every rule needs."""
+"""The steps of the way back through a graph, and what a rule may ask of the walk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 from tensorflow.python.framework.ops import get_gradient_function
 
+from cnnviz.errors import LayerError
+
 Operation = Literal["unpool", "rectify", "filter", ""]
+Topic = Literal["rectified", "passed", "gated", "normalized"]
+Value = Callable[[tf.Tensor], tf.Tensor]
+
+
+class Note(NamedTuple):
+    """Something that a rule decided and the paper does not settle.
+
+    Attributes:
+        topic: What was decided.
+        subject: The activation or the layer that it was decided for.
+    """
+
+    topic: Topic
+    subject: str
 
 
 class Step(NamedTuple):
@@ -18,11 +35,48 @@ class Step(NamedTuple):
         sources: The inputs that it goes on to.
         pull: From the reconstruction at the output to those at the sources.
         operation: What the paper calls it.
+        note: What the user should know about it.
+        switches: Whether places of largest values decide where it goes.
     """
 
     sources: tuple[tf.Tensor, ...]
     pull: Callable[[tf.Tensor], Sequence[tf.Tensor]]
     operation: Operation = ""
+    note: Note | None = None
+    switches: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """What a rule may ask of the walk that it is a part of.
+
+    Attributes:
+        depends: Whether a tensor is computed from the image.
+        value: What to read in place of a tensor of the forward pass; of equal value.
+        layer_of: Names the layer that made an operation.
+        inlined: What a function in the graph returns, computed in the graph itself;
+            None if it cannot be looked into.
+        front: The tensors that preprocessing computes, by `tensor.ref()`.
+        guided: Whether rectifiers also stop R where their output was not positive.
+    """
+
+    depends: Callable[[tf.Tensor], bool]
+    value: Value
+    layer_of: Callable[[tf.Operation], str]
+    inlined: Callable[[tf.Operation], list[tf.Tensor] | None]
+    front: frozenset[Any]
+    guided: bool
+
+    def is_preprocessing(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor is computed before anything looks at the image."""
+        return tensor.ref() in self.front
+
+    def refusal(self, op: tf.Operation, problem: str) -> LayerError:
+        """The error to raise where an operation cannot be passed."""
+        return LayerError(
+            f"layer '{self.layer_of(op)}' {problem}",
+            hint="Choose a layer below it, or the rule 'gradient'.",
+        )
 
 
 def registered_gradient(

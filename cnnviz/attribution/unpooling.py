@@ -7,12 +7,35 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.steps import registered_gradient
-
-_Value = Callable[[tf.Tensor], tf.Tensor]
+from cnnviz.attribution.steps import Step, Value, Walk, registered_gradient
 
 
-def _unpooled(op: tf.Operation, r: tf.Tensor, value: _Value) -> tf.Tensor:
+def unpooled(walk: Walk, tensor: tf.Tensor) -> Step:
+    """Largest values of the windows of one map."""
+    op = tensor.op
+    unpool = SWITCHES[op.type]
+    return Step(
+        (op.inputs[0],),
+        lambda r: [unpool(op, r, walk.value)],
+        "unpool",
+        switches=True,
+    )
+
+
+def larger_map(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """The larger, or smaller, value of two maps."""
+    op = tensor.op
+    if not all(walk.depends(t) for t in op.inputs):
+        return None
+    return Step(
+        tuple(op.inputs),
+        lambda r: registered_gradient(op, r)[:2],
+        "unpool",
+        switches=True,
+    )
+
+
+def _unpooled_2d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     explicit = "explicit_paddings" in op.node_def.attr
     return tf.raw_ops.MaxPoolGrad(
         orig_input=value(op.inputs[0]),
@@ -26,11 +49,11 @@ def _unpooled(op: tf.Operation, r: tf.Tensor, value: _Value) -> tf.Tensor:
     )
 
 
-def _unpooled_by_gradient(op: tf.Operation, r: tf.Tensor, _: _Value) -> tf.Tensor:
+def _unpooled_by_gradient(op: tf.Operation, r: tf.Tensor, _: Value) -> tf.Tensor:
     return registered_gradient(op, r)[0]
 
 
-def _unpooled_3d(op: tf.Operation, r: tf.Tensor, value: _Value) -> tf.Tensor:
+def _unpooled_3d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     """Puts R at one switch per window; TensorFlow's gradient puts it at every tie.
 
     Windows are read by a convolution with one-hot kernels, one channel at a time, and
@@ -79,7 +102,7 @@ def _unpooled_3d(op: tf.Operation, r: tf.Tensor, value: _Value) -> tf.Tensor:
     return tf.transpose(volume, to_first) if first else volume
 
 
-def _unpooled_globally(op: tf.Operation, r: tf.Tensor, value: _Value) -> tf.Tensor:
+def _unpooled_globally(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     """Puts R at the first largest value; TensorFlow's gradient shares it among ties."""
     given = value(op.inputs[0])
     rank = given.shape.rank
@@ -95,8 +118,8 @@ def _unpooled_globally(op: tf.Operation, r: tf.Tensor, value: _Value) -> tf.Tens
     return tf.transpose(placed, [order.index(i) for i in range(rank)])
 
 
-SWITCHES: dict[str, Callable[[tf.Operation, tf.Tensor, _Value], tf.Tensor]] = {
-    "MaxPool": _unpooled,
+SWITCHES: dict[str, Callable[[tf.Operation, tf.Tensor, Value], tf.Tensor]] = {
+    "MaxPool": _unpooled_2d,
     "MaxPoolV2": _unpooled_by_gradient,
     "MaxPoolWithArgmax": _unpooled_by_gradient,
     "MaxPool3D": _unpooled_3d,

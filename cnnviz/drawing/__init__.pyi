@@ -6,8 +6,8 @@ from .kernel_sheets import kernel_sheet as kernel_sheet
 from .projection_sheets import (
     comparison_sheet as comparison_sheet,
     projection_sheet as projection_sheet,
-    stage_sheet as stage_sheet,
 )
+from .stage_sheets import stage_sheet as stage_sheet
 from .values import (
     NOT_A_NUMBER as NOT_A_NUMBER,
     colorize as colorize,

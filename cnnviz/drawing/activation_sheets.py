@@ -7,17 +7,18 @@ says in its headline what is to be seen; `kernel_sheet` does so for kernels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import choice, counts
+from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
-from cnnviz.drawing.text import join_facts
-from cnnviz.drawing.values import colorize, overlay, stretch
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
+from cnnviz.errors import LayerError
 from cnnviz.images.resizing import resize
 
 Normalize = Literal["channel", "layer"]
@@ -30,7 +31,6 @@ _FEW_UNITS = 16  # so many cells have room for the names of classes
 
 _OVERLAY_SIDES = (96, 512)
 _OVERLAY_PIXELS = 2**24  # of all tiles together
-GREY = 0.5
 
 
 def activation_sheet(
@@ -79,10 +79,9 @@ def activation_sheet(
         LayerError: If the values have no axis or more than four.
         ArgumentError: If an argument is out of its range.
     """
-    _check_choice("normalize", normalize, Normalize)
-    _check_choice("sort", sort, Sort)
-    if max_channels is not None and max_channels < 1:
-        raise ArgumentError(f"max_channels is {max_channels}; expected 1 or more")
+    choice("normalize", normalize, Normalize)
+    choice("sort", sort, Sort)
+    counts(max_channels=max_channels)
     if not 1 <= values.ndim <= 4 or values.size == 0:
         raise LayerError(
             f"{title}: activations of shape {values.shape} have no picture; expected "
@@ -118,7 +117,7 @@ def activation_sheet(
     levels = stretch(maps, axis=own)[shown]
     if own is not None:
         # The constant 0.2 is not the least value of a range: it has none.
-        levels[channels.constant[shown] & ~channels.dead[shown]] = GREY
+        levels[channels.constant[shown] & ~channels.dead[shown]] = NEUTRAL
     if maps.ndim == 2:
         return _strip(levels, shown, channels, colormap or _MAPS, title, facts)
     tiles: NDArray[Any] = levels
@@ -184,20 +183,10 @@ class _Channels(NamedTuple):
         return remarks
 
 
-def count_channels(count: int, shown: int, unit: str, sort: str) -> str:
-    """How many channels are shown, of how many, and in which order."""
-    plural = unit if count == 1 else f"{unit}s"
-    if shown < count:
-        which = "strongest" if sort == "strongest" else "first"
-        return f"the {which} {shown} of {count} {plural}"
-    strongest_first = sort == "strongest" and count > 1
-    return f"{count} {plural}" + (", strongest first" if strongest_first else "")
-
-
 def _strongest(values: NDArray[np.float32], names: Sequence[str] | None) -> str:
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:_NAMED]
     told = [
-        f"{i if names is None else names[i]} {values[i]:.3g}"
+        f"{i if names is None else names[i]} {readable(values[i])}"
         for i in (int(position) for position in order)
     ]
     return f"strongest: {', '.join(told)}"
@@ -267,9 +256,3 @@ def _backdrop(image: NDArray[Any], tiles: int) -> NDArray[Any]:
         enlarged = -(-least // longest)
         return image.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
     return image
-
-
-def _check_choice(name: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        expected = ", ".join(get_args(choices))
-        raise ArgumentError(f"{name} is {value!r}; expected one of {expected}")

@@ -10,7 +10,7 @@ from PIL import Image
 from cnnviz.errors import ArgumentError
 
 _MOST_SECONDS = 60.0
-_COLOURS = 256
+_COLORS = 256
 _SAMPLES = 4
 
 
@@ -19,7 +19,7 @@ def encode_gif(
 ) -> bytes:
     """Encodes sheets as an animated GIF that repeats forever.
 
-    All frames share a palette, so that colours that do not change do not flicker.
+    All frames share a palette, so that colors that do not change do not flicker.
 
     Args:
         sheets: Pictures of one size.
@@ -45,7 +45,7 @@ def encode_gif(
                 f"{name} is {value}; expected 0.02 to {_MOST_SECONDS:g}, as viewers "
                 "slow down what is faster"
             )
-    palette = _strip(sheets).quantize(_COLOURS, dither=Image.Dither.NONE)
+    palette = _strip(sheets).quantize(_COLORS, dither=Image.Dither.NONE)
     frames = [
         sheet.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
         for sheet in sheets

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.values import displayable
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, counted
 from cnnviz.images.resizing import resize
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def filter_sheet(
     natural: Exemplars | None = None,
     title: str | None = None,
 ) -> Image.Image:
-    """Draws filters as a grid, labelled with channel and the activation reached.
+    """Draws filters as a grid, labeled with channel and the activation reached.
 
     Args:
         result: From `optimize_filters`.
@@ -37,7 +38,7 @@ def filter_sheet(
         ArgumentError: If the exemplars are of other channels.
     """
     ascent, count = result.ascent, len(result.channels)
-    facts = [f"{count} channel{'s' * (count != 1)}"]
+    facts = [counted(count, "channel")]
     facts.append(
         "what each dislikes most" if result.negative else "what each looks for"
     )
@@ -47,7 +48,7 @@ def filter_sheet(
     if ascent.dead.any():
         facts.append(f"{ascent.dead.sum()} dead")
     labels = [
-        f"{number}: dead" if dead else f"{number}: {score:.3g}"
+        f"{number}: dead" if dead else f"{number}: {readable(score)}"
         for number, dead, score in zip(
             result.channels, ascent.dead, result.activations, strict=True
         )
@@ -67,7 +68,7 @@ def filter_sheet(
         labels = [
             text
             for label, values in zip(labels, natural.activations, strict=True)
-            for text in (label, *(f"image: {value:.3g}" for value in values))
+            for text in (label, *(f"image: {readable(value)}" for value in values))
         ]
         marked = np.repeat(marked, width) & (np.arange(count * width) % width == 0)
         columns = width * max(1, round(math.sqrt(count / width)))
@@ -75,14 +76,14 @@ def filter_sheet(
         tiles,
         labels=labels,
         title=result.layer if title is None else title,
-        subtitle=" \u00b7 ".join(facts),
+        subtitle=join_facts(facts),
         marked=marked,
         columns=columns,
     )
 
 
 def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
-    """Draws classes as a grid, labelled with name and the network's probability.
+    """Draws classes as a grid, labeled with name and the network's probability.
 
     Args:
         result: From `optimize_classes`.
@@ -90,7 +91,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     """
     percent = result.head.kind != "linear"
     labels = [
-        f"{name} {value:.0%}" if percent else f"{name} {value:.3g}"
+        f"{name} {value:.0%}" if percent else f"{name} {readable(value)}"
         for name, value in zip(result.names, result.probabilities, strict=True)
     ]
     meaning = "the network's probability" if percent else "the network's output"

@@ -1,23 +1,31 @@
-"""Stitched, labelled grids: many small images on one sheet.
+"""Stitched, labeled grids: many small images on one sheet.
 
-`stretch` brings maps to [0, 1] and `grid` puts them side by side, in the colours of a
-colormap or in those that `colorize` and `overlay` give. Everything is vectorised over
+`stretch` brings maps to [0, 1] and `grid` puts them side by side, in the colors of a
+colormap or in those that `colorize` and `overlay` give. Everything is vectorized over
 the tiles.
 """
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import between, counts
+from cnnviz.drawing.inks import (
+    COLORS,
+    GRAY_ENTRIES,
+    PINK,
+    hatch,
+    palette_of,
+    shades_of,
+)
+from cnnviz.drawing.layouts import Layout, lay_out
 from cnnviz.drawing.text import draw_line, printable, soften, wrap
-from cnnviz.drawing.values import NOT_A_NUMBER, color_table, quantize
+from cnnviz.drawing.values import NOT_A_NUMBER, quantize
 from cnnviz.errors import ArgumentError
 
 _TITLE_SIZE, _SUBTITLE_SIZE, _LABEL_SIZE = 20, 13, 11
@@ -26,24 +34,6 @@ _LABEL_STRIP, _LABEL_GAP = 21, 1  # high; between text and tile
 _HEADLINE_GAP = 10
 _MARGIN = 16
 _TITLE_WIDTH = 640  # sheets grow to this width rather than cut their title
-
-# Sizes in pixels of a tile's side (the root of its area) when enlarged automatically:
-# readable beside its label, at most a good look, the sheet in between.
-_SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 35, 128, 900
-_CELL_SIDE = 32  # of one-pixel tiles
-_NARROWEST_LABEL = 28
-
-_ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
-_LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
-
-_HATCH_PERIOD, _HATCH_OPACITY = 7, 0.4
-
-# The 256 entries of a palette: a colormap, the pink, the colours of hatches over the
-# colormap, and grays from paper to ink.
-_COLORS, _HATCHES, _GRAYS = 224, 15, 16
-_PINK = _COLORS
-_FIRST_HATCH = _PINK + 1
-_FIRST_GRAY = _FIRST_HATCH + _HATCHES
 
 
 def grid(
@@ -72,7 +62,7 @@ def grid(
     Args:
         images: (n, height, width) or (n, height, width, channels) with 1 or 3
             channels; floats in [0, 1], or uint8. NaN is drawn in pink.
-        colormap: The name of one of matplotlib's colormaps, in whose colours tiles of
+        colormap: The name of one of matplotlib's colormaps, in whose colors tiles of
             one channel are drawn; None to draw them in gray.
         labels: A text or number for each tile.
         title: A headline.
@@ -89,7 +79,7 @@ def grid(
         A picture of mode "L" if every tile is gray, else "RGB". With a colormap it is
         of mode "P", which is drawn and written several times as fast: each pixel is
         the number of an entry of a palette, 0 to 223 being the colormap in 224 steps.
-        `.convert("RGB")` looks the colours up.
+        `.convert("RGB")` looks the colors up.
 
     Raises:
         ArgumentError: A shape, a length or a value is out of its range, or there is no
@@ -101,15 +91,9 @@ def grid(
             f"the images have 3 channels and the colormap is {colormap!r}; "
             "expected 1 channel, or no colormap"
         )
-    for name, number, least in (
-        ("gap", gap, 0),
-        ("columns", columns, 1),
-        ("scale", scale, 1),
-    ):
-        if number is not None and number < least:
-            raise ArgumentError(f"{name} is {number}; expected {least} or more")
-    if not 0 <= background <= 1:
-        raise ArgumentError(f"background is {background}; expected a number in [0, 1]")
+    counts(0, gap=gap)
+    counts(columns=columns, scale=scale)
+    between(0, 1, background=background)
     for name, entries in (("labels", labels), ("marked", marked)):
         if entries is not None and len(entries) != len(images):
             raise ArgumentError(
@@ -118,31 +102,31 @@ def grid(
             )
 
     strip = 0 if labels is None else _LABEL_STRIP
-    plan = _planned(images.shape[:3], columns, scale, gap, strip)
-    headline = _headline(title, subtitle, max(plan.width, _TITLE_WIDTH))
+    layout = lay_out(images.shape[:3], columns, scale, gap, strip)
+    headline = _headline(title, subtitle, max(layout.width, _TITLE_WIDTH))
     margin = max(gap, _MARGIN) if strip or headline is not None else gap
     head_height, head_width = (0, 0) if headline is None else headline.shape
-    height = margin + head_height + plan.height + margin
-    width = margin + max(plan.width, head_width) + margin
+    height = margin + head_height + layout.height + margin
+    width = margin + max(layout.width, head_width) + margin
 
     paper = round(255 * background)
-    palette = None if colormap is None else _palette(colormap, paper)
+    palette = None if colormap is None else palette_of(colormap, paper)
     if palette is None:
-        tiles, shades = _shrunk(_tiles(images), plan.shrink), _shades(paper)
+        tiles, shades = _shrunk(_tiles(images), layout.shrink), shades_of(paper)
     else:
-        tiles, shades = _entries(images, plan.shrink), _GRAY_ENTRIES
+        tiles, shades = _entries(images, layout.shrink), GRAY_ENTRIES
     sheet = np.full((height, width, tiles.shape[-1]), shades[0], np.uint8)
     if headline is not None:
         place = sheet[margin : margin + head_height, margin : margin + head_width]
         place[:] = shades[headline, np.newaxis]
-    cells = _cells(sheet[margin + head_height :, margin:], plan)
+    cells = _cells(sheet[margin + head_height :, margin:], layout)
     dead = np.zeros(len(images), bool) if marked is None else np.asarray(marked, bool)
     if labels is not None:
         _write_labels(cells[:, :strip], labels, dead, shades)
-    area = cells[:, strip : strip + plan.tile[0], :, : plan.tile[1]]
-    _paste(area, tiles, plan.scale)
+    area = cells[:, strip : strip + layout.tile[0], :, : layout.tile[1]]
+    _paste(area, tiles, layout.scale)
     if dead.any():
-        _hatch(area, np.flatnonzero(dead), _mixed if palette is None else _hatched)
+        hatch(area, np.flatnonzero(dead), palette is not None)
     picture = Image.fromarray(sheet if sheet.shape[-1] == 3 else sheet[..., 0])
     if palette is not None:
         picture.putpalette(palette)
@@ -172,112 +156,21 @@ def _tiles(images: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _entries(images: NDArray[Any], shrink: int) -> NDArray[np.uint8]:
     """The images, shrunk, as entries of a palette."""
-    levels, missing = quantize(images, _COLORS - 1)
+    levels, missing = quantize(images, COLORS - 1)
     levels = _shrunk(levels, shrink)
     if missing is not None:
         for axis in (1, 2):
             starts = np.arange(0, missing.shape[axis], shrink)
             missing = np.logical_or.reduceat(missing, starts, axis=axis)
-        levels[missing] = _PINK
+        levels[missing] = PINK
     return levels
 
 
-@functools.lru_cache
-def _palette(colormap: str, paper: int) -> bytes:
-    """The colours of all 256 entries, RGB."""
-    colors = color_table(colormap, _COLORS)
-    hatches = colors[np.linspace(0, _COLORS - 1, _HATCHES).round().astype(int)]
-    ink = np.where(hatches.mean(axis=1, keepdims=True) < 128, 255, 0)
-    hatches = ((1 - _HATCH_OPACITY) * hatches + _HATCH_OPACITY * ink).astype(np.uint8)
-    grays = np.repeat(_shades(paper)[:: 255 // (_GRAYS - 1), np.newaxis], 3, axis=1)
-    palette = np.vstack([colors, [NOT_A_NUMBER], hatches, grays])
-    return palette.astype(np.uint8).tobytes()
-
-
-# The entry for each coverage by ink, and for a hatch over each entry.
-_GRAY_ENTRIES = np.linspace(_FIRST_GRAY, 255, 256).round().astype(np.uint8)
-_HATCH_ENTRIES = np.arange(256, dtype=np.uint8)
-_HATCH_ENTRIES[:_COLORS] = _FIRST_HATCH + np.linspace(0, _HATCHES - 1, _COLORS).round()
-
-
-class _Plan(NamedTuple):
-    """Where the tiles of a sheet lie; sizes are (height, width) in pixels."""
-
-    rows: int
-    columns: int
-    tile: tuple[int, int]  # as drawn
-    cell: tuple[int, int]  # a tile and its label
-    gap: int
-    scale: int
-    shrink: int
-
-    @property
-    def height(self) -> int:
-        return self.rows * (self.cell[0] + self.gap) - self.gap
-
-    @property
-    def width(self) -> int:
-        return self.columns * (self.cell[1] + self.gap) - self.gap
-
-    @property
-    def fits(self) -> bool:
-        return (
-            max(self.height, self.width) <= _LARGEST_SHEET_SIDE
-            and self.height * self.width <= _LARGEST_SHEET
-        )
-
-
-def _planned(
-    shape: tuple[int, ...], columns: int | None, scale: int | None, gap: int, strip: int
-) -> _Plan:
-    """Lays out tiles of the shape (n, height, width) below label strips."""
-    count, height, width = shape
-
-    def plan(scale: int, shrink: int) -> _Plan:
-        tile = (-(-height // shrink) * scale, -(-width // shrink) * scale)
-        cell = (strip + tile[0], max(tile[1], _NARROWEST_LABEL if strip else 0))
-        aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
-        chosen = columns or _columns(count, cell[0] + gap, cell[1] + gap, aspect)
-        return _Plan(-(-count // chosen), chosen, tile, cell, gap, scale, shrink)
-
-    if scale is None:
-        largest = _automatic_scale(count, height, width)
-        options = [(enlarged, 1) for enlarged in range(largest, 0, -1)]
-        options += [(1, shrink) for shrink in range(2, max(height, width) + 1)]
-    else:
-        options = [(scale, 1)]
-    for option in options:
-        if plan(*option).fits:
-            return plan(*option)
-    raise ArgumentError(
-        f"{count} tiles of {height}x{width} pixels make too large a sheet; "
-        f"expected at most {_LARGEST_SHEET_SIDE} pixels a side: "
-        "give more columns, fewer tiles or a smaller scale"
-    )
-
-
-def _automatic_scale(count: int, height: int, width: int) -> int:
-    if height == width == 1:
-        return _CELL_SIDE
-    side = math.sqrt(height * width)
-    wanted = min(max(_SHEET_SIDE / math.sqrt(count), _SMALLEST_SIDE), _LARGEST_SIDE)
-    return max(1, math.ceil(_SMALLEST_SIDE / side), math.floor(wanted / side))
-
-
-def _columns(count: int, height: int, width: int, aspect: float) -> int:
-    """Columns that bring the sheet near the aspect and leave few cells empty."""
-    columns = np.arange(1, count + 1)
-    rows = -(-count // columns)
-    distance = np.abs(np.log(columns * width / (rows * height) / aspect))
-    empty = (columns * rows - count) / count
-    return int(columns[np.argmin(distance + 6 * empty)])
-
-
-def _cells(body: NDArray[np.uint8], plan: _Plan) -> NDArray[np.uint8]:
+def _cells(body: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
     """A view (rows, height, columns, width, channels) of the cells with their gaps."""
-    height, width = plan.cell[0] + plan.gap, plan.cell[1] + plan.gap
-    body = body[: plan.rows * height, : plan.columns * width]
-    return body.reshape(plan.rows, height, plan.columns, width, body.shape[-1])
+    height, width = layout.cell[0] + layout.gap, layout.cell[1] + layout.gap
+    body = body[: layout.rows * height, : layout.columns * width]
+    return body.reshape(layout.rows, height, layout.columns, width, body.shape[-1])
 
 
 def _paste(area: NDArray[np.uint8], tiles: NDArray[np.uint8], scale: int) -> None:
@@ -307,37 +200,6 @@ def _shrunk(tiles: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
         counts = np.diff(starts, append=size).astype(np.uint32).reshape(shape)
         tiles = ((sums + counts // 2) // counts).astype(np.uint8)
     return tiles
-
-
-def _hatch(
-    area: NDArray[np.uint8],
-    positions: NDArray[np.integer[Any]],
-    lined: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
-) -> None:
-    """Draws diagonals over the tiles at these positions, light ones over dark."""
-    rows, columns = np.divmod(positions, area.shape[2])
-    tiles = area[rows, :, columns]
-    y, x = np.ogrid[: tiles.shape[1], : tiles.shape[2]]
-    lines = (x + y) % _HATCH_PERIOD == 0
-    tiles[:, lines] = lined(tiles[:, lines])
-    area[rows, :, columns] = tiles
-
-
-def _mixed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pixels (n, ..., channels) of tiles with ink or light laid over them."""
-    ink = np.where(pixels.mean(axis=(1, 2), keepdims=True) < 128, 255, 0)
-    mixed = (1 - _HATCH_OPACITY) * pixels + _HATCH_OPACITY * ink
-    return mixed.astype(np.uint8)
-
-
-def _hatched(entries: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return _HATCH_ENTRIES[entries]
-
-
-def _shades(paper: int) -> NDArray[np.uint8]:
-    """The gray level for each coverage by ink."""
-    ink = 24 if paper > 127 else 240
-    return np.linspace(paper, ink, 256).round().astype(np.uint8)
 
 
 def _headline(

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.drawing.activation_sheets import GREY, count_channels
+from cnnviz.arguments import counts
+from cnnviz.drawing.facts import count_channels, join_facts
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import draw_matrix, draw_rows
-from cnnviz.drawing.text import join_facts
-from cnnviz.drawing.values import colorize, signed_stretch
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.drawing.values import NEUTRAL, colorize, signed_stretch
+from cnnviz.errors import LayerError
 
 # A kernel whose weights are all smaller, relative to the layer's largest, is dead:
 # those that training let decay lie below 1e-5, the smallest in use above 1e-3.
@@ -35,7 +35,7 @@ def kernel_sheet(
     Every kernel is stretched by its own largest absolute weight; a weight of 0 is the
     middle of the colormap. Kernels whose largest absolute weight is at most 1e-5 of the
     layer's are drawn as 0, marked, and counted in the subtitle as dead. Kernels on
-    three channels `(k, h, w, 3)` are drawn in colour, those on one `(k, h, w, 1)` as a
+    three channels `(k, h, w, 3)` are drawn in color, those on one `(k, h, w, 1)` as a
     signed map: a tile each. Of kernels on more channels a matrix is drawn: a row for
     each kernel, a column for each of the 16 input channels with the largest weights
     (root mean square over all kernels), by number. Pointwise kernels `(k, 1, 1, c)` are
@@ -47,7 +47,7 @@ def kernel_sheet(
         kernels: The weights, kernels first, input channels last.
         title: The headline.
         subtitle: What a smaller line says first.
-        colormap: The name of one of matplotlib's colormaps, for what is not in colour.
+        colormap: The name of one of matplotlib's colormaps, for what is not in color.
         columns: Tiles in a row; None for a sheet slightly wider than high.
         max_kernels: How many kernels to draw; None for all.
 
@@ -58,8 +58,7 @@ def kernel_sheet(
         LayerError: If the array has another number of axes.
         ArgumentError: If an argument is out of its range.
     """
-    if max_kernels is not None and max_kernels < 1:
-        raise ArgumentError(f"max_kernels is {max_kernels}; expected 1 or more")
+    counts(max_kernels=max_kernels)
     if not 3 <= kernels.ndim <= 5 or kernels.size == 0:
         raise LayerError(
             f"{title}: kernels of shape {kernels.shape} have no picture; expected "
@@ -83,7 +82,7 @@ def kernel_sheet(
         facts.append("input channels downwards")
     inputs = kernels.shape[-1]
     levels = signed_stretch(kernels, axis=(1, 2, 3))
-    levels[dead] = GREY
+    levels[dead] = NEUTRAL
     if kernels.shape[1] == kernels.shape[2] == 1:
         if inputs > 1:
             facts.append(f"{inputs} input channels to the right")
@@ -91,7 +90,7 @@ def kernel_sheet(
         weights = _pixels(levels[:, 0, 0, :], colormap)
         return draw_rows(weights, range(len(kernels)), dead, title, facts)
     if inputs == 3:
-        facts.append("red, green and blue weights around grey")
+        facts.append("red, green and blue weights around gray")
     elif inputs == 1:
         facts.append("each on its own scale, 0 in the middle")
     else:

@@ -1,12 +1,11 @@
-"""Pictures of what the deconvnet finds: pairs, comparisons of rules, stages.
+"""Pictures of what the deconvnet finds: pairs, and comparisons of rules.
 
-Every reconstruction is on its own scale: a value of 0 is mid grey, its largest absolute
-value black or white, and colours are kept.
+Every reconstruction is on its own scale: a value of 0 is mid gray, a high percentile of
+its absolute values black or white, and colors are kept.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,41 +13,34 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.text import join_facts
 from cnnviz.drawing.tiles import (
     PAPER,
+    PERCENTILE,
     SHEET_SIDE,
-    SIDE,
     Pixels,
     as_picture,
-    averaged,
     balanced_columns,
     break_rows,
     check_picture,
     cut_out,
-    cut_part,
     draw_frame,
     signed_pictures,
     tile_side,
-    tile_size,
-    to_bytes,
 )
-from cnnviz.drawing.values import colorize
 from cnnviz.errors import ArgumentError, LayerError
-from cnnviz.images.boxes import Box, field_boxes
+from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes
 
 if TYPE_CHECKING:
-    from cnnviz.attribution.deconvolution import Projections, Stage
+    from cnnviz.attribution.deconvolution import Projections
     from cnnviz.images.boxes import ReceptiveField
 
 
 _INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
 _COMPARED_SIDE = 1000  # that the side of all units of a comparison is about
-_LARGEST_STAGE, _FEW_STAGES = 224, 12
 _NAMED_DEAD = 8
 _FEW_UNITS = 3  # so many are compared in a row each, more in a column each
-_HEAT = "magma"
 
 
 def projection_sheet(
@@ -62,6 +54,8 @@ def projection_sheet(
     spatial: bool = True,
     names: Sequence[str] | None = None,
     columns: int | None = None,
+    close: bool = False,
+    percentile: float = PERCENTILE,
 ) -> Image.Image:
     """Draws each reconstruction of one image beside what its unit saw.
 
@@ -74,11 +68,15 @@ def projection_sheet(
         title: The headline.
         facts: What the smaller line below says first.
         field: The receptive field of the layer; None if it is not known.
-        crop: Draw only the field of each unit, filled up with grey outside the image.
+        crop: Draw only the field of each unit, filled up with gray outside the image.
             Otherwise the field is framed.
         spatial: Whether the maps have positions to tell; units of dense layers do not.
         names: The names of the classes, if the maps are classes.
         columns: Pairs in a row; None for a sheet slightly wider than high.
+        close: Draw only the part of the image that holds nearly all of a
+            reconstruction's mass, of the same size for all units.
+        percentile: Of the absolute values of a reconstruction that are not 0, the one
+            that is drawn black or white; 100 for the largest.
 
     Returns:
         The picture, RGB.
@@ -87,8 +85,11 @@ def projection_sheet(
         LayerError: If the arrays are no pictures, or no map fires.
     """
     units = _Units.of(projections, field, image, spatial, names, title)
+    if close:
+        units, crop = units.around(mass_boxes(_shares(units.images))), True
     side = tile_side(2 * len(units.alive), SHEET_SIDE)
-    rebuilt = units.tiles([*signed_pictures(units.images)], side, crop, framed=False)
+    pictures = [*signed_pictures(units.images, percentile)]
+    rebuilt = units.tiles(pictures, side, crop, framed=False)
     seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
     gap = np.full((seen[0].shape[0], _INNER_GAP, 3), PAPER, np.uint8)
     pairs = [np.hstack([r, gap, s]) for r, s in zip(rebuilt, seen, strict=True)]
@@ -98,7 +99,7 @@ def projection_sheet(
         columns=columns,
         gap=_GAP,
         title=title,
-        subtitle=join_facts([*facts, *units.remarks(crop)]),
+        subtitle=join_facts([*facts, *units.remarks(crop, close, percentile)]),
     ).convert("RGB")
 
 
@@ -113,6 +114,8 @@ def comparison_sheet(
     spatial: bool = True,
     names: Sequence[str] | None = None,
     columns: int | None = None,
+    close: bool = False,
+    percentile: float = PERCENTILE,
 ) -> Image.Image:
     """Draws what several rules make of the same units: a column for each unit.
 
@@ -129,6 +132,8 @@ def comparison_sheet(
         spatial: As for `projection_sheet`.
         names: As for `projection_sheet`.
         columns: Units side by side; None for all, up to ten.
+        close: As for `projection_sheet`; around the mass under all rules.
+        percentile: As for `projection_sheet`.
 
     Returns:
         The picture, RGB.
@@ -145,14 +150,18 @@ def comparison_sheet(
     for other in ruled.values():
         if not np.array_equal(units.channels, other.channels):
             raise ArgumentError("the rules are compared on different maps")
+    if close:
+        shares = [_shares(each.images) for each in ruled.values()]
+        boxes = mass_boxes(np.sum(shares, axis=0))
+        ruled = {rule: each.around(boxes) for rule, each in ruled.items()}
+        units, crop = next(iter(ruled.values())), True
     count = len(units.alive)
     side = tile_side(count, _COMPARED_SIDE)
     rows = [units.tiles([as_picture(image)] * count, side, crop, framed=True)]
     zeros = []
     for each in ruled.values():
-        rows.append(
-            each.tiles([*signed_pictures(each.images)], side, crop, framed=False)
-        )
+        pictures = [*signed_pictures(each.images, percentile)]
+        rows.append(each.tiles(pictures, side, crop, framed=False))
         zeros.append(["" if own.any() else " zero" for own in each.images])
     tiles = np.stack([np.stack(row) for row in rows])
     across = count <= _FEW_UNITS and columns is None
@@ -173,96 +182,15 @@ def comparison_sheet(
         columns=columns,
         gap=_GAP // 2,
         title=title,
-        subtitle=join_facts([*facts, *units.remarks(crop)]),
+        subtitle=join_facts([*facts, *units.remarks(crop, close, percentile)]),
     ).convert("RGB")
 
 
-def stage_sheet(
-    image: NDArray[Any],
-    stages: Sequence[Stage],
-    *,
-    title: str,
-    facts: Sequence[str] = (),
-    box: Box | None = None,
-    crop: bool = False,
-    columns: int | None = None,
-) -> Image.Image:
-    """Draws a reconstruction on its way from a layer down to the pixels.
-
-    A column for each step. Its upper tile is the signal over all channels, the root of
-    the sum of squares, on a scale of its own. The lower one is one channel with its
-    sign, 0 being mid grey: from one filtering to the next the same channel on the same
-    scale, the one that has the largest value in the end, so that one sees what
-    unpooling moves and rectifying takes away. Units of dense layers are folded into a
-    rectangle. The last column is the reconstruction, above the image.
-
-    Args:
-        image: `(h, w, c)`, the image.
-        stages: As `cnnviz.attribution.deconvolution.deconvnet_stages` returns them.
-        title: The headline.
-        facts: What the smaller line below says first.
-        box: The field of the unit; None for the whole image.
-        crop: Draw only that part of every map. Otherwise it is framed in the image.
-        columns: Steps side by side; None for all, up to ten.
-
-    Returns:
-        The picture, RGB.
-
-    Raises:
-        LayerError: If the image is no picture.
-    """
-    check_picture(image.shape, title)
-    *hidden, last = stages
-    most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE
-    whole = Box(0, 0, image.shape[0], image.shape[1])
-    box = box or whole
-    part = box if crop else whole
-    size = tile_size(part.height, part.width, most)
-    signals = [_plane(stage.signal) for stage in hidden]
-    upper = []
-    for stage, signal in zip(hidden, signals, strict=True):
-        length = np.sqrt(np.square(signal, dtype=np.float64).sum(axis=-1))
-        # From 0: a signal that is the same everywhere is not nothing.
-        levels = length / (length.max() or 1)
-        heat = colorize(levels, _HEAT)
-        dark = colorize(np.zeros(()), _HEAT)
-        shown = whole if _is_dense(stage.signal) else part
-        upper.append(cut_part(heat, shown, whole, size, outside=dark))
-    lower, lower_labels = [], []
-    for group in _groups(hidden):
-        number = int(np.abs(signals[group[-1]]).max(axis=(0, 1)).argmax())
-        signed = [signals[i][..., number] for i in group]
-        largest = max(float(np.abs(values).max()) for values in signed) or 1.0
-        for i, values in zip(group, signed, strict=True):
-            levels = (values / (2 * largest) + 0.5)[..., np.newaxis]
-            dense = _is_dense(hidden[i].signal)
-            shown = whole if dense else part
-            lower.append(cut_part(to_bytes(levels), shown, whole, size))
-            count = hidden[i].signal.shape[-1]
-            lower_labels.append(
-                f"{count} units" if dense else f"channel {number} of {count}"
-            )
-    (rebuilt,) = signed_pictures(last.signal[np.newaxis])
-    rebuilt = cut_part(rebuilt, part, whole, size)
-    seen = cut_part(as_picture(image), part, whole, size)
-    if not crop:
-        draw_frame(seen, box, image.shape[:2], size[0] / image.shape[0])
-    tiles = np.stack([[*upper, rebuilt], [*lower, seen]])
-    texts = [
-        [f"{stage.operation} {stage.layer}" for stage in stages],
-        [*lower_labels, "image"],
-    ]
-    columns = min(len(stages), columns or balanced_columns(len(stages)))
-    tiles, texts = break_rows(tiles, texts, columns)
-    remarks = ["above: strength over all channels", "below: one channel, 0 is grey"]
-    return grid(
-        tiles.reshape(-1, *tiles.shape[2:]),
-        labels=[text for row in texts for text in row],
-        columns=columns,
-        gap=_GAP // 2,
-        title=title,
-        subtitle=join_facts([*facts, *remarks, *averaged(image)]),
-    ).convert("RGB")
+def _shares(images: NDArray[Any]) -> NDArray[Any]:
+    """How much of each reconstruction `(k, h, w, c)` lies in each pixel."""
+    sizes = np.abs(images).sum(axis=-1)
+    total = sizes.sum(axis=(1, 2), keepdims=True)
+    return sizes / np.where(total > 0, total, 1)
 
 
 class _Units(NamedTuple):
@@ -271,6 +199,7 @@ class _Units(NamedTuple):
     images: NDArray[Any]  # (k, h, w, c)
     channels: NDArray[Any]
     labels: list[str]
+    legend: str  # what the labels say
     boxes: list[Box]
     size: tuple[int, int]  # of the image
     alive: NDArray[Any]  # which of the maps
@@ -302,8 +231,7 @@ class _Units(NamedTuple):
             name = str(channels[i])
             if names is not None:
                 name = f"{name} {names[channels[i]]}"
-            strength = f"{projections.activations[0, i]:#.3g}".removesuffix(".")
-            text = f"{name} \u00b7 {strength}"
+            text = f"{name} \u00b7 {readable(projections.activations[0, i])}"
             if spatial:
                 text += f" @ {','.join(map(str, place))}"
             labels.append(text)
@@ -312,6 +240,8 @@ class _Units(NamedTuple):
             projections.images[0, alive],
             channels[alive],
             labels,
+            join_facts(["class" if names else "map", "activation"])
+            + " @ row,column" * spatial,
             field_boxes(field, positions, size),
             size,
             alive,
@@ -332,54 +262,25 @@ class _Units(NamedTuple):
             tiles.append(tile)
         return tiles
 
-    def remarks(self, crop: bool) -> list[str]:
-        remarks = []
+    def around(self, boxes: list[Box]) -> _Units:
+        return self._replace(boxes=boxes)
+
+    def remarks(self, crop: bool, close: bool, percentile: float) -> list[str]:
+        remarks = [self.legend]
         if len(self.dead):
             numbers = ", ".join(str(n) for n in self.dead[:_NAMED_DEAD])
             more = len(self.dead) - _NAMED_DEAD
             remarks.append(f"dead: {numbers}" + (f" and {more} more" * (more > 0)))
         box = self.boxes[0]
         if (box.height, box.width) != self.size:
-            what = "cropped to" if crop else "framed:"
-            remarks.append(f"{what} the receptive field, {box.height}x{box.width}")
+            what = "the receptive field"
+            if close:
+                what = f"{MASS:.0%} of each reconstruction".replace("%", " %")
+            how = "cropped to" if crop else "framed:"
+            remarks.append(f"{how} {what}, {box.height}x{box.width}")
         return [
             *remarks,
             *averaged(self.images[0]),
-            "each on its own scale, 0 is grey",
+            "each on its own scale, 0 is gray"
+            + f", clipped at the {percentile:g}th percentile" * (percentile < 100),
         ]
-
-
-def _is_dense(signal: NDArray[Any]) -> bool:
-    return signal.size == signal.shape[-1]
-
-
-def _plane(signal: NDArray[Any]) -> NDArray[Any]:
-    """A signal as maps `(h, w, c)`: of volumes the central slice, units folded."""
-    while signal.ndim > 3:
-        signal = signal[len(signal) // 2]
-    return _rectangle(signal) if _is_dense(signal) else signal
-
-
-def _rectangle(signal: NDArray[Any]) -> NDArray[Any]:
-    """The units of a dense layer as the pixels of a rectangle, row by row."""
-    units = signal.reshape(-1)
-    rows = next(n for n in range(math.isqrt(len(units)), 0, -1) if len(units) % n == 0)
-    if len(units) // rows > 4 * rows:  # such as a prime number
-        rows = math.isqrt(len(units))
-    columns = -(-len(units) // rows)
-    return np.pad(units, (0, rows * columns - len(units))).reshape(rows, columns, 1)
-
-
-def _groups(stages: Sequence[Stage]) -> list[list[int]]:
-    """Stages that have their channels in common: from one filtering to the next."""
-    groups: list[list[int]] = []
-    for i, stage in enumerate(stages):
-        channels = stage.signal.shape[-1]
-        if groups and stage.operation != "filter":
-            before = stages[groups[-1][-1]].signal
-            alike = _is_dense(before) == _is_dense(stage.signal)
-            if before.shape[-1] == channels and alike:
-                groups[-1].append(i)
-                continue
-        groups.append([i])
-    return groups

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from cnnviz.drawing.facts import join_facts
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.text import join_facts
 
 _STRIP_HEIGHT, STRIP_WIDTH = 900, 1600  # a strip of rows fills at most about this
 _ROW_HEIGHTS = (4, 22)
@@ -127,7 +127,7 @@ def _row_labels(
     *,
     below: int = 0,
 ) -> NDArray[np.uint8]:
-    """Numbers (rows * height, w, channels), right-aligned, centred on their rows."""
+    """Numbers (rows * height, w, channels), right-aligned, centerd on their rows."""
     font = ImageFont.load_default(_LABEL_SIZE)
     width = max(int(font.getlength(label)) + 1 for label in labels) + 8
     picture = Image.new("L", (width, len(labels) * height), 255)

@@ -1,4 +1,4 @@
-"""Text on sheets: fonts, lines, and facts joined into one line."""
+"""Text on sheets: fonts, and lines as ink."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from cnnviz.drawing.facts import SEPARATOR
+
 _LONGEST_TEXT = 1000
 _ELLIPSIS = "\u2026"
 _PLAIN = _ELLIPSIS + "\u00b7\u00b0\u00b1"  # middle dot, degree, plus-minus
 
-_SEPARATOR = " \u00b7 "  # of the facts of a subtitle, which is best broken there
-
 
 def wrap(
-    text: str, size: int, width: int, separators: Sequence[str] = (_SEPARATOR, " ")
+    text: str, size: int, width: int, separators: Sequence[str] = (SEPARATOR, " ")
 ) -> list[str]:
-    """Breaks a text into lines at most so wide, at the first separators that do."""
+    """Breaks a text into lines at most so wide, between facts rather than words."""
     font = _font(size, _is_plain(text))
     if not separators or font.getlength(text) <= width:
         return [text]
@@ -92,8 +92,3 @@ def _font(size: int, plain: bool) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(
         fonts / "DejaVuSans.ttf", size, layout_engine=ImageFont.Layout.BASIC
     )
-
-
-def join_facts(facts: Sequence[str]) -> str:
-    """Facts on one line, each kept together."""
-    return " \u00b7 ".join(facts)

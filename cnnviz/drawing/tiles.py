@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.drawing.values import NOT_A_NUMBER, signed_stretch, stretch
+from cnnviz.drawing.values import NOT_A_NUMBER, displayable, signed_stretch, stretch
 from cnnviz.errors import LayerError
 from cnnviz.images.boxes import Box
+from cnnviz.images.ranges import is_unit
 from cnnviz.images.resizing import resize
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
 
-_GREY = 128  # what 0 is drawn as, and what lies outside the image
+_GRAY = 128  # what 0 is drawn as, and what lies outside the image
 _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
 PAPER = 255
 _SMALLEST_SIDE, SIDE, SHEET_SIDE = 64, 160, 1800
 _MOST_COLUMNS = 10
-_ROUNDING = 1e-3
+PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visible
 
 
 def check_picture(shape: tuple[int, ...], title: str) -> None:
@@ -34,26 +35,16 @@ def check_picture(shape: tuple[int, ...], title: str) -> None:
         )
 
 
-def averaged(image: NDArray[Any]) -> list[str]:
-    """What to say where channels had to be averaged to be shown."""
-    channels = image.shape[-1]
-    return [] if channels in (1, 3) else [f"mean over {channels} channels"]
-
-
-def _colored(values: NDArray[Any]) -> NDArray[Any]:
-    """Values `(..., c)` with one or three channels."""
-    return values if values.shape[-1] in (1, 3) else values.mean(axis=-1, keepdims=True)
-
-
-def signed_pictures(images: NDArray[Any]) -> Pixels:
-    """Reconstructions `(k, h, w, c)` around mid grey, each on its own scale."""
-    return to_bytes(signed_stretch(_colored(images), axis=(1, 2, 3)))
+def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:
+    """Reconstructions `(k, h, w, c)` around mid gray, each on its own scale."""
+    values = displayable(images)
+    return to_bytes(signed_stretch(values, axis=(1, 2, 3), percentile=percentile))
 
 
 def as_picture(image: NDArray[Any]) -> Pixels:
     """An image in [0, 1] as RGB bytes."""
-    values = _colored(image)
-    if values.min() < -_ROUNDING or values.max() > 1 + _ROUNDING:
+    values = displayable(image)
+    if not is_unit(values.min(), values.max()):
         values = stretch(values)
     return to_bytes(values.clip(0, 1))
 
@@ -68,8 +59,8 @@ def to_bytes(levels: NDArray[Any]) -> Pixels:
 
 
 def cut_out(picture: Pixels, box: Box) -> Pixels:
-    """A part of a picture, grey where it lies outside."""
-    part = np.full((box.height, box.width, 3), _GREY, np.uint8)
+    """A part of a picture, gray where it lies outside."""
+    part = np.full((box.height, box.width, 3), _GRAY, np.uint8)
     top, left = max(box.top, 0), max(box.left, 0)
     inside = picture[top : box.top + box.height, left : box.left + box.width]
     row, column = top - box.top, left - box.left
@@ -114,7 +105,7 @@ def cut_part(
     part: Box,
     whole: Box,
     size: tuple[int, int],
-    outside: Pixels | int = _GREY,
+    outside: Pixels | int = _GRAY,
 ) -> Pixels:
     """What lies below a part of the image, in a map that is spread over the image.
 

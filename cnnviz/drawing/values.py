@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.arguments import between
 from cnnviz.errors import ArgumentError
 from cnnviz.images.colors import LUMA
+from cnnviz.images.ranges import is_unit
 from cnnviz.images.resizing import resize
 
 NOT_A_NUMBER = (255, 0, 160)  # a pink that no colormap of matplotlib's comes near
 
-_ROUNDING = 1e-5  # how far out of [0, 1] a value may be
+NEUTRAL = 0.5  # what 0 is drawn as where values have a sign
 _HALF_RANGE = np.finfo(np.float32).max / 2
 
 
@@ -42,23 +44,55 @@ def stretch(
 
 
 def signed_stretch(
-    maps: NDArray[Any], *, axis: int | tuple[int, ...] | None = None
+    maps: NDArray[Any],
+    *,
+    axis: int | tuple[int, ...] | None = None,
+    percentile: float = 100,
 ) -> NDArray[np.float32]:
     """Maps values to [0, 1], 0 to 0.5 and the largest absolute value to 0 or 1.
 
     Args:
         maps: Numbers of any shape.
         axis: The axes that share a range; None for all.
+        percentile: Of the absolute values that are not 0, the percentile that becomes 0
+            or 1, in (0, 100]; larger values are clipped. Below 100, single bright
+            pixels no longer leave all others gray.
 
     Returns:
         `maps / (2 * max|maps|) + 0.5` as float32; 0.5 where all values are 0. NaN and
         infinite values are treated as by `stretch`.
+
+    Raises:
+        ArgumentError: If the percentile is out of its range.
     """
+    if not 0 < percentile <= 100:
+        raise ArgumentError(
+            f"percentile is {percentile}; expected more than 0, and at most 100"
+        )
     values, low, high = _ranged(maps, axis)
     largest = np.maximum(np.abs(low), np.abs(high))
+    if percentile < 100:
+        largest = _percentiles(np.abs(values), largest, percentile)
     values /= np.where(largest > 0, 2 * largest, 1)
-    values += 0.5
+    values += NEUTRAL
+    if percentile < 100:
+        values.clip(0, 1, out=values)
     return values.astype(np.float32, copy=False)
+
+
+def _percentiles(
+    sizes: NDArray[Any], largest: NDArray[Any], percentile: float
+) -> NDArray[Any]:
+    """A percentile of what is not 0, of all values that share an entry of `largest`."""
+    pairs = zip(sizes.shape, largest.shape, strict=True)
+    shared = [i for i, (n, m) in enumerate(pairs) if n != m]
+    groups = np.moveaxis(sizes, shared, range(-len(shared), 0))
+    groups = groups.reshape(largest.size, -1)
+    found = [
+        np.percentile(group[group > 0], percentile) if (group > 0).any() else 0.0
+        for group in groups
+    ]
+    return np.reshape(found, largest.shape)
 
 
 def displayable(images: np.ndarray) -> np.ndarray:
@@ -87,7 +121,7 @@ def _ranged(
 
 
 def colorize(maps: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
-    """Gives maps the colours of one of matplotlib's colormaps.
+    """Gives maps the colors of one of matplotlib's colormaps.
 
     Args:
         maps: Any shape; floats in [0, 1], or uint8. NaN becomes pink.
@@ -143,7 +177,7 @@ def quantize(
         missing = np.isnan(values)
         values = np.where(missing, 0, values)
         low, high = values.min(initial=0), values.max(initial=0)
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
+    if not is_unit(low, high):
         raise ArgumentError(
             f"the values range from {low:.4g} to {high:.4g}; expected [0, 1], "
             "as from stretch or signed_stretch"
@@ -169,7 +203,7 @@ def overlay(
             floats in [0, 1], brought to the size of the image by bilinear
             interpolation. NaN becomes pink.
         colormap: The name of a colormap of matplotlib's.
-        alpha: The opacity of the hottest colour. Elsewhere it is `alpha * sqrt(map)`,
+        alpha: The opacity of the hottest color. Elsewhere it is `alpha * sqrt(map)`,
             so that the image stays clear where nothing fires.
 
     Returns:
@@ -178,8 +212,7 @@ def overlay(
     Raises:
         ArgumentError: A shape, a value or the colormap does not fit.
     """
-    if not 0 <= alpha <= 1:
-        raise ArgumentError(f"alpha is {alpha}; expected a number from 0 to 1")
+    between(0, 1, alpha=alpha)
     if image.ndim == 2:
         image = image[..., np.newaxis]
     if image.ndim != 3 or image.shape[-1] not in (1, 3):

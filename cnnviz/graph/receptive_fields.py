@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.graph.functions import CALLS, body
 from cnnviz.images.boxes import ReceptiveField
 
 Number = Fraction | float
@@ -630,9 +631,7 @@ def _identity_n(tensor: tf.Tensor, seen: list[_View]) -> _View:
 
 def _called(tensor: tf.Tensor, seen: list[_View]) -> _View:
     """A function of its own: the same walk, inside it."""
-    op = tensor.op
-    function = op.graph._get_function(op.get_attr("f").name)
-    graph = getattr(function, "graph", None)
+    graph = body(tensor.op)
     if graph is None:
         raise _Unknown
     views: dict[Any, _View | None] = {
@@ -705,7 +704,7 @@ _RULES: dict[str, _Rule] = {
     "Unpack": _unstacked,
 }
 _RULES_OF_VIEWS: dict[str, Callable[[tf.Tensor, list[_View]], _View]] = {
-    **dict.fromkeys(("PartitionedCall", "StatefulPartitionedCall"), _called),
+    **dict.fromkeys(CALLS, _called),
     "ConcatV2": _concatenated,
     "IdentityN": _identity_n,
     "Pack": _stacked,

@@ -9,6 +9,7 @@ from .names import (
     safe_name as safe_name,
     stems as stems,
 )
+from .ranges import to_unit as to_unit
 from .reading import read_array as read_array, read_image as read_image
 from .resizing import (
     WHITE as WHITE,

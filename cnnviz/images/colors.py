@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-_LEAST_VARIANCE = 1e-4  # of colours, so that the noise of flat images is not enlarged
+_LEAST_VARIANCE = 1e-4  # of colors, so that the noise of flat images is not enlarged
 
 
 def recolor(
     image: np.ndarray, examples: Sequence[np.ndarray], shares: np.ndarray
 ) -> np.ndarray:
-    """The image, its colours moved to the mean and covariance of the examples'.
+    """The image, its colors moved to the mean and covariance of the examples'.
 
-    Of all linear maps that do so, the one that moves colours least.
+    Of all linear maps that do so, the one that moves colors least.
     """
     mean, covariance = _moments([image], np.ones(1))
     goal_mean, goal = _moments(examples, shares)
@@ -29,7 +29,7 @@ def recolor(
 def _moments(
     images: Sequence[np.ndarray], shares: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of all colours, with a little of every colour added."""
+    """Mean and covariance of all colors, with a little of every color added."""
     first: np.ndarray = np.zeros(())
     second: np.ndarray = np.zeros(())
     for image, share in zip(images, shares, strict=True):

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from cnnviz.errors import ImageError
-from cnnviz.images.reading import EXPECTED, cause_of, open_file
+from cnnviz.errors import ImageError, first_line
+from cnnviz.images.reading import EXPECTED, open_file
 
 _ARRAY_SUFFIXES = {".npy", ".npz"}
 _SUFFIXES = _ARRAY_SUFFIXES | set(
@@ -50,7 +50,7 @@ def _files_of(source: str | Path) -> list[Path]:
         try:
             files = _image_files(path.iterdir())
         except OSError as error:
-            raise ImageError(f"{path} cannot be listed: {cause_of(error)}") from error
+            raise ImageError(f"{path} cannot be listed: {first_line(error)}") from error
         if not files:
             raise ImageError(
                 f"{path} is a folder without images; expected files ending in "

@@ -19,22 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.arguments import Size, choice, counts, size_of
+from cnnviz.errors import ImageError, first_line
+from cnnviz.images.ranges import UNIT_SCALES, to_unit
 from cnnviz.images.resizing import (
     REDUCING_GAP,
-    UNIT_SCALES,
     WHITE,
     Color,
     Fit,
-    Size,
-    check_choice,
-    check_size,
     orient,
     pad,
     place,
     resample,
     scaled_extent,
-    to_unit,
     with_channels,
 )
 
@@ -65,9 +62,9 @@ def read_image(
     """Reads a picture, or an array that serves as one.
 
     Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of 8 or 16 bits: gray,
-    colour, palette or CMYK. Of several frames the first is read. The EXIF orientation
-    is applied; colour profiles are not. 16-bit gray keeps its precision, 16-bit
-    colours are cut to 8 bits. What the file holds decides, not its suffix.
+    color, palette or CMYK. Of several frames the first is read. The EXIF orientation
+    is applied; color profiles are not. 16-bit gray keeps its precision, 16-bit
+    colors are cut to 8 bits. What the file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
     (height, width, channels); their values are scaled as by `read_array`.
@@ -76,8 +73,8 @@ def read_image(
         path: The file.
         size: (height, width) of the result, or one number for a square; None keeps
             the file's own size. See `resize` for the kernel.
-        channels: How many channels the result has. Colour becomes gray by the luma
-            of ITU-R BT.601, gray becomes colour by repetition; any other number
+        channels: How many channels the result has. Color becomes gray by the luma
+            of ITU-R BT.601, gray becomes color by repetition; any other number
             must be the file's own.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded ones.
@@ -90,10 +87,9 @@ def read_image(
         ArgumentError: An argument is out of its range.
     """
     path = Path(path)
-    target = None if size is None else check_size(size)
-    check_choice("fit", fit, Fit)
-    if channels < 1:
-        raise ArgumentError(f"channels is {channels}; expected 1 or more")
+    target = None if size is None else size_of(size)
+    choice("fit", fit, Fit)
+    counts(channels=channels)
     with open_file(path) as file:
         head = file.read(_HEAD_BYTES)
         file.seek(0)
@@ -158,16 +154,9 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     except PermissionError:
         raise ImageError(f"{path} cannot be opened: permission denied") from None
     except (OSError, ValueError) as error:
-        raise ImageError(f"{path} cannot be opened: {cause_of(error)}") from error
+        raise ImageError(f"{path} cannot be opened: {first_line(error)}") from error
     with file:
         yield file
-
-
-def cause_of(error: BaseException) -> str:
-    """Why the system refused a file, in its own words."""
-    strerror = getattr(error, "strerror", None)
-    lines = str(strerror or error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _nature(head: bytes) -> str:
@@ -202,7 +191,7 @@ def _loaded_array(file: BinaryIO, path: Path) -> NDArray[np.float32]:
     except Exception as error:
         # As with pictures, damage surfaces as any exception of several libraries.
         raise ImageError(
-            f"{path} is not an intact NumPy array ({cause_of(error)})"
+            f"{path} is not an intact NumPy array ({first_line(error)})"
         ) from error
     if not isinstance(loaded, np.ndarray):
         raise ImageError(f"{path} is a zip file without a NumPy array; {EXPECTED}")
@@ -275,7 +264,7 @@ def _decoded(
     except Exception as error:
         # Pillow's decoders raise whatever a damaged file makes them stumble over.
         raise ImageError(
-            f"{path} is a {kind} that cannot be decoded ({cause_of(error)}); "
+            f"{path} is a {kind} that cannot be decoded ({first_line(error)}); "
             "it may be damaged or cut short"
         ) from error
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import operator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.arguments import Size, choice, size_of
+from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.images.colors import LUMA
+from cnnviz.images.ranges import UNIT_SCALES
 
 Fit = Literal["crop", "pad", "stretch"]
 Kernel = Literal["bicubic", "bilinear"]
-Size = int | tuple[int, int]
 Color = tuple[float, float, float]
 
 WHITE: Color = (1.0, 1.0, 1.0)
@@ -29,8 +29,6 @@ _KERNELS = {
 # factor of at least this much. From 3 on the result equals the one-step result to
 # within a rounding of 8 bits.
 REDUCING_GAP = 3.0
-
-UNIT_SCALES = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 def resize(
@@ -51,7 +49,7 @@ def resize(
         image: (height, width) or (height, width, channels); floats of any range, or
             uint8, uint16 and bool, which are scaled as by `read_array`.
         size: (height, width) of the result, or one number for a square.
-        fit: `"crop"` scales until the image covers `size` and keeps the centre;
+        fit: `"crop"` scales until the image covers `size` and keeps the center;
             `"pad"` scales until it fits and fills up with `background`; `"stretch"`
             changes the aspect.
         background: RGB in [0, 1] for `"pad"`; its luma, unless there are 3 channels.
@@ -63,9 +61,9 @@ def resize(
     Raises:
         ArgumentError: An argument is out of its range.
     """
-    target = check_size(size)
-    check_choice("fit", fit, Fit)
-    check_choice("kernel", kernel, Kernel)
+    target = size_of(size)
+    choice("fit", fit, Fit)
+    choice("kernel", kernel, Kernel)
     if image.ndim not in (2, 3) or image.size == 0:
         raise ArgumentError(
             f"the image has shape {image.shape}; "
@@ -82,27 +80,6 @@ class _Placement(NamedTuple):
 
     box: tuple[float, float, float, float]  # left, top, right, bottom
     size: tuple[int, int]
-
-
-def check_size(size: Size) -> tuple[int, int]:
-    """A size as height and width."""
-    try:
-        height, width = (size, size) if isinstance(size, int | np.integer) else size
-        height, width = operator.index(height), operator.index(width)
-    except (TypeError, ValueError):
-        height = width = 0
-    if height < 1 or width < 1:
-        raise ArgumentError(
-            f"size is {size!r}; expected (height, width) or one number, 1 or more"
-        )
-    return height, width
-
-
-def check_choice(name: str, value: str, choices: Any) -> None:
-    """Refuses a value that is none of the choices."""
-    if value not in get_args(choices):
-        expected = ", ".join(get_args(choices))
-        raise ArgumentError(f"{name} is {value!r}; expected one of {expected}")
 
 
 def scaled_extent(
@@ -153,13 +130,6 @@ def resample(
     return resampled
 
 
-def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Values of any numeric type as float32 in [0, 1]."""
-    unit: NDArray[np.float32] = values.astype(np.float32)
-    unit /= np.float32(UNIT_SCALES.get(values.dtype, 1))
-    return unit
-
-
 def orient(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Undoes the EXIF orientation: how rows and columns were stored."""
     if orientation >= 5:
@@ -183,7 +153,7 @@ def with_channels(
     if (own, channels) == (1, 3):
         return np.repeat(image, 3, axis=-1)
     raise ImageError(
-        f"{path} has {own} channel{'s' if own > 1 else ''}; expected {channels}",
+        f"{path} has {counted(own, 'channel')}; expected {channels}",
         hint="Pictures serve 1 or 3 channels; for others give a NumPy .npy array.",
     )
 

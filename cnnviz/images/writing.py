@@ -10,8 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cnnviz.errors import ArgumentError, CnnvizError
-from cnnviz.images.reading import cause_of
+from cnnviz.errors import ArgumentError, CnnvizError, first_line
 
 # The fastest level: one run of the command line writes hundreds of sheets.
 _PNG_OPTIONS = {"compress_level": 1}
@@ -40,7 +39,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise CnnvizError(f"{path} cannot be written: {cause_of(error)}") from error
+        raise CnnvizError(f"{path} cannot be written: {first_line(error)}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -77,7 +76,7 @@ def write_image(image: Image.Image, path: str | Path) -> None:
     try:
         image.save(encoded, image_format, **options)
     except OSError as error:
-        raise ArgumentError(f"{path} cannot be encoded: {cause_of(error)}") from error
+        raise ArgumentError(f"{path} cannot be encoded: {first_line(error)}") from error
     data = encoded.getvalue()
     with written_whole(path) as temporary:
         temporary.write_bytes(data)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cnnviz.errors import ArgumentError, ModelError
+from cnnviz.errors import ArgumentError, ModelError, counted, first_line
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
     APPLICATIONS,
@@ -31,12 +31,11 @@ from cnnviz.loading.keras1_config import is_spoken
 from cnnviz.loading.keras1_weights import load_keras_1
 from cnnviz.loading.safety import check_safe, unknown_class
 from cnnviz.network.calibration import detect_encoding
-from cnnviz.network.encoding import COLOUR_ONLY, named_encoding
+from cnnviz.network.encoding import COLOR_ONLY, named_encoding
 from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
-from cnnviz.network.tracing import first_line
 
 
 def load_model(
@@ -98,10 +97,10 @@ def load_model(
         encode = named_encoding(encoding)
     model = ImageModel(network, encode, _labels(labels, network), name)
     shape = model.input_shape
-    if encode.name in COLOUR_ONLY and shape and shape[-1] not in (3, None):
+    if encode.name in COLOR_ONLY and shape and shape[-1] not in (3, None):
         raise ArgumentError(
-            f"encoding '{encode.name}' is for colour; {name} takes {shape[-1]} "
-            f"channel{'s' * (shape[-1] != 1)}"
+            f"encoding '{encode.name}' is for colour; {name} takes "
+            + counted(shape[-1], "channel")
         )
     return model
 

@@ -4,7 +4,7 @@ from .capture import (
     activations as activations,
 )
 from .encoding import (
-    COLOUR_ONLY as COLOUR_ONLY,
+    COLOR_ONLY as COLOR_ONLY,
     NAMES as NAMES,
     Encoding as Encoding,
     named_encoding as named_encoding,

@@ -3,7 +3,7 @@
 A wrong value range is the commonest silent failure in this field: the picture looks
 plausible and means nothing. The evidence, strongest first: what the network itself does
 to pixels before its first convolution; the name of a `keras.applications` family; the
-statistics that the first batch normalisation remembers from training.
+statistics that the first batch normalization remembers from training.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
-from cnnviz.network.encoding import COLOUR_ONLY, NAMES, Encoding, named_encoding
+from cnnviz.network.encoding import COLOR_ONLY, NAMES, Encoding, named_encoding
 from cnnviz.network.keras_generations import InputSpec, Network, ancestry, is_network
 from cnnviz.network.layout import (
     is_network_channels_first,
@@ -121,9 +121,9 @@ def _inside(
     seen = _given(network, specs, index, target, images)
     if seen is None or seen.shape[1:3] == (0, 0):
         return None
-    # The centre: resizing and padding layers leave it alone.
-    centre = tuple(n // 2 for n in seen.shape[1:-1])
-    black, one, white = (float(np.mean(s[centre])) for s in seen)
+    # The center: resizing and padding layers leave it alone.
+    center = tuple(n // 2 for n in seen.shape[1:-1])
+    black, one, white = (float(np.mean(s[center])) for s in seen)
     if np.isclose(one - black, 1.0, rtol=1e-3) and abs(black) < 1e-3:
         return None
     low, high = _CONTRAST
@@ -142,7 +142,7 @@ def _inside(
 def _remembered(
     network: Network, specs: list[InputSpec], index: int, channels: int
 ) -> Encoding | None:
-    """Compares candidates by the statistics of the first batch normalisation.
+    """Compares candidates by the statistics of the first batch normalization.
 
     Natural-looking patterns are encoded each way and sent to the layer; the encoding
     under which their mean and variance come nearest to the remembered ones wins.
@@ -157,7 +157,7 @@ def _remembered(
     images = _natural_patterns(_size(specs[index], network), channels)
     errors = {}
     for name in NAMES[:-1]:
-        if channels != 3 and name in COLOUR_ONLY:
+        if channels != 3 and name in COLOR_ONLY:
             continue
         encoded = np.asarray(named_encoding(name)(images))
         seen = _given(network, specs, index, target, encoded)

@@ -8,12 +8,13 @@ from itertools import islice
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, LayerError, ModelError
+from cnnviz.arguments import counts
+from cnnviz.errors import LayerError, ModelError, first_line
 from cnnviz.network.forward import displayed, encoded_inputs
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import Selected, select
-from cnnviz.network.tracing import Trace, compiled_for_images, first_line, record
+from cnnviz.network.tracing import Trace, compiled_for_images, record
 
 
 def activations(
@@ -82,8 +83,7 @@ def activation_batches(
 
 
 def _slices(arrays: list[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
-    if batch_size < 1:
-        raise ArgumentError(f"batch_size is {batch_size}; expected at least 1")
+    counts(batch_size=batch_size)
     for start in range(0, len(arrays[0]), batch_size):
         yield [array[start : start + batch_size] for array in arrays]
 

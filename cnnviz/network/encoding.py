@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.errors import ArgumentError
+from cnnviz.arguments import choice
 
 # Of the ImageNet training set, in bytes (BGR) and in [0, 1] (RGB), as
 # keras.applications.imagenet_utils has them.
@@ -73,7 +73,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "raw": lambda images: images,
 }
 NAMES = tuple(_FUNCTIONS)
-COLOUR_ONLY = ("caffe", "torch")
+COLOR_ONLY = ("caffe", "torch")
 
 
 def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> Encoding:
@@ -88,8 +88,5 @@ def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> E
     """
     if callable(name):
         return Encoding("custom", name, reason)
-    if name not in _FUNCTIONS:
-        raise ArgumentError(
-            f"encoding '{name}' is unknown; expected auto, {', '.join(NAMES)}"
-        )
+    choice("encoding", name, ("auto", *NAMES))
     return Encoding(name, _FUNCTIONS[name], reason, reverses_channels=name == "caffe")

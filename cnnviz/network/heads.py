@@ -16,18 +16,13 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from cnnviz.errors import LayerError
-from cnnviz.graph.logits import behind
+from cnnviz.graph.logits import Squashing, find_logits
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import is_network_channels_first, to_channels_last
 from cnnviz.network.naming import Address, Selected
 from cnnviz.network.tracing import Call
 
-HeadKind = Literal["softmax", "sigmoid", "linear"]
-_SQUASHED: dict[str, HeadKind] = {
-    "Softmax": "softmax",
-    "LogSoftmax": "softmax",
-    "Sigmoid": "sigmoid",
-}
+HeadKind = Squashing | Literal["linear"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +121,10 @@ def _named(network: Network, output: Any) -> dict[str, tf.Tensor]:
 
 
 def _head(network: Network, name: str, output: tf.Tensor) -> Head:
-    found = behind(output, _SQUASHED)
-    logits, kind = (output, None) if found is None else found
+    kind: HeadKind
+    logits, kind = find_logits(output) or (output, "linear")
     if logits.shape.rank == 1:
         logits = logits[:, None]
     if logits.shape.rank == 4 and is_network_channels_first(network):
         logits = to_channels_last(logits)
-    return Head(
-        name,
-        "linear" if kind is None else _SQUASHED[kind],
-        tf.cast(logits, tf.float32),
-    )
+    return Head(name, kind, tf.cast(logits, tf.float32))

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.images.ranges import is_unit
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
@@ -156,7 +157,7 @@ class ImageModel:
         if specs is not None and len(arrays) != len(specs):
             names = ", ".join(spec.name for spec in specs)
             raise ImageError(
-                f"{len(arrays)} input{'s' * (len(arrays) != 1)} given; "
+                f"{counted(len(arrays), 'input')} given; "
                 f"{self.source} takes {len(specs)}: {names}"
             )
         prepared = [
@@ -199,14 +200,14 @@ class ImageModel:
             and spec.shape[-1] not in (None, array.shape[-1])
         ):
             raise ImageError(
-                f"images with {array.shape[-1]} channel{'s' * (array.shape[-1] != 1)}; "
+                f"images with {counted(array.shape[-1], 'channel')}; "
                 f"{self.source} takes {spec.shape[-1]}: {expected}"
             )
         if not array.size:
             raise ImageError(f"images of shape {array.shape} hold nothing")
         if rank == 3 and self.encode.checks_range:
             low, high = float(array.min()), float(array.max())
-            if not (low >= -1e-3 and high <= 1 + 1e-3):
+            if not is_unit(low, high):
                 raise ImageError(
                     f"images hold values from {low:.4g} to {high:.4g}; "
                     "expected [0, 1], whatever the network was trained on",

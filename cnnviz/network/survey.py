@@ -110,7 +110,7 @@ def survey_layers(
         graph.cnnviz_heads = tuple(known)
     outputs = function.outputs[: len(layers)]
     with graph.as_default():
-        ceilings = [behind(output, ["Relu6"]) is not None for output in outputs]
+        ceilings = [behind(output, ["relu6"]) is not None for output in outputs]
     fields = find_receptive_fields(function.inputs[:1], outputs, channels_first=False)
     elements = sum(
         output.shape.num_elements() or 0

@@ -12,7 +12,6 @@ Whatever the requested tensors do not need, TensorFlow prunes from the graph.
 
 from __future__ import annotations
 
-import re
 import threading
 import weakref
 from collections import Counter, OrderedDict
@@ -24,7 +23,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from cnnviz.errors import CnnvizError, ImageError, LayerError, ModelError
+from cnnviz.errors import (
+    CnnvizError,
+    ImageError,
+    LayerError,
+    ModelError,
+    first_line,
+)
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
@@ -359,15 +364,6 @@ def _unanswered(
         "computes without calling it",
         hint=f"Choose {around}." if around else None,
     )
-
-
-def first_line(error: BaseException) -> str:
-    """The line of an error message that says what went wrong."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras prints in bold
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("Exception encountered")]
-    text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _shape(shape: Sequence[int | None]) -> str:

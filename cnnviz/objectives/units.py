@@ -28,7 +28,7 @@ from cnnviz.objectives.algebra import (
 from cnnviz.objectives.textures import gram_matrix
 
 _ALIGNED = 0.1  # the least cosine that a direction's score is weighted with
-_RECTIFIERS = ("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus")
+_RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "selu", "softplus")
 
 
 def channel(layer: str, index: Indices, *, before_rectifier: bool = False) -> Objective:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnnviz.arguments import counts
 from cnnviz.errors import ArgumentError
 from cnnviz.network.capture import channel_means, rebatch
 from cnnviz.network.keras_generations import Network
@@ -62,8 +63,7 @@ def find_exemplars(
     chosen = choose_channels(
         known, layer, channels, survey_layers(known, [layer]).channels[layer]
     )
-    if count < 1:
-        raise ArgumentError(f"count is {count}; expected 1 or more")
+    counts(count=count)
     best = np.empty((len(chosen), 0), np.float32)
     kept = np.empty((len(chosen), 0), np.int64)
     pictures: dict[int, np.ndarray] = {}

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cnnviz.arguments import at_least, counts, more_than, size_of
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
-from cnnviz.ascent.transforms import Motion, Size
+from cnnviz.ascent.transforms import Motion
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
@@ -82,15 +83,9 @@ def deep_dream(
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
-    for name, value, least in (
-        ("octaves", octaves, 1),
-        ("octave_scale", octave_scale, 1.01),
-        ("steps", steps, 1),
-    ):
-        if value < least:
-            raise ArgumentError(f"{name} is {value}; expected {least} or more")
-    if not strength > 0:
-        raise ArgumentError(f"strength is {strength}; expected more than 0")
+    counts(octaves=octaves)
+    at_least(1.01, octave_scale=octave_scale)
+    more_than(0, strength=strength)
     if image.ndim != 3:
         raise ImageError(f"the image has shape {image.shape}; expected (h, w, c)")
     (prepared,) = known.prepare(image)
@@ -102,9 +97,10 @@ def deep_dream(
     for name in names[1:]:
         objective += energy(name, logarithm=True)
     native = native_shape(known)[:2]
-    largest = native if tile is None else _pair(tile)
+    largest = native if tile is None else size_of(tile, "tile", _LEAST_SIDE)
     sizes = scale_sizes(original.shape[:2], octave_scale, _LEAST_SIDE, octaves)
     run = Run(
+        steps=steps,
         learning_rate=_RATE * strength,
         keep_best=False,
         seed=seed,
@@ -120,7 +116,7 @@ def deep_dream(
         return blend(tiles, corners, base.shape[:2])
 
     dreamt = base = resize(original, sizes[0], fit="stretch")
-    scales = CoarseToFine(sizes, run, steps, shown)
+    scales = CoarseToFine(sizes, run, shown)
     for size, own in scales.runs():
         if size != sizes[0]:
             # What the dream added so far, onto an image with all the detail it had.
@@ -141,12 +137,3 @@ def deep_dream(
         tiles = np.concatenate([found.images, started[len(found.images) :]])
         dreamt = blend(tiles, corners, size)
     return enlarge(dreamt, original.shape[:2])
-
-
-def _pair(size: int | tuple[int, int]) -> Size:
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < _LEAST_SIDE:
-        raise ArgumentError(
-            f"tile is {size}; expected {_LEAST_SIDE} or more along each axis"
-        )
-    return height, width

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cnnviz.arguments import size_of
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Pixels
 from cnnviz.ascent.transforms import Crops, Motion, Transform
 from cnnviz.network.survey import Survey
@@ -112,5 +113,5 @@ def start_image(
         return None
     height, width, channels = found.image
     if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = size_of(size)
     return np.full((1, height, width, channels), recipe.start, np.float32)

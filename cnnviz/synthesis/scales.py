@@ -49,7 +49,6 @@ class CoarseToFine:
         self,
         sizes: Sequence[Size],
         run: Run,
-        steps: int,
         shown: Callable[[Progress], np.ndarray],
     ) -> None:
         """Plans a run.
@@ -57,13 +56,12 @@ class CoarseToFine:
         Args:
             sizes: Heights and widths, as from `scale_sizes`.
             run: How it is carried out, over all sizes; its steps are those at each.
-            steps: How many these are.
             shown: Makes the image `(h, w, c)` of a size's own progress; for callbacks.
         """
         self.sizes = tuple(sizes)
         self.stopped = False
         self._run = run
-        self._steps = steps
+        self._steps = steps = run.steps or 1
         self._shown = shown
         self._marks = run.snapshot_steps(len(sizes) * steps)
         work = np.cumsum([0, *(height * width for height, width in sizes)])
@@ -78,7 +76,6 @@ class CoarseToFine:
                 size,
                 replace(
                     self._run,
-                    steps=self._steps,
                     seed=derived_seed(self._run.seed, number),
                     snapshots=[
                         mark - before

@@ -21,13 +21,14 @@ from typing import Literal, get_args
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import at_least, counts, more_than
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Momentum, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import STILL, Size
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.images.colors import LUMA, recolor, with_chroma_of
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
@@ -212,20 +213,14 @@ def optimize_style(
     origin = start if isinstance(start, str) else "image"
     if content_weight is None:
         content_weight = _FROM_NOISE if origin == "noise" else _CONTENT
-    for name, value, least in (
-        ("coarsest", coarsest, 1),
-        ("content_weight", content_weight, 0),
-        ("total_variation", total_variation, 0),
-    ):
-        if value < least:
-            raise ArgumentError(f"{name} is {value}; expected {least} or more")
+    counts(coarsest=coarsest)
+    at_least(0, content_weight=content_weight, total_variation=total_variation)
+    more_than(0, style_scale=style_scale)
     run = run or Run()
     if (run.restarts or 1) > 1:
         raise ArgumentError(
             f"restarts are {run.restarts}; style transfer has none, expected 1"
         )
-    if not style_scale > 0:
-        raise ArgumentError(f"style_scale is {style_scale}; expected more than 0")
     photo = _fitted(known, content, "content")
     styles = [style] if isinstance(style, np.ndarray) else list(style)
     if not styles:
@@ -261,8 +256,13 @@ def optimize_style(
     def shown(progress: Progress) -> np.ndarray:
         return finished(enlarge(progress.images()[0], whole))
 
-    run = replace(run, learning_rate=run.learning_rate or _RATE, keep_best=False)
-    scales = CoarseToFine(sizes, run, run.steps or _STEPS, shown)
+    run = replace(
+        run,
+        steps=run.steps or _STEPS,
+        learning_rate=run.learning_rate or _RATE,
+        keep_best=False,
+    )
+    scales = CoarseToFine(sizes, run, shown)
     parts: list[Ascent] = []
     for size, own in scales.runs():
         goal = resize(painted, size, fit="stretch")
@@ -380,8 +380,8 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     shares = np.asarray(weights, np.float64)
     if shares.shape != (count,):
         raise ArgumentError(
-            f"style_weights are {list(weights)}; expected one for each of {count} "
-            f"style{'s' * (count != 1)}"
+            f"style_weights are {list(weights)}; expected one for each of "
+            + counted(count, "style")
         )
     if not (shares >= 0).all() or not 0 < shares.sum() < math.inf:
         raise ArgumentError(

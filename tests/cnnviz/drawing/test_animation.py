@@ -26,13 +26,13 @@ def test_frames_and_times_come_back(mode: str) -> None:
     assert times == [200, 200, 2000]
 
 
-def test_the_last_frame_keeps_its_colours() -> None:
-    colours = np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)
-    last = Image.fromarray(colours)
+def test_the_last_frame_keeps_its_colors() -> None:
+    colors = np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)
+    last = Image.fromarray(colors)
     data = encode_gif([Image.new("RGB", (8, 8)), last])
     with Image.open(io.BytesIO(data)) as gif:
         gif.seek(1)
-        np.testing.assert_allclose(np.asarray(gif.convert("RGB")), colours, atol=8)
+        np.testing.assert_allclose(np.asarray(gif.convert("RGB")), colors, atol=8)
 
 
 def test_what_cannot_be_animated_is_refused() -> None:

@@ -44,7 +44,7 @@ def assert_same(sheet: Image.Image, expected: Image.Image) -> None:
     np.testing.assert_array_equal(np.asarray(sheet), np.asarray(expected))
 
 
-def test_filters_are_labelled_with_what_they_reached() -> None:
+def test_filters_are_labeled_with_what_they_reached() -> None:
     found = filters()
     expected = grid(
         found.ascent.images,
@@ -105,7 +105,7 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
         ("linear", ["cat 0.987", "dog 0.0654"], "the network's output for its own"),
     ],
 )
-def test_classes_are_labelled_with_the_networks_answer(
+def test_classes_are_labeled_with_the_networks_answer(
     kind: Any, labels: list[str], subtitle: str
 ) -> None:
     found = ClassImages(

@@ -1,4 +1,4 @@
-"""What is drawn of reconstructions: the right pixels, at the right place, as told."""
+"""Reconstructions beside what their units saw."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,20 +8,21 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.attribution import Projections, Stage
+from cnnviz.attribution import Projections
 from cnnviz.drawing import (
-    colorize,
     comparison_sheet,
     grid,
     projection_sheet,
     projection_sheets,
-    stage_sheet,
 )
 from cnnviz.errors import ArgumentError, LayerError
-from cnnviz.images import Box, ReceptiveField, field_boxes
+from cnnviz.images import Box, ReceptiveField
 
-GREY = 128
+GRAY = 128
+
+
 FRAME = (255, 220, 0)
+
 
 Told = dict[str, Any]
 
@@ -81,34 +82,17 @@ def padded(pixels: NDArray[Any], box: Box) -> NDArray[Any]:
     """A crop by way of padding: the twin of what is tested."""
     reach = 64
     wide = np.pad(
-        pixels, ((reach, reach), (reach, reach), (0, 0)), constant_values=GREY
+        pixels, ((reach, reach), (reach, reach), (0, 0)), constant_values=GRAY
     )
     top, left = box.top + reach, box.left + reach
     return wide[top : top + box.height, left : left + box.width]
 
 
-def test_fields_are_where_the_arithmetic_says() -> None:
-    # conv3 of the sample network: 18 wide, in steps of 4, beginning 7 before the image.
-    field = ReceptiveField((18, 18), (4.0, 4.0), (-7, -7))
-    positions = np.array([[0, 0], [3, 4], [6, 1]])
-    assert field_boxes(field, positions, (28, 28)) == [
-        Box(-7, -7, 18, 18),
-        Box(5, 9, 18, 18),
-        Box(17, -3, 18, 18),
-    ]
-    # Whole along one axis, as long as the image along the other.
-    whole = [Box(0, 0, 28, 18)] * 3
-    field = ReceptiveField((None, 18), (0.0, 4.0), (0, -7))
-    assert field_boxes(field, positions, (28, 18)) == whole
-    assert field_boxes(None, positions, (28, 18)) == whole
-    one_dimensional = ReceptiveField((3,), (1.0,), (0,))
-    assert field_boxes(one_dimensional, positions[:, :1], (28, 18)) == whole
-    # After upsampling unit 3 of a field of 2 that moves by 1/2 sees from 1.5 to 2.5.
-    field = ReceptiveField((2, 2), (0.5, 1.0), (0, 0))
-    assert field_boxes(field, np.array([[3, 3]]), (9, 9)) == [Box(1, 3, 3, 2)]
-    # Every unit sees the same part.
-    field = ReceptiveField((4, 4), (0.0, 0.0), (2, 3))
-    assert field_boxes(field, np.array([[0, 0]]), (9, 9)) == [Box(2, 3, 4, 4)]
+def signed(own: NDArray[Any], percentile: float = 99.5) -> NDArray[Any]:
+    """Around mid gray, clipped where so many percent of what is not 0 are smaller."""
+    sizes = np.abs(own)[own != 0]
+    most = np.percentile(sizes, percentile) if sizes.size else 1
+    return (own / (2 * most) + 0.5).clip(0, 1) * 255
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -128,27 +112,65 @@ def test_crops_of_both_are_aligned_and_filled_up(told: Told, channels: int) -> N
     )
     assert sheet.mode == "RGB"
     assert told["labels"] == [
-        "10 \u00b7 3.00 @ 0,0",
-        "11 \u00b7 2.50 @ 1,1",
-        "12 \u00b7 1.23e+05 @ 2,3",
+        "10 \u00b7 3 @ 0,0",
+        "11 \u00b7 2.5 @ 1,1",
+        "12 \u00b7 123,456 @ 2,3",
     ]
     assert told["subtitle"] == (
-        "7.png \u00b7 cropped to the receptive field, 6x5 \u00b7 "
-        "each on its own scale, 0 is grey"
+        "7.png \u00b7 map \u00b7 activation @ row,column \u00b7 "
+        "cropped to the receptive field, 6x5 \u00b7 "
+        "each on its own scale, 0 is gray, clipped at the 99.5th percentile"
     )
     for pair, own, box in zip(told["tiles"], images, boxes, strict=True):
         rebuilt, seen = split(pair, 6, 5)
-        signed = own / (2 * np.abs(own).max()) * 255 + 127.5
-        shown = np.broadcast_to(signed, (12, 10, 3))
+        shown = np.broadcast_to(signed(own), (12, 10, 3))
         np.testing.assert_allclose(rebuilt, padded(shown, box), atol=1)
         shown = np.broadcast_to(image * 255, (12, 10, 3))
         np.testing.assert_allclose(seen, padded(shown, box), atol=1)
 
 
-def test_zero_is_mid_grey_whatever_the_other_values(told: Told) -> None:
+def test_a_single_bright_pixel_does_not_turn_the_others_gray(told: Told) -> None:
+    image = np.zeros((40, 40, 1), np.float32)
+    images = random(1, 40, 40, 1)
+    images[0, 3, 5] = 1000
+    own = found(images, [(0, 0)], [1])
+    projection_sheet(image, own, title="conv")
+    rebuilt, _ = split(told["tiles"][0], 40, 40)
+    assert rebuilt[..., 0].std() > 40
+    projection_sheet(image, own, title="conv", percentile=100)
+    rebuilt, _ = split(told["tiles"][0], 40, 40)
+    np.testing.assert_allclose(rebuilt[..., :1], signed(images[0], 100), atol=1)
+    assert "percentile" not in told["subtitle"]
+    with pytest.raises(ArgumentError, match="percentile is 101; expected"):
+        projection_sheet(image, own, title="conv", percentile=101)
+
+
+def test_close_pictures_show_where_the_mass_is(told: Told) -> None:
+    image = random(40, 30, 3) % 1
+    images = np.zeros((2, 40, 30, 3), np.float32)
+    images[0, 10:16, 4:9] = 1
+    images[1, 36:40, 20:26] = -2
+    projection_sheet(
+        image, found(images, [(0, 0)] * 2, [1, 1]), title="conv", close=True
+    )
+    assert "cropped to 95 % of each reconstruction, 6x6" in told["subtitle"]
+    for pair, (top, left) in zip(told["tiles"], [(10, 3), (34, 20)], strict=True):
+        rebuilt, seen = split(pair, 6, 6)
+        np.testing.assert_allclose(
+            seen, image[top : top + 6, left : left + 6] * 255, atol=1
+        )
+    assert (rebuilt[2:] == 0).all()
+    # Under several rules one part is shown.
+    compared = rules(lambda _: images, 2)
+    comparison_sheet(image, compared, title="conv", close=True)
+    assert told["tiles"].shape[0] == 8
+
+
+def test_zero_is_mid_gray_whatever_the_other_values(told: Told) -> None:
     image = np.zeros((1, 3, 1), np.float32)
     images = np.array([[[[-1], [0], [3]]]], np.float32)
-    projection_sheet(image, found(images, [(0, 0)], [1]), title="conv")
+    own = found(images, [(0, 0)], [1])
+    projection_sheet(image, own, title="conv", percentile=100)
     rebuilt, _ = split(told["tiles"][0], 1, 3)
     np.testing.assert_array_equal(rebuilt[0, :, 0], [85, 128, 255])
 
@@ -181,7 +203,7 @@ def test_a_field_that_is_the_whole_has_no_frame(told: Told) -> None:
         _, seen = split(told["tiles"][0], 8, 8)
         np.testing.assert_allclose(seen, image * 255, atol=1)
         assert "field" not in told["subtitle"]
-        assert told["labels"] == ["10 \u00b7 1.00"]
+        assert told["labels"] == ["10 \u00b7 1"]
 
 
 def test_dead_maps_are_named_and_not_drawn(told: Told) -> None:
@@ -192,14 +214,15 @@ def test_dead_maps_are_named_and_not_drawn(told: Told) -> None:
         np.zeros((8, 8, 1), np.float32), own, title="d", names=names, spatial=False
     )
     assert told["labels"] == [
-        "10 class 10 \u00b7 2.00",
-        "12 class 12 \u00b7 1.00",
+        "10 class 10 \u00b7 2",
+        "12 class 12 \u00b7 1",
     ]
-    assert told["subtitle"].startswith("dead: 11, 13 \u00b7 ")
+    assert told["subtitle"].startswith(
+        "class \u00b7 activation \u00b7 dead: 11, 13 \u00b7 "
+    )
     for pair, i in zip(told["tiles"], (0, 2), strict=True):
         rebuilt, _ = split(pair, 8, 8)
-        signed = images[i] / (2 * np.abs(images[i]).max()) * 255 + 127.5
-        np.testing.assert_allclose(rebuilt[..., :1], signed, atol=1)
+        np.testing.assert_allclose(rebuilt[..., :1], signed(images[i]), atol=1)
     dead = found(images, [(0, 0)] * 4, [0, 0, 0, 0])
     with pytest.raises(LayerError, match="none of the maps fires"):
         projection_sheet(np.zeros((8, 8, 1), np.float32), dead, title="d")
@@ -211,8 +234,7 @@ def test_other_numbers_of_channels_are_averaged_and_it_is_told(told: Told) -> No
     assert "mean over 5 channels" in told["subtitle"]
     rebuilt, seen = split(told["tiles"][0], 8, 8)
     mean = images[0].mean(axis=-1)
-    signed = mean / (2 * np.abs(mean).max()) * 255 + 127.5
-    np.testing.assert_allclose(rebuilt[..., 0], signed, atol=1)
+    np.testing.assert_allclose(rebuilt[..., 0], signed(mean), atol=1)
     np.testing.assert_allclose(seen[..., 0], image.mean(axis=-1) * 255, atol=1)
 
 
@@ -239,7 +261,7 @@ def test_rules_are_compared_in_rows_below_the_image(told: Told) -> None:
     field = ReceptiveField((3, 3), (2.0, 2.0), (1, 1))
     comparison_sheet(image, compared, title="conv", field=field, crop=True)
     assert told["columns"] == 5
-    first = [f"{n} \u00b7 2.00 @ 1,1" for n in range(10, 15)]
+    first = [f"{n} \u00b7 2 @ 1,1" for n in range(10, 15)]
     assert told["labels"] == [
         *first,
         *("deconvnet", "", "", "", ""),
@@ -251,11 +273,8 @@ def test_rules_are_compared_in_rows_below_the_image(told: Told) -> None:
     for i in range(5):
         np.testing.assert_allclose(shrunk(tiles[0, i], 3, 3), image[crop] * 255, atol=1)
         for row, each in enumerate(compared.values(), 1):
-            own = each.images[0, i]
-            signed = own / (2 * (np.abs(own).max() or 1)) * 255 + 127.5
-            np.testing.assert_allclose(
-                shrunk(tiles[row, i], 3, 3), signed[crop], atol=1
-            )
+            shown = signed(each.images[0, i])[crop]
+            np.testing.assert_allclose(shrunk(tiles[row, i], 3, 3), shown, atol=1)
     other = found(random(2, 9, 9, 3), [(1, 1)] * 2, [1, 1])
     with pytest.raises(ArgumentError, match="different maps"):
         comparison_sheet(image, compared | {"guided": other}, title="conv")
@@ -265,7 +284,7 @@ def test_long_comparisons_are_continued_below(told: Told) -> None:
     compared = rules(lambda seed: random(3, 9, 9, 1, seed=seed), 3)
     image = np.zeros((9, 9, 1), np.float32)
     comparison_sheet(image, compared, title="conv", columns=2)
-    unit = "\u00b7 2.00 @ 1,1"
+    unit = "\u00b7 2 @ 1,1"
     assert told["labels"] == [
         *(f"10 {unit}", f"11 {unit}", "deconvnet", "", "guided", "", "gradient", ""),
         *(f"12 {unit}", "", "deconvnet", "", "guided", "", "gradient", ""),
@@ -276,84 +295,3 @@ def test_long_comparisons_are_continued_below(told: Told) -> None:
     assert told["columns"] == 4
     assert told["labels"][4:8] == [f"11 {unit}", "deconvnet", "guided", "gradient"]
     np.testing.assert_array_equal(told["tiles"][0], told["tiles"][8])
-
-
-def stages() -> list[Stage]:
-    filtered = np.zeros((2, 2, 3), np.float32)
-    filtered[..., 1] = np.array([[1, -2], [0, 0.5]])
-    filtered[..., 2] = np.array([[-9, 0], [0, 0]])  # which rectifying takes away
-    return [
-        Stage("conv", "seed", np.eye(2, dtype=np.float32)[..., None]),
-        Stage("conv", "filter", filtered),
-        Stage("relu", "rectify", np.maximum(filtered, 0)),
-        Stage("first", "filter", random(4, 4, 3)),
-    ]
-
-
-def test_stages_show_strength_and_one_channel_with_its_sign(told: Told) -> None:
-    image = random(4, 4, 3) % 1
-    steps = stages()
-    stage_sheet(image, steps, title="conv")
-    assert told["columns"] == 4
-    assert told["labels"] == [
-        *("seed conv", "filter conv", "rectify relu", "filter first"),
-        *("channel 0 of 1", "channel 1 of 3", "channel 1 of 3", "image"),
-    ]
-    tiles = told["tiles"]
-    length = np.sqrt(np.square(steps[1].signal).sum(axis=-1))
-    np.testing.assert_array_equal(
-        shrunk(tiles[1], 2, 2), colorize(length / length.max(), "magma")
-    )
-    # The same channel on the same scale, which is that of its largest value, 2.
-    negative = [[191, 0], [128, 159]]
-    np.testing.assert_allclose(shrunk(tiles[5], 2, 2)[..., 0], negative, atol=1)
-    positive = [[191, 128], [128, 159]]
-    np.testing.assert_allclose(shrunk(tiles[6], 2, 2)[..., 0], positive, atol=1)
-    last = steps[3].signal
-    np.testing.assert_allclose(
-        shrunk(tiles[3], 4, 4), last / (2 * np.abs(last).max()) * 255 + 127.5, atol=1
-    )
-    np.testing.assert_allclose(shrunk(tiles[7], 4, 4), image * 255, atol=1)
-
-
-def test_stages_are_cropped_to_the_same_part_of_the_image(told: Told) -> None:
-    image = random(4, 4, 3) % 1
-    stage_sheet(image, stages(), title="conv", box=Box(2, -2, 4, 4), crop=True)
-    tiles = told["tiles"]
-    # Rows 2 to 5 and columns -2 to 1: a quarter of the image, and of every map.
-    expected = np.full((4, 4, 3), GREY, float)
-    expected[:2, 2:] = image[2:, :2] * 255
-    np.testing.assert_allclose(shrunk(tiles[7], 4, 4), expected, atol=1)
-    np.testing.assert_array_equal(
-        shrunk(tiles[5], 2, 2)[..., 0], [[GREY, 128], [GREY, GREY]]
-    )
-    dark = colorize(np.zeros(()), "magma")
-    np.testing.assert_array_equal(shrunk(tiles[1], 2, 2)[1], [dark, dark])
-    stage_sheet(image, stages(), title="conv", box=Box(2, -2, 4, 4))
-    rows, columns = np.nonzero((told["tiles"][7] == FRAME).all(axis=-1))
-    side = told["tiles"].shape[1]
-    assert (rows.min(), rows.max()) == (side // 2, side - 1)
-    assert (columns.min(), columns.max()) == (0, side // 2 - 1)
-
-
-def test_units_of_dense_layers_are_folded_row_by_row(told: Told) -> None:
-    units = np.arange(-6, 6, dtype=np.float32)
-    steps = [
-        Stage("dense", "filter", units.reshape(1, 1, 12)),
-        Stage("conv", "filter", random(6, 8, 1)),
-    ]
-    stage_sheet(random(6, 8, 1) % 1, steps, title="dense", box=Box(0, 0, 3, 3))
-    assert told["labels"][2] == "12 units"
-    height, width = told["tiles"].shape[1:3]
-    cells = told["tiles"][2][height // 6 :: height // 3, width // 8 :: width // 4, 0]
-    np.testing.assert_allclose(cells.ravel(), units / 12 * 255 + 127.5, atol=1)
-
-
-def test_large_images_are_made_smaller_in_the_strip(told: Told) -> None:
-    steps = [*stages()[:3], Stage("first", "filter", random(400, 300, 3))]
-    stage_sheet(random(400, 300, 3) % 1, steps, title="conv")
-    assert told["tiles"].shape[1:3] == (224, 168)
-    sheet = stage_sheet(random(400, 300, 3) % 1, steps, title="c", columns=3)
-    assert told["columns"] == 3
-    assert len(told["tiles"]) == 12
-    assert max(sheet.size) < 1200

@@ -182,7 +182,7 @@ def digits(assets: Path) -> np.ndarray:
 
 
 def remembering(k: Any, values: np.ndarray, seed: int, depth: int = 1) -> Any:
-    """Convolution and normalisation with the statistics of training on the values."""
+    """Convolution and normalization with the statistics of training on the values."""
     rng = np.random.default_rng(seed)
     model = k.Sequential([k.Input(values.shape[1:])])
     x = tf.constant(values, tf.float32)

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz.errors import ArgumentError
-from cnnviz.network import COLOUR_ONLY, NAMES, named_encoding
+from cnnviz.network import COLOR_ONLY, NAMES, named_encoding
 
 PUBLISHED = {
     "caffe": ("vgg16", "vgg19", "resnet50", "resnet"),
@@ -85,7 +85,7 @@ def test_only_caffe_reverses_the_channels() -> None:
     assert [name for name in NAMES if named_encoding(name).reverses_channels] == [
         "caffe"
     ]
-    assert set(COLOUR_ONLY) == {"caffe", "torch"}
+    assert set(COLOR_ONLY) == {"caffe", "torch"}
 
 
 def test_raw_leaves_values_unchecked() -> None:
@@ -99,12 +99,12 @@ def test_own_function(images: np.ndarray) -> None:
     np.testing.assert_allclose(own(images), images * 3 - 1)
 
 
-def test_one_channel_goes_through_encodings_without_colour() -> None:
+def test_one_channel_goes_through_encodings_without_color() -> None:
     gray = np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 3, 4, 1)
     np.testing.assert_allclose(named_encoding("signed")(gray), gray * 2 - 1)
     np.testing.assert_allclose(named_encoding("bytes")(gray), gray * 255)
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ArgumentError, match="encoding 'tf' is unknown; expected auto"):
+    with pytest.raises(ArgumentError, match="encoding is 'tf'; expected auto"):
         named_encoding("tf")
