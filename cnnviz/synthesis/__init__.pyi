@@ -1,3 +1,9 @@
+from .choices import (
+    first_classes as first_classes,
+    layer_paths as layer_paths,
+    painting_channels as painting_channels,
+    painting_size as painting_size,
+)
 from .classes import (
     ClassImages as ClassImages,
     optimize_classes as optimize_classes,

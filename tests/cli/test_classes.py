@@ -131,7 +131,7 @@ def test_other_inputs_are_held(tmp_path: Path) -> None:
     keras.Model([image, age], keras.layers.Dense(2)(joined)).save(model)
     np.save(tmp_path / "old.npy", np.array([3.0, 4.0]))
     common = (model, "--steps", 3, "--encoding", "unit", "--out", tmp_path)
-    result = invoke(*common, "--input", f"age={tmp_path / 'old.npy'}")
+    result = invoke(*common, "--hold", f"age={tmp_path / 'old.npy'}")
     assert result.exit_code == 0, result.stderr
     loaded = cnnviz.load_model(model, encoding="unit").hold({"age": np.array([3, 4])})
     sheet = class_sheet(
@@ -141,10 +141,10 @@ def test_other_inputs_are_held(tmp_path: Path) -> None:
         pixels(tmp_path / "two--classes.png"), np.asarray(sheet)
     )
     for arguments, message in (
-        ([], "Hold the others: --input NAME=FILE"),
-        (["--input", "age=nowhere.npy"], "nowhere.npy does not exist"),
-        (["--input", f"size={tmp_path / 'old.npy'}"], "input size given"),
-        (["--input", "age"], "expected NAME="),
+        ([], "Hold the others: --hold NAME=FILE"),
+        (["--hold", "age=nowhere.npy"], "nowhere.npy does not exist"),
+        (["--hold", f"size={tmp_path / 'old.npy'}"], "input size given"),
+        (["--hold", "age"], "expected NAME="),
     ):
         refused = invoke(*common, *arguments)
         assert refused.exit_code in (1, 2)
