@@ -20,8 +20,9 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?:cnnviz\.)?list_layers\(model\)": "cnnviz layers MODEL",
     r"(?:cnnviz\.)?(?:activations|deconvnet)\(\.\.\.\)": "--raw",
     r"model\.hold\(\{name: array\}\)": "--hold NAME=FILE",
-    r"style_layers=\[\.\.\.\]": "--style-layer NAME",
-    r"content_layers=\[\.\.\.\]": "--content-layer NAME",
+    r"StyleLayers\(style=\[\.\.\.\], content=\[\.\.\.\]\)": (
+        "--style-layer NAME, --content-layer NAME"
+    ),
     r"layers=\[([^\]]+)\]": _named_layers,
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"encoding='(\w+)'": r"--encoding \1",

@@ -70,6 +70,7 @@ def classes(
     at_a_time = options.parsed_batch_size(batch_size)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        from cnnviz.ascent import Run
         from cnnviz.network import choose_head, survey_layers
         from cnnviz.synthesis import first_classes, optimize_classes
 
@@ -80,12 +81,14 @@ def classes(
             classes or first_classes(choose_head(loaded, found, head)),
             head=head,
             size=canvas,
-            steps=steps,
-            batch_size=at_a_time,
-            frames=FRAMES if gif else 0,
-            callback=watch(console, "classes", 0),
-            callback_every=EVERY,
-            **ascent.arguments,
+            run=Run(
+                steps=steps,
+                batch_size=at_a_time,
+                snapshots=FRAMES if gif else 0,
+                callback=watch(console, "classes", 0),
+                callback_every=EVERY,
+                **ascent.arguments,
+            ),
         )
 
     def draw(work: Work) -> None:

@@ -92,6 +92,7 @@ def filters(
     natural = [] if exemplars is None else find_images([exemplars])
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        from cnnviz.ascent import Run
         from cnnviz.images import ImageSet
         from cnnviz.network import choose_channels, native_shape, survey_layers
         from cnnviz.studies import find_exemplars
@@ -114,20 +115,23 @@ def filters(
                 path,
                 channels,
                 size=canvas,
-                steps=steps,
                 negative=negative,
-                batch_size=at_a_time,
-                frames=FRAMES if gif else 0,
-                callback=watch(console, path, number),
-                callback_every=EVERY,
-                **ascent.arguments,
+                run=Run(
+                    steps=steps,
+                    batch_size=at_a_time,
+                    snapshots=FRAMES if gif else 0,
+                    callback=watch(console, path, number),
+                    callback_every=EVERY,
+                    **ascent.arguments,
+                ),
             )
+            if sort == "strongest":
+                found = found.strongest_first()
             exciting = None
             if natural:
                 read = (image for b in photos.batches() for image in b.arrays[0])
-                exciting = find_exemplars(
-                    loaded, path, read, channels, count=_EXEMPLARS
-                )
+                shown = found.channels.tolist()
+                exciting = find_exemplars(loaded, path, read, shown, count=_EXEMPLARS)
             yield path, found, exciting
 
     def draw(work: Work) -> None:

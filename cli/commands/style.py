@@ -11,7 +11,7 @@ import typer
 from .. import options
 from ..console import Console
 from ..model import ModelOptions
-from ..progress import FRAMES, picture, watch, write_gif, write_picture
+from ..progress import EVERY, FRAMES, picture, watch, write_gif, write_picture
 from ..running import Work, run
 from ..signature import command
 
@@ -174,8 +174,10 @@ def style(
     begin = [] if start in ("content", "noise") else find_images([start])[:1]
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        from cnnviz.ascent import Run
         from cnnviz.images import ImageSet, resize
         from cnnviz.synthesis import (
+            StyleLayers,
             layer_paths,
             optimize_style,
             painting_channels,
@@ -198,15 +200,18 @@ def style(
             keep_colors=keep_colors,
             style_scale=style_scale,
             start=pictures[-1] if begin else start,  # type: ignore[arg-type]
-            style_layers=layer_paths(loaded, style_layer) if style_layer else None,
-            content_layers=layer_paths(loaded, content_layer)
-            if content_layer
-            else None,
-            average_pooling=average_pooling,
-            steps=steps,
-            frames=max(frames, FRAMES) if gif else frames,
-            callback=watch(console, path.name, 0),
-            **ascent.arguments,
+            layers=StyleLayers(
+                style=layer_paths(loaded, style_layer) if style_layer else None,
+                content=layer_paths(loaded, content_layer) if content_layer else None,
+                average_pooling=average_pooling,
+            ),
+            run=Run(
+                steps=steps,
+                snapshots=max(frames, FRAMES) if gif else frames,
+                callback=watch(console, path.name, 0),
+                callback_every=EVERY,
+                **ascent.arguments,
+            ),
         )
 
     def draw(work: Work) -> None:

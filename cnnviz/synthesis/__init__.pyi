@@ -20,4 +20,4 @@ from .style import (
     optimize_style as optimize_style,
     transfer_style as transfer_style,
 )
-from .style_layers import choose_layers as choose_layers
+from .style_layers import StyleLayers as StyleLayers, choose_layers as choose_layers

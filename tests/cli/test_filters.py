@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
 import cnnviz
-from cnnviz.ascent import Progress
+from cnnviz.ascent import Progress, Run
 from cnnviz.drawing import filter_sheet
 from cnnviz.studies import find_exemplars
 from cnnviz.synthesis import optimize_filters
@@ -56,14 +56,14 @@ def test_every_convolution_is_drawn(mnist: Path, tmp_path: Path) -> None:
         assert note.startswith(f"note: {layer}: the first 4 of {count} filters")
     loaded = cnnviz.load_model(mnist)
     for path, layer in zip(paths, layers, strict=True):
-        found = optimize_filters(loaded, layer, range(4), steps=3)
+        found = optimize_filters(loaded, layer, range(4), run=Run(steps=3))
         sheet = filter_sheet(found, title=f"{layer}  \u00b7  mnist_cnn")
         np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
 
 
 def test_all_filters_are_drawn(mnist: Path, tmp_path: Path) -> None:
     (path,) = run(mnist, "--layer", "conv3", "--steps", 2, "-q", "--out", tmp_path)
-    found = optimize_filters(cnnviz.load_model(mnist), "conv3", steps=2)
+    found = optimize_filters(cnnviz.load_model(mnist), "conv3", run=Run(steps=2))
     assert len(found.channels) == 64
     sheet = filter_sheet(found, title="conv3  \u00b7  mnist_cnn")
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
@@ -80,15 +80,30 @@ def test_what_is_asked_for_is_drawn(mnist: Path, tmp_path: Path) -> None:
         "conv2",
         [7, 3],
         size=(20, 24),
-        steps=4,
-        seed=5,
         negative=True,
-        batch_size=1,
-        precision="float32",
+        run=Run(steps=4, seed=5, batch_size=1, precision="float32"),
     )
     assert found.ascent.images.shape == (2, 20, 24, 1)
     sheet = filter_sheet(found, title="conv2  \u00b7  mnist_cnn")
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+
+
+def test_the_strongest_come_first(mnist: Path, tmp_path: Path) -> None:
+    (path,) = run(
+        *(mnist, "--layer", "conv2", "--max-channels", 6, "--steps", 4, "--quiet"),
+        *("--sort", "strongest", "--out", tmp_path),
+    )
+    loaded = cnnviz.load_model(mnist)
+    found = optimize_filters(loaded, "conv2", range(6), run=Run(steps=4))
+    both = found.channels, found.activations
+    reached = {int(n): float(a) for n, a in zip(*both, strict=True)}
+    first = sorted(reached, key=lambda number: -reached[number])
+    assert first != sorted(first)
+    sheet = filter_sheet(found.strongest_first(), title="conv2  \u00b7  mnist_cnn")
+    np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+    assert found.strongest_first().channels.tolist() == first
+    for number, image in zip(first, found.strongest_first().ascent.images, strict=True):
+        np.testing.assert_array_equal(image, found.ascent.images[number])
 
 
 def test_exemplars_stand_beside(mnist: Path, assets: Path, tmp_path: Path) -> None:
@@ -167,7 +182,9 @@ def test_the_objective_is_told_to_those_who_watch(mnist: Path) -> None:
         scores.append(float(progress.scores.mean()))
         return callback(progress)
 
-    optimize_filters(cnnviz.load_model(mnist), "conv1", [0, 3], steps=8, callback=told)
+    optimize_filters(
+        cnnviz.load_model(mnist), "conv1", [0, 3], run=Run(steps=8, callback=told)
+    )
     assert [text for _, text in console.told] == [
         f"conv1, objective {score:.3g}" for score in scores
     ]
