@@ -20,7 +20,8 @@ from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, ModelError
+from cnnviz.network.health import layers_not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import native_shape, survey_layers
@@ -53,8 +54,8 @@ def maximize(
     the same arguments on the same machine repeats to the last bit.
 
     A unit whose rectifiers are all shut at the start is optimized through opened ones
-    for its first steps, 17 at most. Over the last third of the steps the learning rate
-    falls to a tenth.
+    for its first steps, 17 at most, and begun anew from noise if that does not help.
+    Over the last third of the steps the learning rate falls to a tenth.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
@@ -81,7 +82,9 @@ def maximize(
 
     Raises:
         ArgumentError: If an argument is out of its range.
-        LayerError: If the objective names a layer that does not exist.
+        LayerError: If the objective names a layer that does not exist, or nothing that
+            depends on the image.
+        ModelError: If the network computes NaN or infinite values for every image.
     """
     known = as_model(model)
     run = run or Run()
@@ -129,7 +132,25 @@ def maximize(
             parts.append(best)
         if chunks.stopped:
             break
-    return join(parts)
+    found = join(parts)
+    if np.isnan(found.scores).all():
+        raise _not_finite(known, objective)
+    return found
+
+
+def _not_finite(model: ImageModel, objective: Objective) -> ModelError:
+    places = " and ".join(objective.layers) or "its output"
+    broken = layers_not_finite(model.network)
+    if broken:
+        return ModelError(
+            f"{model.source} computes NaN or infinite values in {places}: the weights "
+            f"of {', '.join(broken[:3])}{', ...' * (len(broken) > 3)} are not finite",
+            hint="Load weights from before the training went wrong.",
+        )
+    return ModelError(
+        f"{model.source} computes NaN or infinite values in {places} for every image",
+        hint="Check the range of the pixels: encoding='...'.",
+    )
 
 
 def _rates(steps: int, rate: float) -> np.ndarray:

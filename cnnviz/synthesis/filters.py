@@ -154,6 +154,8 @@ def optimize_filters(
         run=run,
     )
     chosen = chosen[: len(ascent.images)]
+    gray = np.where(ascent.dead[:, None, None, None], np.float32(0.5), ascent.images)
+    ascent = replace(ascent, images=gray)
     reached = ascent.scores
     if negative or recipe.is_below:
         reached = channel_means(known, layer, ascent.images)[
