@@ -96,7 +96,7 @@ class Chunks:
             woken |= alive[:count]
             if first == 0:
                 shut = np.where(woken, shut, scores[0, 0, :count])
-            if first == 0 and np.isnan(scores[0]).all():
+            if first == 0 and not np.isfinite(scores[0]).any():
                 break
             if last in self.snapshots:
                 frames.append(self._images(state[0])[:count])
@@ -104,6 +104,7 @@ class Chunks:
                 self.stopped = True
             if last in checked or self.stopped:
                 clean = self._clean(trace, state, operands)[:count]
+                clean = np.where(np.isfinite(clean), clean, -np.inf)
                 images = self._images(state[0])[:count]
                 better = clean > best_scores
                 best = np.where(better[:, None, None, None], images, best)

@@ -20,8 +20,8 @@ from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
-from cnnviz.errors import ArgumentError, ModelError
-from cnnviz.network.health import layers_not_finite
+from cnnviz.errors import ArgumentError
+from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import native_shape, survey_layers
@@ -50,8 +50,11 @@ def maximize(
 
     Images of a run never influence each other, unless the objective couples them, and
     are drawn from generators of their own: an image is the same alone and in company,
-    up to the rounding of the network's sums over batches of another size. A run with
-    the same arguments on the same machine repeats to the last bit.
+    up to the rounding of the network's sums over batches of another size. Where that
+    decides a rectifier or a maximum that is within rounding of a tie, paths part: on
+    random networks of three convolutions, one image in thirty differed by 0.06
+    somewhere after 64 steps, and in score by 1 %. A run with the same arguments on the
+    same machine repeats to the last bit.
 
     A unit whose rectifiers are all shut at the start is optimized through opened ones
     for its first steps, 17 at most, and begun anew from noise if that does not help.
@@ -134,23 +137,8 @@ def maximize(
             break
     found = join(parts)
     if np.isnan(found.scores).all():
-        raise _not_finite(known, objective)
+        raise not_finite(known, objective.layers)
     return found
-
-
-def _not_finite(model: ImageModel, objective: Objective) -> ModelError:
-    places = " and ".join(objective.layers) or "its output"
-    broken = layers_not_finite(model.network)
-    if broken:
-        return ModelError(
-            f"{model.source} computes NaN or infinite values in {places}: the weights "
-            f"of {', '.join(broken[:3])}{', ...' * (len(broken) > 3)} are not finite",
-            hint="Load weights from before the training went wrong.",
-        )
-    return ModelError(
-        f"{model.source} computes NaN or infinite values in {places} for every image",
-        hint="Check the range of the pixels: encoding='...'.",
-    )
 
 
 def _rates(steps: int, rate: float) -> np.ndarray:
