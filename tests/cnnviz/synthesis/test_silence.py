@@ -116,7 +116,7 @@ def test_filters_that_fire_for_noise_alone_are_drawn() -> None:
         assert (found.activations > noise).sum() >= 3
 
 
-class Centered(keras.layers.Layer):  # type: ignore[misc]
+class Centered(keras.layers.Layer):
     """Takes the mean away in NumPy, which has no gradient."""
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
