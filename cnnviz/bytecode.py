@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from cnnviz.errors import ModelError
 from cnnviz.files import ModelFile, nodes
+from cnnviz.marshalled import OLD, Code, unmarshalled
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version of the Python that runs."""
@@ -136,10 +137,10 @@ def origin(data: bytes) -> Origin:
     Raises:
         ValueError: If no Python writes such bytes.
     """
-    codes = list(_nested(_unmarshalled(data)))
+    codes = unmarshalled(data)
     layout = codes[0].layout
     if layout.pythons:
-        if layout.pythons == _OLD and any(map(_has_full_line_table, codes)):
+        if layout.pythons == OLD and all(map(_has_full_line_table, codes)):
             return Origin(("3.10",), True)
         return Origin(layout.pythons, True)
     read = {
@@ -156,15 +157,12 @@ def origin(data: bytes) -> Origin:
     return Origin(tuple(fitting), len(fitting) == 1 or not ambiguous)
 
 
-def _has_full_line_table(code: _Code) -> bool:
+def _has_full_line_table(code: Code) -> bool:
     """Whether a line table covers all instructions, as those of Python 3.10 do.
 
     Before, it ended where the last line begins.
     """
     return sum(code.lines[::2]) == len(code.instructions)
-
-
-# Instructions
 
 
 class _Instructions(NamedTuple):
@@ -246,133 +244,6 @@ def _operations(instructions: bytes, table: _Instructions) -> list[int] | None:
     return None if is_open else found
 
 
-# Marshalled objects
-
-
-class _Layout(NamedTuple):
-    """How a code object is written.
-
-    Attributes:
-        pythons: The versions that write it so; none: 3.11 and all after it.
-        numbers: How many 32-bit numbers come first.
-        fields: The types of the objects after them.
-        last: How many objects come after the number of the first line.
-    """
-
-    pythons: tuple[str, ...]
-    numbers: int
-    fields: tuple[type, ...]
-    last: int
-
-
-_OLD = ("3.8", "3.9")
-_FIELDS = (bytes, tuple, tuple, tuple, tuple, tuple, object, object)
-_LAYOUTS = (
-    _Layout((), 5, (bytes, tuple, tuple, tuple, bytes, object, object, object), 2),
-    _Layout(_OLD, 6, _FIELDS, 1),
-    _Layout(("3.7 or older",), 5, _FIELDS, 1),
-    _Layout(("2",), 4, _FIELDS, 1),
-)
-
-
-class _Code(NamedTuple):
-    layout: _Layout
-    instructions: bytes
-    constants: tuple[Any, ...]
-    lines: bytes
-
-
-def _nested(code: _Code) -> Iterator[_Code]:
-    yield code
-    for constant in code.constants:
-        if isinstance(constant, _Code):
-            yield from _nested(constant)
-
-
-def _unmarshalled(data: bytes) -> _Code:
-    for layout in _LAYOUTS:
-        try:
-            value = _Reader(data, layout).value()
-        except (ValueError, IndexError, RecursionError):
-            continue
-        if isinstance(value, _Code):
-            return value
-    raise ValueError("no marshalled function")
-
-
-class _Reader:
-    """Reads what `marshal` writes, as far as it matters here; the rest is None."""
-
-    def __init__(self, data: bytes, layout: _Layout) -> None:
-        self._data = data
-        self._at = 0
-        self._layout = layout
-        self._seen: list[Any] = []
-
-    def value(self) -> Any:
-        kind = self._bytes(1)[0]
-        place = None
-        if kind & 0x80:  # to be referred to later
-            place = len(self._seen)
-            self._seen.append(None)
-        value = self._of_kind(chr(kind & 0x7F))
-        if place is not None:
-            self._seen[place] = value
-        return value
-
-    def _of_kind(self, kind: str) -> Any:
-        if kind in "0NFTS.":
-            return None
-        if kind in _SIZES:
-            self._bytes(_SIZES[kind])
-            return None
-        if kind in _CONTAINERS:
-            count = self._number(_CONTAINERS[kind])
-            return tuple(self.value() for _ in range(count))
-        if kind in _STRINGS:
-            return self._bytes(self._number(_STRINGS[kind]))
-        if kind == "R":  # Python 2: to a string
-            self._bytes(4)
-            return b""
-        if kind == "r":
-            return self._seen[self._number(4)]
-        if kind == "l":
-            self._bytes(2 * abs(self._number(4)))
-            return None
-        if kind == "x":
-            return [self._bytes(self._number(1)) for _ in range(2)]
-        if kind == "c":
-            return self._code()
-        raise ValueError(f"no marshalled object begins with {kind!r}")
-
-    def _code(self) -> _Code:
-        self._bytes(4 * self._layout.numbers)
-        fields = [self.value() for _ in self._layout.fields]
-        self._bytes(4)
-        lines, *_ = [self.value() for _ in range(self._layout.last)]
-        types = self._layout.fields
-        if not all(map(isinstance, (*fields, lines), (*types, bytes))):
-            raise ValueError("the fields of the code object are of another layout")
-        return _Code(self._layout, fields[0], fields[1], lines)
-
-    def _number(self, size: int) -> int:
-        return int.from_bytes(self._bytes(size), "little", signed=size > 1)
-
-    def _bytes(self, size: int) -> bytes:
-        if not 0 <= size <= len(self._data) - self._at:
-            raise ValueError("the marshalled bytes end too early")
-        self._at += size
-        return self._data[self._at - size : self._at]
-
-
-_SIZES = {"i": 4, "I": 8, "g": 8, "y": 16}
-_STRINGS = {"s": 4, "t": 4, "u": 4, "a": 4, "A": 4, "z": 1, "Z": 1, "f": 1}
-_CONTAINERS = {"(": 4, "[": 4, "<": 4, ">": 4, ")": 1}
-
-
-# Trying it
-
-
 def survives(data: bytes, seconds: float = 60) -> bool:
     """Whether a process of its own that runs byte code comes to a good end."""
     program = f"from {__name__} import _try; _try()"
@@ -395,9 +266,10 @@ def _try() -> None:
     That it refuses most of them does not matter. Instructions of another Python end the
     process, or raise SystemError.
     """
+    code = marshal.loads(sys.stdin.buffer.read())
+
     import tensorflow as tf
 
-    code = marshal.loads(sys.stdin.buffer.read())
     cells = tuple(types.CellType(0) for _ in code.co_freevars)
     function: Callable[..., Any] = types.FunctionType(
         code, {"tf": tf, "__builtins__": __builtins__}, None, None, cells

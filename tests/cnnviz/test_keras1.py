@@ -15,6 +15,8 @@ import tf_keras
 from cnnviz.errors import ModelError
 from cnnviz.keras1 import converted, load_keras_1, translated
 
+pytestmark = pytest.mark.versions
+
 FOLDER = Path(__file__).parents[1] / "data" / "zoo" / "keras1"
 FILES = sorted(FOLDER.glob("*.h5"))
 

@@ -19,6 +19,8 @@ from cnnviz import ArgumentError, ModelError, activations, load_model
 from cnnviz.files import APPLICATIONS, identify
 from cnnviz.loading import module_objects
 
+pytestmark = pytest.mark.versions
+
 
 def network(**options: Any) -> keras.Model:
     return keras.Sequential(

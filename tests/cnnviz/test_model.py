@@ -19,6 +19,8 @@ from cnnviz import (
 )
 from cnnviz.features import optimize_classes
 
+pytestmark = pytest.mark.versions
+
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
 
 

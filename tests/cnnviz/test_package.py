@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import cnnviz
+
+pytestmark = pytest.mark.versions
 
 PACKAGE = Path(cnnviz.__file__).parent
 
@@ -18,6 +22,8 @@ ORDER = (
     "labels",
     "encoding",
     "files",
+    "marshalled",
+    "bytecode",
     "generations",
     "topology",
     "tracing",

@@ -15,6 +15,8 @@ from cnnviz import ImageError, LayerError, ModelError, activations
 from cnnviz.topology import select
 from cnnviz.tracing import patched, record
 
+pytestmark = pytest.mark.versions
+
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((3, 12, 10, 3), np.float32)
 

@@ -22,6 +22,8 @@ from cnnviz.generations import input_specs
 from cnnviz.topology import addresses
 from cnnviz.tracing import is_network_channels_first
 
+pytestmark = pytest.mark.versions
+
 ZOO = Path(__file__).parents[1] / "data" / "zoo"
 CLASSES = Path(__file__).parents[1] / "zoo" / "custom_classes.py"
 ENTRIES: list[dict[str, Any]] = json.loads((ZOO / "manifest.json").read_text())
