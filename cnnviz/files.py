@@ -344,13 +344,14 @@ def truncated(path: Path) -> ModelError:
 def is_damage(error: BaseException) -> bool:
     """Whether an error is of h5py's own, whose words change with every version.
 
-    That something is missing in a file is not: another layer may have been expected.
+    That something is missing is not damage: another layer may have been expected.
     """
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     module = "" if last is None else str(last.tb_frame.f_globals.get("__name__"))
-    return module.partition(".")[0] == "h5py" and "exist" not in str(error)
+    missing = re.search("doesn't exist|can't locate|not found", str(error))
+    return module.partition(".")[0] == "h5py" and not missing
 
 
 _DANGEROUS = re.compile(rb"WriteFile|EagerPyFunc|PyFuncStateless|PyFunc")
