@@ -58,60 +58,75 @@ def check_byte_code(file: ModelFile, replaced: Container[str]) -> None:
         try:
             pythons, is_same = origin(data)
         except ValueError as error:
-            raise ModelError(
-                f"{file.path}: the Python code in Lambda layer {layer} is damaged",
-                hint=_way_out(layer),
-            ) from error
+            raise _refused(file, layer, "is damaged", ()) from error
         if HERE in pythons and is_same:
             continue
-        told = HERE in pythons or (not pythons and HERE not in _INSTRUCTIONS)
-        if not told or not survives(data):
-            others = " or ".join(python for python in pythons if python != HERE)
-            wrote = f"Python {others}" if others else "another version of Python"
-            raise ModelError(
-                f"{file.path}: the Python code in Lambda layer {layer} was compiled by "
-                f"{wrote}; here is Python {HERE}, which cannot run it",
-                hint=_way_out(layer),
+        is_unclear = HERE in pythons or (not pythons and HERE not in _INSTRUCTIONS)
+        if not is_unclear or not survives(data):
+            others = tuple(python for python in pythons if python != HERE)
+            wrote = f"Python {' or '.join(others)}" if others else "another Python"
+            told = (
+                f"was compiled by {wrote}; here is Python {HERE}, which cannot run it"
             )
+            raise _refused(file, layer, told, others)
 
 
-def _way_out(layer: str) -> str:
-    return (
-        f"Give a function in its place: custom_objects={{'{layer}': ...}}, or one of "
-        "that name in a module: --trusted --custom-objects MODULE.py."
-    )
+def _refused(
+    file: ModelFile, layer: str, told: str, pythons: tuple[str, ...]
+) -> ModelError:
+    if layer:
+        where = f"the Python code in Lambda layer {layer}"
+        hint = (
+            f"Give a function in its place: custom_objects={{'{layer}': ...}}, or one "
+            "of that name in a module: --trusted --custom-objects MODULE.py."
+        )
+    else:
+        where = "Python code in a layer that is no Lambda"
+        hint = "Save the model with a function that has a name, and give that."
+    if usable := [python for python in pythons if python in _INSTRUCTIONS]:
+        hint += f" Or run cnnviz with Python {usable[-1]}."
+    return ModelError(f"{file.path}: {where} {told}", hint=hint)
 
 
 def byte_codes(file: ModelFile) -> Iterator[tuple[str, str]]:
     """The byte code in a model file, as text, each with the name of its Lambda layer.
 
     Keras writes `{"class_name": "__lambda__", "config": {"code": ...}}` into archives,
-    and `[code, defaults, closure]` into HDF5 files, which SavedModels call a tuple.
+    and `[code, defaults, closure]` into HDF5 files, which SavedModels call a tuple. In
+    other layers than Lambda, which have no name here, Keras 3 writes the former.
     """
-    seen = set()
+    of_lambdas = set()
     for node in nodes(file.configs):
         config = node.get("config")
         if node.get("class_name") == "Lambda" and isinstance(config, dict):
             for key in ("function", "output_shape", "mask"):
-                for text in _codes(config.get(key), config.get(f"{key}_type")):
-                    seen.add(text)
+                value = config.get(key)
+                kind = config.get(f"{key}_type", "lambda" if key == "function" else "")
+                text = _object_code(value)
+                if text is None and kind == "lambda":
+                    text = _list_code(value)
+                if text is not None:
+                    of_lambdas.add(text)
                     yield str(config.get("name") or "lambda"), text
     for node in nodes(file.configs):
-        for text in _codes(node, None):
-            if text not in seen:
-                yield "of an unnamed layer", text
+        text = _object_code(node)
+        if text is not None and text not in of_lambdas:
+            yield "", text
 
 
-def _codes(value: Any, kind: Any) -> Iterator[str]:
-    if isinstance(value, dict) and value.get("class_name") == "__lambda__":
-        config = value.get("config")
-        if isinstance(config, dict) and isinstance(config.get("code"), str):
-            yield config["code"]
-        return
+def _object_code(value: Any) -> str | None:
+    if not isinstance(value, dict) or value.get("class_name") != "__lambda__":
+        return None
+    config = value.get("config")
+    code = config.get("code") if isinstance(config, dict) else None
+    return code if isinstance(code, str) else None
+
+
+def _list_code(value: Any) -> str | None:
     if isinstance(value, dict) and value.get("class_name") == "__tuple__":
         value = value.get("items")
-    if kind in ("lambda", None) and isinstance(value, list) and value:
-        yield from [text for text in value[:1] if isinstance(text, str)]
+    code = value[0] if isinstance(value, list) and value else None
+    return code if isinstance(code, str) else None
 
 
 def decoded(text: str) -> bytes:

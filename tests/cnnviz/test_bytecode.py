@@ -171,6 +171,9 @@ def test_models_run_only_code_of_this_python(tmp_path: Path, python: str) -> Non
         assert f"compiled by Python {python}" in told or f" or {python};" in told
         assert f"here is Python {HERE}" in told
         assert "--trusted --custom-objects" in way_out
+        assert ("Or run cnnviz with Python" in way_out) == (
+            python not in ("3.8", "3.9", "3.10")
+        )
         model = load_model(path, encoding="raw", custom_objects={"scale": lambda x: -x})
         found = activations(model, IMAGES, ["pool"])["pool"]
         np.testing.assert_array_equal(found, -IMAGES)
@@ -229,7 +232,8 @@ def test_code_is_found_wherever_it_stands() -> None:
                 "output_shape_type": "lambda",
             },
         },
-        {"class_name": "Lambda", "config": {"name": "c", "output_shape": [4, 4]}},
+        {"class_name": "Lambda", "config": {"name": "c", "output_shape": ["x"]}},
+        {"class_name": "__tuple__", "items": ["no code", "either"]},
         {
             "class_name": "Dense",
             "config": {"activation": dict(node, config={"code": "d"})},
@@ -237,8 +241,17 @@ def test_code_is_found_wherever_it_stands() -> None:
     ]
     file = ModelFile(Path("model"), "hdf5", "2", None, configs)
     assert sorted(bytecode.byte_codes(file)) == [
+        ("", "d"),
         ("a", "new"),
         ("b", "saved"),
         ("b", "shape"),
-        ("of an unnamed layer", "d"),
     ]
+
+
+def test_code_in_another_layer_has_another_way_out(tmp_path: Path) -> None:
+    code = base64.b64encode(MADE["3.8"]["double"]).decode()
+    lost = {"class_name": "__lambda__", "config": {"code": code}}
+    configs = [{"class_name": "Dense", "config": {"activation": lost}}]
+    file = ModelFile(tmp_path / "model.keras", "zip", "3.0.0", None, configs)
+    with pytest.raises(ModelError, match="in a layer that is no Lambda was compiled"):
+        bytecode.check_byte_code(file, ())
