@@ -10,6 +10,7 @@ import difflib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,6 +167,12 @@ def _identify_zip(path: Path) -> ModelFile:
                 )
             for info in archive.infolist():
                 _refuse_bomb(path, info)
+            # Nobody else looks: Keras reads weights here and there in a member.
+            if (damaged := archive.testzip()) is not None:
+                raise ModelError(
+                    f"{path} is damaged: its {damaged} is not what its checksum tells",
+                    hint="Copy or download it again.",
+                )
             config = json.loads(archive.read("config.json"))
             if isinstance(config, dict):
                 config.pop("compile_config", None)  # optimiser, loss and metrics
@@ -179,8 +186,10 @@ def _identify_zip(path: Path) -> ModelFile:
                     f"{path} holds a configuration but no weights; it is damaged",
                     hint="Save the model again: model.save('model.keras').",
                 )
-    except zipfile.BadZipFile as error:
-        raise _truncated(path) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise truncated(path) from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"{path} cannot be unpacked: {error}") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} is damaged: its config.json is no JSON") from error
     return ModelFile(
@@ -210,7 +219,7 @@ def _identify_hdf5(path: Path) -> ModelFile:
                 lambda _, item: isinstance(item, h5py.Dataset) or None
             )
     except (OSError, RuntimeError, KeyError) as error:
-        raise _truncated(path) from error
+        raise truncated(path) from error
     if "model_config" not in attributes:
         groups = {"model_weights", "layers", "_layer_checkpoint_dependencies", "vars"}
         if "layer_names" in attributes or groups & set(names):
@@ -323,12 +332,26 @@ def _way_out(path: Path, head: bytes) -> str:
     return "Save the model in Python: model.save('model.keras')."
 
 
-def _truncated(path: Path) -> ModelError:
+def truncated(path: Path) -> ModelError:
+    """What is said of a file that ends too early or holds nonsense."""
     size = path.stat().st_size
     return ModelError(
         f"{path} is damaged or cut off after {size:,} bytes",
         hint="Copy or download it again.",
     )
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether an error is of h5py's own, whose words change with every version.
+
+    That something is missing is not damage: another layer may have been expected.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    module = "" if last is None else str(last.tb_frame.f_globals.get("__name__"))
+    missing = re.search("doesn't exist|can't locate|not found", str(error))
+    return module.partition(".")[0] == "h5py" and not missing
 
 
 _DANGEROUS = re.compile(rb"WriteFile|EagerPyFunc|PyFuncStateless|PyFunc")

@@ -17,6 +17,8 @@ from typer.testing import CliRunner, Result
 
 from cnnviz_cli.app import app
 
+pytestmark = pytest.mark.versions
+
 COMMANDS = ("activations", "layers", "kernels", "filters", "classes", "dream")
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cnnviz"
 
