@@ -146,6 +146,9 @@ def _missing(path: Path) -> ModelError:
     siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
     close = difflib.get_close_matches(path.name, siblings, n=1)
     hint = f"Did you mean {path.parent / close[0]}?" if close else None
+    named = re.sub(r"\W|_", "", path.name.lower().removeprefix("keras.applications."))
+    if named in APPLICATIONS:
+        hint = f"A network of keras.applications is called {named}."
     if path.parent != Path() and not path.parent.is_dir():
         return ModelError(f"{path} does not exist: there is no folder {path.parent}")
     return ModelError(f"{path} does not exist; expected a Keras model", hint=hint)
@@ -290,8 +293,12 @@ def _identify_folder(path: Path) -> ModelFile:
             f"{path} is a TensorFlow checkpoint: weights without the architecture",
             hint="Load it into the model in Python, then model.save('model.keras').",
         )
+    models = [name for name in names if name.endswith(_SUFFIXES)]
     raise ModelError(
-        f"{path} is a folder, but no SavedModel: it holds no saved_model.pb"
+        f"{path} is a folder, but no SavedModel: it holds no saved_model.pb",
+        hint=f"It holds models: {', '.join(models[:5])}. Give the path of one."
+        if models
+        else None,
     )
 
 
@@ -341,6 +348,7 @@ def truncated(path: Path) -> ModelError:
     )
 
 
+<<<<<<< HEAD
 def is_damage(error: BaseException) -> bool:
     """Whether an error is of h5py's own, whose words change with every version.
 
@@ -354,6 +362,9 @@ def is_damage(error: BaseException) -> bool:
     return module.partition(".")[0] == "h5py" and not missing
 
 
+=======
+_SUFFIXES = (".keras", ".h5", ".hdf5")
+>>>>>>> main
 _DANGEROUS = re.compile(rb"WriteFile|EagerPyFunc|PyFuncStateless|PyFunc")
 
 

@@ -261,3 +261,20 @@ def test_the_optimiser_and_the_loss_do_not_matter(tmp_path: Path) -> None:
     for suffix in (".keras", ".h5"):
         given.save(tmp_path / f"model{suffix}")
         assert not load_model(tmp_path / f"model{suffix}").network.compiled
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg-16", "VGG_16", "keras.applications.VGG16", "VGG 16"]
+)
+def test_names_of_known_networks_may_be_misspelled(name: str) -> None:
+    with pytest.raises(ModelError, match="does not exist") as error:
+        load_model(name)
+    assert error.value.hint == "A network of keras.applications is called vgg16."
+
+
+def test_a_folder_of_models_names_them(tmp_path: Path) -> None:
+    for name in ("a.keras", "b.h5", "c.txt"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    with pytest.raises(ModelError, match="is a folder, but no SavedModel") as error:
+        load_model(tmp_path)
+    assert error.value.hint == "It holds models: a.keras, b.h5. Give the path of one."
