@@ -348,7 +348,6 @@ def truncated(path: Path) -> ModelError:
     )
 
 
-<<<<<<< HEAD
 def is_damage(error: BaseException) -> bool:
     """Whether an error is of h5py's own, whose words change with every version.
 
@@ -362,9 +361,7 @@ def is_damage(error: BaseException) -> bool:
     return module.partition(".")[0] == "h5py" and not missing
 
 
-=======
 _SUFFIXES = (".keras", ".h5", ".hdf5")
->>>>>>> main
 _DANGEROUS = re.compile(rb"WriteFile|EagerPyFunc|PyFuncStateless|PyFunc")
 
 
