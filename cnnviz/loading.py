@@ -27,11 +27,13 @@ from cnnviz.files import (
     APPLICATIONS,
     ModelFile,
     architecture_file,
+    check_weights,
     identify,
 )
 from cnnviz.generations import Network, input_specs, is_network
 from cnnviz.labels import read_labels
 from cnnviz.model import ImageModel
+from cnnviz.safety import check_safe, unknown_class
 from cnnviz.topology import addresses
 from cnnviz.tracing import first_line
 
@@ -142,6 +144,7 @@ def _from_name(
         return _application(path.name, weights), path.name
     if architecture is not None:
         file = architecture_file(Path(architecture))
+        check_weights(path)
     else:
         file = identify(path)
     for registered in file.registered_names():
@@ -170,100 +173,6 @@ def _application(name: str, weights: str | Path | None) -> Network:
         ) from error
 
 
-def check_safe(file: ModelFile, trusted: bool, custom_objects: dict[str, Any]) -> None:
-    """Refuses files that would run code of their own, unless they are trusted.
-
-    Raises:
-        ModelError: If the file holds byte code, names modules to import, or names
-            TensorFlow functions that touch more than tensors.
-    """
-    known = {*custom_objects, *repairs.STAND_INS}
-    for name, (told, hint) in _CLOSED.items():
-        if name not in known and name in file.class_names():
-            raise ModelError(f"{file.path} {told}", hint=hint)
-    if trusted:
-        return
-    if layers := [name for name in file.lambdas() if name not in custom_objects]:
-        raise ModelError(
-            f"{file.path} holds Python code in its Lambda layer "
-            f"{', '.join(layers[:3])}; it does not run unless you trust the file",
-            hint="If you do: --trusted, or load_model(..., trusted=True).",
-        )
-    bad = [name for name in file.functions() if not _is_harmless(name)]
-    if bad:
-        raise ModelError(
-            f"{file.path} calls {bad[0]}, which does more than compute on tensors; "
-            "it is refused unless you trust the file",
-            hint="If you do: --trusted, or load_model(..., trusted=True).",
-        )
-    for name, module in file.foreign_classes():
-        if not {name, name.rpartition(">")[2]} & known and not _is_registered(name):
-            raise _unknown_class(file.path, name.rpartition(">")[2], module)
-
-
-_CLOSED = {
-    "KerasLayer": (
-        "uses a TensorFlow Hub layer (KerasLayer), a closed box without layers",
-        "Rebuild the network from keras.applications, or with layers of its own.",
-    ),
-    **dict.fromkeys(
-        ("QuantizeWrapper", "QuantizeWrapperV2", "QuantizeLayer"),
-        (
-            "was made quantisation-aware (QuantizeWrapper), by layers that only "
-            "tensorflow-model-optimization has",
-            "Save the model from before quantisation, or strip it first.",
-        ),
-    ),
-    "TFSMLayer": (
-        "uses a TFSMLayer, a SavedModel made for serving without layers",
-        "Load the original model.",
-    ),
-}
-
-# What users' networks call: arithmetic on tensors. Everything else may touch files.
-_HARMLESS = re.compile(
-    r"(tf\.)?((compat\.v1\.)?(math|nn|image|linalg|signal|__operators__|keras\.(backend|"
-    r"activations|ops))\.(?!(.*\.)?(decode|encode|read|write|load|save))[\w.]+"
-    r"|(compat\.v1\.)?(abs|add|add_n|argmax|argmin|boolean_mask|broadcast_to|cast|clip_by_value"
-    r"|clip_by_norm|concat|convert_to_tensor|cos|cumsum|divide|einsum|exp|expand_dims"
-    r"|eye|fill|floor|gather|gather_nd|identity|matmul|maximum|meshgrid|minimum|multiply"
-    r"|negative|norm|one_hot|ones|ones_like|pad|pow|range|rank|realdiv|reduce_\w+"
-    r"|repeat|reshape|reverse|roll|round|scalar_mul|shape|sigmoid|sign|sin|size|slice"
-    r"|space_to_batch|batch_to_space|space_to_depth|depth_to_space|split|sqrt|square"
-    r"|squeeze|stack|stop_gradient|strided_slice|subtract|tan|tanh|tensordot|tile"
-    r"|transpose|truediv|unstack|where|zeros|zeros_like|logical_\w+|equal|greater\w*"
-    r"|less\w*|not_equal))"
-)
-_HARMFUL_OPERATION = re.compile(
-    r".*(File|PyFunc|Save|Restore|Dataset|Iterator|Queue|Socket|Rpc|Directory|Library|"
-    r"Summary|Print|Assert|Remote|Checkpoint|Reader).*"
-)
-
-
-def _is_harmless(name: str) -> bool:
-    if name.startswith("op "):
-        return not _HARMFUL_OPERATION.fullmatch(name[3:])
-    return bool(_HARMLESS.fullmatch(name))
-
-
-def _is_registered(name: str) -> bool:
-    """Whether the user's own program has told Keras about the class."""
-    return any(
-        sys.modules[keras].saving.get_registered_object(name) is not None
-        for keras in ("keras", "tf_keras")
-        if keras in sys.modules
-    )
-
-
-def _unknown_class(path: Path, name: str, module: str | None = None) -> ModelError:
-    where = f" of module {module}" if module else ""
-    return ModelError(
-        f"{path} uses the custom layer or function {name}{where}, which Keras lacks",
-        hint=f"Give it: --trusted --custom-objects MODULE.py, or "
-        f"custom_objects={{'{name}': ...}} in Python.",
-    )
-
-
 def _loaded(
     file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
 ) -> Network:
@@ -289,7 +198,8 @@ def _load_keras_3(
             hint="Set the environment variable KERAS_BACKEND=tensorflow.",
         )
     if weights is not None:
-        network = keras.models.model_from_json(json.dumps(file.config), custom_objects)
+        text = json.dumps(repairs.mended(file, custom_objects) or file.config)
+        network = keras.models.model_from_json(text, custom_objects)
         ending = ".weights.h5" if _is_keras_3_weights(weights) else ".h5"
         with _named(weights, ending) as path:
             network.load_weights(path)
@@ -315,7 +225,8 @@ def _load_keras_2(
         config = repairs.mended(file, custom_objects) or file.config or {}
         return keras1.load_keras_1(weights or file.path, config, known)
     if weights is not None:
-        network = tf_keras.models.model_from_json(json.dumps(file.config), known)
+        text = json.dumps(repairs.mended(file, custom_objects) or file.config)
+        network = tf_keras.models.model_from_json(text, known)
         with _named(weights, ".h5") as path:
             network.load_weights(path)
         return network
@@ -326,7 +237,7 @@ def _load_keras_2(
         )
     for layer in (network, *(a.layer for a in addresses(network))):
         if type(layer).__module__.endswith("saved_model.load"):
-            raise _unknown_class(file.path, type(layer).__name__)
+            raise unknown_class(file.path, type(layer).__name__)
     return network
 
 
@@ -371,7 +282,7 @@ def _refused(file: ModelFile, error: Exception) -> ModelError:
         text,
     )
     if unknown and "marshal" not in text:
-        return _unknown_class(file.path, next(g for g in unknown.groups() if g))
+        return unknown_class(file.path, next(g for g in unknown.groups() if g))
     if "marshal" in text or isinstance(error, EOFError | SystemError):
         layers = ", ".join(file.lambdas()[:3]) or "a layer"
         return ModelError(

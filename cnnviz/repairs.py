@@ -11,6 +11,8 @@ Known cases, each with a file in the tests:
   today's Keras 3 takes the list for two inputs.
 - Keras 2.12, the first to write zip archives, named modules and numbered the weights
   in a way that its successors gave up.
+- A model inside a model brings its own optimizer, loss and metrics along, which may be
+  the user's own and are not needed.
 - Byte code of a Lambda layer runs on one version of Python only; a function that the
   user gives under the layer's name takes its place.
 """
@@ -75,6 +77,7 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> dict[str, Any]
     config = deepcopy(file.config)
     changed = _is_first_zip(file)
     for node in list(nodes(config)):
+        changed |= node.pop("compile_config", None) is not None
         changed |= _replaced_lambda(node, custom_objects, file.kind)
         if file.is_keras_2:
             changed |= _moved_module(node)

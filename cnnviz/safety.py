@@ -1,0 +1,142 @@
+"""Whether a model file may be loaded: only what it cannot use to do harm.
+
+A model file is the work of a stranger. Unless the user trusts it, it may name nothing
+but what computes on tensors, of either Keras or TensorFlow, or what the user's own
+program has given: see `safe_configuration`, `safe_graph` and `safe_hdf5`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cnnviz import repairs
+from cnnviz.errors import ModelError
+from cnnviz.files import ModelFile
+from cnnviz.safe_configuration import Objection, objections
+from cnnviz.safe_graph import described_layers, harmful_operations
+
+_TRUST = "If you do: --trusted, or load_model(..., trusted=True)."
+
+
+def check_safe(
+    file: ModelFile, trusted: bool, custom_objects: Mapping[str, Any]
+) -> None:
+    """Refuses files that would run code of their own, unless they are trusted.
+
+    Args:
+        file: The model file.
+        trusted: Whether the user said that code in it may run.
+        custom_objects: The user's own classes and functions, by name.
+
+    Raises:
+        ModelError: If the file holds byte code, names classes or functions that do more
+            than compute on tensors or that nobody has, reads other files, or is one of
+            those that no layers can be seen in.
+    """
+    known = {*custom_objects, *(repairs.STAND_INS if file.is_keras_2 else ())}
+    keras = "tf_keras" if file.is_keras_2 else "keras"
+    for name, (told, hint) in _CLOSED.items():
+        if name not in known and name in file.class_names():
+            raise ModelError(f"{file.path} {told}", hint=hint)
+    if trusted:
+        return
+    is_folder = file.kind == "savedmodel"
+    configs = described_layers(file.path) if is_folder else file.configs
+    found = objections(
+        configs,
+        lambda name: name in known or _is_registered(name, keras),
+        is_mended=not is_folder,
+    )
+    # In the order of how grave they are: files that hold code are told so first.
+    if worst := min(found, key=_rank, default=None):
+        raise _refused(file.path, worst)
+    if is_folder and (names := harmful_operations(file.path)):
+        raise _refused(file.path, Objection("function", names[0], ""))
+
+
+def _rank(objection: Objection) -> int:
+    return ("code", "function", "file", "custom", "value").index(objection.kind)
+
+
+_CLOSED = {
+    "KerasLayer": (
+        "uses a TensorFlow Hub layer (KerasLayer), a closed box without layers",
+        "Rebuild the network from keras.applications, or with layers of its own.",
+    ),
+    **dict.fromkeys(
+        ("QuantizeWrapper", "QuantizeWrapperV2", "QuantizeLayer"),
+        (
+            "was made quantisation-aware (QuantizeWrapper), by layers that only "
+            "tensorflow-model-optimization has",
+            "Save the model from before quantisation, or strip it first.",
+        ),
+    ),
+    "TFSMLayer": (
+        "uses a TFSMLayer, a SavedModel made for serving without layers",
+        "Load the original model.",
+    ),
+}
+
+
+def _is_registered(name: str, keras: str) -> bool:
+    """Whether the user's own program has told the Keras that loads the file of it."""
+    if keras not in sys.modules:
+        return False
+    return sys.modules[keras].saving.get_registered_object(name) is not None
+
+
+def _refused(path: Path, found: Objection) -> ModelError:
+    layer = f" of layer {found.layer}" if found.layer else ""
+    if found.kind == "code":
+        if found.detail in ("function", "output_shape", "mask"):
+            where = f"in its Lambda layer {found.layer}"
+        else:
+            where = f"as the {found.detail or 'function'}{layer}"
+        return ModelError(
+            f"{path} holds Python code {where}; it does not run unless you trust the "
+            "file",
+            hint=_TRUST,
+        )
+    if found.kind == "file":
+        return ModelError(
+            f"{path} reads the file {found.name} as the {found.detail}{layer}; it is "
+            "refused unless you trust the file",
+            hint=_TRUST,
+        )
+    if found.kind == "function":
+        return ModelError(
+            f"{path} uses {found.name}{layer}, which is not known to do no more than "
+            "compute on tensors; it is refused unless you trust the file",
+            hint=_TRUST,
+        )
+    if found.kind == "value":
+        return unknown_value(path, found)
+    return unknown_class(path, found.name.rpartition(">")[2], found.detail)
+
+
+def unknown_value(path: Path, found: Objection) -> ModelError:
+    """An activation, initializer, regularizer or constraint that Keras lacks."""
+    return ModelError(
+        f"{path} names the {found.detail} '{found.name}' in layer {found.layer}, which "
+        "Keras lacks",
+        hint=_give(found.name),
+    )
+
+
+def unknown_class(path: Path, name: str, module: str = "") -> ModelError:
+    """A class or function that neither Keras has nor the user has given."""
+    where = f" of module {module}" if module else ""
+    return ModelError(
+        f"{path} uses the custom layer or function {name}{where}, which Keras lacks",
+        hint=_give(name),
+    )
+
+
+def _give(name: str) -> str:
+    return (
+        f"Give it: --trusted --custom-objects MODULE.py, or "
+        f"custom_objects={{'{name}': ...}} in Python."
+    )
