@@ -72,9 +72,11 @@ def _told(error: Exception) -> int:
 
 
 def _tell(message: str, hint: str | None) -> None:
-    lines = [f"error: {' '.join(message.split())}"]
+    from cnnviz.errors import printable
+
+    lines = [f"error: {' '.join(printable(message).split())}"]
     if hint is not None:
-        lines.append(" ".join(hint.split()))
+        lines.append(" ".join(printable(hint).split()))
     print("\n".join(lines), file=sys.stderr)
 
 

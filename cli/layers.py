@@ -97,8 +97,13 @@ def _json(listed: Sequence[LayerInfo]) -> str:
         field = info.receptive_field
         row["receptive_field"] = None if field is None else field._asdict()
         rows.append(row)
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    lines = ",\n".join(_escaped(json.dumps(row, ensure_ascii=False)) for row in rows)
     return f"[\n{lines}\n]\n"
+
+
+def _escaped(text: str) -> str:
+    """Spells out what JSON would leave as it is, but a terminal would obey."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 _HEADINGS = (

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from cnnviz.errors import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -42,6 +44,7 @@ class Report:
 
     def note(self, text: str) -> None:
         """Says something that the user should know but need not mend."""
+        text = printable(text)
         if self._progress is not None:
             _print_above(self._progress, f"note: {text}")
         elif not self._quiet:
@@ -51,6 +54,7 @@ class Report:
         """Begins a part of the work, in which `total` files are written, if known."""
         if self._progress is None:
             return
+        description = printable(description)
         if self._task is None:
             self._task = self._progress.add_task(description, total=total)
         self._progress.update(self._task, description=description, total=total)
@@ -69,7 +73,9 @@ class Report:
         """
         self._is_measured = True
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, description=description)
+            self._progress.update(
+                self._task, completed=done, description=printable(description)
+            )
 
     def wrote(self, path: Path) -> None:
         """Tells the path of a file as soon as it is there."""
