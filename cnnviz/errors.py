@@ -5,8 +5,7 @@ def printable(text: str) -> str:
     """A text as it may be sent to a terminal, whoever wrote the names in it.
 
     Line ends become spaces. Control characters, of which escape sequences are made,
-    marks that turn the direction of writing, and halves of characters are spelled out,
-    such as `\\x1b`.
+    marks that turn the direction of writing, and halves of characters are spelled out.
     """
     if text.isprintable():
         return text

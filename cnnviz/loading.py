@@ -33,6 +33,7 @@ from cnnviz.files import (
 from cnnviz.generations import Network, input_specs, is_network
 from cnnviz.labels import read_labels
 from cnnviz.model import ImageModel
+from cnnviz.safe_size import bounded_weights
 from cnnviz.safety import check_safe, unknown_class
 from cnnviz.topology import addresses
 from cnnviz.tracing import first_line
@@ -180,7 +181,8 @@ def _loaded(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return load(file, weights, trusted, custom_objects)
+            with bounded_weights(weights or file.path):
+                return load(file, weights, trusted, custom_objects)
     except ModelError:
         raise
     except Exception as error:

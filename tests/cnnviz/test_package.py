@@ -25,6 +25,7 @@ ORDER = (
     "safe_operations",
     "safe_configuration",
     "safe_graph",
+    "safe_size",
     "generations",
     "topology",
     "tracing",
