@@ -117,5 +117,6 @@ class ModelArgument:
 
 
 def told_encoding(model: ImageModel) -> str:
-    """The note that says which encoding was chosen, and why."""
-    return f"encoding: {model.encode.name} ({model.encode.reason})"
+    """The note that says which encoding was chosen, and why, and what else was done."""
+    encoding = f"encoding: {model.encode.name} ({model.encode.reason})"
+    return "; ".join([encoding, *model.notes])

@@ -53,6 +53,7 @@ class ModelFile:
             configuration per layer.
         configs: Every configuration found in the file. Those of a SavedModel are what
             could be told without TensorFlow, and only for a first look.
+        is_changed: Whether the configuration is no longer the one in the file.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class ModelFile:
     keras_version: str
     config: dict[str, Any] | None
     configs: list[Any] = field(default_factory=list)
+    is_changed: bool = False
 
     @property
     def is_keras_2(self) -> bool:
@@ -132,13 +134,30 @@ def architecture_file(path: Path) -> ModelFile:
         raise ModelError(f"{error.message}; {expected}") from error
     if "class_name" not in config:
         raise ModelError(f"{path} holds no architecture; {expected}")
-    version = str(config.get("keras_version", ""))
-    if not version:
-        # Keras 3 does not say; only it calls the shape of an input batch_shape.
-        inputs = [n for n in nodes(config) if n.get("class_name") == "InputLayer"]
-        new = any("batch_shape" in (n.get("config") or {}) for n in inputs)
-        version = "3" if new else "2"
+    version = str(config.get("keras_version") or _guessed_version(config))
     return ModelFile(path, "hdf5", version, config, [config])
+
+
+def _guessed_version(config: dict[str, Any]) -> str:
+    """The generation of a configuration that does not say it.
+
+    Only Keras 3 calls the shape of an input `batch_shape`.
+    """
+    inputs = [
+        n.get("config") for n in nodes(config) if n.get("class_name") == "InputLayer"
+    ]
+    new = any(isinstance(each, dict) and "batch_shape" in each for each in inputs)
+    return "3" if new else "2"
+
+
+def _check_model(config: dict[str, Any], path: Path) -> None:
+    if not isinstance(config.get("class_name"), str) or not isinstance(
+        config.get("config"), dict | list
+    ):
+        raise ModelError(
+            f"{path} is damaged: its configuration describes no model",
+            hint=_SAVE_AGAIN,
+        )
 
 
 def _missing(path: Path) -> ModelError:
@@ -176,6 +195,7 @@ def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
         )
     check_archive(archive, path)
     config = read_object(archive.read("config.json"), path, "config.json")
+    _check_model(config, path)
     config.pop("compile_config", None)  # optimiser, loss and metrics
     metadata: dict[str, Any] = {}
     if "metadata.json" in names:
@@ -187,7 +207,7 @@ def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
             f"{path} holds a configuration but no weights; it is damaged",
             hint=_SAVE_AGAIN,
         )
-    version = str(metadata.get("keras_version", ""))
+    version = str(metadata.get("keras_version") or _guessed_version(config))
     return ModelFile(path, "zip", version, config, [config])
 
 
@@ -211,6 +231,7 @@ def _identify_hdf5(path: Path) -> ModelFile:
             )
         raise ModelError(f"{path} is an HDF5 file, but no Keras model wrote it")
     config = read_object(text, path, "configuration")
+    _check_model(config, path)
     weighted = re.search(
         r'"class_name": "\w*(Conv|Dense|BatchNorm)', json.dumps(config)
     )

@@ -16,10 +16,11 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnnviz import keras1, repairs
+from cnnviz import keras1, newer_files, repairs
 from cnnviz.calibration import detect_encoding
 from cnnviz.encoding import COLOUR_ONLY, encoding as named_encoding
 from cnnviz.errors import ArgumentError, ModelError
@@ -74,13 +75,15 @@ def load_model(
         ArgumentError: If an argument does not fit.
     """
     network: Network
+    notes: tuple[str, ...] = ()
     if isinstance(source, ImageModel):
-        network, name = source.network, source.source
+        network, name, notes = source.network, source.source, source.notes
         labels = source.labels if labels is None else labels
     elif not isinstance(source, str | Path) and is_network(source):
         network, name = source, source.name
     elif isinstance(source, str | Path):
-        network, name = _from_name(
+        name = str(source)
+        network, notes = _from_name(
             Path(source), weights, architecture, trusted, dict(custom_objects or {})
         )
         if labels is None and weights == "imagenet" and not Path(source).exists():
@@ -96,7 +99,7 @@ def load_model(
         encode = detect_encoding(network, input_specs(network))
     else:
         encode = named_encoding(encoding)
-    model = ImageModel(network, encode, _labels(labels, network), name)
+    model = ImageModel(network, encode, _labels(labels, network), name, notes=notes)
     shape = model.input_shape
     if encode.name in COLOUR_ONLY and shape and shape[-1] not in (3, None):
         raise ArgumentError(
@@ -136,13 +139,13 @@ def _from_name(
     architecture: str | Path | None,
     trusted: bool,
     custom_objects: dict[str, Any],
-) -> tuple[Network, str]:
+) -> tuple[Network, tuple[str, ...]]:
     if (
         not path.exists()
         and path.name.lower() in APPLICATIONS
         and path.name == str(path)
     ):
-        return _application(path.name, weights), path.name
+        return _application(path.name, weights), ()
     if architecture is not None:
         file = architecture_file(Path(architecture))
         check_weights(path)
@@ -152,10 +155,9 @@ def _from_name(
         if (short := registered.rpartition(">")[2]) in custom_objects:
             custom_objects.setdefault(registered, custom_objects[short])
     check_safe(file, trusted, custom_objects)
-    network = _loaded(
+    return _loaded(
         file, path if architecture is not None else None, trusted, custom_objects
     )
-    return network, str(path)
 
 
 def _application(name: str, weights: str | Path | None) -> Network:
@@ -176,17 +178,36 @@ def _application(name: str, weights: str | Path | None) -> Network:
 
 def _loaded(
     file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
-) -> Network:
-    load = _load_keras_2 if file.is_keras_2 else _load_keras_3
+) -> tuple[Network, tuple[str, ...]]:
+    """The network, and what was changed in its configuration so that Keras took it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with bounded_weights(weights or file.path):
-                return load(file, weights, trusted, custom_objects)
+        return _attempted(file, weights, trusted, custom_objects), ()
     except ModelError:
         raise
     except Exception as error:
-        raise _refused(file, error) from error
+        if file.config is None or keras1.is_spoken(file.config, file.keras_version):
+            raise _refused(file, error, custom_objects) from error
+        first = error
+    config, notes = newer_files.fitted(file, custom_objects)
+    if not notes:
+        raise _refused(file, first, custom_objects) from first
+    file = replace(file, config=config, configs=[config], is_changed=True)
+    try:
+        return _attempted(file, weights, trusted, custom_objects), tuple(notes)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _refused(file, error, custom_objects) from error
+
+
+def _attempted(
+    file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
+) -> Network:
+    load = _load_keras_2 if file.is_keras_2 else _load_keras_3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with bounded_weights(weights or file.path):
+            return load(file, weights, trusted, custom_objects)
 
 
 def _load_keras_3(
@@ -275,16 +296,11 @@ def _named(path: Path, suffix: str) -> Iterator[str]:
         yield str(link)
 
 
-def _refused(file: ModelFile, error: Exception) -> ModelError:
+def _refused(
+    file: ModelFile, error: Exception, custom_objects: Mapping[str, Any]
+) -> ModelError:
     text = str(error)
-    unknown = re.search(
-        r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?([\w.]+)'?"
-        r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
-        r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .*(?:registered|custom)",
-        text,
-    )
-    if unknown and "marshal" not in text:
-        return unknown_class(file.path, next(g for g in unknown.groups() if g))
+    wrote = f"Keras {file.keras_version}" if file.keras_version else "an old Keras"
     if "marshal" in text or isinstance(error, EOFError | SystemError):
         layers = ", ".join(file.lambdas()[:3]) or "a layer"
         return ModelError(
@@ -293,7 +309,17 @@ def _refused(file: ModelFile, error: Exception) -> ModelError:
             hint=f"Give a function in its place: custom_objects={{'{layers}': ...}}, "
             "or one of that name in --custom-objects MODULE.py.",
         )
-    wrote = f"Keras {file.keras_version}" if file.keras_version else "an old Keras"
+    unknown = re.search(
+        r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?([\w.]+)'?"
+        r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
+        r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .*(?:registered|custom)",
+        text,
+    )
+    name = next((g for g in unknown.groups() if g), "") if unknown else ""
+    if name and not newer_files.is_known(name, file):
+        return unknown_class(file.path, name)
+    if why := newer_files.fault(file, custom_objects):
+        return ModelError(f"{file.path}, written by {wrote}, cannot be loaded: {why}")
     return ModelError(
         f"{file.path}, written by {wrote}, cannot be loaded: {first_line(error)}"
     )

@@ -75,7 +75,7 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> dict[str, Any]
     if file.config is None:
         return None
     config = deepcopy(file.config)
-    changed = _is_first_zip(file)
+    changed = file.is_changed or _is_first_zip(file)
     for node in list(nodes(config)):
         changed |= node.pop("compile_config", None) is not None
         changed |= _replaced_lambda(node, custom_objects, file.kind)

@@ -37,6 +37,9 @@ class Objection(NamedTuple):
     detail: str = ""
 
 
+ANONYMOUS = "<anonymous>"
+"""What stands for the name of a function that the file keeps without one."""
+
 _Known = Callable[[str], bool]
 
 # JSON objects by which the two Kerases write down plain values.
@@ -295,6 +298,12 @@ def _arguments(
     node: dict[str, Any], layer: str, is_known: _Known
 ) -> Iterator[Objection]:
     for key, value in node.items():
+        if (
+            isinstance(value, dict)
+            and "class_name" not in value
+            and _NAMING.fullmatch(key)
+        ):
+            yield Objection("value", ANONYMOUS, layer, key)
         if not isinstance(value, str):
             continue
         if key.endswith("vocabulary") or key == "idf_weights":

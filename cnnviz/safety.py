@@ -15,7 +15,7 @@ from typing import Any
 from cnnviz import repairs
 from cnnviz.errors import ModelError
 from cnnviz.files import ModelFile
-from cnnviz.safe_configuration import Objection, objections
+from cnnviz.safe_configuration import ANONYMOUS, Objection, objections
 from cnnviz.safe_graph import described_layers, harmful_operations
 
 _TRUST = "If you do: --trusted, or load_model(..., trusted=True)."
@@ -41,9 +41,9 @@ def check_safe(
     for name, (told, hint) in _CLOSED.items():
         if name not in known and name in file.class_names():
             raise ModelError(f"{file.path} {told}", hint=hint)
-    if trusted:
-        return
     is_folder = file.kind == "savedmodel"
+    if trusted and is_folder:
+        return
     configs = described_layers(file.path) if is_folder else file.configs
     found = objections(
         configs,
@@ -51,7 +51,9 @@ def check_safe(
         is_mended=not is_folder,
     )
     # In the order of how grave they are: files that hold code are told so first.
-    if worst := min(found, key=_rank, default=None):
+    # What Keras lacks is no matter of trust.
+    grave = [each for each in found if not trusted or each.kind == "value"]
+    if worst := min(grave, key=_rank, default=None):
         raise _refused(file.path, worst)
     if is_folder and (names := harmful_operations(file.path)):
         raise _refused(file.path, Objection("function", names[0], ""))
@@ -113,12 +115,17 @@ def _refused(path: Path, found: Objection) -> ModelError:
             hint=_TRUST,
         )
     if found.kind == "value":
-        return unknown_value(path, found)
+        return _unknown_value(path, found)
     return unknown_class(path, found.name.rpartition(">")[2], found.detail)
 
 
-def unknown_value(path: Path, found: Objection) -> ModelError:
-    """An activation, initializer, regularizer or constraint that Keras lacks."""
+def _unknown_value(path: Path, found: Objection) -> ModelError:
+    if found.name == ANONYMOUS:
+        return ModelError(
+            f"{path} has an anonymous function as the {found.detail} of layer "
+            f"{found.layer}, which Keras cannot read back",
+            hint="Give the function a name where the model is made, and save it again.",
+        )
     return ModelError(
         f"{path} names the {found.detail} '{found.name}' in layer {found.layer}, which "
         "Keras lacks",

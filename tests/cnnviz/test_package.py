@@ -33,6 +33,7 @@ ORDER = (
     "calibration",
     "keras1",
     "repairs",
+    "newer_files",
     "safety",
     "model",
     "loading",
