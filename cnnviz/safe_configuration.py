@@ -166,9 +166,10 @@ def _named(
             "function", f"{name} of a module that is a {_kind(module)}", layer
         )
     elif name in _VALUES:
-        return
+        if module is not None:  # tf-keras would import it
+            yield _foreign(name, module, layer)
     elif name == "TypeSpec":
-        if node.get("type_spec") not in _TYPE_SPECS:
+        if node.get("type_spec") not in _TYPE_SPECS or module is not None:
             yield Objection("function", f"the type {node.get('type_spec')}", layer)
     elif name == "__typespec__":
         if (
