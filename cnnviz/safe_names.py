@@ -107,9 +107,9 @@ OPERATIONS = {
             Rearrange
         """,
         "image": """
-            AffineTransform CropImages ElasticTransform ExtractPatches GaussianBlur
-            HSVToRGB MapCoordinates PadImages PerspectiveTransform RGBToGrayscale
-            RGBToHSV Resize SSIM ScaleAndTranslate SobelEdges
+            AffineTransform CropImages ElasticTransform ExtractPatches ExtractPatches3D
+            GaussianBlur HSVToRGB MapCoordinates PadImages PerspectiveTransform
+            RGBToGrayscale RGBToHSV Resize SSIM ScaleAndTranslate SobelEdges
         """,
         "linalg": """
             Cholesky CholeskyInverse Det Eig Eigh Inv Lstsq LuFactor MatrixRank Norm

@@ -195,7 +195,7 @@ def test_what_should_not_happen_is_told_and_can_be_traced(
 
 def test_the_encoding_is_noted_unless_quiet(mnist: str) -> None:
     loud = run("layers", mnist)
-    assert re.fullmatch(r"note: encoding: unit \(.+\)\n", loud.stderr)
+    assert re.fullmatch(r"note: encoding: unit \(.+\)(; .+)?\n", loud.stderr)
     assert run("layers", mnist, "--quiet").stderr == ""
     given = run("layers", mnist, "--encoding", "signed")
     assert given.stderr == "note: encoding: signed (given)\n"

@@ -313,7 +313,7 @@ def test_what_is_told_of_odd_names_is_printable(tmp_path: Path) -> None:
     name = "x\x1b]0;title\x07"
     for change in (
         changed_layer(-1, activation=name),
-        changed_layer(-1, name=name, units=-1),
+        changed_layer(-3, name=name, padding="reflect"),
         changed_layer(-1, **{name: 1}),
     ):
         odd = rewritten(source, tmp_path / "odd.keras", change)
