@@ -25,8 +25,8 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
         path: Where it is.
 
     Raises:
-        ModelError: If it does, if a checksum does not fit, or if an HDF5 file in it reads
-            other files.
+        ModelError: If it does, if a checksum does not fit, or if an HDF5 file in it
+            reads other files.
     """
     names = archive.namelist()
     if len(set(names)) < len(names):
