@@ -218,7 +218,7 @@ def _identify_hdf5(path: Path) -> ModelFile:
             holds_weights = weights.visititems(
                 lambda _, item: isinstance(item, h5py.Dataset) or None
             )
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise truncated(path) from error
     if "model_config" not in attributes:
         groups = {"model_weights", "layers", "_layer_checkpoint_dependencies", "vars"}
