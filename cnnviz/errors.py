@@ -1,4 +1,31 @@
-"""The exceptions that a user may see, all for causes that the user can mend."""
+"""What a user may be told: the exceptions for causes that the user can mend, and words.
+
+Every message is one line: the thing, what it is, and what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_LONGEST_LINE = 300
+
+
+def printable(text: str) -> str:
+    """A text as it may be sent to a terminal, whoever wrote the names in it.
+
+    Line ends become spaces. Control characters, of which escape sequences are made,
+    marks that turn the direction of writing, and halves of characters are spelled out.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else _spelled(c) for c in text
+    )
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class CnnvizError(Exception):
@@ -29,3 +56,26 @@ class ImageError(CnnvizError):
 
 class ArgumentError(CnnvizError, ValueError):
     """An argument has a value outside its range."""
+
+
+def first_line(error: BaseException) -> str:
+    """The line of a foreign error's message that says what went wrong."""
+    text = str(getattr(error, "strerror", None) or error)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # Keras prints in bold
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Exception encountered")]
+    text = lines[0] if lines else type(error).__name__
+    if len(text) > _LONGEST_LINE:
+        text = text[: _LONGEST_LINE - 3] + "..."
+    return text
+
+
+def listed(words: Iterable[object], last: str = "or") -> str:
+    """Words as a list of a sentence: `a, b or c`."""
+    *first, end = map(str, words)
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 channel`, `3 channels`."""
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -14,7 +14,7 @@ import pytest
 import tf_keras
 from PIL import Image
 
-from cnnviz.labels import read_labels
+from cnnviz.network import read_labels
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +185,28 @@ def test_styles_are_painted_by_their_program(assets: Path, name: str) -> None:
     )
     one, other = (np.asarray(image, np.float32) for image in reduced)
     assert np.abs(one - other).mean() < 1.5
+
+
+def test_every_photograph_is_free_and_listed(assets: Path) -> None:
+    lines = (assets / "photos" / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    header, *rows = [row for row in rows if row[0]]
+    licenses = {row[0]: row[header.index("license")] for row in rows}
+    photographs = {path.name for path in (assets / "photos").glob("*.jpg")}
+    assert set(licenses) == photographs
+    for name, license_ in licenses.items():
+        assert license_.casefold().startswith(("public domain", "cc0")), name
+        with Image.open(assets / "photos" / name) as image:
+            assert (image.size, image.mode) == ((448, 448), "RGB"), name
+
+
+def test_vgg16_is_what_the_page_says(assets: Path) -> None:
+    network = keras.models.load_model(assets / "vgg16_block4.keras")
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert (kinds.count("Conv2D"), kinds.count("MaxPooling2D")) == (10, 4)
+    assert network.count_params() == 7_635_264
+    assert network.output_shape == (None, 14, 14, 512)
+    # Trained: an edge of the first layer is no noise.
+    kernels = network.get_layer("block1_conv1").get_weights()[0]
+    neighbors = np.corrcoef(kernels[:-1].ravel(), kernels[1:].ravel())[0, 1]
+    assert neighbors > 0.3

@@ -1,13 +1,11 @@
-"""Gradient ascent on images: one loop, and everything else is an argument to it.
+"""The one loop of gradient ascent: images that maximize an objective.
 
 from cnnviz.ascent import maximize
-from cnnviz.ascent.objectives import channel, total_variation
+from cnnviz.objectives import channel, total_variation
 
 maximize(model, channel("conv3", range(64)) - 0.1 * total_variation()).images
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from cnnviz.ascent.loop import Ascent, Momentum, Progress, maximize
-
-__all__ = ["Ascent", "Momentum", "Progress", "maximize"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz import load_model
-from cnnviz.deconvolution import Rule, deconvnet
+from cnnviz.attribution import Rule, deconvnet
 
 ASSETS = Path(__file__).parents[2] / "assets"
 LAYER, IMAGES, MAPS, BATCH = "conv3", 32, 64, 64

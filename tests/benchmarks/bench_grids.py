@@ -1,4 +1,4 @@
-"""Times a labelled sheet of 512 maps of 56x56 against a matplotlib figure of subplots.
+"""Times a labeled sheet of 512 maps of 56x56 against a matplotlib figure of subplots.
 
 Both start from the same float32 maps and end with a PNG file. Run it with
 `python tests/benchmarks/bench_grids.py`; the exit code is 1 below the promised ratio.
@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from cnnviz.grids import grid, stretch
+from cnnviz.drawing import grid, stretch
 from cnnviz.images import write_image
 
 COUNT, SIDE, COLUMNS = 512, 56, 26

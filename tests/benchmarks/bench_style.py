@@ -67,7 +67,8 @@ def floor(network: Any, paths: tuple[str, ...], side: int) -> Callable[[int], No
 
 def cost(network: Any, encoding: Any, side: int, steps: int) -> None:
     from cnnviz import load_model, read_image
-    from cnnviz.style import choose_layers, optimize_style
+    from cnnviz.ascent import Run
+    from cnnviz.synthesis import choose_layers, optimize_style
 
     model = load_model(network, encoding=encoding)
     style, content = choose_layers(model)
@@ -85,9 +86,12 @@ def cost(network: Any, encoding: Any, side: int, steps: int) -> None:
             photo,
             painting,
             coarsest=side + 1,
-            steps=steps + 8,
-            precision="float32",
-            callback=lambda _: marks.append(clocks()),
+            run=Run(
+                steps=steps + 8,
+                precision="float32",
+                callback_every=8,
+                callback=lambda _: marks.append(clocks()),
+            ),
         )
         return marks[-1] - marks[0]
 
@@ -124,7 +128,7 @@ def vgg16() -> None:
 
 def painting() -> None:
     from cnnviz import load_model, read_image
-    from cnnviz.style import optimize_style
+    from cnnviz.synthesis import optimize_style
 
     model = load_model(ASSETS / "efficientnet_lite0.keras")
     for name, style in (("chelsea", "swirls"), ("astronaut", "glass")):

@@ -81,7 +81,7 @@ def test_raw_arrays_are_those_of_the_library(
 def test_the_sheet_is_that_of_the_library(
     mnist: Path, assets: Path, tmp_path: Path
 ) -> None:
-    from cnnviz.sheets import activation_sheet
+    from cnnviz.drawing import activation_sheet
 
     seven = assets / "digits" / "7.png"
     options = ["--sort", "strongest", "--max-channels", "6", "--columns", "2"]

@@ -10,13 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import cnnviz
-from cnnviz.deconvolution import Projections, deconvnet, deconvnet_stages
-from cnnviz.projection_sheets import (
-    comparison_sheet,
-    field_boxes,
-    projection_sheet,
-    stage_sheet,
-)
+from cnnviz.attribution import Projections, deconvnet, deconvnet_stages
+from cnnviz.drawing import comparison_sheet, projection_sheet, stage_sheet
+from cnnviz.images import field_boxes
 from cnnviz_cli.app import app
 
 

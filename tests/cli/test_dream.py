@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import cnnviz
-from cnnviz.dream import deep_dream
+from cnnviz.synthesis import deep_dream
 from cnnviz_cli.app import app
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import cnnviz
-from cnnviz.sheets import kernel_sheet
+from cnnviz.drawing import kernel_sheet
 from cnnviz_cli.app import app
 
 

@@ -1,8 +1,10 @@
-"""The shape of the package: what is public, and that imports flow downwards."""
+"""The shape of the package: its rooms, their walls and faces, and what is public."""
 
 import ast
+import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,115 +13,189 @@ import cnnviz
 
 pytestmark = pytest.mark.versions
 
+PUBLIC: list[str] = vars(cnnviz)["__all__"]
 PACKAGE = Path(cnnviz.__file__).parent
 
-# From the bottom to the top; a module imports only from modules before it.
-ORDER = (
+# What each room may import at run time. `ascent` and `attribution` never meet, and the
+# methods never draw: both follow from the table.
+FOUNDATIONS = {"arguments", "errors"}
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "arguments": {"errors"},
+    "images": FOUNDATIONS,
+    "graph": FOUNDATIONS | {"images"},
+    "network": FOUNDATIONS | {"images", "graph"},
+    "loading": FOUNDATIONS | {"network"},
+    "objectives": FOUNDATIONS | {"graph", "network"},
+    "ascent": FOUNDATIONS | {"network", "objectives"},
+    "synthesis": FOUNDATIONS | {"images", "network", "objectives", "ascent"},
+    "attribution": FOUNDATIONS | {"images", "graph", "network", "objectives"},
+    "studies": FOUNDATIONS
+    | {"images", "graph", "network", "objectives", "attribution", "synthesis"},
+    "drawing": FOUNDATIONS | {"images"},
+}
+
+WITHOUT_TENSORFLOW = (
+    "arguments",
     "errors",
     "images",
-    "grids",
-    "sheets",
-    "labels",
-    "encoding",
-    "files",
-    "marshalled",
-    "bytecode",
-    "generations",
-    "topology",
-    "tracing",
-    "receptive_fields",
-    "calibration",
-    "keras1",
-    "repairs",
-    "model",
-    "loading",
-    "layers",
-    "capture",
-    "rectifiers",
-    "reversal",
-    "deconvolution",
-    "projection_sheets",
-    "heads",
-    "pooling",
-    "ascent.scene",
-    "ascent.objectives",
-    "ascent.parameterizations",
-    "ascent.transforms",
-    "ascent.rescue",
-    "ascent.precision",
-    "ascent.survey",
-    "ascent.loop",
-    "features",
-    "feature_sheets",
-    "dream",
-    "style",
-    "animation",
+    "drawing",
+    "loading.identify",
+    "network.labels",
+    "network.encoding",
 )
 
 
 def modules() -> list[Path]:
-    return [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
-
-
-def imported(path: Path) -> set[str]:
-    """The modules of cnnviz that a module imports, inside functions too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for name in names:
-            # A name is a module's, or that of something inside one.
-            parts = name.split(".")[1:] if name.startswith("cnnviz.") else []
-            while parts and ".".join(parts) not in ORDER:
-                parts.pop()
-            if parts:
-                found.add(".".join(parts))
-    return found
+    return sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
 
 
 def name_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def test_imports_flow_downwards() -> None:
-    assert {name_of(path) for path in modules()} == set(ORDER)
-    for path in modules():
-        below = set(ORDER[: ORDER.index(name_of(path))])
-        assert imported(path) <= below, name_of(path)
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """The modules of cnnviz that a module imports at run time, with the names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("cnnviz."):
+                    yield alias.name.removeprefix("cnnviz."), ""
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            if (node.module or "").split(".")[0] == "cnnviz":
+                for alias in node.names:
+                    module = f"{node.module}.".removeprefix("cnnviz.").rstrip(".")
+                    inner = f"{module}.{alias.name}".lstrip(".")
+                    if (PACKAGE / f"{inner.replace('.', '/')}.py").is_file():
+                        yield inner, ""
+                    else:
+                        yield module, alias.name
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def test_every_module_is_in_a_room() -> None:
+    assert {room(name_of(path)) for path in modules()} == set(ROOMS)
+
+
+def test_rooms_import_what_they_may() -> None:
+    wrong = [
+        f"{name_of(path)} imports {module}"
+        for path in modules()
+        for module, _ in imports(path)
+        if room(module) not in ROOMS[room(name_of(path))] | {room(name_of(path))}
+    ]
+    assert wrong == []
+
+
+def test_modules_never_import_in_a_circle() -> None:
+    below = {name_of(path): {m for m, _ in imports(path)} for path in modules()}
+    while free := [name for name, needed in below.items() if not needed & set(below)]:
+        for name in free:
+            del below[name]
+    assert below == {}
+
+
+def test_no_private_name_passes_a_wall() -> None:
+    wrong = [
+        f"{name_of(path)} imports {module}.{name}"
+        for path in modules()
+        for module, name in imports(path)
+        if name.startswith("_") and room(module) != room(name_of(path))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", sorted(set(ROOMS) - FOUNDATIONS))
+def test_faces_show_what_they_list(name: str) -> None:
+    face = importlib.import_module(f"cnnviz.{name}")
+    assert face.__doc__
+    assert face.__all__
+    modules = {path.stem for path in (PACKAGE / name).glob("*.py")}
+    for public in face.__all__:
+        assert not public.startswith("_")
+        assert public not in modules, f"{public} is a module and a name of its face"
+        assert getattr(face, public) is not None
+    assert not set(PUBLIC) & {name}
 
 
 def test_public_names_are_these() -> None:
-    assert cnnviz.__all__ == sorted(cnnviz.__all__)
-    assert set(cnnviz.__all__) == set(cnnviz._HOMES)
-    for name in cnnviz.__all__:
-        thing = getattr(cnnviz, name)
-        assert thing.__module__ == f"cnnviz.{cnnviz._HOMES[name]}", name
-        assert thing.__doc__, name
-    # What a type checker sees is what an importer gets.
-    tree = ast.parse(Path(cnnviz.__file__).read_text())
-    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
-    seen = {
-        alias.name: str(node.module).removeprefix("cnnviz.")
-        for node in checked.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert seen == cnnviz._HOMES
+    assert PUBLIC == [
+        "ArgumentError",
+        "CnnvizError",
+        "Encoding",
+        "ImageError",
+        "ImageModel",
+        "LayerError",
+        "LayerInfo",
+        "ModelError",
+        "Projections",
+        "ReceptiveField",
+        "Stage",
+        "activation_batches",
+        "activations",
+        "colorize",
+        "deconvnet",
+        "deconvnet_stages",
+        "deep_dream",
+        "find_images",
+        "grid",
+        "kernels",
+        "list_layers",
+        "load_model",
+        "overlay",
+        "read_image",
+        "signed_stretch",
+        "stretch",
+        "transfer_style",
+        "visualize_classes",
+        "visualize_filters",
+    ]
+    for name in PUBLIC:
+        assert getattr(cnnviz, name).__doc__, name
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     assert not hasattr(cnnviz, "visualise")
 
 
-def test_importing_the_package_imports_no_tensorflow() -> None:
+def test_what_needs_no_tensorflow_imports_none() -> None:
+    names = ", ".join(
+        f"cnnviz.{name_of(path)}"
+        for path in modules()
+        if name_of(path).startswith(WITHOUT_TENSORFLOW)
+    )
     code = (
-        "import sys, cnnviz, cnnviz.files, cnnviz.images, cnnviz.grids, cnnviz.sheets\n"
+        f"import sys, cnnviz, {names}\n"
         "heavy = {'tensorflow', 'keras', 'tf_keras', 'matplotlib', 'h5py'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_function_takes_more_than_a_dozen_arguments() -> None:
+    def most(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+        given = node.args
+        return len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
+
+    crowded = [
+        f"{name_of(path)}.{node.name} takes {most(node)}"
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        # Public functions keep everyday options apart, and make a value of them.
+        if most(node) > 12 and node.name not in PUBLIC
+    ]
+    assert crowded == []

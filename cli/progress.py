@@ -1,0 +1,103 @@
+"""What the commands that ascend gradients share: progress, pictures, animations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from PIL import Image
+
+    from cnnviz.ascent import Ascent, Callback, Progress
+
+EVERY = 8  # steps, after which progress is told
+FRAMES = 16  # of an animation
+
+
+def watch(console: Console, name: str, before: int) -> Callback | None:
+    """A callback that shows the mean objective, or of its parts that have names.
+
+    None where nobody watches.
+
+    Args:
+        console: Where to tell it.
+        name: What is worked on.
+        before: How many such things are done already.
+    """
+    if not console.shows_progress:
+        return None
+
+    def tell(progress: Progress) -> None:
+        parts = progress.parts or {"objective": progress.scores}
+        means = [f"{part} {float(value.mean()):.3g}" for part, value in parts.items()]
+        console.reached(before + progress.done, ", ".join([name, *means]))
+
+    return tell
+
+
+def write_animation(
+    path: Path,
+    ascent: Ascent,
+    draw: Callable[[np.ndarray, str], Image.Image],
+) -> None:
+    """Writes the snapshots of a run, and its result, as a GIF.
+
+    Args:
+        path: The file.
+        ascent: Made with snapshots.
+        draw: Makes a sheet of images `(n, h, w, c)`, below a line of text.
+    """
+    steps = len(ascent.history)
+    sheets = [
+        draw(images, f"step {step} of {steps}")
+        for step, images in zip(ascent.snapshot_steps, ascent.snapshots, strict=True)
+    ]
+    # The last sheet is the picture's: of the images that were best, not just last.
+    sheets.append(draw(ascent.images, f"step {steps} of {steps}"))
+    write_gif(path, _of_one_size(sheets))
+
+
+def write_gif(path: Path, sheets: Sequence[Image.Image]) -> None:
+    """Writes pictures of one size as an animation."""
+    from cnnviz.drawing import encode_gif
+    from cnnviz.images import written_whole
+
+    data = encode_gif(sheets)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def picture(image: np.ndarray) -> Image.Image:
+    """An image `(h, w, c)` in [0, 1] as it is written to files."""
+    import numpy as np
+    from PIL import Image
+
+    from cnnviz.drawing import displayable
+
+    pixels = np.rint(displayable(image) * 255).astype(np.uint8)
+    return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))
+
+
+def write_picture(path: Path, image: np.ndarray) -> None:
+    """Writes an image `(h, w, c)` in [0, 1]."""
+    from cnnviz.images import write_image
+
+    write_image(picture(image), path)
+
+
+def _of_one_size(sheets: Sequence[Image.Image]) -> list[Image.Image]:
+    """Sheets on white; the line of text may have made some of them wider."""
+    from PIL import Image
+
+    size = (max(s.width for s in sheets), max(s.height for s in sheets))
+    framed = []
+    for sheet in sheets:
+        canvas = Image.new("RGB", size, "white")
+        canvas.paste(sheet)
+        framed.append(canvas)
+    return framed

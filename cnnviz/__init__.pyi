@@ -1,0 +1,43 @@
+from .attribution import (
+    Projections as Projections,
+    Stage as Stage,
+    deconvnet as deconvnet,
+    deconvnet_stages as deconvnet_stages,
+)
+from .drawing import (
+    colorize as colorize,
+    grid as grid,
+    overlay as overlay,
+    signed_stretch as signed_stretch,
+    stretch as stretch,
+)
+from .errors import (
+    ArgumentError as ArgumentError,
+    CnnvizError as CnnvizError,
+    ImageError as ImageError,
+    LayerError as LayerError,
+    ModelError as ModelError,
+)
+from .images import (
+    ReceptiveField as ReceptiveField,
+    find_images as find_images,
+    read_image as read_image,
+)
+from .loading import load_model as load_model
+from .network import (
+    Encoding as Encoding,
+    ImageModel as ImageModel,
+    LayerInfo as LayerInfo,
+    activation_batches as activation_batches,
+    activations as activations,
+    kernels as kernels,
+    list_layers as list_layers,
+)
+from .synthesis import (
+    deep_dream as deep_dream,
+    transfer_style as transfer_style,
+    visualize_classes as visualize_classes,
+    visualize_filters as visualize_filters,
+)
+
+__version__: str

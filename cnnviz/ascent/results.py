@@ -1,0 +1,132 @@
+"""What a run of gradient ascent returns, and what it reports on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Where a run stands, for a callback.
+
+    Attributes:
+        step: How many steps have been made with the present images.
+        steps: How many there are to be.
+        done: The share of the whole run that is done, in [0, 1].
+        rows: Which of the run's images these are.
+        scores: Their objectives at the last step, transformed as they were, `(n,)`.
+        parts: Those of the objective's parts that have names, `(n,)` each.
+        images: Computes them, `(n, h, w, c)` in [0, 1].
+    """
+
+    step: int
+    steps: int
+    done: float
+    rows: range
+    scores: np.ndarray
+    parts: Mapping[str, np.ndarray]
+    images: Callable[[], np.ndarray]
+
+
+Callback = Callable[[Progress], bool | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Momentum:
+    """What Adam remembers of the steps that it made.
+
+    Attributes:
+        first: The running mean of gradients, shaped as the parameterization's numbers.
+        second: That of their squares.
+        steps: How many steps these are of.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class Ascent:
+    """What gradient ascent found.
+
+    Attributes:
+        images: `(n, h, w, c)`, float32 in [0, 1]; mid gray where dead.
+        scores: The objective of each image, untransformed, `(n,)`.
+        dead: Where no gradient ever arrived, `(n,)`.
+        history: The objectives of the transformed images at each step, `(steps, n)`;
+            NaN for steps that were not made.
+        parts: The same of the objective's parts that have names.
+        momentum: The optimizer's, after the last step of the first restart.
+        snapshots: The images at the steps asked for, `(frames, n, h, w, c)`.
+        snapshot_steps: These steps.
+    """
+
+    images: np.ndarray
+    scores: np.ndarray
+    dead: np.ndarray
+    history: np.ndarray
+    parts: Mapping[str, np.ndarray]
+    momentum: Momentum
+    snapshots: np.ndarray
+    snapshot_steps: tuple[int, ...]
+
+    def take(self, rows: np.ndarray) -> Ascent:
+        """Some of the images, in the order of `rows`, their numbers."""
+        return Ascent(
+            self.images[rows],
+            self.scores[rows],
+            self.dead[rows],
+            self.history[:, rows],
+            {name: part[:, rows] for name, part in self.parts.items()},
+            Momentum(
+                self.momentum.first[rows],
+                self.momentum.second[rows],
+                self.momentum.steps,
+            ),
+            self.snapshots[:, rows],
+            self.snapshot_steps,
+        )
+
+
+def better_of(one: Ascent, other: Ascent) -> Ascent:
+    """Of two runs from different starts, each image from the one that scored higher."""
+    take = (other.scores > one.scores) & ~(other.dead & ~one.dead)
+    take |= one.dead & ~other.dead
+    pictures = take[:, None, None, None]
+    return replace(
+        one,
+        images=np.where(pictures, other.images, one.images),
+        scores=np.where(take, other.scores, one.scores),
+        dead=one.dead & other.dead,
+        history=np.where(take, other.history, one.history),
+        parts={
+            name: np.where(take, other.parts[name], part)
+            for name, part in one.parts.items()
+        },
+        snapshots=np.where(pictures, other.snapshots, one.snapshots),
+    )
+
+
+def join(parts: Sequence[Ascent]) -> Ascent:
+    """Runs over chunks of images as one run."""
+    return Ascent(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.dead for part in parts]),
+        np.concatenate([part.history for part in parts], 1),
+        {
+            name: np.concatenate([part.parts[name] for part in parts], 1)
+            for name in parts[0].parts
+        },
+        Momentum(
+            np.concatenate([part.momentum.first for part in parts]),
+            np.concatenate([part.momentum.second for part in parts]),
+            parts[0].momentum.steps,
+        ),
+        np.concatenate([part.snapshots for part in parts], 1),
+        parts[0].snapshot_steps,
+    )

@@ -1,0 +1,99 @@
+"""Run: how gradient ascent is carried out, whatever it looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnviz.arguments import choice, counts, more_than
+from cnnviz.ascent.precision import Precision
+from cnnviz.ascent.results import Callback
+from cnnviz.errors import ArgumentError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How gradient ascent is carried out.
+
+    None always stands for what is usual: for what `maximize` says, or for what a recipe
+    finds best for the layer, the class or the image at hand.
+
+    Attributes:
+        steps: Forward and backward passes for each image, shared by its restarts; for
+            methods that work at several sizes, at each size.
+        learning_rate: The step of Adam, the optimizer.
+        restarts: How many images are tried for each one kept, the best; each in
+            `steps // restarts` steps.
+        keep_best: Whether the best of the images after two thirds, five sixths and all
+            of the steps is kept, judged without a transform, or simply the last, as
+            in runs of fewer than 64 steps.
+        seed: The seed of all random numbers, 0 or more.
+        batch_size: How many images are optimized at a time; None for as many as fit
+            comfortably into memory.
+        precision: `"bfloat16"` computes convolutions in it; `"auto"` does so where the
+            CPU has tiles for it, gradients agree, and it is faster.
+        snapshots: After which steps images are kept, ascending; 0 is the start, and
+            `steps // restarts` the end. A single number keeps so many, spread evenly
+            from the start to the end.
+        callback: A function that is called with the progress; the run ends when it
+            returns True.
+        callback_every: After how many steps it is called each time.
+    """
+
+    steps: int | None = None
+    learning_rate: float | None = None
+    restarts: int | None = None
+    keep_best: bool = True
+    seed: int = 0
+    batch_size: int | None = None
+    precision: Precision = "auto"
+    snapshots: int | Sequence[int] = ()
+    callback: Callback | None = None
+    callback_every: int = 1
+
+    def __post_init__(self) -> None:
+        choice("precision", self.precision, Precision)
+        counts(
+            steps=self.steps,
+            restarts=self.restarts,
+            batch_size=self.batch_size,
+            callback_every=self.callback_every,
+        )
+        counts(0, seed=self.seed)
+        if self.learning_rate is not None:
+            more_than(0, learning_rate=self.learning_rate)
+        if isinstance(self.snapshots, int):
+            counts(0, snapshots=self.snapshots)
+        elif sorted(set(self.snapshots)) != list(self.snapshots):
+            raise ArgumentError(
+                f"snapshots are {list(self.snapshots)}; expected ascending steps"
+            )
+
+    def snapshot_steps(self, steps: int) -> tuple[int, ...]:
+        """After which steps images are kept, in a run of `steps` steps.
+
+        Raises:
+            ArgumentError: If a step lies outside the run.
+        """
+        if isinstance(self.snapshots, int):
+            # Backwards, so that a single one is the last.
+            marks = np.linspace(steps, 0, self.snapshots).round().astype(int)
+            return tuple(sorted(set(marks.tolist())))
+        if any(not 0 <= step <= steps for step in self.snapshots):
+            raise ArgumentError(
+                f"snapshots are {list(self.snapshots)}; expected ascending steps from "
+                f"0 to {steps}"
+            )
+        return tuple(self.snapshots)
+
+
+def derived_seed(seed: int, number: int) -> int:
+    """The seed of one part of a run.
+
+    Sums such as `seed + number` would give the first part of one run the random numbers
+    of the second part of another.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(number,))
+    return int(sequence.generate_state(1, np.uint64)[0])

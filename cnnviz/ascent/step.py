@@ -1,0 +1,166 @@
+"""The compiled block of steps: score, gradient, and the step that Adam takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.ascent.parameterizations import Parameterization, Shape
+from cnnviz.ascent.rescue import opened_rectifiers
+from cnnviz.ascent.transforms import STILL, Transform
+from cnnviz.errors import LayerError
+from cnnviz.network.averaging import averaged_pooling
+from cnnviz.network.forward import observe
+from cnnviz.network.model import ImageModel
+from cnnviz.network.tracing import Trace, compiled
+from cnnviz.objectives.algebra import Objective
+
+FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-12
+"""Adam's constants; epsilon is small because gradients of deep layers are."""
+_RESCUE_HASTE = 10  # times the learning rate
+State = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+"""The free numbers, and the means of their gradients and of the squares of these."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is the same for all images of a run."""
+
+    model: ImageModel
+    objective: Objective
+    parameterization: Parameterization
+    transform: Transform
+    shape: Shape
+    window: tuple[int, int]
+    average_pooling: bool
+
+    def trace(self, batch: int) -> Trace:
+        """The compiled block of steps for a batch of so many images."""
+        numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
+        state = tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32)
+        draws = self.draws(np.random.default_rng(0), 1)
+        operands = [
+            tf.TensorSpec((batch, *o.shape[1:]), o.dtype)
+            for term in self.objective.terms
+            for o in term.operands
+        ]
+        signature = [
+            tf.TensorSpec((), tf.int32),
+            tf.TensorSpec((None,), tf.float32),
+            tf.TensorSpec((None, batch, draws.shape[-1]), tf.float32),
+            *(state, state, state),
+            tf.TensorSpec((batch,), tf.bool),
+            *operands,
+        ]
+        key = (
+            "ascent",
+            self.model.key,
+            self.objective.key,
+            self.parameterization,
+            self.transform,
+            self.shape,
+            self.window,
+            self.average_pooling,
+        )
+        return compiled(self.model.network, key, self._block, signature)
+
+    def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        """The numbers of `count` random transforms."""
+        return self.transform.draw(generator, count, self.shape[:2], self.window)
+
+    def still(self) -> np.ndarray:
+        """The numbers of the transform that moves nothing."""
+        return self.transform.still(self.shape[:2], self.window)
+
+    def _block(
+        self,
+        before: tf.Tensor,
+        rates: tf.Tensor,
+        draws: tf.Tensor,
+        numbers: tf.Tensor,
+        first: tf.Tensor,
+        second: tf.Tensor,
+        rescued: tf.Tensor,
+        *operands: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        steps = tf.shape(rates)[0]
+        pace = tf.where(rescued, float(_RESCUE_HASTE), 1.0)
+        pace = tf.reshape(pace, [-1] + [1] * (numbers.shape.rank - 1))
+        reported = (1 + len(self.objective.names), *numbers.shape[:1])
+        history = tf.TensorArray(tf.float32, steps, element_shape=reported)
+
+        # Inlined into the loop, whose cycle has no order, gradients of max pooling may
+        # come before what they are gradients of, and miss their fast kernel.
+        @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+        def step(
+            i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
+            with opened_rectifiers(rescued):
+                scores = self._scores(numbers, draws[i], operands)
+                (gradient,) = tf.gradients(scores[0], numbers)
+            if gradient is None:
+                raise LayerError(
+                    f"'{self.objective}' does not depend on the image: no gradient "
+                    "reaches it. Choose another layer."
+                )
+            first = FIRST_MOMENT * first + (1 - FIRST_MOMENT) * gradient
+            second = SECOND_MOMENT * second + (1 - SECOND_MOMENT) * gradient**2
+            time = tf.cast(before + i + 1, tf.float32)
+            unbiased = first / (1 - FIRST_MOMENT**time)
+            scale = tf.sqrt(second / (1 - SECOND_MOMENT**time)) + EPSILON
+            numbers += pace * rates[i] * unbiased / scale
+            alive = tf.reduce_any(gradient != 0, list(range(1, gradient.shape.rank)))
+            return numbers, first, second, alive, tf.stack(scores)
+
+        def stepped(
+            i: tf.Tensor,
+            numbers: tf.Tensor,
+            first: tf.Tensor,
+            second: tf.Tensor,
+            _: tf.Tensor,
+            history: tf.TensorArray,
+        ) -> tuple[tf.Tensor, ...]:
+            *state, scores = step(i, numbers, first, second)
+            return i + 1, *state, history.write(i, scores)
+
+        nothing = tf.zeros(numbers.shape[:1], tf.bool)
+        _, numbers, first, second, alive, history = tf.while_loop(
+            lambda i, *_: i < steps,
+            stepped,
+            (tf.constant(0), numbers, first, second, nothing, history),
+            parallel_iterations=1,
+        )
+        return {
+            "numbers": numbers,
+            "first": first,
+            "second": second,
+            "alive": alive,
+            "history": history.stack(),
+        }
+
+    def _scores(
+        self, numbers: tf.Tensor, draw: tf.Tensor, operands: Sequence[tf.Tensor]
+    ) -> list[tf.Tensor]:
+        images = self.parameterization.image(numbers, self.shape)
+        seen = images
+        # What is not moved need not be resampled.
+        if self.transform != STILL or self.window != self.shape[:2]:
+            seen = self.transform.show(images, draw, self.window)
+        network = self.model.network
+        with averaged_pooling(network) if self.average_pooling else nullcontext():
+            scene = observe(
+                self.model,
+                images,
+                seen,
+                self.objective.layers,
+                heads=self.objective.needs_head,
+            )
+        count = numbers.shape[:1]
+        return [
+            tf.ensure_shape(tf.broadcast_to(part, count), count)
+            for part in self.objective.parts(scene, operands)
+        ]

@@ -1,0 +1,289 @@
+"""Products and quotients: which factor is the map, and which only scales it.
+
+What scales is a constant, a gate or a statistic computed from the image, which is held
+constant. A smooth rectifier is such a product too, `x * gate(x)`, if both factors come
+from one map value by value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.attribution.steps import (
+    Note,
+    Step,
+    Walk,
+    as_like,
+    registered_gradient,
+    summed_to,
+)
+from cnnviz.graph.functions import CALLS
+from cnnviz.graph.marks import mark_of
+
+_NORMALIZER = 6
+"""The rank of what divides by the image's own statistics."""
+
+_COMPARISONS = frozenset(("Greater", "GreaterEqual", "Less", "LessEqual"))
+
+_RANKS = {
+    **dict.fromkeys(("Rsqrt", "Reciprocal", "Inv", "Sqrt"), _NORMALIZER),
+    **dict.fromkeys(_COMPARISONS, 5),
+    **dict.fromkeys(("LogicalAnd", "LogicalOr", "LogicalNot", "Sign", "Equal"), 5),
+    **dict.fromkeys(
+        """Softmax Sigmoid Erf Erfc softmax sparsemax sigmoid hard_sigmoid
+        sparse_sigmoid""".split(),
+        4,
+    ),
+    **dict.fromkeys(("Relu6", "relu6"), 2),
+    **dict.fromkeys(("Tanh", "tanh", "hard_tanh", "softsign", "Softsign"), 1),
+}
+"""How surely an operation or activation makes a gate. ReLU(6) is one in MobileNetV3."""
+
+_TRANSPARENT = frozenset(
+    """Mul RealDiv Add AddV2 Sub Neg Identity IdentityN Cast Reshape ExpandDims Squeeze
+    BroadcastTo Tile Transpose BiasAdd StridedSlice Split Minimum Maximum ClipByValue
+    """.split()
+)
+
+_ELEMENTWISE = frozenset(
+    """Add AddV2 Sub Mul RealDiv Neg Pow Square Exp Expm1 Log Log1p Tanh Sigmoid Erf
+    Erfc Softplus Relu Relu6 Elu Selu LeakyRelu Maximum Minimum ClipByValue Cast
+    Identity IdentityN Greater GreaterEqual Less LessEqual Abs Sqrt Rsqrt Sign
+    SelectV2 AddN
+    """.split()
+)
+
+QUOTIENTS = ("RealDiv", "DivNoNan", "Div")
+
+MATRIX_PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum")
+
+
+def tell_apart(walk: Walk, op: tf.Operation) -> tuple[tf.Tensor, tf.Tensor] | None:
+    """Which factor of a product of two maps is the map and which the gate.
+
+    Args:
+        walk: The walk.
+        op: A product, elementwise or of matrices.
+
+    Returns:
+        The map and the gate; None if neither is a gate.
+    """
+    a, b = op.inputs
+    if a is b:
+        return None
+    ranks = _rank(walk, a), _rank(walk, b)
+    sizes = _size(a), _size(b)
+    normalizes = max(ranks) == _NORMALIZER and ranks[0] != ranks[1]
+    if op.type not in MATRIX_PRODUCTS and not normalizes:
+        # What is broadcast over a map is its gate.
+        if sizes[0] and sizes[1] and sizes[0] != sizes[1]:
+            return (a, b) if sizes[0] > sizes[1] else (b, a)
+    if ranks[0] != ranks[1]:
+        return (a, b) if ranks[1] > ranks[0] else (b, a)
+    return None
+
+
+def _rank(walk: Walk, tensor: tf.Tensor) -> int:
+    """How surely a tensor is a gate; 0 if nothing says so."""
+    while True:
+        op = tensor.op
+        mark = mark_of(op)
+        if mark is not None:
+            return _RANKS.get(mark.activation, 0)
+        if op.type in _RANKS:
+            return _RANKS[op.type]
+        if op.type in CALLS and (inside := walk.inlined(op)) is not None:
+            tensor = inside[tensor.value_index]
+            continue
+        inputs = [t for t in op.inputs if walk.depends(t)]
+        if op.type not in _TRANSPARENT or len(inputs) != 1:
+            return 0
+        tensor = inputs[0]
+
+
+def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
+    """Of `x * gate(x)`, which is how smooth rectifiers are written: x.
+
+    Args:
+        walk: The walk.
+        tensor: What may be such a product, perhaps multiplied by or divided by one
+            number.
+
+    Returns:
+        The map that the product is computed from; None if it is no such product.
+    """
+    op = tensor.op
+    ours = [t for t in op.inputs if walk.depends(t)]
+    if len(ours) == 1:
+        (scale,) = (t for t in op.inputs if t is not ours[0])
+        divides = op.type != "Mul" and scale is op.inputs[0]
+        if divides or scale.shape.num_elements() != 1:
+            return None
+        op = ours[0].op
+        ours = [t for t in op.inputs if walk.depends(t)]
+    if op.type != "Mul" or len(ours) != 2:
+        return None
+    if max(_rank(walk, t) for t in ours) in (0, _NORMALIZER):
+        return None
+    apart = tell_apart(walk, op)
+    if apart is None:
+        return None
+    root = unscaled_root(walk, apart[0])
+    return root if _is_elementwise_of(walk, apart[1], root) else None
+
+
+def unscaled_root(walk: Walk, tensor: tf.Tensor) -> tf.Tensor:
+    """What a tensor was before it was multiplied by, or divided by, constants."""
+    while tensor.op.type in ("Mul", "RealDiv", "Identity", "Cast"):
+        inputs = [t for t in tensor.op.inputs if walk.depends(t)]
+        if len(inputs) != 1 or inputs[0] is not tensor.op.inputs[0]:
+            inputs = inputs if tensor.op.type == "Mul" else []
+        if len(inputs) != 1:
+            break
+        tensor = inputs[0]
+    return tensor
+
+
+def compared(walk: Walk, condition: tf.Tensor) -> tuple[tf.Tensor, bool] | None:
+    """Of `x > t` and its like: x, and whether it holds for large x."""
+    op = condition.op
+    if op.type not in _COMPARISONS:
+        return None
+    a, b = op.inputs
+    if walk.depends(a) == walk.depends(b):
+        return None
+    upwards = op.type.startswith("Greater")
+    x = a if walk.depends(a) else b
+    return unscaled_root(walk, x), upwards == (x is a)
+
+
+def batch_normalization(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """With the statistics of training: scales, without the shift."""
+    op = tensor.op
+    if op.get_attr("is_training") or walk.is_preprocessing(tensor):
+        return None
+    return Step((tensor.op.inputs[0],), lambda r: [registered_gradient(op, r)[0]])
+
+
+def fused_normalization(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """How Keras 2 computes layer normalization."""
+    op = tensor.op
+    if not op.get_attr("is_training"):
+        return None
+    first = op.get_attr("data_format").startswith(b"NC")
+    axes = [0, 2, 3] if first else [0, 1, 2]
+    shape = [1, -1, 1, 1] if first else [1, 1, 1, -1]
+
+    def pull(r: tf.Tensor) -> list[tf.Tensor]:
+        _, variance = tf.nn.moments(
+            walk.value(tensor.op.inputs[0]), axes, keepdims=True
+        )
+        gamma = tf.reshape(op.inputs[1], shape)
+        scale = gamma * tf.math.rsqrt(variance + op.get_attr("epsilon"))
+        return [(r - tf.reduce_mean(r, axes, keepdims=True)) * scale]
+
+    note = Note("normalized", walk.layer_of(op))
+    return Step((op.inputs[0],), pull, note=note)
+
+
+def normalized(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """Multiplied by what divides by the image's own statistics."""
+    gate = _gate(walk, tensor)
+    if gate is None or _rank(walk, gate[1]) != _NORMALIZER:
+        return None
+    return _scaled(walk, tensor, *gate, Note("normalized", walk.layer_of(tensor.op)))
+
+
+def gated(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """A map times a gate that the image decides."""
+    gate = _gate(walk, tensor)
+    if gate is None:
+        return None
+    return _scaled(walk, tensor, *gate, Note("gated", walk.layer_of(tensor.op)))
+
+
+def _gate(walk: Walk, tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor] | None:
+    both = all(walk.depends(t) for t in tensor.op.inputs)
+    return tell_apart(walk, tensor.op) if both else None
+
+
+def divided(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """A map divided by one that the image decides."""
+    above, below = tensor.op.inputs
+    if not (walk.depends(above) and walk.depends(below)):
+        return None
+    note = Note("normalized", walk.layer_of(tensor.op))
+    return _scaled(walk, tensor, above, below, note)
+
+
+def scaled_by_constant(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """A map times, or divided by, a constant."""
+    a, b = tensor.op.inputs
+    if walk.is_preprocessing(tensor) or (walk.depends(a) and walk.depends(b)):
+        return None
+    if walk.depends(a):
+        return _scaled(walk, tensor, a, b)
+    return None if tensor.op.type in QUOTIENTS else _scaled(walk, tensor, b, a)
+
+
+def _scaled(
+    walk: Walk,
+    tensor: tf.Tensor,
+    signal: tf.Tensor,
+    scale: tf.Tensor,
+    note: Note | None = None,
+) -> Step:
+    divided = tensor.op.type in QUOTIENTS
+
+    def pull(r: tf.Tensor) -> list[tf.Tensor]:
+        by = walk.value(scale)
+        return [summed_to(r / by if divided else r * by, signal.shape)]
+
+    return Step((signal,), pull, note=note)
+
+
+def keeps_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """Of a scale of the preprocessing the sign; its size would only tint."""
+    op = tensor.op
+    if not walk.is_preprocessing(tensor):
+        return None
+    if op.type.startswith("FusedBatchNorm"):
+        source = op.inputs[0]
+        shape = [-1, 1, 1] if op.get_attr("data_format").startswith(b"NC") else [-1]
+        scale = tf.reshape(op.inputs[1], shape)
+    else:
+        (source,) = (t for t in op.inputs if walk.depends(t))
+        (scale,) = (t for t in op.inputs if t is not source)
+    return Step(
+        (source,),
+        lambda r: [summed_to(r * as_like(tf.sign(scale), r), source.shape)],
+    )
+
+
+def _is_elementwise_of(walk: Walk, tensor: tf.Tensor, root: tf.Tensor) -> bool:
+    """Whether a tensor is computed from another one value by value."""
+    stack, seen = [tensor], set()
+    while stack:
+        top = stack.pop()
+        if top.ref() == root.ref() or top.ref() in seen:
+            continue
+        seen.add(top.ref())
+        mark = mark_of(top.op)
+        if mark is not None:
+            if mark.policy == "refuse" and mark.activation != "log_sigmoid":
+                return False
+            stack.append(mark.given)
+        elif top.op.type in _ELEMENTWISE:
+            stack += [t for t in top.op.inputs if walk.depends(t)]
+            if not top.op.inputs:
+                return False
+        else:
+            return False
+    return True
+
+
+def _size(tensor: tf.Tensor) -> int | None:
+    if tensor.shape.rank is None or any(n is None for n in tensor.shape[1:]):
+        return None
+    return int(np.prod(list(tensor.shape[1:])))

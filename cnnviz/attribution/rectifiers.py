@@ -1,0 +1,212 @@
+"""Which activations the deconvnet rectifies, and marks in the graph that say so.
+
+The paper knows one activation, ReLU, and its reason for the rectification: feature
+maps are never negative, so no valid reconstruction of one is. By that reason every
+activation of Keras has one of three policies:
+
+| policy  | activations                                                                |
+|---------|----------------------------------------------------------------------------|
+| rectify | relu; relu6 and ReLU with a maximum, slope or threshold; leaky_relu, prelu,|
+|         | elu, selu, celu; silu (swish), hard_silu (hard_swish), gelu, mish;         |
+|         | softplus, squareplus, sparse_plus, threshold, exponential; sigmoid,        |
+|         | hard_sigmoid and sparse_sigmoid where they are no gate. Their maps are     |
+|         | positive, or nearly so.                                                    |
+| pass    | tanh, hard_tanh, softsign, tanh_shrink, soft_shrink, hard_shrink, linear.  |
+|         | Their maps have either sign, so the reconstruction passes as it is.        |
+| refuse  | softmax, log_softmax, sparsemax, log_sigmoid inside a network: the units   |
+|         | compete, or are never positive. (As a head, softmax and sigmoid are        |
+|         | entered at the logit; as a gate they are constants.)                       |
+
+`glu` and `crelu` are no single activation; they are followed operation by operation.
+
+A Keras activation is several operations, some of which look like rectifiers themselves
+(the Relu6 inside hard_sigmoid). Therefore the trace sets a mark around each one: an
+`IdentityN` that returns the activation's output and also holds its input, and whose
+name is the policy. A mark computes nothing, so values and gradients stay as they are,
+even in a user's own `tf.function` that happens to be traced for the first time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.attribution import gates
+from cnnviz.attribution.steps import Note, Step, Walk, as_like
+from cnnviz.graph.marks import Policy, mark_of
+from cnnviz.network.keras_generations import (
+    Layer,
+    Network,
+    ancestry,
+    call_attribute,
+    python_call,
+)
+from cnnviz.network.naming import addresses
+
+_POLICIES: dict[str, Policy] = {
+    **dict.fromkeys(
+        """relu relu6 leaky_relu prelu elu selu celu silu swish hard_silu hard_swish
+        gelu mish softplus squareplus sparse_plus threshold exponential sigmoid
+        hard_sigmoid sparse_sigmoid""".split(),
+        "rectify",
+    ),
+    **dict.fromkeys(
+        "tanh hard_tanh softsign tanh_shrink soft_shrink hard_shrink linear".split(),
+        "pass",
+    ),
+    **dict.fromkeys("softmax log_softmax sparsemax log_sigmoid".split(), "refuse"),
+}
+
+_LAYERS = {
+    "ReLU": "relu",
+    "LeakyReLU": "leaky_relu",
+    "PReLU": "prelu",
+    "ELU": "elu",
+    "ThresholdedReLU": "threshold",
+    "Softmax": "softmax",
+}
+
+_LIBRARIES = frozenset(("keras", "tf_keras", "tensorflow"))
+
+
+def marking(network: Network) -> list[tuple[object, str, object]]:
+    """What to set on a network's layers so that a trace marks their activations.
+
+    Args:
+        network: A Keras model of either generation.
+
+    Returns:
+        Instances, attributes and values, as `tracing.patched` takes them.
+    """
+    patches: list[tuple[object, str, object]] = []
+    for address in addresses(network):
+        layer = address.layer
+        activation = getattr(layer, "activation", None)
+        name = _name(activation)
+        if activation is not None and name is not None and name != "linear":
+            patches.append((layer, "activation", _marked(activation, name)))
+        elif (kind := _kind(layer)) is not None:
+            attribute = call_attribute(layer)
+            patches.append((layer, attribute, _marked(python_call(layer), kind)))
+    return patches
+
+
+def _rectified(walk: Walk, tensor: tf.Tensor, given: tf.Tensor, name: str) -> Step:
+    def pull(r: tf.Tensor) -> list[tf.Tensor]:
+        r = tf.nn.relu(r)
+        if walk.guided:
+            r *= tf.cast(walk.value(tensor) > 0, r.dtype)
+        return [as_like(r, given)]
+
+    note = None if name in ("relu", "relu6") else Note("rectified", name)
+    return Step((given,), pull, "rectify", note)
+
+
+def rectified_operation(name: str, walk: Walk, tensor: tf.Tensor) -> Step:
+    """An operation of TensorFlow that is a rectifier."""
+    return _rectified(walk, tensor, tensor.op.inputs[0], name)
+
+
+def marked_rectifier(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """An activation of Keras that is a rectifier."""
+    mark = mark_of(tensor.op)
+    if mark is None or mark.policy != "rectify":
+        return None
+    return _rectified(walk, tensor, mark.given, mark.activation)
+
+
+def self_gated(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`x * gate(x)`."""
+    root = gates.gated_by_itself(walk, tensor)
+    return None if root is None else _rectified(walk, tensor, root, "x * gate(x)")
+
+
+def larger_of_scaled(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`maximum(x, 0)` and `maximum(x, a x)`."""
+    a, b = tensor.op.inputs
+    if walk.depends(a) and walk.depends(b):
+        roots = [gates.unscaled_root(walk, t) for t in (a, b)]
+        if roots[0].ref() != roots[1].ref():
+            return None
+        return _rectified(walk, tensor, roots[0], "maximum(x, a x)")
+    given, bound = (a, b) if walk.depends(a) else (b, a)
+    return _rectified(walk, tensor, given, "relu") if _is_zero(bound) else None
+
+
+def smaller_than_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`minimum(x, 0) = -relu(-x)`: a map that is never positive."""
+    a, b = tensor.op.inputs
+    given, bound = (a, b) if walk.depends(a) else (b, a)
+    if walk.depends(bound) or not _is_zero(bound):
+        return None
+
+    def pull(r: tf.Tensor) -> list[tf.Tensor]:
+        r = -tf.nn.relu(-r)
+        if walk.guided:
+            r *= tf.cast(walk.value(tensor) < 0, r.dtype)
+        return [r]
+
+    return Step((given,), pull, "rectify")
+
+
+def clipped_at_zero(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`clip(x, 0, ...)`."""
+    if not _is_zero(tensor.op.inputs[1]):
+        return None
+    return _rectified(walk, tensor, tensor.op.inputs[0], "relu")
+
+
+def selected_by_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """`where(x > t, x, ...)`."""
+    condition, yes, no = tensor.op.inputs
+    compared = gates.compared(walk, condition) if walk.depends(condition) else None
+    if compared is None:
+        return None
+    x, upwards = compared
+    on = yes if upwards else no
+    if not walk.depends(on) or gates.unscaled_root(walk, on).ref() != x.ref():
+        return None
+    return _rectified(walk, tensor, x, "where(x > t, x, ...)")
+
+
+def _is_zero(tensor: tf.Tensor) -> bool:
+    constant = tf.get_static_value(tensor)
+    return constant is not None and not np.any(constant)
+
+
+def _kind(layer: Layer) -> str | None:
+    kind = next((_LAYERS[name] for name in ancestry(layer) if name in _LAYERS), None)
+    # With a maximum it may be a gate: MobileNetV3 computes x * ReLU(6)(x + 3) / 6.
+    capped = kind == "relu" and getattr(layer, "max_value", None) is not None
+    return "relu6" if capped else kind
+
+
+def _name(activation: Any) -> str | None:
+    """The name of an activation of Keras or TensorFlow, None of anything else."""
+    while isinstance(activation, partial):
+        activation = activation.func
+    name = getattr(activation, "__name__", None)
+    module = getattr(activation, "__module__", None) or ""
+    if name not in _POLICIES or module.split(".")[0] not in _LIBRARIES:
+        return None
+    return str(name)
+
+
+def _marked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    tracing_thread = threading.get_ident()
+    label = f"cnnviz.{_POLICIES[name]}.{name}"
+
+    @wraps(function)
+    def marked(given: Any, *args: Any, **kwargs: Any) -> Any:
+        output = function(given, *args, **kwargs)
+        tensors = isinstance(given, tf.Tensor) and isinstance(output, tf.Tensor)
+        if threading.get_ident() != tracing_thread or not tensors:
+            return output
+        return tf.identity_n([output, given], name=label)[0]
+
+    return marked

@@ -1,0 +1,133 @@
+"""The way back through a graph: unpool, rectify, filter, operation by operation.
+
+A reconstruction is carried from a tensor down to the network's input over the
+operations that TensorFlow traced, each by the rule that `cnnviz.attribution.rules` has
+for it. Where several operations read one tensor, what comes back from them is summed,
+and only then goes on: at a fork below a rectifier, the sum is rectified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.attribution.rules import step_back
+from cnnviz.attribution.steps import Step, Topic, Value, Walk
+from cnnviz.errors import LayerError
+from cnnviz.graph.functions import Inlining
+from cnnviz.graph.walking import Dependence, preprocessing
+
+
+class Reversal:
+    """The way back from a tensor to the network's inputs.
+
+    Args:
+        inputs: The network's inputs, as tensors of the current graph.
+        target: The tensor to start from.
+        guided: Whether rectifiers also stop R where their output was not positive.
+        layer_of: Names the layer that made an operation, for messages.
+        value: A tensor to read in place of one of the forward pass, with equal values.
+
+    Attributes:
+        steps: The tensors on the way with their steps, `target` first.
+        image: The first of the inputs that the way reaches.
+        front: The tensors between `image` and the last scaling or resizing ahead of
+            the first filter, that is, what preprocessing computes; in order.
+        notes: What was decided that the paper does not settle, for the user to read.
+
+    Raises:
+        LayerError: If an operation is on the way that cannot be passed.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[tf.Tensor],
+        target: tf.Tensor,
+        *,
+        guided: bool,
+        layer_of: Callable[[tf.Operation], str],
+        value: Value = lambda tensor: tensor,
+    ) -> None:
+        depends = Dependence(inputs)
+        if not depends(target):
+            raise LayerError(
+                f"layer '{layer_of(target.op)}' does not depend on the image"
+            )
+        front = preprocessing(inputs, target, depends)
+        scaled = frozenset(tensor.ref() for tensor in front)
+        walk = Walk(depends, value, layer_of, Inlining(), scaled, guided)
+        self.steps = _steps(walk, {tensor.ref() for tensor in inputs}, target)
+        reached = {s.ref() for _, step in self.steps for s in step.sources}
+        reached.add(target.ref())
+        self.image = next(tensor for tensor in inputs if tensor.ref() in reached)
+        self.front = [tensor for tensor in front if tensor.ref() in reached]
+        self.notes = _notes([step for _, step in self.steps], guided)
+
+    def pull(self, seed: tf.Tensor) -> dict[Any, tf.Tensor]:
+        """Carries a reconstruction all the way.
+
+        Args:
+            seed: What to start with, of the shape of the target.
+
+        Returns:
+            The reconstruction at every tensor on the way, by `tensor.ref()`.
+        """
+        at = {self.steps[0][0].ref() if self.steps else self.image.ref(): seed}
+        for tensor, step in self.steps:
+            pulled = step.pull(at[tensor.ref()])
+            for source, part in zip(step.sources, pulled, strict=True):
+                part.set_shape(source.shape)
+                key = source.ref()
+                at[key] = at[key] + part if key in at else part
+        return at
+
+    def largest(self) -> int:
+        """How many numbers the largest tensor on the way holds for one image."""
+        shapes = [tensor.shape for tensor, _ in self.steps] + [self.image.shape]
+        sizes = [int(np.prod([n or 1 for n in s[1:]])) for s in shapes if s.rank]
+        return max(sizes, default=1)
+
+
+def _steps(
+    walk: Walk, ends: set[Any], target: tf.Tensor
+) -> list[tuple[tf.Tensor, Step]]:
+    """The steps from a tensor to the ends, each after all that lead to it."""
+    steps: list[tuple[tf.Tensor, Step]] = []
+    found: dict[Any, Step] = {}
+    stack = [(target, False)]
+    while stack:
+        tensor, finished = stack.pop()
+        if finished:
+            steps.append((tensor, found[tensor.ref()]))
+        elif tensor.ref() not in found and tensor.ref() not in ends:
+            step = found[tensor.ref()] = step_back(walk, tensor)
+            stack.append((tensor, True))
+            stack += [(source, False) for source in step.sources]
+    return steps[::-1]
+
+
+def _notes(steps: Sequence[Step], guided: bool) -> tuple[str, ...]:
+    notes = []
+    for topic, text in _TEXTS.items():
+        names = sorted({s.note.subject for s in steps if s.note and s.note[0] == topic})
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            notes.append(text.format(", ".join(names[:3]) + more))
+    if not guided and not any(step.switches for step in steps):
+        notes.append(
+            "no max pooling on the way down, hence no switches: the reconstruction "
+            "does not depend on the image beyond the strength of its seed. "
+            "Compare the rule 'guided'."
+        )
+    return tuple(notes)
+
+
+_TEXTS: dict[Topic, str] = {
+    "rectified": "treated as rectifiers, though the paper has only ReLU: {}",
+    "passed": "the reconstruction passes unchanged, beyond the paper: {}",
+    "gated": "gates computed from the image are held constant: {}",
+    "normalized": "normalized by the image's own statistics, held constant: {}",
+}

@@ -1,0 +1,129 @@
+"""Unpooling: a reconstruction put at the switches of a max pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.attribution.steps import Step, Value, Walk, registered_gradient
+
+
+def unpooled(walk: Walk, tensor: tf.Tensor) -> Step:
+    """Largest values of the windows of one map."""
+    op = tensor.op
+    unpool = SWITCHES[op.type]
+    return Step(
+        (op.inputs[0],),
+        lambda r: [unpool(op, r, walk.value)],
+        "unpool",
+        switches=True,
+    )
+
+
+def larger_map(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """The larger, or smaller, value of two maps."""
+    op = tensor.op
+    if not all(walk.depends(t) for t in op.inputs):
+        return None
+    return Step(
+        tuple(op.inputs),
+        lambda r: registered_gradient(op, r)[:2],
+        "unpool",
+        switches=True,
+    )
+
+
+def _unpooled_2d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
+    explicit = "explicit_paddings" in op.node_def.attr
+    return tf.raw_ops.MaxPoolGrad(
+        orig_input=value(op.inputs[0]),
+        orig_output=value(op.outputs[0]),
+        grad=r,
+        ksize=op.get_attr("ksize"),
+        strides=op.get_attr("strides"),
+        padding=op.get_attr("padding").decode(),
+        explicit_paddings=op.get_attr("explicit_paddings") if explicit else [],
+        data_format=op.get_attr("data_format").decode(),
+    )
+
+
+def _unpooled_by_gradient(op: tf.Operation, r: tf.Tensor, _: Value) -> tf.Tensor:
+    return registered_gradient(op, r)[0]
+
+
+def _unpooled_3d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
+    """Puts R at one switch per window; TensorFlow's gradient puts it at every tie.
+
+    Windows are read by a convolution with one-hot kernels, one channel at a time, and
+    written by its transpose.
+    """
+    first = op.get_attr("data_format") == b"NCDHW"
+    to_last, to_first = [0, 2, 3, 4, 1], [0, 4, 1, 2, 3]
+    given = value(op.inputs[0])
+    if first:
+        given, r = tf.transpose(given, to_last), tf.transpose(r, to_last)
+    spatial = [2, 3, 4] if first else [1, 2, 3]
+    window = [op.get_attr("ksize")[i] for i in spatial]
+    strides = [op.get_attr("strides")[i] for i in spatial]
+    before = tf.shape(given)
+    pads = [[0, 0]] * 3
+    if op.get_attr("padding") == b"SAME":
+        reach = [
+            max((o - 1) * s + w - n, 0)
+            for o, s, w, n in zip(
+                r.shape[1:4], strides, window, given.shape[1:4], strict=True
+            )
+        ]
+        pads = [[total // 2, total - total // 2] for total in reach]
+    given = tf.pad(given, [[0, 0], *pads, [0, 0]], constant_values=given.dtype.min)
+    sizes = tf.shape(given)
+    taps = int(np.prod(window))
+    kernel = tf.reshape(tf.eye(taps, dtype=given.dtype), [*window, 1, taps])
+    planes = tf.reshape(
+        tf.transpose(given, to_first), [-1, sizes[1], sizes[2], sizes[3], 1]
+    )
+    steps = [1, *strides, 1]
+    # Far below zero, so that 0 * padding stays finite in the one-hot products.
+    seen = tf.nn.conv3d(tf.maximum(planes, -1e30), kernel, steps, "VALID")
+    switches = tf.one_hot(tf.argmax(seen, -1), taps, dtype=r.dtype)
+    outs = tf.shape(r)
+    placed = tf.reshape(tf.transpose(r, to_first), [-1, outs[1], outs[2], outs[3], 1])
+    planes = tf.nn.conv3d_transpose(
+        switches * placed, kernel, tf.shape(planes), steps, "VALID"
+    )
+    volume = tf.transpose(
+        tf.reshape(planes, [before[0], before[4], sizes[1], sizes[2], sizes[3]]),
+        to_last,
+    )
+    (a, _), (b, _), (c, _) = pads
+    volume = volume[:, a : a + before[1], b : b + before[2], c : c + before[3]]
+    return tf.transpose(volume, to_first) if first else volume
+
+
+def _unpooled_globally(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
+    """Puts R at the first largest value; TensorFlow's gradient shares it among ties."""
+    given = value(op.inputs[0])
+    rank = given.shape.rank
+    axes = [int(a) % rank for a in np.ravel(tf.get_static_value(op.inputs[1]))]
+    kept = [i for i in range(rank) if i not in axes]
+    order = kept + axes
+    moved = tf.transpose(given if op.type == "Max" else -given, order)
+    shape = tf.shape(moved)
+    flat = tf.reshape(moved, tf.concat([shape[: len(kept)], [-1]], 0))
+    switches = tf.one_hot(tf.argmax(flat, -1), tf.shape(flat)[-1], dtype=r.dtype)
+    r = tf.reshape(r, shape[: len(kept)])
+    placed = tf.reshape(switches * r[..., None], shape)
+    return tf.transpose(placed, [order.index(i) for i in range(rank)])
+
+
+SWITCHES: dict[str, Callable[[tf.Operation, tf.Tensor, Value], tf.Tensor]] = {
+    "MaxPool": _unpooled_2d,
+    "MaxPoolV2": _unpooled_by_gradient,
+    "MaxPoolWithArgmax": _unpooled_by_gradient,
+    "MaxPool3D": _unpooled_3d,
+    "Max": _unpooled_globally,
+    "Min": _unpooled_globally,
+    "TopKV2": _unpooled_by_gradient,
+}

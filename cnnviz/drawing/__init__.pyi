@@ -1,0 +1,21 @@
+from .activation_sheets import (
+    activation_sheet as activation_sheet,
+    backdrop as backdrop,
+)
+from .animation import encode_gif as encode_gif
+from .feature_sheets import class_sheet as class_sheet, filter_sheet as filter_sheet
+from .grids import grid as grid
+from .kernel_sheets import kernel_sheet as kernel_sheet
+from .projection_sheets import (
+    comparison_sheet as comparison_sheet,
+    projection_sheet as projection_sheet,
+)
+from .stage_sheets import stage_sheet as stage_sheet
+from .values import (
+    NOT_A_NUMBER as NOT_A_NUMBER,
+    colorize as colorize,
+    displayable as displayable,
+    overlay as overlay,
+    signed_stretch as signed_stretch,
+    stretch as stretch,
+)

@@ -1,0 +1,273 @@
+"""Sheets: one picture per layer, of its activations or of its learned kernels.
+
+`activation_sheet` chooses the picture that the shape of the activations asks for and
+says in its headline what is to be seen; `kernel_sheet` does so for kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.arguments import choice, counts
+from cnnviz.drawing.facts import count_channels, join_facts, readable
+from cnnviz.drawing.grids import grid
+from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
+from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
+from cnnviz.errors import LayerError
+from cnnviz.images.resizing import resize
+
+Normalize = Literal["channel", "layer"]
+Sort = Literal["channel", "strongest"]
+
+_MAPS, _HEAT = "viridis", "inferno"
+_FLAT = 1e-6  # A channel that varies by less, relative to its size, is constant.
+_NAMED = 3  # how many of the strongest units a headline names
+_FEW_UNITS = 16  # so many cells have room for the names of classes
+
+_OVERLAY_SIDES = (96, 512)
+_OVERLAY_PIXELS = 2**24  # of all tiles together
+
+
+def activation_sheet(
+    values: NDArray[Any],
+    *,
+    title: str,
+    subtitle: str | None = None,
+    normalize: Normalize = "channel",
+    colormap: str | None = None,
+    columns: int | None = None,
+    max_channels: int | None = None,
+    sort: Sort = "channel",
+    image: NDArray[Any] | None = None,
+    labels: Sequence[str] | None = None,
+) -> Image.Image:
+    """Draws what one layer computes for one image.
+
+    Maps `(h, w, c)` become a grid with a tile for each channel, volumes and sequences
+    of maps `(d, h, w, c)` one of their central slices; signals `(steps, c)` become a
+    strip with the channels as rows and time to the right; units `(c,)`, or maps of a
+    single position, become a cell each. Channels that are constant are marked, and
+    counted in the subtitle: where all is 0 they are called dead. Values that are not
+    finite are pink, and counted too.
+
+    Args:
+        values: The activations, channels last, without the batch.
+        title: The headline.
+        subtitle: What a smaller line says first, such as the name of the image.
+        normalize: `"channel"` stretches each channel between its own least and largest
+            value, `"layer"` all channels between those of the layer. Units, which have
+            one value each, always share the range of the layer.
+        colormap: The name of one of matplotlib's colormaps; None for viridis, and
+            inferno over an image.
+        columns: Tiles in a row; None for a sheet slightly wider than high.
+        max_channels: How many channels to draw; None for all.
+        sort: Draw the channels by number, or those with the largest value first; of
+            equally large ones the one with the larger mean.
+        image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps are laid over it.
+        labels: The names of the classes. Where there are as many as units, the
+            strongest units are named.
+
+    Returns:
+        The picture, of mode "RGB" over an image and of signals, else "P": see `grid`.
+
+    Raises:
+        LayerError: If the values have no axis or more than four.
+        ArgumentError: If an argument is out of its range.
+    """
+    choice("normalize", normalize, Normalize)
+    choice("sort", sort, Sort)
+    counts(max_channels=max_channels)
+    if not 1 <= values.ndim <= 4 or values.size == 0:
+        raise LayerError(
+            f"{title}: activations of shape {values.shape} have no picture; expected "
+            "(h, w, c), (d, h, w, c), (steps, c) or (units,)",
+            hint="Take the arrays: cnnviz.activations(...).",
+        )
+    facts = [] if subtitle is None else [subtitle]
+    if values.ndim > 1 and values.size == values.shape[-1]:
+        values = values.reshape(-1)
+    if values.ndim == 4:
+        middle = len(values) // 2
+        facts.append(f"central slice, {middle + 1} of {len(values)}")
+        values = values[middle]
+    maps = np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
+    channels = _Channels.of(maps)
+    shown = channels.chosen(sort, max_channels)
+    unit = "channel" if maps.ndim > 1 else "unit"
+    named = labels if labels is not None and len(labels) == len(maps) else None
+    if maps.ndim == 1 and len(maps) > 1:
+        facts.append(_strongest(maps, named))
+    facts.append(count_channels(len(maps), len(shown), unit, sort))
+    facts += channels.remarks()
+    if maps.ndim > 1 and normalize == "channel":
+        facts.append("each on its own scale")
+    else:
+        facts.append(f"from {channels.low:.4g} to {channels.high:.4g}")
+
+    if maps.ndim == 1:
+        levels = stretch(maps)[shown]
+        colormap = colormap or _MAPS
+        return _cells(levels, shown, channels, colormap, named, columns, title, facts)
+    own = tuple(range(1, maps.ndim)) if normalize == "channel" else None
+    levels = stretch(maps, axis=own)[shown]
+    if own is not None:
+        # The constant 0.2 is not the least value of a range: it has none.
+        levels[channels.constant[shown] & ~channels.dead[shown]] = NEUTRAL
+    if maps.ndim == 2:
+        return _strip(levels, shown, channels, colormap or _MAPS, title, facts)
+    tiles: NDArray[Any] = levels
+    if image is not None:
+        tiles = overlay(_backdrop(image, len(shown)), levels, colormap or _HEAT)
+    return grid(
+        tiles,
+        colormap=(colormap or _MAPS) if image is None else None,
+        labels=[str(number) for number in shown],
+        marked=channels.constant[shown],
+        columns=columns,
+        title=title,
+        subtitle=join_facts(facts),
+    )
+
+
+def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
+    """What the maps of an example are laid over: its first input that is a picture.
+
+    Args:
+        inputs: For each input of the network an array without a batch dimension.
+
+    Returns:
+        `(h, w, 1)` or `(h, w, 3)` in [0, 1]; None if no input is a picture.
+    """
+    for array in inputs:
+        if array.ndim == 3 and array.shape[-1] in (1, 3):
+            return array.clip(0, 1)
+    return None
+
+
+class _Channels(NamedTuple):
+    """What is to be told of the channels of a layer, maps `(c, ...)`."""
+
+    largest: NDArray[np.float32]  # of the finite values of each channel
+    mean: NDArray[np.float32]
+    constant: NDArray[np.bool_]
+    dead: NDArray[np.bool_]
+    low: float
+    high: float
+    missing: int
+
+    @classmethod
+    def of(cls, maps: NDArray[np.float32]) -> _Channels:
+        flat = maps.reshape(len(maps), -1)
+        low, high = flat.min(axis=1), flat.max(axis=1)
+        missing = 0
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            finite = np.isfinite(flat)
+            missing = flat.size - int(finite.sum())
+            low = np.min(flat, axis=1, where=finite, initial=np.inf)
+            high = np.max(flat, axis=1, where=finite, initial=-np.inf)
+        dead = (low == 0) & (high == 0)
+        constant = dead
+        if maps.ndim > 1:
+            size = np.maximum(np.abs(low), np.abs(high))
+            # A channel without any finite value is pink as it is.
+            constant = dead | ((low <= high) & (high - low <= _FLAT * size))
+        mean = flat.mean(axis=1)
+        return cls(
+            high, mean, constant, dead, float(low.min()), float(high.max()), missing
+        )
+
+    def chosen(self, sort: Sort, most: int | None) -> NDArray[np.intp]:
+        if sort == "strongest":
+            # Rectifiers with a ceiling make many channels equally large.
+            return np.lexsort((-self.mean, -self.largest))[:most]
+        return np.arange(len(self.largest))[:most]
+
+    def remarks(self) -> list[str]:
+        remarks = []
+        if dead := int(self.dead.sum()):
+            remarks.append(f"{dead} dead")
+        if constant := int((self.constant & ~self.dead).sum()):
+            remarks.append(f"{constant} constant")
+        if self.missing:
+            remarks.append(f"{self.missing} values not finite (pink)")
+        return remarks
+
+
+def _strongest(values: NDArray[np.float32], names: Sequence[str] | None) -> str:
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:_NAMED]
+    told = [
+        f"{i if names is None else names[i]} {readable(values[i])}"
+        for i in (int(position) for position in order)
+    ]
+    return f"strongest: {', '.join(told)}"
+
+
+def _cells(
+    levels: NDArray[np.float32],
+    shown: NDArray[np.intp],
+    channels: _Channels,
+    colormap: str,
+    names: Sequence[str] | None,
+    columns: int | None,
+    title: str,
+    facts: Sequence[str],
+) -> Image.Image:
+    """A cell for each unit."""
+    labels = [str(number) for number in shown]
+    scale = None
+    if len(shown) <= _FEW_UNITS:
+        scale = 64
+        if names is not None:
+            labels = [names[number] for number in shown]
+            scale = 88 if max(map(len, labels)) > 8 else scale
+        columns = columns or (len(shown) if len(shown) <= 10 else None)
+    return grid(
+        levels[:, np.newaxis, np.newaxis],
+        colormap=colormap,
+        labels=labels,
+        marked=channels.dead[shown],
+        columns=columns,
+        scale=scale,
+        title=title,
+        subtitle=join_facts(facts),
+    )
+
+
+def _strip(
+    levels: NDArray[np.float32],
+    shown: NDArray[np.intp],
+    channels: _Channels,
+    colormap: str,
+    title: str,
+    facts: Sequence[str],
+) -> Image.Image:
+    """Channels as rows, time to the right."""
+    steps = levels.shape[1]
+    facts = [*facts, f"{steps} steps to the right"]
+    if (together := -(-steps // STRIP_WIDTH)) > 1:
+        starts = np.arange(0, steps, together)
+        counts = np.diff(starts, append=steps)
+        levels = np.add.reduceat(levels, starts, axis=1)
+        levels /= counts.astype(np.float32)
+        facts.append(f"{together} to a pixel")
+    dimmed = channels.constant[shown]
+    return draw_rows(colorize(levels, colormap), shown, dimmed, title, facts)
+
+
+def _backdrop(image: NDArray[Any], tiles: int) -> NDArray[Any]:
+    """The image in a size at which so many overlays make a sheet to look at."""
+    height, width = image.shape[:2]
+    least, most = _OVERLAY_SIDES
+    most = max(least, min(most, int((_OVERLAY_PIXELS / tiles) ** 0.5)))
+    if (longest := max(height, width)) > most:
+        size = (max(1, height * most // longest), max(1, width * most // longest))
+        return resize(image, size, fit="stretch")
+    if longest < least:
+        enlarged = -(-least // longest)
+        return image.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+    return image

@@ -1,0 +1,75 @@
+"""Animations: sheets of the same size, one after the other, as a GIF."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from PIL import Image
+
+from cnnviz.errors import ArgumentError
+
+_MOST_SECONDS = 60.0
+_COLORS = 256
+_SAMPLES = 4
+
+
+def encode_gif(
+    sheets: Sequence[Image.Image], *, seconds: float = 0.1, last: float = 1.5
+) -> bytes:
+    """Encodes sheets as an animated GIF that repeats forever.
+
+    All frames share a palette, so that colors that do not change do not flicker.
+
+    Args:
+        sheets: Pictures of one size.
+        seconds: How long each is shown, to a hundredth.
+        last: How long the last one is shown.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        ArgumentError: If there is no sheet, the sizes differ, or a time is out of
+            its range.
+    """
+    if not sheets:
+        raise ArgumentError("no sheet is given to animate; expected one or more")
+    sizes = sorted({sheet.size for sheet in sheets})
+    if len(sizes) > 1:
+        told = " and ".join(f"{width}x{height}" for width, height in sizes)
+        raise ArgumentError(f"the sheets are of {told} pixels; expected one size")
+    for name, value in (("seconds", seconds), ("last", last)):
+        if not 0.02 <= value <= _MOST_SECONDS:
+            raise ArgumentError(
+                f"{name} is {value}; expected 0.02 to {_MOST_SECONDS:g}, as viewers "
+                "slow down what is faster"
+            )
+    palette = _strip(sheets).quantize(_COLORS, dither=Image.Dither.NONE)
+    frames = [
+        sheet.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+        for sheet in sheets
+    ]
+    # Of equal frames Pillow would write one and add up their times, which is the same
+    # to look at and smaller.
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=[round(1000 * t) for t in [*[seconds] * (len(frames) - 1), last]],
+        loop=0,
+    )
+    return buffer.getvalue()
+
+
+def _strip(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Sheets from the whole length, the last one among them, side by side."""
+    last = len(sheets) - 1
+    chosen = sorted({round(last * i / (_SAMPLES - 1)) for i in range(_SAMPLES)})
+    width, height = sheets[0].size
+    strip = Image.new("RGB", (width * len(chosen), height))
+    for place, number in enumerate(chosen):
+        strip.paste(sheets[number], (place * width, 0))
+    return strip

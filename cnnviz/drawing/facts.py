@@ -1,0 +1,49 @@
+"""What the small line of a sheet says, in the same words on every sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from cnnviz.errors import counted
+
+SEPARATOR = " \u00b7 "
+
+
+def join_facts(facts: Sequence[str]) -> str:
+    """Facts on one line, each kept together."""
+    return SEPARATOR.join(facts)
+
+
+def readable(value: float) -> str:
+    """A number with three digits that say something, and no exponent if it can be."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    digits = math.floor(math.log10(abs(value))) if value else 2
+    text = f"{value:,.{max(0, 2 - digits)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def count_channels(count: int, shown: int, unit: str, sort: str) -> str:
+    """How many channels are shown, of how many, and in which order.
+
+    Args:
+        count: How many there are.
+        shown: How many of them are on the sheet.
+        unit: What they are called: channel, unit, kernel.
+        sort: `"channel"`, or `"strongest"` where these come first.
+    """
+    strongest = sort == "strongest"
+    if shown < count:
+        which = "strongest" if strongest else "first"
+        return f"the {which} {shown} of {counted(count, unit)}"
+    return counted(count, unit) + (", strongest first" * (strongest and count > 1))
+
+
+def averaged(image: NDArray[Any]) -> list[str]:
+    """What to say where channels `(..., c)` had to be averaged to be shown."""
+    channels = image.shape[-1]
+    return [] if channels in (1, 3) else [f"mean over {channels} channels"]

@@ -1,0 +1,104 @@
+"""Sheets of filters, classes and natural images beside them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.grids import grid
+from cnnviz.drawing.values import displayable
+from cnnviz.errors import ArgumentError, counted
+from cnnviz.images.resizing import resize
+
+if TYPE_CHECKING:
+    from cnnviz.studies.exemplars import Exemplars
+    from cnnviz.synthesis.classes import ClassImages
+    from cnnviz.synthesis.filters import FilterImages
+
+
+def filter_sheet(
+    result: FilterImages,
+    *,
+    natural: Exemplars | None = None,
+    title: str | None = None,
+) -> Image.Image:
+    """Draws filters as a grid, labeled with channel and the activation reached.
+
+    Args:
+        result: From `optimize_filters`.
+        natural: From `exemplars`, of the same channels, to be drawn to the right of
+            each filter's image, brought to one size.
+        title: The headline; None for the layer's path.
+
+    Raises:
+        ArgumentError: If the exemplars are of other channels.
+    """
+    ascent, count = result.ascent, len(result.channels)
+    facts = [counted(count, "channel")]
+    facts.append(
+        "what each dislikes most" if result.negative else "what each looks for"
+    )
+    facts.append("mean activation reached")
+    if natural is not None:
+        facts.append("the natural images that excite it most")
+    if ascent.dead.any():
+        facts.append(f"{ascent.dead.sum()} dead")
+    labels = [
+        f"{number}: dead" if dead else f"{number}: {readable(score)}"
+        for number, dead, score in zip(
+            result.channels, ascent.dead, result.activations, strict=True
+        )
+    ]
+    tiles, marked, columns = displayable(ascent.images), ascent.dead, None
+    if natural is not None:
+        if natural.channels.tolist() != result.channels.tolist():
+            raise ArgumentError(
+                f"the exemplars are of channels {natural.channels.tolist()}; expected "
+                f"those of the images, {result.channels.tolist()}"
+            )
+        photos = displayable(natural.images)
+        size = photos.shape[2:4]
+        made = [resize(tile, size, fit="stretch") for tile in tiles]
+        rows = np.concatenate([np.stack(made)[:, None], photos], 1)
+        tiles, width = rows.reshape(-1, *rows.shape[2:]), rows.shape[1]
+        labels = [
+            text
+            for label, values in zip(labels, natural.activations, strict=True)
+            for text in (label, *(f"image: {readable(value)}" for value in values))
+        ]
+        marked = np.repeat(marked, width) & (np.arange(count * width) % width == 0)
+        columns = width * max(1, round(math.sqrt(count / width)))
+    return grid(
+        tiles,
+        labels=labels,
+        title=result.layer if title is None else title,
+        subtitle=join_facts(facts),
+        marked=marked,
+        columns=columns,
+    )
+
+
+def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
+    """Draws classes as a grid, labeled with name and the network's probability.
+
+    Args:
+        result: From `optimize_classes`.
+        title: The headline.
+    """
+    percent = result.head.kind != "linear"
+    labels = [
+        f"{name} {value:.0%}" if percent else f"{name} {readable(value)}"
+        for name, value in zip(result.names, result.probabilities, strict=True)
+    ]
+    meaning = "the network's probability" if percent else "the network's output"
+    return grid(
+        displayable(result.ascent.images),
+        labels=labels,
+        title=title,
+        subtitle=f"{meaning} for its own images",
+        marked=result.ascent.dead,
+    )

@@ -1,0 +1,240 @@
+"""Stitched, labeled grids: many small images on one sheet.
+
+`stretch` brings maps to [0, 1] and `grid` puts them side by side, in the colors of a
+colormap or in those that `colorize` and `overlay` give. Everything is vectorized over
+the tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.arguments import between, counts
+from cnnviz.drawing.inks import (
+    COLORS,
+    GRAY_ENTRIES,
+    PINK,
+    hatch,
+    palette_of,
+    shades_of,
+)
+from cnnviz.drawing.layouts import Layout, lay_out
+from cnnviz.drawing.text import draw_line, printable, soften, wrap
+from cnnviz.drawing.values import NOT_A_NUMBER, quantize
+from cnnviz.errors import ArgumentError
+
+_TITLE_SIZE, _SUBTITLE_SIZE, _LABEL_SIZE = 20, 13, 11
+_SUBTITLE_INK, _LABEL_INK, _DIMMED_INK = 65, 80, 35  # percent
+_LABEL_STRIP, _LABEL_GAP = 21, 1  # high; between text and tile
+_HEADLINE_GAP = 10
+_MARGIN = 16
+_TITLE_WIDTH = 640  # sheets grow to this width rather than cut their title
+
+
+def grid(
+    images: NDArray[Any],
+    *,
+    colormap: str | None = None,
+    labels: Sequence[str | int] | None = None,
+    title: str | None = None,
+    subtitle: str | None = None,
+    marked: Sequence[bool] | NDArray[np.bool_] | None = None,
+    columns: int | None = None,
+    gap: int = 2,
+    scale: int | None = None,
+    background: float = 1.0,
+) -> Image.Image:
+    """Stitches images into one sheet, row by row.
+
+    A sheet has `gap` pixels between its tiles. Labels stand in a strip above each
+    tile and are cut to its width; a tile is never written on. With text, there is a
+    margin around all. Sheets that would exceed 16,384 pixels a side or 32 million in
+    all are made of tiles shrunk by a whole factor. A subtitle that is too long goes on
+    below, if possible from a " · " on.
+
+    Values of a Dense layer are tiles of one pixel: `grid(values[:, None, None])`.
+
+    Args:
+        images: (n, height, width) or (n, height, width, channels) with 1 or 3
+            channels; floats in [0, 1], or uint8. NaN is drawn in pink.
+        colormap: The name of one of matplotlib's colormaps, in whose colors tiles of
+            one channel are drawn; None to draw them in gray.
+        labels: A text or number for each tile.
+        title: A headline.
+        subtitle: A smaller line below it.
+        marked: True for each tile that is to be set apart as dead: it is hatched and
+            its label is dimmed.
+        columns: Tiles in a row; None for a sheet slightly wider than high.
+        gap: Pixels between tiles.
+        scale: Each pixel becomes a square of this side. None enlarges small tiles
+            until they are good to look at and leaves large ones alone.
+        background: The gray level around the tiles: 1 for white, 0 for black.
+
+    Returns:
+        A picture of mode "L" if every tile is gray, else "RGB". With a colormap it is
+        of mode "P", which is drawn and written several times as fast: each pixel is
+        the number of an entry of a palette, 0 to 223 being the colormap in 224 steps.
+        `.convert("RGB")` looks the colors up.
+
+    Raises:
+        ArgumentError: A shape, a length or a value is out of its range, or there is no
+            such colormap.
+    """
+    images = _stacked(images)
+    if colormap is not None and images.shape[-1] == 3:
+        raise ArgumentError(
+            f"the images have 3 channels and the colormap is {colormap!r}; "
+            "expected 1 channel, or no colormap"
+        )
+    counts(0, gap=gap)
+    counts(columns=columns, scale=scale)
+    between(0, 1, background=background)
+    for name, entries in (("labels", labels), ("marked", marked)):
+        if entries is not None and len(entries) != len(images):
+            raise ArgumentError(
+                f"{name} has {len(entries)} entries; expected one for each "
+                f"of {len(images)} tiles"
+            )
+
+    strip = 0 if labels is None else _LABEL_STRIP
+    layout = lay_out(images.shape[:3], columns, scale, gap, strip)
+    headline = _headline(title, subtitle, max(layout.width, _TITLE_WIDTH))
+    margin = max(gap, _MARGIN) if strip or headline is not None else gap
+    head_height, head_width = (0, 0) if headline is None else headline.shape
+    height = margin + head_height + layout.height + margin
+    width = margin + max(layout.width, head_width) + margin
+
+    paper = round(255 * background)
+    palette = None if colormap is None else palette_of(colormap, paper)
+    if palette is None:
+        tiles, shades = _shrunk(_tiles(images), layout.shrink), shades_of(paper)
+    else:
+        tiles, shades = _entries(images, layout.shrink), GRAY_ENTRIES
+    sheet = np.full((height, width, tiles.shape[-1]), shades[0], np.uint8)
+    if headline is not None:
+        place = sheet[margin : margin + head_height, margin : margin + head_width]
+        place[:] = shades[headline, np.newaxis]
+    cells = _cells(sheet[margin + head_height :, margin:], layout)
+    dead = np.zeros(len(images), bool) if marked is None else np.asarray(marked, bool)
+    if labels is not None:
+        _write_labels(cells[:, :strip], labels, dead, shades)
+    area = cells[:, strip : strip + layout.tile[0], :, : layout.tile[1]]
+    _paste(area, tiles, layout.scale)
+    if dead.any():
+        hatch(area, np.flatnonzero(dead), palette is not None)
+    picture = Image.fromarray(sheet if sheet.shape[-1] == 3 else sheet[..., 0])
+    if palette is not None:
+        picture.putpalette(palette)
+    return picture
+
+
+def _stacked(images: NDArray[Any]) -> NDArray[Any]:
+    """The images as (n, height, width, 1 or 3)."""
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
+        raise ArgumentError(
+            f"the images have shape {images.shape}; expected "
+            "(n, height, width) or (n, height, width, 1 or 3), none of them 0"
+        )
+    return images
+
+
+def _tiles(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """The images as bytes of gray or RGB."""
+    tiles, missing = quantize(images)
+    if missing is not None:
+        tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3)).copy()
+        tiles[missing.any(axis=-1)] = NOT_A_NUMBER
+    return tiles
+
+
+def _entries(images: NDArray[Any], shrink: int) -> NDArray[np.uint8]:
+    """The images, shrunk, as entries of a palette."""
+    levels, missing = quantize(images, COLORS - 1)
+    levels = _shrunk(levels, shrink)
+    if missing is not None:
+        for axis in (1, 2):
+            starts = np.arange(0, missing.shape[axis], shrink)
+            missing = np.logical_or.reduceat(missing, starts, axis=axis)
+        levels[missing] = PINK
+    return levels
+
+
+def _cells(body: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
+    """A view (rows, height, columns, width, channels) of the cells with their gaps."""
+    height, width = layout.cell[0] + layout.gap, layout.cell[1] + layout.gap
+    body = body[: layout.rows * height, : layout.columns * width]
+    return body.reshape(layout.rows, height, layout.columns, width, body.shape[-1])
+
+
+def _paste(area: NDArray[np.uint8], tiles: NDArray[np.uint8], scale: int) -> None:
+    """Writes the tiles, enlarged, into the (rows, height, columns, width, ...) area."""
+    rows, _, columns, _, channels = area.shape
+    count, height, width, _ = tiles.shape
+    wide = tiles.repeat(scale, axis=2) if scale > 1 else tiles
+    area = area.reshape(rows, height, scale, columns, width * scale, channels)
+    full = count // columns
+    whole = wide[: full * columns].reshape(full, columns, *wide.shape[1:])
+    area[:full] = whole.swapaxes(1, 2)[:, :, np.newaxis]
+    rest = wide[full * columns :]
+    if len(rest):
+        area[full, :, :, : len(rest)] = rest.swapaxes(0, 1)[:, np.newaxis]
+
+
+def _shrunk(tiles: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Means over squares of pixels, which are smaller at the far edges."""
+    if factor == 1:
+        return tiles
+    for axis in (1, 2):
+        size = tiles.shape[axis]
+        starts = np.arange(0, size, factor)
+        sums = np.add.reduceat(tiles, starts, axis=axis, dtype=np.uint32)
+        shape = [1, 1, 1, 1]
+        shape[axis] = -1
+        counts = np.diff(starts, append=size).astype(np.uint32).reshape(shape)
+        tiles = ((sums + counts // 2) // counts).astype(np.uint8)
+    return tiles
+
+
+def _headline(
+    title: str | None, subtitle: str | None, width: int
+) -> NDArray[np.uint8] | None:
+    """How much ink covers each pixel of the lines above a sheet."""
+    lines = []
+    if title:
+        lines.append(draw_line(title, _TITLE_SIZE, width))
+    if subtitle:
+        for part in wrap(printable(subtitle), _SUBTITLE_SIZE, width):
+            lines.append(soften(draw_line(part, _SUBTITLE_SIZE, width), _SUBTITLE_INK))
+    if not lines:
+        return None
+    height = sum(len(line) for line in lines) + _HEADLINE_GAP
+    coverage = np.zeros((height, max(line.shape[1] for line in lines)), np.uint8)
+    top = 0
+    for line in lines:
+        coverage[top : top + len(line), : line.shape[1]] = line
+        top += len(line)
+    return coverage
+
+
+def _write_labels(
+    strips: NDArray[np.uint8],
+    labels: Sequence[str | int],
+    dead: NDArray[np.bool_],
+    shades: NDArray[np.uint8],
+) -> None:
+    """Writes into the (rows, height, columns, width, channels) strips above tiles."""
+    _, height, columns, width, _ = strips.shape
+    coverages = np.arange(256, dtype=np.uint8)
+    inks = [shades[soften(coverages, ink)] for ink in (_LABEL_INK, _DIMMED_INK)]
+    for position, (label, faded) in enumerate(zip(labels, dead, strict=True)):
+        line = draw_line(str(label), _LABEL_SIZE, width)
+        row, column = divmod(position, columns)
+        place = strips[row, height - _LABEL_GAP - len(line) :, column]
+        place[: len(line), : line.shape[1], :] = inks[int(faded)][line, np.newaxis]

@@ -1,0 +1,107 @@
+"""Where the tiles of a sheet lie: scale, columns, gaps."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnviz.errors import ArgumentError
+
+# Sizes in pixels of a tile's side (the root of its area) when enlarged automatically:
+# readable beside its label, at most a good look, the sheet in between.
+_SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 35, 128, 900
+_CELL_SIDE = 32  # of one-pixel tiles
+_NARROWEST_LABEL = 28
+
+_ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
+_LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
+
+
+class Layout(NamedTuple):
+    """Where the tiles of a sheet lie; sizes are (height, width) in pixels."""
+
+    rows: int
+    columns: int
+    tile: tuple[int, int]  # as drawn
+    cell: tuple[int, int]  # a tile and its label
+    gap: int
+    scale: int
+    shrink: int
+
+    @property
+    def height(self) -> int:
+        """Of all rows with the gaps between them."""
+        return self.rows * (self.cell[0] + self.gap) - self.gap
+
+    @property
+    def width(self) -> int:
+        """Of all columns with the gaps between them."""
+        return self.columns * (self.cell[1] + self.gap) - self.gap
+
+    @property
+    def fits(self) -> bool:
+        """Whether the sheet is of a size that viewers and memory take."""
+        return (
+            max(self.height, self.width) <= _LARGEST_SHEET_SIDE
+            and self.height * self.width <= _LARGEST_SHEET
+        )
+
+
+def lay_out(
+    shape: tuple[int, ...], columns: int | None, scale: int | None, gap: int, strip: int
+) -> Layout:
+    """Lays out tiles below label strips.
+
+    Args:
+        shape: (n, height, width) of the tiles.
+        columns: Tiles in a row; None to choose.
+        scale: What a pixel is enlarged to; None to choose.
+        gap: Pixels between tiles.
+        strip: The height of the labels; 0 for none.
+
+    Raises:
+        ArgumentError: If the sheet would be too large.
+    """
+    count, height, width = shape
+
+    def laid_out(scale: int, shrink: int) -> Layout:
+        tile = (-(-height // shrink) * scale, -(-width // shrink) * scale)
+        cell = (strip + tile[0], max(tile[1], _NARROWEST_LABEL if strip else 0))
+        aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
+        chosen = columns or _columns(count, cell[0] + gap, cell[1] + gap, aspect)
+        return Layout(-(-count // chosen), chosen, tile, cell, gap, scale, shrink)
+
+    if scale is None:
+        largest = automatic_scale(count, height, width)
+        options = [(enlarged, 1) for enlarged in range(largest, 0, -1)]
+        options += [(1, shrink) for shrink in range(2, max(height, width) + 1)]
+    else:
+        options = [(scale, 1)]
+    for option in options:
+        if laid_out(*option).fits:
+            return laid_out(*option)
+    raise ArgumentError(
+        f"{count} tiles of {height}x{width} pixels make too large a sheet; "
+        f"expected at most {_LARGEST_SHEET_SIDE} pixels a side: "
+        "give more columns, fewer tiles or a smaller scale"
+    )
+
+
+def automatic_scale(count: int, height: int, width: int) -> int:
+    """What a pixel of so many tiles is enlarged to for them to be good to look at."""
+    if height == width == 1:
+        return _CELL_SIDE
+    side = math.sqrt(height * width)
+    wanted = min(max(_SHEET_SIDE / math.sqrt(count), _SMALLEST_SIDE), _LARGEST_SIDE)
+    return max(1, math.ceil(_SMALLEST_SIDE / side), math.floor(wanted / side))
+
+
+def _columns(count: int, height: int, width: int, aspect: float) -> int:
+    """Columns that bring the sheet near the aspect and leave few cells empty."""
+    columns = np.arange(1, count + 1)
+    rows = -(-count // columns)
+    distance = np.abs(np.log(columns * width / (rows * height) / aspect))
+    empty = (columns * rows - count) / count
+    return int(columns[np.argmin(distance + 6 * empty)])

@@ -1,0 +1,286 @@
+"""Pictures of what the deconvnet finds: pairs, and comparisons of rules.
+
+Every reconstruction is on its own scale: a value of 0 is mid gray, a high percentile of
+its absolute values black or white, and colors are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.drawing.facts import averaged, join_facts, readable
+from cnnviz.drawing.grids import grid
+from cnnviz.drawing.tiles import (
+    PAPER,
+    PERCENTILE,
+    SHEET_SIDE,
+    Pixels,
+    as_picture,
+    balanced_columns,
+    break_rows,
+    check_picture,
+    cut_out,
+    draw_frame,
+    signed_pictures,
+    tile_side,
+)
+from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes
+
+if TYPE_CHECKING:
+    from cnnviz.attribution.deconvolution import Projections
+    from cnnviz.images.boxes import ReceptiveField
+
+
+_INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
+_COMPARED_SIDE = 1000  # that the side of all units of a comparison is about
+_NAMED_DEAD = 8
+_FEW_UNITS = 3  # so many are compared in a row each, more in a column each
+
+
+def projection_sheet(
+    image: NDArray[Any],
+    projections: Projections,
+    *,
+    title: str,
+    facts: Sequence[str] = (),
+    field: ReceptiveField | None = None,
+    crop: bool = False,
+    spatial: bool = True,
+    names: Sequence[str] | None = None,
+    columns: int | None = None,
+    close: bool = False,
+    percentile: float = PERCENTILE,
+) -> Image.Image:
+    """Draws each reconstruction of one image beside what its unit saw.
+
+    Above each pair stands its map, the activation and, behind an @, the unit's row and
+    column. Maps that do not fire are not drawn, but named in the subtitle.
+
+    Args:
+        image: `(h, w, c)`, the image that was projected.
+        projections: The reconstructions, of this image alone: `(1, k, h, w, c)`.
+        title: The headline.
+        facts: What the smaller line below says first.
+        field: The receptive field of the layer; None if it is not known.
+        crop: Draw only the field of each unit, filled up with gray outside the image.
+            Otherwise the field is framed.
+        spatial: Whether the maps have positions to tell; units of dense layers do not.
+        names: The names of the classes, if the maps are classes.
+        columns: Pairs in a row; None for a sheet slightly wider than high.
+        close: Draw only the part of the image that holds nearly all of a
+            reconstruction's mass, of the same size for all units.
+        percentile: Of the absolute values of a reconstruction that are not 0, the one
+            that is drawn black or white; 100 for the largest.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: If the arrays are no pictures, or no map fires.
+    """
+    units = _Units.of(projections, field, image, spatial, names, title)
+    if close:
+        units, crop = units.around(mass_boxes(_shares(units.images))), True
+    side = tile_side(2 * len(units.alive), SHEET_SIDE)
+    pictures = [*signed_pictures(units.images, percentile)]
+    rebuilt = units.tiles(pictures, side, crop, framed=False)
+    seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
+    gap = np.full((seen[0].shape[0], _INNER_GAP, 3), PAPER, np.uint8)
+    pairs = [np.hstack([r, gap, s]) for r, s in zip(rebuilt, seen, strict=True)]
+    return grid(
+        np.stack(pairs),
+        labels=units.labels,
+        columns=columns,
+        gap=_GAP,
+        title=title,
+        subtitle=join_facts([*facts, *units.remarks(crop, close, percentile)]),
+    ).convert("RGB")
+
+
+def comparison_sheet(
+    image: NDArray[Any],
+    projections: Mapping[str, Projections],
+    *,
+    title: str,
+    facts: Sequence[str] = (),
+    field: ReceptiveField | None = None,
+    crop: bool = False,
+    spatial: bool = True,
+    names: Sequence[str] | None = None,
+    columns: int | None = None,
+    close: bool = False,
+    percentile: float = PERCENTILE,
+) -> Image.Image:
+    """Draws what several rules make of the same units: a column for each unit.
+
+    What the units saw is the first row, a row for each rule follows. Up to three units
+    have a row each instead, with the rules to the right.
+
+    Args:
+        image: As for `projection_sheet`.
+        projections: By rule the reconstructions of the same units.
+        title: As for `projection_sheet`.
+        facts: As for `projection_sheet`.
+        field: As for `projection_sheet`.
+        crop: As for `projection_sheet`.
+        spatial: As for `projection_sheet`.
+        names: As for `projection_sheet`.
+        columns: Units side by side; None for all, up to ten.
+        close: As for `projection_sheet`; around the mass under all rules.
+        percentile: As for `projection_sheet`.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: As for `projection_sheet`.
+        ArgumentError: If the reconstructions are not of the same units.
+    """
+    ruled = {
+        rule: _Units.of(each, field, image, spatial, names, title)
+        for rule, each in projections.items()
+    }
+    units = next(iter(ruled.values()))
+    for other in ruled.values():
+        if not np.array_equal(units.channels, other.channels):
+            raise ArgumentError("the rules are compared on different maps")
+    if close:
+        shares = [_shares(each.images) for each in ruled.values()]
+        boxes = mass_boxes(np.sum(shares, axis=0))
+        ruled = {rule: each.around(boxes) for rule, each in ruled.items()}
+        units, crop = next(iter(ruled.values())), True
+    count = len(units.alive)
+    side = tile_side(count, _COMPARED_SIDE)
+    rows = [units.tiles([as_picture(image)] * count, side, crop, framed=True)]
+    zeros = []
+    for each in ruled.values():
+        pictures = [*signed_pictures(each.images, percentile)]
+        rows.append(each.tiles(pictures, side, crop, framed=False))
+        zeros.append(["" if own.any() else " zero" for own in each.images])
+    tiles = np.stack([np.stack(row) for row in rows])
+    across = count <= _FEW_UNITS and columns is None
+    columns = len(rows) if across else min(count, columns or balanced_columns(count))
+    texts = [units.labels]
+    for rule, zero in zip(ruled, zeros, strict=True):
+        # Named at the left, also where the units are continued below.
+        named = [across or i % columns == 0 for i in range(count)]
+        texts.append([(rule * n + z).strip() for n, z in zip(named, zero, strict=True)])
+    if across:
+        tiles = tiles.swapaxes(0, 1)
+        texts = [list(row) for row in zip(*texts, strict=True)]
+    else:
+        tiles, texts = break_rows(tiles, texts, columns)
+    return grid(
+        tiles.reshape(-1, *tiles.shape[2:]),
+        labels=[text for row in texts for text in row],
+        columns=columns,
+        gap=_GAP // 2,
+        title=title,
+        subtitle=join_facts([*facts, *units.remarks(crop, close, percentile)]),
+    ).convert("RGB")
+
+
+def _shares(images: NDArray[Any]) -> NDArray[Any]:
+    """How much of each reconstruction `(k, h, w, c)` lies in each pixel."""
+    sizes = np.abs(images).sum(axis=-1)
+    total = sizes.sum(axis=(1, 2), keepdims=True)
+    return sizes / np.where(total > 0, total, 1)
+
+
+class _Units(NamedTuple):
+    """The maps of one image that fire."""
+
+    images: NDArray[Any]  # (k, h, w, c)
+    channels: NDArray[Any]
+    labels: list[str]
+    legend: str  # what the labels say
+    boxes: list[Box]
+    size: tuple[int, int]  # of the image
+    alive: NDArray[Any]  # which of the maps
+    dead: NDArray[Any]
+
+    @classmethod
+    def of(
+        cls,
+        projections: Projections,
+        field: ReceptiveField | None,
+        image: NDArray[Any],
+        spatial: bool,
+        names: Sequence[str] | None,
+        title: str,
+    ) -> _Units:
+        if len(projections.images) != 1 or projections.images.shape[2:] != image.shape:
+            raise ArgumentError(
+                f"reconstructions of shape {projections.images.shape} given for an "
+                f"image of shape {image.shape}; expected {(1, 'k', *image.shape)}"
+            )
+        check_picture(image.shape, title)
+        alive = np.flatnonzero(projections.activations[0] > 0)
+        if not alive.size:
+            raise LayerError(f"{title}: none of the maps fires, nothing to draw")
+        positions = projections.positions[0, alive]
+        channels = projections.channels[0]
+        labels = []
+        for i, place in zip(alive, positions, strict=True):
+            name = str(channels[i])
+            if names is not None:
+                name = f"{name} {names[channels[i]]}"
+            text = f"{name} \u00b7 {readable(projections.activations[0, i])}"
+            if spatial:
+                text += f" @ {','.join(map(str, place))}"
+            labels.append(text)
+        size = (image.shape[0], image.shape[1])
+        return cls(
+            projections.images[0, alive],
+            channels[alive],
+            labels,
+            join_facts(["class" if names else "map", "activation"])
+            + " @ row,column" * spatial,
+            field_boxes(field, positions, size),
+            size,
+            alive,
+            np.delete(channels, alive),
+        )
+
+    def tiles(
+        self, pictures: Sequence[Pixels], side: int, crop: bool, *, framed: bool
+    ) -> list[Pixels]:
+        """The pictures as they are drawn: cropped, enlarged, framed."""
+        tiles = []
+        for picture, box in zip(pictures, self.boxes, strict=True):
+            part = cut_out(picture, box) if crop else picture
+            scale = max(1, round(side / max(part.shape)))
+            tile = part.repeat(scale, axis=0).repeat(scale, axis=1)
+            if framed and not crop:
+                draw_frame(tile, box, self.size, scale)
+            tiles.append(tile)
+        return tiles
+
+    def around(self, boxes: list[Box]) -> _Units:
+        return self._replace(boxes=boxes)
+
+    def remarks(self, crop: bool, close: bool, percentile: float) -> list[str]:
+        remarks = [self.legend]
+        if len(self.dead):
+            numbers = ", ".join(str(n) for n in self.dead[:_NAMED_DEAD])
+            more = len(self.dead) - _NAMED_DEAD
+            remarks.append(f"dead: {numbers}" + (f" and {more} more" * (more > 0)))
+        box = self.boxes[0]
+        if (box.height, box.width) != self.size:
+            what = "the receptive field"
+            if close:
+                what = f"{MASS:.0%} of each reconstruction".replace("%", " %")
+            how = "cropped to" if crop else "framed:"
+            remarks.append(f"{how} {what}, {box.height}x{box.width}")
+        return [
+            *remarks,
+            *averaged(self.images[0]),
+            "each on its own scale, 0 is gray"
+            + f", clipped at the {percentile:g}th percentile" * (percentile < 100),
+        ]

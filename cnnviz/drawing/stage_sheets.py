@@ -1,0 +1,162 @@
+"""A reconstruction on its way from a layer down to the pixels, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.drawing.facts import averaged, join_facts
+from cnnviz.drawing.grids import grid
+from cnnviz.drawing.tiles import (
+    PERCENTILE,
+    SIDE,
+    as_picture,
+    balanced_columns,
+    break_rows,
+    check_picture,
+    cut_part,
+    draw_frame,
+    signed_pictures,
+    tile_size,
+    to_bytes,
+)
+from cnnviz.drawing.values import colorize
+from cnnviz.images.boxes import Box
+
+if TYPE_CHECKING:
+    from cnnviz.attribution.deconvolution import Stage
+
+_GAP = 6
+_LARGEST_STAGE, _FEW_STAGES = 224, 12
+_HEAT = "magma"
+
+
+def stage_sheet(
+    image: NDArray[Any],
+    stages: Sequence[Stage],
+    *,
+    title: str,
+    facts: Sequence[str] = (),
+    box: Box | None = None,
+    crop: bool = False,
+    columns: int | None = None,
+    percentile: float = PERCENTILE,
+) -> Image.Image:
+    """Draws a reconstruction on its way from a layer down to the pixels.
+
+    A column for each step. Its upper tile is the signal over all channels, the root of
+    the sum of squares, on a scale of its own. The lower one is one channel with its
+    sign, 0 being mid gray: from one filtering to the next the same channel on the same
+    scale, the one that has the largest value in the end, so that one sees what
+    unpooling moves and rectifying takes away. Units of dense layers are folded into a
+    rectangle. The last column is the reconstruction, above the image.
+
+    Args:
+        image: `(h, w, c)`, the image.
+        stages: As `cnnviz.attribution.deconvolution.deconvnet_stages` returns them.
+        title: The headline.
+        facts: What the smaller line below says first.
+        box: The field of the unit; None for the whole image.
+        crop: Draw only that part of every map. Otherwise it is framed in the image.
+        columns: Steps side by side; None for all, up to ten.
+        percentile: As for `projection_sheet`; of the reconstruction.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: If the image is no picture.
+    """
+    check_picture(image.shape, title)
+    *hidden, last = stages
+    most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE
+    whole = Box(0, 0, image.shape[0], image.shape[1])
+    box = box or whole
+    part = box if crop else whole
+    size = tile_size(part.height, part.width, most)
+    signals = [_plane(stage.signal) for stage in hidden]
+    upper = []
+    for stage, signal in zip(hidden, signals, strict=True):
+        length = np.sqrt(np.square(signal, dtype=np.float64).sum(axis=-1))
+        # From 0: a signal that is the same everywhere is not nothing.
+        levels = length / (length.max() or 1)
+        heat = colorize(levels, _HEAT)
+        dark = colorize(np.zeros(()), _HEAT)
+        shown = whole if _is_dense(stage.signal) else part
+        upper.append(cut_part(heat, shown, whole, size, outside=dark))
+    lower, lower_labels = [], []
+    for group in _groups(hidden):
+        number = int(np.abs(signals[group[-1]]).max(axis=(0, 1)).argmax())
+        signed = [signals[i][..., number] for i in group]
+        largest = max(float(np.abs(values).max()) for values in signed) or 1.0
+        for i, values in zip(group, signed, strict=True):
+            levels = (values / (2 * largest) + 0.5)[..., np.newaxis]
+            dense = _is_dense(hidden[i].signal)
+            shown = whole if dense else part
+            lower.append(cut_part(to_bytes(levels), shown, whole, size))
+            count = hidden[i].signal.shape[-1]
+            lower_labels.append(
+                f"{count} units" if dense else f"channel {number} of {count}"
+            )
+    (rebuilt,) = signed_pictures(last.signal[np.newaxis], percentile)
+    rebuilt = cut_part(rebuilt, part, whole, size)
+    seen = cut_part(as_picture(image), part, whole, size)
+    if not crop:
+        draw_frame(seen, box, image.shape[:2], size[0] / image.shape[0])
+    tiles = np.stack([[*upper, rebuilt], [*lower, seen]])
+    texts = [
+        [f"{stage.operation} {stage.layer}" for stage in stages],
+        [*lower_labels, "image"],
+    ]
+    columns = min(len(stages), columns or balanced_columns(len(stages)))
+    tiles, texts = break_rows(tiles, texts, columns)
+    remarks = ["above: strength over all channels", "below: one channel, 0 is gray"]
+    return grid(
+        tiles.reshape(-1, *tiles.shape[2:]),
+        labels=[text for row in texts for text in row],
+        columns=columns,
+        gap=_GAP,
+        title=title,
+        subtitle=join_facts([*facts, *remarks, *averaged(image)]),
+    ).convert("RGB")
+
+
+def _is_dense(signal: NDArray[Any]) -> bool:
+    return signal.size == signal.shape[-1]
+
+
+def _plane(signal: NDArray[Any]) -> NDArray[Any]:
+    """A signal as maps `(h, w, c)`: of volumes the central slice, units folded."""
+    while signal.ndim > 3:
+        signal = signal[len(signal) // 2]
+    return _rectangle(signal) if _is_dense(signal) else signal
+
+
+def _rectangle(signal: NDArray[Any]) -> NDArray[Any]:
+    """The units of a dense layer as the pixels of a rectangle, row by row."""
+    units = signal.reshape(-1)
+    rows = next(n for n in range(math.isqrt(len(units)), 0, -1) if len(units) % n == 0)
+    if len(units) // rows > 4 * rows:  # such as a prime number
+        rows = math.isqrt(len(units))
+    columns = -(-len(units) // rows)
+    return np.pad(units, (0, rows * columns - len(units))).reshape(rows, columns, 1)
+
+
+def _groups(stages: Sequence[Stage]) -> list[list[int]]:
+    """Stages that have their channels in common: from one filtering to the next."""
+    groups: list[list[int]] = []
+    for i, stage in enumerate(stages):
+        channels = stage.signal.shape[-1]
+        if groups and stage.operation != "filter":
+            before = stages[groups[-1][-1]].signal
+            alike = _is_dense(before) == _is_dense(stage.signal)
+            if before.shape[-1] == channels and alike:
+                groups[-1].append(i)
+                continue
+        groups.append([i])
+    return groups

@@ -1,0 +1,150 @@
+"""Rows and matrices of numbers as strips of cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from cnnviz.drawing.facts import join_facts
+from cnnviz.drawing.grids import grid
+
+_STRIP_HEIGHT, STRIP_WIDTH = 900, 1600  # a strip of rows fills at most about this
+_ROW_HEIGHTS = (4, 22)
+_SMALLEST_ROW_LABEL = 12
+_LABEL_STEPS = (1, 2, 5)
+_LABEL_SIZE, _LABEL_INK, _DIMMED_INK = 11, 70, 175
+_MATRIX_CELL = 30  # pixels that a cell of a matrix of kernels is enlarged to
+_ASPECT, _PANEL_GAP, _MOST_PANELS = 1.4, 24, 12
+
+
+def draw_rows(
+    pixels: NDArray[np.uint8],
+    numbers: Sequence[int] | NDArray[np.intp],
+    dimmed: NDArray[np.bool_],
+    title: str,
+    facts: Sequence[str],
+) -> Image.Image:
+    """Enlarges pixels (rows, columns, 1 or 3), with each row's number on the left."""
+    rows, columns = pixels.shape[:2]
+
+    def scales(panels: int) -> tuple[int, int]:
+        high = int(np.clip(_STRIP_HEIGHT * panels // rows, *_ROW_HEIGHTS))
+        wide = STRIP_WIDTH // (panels * columns)
+        return high, max(1, min(wide, high if columns > rows // panels else 2 * high))
+
+    panels = _panels(rows, lambda n: (scales(n)[0], columns * scales(n)[1]))
+    high, wide = scales(panels)
+    every = next(n for n in _LABEL_STEPS if n * high >= _SMALLEST_ROW_LABEL)
+    labels = [str(n) if i % every == 0 else "" for i, n in enumerate(numbers)]
+    body = pixels.repeat(high, axis=0).repeat(wide, axis=1)
+    if high >= _SMALLEST_ROW_LABEL:
+        body[high - 1 :: high] = 255  # a hairline between rows
+    picture = np.hstack([_row_labels(labels, high, dimmed, pixels.shape[-1]), body])
+    part = -(-rows // (panels * every)) * every
+    return _framed(_side_by_side(picture, part * high), title, facts)
+
+
+def draw_matrix(
+    cells: NDArray[np.uint8],
+    column_labels: Sequence[str],
+    dimmed: NDArray[np.bool_],
+    title: str,
+    facts: Sequence[str],
+) -> Image.Image:
+    """Lays out cells (rows, columns, h, w, 1 or 3), numbered on the left and on top."""
+    rows, columns, height, width, channels = cells.shape
+    scale = max(1, _MATRIX_CELL // max(height, width))
+    cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)
+    gap = 3
+    cells = np.pad(
+        cells, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255
+    )
+    high, wide = cells.shape[2:4]
+    body = cells.swapaxes(1, 2).reshape(rows * high, columns * wide, channels)
+    numbers = [str(i) for i in range(rows)]
+    left = _row_labels(numbers, high, dimmed, channels, below=gap)
+    panels = _panels(rows, lambda _: (high, columns * wide))
+    picture = np.hstack([left, body])
+    picture = _side_by_side(picture, -(-rows // panels) * high)
+    panels = -(-rows // -(-rows // panels))
+    top = np.full((_LABEL_SIZE + 6, *picture.shape[1:]), 255, np.uint8)
+    step = (picture.shape[1] + _PANEL_GAP) // panels
+    for panel in range(panels):
+        for i, label in enumerate(column_labels):
+            start = panel * step + left.shape[1] + i * wide
+            top[:, start : start + wide] = _text(label, wide, len(top))
+    return _framed(np.vstack([top, picture]), title, facts)
+
+
+def _panels(rows: int, sizes: Callable[[int], tuple[int, int]]) -> int:
+    """In how many panels side by side rows are best laid out.
+
+    Args:
+        rows: The number of rows.
+        sizes: The height and width of a row, by the number of panels.
+    """
+
+    def distance(panels: int) -> float:
+        high, wide = sizes(panels)
+        ratio = panels * (wide + _PANEL_GAP) / (-(-rows // panels) * high)
+        return abs(math.log(ratio / _ASPECT))
+
+    return min(range(1, min(rows, _MOST_PANELS) + 1), key=distance)
+
+
+def _side_by_side(picture: NDArray[np.uint8], high: int) -> NDArray[np.uint8]:
+    """Cuts a picture into parts of a height and lays them side by side."""
+    panels = -(-len(picture) // high)
+    width = picture.shape[1] + _PANEL_GAP
+    shape = min(high, len(picture)), panels * width, picture.shape[-1]
+    sheet = np.full(shape, 255, np.uint8)
+    for i in range(panels):
+        part = picture[i * high : (i + 1) * high]
+        sheet[: len(part), i * width : i * width + picture.shape[1]] = part
+    return sheet[:, :-_PANEL_GAP]
+
+
+def _framed(
+    picture: NDArray[np.uint8], title: str, facts: Sequence[str]
+) -> Image.Image:
+    return grid(
+        picture[np.newaxis],
+        title=title,
+        subtitle=join_facts(facts),
+        scale=1 if max(picture.shape) < 2**14 else None,
+    )
+
+
+def _row_labels(
+    labels: Sequence[str],
+    height: int,
+    dimmed: NDArray[np.bool_],
+    channels: int,
+    *,
+    below: int = 0,
+) -> NDArray[np.uint8]:
+    """Numbers (rows * height, w, channels), right-aligned, centerd on their rows."""
+    font = ImageFont.load_default(_LABEL_SIZE)
+    width = max(int(font.getlength(label)) + 1 for label in labels) + 8
+    picture = Image.new("L", (width, len(labels) * height), 255)
+    draw = ImageDraw.Draw(picture)
+    for i, label in enumerate(labels):
+        ink = _DIMMED_INK if dimmed[i] else _LABEL_INK
+        if height < _SMALLEST_ROW_LABEL:  # the label belongs to where it begins
+            draw.text((width - 7, i * height), label, ink, font, anchor="rt")
+        else:
+            middle = i * height + (height - below) / 2
+            draw.text((width - 7, middle), label, ink, font, anchor="rm")
+    return np.repeat(np.asarray(picture)[..., np.newaxis], channels, axis=-1)
+
+
+def _text(label: str, width: int, height: int) -> NDArray[np.uint8]:
+    picture = Image.new("L", (width, height), 255)
+    font = ImageFont.load_default(_LABEL_SIZE)
+    draw = ImageDraw.Draw(picture)
+    draw.text((width // 2 - 1, height // 2), label, _LABEL_INK, font, anchor="mm")
+    return np.asarray(picture)[..., np.newaxis]

@@ -1,0 +1,94 @@
+"""Text on sheets: fonts, and lines as ink."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from cnnviz.drawing.facts import SEPARATOR
+
+_LONGEST_TEXT = 1000
+_ELLIPSIS = "\u2026"
+_PLAIN = _ELLIPSIS + "\u00b7\u00b0\u00b1"  # middle dot, degree, plus-minus
+
+
+def wrap(
+    text: str, size: int, width: int, separators: Sequence[str] = (SEPARATOR, " ")
+) -> list[str]:
+    """Breaks a text into lines at most so wide, between facts rather than words."""
+    font = _font(size, _is_plain(text))
+    if not separators or font.getlength(text) <= width:
+        return [text]
+    separator, *finer = separators
+    lines: list[str] = []
+    for part in text.split(separator):
+        if lines and font.getlength(lines[-1] + separator + part) <= width:
+            lines[-1] += separator + part
+        else:
+            lines += wrap(part, size, width, finer)
+    return lines
+
+
+def soften(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
+    """Ink at a part of its strength."""
+    return (coverage.astype(np.uint16) * percent // 100).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=2**14)
+def draw_line(text: str, size: int, width: int) -> NDArray[np.uint8]:
+    """One line of text at most so wide: how much ink covers each pixel, 0 to 255."""
+    text = printable(text)
+    font = _font(size, _is_plain(text))
+    if font.getlength(text) > width:
+        # The first length at which the text and its ellipsis are too wide.
+        excess = bisect.bisect_right(
+            range(len(text)),
+            width,
+            key=lambda length: math.ceil(font.getlength(text[:length] + _ELLIPSIS)),
+        )
+        text = text[: max(0, excess - 1)].rstrip() + _ELLIPSIS
+    return _written(text, size)
+
+
+@functools.lru_cache(maxsize=2**14)
+def _written(text: str, size: int) -> NDArray[np.uint8]:
+    font = _font(size, _is_plain(text))
+    ascent, descent = font.getmetrics()
+    length = math.ceil(font.getlength(text))
+    picture = Image.new("L", (max(1, length), ascent + descent))
+    ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=font)
+    line = np.array(picture)
+    line.flags.writeable = False
+    return line
+
+
+def printable(text: str) -> str:
+    """A text with what cannot be drawn replaced."""
+    # Unprintable are also line ends, and halves of surrogate pairs, which no font has.
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST_TEXT]).strip()
+
+
+def _is_plain(text: str) -> bool:
+    """Whether Pillow's own font, which has little beyond ASCII, has all characters."""
+    return all(c.isascii() or c in _PLAIN for c in text)
+
+
+@functools.lru_cache
+def _font(size: int, plain: bool) -> ImageFont.FreeTypeFont:
+    if plain:
+        return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
+    import matplotlib
+
+    # DejaVu Sans, which comes with matplotlib: Latin, Greek, Cyrillic and much more.
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(
+        fonts / "DejaVuSans.ttf", size, layout_engine=ImageFont.Layout.BASIC
+    )

@@ -1,0 +1,153 @@
+"""The tiles of a sheet: cut out, framed, enlarged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.drawing.values import NOT_A_NUMBER, displayable, signed_stretch, stretch
+from cnnviz.errors import LayerError
+from cnnviz.images.boxes import Box
+from cnnviz.images.ranges import is_unit
+from cnnviz.images.resizing import resize
+
+Pixels = NDArray[np.uint8]  # (h, w, 3)
+
+_GRAY = 128  # what 0 is drawn as, and what lies outside the image
+_FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
+PAPER = 255
+_SMALLEST_SIDE, SIDE, SHEET_SIDE = 64, 160, 1800
+_MOST_COLUMNS = 10
+PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visible
+
+
+def check_picture(shape: tuple[int, ...], title: str) -> None:
+    """Refuses what is no picture of one or three channels."""
+    if len(shape) != 3:
+        raise LayerError(
+            f"{title}: reconstructions of shape {shape} have no picture; "
+            "expected (h, w, c)",
+            hint="Take the arrays: cnnviz.deconvnet(...).",
+        )
+
+
+def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:
+    """Reconstructions `(k, h, w, c)` around mid gray, each on its own scale."""
+    values = displayable(images)
+    return to_bytes(signed_stretch(values, axis=(1, 2, 3), percentile=percentile))
+
+
+def as_picture(image: NDArray[Any]) -> Pixels:
+    """An image in [0, 1] as RGB bytes."""
+    values = displayable(image)
+    if not is_unit(values.min(), values.max()):
+        values = stretch(values)
+    return to_bytes(values.clip(0, 1))
+
+
+def to_bytes(levels: NDArray[Any]) -> Pixels:
+    """RGB bytes of levels `(..., 1 or 3)` in [0, 1]."""
+    missing = np.isnan(levels).any(axis=-1)
+    scaled = (np.nan_to_num(levels) * 255 + 0.5).astype(np.uint8)
+    pixels = np.broadcast_to(scaled, (*scaled.shape[:-1], 3)).copy()
+    pixels[missing] = NOT_A_NUMBER
+    return pixels
+
+
+def cut_out(picture: Pixels, box: Box) -> Pixels:
+    """A part of a picture, gray where it lies outside."""
+    part = np.full((box.height, box.width, 3), _GRAY, np.uint8)
+    top, left = max(box.top, 0), max(box.left, 0)
+    inside = picture[top : box.top + box.height, left : box.left + box.width]
+    row, column = top - box.top, left - box.left
+    part[row : row + inside.shape[0], column : column + inside.shape[1]] = inside
+    return part
+
+
+def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...], scale: float) -> None:
+    """Draws the edge of a box into an enlarged picture, unless it is the whole."""
+    if box == (0, 0, *size):
+        return
+    limits = [
+        (max(low, 0), min(low + extent, length))
+        for low, extent, length in zip(box[:2], box[2:], size, strict=True)
+    ]
+    (top, bottom), (left, right) = (
+        (round(low * scale), round(high * scale) - 1) for low, high in limits
+    )
+    for inset, color in ((0, _FRAME), (1, _SHADOW)):
+        t, b, l, r = top + inset, bottom - inset, left + inset, right - inset  # noqa: E741
+        if t < b and l < r:
+            tile[[t, b], l : r + 1] = color
+            tile[t : b + 1, [l, r]] = color
+
+
+def tile_side(count: int, sheet: int) -> int:
+    """The side that so many tiles are enlarged to, about."""
+    return int(np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, SIDE))
+
+
+def tile_size(height: int, width: int, most: int) -> tuple[int, int]:
+    """The height and width of a tile whose longer side is given."""
+    longest = max(height, width)
+    if longest > most:
+        return max(1, height * most // longest), max(1, width * most // longest)
+    scale = max(1, round(SIDE / longest))
+    return height * scale, width * scale
+
+
+def cut_part(
+    picture: Pixels,
+    part: Box,
+    whole: Box,
+    size: tuple[int, int],
+    outside: Pixels | int = _GRAY,
+) -> Pixels:
+    """What lies below a part of the image, in a map that is spread over the image.
+
+    Args:
+        picture: The map, or the image itself.
+        part: Which part, in pixels of the image.
+        whole: The image.
+        size: The height and width of the result. Pixels are enlarged, but a whole map
+            is made smaller smoothly.
+        outside: The color of what lies outside the image.
+    """
+    height, width = picture.shape[:2]
+    if part == whole and (size[0] < height or size[1] < width):
+        return to_bytes(resize(picture, size, fit="stretch").clip(0, 1))
+    indices = [
+        # In integers: the pixel of the map below the middle of each new one.
+        (2 * first * n + (2 * np.arange(n) + 1) * extent) * length // (2 * n * every)
+        for first, extent, every, length, n in zip(
+            part[:2], part[2:], whole[2:], (height, width), size, strict=True
+        )
+    ]
+    rows, columns = indices
+    inside = [(i >= 0) & (i < n) for i, n in zip(indices, (height, width), strict=True)]
+    tile = picture[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+    tile[~(inside[0][:, None] & inside[1])] = outside
+    return tile
+
+
+def balanced_columns(count: int) -> int:
+    """Columns for so many tiles, rows being equally long."""
+    rows = -(-count // _MOST_COLUMNS)
+    return -(-count // rows)
+
+
+def break_rows(
+    tiles: NDArray[np.uint8], texts: Sequence[Sequence[str]], columns: int
+) -> tuple[NDArray[np.uint8], list[list[str]]]:
+    """Breaks rows of tiles that are too long, keeping what stands below each other."""
+    missing = -tiles.shape[1] % columns
+    pad = [(0, 0), (0, missing), *[(0, 0)] * (tiles.ndim - 2)]
+    padded = np.pad(tiles, pad, constant_values=PAPER)
+    filled = [[*row, *[""] * missing] for row in texts]
+    starts = range(0, padded.shape[1], columns)
+    blocks = np.concatenate([padded[:, i : i + columns] for i in starts])
+    return blocks, [row[i : i + columns] for i in starts for row in filled]

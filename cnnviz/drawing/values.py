@@ -1,0 +1,239 @@
+"""Numbers to displayable values: stretched, colored, laid over images."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.arguments import between
+from cnnviz.errors import ArgumentError
+from cnnviz.images.colors import LUMA
+from cnnviz.images.ranges import is_unit
+from cnnviz.images.resizing import resize
+
+NOT_A_NUMBER = (255, 0, 160)  # a pink that no colormap of matplotlib's comes near
+
+NEUTRAL = 0.5  # what 0 is drawn as where values have a sign
+_HALF_RANGE = np.finfo(np.float32).max / 2
+
+
+def stretch(
+    maps: NDArray[Any], *, axis: int | tuple[int, ...] | None = None
+) -> NDArray[np.float32]:
+    """Maps values to [0, 1], the least to 0 and the largest to 1.
+
+    Args:
+        maps: Numbers of any shape.
+        axis: The axes that share a range: (1, 2) for a range per tile of
+            (n, height, width), None for one range over all.
+
+    Returns:
+        float32 of the same shape. Where all values are equal they become 0; NaN and
+        infinite values are left out of the range and become NaN, which `colorize` and
+        `grid` draw in pink.
+    """
+    values, low, high = _ranged(maps, axis)
+    flat = ~(high > low)  # also where nothing is finite
+    values -= np.where(flat, high, low)
+    values /= np.where(flat, 1, high - low)
+    return values.astype(np.float32, copy=False)
+
+
+def signed_stretch(
+    maps: NDArray[Any],
+    *,
+    axis: int | tuple[int, ...] | None = None,
+    percentile: float = 100,
+) -> NDArray[np.float32]:
+    """Maps values to [0, 1], 0 to 0.5 and the largest absolute value to 0 or 1.
+
+    Args:
+        maps: Numbers of any shape.
+        axis: The axes that share a range; None for all.
+        percentile: Of the absolute values that are not 0, the percentile that becomes 0
+            or 1, in (0, 100]; larger values are clipped. Below 100, single bright
+            pixels no longer leave all others gray.
+
+    Returns:
+        `maps / (2 * max|maps|) + 0.5` as float32; 0.5 where all values are 0. NaN and
+        infinite values are treated as by `stretch`.
+
+    Raises:
+        ArgumentError: If the percentile is out of its range.
+    """
+    if not 0 < percentile <= 100:
+        raise ArgumentError(
+            f"percentile is {percentile}; expected more than 0, and at most 100"
+        )
+    values, low, high = _ranged(maps, axis)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    if percentile < 100:
+        largest = _percentiles(np.abs(values), largest, percentile)
+    values /= np.where(largest > 0, 2 * largest, 1)
+    values += NEUTRAL
+    if percentile < 100:
+        values.clip(0, 1, out=values)
+    return values.astype(np.float32, copy=False)
+
+
+def _percentiles(
+    sizes: NDArray[Any], largest: NDArray[Any], percentile: float
+) -> NDArray[Any]:
+    """A percentile of what is not 0, of all values that share an entry of `largest`."""
+    pairs = zip(sizes.shape, largest.shape, strict=True)
+    shared = [i for i, (n, m) in enumerate(pairs) if n != m]
+    groups = np.moveaxis(sizes, shared, range(-len(shared), 0))
+    groups = groups.reshape(largest.size, -1)
+    found = [
+        np.percentile(group[group > 0], percentile) if (group > 0).any() else 0.0
+        for group in groups
+    ]
+    return np.reshape(found, largest.shape)
+
+
+def displayable(images: np.ndarray) -> np.ndarray:
+    """Images `(..., c)` as `(..., 1 or 3)`: of other numbers of channels their mean."""
+    return images if images.shape[-1] in (1, 3) else images.mean(-1, keepdims=True)
+
+
+def _ranged(
+    maps: NDArray[Any], axis: int | tuple[int, ...] | None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """A floating copy with NaN for all that is not finite, and its finite range."""
+    if maps.size == 0 or maps.dtype.kind not in "biuf":
+        raise ArgumentError(
+            f"the maps are {maps.dtype} of shape {maps.shape}; expected real numbers"
+        )
+    values = maps.astype(np.promote_types(maps.dtype, np.float32))
+    low = values.min(axis, keepdims=True)
+    high = values.max(axis, keepdims=True)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        values[~np.isfinite(values)] = np.nan
+        low = np.fmin.reduce(values, axis, keepdims=True)
+        high = np.fmax.reduce(values, axis, keepdims=True)
+    if max(-np.fmin.reduce(low, None), np.fmax.reduce(high, None)) > _HALF_RANGE:
+        values, low, high = values / 4, low / 4, high / 4  # or `high - low` overflows
+    return values, low, high
+
+
+def colorize(maps: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
+    """Gives maps the colors of one of matplotlib's colormaps.
+
+    Args:
+        maps: Any shape; floats in [0, 1], or uint8. NaN becomes pink.
+        colormap: The name of the colormap.
+
+    Returns:
+        RGB bytes, of the shape of `maps` and a last axis of 3.
+
+    Raises:
+        ArgumentError: There is no such colormap, or a value is out of its range.
+    """
+    table = color_table(colormap)
+    levels, missing = quantize(maps)
+    colors = np.take(table, levels, axis=0)
+    if missing is not None:
+        colors[missing] = NOT_A_NUMBER
+    return colors
+
+
+@functools.lru_cache
+def color_table(colormap: str, size: int = 256) -> NDArray[np.uint8]:
+    """The colors of a Matplotlib colormap as bytes, `(size, 3)`."""
+    import matplotlib
+
+    try:
+        colors = matplotlib.colormaps[colormap]
+    except (KeyError, TypeError):
+        near = difflib.get_close_matches(str(colormap), list(matplotlib.colormaps), 3)
+        names = near or ["viridis", "magma", "gray", "coolwarm"]
+        raise ArgumentError(
+            f"there is no colormap {colormap!r}; expected one of matplotlib's, such as "
+            + ", ".join(names)
+        ) from None
+    table: NDArray[np.uint8] = colors(np.linspace(0, 1, size), bytes=True)
+    return np.ascontiguousarray(table[:, :3])
+
+
+def quantize(
+    values: NDArray[Any], most: int = 255
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """Values as levels from 0 to `most`, and where they are NaN, if anywhere."""
+    if values.dtype == np.uint8:
+        if most == 255:
+            return values, None
+        return np.linspace(0.5, most + 0.5, 256).astype(np.uint8)[values], None
+    if values.dtype == bool:
+        return values.astype(np.uint8) * np.uint8(most), None
+    if not np.issubdtype(values.dtype, np.floating):
+        raise ArgumentError(f"the values are {values.dtype}; expected floats or uint8")
+    missing = None
+    low, high = values.min(initial=0), values.max(initial=0)
+    if np.isnan(low):
+        missing = np.isnan(values)
+        values = np.where(missing, 0, values)
+        low, high = values.min(initial=0), values.max(initial=0)
+    if not is_unit(low, high):
+        raise ArgumentError(
+            f"the values range from {low:.4g} to {high:.4g}; expected [0, 1], "
+            "as from stretch or signed_stretch"
+        )
+    scaled = np.multiply(values, most, dtype=np.float32)
+    scaled += np.float32(0.5)
+    return scaled.astype(np.uint8), missing
+
+
+def overlay(
+    image: NDArray[Any],
+    maps: NDArray[Any],
+    colormap: str = "inferno",
+    *,
+    alpha: float = 0.8,
+) -> NDArray[np.uint8]:
+    """Lays maps over the image that they belong to, as heat.
+
+    Args:
+        image: (height, width), (height, width, 1) or (height, width, 3), floats in
+            [0, 1] or uint8. Its gray values show through.
+        maps: (rows, columns), or (n, rows, columns) for several maps over one image;
+            floats in [0, 1], brought to the size of the image by bilinear
+            interpolation. NaN becomes pink.
+        colormap: The name of a colormap of matplotlib's.
+        alpha: The opacity of the hottest color. Elsewhere it is `alpha * sqrt(map)`,
+            so that the image stays clear where nothing fires.
+
+    Returns:
+        RGB bytes (height, width, 3), or (n, height, width, 3).
+
+    Raises:
+        ArgumentError: A shape, a value or the colormap does not fit.
+    """
+    between(0, 1, alpha=alpha)
+    if image.ndim == 2:
+        image = image[..., np.newaxis]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise ArgumentError(
+            f"the image has shape {image.shape}; expected (height, width, 1 or 3)"
+        )
+    if maps.ndim == 2:
+        return overlay(image, maps[np.newaxis], colormap, alpha=alpha)[0]
+    if maps.ndim != 3:
+        raise ArgumentError(
+            f"the maps have shape {maps.shape}; expected (rows, columns) or "
+            "(n, rows, columns)"
+        )
+    height, width = image.shape[:2]
+    levels, _ = quantize(image)
+    picture = levels if image.shape[-1] == 1 else levels @ LUMA
+    picture = picture.reshape(height, width, 1).astype(np.float32)
+    layers = np.empty((len(maps), height, width, 3), np.uint8)
+    for layer, heat in zip(layers, maps, strict=True):
+        smooth = resize(heat, (height, width), fit="stretch", kernel="bilinear")
+        colors = colorize(smooth, colormap)
+        opacity = alpha * np.sqrt(np.nan_to_num(smooth, nan=1))[..., np.newaxis]
+        layer[:] = picture + opacity * (colors - picture) + 0.5
+    return layers

@@ -1,0 +1,85 @@
+"""Functions that a graph calls: looked into, and computed in the graph around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
+"""The types of the operations that call a function."""
+
+
+def body(call: tf.Operation) -> tf.Graph | None:
+    """The graph of the function that an operation calls, if it can be looked into."""
+    function = call.graph._get_function(call.get_attr("f").name)
+    return getattr(function, "graph", None)
+
+
+class Inlining:
+    """Functions of a graph, copied into the graph that calls them.
+
+    What is asked for is copied once, with what it needs, and nothing else. The names of
+    the copies begin with those of the calls.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[tuple[str, ...], dict[Any, tf.Tensor]] = {}
+
+    def __call__(self, call: tf.Operation) -> list[tf.Tensor] | None:
+        """What a function returns, computed in the graph that calls it.
+
+        Args:
+            call: The call of the function.
+
+        Returns:
+            A tensor for each of the outputs of `call`; None if the function cannot be
+            looked into.
+        """
+        inner = body(call)
+        if inner is None:
+            return None
+        return [self.outside(tensor, (call,)) for tensor in inner.outputs]
+
+    def outside(self, tensor: tf.Tensor, calls: tuple[tf.Operation, ...]) -> tf.Tensor:
+        """The same tensor, computed in the graph of the outermost call.
+
+        Args:
+            tensor: A tensor inside a function.
+            calls: The call of the function that it is in, preceded by the call of the
+                function around that one, and so on; the tensor itself if there is none.
+        """
+        if not calls:
+            return tensor
+        *around, call = calls
+        copies = self._copies.setdefault(tuple(c.name for c in calls), {})
+        inside = tensor.graph
+        given = {
+            inner.ref(): outer
+            for inner, outer in zip(inside.inputs, call.inputs, strict=True)
+        }
+        stack = [tensor]
+        while stack:
+            top = stack[-1]
+            if top.ref() in copies:
+                stack.pop()
+                continue
+            if top.ref() in given:
+                copies[top.ref()] = self.outside(given[top.ref()], tuple(around))
+                continue
+            waiting = [t for t in top.op.inputs if t.ref() not in copies]
+            if waiting:
+                stack += waiting
+                continue
+            copy = calls[0].graph.create_op(
+                top.op.type,
+                [copies[t.ref()] for t in top.op.inputs],
+                [t.dtype for t in top.op.outputs],
+                name="/".join((*(c.name for c in calls), top.op.name)),
+                attrs=dict(top.op.node_def.attr),
+            )
+            copies.update(
+                (old.ref(), new)
+                for old, new in zip(top.op.outputs, copy.outputs, strict=True)
+            )
+        return copies[tensor.ref()]

@@ -1,0 +1,233 @@
+"""What an activation was applied to: the logits behind probabilities, above all.
+
+Walking back from a tensor, through operations that only convert or rearrange values and
+into functions, leads to the activation if there is one. What lies on the way is then
+done to the activation's input instead, so that the result has the tensor's shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+import tensorflow as tf
+
+from cnnviz.graph.functions import CALLS, Inlining, body
+from cnnviz.graph.marks import mark_of
+
+Squashing = Literal["softmax", "sigmoid"]
+_SQUASHED: dict[str, Squashing] = {
+    "softmax": "softmax",
+    "log_softmax": "softmax",
+    "sigmoid": "sigmoid",
+    "log_sigmoid": "sigmoid",
+}
+
+_ACTIVATIONS = {
+    "Softmax": "softmax",
+    "LogSoftmax": "log_softmax",
+    "Sigmoid": "sigmoid",
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "LeakyRelu": "leaky_relu",
+    "Elu": "elu",
+    "Selu": "selu",
+    "Softplus": "softplus",
+}
+"""Operations that are an activation, by its name in Keras."""
+
+_PASSED = frozenset(
+    """Identity StopGradient PreventGradient Snapshot CheckNumerics EnsureShape Cast
+    Reshape Squeeze ExpandDims Transpose StridedSlice""".split()
+)
+"""Operations that convert or rearrange the values of their first input."""
+
+_SEVERAL = frozenset(("IdentityN", "CustomGradient"))
+_ALIKE = ("Identity", "StopGradient")
+_Calls = tuple[tf.Operation, ...]
+
+
+def find_logits(output: tf.Tensor) -> tuple[tf.Tensor, Squashing] | None:
+    """What a softmax or sigmoid, or the logarithm of one, was applied to.
+
+    Args:
+        output: A tensor of a graph.
+
+    Returns:
+        The logits, shaped like `output`, and what makes probabilities of them; None if
+        the tensor does not come from a softmax or sigmoid.
+    """
+    found = behind(output, _SQUASHED)
+    return None if found is None else (found[0], _SQUASHED[found[1]])
+
+
+def behind(
+    output: tf.Tensor, activations: Collection[str]
+) -> tuple[tf.Tensor, str] | None:
+    """What one of some activations was applied to, to make a tensor.
+
+    Args:
+        output: A tensor of a graph.
+        activations: Their names in Keras, such as `"softmax"` and `"relu6"`.
+
+    Returns:
+        The tensor, shaped like `output`, and the name of the activation that was found;
+        None if there is none.
+    """
+    tensor = output
+    calls: _Calls = ()
+    way: list[tuple[tf.Operation, _Calls]] = []
+    while (applied := _activation(tensor)) is None or applied[1] not in activations:
+        op = tensor.op
+        if op.type in CALLS and (inner := body(op)) is not None:
+            tensor, calls = inner.outputs[tensor.value_index], (*calls, op)
+        elif op.type == "Placeholder" and calls:
+            place = [t.ref() for t in tensor.graph.inputs].index(tensor.ref())
+            tensor, calls = calls[-1].inputs[place], calls[:-1]
+        elif op.type in _SEVERAL and mark_of(op) is None:
+            tensor = op.inputs[tensor.value_index]
+        elif op.type in _PASSED and _keeps_all(op):
+            way.append((op, calls))
+            tensor = op.inputs[0]
+        else:
+            return None
+    inlined = Inlining()
+    found = inlined.outside(applied[0], calls)
+    for op, inside in reversed(way):
+        others = [inlined.outside(t, inside) for t in list(op.inputs)[1:]]
+        found = output.graph.create_op(
+            op.type,
+            [found, *others],
+            [t.dtype for t in op.outputs],
+            attrs={**op.node_def.attr, **_type_of(op, found)},
+        ).outputs[0]
+    found.set_shape(output.shape)
+    return found, applied[1]
+
+
+def _keeps_all(op: tf.Operation) -> bool:
+    """Whether an operation leaves no value out, as slices may."""
+    if op.type != "StridedSlice":
+        return True
+    before, after = op.inputs[0].shape, op.outputs[0].shape
+    if before.rank is None or after.rank is None:
+        return False
+    sizes = [[n for n in s.as_list() if n != 1] for s in (before, after)]
+    return sizes[0] == sizes[1]
+
+
+def _type_of(op: tf.Operation, given: tf.Tensor) -> dict[str, object]:
+    """The attribute that says what an operation is given, if it has to change."""
+    name = "SrcT" if op.type == "Cast" else "T"
+    if given.dtype == op.inputs[0].dtype:
+        return {}
+    kind = tf.compat.v1.AttrValue(type=given.dtype.as_datatype_enum)
+    return {name: kind}
+
+
+def _activation(tensor: tf.Tensor) -> tuple[tf.Tensor, str] | None:
+    """What an activation was applied to, and its name, if a tensor is made by one."""
+    op = tensor.op
+    if (mark := mark_of(op)) is not None:
+        return mark.given, mark.activation
+    if op.type in _ACTIVATIONS:
+        return op.inputs[0], _ACTIVATIONS[op.type]
+    for written_out in (_softmax, _log_softmax, _sigmoid, _log_sigmoid, _logarithm):
+        if (found := written_out(op)) is not None:
+            return found
+    return None
+
+
+def _softmax(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
+    """`exp(x) / sum(exp(x))`, or `exp(x - logsumexp(x))`: softmax over several axes."""
+    if op.type == "Exp" and (found := _log_softmax(_plain(op.inputs[0]).op)):
+        return found[0], "softmax"
+    if op.type != "RealDiv":
+        return None
+    above, below = map(_plain, op.inputs)
+    if above.op.type != "Exp" or below.op.type != "Sum":
+        return None
+    summed = _plain(below.op.inputs[0])
+    exponent = _plain(above.op.inputs[0])
+    if summed.op.type != "Exp" or _plain(summed.op.inputs[0]) is not exponent:
+        return None
+    return _shifted(exponent), "softmax"
+
+
+def _log_softmax(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
+    """`x - logsumexp(x)`."""
+    if op.type != "Sub":
+        return None
+    x, total = map(_plain, op.inputs)
+    if total.op.type in ("Add", "AddV2"):  # log(sum(exp(x - max(x)))) + max(x)
+        (total,) = [t for t in map(_plain, total.op.inputs) if t.op.type == "Log"] or [
+            total
+        ]
+    if total.op.type != "Log":
+        return None
+    summed = _plain(total.op.inputs[0])
+    if summed.op.type != "Sum" or _plain(summed.op.inputs[0]).op.type != "Exp":
+        return None
+    exponent = _plain(_plain(summed.op.inputs[0]).op.inputs[0])
+    if x is not exponent and x is not _shifted(exponent):
+        return None
+    return _shifted(x), "log_softmax"
+
+
+def _sigmoid(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
+    """`1 / (1 + exp(-x))`."""
+    if op.type not in ("RealDiv", "Reciprocal"):
+        return None
+    below = _plain(op.inputs[-1])
+    if op.type == "RealDiv" and not _is_one(op.inputs[0]):
+        return None
+    if below.op.type not in ("Add", "AddV2"):
+        return None
+    terms = sorted(map(_plain, below.op.inputs), key=_is_one)
+    if not _is_one(terms[1]) or terms[0].op.type != "Exp":
+        return None
+    exponent = _plain(terms[0].op.inputs[0])
+    return (exponent.op.inputs[0], "sigmoid") if exponent.op.type == "Neg" else None
+
+
+def _log_sigmoid(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
+    """`-softplus(-x)`."""
+    for expected in ("Neg", "Softplus", "Neg"):
+        if op.type != expected:
+            return None
+        given = _plain(op.inputs[0])
+        op = given.op
+    return given, "log_sigmoid"
+
+
+def _logarithm(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
+    """`log(softmax(x))`."""
+    if op.type != "Log":
+        return None
+    found = _activation(_plain(op.inputs[0]))
+    if found is None or found[1] not in ("softmax", "sigmoid"):
+        return None
+    return found[0], f"log_{found[1]}"
+
+
+def _plain(tensor: tf.Tensor) -> tf.Tensor:
+    while tensor.op.type in _ALIKE:
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _shifted(tensor: tf.Tensor) -> tf.Tensor:
+    """Of `x - max(x)`, which softmax and logsumexp start with: x."""
+    op = _plain(tensor).op
+    if op.type != "Sub":
+        return tensor
+    x, largest = map(_plain, op.inputs)
+    if largest.op.type in ("Select", "SelectV2"):  # in place of an infinite one, 0
+        largest = _plain(largest.op.inputs[1])
+    is_maximum = largest.op.type == "Max" and _plain(largest.op.inputs[0]) is x
+    return x if is_maximum else tensor
+
+
+def _is_one(tensor: tf.Tensor) -> bool:
+    value = tf.get_static_value(tensor)
+    return value is not None and value.size == 1 and float(value.reshape(())) == 1

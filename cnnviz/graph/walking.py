@@ -1,0 +1,114 @@
+"""Who depends on whom in a traced graph, and what in it is preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import tensorflow as tf
+
+
+class Dependence:
+    """Which tensors are computed from the values of given ones.
+
+    Args:
+        inputs: The given tensors.
+    """
+
+    def __init__(self, inputs: Sequence[tf.Tensor]) -> None:
+        self._known = {tensor.ref(): True for tensor in inputs}
+
+    def __call__(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor depends on the inputs, and not only on their shapes."""
+        stack = [tensor]
+        while stack:
+            top = stack[-1]
+            if top.ref() in self._known:
+                stack.pop()
+                continue
+            if top.op.type in _VALUELESS:
+                self._known[top.ref()] = False
+                continue
+            waiting = [t for t in top.op.inputs if t.ref() not in self._known]
+            if waiting:
+                stack += waiting
+            else:
+                self._known[top.ref()] = any(
+                    self._known[t.ref()] for t in top.op.inputs
+                )
+        return self._known[tensor.ref()]
+
+
+def preprocessing(
+    inputs: Iterable[tf.Tensor], target: tf.Tensor, dependence: Dependence
+) -> list[tf.Tensor]:
+    """What is computed from an image before anything looks at it.
+
+    Args:
+        inputs: The network's inputs.
+        target: The tensor that matters.
+        dependence: Of the inputs.
+
+    Returns:
+        The tensors of the unbranched chain of scaling, shifting, casting, resizing,
+        cropping and reordering that begins at the first input with one, up to the last
+        that changes values; in order, without the input. Empty if there is none.
+    """
+    below = _ancestors(target)
+    for tensor in inputs:
+        chain: list[tf.Tensor] = []
+        last = 0
+        while tensor.ref() != target.ref():
+            users = {
+                op.name: op
+                for op in tensor.consumers()
+                if op.name in below and op.type not in _VALUELESS
+            }
+            if len(users) != 1:
+                break
+            (op,) = users.values()
+            data = [t for t in op.inputs if dependence(t)]
+            if op.type not in _SCALINGS | _REARRANGEMENTS or len(data) != 1:
+                break
+            if op.type.startswith("FusedBatchNorm") and op.get_attr("is_training"):
+                break
+            tensor = op.outputs[0]
+            chain.append(tensor)
+            if op.type in _SCALINGS:
+                last = len(chain)
+        if last:
+            return chain[:last]
+    return []
+
+
+def _ancestors(target: tf.Tensor) -> set[str]:
+    found = {target.op.name}
+    stack = [target.op]
+    while stack:
+        for tensor in stack.pop().inputs:
+            if tensor.op.name not in found:
+                found.add(tensor.op.name)
+                stack.append(tensor.op)
+    return found
+
+
+_VALUELESS = frozenset(
+    (
+        "Shape",
+        "ShapeN",
+        "Size",
+        "Rank",
+        "ZerosLike",
+        "OnesLike",
+        "BroadcastGradientArgs",
+    )
+)
+
+_SCALINGS = frozenset(
+    """Mul RealDiv Div Add AddV2 Sub Cast ResizeBilinear ResizeNearestNeighbor
+    ResizeBicubic ScaleAndTranslate FusedBatchNormV3""".split()
+)
+
+_REARRANGEMENTS = frozenset(
+    """Identity Reshape Transpose Squeeze ExpandDims Slice StridedSlice ReverseV2 Pad
+    GatherV2 MirrorPad PadV2""".split()
+)

@@ -1,0 +1,8 @@
+"""Pictures and arrays: found, read, resized, cut, named and written.
+
+This room knows no network.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

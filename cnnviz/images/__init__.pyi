@@ -1,0 +1,27 @@
+from .boxes import (
+    Box as Box,
+    ReceptiveField as ReceptiveField,
+    field_boxes as field_boxes,
+)
+from .finding import find_images as find_images
+from .names import (
+    distinct_names as distinct_names,
+    safe_name as safe_name,
+    stems as stems,
+)
+from .ranges import to_unit as to_unit
+from .reading import read_array as read_array, read_image as read_image
+from .resizing import (
+    WHITE as WHITE,
+    Color as Color,
+    Fit as Fit,
+    Kernel as Kernel,
+    resize as resize,
+)
+from .sets import (
+    Batch as Batch,
+    ImageSet as ImageSet,
+    read_scaled as read_scaled,
+    scaled_size as scaled_size,
+)
+from .writing import write_image as write_image, written_whole as written_whole

@@ -1,0 +1,118 @@
+"""Which part of an image a unit sees."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Box(NamedTuple):
+    """A part of an image, in pixels; it may overhang the edges."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def field_boxes(
+    field: ReceptiveField | None,
+    positions: NDArray[Any],
+    size: tuple[int, int],
+) -> list[Box]:
+    """Where in the image units look.
+
+    Args:
+        field: The receptive field of their layer; None if it is not known.
+        positions: `(k, 2)` the row and column of each unit.
+        size: The height and width of the image.
+
+    Returns:
+        The field of each unit, all of one size, also where they overhang the image.
+        Along an axis of which the field is the whole, or not known, the image's own.
+    """
+    whole = Box(0, 0, *size)
+    if field is None or len(field.size) != 2 or positions.shape[1:] != (2,):
+        return [whole] * len(positions)
+    axes = []
+    for axis, length in enumerate(size):
+        extent, stride = field.size[axis], float(field.stride[axis])
+        if extent is not None and not stride.is_integer():
+            extent += 1  # between pixels it begins and ends on those that it touches
+        if extent is None or extent >= length:
+            axes.append((np.zeros(len(positions), int), length))
+        else:
+            moved = stride * positions[:, axis]
+            firsts = np.floor(field.offset[axis] + moved).astype(int)
+            axes.append((firsts, extent))
+    (tops, height), (lefts, width) = axes
+    return [
+        Box(int(top), int(left), int(height), int(width))
+        for top, left in zip(tops, lefts, strict=True)
+    ]
+
+
+MASS = 0.95  # of a picture, that `mass_boxes` keep along each axis
+
+
+def mass_boxes(masses: NDArray[Any]) -> list[Box]:
+    """Where in each image its mass is.
+
+    Args:
+        masses: `(k, h, w)`, not negative.
+
+    Returns:
+        A square for each, all of one size, that leaves out at most `1 - MASS` of the
+        mass along each axis, half of it at either end; the whole image where nothing
+        has mass. Squares stay inside the image as far as they fit.
+    """
+    size = masses.shape[1:]
+    spans = []
+    for axis in (1, 2):
+        along = np.cumsum(masses.sum(axis=3 - axis, dtype=np.float64), axis=1)
+        rest = along[:, -1:] * (1 - MASS) / 2
+        first = (along <= rest).sum(axis=1)
+        last = (along < along[:, -1:] - rest).sum(axis=1)
+        nothing = along[:, -1] == 0
+        spans.append(
+            (
+                np.where(nothing, 0, first),
+                np.where(nothing, along.shape[1], last + 1),
+            )
+        )
+    side = max(int((last - first).max()) for first, last in spans)
+    starts = [
+        np.where(
+            side >= length,
+            (length - side) // 2,
+            np.clip((first + last - side) // 2, 0, max(0, length - side)),
+        )
+        for (first, last), length in zip(spans, size, strict=True)
+    ]
+    return [
+        Box(int(top), int(left), side, side) for top, left in zip(*starts, strict=True)
+    ]
+
+
+class ReceptiveField(NamedTuple):
+    """What the units of a layer see of the network's input, per spatial axis.
+
+    Unit `i` sees the positions from `offset + stride * i` to `... + size - 1`, clipped
+    to the input. Where the stride is a fraction, the first is rounded down and the last
+    up, and these are bounds: after upsampling units see unequally much. Channels may
+    see unequally much as well, behind a concatenation; the largest field counts.
+    Of padding that mirrors the input only the original is counted.
+
+    Attributes:
+        size: How many positions a unit sees at most; None along an axis that every unit
+            sees whole.
+        stride: How far the field moves from a unit to the next; a fraction after
+            upsampling, 0 along an axis of which every unit sees the same.
+        offset: The first position that unit 0 sees; negative in the padding.
+    """
+
+    size: tuple[int | None, ...]
+    stride: tuple[float, ...]
+    offset: tuple[int, ...]

@@ -1,0 +1,114 @@
+"""Image files by path, folder and glob."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from cnnviz.errors import ImageError, first_line
+from cnnviz.images.reading import EXPECTED, open_file
+
+_ARRAY_SUFFIXES = {".npy", ".npz"}
+_SUFFIXES = _ARRAY_SUFFIXES | set(
+    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .webp .tif .tiff "
+    ".ppm .pgm .pbm .pnm".split()
+)
+
+_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
+_MOST_LOOKED_AT = 10_000
+
+
+def find_images(sources: Iterable[str | Path]) -> list[Path]:
+    """Lists the image files that files, folders and globs stand for.
+
+    Args:
+        sources: Each is a file; a folder, for the image files right in it, told by
+            their suffix and in natural order (`img2` before `img10`); or a glob
+            (`photos/*.jpg`, `photos/**/*.png`), likewise. A file whose name looks like
+            a glob is a file. Hidden files of folders and globs are skipped.
+
+    Returns:
+        The files in the order of `sources`, each once. None is decoded, but those
+        named can be opened.
+
+    Raises:
+        ImageError: A source is missing, cannot be opened, or stands for no image.
+    """
+    found: dict[str, Path] = {}
+    for source in sources:
+        for path in _files_of(source):
+            found.setdefault(os.path.realpath(path), path)
+    if not found:
+        raise ImageError("no image is given; expected files, folders or globs")
+    return list(found.values())
+
+
+def _files_of(source: str | Path) -> list[Path]:
+    text = os.fspath(source)
+    path = Path(source)
+    if text and path.is_dir():
+        try:
+            files = _image_files(path.iterdir())
+        except OSError as error:
+            raise ImageError(f"{path} cannot be listed: {first_line(error)}") from error
+        if not files:
+            raise ImageError(
+                f"{path} is a folder without images; expected files ending in "
+                + ", ".join(sorted(_SUFFIXES)),
+                hint=_images_below(path),
+            )
+        return files
+    if _ADDRESS.match(text):
+        raise ImageError(
+            f"{text} is an address; expected a file, a folder or a glob",
+            hint="Download it first, and give the file.",
+        )
+    if glob.has_magic(text) and not path.exists():
+        # Unlike Path.glob, glob.glob takes absolute patterns and skips hidden files.
+        matches = glob.glob(text, recursive=True)  # noqa: PTH207
+        files = _image_files(map(Path, matches))
+        if not files:
+            raise ImageError(
+                f"{text} matches no image; expected files ending in "
+                + ", ".join(sorted(_SUFFIXES))
+            )
+        return files
+    if not text:
+        raise ImageError("'' is not a path; expected an image file, a folder or a glob")
+    with open_file(path) as file:
+        if not file.read(1):
+            raise ImageError(f"{path} is empty; {EXPECTED}")
+    return [path]
+
+
+def _images_below(folder: Path) -> str | None:
+    """Where images of a folder are that has none itself: in its own folders."""
+    below = _image_files(islice(folder.rglob("*"), _MOST_LOOKED_AT))
+    if not below:
+        return None
+    ((suffix, _),) = Counter(path.suffix for path in below).most_common(1)
+    return f"Its folders hold images: '{folder / '**' / f'*{suffix}'}' finds them."
+
+
+def _image_files(paths: Iterable[Path]) -> list[Path]:
+    files = (
+        path
+        for path in paths
+        if path.suffix.lower() in _SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+    return sorted(files, key=_natural_key)
+
+
+def _natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
+    # The text between numbers gets the number 0, a number an empty text, so that
+    # tuples compare whatever stands where.
+    parts = re.split(r"(\d+)", str(path).casefold())
+    key = [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
+    return key, str(path)

@@ -1,0 +1,126 @@
+"""File names: safe on every system, told apart, short enough."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+_NAME_BYTES = 100
+_HASH_HEX = 10
+_HASHED = re.compile(rf"-[0-9a-f]{{{_HASH_HEX}}}\Z")
+_UNSAFE = frozenset('<>:"/\\|?*')
+# Windows reserves these also with an extension, and with superscript digits.
+_RESERVED = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|\Z)",
+    re.IGNORECASE,
+)
+
+
+def safe_name(text: str) -> str:
+    """A file name, without suffix, that stands for `text` and for no other text.
+
+    Slashes become `--`; everything else that is printable and legal on the common file
+    systems stays, in Unicode's composed form. Where more had to change, or the name
+    would be ambiguous, reserved or longer than 100 bytes, a hash of `text` is appended.
+
+    Args:
+        text: A layer path, the stem of an image, or anything else.
+
+    Returns:
+        The name: never empty, `.` or `..`, without separators, at most 100 bytes. Two
+        texts have different names, though perhaps only in upper and lower case; see
+        `distinct_names`.
+    """
+    name = unicodedata.normalize("NFC", text).replace("/", "--")
+    name = "".join(c if c.isprintable() and c not in _UNSAFE else "_" for c in name)
+    if name != name.strip(" .-"):
+        name = f"_{name.strip(' .-')}"
+    if _RESERVED.match(name):
+        name = f"_{name}"
+    plain = (
+        name != ""
+        and name.replace("--", "/") == text
+        and not _HASHED.search(name)
+        and len(name.encode()) <= _NAME_BYTES
+    )
+    return name if plain else _hashed(name, text)
+
+
+def _hashed(name: str, text: str) -> str:
+    digest = hashlib.blake2b(
+        text.encode("utf-8", "surrogatepass"), digest_size=_HASH_HEX // 2
+    ).hexdigest()
+    cut = name.encode()[: _NAME_BYTES - _HASH_HEX - 1].decode(errors="ignore")
+    return f"{cut or '_'}-{digest}"
+
+
+def distinct_names(texts: Sequence[str]) -> list[str]:
+    """Safe names that differ also where upper and lower case are the same.
+
+    Args:
+        texts: What the names stand for. Equal texts have equal names.
+
+    Returns:
+        `safe_name` of each text, with a hash of the text appended to those that a file
+        system without case would take for one another.
+    """
+    return _distinct(texts, texts)
+
+
+def _distinct(texts: Sequence[str], identities: Sequence[str]) -> list[str]:
+    """Names for texts, which tell apart what has different identities."""
+    names = {
+        identity: safe_name(text)
+        for identity, text in zip(identities, texts, strict=True)
+    }
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for identity, name in names.items():
+        alike[unicodedata.normalize("NFKC", name).casefold()].append(identity)
+    for group in alike.values():
+        if len(group) > 1:
+            names.update((each, _hashed(names[each], each)) for each in group)
+    return [names[identity] for identity in identities]
+
+
+def stems(paths: Sequence[str | Path]) -> list[str]:
+    """A short, safe and distinct name for each image of a run.
+
+    Args:
+        paths: The images, as from `find_images`. The same path has the same name.
+
+    Returns:
+        The stem where it is enough (`cat`); for files that share it the name
+        (`cat.jpg`, `cat.png`), or as many folders as tell them apart (`a--cat`).
+    """
+    absolute = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100
+    chosen: dict[Path, str] = {}
+    groups: defaultdict[str, set[Path]] = defaultdict(set)
+    for path in absolute:
+        groups[path.stem.casefold()].add(path)
+    for group in groups.values():
+        chosen.update(_told_apart(group))
+    return _distinct([chosen[path] for path in absolute], list(map(str, absolute)))
+
+
+def _told_apart(group: set[Path]) -> dict[Path, str]:
+    deepest = max(len(path.parts) for path in group)
+    names: dict[Path, str] = {}
+    for folders in range(deepest):
+        for whole in (False, True):
+            names = {
+                path: "/".join(
+                    [
+                        *path.parts[max(1, len(path.parts) - 1 - folders) : -1],
+                        path.name if whole else path.stem,
+                    ]
+                )
+                for path in group
+            }
+            if len({name.casefold() for name in names.values()}) == len(group):
+                return names
+    return names

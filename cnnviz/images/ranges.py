@@ -1,0 +1,34 @@
+"""The range of pixel values, [0, 1], and what brings integers into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNIT_SCALES = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+TOLERANCE = 1e-3
+"""How far out of [0, 1] a value may lie and still count as in it: what resampling and
+rounding do, and a quarter of the step between two bytes."""
+
+
+def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Values of any numeric type as float32: bool, uint8 and uint16 in [0, 1].
+
+    Args:
+        values: Numbers. uint8 is divided by 255, uint16 by 65535; others stay.
+
+    Returns:
+        The values, always in memory of their own.
+    """
+    unit: NDArray[np.float32] = values.astype(np.float32)
+    if (scale := UNIT_SCALES.get(values.dtype, 1)) != 1:
+        unit /= np.float32(scale)
+    return unit
+
+
+def is_unit(low: float, high: float) -> bool:
+    """Whether values from `low` to `high` are in [0, 1], up to rounding; NaN is not."""
+    return low >= -TOLERANCE and high <= 1 + TOLERANCE

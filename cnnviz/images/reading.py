@@ -1,0 +1,305 @@
+"""Picture files to float arrays and back; the one place that knows Pillow's readers.
+
+An image is a float32 array (height, width, channels) with values in [0, 1].
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from cnnviz.arguments import Size, choice, counts, size_of
+from cnnviz.errors import ImageError, first_line
+from cnnviz.images.ranges import UNIT_SCALES, to_unit
+from cnnviz.images.resizing import (
+    REDUCING_GAP,
+    WHITE,
+    Color,
+    Fit,
+    orient,
+    pad,
+    place,
+    resample,
+    scaled_extent,
+    with_channels,
+)
+
+# Pillow tries formats in this order; the first five load no further plugins. Formats
+# outside the list are refused: some of Pillow's readers start other programs.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF")
+EXPECTED = (
+    "expected a JPEG, PNG, GIF, WebP, TIFF, BMP or PNM picture, "
+    "or a NumPy .npy or .npz array"
+)
+_ARRAY_MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # npy, zip, empty zip
+_HEAD_BYTES = 512
+
+_EXIF_ORIENTATION = 0x0112
+
+# `warnings.catch_warnings` swaps process-wide state; one reader at a time may do so.
+_quieting = threading.Lock()
+
+
+def read_image(
+    path: str | Path,
+    *,
+    size: Size | None = None,
+    channels: int = 3,
+    fit: Fit = "crop",
+    background: Color = WHITE,
+) -> NDArray[np.float32]:
+    """Reads a picture, or an array that serves as one.
+
+    Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of 8 or 16 bits: gray,
+    color, palette or CMYK. Of several frames the first is read. The EXIF orientation
+    is applied; color profiles are not. 16-bit gray keeps its precision, 16-bit
+    colors are cut to 8 bits. What the file holds decides, not its suffix.
+
+    Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
+    (height, width, channels); their values are scaled as by `read_array`.
+
+    Args:
+        path: The file.
+        size: (height, width) of the result, or one number for a square; None keeps
+            the file's own size. See `resize` for the kernel.
+        channels: How many channels the result has. Color becomes gray by the luma
+            of ITU-R BT.601, gray becomes color by repetition; any other number
+            must be the file's own.
+        fit: How a picture of another aspect is brought to `size`; see `resize`.
+        background: RGB in [0, 1] behind transparent pixels and around padded ones.
+
+    Returns:
+        float32 (height, width, channels) in [0, 1]; float arrays keep their range.
+
+    Raises:
+        ImageError: The file cannot be read, or has the wrong number of channels.
+        ArgumentError: An argument is out of its range.
+    """
+    path = Path(path)
+    target = None if size is None else size_of(size)
+    choice("fit", fit, Fit)
+    counts(channels=channels)
+    with open_file(path) as file:
+        head = file.read(_HEAD_BYTES)
+        file.seek(0)
+        if head.startswith(_ARRAY_MAGIC):
+            picture = _array_picture(_loaded_array(file, path), path)
+        else:
+            picture = _decoded(file, path, head, target, fit, background)
+
+    if target is None:
+        image = orient(to_unit(picture.pixels), picture.orientation)
+        return with_channels(image, channels, path)
+    # Turning the small result instead of the large picture is cheaper, and keeps the
+    # fractional extent of a picture that the JPEG decoder has scaled.
+    stored = target[::-1] if picture.orientation >= 5 else target
+    placement = place(picture.extent, stored, fit)
+    image = resample(picture.pixels, placement, "bicubic")
+    image = orient(image, picture.orientation)
+    return pad(with_channels(image, channels, path), target, background)
+
+
+def read_array(path: str | Path) -> NDArray[np.float32]:
+    """Reads a NumPy array of any rank, for inputs that are not pictures.
+
+    Args:
+        path: A `.npy` file, or a `.npz` file that holds one array.
+
+    Returns:
+        float32 of the file's shape: uint8 divided by 255, uint16 by 65535, bool as 0
+        and 1, floats as they are.
+
+    Raises:
+        ImageError: The file cannot be read, or holds other numbers.
+    """
+    path = Path(path)
+    with open_file(path) as file:
+        head = file.read(_HEAD_BYTES)
+        file.seek(0)
+        if head.startswith(_ARRAY_MAGIC):
+            return _loaded_array(file, path)
+    raise ImageError(f"{path} {_nature(head)}; expected a NumPy .npy or .npz array")
+
+
+class _Picture(NamedTuple):
+    """Pixels as a file stores them, before the EXIF orientation is applied."""
+
+    pixels: NDArray[Any]  # uint8, or float32 in [0, 1]; (height, width, channels)
+    extent: tuple[float, float]  # the part of height and width that is picture
+    orientation: int = 1
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file, or says in one line why it cannot be opened."""
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder; {EXPECTED}")
+    if path.exists() and not path.is_file():
+        raise ImageError(f"{path} is not a regular file; {EXPECTED}")
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise ImageError(f"{path} does not exist; {EXPECTED}") from None
+    except PermissionError:
+        raise ImageError(f"{path} cannot be opened: permission denied") from None
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path} cannot be opened: {first_line(error)}") from error
+    with file:
+        yield file
+
+
+def _nature(head: bytes) -> str:
+    """Says what a file is that is no picture, from its first bytes."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        return "is empty"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a git-LFS pointer (run: git lfs pull)"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "is an HTML page"
+    if b"<svg" in start:
+        return "is an SVG drawing"
+    if start.startswith(b"%pdf"):
+        return "is a PDF document"
+    if head[4:8] == b"ftyp":
+        return "is a HEIF or AVIF picture or a video"
+    if all(byte >= 32 or byte in b"\t\n\f\r" for byte in head):
+        return "is a text file"
+    return "is not a picture that can be read"
+
+
+def _loaded_array(file: BinaryIO, path: Path) -> NDArray[np.float32]:
+    try:
+        with _quiet():
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                with loaded:
+                    loaded = loaded[_only_name(loaded.files, path)]
+    except ImageError:
+        raise
+    except Exception as error:
+        # As with pictures, damage surfaces as any exception of several libraries.
+        raise ImageError(
+            f"{path} is not an intact NumPy array ({first_line(error)})"
+        ) from error
+    if not isinstance(loaded, np.ndarray):
+        raise ImageError(f"{path} is a zip file without a NumPy array; {EXPECTED}")
+    if loaded.size == 0:
+        raise ImageError(f"{path} holds an array of shape {loaded.shape}: no values")
+    if not (np.issubdtype(loaded.dtype, np.floating) or loaded.dtype in UNIT_SCALES):
+        raise ImageError(
+            f"{path} holds {loaded.dtype} values; expected uint8, uint16, bool or float"
+        )
+    return to_unit(loaded)
+
+
+def _only_name(names: list[str], path: Path) -> str:
+    if len(names) != 1:
+        listed = ", ".join(names[:5]) or "none"
+        raise ImageError(f"{path} holds {len(names)} arrays ({listed}); expected one")
+    return names[0]
+
+
+def _array_picture(array: NDArray[np.float32], path: Path) -> _Picture:
+    if array.ndim == 2:
+        array = array[..., np.newaxis]
+    if array.ndim != 3:
+        raise ImageError(
+            f"{path} holds an array of shape {array.shape}; "
+            "expected (height, width) or (height, width, channels)"
+        )
+    return _Picture(array, (array.shape[0], array.shape[1]))
+
+
+def _decoded(
+    file: BinaryIO,
+    path: Path,
+    head: bytes,
+    target: tuple[int, int] | None,
+    fit: Fit,
+    background: Color,
+) -> _Picture:
+    """Decodes a picture file, JPEGs no finer than `target` needs."""
+    kind = "picture"
+    try:
+        with _quiet():
+            image = Image.open(file, formats=_FORMATS)
+        kind = image.format or kind
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and image.width * image.height > limit:
+            raise Image.DecompressionBombError(image.width * image.height)
+        extent = None
+        if target is not None and kind in ("JPEG", "MPO"):
+            stored = target[::-1] if _orientation(image) >= 5 else target
+            whole = (float(image.height), float(image.width))
+            needed = [REDUCING_GAP * n for n in scaled_extent(whole, stored, fit)]
+            draft = image.draft(None, (math.ceil(needed[1]), math.ceil(needed[0])))
+            if draft is not None:
+                extent = (draft[1][3], draft[1][2])
+        image.load()
+        # Asked after loading: a PNG may carry it last, and a TIFF is turned by then.
+        orientation = _orientation(image)
+        pixels = _pixels(image, background)
+        return _Picture(pixels, extent or pixels.shape[:2], orientation)
+    except UnidentifiedImageError:
+        raise ImageError(f"{path} {_nature(head)}; {EXPECTED}") from None
+    except Image.DecompressionBombError as error:
+        count = re.search(r"\d+", str(error))
+        raise ImageError(
+            f"{path} has {count[0] if count else 'too many'} pixels; "
+            f"the limit is {Image.MAX_IMAGE_PIXELS}",
+            hint="The limit guards against decompression bombs: shrink the picture.",
+        ) from None
+    except Exception as error:
+        # Pillow's decoders raise whatever a damaged file makes them stumble over.
+        raise ImageError(
+            f"{path} is a {kind} that cannot be decoded ({first_line(error)}); "
+            "it may be damaged or cut short"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the remarks of Pillow and NumPy on odd files from the user."""
+    with _quieting, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8."""
+    try:
+        with _quiet():
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error):
+        return 1  # damaged metadata, sound pixels
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _pixels(image: Image.Image, background: Color) -> NDArray[Any]:
+    """The values (height, width, 1 or 3): uint8, or float32 in [0, 1]."""
+    if image.mode.startswith("I"):  # 16 bits: "I;16", "I;16B", or widened to "I"
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("32-bit integers; expected 8 or 16 bits")
+        return (values.astype(np.float32) / 65535)[..., np.newaxis]
+    if image.mode == "F":
+        return np.array(image, np.float32)[..., np.newaxis]
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA")).astype(np.float32) / 255
+        alpha = rgba[..., 3:]
+        return rgba[..., :3] * alpha + np.array(background, np.float32) * (1 - alpha)
+    if image.mode in ("L", "1"):
+        return np.asarray(image.convert("L"))[..., np.newaxis]
+    return np.asarray(image.convert("RGB"))

@@ -1,0 +1,311 @@
+"""Any Keras file to an `ImageModel`: which Keras wrote it, is it safe, who loads it.
+
+Old files are not repaired, they are loaded by the Keras that wrote them: Keras 3 loads
+its own, `tf_keras` (Keras 2, kept up with TensorFlow) everything older. The optimiser
+and the loss are never loaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cnnviz.errors import ArgumentError, ModelError, counted, first_line
+from cnnviz.loading import repairs
+from cnnviz.loading.bytecode import check_byte_code
+from cnnviz.loading.identify import (
+    APPLICATIONS,
+    ModelFile,
+    architecture_file,
+    identify_file,
+    is_damage,
+    truncated,
+)
+from cnnviz.loading.keras1_config import is_spoken
+from cnnviz.loading.keras1_weights import load_keras_1
+from cnnviz.loading.safety import check_safe, unknown_class
+from cnnviz.network.calibration import detect_encoding
+from cnnviz.network.encoding import COLOR_ONLY, named_encoding
+from cnnviz.network.keras_generations import Network, input_specs, is_network
+from cnnviz.network.labels import read_labels
+from cnnviz.network.model import ImageModel
+from cnnviz.network.naming import addresses
+
+
+def load_model(
+    source: str | Path | ImageModel | Network,
+    *,
+    encoding: str | Callable[[Any], Any] = "auto",
+    labels: str | Path | Sequence[str] | None = None,
+    weights: str | Path | None = "imagenet",
+    architecture: str | Path | None = None,
+    trusted: bool = False,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> ImageModel:
+    """Loads a Keras model of any age for looking at; nothing is written or compiled.
+
+    Args:
+        source: A `.keras`, `.h5` or `.hdf5` file by any name, a Keras SavedModel
+            folder, a model of Keras 3 or tf-keras, or the name of a network of
+            `keras.applications`, such as `"VGG16"`.
+        encoding: What the network expects of pixel values: one of
+            `cnnviz.network.NAMES`, a function on tensors `(n, h, w, c)` in [0, 1],
+            or `"auto"` to find out; `model.encode` says what was chosen and why.
+        labels: The names of the classes: a file with one a line or a JSON list or dict,
+            `"imagenet"`, or the names themselves.
+        weights: For a network named by `source`: `"imagenet"`, which Keras downloads,
+            a file of weights, or None for random ones.
+        architecture: For files that hold weights only: the text of `model.to_json()`.
+        trusted: Whether code in the file may run: Lambda layers, modules that it names.
+        custom_objects: Your own layers and functions that the model uses, by name.
+
+    Returns:
+        The network with its encoding and labels.
+
+    Raises:
+        ModelError: If the model cannot be loaded; the message names the cause.
+        ArgumentError: If an argument does not fit.
+    """
+    network: Network
+    if isinstance(source, ImageModel):
+        network, name = source.network, source.source
+        labels = source.labels if labels is None else labels
+    elif not isinstance(source, str | Path) and is_network(source):
+        network, name = source, source.name
+    elif isinstance(source, str | Path):
+        network, name = _from_name(
+            Path(source), weights, architecture, trusted, dict(custom_objects or {})
+        )
+        if labels is None and weights == "imagenet" and not Path(source).exists():
+            labels = "imagenet"
+    else:
+        raise ArgumentError(
+            f"model is a {type(source).__name__}; expected a path, the name of a "
+            "network of keras.applications, or a Keras model"
+        )
+    if encoding == "auto" and isinstance(source, ImageModel):
+        encode = source.encode
+    elif encoding == "auto":
+        encode = detect_encoding(network, input_specs(network))
+    else:
+        encode = named_encoding(encoding)
+    model = ImageModel(network, encode, _labels(labels, network), name)
+    shape = model.input_shape
+    if encode.name in COLOR_ONLY and shape and shape[-1] not in (3, None):
+        raise ArgumentError(
+            f"encoding '{encode.name}' is for colour; {name} takes "
+            + counted(shape[-1], "channel")
+        )
+    return model
+
+
+def module_objects(path: Path) -> dict[str, Any]:
+    """Runs a Python file and collects its classes and functions as custom objects.
+
+    Raises:
+        ModelError: If the file is missing or fails.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist; expected a Python file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{path} is no Python file; expected one that defines layers")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ModelError(f"{path} fails: {type(error).__name__}: {error}") from error
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and (inspect.isclass(value) or callable(value))
+    }
+
+
+def _from_name(
+    path: Path,
+    weights: str | Path | None,
+    architecture: str | Path | None,
+    trusted: bool,
+    custom_objects: dict[str, Any],
+) -> tuple[Network, str]:
+    if (
+        not path.exists()
+        and path.name.lower() in APPLICATIONS
+        and path.name == str(path)
+    ):
+        return _application(path.name, weights), path.name
+    if architecture is not None:
+        file = architecture_file(Path(architecture))
+    else:
+        file = identify_file(path)
+    for registered in file.registered_names():
+        if (short := registered.rpartition(">")[2]) in custom_objects:
+            custom_objects.setdefault(registered, custom_objects[short])
+    check_safe(file, trusted, custom_objects)
+    check_byte_code(file, custom_objects)
+    network = _loaded(
+        file, path if architecture is not None else None, trusted, custom_objects
+    )
+    return network, str(path)
+
+
+def _application(name: str, weights: str | Path | None) -> Network:
+    import keras
+
+    by_name = {key.lower(): key for key in vars(keras.applications)}
+    make = getattr(keras.applications, by_name[name.lower()])
+    if weights not in ("imagenet", None) and not Path(str(weights)).is_file():
+        raise ModelError(f"{weights} does not exist; expected a file of weights")
+    try:
+        return make(weights=None if weights is None else str(weights))
+    except Exception as error:
+        hint = "Use weights=None for random ones, or the path of a file of weights."
+        raise ModelError(
+            f"{name} cannot get its weights: {first_line(error)}", hint=hint
+        ) from error
+
+
+def _loaded(
+    file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
+) -> Network:
+    load = _load_keras_2 if file.is_keras_2 else _load_keras_3
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return load(file, weights, trusted, custom_objects)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _refused(file, error) from error
+
+
+def _load_keras_3(
+    file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
+) -> Network:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ModelError(
+            f"Keras runs on {keras.backend.backend()}; cnnviz needs TensorFlow",
+            hint="Set the environment variable KERAS_BACKEND=tensorflow.",
+        )
+    if weights is not None:
+        network = keras.models.model_from_json(json.dumps(file.config), custom_objects)
+        ending = ".weights.h5" if _is_keras_3_weights(weights) else ".h5"
+        with _named(weights, ending) as path:
+            network.load_weights(path)
+    else:
+        with _readable(file, custom_objects) as path:
+            network = keras.models.load_model(
+                path,
+                custom_objects=custom_objects,
+                compile=False,
+                safe_mode=not trusted,
+            )
+    repairs.finish_normalizations(network)
+    return network
+
+
+def _load_keras_2(
+    file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
+) -> Network:
+    import tf_keras
+
+    known = {**repairs.stand_ins(), **custom_objects}
+    if is_spoken(file.config, file.keras_version):
+        config = repairs.mended(file, custom_objects) or file.config or {}
+        return load_keras_1(weights or file.path, config, known)
+    if weights is not None:
+        network = tf_keras.models.model_from_json(json.dumps(file.config), known)
+        with _named(weights, ".h5") as path:
+            network.load_weights(path)
+        return network
+    options = {"safe_mode": not trusted} if file.kind == "zip" else {}
+    with _readable(file, custom_objects) as path:
+        network = tf_keras.models.load_model(
+            path, custom_objects=known, compile=False, **options
+        )
+    for layer in (network, *(a.layer for a in addresses(network))):
+        if type(layer).__module__.endswith("saved_model.load"):
+            raise unknown_class(file.path, type(layer).__name__)
+    return network
+
+
+@contextmanager
+def _readable(file: ModelFile, custom_objects: Mapping[str, Any]) -> Iterator[str]:
+    """The path of a file that its Keras reads right."""
+    if (config := repairs.mended(file, custom_objects)) is not None:
+        with repairs.copy_with(file, config) as copy:
+            yield str(copy)
+    elif file.kind == "savedmodel":
+        yield str(file.path)
+    else:
+        with _named(file.path, repairs.ENDINGS[file.kind]) as path:
+            yield path
+
+
+def _is_keras_3_weights(path: Path) -> bool:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return "layer_names" not in file.attrs and "model_weights" not in file
+
+
+@contextmanager
+def _named(path: Path, suffix: str) -> Iterator[str]:
+    """The path under a name with the ending that Keras insists on."""
+    if path.name.endswith(suffix):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"model{suffix}"
+        link.symlink_to(path.resolve())
+        yield str(link)
+
+
+def _refused(file: ModelFile, error: Exception) -> ModelError:
+    text = str(error)
+    unknown = re.search(
+        r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?([\w.]+)'?"
+        r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
+        r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .*(?:registered|custom)",
+        text,
+    )
+    if unknown:
+        return unknown_class(file.path, next(g for g in unknown.groups() if g))
+    if is_damage(error):
+        return truncated(file.path)
+    wrote = f"Keras {file.keras_version}" if file.keras_version else "an old Keras"
+    return ModelError(
+        f"{file.path}, written by {wrote}, cannot be loaded: {first_line(error)}"
+    )
+
+
+def _labels(
+    labels: str | Path | Sequence[str] | None, network: Network
+) -> tuple[str, ...] | None:
+    if labels is None:
+        return None
+    names = read_labels(labels) if isinstance(labels, str | Path) else tuple(labels)
+    shapes = getattr(network, "output_shape", None)
+    if isinstance(shapes, tuple):
+        shapes = [shapes]
+    counts = [shape[-1] for shape in shapes or [] if isinstance(shape, tuple)]
+    # One unit, of a sigmoid, tells two classes apart.
+    if counts and len(names) not in {*counts, *(2 for n in counts if n == 1)}:
+        raise ArgumentError(
+            f"{len(names)} labels given; model '{network.name}' has "
+            f"{' and '.join(map(str, counts))} outputs"
+        )
+    return names

@@ -1,0 +1,236 @@
+"""The few files that the Keras that wrote them, or its heir, does not read right.
+
+A repair edits a configuration and nothing else. The user's file is never written to:
+a mended configuration goes into a temporary copy.
+
+Known cases, each with a file in the tests:
+
+- Keras 3 reads `axis` of its own `.h5` files, when it is a list, as the last axis.
+- Keras 3 forgets to finish a Normalization layer below the top level of an `.h5` file.
+- Keras 3.0 wrote a nested model's only output as a list of one; inside a Sequential,
+  today's Keras 3 takes the list for two inputs.
+- Keras 2.12, the first to write zip archives, named modules and numbered the weights
+  in a way that its successors gave up.
+- Byte code of a Lambda layer runs on one version of Python only; a function that the
+  user gives under the layer's name takes its place.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from cnnviz.loading.identify import ModelFile, has_code, nodes
+from cnnviz.network.keras_generations import Network, ancestry
+from cnnviz.network.naming import addresses
+
+STAND_INS = frozenset(
+    ("FixedDropout", "LayerScale", "StochasticDepth", "relu6", "swish")
+)
+"""Custom layers and functions of widespread networks that Keras now has itself."""
+
+
+def stand_ins() -> dict[str, Any]:
+    """What tf-keras has in place of `STAND_INS`.
+
+    FixedDropout of the package `efficientnet` is Dropout with a noise shape, which does
+    nothing at inference.
+    """
+    import tf_keras
+    from tf_keras.src.applications import convnext
+
+    return {
+        "FixedDropout": tf_keras.layers.Dropout,
+        "LayerScale": convnext.LayerScale,
+        "StochasticDepth": convnext.StochasticDepth,
+        "relu6": _relu6,
+        "swish": tf_keras.activations.swish,
+    }
+
+
+def _relu6(x: Any) -> Any:
+    import tf_keras
+
+    return tf_keras.activations.relu(x, max_value=6)
+
+
+def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The configuration of a file as its Keras reads it right; None if it does already.
+
+    Args:
+        file: A zip or HDF5 file.
+        custom_objects: The user's layers and functions.
+    """
+    if file.config is None:
+        return None
+    config = deepcopy(file.config)
+    changed = _is_first_zip(file)
+    for node in list(nodes(config)):
+        changed |= _replaced_lambda(node, custom_objects, file.kind)
+        if file.is_keras_2:
+            changed |= _moved_module(node)
+        else:
+            changed |= _kept_axes(node) | _unwrapped_output(node)
+    return config if changed else None
+
+
+def _is_first_zip(file: ModelFile) -> bool:
+    return file.kind == "zip" and file.keras_version.startswith("2.12.")
+
+
+def _moved_module(node: dict[str, Any]) -> bool:
+    module = node.get("module")
+    if not isinstance(module, str) or not module.startswith("keras.engine."):
+        return False
+    node["module"] = module.replace("keras.engine.", "keras.src.engine.", 1)
+    return True
+
+
+def _replaced_lambda(
+    node: dict[str, Any], custom_objects: Mapping[str, Any], kind: str
+) -> bool:
+    if not has_code(node):
+        return False
+    config = node["config"]
+    name = config.get("name")
+    if name not in custom_objects:
+        return False
+    if kind == "zip":
+        function: Any = {
+            "module": "builtins",
+            "class_name": "function",
+            "config": name,
+            "registered_name": name,
+        }
+    else:
+        function = name
+    config.update(function=function, function_type="function", module=None)
+    for key in ("output_shape", "mask"):
+        if config.get(f"{key}_type") == "lambda" or isinstance(config.get(key), dict):
+            config[key] = None
+            config[f"{key}_type"] = "raw"
+    return True
+
+
+def _kept_axes(node: dict[str, Any]) -> bool:
+    """With a module, a layer is read by the loader that leaves its axes alone."""
+    config = node.get("config")
+    axis = config.get("axis") if isinstance(config, dict) else None
+    if not isinstance(axis, list) or len(axis) < 2 or "module" in node:
+        return False
+    node.update(module="keras.layers", registered_name=None)
+    return True
+
+
+def _unwrapped_output(node: dict[str, Any]) -> bool:
+    if node.get("class_name") != "Sequential" or not isinstance(
+        node.get("config"), dict
+    ):
+        return False
+    changed = False
+    for inner in node["config"].get("layers") or []:
+        config = inner.get("config") if isinstance(inner, dict) else None
+        outputs = config.get("output_layers") if isinstance(config, dict) else None
+        if (
+            isinstance(outputs, list)
+            and len(outputs) == 1
+            and isinstance(outputs[0], list)
+        ):
+            config["output_layers"] = outputs[0]  # type: ignore[index]
+            changed = True
+    return changed
+
+
+@contextmanager
+def copy_with(file: ModelFile, config: dict[str, Any]) -> Iterator[Path]:
+    """A temporary copy of a file with another configuration, under the right ending."""
+    with tempfile.TemporaryDirectory() as folder:
+        _COPIERS[file.kind](
+            file.path, copy := Path(folder) / f"model{ENDINGS[file.kind]}", config
+        )
+        yield copy
+
+
+ENDINGS = {"zip": ".keras", "hdf5": ".h5"}
+
+
+def _copied_zip(source: Path, target: Path, config: dict[str, Any]) -> None:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for info in old.infolist():
+            if info.filename == "config.json":
+                new.writestr(info, json.dumps(config))
+            elif info.filename == "model.weights.h5":
+                new.writestr(info, _renumbered(old.read(info)))
+            else:
+                with old.open(info) as data, new.open(info, "w") as copy:
+                    shutil.copyfileobj(data, copy)
+
+
+def _renumbered(weights: bytes) -> bytes:
+    """Weights under the names that Keras looks for since 2.13.
+
+    Keras 2.12 counted every layer that has weights twice: its second convolution is
+    `conv2d_2`, and `conv2d_1` does not exist.
+    """
+    import h5py
+
+    renumbered = io.BytesIO()
+    with h5py.File(io.BytesIO(weights)) as old:
+        if _OLD_LAYERS not in old:
+            return weights
+        with h5py.File(renumbered, "w") as new:
+            _copied_group(old, new)
+    return renumbered.getvalue()
+
+
+_OLD_LAYERS = "_layer_checkpoint_dependencies"
+
+
+def _copied_group(old: Any, new: Any) -> None:
+    for name in old:
+        if not hasattr(old[name], "keys"):
+            old.copy(name, new)
+        elif name != _OLD_LAYERS:
+            _copied_group(old[name], new.create_group(name))
+        else:
+            layers = new.create_group("layers")
+            counts: Counter[str] = Counter()
+            for kind, _, child in sorted(_numbered(child) for child in old[name]):
+                rank = f"_{counts[kind]}" if counts[kind] else ""
+                counts[kind] += 1
+                _copied_group(old[name][child], layers.create_group(kind + rank))
+
+
+def _numbered(name: str) -> tuple[str, int, str]:
+    kind, _, number = name.rpartition("_")
+    return (kind, int(number), name) if kind and number.isdigit() else (name, 0, name)
+
+
+def _copied_hdf5(source: Path, target: Path, config: dict[str, Any]) -> None:
+    import h5py
+
+    shutil.copyfile(source, target)
+    with h5py.File(target, "r+") as copy:
+        copy.attrs["model_config"] = json.dumps(config)
+
+
+_COPIERS: dict[str, Callable[[Path, Path, dict[str, Any]], None]] = {
+    "zip": _copied_zip,
+    "hdf5": _copied_hdf5,
+}
+
+
+def finish_normalizations(network: Network) -> None:
+    """Lets every Normalization layer compute what it derives from its statistics."""
+    for address in addresses(network):
+        if "Normalization" in ancestry(address.layer) and address.layer.built:
+            address.layer.finalize_state()

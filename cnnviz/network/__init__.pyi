@@ -1,0 +1,39 @@
+from .calibration import detect_encoding as detect_encoding
+from .capture import (
+    activation_batches as activation_batches,
+    activations as activations,
+)
+from .encoding import (
+    COLOR_ONLY as COLOR_ONLY,
+    NAMES as NAMES,
+    Encoding as Encoding,
+    named_encoding as named_encoding,
+)
+from .forward import Scene as Scene, observe as observe
+from .heads import Head as Head, HeadKind as HeadKind, find_heads as find_heads
+from .keras_generations import InputSpec as InputSpec
+from .labels import read_labels as read_labels
+from .layers import (
+    LayerInfo as LayerInfo,
+    kernel_layers as kernel_layers,
+    kernels as kernels,
+    layer_info as layer_info,
+    list_layers as list_layers,
+)
+from .model import ImageModel as ImageModel, as_model as as_model
+from .naming import (
+    Address as Address,
+    Selected as Selected,
+    addresses as addresses,
+    call_name as call_name,
+    select as select,
+)
+from .survey import (
+    HeadInfo as HeadInfo,
+    Survey as Survey,
+    choose_channels as choose_channels,
+    choose_head as choose_head,
+    native_shape as native_shape,
+    survey_layers as survey_layers,
+)
+from .tracing import Call as Call, record as record

@@ -1,0 +1,169 @@
+"""Activations: what the layers of a network compute for images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.arguments import counts
+from cnnviz.errors import LayerError, ModelError, first_line
+from cnnviz.network.forward import displayed, encoded_inputs
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.naming import Selected, select
+from cnnviz.network.tracing import Trace, compiled_for_images, record
+
+
+def activations(
+    model: ImageModel | Network,
+    images: Images,
+    layers: Sequence[str] | None = None,
+    *,
+    batch_size: int = 32,
+) -> dict[str, np.ndarray]:
+    """Computes the activations of layers for images.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image; for a
+            network with several inputs a list of arrays or a dict by input name. Images
+            of another size than the network's are welcome where the layers are: what is
+            above them does not run.
+        layers: Paths (`conv1`, `inception_v3/mixed7`, `conv1@2` for a layer's second
+            call), kinds (`Conv2D`) or globs (`block1_*`, `*/mixed7`). None means every
+            convolution and pooling layer.
+        batch_size: How many images go through the network at a time.
+
+    Returns:
+        By layer, in the order of computation, float32 activations `(n, h, w, c)`,
+        channels last whatever the network's format; `(n, units)` for dense layers.
+
+    Raises:
+        LayerError: If a layer does not exist or does not answer.
+        ImageError: If the images do not fit the network.
+    """
+    known = as_model(model)
+    arrays = known.prepare(images)
+    collected: dict[str, np.ndarray] = {}
+    start = 0
+    for batch in activation_batches(known, _slices(arrays, batch_size), layers):
+        stop = start + len(next(iter(batch.values())))
+        for name, values in batch.items():
+            if name not in collected:
+                collected[name] = np.empty(
+                    (len(arrays[0]), *values.shape[1:]), np.float32
+                )
+            collected[name][start:stop] = values
+        start = stop
+    return collected
+
+
+def activation_batches(
+    model: ImageModel | Network,
+    batches: Iterable[Images],
+    layers: Sequence[str] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Computes activations batch by batch, so that memory does not grow with images.
+
+    Args:
+        model: As for `activations`.
+        batches: Images as `activations` takes them, one batch after the other.
+        layers: As for `activations`.
+
+    Yields:
+        What `activations` returns, for each batch.
+    """
+    known = as_model(model)
+    selected = select(known.network, layers)
+    for images in batches:
+        yield _captured(known, known.prepare(images), selected)
+
+
+def _slices(arrays: list[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
+    counts(batch_size=batch_size)
+    for start in range(0, len(arrays[0]), batch_size):
+        yield [array[start : start + batch_size] for array in arrays]
+
+
+def _captured(
+    model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
+) -> dict[str, np.ndarray]:
+    built(model, arrays)
+    count, fixed = len(arrays[0]), model.fixed_batch
+    if fixed is None:
+        return _computed(model, arrays, selected)
+    parts = []
+    for start in range(0, count, fixed):
+        part = [array[start : start + fixed] for array in arrays]
+        # A network built for one batch size gets its last image until it is full.
+        filled = [np.concatenate([p, p[-1:].repeat(fixed - len(p), 0)]) for p in part]
+        parts.append(_computed(model, filled, selected))
+    return {
+        name: np.concatenate([part[name] for part in parts])[:count]
+        for name in parts[0]
+    }
+
+
+def _computed(
+    model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
+) -> dict[str, np.ndarray]:
+    function = _traced(model, arrays, selected)
+    try:
+        outputs = function(*(tf.constant(array, tf.float32) for array in arrays))
+    except tf.errors.ResourceExhaustedError as error:
+        raise ModelError(
+            f"{model.source} does not fit into memory with {len(arrays[0])} images",
+            hint="Use a smaller batch_size, fewer layers, or smaller images.",
+        ) from error
+    except tf.errors.OpError as error:
+        raise ModelError(f"{model.source} fails: {first_line(error)}") from error
+    for name, values in outputs.items():
+        if values.shape.rank == 0 or len(values) != len(arrays[0]):
+            count = len(values) if values.shape.rank else 1
+            raise LayerError(
+                f"layer '{name}' returns {count} arrays for {len(arrays[0])} images: "
+                "its first axis is not that of the images"
+            )
+    return {name: values.numpy() for name, values in outputs.items()}
+
+
+def _traced(
+    model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
+) -> Trace:
+    network = model.network
+
+    def capture(*images: tf.Tensor) -> dict[str, tf.Tensor]:
+        calls = record(network, encoded_inputs(model, images), selected)
+        return {call.name: displayed(network, call) for call in calls}
+
+    key = (
+        "activations",
+        model.key,
+        tuple((s.address.path, s.call) for s in selected),
+    )
+    shapes = [array.shape[1:] for array in arrays]
+    trace, _ = compiled_for_images(network, key, capture, shapes, len(arrays[0]))
+    return trace
+
+
+_AT_A_TIME = 8
+
+
+def channel_means(model: ImageModel, layer: str, images: np.ndarray) -> np.ndarray:
+    """The mean activation of each channel over all positions, `(n, channels)`."""
+    means = [
+        values.reshape(len(values), -1, values.shape[-1]).mean(1)
+        for batch in activation_batches(model, rebatch(images), [layer])
+        for values in batch.values()
+    ]
+    return np.concatenate(means)
+
+
+def rebatch(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Images one by one as arrays of a few."""
+    rest = iter(images)
+    while batch := list(islice(rest, _AT_A_TIME)):
+        yield np.stack(batch)

@@ -1,0 +1,92 @@
+"""From display space, [0, 1] and RGB, to the values that a network was trained on.
+
+An encoding is arithmetic that arrays and tensors share, so the same one serves to feed
+a network and to differentiate through.
+
+| name   | values                                   | networks                     |
+|--------|------------------------------------------|------------------------------|
+| unit   | [0, 1], as they are                      | most trained at home         |
+| signed | [-1, 1]                                  | Inception, MobileNet, NASNet |
+| bytes  | [0, 255]                                 | EfficientNet, ConvNeXt       |
+| caffe  | [0, 255], BGR, less ImageNet's mean      | VGG, ResNet                  |
+| torch  | less ImageNet's mean, over its deviation | DenseNet, PyTorch            |
+| raw    | whatever the array holds, unchecked      | spectra, signals, scans      |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnnviz.arguments import choice
+
+# Of the ImageNet training set, in bytes (BGR) and in [0, 1] (RGB), as
+# keras.applications.imagenet_utils has them.
+_IMAGENET_MEAN_BGR = np.array((103.939, 116.779, 123.68), np.float32)
+_IMAGENET_MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+_IMAGENET_DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a network expects of pixel values.
+
+    Attributes:
+        name: One of `NAMES`, or `custom`.
+        function: Maps images `(n, h, w, c)` in [0, 1], RGB, to the network's values.
+        reason: Why this encoding was chosen, for the user to read.
+        reverses_channels: Whether the network sees BGR.
+    """
+
+    name: str
+    function: Callable[[Any], Any]
+    reason: str = "given"
+    reverses_channels: bool = False
+
+    def __call__(self, images: Any) -> Any:
+        """Encodes images, NumPy arrays or tensors, `(..., c)` in [0, 1]."""
+        return self.function(images)
+
+    @property
+    def checks_range(self) -> bool:
+        """Whether the images must be in [0, 1]."""
+        return self.name != "raw"
+
+
+def _caffe(images: Any) -> Any:
+    return images[..., ::-1] * 255.0 - _IMAGENET_MEAN_BGR
+
+
+def _torch(images: Any) -> Any:
+    return (images - _IMAGENET_MEAN) / _IMAGENET_DEVIATION
+
+
+_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "unit": lambda images: images,
+    "signed": lambda images: images * 2.0 - 1.0,
+    "bytes": lambda images: images * 255.0,
+    "caffe": _caffe,
+    "torch": _torch,
+    "raw": lambda images: images,
+}
+NAMES = tuple(_FUNCTIONS)
+COLOR_ONLY = ("caffe", "torch")
+
+
+def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> Encoding:
+    """The encoding of a name, or one made of the user's own function.
+
+    Args:
+        name: One of `NAMES`, or a function on tensors `(n, h, w, c)` in [0, 1].
+        reason: Why it was chosen.
+
+    Raises:
+        ArgumentError: If there is no encoding of that name.
+    """
+    if callable(name):
+        return Encoding("custom", name, reason)
+    choice("encoding", name, ("auto", *NAMES))
+    return Encoding(name, _FUNCTIONS[name], reason, reverses_channels=name == "caffe")

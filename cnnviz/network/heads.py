@@ -1,0 +1,130 @@
+"""Heads: the outputs of a network, and the logits behind their probabilities.
+
+A softmax saturates, and can be raised by lowering the other classes; a sigmoid has
+almost no gradient far from zero. Methods that want to know what a class depends on
+start below them. Where that is, the traced graph tells: walking back from an output,
+through operations that only reshape or convert, leads to the softmax or sigmoid,
+whether it is an argument, a layer, or inside a nested model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from cnnviz.errors import LayerError
+from cnnviz.graph.logits import Squashing, find_logits
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.layout import is_network_channels_first, to_channels_last
+from cnnviz.network.naming import Address, Selected
+from cnnviz.network.tracing import Call
+
+HeadKind = Squashing | Literal["linear"]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """One output of a network, seen from below its softmax or sigmoid.
+
+    Attributes:
+        name: The name of the output; its number if it has none.
+        kind: What makes probabilities of the logits; `"linear"` if nothing was found.
+        logits: float32 `(n, ..., k)`, channels last.
+    """
+
+    name: str
+    kind: HeadKind
+    logits: tf.Tensor
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether one unit stands for two classes."""
+        return self.kind == "sigmoid" and self.logits.shape[-1] == 1
+
+    @property
+    def classes(self) -> int:
+        """How many classes the head tells apart."""
+        return 2 if self.is_binary else int(self.logits.shape[-1])
+
+    def class_logits(self) -> tf.Tensor:
+        """Logits per class `(n, classes)`, averaged over positions.
+
+        The one unit of a binary head counts for class 1, and negated for class 0.
+        """
+        middle = list(range(1, self.logits.shape.rank - 1))
+        logits = tf.reduce_mean(self.logits, middle) if middle else self.logits
+        return tf.concat([-logits, logits], -1) if self.is_binary else logits
+
+    def probabilities(self) -> tf.Tensor:
+        """Probabilities per class `(n, classes)`; the values of a linear head."""
+        logits = self.class_logits()
+        if self.kind == "softmax":
+            return tf.nn.softmax(logits)
+        return tf.sigmoid(logits) if self.kind == "sigmoid" else logits
+
+
+def whole(network: Network) -> Selected:
+    """The network itself, as what `record` is to record."""
+    return Selected(Address("", network), 1)
+
+
+def find_heads(network: Network, call: Call) -> list[Head]:
+    """The heads of a network.
+
+    Args:
+        network: A Keras model.
+        call: Its recorded call, of the layer selected by `whole`.
+
+    Raises:
+        LayerError: If the network returns no tensors that the trace can hand out.
+    """
+    outputs = _named(network, call.output)
+    graph = tf.compat.v1.get_default_graph()
+    if not outputs or any(tensor.graph is not graph for tensor in outputs.values()):
+        raise LayerError(
+            f"model '{network.name}' computes its outputs inside a loop, a condition "
+            "or a compiled function, which keeps them to itself. "
+            "Choose a layer before them."
+        )
+    return [_head(network, name, tensor) for name, tensor in outputs.items()]
+
+
+def choose(network: Network, known: Sequence[Head], name: str | int | None) -> Head:
+    """The head of a name or number; the first one for None.
+
+    Raises:
+        LayerError: If there is no such head.
+    """
+    named: dict[str | int, Head] = dict(enumerate(known))
+    named |= {head.name: head for head in known}
+    head = named.get(0 if name is None else name)
+    if head is None:
+        raise LayerError(
+            f"model '{network.name}' has no output '{name}'; "
+            f"expected one of {', '.join(head.name for head in known)}"
+        )
+    return head
+
+
+def _named(network: Network, output: Any) -> dict[str, tf.Tensor]:
+    if isinstance(output, Mapping):
+        items = [(str(name), tensor) for name, tensor in output.items()]
+        return {name: t for name, t in items if isinstance(t, tf.Tensor)}
+    tensors = [t for t in tf.nest.flatten(output) if isinstance(t, tf.Tensor)]
+    names = list(getattr(network, "output_names", None) or [])
+    if len(names) != len(tensors) or len(set(names)) != len(names):
+        names = [str(i) for i in range(len(tensors))]
+    return dict(zip(names, tensors, strict=True))
+
+
+def _head(network: Network, name: str, output: tf.Tensor) -> Head:
+    kind: HeadKind
+    logits, kind = find_logits(output) or (output, "linear")
+    if logits.shape.rank == 1:
+        logits = logits[:, None]
+    if logits.shape.rank == 4 and is_network_channels_first(network):
+        logits = to_channels_last(logits)
+    return Head(name, kind, tf.cast(logits, tf.float32))

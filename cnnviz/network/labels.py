@@ -1,0 +1,104 @@
+"""The names of a network's classes."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnviz.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from cnnviz.network.model import ImageModel
+    from cnnviz.network.survey import HeadInfo
+
+
+def read_labels(source: str | Path) -> tuple[str, ...]:
+    """Reads the names of classes, in the order of a network's outputs.
+
+    Args:
+        source: A text file with a name a line; a JSON list; a JSON object from index to
+            name, or from index to `[id, name]` as Keras keeps ImageNet's; or
+            `"imagenet"` for the 1000 classes of ILSVRC 2012.
+
+    Raises:
+        ArgumentError: If there is no such file, or it holds no labels.
+    """
+    if str(source) == "imagenet":
+        text = (files("cnnviz") / "imagenet_labels.txt").read_text(encoding="utf-8")
+        return tuple(text.splitlines())
+    path = Path(source)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ArgumentError(
+            f"{path} does not exist; expected a file of labels, or 'imagenet'"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"{path} cannot be read as labels: {error}") from error
+    if text.lstrip().startswith(("[", "{")):
+        names = _from_json(path, text)
+    else:
+        names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not names:
+        raise ArgumentError(f"{path} holds no labels; expected one a line, or JSON")
+    return names
+
+
+def _from_json(path: Path, text: str) -> tuple[str, ...]:
+    try:
+        value = json.loads(text)
+        if isinstance(value, dict):
+            value = [value[key] for key in sorted(value, key=int)]
+    except ValueError as error:
+        raise ArgumentError(
+            f"{path} is no JSON list or object of labels: {error}",
+            hint="An object goes from index to name: {'0': 'cat', '1': 'dog'}.",
+        ) from error
+    names = [name[-1] if isinstance(name, list) and name else name for name in value]
+    return tuple(str(name) for name in names)
+
+
+def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
+    """The number of a class that is given by number or by name."""
+    if not isinstance(entry, str):
+        number = int(entry)
+        if not 0 <= number < head.classes:
+            raise ArgumentError(
+                f"{model.source} has no class {number}; "
+                f"expected 0 to {head.classes - 1}"
+            )
+        return number
+    labels = head_labels(model, head)
+    if labels is None:
+        if entry.isdecimal():
+            return class_number(model, head, int(entry))
+        raise ArgumentError(
+            f"class '{entry}' is a name, and the classes of {model.source} have none; "
+            f"expected a number from 0 to {head.classes - 1}",
+            hint="Give the names: load_model(..., labels=...); 'imagenet' has those "
+            "of ImageNet.",
+        )
+    names = [label.casefold() for label in labels]
+    if entry.casefold() in names:
+        return names.index(entry.casefold())
+    if entry.isdecimal():
+        return class_number(model, head, int(entry))
+    near = difflib.get_close_matches(entry.casefold(), names, 3)
+    near = near or [name for name in names if entry.casefold() in name][:3]
+    told = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise ArgumentError(f"{model.source} has no class '{entry}'{told}")
+
+
+def head_labels(model: ImageModel, head: HeadInfo) -> tuple[str, ...] | None:
+    """The names of the classes of a head, if they are known."""
+    labels = model.labels
+    return labels if labels is not None and len(labels) == head.classes else None
+
+
+def class_name(model: ImageModel, head: HeadInfo, number: int) -> str:
+    """The name of a class, or its number where no names are known."""
+    labels = head_labels(model, head)
+    return str(number) if labels is None else labels[number]

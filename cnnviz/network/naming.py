@@ -1,0 +1,226 @@
+"""Naming: every layer of a network, nested ones too, by path."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cnnviz.errors import LayerError, listed
+from cnnviz.network.keras_generations import (
+    Layer,
+    Network,
+    ancestry,
+    children,
+    library_kind,
+)
+
+_CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv(LSTM)?\dD(Transpose)?")
+_POOLING = re.compile(r"(Global)?(Adaptive)?(Max|Average)Pooling\dD")
+_CALL = re.compile(r"(?P<path>.+)@(?P<call>[1-9]\d*)")
+
+
+@dataclass(frozen=True, eq=False)
+class Address:
+    """A layer and the path that names it.
+
+    Attributes:
+        path: The names of the layers around it and its own, joined by `/`, without the
+            name of the network: `conv1`, `inception_v3/mixed7`. Of siblings with one
+            name, the second is `name#2`.
+        layer: The layer itself.
+    """
+
+    path: str
+    layer: Layer
+
+    @property
+    def kind(self) -> str:
+        """The class of the layer, and of the one that TimeDistributed repeats."""
+        repeated = _repeated(self.layer)
+        name = type(self.layer).__name__
+        return f"{name}({type(repeated).__name__})" if repeated is not None else name
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether the layer is a convolution of any kind, or repeats one over time."""
+        return _descends(self.layer, _CONVOLUTION)
+
+    @property
+    def is_pooling(self) -> bool:
+        """Whether the layer is a pooling layer, or repeats one over time."""
+        return _descends(self.layer, _POOLING)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """A layer that was asked for.
+
+    Attributes:
+        address: The layer.
+        call: Which of its calls, counted from 1; None for all of them.
+    """
+
+    address: Address
+    call: int | None = None
+
+
+def addresses(network: Network) -> list[Address]:
+    """Every layer inside a network, each once, a layer before the layers inside it.
+
+    A layer that is reached in several ways has the first path that leads to it.
+    """
+    seen: set[int] = {id(network)}
+    return list(_walk(network, "", seen))
+
+
+def _walk(layer: Layer, prefix: str, seen: set[int]) -> Iterator[Address]:
+    used: dict[str, int] = {}
+    for child in children(layer):
+        used[child.name] = count = used.get(child.name, 0) + 1
+        if id(child) in seen or "InputLayer" in ancestry(child):
+            continue
+        seen.add(id(child))
+        path = prefix + child.name + (f"#{count}" if count > 1 else "")
+        yield Address(path, child)
+        yield from _walk(child, f"{path}/", seen)
+
+
+def call_name(path: str, call: int) -> str:
+    """The name of one call of a layer: `conv1` is the first, `conv1@2` the second."""
+    return path if call == 1 else f"{path}@{call}"
+
+
+def select(network: Network, patterns: Sequence[str] | None) -> list[Selected]:
+    """The layers that patterns name, in the network's order, each once.
+
+    Args:
+        network: A Keras model.
+        patterns: Each an exact path (`conv1`, the layer's first call; `conv1@2` its
+            second), a kind (`Conv2D`, subclasses included), or a glob on paths, where
+            `*` does not cross a `/` and `**` does. Kinds and globs mean every call.
+            None selects every convolution and pooling layer.
+
+    Raises:
+        LayerError: If a pattern names no layer.
+    """
+    known = addresses(network)
+    if patterns is None:
+        chosen = [a for a in known if a.is_convolution or a.is_pooling]
+        if not chosen:
+            raise LayerError(
+                f"model '{network.name}' has no convolution or pooling layer that can "
+                f"be told by its kind. Its layers are {_listed(known)}",
+                hint="Name the layers you want: layers=[...].",
+            )
+        return [Selected(address) for address in chosen]
+    order = {id(address): i for i, address in enumerate(known)}
+    found: dict[tuple[int, int], Selected] = {}
+    for pattern in patterns:
+        for selected in _matches(network, known, pattern):
+            key = (order[id(selected.address)], selected.call or 0)
+            found[key] = selected
+    every = {position for position, call in found if call == 0}
+    return [
+        selected
+        for (position, call), selected in sorted(
+            found.items(), key=lambda item: item[0]
+        )
+        if call == 0 or position not in every
+    ]
+
+
+def _matches(network: Network, known: list[Address], pattern: str) -> list[Selected]:
+    by_path = {address.path: address for address in known}
+    if pattern in by_path:
+        return [Selected(by_path[pattern], 1)]
+    if (named := _CALL.fullmatch(pattern)) and named["path"] in by_path:
+        return [Selected(by_path[named["path"]], int(named["call"]))]
+    if of_kind := [a for a in known if pattern in _kinds(a)]:
+        return [Selected(address) for address in of_kind]
+    glob = _glob(pattern)
+    if globbed := [a for a in known if glob.fullmatch(a.path)]:
+        return [Selected(address) for address in globbed]
+    raise _unknown(network, known, pattern)
+
+
+def _unknown(network: Network, known: list[Address], pattern: str) -> LayerError:
+    several = [part.strip() for part in pattern.split(",")]
+    if len(several) > 1 and {a.path for a in known}.issuperset(several):
+        return LayerError(
+            f"model '{network.name}' has no layer '{pattern}', but "
+            f"{listed(several, 'and')}",
+            hint=f"Name them one by one: layers=[{', '.join(map(repr, several))}].",
+        )
+    close = [a.path for a in known if a.path.split("/")[-1] == pattern]
+    close += difflib.get_close_matches(pattern, [a.path for a in known], n=3)
+    if close:
+        told = f"Did you mean {' or '.join(dict.fromkeys(close))}?"
+    else:
+        told = (
+            f"Its convolutions are {_listed([a for a in known if a.is_convolution])}."
+        )
+    return LayerError(
+        f"model '{network.name}' has no layer '{pattern}'. {told}",
+        hint="List every layer: cnnviz.list_layers(model).",
+    )
+
+
+def _listed(chosen: Iterable[Address], most: int = 6) -> str:
+    paths = [address.path for address in chosen]
+    if not paths:
+        return "none"
+    return ", ".join(paths[:most]) + (", ..." if len(paths) > most else "")
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*|\*|\?|\[[^\]]+\])", pattern)
+    special = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    regex = "".join(
+        special.get(part)
+        or (
+            part.replace("[!", "[^")
+            if part.startswith("[") and part.endswith("]")
+            else None
+        )
+        or re.escape(part)
+        for part in parts
+    )
+    try:
+        return re.compile(regex)
+    except re.error:
+        return re.compile(re.escape(pattern))
+
+
+def _kinds(address: Address) -> set[str]:
+    repeated = _repeated(address.layer)
+    layers = [address.layer] if repeated is None else [address.layer, repeated]
+    own = {type(layer).__name__ for layer in layers}
+    return own | {address.kind} | {library_kind(layer) for layer in layers}
+
+
+def _repeated(layer: Layer) -> Layer | None:
+    return layer.layer if "TimeDistributed" in ancestry(layer) else None
+
+
+def _descends(layer: Layer, kind: re.Pattern[str]) -> bool:
+    repeated = _repeated(layer)
+    names = ancestry(layer if repeated is None else repeated)
+    return any(kind.fullmatch(name) for name in names)
+
+
+def one_layer(network: Network, path: str) -> Selected:
+    """The only layer that a path names; its first call if it does not say which.
+
+    Raises:
+        LayerError: If it names none or several.
+    """
+    found = select(network, [path])
+    if len(found) > 1:
+        names = ", ".join(s.address.path for s in found[:4])
+        raise LayerError(
+            f"'{path}' names {len(found)} layers of model '{network.name}' ({names}, "
+            "...); expected one"
+        )
+    return Selected(found[0].address, found[0].call or 1)

@@ -1,0 +1,158 @@
+"""Survey: what a run will meet, read off one trace of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.errors import ArgumentError, LayerError, ModelError
+from cnnviz.graph.logits import behind
+from cnnviz.graph.receptive_fields import find_receptive_fields
+from cnnviz.images.boxes import ReceptiveField
+from cnnviz.network.forward import observe
+from cnnviz.network.heads import HeadKind
+from cnnviz.network.model import ImageModel
+from cnnviz.network.tracing import compiled
+
+_DEFAULT_SIDE = 224  # of networks that take images of any size
+_WITHOUT_VALUES = ("Identity", "Reshape", "ReadVariableOp", "Const", "Placeholder")
+
+
+@dataclass(frozen=True)
+class HeadInfo:
+    """One output of a network.
+
+    Attributes:
+        name: Its name, or its number.
+        kind: What makes probabilities of its logits.
+        classes: How many classes it tells apart.
+    """
+
+    name: str
+    kind: HeadKind
+    classes: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What layers and heads a network has, for images of its own size.
+
+    Attributes:
+        image: Height, width and channels of the images.
+        channels: By layer, how many channels.
+        fields: By layer, what a unit sees of the image; None if it cannot be told.
+        ceilings: By layer, whether it ends in a rectifier that cuts off from above too.
+        heads: The outputs, if they were asked for.
+        elements: How many numbers one image becomes on its way to all these.
+    """
+
+    image: tuple[int, int, int]
+    channels: dict[str, int]
+    fields: dict[str, ReceptiveField | None]
+    ceilings: dict[str, bool]
+    heads: tuple[HeadInfo, ...]
+    elements: int
+
+
+def native_shape(model: ImageModel) -> tuple[int, int, int]:
+    """Height, width and channels of the images that a network takes.
+
+    Raises:
+        ModelError: If it takes anything but one image.
+    """
+    specs = model.inputs
+    if specs is not None and (len(specs) != 1 or len(specs[0].shape) != 3):
+        told = " and ".join(str(spec.shape) for spec in specs)
+        raise ModelError(
+            f"{model.source} takes {told}; expected one image (h, w, c) to optimise",
+            hint="Hold the others: model.hold({name: array}).",
+        )
+    height, width, channels = specs[0].shape if specs else (None, None, 3)
+    return height or _DEFAULT_SIDE, width or _DEFAULT_SIDE, channels or 3
+
+
+def survey_layers(
+    model: ImageModel, layers: Sequence[str], *, heads: bool = False
+) -> Survey:
+    """Looks at layers and heads of a network; traces it, and runs nothing.
+
+    Args:
+        model: A loaded model.
+        layers: The paths of layers.
+        heads: Whether to look at the outputs of the network too.
+
+    Raises:
+        LayerError: If a layer does not exist or does not answer.
+        ModelError: If the network takes anything but one image.
+    """
+    shape = native_shape(model)
+    known: list[HeadInfo] = []
+
+    def forward(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        scene = observe(model, image, image, layers, heads=heads)
+        known.extend(HeadInfo(h.name, h.kind, h.classes) for h in scene.heads)
+        # Numbered, lest a head has the name of a layer.
+        results = {f"layer {i}": scene.outputs[p] for i, p in enumerate(layers)}
+        results |= {f"head {i}": h.logits for i, h in enumerate(scene.heads)}
+        return results
+
+    batch = model.fixed_batch or 1
+    signature = [tf.TensorSpec((batch, *shape), tf.float32)]
+    key = ("survey", model.key, tuple(layers), heads)
+    function: Any = compiled(model.network, key, forward, signature).function
+    graph = function.graph
+    if known:
+        # What the trace found out stays with it, for the next survey.
+        graph.cnnviz_heads = tuple(known)
+    outputs = function.outputs[: len(layers)]
+    with graph.as_default():
+        ceilings = [behind(output, ["relu6"]) is not None for output in outputs]
+    fields = find_receptive_fields(function.inputs[:1], outputs, channels_first=False)
+    elements = sum(
+        output.shape.num_elements() or 0
+        for operation in graph.get_operations()
+        if operation.type not in _WITHOUT_VALUES
+        for output in operation.outputs
+        if output.dtype.is_floating and (output.shape.rank or 0) > 1
+    )
+    return Survey(
+        shape,
+        {p: int(o.shape[-1]) for p, o in zip(layers, outputs, strict=True)},
+        dict(zip(layers, fields, strict=True)),
+        dict(zip(layers, ceilings, strict=True)),
+        getattr(graph, "cnnviz_heads", ()),
+        elements // batch,
+    )
+
+
+def choose_channels(
+    model: ImageModel, layer: str, channels: int | Sequence[int] | None, count: int
+) -> np.ndarray:
+    """The channels of a layer that were asked for, checked."""
+    if channels is None:
+        return np.arange(count)
+    chosen = np.atleast_1d(np.asarray(channels))
+    if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
+        raise ArgumentError(f"channels are {channels!r}; expected integers")
+    if chosen.min() < 0 or chosen.max() >= count:
+        wrong = chosen[(chosen < 0) | (chosen >= count)][0]
+        raise LayerError(
+            f"layer '{layer}' of {model.source} has no channel {wrong}; "
+            f"expected 0 to {count - 1}"
+        )
+    return chosen
+
+
+def choose_head(model: ImageModel, found: Survey, head: str | int | None) -> HeadInfo:
+    """The head that was asked for, or the only one."""
+    if head is None:
+        return found.heads[0]
+    for i, info in enumerate(found.heads):
+        if head in (info.name, i):
+            return info
+    names = ", ".join(info.name for info in found.heads)
+    raise LayerError(f"{model.source} has no output '{head}'; expected one of {names}")

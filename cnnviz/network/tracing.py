@@ -1,0 +1,397 @@
+"""The heart: run a network once inside a TensorFlow graph, hand out any layer's output.
+
+While a graph is traced, the `call` of the wanted layers is wrapped on their instances,
+so that each records what it was given and what it returned. This reaches layers that no
+sub-model can: nested, shared, and those of subclassed models. The network is never
+cloned or saved, and every wrapper is gone before anyone else sees the network again.
+
+Once every wanted call has answered, an internal exception ends the trace: layers above
+are not even built, so they cannot object to an input of another size than their own.
+Whatever the requested tensors do not need, TensorFlow prunes from the graph.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+import weakref
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import tensorflow as tf
+
+from cnnviz.errors import (
+    CnnvizError,
+    ImageError,
+    LayerError,
+    ModelError,
+    first_line,
+)
+from cnnviz.network.keras_generations import (
+    Layer,
+    Network,
+    call_attribute,
+    inference_arguments,
+    input_specs,
+    is_network,
+    packed,
+    python_call,
+)
+from cnnviz.network.naming import Address, Selected, addresses, call_name
+
+_LOCK = threading.RLock()
+_TRACES_KEPT = 16
+_CACHE: weakref.WeakKeyDictionary[Network, OrderedDict[Hashable, Trace]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a layer, as the trace saw it.
+
+    Attributes:
+        name: The layer's path; from the second call on with `@2`, `@3`, ...
+        address: The layer.
+        inputs: What the layer was given: a tensor or a structure of tensors.
+        output: What it returned, in the network's own layout and precision.
+    """
+
+    name: str
+    address: Address
+    inputs: Any
+    output: Any
+
+    def tensor(self) -> tf.Tensor:
+        """The output, if it is one tensor that the trace can hand out.
+
+        Raises:
+            LayerError: If the layer returns several tensors or none, or computes
+                inside a loop or a condition, where tensors cannot be handed out.
+        """
+        if not isinstance(self.output, tf.Tensor):
+            raise LayerError(
+                f"layer '{self.name}' ({self.address.kind}) returns "
+                f"{_described(self.output)}; expected one array. "
+                "Choose a layer inside it or after it."
+            )
+        if self.output.graph is not tf.compat.v1.get_default_graph():
+            around = self.address.path.rpartition("/")[0] or "the layer around it"
+            raise LayerError(
+                f"layer '{self.name}' ({self.address.kind}) runs inside a loop, a "
+                "condition or a compiled function, which keeps its output to itself. "
+                f"Choose {around}."
+            )
+        return self.output
+
+
+class _EverythingAnswered(BaseException):
+    """Ends a trace. Not an Exception: Keras rewrites those on their way up."""
+
+
+@contextmanager
+def patched(patches: Sequence[tuple[object, str, object]]) -> Iterator[None]:
+    """Sets attributes on instances, past any `__setattr__`, and takes them back."""
+    done: list[tuple[object, str, object]] = []
+    try:
+        for instance, attribute, value in patches:
+            done.append((instance, attribute, vars(instance).get(attribute, _ABSENT)))
+            vars(instance)[attribute] = value
+        yield
+    finally:
+        for instance, attribute, before in reversed(done):
+            if before is _ABSENT:
+                del vars(instance)[attribute]
+            else:
+                vars(instance)[attribute] = before
+
+
+_ABSENT = object()
+
+
+def record(
+    network: Network,
+    inputs: Sequence[tf.Tensor],
+    wanted: Sequence[Selected],
+    *,
+    required: bool = True,
+) -> list[Call]:
+    """Runs a network inside the current graph and records calls of its layers.
+
+    Args:
+        network: A built Keras model.
+        inputs: Its inputs, encoded, in its own layout.
+        wanted: The layers, and which of their calls.
+        required: Whether a wanted layer that is never called is an error.
+
+    Returns:
+        The recorded calls, in the order in which they began. When every call that
+        is wanted has answered, nothing above is run. When all calls of a layer are
+        wanted, the network runs to its end, or until a layer objects to the input
+        although every wanted layer has answered.
+
+    Raises:
+        LayerError: If a wanted call was never made.
+        ImageError: If the network objects to the input before every layer answered.
+    """
+    calls: list[tuple[int, Call]] = []
+    counts: Counter[int] = Counter()
+    clock = count()
+    missing = {(id(s.address), s.call or 1) for s in wanted}
+    endless = any(s.call is None for s in wanted)
+    calls_wanted: dict[int, set[int | None]] = {}
+    for selected in wanted:
+        calls_wanted.setdefault(id(selected.address), set()).add(selected.call)
+    tracing_thread = threading.get_ident()
+
+    def recording(address: Address, call: Callable[..., Any]) -> Callable[..., Any]:
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != tracing_thread:
+                return call(*args, **kwargs)
+            began = next(clock)
+            output = call(*args, **kwargs)
+            counts[id(address)] += 1
+            made = counts[id(address)]
+            if calls_wanted[id(address)] & {None, made}:
+                given = args[0] if args else next(iter(kwargs.values()), None)
+                name = call_name(address.path, made)
+                calls.append((began, Call(name, address, given, output)))
+            missing.discard((id(address), made))
+            if not missing and not endless:
+                raise _EverythingAnswered
+            return output
+
+        return recorded
+
+    by_layer = {id(s.address.layer): s.address for s in wanted}
+    patches: list[tuple[object, str, object]] = []
+    layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
+    for layer in layers:
+        attribute, call = call_attribute(layer), python_call(layer)
+        address = by_layer.get(id(layer))  # no `:=`, which AutoGraph does not know
+        if address is not None:
+            patches.append((layer, attribute, recording(address, call)))
+        elif call is not getattr(layer, attribute) and hasattr(call, "func"):
+            patches.append((layer, attribute, call))
+        patches += _own_losses(layer)
+        if hasattr(layer, "_open_name_scope"):
+            # In graphs Keras 3 opens a scope of the layer's name, which may not be one.
+            patches.append((layer, "_open_name_scope", nullcontext))
+        if is_network(layer):
+            # Functional models of both generations then skip the check of the size.
+            patches.append((layer, "_manual_input_spec", None))
+    with _LOCK, patched(patches):
+        try:
+            network(packed(network, list(inputs)), **inference_arguments(network))
+        except _EverythingAnswered:
+            pass
+        except CnnvizError:
+            raise
+        except tf.errors.OperatorNotAllowedInGraphError:
+            raise
+        except Exception as error:
+            if missing:
+                raise _objection(network, inputs, error) from error
+    if missing and required:
+        raise _unanswered(network, wanted, counts)
+    return [call for _, call in sorted(calls, key=lambda timed: timed[0])]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A compiled function whose results have names, in their order.
+
+    Attributes:
+        function: Returns the results.
+        names: Their names.
+        kept: Objects that the cache tells apart by identity, hence must outlive it.
+    """
+
+    function: Callable[..., list[tf.Tensor]]
+    names: tuple[str, ...]
+    kept: tuple[object, ...]
+
+    def __call__(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Runs it."""
+        return dict(zip(self.names, self.function(*inputs), strict=True))
+
+
+def compiled(
+    network: Network,
+    key: Hashable,
+    function: Callable[..., dict[str, tf.Tensor]],
+    signature: Sequence[tf.TensorSpec],
+) -> Trace:
+    """A function traced once per network, key and signature, and then reused.
+
+    A trace reads the network's variables where they are, so training between two calls
+    shows. It is dropped when a layer is added or an activation exchanged, and goes with
+    the network: nothing here keeps one alive.
+
+    Args:
+        network: The Keras model that the function runs.
+        key: What tells this function from others on the same network.
+        function: Takes tensors of the signature and returns named ones; runs once, to
+            build the graph.
+        signature: The inputs.
+    """
+    with _LOCK:
+        layers = [address.layer for address in addresses(network)]
+        activations = tuple(getattr(layer, "activation", None) for layer in layers)
+        state = (tuple(map(id, layers)), tuple(map(id, activations)))
+        full_key = (key, tuple((tuple(s.shape), s.dtype) for s in signature), state)
+        traces = _CACHE.setdefault(network, OrderedDict())
+        if full_key not in traces:
+            traces[full_key] = _trace(function, signature, activations)
+            while len(traces) > _TRACES_KEPT:
+                traces.popitem(last=False)
+        traces.move_to_end(full_key)
+        return traces[full_key]
+
+
+def compiled_for_images(
+    network: Network,
+    key: Hashable,
+    function: Callable[..., dict[str, tf.Tensor]],
+    shapes: Sequence[tuple[int | None, ...]],
+    count: int,
+) -> tuple[Trace, int | None]:
+    """Like `compiled`, for any number of images wherever the network allows that.
+
+    Args:
+        network: As for `compiled`.
+        key: As for `compiled`.
+        function: As for `compiled`; it takes float32 images.
+        shapes: The shapes of one image for each input.
+        count: How many images to trace for if it cannot be any number: some networks
+            compute with it in Python.
+
+    Returns:
+        The trace, and the only number of images that it takes; None if any.
+    """
+    specs = input_specs(network)
+    fixed = specs[0].shape[0] if specs else None
+    for size in (None, count) if fixed is None else (fixed,):
+        signature = [tf.TensorSpec((size, *shape), tf.float32) for shape in shapes]
+        try:
+            return compiled(network, key, function, signature), size
+        except CnnvizError as error:
+            objection = error
+    raise objection
+
+
+def _trace(
+    function: Callable[..., dict[str, tf.Tensor]],
+    signature: Sequence[tf.TensorSpec],
+    kept: tuple[object, ...],
+) -> Trace:
+    names: list[str] = []
+
+    def listed(*inputs: tf.Tensor) -> list[tf.Tensor]:
+        results = function(*inputs)
+        names[:] = results
+        return list(results.values())
+
+    try:
+        traced = tf.function(listed, autograph=False)
+        concrete = traced.get_concrete_function(*signature)
+    except tf.errors.OperatorNotAllowedInGraphError:
+        # A layer of Keras 2 branches on a tensor in plain Python.
+        concrete = _converted(listed, signature)
+    return Trace(concrete, tuple(names), kept)
+
+
+def _converted(
+    function: Callable[..., list[tf.Tensor]], signature: Sequence[tf.TensorSpec]
+) -> Callable[..., list[tf.Tensor]]:
+    """A function traced with AutoGraph, which makes conditions of Python branches."""
+    with warnings.catch_warnings():
+        # AutoGraph's nodes have a field that Python 3.13 and later warn of, and it
+        # gives up where warnings are errors.
+        warnings.filterwarnings("ignore", ".*___pyct_anno", DeprecationWarning)
+        try:
+            return tf.function(function).get_concrete_function(*signature)
+        except Exception as error:
+            # AutoGraph puts its own error in place of one that it cannot copy.
+            if isinstance(cause := error.__context__, CnnvizError):
+                raise cause from None
+            raise
+
+
+def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
+    """Creates the variables of a network that has never been called.
+
+    Args:
+        network: A Keras model.
+        inputs: Tensors of the shapes it is to be built for; values do not matter.
+    """
+    try:
+        network(packed(network, list(inputs)), **inference_arguments(network))
+    except Exception as error:
+        raise _objection(network, inputs, error) from error
+
+
+def _own_losses(layer: Layer) -> list[tuple[object, str, object]]:
+    """Lists for what activity regularizers add in a trace, apart from the user's."""
+    places = [(layer, "_losses"), (layer, "_loss_ids")]
+    places.append((vars(layer).get("_thread_local"), "_eager_losses"))
+    return [
+        (place, name, set() if isinstance(vars(place)[name], set) else [])
+        for place, name in places
+        if place is not None and name in vars(place)
+    ]
+
+
+def _objection(
+    network: Network, inputs: Sequence[tf.Tensor], error: Exception
+) -> CnnvizError:
+    given = " and ".join(_shape(tensor.shape) for tensor in inputs)
+    told = first_line(error)
+    specs = input_specs(network)
+    expected = " and ".join(_shape(spec.shape) for spec in specs) if specs else ""
+    if specs and expected != given:
+        return ImageError(
+            f"model '{network.name}' cannot take an input of {given}: {told}",
+            hint=f"It was built for {expected}.",
+        )
+    return ModelError(f"model '{network.name}' fails on an input of {given}: {told}")
+
+
+def _unanswered(
+    network: Network, wanted: Sequence[Selected], counts: Mapping[int, int]
+) -> LayerError:
+    for selected in wanted:
+        made = counts[id(selected.address)]
+        if made < (selected.call or 1):
+            break
+    path = selected.address.path
+    if made:
+        last = call_name(path, made)
+        return LayerError(
+            f"layer '{path}' is called {made} time{'s' * (made > 1)} in model "
+            f"'{network.name}', the last time as '{last}'; "
+            f"'{call_name(path, selected.call or 1)}' does not exist"
+        )
+    around = path.rpartition("/")[0]
+    return LayerError(
+        f"layer '{path}' ({selected.address.kind}) was not called when model "
+        f"'{network.name}' ran: its output is not used, or the layer around it "
+        "computes without calling it",
+        hint=f"Choose {around}." if around else None,
+    )
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    return "x".join("?" if n is None else str(n) for n in tuple(shape)[1:])
+
+
+def _described(output: Any) -> str:
+    if output is None:
+        return "nothing"
+    if isinstance(output, list | tuple | dict):
+        return f"a {type(output).__name__} of {len(output)}"
+    return f"a {type(output).__name__}"

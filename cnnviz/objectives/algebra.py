@@ -1,0 +1,244 @@
+"""Objectives: a score per image, with arithmetic.
+
+An objective is immutable. Its numbers, such as channels and weights, are operands that
+are fed to a trace, so that equal objectives with other numbers share one trace.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.errors import ArgumentError
+from cnnviz.network.forward import Scene
+
+Numbers = int | float | Sequence[float] | np.ndarray
+Indices = int | Sequence[int] | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A score that is no sum or product of others.
+
+    Attributes:
+        text: What it is, for people.
+        score: Computes scores `(n,)` from a scene and the operands.
+        key: What tells this computation from others, apart from the operands' values.
+        layers: The paths of the layers that it needs.
+        needs_head: Whether it needs the outputs of the network.
+        operands: Numbers, each `(n, ...)`, or `(1, ...)` for all images.
+        couples: Whether an image's score depends on the other images.
+    """
+
+    text: str
+    score: Callable[..., tf.Tensor]
+    key: Hashable
+    layers: tuple[str, ...] = ()
+    needs_head: bool = False
+    operands: tuple[np.ndarray, ...] = ()
+    couples: bool = False
+
+
+@dataclass(frozen=True)
+class Name:
+    """A mark in a program: what was computed last is to be reported by a name."""
+
+    text: str
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A score per image, made of terms by `+`, `-`, `*` and unary minus.
+
+    Attributes:
+        program: Terms, operators and names in postfix order, so that sums of thousands
+            of terms need no recursion.
+    """
+
+    program: tuple[Term | Name | str, ...]
+
+    def __add__(self, other: Objective | Numbers) -> Objective:
+        return self._with("+", other)
+
+    def __radd__(self, other: Numbers) -> Objective:
+        return _lifted(other)._with("+", self)
+
+    def __sub__(self, other: Objective | Numbers) -> Objective:
+        return self._with("-", other)
+
+    def __rsub__(self, other: Numbers) -> Objective:
+        return _lifted(other)._with("-", self)
+
+    def __mul__(self, other: Objective | Numbers) -> Objective:
+        return self._with("*", other)
+
+    def __rmul__(self, other: Numbers) -> Objective:
+        return _lifted(other)._with("*", self)
+
+    def __neg__(self) -> Objective:
+        return _lifted(-1)._with("*", self)
+
+    def _with(self, operation: str, other: Objective | Numbers) -> Objective:
+        return Objective((*self.program, *_lifted(other).program, operation))
+
+    def named(self, name: str) -> Objective:
+        """The same, reported by a name wherever it becomes a part of another one."""
+        return Objective((*self.program, Name(name)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parts that have one, in the order of computation."""
+        return tuple(part.text for part in self.program if isinstance(part, Name))
+
+    @property
+    def terms(self) -> list[Term]:
+        """The terms, in the order in which they were written."""
+        return [part for part in self.program if isinstance(part, Term)]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The paths of the layers that are needed, each once."""
+        return tuple(dict.fromkeys(p for term in self.terms for p in term.layers))
+
+    @property
+    def needs_head(self) -> bool:
+        """Whether the outputs of the network are needed."""
+        return any(term.needs_head for term in self.terms)
+
+    @property
+    def couples(self) -> bool:
+        """Whether an image's score depends on the other images."""
+        return any(term.couples for term in self.terms)
+
+    @property
+    def key(self) -> Hashable:
+        """What is computed, apart from the operands' values."""
+        return tuple(
+            part
+            if isinstance(part, str | Name)
+            else (part.key, part.layers, tuple(o.shape[1:] for o in part.operands))
+            for part in self.program
+        )
+
+    @property
+    def count(self) -> int:
+        """For how many images the operands hold numbers; 1 if for any."""
+        counts = {len(o) for term in self.terms for o in term.operands} - {1}
+        if len(counts) > 1:
+            raise ArgumentError(
+                f"the objective '{self}' has numbers for "
+                f"{' and for '.join(map(str, sorted(counts)))} images; "
+                "expected equally many, or one for all"
+            )
+        return counts.pop() if counts else 1
+
+    def operands(self, count: int) -> list[np.ndarray]:
+        """The operands of all terms, in order, each with `count` rows."""
+        return [
+            np.broadcast_to(o, (count, *o.shape[1:]))
+            for term in self.terms
+            for o in term.operands
+        ]
+
+    def scores(self, scene: Scene, operands: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Computes the scores `(n,)`, given what `operands` returned, as tensors."""
+        return self.parts(scene, operands)[0]
+
+    def parts(self, scene: Scene, operands: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The scores, and those of the parts that have names, in their order."""
+        given = iter(operands)
+        stack: list[tf.Tensor] = []
+        named: list[tf.Tensor] = []
+        for part in self.program:
+            if isinstance(part, Name):
+                named.append(stack[-1])
+            elif isinstance(part, str):
+                right = stack.pop()
+                stack.append(_OPERATORS[part](stack.pop(), right))
+            else:
+                numbers = [next(given) for _ in part.operands]
+                stack.append(part.score(scene, *numbers))
+        return [*stack, *named]
+
+    def __str__(self) -> str:
+        stack: list[str] = []
+        for part in self.program:
+            if isinstance(part, Name):
+                continue
+            if isinstance(part, str):
+                right = stack.pop()
+                stack.append(f"({stack.pop()} {part} {right})")
+            else:
+                stack.append(part.text)
+        return stack[0]
+
+
+def _lifted(value: Objective | Numbers) -> Objective:
+    if isinstance(value, Objective):
+        return value
+    numbers = np.atleast_1d(np.asarray(value, np.float32))
+    text = f"{numbers[0]:g}" if len(numbers) == 1 else "weights"
+    return Objective((Term(text, lambda _, x: x, "number", operands=(numbers,)),))
+
+
+def as_indices(name: str, value: Indices) -> np.ndarray:
+    """Indices as an array of whole numbers."""
+    numbers = np.atleast_1d(np.asarray(value))
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not numbers.size:
+        raise ArgumentError(f"{name} is {value!r}; expected an integer or several")
+    if numbers.min() < 0:
+        raise ArgumentError(f"{name} {numbers.min()} is negative; they start at 0")
+    return numbers.astype(np.int32)
+
+
+def describe(numbers: np.ndarray) -> str:
+    """Numbers as they stand in the name of an objective."""
+    return str(numbers[0]) if len(numbers) == 1 else "..."
+
+
+def over_positions(values: tf.Tensor) -> tf.Tensor:
+    """The mean over all axes between the first and the last: `(n, c)`."""
+    axes = list(range(1, values.shape.rank - 1))
+    return tf.reduce_mean(values, axes) if axes else values
+
+
+def over_image(values: tf.Tensor) -> tf.Tensor:
+    """The mean over all axes but the first: `(n,)`."""
+    return tf.reduce_mean(values, list(range(1, values.shape.rank)))
+
+
+def pick(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Of each row of values the one at its index."""
+    # A product with a one-hot vector: its gradient is no scatter.
+    return tf.reduce_sum(values * tf.one_hot(index, values.shape[-1]), -1)
+
+
+def custom(
+    score: Callable[..., tf.Tensor],
+    *layers: str,
+    operands: Sequence[np.ndarray] = (),
+    text: str = "custom",
+) -> Objective:
+    """An objective of your own.
+
+    Args:
+        score: Takes a `Scene` and the operands as tensors, `(n, ...)` each; returns
+            scores `(n,)`. Traced once per function: keep it, do not make it anew.
+        layers: The paths of the layers whose outputs the scene is to hold.
+        operands: Arrays `(n, ...)`, or `(1, ...)` for all images.
+        text: What it is called in messages.
+    """
+    arrays = tuple(np.asarray(array) for array in operands)
+    return Objective((Term(text, score, score, layers, operands=arrays),))

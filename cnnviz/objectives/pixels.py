@@ -1,0 +1,59 @@
+"""Scores of the image itself: smoothness, brightness, norm."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.network.forward import Scene
+from cnnviz.objectives.algebra import Objective, Term, over_image
+
+_BLUR = np.array([1, 2, 1], np.float32) / 4
+
+
+def total_variation() -> Objective:
+    """The mean absolute difference of neighboring pixels, along both axes."""
+
+    def score(scene: Scene) -> tf.Tensor:
+        x = scene.images
+        down = over_image(tf.abs(x[:, 1:] - x[:, :-1]))
+        across = over_image(tf.abs(x[:, :, 1:] - x[:, :, :-1]))
+        return down + across
+
+    return Objective((Term("total variation", score, "total_variation"),))
+
+
+def brightness() -> Objective:
+    """The mean of all pixels and channels, in [0, 1]."""
+
+    def score(scene: Scene) -> tf.Tensor:
+        return over_image(scene.images)
+
+    return Objective((Term("brightness", score, "brightness"),))
+
+
+def norm(power: float = 2.0) -> Objective:
+    """The mean of `|2 x - 1| ** power`: how far the pixels are from mid gray."""
+
+    def score(scene: Scene) -> tf.Tensor:
+        return over_image(tf.abs(2 * scene.images - 1) ** power)
+
+    return Objective((Term(f"L{power:g}", score, ("norm", power)),))
+
+
+def roughness() -> Objective:
+    """The mean square of what a blur takes away, with a kernel of 1/4, 1/2, 1/4.
+
+    The gradient pulls pixels towards the blurred image, which is held constant.
+    """
+
+    def score(scene: Scene) -> tf.Tensor:
+        x = scene.images
+        kernel = np.outer(_BLUR, _BLUR)[:, :, None, None]
+        padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+        blurred = tf.nn.depthwise_conv2d(
+            padded, np.tile(kernel, (1, 1, x.shape[-1], 1)), [1, 1, 1, 1], "VALID"
+        )
+        return over_image(tf.square(x - tf.stop_gradient(blurred)))
+
+    return Objective((Term("roughness", score, "roughness"),))

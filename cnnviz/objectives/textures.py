@@ -1,0 +1,114 @@
+"""Gram matrices and distances of features: what style transfer measures."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.errors import LayerError
+from cnnviz.network.forward import Scene
+from cnnviz.objectives.algebra import Objective, Term, over_image
+
+_SHARPNESS = 0.3  # of the softmax of features, per deviation
+
+
+def gram_matrix(features: tf.Tensor) -> tf.Tensor:
+    """The mean over positions of the products of channels, `(n, c, c)`.
+
+    Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style", 2015,
+    https://arxiv.org/abs/1508.06576
+
+    Args:
+        features: `(n, ..., c)`.
+    """
+    flat = tf.reshape(features, [tf.shape(features)[0], -1, features.shape[-1]])
+    positions = tf.cast(tf.shape(flat)[1], tf.float32)
+    return tf.matmul(flat, flat, transpose_a=True) / positions
+
+
+def softened(features: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
+    """The softmax of a layer's features, all of an image's together, with the mean 1.
+
+    Residual networks have features of which a few tower over all others, and alone
+    decide a Gram matrix; the softmax spreads it over all of them. The temperature is
+    measured by the layer's deviation, so that networks of any scale are softened alike.
+
+    Wang, Li and Vasconcelos, "Rethinking and Improving the Robustness of Image Style
+    Transfer", CVPR 2021, https://arxiv.org/abs/2104.05623
+
+    Args:
+        features: `(n, ..., c)`.
+        deviation: `(n,)`, what features are measured in.
+    """
+    count = tf.shape(features)[0]
+    flat = tf.reshape(features, [count, -1]) * (_SHARPNESS / deviation[:, None])
+    elements = tf.cast(tf.shape(flat)[1], tf.float32)
+    return tf.reshape(elements * tf.nn.softmax(flat), tf.shape(features))
+
+
+def gram_distance(
+    layer: str, gram: np.ndarray, *, deviation: np.ndarray | None = None
+) -> Objective:
+    """How far a layer's Gram matrix is from another: the sum of squared differences.
+
+    Args:
+        layer: The path of a layer.
+        gram: `(c, c)`, or `(n, c, c)` with one per image; as from `gram_matrix`.
+        deviation: To compare softened features: what they are measured in, `(n,)`.
+    """
+    goal = np.asarray(gram, np.float32)
+    operands = [goal[None] if goal.ndim == 2 else goal, *_deviations(deviation)]
+
+    def score(scene: Scene, goal: tf.Tensor, *deviation: tf.Tensor) -> tf.Tensor:
+        features = _features(scene, layer, int(goal.shape[-1]), *deviation)
+        return tf.reduce_sum((gram_matrix(features) - goal) ** 2, [1, 2])
+
+    term = Term(
+        f"style of {layer}", score, "gram_distance", (layer,), operands=tuple(operands)
+    )
+    return Objective((term,))
+
+
+def feature_distance(
+    layer: str, features: np.ndarray, *, deviation: np.ndarray | None = None
+) -> Objective:
+    """How far a layer's features are from others: the mean of squared differences.
+
+    Args:
+        layer: The path of a layer.
+        features: `(h, w, c)`, or `(n, h, w, c)` with one per image.
+        deviation: To compare softened features: what they are measured in, `(n,)`.
+    """
+    goal = np.asarray(features, np.float32)
+    operands = [goal[None] if goal.ndim == 3 else goal, *_deviations(deviation)]
+
+    def score(scene: Scene, goal: tf.Tensor, *deviation: tf.Tensor) -> tf.Tensor:
+        output = _features(scene, layer, int(goal.shape[-1]), *deviation)
+        return over_image((output - goal) ** 2)
+
+    term = Term(
+        f"content of {layer}",
+        score,
+        "feature_distance",
+        (layer,),
+        operands=tuple(operands),
+    )
+    return Objective((term,))
+
+
+def _deviations(deviation: np.ndarray | None) -> list[np.ndarray]:
+    if deviation is None:
+        return []
+    return [np.atleast_1d(np.asarray(deviation, np.float32))]
+
+
+def _features(
+    scene: Scene, layer: str, channels: int, *deviation: tf.Tensor
+) -> tf.Tensor:
+    output = scene.outputs[layer]
+    if output.shape[-1] != channels:
+        raise LayerError(
+            f"a target of {channels} channels was given; layer '{layer}' has "
+            f"{output.shape[-1]}"
+        )
+    return softened(output, *deviation) if deviation else output

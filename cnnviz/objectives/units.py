@@ -1,0 +1,229 @@
+"""Objectives: what an image is to maximize, as immutable values with arithmetic.
+
+    channel("conv3", 7) - 0.5 * channel("conv3", 12) - 0.1 * total_variation()
+
+An objective is a score per image. Its numbers (which channel, which weight) may be one
+for all images or a sequence with one for each, and are fed to the compiled loop rather
+than built into it: another channel is no other program.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.errors import LayerError
+from cnnviz.graph.logits import behind
+from cnnviz.network.forward import Scene
+from cnnviz.objectives.algebra import (
+    Indices,
+    Objective,
+    Term,
+    as_indices,
+    describe,
+    over_image,
+    over_positions,
+    pick,
+)
+from cnnviz.objectives.textures import gram_matrix
+
+_ALIGNED = 0.1  # the least cosine that a direction's score is weighted with
+_RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "selu", "softplus")
+
+
+def channel(layer: str, index: Indices, *, before_rectifier: bool = False) -> Objective:
+    """The mean of a channel over all positions; a unit of a dense layer.
+
+    Args:
+        layer: The path of a layer.
+        index: The number of the channel, or one per image.
+        before_rectifier: Whether to look below the ReLU that the layer ends in, if it
+            does: there a channel can be made as negative as it can be made positive.
+    """
+    numbers = as_indices("channel", index)
+
+    def score(scene: Scene, index: tf.Tensor) -> tf.Tensor:
+        output = scene.outputs[layer]
+        if before_rectifier and (found := behind(output, _RECTIFIERS)) is not None:
+            output = found[0]
+        return pick(over_positions(output), index)
+
+    text = f"{layer}[{describe(numbers)}]"
+    key = ("channel", before_rectifier)
+    return Objective((Term(text, score, key, (layer,), operands=(numbers,)),))
+
+
+def neuron(
+    layer: str, index: Indices, position: tuple[int, ...] | None = None
+) -> Objective:
+    """One unit: a channel at one position.
+
+    Args:
+        layer: The path of a layer.
+        index: The number of the channel, or one per image.
+        position: `(row, column)` in the layer's output; None for the middle.
+    """
+    numbers = as_indices("channel", index)
+
+    def score(scene: Scene, index: tf.Tensor) -> tf.Tensor:
+        output = scene.outputs[layer]
+        sizes = output.shape.as_list()[1:-1]
+        place = position or tuple(size // 2 for size in sizes)
+        if len(place) != len(sizes) or any(
+            not 0 <= p < s for p, s in zip(place, sizes, strict=True)
+        ):
+            raise LayerError(
+                f"position {place} is outside layer '{layer}', whose output has "
+                f"{'x'.join(map(str, sizes)) or 'no'} positions"
+            )
+        return pick(output[(slice(None), *place)], index)
+
+    text = f"{layer}[{describe(numbers)}]@{position or 'middle'}"
+    key = ("neuron", position)
+    return Objective((Term(text, score, key, (layer,), operands=(numbers,)),))
+
+
+def direction(
+    layer: str, vector: np.ndarray, *, cosine_power: float = 0.0
+) -> Objective:
+    """How far the activations go in a direction of the layer's space of channels.
+
+    The mean over positions of `<a, v> * max(0.1, cos(a, v)) ** cosine_power`. A linear
+    probe's weights make the score that probe's answer.
+
+    Args:
+        layer: The path of a layer.
+        vector: `(c,)`, or `(n, c)` with one per image.
+        cosine_power: 0 asks for length along the direction, more for alignment.
+    """
+    vectors = np.atleast_2d(np.asarray(vector, np.float32))
+    power = float(cosine_power)
+
+    def score(scene: Scene, vector: tf.Tensor) -> tf.Tensor:
+        output = scene.outputs[layer]
+        channels = output.shape[-1]
+        if channels != vector.shape[-1]:
+            raise LayerError(
+                f"a direction of {vector.shape[-1]} numbers was given; layer "
+                f"'{layer}' has {channels} channels"
+            )
+        flat = tf.reshape(output, [tf.shape(output)[0], -1, channels])
+        along = tf.einsum("npc,nc->np", flat, vector)
+        if power:
+            lengths = tf.norm(flat + 1e-12, axis=-1) * tf.norm(vector, axis=-1)[:, None]
+            along *= tf.maximum(_ALIGNED, along / (lengths + 1e-4)) ** power
+        return tf.reduce_mean(along, -1)
+
+    term = Term(
+        f"{layer} along a direction",
+        score,
+        ("direction", power),
+        (layer,),
+        operands=(vectors,),
+    )
+    return Objective((term,))
+
+
+def energy(layer: str, *, logarithm: bool = False) -> Objective:
+    """The mean square of everything that a layer computes, as DeepDream wants it.
+
+    Args:
+        layer: The path of a layer.
+        logarithm: Whether to take its logarithm, to sum layers of different strength.
+    """
+
+    def score(scene: Scene) -> tf.Tensor:
+        mean = over_image(tf.square(scene.outputs[layer]))
+        return tf.math.log(mean + 1e-12) if logarithm else mean
+
+    key = ("energy", logarithm)
+    return Objective((Term(f"energy of {layer}", score, key, (layer,)),))
+
+
+def logit(index: Indices, head: str | int | None = None) -> Objective:
+    """The logit of a class, below softmax or sigmoid; averaged over positions.
+
+    Args:
+        index: The number of the class, or one per image. A head of one sigmoid unit
+            has class 1, and class 0 with the logit negated.
+        head: The name or number of the output, for networks with several.
+    """
+    numbers = as_indices("class", index)
+
+    def score(scene: Scene, index: tf.Tensor) -> tf.Tensor:
+        return pick(scene.head(head).class_logits(), index)
+
+    term = Term(
+        f"logit[{describe(numbers)}]",
+        score,
+        ("logit", head),
+        needs_head=True,
+        operands=(numbers,),
+    )
+    return Objective((term,))
+
+
+def log_odds(index: Indices, head: str | int | None = None) -> Objective:
+    """The logit of a class against the others: `logit[k] - logsumexp(the rest)`.
+
+    With a softmax it is the logarithm of the odds of the class. The classes of other
+    heads do not compete, and the score is the logit.
+
+    Args:
+        index: The number of the class, or one per image.
+        head: The name or number of the output, for networks with several.
+    """
+    numbers = as_indices("class", index)
+
+    def score(scene: Scene, index: tf.Tensor) -> tf.Tensor:
+        chosen = scene.head(head)
+        logits = chosen.class_logits()
+        wanted = pick(logits, index)
+        if chosen.kind == "sigmoid" or chosen.classes == 1:
+            return wanted
+        # Not the least float: a class of its own must not make the gradient NaN.
+        apart = tf.one_hot(index, logits.shape[-1], on_value=-1e9, off_value=0.0)
+        return wanted - tf.reduce_logsumexp(logits + apart, -1)
+
+    term = Term(
+        f"log odds[{describe(numbers)}]",
+        score,
+        ("log_odds", head),
+        needs_head=True,
+        operands=(numbers,),
+    )
+    return Objective((term,))
+
+
+def diversity(layer: str, group: Indices = 0) -> Objective:
+    """How different an image is from the others of its group, in style.
+
+    Minus the mean cosine between the Gram matrices of the layer's channels. It couples
+    the images of a batch, and nothing else here does.
+
+    Args:
+        layer: The path of a layer, usually one before that of the main objective.
+        group: The number of the image's group, one per image; one for all.
+    """
+    numbers = as_indices("group", group)
+
+    def score(scene: Scene, group: tf.Tensor) -> tf.Tensor:
+        output = scene.outputs[layer]
+        count = tf.shape(output)[0]
+        gram = tf.reshape(gram_matrix(output), [count, -1])
+        unit = gram * tf.math.rsqrt(tf.reduce_sum(gram**2, -1, keepdims=True) + 1e-20)
+        same = tf.cast(group[:, None] == group[None, :], tf.float32)
+        same = tf.linalg.set_diag(same, tf.zeros(count))
+        cosines = tf.matmul(unit, unit, transpose_b=True)
+        others = tf.maximum(tf.reduce_sum(same, -1), 1)
+        return -tf.reduce_sum(cosines * same, -1) / others
+
+    term = Term(
+        f"diversity in {layer}",
+        score,
+        "diversity",
+        (layer,),
+        operands=(numbers,),
+        couples=True,
+    )
+    return Objective((term,))

@@ -1,0 +1,86 @@
+"""The images that excite a channel most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnviz.arguments import counts
+from cnnviz.errors import ArgumentError
+from cnnviz.network.capture import channel_means, rebatch
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.survey import choose_channels, survey_layers
+
+
+@dataclass(frozen=True, eq=False)
+class Exemplars:
+    """The natural images that excite the filters of a layer most.
+
+    Attributes:
+        layer: The path of the layer.
+        channels: Which of its channels, `(k,)`.
+        images: The images, the strongest first, `(k, count, h, w, c)`.
+        activations: The channels' mean activations on them, `(k, count)`.
+        numbers: Which of the images that were looked at they are, `(k, count)`.
+    """
+
+    layer: str
+    channels: np.ndarray
+    images: np.ndarray
+    activations: np.ndarray
+    numbers: np.ndarray
+
+
+def find_exemplars(
+    model: ImageModel | Network,
+    layer: str,
+    images: Iterable[np.ndarray],
+    channels: int | Sequence[int] | None = None,
+    *,
+    count: int = 3,
+) -> Exemplars:
+    """Finds the natural images that excite the filters of a layer most.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        layer: The path of a layer.
+        images: Images `(h, w, c)` in [0, 1] of one size, one after the other: an array
+            `(n, h, w, c)`, or a generator, which need not fit into memory.
+        channels: Which of its channels; None for all.
+        count: How many images to keep for each channel.
+
+    Returns:
+        For each channel the images with the largest mean activation, the largest first.
+
+    Raises:
+        ArgumentError: If there are no images.
+        LayerError: If the layer or a channel does not exist.
+    """
+    known = as_model(model)
+    chosen = choose_channels(
+        known, layer, channels, survey_layers(known, [layer]).channels[layer]
+    )
+    counts(count=count)
+    best = np.empty((len(chosen), 0), np.float32)
+    kept = np.empty((len(chosen), 0), np.int64)
+    pictures: dict[int, np.ndarray] = {}
+    seen = 0
+    for batch in rebatch(images):
+        means = channel_means(known, layer, batch)[:, chosen].T
+        numbers = np.arange(seen, seen + len(batch))
+        pictures |= dict(zip(numbers.tolist(), batch, strict=True))
+        seen += len(batch)
+        best = np.concatenate([best, means], 1)
+        kept = np.concatenate([kept, np.broadcast_to(numbers, means.shape)], 1)
+        order = np.argsort(-best, axis=1, kind="stable")[:, :count]
+        best = np.take_along_axis(best, order, 1)
+        kept = np.take_along_axis(kept, order, 1)
+        used = set(kept.ravel().tolist())
+        pictures = {n: picture for n, picture in pictures.items() if n in used}
+    if not seen:
+        raise ArgumentError("no image is given to look for exemplars in")
+    found = np.stack([[pictures[n] for n in row] for row in kept.tolist()])
+    return Exemplars(layer, chosen, found, best, kept)

@@ -1,0 +1,222 @@
+"""What every class of a network looks like, by gradient ascent on the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.ascent.loop import maximize
+from cnnviz.ascent.parameterizations import Maco, Parameterization
+from cnnviz.ascent.precision import Precision
+from cnnviz.ascent.results import Ascent
+from cnnviz.ascent.run import Run
+from cnnviz.ascent.transforms import Transform
+from cnnviz.errors import ArgumentError
+from cnnviz.network.forward import observe
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.labels import class_name, class_number
+from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.survey import HeadInfo, choose_head, survey_layers
+from cnnviz.network.tracing import compiled
+from cnnviz.objectives.units import log_odds
+from cnnviz.synthesis.recipes import class_recipe, start_image
+
+_STEPS = 256
+_PATTERNS = 8
+_SWAY = 0.2  # the least that is usual for trained networks
+
+
+@dataclass(frozen=True, eq=False)
+class ClassImages:
+    """What classes look like to a network.
+
+    Attributes:
+        classes: The numbers of the classes, `(k,)`.
+        names: Their names, or numbers where the network's labels are unknown.
+        head: The output that tells them apart.
+        ascent: The images `.images` `(k, h, w, c)`, and how it went.
+        probabilities: What the network gives each image for its class, `(k,)`; the
+            value of the output where it has neither softmax nor sigmoid.
+    """
+
+    classes: np.ndarray
+    names: tuple[str, ...]
+    head: HeadInfo
+    ascent: Ascent
+    probabilities: np.ndarray
+
+
+def visualize_classes(
+    model: ImageModel | Network,
+    classes: int | str | Sequence[int | str] | None = None,
+    *,
+    head: str | int | None = None,
+    size: int | tuple[int, int] | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    precision: Precision = "auto",
+) -> np.ndarray:
+    """Makes images that a network takes for its classes.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        classes: Which classes, by number or by name; None for all. A head of one
+            sigmoid unit has the classes 0 and 1.
+        head: The name or number of the output, for networks with several.
+        size: The size of the images, `(height, width)` or the side of a square; None
+            for the network's own.
+        steps: Forward and backward passes for each image; None for 256. Of images
+            smaller than 96 pixels it is 1024: four are tried, and the best is kept.
+        seed: The seed of all random numbers.
+        batch_size: How many images are made at a time; None for what fits into memory.
+        precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
+            bfloat16 where the CPU gains by it and gradients agree.
+
+    Returns:
+        float32 images `(k, h, w, c)` in [0, 1].
+
+    Raises:
+        ArgumentError: If there is no such class, or an argument is out of its range.
+        LayerError: If the network has no such output.
+    """
+    return optimize_classes(
+        model,
+        classes,
+        head=head,
+        size=size,
+        run=Run(steps=steps, seed=seed, batch_size=batch_size, precision=precision),
+    ).ascent.images
+
+
+def optimize_classes(
+    model: ImageModel | Network,
+    classes: int | str | Sequence[int | str] | None = None,
+    *,
+    head: str | int | None = None,
+    size: int | tuple[int, int] | None = None,
+    parameterization: Parameterization | None = None,
+    transform: Transform | None = None,
+    run: Run | None = None,
+) -> ClassImages:
+    """Makes images that a network takes for its classes, and says how sure it is.
+
+    What is maximized is the class's logit against the others, minus a little total
+    variation: the less, the less the network's logits differ between images. Images of
+    networks that see one channel start dark, in dark surroundings, which cost nothing:
+    light is what such images are drawn with.
+
+    The random numbers of an image are its class's, whatever other classes are asked
+    for.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        classes: Which classes, by number or by name; None for all. A head of one
+            sigmoid unit has the classes 0 and 1.
+        head: The name or number of the output, for networks with several.
+        size: The size of the images, `(height, width)` or the side of a square; None
+            for the network's own.
+        parameterization: What the optimizer moves; None for a `Fourier` one.
+        transform: What the images have to withstand; None for random crops, and
+            larger motions where images are small.
+        run: How it is carried out; None for 256 steps, and for small images the best of
+            4, each in as many.
+
+    Returns:
+        The images with the probabilities that the network gives them.
+
+    Raises:
+        ArgumentError: If there is no such class, or an argument is out of its range.
+        LayerError: If the network has no such output.
+    """
+    known = as_model(model)
+    found = survey_layers(known, [], heads=True)
+    info = choose_head(known, found, head)
+    chosen = _chosen_classes(known, info, classes)
+    weight = min(1.0, _sway(known, info, found.image) / _SWAY)
+    recipe = class_recipe(found.image, log_odds(chosen, info.name), weight)
+    run = run or Run()
+    steps = run.steps or _STEPS * (run.restarts or recipe.restarts)
+    restarts = run.restarts or min(recipe.restarts, max(1, steps // _STEPS))
+    ascent = maximize(
+        known,
+        recipe.objective,
+        size=size,
+        count=len(chosen),
+        start=start_image(recipe, found, size),
+        parameterization=parameterization or recipe.parameterization,
+        transform=transform or recipe.transform,
+        streams=chosen.tolist(),
+        run=replace(run, steps=steps, restarts=restarts),
+    )
+    chosen = chosen[: len(ascent.images)]
+    return ClassImages(
+        chosen,
+        tuple(class_name(known, info, int(number)) for number in chosen),
+        info,
+        ascent,
+        _probabilities(known, info, chosen, ascent.images),
+    )
+
+
+def _chosen_classes(
+    model: ImageModel, head: HeadInfo, classes: int | str | Sequence[int | str] | None
+) -> np.ndarray:
+    if classes is None:
+        return np.arange(head.classes)
+    if isinstance(classes, int | str | np.integer):
+        classes = [classes]
+    chosen = [class_number(model, head, entry) for entry in classes]
+    if not chosen:
+        raise ArgumentError("no class is given; expected numbers or names")
+    return np.array(chosen)
+
+
+def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> float:
+    """How much logits differ between images, on average over classes.
+
+    The standard deviation over patterns with the spectrum of photographs. Where it is
+    small, as in networks that have learned little, so is what images can gain.
+    """
+    generators = [np.random.default_rng(i) for i in range(_PATTERNS)]
+    patterns = Maco()
+    numbers = tf.constant(patterns.start(generators, shape))
+    logits, _ = _answers(model, head, patterns.image(numbers, shape).numpy())
+    return float(logits.std(0).mean())
+
+
+def _probabilities(
+    model: ImageModel, head: HeadInfo, classes: np.ndarray, images: np.ndarray
+) -> np.ndarray:
+    _, probabilities = _answers(model, head, images)
+    return np.asarray(probabilities[np.arange(len(classes)), classes])
+
+
+def _answers(
+    model: ImageModel, head: HeadInfo, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and probabilities of the classes, `(n, classes)` each."""
+    shape = model.input_shape or (None, None, None)
+    size = [own or side for own, side in zip(shape[:2], images.shape[1:3], strict=True)]
+
+    def answer(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        chosen = observe(model, image, image, [], heads=True).head(head.name)
+        return {
+            "logits": chosen.class_logits(),
+            "probabilities": chosen.probabilities(),
+        }
+
+    batch = model.fixed_batch or 1
+    signature = [tf.TensorSpec((batch, *size, images.shape[-1]), tf.float32)]
+    key = ("class answers", model.key, head.name)
+    trace = compiled(model.network, key, answer, signature)
+    logits, probabilities = [], []
+    for image in images:
+        seen = tf.image.resize(image, size) if image.shape[:2] != tuple(size) else image
+        results = trace(tf.repeat(tf.convert_to_tensor(seen)[None], batch, 0))
+        logits.append(results["logits"].numpy()[0])
+        probabilities.append(results["probabilities"].numpy()[0])
+    return np.stack(logits), np.stack(probabilities)

@@ -1,0 +1,139 @@
+"""DeepDream: an image in which a network sees more of what it sees already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnnviz.arguments import at_least, counts, more_than, size_of
+from cnnviz.ascent.loop import maximize
+from cnnviz.ascent.parameterizations import Fourier
+from cnnviz.ascent.precision import Precision
+from cnnviz.ascent.results import Callback, Progress
+from cnnviz.ascent.run import Run
+from cnnviz.ascent.transforms import Motion
+from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.images.resizing import resize
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.survey import native_shape
+from cnnviz.objectives.units import energy
+from cnnviz.synthesis.scales import (
+    CoarseToFine,
+    blend,
+    cut_tiles,
+    enlarge,
+    lay_tiles,
+    scale_sizes,
+)
+
+_LEAST_SIDE = 32  # of an octave, and of a tile
+_JITTER = 0.15
+_RATE = 0.012
+_EVERY = 4
+
+
+def deep_dream(
+    model: ImageModel | Network,
+    image: np.ndarray,
+    layers: str | Sequence[str],
+    *,
+    octaves: int = 4,
+    octave_scale: float = 1.4,
+    steps: int = 32,
+    strength: float = 1.0,
+    tile: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    precision: Precision = "auto",
+    callback: Callback | None = None,
+) -> np.ndarray:
+    """Amplifies in an image what layers respond to, from the coarse to the fine.
+
+    The image is shrunk, changed so as to raise the energy of the layers, enlarged, and
+    changed again; the detail that shrinking took away is put back at each size. What is
+    maximized is the sum of the logarithms of the layers' mean squares, so that no layer
+    drowns the others. Sizes beyond that of a tile are worked on in tiles that overlap
+    and are blended, so that memory does not grow with the image.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        image: `(h, w, c)` in [0, 1], of any size.
+        layers: The path of a layer, or several.
+        octaves: At how many sizes to work, the last being the image's own.
+        octave_scale: The ratio of one size to the next.
+        steps: Forward and backward passes over each tile at each size.
+        strength: How far each step goes; 1 changes the image thoroughly.
+        tile: Height and width of a tile, or the side of a square; None for the
+            network's own size.
+        seed: The seed of all random numbers.
+        batch_size: How many tiles are worked on at a time.
+        precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
+            bfloat16 where the CPU gains by it and gradients agree.
+        callback: A function that is called with the progress; the dream ends when it
+            returns True.
+
+    Returns:
+        `(h, w, c)`, float32 in [0, 1].
+
+    Raises:
+        ImageError: If the image does not fit the network.
+        LayerError: If a layer does not exist.
+        ArgumentError: If an argument is out of its range.
+    """
+    known = as_model(model)
+    counts(octaves=octaves)
+    at_least(1.01, octave_scale=octave_scale)
+    more_than(0, strength=strength)
+    if image.ndim != 3:
+        raise ImageError(f"the image has shape {image.shape}; expected (h, w, c)")
+    (prepared,) = known.prepare(image)
+    original = prepared[0]
+    names = [layers] if isinstance(layers, str) else list(layers)
+    if not names:
+        raise ArgumentError("no layer is given to dream of; expected one or more")
+    objective = energy(names[0], logarithm=True)
+    for name in names[1:]:
+        objective += energy(name, logarithm=True)
+    native = native_shape(known)[:2]
+    largest = native if tile is None else size_of(tile, "tile", _LEAST_SIDE)
+    sizes = scale_sizes(original.shape[:2], octave_scale, _LEAST_SIDE, octaves)
+    run = Run(
+        steps=steps,
+        learning_rate=_RATE * strength,
+        keep_best=False,
+        seed=seed,
+        batch_size=batch_size,
+        precision=precision,
+        callback=callback,
+        callback_every=_EVERY,
+    )
+
+    def shown(progress: Progress) -> np.ndarray:
+        tiles = started.copy()
+        tiles[progress.rows.start : progress.rows.stop] = progress.images()
+        return blend(tiles, corners, base.shape[:2])
+
+    dreamt = base = resize(original, sizes[0], fit="stretch")
+    scales = CoarseToFine(sizes, run, shown)
+    for size, own in scales.runs():
+        if size != sizes[0]:
+            # What the dream added so far, onto an image with all the detail it had.
+            before = base
+            base = resize(original, size, fit="stretch")
+            dreamt = np.clip(base + resize(dreamt - before, size, fit="stretch"), 0, 1)
+        corners, shape = lay_tiles(size, largest)
+        started = np.stack([cut_tiles(dreamt, corner, shape) for corner in corners])
+        found = maximize(
+            known,
+            objective,
+            start=started,
+            parameterization=Fourier(deviation=0.0),
+            transform=Motion(_JITTER, scale=0, rotate=0, fill="wrap"),
+            run=own,
+        )
+        # Of a run that was ended, tiles that it never came to stay as they are.
+        tiles = np.concatenate([found.images, started[len(found.images) :]])
+        dreamt = blend(tiles, corners, size)
+    return enlarge(dreamt, original.shape[:2])

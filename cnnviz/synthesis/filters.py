@@ -1,0 +1,165 @@
+"""What every filter of a layer looks for, by gradient ascent on the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cnnviz.ascent.loop import maximize
+from cnnviz.ascent.parameterizations import Parameterization
+from cnnviz.ascent.precision import Precision
+from cnnviz.ascent.results import Ascent
+from cnnviz.ascent.run import Run
+from cnnviz.ascent.transforms import Transform
+from cnnviz.network.capture import channel_means
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.survey import choose_channels, survey_layers
+from cnnviz.synthesis.recipes import filter_recipe, start_image
+
+
+@dataclass(frozen=True, eq=False)
+class FilterImages:
+    """What the filters of a layer look for.
+
+    Attributes:
+        layer: The path of the layer.
+        channels: Which of its channels, `(k,)`.
+        activations: The means over all positions of the channels' outputs on their
+            images, `(k,)`.
+        ascent: The images `.images` `(k, h, w, c)`, which are `.dead`, and how it went.
+        negative: Whether the images are what the filters dislike.
+    """
+
+    layer: str
+    channels: np.ndarray
+    activations: np.ndarray
+    ascent: Ascent
+    negative: bool
+
+    def strongest_first(self) -> FilterImages:
+        """The same filters, those that reached the largest activation first.
+
+        Of what filters dislike the least activation comes first; dead filters are last.
+        """
+        reached = self.activations if self.negative else -self.activations
+        order = np.lexsort((reached, self.ascent.dead))
+        return replace(
+            self,
+            channels=self.channels[order],
+            activations=self.activations[order],
+            ascent=self.ascent.take(order),
+        )
+
+
+def visualize_filters(
+    model: ImageModel | Network,
+    layer: str,
+    channels: int | Sequence[int] | None = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    steps: int = 256,
+    seed: int = 0,
+    negative: bool = False,
+    batch_size: int | None = None,
+    precision: Precision = "auto",
+) -> np.ndarray:
+    """Makes images that excite the filters of a layer most.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        layer: The path of a layer.
+        channels: Which of its channels; None for all.
+        size: The size of the images, `(height, width)` or the side of a square; None
+            for what the layer's receptive field asks for, at most the network's own.
+        steps: Forward and backward passes over each image.
+        seed: The seed of all random numbers.
+        negative: Whether to make what the filters dislike most.
+        batch_size: How many images are made at a time; None for what fits into memory.
+        precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
+            bfloat16 where the CPU gains by it and gradients agree.
+
+    Returns:
+        float32 images `(k, h, w, c)` in [0, 1]; mid gray for channels that are dead.
+
+    Raises:
+        LayerError: If the layer or a channel does not exist.
+        ArgumentError: If an argument is out of its range.
+    """
+    return optimize_filters(
+        model,
+        layer,
+        channels,
+        size=size,
+        negative=negative,
+        run=Run(steps=steps, seed=seed, batch_size=batch_size, precision=precision),
+    ).ascent.images
+
+
+def optimize_filters(
+    model: ImageModel | Network,
+    layer: str,
+    channels: int | Sequence[int] | None = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    negative: bool = False,
+    parameterization: Parameterization | None = None,
+    transform: Transform | None = None,
+    run: Run | None = None,
+) -> FilterImages:
+    """Makes images that excite the filters of a layer most, and says how far it got.
+
+    What is maximized is the mean of a channel over all positions. A layer that ends in
+    a rectifier is looked at below it for the negative, and where the rectifier has a
+    ceiling (ReLU6): units that have reached it everywhere ask for nothing more.
+
+    The random numbers of an image are its channel's, whatever other channels are asked
+    for.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        layer: The path of a layer.
+        channels: Which of its channels; None for all.
+        size: The size of the images, `(height, width)` or the side of a square; None
+            for what the layer's receptive field asks for, at most the network's own.
+        negative: Whether to make what the filters dislike most.
+        parameterization: What the optimizer moves; None for what suits the layer's
+            receptive field: `Pixels` where it is small, a `Fourier` one else.
+        transform: What the images have to withstand; None for what suits the layer's
+            receptive field.
+        run: How it is carried out; None for 256 steps.
+
+    Returns:
+        The images with the activations that they reach.
+
+    Raises:
+        LayerError: If the layer or a channel does not exist.
+        ArgumentError: If an argument is out of its range.
+    """
+    known = as_model(model)
+    found = survey_layers(known, [layer])
+    chosen = choose_channels(known, layer, channels, found.channels[layer])
+    recipe = filter_recipe(found, layer, chosen, negative)
+    ascent = maximize(
+        known,
+        recipe.objective,
+        size=recipe.size if size is None else size,
+        count=len(chosen),
+        start=start_image(recipe, found, recipe.size if size is None else size),
+        parameterization=parameterization or recipe.parameterization,
+        transform=transform or recipe.transform,
+        streams=chosen.tolist(),
+        run=run,
+    )
+    chosen = chosen[: len(ascent.images)]
+    reached = ascent.scores
+    if negative or recipe.is_below:
+        reached = channel_means(known, layer, ascent.images)[
+            np.arange(len(chosen)), chosen
+        ]
+    if recipe.is_below and not negative:
+        # Below its rectifier every unit has a gradient, but not every one gets out.
+        ascent = replace(ascent, dead=ascent.dead | (reached == 0))
+    return FilterImages(layer, chosen, reached, ascent, negative)

@@ -1,0 +1,117 @@
+"""What suits a layer or a class: canvas, parameterization, motions, regularizers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cnnviz.arguments import size_of
+from cnnviz.ascent.parameterizations import Fourier, Parameterization, Pixels
+from cnnviz.ascent.transforms import Crops, Motion, Transform
+from cnnviz.network.survey import Survey
+from cnnviz.objectives.algebra import Objective
+from cnnviz.objectives.pixels import brightness, total_variation
+from cnnviz.objectives.units import channel
+
+# Where images of single-channel networks start: of classes and of filters.
+_DARK, _DIM = 0.05, 0.25
+
+# Of filters: the canvas shows a pattern this many times wider than what a unit sees.
+_VIEWS = 2.5
+_LEAST_SIDE = 16
+_LARGE = 96  # the side from which on images hold scenes rather than single things
+_FINE_FIELD = 12  # below this field, resampling would blur what the units look for
+_TRIES = 4  # of a class, where images are small: the best is kept
+
+# Seeing now all of an image and now a part of it, a network asks for whole things
+# of several sizes rather than for texture everywhere.
+_SCENE = Crops(0.75, side_deviation=0.2)
+_THING = Motion(0.15, scale=0.3, rotate=15)
+_BROAD = Fourier(decay=1.1, learning_rate=0.04)
+
+
+@dataclass(frozen=True, eq=False)
+class _Recipe:
+    objective: Objective
+    parameterization: Parameterization
+    transform: Transform
+    restarts: int = 1
+    size: tuple[int, int] | None = None
+    start: float | None = None
+    is_below: bool = False
+
+
+def filter_recipe(
+    found: Survey, layer: str, channels: np.ndarray, negative: bool
+) -> _Recipe:
+    """What suits a layer: the less of the image a unit sees, the finer its pattern."""
+    height, width, channels_in = found.image
+    below = negative or found.ceilings[layer]
+    objective = channel(layer, channels, before_rectifier=below)
+    if negative:
+        objective = -objective
+    field = found.fields[layer]
+    seen = () if field is None else tuple(side for side in field.size if side)
+    is_part = field is not None and len(seen) == 2 and max(seen) < max(height, width)
+    size = (height, width)
+    if is_part:
+        side = max(_LEAST_SIDE, math.ceil(_VIEWS * max(seen) / 8) * 8)
+        size = (min(side, height), min(side, width))
+    parameterization: Parameterization
+    transform: Transform
+    start = None
+    # A canvas repeated all around, and seen from anywhere, has no edge to cling to.
+    if field is not None and is_part and max(seen) <= _FINE_FIELD:
+        # Resampling, and small steps for high frequencies, would blur all there is.
+        step = max(1, *(math.ceil(s) for s in field.stride))
+        transform = Motion(0.5, scale=0, rotate=0, fill="wrap", step=step)
+        parameterization = Pixels()
+    elif max(height, width) < _LARGE:
+        dark = channels_in == 1
+        start = _DIM if dark else None
+        transform = Motion(0.1, scale=0.1, rotate=8, background=0.0 if dark else 0.5)
+        # Loud enough from the start to reach past the first rectifiers.
+        parameterization = Fourier(deviation=0.1, learning_rate=0.1)
+    elif is_part:
+        transform = Motion(0.5, scale=0.1, rotate=8, fill="wrap")
+        parameterization = Fourier()
+    else:
+        transform, parameterization = _SCENE, _BROAD
+    return _Recipe(
+        objective, parameterization, transform, 1, size, start, is_below=below
+    )
+
+
+def class_recipe(
+    image: tuple[int, int, int], wanted: Objective, weight: float
+) -> _Recipe:
+    """What suits a class: the canvas, the motions, and the weight of smoothness."""
+    dark = image[2] == 1
+    start = _DARK if dark else None
+    is_large = max(image[:2]) >= _LARGE
+    objective = wanted - weight * (20 if is_large else 10) * total_variation()
+    if dark:
+        objective -= weight * 5 * brightness()
+    if is_large:
+        return _Recipe(objective, _BROAD, _SCENE, start=start)
+    return _Recipe(
+        objective,
+        Fourier(decay=1.25, learning_rate=0.06),
+        replace(_THING, background=0.0 if dark else 0.5),
+        _TRIES,
+        start=start,
+    )
+
+
+def start_image(
+    recipe: _Recipe, found: Survey, size: int | tuple[int, int] | None
+) -> np.ndarray | None:
+    """The image to start from, where a recipe names one."""
+    if recipe.start is None:
+        return None
+    height, width, channels = found.image
+    if size is not None:
+        height, width = size_of(size)
+    return np.full((1, height, width, channels), recipe.start, np.float32)

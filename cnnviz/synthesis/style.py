@@ -1,0 +1,401 @@
+"""Style transfer: one image's content, painted the way of another.
+
+References:
+    Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style", 2015,
+        https://arxiv.org/abs/1508.06576
+    Gatys, Ecker, Bethge, Hertzmann and Shechtman, "Controlling Perceptual Factors in
+        Neural Style Transfer", CVPR 2017, https://arxiv.org/abs/1611.07865
+    Pitie and Kokaram, "The Linear Monge-Kantorovitch Linear Colour Mapping for
+        Example-Based Colour Transfer", CVMP 2007
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import Literal, get_args
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.arguments import at_least, counts, more_than
+from cnnviz.ascent.loop import maximize
+from cnnviz.ascent.parameterizations import Fourier
+from cnnviz.ascent.precision import Precision
+from cnnviz.ascent.results import Ascent, Callback, Momentum, Progress
+from cnnviz.ascent.run import Run
+from cnnviz.ascent.transforms import STILL, Size
+from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.images.colors import LUMA, recolor, with_chroma_of
+from cnnviz.images.resizing import resize
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.model import ImageModel, as_model, built
+from cnnviz.network.survey import native_shape
+from cnnviz.objectives.algebra import Objective
+from cnnviz.objectives.pixels import total_variation as variation
+from cnnviz.objectives.textures import (
+    feature_distance,
+    gram_distance,
+    gram_matrix,
+    softened,
+)
+from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
+from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
+
+Start = Literal["content", "noise"]
+
+_COARSEST, _RATIO = 128, math.sqrt(2)
+_STEPS, _RATE = 100, 0.05
+_LEAST_DISTANCE = 0.01  # of the style's own size, where content and style agree
+_CONTENT, _FROM_NOISE = 0.05, 0.5
+_EVERY = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Stylized:
+    """An image with the content of one and the style of others.
+
+    Attributes:
+        image: `(h, w, c)`, float32 in [0, 1].
+        frames: The image on its way, `(frames, h, w, c)`; the last is the result.
+        style_losses: At each step, how far its style was from the wanted one: the mean
+            over layers of the squared distance of Gram matrices, in units of the
+            content image's own distance at that size.
+        content_losses: At each step, how far its features were from the content's: the
+            mean square of the differences, in units of the features' variance.
+        sizes: Heights and widths that it was made at, coarse to fine; each took
+            equally many of the steps.
+        style_layers: The paths of the layers that style was measured in.
+        content_layers: The paths of the layers that content was measured in.
+        is_softened: Whether both were measured in the softmax of the features.
+    """
+
+    image: np.ndarray
+    frames: np.ndarray
+    style_losses: np.ndarray
+    content_losses: np.ndarray
+    sizes: tuple[Size, ...]
+    style_layers: tuple[str, ...]
+    content_layers: tuple[str, ...]
+    is_softened: bool
+
+
+def transfer_style(
+    model: ImageModel | Network,
+    content: np.ndarray,
+    style: np.ndarray | Sequence[np.ndarray],
+    *,
+    style_weights: Sequence[float] | None = None,
+    content_weight: float | None = None,
+    total_variation: float = 0.0,
+    keep_colors: bool = False,
+    style_scale: float = 1.0,
+    start: np.ndarray | Start = "content",
+    steps: int = 100,
+    seed: int = 0,
+    precision: Precision = "auto",
+    callback: Callback | None = None,
+) -> np.ndarray:
+    """Paints one image in the style of others, as Gatys, Ecker and Bethge (2015) do.
+
+    Style is what a network's channels do together, whatever the place: their Gram
+    matrices, in layers of every resolution. Content is the features of one layer. Both
+    are measured in units of the images at hand, so that weights mean the same for every
+    network and layer.
+
+    Before anything else the content takes on the mean and the covariance of the style's
+    colors, and is what the result is to look like; a network is better at strokes than
+    at palettes. The image is made at several sizes, the smallest first, with the
+    optimizer's momentum carried from each to the next.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        content: `(h, w, c)` in [0, 1], of any size.
+        style: `(h, w, c)` in [0, 1], of any size, or a list of several.
+        style_weights: How much of each of several styles there is to be; None for
+            equally much.
+        content_weight: Of the content against the style: more keeps more of the photo.
+            None for 0.05, and from noise, where content has to come about first, 0.5.
+        total_variation: The weight of the mean difference of neighboring pixels: more
+            is smoother.
+        keep_colors: Whether the result has the content's colors: the style then takes
+            on theirs, and in the end the result's luma is put below the content's
+            chroma.
+        style_scale: How large the style image is against the content, side by side;
+            less makes finer strokes.
+        start: `"content"`, `"noise"`, or an image `(h, w, c)` to start from.
+        steps: Forward and backward passes at each size.
+        seed: The seed of all random numbers.
+        precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
+            bfloat16 where the CPU gains by it and gradients agree.
+        callback: A function that is called with the progress, with the losses as the
+            parts `style` and `content`; the transfer ends when it returns True.
+
+    Returns:
+        `(h, w, c)`, float32 in [0, 1], as large as the content. It has the network's
+        channels, or three if the content's colors are kept.
+
+    Raises:
+        ImageError: If an image is none, or does not fit the network.
+        LayerError: If the network has no layers with positions.
+        ArgumentError: If an argument is out of its range.
+    """
+    return optimize_style(
+        model,
+        content,
+        style,
+        style_weights=style_weights,
+        content_weight=content_weight,
+        total_variation=total_variation,
+        keep_colors=keep_colors,
+        style_scale=style_scale,
+        start=start,
+        run=Run(
+            steps=steps,
+            seed=seed,
+            precision=precision,
+            callback=callback,
+            callback_every=_EVERY,
+        ),
+    ).image
+
+
+def optimize_style(
+    model: ImageModel | Network,
+    content: np.ndarray,
+    style: np.ndarray | Sequence[np.ndarray],
+    *,
+    style_weights: Sequence[float] | None = None,
+    content_weight: float | None = None,
+    total_variation: float = 0.0,
+    keep_colors: bool = False,
+    style_scale: float = 1.0,
+    start: np.ndarray | Start = "content",
+    layers: StyleLayers | None = None,
+    coarsest: int = _COARSEST,
+    run: Run | None = None,
+) -> Stylized:
+    """Paints one image in the style of others, and says how far it got.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        content: `(h, w, c)` in [0, 1], of any size.
+        style: `(h, w, c)` in [0, 1], of any size, or a list of several.
+        style_weights: How much of each of several styles there is to be; None for
+            equally much.
+        content_weight: The weight of the content against the style: more keeps more of
+            the photo. None for 0.05, and from noise, where content has to come about
+            first, 0.5.
+        total_variation: The weight of the mean difference of neighboring pixels: more
+            is smoother.
+        keep_colors: Whether the result has the content's colors.
+        style_scale: How large the style image is against the content, side by side;
+            less makes finer strokes.
+        start: `"content"`, `"noise"`, or an image `(h, w, c)` to start from.
+        layers: Where style and content are measured; None for what suits the network.
+        coarsest: The least length of the shorter side at the smallest size; more than
+            the content's for no smaller size at all.
+        run: How it is carried out, over all sizes; None for 100 steps at each, and a
+            learning rate of 0.05. There is one image, so there are no restarts.
+
+    Returns:
+        The image, with the losses on the way.
+
+    Raises:
+        ImageError: If an image is none, or does not fit the network.
+        LayerError: If the network has no layers with positions.
+        ArgumentError: If an argument is out of its range.
+    """
+    known = as_model(model)
+    origin = start if isinstance(start, str) else "image"
+    if content_weight is None:
+        content_weight = _FROM_NOISE if origin == "noise" else _CONTENT
+    counts(coarsest=coarsest)
+    at_least(0, content_weight=content_weight, total_variation=total_variation)
+    more_than(0, style_scale=style_scale)
+    run = run or Run()
+    if (run.restarts or 1) > 1:
+        raise ArgumentError(
+            f"restarts are {run.restarts}; style transfer has none, expected 1"
+        )
+    photo = _fitted(known, content, "content")
+    styles = [style] if isinstance(style, np.ndarray) else list(style)
+    if not styles:
+        raise ArgumentError("no style is given; expected one image or several")
+    paintings = [_fitted(known, image, "style") for image in styles]
+    shares = _shares(style_weights, len(paintings))
+    if keep_colors and photo.shape[-1] not in (1, 3):
+        raise ArgumentError(
+            f"keep_colors is for pictures; {known.source} takes {photo.shape[-1]} "
+            "channels"
+        )
+    if keep_colors:
+        paintings = [recolor(image, [photo], np.ones(1)) for image in paintings]
+        painted = photo
+    else:
+        painted = recolor(photo, paintings, shares)
+    if isinstance(start, str) and start not in get_args(Start):
+        raise ArgumentError(
+            f"start is '{start}'; expected content, noise, or an image (h, w, c)"
+        )
+    image = painted if isinstance(start, str) else _fitted(known, start, "start")
+    built(known, [photo[None]])
+    layers = layers or StyleLayers()
+    measured = MeasuredLayers(known, layers)
+    soften = layers.softened
+    if soften is None:
+        soften = measured.add_up(photo.shape)
+
+    finished = partial(with_chroma_of, np.asarray(content)) if keep_colors else _same
+    whole = (photo.shape[0], photo.shape[1])
+    sizes = scale_sizes(whole, _RATIO, coarsest)
+
+    def shown(progress: Progress) -> np.ndarray:
+        return finished(enlarge(progress.images()[0], whole))
+
+    run = replace(
+        run,
+        steps=run.steps or _STEPS,
+        learning_rate=run.learning_rate or _RATE,
+        keep_best=False,
+    )
+    scales = CoarseToFine(sizes, run, shown)
+    parts: list[Ascent] = []
+    for size, own in scales.runs():
+        goal = resize(painted, size, fit="stretch")
+        objective = _objective(
+            measured,
+            goal,
+            [_scaled(painting, size, style_scale) for painting in paintings],
+            shares,
+            content_weight,
+            total_variation,
+            soften,
+        )
+        begin = resize(image, size, fit="stretch")
+        if origin == "noise" and not parts:
+            begin = np.broadcast_to(goal.mean((0, 1)), goal.shape)
+        momentum: Momentum | None = None
+        if parts:
+            momentum = carry(parts[-1].momentum, sizes[len(parts) - 1], size)
+        found = maximize(
+            known,
+            objective,
+            start=np.clip(begin, 0, 1),
+            # Noise, so that flat regions too have strokes to grow from.
+            parameterization=Fourier(deviation=0.0 if parts else 0.01),
+            transform=STILL,
+            momentum=momentum,
+            average_pooling=layers.average_pooling,
+            run=own,
+        )
+        image = found.images[0]
+        parts.append(found)
+    frames = [finished(frame) for frame in scales.snapshots(parts, image)]
+    image = finished(enlarge(image, whole))
+    return Stylized(
+        image,
+        np.stack(frames) if frames else np.zeros((0, *image.shape), np.float32),
+        np.concatenate([part.parts["style"][:, 0] for part in parts]),
+        np.concatenate([part.parts["content"][:, 0] for part in parts]),
+        tuple(sizes),
+        measured.style,
+        measured.content,
+        soften,
+    )
+
+
+def _objective(
+    layers: MeasuredLayers,
+    content: np.ndarray,
+    styles: Sequence[np.ndarray],
+    shares: np.ndarray,
+    content_weight: float,
+    smoothness: float,
+    soften: bool,
+) -> Objective:
+    """Minus the losses, in units of the content's distance and variance."""
+    own = layers.features(content)
+    measured = [layers.features(image) for image in styles]
+    deviations: dict[str, np.ndarray | None] = dict.fromkeys(layers.paths)
+    if soften:
+        for path in layers.paths:
+            several = [np.std(features[path].numpy()) for features in measured]
+            deviations[path] = np.array(max(np.average(several, weights=shares), 1e-6))
+
+    def seen(features: dict[str, tf.Tensor], path: str) -> tf.Tensor:
+        deviation = deviations[path]
+        if deviation is None:
+            return features[path]
+        return softened(features[path], tf.constant(deviation[None], tf.float32))
+
+    def gram(features: dict[str, tf.Tensor], path: str) -> np.ndarray:
+        return gram_matrix(seen(features, path)).numpy()[0]
+
+    style_terms, content_terms = [], []
+    for path in layers.style:
+        grams = np.stack([gram(features, path) for features in measured])
+        goal = np.tensordot(shares, grams, 1)
+        apart = np.sum((gram(own, path) - goal) ** 2, dtype=np.float64)
+        unit = apart + _LEAST_DISTANCE * np.sum(goal**2, dtype=np.float64)
+        distance = gram_distance(path, goal, deviation=deviations[path])
+        style_terms.append(_over(unit * len(layers.style)) * distance)
+    for path in layers.content:
+        features = seen(own, path).numpy()[0]
+        distance = feature_distance(path, features, deviation=deviations[path])
+        spread = np.mean(features.var((0, 1), dtype=np.float64))
+        content_terms.append(_over(spread * len(layers.content)) * distance)
+    style = reduce(operator.add, style_terms).named("style")
+    objective = -style - content_weight * reduce(operator.add, content_terms).named(
+        "content"
+    )
+    return objective - smoothness * variation() if smoothness else objective
+
+
+def _over(unit: float) -> float:
+    return 1 / max(float(unit), 1e-20)
+
+
+def _fitted(model: ImageModel, image: np.ndarray, name: str) -> np.ndarray:
+    """The image with the network's channels."""
+    image = np.asarray(image)
+    if image.ndim != 3:
+        raise ImageError(f"{name} has the shape {image.shape}; expected (h, w, c)")
+    channels = native_shape(model)[2]
+    if image.shape[-1] == 1 and channels == 3:
+        image = image.repeat(3, -1)
+    elif image.shape[-1] == 3 and channels == 1:
+        scale = 255 if image.dtype == np.uint8 else 1
+        image = (image / np.float32(scale)) @ LUMA[:, None]
+    (prepared,) = model.prepare(image)
+    return np.asarray(prepared[0])
+
+
+def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
+    if weights is None:
+        return np.full(count, 1 / count)
+    shares = np.asarray(weights, np.float64)
+    if shares.shape != (count,):
+        raise ArgumentError(
+            f"style_weights are {list(weights)}; expected one for each of "
+            + counted(count, "style")
+        )
+    if not (shares >= 0).all() or not 0 < shares.sum() < math.inf:
+        raise ArgumentError(
+            f"style_weights are {list(weights)}; expected 0 or more, and not all 0"
+        )
+    return shares / shares.sum()
+
+
+def _scaled(style: np.ndarray, canvas: Size, scale: float) -> np.ndarray:
+    """The style, its longer side in proportion to the canvas's."""
+    factor = scale * max(canvas) / max(style.shape[:2])
+    height, width = (max(1, round(factor * side)) for side in style.shape[:2])
+    return resize(style, (height, width), fit="stretch")
+
+
+def _same(image: np.ndarray) -> np.ndarray:
+    return image

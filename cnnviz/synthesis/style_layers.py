@@ -1,0 +1,169 @@
+"""The layers that style and content are measured in, chosen by depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.network.averaging import averaged_pooling
+from cnnviz.network.forward import observe
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.layers import LayerInfo, list_layers
+from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.survey import native_shape
+from cnnviz.network.tracing import Trace, compiled
+
+_LARGEST_STRIDE = 4  # the power of 2 beyond which layers see things rather than paint
+_FEWEST_LEVELS = 3
+_DEEPEST = 5  # how many style layers there are where depth alone tells them apart
+_ADDITIONS = ("Add", "AddV2", "AddN")
+
+
+def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
+    """The layers of a network that style and content are best measured in.
+
+    A convolution's features are taken after the normalization, the addition and the
+    rectifier that follow it. Style is measured in the first at each resolution down to
+    a sixteenth, and in residual networks in the first that ends in an addition; content
+    in the second one at the last but one resolution. Of VGG networks these are the
+    layers of Gatys et al.: `conv1_1` to `conv5_1`, and `conv4_2`. Networks that hardly
+    reduce their images are measured at five depths.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+
+    Returns:
+        The paths of the style layers, and that of the content layer.
+
+    Raises:
+        LayerError: If the network has no convolution that can be told by its kind.
+    """
+    known = as_model(model)
+    height, width, _ = native_shape(known)
+    levels: dict[int, list[LayerInfo]] = {}
+    ends = _ends(list_layers(known, size=(height, width)))
+    for info in ends:
+        stride = height / (info.output_shape[0] or height)
+        levels.setdefault(round(math.log2(stride)), []).append(info)
+    chosen = [
+        [info for info in level if info.kind == "Add"]
+        # Where branches are computed in turns, what follows which is not always seen.
+        or [info for info in level if info.kernel_shape is None]
+        or level
+        for number, level in sorted(levels.items())
+        if number <= _LARGEST_STRIDE
+    ]
+    if not chosen:
+        raise LayerError(
+            f"{known.source} has no convolution that can be told by its kind",
+            hint="Name layers to measure in: StyleLayers(style=[...], content=[...]).",
+        )
+    if len(chosen) < _FEWEST_LEVELS < len(ends):
+        places = np.linspace(0, len(ends) - 1, min(_DEEPEST, len(ends)))
+        chosen = [[ends[round(place)]] for place in places]
+    style = tuple(level[0].path for level in chosen)
+    return style, chosen[max(0, len(chosen) - 2)][:2][-1].path
+
+
+def _ends(layers: Sequence[LayerInfo]) -> list[LayerInfo]:
+    """Of each convolution, the last layer that works on what it computed."""
+    around = {info.path.rpartition("/")[0] for info in layers}
+    ends: list[LayerInfo] = []
+    running = False
+    for info in layers:
+        if info.path in around:
+            continue
+        shape = info.output_shape
+        fits = len(shape) == 3 and all(n is not None and n > 1 for n in shape[:2])
+        if info.kernel_shape is not None:
+            running = fits and "Pooling" not in info.kind
+            if running:
+                ends.append(info)
+        elif running and fits and shape[:2] == ends[-1].output_shape[:2]:
+            # A rectifier after an addition still ends in that addition.
+            kind = "Add" if "Add" in (info.kind, ends[-1].kind) else info.kind
+            ends[-1] = replace(info, kind=kind)
+        else:
+            running = False
+    return ends
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleLayers:
+    """Where, and how, style transfer measures style and content.
+
+    Attributes:
+        style: The paths of the layers to measure style in; None for those that
+            `choose_layers` finds.
+        content: The paths of the layers to measure content in; None for the one that
+            `choose_layers` finds.
+        softened: Whether they are measured through a softmax (Wang et al., 2021); None
+            for where the network adds features of several layers, as residual networks
+            do.
+        average_pooling: Whether the network pools by the mean where it has the maximum.
+    """
+
+    style: Sequence[str] | None = None
+    content: Sequence[str] | None = None
+    softened: bool | None = None
+    average_pooling: bool = False
+
+    def __post_init__(self) -> None:
+        for name, paths in (("style", self.style), ("content", self.content)):
+            if paths is not None and (isinstance(paths, str) or not paths):
+                raise ArgumentError(f"{name} layers are {paths!r}; expected paths")
+
+
+class MeasuredLayers:
+    """The layers of a network that style and content are measured in."""
+
+    def __init__(self, model: ImageModel, chosen: StyleLayers) -> None:
+        style, content = chosen.style, chosen.content
+        automatic = None if style and content else choose_layers(model)
+        self.model = model
+        self.style = tuple(style or (automatic[0] if automatic else ()))
+        self.content = tuple(content or (automatic[1:] if automatic else ()))
+        self.paths = tuple(dict.fromkeys((*self.style, *self.content)))
+        self.average_pooling = chosen.average_pooling
+
+    def features(self, image: np.ndarray) -> dict[str, tf.Tensor]:
+        """The features `(1, h, w, c)` of an image, by layer."""
+        trace = self._traced(image.shape)
+        images = tf.repeat(tf.constant(image)[None], self.model.fixed_batch or 1, 0)
+        return {path: features[:1] for path, features in trace(images).items()}
+
+    def add_up(self, shape: tuple[int, ...]) -> bool:
+        """Whether features of several layers are added on the way to these layers."""
+        graph = self._traced(shape).function.graph  # type: ignore[attr-defined]
+        seen = {tensor.ref() for tensor in graph.inputs[:1]}
+        for operation in graph.get_operations():
+            given = [t for t in operation.inputs if t.ref() in seen]
+            if operation.type in _ADDITIONS and len(given) > 1:
+                return True
+            if given:
+                seen |= {tensor.ref() for tensor in operation.outputs}
+        return False
+
+    def _traced(self, shape: tuple[int, ...]) -> Trace:
+        model, network = self.model, self.model.network
+
+        def forward(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            with averaged_pooling(network) if self.average_pooling else nullcontext():
+                outputs = observe(model, image, image, self.paths).outputs
+            for path, output in outputs.items():
+                if output.shape.rank != 4:
+                    raise LayerError(
+                        f"layer '{path}' has the output {output.shape}; expected one "
+                        "with positions and channels to measure in"
+                    )
+            return {path: outputs[path] for path in self.paths}
+
+        signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
+        key = ("style", model.key, self.paths, self.average_pooling)
+        return compiled(network, key, forward, signature)

@@ -1,0 +1,193 @@
+"""The table of rules: the one that the README shows, and every row of it met."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnviz.attribution.reversal import Reversal
+from cnnviz.attribution.rules import TABLE
+
+README = Path(__file__).parents[3] / "README.md"
+
+
+def test_the_readme_shows_the_table() -> None:
+    text = README.read_text(encoding="utf-8")
+    head = "| on the way back | what the reconstruction R meets |\n|---|---|\n"
+    assert text.count(head) == 1
+    shown = text.partition(head)[2].partition("\n\n")[0].splitlines()
+    assert shown == [f"| {row.subject} | {row.meets} |" for row in TABLE]
+
+
+def pulled(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    x: np.ndarray,
+    seed: np.ndarray,
+    *,
+    guided: bool = False,
+) -> np.ndarray:
+    """A seed at the output of a function, carried back to its input."""
+
+    @tf.function(autograph=False)
+    def run(x: tf.Tensor) -> tf.Tensor:
+        y = function(x)
+        way = Reversal([x], y, guided=guided, layer_of=lambda op: str(op.name))
+        return way.pull(tf.constant(seed, y.dtype))[x.ref()]
+
+    found: np.ndarray = run(tf.constant(x, tf.float32)).numpy()
+    return found
+
+
+X = np.array([[[[1.0, -2.0], [3.0, 4.0]], [[3.0, 0.5], [-1.0, 4.0]]]], np.float32)
+R = np.array([[[[1.0, -1.0], [2.0, -2.0]], [[-3.0, 3.0], [4.0, 5.0]]]], np.float32)
+RELU = np.maximum(R, 0)
+LEFT = X >= X[:, ::-1]
+LARGER = np.where(LEFT, R, 0) + np.where(LEFT, 0, R)[:, ::-1]
+
+
+def fork(x: tf.Tensor) -> tf.Tensor:
+    """A rectified map, and what a second rectifier makes of it."""
+    y = tf.nn.relu(x)
+    return y - tf.nn.relu(3 * y)
+
+
+# For each row, by the beginning of its subject: functions of X and what R = `R`, or the
+# first pixel of it where there is but one, meets there.
+MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
+    "ReLU": [
+        (tf.nn.relu, RELU),
+        (lambda x: tf.nn.leaky_relu(x), RELU),
+        (lambda x: x * tf.sigmoid(x), RELU),
+        (lambda x: tf.maximum(x, 0.1 * x), RELU),
+        (lambda x: tf.where(x > 1, x, 0.0), RELU),
+        (lambda x: -tf.minimum(-x, 0.0), RELU),
+        (lambda x: tf.clip_by_value(x, 0.0, 3.0), RELU),
+        (tf.sigmoid, RELU),
+    ],
+    "max pooling": [
+        (
+            lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID"),
+            [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
+        ),
+        (
+            lambda x: tf.reduce_max(x, [1, 2], keepdims=True),
+            [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
+        ),
+        (lambda x: tf.maximum(x, tf.reverse(x, [1])), LARGER),
+    ],
+    "convolution": [
+        (
+            lambda x: tf.nn.conv2d(x, tf.constant([[[[1.0, 2], [3, 4]]]]), 1, "VALID"),
+            R @ np.array([[1, 2], [3, 4]]).T,
+        ),
+        (
+            lambda x: x @ tf.constant([[1.0, 2], [3, 4]]),
+            R @ np.array([[1, 2], [3, 4]]).T,
+        ),
+    ],
+    "average pooling": [
+        (lambda x: tf.nn.avg_pool2d(x, 2, 2, "VALID"), [0.25, -0.25]),
+        (
+            lambda x: tf.reduce_mean(x, [1, 2], keepdims=True),
+            [0.25, -0.25],
+        ),
+    ],
+    "batch normalization": [
+        (
+            lambda x: tf.compat.v1.nn.fused_batch_norm(
+                tf.nn.relu(x),
+                [4.0, -4.0],
+                [7.0, 7.0],
+                [1.0, 1.0],
+                [3.0, 3.0],
+                epsilon=1.0,
+                is_training=False,
+            )[0],
+            np.maximum(R * [2, -2], 0),
+        )
+    ],
+    "local response": [(tf.nn.local_response_normalization, R)],
+    "layer, group": [
+        (lambda x: x / tf.sqrt(tf.reduce_mean(x**2)), R / np.sqrt((X**2).mean())),
+        (
+            lambda x: x * tf.math.rsqrt(tf.reduce_mean(x**2)),
+            R / np.sqrt((X**2).mean()),
+        ),
+    ],
+    "product with a gate": [
+        (
+            lambda x: x * tf.sigmoid(tf.reduce_mean(x, [1, 2], keepdims=True)),
+            R / (1 + np.exp(-X.mean((1, 2)))),
+        )
+    ],
+    "product with a constant": [
+        (lambda x: tf.nn.relu(x) * 3.0, 3 * RELU),
+        (lambda x: tf.nn.relu(x) / -2.0, np.maximum(R / -2, 0)),
+    ],
+    "sum, concatenation": [
+        (fork, np.maximum(R + 3 * np.maximum(-R, 0), 0)),
+        (lambda x: tf.concat([x[..., 1:], x[..., :1]], -1), R[..., ::-1]),
+    ],
+    "tanh": [
+        (tf.tanh, R),
+        (lambda x: tf.minimum(x, 2.0), R),
+        (lambda x: tf.clip_by_value(x, -1.0, 1.0), R),
+    ],
+    "reshaping": [
+        (lambda x: tf.reverse(tf.nn.relu(x), [1]), np.maximum(R[:, ::-1], 0)),
+        (
+            lambda x: tf.where(tf.constant([True, False]), tf.nn.relu(x), 0.0),
+            np.maximum(R * [1, 0], 0),
+        ),
+    ],
+    "casting": [(lambda x: tf.identity(tf.nn.relu(x)), RELU)],
+    "functions": [
+        (lambda x: tf.function(tf.nn.relu)(x), RELU),
+        (
+            lambda x: tf.custom_gradient(lambda y: (tf.nn.relu(y), lambda r: 7 * r))(x),
+            RELU,
+        ),
+    ],
+    "preprocessing": [
+        (
+            lambda x: tf.image.resize(x[:, ::-1] * -9.0 + 1.0, [2, 2], "nearest"),
+            -R[:, ::-1],
+        )
+    ],
+}
+
+
+def test_every_row_is_met() -> None:
+    subjects = [row.subject for row in TABLE]
+    for row in TABLE:
+        if row.rules:
+            assert sum(row.subject.startswith(begin) for begin in MET) == 1, row.subject
+    for begin in MET:
+        assert sum(subject.startswith(begin) for subject in subjects) == 1, begin
+
+
+@pytest.mark.parametrize(
+    ("begin", "number"), [(b, i) for b, cases in MET.items() for i in range(len(cases))]
+)
+def test_a_row_does_what_it_says(
+    begin: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function, expected = MET[begin][number]
+    (row,) = (row for row in TABLE if row.subject.startswith(begin))
+    answered: Counter[str] = Counter()
+    for name, rule in list(row.rules.items()):
+
+        def counting(walk: Any, tensor: Any, rule: Any = rule, name: str = name) -> Any:
+            step = rule(walk, tensor)
+            answered[name] += step is not None
+            return step
+
+        monkeypatch.setitem(row.rules, name, counting)
+    shape = tf.function(function).get_concrete_function(tf.constant(X)).output_shapes
+    found = pulled(function, X, R[:, : shape[1], : shape[2]])
+    assert answered.total() > 0
+    np.testing.assert_allclose(found, np.broadcast_to(expected, X.shape), rtol=1e-6)

@@ -1,0 +1,211 @@
+"""Sheets of what a layer computes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.drawing import NOT_A_NUMBER, activation_sheet, grid, overlay
+from cnnviz.errors import ArgumentError, LayerError
+
+MARGIN = 16
+
+
+DOT = " \u00b7 "
+
+
+def colors(levels: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
+    """Matplotlib's own colors for values in [0, 1]."""
+    rgba: NDArray[np.uint8] = matplotlib.colormaps[colormap](
+        np.rint(np.asarray(levels, np.float64) * 255).astype(int), bytes=True
+    )
+    return rgba[..., :3]
+
+
+def maps(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def own_range(values: NDArray[Any]) -> NDArray[Any]:
+    return (values - values.min()) / (values.max() - values.min())
+
+
+def assert_same(sheet: Image.Image, expected: Image.Image) -> None:
+    assert sheet.size == expected.size
+    drawn = np.asarray(sheet.convert("RGB"), int)
+    wanted = np.asarray(expected.convert("RGB"), int)
+    # Rounding may differ by a level, which in viridis is up to 3 of 255 in a color. Of
+    # the grays of text a palette has 16, which are 17 apart.
+    tolerance = np.where(np.ptp(wanted, axis=-1, keepdims=True) == 0, 9, 4)
+    assert (np.abs(drawn - wanted) <= tolerance).all()
+
+
+def test_each_channel_is_a_tile_stretched_between_its_own_extremes() -> None:
+    values = maps(6, 8, 5)
+    values[..., 1] *= 100
+    expected = grid(
+        np.stack([colors(own_range(values[..., c])) for c in range(5)]),
+        labels=["0", "1", "2", "3", "4"],
+        title="conv1",
+        subtitle=f"7.png{DOT}5 channels{DOT}each on its own scale",
+    )
+    sheet = activation_sheet(values, title="conv1", subtitle="7.png")
+    assert_same(sheet, expected)
+
+
+def test_one_range_for_the_layer_is_told() -> None:
+    values = maps(6, 8, 3)
+    values[..., 1] *= 100
+    expected = grid(
+        np.stack([colors(own_range(values)[..., c], "magma") for c in range(3)]),
+        labels=["0", "1", "2"],
+        title="conv1",
+        subtitle=f"3 channels{DOT}from {values.min():.4g} to {values.max():.4g}",
+        columns=1,
+    )
+    sheet = activation_sheet(
+        values, title="conv1", normalize="layer", colormap="magma", columns=1
+    )
+    assert_same(sheet, expected)
+
+
+def test_constant_channels_are_marked_and_those_of_zeros_called_dead() -> None:
+    values = maps(6, 8, 4)
+    values[..., 0] = 0
+    values[..., 2] = 1000 * (1 + 1e-8 * maps(6, 8))
+    tiles = [np.zeros((6, 8)), None, np.full((6, 8), 0.5), None]
+    expected = grid(
+        np.stack(
+            [
+                colors(own_range(values[..., c]) if tile is None else tile)
+                for c, tile in enumerate(tiles)
+            ]
+        ),
+        labels=["0", "1", "2", "3"],
+        marked=[True, False, True, False],
+        title="relu",
+        subtitle=DOT.join(
+            ["4 channels", "1 dead", "1 constant", "each on its own scale"]
+        ),
+    )
+    assert_same(activation_sheet(values, title="relu"), expected)
+
+
+def test_the_strongest_channels_come_first_and_ties_go_by_mean() -> None:
+    values = np.zeros((2, 2, 4), np.float32)
+    values[0, 0] = [6, 1, 6, 9]
+    values[1, 1] = [0, -50, 2, 0]  # channel 1 is large, but nowhere active
+    order = [3, 2, 0]
+    expected = grid(
+        np.stack([colors(own_range(values[..., c])) for c in order]),
+        labels=[str(c) for c in order],
+        title="conv1",
+        subtitle=f"the strongest 3 of 4 channels{DOT}each on its own scale",
+    )
+    sheet = activation_sheet(values, title="conv1", sort="strongest", max_channels=3)
+    assert_same(sheet, expected)
+
+
+def test_values_that_are_not_finite_are_pink_and_leave_the_others_alone() -> None:
+    values = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8, 1)
+
+    def drawn_tile() -> NDArray[np.uint8]:
+        sheet = activation_sheet(values, title="x").convert("RGB")
+        return np.asarray(sheet)[MARGIN + 60 : -MARGIN]
+
+    clean = drawn_tile()
+    values[2, 3], values[5, 5] = np.nan, np.inf
+    spoilt = drawn_tile()
+    pink = (spoilt == NOT_A_NUMBER).all(axis=-1)
+    scale = np.sqrt(pink.sum() / 2)  # pixels to a value
+    assert scale == int(scale) and scale > 1
+    drawn = clean.shape[1] - MARGIN  # the spoilt one has a longer headline
+    clean, spoilt, pink = clean[:, :drawn], spoilt[:, :drawn], pink[:, :drawn]
+    np.testing.assert_array_equal(spoilt[~pink], clean[~pink])
+    only_bad = np.full((4, 4, 2), np.nan, np.float32)
+    assert activation_sheet(only_bad, title="x").size > (0, 0)
+
+
+def test_maps_are_laid_over_the_image() -> None:
+    image = np.random.default_rng(1).random((100, 120, 3), np.float32)
+    values = maps(5, 6, 2)
+    heat = np.stack([own_range(values[..., c]) for c in range(2)]).astype(np.float32)
+    expected = grid(
+        overlay(image, heat, "inferno"),
+        labels=["0", "1"],
+        title="x",
+        subtitle=f"2 channels{DOT}each on its own scale",
+    )
+    assert_same(activation_sheet(values, title="x", image=image), expected)
+
+
+@pytest.mark.parametrize("size", [(28, 28, 1), (900, 600, 3)])
+def test_overlays_have_a_size_to_look_at(size: tuple[int, int, int]) -> None:
+    image = np.zeros(size, np.float32)
+    sheet = activation_sheet(maps(4, 4, 1), title="x", image=image)
+    assert 96 <= min(sheet.size) and max(sheet.size) < 1200
+    many = activation_sheet(maps(4, 4, 700), title="x", image=image)
+    assert 96 <= min(many.size) and many.size[0] * many.size[1] <= 2**25
+
+
+def test_volumes_show_their_central_slice() -> None:
+    values = maps(5, 6, 8, 3)
+    expected = activation_sheet(
+        values[2], title="x", subtitle=f"a.npy{DOT}central slice, 3 of 5"
+    )
+    sheet = activation_sheet(values, title="x", subtitle="a.npy")
+    np.testing.assert_array_equal(np.asarray(sheet), np.asarray(expected))
+
+
+def cells(sheet: Image.Image, count: int, side: int) -> NDArray[np.uint8]:
+    """The middles of the cells of the last row of a sheet."""
+    row = np.asarray(sheet.convert("RGB"))[-MARGIN - side // 2, MARGIN:]
+    return row[side // 2 :: side + 2][:count]
+
+
+def test_units_are_cells_on_one_scale() -> None:
+    values = np.array([3, -1, 0.5, 2], np.float32)
+    sheet = activation_sheet(values, title="dense")
+    shown = cells(sheet, 4, 64)
+    assert np.abs(shown.astype(int) - colors(own_range(values))).max() <= 4
+    pooled = activation_sheet(values.reshape(1, 1, 4), title="dense")
+    np.testing.assert_array_equal(np.asarray(pooled), np.asarray(sheet))
+
+
+def test_the_strongest_units_are_named() -> None:
+    values = np.array([0.1, 0.6, 0.25, 0.05], np.float32)
+    names = ["ant", "bee", "cat", "dog"]
+
+    def expected(labels: Sequence[str], told: str) -> Image.Image:
+        return grid(
+            colors(own_range(values))[:, None, None],
+            labels=labels,
+            title="predictions",
+            subtitle=f"strongest: {told}{DOT}4 units{DOT}from 0.05 to 0.6",
+            columns=4,
+            scale=64,
+        )
+
+    by_name = activation_sheet(values, title="predictions", labels=names)
+    assert_same(by_name, expected(names, "bee 0.6, cat 0.25, ant 0.1"))
+    by_number = activation_sheet(values, title="predictions", labels=names[:3])
+    assert_same(by_number, expected(["0", "1", "2", "3"], "1 0.6, 2 0.25, 0 0.1"))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 2, 2, 2, 2), (2, 0, 3)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(LayerError, match=r"conv1: .*shape \("):
+        activation_sheet(np.zeros(shape, np.float32), title="conv1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"normalize": "image"}, {"sort": "name"}, {"max_channels": 0}, {"colormap": "x"}],
+)
+def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match="expected"):
+        activation_sheet(maps(4, 4, 2), title="x", **arguments)

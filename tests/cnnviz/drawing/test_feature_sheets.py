@@ -1,0 +1,124 @@
+"""Sheets of features against the images that they are made of."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnviz import ArgumentError
+from cnnviz.ascent import Ascent, Momentum
+from cnnviz.drawing import class_sheet, filter_sheet, grid
+from cnnviz.network import HeadInfo
+from cnnviz.studies import Exemplars
+from cnnviz.synthesis import ClassImages, FilterImages
+
+
+def ascended(count: int, dead: tuple[int, ...] = ()) -> Ascent:
+    rng = np.random.default_rng(0)
+    images = rng.random((count, 12, 16, 3), np.float32)
+    return Ascent(
+        images=images,
+        scores=np.arange(count, dtype=np.float32),
+        dead=np.isin(np.arange(count), dead),
+        history=np.zeros((1, count), np.float32),
+        parts={},
+        momentum=Momentum(np.zeros(0), np.zeros(0), 0),
+        snapshots=np.zeros((0, *images.shape), np.float32),
+        snapshot_steps=(),
+    )
+
+
+def filters(**changes: Any) -> FilterImages:
+    values: dict[str, Any] = {
+        "layer": "block/conv",
+        "channels": np.array([4, 9, 2]),
+        "activations": np.array([1.234, 0.0, 56.7]),
+        "ascent": ascended(3, dead=(1,)),
+        "negative": False,
+    }
+    return FilterImages(**values | changes)
+
+
+def assert_same(sheet: Image.Image, expected: Image.Image) -> None:
+    np.testing.assert_array_equal(np.asarray(sheet), np.asarray(expected))
+
+
+def test_filters_are_labeled_with_what_they_reached() -> None:
+    found = filters()
+    expected = grid(
+        found.ascent.images,
+        labels=["4: 1.23", "9: dead", "2: 56.7"],
+        title="block/conv",
+        subtitle="3 channels \u00b7 what each looks for \u00b7 "
+        "mean activation reached \u00b7 1 dead",
+        marked=[False, True, False],
+    )
+    assert_same(filter_sheet(found), expected)
+
+
+def test_what_filters_dislike_is_called_so() -> None:
+    found = filters(negative=True, ascent=ascended(3))
+    expected = grid(
+        found.ascent.images,
+        labels=["4: 1.23", "9: 0", "2: 56.7"],
+        title="mine",
+        subtitle="3 channels \u00b7 what each dislikes most \u00b7 "
+        "mean activation reached",
+    )
+    assert_same(filter_sheet(found, title="mine"), expected)
+
+
+def test_natural_images_stand_to_the_right_of_each_filter() -> None:
+    found = filters()
+    rng = np.random.default_rng(1)
+    photos = Exemplars(
+        layer="block/conv",
+        channels=np.array([4, 9, 2]),
+        images=rng.random((3, 2, 12, 16, 3), np.float32),
+        activations=np.array([[3.0, 2.5], [0.5, 0.25], [8.0, 7.0]]),
+        numbers=np.zeros((3, 2), int),
+    )
+    tiles, labels = [], []
+    for row, name in enumerate(("4: 1.23", "9: dead", "2: 56.7")):
+        tiles += [found.ascent.images[row], *photos.images[row]]
+        labels += [name, *(f"image: {a:.3g}" for a in photos.activations[row])]
+    expected = grid(
+        np.stack(tiles),
+        labels=labels,
+        title="block/conv",
+        subtitle="3 channels \u00b7 what each looks for \u00b7 "
+        "mean activation reached \u00b7 the natural images that excite it most \u00b7 "
+        "1 dead",
+        marked=[False] * 3 + [True] + [False] * 5,
+        columns=3,
+    )
+    assert_same(filter_sheet(found, natural=photos), expected)
+    with pytest.raises(ArgumentError, match=r"of channels \[4, 9, 2\]; expected .*\[1"):
+        filter_sheet(filters(channels=np.array([1, 9, 2])), natural=photos)
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "subtitle"),
+    [
+        ("softmax", ["cat 99%", "dog 7%"], "the network's probability for its own"),
+        ("linear", ["cat 0.987", "dog 0.0654"], "the network's output for its own"),
+    ],
+)
+def test_classes_are_labeled_with_the_networks_answer(
+    kind: Any, labels: list[str], subtitle: str
+) -> None:
+    found = ClassImages(
+        classes=np.array([3, 1]),
+        names=("cat", "dog"),
+        head=HeadInfo("head", kind, 5),
+        ascent=ascended(2),
+        probabilities=np.array([0.987, 0.0654]),
+    )
+    expected = grid(
+        found.ascent.images,
+        labels=labels,
+        title="classes",
+        subtitle=f"{subtitle} images",
+    )
+    assert_same(class_sheet(found), expected)

@@ -1,0 +1,185 @@
+"""Sheets of kernels."""
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.drawing import grid, kernel_sheet
+from cnnviz.errors import ArgumentError, LayerError
+
+MARGIN = 16
+
+
+DOT = " \u00b7 "
+
+
+def colors(levels: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
+    """Matplotlib's own colors for values in [0, 1]."""
+    rgba: NDArray[np.uint8] = matplotlib.colormaps[colormap](
+        np.rint(np.asarray(levels, np.float64) * 255).astype(int), bytes=True
+    )
+    return rgba[..., :3]
+
+
+def maps(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def assert_same(sheet: Image.Image, expected: Image.Image) -> None:
+    assert sheet.size == expected.size
+    drawn = np.asarray(sheet.convert("RGB"), int)
+    wanted = np.asarray(expected.convert("RGB"), int)
+    # Rounding may differ by a level, which in viridis is up to 3 of 255 in a color. Of
+    # the grays of text a palette has 16, which are 17 apart.
+    tolerance = np.where(np.ptp(wanted, axis=-1, keepdims=True) == 0, 9, 4)
+    assert (np.abs(drawn - wanted) <= tolerance).all()
+
+
+def body(
+    sheet: Image.Image, height: int, width: int, gap: int = 0
+) -> NDArray[np.uint8]:
+    """What is drawn last on a sheet; below and to the right of it is only white."""
+    rows = np.asarray(sheet.convert("RGB"))[-MARGIN - height : -MARGIN]
+    right = np.flatnonzero((rows < 255).any(axis=(0, 2)))[-1] + 1 + gap
+    return rows[:, right - width : right]
+
+
+def around_gray(kernels: NDArray[Any]) -> NDArray[Any]:
+    """0 to 0.5, the largest weight of each kernel to 0 or 1."""
+    largest = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
+    return kernels / largest / 2 + 0.5
+
+
+def test_kernels_on_colors_are_colors_around_gray() -> None:
+    kernels = maps(6, 3, 5, 3)
+    kernels[2] = 0
+    with np.errstate(invalid="ignore"):
+        levels = np.nan_to_num(around_gray(kernels), nan=0.5)
+    expected = grid(
+        np.rint(levels * 255).astype(np.uint8),
+        labels=[str(i) for i in range(6)],
+        marked=[False, False, True, False, False, False],
+        title="conv1",
+        subtitle=f"6 kernels{DOT}1 dead{DOT}red, green and blue weights around gray",
+    )
+    assert_same(kernel_sheet(kernels, title="conv1"), expected)
+
+
+@pytest.mark.parametrize("inputs", [1, 3])
+def test_kernels_of_next_to_nothing_are_dead(inputs: int) -> None:
+    kernels = maps(5, 3, 3, inputs)
+    kernels /= np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
+    kernels[1] *= 0.9e-5
+    kernels[2] *= 1.2e-5
+    kernels[4] = np.inf  # no measure for the others
+    sheet = np.asarray(kernel_sheet(kernels, title="x", columns=5).convert("RGB"), int)
+    facts = f"5 kernels{DOT}1 dead{DOT}" + (
+        "each on its own scale, 0 in the middle"
+        if inputs == 1
+        else "red, green and blue weights around gray"
+    )
+    levels = np.concatenate([around_gray(kernels[:4]), np.full((1, 3, 3, inputs), 0.5)])
+    levels[1] = 0.5
+    levels[4] = np.nan
+    expected = grid(
+        levels,
+        labels=range(5),
+        marked=np.eye(5)[1] == 1,
+        title="x",
+        subtitle=facts,
+        columns=5,
+    )
+    assert np.abs(sheet - np.asarray(expected.convert("RGB"), int)).max() <= 9
+
+
+def test_dead_kernels_are_gray_and_dimmed_in_a_matrix() -> None:
+    for kernels in (maps(4, 3, 3, 20), maps(4, 1, 1, 20)):
+        dead = kernels.copy()
+        dead[2] *= 1e-7
+        before = np.asarray(kernel_sheet(kernels, title="x").convert("L"), int)
+        after = np.asarray(kernel_sheet(dead, title="x").convert("L"), int)
+        row = -MARGIN - (33 if kernels.shape[1] == 3 else 22) * 3 // 2  # its middle
+        assert (before[row] == 128).mean() < 0.1 < 0.5 < (after[row] == 128).mean()
+        number = np.s_[row - 8 : row + 8, MARGIN : MARGIN + 8]
+        assert before[number].min() + 50 < after[number].min() < 255
+
+
+def test_a_kernel_sheet_in_another_colormap() -> None:
+    kernels = maps(4, 3, 3, 1)
+    expected = grid(
+        colors(around_gray(kernels)[..., 0], "viridis"),
+        labels=["0", "1", "2", "3"],
+        title="x",
+        subtitle=f"4 kernels{DOT}each on its own scale, 0 in the middle",
+    )
+    assert_same(kernel_sheet(kernels, title="x", colormap="viridis"), expected)
+    matrix = kernel_sheet(maps(4, 3, 3, 20), title="x", colormap="viridis")
+    assert matrix.mode == "RGB"
+    assert np.ptp(np.asarray(matrix), axis=-1).max() > 100
+
+
+def test_kernels_on_one_channel_are_signed_maps() -> None:
+    kernels = maps(4, 3, 3, 1)
+    expected = grid(
+        colors(around_gray(kernels)[..., 0], "gray"),
+        labels=["0", "1", "2", "3"],
+        title="conv1",
+        subtitle=f"mnist{DOT}4 kernels{DOT}each on its own scale, 0 in the middle",
+    )
+    assert_same(kernel_sheet(kernels, title="conv1", subtitle="mnist"), expected)
+
+
+def test_kernels_on_many_channels_are_a_matrix_of_the_strongest() -> None:
+    kernels = maps(4, 3, 3, 20)
+    weak = [0, 7, 9, 19]
+    kernels[..., weak] /= 1000
+    sheet = kernel_sheet(kernels, title="conv2")
+    cell = 30 + 3
+    matrix = body(sheet, 4 * cell, 16 * cell, 3).reshape(4, cell, 16, cell, 3)
+    middles = matrix[:, 5:30:10, :, 5:30:10].transpose(0, 2, 1, 3, 4)
+    strong = [c for c in range(20) if c not in weak]
+    expected = np.moveaxis(around_gray(kernels)[..., strong], -1, 1)
+    assert np.abs(middles[..., 0] / 255 - expected).max() < 1.5 / 255
+    fewer = kernel_sheet(kernels, title="conv2", max_kernels=2)
+    assert fewer.height == sheet.height - 2 * cell
+
+
+def test_pointwise_kernels_are_one_matrix_of_weights() -> None:
+    kernels = maps(3, 1, 1, 40)
+    sheet = kernel_sheet(kernels, title="project")
+    high = wide = 22
+    matrix = body(sheet, 3 * high, 40 * wide)[high // 2 :: high, wide // 2 :: wide]
+    expected = around_gray(kernels)[:, 0, 0]
+    assert np.abs(matrix[..., 0] / 255 - expected).max() < 1.5 / 255
+
+
+def test_kernels_in_one_and_three_dimensions() -> None:
+    signal = maps(6, 5, 3)  # of three channels, which are no colors
+    expected = grid(
+        colors(around_gray(signal[..., None])[..., 0], "gray").swapaxes(1, 2),
+        labels=[str(i) for i in range(6)],
+        title="x",
+        subtitle=DOT.join(
+            [
+                "6 kernels",
+                "input channels downwards",
+                "each on its own scale, 0 in the middle",
+            ]
+        ),
+    )
+    assert_same(kernel_sheet(signal, title="x"), expected)
+    volume = maps(6, 3, 4, 4, 1)
+    slices = np.asarray(kernel_sheet(volume[:, 1], title="x"))
+    sheet = np.asarray(kernel_sheet(volume, title="x"))[:, : slices.shape[1]]
+    np.testing.assert_array_equal(sheet[60:], slices[60:])
+
+
+def test_arrays_that_are_no_kernels_are_refused() -> None:
+    with pytest.raises(LayerError, match=r"conv1: kernels of shape \(3, 4\)"):
+        kernel_sheet(maps(3, 4), title="conv1")
+    with pytest.raises(ArgumentError, match="max_kernels is 0"):
+        kernel_sheet(maps(3, 4, 4, 1), title="conv1", max_kernels=0)

@@ -1,0 +1,59 @@
+"""Where the tiles of a sheet lie."""
+
+import numpy as np
+import pytest
+
+from cnnviz.drawing import (
+    grid,
+)
+from cnnviz.drawing.layouts import automatic_scale
+
+MARGIN = 16
+
+
+def numbered(count: int, height: int, width: int) -> np.ndarray:
+    """Gray tiles of one level each: the level is the number of the tile plus 1."""
+    levels = np.arange(1, count + 1, dtype=np.uint8)
+    return np.broadcast_to(levels[:, None, None], (count, height, width)).copy()
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("count", "columns"), [(1, 1), (3, 3), (7, 4), (10, 5), (24, 6), (64, 8), (512, 32)]
+)
+def test_default_columns_are_nearly_square(count: int, columns: int) -> None:
+    sheet = grid(numbered(1, 56, 56).repeat(count, 0), labels=range(count))
+    tile = 56 * automatic_scale(count, 56, 56)
+    assert sheet.width == 2 * MARGIN + columns * (tile + 2) - 2
+
+
+def test_values_are_a_strip_of_cells() -> None:
+    sheet = grid(noise(10)[:, None, None], labels=range(10))
+    assert sheet.size == (2 * MARGIN + 10 * 34 - 2, 2 * MARGIN + 21 + 32)
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"), [(512, (7, 7)), (64, (7, 7)), (8, (3, 3)), (5, (1, 24))]
+)
+def test_small_tiles_are_enlarged(count: int, shape: tuple[int, int]) -> None:
+    scale = automatic_scale(count, *shape)
+    side = scale * np.sqrt(shape[0] * shape[1])
+    assert 35 <= side <= 130
+
+
+def test_large_tiles_are_left_alone() -> None:
+    assert automatic_scale(4, 300, 300) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "side"), [(2048, 112), (600, 299), (100, 1), (1, 9000), (3, 20000)]
+)
+def test_sheets_stay_within_bounds(count: int, side: int) -> None:
+    width = min(side, 400)
+    tiles = np.broadcast_to(np.uint8(7), (count, side, width))
+    sheet = grid(tiles, labels=range(count))
+    assert max(sheet.size) <= 2**14
+    assert sheet.width * sheet.height < 1.1 * 2**25

@@ -1,0 +1,297 @@
+"""Reconstructions beside what their units saw."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.attribution import Projections
+from cnnviz.drawing import (
+    comparison_sheet,
+    grid,
+    projection_sheet,
+    projection_sheets,
+)
+from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.images import Box, ReceptiveField
+
+GRAY = 128
+
+
+FRAME = (255, 220, 0)
+
+
+Told = dict[str, Any]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """What the last sheet was made of: tiles, labels, subtitle."""
+    made: Told = {}
+
+    def noting(images: NDArray[Any], **texts: Any) -> Image.Image:
+        made.clear()
+        made.update(texts, tiles=images)
+        return grid(images, **texts)
+
+    monkeypatch.setattr(projection_sheets, "grid", noting)
+    return made
+
+
+def random(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def found(
+    images: NDArray[Any], positions: list[tuple[int, int]], strengths: list[float]
+) -> Projections:
+    """Reconstructions (k, h, w, c) of maps 10, 11, ..."""
+    return Projections(
+        images[None],
+        np.array([strengths], np.float32),
+        np.array([positions]),
+        10 + np.arange(len(images))[None],
+        0,
+        (),
+    )
+
+
+def shrunk(tile: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """The pixels that an enlarged tile shows, all copies of each being equal."""
+    scale = tile.shape[0] // height
+    assert tile.shape == (height * scale, width * scale, 3)
+    pixels = tile[::scale, ::scale]
+    np.testing.assert_array_equal(
+        tile, pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    )
+    return pixels
+
+
+def split(pair: NDArray[Any], height: int, width: int) -> list[NDArray[Any]]:
+    side = (pair.shape[1] - 2) // 2
+    assert (pair[:, side : side + 2] == 255).all()
+    return [
+        shrunk(part, height, width) for part in (pair[:, :side], pair[:, side + 2 :])
+    ]
+
+
+def padded(pixels: NDArray[Any], box: Box) -> NDArray[Any]:
+    """A crop by way of padding: the twin of what is tested."""
+    reach = 64
+    wide = np.pad(
+        pixels, ((reach, reach), (reach, reach), (0, 0)), constant_values=GRAY
+    )
+    top, left = box.top + reach, box.left + reach
+    return wide[top : top + box.height, left : left + box.width]
+
+
+def signed(own: NDArray[Any], percentile: float = 99.5) -> NDArray[Any]:
+    """Around mid gray, clipped where so many percent of what is not 0 are smaller."""
+    sizes = np.abs(own)[own != 0]
+    most = np.percentile(sizes, percentile) if sizes.size else 1
+    return (own / (2 * most) + 0.5).clip(0, 1) * 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_crops_of_both_are_aligned_and_filled_up(told: Told, channels: int) -> None:
+    image = random(12, 10, channels) % 1
+    images = random(3, 12, 10, channels, seed=1)
+    field = ReceptiveField((6, 5), (4.0, 3.0), (-2, -1))
+    positions = [(0, 0), (1, 1), (2, 3)]
+    boxes = [Box(-2, -1, 6, 5), Box(2, 2, 6, 5), Box(6, 8, 6, 5)]
+    sheet = projection_sheet(
+        image,
+        found(images, positions, [3, 2.5, 123456]),
+        title="conv",
+        facts=["7.png"],
+        field=field,
+        crop=True,
+    )
+    assert sheet.mode == "RGB"
+    assert told["labels"] == [
+        "10 \u00b7 3 @ 0,0",
+        "11 \u00b7 2.5 @ 1,1",
+        "12 \u00b7 123,456 @ 2,3",
+    ]
+    assert told["subtitle"] == (
+        "7.png \u00b7 map \u00b7 activation @ row,column \u00b7 "
+        "cropped to the receptive field, 6x5 \u00b7 "
+        "each on its own scale, 0 is gray, clipped at the 99.5th percentile"
+    )
+    for pair, own, box in zip(told["tiles"], images, boxes, strict=True):
+        rebuilt, seen = split(pair, 6, 5)
+        shown = np.broadcast_to(signed(own), (12, 10, 3))
+        np.testing.assert_allclose(rebuilt, padded(shown, box), atol=1)
+        shown = np.broadcast_to(image * 255, (12, 10, 3))
+        np.testing.assert_allclose(seen, padded(shown, box), atol=1)
+
+
+def test_a_single_bright_pixel_does_not_turn_the_others_gray(told: Told) -> None:
+    image = np.zeros((40, 40, 1), np.float32)
+    images = random(1, 40, 40, 1)
+    images[0, 3, 5] = 1000
+    own = found(images, [(0, 0)], [1])
+    projection_sheet(image, own, title="conv")
+    rebuilt, _ = split(told["tiles"][0], 40, 40)
+    assert rebuilt[..., 0].std() > 40
+    projection_sheet(image, own, title="conv", percentile=100)
+    rebuilt, _ = split(told["tiles"][0], 40, 40)
+    np.testing.assert_allclose(rebuilt[..., :1], signed(images[0], 100), atol=1)
+    assert "percentile" not in told["subtitle"]
+    with pytest.raises(ArgumentError, match="percentile is 101; expected"):
+        projection_sheet(image, own, title="conv", percentile=101)
+
+
+def test_close_pictures_show_where_the_mass_is(told: Told) -> None:
+    image = random(40, 30, 3) % 1
+    images = np.zeros((2, 40, 30, 3), np.float32)
+    images[0, 10:16, 4:9] = 1
+    images[1, 36:40, 20:26] = -2
+    projection_sheet(
+        image, found(images, [(0, 0)] * 2, [1, 1]), title="conv", close=True
+    )
+    assert "cropped to 95 % of each reconstruction, 6x6" in told["subtitle"]
+    for pair, (top, left) in zip(told["tiles"], [(10, 3), (34, 20)], strict=True):
+        rebuilt, seen = split(pair, 6, 6)
+        np.testing.assert_allclose(
+            seen, image[top : top + 6, left : left + 6] * 255, atol=1
+        )
+    assert (rebuilt[2:] == 0).all()
+    # Under several rules one part is shown.
+    compared = rules(lambda _: images, 2)
+    comparison_sheet(image, compared, title="conv", close=True)
+    assert told["tiles"].shape[0] == 8
+
+
+def test_zero_is_mid_gray_whatever_the_other_values(told: Told) -> None:
+    image = np.zeros((1, 3, 1), np.float32)
+    images = np.array([[[[-1], [0], [3]]]], np.float32)
+    own = found(images, [(0, 0)], [1])
+    projection_sheet(image, own, title="conv", percentile=100)
+    rebuilt, _ = split(told["tiles"][0], 1, 3)
+    np.testing.assert_array_equal(rebuilt[0, :, 0], [85, 128, 255])
+
+
+def test_the_field_is_framed_in_the_whole_image(told: Told) -> None:
+    image = np.ones((20, 20, 1), np.float32)
+    field = ReceptiveField((5, 6), (4.0, 4.0), (-2, 3))
+    own = found(random(2, 20, 20, 1), [(1, 2), (0, 0)], [1, 1])
+    projection_sheet(image, own, title="conv", field=field)
+    assert "framed: the receptive field, 5x6" in told["subtitle"]
+    scale = told["tiles"][0].shape[0] // 20
+    # Rows 2 to 6 and columns 11 to 16; rows -2 to 2 and columns 3 to 8.
+    for pair, (top, bottom, left, right) in zip(
+        told["tiles"], [(2, 7, 11, 17), (0, 3, 3, 9)], strict=True
+    ):
+        seen = pair[:, pair.shape[1] // 2 + 1 :]
+        rows, columns = np.nonzero((seen == FRAME).all(axis=-1))
+        assert (rows.min(), rows.max() + 1) == (top * scale, bottom * scale)
+        assert (columns.min(), columns.max() + 1) == (left * scale, right * scale)
+        changed = (seen != 255).any(axis=-1)
+        height, width = (bottom - top) * scale, (right - left) * scale
+        assert changed.sum() == height * width - (height - 4) * (width - 4)
+
+
+def test_a_field_that_is_the_whole_has_no_frame(told: Told) -> None:
+    image = random(8, 8, 3) % 1
+    own = found(random(1, 8, 8, 3), [(0, 0)], [1])
+    for crop in (False, True):
+        projection_sheet(image, own, title="dense", crop=crop, spatial=False)
+        _, seen = split(told["tiles"][0], 8, 8)
+        np.testing.assert_allclose(seen, image * 255, atol=1)
+        assert "field" not in told["subtitle"]
+        assert told["labels"] == ["10 \u00b7 1"]
+
+
+def test_dead_maps_are_named_and_not_drawn(told: Told) -> None:
+    images = random(4, 8, 8, 1)
+    own = found(images, [(0, 0)] * 4, [2, 0, 1, -3])
+    names = [f"class {n}" for n in range(20)]
+    projection_sheet(
+        np.zeros((8, 8, 1), np.float32), own, title="d", names=names, spatial=False
+    )
+    assert told["labels"] == [
+        "10 class 10 \u00b7 2",
+        "12 class 12 \u00b7 1",
+    ]
+    assert told["subtitle"].startswith(
+        "class \u00b7 activation \u00b7 dead: 11, 13 \u00b7 "
+    )
+    for pair, i in zip(told["tiles"], (0, 2), strict=True):
+        rebuilt, _ = split(pair, 8, 8)
+        np.testing.assert_allclose(rebuilt[..., :1], signed(images[i]), atol=1)
+    dead = found(images, [(0, 0)] * 4, [0, 0, 0, 0])
+    with pytest.raises(LayerError, match="none of the maps fires"):
+        projection_sheet(np.zeros((8, 8, 1), np.float32), dead, title="d")
+
+
+def test_other_numbers_of_channels_are_averaged_and_it_is_told(told: Told) -> None:
+    image, images = random(8, 8, 5) % 1, random(1, 8, 8, 5)
+    projection_sheet(image, found(images, [(0, 0)], [1]), title="conv")
+    assert "mean over 5 channels" in told["subtitle"]
+    rebuilt, seen = split(told["tiles"][0], 8, 8)
+    mean = images[0].mean(axis=-1)
+    np.testing.assert_allclose(rebuilt[..., 0], signed(mean), atol=1)
+    np.testing.assert_allclose(seen[..., 0], image.mean(axis=-1) * 255, atol=1)
+
+
+def test_what_is_no_picture_is_an_error() -> None:
+    own = found(random(1, 64, 2), [(0, 0)], [1])
+    with pytest.raises(LayerError, match=r"\(64, 2\) have no picture") as caught:
+        projection_sheet(random(64, 2), own, title="conv")
+    assert "cnnviz.deconvnet(" in str(caught.value.hint)
+    with pytest.raises(ArgumentError, match="shape"):
+        projection_sheet(random(8, 9, 1), own, title="conv")
+
+
+def rules(images: Callable[[int], NDArray[Any]], count: int) -> dict[str, Projections]:
+    return {
+        rule: found(images(seed), [(1, 1)] * count, [2.0] * count)
+        for seed, rule in enumerate(("deconvnet", "guided", "gradient"))
+    }
+
+
+def test_rules_are_compared_in_rows_below_the_image(told: Told) -> None:
+    image = random(9, 9, 3) % 1
+    compared = rules(lambda seed: random(5, 9, 9, 3, seed=seed), 5)
+    compared["gradient"].images[0, 2] = 0
+    field = ReceptiveField((3, 3), (2.0, 2.0), (1, 1))
+    comparison_sheet(image, compared, title="conv", field=field, crop=True)
+    assert told["columns"] == 5
+    first = [f"{n} \u00b7 2 @ 1,1" for n in range(10, 15)]
+    assert told["labels"] == [
+        *first,
+        *("deconvnet", "", "", "", ""),
+        *("guided", "", "", "", ""),
+        *("gradient", "", "zero", "", ""),
+    ]
+    tiles = told["tiles"].reshape(4, 5, *told["tiles"].shape[1:])
+    crop = np.s_[3:6, 3:6]
+    for i in range(5):
+        np.testing.assert_allclose(shrunk(tiles[0, i], 3, 3), image[crop] * 255, atol=1)
+        for row, each in enumerate(compared.values(), 1):
+            shown = signed(each.images[0, i])[crop]
+            np.testing.assert_allclose(shrunk(tiles[row, i], 3, 3), shown, atol=1)
+    other = found(random(2, 9, 9, 3), [(1, 1)] * 2, [1, 1])
+    with pytest.raises(ArgumentError, match="different maps"):
+        comparison_sheet(image, compared | {"guided": other}, title="conv")
+
+
+def test_long_comparisons_are_continued_below(told: Told) -> None:
+    compared = rules(lambda seed: random(3, 9, 9, 1, seed=seed), 3)
+    image = np.zeros((9, 9, 1), np.float32)
+    comparison_sheet(image, compared, title="conv", columns=2)
+    unit = "\u00b7 2 @ 1,1"
+    assert told["labels"] == [
+        *(f"10 {unit}", f"11 {unit}", "deconvnet", "", "guided", "", "gradient", ""),
+        *(f"12 {unit}", "", "deconvnet", "", "guided", "", "gradient", ""),
+    ]
+    assert (told["tiles"][9::2] == 255).all()
+    # Few units have a row each.
+    comparison_sheet(image, compared, title="conv")
+    assert told["columns"] == 4
+    assert told["labels"][4:8] == [f"11 {unit}", "deconvnet", "guided", "gradient"]
+    np.testing.assert_array_equal(told["tiles"][0], told["tiles"][8])

@@ -1,0 +1,135 @@
+"""A reconstruction on its way, step by step."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.attribution import Stage
+from cnnviz.drawing import (
+    colorize,
+    grid,
+    stage_sheet,
+    stage_sheets,
+)
+from cnnviz.images import Box
+
+GRAY = 128
+
+
+FRAME = (255, 220, 0)
+
+
+Told = dict[str, Any]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """What the last sheet was made of: tiles, labels, subtitle."""
+    made: Told = {}
+
+    def noting(images: NDArray[Any], **texts: Any) -> Image.Image:
+        made.clear()
+        made.update(texts, tiles=images)
+        return grid(images, **texts)
+
+    monkeypatch.setattr(stage_sheets, "grid", noting)
+    return made
+
+
+def random(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def shrunk(tile: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """The pixels that an enlarged tile shows, all copies of each being equal."""
+    scale = tile.shape[0] // height
+    assert tile.shape == (height * scale, width * scale, 3)
+    pixels = tile[::scale, ::scale]
+    np.testing.assert_array_equal(
+        tile, pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    )
+    return pixels
+
+
+def stages() -> list[Stage]:
+    filtered = np.zeros((2, 2, 3), np.float32)
+    filtered[..., 1] = np.array([[1, -2], [0, 0.5]])
+    filtered[..., 2] = np.array([[-9, 0], [0, 0]])  # which rectifying takes away
+    return [
+        Stage("conv", "seed", np.eye(2, dtype=np.float32)[..., None]),
+        Stage("conv", "filter", filtered),
+        Stage("relu", "rectify", np.maximum(filtered, 0)),
+        Stage("first", "filter", random(4, 4, 3)),
+    ]
+
+
+def test_stages_show_strength_and_one_channel_with_its_sign(told: Told) -> None:
+    image = random(4, 4, 3) % 1
+    steps = stages()
+    stage_sheet(image, steps, title="conv", percentile=100)
+    assert told["columns"] == 4
+    assert told["labels"] == [
+        *("seed conv", "filter conv", "rectify relu", "filter first"),
+        *("channel 0 of 1", "channel 1 of 3", "channel 1 of 3", "image"),
+    ]
+    tiles = told["tiles"]
+    length = np.sqrt(np.square(steps[1].signal).sum(axis=-1))
+    np.testing.assert_array_equal(
+        shrunk(tiles[1], 2, 2), colorize(length / length.max(), "magma")
+    )
+    # The same channel on the same scale, which is that of its largest value, 2.
+    negative = [[191, 0], [128, 159]]
+    np.testing.assert_allclose(shrunk(tiles[5], 2, 2)[..., 0], negative, atol=1)
+    positive = [[191, 128], [128, 159]]
+    np.testing.assert_allclose(shrunk(tiles[6], 2, 2)[..., 0], positive, atol=1)
+    last = steps[3].signal
+    np.testing.assert_allclose(
+        shrunk(tiles[3], 4, 4), last / (2 * np.abs(last).max()) * 255 + 127.5, atol=1
+    )
+    np.testing.assert_allclose(shrunk(tiles[7], 4, 4), image * 255, atol=1)
+
+
+def test_stages_are_cropped_to_the_same_part_of_the_image(told: Told) -> None:
+    image = random(4, 4, 3) % 1
+    stage_sheet(image, stages(), title="conv", box=Box(2, -2, 4, 4), crop=True)
+    tiles = told["tiles"]
+    # Rows 2 to 5 and columns -2 to 1: a quarter of the image, and of every map.
+    expected = np.full((4, 4, 3), GRAY, float)
+    expected[:2, 2:] = image[2:, :2] * 255
+    np.testing.assert_allclose(shrunk(tiles[7], 4, 4), expected, atol=1)
+    np.testing.assert_array_equal(
+        shrunk(tiles[5], 2, 2)[..., 0], [[GRAY, 128], [GRAY, GRAY]]
+    )
+    dark = colorize(np.zeros(()), "magma")
+    np.testing.assert_array_equal(shrunk(tiles[1], 2, 2)[1], [dark, dark])
+    stage_sheet(image, stages(), title="conv", box=Box(2, -2, 4, 4))
+    rows, columns = np.nonzero((told["tiles"][7] == FRAME).all(axis=-1))
+    side = told["tiles"].shape[1]
+    assert (rows.min(), rows.max()) == (side // 2, side - 1)
+    assert (columns.min(), columns.max()) == (0, side // 2 - 1)
+
+
+def test_units_of_dense_layers_are_folded_row_by_row(told: Told) -> None:
+    units = np.arange(-6, 6, dtype=np.float32)
+    steps = [
+        Stage("dense", "filter", units.reshape(1, 1, 12)),
+        Stage("conv", "filter", random(6, 8, 1)),
+    ]
+    stage_sheet(random(6, 8, 1) % 1, steps, title="dense", box=Box(0, 0, 3, 3))
+    assert told["labels"][2] == "12 units"
+    height, width = told["tiles"].shape[1:3]
+    cells = told["tiles"][2][height // 6 :: height // 3, width // 8 :: width // 4, 0]
+    np.testing.assert_allclose(cells.ravel(), units / 12 * 255 + 127.5, atol=1)
+
+
+def test_large_images_are_made_smaller_in_the_strip(told: Told) -> None:
+    steps = [*stages()[:3], Stage("first", "filter", random(400, 300, 3))]
+    stage_sheet(random(400, 300, 3) % 1, steps, title="conv")
+    assert told["tiles"].shape[1:3] == (224, 168)
+    sheet = stage_sheet(random(400, 300, 3) % 1, steps, title="c", columns=3)
+    assert told["columns"] == 3
+    assert len(told["tiles"]) == 12
+    assert max(sheet.size) < 1200

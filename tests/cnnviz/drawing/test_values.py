@@ -1,0 +1,196 @@
+"""Numbers made displayable."""
+
+from collections.abc import Callable
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from cnnviz.drawing import (
+    NOT_A_NUMBER,
+    colorize,
+    overlay,
+    signed_stretch,
+    stretch,
+)
+from cnnviz.errors import ArgumentError
+from cnnviz.images import resize
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+
+
+def test_stretch_by_hand() -> None:
+    stretched = stretch(np.array([-1.0, 0, 3]))
+    assert stretched.dtype == np.float32
+    np.testing.assert_allclose(stretched, [0, 0.25, 1])
+    np.testing.assert_array_equal(stretch(np.array([5, 5])), [0, 0])
+    np.testing.assert_allclose(stretch(np.array([0, 51, 255], np.uint8)), [0, 0.2, 1])
+    np.testing.assert_array_equal(stretch(np.array([True, False])), [1, 0])
+
+
+def test_signed_stretch_by_hand() -> None:
+    stretched = signed_stretch(np.array([-1.0, 0, 3]))
+    assert stretched.dtype == np.float32
+    np.testing.assert_allclose(stretched, [1 / 3, 0.5, 1], rtol=1e-6)
+    np.testing.assert_array_equal(signed_stretch(np.zeros(3)), [0.5, 0.5, 0.5])
+    np.testing.assert_array_equal(signed_stretch(np.array([-4.0, 2])), [0, 0.75])
+
+
+@pytest.mark.parametrize("axis", [None, 0, (1, 2), (0, 1), (0, 1, 2)])
+def test_percentiles_are_of_what_is_not_zero(
+    axis: int | tuple[int, ...] | None,
+) -> None:
+    maps = np.random.default_rng(2).normal(size=(3, 4, 5))
+    maps[:, 0, 0] = 0
+    sizes = np.where(maps == 0, np.nan, np.abs(maps))
+    if axis == 0:
+        sizes[:, 0, 0] = 0  # nothing else is there
+    most = np.nanpercentile(sizes, 90, axis, keepdims=True)
+    most[most == 0] = 1
+    expected = (maps / (2 * most) + 0.5).clip(0, 1)
+    found = signed_stretch(maps, axis=axis, percentile=90)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_array_equal(signed_stretch(np.zeros(3), percentile=90), 0.5)
+
+
+@pytest.mark.parametrize("axis", [None, 0, (1, 2), (0, 1), (0, 1, 2)])
+def test_ranges_are_shared_along_axes(axis: int | tuple[int, ...] | None) -> None:
+    maps = np.random.default_rng(1).normal(size=(3, 4, 5))
+    low = maps.min(axis, keepdims=True)
+    high = maps.max(axis, keepdims=True)
+    np.testing.assert_allclose(
+        stretch(maps, axis=axis), (maps - low) / (high - low), atol=1e-6
+    )
+    largest = np.abs(maps).max(axis, keepdims=True)
+    np.testing.assert_allclose(
+        signed_stretch(maps, axis=axis), maps / (2 * largest) + 0.5, atol=1e-6
+    )
+
+
+def test_dead_maps_are_black_among_living() -> None:
+    maps = np.stack([np.zeros((2, 2)), np.full((2, 2), 7.0), np.eye(2)])
+    np.testing.assert_array_equal(
+        stretch(maps, axis=(1, 2)), [np.zeros((2, 2)), np.zeros((2, 2)), np.eye(2)]
+    )
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_none_stay_out_of_the_range(odd: float) -> None:
+    values = np.array([[odd, -1, 3], [0, 1, 2], [odd, odd, odd]])
+    before = values.copy()
+    nan = np.nan
+    np.testing.assert_allclose(
+        stretch(values, axis=1), [[nan, 0, 1], [0, 0.5, 1], [nan, nan, nan]]
+    )
+    np.testing.assert_allclose(
+        signed_stretch(values, axis=1),
+        [[nan, 1 / 3, 1], [0.5, 0.75, 1], [nan, nan, nan]],
+        rtol=1e-6,
+    )
+    np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("function", [stretch, signed_stretch])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_extreme_values_stay_in_range(
+    function: Callable[..., np.ndarray], dtype: type[np.floating]
+) -> None:
+    largest = np.finfo(dtype).max
+    stretched = function(np.array([-largest, 0, largest], dtype))
+    np.testing.assert_allclose(stretched, [0, 0.5, 1], rtol=1e-3)
+    tiny = function(np.array([0, np.finfo(dtype).tiny], dtype))
+    assert tiny[1] == 1
+
+
+@pytest.mark.parametrize("function", [stretch, signed_stretch])
+@pytest.mark.parametrize(
+    "maps", [np.zeros((0, 3)), np.zeros(2, complex), np.array("a")]
+)
+def test_only_numbers_are_stretched(
+    function: Callable[..., np.ndarray], maps: np.ndarray
+) -> None:
+    with pytest.raises(ArgumentError, match="expected real numbers"):
+        function(maps)
+
+
+@pytest.mark.parametrize("colormap", ["viridis", "coolwarm", "tab10"])
+def test_colorize_agrees_with_matplotlib(colormap: str) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    expected = mpl.colormaps[colormap](levels / 255, bytes=True)[..., :3]
+    np.testing.assert_array_equal(colorize(levels, colormap), expected)
+    np.testing.assert_array_equal(
+        colorize(levels.astype(np.float32) / 255, colormap), expected
+    )
+
+
+def test_colorize_draws_nan_in_pink() -> None:
+    colors = colorize(np.array([0, np.nan, 1]), "gray")
+    np.testing.assert_array_equal(colors, [(0, 0, 0), NOT_A_NUMBER, (255, 255, 255)])
+
+
+@pytest.mark.parametrize(
+    ("values", "colormap", "message"),
+    [
+        (np.zeros(2), "virids", "no colormap 'virids'; .* such as viridis"),
+        (np.zeros(2), "?", "such as viridis, magma"),
+        (np.array([0, 1.5]), "viridis", r"range from 0 to 1\.5; expected \[0, 1\]"),
+        (np.array([-0.1, np.nan]), "viridis", "range from -0.1 to 0"),
+        (np.array([1, 2]), "viridis", "values are int64"),
+    ],
+)
+def test_colorize_refuses(values: np.ndarray, colormap: str, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        colorize(values, colormap)
+
+
+def test_overlay_by_hand() -> None:
+    image = np.array([[[1.0, 0, 0], [0, 0, 1]], [[0.2, 0.2, 0.2], [1, 1, 1]]])
+    heat = np.array([[0.0, 0.25], [1, 1]])
+    laid = overlay(image, heat, "gray", alpha=0.5)
+    # Luma of red 0.299 and of blue 0.114; opacities 0, 0.25, 0.5 and 0.5.
+    expected = [[0.299, 0.75 * 0.114 + 0.25 * 0.25], [0.5 * 0.2 + 0.5, 1]]
+    assert laid.dtype == np.uint8
+    np.testing.assert_allclose(
+        laid, np.repeat(np.array(expected)[..., None], 3, -1) * 255, atol=1.01
+    )
+
+
+def test_overlay_enlarges_and_stacks() -> None:
+    image, maps = noise(12, 20, 3), noise(4, 3, 5)
+    laid = overlay(image, maps, alpha=1)
+    assert laid.shape == (4, 12, 20, 3)
+    np.testing.assert_array_equal(laid[2], overlay(image, maps[2], alpha=1))
+    gray = (
+        np.broadcast_to((image @ [0.299, 0.587, 0.114])[..., None], image.shape) * 255
+    )
+    np.testing.assert_allclose(overlay(image, maps[0], alpha=0), gray, atol=1)
+    hot = resize(maps[2], (12, 20), fit="stretch", kernel="bilinear")
+    opacity = np.sqrt(hot)[..., None]
+    expected = opacity * colorize(hot, "inferno") + (1 - opacity) * gray
+    np.testing.assert_allclose(laid[2], expected, atol=1)
+
+
+def test_overlay_of_gray_images_and_nan() -> None:
+    heat = np.full((2, 2), np.nan, np.float32)
+    laid = overlay(np.zeros((4, 4, 1), np.uint8), heat, alpha=1)
+    assert (laid == NOT_A_NUMBER).all()
+    assert overlay(np.zeros((4, 4), np.uint8), np.zeros((2, 2))).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("image", "maps", "alpha", "message"),
+    [
+        (np.zeros((4, 4, 2)), np.zeros((2, 2)), 0.5, r"image has shape \(4, 4, 2\)"),
+        (np.zeros((4, 4, 3)), np.zeros(2), 0.5, r"maps have shape \(2,\)"),
+        (np.zeros((4, 4, 3)), np.zeros((2, 2)), 1.5, "alpha is 1.5"),
+        (np.zeros((4, 4, 3)) + 2, np.zeros((2, 2)), 0.5, "range from 0 to 2"),
+        (np.zeros((4, 4, 3)), np.zeros((2, 2)) - 1, 0.5, "range from -1 to 0"),
+    ],
+)
+def test_overlay_refuses(
+    image: np.ndarray, maps: np.ndarray, alpha: float, message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        overlay(image, maps, alpha=alpha)

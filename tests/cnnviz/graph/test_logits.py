@@ -1,0 +1,240 @@
+"""Every method starts at the same logits, however a network squashes them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import deconvnet
+from cnnviz.graph import find_logits
+from cnnviz.network import ImageModel, as_model, observe, survey_layers
+from cnnviz.objectives import log_odds
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+IMAGES = np.random.default_rng(0).random((3, 4, 4, 2), np.float32)
+
+Squash = Callable[[Any], Any]
+
+
+@tf.function
+def inner_function(x: Any) -> Any:
+    return tf.nn.softmax(tf.identity(x))
+
+
+@tf.function
+def outer_function(x: Any) -> Any:
+    # What encloses the inner call rearranges with numbers that are its own.
+    turned = tf.transpose(inner_function(tf.reshape(x, [-1, 4])), [1, 0])
+    return tf.transpose(turned, tf.constant([1, 0]))
+
+
+@tf.custom_gradient
+def as_it_is(x: Any) -> Any:
+    return tf.identity(x), lambda gradient: gradient
+
+
+def softmax_by_hand(x: Any) -> Any:
+    powers = tf.exp(x - tf.reduce_max(x, -1, keepdims=True))
+    return powers / tf.reduce_sum(powers, -1, keepdims=True)
+
+
+FUNCTIONS: dict[str, tuple[str, Squash]] = {
+    "softmax": ("softmax", tf.nn.softmax),
+    "log_softmax": ("softmax", tf.nn.log_softmax),
+    "log of softmax": ("softmax", lambda x: tf.math.log(tf.nn.softmax(x))),
+    "log_softmax by hand": (
+        "softmax",
+        lambda x: x - tf.reduce_logsumexp(x, -1, keepdims=True),
+    ),
+    "softmax by hand": ("softmax", softmax_by_hand),
+    "plain softmax by hand": (
+        "softmax",
+        lambda x: tf.exp(x) / tf.reduce_sum(tf.exp(x), -1, keepdims=True),
+    ),
+    "sigmoid": ("sigmoid", tf.sigmoid),
+    "log_sigmoid": ("sigmoid", tf.math.log_sigmoid),
+    "sigmoid by hand": ("sigmoid", lambda x: 1 / (1 + tf.exp(-x))),
+    "identities": ("softmax", lambda x: tf.identity(tf.nn.softmax(tf.identity(x)))),
+    "casts": (
+        "softmax",
+        lambda x: tf.cast(tf.cast(tf.nn.softmax(x), tf.float64), tf.float32),
+    ),
+    "reshapes": (
+        "softmax",
+        lambda x: tf.reshape(tf.reshape(tf.nn.softmax(x), [-1, 2, 2]), [-1, 4]),
+    ),
+    "squeezes": ("sigmoid", lambda x: tf.squeeze(tf.sigmoid(x)[:, None], 1)),
+    "expand_dims": (
+        "softmax",
+        lambda x: tf.squeeze(tf.expand_dims(tf.nn.softmax(x), -1), -1),
+    ),
+    "transposes": (
+        "softmax",
+        lambda x: tf.transpose(tf.nn.softmax(tf.transpose(x), 0)),
+    ),
+    "custom gradient": ("softmax", lambda x: as_it_is(tf.nn.softmax(x))),
+    "several identities": (
+        "softmax",
+        lambda x: tf.identity_n([x, tf.nn.softmax(x)])[1],
+    ),
+    "function": ("softmax", inner_function),
+    "function in a function": ("softmax", outer_function),
+    "linear": ("linear", lambda x: x + 0.0),
+    "relu": ("linear", tf.nn.relu),
+}
+
+Builder = Callable[[Any, Any], Any]
+
+
+def argument(activation: Any) -> Builder:
+    return lambda k, x: k.layers.Dense(4, activation=activation, name="z")(x)
+
+
+def function(squash: Squash) -> Builder:
+    return lambda k, x: own_layer(k, squash)(k.layers.Dense(4, name="z")(x))
+
+
+LAYERS: dict[str, tuple[str, Builder]] = {
+    "argument softmax": ("softmax", argument("softmax")),
+    "argument sigmoid": ("sigmoid", argument("sigmoid")),
+    "argument log_softmax": ("softmax", argument(tf.nn.log_softmax)),
+    "Activation": (
+        "softmax",
+        lambda k, x: k.layers.Activation("softmax")(k.layers.Dense(4, name="z")(x)),
+    ),
+    "Softmax": (
+        "softmax",
+        lambda k, x: k.layers.Softmax()(k.layers.Dense(4, name="z")(x)),
+    ),
+    "another precision": (
+        "softmax",
+        lambda k, x: k.layers.Activation("softmax", dtype="float64")(
+            k.layers.Dense(4, name="z")(x)
+        ),
+    ),
+    "Reshape and Permute": (
+        "softmax",
+        lambda k, x: k.layers.Reshape((4,))(
+            k.layers.Permute((2, 1))(
+                k.layers.Reshape((1, 4))(
+                    k.layers.Dense(4, activation="softmax", name="z")(x)
+                )
+            )
+        ),
+    ),
+    "several axes": (
+        "softmax",
+        lambda k, x: k.layers.Reshape((4,))(
+            k.layers.Softmax(axis=(1, 2))(
+                k.layers.Reshape((2, 2))(k.layers.Dense(4, name="z")(x))
+            )
+        ),
+    ),
+}
+
+
+def own_layer(k: Any, squash: Squash) -> Any:
+    class Squashing(k.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return squash(inputs)
+
+    return Squashing()
+
+
+def built_of(k: Any, head: Builder) -> tuple[Any, np.ndarray]:
+    """A network of a convolution and a head, nested as `net`; and its logits."""
+    k.utils.set_random_seed(0)
+    inputs = k.Input((4, 4, 2))
+    x = k.layers.Conv2D(3, 3, activation="relu", name="conv")(inputs)
+    x = k.layers.Flatten()(x)
+    net = k.Model(inputs, head(k, x), name="net")
+    dense = net.get_layer("z")
+    dense.set_weights([2 * w + 0.1 for w in dense.get_weights()])
+    below = np.asarray(k.Model(inputs, x)(IMAGES))
+    kernel, bias = (np.asarray(w) for w in dense.get_weights())
+    outer = k.Input((4, 4, 2))
+    return k.Model(outer, net(outer)), below @ kernel + bias
+
+
+def kind_and_logits(model: ImageModel) -> tuple[str, np.ndarray]:
+    kinds: list[str] = []
+
+    def look(images: tf.Tensor) -> tf.Tensor:
+        (head,) = observe(model, images, images, [], heads=True).heads
+        kinds.append(head.kind)
+        return head.logits
+
+    logits = tf.function(look, autograph=False)(tf.constant(IMAGES))
+    return kinds[0], logits.numpy()
+
+
+def odds(model: ImageModel) -> np.ndarray:
+    def score(images: tf.Tensor) -> tf.Tensor:
+        scene = observe(model, images, images, [], heads=True)
+        return log_odds(1).scores(scene, [tf.constant([1] * len(IMAGES))])
+
+    return np.asarray(tf.function(score, autograph=False)(tf.constant(IMAGES)))
+
+
+CASES = {
+    **LAYERS,
+    **{
+        f"function {name}": (kind, function(squash))
+        for name, (kind, squash) in FUNCTIONS.items()
+    },
+}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("case", CASES)
+def test_all_methods_start_at_the_same_logits(case: str, k: Any) -> None:
+    kind, head = CASES[case]
+    network, logits = built_of(k, head)
+    if case == "function relu":
+        logits = np.maximum(logits, 0)
+    model = as_model(network)
+
+    found, seen = kind_and_logits(model)
+    assert found == kind
+    np.testing.assert_allclose(seen, logits, rtol=1e-4, atol=1e-5)
+
+    (info,) = survey_layers(model, [], heads=True).heads
+    assert (info.kind, info.classes) == (kind, 4)
+
+    rest = np.log(np.exp(np.delete(logits, 1, 1)).sum(1))
+    expected = logits[:, 1] - (0 if kind == "sigmoid" else rest)
+    np.testing.assert_allclose(odds(model), expected, rtol=1e-4, atol=1e-4)
+
+    started = deconvnet(model, IMAGES, "net")
+    np.testing.assert_allclose(started.activations, logits, rtol=1e-4, atol=1e-5)
+
+
+@GENERATIONS
+def test_rows_of_a_softmax_are_no_softmax(k: Any) -> None:
+    network, _ = built_of(k, function(lambda z: tf.nn.softmax(z)[:, 1:]))
+    kind, seen = kind_and_logits(as_model(network))
+    assert kind == "linear"
+    np.testing.assert_allclose(seen, network(IMAGES), rtol=1e-4, atol=1e-5)
+
+
+def test_looking_into_a_function_runs_nothing_of_it_twice() -> None:
+    counter = tf.Variable(0.0)
+
+    @tf.function
+    def counted(x: tf.Tensor) -> tf.Tensor:
+        counter.assign_add(1.0)
+        return tf.nn.softmax(2 * x)
+
+    @tf.function
+    def below(x: tf.Tensor) -> tf.Tensor:
+        found = find_logits(counted(x))
+        assert found is not None
+        return found[0]
+
+    given = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(below(given), 2 * given)
+    assert float(counter) == 1

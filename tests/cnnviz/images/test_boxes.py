@@ -1,0 +1,46 @@
+"""Which part of an image a unit sees."""
+
+import numpy as np
+
+from cnnviz.images import Box, ReceptiveField, field_boxes
+from cnnviz.images.boxes import mass_boxes
+
+
+def test_fields_are_where_the_arithmetic_says() -> None:
+    # conv3 of the sample network: 18 wide, in steps of 4, beginning 7 before the image.
+    field = ReceptiveField((18, 18), (4.0, 4.0), (-7, -7))
+    positions = np.array([[0, 0], [3, 4], [6, 1]])
+    assert field_boxes(field, positions, (28, 28)) == [
+        Box(-7, -7, 18, 18),
+        Box(5, 9, 18, 18),
+        Box(17, -3, 18, 18),
+    ]
+    # Whole along one axis, as long as the image along the other.
+    whole = [Box(0, 0, 28, 18)] * 3
+    field = ReceptiveField((None, 18), (0.0, 4.0), (0, -7))
+    assert field_boxes(field, positions, (28, 18)) == whole
+    assert field_boxes(None, positions, (28, 18)) == whole
+    one_dimensional = ReceptiveField((3,), (1.0,), (0,))
+    assert field_boxes(one_dimensional, positions[:, :1], (28, 18)) == whole
+    # After upsampling unit 3 of a field of 2 that moves by 1/2 sees from 1.5 to 2.5.
+    field = ReceptiveField((2, 2), (0.5, 1.0), (0, 0))
+    assert field_boxes(field, np.array([[3, 3]]), (9, 9)) == [Box(1, 3, 3, 2)]
+    # Every unit sees the same part.
+    field = ReceptiveField((4, 4), (0.0, 0.0), (2, 3))
+    assert field_boxes(field, np.array([[0, 0]]), (9, 9)) == [Box(2, 3, 4, 4)]
+
+
+def test_mass_is_boxed_by_one_square_size() -> None:
+    masses = np.zeros((4, 20, 12))
+    masses[0, 5:9, 3:5] = 1  # 4x2: the square is as large as the largest needs
+    masses[1, 19, 11] = 7  # in a corner: the square stays inside
+    masses[2, 0:6, 2] = 1
+    masses[3, 10, 6], masses[3, 0, 0] = 99, 1  # one part in a hundred is left out
+    assert mass_boxes(masses) == [
+        Box(4, 1, 6, 6),
+        Box(14, 6, 6, 6),
+        Box(0, 0, 6, 6),
+        Box(7, 3, 6, 6),
+    ]
+    # Without any mass all is shown, also where that is no square.
+    assert mass_boxes(np.zeros((1, 4, 8))) == [Box(-2, 0, 8, 8)]

@@ -1,0 +1,116 @@
+"""Image files by path, folder and glob."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cnnviz.errors import ImageError
+from cnnviz.images import (
+    find_images,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files that find_images tells by name; it does not look into them."""
+    for name in (
+        "img10.png img2.png IMG1.JPG notes.txt .hidden.png a.npy sub/deep.png "
+        "sub/.secret/b.png empty/readme"
+    ).split():
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "photos"
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [path.name for path in paths]
+
+
+def test_folders_are_listed_naturally(folder: Path) -> None:
+    assert names(find_images([folder])) == [
+        "a.npy",
+        "IMG1.JPG",
+        "img2.png",
+        "img10.png",
+    ]
+
+
+def test_globs(folder: Path) -> None:
+    assert names(find_images([f"{folder}/img*"])) == ["img2.png", "img10.png"]
+    assert names(find_images([f"{folder}/**/*.png"])) == [
+        "img2.png",
+        "img10.png",
+        "deep.png",
+    ]
+    assert names(find_images([f"{folder}/*"])) == names(find_images([folder]))
+
+
+def test_relative_sources(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert find_images(["img2.png", "s*/*.png"]) == [
+        Path("img2.png"),
+        Path("sub/deep.png"),
+    ]
+
+
+def test_order_is_kept_and_each_file_comes_once(folder: Path) -> None:
+    (folder / "link.png").symlink_to(folder / "img2.png")
+    sources: list[str | Path] = [
+        folder / "img10.png",
+        folder / "sub" / ".." / "img2.png",
+        str(folder),
+        folder / "notes.txt",
+    ]
+    found = find_images(sources)
+    assert names(found) == ["img10.png", "img2.png", "a.npy", "IMG1.JPG", "notes.txt"]
+
+
+def test_a_file_named_like_a_glob_is_a_file(folder: Path) -> None:
+    (folder / "img[2].png").write_bytes(b"x")
+    assert names(find_images([f"{folder}/img[2].png"])) == ["img[2].png"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("no.png", r"no\.png does not exist; expected a JPEG"),
+        ("empty", r"empty is a folder without images; expected files ending in \.bmp"),
+        ("*.webp", r"\*\.webp matches no image"),
+        ("blank.png", r"blank\.png is empty"),
+    ],
+)
+def test_sources_without_images(folder: Path, source: str, message: str) -> None:
+    (folder / "blank.png").touch()
+    with pytest.raises(ImageError, match=message):
+        find_images([folder / "img2.png", folder / source])
+
+
+def test_no_source_at_all() -> None:
+    with pytest.raises(ImageError, match="no image is given"):
+        find_images([])
+    with pytest.raises(ImageError, match="'' is not a path"):
+        find_images([""])
+
+
+def test_a_folder_of_folders_says_where_the_images_are(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    for name in ("a.png", "b.png", "c.jpg"):
+        (tmp_path / "cat" / name).write_bytes(b"x")
+    with pytest.raises(ImageError, match="is a folder without images") as caught:
+        find_images([tmp_path])
+    pattern = f"{tmp_path}/**/*.png"
+    assert caught.value.hint == f"Its folders hold images: '{pattern}' finds them."
+    assert [path.name for path in find_images([pattern])] == ["a.png", "b.png"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="is a folder without images") as caught:
+        find_images([tmp_path / "empty"])
+    assert caught.value.hint is None
+
+
+@pytest.mark.parametrize("address", ["https://example.org/7.png", "S3://bucket/7.png"])
+def test_addresses_are_not_files(address: str) -> None:
+    with pytest.raises(ImageError, match=re.escape(f"{address} is an address")) as e:
+        find_images([address])
+    assert e.value.hint == "Download it first, and give the file."

@@ -1,0 +1,273 @@
+"""Pictures of every kind, read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnviz.errors import ImageError
+from cnnviz.images import (
+    Fit,
+    read_image,
+    resize,
+)
+
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    """Smooth colors, which JPEG keeps nearly as they are."""
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    planes = [np.sin(5 * y + 2 * x), np.cos(4 * x - y), np.sin(6 * x * y + 1)]
+    return (127.5 + 120 * np.stack(planes, axis=-1)).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.ppm", "a.webp"])
+def test_lossless_colors_are_exact(tmp_path: Path, name: str) -> None:
+    values = pixels(5, 7, 3)
+    options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
+    Image.fromarray(values).save(tmp_path / name, **options)
+    image = read_image(tmp_path / name)
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image, values.astype(np.float32) / np.float32(255))
+
+
+def test_jpeg_is_what_was_saved_but_for_its_loss(tmp_path: Path) -> None:
+    values = photo(40, 60)
+    Image.fromarray(values).save(tmp_path / "a.jpg", quality=98, subsampling=0)
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.jpg"), values / 255, atol=4 / 255
+    )
+
+
+def test_the_bytes_decide_not_the_suffix(tmp_path: Path) -> None:
+    Image.fromarray(pixels(4, 4, 3)).save(tmp_path / "a.jpg", "PNG")
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.jpg"), pixels(4, 4, 3) / 255, atol=1e-6
+    )
+
+
+def test_gray_and_color_convert(tmp_path: Path) -> None:
+    color, gray = pixels(4, 5, 3), pixels(4, 5, seed=1)
+    Image.fromarray(color).save(tmp_path / "color.png")
+    Image.fromarray(gray).save(tmp_path / "gray.png")
+    np.testing.assert_allclose(
+        read_image(tmp_path / "color.png", channels=1)[..., 0],
+        color / 255 @ LUMA,
+        atol=1e-6,
+    )
+    repeated = read_image(tmp_path / "gray.png")
+    assert repeated.shape == (4, 5, 3)
+    np.testing.assert_allclose(repeated, gray[..., None] / 255 * np.ones(3), atol=1e-6)
+    assert read_image(tmp_path / "gray.png", channels=1).shape == (4, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [(".png", "I;16"), (".tif", "I;16"), (".tif", "I;16B"), (".tif", "I")],
+)
+def test_16_bit_gray_keeps_every_level(tmp_path: Path, suffix: str, mode: str) -> None:
+    values = np.arange(0, 65536, 37)[: 40 * 44].reshape(40, 44)
+    stored = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]
+    path = tmp_path / f"a{suffix}"
+    Image.frombytes(mode, (44, 40), values.astype(stored).tobytes()).save(path)
+    image = read_image(path, channels=1)[..., 0]
+    np.testing.assert_array_equal(image, (values / 65535).astype(np.float32))
+    np.testing.assert_array_equal(np.rint(image * 65535), values)
+    small = read_image(path, channels=1, size=(20, 22))
+    assert len(np.unique(small)) > 256
+
+
+def test_16_bit_color_is_read_to_8_bits(tmp_path: Path) -> None:
+    # Written by hand: Pillow has no such mode. A PPM of maximum 65535.
+    values = np.random.default_rng(0).integers(0, 65536, (3, 4, 3)).astype(">u2")
+    (tmp_path / "a.ppm").write_bytes(b"P6 4 3 65535\n" + values.tobytes())
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.ppm"), values / 65535, atol=1 / 255
+    )
+
+
+def test_float_tiff_is_as_it_is(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(-1, 3, (4, 5)).astype(np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "a.tif", channels=1)[..., 0], values
+    )
+
+
+def test_32_bit_integers_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((2, 2), 70000, np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match="32-bit integers"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_mode_1_is_black_and_white(tmp_path: Path) -> None:
+    values = pixels(9, 11) > 127
+    Image.fromarray(values).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "a.png", channels=1)[..., 0], values
+    )
+
+
+BACKGROUND = (0.2, 0.6, 1.0)
+
+
+def blended(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    share = alpha[..., None] / 255
+    return color / 255 * share + np.array(BACKGROUND) * (1 - share)
+
+
+def test_alpha_is_composited_by_hand(tmp_path: Path) -> None:
+    values = pixels(6, 7, 4)
+    values[0, :3, 3] = 0, 128, 255
+    Image.fromarray(values).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png", background=BACKGROUND)
+    np.testing.assert_allclose(
+        image, blended(values[..., :3], values[..., 3]), atol=1e-6
+    )
+    np.testing.assert_allclose(image[0, 0], BACKGROUND, atol=1e-6)
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.png", background=BACKGROUND, channels=1)[..., 0],
+        blended(values[..., :3], values[..., 3]) @ LUMA,
+        atol=1e-6,
+    )
+
+
+def test_gray_with_alpha(tmp_path: Path) -> None:
+    values = pixels(6, 7, 2)
+    Image.fromarray(values, "LA").save(tmp_path / "a.png")
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.png", background=BACKGROUND),
+        blended(np.repeat(values[..., :1], 3, axis=-1), values[..., 1]),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("transparency", [None, 2, bytes([255, 100, 0])])
+def test_palettes(tmp_path: Path, transparency: int | bytes | None) -> None:
+    table = np.array([[10, 20, 30], [200, 100, 50], [0, 255, 128]], np.uint8)
+    indices = pixels(5, 6) % 3
+    image = Image.fromarray(indices, "L")
+    image = image.convert("P")
+    image.putdata(indices.ravel().tolist())
+    image.putpalette(table.tobytes())
+    options: dict[str, Any] = (
+        {} if transparency is None else {"transparency": transparency}
+    )
+    image.save(tmp_path / "a.png", **options)
+    alpha = np.array([255, 255, 255])
+    if transparency == 2:
+        alpha[2] = 0
+    elif transparency is not None:
+        alpha = np.array([255, 100, 0])
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.png", background=BACKGROUND),
+        blended(table[indices], alpha[indices]),
+        atol=1e-6,
+    )
+
+
+def test_one_transparent_color(tmp_path: Path) -> None:
+    values = np.array([[[1, 2, 3], [9, 9, 9]]], np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=(1, 2, 3))
+    image = read_image(tmp_path / "a.png", background=BACKGROUND)
+    np.testing.assert_allclose(image[0], [BACKGROUND, (9 / 255,) * 3], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg"])
+def test_cmyk_of_both_polarities(tmp_path: Path, name: str) -> None:
+    # JPEGs hold CMYK inverted, as Adobe's programs write it; TIFFs hold it plain.
+    cmyk = np.empty((16, 16, 4), np.uint8)
+    cmyk[:] = 204, 51, 0, 51
+    Image.fromarray(cmyk, "CMYK").save(tmp_path / name)
+    ink = np.array([0.8, 0.2, 0.0])
+    expected = np.broadcast_to((1 - ink) * (1 - 0.2), (16, 16, 3))
+    np.testing.assert_allclose(read_image(tmp_path / name), expected, atol=3 / 255)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.tif"])
+def test_the_first_frame_counts(tmp_path: Path, name: str) -> None:
+    red, blue = (
+        Image.new("RGB", (6, 4), color) for color in ((255, 0, 0), (0, 0, 255))
+    )
+    options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
+    red.save(tmp_path / name, save_all=True, append_images=[blue], **options)
+    expected = np.broadcast_to(np.array([1, 0, 0]), (4, 6, 3))
+    np.testing.assert_array_equal(read_image(tmp_path / name), expected)
+
+
+# How the stored picture has to be turned to stand upright.
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None:
+    values = photo(32, 48)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, Any] = {
+        ".jpg": {"quality": 95, "subsampling": 0},
+        ".webp": {"lossless": True},
+    }
+    Image.fromarray(values).save(
+        tmp_path / f"a{suffix}", exif=exif, **options.get(suffix, {})
+    )
+    upright = UPRIGHT[orientation](values) / np.float32(255)
+    atol = 4 / 255 if suffix == ".jpg" else 1e-6
+    np.testing.assert_allclose(read_image(tmp_path / f"a{suffix}"), upright, atol=atol)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_exif_orientation_and_size(tmp_path: Path, orientation: int, fit: Fit) -> None:
+    values = photo(33, 48)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(values).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.png", size=(20, 17), fit=fit),
+        resize(np.ascontiguousarray(UPRIGHT[orientation](values)), (20, 17), fit=fit),
+        atol=1e-5,
+    )
+
+
+def test_damaged_exif_does_not_matter(tmp_path: Path) -> None:
+    Image.fromarray(photo(16, 16)).save(
+        tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xffgarbage"
+    )
+    assert read_image(tmp_path / "a.jpg").shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpegs_decoded_coarsely_look_the_same(
+    tmp_path: Path, orientation: int, fit: Fit
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(photo(61, 83)).resize((1237, 805), Image.Resampling.BOX)
+    picture.save(tmp_path / "a.jpg", quality=92, exif=exif)
+    with Image.open(tmp_path / "a.jpg") as opened:
+        whole = np.ascontiguousarray(UPRIGHT[orientation](np.asarray(opened)))
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.jpg", size=(50, 40), fit=fit),
+        resize(whole, (50, 40), fit=fit),
+        atol=2.5 / 255,
+    )

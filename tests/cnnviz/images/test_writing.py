@@ -1,0 +1,113 @@
+"""Files that appear whole or not at all."""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnviz.errors import ArgumentError, CnnvizError
+from cnnviz.images import (
+    read_image,
+    write_image,
+    written_whole,
+)
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [path.name for path in paths]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "1", "I;16"])
+def test_png_files_hold_the_picture(tmp_path: Path, mode: str) -> None:
+    values = pixels(13, 17, 3)
+    if mode == "I;16":
+        image = Image.fromarray(values[..., 0].astype(np.uint16) * 257)
+    else:
+        image = Image.fromarray(values).convert(mode)
+    write_image(image, tmp_path / "deep" / "er" / "a.png")
+    with Image.open(tmp_path / "deep" / "er" / "a.png") as written:
+        written.verify()
+    with Image.open(tmp_path / "deep" / "er" / "a.png") as written:
+        assert written.mode == image.mode
+        np.testing.assert_array_equal(np.asarray(written), np.asarray(image))
+    assert names(list((tmp_path / "deep" / "er").iterdir())) == ["a.png"]
+
+
+def test_other_formats(tmp_path: Path) -> None:
+    image = Image.fromarray(pixels(8, 8, 3))
+    write_image(image, tmp_path / "a.BMP")
+    np.testing.assert_allclose(
+        read_image(tmp_path / "a.BMP"), pixels(8, 8, 3) / 255, atol=1e-6
+    )
+    with pytest.raises(ArgumentError, match=r"the suffix '\.xyz'; expected \.png"):
+        write_image(image, tmp_path / "a.xyz")
+    with pytest.raises(ArgumentError, match=r"a\.jpg cannot be encoded"):
+        write_image(image.convert("RGBA"), tmp_path / "a.jpg")
+    assert names(list(tmp_path.iterdir())) == ["a.BMP"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
+def test_a_file_is_whole_or_what_it_was(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    path = tmp_path / "out" / "a.npz"
+
+    def fail() -> None:
+        with written_whole(path) as temporary:
+            temporary.write_bytes(b"half")
+            assert temporary.parent == path.parent
+            assert temporary.suffix == ".npz"
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert list(path.parent.iterdir()) == []
+    path.write_bytes(b"old")
+    with pytest.raises(error):
+        fail()
+    assert path.read_bytes() == b"old"
+    with written_whole(path) as temporary:
+        np.savez(temporary, a=np.arange(3))
+        assert path.read_bytes() == b"old"
+    np.testing.assert_array_equal(read_array_as_is(path), np.arange(3))
+    assert names(list(path.parent.iterdir())) == ["a.npz"]
+
+
+def read_array_as_is(path: Path) -> np.ndarray:
+    with np.load(path) as archive:
+        return archive["a"]
+
+
+def test_written_files_have_usual_permissions(tmp_path: Path) -> None:
+    (tmp_path / "usual").write_bytes(b"")
+    write_image(Image.new("L", (2, 2)), tmp_path / "a.png")
+    modes = [
+        stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("usual", "a.png")
+    ]
+    assert modes[0] == modes[1]
+
+
+def test_what_the_system_refuses_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    image = Image.new("L", (2, 2))
+    with pytest.raises(CnnvizError, match=r"folder .*file cannot be made: "):
+        write_image(image, tmp_path / "file" / "a.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(CnnvizError, match=r"folder\.png cannot be written: "):
+        write_image(image, tmp_path / "folder.png")
+    assert sorted(names(list(tmp_path.iterdir()))) == ["file", "folder.png"]
+
+
+def test_a_palette_picture_is_written_as_jpeg_too(tmp_path: Path) -> None:
+    picture = Image.new("P", (16, 16), 1)
+    picture.putpalette([0, 0, 0, 40, 120, 200])
+    write_image(picture, tmp_path / "sheet.jpg")
+    written = read_image(tmp_path / "sheet.jpg")
+    expected = np.broadcast_to(np.array([40, 120, 200]) / 255, (16, 16, 3))
+    np.testing.assert_allclose(written, expected, atol=3 / 255)

@@ -1,0 +1,280 @@
+"""Loading: sources, encodings, labels, custom objects and what is refused.
+
+The files of every Keras are in `test_zoo.py`.
+"""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz import ArgumentError, ModelError, activations, load_model
+from cnnviz.loading import APPLICATIONS, identify_file, module_objects
+
+pytestmark = pytest.mark.versions
+
+
+def network(**options: Any) -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(2, 3),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax"),
+        ],
+        **options,
+    )
+
+
+def test_what_a_model_tells(assets: Path) -> None:
+    model = load_model(assets / "mnist_cnn.keras")
+    assert model.input_shape == (28, 28, 1)
+    assert model.labels is None
+    assert model.encode.name == "unit"
+    assert model.source.endswith("mnist_cnn.keras")
+    assert isinstance(model.network, keras.Model)
+    assert load_model(str(assets / "mnist_cnn.h5")).input_shape == (28, 28, 1)
+
+
+def test_models_of_both_generations_are_taken_as_they_are() -> None:
+    layers = [tf_keras.layers.Input((8, 8, 3)), tf_keras.layers.ReLU()]
+    old = tf_keras.Sequential(layers)
+    for given in (network(), old):
+        model = load_model(given, encoding="signed", labels=None)
+        assert model.network is given
+        again = load_model(model, labels=None)
+        assert again.network is given and again.encode is model.encode
+    with pytest.raises(ArgumentError, match="model is a int; expected a path"):
+        load_model(3)
+
+
+def test_every_network_of_keras_applications_is_known_by_name() -> None:
+    functions = {
+        name.lower()
+        for name, value in vars(keras.applications).items()
+        if name[0].isupper() and callable(value)
+    }
+    assert functions == APPLICATIONS
+
+
+def test_a_network_of_keras_applications_without_weights() -> None:
+    model = load_model("MobileNetV2", weights=None)
+    assert model.input_shape == (224, 224, 3)
+    assert model.encode.name == "signed"
+    assert "keras.applications" in model.encode.reason
+    assert model.labels is None
+
+
+def test_weights_of_an_application_from_a_file(tmp_path: Path) -> None:
+    donor = keras.applications.MobileNetV2(weights=None)
+    donor.save_weights(tmp_path / "mine.weights.h5")
+    model = load_model("mobilenetv2", weights=tmp_path / "mine.weights.h5")
+    for ours, theirs in zip(model.network.weights, donor.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    with pytest.raises(ModelError, match="does not exist; expected a file of weights"):
+        load_model("mobilenetv2", weights=tmp_path / "other.weights.h5")
+
+
+def test_a_download_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**_: Any) -> Any:
+        raise OSError("URL fetch failure on https://...: None -- Name or service")
+
+    monkeypatch.setattr(keras.applications, "VGG16", fails)
+    with pytest.raises(ModelError, match="VGG16 cannot get its weights: URL") as error:
+        load_model("VGG16")
+    assert "weights=None" in str(error.value)
+
+
+def test_a_file_wins_over_the_name_of_an_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network(name="mine").save(tmp_path / "vgg16.keras")
+    (tmp_path / "vgg16.keras").rename(tmp_path / "vgg16")
+    monkeypatch.chdir(tmp_path)
+    assert load_model("vgg16").network.name == "mine"
+
+
+def test_encodings_can_be_given() -> None:
+    for name in ("unit", "signed", "bytes", "caffe", "torch", "raw"):
+        assert load_model(network(), encoding=name).encode.name == name
+    own = load_model(network(), encoding=lambda images: images * 7)
+    np.testing.assert_allclose(own.encode(np.ones(2)), 7)
+    with pytest.raises(ArgumentError, match="encoding is 'byte'; expected auto"):
+        load_model(network(), encoding="byte")
+    grey = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
+    with pytest.raises(ArgumentError, match="'caffe' is for colour"):
+        load_model(grey, encoding="caffe")
+
+
+def test_labels_from_files(tmp_path: Path) -> None:
+    names = ["cat", "dog", "Fußgänger"]
+    texts = {
+        "lines.txt": "\n".join(names) + "\n",
+        "list.json": json.dumps(names),
+        "index.json": json.dumps(dict(zip("012", names, strict=True))),
+        "keras.json": json.dumps({str(i): [f"n{i}", n] for i, n in enumerate(names)}),
+    }
+    for file, text in texts.items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
+        assert load_model(network(), labels=tmp_path / file).labels == tuple(names)
+    assert load_model(network(), labels=names).labels == tuple(names)
+    with pytest.raises(ArgumentError, match=r"1000 labels given; .* has 3 outputs"):
+        load_model(network(), labels="imagenet")
+    with pytest.raises(ArgumentError, match=r"absent.txt does not exist"):
+        load_model(network(), labels=tmp_path / "absent.txt")
+    (tmp_path / "bad.json").write_text('{"a": "cat"}')
+    with pytest.raises(ArgumentError, match="no JSON list or object of labels"):
+        load_model(network(), labels=tmp_path / "bad.json")
+
+
+def test_a_mistyped_path_suggests_its_neighbour(tmp_path: Path) -> None:
+    network().save(tmp_path / "model.keras")
+    with pytest.raises(ModelError, match=r"modle.keras does not exist") as error:
+        load_model(tmp_path / "modle.keras")
+    assert "Did you mean" in str(error.value) and "model.keras" in str(error.value)
+    with pytest.raises(ModelError, match="there is no folder"):
+        load_model(tmp_path / "nowhere" / "model.keras")
+    with pytest.raises(ModelError, match="vgg61 does not exist"):
+        load_model("vgg61")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".model", ""])
+def test_the_bytes_decide_not_the_name(tmp_path: Path, suffix: str) -> None:
+    given = network()
+    for written in (".keras", ".h5"):
+        given.save(tmp_path / f"source{written}")
+        target = tmp_path / f"renamed{suffix}"
+        shutil.copy(tmp_path / f"source{written}", target)
+        model = load_model(target)
+        images = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+        for name, values in activations(given, images).items():
+            np.testing.assert_allclose(activations(model, images)[name], values)
+
+
+def test_a_custom_module_is_run_only_on_request(tmp_path: Path) -> None:
+    module = tmp_path / "mine.py"
+    module.write_text(
+        "import keras\n"
+        "class Halve(keras.layers.Layer):\n"
+        "    def call(self, inputs):\n"
+        "        return inputs / 2\n"
+        "def scale(x):\n"
+        "    return 3 * x\n"
+        "_private = 1\n"
+    )
+    objects = module_objects(module)
+    assert {"Halve", "scale"} <= set(objects) and "_private" not in objects
+    given = keras.Sequential(
+        [keras.Input((8, 8, 1)), objects["Halve"](), keras.layers.MaxPooling2D()]
+    )
+    given.save(tmp_path / "custom.keras")
+    with pytest.raises(ModelError, match="custom layer or function Halve"):
+        load_model(tmp_path / "custom.keras")
+    model = load_model(tmp_path / "custom.keras", custom_objects=objects)
+    images = np.ones((1, 8, 8, 1), np.float32)
+    (values,) = activations(model, images).values()
+    np.testing.assert_allclose(values, 0.5)
+    module.write_text("import nothing_of_this_name")
+    with pytest.raises(ModelError, match=r"mine.py fails: ModuleNotFoundError"):
+        module_objects(module)
+    with pytest.raises(ModelError, match=r"absent.py does not exist"):
+        module_objects(tmp_path / "absent.py")
+
+
+def test_a_function_can_stand_in_for_byte_code() -> None:
+    zoo = Path(__file__).parents[2] / "data" / "zoo"
+    for name in ("keras22/lambda_code.h5", "tf212/lambda_code.h5"):
+        model = load_model(
+            zoo / name, encoding="raw", custom_objects={"scale": lambda x: x * 0}
+        )
+        images = np.load((zoo / name).with_suffix(".npz"))["input"]
+        zeros = activations(model, images, ["scale"])["scale"]
+        np.testing.assert_array_equal(zeros, 0)
+
+
+def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
+    network().save(tmp_path / "model.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "model.keras") as source,
+        zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in source.namelist():
+            bomb.writestr(name, source.read(name))
+        bomb.writestr("assets/zeros", b"\0" * 2**26)
+    with pytest.raises(ModelError, match="is refused: its assets/zeros unpacks"):
+        load_model(tmp_path / "bomb.keras")
+
+
+def test_archives_are_damaged_where_a_checksum_says_so(tmp_path: Path) -> None:
+    network().save(tmp_path / "model.keras")
+    content = (tmp_path / "model.keras").read_bytes()
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        members = archive.infolist()
+    for member in members:
+        start = member.header_offset + 30 + len(member.filename)
+        for place in (0, member.compress_size // 2, member.compress_size - 1):
+            broken = bytearray(content)
+            broken[start + place] ^= 0x10
+            (tmp_path / "broken.keras").write_bytes(broken)
+            with pytest.raises(ModelError, match=r"broken.keras is damaged"):
+                load_model(tmp_path / "broken.keras")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_hdf5_files_are_damaged_whatever_h5py_says(tmp_path: Path) -> None:
+    network(name="network").save(tmp_path / "model.h5")
+    content = (tmp_path / "model.h5").read_bytes()
+    rng = np.random.default_rng(0)
+    told = []
+    for start in range(8, len(content) - 64, len(content) // 60):
+        broken = bytearray(content)
+        broken[start : start + 64] = rng.bytes(64)
+        (tmp_path / "broken.h5").write_bytes(broken)
+        try:
+            load_model(tmp_path / "broken.h5")  # weights have no checksum
+        except ModelError as error:
+            told.append(error.message)
+    assert told
+    for message in told:
+        assert "is damaged" in message, message
+
+
+def test_links_out_of_an_hdf5_file_are_refused(tmp_path: Path) -> None:
+    network().save(tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5", "r+") as file:
+        file["model_weights/stolen"] = h5py.ExternalLink("/etc/hostname", "/")
+    with pytest.raises(ModelError, match="is refused: it links to the file"):
+        identify_file(tmp_path / "model.h5")
+
+
+def test_the_optimiser_and_the_loss_do_not_matter(tmp_path: Path) -> None:
+    given = network()
+    given.compile("adam", "categorical_crossentropy")
+    given.fit(np.zeros((2, 8, 8, 3)), np.eye(3)[:2], verbose=0)
+    for suffix in (".keras", ".h5"):
+        given.save(tmp_path / f"model{suffix}")
+        assert not load_model(tmp_path / f"model{suffix}").network.compiled
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg-16", "VGG_16", "keras.applications.VGG16", "VGG 16"]
+)
+def test_names_of_known_networks_may_be_misspelled(name: str) -> None:
+    with pytest.raises(ModelError, match="does not exist") as error:
+        load_model(name)
+    assert error.value.hint == "A network of keras.applications is called vgg16."
+
+
+def test_a_folder_of_models_names_them(tmp_path: Path) -> None:
+    for name in ("a.keras", "b.h5", "c.txt"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    with pytest.raises(ModelError, match="is a folder, but no SavedModel") as error:
+        load_model(tmp_path)
+    assert error.value.hint == "It holds models: a.keras, b.h5. Give the path of one."

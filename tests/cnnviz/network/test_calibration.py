@@ -1,0 +1,263 @@
+"""Encodings that are found by asking the network."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz.images import read_image
+from cnnviz.network import Encoding, detect_encoding, named_encoding
+from cnnviz.network.keras_generations import input_specs
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+
+
+def detected(network: Any) -> Encoding:
+    return detect_encoding(network, input_specs(network))
+
+
+def convolved(k: Any, *before: Any, shape: tuple[int | None, ...] = (32, 32, 3)) -> Any:
+    """A convolution behind other layers."""
+    return k.Sequential([k.Input(shape), *before, k.layers.Conv2D(4, 3, name="conv")])
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("scale", "offset", "expected"),
+    [
+        (1 / 255, 0.0, "bytes"),
+        (1 / 127.5, -1.0, "bytes"),
+        (2.0, -1.0, "unit"),
+        (4.0, -2.0, "unit"),
+        (1.0, -0.5, "unit"),
+        (1.0, -120.0, "bytes"),
+    ],
+)
+def test_rescaling(scale: float, offset: float, expected: str, k: Any) -> None:
+    found = detected(convolved(k, k.layers.Rescaling(scale, offset)))
+    assert found.name == expected
+    assert found.reason.startswith("the network ")
+
+
+@GENERATIONS
+def test_rescaling_inside_a_nested_network(k: Any) -> None:
+    shape = (32, 32, 3)
+    inner = k.Sequential([k.Input(shape), k.layers.Rescaling(1 / 255)], name="prepare")
+    assert detected(convolved(k, inner)).name == "bytes"
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("mean", "variance", "expected"),
+    [
+        ([0.485, 0.456, 0.406], [0.0524, 0.0502, 0.0506], "unit"),
+        ([123.7, 116.3, 103.5], [3409.0, 3262.0, 3292.0], "bytes"),
+    ],
+)
+def test_normalization(
+    mean: list[float], variance: list[float], expected: str, k: Any
+) -> None:
+    layer = k.layers.Normalization(mean=mean, variance=variance)
+    assert detected(convolved(k, layer)).name == expected
+
+
+@GENERATIONS
+def test_padding_and_resizing_in_front_do_not_hide_the_range(k: Any) -> None:
+    before = [
+        k.layers.Resizing(24, 24),
+        k.layers.Rescaling(1 / 255),
+        k.layers.ZeroPadding2D(3),
+    ]
+    assert detected(convolved(k, *before)).name == "bytes"
+    assert detected(convolved(k, *before, shape=(None, None, 3))).name == "bytes"
+
+
+def test_operations_of_keras_2_on_the_input() -> None:
+    inputs = tf_keras.Input((32, 32, 3))
+    bare = tf_keras.layers.Conv2D(2, 3)
+    assert detected(tf_keras.Model(inputs, bare(inputs / 127.5 - 1.0))).name == "bytes"
+    for family, expected in (
+        (tf_keras.applications.mobilenet_v2, "bytes"),
+        (tf_keras.applications.resnet50, "bytes"),
+        (tf_keras.applications.vgg16, "bytes"),
+    ):
+        outputs = tf_keras.layers.Conv2D(2, 3)(family.preprocess_input(inputs))
+        found = detected(tf_keras.Model(inputs, outputs))
+        assert found.name == expected
+        assert not found.reverses_channels
+
+
+@GENERATIONS
+def test_preprocessing_in_the_code_of_a_network(k: Any) -> None:
+    class Net(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = k.layers.Conv2D(2, 3)
+
+        def call(self, x: Any) -> Any:
+            return self.conv((x - 127.5) / 64.0)
+
+    net = Net()
+    net(np.zeros((1, 16, 16, 3), np.float32))
+    assert detected(net).name == "bytes"
+
+
+@GENERATIONS
+def test_channels_first(k: Any) -> None:
+    model = k.Sequential(
+        [
+            k.Input((3, 16, 20)),
+            k.layers.Rescaling(1 / 255),
+            k.layers.Conv2D(2, 3, data_format="channels_first"),
+        ]
+    )
+    assert detected(model).name == "bytes"
+
+
+FAMILIES = {
+    "VGG16": "vgg16",
+    "ResNet50": "resnet50",
+    "ResNet50V2": "resnet_v2",
+    "MobileNet": "mobilenet",
+    "MobileNetV2": "mobilenet_v2",
+    "Xception": "xception",
+    "DenseNet121": "densenet",
+    "EfficientNetB0": "efficientnet",
+    "MobileNetV3Small": "mobilenet_v3",
+    "ConvNeXtTiny": "convnext",
+}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("name", FAMILIES)
+def test_published_networks(name: str, k: Any) -> None:
+    k.backend.clear_session()
+    options = {"include_top": False, "input_shape": (72, 72, 3)}
+    model = getattr(k.applications, name)(weights=None, **options)
+    found = detected(model)
+    family = getattr(k.applications, FAMILIES[name])
+    images = np.random.default_rng(0).random((1, 4, 4, 3), np.float32)
+    expected = family.preprocess_input(images * np.float32(255))
+    np.testing.assert_allclose(found(images), expected, atol=2e-5)
+
+
+@GENERATIONS
+def test_published_network_with_the_users_own_preprocessing(k: Any) -> None:
+    inputs = k.Input((64, 64, 3))
+    base = k.applications.MobileNetV2(
+        weights=None, include_top=False, input_shape=(64, 64, 3)
+    )
+    inside = k.Model(inputs, base(k.layers.Rescaling(1 / 127.5, -1.0)(inputs)))
+    assert detected(inside).name == "bytes"
+    outside = detected(k.Model(inputs, base(inputs)))
+    assert outside.name == "unit"
+    assert "was made for 'signed'" in outside.reason
+
+
+def test_sample_networks(assets: Path) -> None:
+    for name, expected in (("efficientnet_lite0", "signed"), ("mnist_cnn", "unit")):
+        model = keras.models.load_model(assets / f"{name}.keras", compile=False)
+        assert detected(model).name == expected
+
+
+@pytest.fixture(scope="module")
+def photographs(assets: Path) -> np.ndarray:
+    """Pieces of photographs, (16, 56, 56, 3) in [0, 1]."""
+    pieces = []
+    for path in sorted((assets / "images").glob("*.jpg")):
+        image = read_image(path, size=(112, 112))
+        pieces += [image[i : i + 56, j : j + 56] for i in (0, 56) for j in (0, 56)]
+    return np.stack(pieces)
+
+
+@pytest.fixture(scope="module")
+def digits(assets: Path) -> np.ndarray:
+    """(64, 28, 28, 1) in [0, 1]."""
+    with np.load(assets / "mnist_5k.npz") as data:
+        return data["images"][::80, ..., None][:64] / np.float32(255)
+
+
+def remembering(k: Any, values: np.ndarray, seed: int, depth: int = 1) -> Any:
+    """Convolution and normalization with the statistics of training on the values."""
+    rng = np.random.default_rng(seed)
+    model = k.Sequential([k.Input(values.shape[1:])])
+    x = tf.constant(values, tf.float32)
+    for _ in range(depth):
+        convolution = k.layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)
+        normalization = k.layers.BatchNormalization()
+        model.add(convolution)
+        model.add(normalization)
+        kernel = rng.normal(size=convolution.kernel.shape)
+        convolution.set_weights([kernel.astype(np.float32)])
+        x = convolution(x)
+        mean, variance = tf.nn.moments(x, (0, 1, 2))
+        ones, zeros = np.ones(16), np.zeros(16)
+        normalization.set_weights([ones, zeros, mean.numpy(), variance.numpy()])
+        x = normalization(x)
+    return model
+
+
+@GENERATIONS
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["unit", "signed", "bytes", "caffe", "torch"])
+def test_statistics_of_photographs(
+    name: str, seed: int, k: Any, photographs: np.ndarray
+) -> None:
+    values = np.asarray(named_encoding(name)(photographs))
+    found = detected(remembering(k, values, seed, depth=1 + seed % 2))
+    # BGR or not can hardly be told from statistics; the range must be right.
+    assert found.name == name
+    if name != "unit":
+        assert "the statistics remembered by batch_normalization" in found.reason
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["unit", "signed", "bytes"])
+def test_statistics_of_digits(name: str, seed: int, digits: np.ndarray) -> None:
+    values = np.asarray(named_encoding(name)(digits))
+    found = detected(remembering(keras, values, seed)).name
+    # Digits are no photographs: nothing may be concluded, but nothing wrong.
+    assert found in ({name} if name == "bytes" else {name, "unit"})
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_home_trained_networks_on_unit_values_stay_unit(
+    seed: int, photographs: np.ndarray, digits: np.ndarray
+) -> None:
+    dark = photographs**3
+    flat = 0.4 + 0.2 * photographs
+    gray = photographs.mean(-1, keepdims=True)
+    noise = np.random.default_rng(seed).random(photographs.shape, np.float32)
+    for values in (photographs, digits, 1 - digits, dark, flat, gray, noise):
+        assert detected(remembering(keras, values, seed)).name == "unit"
+
+
+@GENERATIONS
+def test_nothing_tells(k: Any) -> None:
+    fresh = k.Sequential(
+        [k.Input((16, 16, 3)), k.layers.Conv2D(2, 3), k.layers.BatchNormalization()]
+    )
+    for model in (
+        convolved(k),
+        fresh,
+        k.Sequential([k.Input((5,)), k.layers.Dense(2)]),
+    ):
+        found = detected(model)
+        assert found.name == "unit"
+        assert found.reason == "nothing in the network tells; [0, 1] is assumed"
+
+
+@GENERATIONS
+def test_detection_leaves_the_network_alone(k: Any, photographs: np.ndarray) -> None:
+    values = np.asarray(named_encoding("bytes")(photographs))
+    model = remembering(k, values, 0)
+    before = [np.array(weight) for weight in model.get_weights()]
+    state = [set(vars(layer)) for layer in model.layers]
+    assert detected(model).name == detected(model).name == "bytes"
+    assert [set(vars(layer)) for layer in model.layers] == state
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,258 @@
+"""Activations against sub-models, over formats, batches and inputs."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz import (
+    ArgumentError,
+    ImageError,
+    LayerError,
+    ModelError,
+    activation_batches,
+    activations,
+    load_model,
+)
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+RNG = np.random.default_rng(0)
+
+
+def close(found: np.ndarray, expected: Any) -> None:
+    assert isinstance(found, np.ndarray) and found.dtype == np.float32
+    np.testing.assert_allclose(found, np.asarray(expected), rtol=1e-4, atol=1e-5)
+
+
+@GENERATIONS
+def test_an_activation_by_hand(k: ModuleType) -> None:
+    # 2x2 kernel [[1, -1], [2, 0]], bias -1, then ReLU; cross-correlation.
+    conv = k.layers.Conv2D(1, 2, activation="relu", name="conv")
+    network = k.Sequential([k.layers.Input((3, 3, 1)), conv, k.layers.MaxPooling2D()])
+    kernel = np.array([[1, -1], [2, 0]], np.float32)[..., None, None]
+    conv.set_weights([kernel, np.array([-1.0], np.float32)])
+    image = np.array([[1, 2, 0], [0, 1, 3], [2, 1, 1]], np.float32)[..., None]
+    model = load_model(network, encoding="raw")
+    found = activations(model, image)
+    close(found["conv"][0, ..., 0], [[0, 3], [2, 0]])
+    close(found[network.layers[-1].name][0, ..., 0], [[3]])
+
+
+@GENERATIONS
+def test_the_encoding_is_applied(k: ModuleType) -> None:
+    k.utils.set_random_seed(0)
+    network = k.Sequential([k.layers.Input((8, 8, 3)), k.layers.Conv2D(2, 3, name="c")])
+    images = RNG.random((2, 8, 8, 3), np.float32)
+    mean = np.array([103.939, 116.779, 123.68], np.float32)
+    for name, values in (
+        ("unit", images),
+        ("signed", 2 * images - 1),
+        ("bytes", 255 * images),
+        ("caffe", 255 * images[..., ::-1] - mean),
+        (lambda x: 3 * x + 1, 3 * images + 1),
+    ):
+        model = load_model(network, encoding=name)
+        found = activations(model, images)["c"]
+        expected = np.asarray(network.layers[-1](values.astype(np.float32)))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
+def test_batches_change_nothing(batch_size: int) -> None:
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((9, 8, 1)),
+            keras.layers.Conv2D(3, 3, name="c"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4, name="d"),
+        ]
+    )
+    images = RNG.random((7, 9, 8, 1), np.float32)
+    found = activations(network, images, ["c", "d"], batch_size=batch_size)
+    assert list(found) == ["c", "d"]
+    close(found["d"], network(images))
+    one = activations(network, images[3], ["c", "d"])
+    np.testing.assert_allclose(one["c"][0], found["c"][3], rtol=1e-5, atol=1e-6)
+
+
+def test_batches_come_one_at_a_time() -> None:
+    network = keras.Sequential(
+        [keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3)]
+    )
+    taken = []
+
+    def batches() -> Any:
+        for size in (5, 5, 6):
+            taken.append(size)
+            yield np.zeros((2, size, size, 1), np.float32)
+
+    results = activation_batches(network, batches())
+    assert next(results)[network.layers[-1].name].shape == (2, 3, 3, 2)
+    assert taken == [5]
+    assert [next(iter(r.values())).shape for r in results] == [
+        (2, 3, 3, 2),
+        (2, 4, 4, 2),
+    ]
+
+
+@GENERATIONS
+def test_a_network_built_for_one_batch_size(k: ModuleType) -> None:
+    k.utils.set_random_seed(0)
+    inputs = k.layers.Input(batch_shape=(4, 6, 6, 1))
+    outputs = k.layers.Conv2D(2, 3, name="c")(inputs)
+    network = k.Model(inputs, outputs)
+    images = RNG.random((6, 6, 6, 1), np.float32)
+    found = activations(network, images, batch_size=5)["c"]
+    close(found, network.get_layer("c")(images))
+
+
+@GENERATIONS
+def test_several_inputs_by_name_and_by_position(k: ModuleType) -> None:
+    k.utils.set_random_seed(0)
+    left = k.layers.Input((8, 8, 3), name="left")
+    right = k.layers.Input((6, 6, 1), name="right")
+    extra = k.layers.Input((2,), name="extra")
+    a = k.layers.Conv2D(2, 3, name="a")(left)
+    b = k.layers.Conv2D(2, 3, name="b")(right)
+    merged = k.layers.Concatenate()(
+        [k.layers.Flatten()(a), k.layers.Flatten()(b), extra]
+    )
+    network = k.Model([left, right, extra], k.layers.Dense(2, name="out")(merged))
+    values = {
+        "right": RNG.random((3, 6, 6, 1), np.float32),
+        "left": RNG.random((3, 8, 8, 3), np.float32),
+        "extra": RNG.normal(size=(3, 2)).astype(np.float32),
+    }
+    ordered = [values["left"], values["right"], values["extra"]]
+    for given in (values, ordered):
+        found = activations(network, given, ["a", "b", "out"])
+        close(found["a"], network.get_layer("a")(values["left"]))
+        close(found["b"], network.get_layer("b")(values["right"]))
+        close(found["out"], network(ordered))
+    with pytest.raises(ImageError, match="takes 3: left, right, extra"):
+        activations(network, values["left"])
+    with pytest.raises(ImageError, match="takes left, right, extra"):
+        activations(network, {"left": values["left"], "rihgt": values["right"]})
+    with pytest.raises(ImageError, match="hold 3, 3, 2 images"):
+        activations(network, [*ordered[:2], values["extra"][:2]])
+
+
+@GENERATIONS
+def test_channels_first_comes_back_channels_last(k: ModuleType) -> None:
+    k.utils.set_random_seed(0)
+    first = k.Sequential(
+        [
+            k.layers.Input((3, 9, 8)),
+            k.layers.Conv2D(4, 3, data_format="channels_first", name="conv"),
+            k.layers.BatchNormalization(axis=1, name="norm"),
+            k.layers.ReLU(name="relu"),
+            k.layers.AveragePooling2D(2, data_format="channels_first", name="pool"),
+        ]
+    )
+    last = k.Sequential(
+        [
+            k.layers.Input((9, 8, 3)),
+            k.layers.Conv2D(4, 3, name="conv"),
+            k.layers.BatchNormalization(name="norm"),
+            k.layers.ReLU(name="relu"),
+            k.layers.AveragePooling2D(2, name="pool"),
+        ]
+    )
+    last.set_weights(first.get_weights())
+    images = RNG.random((2, 9, 8, 3), np.float32)
+    names = ["conv", "norm", "relu", "pool"]
+    found = activations(first, images, names)
+    for name, expected in activations(last, images, names).items():
+        close(found[name], expected)
+    assert load_model(first).input_shape == (9, 8, 3)
+
+
+@GENERATIONS
+def test_half_precision_comes_back_as_float32(k: ModuleType) -> None:
+    k.utils.set_random_seed(0)
+    policy = k.mixed_precision.Policy("mixed_float16")
+    network = k.Sequential(
+        [k.layers.Input((8, 8, 3)), k.layers.Conv2D(2, 3, dtype=policy, name="c")]
+    )
+    images = RNG.random((2, 8, 8, 3), np.float32)
+    found = activations(network, images)["c"]
+    expected = np.asarray(network.layers[-1](images), np.float32)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+
+
+@GENERATIONS
+def test_one_and_three_dimensions(k: ModuleType) -> None:
+    k.utils.set_random_seed(0)
+    line = k.Sequential([k.layers.Input((20, 2)), k.layers.Conv1D(3, 5, name="c")])
+    signal = RNG.normal(size=(2, 20, 2)).astype(np.float32) * 10
+    close(activations(line, signal)["c"], line(signal))
+    volume = k.Sequential(
+        [k.layers.Input((5, 6, 7, 1)), k.layers.Conv3D(3, 2, name="c")]
+    )
+    scan = RNG.normal(size=(2, 5, 6, 7, 1)).astype(np.float32) * 10
+    close(activations(volume, scan)["c"], volume(scan))
+
+
+NETWORK = keras.Sequential(
+    [keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3), keras.layers.Flatten()],
+    name="net",
+)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.full((1, 8, 8, 3), 200.0), r"values from 200 to 200; expected \[0, 1\]"),
+        (np.full((1, 8, 8, 3), np.nan), "values from nan to nan"),
+        (np.zeros((1, 8, 8, 1)), r"images with 1 channel; net takes 3: \(8, 8, 3\)"),
+        (np.zeros((8, 8)), r"images of shape \(8, 8\); net takes"),
+        (np.zeros((0, 8, 8, 3)), "hold nothing"),
+        (np.array(["cat"]), "expected numbers"),
+    ],
+)
+def test_images_that_do_not_fit(images: np.ndarray, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        activations(NETWORK, images)
+
+
+def test_bytes_are_scaled_and_raw_values_pass() -> None:
+    byte_images = RNG.integers(0, 256, (2, 8, 8, 3), np.uint8)
+    found = activations(NETWORK, byte_images)
+    expected = activations(NETWORK, byte_images / 255)
+    for name, values in expected.items():
+        close(found[name], values)
+    raw = load_model(NETWORK, encoding="raw")
+    wide = RNG.normal(size=(1, 8, 8, 3)).astype(np.float32) * 50
+    (values,) = activations(raw, wide).values()
+    close(values, NETWORK.layers[0](wide))
+
+
+def test_mistakes_in_arguments() -> None:
+    images = np.zeros((1, 8, 8, 3), np.float32)
+    with pytest.raises(ArgumentError, match="batch_size is 0"):
+        activations(NETWORK, images, batch_size=0)
+    with pytest.raises(LayerError, match="has no layer 'conv9'"):
+        activations(NETWORK, images, ["conv9"])
+    with pytest.raises(ArgumentError, match="expected an ImageModel or a Keras model"):
+        activations("net.keras", images)
+    dense = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="mlp")
+    with pytest.raises(LayerError, match="no convolution or pooling layer"):
+        activations(dense, np.zeros((1, 4), np.float32))
+
+
+def test_running_out_of_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    from cnnviz.network import tracing
+
+    def exhausted(*_: Any) -> Any:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    monkeypatch.setattr(tracing.Trace, "__call__", exhausted)
+    with pytest.raises(ModelError, match="does not fit into memory with 1 images"):
+        activations(NETWORK, np.zeros((1, 8, 8, 3), np.float32))

@@ -1,0 +1,110 @@
+"""Encodings against `preprocess_input` of keras.applications."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz.errors import ArgumentError
+from cnnviz.network import COLOR_ONLY, NAMES, named_encoding
+
+PUBLISHED = {
+    "caffe": ("vgg16", "vgg19", "resnet50", "resnet"),
+    "signed": (
+        "inception_v3",
+        "inception_resnet_v2",
+        "xception",
+        "mobilenet",
+        "mobilenet_v2",
+        "nasnet",
+        "resnet_v2",
+    ),
+    "torch": ("densenet",),
+    "bytes": ("efficientnet", "convnext", "efficientnet_v2", "mobilenet_v3"),
+}
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).random((2, 5, 4, 3), np.float32)
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+@pytest.mark.parametrize(
+    ("name", "module"), [(n, m) for n, modules in PUBLISHED.items() for m in modules]
+)
+def test_published_preprocessing(
+    name: str, module: str, k: object, images: np.ndarray
+) -> None:
+    preprocess = getattr(k.applications, module).preprocess_input  # type: ignore[attr-defined]
+    expected = preprocess(np.array(images) * np.float32(255))
+    for given in (images, tf.constant(images)):
+        np.testing.assert_allclose(named_encoding(name)(given), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrays_and_tensors_keep_their_kind_and_precision(
+    name: str, images: np.ndarray
+) -> None:
+    encode = named_encoding(name)
+    assert encode.name == name
+    tensor = encode(tf.constant(images))
+    assert tensor.dtype == tf.float32
+    array = encode(images)
+    assert isinstance(array, np.ndarray)
+    assert array.dtype == np.float32
+    np.testing.assert_allclose(array, tensor, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_is_the_scale_in_the_order_of_the_image(
+    name: str, images: np.ndarray
+) -> None:
+    scale: Any = {
+        "unit": 1.0,
+        "raw": 1.0,
+        "signed": 2.0,
+        "bytes": 255.0,
+        "caffe": 255.0,
+        "torch": 1 / np.array([0.229, 0.224, 0.225]),
+    }[name]
+    weights = np.array([1.0, 10.0, 100.0], np.float32)  # of the network's channels
+    given = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        score = tf.reduce_sum(named_encoding(name)(given) * weights)
+    seen = weights[::-1] if named_encoding(name).reverses_channels else weights
+    expected = np.broadcast_to(seen * scale, images.shape)
+    np.testing.assert_allclose(tape.gradient(score, given), expected, rtol=1e-5)
+
+
+def test_only_caffe_reverses_the_channels() -> None:
+    assert [name for name in NAMES if named_encoding(name).reverses_channels] == [
+        "caffe"
+    ]
+    assert set(COLOR_ONLY) == {"caffe", "torch"}
+
+
+def test_raw_leaves_values_unchecked() -> None:
+    assert not named_encoding("raw").checks_range
+    assert all(named_encoding(name).checks_range for name in NAMES if name != "raw")
+
+
+def test_own_function(images: np.ndarray) -> None:
+    own = named_encoding(lambda x: x * 3.0 - 1.0)
+    assert own.name == "custom"
+    np.testing.assert_allclose(own(images), images * 3 - 1)
+
+
+def test_one_channel_goes_through_encodings_without_color() -> None:
+    gray = np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 3, 4, 1)
+    np.testing.assert_allclose(named_encoding("signed")(gray), gray * 2 - 1)
+    np.testing.assert_allclose(named_encoding("bytes")(gray), gray * 255)
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ArgumentError, match="encoding is 'tf'; expected auto"):
+        named_encoding("tf")

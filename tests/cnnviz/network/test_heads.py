@@ -1,0 +1,164 @@
+"""The logits behind probabilities, wherever the network hides them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import LayerError
+from cnnviz.network import find_heads, record
+from cnnviz.network.heads import choose, whole
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+IMAGES = np.random.default_rng(0).random((3, 6, 6, 2), np.float32)
+
+
+def looked_at(network: Any) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = []
+
+    def look(images: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
+        (call,) = record(network, [images], [whole(network)])
+        found = find_heads(network, call)
+        kept[:] = [{"kind": h.kind, "classes": h.classes} for h in found]
+        return [(h.logits, h.class_logits(), h.probabilities()) for h in found]
+
+    tensors = tf.function(look, autograph=False)(tf.constant(IMAGES))
+    names = ("logits", "class_logits", "probabilities")
+    return [
+        {**facts, **{n: t.numpy() for n, t in zip(names, own, strict=True)}}
+        for facts, own in zip(kept, tensors, strict=True)
+    ]
+
+
+def body(k: Any) -> tuple[Any, Any]:
+    k.utils.set_random_seed(0)
+    inputs = k.Input((6, 6, 2))
+    return inputs, k.layers.Flatten()(inputs)
+
+
+def softmax_argument(k: Any) -> tuple[Any, Any]:
+    inputs, x = body(k)
+    dense = k.layers.Dense(4, activation="softmax")
+    return k.Model(inputs, dense(x)), dense
+
+
+def softmax_layer(k: Any) -> tuple[Any, Any]:
+    inputs, x = body(k)
+    dense = k.layers.Dense(4)
+    return k.Model(inputs, k.layers.Softmax()(dense(x))), dense
+
+
+def softmax_cast(k: Any) -> tuple[Any, Any]:
+    inputs, x = body(k)
+    dense = k.layers.Dense(4)
+    x = k.layers.Activation("softmax", dtype="float32")(dense(x))
+    return k.Model(inputs, k.layers.Reshape((4,))(x)), dense
+
+
+def softmax_nested(k: Any) -> tuple[Any, Any]:
+    network, dense = softmax_argument(k)
+    inputs = k.Input((6, 6, 2))
+    return k.Model(inputs, network(k.layers.Activation("linear")(inputs))), dense
+
+
+def softmax_subclassed(k: Any) -> tuple[Any, Any]:
+    k.utils.set_random_seed(0)
+
+    class Network(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat = k.layers.Flatten()
+            self.dense = k.layers.Dense(4)
+
+        def call(self, inputs: Any) -> Any:
+            return tf.nn.softmax(self.dense(self.flat(inputs)))
+
+    network = Network()
+    network(IMAGES)
+    return network, network.dense
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    "build",
+    [softmax_argument, softmax_layer, softmax_cast, softmax_nested, softmax_subclassed],
+)
+def test_logits_are_found_below_the_softmax(build: Callable[..., Any], k: Any) -> None:
+    network, dense = build(k)
+    before = np.asarray(network(IMAGES))
+    (head,) = looked_at(network)
+    kernel, bias = (np.asarray(w) for w in dense.get_weights())
+    expected = IMAGES.reshape(3, -1) @ kernel + bias
+    assert head["kind"] == "softmax"
+    assert head["classes"] == 4
+    np.testing.assert_allclose(head["logits"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(head["probabilities"], before, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(network(IMAGES)), before)
+
+
+@GENERATIONS
+def test_one_sigmoid_unit_counts_for_both_classes(k: Any) -> None:
+    inputs, x = body(k)
+    network = k.Model(inputs, k.layers.Dense(1, activation="sigmoid")(x))
+    (head,) = looked_at(network)
+    p = np.asarray(network(IMAGES))
+    assert (head["kind"], head["classes"]) == ("sigmoid", 2)
+    logits = np.log(p / (1 - p))
+    expected = np.concatenate([-logits, logits], 1)
+    np.testing.assert_allclose(head["class_logits"], expected, rtol=1e-4, atol=1e-5)
+    both = np.concatenate([1 - p, p], 1)
+    np.testing.assert_allclose(head["probabilities"], both, rtol=1e-5)
+
+
+@GENERATIONS
+def test_every_output_is_a_head(k: Any) -> None:
+    inputs, x = body(k)
+    outputs = [
+        k.layers.Dense(3, activation="softmax", name="kind")(x),
+        k.layers.Dense(2, activation="sigmoid", name="tags")(x),
+        k.layers.Dense(1, name="size")(x),
+    ]
+    network = k.Model(inputs, outputs)
+    found = looked_at(network)
+    assert [h["kind"] for h in found] == ["softmax", "sigmoid", "linear"]
+    assert [h["classes"] for h in found] == [3, 2, 1]
+    for head, output in zip(found, network(IMAGES), strict=True):
+        np.testing.assert_allclose(head["probabilities"], output, rtol=1e-4, atol=1e-6)
+
+
+@GENERATIONS
+def test_maps_of_classes_are_averaged(k: Any) -> None:
+    k.utils.set_random_seed(0)
+    inputs = k.Input((6, 6, 2))
+    convolution = k.layers.Conv2D(3, 1)
+    network = k.Model(inputs, k.layers.Softmax()(convolution(inputs)))
+    (head,) = looked_at(network)
+    maps = np.asarray(convolution(IMAGES))
+    np.testing.assert_allclose(head["logits"], maps, rtol=1e-5, atol=1e-6)
+    expected = maps.mean((1, 2))
+    np.testing.assert_allclose(head["class_logits"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_heads_are_chosen_by_name_or_number() -> None:
+    inputs, x = body(keras)
+    outputs = {
+        "kind": keras.layers.Dense(3, activation="softmax")(x),
+        "size": keras.layers.Dense(1)(x),
+    }
+    network = keras.Model(inputs, outputs)
+    seen: list[str] = []
+
+    def look(images: tf.Tensor) -> tf.Tensor:
+        (call,) = record(network, [images], [whole(network)])
+        found = find_heads(network, call)
+        seen.extend(choose(network, found, name).name for name in (None, 1, "size"))
+        with pytest.raises(LayerError, match="no output 'color'; expected one of kind"):
+            choose(network, found, "color")
+        return images
+
+    tf.function(look, autograph=False)(tf.constant(IMAGES))
+    assert seen == ["kind", "size", "size"]

@@ -1,0 +1,73 @@
+"""Labels from the files that people have."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cnnviz.errors import ArgumentError
+from cnnviz.network import read_labels
+
+
+def test_imagenet() -> None:
+    names = read_labels("imagenet")
+    assert len(names) == 1000
+    assert all(name == name.strip() != "" for name in names)
+    known = {0: "tench", 285: "Egyptian cat", 657: "missile", 967: "espresso"}
+    assert {i: names[i] for i in known} == known
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cat\ndog\n", ("cat", "dog")),
+        ("cat\r\n dog \r\n\r\n", ("cat", "dog")),
+        ("\ufeffcat\ndog", ("cat", "dog")),
+        ("Hündin\n猫\n", ("Hündin", "猫")),
+        ('["cat", "dog"]', ("cat", "dog")),
+        (' \n{"0": "cat", "1": "dog"}', ("cat", "dog")),
+        ("[0, 1]", ("0", "1")),
+        ('[["n1", "cat"], ["n2", "dog"]]', ("cat", "dog")),
+        ('{"1": ["n02", "dog"], "0": ["n01", "cat"]}', ("cat", "dog")),
+        (
+            json.dumps({str(i): f"c{i}" for i in range(11)}),
+            tuple(f"c{i}" for i in range(11)),
+        ),
+    ],
+)
+def test_formats(text: str, expected: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert read_labels(path) == expected
+    assert read_labels(str(path)) == expected
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "no.txt"
+    with pytest.raises(ArgumentError, match=r"no\.txt does not exist; expected"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "[]", "{}"])
+def test_empty_file(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text(text)
+    with pytest.raises(ArgumentError, match="holds no labels"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("text", ["[cat", '{"cat": 0, "dog": 1}', '{"a": "cat"}'])
+def test_broken_json(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(ArgumentError, match="is no JSON list or object of labels") as e:
+        read_labels(path)
+    assert e.value.hint is not None
+
+
+def test_bytes_and_folders_are_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10")
+    for source in (path, tmp_path):
+        with pytest.raises(ArgumentError, match="cannot be read as labels"):
+            read_labels(source)

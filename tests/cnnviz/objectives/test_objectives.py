@@ -1,0 +1,255 @@
+"""Objectives against plain numbers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnviz import ArgumentError, LayerError
+from cnnviz.network import Head, HeadKind, Scene
+from cnnviz.objectives import (
+    Objective,
+    brightness,
+    channel,
+    custom,
+    direction,
+    diversity,
+    energy,
+    feature_distance,
+    gram_distance,
+    gram_matrix,
+    log_odds,
+    logit,
+    neuron,
+    norm,
+    roughness,
+    softened,
+    total_variation,
+)
+from tests import reference
+
+RNG = np.random.default_rng(0)
+MAPS = RNG.standard_normal((3, 4, 5, 6)).astype("f")
+IMAGES = RNG.random((3, 7, 6, 2)).astype("f")
+LOGITS = RNG.standard_normal((3, 5)).astype("f")
+
+
+def scored(
+    objective: Objective,
+    maps: np.ndarray = MAPS,
+    logits: np.ndarray = LOGITS,
+    kind: HeadKind = "softmax",
+) -> np.ndarray:
+    head = Head("answer", kind, tf.constant(logits))
+    model: Any = None
+    scene = Scene(model, tf.constant(IMAGES), {"layer": tf.constant(maps)}, [head])
+
+    class Alone(Scene):
+        def head(self, name: str | int | None) -> Head:
+            assert name is None
+            return self.heads[0]
+
+    scene = Alone(scene.model, scene.images, scene.outputs, scene.heads)
+    operands = [tf.constant(o) for o in objective.operands(len(maps))]
+    result = tf.broadcast_to(objective.scores(scene, operands), [len(maps)])
+    return np.asarray(result)
+
+
+def test_channel_is_the_mean_over_positions() -> None:
+    expected = MAPS[..., 2].mean((1, 2))
+    np.testing.assert_allclose(scored(channel("layer", 2)), expected, rtol=1e-5)
+    own = [MAPS[i, ..., c].mean() for i, c in enumerate((5, 0, 3))]
+    np.testing.assert_allclose(scored(channel("layer", [5, 0, 3])), own, rtol=1e-5)
+
+
+def test_a_channel_of_a_dense_layer_is_a_unit() -> None:
+    units = MAPS[:, 0, 0]
+    np.testing.assert_allclose(scored(channel("layer", 4), units), units[:, 4])
+
+
+def test_neuron_is_one_value() -> None:
+    np.testing.assert_allclose(scored(neuron("layer", 1)), MAPS[:, 2, 2, 1])
+    np.testing.assert_allclose(scored(neuron("layer", 1, (3, 0))), MAPS[:, 3, 0, 1])
+    with pytest.raises(LayerError, match="4x5 positions"):
+        scored(neuron("layer", 1, (4, 0)))
+
+
+@pytest.mark.parametrize("power", [0, 1, 2.5])
+def test_direction_is_a_product_weighted_by_the_cosine(power: float) -> None:
+    vector = RNG.standard_normal(6).astype("f")
+    along = MAPS @ vector
+    cosine = along / (np.linalg.norm(MAPS, axis=-1) * np.linalg.norm(vector) + 1e-4)
+    weight = np.maximum(0.1, cosine) ** power
+    expected = (along * weight).mean((1, 2))
+    got = scored(direction("layer", vector, cosine_power=power))
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_direction_of_another_length_is_refused() -> None:
+    with pytest.raises(LayerError, match=r"5 numbers .* 6 channels"):
+        scored(direction("layer", np.ones(5)))
+
+
+def test_energy_is_the_mean_square() -> None:
+    expected = (MAPS**2).mean((1, 2, 3))
+    np.testing.assert_allclose(scored(energy("layer")), expected, rtol=1e-5)
+    got = scored(energy("layer", logarithm=True))
+    np.testing.assert_allclose(got, np.log(expected), rtol=1e-4)
+
+
+def test_log_odds_are_those_of_the_softmax() -> None:
+    p = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+    expected = np.log(p[:, 3] / (1 - p[:, 3]))
+    np.testing.assert_allclose(scored(log_odds(3)), expected, rtol=1e-4)
+    np.testing.assert_allclose(scored(logit(3)), LOGITS[:, 3])
+
+
+def test_classes_of_sigmoids_do_not_compete() -> None:
+    np.testing.assert_allclose(scored(log_odds(3), kind="sigmoid"), LOGITS[:, 3])
+
+
+def test_one_sigmoid_unit_has_two_classes() -> None:
+    one = LOGITS[:, :1]
+    for objective in (log_odds([0, 1, 0]), logit([0, 1, 0])):
+        got = scored(objective, logits=one, kind="sigmoid")
+        np.testing.assert_allclose(got, one[:, 0] * [-1, 1, -1])
+
+
+def test_logits_with_positions_are_averaged() -> None:
+    got = scored(logit(2), logits=MAPS)
+    np.testing.assert_allclose(got, MAPS[..., 2].mean((1, 2)), rtol=1e-5)
+
+
+def test_diversity_is_minus_the_mean_cosine_within_the_group() -> None:
+    flat = MAPS.reshape(3, -1, 6)
+    grams = np.einsum("npc,npd->ncd", flat, flat).reshape(3, -1)
+    grams /= np.linalg.norm(grams, axis=1, keepdims=True)
+    cosines = grams @ grams.T
+    everyone = -(cosines.sum(1) - 1) / 2
+    np.testing.assert_allclose(scored(diversity("layer")), everyone, rtol=1e-4)
+    grouped = scored(diversity("layer", [0, 1, 0]))
+    pair = -cosines[0, 2]
+    np.testing.assert_allclose(grouped, [pair, 0, pair], rtol=1e-4)
+    assert diversity("layer").couples
+    assert not channel("layer", 0).couples
+
+
+def test_regularizers_are_means_over_the_image() -> None:
+    down = np.abs(np.diff(IMAGES, axis=1)).mean((1, 2, 3))
+    across = np.abs(np.diff(IMAGES, axis=2)).mean((1, 2, 3))
+    np.testing.assert_allclose(scored(total_variation()), down + across, rtol=1e-5)
+    for power in (1, 2, 6):
+        expected = (np.abs(2 * IMAGES - 1) ** power).mean((1, 2, 3))
+        np.testing.assert_allclose(scored(norm(power)), expected, rtol=1e-4)
+    np.testing.assert_allclose(scored(brightness()), IMAGES.mean((1, 2, 3)), rtol=1e-5)
+    edge = np.pad(IMAGES, [(0, 0), (1, 1), (1, 1), (0, 0)], "symmetric")
+    rows = edge[:, :-2] / 4 + edge[:, 1:-1] / 2 + edge[:, 2:] / 4
+    blurred = rows[:, :, :-2] / 4 + rows[:, :, 1:-1] / 2 + rows[:, :, 2:] / 4
+    expected = ((IMAGES - blurred) ** 2).mean((1, 2, 3))
+    np.testing.assert_allclose(scored(roughness()), expected, rtol=1e-4)
+
+
+def test_arithmetic_is_that_of_numbers() -> None:
+    a, b = channel("layer", 0), energy("layer")
+    x, y = scored(a), scored(b)
+    for objective, expected in (
+        (a + b, x + y),
+        (a - b, x - y),
+        (a * b, x * y),
+        (-a, -x),
+        (2 * a - 3, 2 * x - 3),
+        (1 - a * 0.5, 1 - x * 0.5),
+        (a - (b - a), x - (y - x)),
+        (-(a + 2) * (b - 1) + a * [1, 2, 3], -(x + 2) * (y - 1) + x * [1, 2, 3]),
+        (sum([b, a], a), x + y + x),
+    ):
+        np.testing.assert_allclose(scored(objective), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_operands_are_never_changed() -> None:
+    a, b = channel("layer", 0), channel("layer", 1)
+    before = str(a), str(b)
+    whole = a - b
+    whole += a
+    assert (str(a), str(b)) == before
+    assert str(whole) == "((layer[0] - layer[1]) + layer[0])"
+
+
+def test_sums_of_thousands_of_terms_need_no_recursion() -> None:
+    whole = sum((channel("layer", 0) for _ in range(3000)), channel("layer", 0) * 0)
+    expected = 3000 * MAPS[..., 0].mean((1, 2))
+    np.testing.assert_allclose(scored(whole), expected, rtol=1e-3)
+
+
+def test_other_numbers_are_the_same_program() -> None:
+    one = channel("layer", 1) - 0.5 * total_variation()
+    other = channel("layer", [4, 5, 2]) - 2 * total_variation()
+    assert one.key == other.key
+    assert one.key != (channel("other", 1) - 0.5 * total_variation()).key
+    assert one.key != (channel("layer", 1) + 0.5 * total_variation()).key
+    assert norm(2).key != norm(1).key
+
+
+def test_objectives_of_your_own() -> None:
+    def score(scene: Scene, target: tf.Tensor) -> tf.Tensor:
+        return -tf.reduce_sum((scene.outputs["layer"][:, 0, 0] - target) ** 2, -1)
+
+    targets = RNG.standard_normal((3, 6)).astype("f")
+    got = scored(custom(score, "layer", operands=[targets]))
+    expected = -((MAPS[:, 0, 0] - targets) ** 2).sum(-1)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="negative"):
+        channel("layer", -1)
+    with pytest.raises(ArgumentError, match="expected an integer"):
+        channel("layer", 1.5)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="2 and for 3 images"):
+        _ = (channel("layer", [0, 1]) + channel("layer", [0, 1, 2])).count
+
+
+def test_gram_matrices_are_those_of_the_definition() -> None:
+    expected = np.stack([reference.gram(maps) for maps in MAPS])
+    np.testing.assert_allclose(gram_matrix(tf.constant(MAPS)), expected, rtol=1e-5)
+
+
+def test_softened_features_are_a_softmax_of_the_mean_1() -> None:
+    deviations = np.array([0.1, 1, 30], np.float32)
+    found = softened(tf.constant(MAPS), tf.constant(deviations)).numpy()
+    pairs = zip(MAPS, deviations.tolist(), strict=True)
+    expected = np.stack([reference.softened(maps, one) for maps, one in pairs])
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(found.mean((1, 2, 3)), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("deviation", [None, 0.7])
+def test_distances_of_features_and_of_their_grams(deviation: float | None) -> None:
+    other = RNG.standard_normal((4, 5, 6))
+    own = MAPS if deviation is None else [reference.softened(m, 0.7) for m in MAPS]
+    given = None if deviation is None else np.array([deviation])
+    goal = reference.gram(other)
+    expected = [((reference.gram(maps) - goal) ** 2).sum() for maps in own]
+    style = gram_distance("layer", goal, deviation=given)
+    np.testing.assert_allclose(scored(style), expected, rtol=1e-4)
+    content = feature_distance("layer", other, deviation=given)
+    expected = [((maps - other) ** 2).mean() for maps in own]
+    np.testing.assert_allclose(scored(content), expected, rtol=1e-4)
+    with pytest.raises(LayerError, match="target of 5 channels"):
+        scored(gram_distance("layer", np.eye(5)))
+
+
+def test_named_parts_are_reported_beside_the_whole() -> None:
+    first, second = channel("layer", 0).named("first"), channel("layer", 1)
+    whole = 2 * first - (second * 3).named("rest")
+    assert whole.names == ("first", "rest")
+    assert str(whole) == "((2 * layer[0]) - (layer[1] * 3))"
+    assert whole.key != (2 * channel("layer", 0) - second * 3).key
+    scene = Scene(None, tf.constant(IMAGES), {"layer": tf.constant(MAPS)}, [])  # type: ignore[arg-type]
+    operands = [tf.constant(o) for o in whole.operands(3)]
+    total, *parts = (np.asarray(p) for p in whole.parts(scene, operands))
+    means = MAPS.mean((1, 2))
+    np.testing.assert_allclose(parts[0], means[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(parts[1], 3 * means[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(total, 2 * parts[0] - parts[1], rtol=1e-5)

@@ -1,0 +1,114 @@
+"""Dreams raise what they are to raise, at any size, without seams."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnviz import (
+    ArgumentError,
+    ImageError,
+    ImageModel,
+    activations,
+    load_model,
+    read_image,
+)
+from cnnviz.ascent import Progress
+from cnnviz.synthesis import deep_dream
+from cnnviz.synthesis.scales import blend, cut_tiles, lay_tiles, scale_sizes
+
+
+@pytest.fixture(scope="module")
+def imagenet(assets: Any) -> ImageModel:
+    return load_model(assets / "efficientnet_lite0.keras")
+
+
+@pytest.fixture(scope="module")
+def photo(assets: Any) -> np.ndarray:
+    return read_image(assets / "images" / "rocket.jpg", size=(72, 100))
+
+
+def energy(model: ImageModel, image: np.ndarray, layer: str) -> float:
+    return float((activations(model, image, [layer])[layer] ** 2).mean())
+
+
+def test_a_dream_raises_the_energy_of_its_layers(
+    imagenet: ImageModel, photo: np.ndarray
+) -> None:
+    layers = ["block2_add", "block3_project_bn"]
+    dreamt = deep_dream(
+        imagenet, photo, layers, octaves=3, steps=12, tile=64, strength=2
+    )
+    assert dreamt.shape == photo.shape
+    assert dreamt.dtype == np.float32
+    assert dreamt.min() >= 0
+    assert dreamt.max() <= 1
+    for layer in layers:
+        before = energy(imagenet, photo, layer)
+        assert energy(imagenet, dreamt, layer) > 1.25 * before
+    # It remains the picture that it was.
+    assert np.corrcoef(dreamt.ravel(), photo.ravel())[0, 1] > 0.8
+
+
+def test_the_same_seed_dreams_the_same(imagenet: ImageModel, photo: np.ndarray) -> None:
+    def dream(seed: int) -> np.ndarray:
+        return deep_dream(imagenet, photo, "stem_relu", octaves=1, steps=3, seed=seed)
+
+    np.testing.assert_array_equal(dream(1), dream(1))
+    assert np.abs(dream(1) - dream(2)).max() > 1e-3
+
+
+def test_octaves_grow_to_the_image() -> None:
+    assert scale_sizes((200, 100), 2.0, 32, 3) == [(100, 50), (200, 100)]
+    assert scale_sizes((64, 64), 1.4, 32, 2) == [(46, 46), (64, 64)]
+    assert scale_sizes((20, 30), 1.4, 32, 4) == [(20, 30)]
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 64), (100, 301), (30, 200)])
+def test_tiles_cover_every_pixel_and_overlap(size: tuple[int, int]) -> None:
+    corners, shape = lay_tiles(size, (64, 64))
+    assert shape == (min(64, size[0]), min(64, size[1]))
+    covered = np.zeros(size, int)
+    for corner in corners:
+        part = cut_tiles(covered, corner, shape)
+        assert part.shape == shape
+        part += 1
+    assert covered.min() >= 1
+    starts = sorted({x for _, x in corners})
+    assert all(b - a <= 0.75 * 64 + 1 for a, b in pairwise(starts))
+
+
+def test_tiles_that_agree_blend_to_the_image() -> None:
+    image = np.random.default_rng(0).random((90, 130, 3)).astype("f")
+    corners, shape = lay_tiles((90, 130), (40, 64))
+    tiles = np.stack([cut_tiles(image, corner, shape) for corner in corners])
+    np.testing.assert_allclose(blend(tiles, corners, (90, 130)), image, atol=1e-6)
+
+
+def test_a_dream_can_be_ended(imagenet: ImageModel, photo: np.ndarray) -> None:
+    heard: list[float] = []
+
+    def listen(progress: Progress) -> bool:
+        heard.append(progress.done)
+        return len(heard) == 2
+
+    dreamt = deep_dream(
+        imagenet, photo, "stem_relu", octaves=2, steps=4, callback=listen
+    )
+    assert dreamt.shape == photo.shape
+    # In shares of the pixels of both sizes, 51x71 and 72x100.
+    np.testing.assert_allclose(heard, [51 * 71 / (51 * 71 + 72 * 100), 1])
+
+
+def test_what_cannot_be_is_refused(imagenet: ImageModel, photo: np.ndarray) -> None:
+    with pytest.raises(ArgumentError, match="octaves is 0"):
+        deep_dream(imagenet, photo, "stem_relu", octaves=0)
+    with pytest.raises(ArgumentError, match="strength is 0"):
+        deep_dream(imagenet, photo, "stem_relu", strength=0)
+    with pytest.raises(ArgumentError, match="tile is 8"):
+        deep_dream(imagenet, photo, "stem_relu", tile=8)
+    with pytest.raises(ArgumentError, match="no layer is given"):
+        deep_dream(imagenet, photo, [])
+    with pytest.raises(ImageError, match=r"expected \(h, w, c\)"):
+        deep_dream(imagenet, photo[..., 0], "stem_relu")
