@@ -11,6 +11,8 @@ import pytest
 
 import cnnviz
 
+pytestmark = pytest.mark.versions
+
 PUBLIC: list[str] = vars(cnnviz)["__all__"]
 PACKAGE = Path(cnnviz.__file__).parent
 
