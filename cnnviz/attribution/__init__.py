@@ -1,0 +1,1 @@
+"""Attribution: what in an image mattered for what a network says of it."""
