@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cnnviz.attribution.channels import ChannelAttribution, channel_attribution
+    from cnnviz.attribution.checks import Check, check_explanation
+    from cnnviz.attribution.explaining import Explanation, explain
     from cnnviz.capture import activation_batches, activations
     from cnnviz.deconvolution import (
         Projections,
@@ -38,8 +41,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ArgumentError": "errors",
+    "ChannelAttribution": "attribution.channels",
+    "Check": "attribution.checks",
     "CnnvizError": "errors",
     "Encoding": "encoding",
+    "Explanation": "attribution.explaining",
     "ImageError": "errors",
     "ImageModel": "model",
     "LayerError": "errors",
@@ -50,10 +56,13 @@ _HOMES = {
     "Stage": "deconvolution",
     "activation_batches": "capture",
     "activations": "capture",
+    "channel_attribution": "attribution.channels",
+    "check_explanation": "attribution.checks",
     "colorize": "grids",
     "deconvnet": "deconvolution",
     "deconvnet_stages": "deconvolution",
     "deep_dream": "dream",
+    "explain": "attribution.explaining",
     "find_images": "images",
     "grid": "grids",
     "kernels": "layers",
@@ -70,8 +79,11 @@ _HOMES = {
 
 __all__ = [
     "ArgumentError",
+    "ChannelAttribution",
+    "Check",
     "CnnvizError",
     "Encoding",
+    "Explanation",
     "ImageError",
     "ImageModel",
     "LayerError",
@@ -82,10 +94,13 @@ __all__ = [
     "Stage",
     "activation_batches",
     "activations",
+    "channel_attribution",
+    "check_explanation",
     "colorize",
     "deconvnet",
     "deconvnet_stages",
     "deep_dream",
+    "explain",
     "find_images",
     "grid",
     "kernels",

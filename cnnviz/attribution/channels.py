@@ -158,7 +158,7 @@ def channel_attribution(
     values = contributions.sum(axes)
     sums = values.sum(-1, dtype=np.float64)
     share = np.full(total.shape, np.nan)
-    np.divide(sums, total, out=share, where=np.abs(total) > 1e-9)
+    np.divide(sums, total, out=share, where=total != 0)
     rival = int(asked.target.rivals[0, 0])
     facts = probe.facts
     notes = list(asked.notes)

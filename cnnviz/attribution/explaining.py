@@ -205,7 +205,7 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
     share = np.full(asked.scores.shape, np.nan)
     if raw.total is not None:
         sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
-        np.divide(sums, raw.total, out=share, where=np.abs(raw.total) > 1e-9)
+        np.divide(sums, raw.total, out=share, where=raw.total != 0)
     notes = [*asked.notes, *raw.notes]
     for image, column in np.ndindex(*share.shape):
         name = asked.names[image][column]

@@ -135,6 +135,19 @@ class Question:
         inputs = encoded_inputs(model, shown)
         scales = tensors[-1] if self.scaled else None
         calls = self._recorded(network, inputs, scales)
+        return self._concluded(calls, given, images, fronts)
+
+    # What follows is no part of the network, hence not to be rewritten with it, should
+    # one of its layers branch on a tensor in plain Python.
+    @tf.autograph.experimental.do_not_convert
+    def _concluded(
+        self,
+        calls: dict[str, Call],
+        given: dict[str, tf.Tensor],
+        images: list[tf.Tensor],
+        fronts: list[tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        network = self.subject.model.network
         head = choose(network, find_heads(network, calls.pop("")), self.subject.head)
         found = answers(head, given, top=self.top, at=self.subject.position)
         index = self._looked_at(images, found.scores)

@@ -88,6 +88,8 @@ def ask_about(
     """
     known = as_model(model)
     arrays = known.prepare(images)
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ImageError("images hold values that are no finite numbers")
     built(known, arrays)
     count = len(arrays[0])
     position, weights = _region(region, count)
@@ -110,6 +112,8 @@ def ask_about(
     signs = np.ones((count, 1))
     if classes is not None:
         numbered = [_signed_number(known, info, entry) for entry in wanted]
+        if rivals[0, 0] in [number for number, _ in numbered]:
+            raise ArgumentError(f"class {against} is held against itself")
         numbers = np.tile([number for number, _ in numbered], (count, 1))
         signs = np.tile([float(sign) for _, sign in numbered], (count, 1))
         target = Target(rivals, numbers, signs, weights)

@@ -26,15 +26,17 @@ from cnnviz.reversal import Dependence
 from cnnviz.topology import addresses
 from cnnviz.tracing import Call, channel_axis, is_network_channels_first
 
-_PASSED = frozenset(
-    """Identity IdentityN Cast Pad PadV2 MirrorPad MaxPool AvgPool MaxPool3D AvgPool3D
-    Transpose ExpandDims Squeeze""".split()
+_SAME = frozenset(("Identity", "IdentityN", "Cast"))
+_PASSED = _SAME | frozenset(
+    """Pad PadV2 MirrorPad MaxPool AvgPool MaxPool3D AvgPool3D Transpose ExpandDims
+    Squeeze""".split()
 )
 _WEIGHTED = frozenset(
     """Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput Conv3DBackpropInputV2
     MatMul BatchMatMul BatchMatMulV2 Einsum While StatelessWhile PartitionedCall
     StatefulPartitionedCall""".split()
 )
+_FARTHEST = 4  # how many times more positions a tensor may have where branches meet
 _REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
 
 
@@ -189,23 +191,42 @@ class Spaces:
     def _where_space_ends(self) -> tf.Tensor | None:
         ends = self._ancestors(self._logits, self._is_map)
         maps = [t for t in ends if self._is_map(t)]
-        return self._followed_back(self._deepest(maps)) if maps else None
+        if not maps:
+            return None
+        end = self._deepest(maps)
+        met = self._meeting(end) if len(maps) > 1 else None
+        if met is not None:
+            end = met
+        return self._followed_back(end, _PASSED)
 
-    def _followed_back(self, tensor: tf.Tensor) -> tf.Tensor:
-        """The tensor that pooling, padding and the like were applied to."""
+    def _meeting(self, end: tf.Tensor) -> tf.Tensor | None:
+        """Where branches that lose their positions apart come from, if not too far."""
+        maps = [
+            t
+            for t in self._ancestors(self._logits)
+            if self._is_map(t)
+            and self._is_learned(t)
+            and self._positions(t) <= _FARTHEST * self._positions(end)
+        ]
+        for tensor in sorted(maps, key=lambda t: -self._order[t.op.name]):
+            if not self.bypassed(tensor):
+                return tensor
+        return None
+
+    def _followed_back(self, tensor: tf.Tensor, passed: frozenset[str]) -> tf.Tensor:
+        """The tensor that operations were applied to that decide nothing."""
         chain = [tensor]
-        while tensor.op.type in _PASSED and tensor is not self._image:
+        while tensor.op.type in passed and tensor is not self._image:
             of_many = tensor.op.type == "IdentityN"
             tensor = tensor.op.inputs[tensor.value_index if of_many else 0]
             if self._is_map(tensor) and self._is_learned(tensor):
                 chain.append(tensor)
         # The calls of layers have a name, and a layout that is known.
-        largest = max(self._positions(t) for t in chain)
+        far = self._positions(chain[-1])
         known = [t for t in chain if t.ref() in self._returned]
-        known = [t for t in known if self._positions(t) == largest] or known
-        if known and (self._first or self._positions(known[-1]) == largest):
-            return known[-1]
-        return chain[-1]
+        if not self._first:
+            known = [t for t in known if self._positions(t) >= far]
+        return known[-1] if known else chain[-1]
 
     def _bottleneck(self) -> tf.Tensor | None:
         def is_weighted(tensor: tf.Tensor) -> bool:
@@ -226,7 +247,8 @@ class Spaces:
         if not maps:
             return None
         least = min(map(self._positions, maps))
-        return self._deepest(t for t in maps if self._positions(t) == least)
+        found = self._deepest(t for t in maps if self._positions(t) == least)
+        return self._followed_back(found, _SAME)
 
     def _positions(self, tensor: tf.Tensor) -> float:
         call = self._returned.get(tensor.ref())

@@ -106,10 +106,13 @@ def answers(
     flat = tf.reshape(maps, [tf.shape(maps)[0], -1, maps.shape[-1]])
     fixed = _fixed_region(head, maps, given.get("regions"), at)
     own = _assigned(head, flat)
+    # Where there is no rival, its row is of zeros.
+    rivals = tf.one_hot(tf.cast(given["rivals"], tf.int32), head.classes)
     if "classes" in given:
         classes, signs = tf.cast(given["classes"], tf.int32), given["signs"]
     else:
-        votes = _votes(maps, flat, own, fixed)
+        # None is held against itself, if there are others.
+        votes = _votes(maps, flat, own, fixed) - 1e9 * rivals[:, 0]
         classes = tf.math.top_k(votes, min(top, head.classes)).indices
         signs = tf.ones_like(classes, tf.float32)
     chosen = tf.one_hot(classes, head.classes)  # (n, k, classes)
@@ -119,8 +122,6 @@ def answers(
         regions = tf.zeros_like(signs)[..., None] + fixed
         assigned = tf.ones_like(signs, bool)
     regions = tf.stop_gradient(regions)
-    # Where there is no rival, its row is of zeros.
-    rivals = tf.one_hot(tf.cast(given["rivals"], tf.int32), head.classes)
     means = tf.einsum("nkp,npc->nkc", regions, flat)
     values = tf.einsum("nkp,npc->nkc", regions, _probabilities(head, flat))
     positions = tf.shape(maps)[1:-1] if maps.shape.rank > 2 else []

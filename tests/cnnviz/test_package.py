@@ -48,6 +48,22 @@ ORDER = (
     "dream",
     "style",
     "animation",
+    "attribution.targets",
+    "attribution.spaces",
+    "attribution.gradients",
+    "attribution.placing",
+    "attribution.probes",
+    "attribution.baselines",
+    "attribution.cams",
+    "attribution.integrated",
+    "attribution.perturbation",
+    "attribution.methods",
+    "attribution.questions",
+    "attribution.explaining",
+    "attribution.channels",
+    "attribution.curves",
+    "attribution.randomizing",
+    "attribution.checks",
 )
 
 
