@@ -97,9 +97,9 @@ def integrated_gradients(
             gradients = probe(batch, target.of(rows))["gradients"]
             for image in np.unique(own):
                 these = own == image
-                sums[image] += np.tensordot(
-                    weights[step[these]], gradients[these].astype(np.float64), 1
-                )
+                # Few enough for float32; the parts are summed up in float64.
+                part = weights[step[these]].astype(np.float32)
+                sums[image] += np.tensordot(part, gradients[these], 1)
             if tell is not None:
                 tell(int(pairs[-1]) + 1, total)
         sums *= ways[waiting][:, None]

@@ -100,13 +100,12 @@ class Probe:
             `(n, ...)` if the gradient is taken at a layer. float32, channels last.
         """
         parts = [self._batches(arrays, part, scales) for part in self._parts(target)]
-        count = None if target.classes is None else target.classes.shape[1]
-        results = {
-            name: values
-            if name == "tensor"
-            else np.concatenate([part[name] for part in parts], 1)[:, :count]
-            for name, values in parts[0].items()
-        }
+        results = parts[0]
+        if len(parts) > 1 and target.classes is not None:
+            count = target.classes.shape[1]
+            for name in results.keys() - {"tensor"}:
+                columns = np.concatenate([part[name] for part in parts], 1)
+                results[name] = columns[:, :count]
         for name in ("scores", "gradients"):
             if name in results and not np.isfinite(results[name]).all():
                 raise ModelError(
@@ -180,6 +179,8 @@ class Probe:
                 batch = [np.concatenate([a, a[-1:].repeat(more, 0)]) for a in batch]
             outputs = self._run(batch)
             parts.append({name: values[:few] for name, values in outputs.items()})
+        if len(parts) == 1:
+            return parts[0]
         return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def _run(self, batch: list[np.ndarray]) -> dict[str, np.ndarray]:
