@@ -15,6 +15,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -86,39 +88,31 @@ def others(network: Any, image: np.ndarray) -> dict[str, Callable[[], object]]:
     """The same map by other libraries, as far as they are installed."""
     found: dict[str, Callable[[], object]] = {}
     number = int(np.asarray(network(image)).argmax())
-    try:
-        from tf_keras_vis.gradcam import Gradcam
-        from tf_keras_vis.utils.model_modifiers import ReplaceToLinear
-        from tf_keras_vis.utils.scores import CategoricalScore
+    with suppress(ImportError):
+        gradcams = import_module("tf_keras_vis.gradcam")
+        modifiers = import_module("tf_keras_vis.utils.model_modifiers")
+        scores = import_module("tf_keras_vis.utils.scores")
 
         def keras_vis() -> object:
-            gradcam = Gradcam(network, model_modifier=ReplaceToLinear(), clone=True)
-            return gradcam(CategoricalScore([number]), image, penultimate_layer=LAYER)
+            gradcam = gradcams.Gradcam(network, modifiers.ReplaceToLinear(), clone=True)
+            score = scores.CategoricalScore([number])
+            return gradcam(score, image, penultimate_layer=LAYER)
 
         found["tf-keras-vis"] = keras_vis
-    except ImportError:
-        pass
-    try:
-        from xplique.attributions import GradCAM
-
-        kept: list[Any] = []
+    with suppress(ImportError):
+        attributions = import_module("xplique.attributions")
 
         def xplique() -> object:
-            if not kept:
-                kept.append(GradCAM(network, conv_layer=LAYER, batch_size=1))
-            return kept[0](image, np.eye(1000, dtype=np.float32)[[number]])
+            gradcam = attributions.GradCAM(network, conv_layer=LAYER, batch_size=1)
+            return gradcam(image, np.eye(1000, dtype=np.float32)[[number]])
 
         found["xplique"] = xplique
-    except ImportError:
-        pass
     return found
 
 
 def main() -> int:
     model = load_model(ASSETS / "efficientnet_lite0.keras")
-    shape = model.input_shape
-    assert shape is not None
-    image = read_image(ASSETS / "images" / "chelsea.jpg", size=shape[:2])
+    image = read_image(ASSETS / "images" / "chelsea.jpg", size=224)
     encoded = np.asarray(model.encode(image[None]), np.float32)
     network = model.network
     first = seconds(lambda: explain(model, image))
