@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnnviz.attribution.gradients import Subject
-from cnnviz.attribution.integrated import completeness_error
+from cnnviz.attribution.integrated import completeness_error, nodes_and_weights
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.questions import Answered, Class, Region, ask_about
@@ -212,10 +212,9 @@ def _along(
         scaled=True,
         batch_size=batch_size,
     )
-    nodes, weights = np.polynomial.legendre.leggauss(path)
     ones = np.ones(len(asked.arrays[0]))
     mean: np.ndarray | float = 0.0
-    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+    for node, weight in zip(*nodes_and_weights(path), strict=True):
         gradients = probe(asked.arrays, asked.target, node * ones)["gradients"]
         mean = mean + weight * gradients.astype(np.float64)
     empty = probe(asked.arrays, asked.target, 0 * ones)["scores"]

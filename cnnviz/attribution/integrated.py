@@ -9,6 +9,7 @@ https://arxiv.org/abs/1706.03825
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,13 @@ def completeness_error(sums: np.ndarray, differences: np.ndarray) -> np.ndarray:
     return np.abs(sums - differences) / np.maximum(np.abs(differences), 1e-3)
 
 
+@cache
+def nodes_and_weights(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rule of Gauss and Legendre on [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return (nodes + 1) / 2, weights / 2
+
+
 def integrated_gradients(
     probe: Probe,
     arrays: Sequence[np.ndarray],
@@ -82,8 +90,7 @@ def integrated_gradients(
     count = steps or FEWEST_STEPS
     waiting = np.arange(n)
     while len(waiting):
-        nodes, weights = np.polynomial.legendre.leggauss(count)
-        nodes, weights = (nodes + 1) / 2, weights / 2
+        nodes, weights = nodes_and_weights(count)
         sums = np.zeros((len(waiting), *values.shape[1:]))
         total = len(waiting) * count
         for start in range(0, total, probe.batch_size):
