@@ -38,7 +38,7 @@ class Plan:
     window: tuple[int, int]
     average_pooling: bool
 
-    def trace(self, batch: int, *, opened: bool = False) -> Trace:
+    def trace(self, batch: int, *, opened: bool = False) -> Trace[None]:
         """The compiled block of steps for a batch of so many images."""
         numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
         state = tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32)
@@ -68,11 +68,11 @@ class Plan:
             opened,
         )
 
-        def block(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        def block(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
             if not opened:
-                return self._block(*inputs)
+                return self._block(*inputs), None
             *start, shut = inputs[:7]
-            return self._block(*start, *inputs[7:], shut=shut)
+            return self._block(*start, *inputs[7:], shut=shut), None
 
         return compiled(self.model.network, key, block, signature)
 
