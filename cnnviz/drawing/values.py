@@ -44,23 +44,55 @@ def stretch(
 
 
 def signed_stretch(
-    maps: NDArray[Any], *, axis: int | tuple[int, ...] | None = None
+    maps: NDArray[Any],
+    *,
+    axis: int | tuple[int, ...] | None = None,
+    percentile: float = 100,
 ) -> NDArray[np.float32]:
     """Maps values to [0, 1], 0 to 0.5 and the largest absolute value to 0 or 1.
 
     Args:
         maps: Numbers of any shape.
         axis: The axes that share a range; None for all.
+        percentile: Of the absolute values that are not 0, the percentile that becomes 0
+            or 1, in (0, 100]; larger values are clipped. Below 100, single bright
+            pixels no longer leave all others gray.
 
     Returns:
         `maps / (2 * max|maps|) + 0.5` as float32; 0.5 where all values are 0. NaN and
         infinite values are treated as by `stretch`.
+
+    Raises:
+        ArgumentError: If the percentile is out of its range.
     """
+    if not 0 < percentile <= 100:
+        raise ArgumentError(
+            f"percentile is {percentile}; expected more than 0, and at most 100"
+        )
     values, low, high = _ranged(maps, axis)
     largest = np.maximum(np.abs(low), np.abs(high))
+    if percentile < 100:
+        largest = _percentiles(np.abs(values), largest, percentile)
     values /= np.where(largest > 0, 2 * largest, 1)
     values += NEUTRAL
+    if percentile < 100:
+        values.clip(0, 1, out=values)
     return values.astype(np.float32, copy=False)
+
+
+def _percentiles(
+    sizes: NDArray[Any], largest: NDArray[Any], percentile: float
+) -> NDArray[Any]:
+    """A percentile of what is not 0, of all values that share an entry of `largest`."""
+    pairs = zip(sizes.shape, largest.shape, strict=True)
+    shared = [i for i, (n, m) in enumerate(pairs) if n != m]
+    groups = np.moveaxis(sizes, shared, range(-len(shared), 0))
+    groups = groups.reshape(largest.size, -1)
+    found = [
+        np.percentile(group[group > 0], percentile) if (group > 0).any() else 0.0
+        for group in groups
+    ]
+    return np.reshape(found, largest.shape)
 
 
 def displayable(images: np.ndarray) -> np.ndarray:

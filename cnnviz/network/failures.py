@@ -47,9 +47,10 @@ def scope_name(name: str) -> str:
 def _cause(text: str) -> str | None:
     """The line of a message of TensorFlow's runtime that says what went wrong."""
     before, found, _ = text.partition("[[{{node")
-    lines = [line.strip() for line in before.splitlines() if found]
-    lines = [line for line in lines if line and not _FRAME.match(line)]
-    return first_line(RuntimeError(lines[-1])) if lines else None
+    lines = [line.strip() for line in before.splitlines() if found and line.strip()]
+    while any(frames := [bool(_FRAME.match(line)) for line in lines]):
+        lines = lines[frames.index(True) + 1 :]
+    return first_line(RuntimeError(lines[0])) if lines else None
 
 
 def _layer(parts: Sequence[str], layers: Sequence[str]) -> str | None:

@@ -41,7 +41,7 @@ def out_of_range(x: Any) -> Any:
 
 
 def out_of_memory(x: Any) -> Any:
-    return x + tf.reduce_sum(tf.zeros([1 << 21, 1 << 21]))
+    return x + tf.reduce_sum(tf.tile(tf.reshape(x, [1, -1]), [1 << 20, 1 << 20]))
 
 
 def network(k: Any, wrong: Callable[[Any], Any]) -> Any:
@@ -71,7 +71,7 @@ def test_a_failing_operation_is_told_with_its_layer(method: str, k: Any) -> None
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["activations", "deconvnet", "visualize_filters"])
 def test_running_out_of_memory_is_told(method: str) -> None:
     with pytest.raises(ModelError) as caught:
         METHODS[method](network(keras, out_of_memory))
@@ -85,8 +85,9 @@ def test_running_out_of_memory_is_told(method: str) -> None:
     [
         ("something broke\nand more", "fails: something broke"),
         (
-            "Graph execution error:\n\nDetected at node b/Conv2D defined at (most "
-            "recent call last):\n<stack traces unavailable>\nOnly NHWC is possible.\n"
+            "Graph execution error:\n\nDetected at node while/body/a_1/b/Conv2D_3 "
+            "defined at (most recent call last):\n<stack traces unavailable>\n"
+            "Only NHWC is possible.\n"
             "\t [[{{node while/body/a_1/b/Conv2D_3}}]] [Op:__inference_1]",
             "fails in layer 'a/b' (Conv2D): Only NHWC is possible.",
         ),
