@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
 from cnnviz.network.forward import encoded_inputs
-from cnnviz.network.keras_generations import Layer, Network, ancestry, children
+from cnnviz.network.keras_generations import Layer, ancestry, children
 from cnnviz.network.model import ImageModel, built
 from cnnviz.network.naming import Selected, addresses, call_name, one_layer
 from cnnviz.network.survey import native_shape
-from cnnviz.network.tracing import Call, record
+from cnnviz.network.tracing import Call, compiled, record
 
 _NORMALIZATIONS = ("BatchNormalization", "SyncBatchNormalization")
 _PASSING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
@@ -22,10 +21,6 @@ _RECTIFIERS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU")
 _RECTIFYING = frozenset(
     """relu relu6 leaky_relu elu selu celu gelu silu swish mish hard_silu hard_swish
     softplus squareplus""".split()
-)
-_Key = tuple[object, ...]
-_KNOWN: weakref.WeakKeyDictionary[Network, tuple[_Key, dict[str, str]]] = (
-    weakref.WeakKeyDictionary()
 )
 
 
@@ -51,34 +46,28 @@ def passed_on(model: ImageModel, layer: str) -> str:
     own = call_name(selected.address.path, selected.call or 1)
     if not selected.address.is_convolution or not _is_linear(selected.address.layer):
         return layer
-    layers = [address.layer for address in addresses(model.network)]
-    activations = [getattr(each, "activation", None) for each in layers]
-    key = (*map(id, layers), *map(id, activations))
-    known = _KNOWN.get(model.network)
-    if known is None or known[0] != key:
-        known = _KNOWN[model.network] = (key, _all_passed_on(model))
-    return known[1].get(own, layer)
+    return _all_passed_on(model).get(own, layer)
 
 
-def _all_passed_on(model: ImageModel) -> dict[str, str]:
+def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
     network, shape = model.network, native_shape(model)
     built(model, [np.zeros((1, *shape), np.float32)])
-    found: dict[str, str] = {}
 
-    def look(image: tf.Tensor) -> None:
+    def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, str]]:
         everything = [Selected(a) for a in addresses(network) if not children(a.layer)]
         inputs = encoded_inputs(model, [image])
         calls = record(network, inputs, everything, required=False)
-        for call in calls:
-            if call.address.is_convolution and _is_linear(call.address.layer):
-                found[call.name] = _end(call, calls)
+        return {}, {
+            call.name: _end(call, calls)
+            for call in calls
+            if call.address.is_convolution and _is_linear(call.address.layer)
+        }
 
     signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
     try:
-        tf.function(look, autograph=False).get_concrete_function(*signature)
+        return compiled(network, ("passed on", model.key), look, signature).facts
     except CnnvizError:
         return {}  # what lies above the layer objects to such an image
-    return found
 
 
 def _end(call: Call, calls: Sequence[Call]) -> str:
