@@ -22,10 +22,10 @@ def test_every_package_is_installed(root: Path, project: dict[str, Any]) -> None
         for top in ("cnnviz", "cli")
         for path in (root / top).rglob("__init__.py")
     }
-    installed = {
-        setuptools["package-dir"].get(name, name.replace(".", "/"))
-        for name in setuptools["packages"]
-    }
+    installed = set()
+    for name in setuptools["packages"]:
+        top, *inner = name.split(".")
+        installed.add("/".join([setuptools["package-dir"][top], *inner]))
     assert installed == folders
 
 

@@ -54,13 +54,13 @@ class Ascent:
     """What gradient ascent found.
 
     Attributes:
-        images: `(n, h, w, c)`, float32 in [0, 1]; mid grey where dead.
+        images: `(n, h, w, c)`, float32 in [0, 1]; mid gray where dead.
         scores: The objective of each image, untransformed, `(n,)`.
         dead: Where no gradient ever arrived, `(n,)`.
         history: The objectives of the transformed images at each step, `(steps, n)`;
             NaN for steps that were not made.
         parts: The same of the objective's parts that have names.
-        momentum: The optimiser's, after the last step of the first restart.
+        momentum: The optimizer's, after the last step of the first restart.
         snapshots: The images at the steps asked for, `(frames, n, h, w, c)`.
         snapshot_steps: These steps.
     """

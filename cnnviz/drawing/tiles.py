@@ -31,7 +31,7 @@ def check_picture(shape: tuple[int, ...], title: str) -> None:
         raise LayerError(
             f"{title}: reconstructions of shape {shape} have no picture; "
             "expected (h, w, c)",
-            hint="As arrays: --raw, or cnnviz.deconvnet.",
+            hint="Take the arrays: cnnviz.deconvnet(...).",
         )
 
 

@@ -18,4 +18,10 @@ from .resizing import (
     Kernel as Kernel,
     resize as resize,
 )
+from .sets import (
+    Batch as Batch,
+    ImageSet as ImageSet,
+    read_scaled as read_scaled,
+    scaled_size as scaled_size,
+)
 from .writing import write_image as write_image, written_whole as written_whole

@@ -166,7 +166,7 @@ def _application(name: str, weights: str | Path | None) -> Network:
     try:
         return make(weights=None if weights is None else str(weights))
     except Exception as error:
-        hint = "Use --weights none for random ones, or --weights FILE."
+        hint = "Use weights=None for random ones, or the path of a file of weights."
         raise ModelError(
             f"{name} cannot get its weights: {first_line(error)}", hint=hint
         ) from error

@@ -112,7 +112,7 @@ def select(network: Network, patterns: Sequence[str] | None) -> list[Selected]:
             raise LayerError(
                 f"model '{network.name}' has no convolution or pooling layer that can "
                 f"be told by its kind. Its layers are {_listed(known)}",
-                hint="Name the layers you want: --layer, or layers=[...].",
+                hint="Name the layers you want: layers=[...].",
             )
         return [Selected(address) for address in chosen]
     order = {id(address): i for i, address in enumerate(known)}
@@ -156,7 +156,7 @@ def _unknown(network: Network, known: list[Address], pattern: str) -> LayerError
         )
     return LayerError(
         f"model '{network.name}' has no layer '{pattern}'. {told}",
-        hint="List every layer with: cnnviz layers MODEL",
+        hint="List every layer: cnnviz.list_layers(model).",
     )
 
 

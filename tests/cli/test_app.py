@@ -50,7 +50,8 @@ def test_help(command: tuple[str, ...], flag: str) -> None:
 def test_without_a_command_help_is_shown() -> None:
     result = run()
     assert result.exit_code == 2
-    assert "activations" in result.stdout
+    assert result.stdout == ""
+    assert "activations" in result.stderr
 
 
 def test_version(cli: Callable[..., tuple[int, str, str]]) -> None:

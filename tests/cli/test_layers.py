@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 import cnnviz
 from cnnviz_cli.app import app
-from cnnviz_cli.layers import _table
+from cnnviz_cli.commands.layers import _table
 
 
 @pytest.fixture(scope="module")

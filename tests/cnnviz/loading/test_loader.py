@@ -87,7 +87,7 @@ def test_a_download_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.applications, "VGG16", fails)
     with pytest.raises(ModelError, match="VGG16 cannot get its weights: URL") as error:
         load_model("VGG16")
-    assert "--weights none" in str(error.value)
+    assert "weights=None" in str(error.value)
 
 
 def test_a_file_wins_over_the_name_of_an_application(

@@ -17,6 +17,7 @@ from cnnviz import (
     visualize_classes,
     visualize_filters,
 )
+from cnnviz.ascent import Run
 from cnnviz.synthesis import optimize_classes
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
@@ -76,7 +77,7 @@ def test_projections_are_those_of_all_inputs(k: Any) -> None:
 def test_the_image_that_is_left_is_ascended(k: Any) -> None:
     model, fixed = several(k), held(1)
     one, other = model.hold(fixed), model.hold(held(2))
-    found = optimize_classes(one, steps=12)
+    found = optimize_classes(one, run=Run(steps=12))
     assert found.ascent.images.shape == (3, 10, 12, 3)
     given = {name: np.stack([array] * 3) for name, array in fixed.items()}
     answers = activations(model, {"image": found.ascent.images, **given}, ["answer"])[
