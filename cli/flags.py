@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-FLAGS = {
+
+def _named_layers(match: re.Match[str]) -> str:
+    if match[1] == "...":
+        return "--layer NAME"
+    names = match[1].replace("'", "").split(", ")
+    return " ".join(f"--layer {name}" for name in names)
+
+
+FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?:cnnviz\.)?load_model\(path\)": "cnnviz COMMAND FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., labels=\.\.\.\)": "--labels FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., trusted=True\)": "--trusted",
@@ -14,7 +23,7 @@ FLAGS = {
     r"StyleLayers\(style=\[\.\.\.\], content=\[\.\.\.\]\)": (
         "--style-layer NAME, --content-layer NAME"
     ),
-    r"layers=\[\.\.\.\]": "--layer NAME",
+    r"layers=\[([^\]]+)\]": _named_layers,
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"encoding='(\w+)'": r"--encoding \1",
     r"rule='(\w+)'": r"--rule \1",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from cnnviz.images import Batch
     from cnnviz.network import ImageModel
 
+_NAME = re.compile(r"[\w@#]+")  # of a layer: no dot, no folder
+
 Images = Annotated[
     list[str] | None,
     typer.Argument(
@@ -24,6 +27,22 @@ Images = Annotated[
         help="Pictures, or .npy and .npz arrays, as files, folders or globs.",
     ),
 ]
+
+
+def find(sources: Sequence[str]) -> list[Path]:
+    """The files that IMAGE arguments stand for."""
+    from cnnviz.errors import ImageError
+    from cnnviz.images import find_images
+
+    try:
+        return find_images(sources)
+    except ImageError as error:
+        # The shell hands `--layer conv1 conv2` over as a layer and an image.
+        names = [s for s in sources if _NAME.fullmatch(s) and not Path(s).exists()]
+        if error.hint is None and names:
+            hint = f"If {names[0]} is a layer, name it on its own: --layer {names[0]}"
+            raise ImageError(error.message, hint=hint) from None
+        raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +95,6 @@ class ImageOptions:
     def paths(self) -> list[tuple[Path, ...]]:
         """For each example one file per input, in the order of the command line."""
         from cnnviz.errors import ImageError
-        from cnnviz.images import find_images
 
         if bool(self.images) == bool(self.inputs):
             raise typer.BadParameter(
@@ -85,7 +103,7 @@ class ImageOptions:
                 else "--input replaces IMAGE: give one or the other"
             )
         sources = self._sources()
-        columns = [find_images(paths) for paths in sources.values()]
+        columns = [find(paths) for paths in sources.values()]
         if len({len(column) for column in columns}) > 1:
             counts = [
                 f"{name} has {len(column)}"

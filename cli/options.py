@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -71,13 +72,22 @@ def parsed_pair(text: str, flag: str, source: str) -> tuple[str, str]:
 
 def check_folder(path: Path) -> None:
     """Refuses to write into what is no folder, before time is spent on computing."""
-    from cnnviz.errors import ArgumentError
+    from cnnviz.errors import ArgumentError, first_line
 
     for part in (path, *path.parents):
-        if part.is_dir():
-            break
-        if part.exists():
-            raise ArgumentError(f"{part} is a file; expected a folder to write to")
+        try:
+            if part.is_dir():
+                break
+            if part.exists():
+                raise ArgumentError(f"{part} is a file; expected a folder to write to")
+        except (OSError, ValueError) as error:
+            raise ArgumentError(
+                f"--out {path} cannot be a folder: {first_line(error)}"
+            ) from None
+    if not os.access(part, os.W_OK | os.X_OK):
+        raise ArgumentError(
+            f"--out {path} cannot be written to: permission denied for {part}"
+        )
     if path.suffix.lower() in _FILE_SUFFIXES and not path.is_dir():
         raise ArgumentError(
             f"{path} looks like the name of a file; expected a folder to write to",

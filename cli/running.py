@@ -44,6 +44,8 @@ def run(
     output: OutputOptions,
     compute: Callable[[ImageModel, Console], Iterator[Any]],
     draw: Callable[[Work], _T],
+    *,
+    reads_pixels: bool = True,
 ) -> _T:
     """Loads a model, computes and draws.
 
@@ -53,6 +55,7 @@ def run(
         compute: Yields results. It runs in TensorFlow's thread, one result ahead of
             their use.
         draw: Draws them. It runs in the main thread.
+        reads_pixels: Whether the values of pixels matter, hence how they are encoded.
 
     Returns:
         What `draw` returns, once every file is written.
@@ -70,7 +73,8 @@ def run(
         from cnnviz.drawing import activation_sheet  # noqa: F401
 
         loaded = next(items)
-        console.note(encoding_note(loaded))
+        if reads_pixels:
+            console.note(encoding_note(loaded))
         with Writer(output.out, console) as files:
             drawn = draw(Work(loaded, items, files, console))
             files.finish()

@@ -9,6 +9,7 @@ import typer
 
 from .. import options
 from ..console import Console
+from ..inputs import find
 from ..model import ModelOptions
 from ..progress import watch, write_picture
 from ..running import Work, run
@@ -81,9 +82,9 @@ def dream(
     wanted = options.parsed_size(size)
     color = options.parsed_color(background)
     at_a_time = options.parsed_batch_size(batch_size)
-    from cnnviz.images import distinct_names, find_images, stems
+    from cnnviz.images import distinct_names, stems
 
-    paths = find_images(images)
+    paths = find(images)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.images import ImageSet

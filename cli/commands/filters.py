@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -71,6 +71,14 @@ def filters(
             help="Draw at most this many filters of a layer, the first ones.",
         ),
     ] = None,
+    sort: Annotated[
+        Literal["channel", "strongest"],
+        typer.Option(
+            rich_help_panel=options.PICTURE_PANEL,
+            help="Order the filters by their number, or those first whose mean rises "
+            "highest.",
+        ),
+    ] = "channel",
     gif: options.Gif = False,
 ) -> None:
     """Draw what filters look for: one picture per layer, made by gradient ascent.
@@ -117,12 +125,13 @@ def filters(
                     **ascent.arguments,
                 ),
             )
+            if sort == "strongest":
+                found = found.strongest_first()
             exciting = None
             if natural:
                 read = (image for b in photos.batches() for image in b.arrays[0])
-                exciting = find_exemplars(
-                    loaded, path, read, channels, count=_EXEMPLARS
-                )
+                shown = found.channels.tolist()
+                exciting = find_exemplars(loaded, path, read, shown, count=_EXEMPLARS)
             yield path, found, exciting
 
     def draw(work: Work) -> None:

@@ -65,4 +65,4 @@ def kernels(
             title = "  \u00b7  ".join([path, kind, shape_text(array.shape)])
             work.files.write(f"{name}.png", write_sheet, array, title)
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reads_pixels=False)

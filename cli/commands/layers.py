@@ -62,21 +62,22 @@ def layers(
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
         from cnnviz.network import list_layers
 
-        yield list_layers(loaded, size=extent)
+        listed = list_layers(loaded, size=extent)
+        yield listed, int(loaded.network.count_params())
 
-    def draw(work: Work) -> list[LayerInfo]:
+    def draw(work: Work) -> tuple[list[LayerInfo], int]:
         from cnnviz.images import safe_name
 
-        listed: list[LayerInfo] = next(work.items)
+        listed, parameters = next(work.items)
         if out is not None:
-            text = _json(listed) if as_json else _text(listed)
+            text = _json(listed) if as_json else _text(listed, parameters)
             suffix = "json" if as_json else "txt"
             name = safe_name(f"{model.name}/layers")
             work.files.write(f"{name}.{suffix}", _write_text, text)
-        return listed
+        return listed, parameters
 
     output = options.OutputOptions(out=out or Path(), quiet=quiet)
-    listed = run(model, output, compute, draw)
+    listed, parameters = run(model, output, compute, draw, reads_pixels=False)
     if out is not None:
         return
     if as_json:
@@ -84,9 +85,12 @@ def layers(
     elif sys.stdout.isatty():
         from rich.console import Console as Terminal
 
-        Terminal().print(_table(listed))
+        terminal = Terminal()
+        terminal.print(_table(listed))
+        for line in _remarks(listed, parameters):
+            terminal.print(line, style="dim", highlight=False)
     else:
-        print(_text(listed), end="")
+        print(_text(listed, parameters), end="")
     sys.stdout.flush()
 
 
@@ -153,7 +157,19 @@ def _per_axis(numbers: Sequence[float | None]) -> str:
     return texts[0] if len(set(texts)) == 1 else ",".join(texts)
 
 
-def _text(listed: Sequence[LayerInfo]) -> str:
+def _remarks(listed: Sequence[LayerInfo], parameters: int) -> list[str]:
+    """What stands below the table: totals, and what its columns are."""
+    from cnnviz.errors import counted
+
+    count = len({info.path.partition("@")[0] for info in listed})
+    return [
+        f"total: {counted(count, 'layer')}, {parameters:,} parameters",
+        "field: how many pixels of the image a unit sees; its stride: how many pixels "
+        "from one unit to the next; its offset: where that of the first unit begins",
+    ]
+
+
+def _text(listed: Sequence[LayerInfo], parameters: int) -> str:
     """Aligned columns, two spaces apart, as wide as they need to be."""
     from cnnviz.errors import printable
 
@@ -166,8 +182,8 @@ def _text(listed: Sequence[LayerInfo]) -> str:
             cell.rjust(width) if heading in _NUMBERS else cell.ljust(width)
             for heading, cell, width in zip(_HEADINGS, row, widths, strict=True)
         ]
-        lines.append("  ".join(cells).rstrip() + "\n")
-    return "".join(lines)
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([*lines, *_remarks(listed, parameters), ""])
 
 
 def _table(listed: Sequence[LayerInfo]) -> Table:

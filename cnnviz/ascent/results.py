@@ -74,6 +74,23 @@ class Ascent:
     snapshots: np.ndarray
     snapshot_steps: tuple[int, ...]
 
+    def take(self, rows: np.ndarray) -> Ascent:
+        """Some of the images, in the order of `rows`, their numbers."""
+        return Ascent(
+            self.images[rows],
+            self.scores[rows],
+            self.dead[rows],
+            self.history[:, rows],
+            {name: part[:, rows] for name, part in self.parts.items()},
+            Momentum(
+                self.momentum.first[rows],
+                self.momentum.second[rows],
+                self.momentum.steps,
+            ),
+            self.snapshots[:, rows],
+            self.snapshot_steps,
+        )
+
 
 def better_of(one: Ascent, other: Ascent) -> Ascent:
     """Of two runs from different starts, each image from the one that scored higher."""

@@ -39,6 +39,20 @@ class FilterImages:
     ascent: Ascent
     negative: bool
 
+    def strongest_first(self) -> FilterImages:
+        """The same filters, those that reached the largest activation first.
+
+        Of what filters dislike the least activation comes first; dead filters are last.
+        """
+        reached = self.activations if self.negative else -self.activations
+        order = np.lexsort((reached, self.ascent.dead))
+        return replace(
+            self,
+            channels=self.channels[order],
+            activations=self.activations[order],
+            ascent=self.ascent.take(order),
+        )
+
 
 def visualize_filters(
     model: ImageModel | Network,

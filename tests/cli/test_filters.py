@@ -88,6 +88,24 @@ def test_what_is_asked_for_is_drawn(mnist: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
 
 
+def test_the_strongest_come_first(mnist: Path, tmp_path: Path) -> None:
+    (path,) = run(
+        *(mnist, "--layer", "conv2", "--max-channels", 6, "--steps", 4, "--quiet"),
+        *("--sort", "strongest", "--out", tmp_path),
+    )
+    loaded = cnnviz.load_model(mnist)
+    found = optimize_filters(loaded, "conv2", range(6), run=Run(steps=4))
+    both = found.channels, found.activations
+    reached = {int(n): float(a) for n, a in zip(*both, strict=True)}
+    first = sorted(reached, key=lambda number: -reached[number])
+    assert first != sorted(first)
+    sheet = filter_sheet(found.strongest_first(), title="conv2  \u00b7  mnist_cnn")
+    np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+    assert found.strongest_first().channels.tolist() == first
+    for number, image in zip(first, found.strongest_first().ascent.images, strict=True):
+        np.testing.assert_array_equal(image, found.ascent.images[number])
+
+
 def test_exemplars_stand_beside(mnist: Path, assets: Path, tmp_path: Path) -> None:
     (path,) = run(
         *(mnist, "--layer", "conv2", "--channel", 9, "--steps", 2, "--out", tmp_path),

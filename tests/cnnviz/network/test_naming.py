@@ -206,6 +206,12 @@ def test_unknown_layer_suggests_the_nearest(model: Any) -> None:
     assert caught.value.hint == "List every layer: cnnviz.list_layers(model)."
 
 
+def test_several_names_in_one_are_taken_apart(model: Any) -> None:
+    with pytest.raises(LayerError, match="has no layer 'conv1, timed', but") as caught:
+        select(model, ["conv1, timed"])
+    assert caught.value.hint == "Name them one by one: layers=['conv1', 'timed']."
+
+
 def test_name_without_its_path_suggests_the_paths(model: Any) -> None:
     with pytest.raises(LayerError, match="Did you mean left/conv2 or right/conv2"):
         select(model, ["conv2"])
