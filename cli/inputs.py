@@ -99,8 +99,8 @@ class Examples:
                 if rows:  # The images before the one that fails are shown.
                     yield _batch(numbers, rows)
                 raise
-            shapes = [array.shape for array in row]
-            if rows and shapes != [array.shape for array in rows[0]]:
+            kinds = [(array.shape, array.dtype) for array in row]
+            if rows and kinds != [(array.shape, array.dtype) for array in rows[0]]:
                 yield _batch(numbers, rows)
                 numbers, rows = [], []
             numbers.append(number)

@@ -18,4 +18,5 @@ from .resizing import (
     Kernel as Kernel,
     resize as resize,
 )
+from .taking import as_array as as_array
 from .writing import write_image as write_image, written_whole as written_whole

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from cnnviz.errors import ArgumentError, ImageError, counted
-from cnnviz.images.ranges import is_unit
+from cnnviz.images.ranges import UNIT_SCALES, is_unit, to_unit
+from cnnviz.images.taking import as_array, is_many, walk
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
@@ -61,7 +63,7 @@ class ImageModel:
         held = ((name, array.tobytes()) for name, array in self.held.items())
         return self.encode.function, tuple(held)
 
-    def hold(self, inputs: Mapping[str, np.ndarray]) -> ImageModel:
+    def hold(self, inputs: Mapping[str, Any]) -> ImageModel:
         """This model with some of its inputs held at what they are given.
 
         What takes one image, as gradient ascent does, then takes networks with several
@@ -77,7 +79,7 @@ class ImageModel:
         """
         held = dict(self.held)
         for name, array in inputs.items():
-            (held[name], *more) = self._checked(np.asarray(array), self.input(name))
+            (held[name], *more) = self._checked(array, self.input(name))
             if more:
                 raise ImageError(
                     f"{1 + len(more)} examples given for input {name}; expected one, "
@@ -135,88 +137,123 @@ class ImageModel:
         return specs[0].shape[0] if specs else None
 
     def prepare(self, images: Images) -> list[np.ndarray]:
-        """Checks images against the network's inputs.
+        """Makes arrays of images, and checks them against the network's inputs.
 
         Args:
-            images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image; for
-                networks with several inputs a list of arrays, or a dict by input name.
+            images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image, or
+                whatever else `cnnviz.images.as_array` takes: Pillow pictures, paths,
+                tensors, datasets and generators that end. Files and pictures are
+                cropped and resized to the network's size, if it has one. For networks
+                with several inputs a list of them, or a dict by input name.
 
         Returns:
-            One float32 array with a batch dimension per input, in the inputs' order.
+            One array with a batch dimension per input, in the inputs' order, float32.
 
         Raises:
-            ImageError: If the arrays do not fit the inputs.
+            ImageError: If the images do not fit the inputs.
         """
         specs = self.inputs
-        if isinstance(images, Mapping):
-            arrays = self._by_name(images, specs)
-        elif isinstance(images, list | tuple):
-            arrays = list(images)
-        else:
-            arrays = [images]
-        if specs is not None and len(arrays) != len(specs):
+        given = self._by_input(images, specs)
+        if specs is not None and len(given) != len(specs):
             names = ", ".join(spec.name for spec in specs)
             raise ImageError(
-                f"{counted(len(arrays), 'input')} given; "
+                f"{counted(len(given), 'input')} given; "
                 f"{self.source} takes {len(specs)}: {names}"
             )
         prepared = [
-            self._checked(np.asarray(array), specs[i] if specs else None)
-            for i, array in enumerate(arrays)
+            self._checked(array, specs[i] if specs else None)
+            for i, array in enumerate(given)
         ]
         if len({len(array) for array in prepared}) > 1:
             counts = ", ".join(str(len(array)) for array in prepared)
             raise ImageError(f"the inputs hold {counts} images; expected equally many")
         return prepared
 
-    def _by_name(
-        self, images: Mapping[str, Any], specs: list[InputSpec] | None
-    ) -> list[Any]:
-        names = [spec.name for spec in specs or []]
-        if set(names) != set(images):
-            raise ImageError(
-                f"inputs {', '.join(images)} given; {self.source} takes "
-                f"{', '.join(names) or 'one input without a name'}"
-            )
-        return [images[name] for name in names]
+    def _by_input(self, images: Any, specs: list[InputSpec] | None) -> list[Any]:
+        """What is given for each input."""
+        several = specs is not None and len(specs) > 1
+        if several and is_many(images):
+            items = list(walk(images))
+            if items and isinstance(items[0], Mapping):
+                images = {name: [item[name] for item in items] for name in items[0]}
+            elif items and isinstance(items[0], list | tuple):
+                images = [list(column) for column in zip(*items, strict=True)]
+        if isinstance(images, Mapping):
+            names = [spec.name for spec in specs or []]
+            if set(names) != set(images):
+                raise ImageError(
+                    f"inputs {', '.join(map(str, images))} given; {self.source} takes "
+                    f"{', '.join(names) or 'one input without a name'}"
+                )
+            return [images[name] for name in names]
+        if not isinstance(images, list | tuple):
+            return [images]
+        if several or specs is None or len(images) == 1:
+            return list(images)
+        # Of the only input, a list of images; of batches it is meant for other models.
+        ranks = {np.ndim(image) for image in images if hasattr(image, "__array__")}
+        return list(images) if max(ranks, default=0) > len(specs[0].shape) else [images]
 
-    def _checked(self, array: np.ndarray, spec: InputSpec | None) -> np.ndarray:
-        if array.dtype == np.uint8:
-            array = array / np.float32(255)
+    def _checked(self, given: Any, spec: InputSpec | None) -> np.ndarray:
+        """The images for one input, as float32 with a batch dimension."""
+        shape: Shape = (None, None, None) if spec is None else spec.shape
+        rank, channels = len(shape), shape[-1] if shape else None
+        picture = rank == 3
+        sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
+        of_files = channels or 3 if picture else None
+        array = as_array(given, size=sides, channels=of_files, rank=rank)
         if array.dtype.kind not in "fiub":
             raise ImageError(f"images are of type {array.dtype}; expected numbers")
-        array = array.astype(np.float32, copy=False)
-        rank = len(spec.shape) if spec is not None else 3
+        bytewise = array.dtype in UNIT_SCALES
+        array = to_unit(array) if bytewise else array.astype(np.float32, copy=False)
+        # Gray images are often stored without an axis for their one channel.
+        if picture and channels in (1, None) and array.ndim == 2:
+            array = array[..., None]
+        elif picture and channels == 1 and array.ndim == 3 and array.shape[-1] != 1:
+            array = array[..., None]
         if array.ndim == rank:
             array = array[None]
-        expected = _described(spec.shape) if spec is not None else "(n, h, w, c)"
-        if array.ndim != rank + 1:
-            raise ImageError(
-                f"images of shape {array.shape}; {self.source} takes (n, *{expected})"
-            )
-        if (
-            spec is not None
-            and spec.shape
-            and spec.shape[-1] not in (None, array.shape[-1])
+        if array.ndim != rank + 1 or (
+            picture and channels not in (None, array.shape[-1])
         ):
-            raise ImageError(
-                f"images with {counted(array.shape[-1], 'channel')}; "
-                f"{self.source} takes {spec.shape[-1]}: {expected}"
-            )
+            self._refuse(array, shape)
         if not array.size:
             raise ImageError(f"images of shape {array.shape} hold nothing")
-        if rank == 3 and self.encode.checks_range:
-            low, high = float(array.min()), float(array.max())
-            if not is_unit(low, high):
-                raise ImageError(
-                    f"images hold values from {low:.4g} to {high:.4g}; "
-                    "expected [0, 1], whatever the network was trained on",
-                    hint="Divide bytes by 255; pass other values with encoding='raw'.",
-                )
+        if picture and self.encode.checks_range:
+            _check_range(array)
+        if bytewise and not picture:
+            # Inputs that are no pictures are shown as they are; but what is in bytes
+            # are pixels, which the encoding turns into what the network scales itself.
+            array = np.asarray(self.encode.of_any(array), np.float32)
         return array
 
+    def _refuse(self, array: np.ndarray, shape: Shape) -> NoReturn:
+        one = describe(shape)
+        if array.ndim == len(shape) + 1 and len(shape) == 3:
+            raise ImageError(
+                f"images with {counted(array.shape[-1], 'channel')}; "
+                f"{self.source} takes {shape[-1]}: {one}"
+            )
+        raise ImageError(
+            f"images of shape {array.shape}; {self.source} takes {one}, or a batch "
+            f"{describe(('n', *shape))}"
+        )
 
-Images = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray]
+
+def _check_range(array: np.ndarray) -> None:
+    low, high = float(array.min()), float(array.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ImageError("images hold values that are NaN or infinite; expected [0, 1]")
+    if not is_unit(low, high):
+        raise ImageError(
+            f"images hold values from {low:.4g} to {high:.4g}; "
+            "expected [0, 1], whatever the network was trained on",
+            hint="Divide bytes by 255; pass other values with encoding='raw'.",
+        )
+
+
+Images = Any
+"""What `ImageModel.prepare` takes: arrays and all else that holds images."""
 
 _KNOWN: weakref.WeakKeyDictionary[Network, Encoding] = weakref.WeakKeyDictionary()
 
@@ -257,5 +294,6 @@ def _channels_last(shape: Shape, channels_first: bool) -> Shape:
     return (*shape[1:], shape[0]) if channels_first and len(shape) > 1 else shape
 
 
-def _described(shape: Shape) -> str:
+def describe(shape: Sequence[object]) -> str:
+    """A shape for messages: `(28, any, 3)`."""
     return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
