@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import redirect_stdout
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from .activations import activations
-from .classes import classes
-from .deconv import deconv
-from .dream import dream
-from .filters import filters
-from .kernels import kernels
-from .layers import layers
-from .style import style
+from .commands.activations import activations
+from .commands.classes import classes
+from .commands.deconv import deconv
+from .commands.dream import dream
+from .commands.filters import filters
+from .commands.kernels import kernels
+from .commands.layers import layers
+from .commands.style import style
+from .commands.versions import versions
 
 
 class Commands(TyperGroup):
@@ -42,13 +44,13 @@ class Commands(TyperGroup):
         except Exception as error:
             if os.environ.get("CNNVIZ_DEBUG"):
                 raise
-            code = _told(error)
+            code = _explain(error)
         if standalone_mode:
             sys.exit(code)
         return code
 
 
-def _told(error: Exception) -> int:
+def _explain(error: Exception) -> int:
     """Says on standard error what went wrong, and returns the exit code."""
     # Imported only now, since a command line that is right does not need it so early.
     from cnnviz.errors import CnnvizError
@@ -57,25 +59,29 @@ def _told(error: Exception) -> int:
     if isinstance(error, usage_error):
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "cnnviz"
-        _tell(error.format_message(), f"Usage: {program} --help")  # type: ignore[attr-defined]
+        _say(error.format_message(), f"Usage: {program} --help")  # type: ignore[attr-defined]
         return 2
     if isinstance(error, click_exception):
-        _tell(error.format_message(), None)  # type: ignore[attr-defined]
+        _say(error.format_message(), None)  # type: ignore[attr-defined]
     elif isinstance(error, CnnvizError):
-        _tell(error.message, error.hint)
+        _say(error.message, error.hint)
     else:
-        _tell(
+        _say(
             f"this should not happen: {type(error).__name__}: {error}",
-            "Please report it, with the traceback that CNNVIZ_DEBUG=1 shows.",
+            "Please report it, with what `cnnviz versions` prints and the traceback "
+            "that CNNVIZ_DEBUG=1 shows.",
         )
     return 1
 
 
-def _tell(message: str, hint: str | None) -> None:
-    lines = [f"error: {' '.join(message.split())}"]
-    if hint is not None:
-        lines.append(" ".join(hint.split()))
-    print("\n".join(lines), file=sys.stderr)
+def _say(message: str, hint: str | None) -> None:
+    from cnnviz.errors import printable
+
+    from .flags import in_flags
+
+    lines = [f"error: {message}"] if hint is None else [f"error: {message}", hint]
+    for line in lines:
+        print(" ".join(in_flags(printable(line)).split()), file=sys.stderr)
 
 
 app = typer.Typer(
@@ -112,65 +118,20 @@ def _cnnviz(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        with redirect_stdout(sys.stderr):
+            print(context.get_help())
         raise typer.Exit(2)
 
 
-for _command, _epilog in (
-    (
-        activations,
-        "[dim]Examples[/]\n\n"
-        "cnnviz activations mnist.keras 7.png\n\n"
-        "cnnviz activations mobilenetv2 photos/ --layer 'block_1*' --out pictures\n\n"
-        "cnnviz activations vgg.h5 cat.jpg --layer block5_conv3 --sort strongest "
-        "--max-channels 16 --overlay",
-    ),
-    (
-        layers,
-        "[dim]Examples[/]\n\n"
-        "cnnviz layers mnist.keras\n\n"
-        "cnnviz layers VGG16 --weights none --json > layers.json",
-    ),
-    (
-        kernels,
-        "[dim]Examples[/]\n\n"
-        "cnnviz kernels mnist.keras\n\n"
-        "cnnviz kernels vgg.h5 --layer block1_conv1 --out pictures",
-    ),
-    (
-        deconv,
-        "[dim]Examples[/]\n\n"
-        "cnnviz deconv mnist.keras 7.png --layer conv3 --crop --stages\n\n"
-        "cnnviz deconv VGG16 cat.jpg --layer block5_conv3 --top 4 --compare\n\n"
-        "cnnviz deconv vgg.h5 cat.jpg --layer block4_conv1 --channel 17 --raw",
-    ),
-    (
-        filters,
-        "[dim]Examples[/]\n\n"
-        "cnnviz filters mnist.keras\n\n"
-        "cnnviz filters VGG16 --layer block3_conv1 --max-channels 16 --gif\n\n"
-        "cnnviz filters vgg.h5 --layer block5_conv3 --channel 17 --exemplars photos/",
-    ),
-    (
-        classes,
-        "[dim]Examples[/]\n\n"
-        "cnnviz classes mnist.keras\n\n"
-        "cnnviz classes VGG16 --class espresso --class 985 --gif",
-    ),
-    (
-        dream,
-        "[dim]Examples[/]\n\n"
-        "cnnviz dream VGG16 cat.jpg --layer block4_conv3\n\n"
-        "cnnviz dream vgg.h5 photos/ --layer block3_conv1 --layer block5_conv2 "
-        "--size 480x640",
-    ),
-    (
-        style,
-        "[dim]Examples[/]\n\n"
-        "cnnviz style VGG19 photo.jpg painting.jpg\n\n"
-        "cnnviz style vgg.h5 photo.jpg painting.jpg --size 768 --keep-colors --gif\n\n"
-        "cnnviz style VGG19 photo.jpg ink.png oil.png --style-weight 2 "
-        "--style-weight 1",
-    ),
+for _command in (
+    activations,
+    layers,
+    kernels,
+    deconv,
+    filters,
+    classes,
+    dream,
+    style,
+    versions,
 ):
-    app.command(epilog=_epilog)(_command)
+    app.command(epilog=_command.epilog)(_command.function)

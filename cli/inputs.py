@@ -2,186 +2,175 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from cnnviz.errors import CnnvizError, ImageError
-from cnnviz.images import WHITE, Color, Fit, find_images, read_array, read_image, stems
-
-from .options import parsed_input
+from . import options
 
 if TYPE_CHECKING:
-    from cnnviz.network import ImageModel, InputSpec
+    from cnnviz.images import Batch
+    from cnnviz.network import ImageModel
+
+_NAME = re.compile(r"[\w@#]+")  # of a layer: no dot, no folder
+
+Images = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IMAGE",
+        show_default=False,
+        help="Pictures, or .npy and .npz arrays, as files, folders or globs.",
+    ),
+]
 
 
-class Batch(NamedTuple):
-    """Examples of one shape.
+def find(sources: Sequence[str]) -> list[Path]:
+    """The files that IMAGE arguments stand for."""
+    from cnnviz.errors import ImageError
+    from cnnviz.images import find_images
 
-    Attributes:
-        numbers: The positions of the examples among all.
-        arrays: Per input of the network an array `(n, ...)`.
-    """
-
-    numbers: list[int]
-    arrays: list[np.ndarray]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How images become arrays.
-
-    Attributes:
-        size: (height, width), also where the network has its own; None for that one.
-        fit: How images of another aspect are brought to size.
-        background: Behind transparent pixels and around padded images.
-    """
-
-    size: tuple[int, int] | None
-    fit: Fit
-    background: Color
+    try:
+        return find_images(sources)
+    except ImageError as error:
+        # The shell hands `--layer conv1 conv2` over as a layer and an image.
+        names = [s for s in sources if _NAME.fullmatch(s) and not Path(s).exists()]
+        if error.hint is None and names:
+            hint = f"If {names[0]} is a layer, name it on its own: --layer {names[0]}"
+            raise ImageError(error.message, hint=hint) from None
+        raise
 
 
-class Examples:
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
     """The images that a network is to be shown, one after the other.
 
-    Args:
+    Whatever the user may have mistyped is found out when it is made: all files exist.
+
+    Attributes:
         images: Files, folders and globs, for networks with one input.
-        inputs: By the name of an input files, folders and globs, for the others.
+        inputs: For the others `NAME=SOURCE` each, instead.
+        size: What images are brought to, also where the network has a size of its own.
+        fit: How images of another aspect are brought to size.
+        background: The color behind transparent pixels and around padded images.
+        batch_size: How many images go through the network at a time.
     """
 
-    def __init__(
-        self, images: Sequence[str], inputs: Sequence[tuple[str, str]]
-    ) -> None:
-        if bool(images) == bool(inputs):
+    images: Images = None
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME=IMAGE",
+            rich_help_panel=options.IMAGE_PANEL,
+            help="Give this input of a network that has several its images, instead of "
+            "IMAGE. It is given once for each input; folders and globs make pairs, in "
+            "order.",
+        ),
+    ] = None
+    size: options.Size = None
+    fit: options.Fit = "crop"
+    background: options.Background = "white"
+    batch_size: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N",
+            rich_help_panel=options.IMAGE_PANEL,
+            help="Show the network this many images at a time; auto takes fewer of "
+            "large ones, at most 32.",
+        ),
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        options.parsed_size(self.size)
+        options.parsed_color(self.background)
+        options.parsed_batch_size(self.batch_size)
+        _ = self.paths
+
+    @cached_property
+    def paths(self) -> list[tuple[Path, ...]]:
+        """For each example one file per input, in the order of the command line."""
+        from cnnviz.errors import ImageError
+
+        if bool(self.images) == bool(self.inputs):
             raise typer.BadParameter(
                 "Missing argument 'IMAGE...'."
-                if not images
+                if not self.images
                 else "--input replaces IMAGE: give one or the other"
             )
-        sources: dict[str, list[str]] = {}
-        for name, source in inputs:
-            sources.setdefault(name, []).append(source)
-        self._inputs = list(sources)
-        columns = [find_images(paths) for paths in sources.values() or [images]]
+        sources = self._sources()
+        columns = [find(paths) for paths in sources.values()]
         if len({len(column) for column in columns}) > 1:
             counts = [
                 f"{name} has {len(column)}"
-                for name, column in zip(self._inputs, columns, strict=True)
+                for name, column in zip(sources, columns, strict=True)
             ]
             raise ImageError(
                 f"the inputs have different numbers of images: {', '.join(counts)}"
             )
-        self.paths: list[tuple[Path, ...]] = list(zip(*columns, strict=True))
-        self.names: list[str] = stems([paths[0] for paths in self.paths])
+        return list(zip(*columns, strict=True))
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    @cached_property
+    def names(self) -> list[str]:
+        """A safe name for each example, all of them different."""
+        from cnnviz.images import stems
 
-    def batches(
-        self, model: ImageModel, reading: Reading, batch_size: int
-    ) -> Iterator[Batch]:
+        return stems([paths[0] for paths in self.paths])
+
+    def source(self, number: int) -> str:
+        """The names of an example's files, for headlines and notes."""
+        return " + ".join(path.name for path in self.paths[number])
+
+    def batches(self, model: ImageModel) -> Iterator[Batch]:
         """Reads the examples in order, those of equal shapes together."""
-        columns = self._columns(model)
-        numbers: list[int] = []
-        rows: list[list[np.ndarray]] = []
-        for number, paths in enumerate(self.paths):
-            try:
-                row = [
-                    _read(paths[column], spec, reading, model)
-                    for column, spec in columns
-                ]
-            except CnnvizError:
-                if rows:  # The images before the one that fails are shown.
-                    yield _batch(numbers, rows)
-                raise
-            kinds = [(array.shape, array.dtype) for array in row]
-            if rows and kinds != [(array.shape, array.dtype) for array in rows[0]]:
-                yield _batch(numbers, rows)
-                numbers, rows = [], []
-            numbers.append(number)
-            rows.append(row)
-            if len(rows) == batch_size:
-                yield _batch(numbers, rows)
-                numbers, rows = [], []
-        if rows:
-            yield _batch(numbers, rows)
+        from cnnviz.images import ImageSet
 
-    def _columns(self, model: ImageModel) -> list[tuple[int, InputSpec | None]]:
-        """For each input of the network, which of the paths are for it."""
+        columns, shapes = self._columns(model)
+        return ImageSet(
+            [[paths[column] for column in columns] for paths in self.paths],
+            shapes,
+            options.parsed_size(self.size),
+            self.fit,
+            options.parsed_color(self.background),
+        ).batches(options.parsed_batch_size(self.batch_size))
+
+    def _sources(self) -> dict[str, list[str]]:
+        """By the name of an input its sources; by no name those of the only one."""
+        if self.images:
+            return {"": self.images}
+        sources: dict[str, list[str]] = {}
+        for text in self.inputs or []:
+            name, source = options.parsed_pair(text, "--input", "IMAGE")
+            sources.setdefault(name, []).append(source)
+        return sources
+
+    def _columns(
+        self, model: ImageModel
+    ) -> tuple[list[int], list[tuple[int | None, ...]]]:
+        """For each input of the network, which of the paths are for it; its shape."""
+        from cnnviz.errors import ImageError
+
         specs = model.inputs
         if specs is None:
-            return [(column, None) for column in range(len(self.paths[0]))]
+            count = len(self.paths[0])
+            return list(range(count)), [(None, None, 3)] * count
         names = [spec.name for spec in specs]
-        if not self._inputs:
+        if not self.inputs:
             if len(specs) > 1:
                 example = " ".join(f"--input {name}=IMAGE" for name in names)
                 raise ImageError(
                     f"{model.source} has {len(specs)} inputs: {', '.join(names)}",
                     hint=f"Give each of them: {example}",
                 )
-            return [(0, specs[0])]
-        if sorted(names) != sorted(self._inputs):
+            return [0], [specs[0].shape]
+        given = list(self._sources())
+        if sorted(names) != sorted(given):
             raise ImageError(
-                f"inputs {', '.join(self._inputs)} given; "
+                f"inputs {', '.join(given)} given; "
                 f"{model.source} takes {', '.join(names)}"
             )
-        return [(self._inputs.index(spec.name), spec) for spec in specs]
-
-
-def held_files(inputs: Sequence[str]) -> dict[str, Path]:
-    """By the name of an input the file that holds it, from `NAME=FILE` each."""
-    files: dict[str, Path] = {}
-    for name, source in map(parsed_input, inputs):
-        paths = find_images([source])
-        if len(paths) > 1 or name in files:
-            raise ImageError(f"several files given for input {name}; expected one")
-        files[name] = paths[0]
-    return files
-
-
-def hold(model: ImageModel, files: Mapping[str, Path]) -> ImageModel:
-    """The model with inputs held at what files hold."""
-    reading = Reading(None, "crop", WHITE)
-    return model.hold(
-        {
-            name: _read(path, model.input(name), reading, model)
-            for name, path in files.items()
-        }
-    )
-
-
-def _batch(numbers: list[int], rows: list[list[np.ndarray]]) -> Batch:
-    return Batch(numbers, [np.stack(column) for column in zip(*rows, strict=True)])
-
-
-def _read(
-    path: Path, spec: InputSpec | None, reading: Reading, model: ImageModel
-) -> np.ndarray:
-    shape = (None, None, 3) if spec is None else spec.shape
-    if len(shape) == 3:
-        height, width, channels = shape
-        own = None if height is None or width is None else (height, width)
-        return read_image(
-            path,
-            size=reading.size or own,
-            channels=channels or 3,
-            fit=reading.fit,
-            background=reading.background,
-        )
-    array = read_array(path)
-    if array.ndim == len(shape) - 1 and shape[-1] == 1:
-        array = array[..., np.newaxis]
-    expected = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
-    if array.ndim != len(shape) or any(
-        n not in (None, m) for n, m in zip(shape, array.shape, strict=False)
-    ):
-        raise ImageError(
-            f"{path} holds an array of shape {array.shape}; "
-            f"{model.source} takes {expected}"
-        )
-    return array
+        return [given.index(name) for name in names], [spec.shape for spec in specs]

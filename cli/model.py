@@ -6,20 +6,35 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnviz.errors import ModelError
-
+from .options import MODEL_PANEL, parsed_pair
 from .tensorflow_log import import_tensorflow
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel
 
 
-@dataclass(frozen=True)
-class ModelArgument:
+def _known_encoding(name: str) -> str:
+    from cnnviz.network import NAMES
+
+    if name not in ("auto", *NAMES):
+        raise typer.BadParameter(
+            f"{name!r} is unknown; expected auto, {', '.join(NAMES)}"
+        )
+    return name
+
+
+def _encodings(incomplete: str) -> list[str]:
+    from cnnviz.network import NAMES
+
+    return [name for name in ("auto", *NAMES) if name.startswith(incomplete)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
     """A model as the command line names it.
 
     Whatever the user may have mistyped is found out when it is made, in less than a
@@ -33,19 +48,86 @@ class ModelArgument:
         architecture: A file with the architecture of a file of weights.
         trusted: Whether code in the file may run.
         custom_objects: A Python file with layers and functions that the model uses.
-        held: Inputs that are the same for all images, `NAME=FILE` each.
+        hold: Inputs that are the same for all images, `NAME=FILE` each.
     """
 
-    source: str
-    encoding: str
-    labels: str | None
-    weights: str | None
-    architecture: Path | None
-    trusted: bool
-    custom_objects: Path | None
-    held: list[str] | None = None
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            show_default=False,
+            help="A .keras, .h5 or .hdf5 file, a Keras SavedModel folder, or the name "
+            "of a network of keras.applications.",
+        ),
+    ]
+    encoding: Annotated[
+        str,
+        typer.Option(
+            callback=_known_encoding,
+            autocompletion=_encodings,
+            rich_help_panel=MODEL_PANEL,
+            help="Give the network pixel values as it expects them: auto finds out; "
+            "unit is [0, 1], signed [-1, 1], bytes [0, 255]; caffe and torch are those "
+            "of ImageNet; raw gives arrays as they are.",
+        ),
+    ] = "auto"
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=MODEL_PANEL,
+            help="Read the names of the classes from this file, one per line or as "
+            "JSON, or take those of imagenet.",
+        ),
+    ] = None
+    hold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            rich_help_panel=MODEL_PANEL,
+            show_default=False,
+            help="Give this input of a network that has several the same picture or "
+            ".npy array for all images. The option may be given several times.",
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet|none|FILE",
+            rich_help_panel=MODEL_PANEL,
+            show_default="imagenet",
+            help="Give a network of keras.applications these weights.",
+        ),
+    ] = None
+    architecture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=MODEL_PANEL,
+            help="Read the architecture from this file, which holds the text of "
+            "model.to_json(), if MODEL holds weights only.",
+        ),
+    ] = None
+    trusted: Annotated[
+        bool,
+        typer.Option(
+            "--trusted",
+            rich_help_panel=MODEL_PANEL,
+            help="Run the Python code that the model file holds.",
+        ),
+    ] = False
+    custom_objects: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODULE.py",
+            rich_help_panel=MODEL_PANEL,
+            help="Run this Python code, which defines the layers and functions that "
+            "the model uses. It needs --trusted.",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
+        from cnnviz.errors import ModelError
         from cnnviz.loading import APPLICATIONS, architecture_file, identify_file
         from cnnviz.network import read_labels
 
@@ -102,20 +184,28 @@ class ModelArgument:
                 trusted=self.trusted,
                 custom_objects=objects,
             )
-        if not self.held:
-            return model
-        from .inputs import hold
+        from cnnviz.images import ImageSet
 
-        return hold(model, self._held_files())
+        held = {}
+        for name, file in self._held_files().items():
+            (held[name],) = ImageSet([[file]], [model.input(name).shape]).read(0)
+        return model.hold(held) if held else model
 
     def _held_files(self) -> dict[str, Path]:
-        if not self.held:
-            return {}
-        from .inputs import held_files
+        """By the name of an input the file that holds it."""
+        from cnnviz.errors import ImageError
+        from cnnviz.images import find_images
 
-        return held_files(self.held)
+        files: dict[str, Path] = {}
+        for text in self.hold or []:
+            name, source = parsed_pair(text, "--hold", "FILE")
+            paths = find_images([source])
+            if len(paths) > 1 or name in files:
+                raise ImageError(f"several files given for input {name}; expected one")
+            files[name] = paths[0]
+        return files
 
 
-def told_encoding(model: ImageModel) -> str:
+def encoding_note(model: ImageModel) -> str:
     """The note that says which encoding was chosen, and why."""
     return f"encoding: {model.encode.name} ({model.encode.reason})"

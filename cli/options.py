@@ -1,67 +1,37 @@
-"""The arguments and options that commands share."""
+"""The options that commands share, and what their texts stand for."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-_MODEL_PANEL = "Model"
-_PICTURE_PANEL = "Pictures"
-_IMAGE_PANEL = "Images"
-_ASCENT_PANEL = "Gradient ascent"
+STYLE_PANEL = "Style transfer"
+ASCENT_PANEL = "Gradient ascent"
+PICTURE_PANEL = "Pictures"
+IMAGE_PANEL = "Images"
+MODEL_PANEL = "Model"
+
+PANELS = (None, STYLE_PANEL, ASCENT_PANEL, PICTURE_PANEL, IMAGE_PANEL, MODEL_PANEL)
+"""The panels of the help, in their order; the first holds the options without one."""
+
+_FILE_SUFFIXES = ".png .jpg .jpeg .gif .webp .tif .tiff .npz .npy .txt .json".split()
 
 
-def _known_encoding(name: str) -> str:
-    from cnnviz.network import NAMES
-
-    if name not in ("auto", *NAMES):
-        raise typer.BadParameter(
-            f"{name!r} is unknown; expected auto, {', '.join(NAMES)}"
-        )
-    return name
-
-
-def _known_colormap(name: str | None) -> str | None:
-    # The defaults exist; finding out would cost the import of matplotlib.
-    if name is not None:
-        import numpy as np
-
-        from cnnviz.drawing import colorize
-        from cnnviz.errors import ArgumentError
-
-        try:
-            colorize(np.zeros(1), name)
-        except ArgumentError as error:
-            raise typer.BadParameter(error.message) from None
-    return name
-
-
-def _encodings(incomplete: str) -> list[str]:
-    from cnnviz.network import NAMES
-
-    return [name for name in ("auto", *NAMES) if name.startswith(incomplete)]
-
-
-def _colormaps(incomplete: str) -> list[str]:
-    import matplotlib
-
-    return [name for name in matplotlib.colormaps if name.startswith(incomplete)]
-
-
-def parsed_size(text: str | None) -> tuple[int, int] | None:
-    """The (height, width) that `HEIGHTxWIDTH` or `N` stands for."""
+def parsed_size(text: str | None) -> tuple[int, int] | int | None:
+    """What `HEIGHTxWIDTH` stands for, or `N`, the length of the longer side."""
     if text is None:
         return None
     height, cross, width = text.lower().partition("x")
-    if not cross:
-        width = height
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+    sides = [height, width] if cross else [height]
+    if not all(side.isdecimal() and int(side) for side in sides):
         raise typer.BadParameter(
             f"{text!r} is no size; expected HEIGHTxWIDTH, or N", param_hint="'--size'"
         )
-    return int(height), int(width)
+    return (int(height), int(width)) if cross else int(height)
 
 
 def parsed_color(text: str) -> tuple[float, float, float]:
@@ -90,226 +60,210 @@ def parsed_batch_size(text: str) -> int | None:
     return int(text)
 
 
+def parsed_pair(text: str, flag: str, source: str) -> tuple[str, str]:
+    """The name of an input, and the source that is given for it."""
+    name, equals, given = text.partition("=")
+    if not (name and equals and given):
+        raise typer.BadParameter(
+            f"{text!r} is no input; expected NAME={source}", param_hint=f"'{flag}'"
+        )
+    return name, given
+
+
 def check_folder(path: Path) -> None:
     """Refuses to write into what is no folder, before time is spent on computing."""
-    from cnnviz.errors import ArgumentError
+    from cnnviz.errors import ArgumentError, first_line
 
     for part in (path, *path.parents):
-        if part.is_dir():
-            return
-        if part.exists():
-            raise ArgumentError(f"{part} is a file; expected a folder to write to")
-
-
-def parsed_input(text: str) -> tuple[str, str]:
-    """The name of an input, and a file, folder or glob for it."""
-    name, equals, source = text.partition("=")
-    if not (name and equals and source):
-        raise typer.BadParameter(
-            f"{text!r} is no input; expected NAME=IMAGE", param_hint="'--input'"
+        try:
+            if part.is_dir():
+                break
+            if part.exists():
+                raise ArgumentError(f"{part} is a file; expected a folder to write to")
+        except (OSError, ValueError) as error:
+            raise ArgumentError(
+                f"--out {path} cannot be a folder: {first_line(error)}"
+            ) from None
+    if not os.access(part, os.W_OK | os.X_OK):
+        raise ArgumentError(
+            f"--out {path} cannot be written to: permission denied for {part}"
         )
-    return name, source
+    if path.suffix.lower() in _FILE_SUFFIXES and not path.is_dir():
+        raise ArgumentError(
+            f"{path} looks like the name of a file; expected a folder to write to",
+            hint=f"The files in it get names of their own: --out {path.parent}",
+        )
 
 
-Model = Annotated[
-    str,
-    typer.Argument(
-        show_default=False,
-        help="A .keras, .h5 or .hdf5 file, a Keras SavedModel folder, or the name of a "
-        "network of keras.applications.",
-    ),
-]
-Encoding = Annotated[
-    str,
-    typer.Option(
-        callback=_known_encoding,
-        autocompletion=_encodings,
-        rich_help_panel=_MODEL_PANEL,
-        help="What the network expects of pixel values: auto, unit ([0, 1]), signed "
-        "([-1, 1]), bytes ([0, 255]), caffe, torch, or raw (arrays as they are).",
-    ),
-]
-Labels = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        rich_help_panel=_MODEL_PANEL,
-        help="The names of the classes: a file with one a line, or JSON; or imagenet.",
-    ),
-]
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        metavar="imagenet|none|FILE",
-        rich_help_panel=_MODEL_PANEL,
-        show_default="imagenet",
-        help="The weights of a network of keras.applications.",
-    ),
-]
-Architecture = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        rich_help_panel=_MODEL_PANEL,
-        help="The text of model.to_json(), where MODEL holds weights only.",
-    ),
-]
-Trusted = Annotated[
+def _known_colormap(name: str | None) -> str | None:
+    # The defaults exist; finding out would cost the import of matplotlib.
+    if name is not None:
+        import numpy as np
+
+        from cnnviz.drawing import colorize
+        from cnnviz.errors import ArgumentError
+
+        try:
+            colorize(np.zeros(1), name)
+        except ArgumentError as error:
+            raise typer.BadParameter(error.message) from None
+    return name
+
+
+def _colormaps(incomplete: str) -> list[str]:
+    import matplotlib
+
+    return [name for name in matplotlib.colormaps if name.startswith(incomplete)]
+
+
+Quiet = Annotated[
     bool,
     typer.Option(
-        "--trusted",
-        rich_help_panel=_MODEL_PANEL,
-        help="Run the Python code that the model file holds.",
+        "--quiet",
+        "-q",
+        help="Print results and errors only, no notes and no progress.",
     ),
 ]
-CustomObjects = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="MODULE.py",
-        rich_help_panel=_MODEL_PANEL,
-        help="Python code with the layers and functions that the model uses; needs "
-        "--trusted.",
-    ),
-]
-Out = Annotated[
-    Path,
-    typer.Option(metavar="DIR", help="The folder to write to; made if it is missing."),
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say nothing but paths and errors.")
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Where files go, and whether more is said than their paths.
+
+    Attributes:
+        out: The folder of the files. It is checked when the options are made.
+        quiet: Whether notes and progress are left out.
+    """
+
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Write the files to this folder. It is made if it does not exist.",
+        ),
+    ] = Path("cnnviz-out")
+    quiet: Quiet = False
+
+    def __post_init__(self) -> None:
+        check_folder(self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SheetOptions:
+    """How sheets of maps or kernels look.
+
+    Attributes:
+        columns: How many tiles stand in a row.
+        colormap: The name of a colormap.
+        max_channels: How many channels are drawn at most.
+    """
+
+    columns: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=PICTURE_PANEL,
+            show_default="a sheet a little wider than high",
+            help="Put this many tiles in a row.",
+        ),
+    ] = None
+    colormap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            callback=_known_colormap,
+            autocompletion=_colormaps,
+            rich_help_panel=PICTURE_PANEL,
+            help="Color the values with this colormap of matplotlib.",
+        ),
+    ] = None
+    max_channels: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=PICTURE_PANEL,
+            show_default="all",
+            help="Draw at most this many channels.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AscentOptions:
+    """What all kinds of gradient ascent share.
+
+    Attributes:
+        seed: The seed of all random numbers.
+        precision: The type of numbers that the network computes with.
+    """
+
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            rich_help_panel=ASCENT_PANEL,
+            help="Start the random numbers here. Another seed gives other images.",
+        ),
+    ] = 0
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(
+            rich_help_panel=ASCENT_PANEL,
+            help="Compute with numbers of this type. bfloat16 is faster on some "
+            "processors; auto uses it where it is faster and its gradients agree.",
+        ),
+    ] = "auto"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The options by the names that the library gives them."""
+        return {"seed": self.seed, "precision": self.precision}
+
+
 LayerPatterns = Annotated[
     list[str] | None,
     typer.Option(
         "--layer",
         metavar="GLOB",
-        help="A layer's path, a glob on paths (block1_*), or a kind (Conv2D). "
-        "May be given several times.",
+        help="Draw the layers of this path, glob on paths (block1_*) or kind (Conv2D). "
+        "The option may be given several times.",
     ),
 ]
-Columns = Annotated[
-    int | None,
+Channels = Annotated[
+    list[int] | None,
     typer.Option(
-        min=1,
-        rich_help_panel=_PICTURE_PANEL,
-        show_default="a sheet a little wider than high",
-        help="Tiles in a row.",
-    ),
-]
-Colormap = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        callback=_known_colormap,
-        autocompletion=_colormaps,
-        rich_help_panel=_PICTURE_PANEL,
-        help="One of matplotlib's colormaps.",
-    ),
-]
-MaxChannels = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        rich_help_panel=_PICTURE_PANEL,
+        "--channel",
+        min=0,
+        metavar="N",
         show_default="all",
-        help="Draw so many channels at most.",
+        help="Draw the channel of this number. The option may be given several times.",
     ),
+]
+Raw = Annotated[
+    bool,
+    typer.Option("--raw", help="Write the arrays too, in an .npz file per image."),
 ]
 Sort = Annotated[
     Literal["channel", "strongest"],
     typer.Option(
-        rich_help_panel=_PICTURE_PANEL,
-        help="Channels by number, or those with the largest value first.",
+        rich_help_panel=PICTURE_PANEL,
+        help="Order the channels by their number, or the strongest first.",
     ),
 ]
-Normalize = Annotated[
-    Literal["channel", "layer"],
-    typer.Option(
-        rich_help_panel=_PICTURE_PANEL,
-        help="Each channel on its own scale, or all of a layer on one.",
-    ),
-]
-Overlay = Annotated[
+Gif = Annotated[
     bool,
     typer.Option(
-        "--overlay", rich_help_panel=_PICTURE_PANEL, help="Lay maps over the image."
-    ),
-]
-Size = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HEIGHTxWIDTH",
-        rich_help_panel=_IMAGE_PANEL,
-        show_default="the network's, else the image's own",
-        help="The size at which images are shown to the network; N is NxN.",
-    ),
-]
-Fit = Annotated[
-    Literal["crop", "pad", "stretch"],
-    typer.Option(
-        rich_help_panel=_IMAGE_PANEL,
-        help="How images of another aspect are brought to size.",
-    ),
-]
-Background = Annotated[
-    str,
-    typer.Option(
-        metavar="COLOR",
-        rich_help_panel=_IMAGE_PANEL,
-        help="Behind transparent pixels and around padded images.",
-    ),
-]
-Inputs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input",
-        metavar="NAME=IMAGE",
-        rich_help_panel=_IMAGE_PANEL,
-        help="An input of a network that has several; given once for each, instead of "
-        "IMAGE. A folder or glob for each makes pairs, in order.",
-    ),
-]
-Held = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input",
-        metavar="NAME=FILE",
-        rich_help_panel=_IMAGE_PANEL,
-        show_default=False,
-        help="Hold an input of a network that has several at this picture or .npy "
-        "array; given once for each but the image.",
-    ),
-]
-BatchSize = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        rich_help_panel=_IMAGE_PANEL,
-        help="How many images go through the network at a time.",
+        "--gif",
+        rich_help_panel=PICTURE_PANEL,
+        help="Write an animation too, which shows how the images come about.",
     ),
 ]
 Steps = Annotated[
     int,
     typer.Option(
         min=1,
-        rich_help_panel=_ASCENT_PANEL,
-        help="Forward and backward passes for each image.",
-    ),
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        rich_help_panel=_ASCENT_PANEL,
-        help="Of the random numbers; another one gives other images.",
-    ),
-]
-Precision = Annotated[
-    Literal["auto", "float32", "bfloat16"],
-    typer.Option(
-        rich_help_panel=_ASCENT_PANEL,
-        help="bfloat16 is faster on some processors; auto uses it where it is, and the "
-        "gradients agree.",
+        rich_help_panel=ASCENT_PANEL,
+        help="Take this many steps, each a forward and a backward pass, per image.",
     ),
 ]
 AscentBatchSize = Annotated[
@@ -317,15 +271,42 @@ AscentBatchSize = Annotated[
     typer.Option(
         "--batch-size",
         metavar="auto|N",
-        rich_help_panel=_ASCENT_PANEL,
-        help="How many images are made at a time; auto is what fits into memory.",
+        rich_help_panel=ASCENT_PANEL,
+        help="Work on this many images at a time; auto takes as many as fit into "
+        "memory.",
     ),
 ]
-Gif = Annotated[
-    bool,
+Size = Annotated[
+    str | None,
     typer.Option(
-        "--gif",
-        rich_help_panel=_PICTURE_PANEL,
-        help="Write an animation too: how the images come about.",
+        metavar="HEIGHTxWIDTH|N",
+        rich_help_panel=IMAGE_PANEL,
+        show_default="the network's, else the image's own",
+        help="Bring images to this size first; N is the length of the longer side.",
+    ),
+]
+CanvasSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="HEIGHTxWIDTH|N",
+        rich_help_panel=ASCENT_PANEL,
+        show_default="what suits the network",
+        help="Make images of this size; N is the length of the sides.",
+    ),
+]
+Fit = Annotated[
+    Literal["crop", "pad", "stretch"],
+    typer.Option(
+        rich_help_panel=IMAGE_PANEL,
+        help="Crop, pad or stretch images whose aspect is not that of the size.",
+    ),
+]
+Background = Annotated[
+    str,
+    typer.Option(
+        metavar="COLOR",
+        rich_help_panel=IMAGE_PANEL,
+        help="Put this color behind transparent pixels and around padded images.",
     ),
 ]

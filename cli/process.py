@@ -21,7 +21,7 @@ def run() -> NoReturn:
     try:
         _stop_on_signals()
         # Before anything imports them: what Keras runs on, how much TensorFlow says.
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # other backends have no traces
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         warnings.simplefilter("ignore")
         # The paths of files are printed as they are, whatever bytes they hold.

@@ -7,7 +7,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 _SILENT = "3"
 
@@ -16,13 +17,24 @@ def import_tensorflow() -> None:
     """Imports TensorFlow and starts it, silently unless TF_CPP_MIN_LOG_LEVEL is set."""
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _SILENT) != _SILENT:
         import tensorflow as tf
+
+        _grow_memory(tf)
     else:
         with _held_back():
             import tensorflow as tf
 
+            _grow_memory(tf)
             tf.zeros(())  # Finding devices is what it remarks on most.
         logging.getLogger("absl").setLevel(logging.ERROR)
         tf.get_logger().setLevel(logging.ERROR)
+
+
+def _grow_memory(tf: Any) -> None:
+    """Leaves the memory of GPUs to others until it is needed."""
+    for device in tf.config.list_physical_devices("GPU"):
+        # A device that is in use already keeps what it has.
+        with suppress(RuntimeError, ValueError):
+            tf.config.experimental.set_memory_growth(device, True)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable
@@ -10,21 +11,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .report import Report
+from .console import Console
 
 _MOST_THREADS = 4
 
 
 class Writer:
-    """Writes files in threads, and reports their paths in the order they were given.
+    """Writes files in threads, and prints their paths in the order they were given.
 
-    When the block is left early, files being written are finished, no more are begun.
+    When the block ends in an error, what was given before is still written. After
+    Ctrl-C, or when a file cannot be written, files being written are finished and no
+    more are begun. In each case the files that are there are printed: none stays that
+    was not named.
+
+    Args:
+        folder: The folder of the files.
+        console: Where their paths are printed.
     """
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, folder: Path, console: Console) -> None:
+        self._folder = folder
+        self._console = console
         self._pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
         self._pending: deque[tuple[Path, Future[None]]] = deque()
+        self._fails = False
 
     def __enter__(self) -> Writer:
         return self
@@ -35,28 +45,44 @@ class Writer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        stops = self._fails or not isinstance(error, Exception | None)
         try:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(cancel_futures=stops)
         except BaseException:
             # Ctrl-C has come just now; it comes once.
             self._pool.shutdown(cancel_futures=True)
             raise
+        finally:
+            self._print_finished()
 
     def write(
-        self, path: Path, make: Callable[..., None], *arguments: Any, **named: Any
+        self, name: str, make: Callable[..., None], *arguments: Any, **named: Any
     ) -> None:
-        """Calls `make(path, ...)`, which writes the file, in a thread."""
+        """Calls `make(path, ...)`, which writes the file of this name, in a thread."""
+        path = self._folder / name
         future = self._pool.submit(make, path, *arguments, **named)
         self._pending.append((path, future))
         while self._pending and self._pending[0][1].done():
-            self._report_first()
+            self._print_first()
 
     def finish(self) -> None:
         """Waits for all files; what went wrong with the first of them is raised."""
         while self._pending:
-            self._report_first()
+            self._print_first()
 
-    def _report_first(self) -> None:
-        path, future = self._pending.popleft()
-        future.result()
-        self._report.wrote(path)
+    def _print_first(self) -> None:
+        path, future = self._pending[0]
+        try:
+            future.result()
+        except Exception:
+            self._fails = True
+            raise
+        self._console.wrote(path)
+        self._pending.popleft()
+
+    def _print_finished(self) -> None:
+        for path, future in self._pending:
+            if not future.cancelled() and future.exception() is None:
+                # Nobody may listen any more.
+                with contextlib.suppress(OSError, ValueError):
+                    self._console.wrote(path)

@@ -11,6 +11,23 @@ from collections.abc import Iterable
 _LONGEST_LINE = 300
 
 
+def printable(text: str) -> str:
+    """A text as it may be sent to a terminal, whoever wrote the names in it.
+
+    Line ends become spaces. Control characters, of which escape sequences are made,
+    marks that turn the direction of writing, and halves of characters are spelled out.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else _spelled(c) for c in text
+    )
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 class CnnvizError(Exception):
     """The base of every error that cnnviz raises on purpose.
 

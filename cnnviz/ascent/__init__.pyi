@@ -1,6 +1,6 @@
 from .loop import maximize as maximize
 from .parameterizations import (
-    COLOURS as COLOURS,
+    COLORS as COLORS,
     Fourier as Fourier,
     Maco as Maco,
     Parameterization as Parameterization,
@@ -12,4 +12,10 @@ from .results import (
     Momentum as Momentum,
     Progress as Progress,
 )
-from .transforms import Crops as Crops, Motion as Motion, Transform as Transform
+from .run import Run as Run
+from .transforms import (
+    STILL as STILL,
+    Crops as Crops,
+    Motion as Motion,
+    Transform as Transform,
+)

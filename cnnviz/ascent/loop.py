@@ -13,19 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnviz.arguments import choice, counts, size_of
-from cnnviz.ascent.parameterizations import Fourier, Parameterization
-from cnnviz.ascent.precision import Precision
-from cnnviz.ascent.results import Ascent, Callback, Momentum, better_of, join
-from cnnviz.ascent.run import ChunkedRun
+from cnnviz.arguments import counts, size_of
+from cnnviz.ascent.chunks import Chunks
+from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
+from cnnviz.ascent.results import Ascent, Momentum, better_of, join
+from cnnviz.ascent.run import Run
 from cnnviz.ascent.step import Plan
-from cnnviz.ascent.transforms import Motion, Transform
+from cnnviz.ascent.transforms import Motion, Size, Transform
 from cnnviz.errors import ArgumentError
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import native_shape, survey_layers
 from cnnviz.objectives.algebra import Objective
 
+_STEPS = 256
 _SETTLED = 0.1  # of the learning rate is left at the end of the last third
 _MEMORY_SHARE, _MOST_MEMORY = 0.25, 2**31
 
@@ -38,63 +39,42 @@ def maximize(
     count: int | None = None,
     start: np.ndarray | None = None,
     parameterization: Parameterization | None = None,
-    transform: Transform | None = Motion(),  # noqa: B008
-    steps: int = 256,
-    learning_rate: float | None = None,
-    keep_best: bool = True,
-    restarts: int = 1,
-    seed: int = 0,
+    transform: Transform | None = None,
     streams: Sequence[int] | None = None,
-    batch_size: int | None = None,
-    precision: Precision = "auto",
     momentum: Momentum | None = None,
     average_pooling: bool = False,
-    snapshots: Sequence[int] = (),
-    callback: Callback | None = None,
-    callback_every: int = 1,
+    run: Run | None = None,
 ) -> Ascent:
-    """Finds images that maximise an objective, by Adam on a parameterization of them.
+    """Finds images that maximize an objective, by Adam on a parameterization of them.
 
     Images of a run never influence each other, unless the objective couples them, and
     are drawn from generators of their own: an image is the same alone and in company,
     up to the rounding of the network's sums over batches of another size. A run with
     the same arguments on the same machine repeats to the last bit.
 
-    A unit whose rectifiers are all shut at the start is optimised through opened ones
+    A unit whose rectifiers are all shut at the start is optimized through opened ones
     for its first steps, 17 at most. Over the last third of the steps the learning rate
     falls to a tenth.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        objective: What to maximise; it says how many images there are, if its numbers
+        objective: What to maximize; it says how many images there are, if its numbers
             differ between images.
-        size: Of the canvas, `(height, width)` or the side of a square; None for the
-            network's own, or that of `start`. Networks whose layers need a fixed size
-            are shown the canvas resized to it.
+        size: The size of the canvas, `(height, width)` or the side of a square; None
+            for the network's own, or that of `start`. Networks whose layers need a
+            fixed size are shown the canvas resized to it.
         count: How many images, where neither objective nor start says so.
         start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], to which
-            the parameterization's noise is added; None for mid grey.
-        parameterization: What the optimiser moves; None for `Fourier()`.
-        transform: What the images have to withstand; None for nothing.
-        steps: Forward and backward passes for each image, shared by its restarts.
-        learning_rate: Adam's; None for the parameterization's own.
-        keep_best: Whether the best of the images after two thirds, five sixths and all
-            of the steps is kept, judged without a transform, or simply the last, as
-            in runs of fewer than 64 steps.
-        restarts: How many images are tried for each one kept, the best; each in
-            `steps // restarts` steps.
-        seed: Of all random numbers.
+            the parameterization's noise is added; None for mid gray.
+        parameterization: What the optimizer moves; None for `Fourier()`.
+        transform: The motions that the images have to withstand; None for `Motion()`,
+            `STILL` for none at all.
         streams: The number of each image's own random numbers; None counts them.
-        batch_size: How many images are optimised at a time; None for as many as fit
-            comfortably into memory.
-        precision: `"bfloat16"` computes convolutions in it; `"auto"` does so where the
-            CPU has tiles for it, gradients agree, and it is faster.
-        momentum: The optimiser's to go on with, as for one image; None for none.
+        momentum: The optimizer's momentum to go on with, that of one image; None to
+            begin without.
         average_pooling: Whether the network pools by the mean where it has the maximum.
-        snapshots: After which steps images are kept, ascending; 0 is the start, and
-            `steps // restarts` the end.
-        callback: Is told of the progress; the run ends when it returns True.
-        callback_every: After how many steps it is told each time.
+        run: How it is carried out; None for 256 steps, the parameterization's own
+            learning rate, and no restarts.
 
     Returns:
         The images with their scores.
@@ -104,46 +84,32 @@ def maximize(
         LayerError: If the objective names a layer that does not exist.
     """
     known = as_model(model)
+    run = run or Run()
+    steps, restarts = run.steps or _STEPS, run.restarts or 1
     parameterization = parameterization or Fourier()
-    choice("precision", precision, Precision)
-    counts(
-        steps=steps,
-        restarts=restarts,
-        count=count,
-        batch_size=batch_size,
-        callback_every=callback_every,
-    )
+    counts(count=count)
     if restarts > steps:
         raise ArgumentError(
             f"restarts are {restarts} and steps {steps}; expected a step for each"
         )
     each = steps // restarts
-    if sorted(set(snapshots)) != list(snapshots) or any(
-        not 0 <= s <= each for s in snapshots
-    ):
-        raise ArgumentError(
-            f"snapshots are {list(snapshots)}; expected ascending steps from 0 to "
-            f"{each}"
-        )
     if start is not None:
         (start,) = known.prepare(start)
     total = _count(objective, count, start, streams)
-    plan = _planned(
-        known, objective, parameterization, transform, size, start, average_pooling
+    shape, window = _sizes(known, objective, size, start)
+    plan = Plan(
+        known,
+        objective,
+        parameterization,
+        Motion() if transform is None else transform,
+        shape,
+        window,
+        average_pooling,
     )
     built(known, [np.zeros((1, *plan.window, plan.shape[-1]), np.float32)])
-    rates = _rates(each, learning_rate or parameterization.learning_rate)
-    batch = _batch(plan, total, batch_size)
-    run = ChunkedRun(
-        plan,
-        rates,
-        keep_best,
-        tuple(snapshots),
-        precision,
-        momentum,
-        callback,
-        callback_every,
-    )
+    rates = _rates(each, run.learning_rate or parameterization.learning_rate)
+    batch = _batch(plan, total, run.batch_size)
+    chunks = Chunks(plan, run, rates, momentum)
     rows = [range(a, min(a + batch, total)) for a in range(0, total, batch)]
     parts: list[Ascent] = []
     share = 1 / (len(rows) * restarts)
@@ -151,17 +117,17 @@ def maximize(
         best: Ascent | None = None
         for restart in range(restarts):
             seeds = [
-                (seed, restart, streams[row] if streams is not None else row)
+                (run.seed, restart, streams[row] if streams is not None else row)
                 for row in part
             ]
             begun = (len(parts) * restarts + restart) * share
-            found = run.images(part, seeds, start, batch, begun, share)
+            found = chunks.images(part, seeds, start, batch, begun, share)
             best = found if best is None else better_of(best, found)
-            if run.stopped:
+            if chunks.stopped:
                 break
         if best is not None:
             parts.append(best)
-        if run.stopped:
+        if chunks.stopped:
             break
     return join(parts)
 
@@ -179,28 +145,26 @@ def _count(
     start: np.ndarray | None,
     streams: Sequence[int] | None,
 ) -> int:
-    counts = {
+    told = {
         "the objective": objective.count,
         "count": 1 if count is None else count,
         "start": 1 if start is None else len(start),
         "streams": 1 if streams is None else len(streams),
     }
-    several = {name: number for name, number in counts.items() if number > 1}
+    several = {name: number for name, number in told.items() if number > 1}
     if len(set(several.values())) > 1:
-        told = ", ".join(f"{name} {number}" for name, number in several.items())
-        raise ArgumentError(f"numbers of images differ: {told}; expected one number")
-    return max(counts.values())
+        listed = ", ".join(f"{name} {number}" for name, number in several.items())
+        raise ArgumentError(f"numbers of images differ: {listed}; expected one number")
+    return max(told.values())
 
 
-def _planned(
+def _sizes(
     model: ImageModel,
     objective: Objective,
-    parameterization: Parameterization,
-    transform: Transform | None,
     size: int | tuple[int, int] | None,
     start: np.ndarray | None,
-    average_pooling: bool,
-) -> Plan:
+) -> tuple[Shape, Size]:
+    """The shape of the canvas, and the size at which the network sees it."""
     *native, channels = native_shape(model)
     if start is not None:
         canvas, channels = start.shape[1:3], start.shape[3]
@@ -215,17 +179,7 @@ def _planned(
     window = canvas
     if objective.needs_head and (fixed := model.input_shape) is not None:
         window = (fixed[0] or canvas[0], fixed[1] or canvas[1])
-    if transform is None and window != canvas:
-        transform = Motion(jitter=0, scale=0, rotate=0)
-    return Plan(
-        model,
-        objective,
-        parameterization,
-        transform,
-        (*canvas, channels),
-        window,
-        average_pooling,
-    )
+    return (*canvas, channels), window
 
 
 def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
@@ -246,7 +200,7 @@ def _image_bytes(plan: Plan) -> int:
     objective = plan.objective
     found = survey_layers(plan.model, objective.layers, heads=objective.needs_head)
     share = math.prod(plan.window) / math.prod(found.image[:2])
-    canvas = 8 * math.prod(plan.shape)  # its spectrum, colours and optimiser
+    canvas = 8 * math.prod(plan.shape)  # its spectrum, colors and optimizer
     return 4 * max(1, int(2 * found.elements * share) + canvas)
 
 

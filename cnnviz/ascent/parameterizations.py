@@ -1,4 +1,4 @@
-"""Parameterizations: what the optimiser moves, and the image that it stands for.
+"""Parameterizations: what the optimizer moves, and the image that it stands for.
 
 Each is a differentiable map from free numbers to images in (0, 1), so that no step can
 leave the range of valid images. Starting points are drawn with NumPy, a generator for
@@ -23,9 +23,9 @@ import tensorflow as tf
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
 
-# The square root of the covariance of ImageNet's colours, its largest column of length
-# 1: columns are the directions in which colours of photographs vary independently.
-COLOURS = (
+# The square root of the covariance of ImageNet's colors, its largest column of length
+# 1: columns are the directions in which colors of photographs vary independently.
+COLORS = (
     np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float64)
     / 0.46194872
 )
@@ -33,7 +33,7 @@ _DESATURATION = 4.0
 _LARGEST_PRODUCT = 256  # pixels a side; beyond, the fast transform is faster
 _MARGIN = 1e-3  # how far from 0 and 1 a start image is kept, or its logit is infinite
 
-# The mean spectrum of photographs, per decorrelated colour component: k * f ** -a up to
+# The mean spectrum of photographs, per decorrelated color component: k * f ** -a up to
 # f = 0.28 cycles per pixel, where the lenses and resampling of photographs cut it off.
 _MAGNITUDES = (40.7, 28.8, 31.8)
 _EXPONENTS = (1.24, 1.32, 1.24)
@@ -65,7 +65,7 @@ class Pixels:
 
     Attributes:
         deviation: The standard deviation of the starting noise.
-        decorrelate: Whether the numbers of RGB images are colours in a basis in which
+        decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
         learning_rate: Adam's step.
     """
@@ -95,14 +95,15 @@ class Fourier:
     """The image's spectrum, every frequency scaled to the strength it has in nature.
 
     The image is `sigmoid(K irfft2(S * v) / 4)` with complex free numbers `v`, the scale
-    `S = sqrt(h w) / f ** decay`, and K the colours' square root of covariance. So a
-    step of the optimiser moves broad shapes more than fine grain.
+    `S = sqrt(h w) / f ** decay`, and K the colors' square root of covariance. So a
+    step of the optimizer moves broad shapes more than fine grain.
 
     Attributes:
         decay: The power of the frequency by which its scale falls.
         deviation: The standard deviation of the starting spectrum's real and imaginary
             parts.
-        decorrelate: As for `Pixels`.
+        decorrelate: Whether the numbers of RGB images are colors in a basis in which
+            those of photographs are uncorrelated.
         learning_rate: Adam's step.
     """
 
@@ -148,11 +149,12 @@ class Maco:
 
     Magnitudes follow a law fitted to photographs, `k f**-a exp(-(f / 0.28)**2)`, so no
     data set is needed and any number of channels serves. Phases start uniform, and the
-    mean colour is held at mid grey: drawn at random, it would colour the whole image.
+    mean color is held at mid gray: drawn at random, it would color the whole image.
 
     Attributes:
-        contrast: The standard deviation of the planes before colours and the sigmoid.
-        decorrelate: As for `Pixels`.
+        contrast: The standard deviation of the planes before colors and the sigmoid.
+        decorrelate: Whether the numbers of RGB images are colors in a basis in which
+            those of photographs are uncorrelated.
         learning_rate: Adam's step, in radians.
     """
 
@@ -187,11 +189,11 @@ class Maco:
     def magnitude(self, shape: Shape) -> np.ndarray:
         """The magnitude of each frequency, `(c, h, w // 2 + 1)`; 0 for the mean."""
         frequency = _frequencies(shape[:2])
-        coloured = shape[2] == 3 and self.decorrelate
+        colored = shape[2] == 3 and self.decorrelate
         laws = list(zip(_MAGNITUDES, _EXPONENTS, strict=True))
         planes = [
             k * np.maximum(frequency, _LOWEST) ** -a
-            for k, a in (laws if coloured else laws[:1] * shape[2])
+            for k, a in (laws if colored else laws[:1] * shape[2])
         ]
         spectrum = np.stack(planes) * np.exp(-((frequency / _CUTOFF) ** 2))
         spectrum[:, 0, 0] = 0
@@ -246,13 +248,13 @@ def _waves(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def _correlated(planes: tf.Tensor, decorrelate: bool) -> tf.Tensor:
     if not decorrelate or planes.shape[-1] != 3:
         return planes
-    return tf.tensordot(planes, COLOURS.T.astype(np.float32), 1)
+    return tf.tensordot(planes, COLORS.T.astype(np.float32), 1)
 
 
 def _decorrelated(planes: np.ndarray, decorrelate: bool) -> np.ndarray:
     if not decorrelate or planes.shape[-1] != 3:
         return planes
-    return planes @ np.linalg.inv(COLOURS).T
+    return planes @ np.linalg.inv(COLORS).T
 
 
 def _logit(images: np.ndarray) -> np.ndarray:

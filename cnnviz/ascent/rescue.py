@@ -1,7 +1,7 @@
 """Rescue: a gradient for units whose every rectifier is shut.
 
 Behind a ReLU that is negative everywhere no gradient comes through, and an image that
-starts there stays grey. While rectifiers are opened, one that passes nothing at all
+starts there stays gray. While rectifiers are opened, one that passes nothing at all
 back to an image lets pass what would not push its input further down.
 
 References:
@@ -39,16 +39,20 @@ def opened_rectifiers(rescued: tf.Tensor) -> Iterator[None]:
 
 
 @tf.RegisterGradient(_RULE)
-def opened(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
+def opening(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     """The gradient of an opened rectifier; `gradient` is upwards, to be followed."""
     x, ceiling = operation.inputs[0], _CEILINGS[operation.type]
-    plain = _PLAIN[operation.type](gradients=gradient, features=x)
-    axes = list(range(1, x.shape.rank))
-    shut = _RESCUED.get() & ~tf.reduce_any(plain != 0, axes)
+    rescued = _RESCUED.get()
 
-    def opens() -> tf.Tensor:
+    def passed() -> tf.Tensor:
+        return _PLAIN[operation.type](gradients=gradient, features=x)
+
+    def opened() -> tf.Tensor:
+        plain, axes = passed(), list(range(1, x.shape.rank))
+        shut = rescued & ~tf.reduce_any(plain != 0, axes)
         pushes_out = ((x <= 0) & (gradient < 0)) | ((x >= ceiling) & (gradient > 0))
         every = tf.reshape(shut, [-1] + [1] * len(axes))
         return tf.where(every & ~pushes_out, gradient, plain)
 
-    return tf.cond(tf.reduce_any(shut), opens, lambda: plain)
+    # Within the branches, so that the usual one needs no memory of its own.
+    return tf.cond(tf.reduce_any(rescued), opened, passed)

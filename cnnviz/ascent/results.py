@@ -54,13 +54,13 @@ class Ascent:
     """What gradient ascent found.
 
     Attributes:
-        images: `(n, h, w, c)`, float32 in [0, 1]; mid grey where dead.
+        images: `(n, h, w, c)`, float32 in [0, 1]; mid gray where dead.
         scores: The objective of each image, untransformed, `(n,)`.
         dead: Where no gradient ever arrived, `(n,)`.
         history: The objectives of the transformed images at each step, `(steps, n)`;
             NaN for steps that were not made.
         parts: The same of the objective's parts that have names.
-        momentum: The optimiser's, after the last step of the first restart.
+        momentum: The optimizer's, after the last step of the first restart.
         snapshots: The images at the steps asked for, `(frames, n, h, w, c)`.
         snapshot_steps: These steps.
     """
@@ -73,6 +73,23 @@ class Ascent:
     momentum: Momentum
     snapshots: np.ndarray
     snapshot_steps: tuple[int, ...]
+
+    def take(self, rows: np.ndarray) -> Ascent:
+        """Some of the images, in the order of `rows`, their numbers."""
+        return Ascent(
+            self.images[rows],
+            self.scores[rows],
+            self.dead[rows],
+            self.history[:, rows],
+            {name: part[:, rows] for name, part in self.parts.items()},
+            Momentum(
+                self.momentum.first[rows],
+                self.momentum.second[rows],
+                self.momentum.steps,
+            ),
+            self.snapshots[:, rows],
+            self.snapshot_steps,
+        )
 
 
 def better_of(one: Ascent, other: Ascent) -> Ascent:

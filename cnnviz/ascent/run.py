@@ -1,282 +1,99 @@
-"""A run over chunks of images: blocks of steps, rescue, precision."""
+"""Run: how gradient ascent is carried out, whatever it looks for."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
-from cnnviz.ascent.precision import Precision, bfloat16, has_fast_bfloat16
-from cnnviz.ascent.results import Ascent, Callback, Momentum, Progress
-from cnnviz.ascent.step import Plan, State
-from cnnviz.errors import ModelError, first_line
-from cnnviz.network.tracing import Trace
-
-_RESCUE_STEPS = 8
-_RESCUES = (0.0, 30.0)  # how many times the usual noise is added
-_CHECKED = (4, 5, 6)  # sixths of the run after which the best image is looked for
-_LONG = 64  # steps; of shorter runs the last image is kept
-_BLOCK_SECONDS = 0.3  # so that an interrupt is heard
-_AGREEMENT = 0.99  # the least cosine between gradients of the two precisions
+from cnnviz.arguments import choice, counts, more_than
+from cnnviz.ascent.precision import Precision
+from cnnviz.ascent.results import Callback
+from cnnviz.errors import ArgumentError
 
 
-class ChunkedRun:
-    """A run over chunks of images; knows whether the callback has stopped it."""
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How gradient ascent is carried out.
 
-    def __init__(
-        self,
-        plan: Plan,
-        rates: np.ndarray,
-        keep_best: bool,
-        snapshots: tuple[int, ...],
-        precision: Precision,
-        momentum: Momentum | None,
-        callback: Callback | None,
-        callback_every: int,
-    ) -> None:
-        self.plan = plan
-        self.rates = rates
-        several = keep_best and len(rates) >= _LONG
-        self.checks = _CHECKED if several else _CHECKED[-1:]
-        self.snapshots = snapshots
-        self.precision = precision
-        self.momentum = momentum
-        self.before = 0 if momentum is None else momentum.steps
-        self.callback = callback
-        self.callback_every = callback_every
-        self.stopped = False
-        self._half: bool | None = {"float32": False, "bfloat16": True}.get(precision)
+    None always stands for what is usual: for what `maximize` says, or for what a recipe
+    finds best for the layer, the class or the image at hand.
 
-    def images(
-        self,
-        rows: range,
-        seeds: Sequence[tuple[int, int, int]],
-        start: np.ndarray | None,
-        batch: int,
-        begun: float,
-        share: float,
-    ) -> Ascent:
-        """Optimises the images of some rows, in a batch filled with the last one."""
-        plan, steps = self.plan, len(self.rates)
-        padding = batch - len(rows)
-        filled = [*seeds, *([seeds[-1]] * padding)]
-        generators = [np.random.default_rng((*s, 0)) for s in filled]
-        numbers = plan.parameterization.start(generators, plan.shape)
-        if start is not None:
-            given = start[rows.start : rows.stop] if len(start) > 1 else start
-            numbers[: len(rows)] += plan.parameterization.inverse(given)
-            numbers[len(rows) :] = numbers[len(rows) - 1]
-        draws = np.stack(
-            [plan.draws(np.random.default_rng((*s, 1)), steps) for s in filled], 1
+    Attributes:
+        steps: Forward and backward passes for each image, shared by its restarts; for
+            methods that work at several sizes, at each size.
+        learning_rate: The step of Adam, the optimizer.
+        restarts: How many images are tried for each one kept, the best; each in
+            `steps // restarts` steps.
+        keep_best: Whether the best of the images after two thirds, five sixths and all
+            of the steps is kept, judged without a transform, or simply the last, as
+            in runs of fewer than 64 steps.
+        seed: The seed of all random numbers, 0 or more.
+        batch_size: How many images are optimized at a time; None for as many as fit
+            comfortably into memory.
+        precision: `"bfloat16"` computes convolutions in it; `"auto"` does so where the
+            CPU has tiles for it, gradients agree, and it is faster.
+        snapshots: After which steps images are kept, ascending; 0 is the start, and
+            `steps // restarts` the end. A single number keeps so many, spread evenly
+            from the start to the end.
+        callback: A function that is called with the progress; the run ends when it
+            returns True.
+        callback_every: After how many steps it is called each time.
+    """
+
+    steps: int | None = None
+    learning_rate: float | None = None
+    restarts: int | None = None
+    keep_best: bool = True
+    seed: int = 0
+    batch_size: int | None = None
+    precision: Precision = "auto"
+    snapshots: int | Sequence[int] = ()
+    callback: Callback | None = None
+    callback_every: int = 1
+
+    def __post_init__(self) -> None:
+        choice("precision", self.precision, Precision)
+        counts(
+            steps=self.steps,
+            restarts=self.restarts,
+            batch_size=self.batch_size,
+            callback_every=self.callback_every,
         )
-        order = [*rows, *([rows[-1]] * padding)]
-        total = max(plan.objective.count, rows.stop)
-        operands = [tf.constant(o[order]) for o in plan.objective.operands(total)]
-        trace = plan.trace(batch)
-        state = _state(numbers)
-        self._choose_precision(trace, state, draws, operands)
-        if self.momentum is not None:
-            shape = state[0].shape
-            carried = (self.momentum.first, self.momentum.second)
-            state = (state[0], *(tf.broadcast_to(moment, shape) for moment in carried))
+        counts(0, seed=self.seed)
+        if self.learning_rate is not None:
+            more_than(0, learning_rate=self.learning_rate)
+        if isinstance(self.snapshots, int):
+            counts(0, snapshots=self.snapshots)
+        elif sorted(set(self.snapshots)) != list(self.snapshots):
+            raise ArgumentError(
+                f"snapshots are {list(self.snapshots)}; expected ascending steps"
+            )
 
-        count = len(rows)
-        best_scores = np.full(count, -np.inf, np.float32)
-        best = self._images(state[0])[:count]
-        names = plan.objective.names
-        history = np.full((steps, 1 + len(names), count), np.nan, np.float32)
-        frames = [best] if 0 in self.snapshots else []
-        checked = {max(1, steps * sixth // 6) for sixth in self.checks}
-        marks = checked | set(self.snapshots)
-        # What a unit without a gradient at the start has to exceed, to be alive.
-        shut = np.full(count, -np.inf, np.float32)
-        blocks = self._blocks(trace, state, draws, operands, marks, filled)
-        for first, last, state, scores, alive in blocks:
-            history[first:last] = scores[..., :count]
-            if first == 0:
-                shut = np.where(alive[:count], shut, scores[0, 0, :count])
-            if last in self.snapshots:
-                frames.append(self._images(state[0])[:count])
-            if self._tell(rows, last, state, scores[-1, :, :count], begun, share):
-                self.stopped = True
-            if last in checked or self.stopped:
-                clean = self._clean(trace, state, operands)[:count]
-                images = self._images(state[0])[:count]
-                better = clean > best_scores
-                best = np.where(better[:, None, None, None], images, best)
-                best_scores = np.where(better, clean, best_scores)
-            if self.stopped:
-                break
-        frames += [best] * (len(self.snapshots) - len(frames))
-        dead = ~(best_scores > shut)
-        best = np.where(dead[:, None, None, None], np.float32(0.5), best)
-        return Ascent(
-            best,
-            best_scores,
-            dead,
-            history[:, 0],
-            {name: history[:, i] for i, name in enumerate(names, start=1)},
-            Momentum(
-                state[1][:count].numpy(), state[2][:count].numpy(), self.before + last
-            ),
-            np.stack(frames) if frames else np.zeros((0, *best.shape), np.float32),
-            self.snapshots,
-        )
+    def snapshot_steps(self, steps: int) -> tuple[int, ...]:
+        """After which steps images are kept, in a run of `steps` steps.
 
-    def _blocks(
-        self,
-        trace: Trace,
-        state: State,
-        draws: np.ndarray,
-        operands: Sequence[tf.Tensor],
-        marks: set[int],
-        seeds: Sequence[tuple[int, int, int]],
-    ) -> Iterator[tuple[int, int, State, np.ndarray, np.ndarray]]:
-        """All steps in blocks: from, to, and what `_advance` returns.
-
-        As long as images have no gradient, single steps, which tell, alternate with
-        steps through opened rectifiers, begun with ever louder noise.
+        Raises:
+            ArgumentError: If a step lies outside the run.
         """
-        steps, first, length = len(self.rates), 0, 1
-        generators = [np.random.default_rng((*s, 2)) for s in seeds]
-        rescues = iter(_RESCUES)
-        shut: np.ndarray | None = None
-        turn = 1
-        while first < steps:
-            last = min([first + length, turn, *(m for m in marks if m > first)])
-            if self.callback is not None:
-                every = self.callback_every
-                last = min(last, (first // every + 1) * every)
-            began = time.perf_counter()
-            state, scores, alive = self._advance(
-                trace if shut is None else self.plan.trace(len(draws[0]), opened=True),
-                self.before + first,
-                self.rates[first:last],
-                draws[first:last],
-                state,
-                operands if shut is None else [tf.constant(shut), *operands],
+        if isinstance(self.snapshots, int):
+            # Backwards, so that a single one is the last.
+            marks = np.linspace(steps, 0, self.snapshots).round().astype(int)
+            return tuple(sorted(set(marks.tolist())))
+        if any(not 0 <= step <= steps for step in self.snapshots):
+            raise ArgumentError(
+                f"snapshots are {list(self.snapshots)}; expected ascending steps from "
+                f"0 to {steps}"
             )
-            yield first, last, state, scores, alive
-            seconds = (time.perf_counter() - began) / (last - first)
-            length = max(1, min(2 * length, int(_BLOCK_SECONDS / max(seconds, 1e-6))))
-            first = last
-            if first < turn:
-                continue
-            if shut is not None:
-                shut, turn = None, min(first + 1, steps)
-            elif not alive.all() and (loudness := next(rescues, None)) is not None:
-                shut, turn = ~alive, min(first + _RESCUE_STEPS, steps)
-                noise = self.plan.parameterization.start(generators, self.plan.shape)
-                noise[alive] = 0
-                state = (state[0] + loudness * noise, *state[1:])
-            else:
-                turn = steps
-
-    def _advance(
-        self,
-        trace: Trace,
-        before: int,
-        rates: np.ndarray,
-        draws: np.ndarray,
-        state: State,
-        operands: Sequence[tf.Tensor],
-        *,
-        half: bool | None = None,
-    ) -> tuple[State, np.ndarray, np.ndarray]:
-        """Makes steps: the new state, all scores, who had a gradient at the last."""
-        try:
-            with bfloat16(bool(self._half if half is None else half)):
-                results = trace(
-                    tf.constant(before),
-                    tf.constant(rates),
-                    tf.constant(draws),
-                    *state,
-                    *operands,
-                )
-        except tf.errors.ResourceExhaustedError as error:
-            raise ModelError(
-                f"{self.plan.model.source} does not fit into memory with "
-                f"{len(state[0])} images of {self.plan.shape[0]}x{self.plan.shape[1]}",
-                hint="Use a smaller batch_size, or a smaller size.",
-            ) from error
-        except tf.errors.OpError as error:
-            raise ModelError(
-                f"{self.plan.model.source} fails: {first_line(error)}"
-            ) from error
-        state = (results["numbers"], results["first"], results["second"])
-        return state, results["history"].numpy(), results["alive"].numpy()
-
-    def _clean(
-        self, trace: Trace, state: State, operands: Sequence[tf.Tensor]
-    ) -> np.ndarray:
-        """Scores without a transform, by a step that goes nowhere."""
-        draws = np.broadcast_to(
-            self.plan.still()[:, None], (1, len(state[0]), self.plan.still().shape[-1])
-        )
-        none = np.zeros(1, np.float32)
-        _, scores, _ = self._advance(trace, 0, none, draws, state, operands)
-        return scores[0, 0]
-
-    def _choose_precision(
-        self,
-        trace: Trace,
-        state: State,
-        draws: np.ndarray,
-        operands: Sequence[tf.Tensor],
-    ) -> None:
-        """Decides for bfloat16 if a trial step is faster and its gradient agrees."""
-        if self._half is None and not has_fast_bfloat16():
-            self._half = False
-        if self._half is not None:
-            return
-        gradients, seconds = [], []
-        for half in (False, True):
-            for _ in range(2):  # the first call optimises the graph
-                began = time.perf_counter()
-                stepped, _, _ = self._advance(
-                    *(trace, 0, self.rates[:1], draws[:1], state, operands), half=half
-                )
-                taken = time.perf_counter() - began
-            gradients.append(stepped[1].numpy().astype(np.float64))
-            seconds.append(taken)
-        plain, rounded = gradients
-        lengths = np.linalg.norm(plain) * np.linalg.norm(rounded)
-        agrees = (plain * rounded).sum() >= _AGREEMENT * lengths
-        self._half = bool(agrees and seconds[1] < seconds[0])
-
-    def _images(self, numbers: tf.Tensor) -> np.ndarray:
-        image = self.plan.parameterization.image(numbers, self.plan.shape)
-        return image.numpy()
-
-    def _tell(
-        self,
-        rows: range,
-        step: int,
-        state: State,
-        scores: np.ndarray,
-        begun: float,
-        share: float,
-    ) -> bool:
-        steps = len(self.rates)
-        if self.callback is None or (step % self.callback_every and step < steps):
-            return False
-        done = begun + share * step / steps
-        return bool(
-            self.callback(
-                Progress(
-                    step,
-                    steps,
-                    done,
-                    rows,
-                    scores[0],
-                    dict(zip(self.plan.objective.names, scores[1:], strict=True)),
-                    lambda: self._images(state[0])[: len(rows)],
-                )
-            )
-        )
+        return tuple(self.snapshots)
 
 
-def _state(numbers: np.ndarray) -> State:
-    return tf.constant(numbers), tf.zeros(numbers.shape), tf.zeros(numbers.shape)
+def derived_seed(seed: int, number: int) -> int:
+    """The seed of one part of a run.
+
+    Sums such as `seed + number` would give the first part of one run the random numbers
+    of the second part of another.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(number,))
+    return int(sequence.generate_state(1, np.uint64)[0])

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cnnviz.ascent.parameterizations import Parameterization, Shape
 from cnnviz.ascent.rescue import opened_rectifiers
-from cnnviz.ascent.transforms import Transform
+from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import LayerError
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
@@ -33,12 +33,12 @@ class Plan:
     model: ImageModel
     objective: Objective
     parameterization: Parameterization
-    transform: Transform | None
+    transform: Transform
     shape: Shape
     window: tuple[int, int]
     average_pooling: bool
 
-    def trace(self, batch: int, *, opened: bool = False) -> Trace:
+    def trace(self, batch: int) -> Trace:
         """The compiled block of steps for a batch of so many images."""
         numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
         state = tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32)
@@ -53,7 +53,7 @@ class Plan:
             tf.TensorSpec((None,), tf.float32),
             tf.TensorSpec((None, batch, draws.shape[-1]), tf.float32),
             *(state, state, state),
-            *([tf.TensorSpec((batch,), tf.bool)] if opened else []),
+            tf.TensorSpec((batch,), tf.bool),
             *operands,
         ]
         key = (
@@ -65,27 +65,15 @@ class Plan:
             self.shape,
             self.window,
             self.average_pooling,
-            opened,
         )
-
-        def block(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            if not opened:
-                return self._block(*inputs)
-            *start, shut = inputs[:7]
-            return self._block(*start, *inputs[7:], shut=shut)
-
-        return compiled(self.model.network, key, block, signature)
+        return compiled(self.model.network, key, self._block, signature)
 
     def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """The numbers of `count` random transforms."""
-        if self.transform is None:
-            return np.zeros((count, 0), np.float32)
         return self.transform.draw(generator, count, self.shape[:2], self.window)
 
     def still(self) -> np.ndarray:
         """The numbers of the transform that moves nothing."""
-        if self.transform is None:
-            return np.zeros((1, 0), np.float32)
         return self.transform.still(self.shape[:2], self.window)
 
     def _block(
@@ -96,13 +84,12 @@ class Plan:
         numbers: tf.Tensor,
         first: tf.Tensor,
         second: tf.Tensor,
+        rescued: tf.Tensor,
         *operands: tf.Tensor,
-        shut: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         steps = tf.shape(rates)[0]
-        if shut is not None:
-            pace = tf.where(shut, float(_RESCUE_HASTE), 1.0)
-            pace = tf.reshape(pace, [-1] + [1] * (numbers.shape.rank - 1))
+        pace = tf.where(rescued, float(_RESCUE_HASTE), 1.0)
+        pace = tf.reshape(pace, [-1] + [1] * (numbers.shape.rank - 1))
         reported = (1 + len(self.objective.names), *numbers.shape[:1])
         history = tf.TensorArray(tf.float32, steps, element_shape=reported)
 
@@ -112,7 +99,7 @@ class Plan:
         def step(
             i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            with nullcontext() if shut is None else opened_rectifiers(shut):
+            with opened_rectifiers(rescued):
                 scores = self._scores(numbers, draws[i], operands)
                 (gradient,) = tf.gradients(scores[0], numbers)
             if gradient is None:
@@ -125,8 +112,7 @@ class Plan:
             time = tf.cast(before + i + 1, tf.float32)
             unbiased = first / (1 - FIRST_MOMENT**time)
             scale = tf.sqrt(second / (1 - SECOND_MOMENT**time)) + EPSILON
-            change = rates[i] * unbiased / scale
-            numbers += change if shut is None else pace * change
+            numbers += pace * rates[i] * unbiased / scale
             alive = tf.reduce_any(gradient != 0, list(range(1, gradient.shape.rank)))
             return numbers, first, second, alive, tf.stack(scores)
 
@@ -161,7 +147,8 @@ class Plan:
     ) -> list[tf.Tensor]:
         images = self.parameterization.image(numbers, self.shape)
         seen = images
-        if self.transform is not None:
+        # What is not moved need not be resampled.
+        if self.transform != STILL or self.window != self.shape[:2]:
             seen = self.transform.show(images, draw, self.window)
         network = self.model.network
         with averaged_pooling(network) if self.average_pooling else nullcontext():

@@ -111,6 +111,10 @@ class Motion:
         return (1 + 2 * self.pad) * max(canvas[0] / window[0], canvas[1] / window[1])
 
 
+STILL = Motion(jitter=0.0, scale=0.0, rotate=0.0)
+"""The motion that moves nothing."""
+
+
 @dataclass(frozen=True)
 class Crops:
     """Random square crops, as MACO takes them, enlarged to the network's window.
@@ -118,13 +122,13 @@ class Crops:
     Attributes:
         side: The mean side of a crop, as a fraction of the canvas's sides.
         side_deviation: Its standard deviation; sides are kept in [0.05, 1].
-        centre_deviation: The standard deviation of the crop's centre along each axis,
+        center_deviation: The standard deviation of the crop's center along each axis,
             as a fraction of the canvas's side. Crops stay inside the canvas.
     """
 
     side: float = 0.6
     side_deviation: float = 0.1
-    centre_deviation: float = 0.15
+    center_deviation: float = 0.15
 
     def draw(
         self, generator: np.random.Generator, count: int, canvas: Size, window: Size
@@ -133,8 +137,8 @@ class Crops:
         del canvas, window
         draws = generator.standard_normal((count, 3))
         half = np.clip(self.side + self.side_deviation * draws[:, :1], 0.05, 1) / 2
-        centre = np.clip(0.5 + self.centre_deviation * draws[:, 1:], half, 1 - half)
-        return np.concatenate([centre - half, centre + half], 1).astype(np.float32)
+        center = np.clip(0.5 + self.center_deviation * draws[:, 1:], half, 1 - half)
+        return np.concatenate([center - half, center + half], 1).astype(np.float32)
 
     def still(self, canvas: Size, window: Size) -> np.ndarray:
         """The box of the whole canvas, `(1, 4)`."""
@@ -167,7 +171,7 @@ def affine(
         window: Height and width.
 
     Returns:
-        float32 `(count, 8)`, as `Motion.draw`.
+        float32 `(count, 8)`, in the order that `Motion.draw` describes.
     """
     cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
     from_x, from_y = (window[1] - 1) / 2, (window[0] - 1) / 2

@@ -1,3 +1,8 @@
+from .comparing import (
+    RULES as RULES,
+    compare_rules as compare_rules,
+    projection_batches as projection_batches,
+)
 from .deconvolution import (
     Projections as Projections,
     Stage as Stage,

@@ -22,7 +22,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -73,6 +73,36 @@ class Projections:
     channels: np.ndarray
     input_index: int
     notes: tuple[str, ...]
+
+    @property
+    def dead(self) -> np.ndarray:
+        """Which maps do not fire on their image, `(n, k)`: they are not reconstructed.
+
+        Their activation is zero or less.
+        """
+        return ~(self.activations > 0)
+
+    def image(self, number: int) -> Projections:
+        """The reconstructions of one of the images alone."""
+        one = slice(number, number + 1)
+        return replace(
+            self,
+            images=self.images[one],
+            activations=self.activations[one],
+            positions=self.positions[one],
+            channels=self.channels[one],
+        )
+
+    def firing(self) -> Projections:
+        """The maps that fire on every image: of one image those that it excites."""
+        alive = ~self.dead.any(0)
+        return replace(
+            self,
+            images=self.images[:, alive],
+            activations=self.activations[:, alive],
+            positions=self.positions[:, alive],
+            channels=self.channels[:, alive],
+        )
 
 
 class Stage(NamedTuple):
@@ -137,8 +167,7 @@ def deconvnet(
     chosen = _chosen(layer, units, channels, top)
     activations = np.take_along_axis(units.activations, chosen, 1)
     flat = np.take_along_axis(units.positions, chosen, 1)
-    fires = activations > 0
-    alive = np.argwhere(fires)
+    alive = np.argwhere(activations > 0)
     projected: np.ndarray | None = None
     for rows, part in project(task, arrays, units, chosen, alive):
         if projected is None:
@@ -148,17 +177,11 @@ def deconvnet(
         raise AssertionError
     if known.encode.reverses_channels and projected.shape[-1] == 3:
         projected = projected[..., ::-1]
-    notes = units.notes
-    if not fires.all():
-        notes += (
-            f"{fires.size - len(alive)} of {fires.size} maps do not fire on their "
-            "image, hence have no reconstruction",
-        )
     positions = np.zeros((*flat.shape, 2), np.int64)
     if units.shape:
         positions = np.stack(np.unravel_index(flat, units.shape), -1)
     return Projections(
-        projected, activations, positions, chosen, units.input_index, notes
+        projected, activations, positions, chosen, units.input_index, units.notes
     )
 
 

@@ -1,4 +1,7 @@
-from .activation_sheets import activation_sheet as activation_sheet
+from .activation_sheets import (
+    activation_sheet as activation_sheet,
+    backdrop as backdrop,
+)
 from .animation import encode_gif as encode_gif
 from .feature_sheets import class_sheet as class_sheet, filter_sheet as filter_sheet
 from .grids import grid as grid

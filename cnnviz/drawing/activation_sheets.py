@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import choice, counts
-from cnnviz.drawing.facts import count_channels, join_facts
+from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
@@ -86,7 +86,7 @@ def activation_sheet(
         raise LayerError(
             f"{title}: activations of shape {values.shape} have no picture; expected "
             "(h, w, c), (d, h, w, c), (steps, c) or (units,)",
-            hint="As arrays: --raw, or cnnviz.activations.",
+            hint="Take the arrays: cnnviz.activations(...).",
         )
     facts = [] if subtitle is None else [subtitle]
     if values.ndim > 1 and values.size == values.shape[-1]:
@@ -132,6 +132,21 @@ def activation_sheet(
         title=title,
         subtitle=join_facts(facts),
     )
+
+
+def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
+    """What the maps of an example are laid over: its first input that is a picture.
+
+    Args:
+        inputs: For each input of the network an array without a batch dimension.
+
+    Returns:
+        `(h, w, 1)` or `(h, w, 3)` in [0, 1]; None if no input is a picture.
+    """
+    for array in inputs:
+        if array.ndim == 3 and array.shape[-1] in (1, 3):
+            return array.clip(0, 1)
+    return None
 
 
 class _Channels(NamedTuple):
@@ -186,7 +201,7 @@ class _Channels(NamedTuple):
 def _strongest(values: NDArray[np.float32], names: Sequence[str] | None) -> str:
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:_NAMED]
     told = [
-        f"{i if names is None else names[i]} {values[i]:.3g}"
+        f"{i if names is None else names[i]} {readable(values[i])}"
         for i in (int(position) for position in order)
     ]
     return f"strongest: {', '.join(told)}"

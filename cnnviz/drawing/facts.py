@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,15 @@ SEPARATOR = " \u00b7 "
 def join_facts(facts: Sequence[str]) -> str:
     """Facts on one line, each kept together."""
     return SEPARATOR.join(facts)
+
+
+def readable(value: float) -> str:
+    """A number with three digits that say something, and no exponent if it can be."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    digits = math.floor(math.log10(abs(value))) if value else 2
+    text = f"{value:,.{max(0, 2 - digits)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def count_channels(count: int, shown: int, unit: str, sort: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from cnnviz.drawing.facts import join_facts
+from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.values import displayable
 from cnnviz.errors import ArgumentError, counted
@@ -48,7 +48,7 @@ def filter_sheet(
     if ascent.dead.any():
         facts.append(f"{ascent.dead.sum()} dead")
     labels = [
-        f"{number}: dead" if dead else f"{number}: {score:.3g}"
+        f"{number}: dead" if dead else f"{number}: {readable(score)}"
         for number, dead, score in zip(
             result.channels, ascent.dead, result.activations, strict=True
         )
@@ -68,7 +68,7 @@ def filter_sheet(
         labels = [
             text
             for label, values in zip(labels, natural.activations, strict=True)
-            for text in (label, *(f"image: {value:.3g}" for value in values))
+            for text in (label, *(f"image: {readable(value)}" for value in values))
         ]
         marked = np.repeat(marked, width) & (np.arange(count * width) % width == 0)
         columns = width * max(1, round(math.sqrt(count / width)))
@@ -91,7 +91,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     """
     percent = result.head.kind != "linear"
     labels = [
-        f"{name} {value:.0%}" if percent else f"{name} {value:.3g}"
+        f"{name} {value:.0%}" if percent else f"{name} {readable(value)}"
         for name, value in zip(result.names, result.probabilities, strict=True)
     ]
     meaning = "the network's probability" if percent else "the network's output"

@@ -1,7 +1,7 @@
 """Pictures of what the deconvnet finds: pairs, and comparisons of rules.
 
-Every reconstruction is on its own scale: a value of 0 is mid gray, its largest absolute
-value black or white, and colors are kept.
+Every reconstruction is on its own scale: a value of 0 is mid gray, a high percentile of
+its absolute values black or white, and colors are kept.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.drawing.facts import averaged, join_facts
+from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.tiles import (
     PAPER,
+    PERCENTILE,
     SHEET_SIDE,
     Pixels,
     as_picture,
@@ -29,7 +30,7 @@ from cnnviz.drawing.tiles import (
     tile_side,
 )
 from cnnviz.errors import ArgumentError, LayerError
-from cnnviz.images.boxes import Box, field_boxes
+from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
@@ -53,6 +54,8 @@ def projection_sheet(
     spatial: bool = True,
     names: Sequence[str] | None = None,
     columns: int | None = None,
+    close: bool = False,
+    percentile: float = PERCENTILE,
 ) -> Image.Image:
     """Draws each reconstruction of one image beside what its unit saw.
 
@@ -70,6 +73,10 @@ def projection_sheet(
         spatial: Whether the maps have positions to tell; units of dense layers do not.
         names: The names of the classes, if the maps are classes.
         columns: Pairs in a row; None for a sheet slightly wider than high.
+        close: Draw only the part of the image that holds nearly all of a
+            reconstruction's mass, of the same size for all units.
+        percentile: Of the absolute values of a reconstruction that are not 0, the one
+            that is drawn black or white; 100 for the largest.
 
     Returns:
         The picture, RGB.
@@ -78,8 +85,11 @@ def projection_sheet(
         LayerError: If the arrays are no pictures, or no map fires.
     """
     units = _Units.of(projections, field, image, spatial, names, title)
+    if close:
+        units, crop = units.around(mass_boxes(_shares(units.images))), True
     side = tile_side(2 * len(units.alive), SHEET_SIDE)
-    rebuilt = units.tiles([*signed_pictures(units.images)], side, crop, framed=False)
+    pictures = [*signed_pictures(units.images, percentile)]
+    rebuilt = units.tiles(pictures, side, crop, framed=False)
     seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
     gap = np.full((seen[0].shape[0], _INNER_GAP, 3), PAPER, np.uint8)
     pairs = [np.hstack([r, gap, s]) for r, s in zip(rebuilt, seen, strict=True)]
@@ -89,7 +99,7 @@ def projection_sheet(
         columns=columns,
         gap=_GAP,
         title=title,
-        subtitle=join_facts([*facts, *units.remarks(crop)]),
+        subtitle=join_facts([*facts, *units.remarks(crop, close, percentile)]),
     ).convert("RGB")
 
 
@@ -104,6 +114,8 @@ def comparison_sheet(
     spatial: bool = True,
     names: Sequence[str] | None = None,
     columns: int | None = None,
+    close: bool = False,
+    percentile: float = PERCENTILE,
 ) -> Image.Image:
     """Draws what several rules make of the same units: a column for each unit.
 
@@ -120,6 +132,8 @@ def comparison_sheet(
         spatial: As for `projection_sheet`.
         names: As for `projection_sheet`.
         columns: Units side by side; None for all, up to ten.
+        close: As for `projection_sheet`; around the mass under all rules.
+        percentile: As for `projection_sheet`.
 
     Returns:
         The picture, RGB.
@@ -136,14 +150,18 @@ def comparison_sheet(
     for other in ruled.values():
         if not np.array_equal(units.channels, other.channels):
             raise ArgumentError("the rules are compared on different maps")
+    if close:
+        shares = [_shares(each.images) for each in ruled.values()]
+        boxes = mass_boxes(np.sum(shares, axis=0))
+        ruled = {rule: each.around(boxes) for rule, each in ruled.items()}
+        units, crop = next(iter(ruled.values())), True
     count = len(units.alive)
     side = tile_side(count, _COMPARED_SIDE)
     rows = [units.tiles([as_picture(image)] * count, side, crop, framed=True)]
     zeros = []
     for each in ruled.values():
-        rows.append(
-            each.tiles([*signed_pictures(each.images)], side, crop, framed=False)
-        )
+        pictures = [*signed_pictures(each.images, percentile)]
+        rows.append(each.tiles(pictures, side, crop, framed=False))
         zeros.append(["" if own.any() else " zero" for own in each.images])
     tiles = np.stack([np.stack(row) for row in rows])
     across = count <= _FEW_UNITS and columns is None
@@ -164,8 +182,15 @@ def comparison_sheet(
         columns=columns,
         gap=_GAP // 2,
         title=title,
-        subtitle=join_facts([*facts, *units.remarks(crop)]),
+        subtitle=join_facts([*facts, *units.remarks(crop, close, percentile)]),
     ).convert("RGB")
+
+
+def _shares(images: NDArray[Any]) -> NDArray[Any]:
+    """How much of each reconstruction `(k, h, w, c)` lies in each pixel."""
+    sizes = np.abs(images).sum(axis=-1)
+    total = sizes.sum(axis=(1, 2), keepdims=True)
+    return sizes / np.where(total > 0, total, 1)
 
 
 class _Units(NamedTuple):
@@ -174,6 +199,7 @@ class _Units(NamedTuple):
     images: NDArray[Any]  # (k, h, w, c)
     channels: NDArray[Any]
     labels: list[str]
+    legend: str  # what the labels say
     boxes: list[Box]
     size: tuple[int, int]  # of the image
     alive: NDArray[Any]  # which of the maps
@@ -205,8 +231,7 @@ class _Units(NamedTuple):
             name = str(channels[i])
             if names is not None:
                 name = f"{name} {names[channels[i]]}"
-            strength = f"{projections.activations[0, i]:#.3g}".removesuffix(".")
-            text = f"{name} \u00b7 {strength}"
+            text = f"{name} \u00b7 {readable(projections.activations[0, i])}"
             if spatial:
                 text += f" @ {','.join(map(str, place))}"
             labels.append(text)
@@ -215,6 +240,8 @@ class _Units(NamedTuple):
             projections.images[0, alive],
             channels[alive],
             labels,
+            join_facts(["class" if names else "map", "activation"])
+            + " @ row,column" * spatial,
             field_boxes(field, positions, size),
             size,
             alive,
@@ -235,18 +262,25 @@ class _Units(NamedTuple):
             tiles.append(tile)
         return tiles
 
-    def remarks(self, crop: bool) -> list[str]:
-        remarks = []
+    def around(self, boxes: list[Box]) -> _Units:
+        return self._replace(boxes=boxes)
+
+    def remarks(self, crop: bool, close: bool, percentile: float) -> list[str]:
+        remarks = [self.legend]
         if len(self.dead):
             numbers = ", ".join(str(n) for n in self.dead[:_NAMED_DEAD])
             more = len(self.dead) - _NAMED_DEAD
             remarks.append(f"dead: {numbers}" + (f" and {more} more" * (more > 0)))
         box = self.boxes[0]
         if (box.height, box.width) != self.size:
-            what = "cropped to" if crop else "framed:"
-            remarks.append(f"{what} the receptive field, {box.height}x{box.width}")
+            what = "the receptive field"
+            if close:
+                what = f"{MASS:.0%} of each reconstruction".replace("%", " %")
+            how = "cropped to" if crop else "framed:"
+            remarks.append(f"{how} {what}, {box.height}x{box.width}")
         return [
             *remarks,
             *averaged(self.images[0]),
-            "each on its own scale, 0 is gray",
+            "each on its own scale, 0 is gray"
+            + f", clipped at the {percentile:g}th percentile" * (percentile < 100),
         ]

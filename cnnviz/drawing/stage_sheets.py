@@ -13,6 +13,7 @@ from PIL import Image
 from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.tiles import (
+    PERCENTILE,
     SIDE,
     as_picture,
     balanced_columns,
@@ -44,6 +45,7 @@ def stage_sheet(
     box: Box | None = None,
     crop: bool = False,
     columns: int | None = None,
+    percentile: float = PERCENTILE,
 ) -> Image.Image:
     """Draws a reconstruction on its way from a layer down to the pixels.
 
@@ -62,6 +64,7 @@ def stage_sheet(
         box: The field of the unit; None for the whole image.
         crop: Draw only that part of every map. Otherwise it is framed in the image.
         columns: Steps side by side; None for all, up to ten.
+        percentile: As for `projection_sheet`; of the reconstruction.
 
     Returns:
         The picture, RGB.
@@ -100,7 +103,7 @@ def stage_sheet(
             lower_labels.append(
                 f"{count} units" if dense else f"channel {number} of {count}"
             )
-    (rebuilt,) = signed_pictures(last.signal[np.newaxis])
+    (rebuilt,) = signed_pictures(last.signal[np.newaxis], percentile)
     rebuilt = cut_part(rebuilt, part, whole, size)
     seen = cut_part(as_picture(image), part, whole, size)
     if not crop:

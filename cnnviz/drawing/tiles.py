@@ -22,6 +22,7 @@ _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any pi
 PAPER = 255
 _SMALLEST_SIDE, SIDE, SHEET_SIDE = 64, 160, 1800
 _MOST_COLUMNS = 10
+PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visible
 
 
 def check_picture(shape: tuple[int, ...], title: str) -> None:
@@ -30,13 +31,14 @@ def check_picture(shape: tuple[int, ...], title: str) -> None:
         raise LayerError(
             f"{title}: reconstructions of shape {shape} have no picture; "
             "expected (h, w, c)",
-            hint="As arrays: --raw, or cnnviz.deconvnet.",
+            hint="Take the arrays: cnnviz.deconvnet(...).",
         )
 
 
-def signed_pictures(images: NDArray[Any]) -> Pixels:
+def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:
     """Reconstructions `(k, h, w, c)` around mid gray, each on its own scale."""
-    return to_bytes(signed_stretch(displayable(images), axis=(1, 2, 3)))
+    values = displayable(images)
+    return to_bytes(signed_stretch(values, axis=(1, 2, 3), percentile=percentile))
 
 
 def as_picture(image: NDArray[Any]) -> Pixels:

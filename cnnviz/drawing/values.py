@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from cnnviz.arguments import between
 from cnnviz.errors import ArgumentError
 from cnnviz.images.colors import LUMA
-from cnnviz.images.ranges import is_unit
+from cnnviz.images.ranges import is_unit, to_unit
 from cnnviz.images.resizing import resize
+from cnnviz.images.taking import as_array
 
 NOT_A_NUMBER = (255, 0, 160)  # a pink that no colormap of matplotlib's comes near
 
@@ -22,12 +23,12 @@ _HALF_RANGE = np.finfo(np.float32).max / 2
 
 
 def stretch(
-    maps: NDArray[Any], *, axis: int | tuple[int, ...] | None = None
+    maps: Any, *, axis: int | tuple[int, ...] | None = None
 ) -> NDArray[np.float32]:
     """Maps values to [0, 1], the least to 0 and the largest to 1.
 
     Args:
-        maps: Numbers of any shape.
+        maps: Numbers of any shape: an array, a tensor, or what else holds images.
         axis: The axes that share a range: (1, 2) for a range per tile of
             (n, height, width), None for one range over all.
 
@@ -44,23 +45,55 @@ def stretch(
 
 
 def signed_stretch(
-    maps: NDArray[Any], *, axis: int | tuple[int, ...] | None = None
+    maps: NDArray[Any],
+    *,
+    axis: int | tuple[int, ...] | None = None,
+    percentile: float = 100,
 ) -> NDArray[np.float32]:
     """Maps values to [0, 1], 0 to 0.5 and the largest absolute value to 0 or 1.
 
     Args:
-        maps: Numbers of any shape.
+        maps: Numbers of any shape: an array, a tensor, or what else holds images.
         axis: The axes that share a range; None for all.
+        percentile: Of the absolute values that are not 0, the percentile that becomes 0
+            or 1, in (0, 100]; larger values are clipped. Below 100, single bright
+            pixels no longer leave all others gray.
 
     Returns:
         `maps / (2 * max|maps|) + 0.5` as float32; 0.5 where all values are 0. NaN and
         infinite values are treated as by `stretch`.
+
+    Raises:
+        ArgumentError: If the percentile is out of its range.
     """
+    if not 0 < percentile <= 100:
+        raise ArgumentError(
+            f"percentile is {percentile}; expected more than 0, and at most 100"
+        )
     values, low, high = _ranged(maps, axis)
     largest = np.maximum(np.abs(low), np.abs(high))
+    if percentile < 100:
+        largest = _percentiles(np.abs(values), largest, percentile)
     values /= np.where(largest > 0, 2 * largest, 1)
     values += NEUTRAL
+    if percentile < 100:
+        values.clip(0, 1, out=values)
     return values.astype(np.float32, copy=False)
+
+
+def _percentiles(
+    sizes: NDArray[Any], largest: NDArray[Any], percentile: float
+) -> NDArray[Any]:
+    """A percentile of what is not 0, of all values that share an entry of `largest`."""
+    pairs = zip(sizes.shape, largest.shape, strict=True)
+    shared = [i for i, (n, m) in enumerate(pairs) if n != m]
+    groups = np.moveaxis(sizes, shared, range(-len(shared), 0))
+    groups = groups.reshape(largest.size, -1)
+    found = [
+        np.percentile(group[group > 0], percentile) if (group > 0).any() else 0.0
+        for group in groups
+    ]
+    return np.reshape(found, largest.shape)
 
 
 def displayable(images: np.ndarray) -> np.ndarray:
@@ -72,6 +105,7 @@ def _ranged(
     maps: NDArray[Any], axis: int | tuple[int, ...] | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """A floating copy with NaN for all that is not finite, and its finite range."""
+    maps = as_array(maps, channels=None)
     if maps.size == 0 or maps.dtype.kind not in "biuf":
         raise ArgumentError(
             f"the maps are {maps.dtype} of shape {maps.shape}; expected real numbers"
@@ -88,7 +122,7 @@ def _ranged(
     return values, low, high
 
 
-def colorize(maps: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
+def colorize(maps: Any, colormap: str = "viridis") -> NDArray[np.uint8]:
     """Gives maps the colors of one of matplotlib's colormaps.
 
     Args:
@@ -102,7 +136,7 @@ def colorize(maps: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]
         ArgumentError: There is no such colormap, or a value is out of its range.
     """
     table = color_table(colormap)
-    levels, missing = quantize(maps)
+    levels, missing = quantize(as_array(maps, channels=None))
     colors = np.take(table, levels, axis=0)
     if missing is not None:
         colors[missing] = NOT_A_NUMBER
@@ -131,6 +165,8 @@ def quantize(
     values: NDArray[Any], most: int = 255
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
     """Values as levels from 0 to `most`, and where they are NaN, if anywhere."""
+    if values.dtype == np.uint16:
+        values = to_unit(values)
     if values.dtype == np.uint8:
         if most == 255:
             return values, None
@@ -156,8 +192,8 @@ def quantize(
 
 
 def overlay(
-    image: NDArray[Any],
-    maps: NDArray[Any],
+    image: Any,
+    maps: Any,
     colormap: str = "inferno",
     *,
     alpha: float = 0.8,
@@ -181,6 +217,7 @@ def overlay(
         ArgumentError: A shape, a value or the colormap does not fit.
     """
     between(0, 1, alpha=alpha)
+    image, maps = as_array(image, channels=None), as_array(maps, channels=None)
     if image.ndim == 2:
         image = image[..., np.newaxis]
     if image.ndim != 3 or image.shape[-1] not in (1, 3):

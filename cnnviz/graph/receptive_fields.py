@@ -37,7 +37,7 @@ class _Unknown(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class _Extent:
+class Extent:
     """What the elements of a tensor see of one input axis.
 
     Attributes:
@@ -60,11 +60,16 @@ class _Extent:
     high: Number = Fraction(0)
     fold: tuple[tuple[int | None, ...], int] | None = None
 
-    def along(self, dim: int) -> _Extent:
+    def steps(self, shape: tf.TensorShape) -> int | None:
+        """How many elements of a tensor of a shape the view moves over."""
+        sizes, place = self.fold or (shape.as_list(), self.dim)
+        return sizes[place]
+
+    def along(self, dim: int) -> Extent:
         """The same view, moving along another dimension."""
         return replace(self, dim=dim)
 
-    def window(self, stride: Fraction | int, low: Any, high: Any) -> _Extent:
+    def window(self, stride: Fraction | int, low: Any, high: Any) -> Extent:
         """Of an output whose element `i` reads `stride * i + low` to `... + high`."""
         if (stride, low, high) == (1, 0, 0):
             return self
@@ -77,11 +82,11 @@ class _Extent:
             high=plain.high + max(ends),
         )
 
-    def shifted(self, by: int) -> _Extent:
+    def shifted(self, by: int) -> Extent:
         """Of an output whose element `i` is the input's element `i + by`."""
         return self.window(1, by, by)
 
-    def union(self, other: _Extent) -> _Extent:
+    def union(self, other: Extent) -> Extent:
         """Of an output that depends on two tensors with views along one dimension."""
         if self.fold != other.fold:
             return self.plain().union(other.plain())
@@ -90,21 +95,20 @@ class _Extent:
         low, high = min(self.low, other.low), max(self.high, other.high)
         return replace(self, low=low, high=high)
 
-    def summed(self, shape: tf.TensorShape) -> _Extent:
+    def summed(self, shape: tf.TensorShape) -> Extent:
         """Of an output that depends on all elements along the dimension."""
         if self.dim == NOWHERE:
             return self
-        sizes, place = self.fold or (shape.as_list(), self.dim)
-        size = sizes[place]
+        size = self.steps(shape)
         way = math.inf if size is None else self.jump * (size - 1)
         return self._everywhere(self.low + min(way, 0), self.high + max(way, 0))
 
-    def picked(self, index: int) -> _Extent:
+    def picked(self, index: int) -> Extent:
         """Of an output that depends on one element along the dimension."""
         only = self.shifted(index).plain()
         return self._everywhere(only.low, only.high)
 
-    def plain(self) -> _Extent:
+    def plain(self) -> Extent:
         """The same view without a fold: `sizes[0]` blocks of equal elements."""
         if self.dim == NOWHERE:
             return self
@@ -120,17 +124,17 @@ class _Extent:
         unfolded = replace(self, fold=None)
         return unfolded.window(Fraction(1, block), Fraction(1 - block, block), 0)
 
-    def _everywhere(self, low: Number, high: Number) -> _Extent:
+    def _everywhere(self, low: Number, high: Number) -> Extent:
         last = math.inf if self.length is None else self.length - 1
         low, high = max(low, Fraction(0)), min(high, last)
-        return _Extent(self.axis, self.length, NOWHERE, Fraction(0), low, high)
+        return Extent(self.axis, self.length, NOWHERE, Fraction(0), low, high)
 
 
-_View = list[_Extent]
+View = list[Extent]
 """What a tensor sees: for every axis of the inputs at most one extent along each of its
 dimensions, and one along none. Empty for a constant."""
 
-_Rule = Callable[[tf.Tensor, int, _Extent], _Extent]
+_Rule = Callable[[tf.Tensor, int, Extent], Extent]
 """From an output, the number of one of its operation's inputs and what that one sees,
 moving along a dimension, to what the output sees through it."""
 
@@ -151,15 +155,32 @@ def find_receptive_fields(
         For each output its field in the first input that it depends on; None where it
         depends on no spatial axis, or the field cannot be told.
     """
-    views: dict[Any, _View | None] = {}
-    for i, tensor in enumerate(inputs):
-        rank = tensor.shape.rank or 0
-        spatial = range(2, rank) if channels_first else range(1, rank - 1)
-        views[tensor.ref()] = [_Extent((i, d), tensor.shape[d], d) for d in spatial]
-    return [_field(_view(tensor, views)) for tensor in outputs]
+    views = Views(inputs, channels_first=channels_first)
+    return [_field(views(tensor)) for tensor in outputs]
 
 
-def _field(view: _View | None) -> ReceptiveField | None:
+class Views:
+    """What the elements of tensors see of the inputs, by axis of these.
+
+    Args:
+        inputs: As for `find_receptive_fields`.
+        channels_first: As for `find_receptive_fields`.
+    """
+
+    def __init__(self, inputs: Sequence[tf.Tensor], *, channels_first: bool) -> None:
+        self._known: dict[Any, View | None] = {}
+        for i, tensor in enumerate(inputs):
+            rank = tensor.shape.rank or 0
+            spatial = range(2, rank) if channels_first else range(1, rank - 1)
+            extents = [Extent((i, d), tensor.shape[d], d) for d in spatial]
+            self._known[tensor.ref()] = extents
+
+    def __call__(self, tensor: tf.Tensor) -> View | None:
+        """The view of a tensor; None if it cannot be told."""
+        return _view(tensor, self._known)
+
+
+def _field(view: View | None) -> ReceptiveField | None:
     if not view:
         return None
     first = min(e.axis[0] for e in view)
@@ -181,7 +202,7 @@ def _field(view: _View | None) -> ReceptiveField | None:
     return ReceptiveField(*zip(*axes, strict=True))
 
 
-def _view(tensor: tf.Tensor, views: dict[Any, _View | None]) -> _View | None:
+def _view(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:
     # Depth first without recursion: networks are deeper than Python's stack.
     stack = [tensor]
     while stack:
@@ -195,7 +216,7 @@ def _view(tensor: tf.Tensor, views: dict[Any, _View | None]) -> _View | None:
     return views[tensor.ref()]
 
 
-def _of_operation(tensor: tf.Tensor, views: dict[Any, _View | None]) -> _View | None:
+def _of_operation(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:
     op = tensor.op
     seen = [views[source.ref()] for source in op.inputs]
     if op.type in _VALUELESS or not any(view is None or view for view in seen):
@@ -213,7 +234,7 @@ def _of_operation(tensor: tf.Tensor, views: dict[Any, _View | None]) -> _View | 
     return None
 
 
-def _through(tensor: tf.Tensor, seen: list[_View], rule: _Rule) -> _View:
+def _through(tensor: tf.Tensor, seen: list[View], rule: _Rule) -> View:
     if any(t.shape.rank is None for t in (tensor, *tensor.op.inputs)):
         raise _Unknown
     return _together(
@@ -226,9 +247,9 @@ def _through(tensor: tf.Tensor, seen: list[_View], rule: _Rule) -> _View:
     )
 
 
-def _together(extents: list[_Extent], shape: tf.TensorShape) -> _View:
+def _together(extents: list[Extent], shape: tf.TensorShape) -> View:
     """Of an output that depends on all of these."""
-    united: dict[tuple[tuple[int, int], int], _Extent] = {}
+    united: dict[tuple[tuple[int, int], int], Extent] = {}
     for extent in extents:
         key = (extent.axis, extent.dim)
         united[key] = united[key].union(extent) if key in united else extent
@@ -240,7 +261,7 @@ def _together(extents: list[_Extent], shape: tf.TensorShape) -> _View:
     return view
 
 
-def _elementwise(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
+def _elementwise(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     source = tensor.op.inputs[number].shape
     dim = extent.dim + tensor.shape.rank - source.rank
     if source[extent.dim] == 1 and tensor.shape[dim] != 1:
@@ -248,7 +269,7 @@ def _elementwise(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
     return extent.along(dim)
 
 
-def _convolution(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
+def _convolution(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     op = tensor.op
     source = op.inputs[0].shape
     if number > 0:
@@ -261,14 +282,14 @@ def _convolution(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
     return extent.window(stride, -before, reach - 1 - before)
 
 
-def _pool(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _pool(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     op = tensor.op
     taps, source = op.get_attr("ksize"), op.inputs[0].shape
     reach, stride, before = _geometry(op, extent.dim, source, taps)
     return extent.window(stride, -before, reach - 1 - before)
 
 
-def _transposed_convolution(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
+def _transposed_convolution(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     # Output j is fed by the inputs i with 0 <= j + before - stride * i < reach.
     op = tensor.op
     if number != 2:
@@ -312,11 +333,11 @@ def _taps(op: tf.Operation) -> list[int]:
     return taps
 
 
-def _padded(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _padded(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     return extent.shifted(-_constant(tensor.op.inputs[1], extent.dim, 0))
 
 
-def _space_to_batch(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _space_to_batch(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     # Convolutions are dilated by taking every block-th position for one image of a
     # larger batch. Element i of these images sees block * i - before and up to
     # block - 1 more, depending on which of them it is.
@@ -327,7 +348,7 @@ def _space_to_batch(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
     return extent.window(block, -before, block - 1 - before)
 
 
-def _batch_to_space(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _batch_to_space(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     if extent.dim == 0:
         return extent
     block = _constant(tensor.op.inputs[1], extent.dim - 1)
@@ -341,7 +362,7 @@ def _batch_to_space(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
     return replace(plain, jump=plain.jump / block, low=low, high=high).shifted(crop)
 
 
-def _between_space_and_depth(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _between_space_and_depth(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     if extent.dim == _channel_dim(tensor.op):
         raise _Unknown
     block = tensor.op.get_attr("block_size")
@@ -350,7 +371,7 @@ def _between_space_and_depth(tensor: tf.Tensor, _: int, extent: _Extent) -> _Ext
     return extent.window(Fraction(1, block), Fraction(1 - block, block), 0)
 
 
-def _resized(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _resized(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     """Element j reads around x = step * j + shift, a multiple of `grid`."""
     op = tensor.op
     before, after = op.inputs[0].shape[extent.dim], tensor.shape[extent.dim]
@@ -372,7 +393,7 @@ def _resized(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
     return extent.window(step, shift - reach + grid, high)
 
 
-def _reduced(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _reduced(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     source = tensor.op.inputs[0].shape
     axes = {int(a) % source.rank for a in np.ravel(_value(tensor.op.inputs[1]))}
     if extent.dim in axes:
@@ -382,7 +403,7 @@ def _reduced(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
     return extent.along(extent.dim - sum(axis < extent.dim for axis in axes))
 
 
-def _normalized(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
+def _normalized(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     if number or tensor.value_index:
         raise _Unknown
     # Layer normalisation borrows it in training mode, a channel for every example.
@@ -391,12 +412,12 @@ def _normalized(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
     return extent
 
 
-def _over_last(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _over_last(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     last = extent.dim == tensor.shape.rank - 1
     return extent.summed(tensor.shape) if last else extent
 
 
-def _reshaped(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     """Finds the new dimension that holds the old one, alone or joined to neighbours.
 
     Row by row, dimensions are joined or split between two places where equally many
@@ -430,16 +451,16 @@ def _elements(sizes: list[int | None]) -> tuple[int, int]:
     return math.prod(1 if n is None else n for n in sizes), sizes.count(None)
 
 
-def _transposed(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _transposed(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     return extent.along(list(_value(tensor.op.inputs[1])).index(extent.dim))
 
 
-def _expanded(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _expanded(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     axis = int(np.ravel(_value(tensor.op.inputs[1]))[0]) % tensor.shape.rank
     return extent.along(extent.dim + (axis <= extent.dim))
 
 
-def _squeezed(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _squeezed(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     source = tensor.op.inputs[0].shape
     axes = {axis % source.rank for axis in tensor.op.get_attr("squeeze_dims")}
     axes = axes or {dim for dim in range(source.rank) if source[dim] == 1}
@@ -448,11 +469,11 @@ def _squeezed(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
     return extent.along(extent.dim - sum(axis < extent.dim for axis in axes))
 
 
-def _sliced(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _sliced(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     return extent.shifted(_constant(tensor.op.inputs[1], extent.dim))
 
 
-def _strided(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _strided(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     op, source = tensor.op, tensor.op.inputs[0].shape
     count = op.inputs[1].shape[0]
 
@@ -487,7 +508,7 @@ def _strided(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
     return extent.window(step, first, first).along(to)
 
 
-def _reversed(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _reversed(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     size = tensor.shape[extent.dim]
     axes = [int(a) % tensor.shape.rank for a in _value(tensor.op.inputs[1])]
     if extent.dim not in axes:
@@ -497,7 +518,7 @@ def _reversed(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
     return extent.window(-1, size - 1, size - 1)
 
 
-def _gathered(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
+def _gathered(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     data, indices, axis = tensor.op.inputs
     if number > 0 or tensor.op.get_attr("batch_dims"):
         raise _Unknown
@@ -510,7 +531,7 @@ def _gathered(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
     return extent.picked(int(_value(indices)) % (data.shape[at] or 1))
 
 
-def _split(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _split(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     even = tensor.op.type == "Split"
     axis = int(_value(tensor.op.inputs[0 if even else 2])) % tensor.shape.rank
     if extent.dim != axis:
@@ -521,14 +542,14 @@ def _split(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
     return extent.shifted(sum(before))
 
 
-def _unstacked(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _unstacked(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     axis = tensor.op.get_attr("axis") % (tensor.shape.rank + 1)
     if extent.dim == axis:
         return extent.picked(tensor.value_index)
     return extent.along(extent.dim - (extent.dim > axis))
 
 
-def _tiled(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
+def _tiled(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     source = tensor.op.inputs[0].shape
     if source[extent.dim] == 1:
         return extent.summed(source)
@@ -537,7 +558,7 @@ def _tiled(tensor: tf.Tensor, _: int, extent: _Extent) -> _Extent:
     return extent
 
 
-def _multiplied(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
+def _multiplied(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     op, rank = tensor.op, tensor.shape.rank
     source = op.inputs[number].shape
     flags = {"MatMul": ("transpose_a", "transpose_b")}.get(op.type, ("adj_x", "adj_y"))
@@ -550,7 +571,7 @@ def _multiplied(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
     return extent.along(extent.dim + rank - source.rank)
 
 
-def _einsum(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
+def _einsum(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     equation = tensor.op.get_attr("equation").decode().replace(" ", "")
     if "." in equation:
         raise _Unknown
@@ -561,7 +582,7 @@ def _einsum(tensor: tf.Tensor, number: int, extent: _Extent) -> _Extent:
     return extent.summed(tensor.op.inputs[number].shape)
 
 
-def _concatenated(tensor: tf.Tensor, seen: list[_View]) -> _View:
+def _concatenated(tensor: tf.Tensor, seen: list[View]) -> View:
     axis = int(_value(tensor.op.inputs[-1])) % tensor.shape.rank
     sources = [source.shape for source in tensor.op.inputs[:-1]]
     moving = {e.dim for view in seen for e in view} - {NOWHERE}
@@ -570,7 +591,7 @@ def _concatenated(tensor: tf.Tensor, seen: list[_View]) -> _View:
     return _joined(tensor, seen[:-1], sources, axis, channels)
 
 
-def _stacked(tensor: tf.Tensor, seen: list[_View]) -> _View:
+def _stacked(tensor: tf.Tensor, seen: list[View]) -> View:
     axis = tensor.op.get_attr("axis") % tensor.shape.rank
     one = tf.TensorShape([1 if d == axis else n for d, n in enumerate(tensor.shape)])
     raised = [[e.along(e.dim + (e.dim >= axis)) for e in view] for view in seen]
@@ -579,13 +600,13 @@ def _stacked(tensor: tf.Tensor, seen: list[_View]) -> _View:
 
 def _joined(
     tensor: tf.Tensor,
-    seen: list[_View],
+    seen: list[View],
     shapes: list[tf.TensorShape],
     axis: int,
     is_channels: bool,
-) -> _View:
+) -> View:
     sizes = [shape[axis] for shape in shapes]
-    result: _View = []
+    result: View = []
     for about in dict.fromkeys(e.axis for view in seen for e in view):
         parts = [(i, e) for i, view in enumerate(seen) for e in view if e.axis == about]
         extents = [e for _, e in parts]
@@ -603,8 +624,8 @@ def _joined(
 
 
 def _in_a_row(
-    parts: list[tuple[int, _Extent]], sizes: list[Any], axis: int
-) -> _Extent | None:
+    parts: list[tuple[int, Extent]], sizes: list[Any], axis: int
+) -> Extent | None:
     """The view that continues from part to part, if it does."""
     starts = [sum(sizes[:i]) for i, _ in parts]
     extents = [e for _, e in parts]
@@ -625,16 +646,16 @@ def _in_a_row(
     return moved.pop() if len(moved) == 1 else None
 
 
-def _identity_n(tensor: tf.Tensor, seen: list[_View]) -> _View:
+def _identity_n(tensor: tf.Tensor, seen: list[View]) -> View:
     return seen[tensor.value_index]
 
 
-def _called(tensor: tf.Tensor, seen: list[_View]) -> _View:
+def _called(tensor: tf.Tensor, seen: list[View]) -> View:
     """A function of its own: the same walk, inside it."""
     graph = body(tensor.op)
     if graph is None:
         raise _Unknown
-    views: dict[Any, _View | None] = {
+    views: dict[Any, View | None] = {
         inner.ref(): view for inner, view in zip(graph.inputs, seen, strict=True)
     }
     view = _view(graph.outputs[tensor.value_index], views)
@@ -703,7 +724,7 @@ _RULES: dict[str, _Rule] = {
     "Transpose": _transposed,
     "Unpack": _unstacked,
 }
-_RULES_OF_VIEWS: dict[str, Callable[[tf.Tensor, list[_View]], _View]] = {
+_RULES_OF_VIEWS: dict[str, Callable[[tf.Tensor, list[View]], View]] = {
     **dict.fromkeys(CALLS, _called),
     "ConcatV2": _concatenated,
     "IdentityN": _identity_n,

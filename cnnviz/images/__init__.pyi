@@ -18,5 +18,15 @@ from .resizing import (
     Kernel as Kernel,
     resize as resize,
 )
-from .taking import as_array as as_array
+from .sets import (
+    Batch as Batch,
+    ImageSet as ImageSet,
+    read_scaled as read_scaled,
+    scaled_size as scaled_size,
+)
+from .taking import (
+    as_array as as_array,
+    image_list as image_list,
+    one_image as one_image,
+)
 from .writing import write_image as write_image, written_whole as written_whole

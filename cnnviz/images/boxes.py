@@ -54,6 +54,48 @@ def field_boxes(
     ]
 
 
+MASS = 0.95  # of a picture, that `mass_boxes` keep along each axis
+
+
+def mass_boxes(masses: NDArray[Any]) -> list[Box]:
+    """Where in each image its mass is.
+
+    Args:
+        masses: `(k, h, w)`, not negative.
+
+    Returns:
+        A square for each, all of one size, that leaves out at most `1 - MASS` of the
+        mass along each axis, half of it at either end; the whole image where nothing
+        has mass. Squares stay inside the image as far as they fit.
+    """
+    size = masses.shape[1:]
+    spans = []
+    for axis in (1, 2):
+        along = np.cumsum(masses.sum(axis=3 - axis, dtype=np.float64), axis=1)
+        rest = along[:, -1:] * (1 - MASS) / 2
+        first = (along <= rest).sum(axis=1)
+        last = (along < along[:, -1:] - rest).sum(axis=1)
+        nothing = along[:, -1] == 0
+        spans.append(
+            (
+                np.where(nothing, 0, first),
+                np.where(nothing, along.shape[1], last + 1),
+            )
+        )
+    side = max(int((last - first).max()) for first, last in spans)
+    starts = [
+        np.where(
+            side >= length,
+            (length - side) // 2,
+            np.clip((first + last - side) // 2, 0, max(0, length - side)),
+        )
+        for (first, last), length in zip(spans, size, strict=True)
+    ]
+    return [
+        Box(int(top), int(left), side, side) for top, left in zip(*starts, strict=True)
+    ]
+
+
 class ReceptiveField(NamedTuple):
     """What the units of a layer see of the network's input, per spatial axis.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from cnnviz.errors import ImageError, first_line
@@ -16,6 +18,9 @@ _SUFFIXES = _ARRAY_SUFFIXES | set(
     ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .webp .tif .tiff "
     ".ppm .pgm .pbm .pnm".split()
 )
+
+_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
+_MOST_LOOKED_AT = 10_000
 
 
 def find_images(sources: Iterable[str | Path]) -> list[Path]:
@@ -54,9 +59,15 @@ def _files_of(source: str | Path) -> list[Path]:
         if not files:
             raise ImageError(
                 f"{path} is a folder without images; expected files ending in "
-                + ", ".join(sorted(_SUFFIXES))
+                + ", ".join(sorted(_SUFFIXES)),
+                hint=_images_below(path),
             )
         return files
+    if _ADDRESS.match(text):
+        raise ImageError(
+            f"{text} is an address; expected a file, a folder or a glob",
+            hint="Download it first, and give the file.",
+        )
     if glob.has_magic(text) and not path.exists():
         # Unlike Path.glob, glob.glob takes absolute patterns and skips hidden files.
         matches = glob.glob(text, recursive=True)  # noqa: PTH207
@@ -73,6 +84,15 @@ def _files_of(source: str | Path) -> list[Path]:
         if not file.read(1):
             raise ImageError(f"{path} is empty; {EXPECTED}")
     return [path]
+
+
+def _images_below(folder: Path) -> str | None:
+    """Where images of a folder are that has none itself: in its own folders."""
+    below = _image_files(islice(folder.rglob("*"), _MOST_LOOKED_AT))
+    if not below:
+        return None
+    ((suffix, _),) = Counter(path.suffix for path in below).most_common(1)
+    return f"Its folders hold images: '{folder / '**' / f'*{suffix}'}' finds them."
 
 
 def _image_files(paths: Iterable[Path]) -> list[Path]:

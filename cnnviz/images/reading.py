@@ -67,7 +67,7 @@ def read_image(
     colors are cut to 8 bits. What the file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
-    (height, width, channels); their values are scaled as by `read_array`.
+    (height, width, channels); their values are scaled as by `to_unit`.
 
     Args:
         path: The file.

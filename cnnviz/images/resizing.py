@@ -47,7 +47,7 @@ def resize(
 
     Args:
         image: (height, width) or (height, width, channels); floats of any range, or
-            uint8, uint16 and bool, which are scaled as by `read_array`.
+            uint8, uint16 and bool, which are scaled as by `to_unit`.
         size: (height, width) of the result, or one number for a square.
         fit: `"crop"` scales until the image covers `size` and keeps the center;
             `"pad"` scales until it fits and fills up with `background`; `"stretch"`

@@ -77,6 +77,41 @@ def as_array(
     return array
 
 
+def one_image(image: Any, name: str = "the image") -> NDArray[Any]:
+    """One image `(h, w, c)` in its own size, of anything that `as_array` takes.
+
+    Args:
+        image: The image; gray ones may lack the axis for their channel, and a batch of
+            one is that one.
+        name: What messages call it.
+
+    Raises:
+        ImageError: If it is no image, or several.
+    """
+    array = as_array(image, channels=None)
+    if array.ndim == 2:
+        array = array[..., np.newaxis]
+    if array.ndim == 4 and len(array) == 1:
+        array = array[0]
+    if array.ndim != 3 or not array.size:
+        raise ImageError(f"{name} has the shape {array.shape}; expected (h, w, c)")
+    return array
+
+
+def image_list(images: Any, name: str = "images") -> list[NDArray[Any]]:
+    """Images `(h, w, c)`, each in its own size: of one image, several, or a batch.
+
+    Raises:
+        ImageError: If one is no image.
+    """
+    if is_many(images):
+        images = list(walk(images))
+    if not isinstance(images, list | tuple):
+        batch = as_array(images, channels=None)
+        images = list(batch) if batch.ndim == 4 else [batch]
+    return [one_image(image, name) for image in images]
+
+
 def is_many(images: Any) -> bool:
     """Whether `images` are a dataset or a generator: to be walked, see `walk`."""
     if isinstance(images, Image.Image | str | os.PathLike | Mapping | list | tuple):

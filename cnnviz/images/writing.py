@@ -36,6 +36,11 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CnnvizError(
+            f"folder {path.parent} cannot be made: {first_line(error)}"
+        ) from error
+    try:
         yield temporary
         temporary.replace(path)
     except OSError as error:

@@ -10,6 +10,7 @@ import difflib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,6 +146,9 @@ def _missing(path: Path) -> ModelError:
     siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
     close = difflib.get_close_matches(path.name, siblings, n=1)
     hint = f"Did you mean {path.parent / close[0]}?" if close else None
+    named = re.sub(r"\W|_", "", path.name.lower().removeprefix("keras.applications."))
+    if named in APPLICATIONS:
+        hint = f"A network of keras.applications is called {named}."
     if path.parent != Path() and not path.parent.is_dir():
         return ModelError(f"{path} does not exist: there is no folder {path.parent}")
     return ModelError(f"{path} does not exist; expected a Keras model", hint=hint)
@@ -166,6 +170,12 @@ def _identify_zip(path: Path) -> ModelFile:
                 )
             for info in archive.infolist():
                 _refuse_bomb(path, info)
+            # Nobody else looks: Keras reads weights here and there in a member.
+            if (damaged := archive.testzip()) is not None:
+                raise ModelError(
+                    f"{path} is damaged: its {damaged} is not what its checksum tells",
+                    hint="Copy or download it again.",
+                )
             config = json.loads(archive.read("config.json"))
             if isinstance(config, dict):
                 config.pop("compile_config", None)  # optimiser, loss and metrics
@@ -179,8 +189,10 @@ def _identify_zip(path: Path) -> ModelFile:
                     f"{path} holds a configuration but no weights; it is damaged",
                     hint="Save the model again: model.save('model.keras').",
                 )
-    except zipfile.BadZipFile as error:
-        raise _truncated(path) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise truncated(path) from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"{path} cannot be unpacked: {error}") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} is damaged: its config.json is no JSON") from error
     return ModelFile(
@@ -209,8 +221,8 @@ def _identify_hdf5(path: Path) -> ModelFile:
             holds_weights = weights.visititems(
                 lambda _, item: isinstance(item, h5py.Dataset) or None
             )
-    except (OSError, RuntimeError, KeyError) as error:
-        raise _truncated(path) from error
+    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
+        raise truncated(path) from error
     if "model_config" not in attributes:
         groups = {"model_weights", "layers", "_layer_checkpoint_dependencies", "vars"}
         if "layer_names" in attributes or groups & set(names):
@@ -281,8 +293,12 @@ def _identify_folder(path: Path) -> ModelFile:
             f"{path} is a TensorFlow checkpoint: weights without the architecture",
             hint="Load it into the model in Python, then model.save('model.keras').",
         )
+    models = [name for name in names if name.endswith(_SUFFIXES)]
     raise ModelError(
-        f"{path} is a folder, but no SavedModel: it holds no saved_model.pb"
+        f"{path} is a folder, but no SavedModel: it holds no saved_model.pb",
+        hint=f"It holds models: {', '.join(models[:5])}. Give the path of one."
+        if models
+        else None,
     )
 
 
@@ -323,7 +339,8 @@ def _way_out(path: Path, head: bytes) -> str:
     return "Save the model in Python: model.save('model.keras')."
 
 
-def _truncated(path: Path) -> ModelError:
+def truncated(path: Path) -> ModelError:
+    """What is said of a file that ends too early or holds nonsense."""
     size = path.stat().st_size
     return ModelError(
         f"{path} is damaged or cut off after {size:,} bytes",
@@ -331,6 +348,20 @@ def _truncated(path: Path) -> ModelError:
     )
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether an error is of h5py's own, whose words change with every version.
+
+    That something is missing is not damage: another layer may have been expected.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    module = "" if last is None else str(last.tb_frame.f_globals.get("__name__"))
+    missing = re.search("doesn't exist|can't locate|not found", str(error))
+    return module.partition(".")[0] == "h5py" and not missing
+
+
+_SUFFIXES = (".keras", ".h5", ".hdf5")
 _DANGEROUS = re.compile(rb"WriteFile|EagerPyFunc|PyFuncStateless|PyFunc")
 
 

@@ -21,11 +21,14 @@ from typing import Any
 
 from cnnviz.errors import ArgumentError, ModelError, counted, first_line
 from cnnviz.loading import repairs
+from cnnviz.loading.bytecode import check_byte_code
 from cnnviz.loading.identify import (
     APPLICATIONS,
     ModelFile,
     architecture_file,
     identify_file,
+    is_damage,
+    truncated,
 )
 from cnnviz.loading.keras1_config import is_spoken
 from cnnviz.loading.keras1_weights import load_keras_1
@@ -150,6 +153,7 @@ def _from_name(
         if (short := registered.rpartition(">")[2]) in custom_objects:
             custom_objects.setdefault(registered, custom_objects[short])
     check_safe(file, trusted, custom_objects)
+    check_byte_code(file, custom_objects)
     network = _loaded(
         file, path if architecture is not None else None, trusted, custom_objects
     )
@@ -166,7 +170,7 @@ def _application(name: str, weights: str | Path | None) -> Network:
     try:
         return make(weights=None if weights is None else str(weights))
     except Exception as error:
-        hint = "Use --weights none for random ones, or --weights FILE."
+        hint = "Use weights=None for random ones, or the path of a file of weights."
         raise ModelError(
             f"{name} cannot get its weights: {first_line(error)}", hint=hint
         ) from error
@@ -278,16 +282,10 @@ def _refused(file: ModelFile, error: Exception) -> ModelError:
         r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .*(?:registered|custom)",
         text,
     )
-    if unknown and "marshal" not in text:
+    if unknown:
         return unknown_class(file.path, next(g for g in unknown.groups() if g))
-    if "marshal" in text or isinstance(error, EOFError | SystemError):
-        layers = ", ".join(file.lambdas()[:3]) or "a layer"
-        return ModelError(
-            f"{file.path}: the Python code in Lambda layer {layers} was compiled by "
-            "another version of Python",
-            hint=f"Give a function in its place: custom_objects={{'{layers}': ...}}, "
-            "or one of that name in --custom-objects MODULE.py.",
-        )
+    if is_damage(error):
+        return truncated(file.path)
     wrote = f"Keras {file.keras_version}" if file.keras_version else "an old Keras"
     return ModelError(
         f"{file.path}, written by {wrote}, cannot be loaded: {first_line(error)}"

@@ -15,7 +15,9 @@ from .keras_generations import InputSpec as InputSpec
 from .labels import read_labels as read_labels
 from .layers import (
     LayerInfo as LayerInfo,
+    kernel_layers as kernel_layers,
     kernels as kernels,
+    layer_info as layer_info,
     list_layers as list_layers,
 )
 from .model import ImageModel as ImageModel, as_model as as_model
@@ -29,6 +31,8 @@ from .naming import (
 from .survey import (
     HeadInfo as HeadInfo,
     Survey as Survey,
+    choose_channels as choose_channels,
+    choose_head as choose_head,
     native_shape as native_shape,
     survey_layers as survey_layers,
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +43,7 @@ _FAMILIES = (
 # Layers that tell the networks of keras.applications in a network of another name.
 _MARKS = (
     ({"block1_conv1", "block1_conv2", "block3_conv3"}, "vgg16", "caffe"),
-    ({"conv1_conv", "conv1_bn", "conv2_block1_1_conv"}, "resnet", "caffe"),
+    ({"conv1_conv", "conv1_bn", "conv2_block1_0_conv"}, "resnet", "caffe"),
     ({"conv1_conv", "conv2_block1_preact_bn"}, "resnetv2", "signed"),
     ({"mixed0", "mixed10"}, "inception_v3", "signed"),
     ({"mixed_5b", "mixed_6a"}, "inception_resnet_v2", "signed"),
@@ -57,6 +58,9 @@ _LARGEST = 128
 _CONTRAST = (0.5, 20.0)
 """The contrast that networks work at: black to white is 1 for [0, 1], 2 for [-1, 1],
 about 4.5 after dividing by a deviation."""
+
+_DIGESTED = 2**16
+_FACTORS = ("scale", "offset")  # of layers that rescale
 
 NOTHING_TELLS = "nothing in the network tells; [0, 1] is assumed"
 
@@ -98,6 +102,34 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         if found is not None:
             return found
     return named_encoding("unit", NOTHING_TELLS + _hint_of_base(network))
+
+
+def evidence(network: Network) -> int:
+    """A number that changes when what `detect_encoding` looks at does.
+
+    It stands for the weights and factors of all layers up to the first convolution or
+    dense layer, and of the first batch normalization: so little that it may be asked
+    in every call.
+    """
+    told: list[object] = []
+    weighed = normalized = False
+    for address in addresses(network):
+        if is_network(address.layer):
+            continue
+        normalizes = not normalized and _is_batch_normalization(address)
+        if normalizes or not weighed:
+            told += [_digest(np.asarray(weight)) for weight in address.layer.weights]
+            told += [repr(getattr(address.layer, name, None)) for name in _FACTORS]
+        normalized = normalized or normalizes
+        weighed = weighed or _takes_weights(address)
+        if weighed and normalized:
+            break
+    return hash(tuple(told))
+
+
+def _digest(weight: NDArray[Any]) -> int:
+    """A hash of a weight; of a large one, of every so many numbers."""
+    return hash(weight.ravel()[:: max(1, weight.size // _DIGESTED)].tobytes())
 
 
 def _family(name: str) -> str | None:

@@ -116,7 +116,7 @@ def _computed(
     except tf.errors.ResourceExhaustedError as error:
         raise ModelError(
             f"{model.source} does not fit into memory with {len(arrays[0])} images",
-            hint="Use a smaller --batch-size, fewer layers, or smaller images.",
+            hint="Use a smaller batch_size, fewer layers, or smaller images.",
         ) from error
     except tf.errors.OpError as error:
         raise ModelError(f"{model.source} fails: {first_line(error)}") from error

@@ -78,8 +78,8 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
         raise ArgumentError(
             f"class '{entry}' is a name, and the classes of {model.source} have none; "
             f"expected a number from 0 to {head.classes - 1}",
-            hint="Give the names: --labels FILE, or load_model(..., labels=...); "
-            "'imagenet' has those of ImageNet.",
+            hint="Give the names: load_model(..., labels=...); 'imagenet' has those "
+            "of ImageNet.",
         )
     names = [label.casefold() for label in labels]
     if entry.casefold() in names:

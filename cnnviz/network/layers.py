@@ -14,7 +14,7 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Layer, Network, input_specs, library_kind
 from cnnviz.network.layout import channel_axis, is_network_channels_first
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.naming import Selected, addresses, select
+from cnnviz.network.naming import Address, Selected, addresses, call_name, select
 from cnnviz.network.tracing import Call, record
 
 
@@ -88,6 +88,50 @@ def list_layers(
     return listed
 
 
+def layer_info(
+    model: ImageModel | Network, layer: str, images: Sequence[np.ndarray]
+) -> LayerInfo:
+    """What `list_layers` tells of one layer, when the network is shown images.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        layer: The path of a layer.
+        images: Arrays as `ImageModel.prepare` returns them, of which only the shapes
+            matter: the first one's, where the network leaves the size open.
+
+    Raises:
+        LayerError: If the layer does not exist.
+    """
+    known = as_model(model)
+    (selected, *_) = select(known.network, [layer])
+    path = call_name(selected.address.path, selected.call or 1)
+    specs = known.inputs
+    is_sized = specs is not None and all(None not in spec.shape for spec in specs)
+    size = None
+    if not is_sized and images[0].ndim == 4:
+        size = (images[0].shape[1], images[0].shape[2])
+    for info in list_layers(known, size=size):
+        if info.path == path:
+            return info
+    return LayerInfo(path, selected.address.kind, (), 0, None, None, None)
+
+
+def kernel_layers(
+    model: ImageModel | Network, patterns: Sequence[str] | None
+) -> list[Address]:
+    """The convolutions among the layers that patterns name; None means all.
+
+    Raises:
+        LayerError: If a pattern names no layer, or no layer named has kernels.
+    """
+    known = as_model(model)
+    named = [selected.address for selected in select(known.network, patterns)]
+    convolutions = [address for address in named if address.is_convolution]
+    if not convolutions:
+        raise _without_kernels(known, named[0])
+    return convolutions
+
+
 def kernels(model: ImageModel | Network, layer: str) -> np.ndarray:
     """The learned kernels of a convolution.
 
@@ -109,10 +153,7 @@ def kernels(model: ImageModel | Network, layer: str) -> np.ndarray:
     convolutions = [a for a in addresses(known.network) if a.is_convolution]
     address = selected.address
     if not address.is_convolution:
-        raise LayerError(
-            f"layer '{layer}' is a {address.kind}, which has no kernels; expected a "
-            f"convolution, such as {', '.join(a.path for a in convolutions[:3])}"
-        )
+        raise _without_kernels(known, address)
     inner: Layer = getattr(address.layer, "layer", address.layer)
     if not inner.built:
         raise LayerError(
@@ -124,6 +165,14 @@ def kernels(model: ImageModel | Network, layer: str) -> np.ndarray:
         is_first = address.path == convolutions[0].path
         array = array[..., ::-1] if is_first else array
     return array
+
+
+def _without_kernels(model: ImageModel, address: Address) -> LayerError:
+    convolutions = [a.path for a in addresses(model.network) if a.is_convolution]
+    return LayerError(
+        f"layer '{address.path}' is a {address.kind}, which has no kernels; expected a "
+        f"convolution, such as {', '.join(convolutions[:3])}"
+    )
 
 
 def _kernel(layer: Layer) -> np.ndarray:
@@ -147,7 +196,7 @@ def _input_shapes(
     if specs is None and size is None:
         raise ModelError(
             f"{model.source} does not tell the size of its input",
-            hint="Give one: --size HEIGHTxWIDTH, or size=(height, width).",
+            hint="Give one: size=(height, width).",
         )
     if specs is None:
         return [(*(size or ()), 3)]

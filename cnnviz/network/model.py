@@ -12,8 +12,9 @@ import numpy as np
 
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.images.ranges import UNIT_SCALES, is_unit, to_unit
-from cnnviz.images.taking import as_array, is_many, walk
-from cnnviz.network.calibration import detect_encoding
+from cnnviz.images.resizing import with_channels
+from cnnviz.images.taking import as_array, is_many, one_image, walk
+from cnnviz.network.calibration import detect_encoding, evidence
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
 from cnnviz.network.layout import is_network_channels_first
@@ -169,6 +170,28 @@ class ImageModel:
             raise ImageError(f"the inputs hold {counts} images; expected equally many")
         return prepared
 
+    def prepare_one(self, image: Any, name: str = "the image") -> np.ndarray:
+        """Makes an array of one image in its own size, with the network's channels.
+
+        Args:
+            image: Whatever `cnnviz.images.as_array` takes. Gray becomes color by
+                repetition, and color gray by its luma, where the network wants it.
+            name: What messages call it.
+
+        Returns:
+            float32 `(h, w, c)`.
+
+        Raises:
+            ImageError: If it does not fit the network.
+        """
+        array = one_image(image, name)
+        shape = self.input_shape
+        channels = shape[-1] if shape is not None and len(shape) == 3 else None
+        if channels is not None and {array.shape[-1], channels} == {1, 3}:
+            array = with_channels(to_unit(array), channels, name)
+        (prepared,) = self.prepare(array)
+        return np.asarray(prepared[0])
+
     def _by_input(self, images: Any, specs: list[InputSpec] | None) -> list[Any]:
         """What is given for each input."""
         several = specs is not None and len(specs) > 1
@@ -206,10 +229,7 @@ class ImageModel:
             raise ImageError(f"images are of type {array.dtype}; expected numbers")
         bytewise = array.dtype in UNIT_SCALES
         array = to_unit(array) if bytewise else array.astype(np.float32, copy=False)
-        # Gray images are often stored without an axis for their one channel.
-        if picture and channels in (1, None) and array.ndim == 2:
-            array = array[..., None]
-        elif picture and channels == 1 and array.ndim == 3 and array.shape[-1] != 1:
+        if picture and _lacks_channel(array, shape):
             array = array[..., None]
         if array.ndim == rank:
             array = array[None]
@@ -240,6 +260,16 @@ class ImageModel:
         )
 
 
+def _lacks_channel(array: np.ndarray, shape: Shape) -> bool:
+    """Whether gray images are given without an axis for their one channel."""
+    height, width, channels = shape
+    if array.ndim == 2:
+        return channels in (1, None)
+    if array.ndim != 3 or channels != 1 or array.shape[-1] in (1, 3, 4):
+        return False
+    return height in (None, array.shape[1]) and width in (None, array.shape[2])
+
+
 def _check_range(array: np.ndarray) -> None:
     low, high = float(array.min()), float(array.max())
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -255,7 +285,10 @@ def _check_range(array: np.ndarray) -> None:
 Images = Any
 """What `ImageModel.prepare` takes: arrays and all else that holds images."""
 
-_KNOWN: weakref.WeakKeyDictionary[Network, Encoding] = weakref.WeakKeyDictionary()
+# What was found out about the encoding of live networks, and from which evidence.
+_KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Encoding]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def as_model(model: ImageModel | Network) -> ImageModel:
@@ -272,9 +305,11 @@ def as_model(model: ImageModel | Network) -> ImageModel:
             "model",
             hint="Load files with cnnviz.load_model(path).",
         )
-    if model not in _KNOWN:
-        _KNOWN[model] = detect_encoding(model, input_specs(model))
-    return ImageModel(model, _KNOWN[model], None, model.name)
+    seen = evidence(model)
+    known = _KNOWN.get(model)
+    if known is None or known[0] != seen:
+        known = _KNOWN[model] = seen, detect_encoding(model, input_specs(model))
+    return ImageModel(model, known[1], None, model.name)
 
 
 def built(model: ImageModel, images: Sequence[np.ndarray]) -> ImageModel:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cnnviz.errors import LayerError
+from cnnviz.errors import LayerError, listed
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
@@ -112,7 +112,7 @@ def select(network: Network, patterns: Sequence[str] | None) -> list[Selected]:
             raise LayerError(
                 f"model '{network.name}' has no convolution or pooling layer that can "
                 f"be told by its kind. Its layers are {_listed(known)}",
-                hint="Name the layers you want: --layer, or layers=[...].",
+                hint="Name the layers you want: layers=[...].",
             )
         return [Selected(address) for address in chosen]
     order = {id(address): i for i, address in enumerate(known)}
@@ -146,6 +146,13 @@ def _matches(network: Network, known: list[Address], pattern: str) -> list[Selec
 
 
 def _unknown(network: Network, known: list[Address], pattern: str) -> LayerError:
+    several = [part.strip() for part in pattern.split(",")]
+    if len(several) > 1 and {a.path for a in known}.issuperset(several):
+        return LayerError(
+            f"model '{network.name}' has no layer '{pattern}', but "
+            f"{listed(several, 'and')}",
+            hint=f"Name them one by one: layers=[{', '.join(map(repr, several))}].",
+        )
     close = [a.path for a in known if a.path.split("/")[-1] == pattern]
     close += difflib.get_close_matches(pattern, [a.path for a in known], n=3)
     if close:
@@ -156,7 +163,7 @@ def _unknown(network: Network, known: list[Address], pattern: str) -> LayerError
         )
     return LayerError(
         f"model '{network.name}' has no layer '{pattern}'. {told}",
-        hint="List every layer with: cnnviz layers MODEL",
+        hint="List every layer: cnnviz.list_layers(model).",
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cnnviz.images.colors import LUMA
 
-PATTERNS = 16
+_PATTERNS = 8
 
 # Of ImageNet's training set, RGB in [0, 1], from keras.applications.imagenet_utils.
 _MEAN = np.array((0.485, 0.456, 0.406))
@@ -45,17 +45,17 @@ def patterns(size: tuple[int, int], channels: int) -> NDArray[np.float32]:
         channels: 3, or 1 for gray.
 
     Returns:
-        float32 `(16, h, w, channels)` in [0, 1].
+        float32 `(8, h, w, channels)` in [0, 1].
     """
     rng = np.random.default_rng(0)
     rows, columns = np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None]
     frequency = np.hypot(rows, columns)
     frequency[0, 0] = np.inf
-    shape = (PATTERNS, 3, *frequency.shape)
+    shape = (_PATTERNS, 3, *frequency.shape)
     spectrum = rng.normal(size=shape) + 1j * rng.normal(size=shape)
     within = np.fft.irfft2(spectrum / frequency**_EXPONENT, s=size)
     within /= max(within.std(), 1e-12)  # a single pixel has nothing within
-    between = rng.normal(size=(PATTERNS, 3, 1, 1))
+    between = rng.normal(size=(_PATTERNS, 3, 1, 1))
     between = (between - between.mean(0)) / between.std(0)
     fields = np.sqrt(1 - _BETWEEN) * within + np.sqrt(_BETWEEN) * between
     scaled = np.moveaxis(fields, 1, -1) * np.sqrt(_VARIANCES)

@@ -69,7 +69,7 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
         told = " and ".join(str(spec.shape) for spec in specs)
         raise ModelError(
             f"{model.source} takes {told}; expected one image (h, w, c) to optimise",
-            hint="Hold the others: --input NAME=FILE, or model.hold({name: array}).",
+            hint="Hold the others: model.hold({name: array}).",
         )
     height, width, channels = specs[0].shape if specs else (None, None, 3)
     return height or _DEFAULT_SIDE, width or _DEFAULT_SIDE, channels or 3

@@ -13,6 +13,7 @@ Whatever the requested tensors do not need, TensorFlow prunes from the graph.
 from __future__ import annotations
 
 import threading
+import warnings
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -171,7 +172,8 @@ def record(
     layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
     for layer in layers:
         attribute, call = call_attribute(layer), python_call(layer)
-        if (address := by_layer.get(id(layer))) is not None:
+        address = by_layer.get(id(layer))  # no `:=`, which AutoGraph does not know
+        if address is not None:
             patches.append((layer, attribute, recording(address, call)))
         elif call is not getattr(layer, attribute) and hasattr(call, "func"):
             patches.append((layer, attribute, call))
@@ -299,8 +301,25 @@ def _trace(
         concrete = traced.get_concrete_function(*signature)
     except tf.errors.OperatorNotAllowedInGraphError:
         # A layer of Keras 2 branches on a tensor in plain Python.
-        concrete = tf.function(listed).get_concrete_function(*signature)
+        concrete = _converted(listed, signature)
     return Trace(concrete, tuple(names), kept)
+
+
+def _converted(
+    function: Callable[..., list[tf.Tensor]], signature: Sequence[tf.TensorSpec]
+) -> Callable[..., list[tf.Tensor]]:
+    """A function traced with AutoGraph, which makes conditions of Python branches."""
+    with warnings.catch_warnings():
+        # AutoGraph's nodes have a field that Python 3.13 and later warn of, and it
+        # gives up where warnings are errors.
+        warnings.filterwarnings("ignore", ".*___pyct_anno", DeprecationWarning)
+        try:
+            return tf.function(function).get_concrete_function(*signature)
+        except Exception as error:
+            # AutoGraph puts its own error in place of one that it cannot copy.
+            if isinstance(cause := error.__context__, CnnvizError):
+                raise cause from None
+            raise
 
 
 def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:

@@ -12,7 +12,7 @@ _BLUR = np.array([1, 2, 1], np.float32) / 4
 
 
 def total_variation() -> Objective:
-    """The mean absolute difference of neighbouring pixels, along both axes."""
+    """The mean absolute difference of neighboring pixels, along both axes."""
 
     def score(scene: Scene) -> tf.Tensor:
         x = scene.images
@@ -33,7 +33,7 @@ def brightness() -> Objective:
 
 
 def norm(power: float = 2.0) -> Objective:
-    """The mean of `|2 x - 1| ** power`: how far the pixels are from mid grey."""
+    """The mean of `|2 x - 1| ** power`: how far the pixels are from mid gray."""
 
     def score(scene: Scene) -> tf.Tensor:
         return over_image(tf.abs(2 * scene.images - 1) ** power)

@@ -77,7 +77,7 @@ def feature_distance(
     Args:
         layer: The path of a layer.
         features: `(h, w, c)`, or `(n, h, w, c)` with one per image.
-        deviation: As for `gram_distance`.
+        deviation: To compare softened features: what they are measured in, `(n,)`.
     """
     goal = np.asarray(features, np.float32)
     operands = [goal[None] if goal.ndim == 3 else goal, *_deviations(deviation)]

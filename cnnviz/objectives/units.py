@@ -1,4 +1,4 @@
-"""Objectives: what an image is to maximise, as immutable values with arithmetic.
+"""Objectives: what an image is to maximize, as immutable values with arithmetic.
 
     channel("conv3", 7) - 0.5 * channel("conv3", 12) - 0.1 * total_variation()
 

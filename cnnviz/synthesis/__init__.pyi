@@ -1,3 +1,9 @@
+from .choices import (
+    first_classes as first_classes,
+    layer_paths as layer_paths,
+    painting_channels as painting_channels,
+    painting_size as painting_size,
+)
 from .classes import (
     ClassImages as ClassImages,
     optimize_classes as optimize_classes,
@@ -14,4 +20,4 @@ from .style import (
     optimize_style as optimize_style,
     transfer_style as transfer_style,
 )
-from .style_layers import choose_layers as choose_layers
+from .style_layers import StyleLayers as StyleLayers, choose_layers as choose_layers

@@ -1,14 +1,9 @@
-"""Features: what every filter looks for, and what every class looks like.
-
-`optimize_filters` and `optimize_classes` make the images, each in one call of the
-ascent's loop, and tell what became of them; `visualize_filters` and
-`visualize_classes` return the images alone.
-"""
+"""What every class of a network looks like, by gradient ascent on the input."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +11,8 @@ import tensorflow as tf
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Maco, Parameterization
 from cnnviz.ascent.precision import Precision
-from cnnviz.ascent.results import Ascent, Callback
+from cnnviz.ascent.results import Ascent
+from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import ArgumentError
 from cnnviz.network.forward import observe
@@ -26,7 +22,7 @@ from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import HeadInfo, choose_head, survey_layers
 from cnnviz.network.tracing import compiled
 from cnnviz.objectives.units import log_odds
-from cnnviz.synthesis.recipes import class_recipe, snapshot_steps, start_image
+from cnnviz.synthesis.recipes import class_recipe, start_image
 
 _STEPS = 256
 _PATTERNS = 8
@@ -71,13 +67,14 @@ def visualize_classes(
         classes: Which classes, by number or by name; None for all. A head of one
             sigmoid unit has the classes 0 and 1.
         head: The name or number of the output, for networks with several.
-        size: Of the images, `(height, width)` or the side of a square; None for the
-            network's own.
+        size: The size of the images, `(height, width)` or the side of a square; None
+            for the network's own.
         steps: Forward and backward passes for each image; None for 256. Of images
             smaller than 96 pixels it is 1024: four are tried, and the best is kept.
-        seed: Of all random numbers.
+        seed: The seed of all random numbers.
         batch_size: How many images are made at a time; None for what fits into memory.
-        precision: As for `cnnviz.ascent.maximize`.
+        precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
+            bfloat16 where the CPU gains by it and gradients agree.
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1].
@@ -91,10 +88,7 @@ def visualize_classes(
         classes,
         head=head,
         size=size,
-        steps=steps,
-        seed=seed,
-        batch_size=batch_size,
-        precision=precision,
+        run=Run(steps=steps, seed=seed, batch_size=batch_size, precision=precision),
     ).ascent.images
 
 
@@ -104,42 +98,39 @@ def optimize_classes(
     *,
     head: str | int | None = None,
     size: int | tuple[int, int] | None = None,
-    steps: int | None = None,
-    seed: int = 0,
     parameterization: Parameterization | None = None,
     transform: Transform | None = None,
-    restarts: int | None = None,
-    batch_size: int | None = None,
-    precision: Precision = "auto",
-    frames: int = 0,
-    callback: Callback | None = None,
-    callback_every: int = 1,
+    run: Run | None = None,
 ) -> ClassImages:
     """Makes images that a network takes for its classes, and says how sure it is.
 
-    What is maximised is the class's logit against the others, less a little total
+    What is maximized is the class's logit against the others, minus a little total
     variation: the less, the less the network's logits differ between images. Images of
     networks that see one channel start dark, in dark surroundings, which cost nothing:
     light is what such images are drawn with.
 
+    The random numbers of an image are its class's, whatever other classes are asked
+    for.
+
     Args:
-        model: As for `visualize_classes`.
-        classes: As for `visualize_classes`.
-        head: As for `visualize_classes`.
-        size: As for `visualize_classes`.
-        steps: As for `visualize_classes`.
-        seed: As for `visualize_classes`; an image's random numbers are its class's,
-            whatever other classes are asked for.
-        parameterization: What the optimiser moves; None for a `Fourier` one.
+        model: A loaded model, or a Keras model of either generation.
+        classes: Which classes, by number or by name; None for all. A head of one
+            sigmoid unit has the classes 0 and 1.
+        head: The name or number of the output, for networks with several.
+        size: The size of the images, `(height, width)` or the side of a square; None
+            for the network's own.
+        parameterization: What the optimizer moves; None for a `Fourier` one.
         transform: What the images have to withstand; None for random crops, and
             larger motions where images are small.
-        restarts: How many images are tried for each one kept, in their share of the
-            steps; None for 4 where images are small and steps suffice, else 1.
-        batch_size: As for `visualize_classes`.
-        precision: As for `visualize_classes`.
-        frames: How many snapshots are kept, evenly from the start to the end.
-        callback: As for `cnnviz.ascent.maximize`.
-        callback_every: As for `cnnviz.ascent.maximize`.
+        run: How it is carried out; None for 256 steps, and for small images the best of
+            4, each in as many.
+
+    Returns:
+        The images with the probabilities that the network gives them.
+
+    Raises:
+        ArgumentError: If there is no such class, or an argument is out of its range.
+        LayerError: If the network has no such output.
     """
     known = as_model(model)
     found = survey_layers(known, [], heads=True)
@@ -147,10 +138,9 @@ def optimize_classes(
     chosen = _chosen_classes(known, info, classes)
     weight = min(1.0, _sway(known, info, found.image) / _SWAY)
     recipe = class_recipe(found.image, log_odds(chosen, info.name), weight)
-    if steps is None:
-        steps = _STEPS * (restarts or recipe.restarts)
-    if restarts is None:
-        restarts = min(recipe.restarts, max(1, steps // _STEPS))
+    run = run or Run()
+    steps = run.steps or _STEPS * (run.restarts or recipe.restarts)
+    restarts = run.restarts or min(recipe.restarts, max(1, steps // _STEPS))
     ascent = maximize(
         known,
         recipe.objective,
@@ -159,15 +149,8 @@ def optimize_classes(
         start=start_image(recipe, found, size),
         parameterization=parameterization or recipe.parameterization,
         transform=transform or recipe.transform,
-        steps=steps,
-        restarts=restarts,
-        seed=seed,
         streams=chosen.tolist(),
-        batch_size=batch_size,
-        precision=precision,
-        snapshots=snapshot_steps(steps // max(1, restarts), frames),
-        callback=callback,
-        callback_every=callback_every,
+        run=replace(run, steps=steps, restarts=restarts),
     )
     chosen = chosen[: len(ascent.images)]
     return ClassImages(
@@ -196,7 +179,7 @@ def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> flo
     """How much logits differ between images, on average over classes.
 
     The standard deviation over patterns with the spectrum of photographs. Where it is
-    small, as in networks that have learnt little, so is what images can gain.
+    small, as in networks that have learned little, so is what images can gain.
     """
     generators = [np.random.default_rng(i) for i in range(_PATTERNS)]
     patterns = Maco()

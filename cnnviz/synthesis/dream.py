@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,21 +12,24 @@ from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
+from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Motion
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import native_shape
 from cnnviz.objectives.units import energy
 from cnnviz.synthesis.scales import (
-    LEAST_SIDE,
+    CoarseToFine,
     blend,
     cut_tiles,
+    enlarge,
     lay_tiles,
-    octave_sizes,
+    scale_sizes,
 )
 
+_LEAST_SIDE = 32  # of an octave, and of a tile
 _JITTER = 0.15
 _RATE = 0.012
 _EVERY = 4
@@ -34,7 +37,7 @@ _EVERY = 4
 
 def deep_dream(
     model: ImageModel | Network,
-    image: np.ndarray,
+    image: Any,
     layers: str | Sequence[str],
     *,
     octaves: int = 4,
@@ -51,7 +54,7 @@ def deep_dream(
 
     The image is shrunk, changed so as to raise the energy of the layers, enlarged, and
     changed again; the detail that shrinking took away is put back at each size. What is
-    maximised is the sum of the logarithms of the layers' mean squares, so that no layer
+    maximized is the sum of the logarithms of the layers' mean squares, so that no layer
     drowns the others. Sizes beyond that of a tile are worked on in tiles that overlap
     and are blended, so that memory does not grow with the image.
 
@@ -65,10 +68,12 @@ def deep_dream(
         strength: How far each step goes; 1 changes the image thoroughly.
         tile: Height and width of a tile, or the side of a square; None for the
             network's own size.
-        seed: Of all random numbers.
+        seed: The seed of all random numbers.
         batch_size: How many tiles are worked on at a time.
-        precision: As for `cnnviz.ascent.maximize`.
-        callback: Is told of the progress; the dream ends when it returns True.
+        precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
+            bfloat16 where the CPU gains by it and gradients agree.
+        callback: A function that is called with the progress; the dream ends when it
+            returns True.
 
     Returns:
         `(h, w, c)`, float32 in [0, 1].
@@ -79,13 +84,10 @@ def deep_dream(
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
-    counts(octaves=octaves, steps=steps)
+    counts(octaves=octaves)
     at_least(1.01, octave_scale=octave_scale)
     more_than(0, strength=strength)
-    if image.ndim != 3:
-        raise ImageError(f"the image has shape {image.shape}; expected (h, w, c)")
-    (prepared,) = known.prepare(image)
-    original = prepared[0]
+    original = known.prepare_one(image)
     names = [layers] if isinstance(layers, str) else list(layers)
     if not names:
         raise ArgumentError("no layer is given to dream of; expected one or more")
@@ -93,46 +95,43 @@ def deep_dream(
     for name in names[1:]:
         objective += energy(name, logarithm=True)
     native = native_shape(known)[:2]
-    largest = native if tile is None else size_of(tile, "tile", LEAST_SIDE)
-    sizes = octave_sizes(original.shape[:2], octaves, octave_scale)
-    stopped = False
+    largest = native if tile is None else size_of(tile, "tile", _LEAST_SIDE)
+    sizes = scale_sizes(original.shape[:2], octave_scale, _LEAST_SIDE, octaves)
+    run = Run(
+        steps=steps,
+        learning_rate=_RATE * strength,
+        keep_best=False,
+        seed=seed,
+        batch_size=batch_size,
+        precision=precision,
+        callback=callback,
+        callback_every=_EVERY,
+    )
 
-    def tell(octave: int) -> Callback:
-        def told(progress: Progress) -> bool:
-            nonlocal stopped
-            done = (octave + progress.done) / len(sizes)
-            if callback is not None and callback(replace(progress, done=done)):
-                stopped = True
-            return stopped
+    def shown(progress: Progress) -> np.ndarray:
+        tiles = started.copy()
+        tiles[progress.rows.start : progress.rows.stop] = progress.images()
+        return blend(tiles, corners, base.shape[:2])
 
-        return told
-
-    dreamt = resize(original, sizes[0], fit="stretch")
-    for octave, size in enumerate(sizes):
-        base = resize(original, size, fit="stretch")
-        if octave:
+    dreamt = base = resize(original, sizes[0], fit="stretch")
+    scales = CoarseToFine(sizes, run, shown)
+    for size, own in scales.runs():
+        if size != sizes[0]:
             # What the dream added so far, onto an image with all the detail it had.
-            before = resize(original, sizes[octave - 1], fit="stretch")
+            before = base
+            base = resize(original, size, fit="stretch")
             dreamt = np.clip(base + resize(dreamt - before, size, fit="stretch"), 0, 1)
         corners, shape = lay_tiles(size, largest)
+        started = np.stack([cut_tiles(dreamt, corner, shape) for corner in corners])
         found = maximize(
             known,
             objective,
-            start=np.stack([cut_tiles(dreamt, corner, shape) for corner in corners]),
+            start=started,
             parameterization=Fourier(deviation=0.0),
             transform=Motion(_JITTER, scale=0, rotate=0, fill="wrap"),
-            steps=steps,
-            learning_rate=_RATE * strength,
-            keep_best=False,
-            seed=seed + octave,
-            batch_size=batch_size,
-            precision=precision,
-            callback=tell(octave),
-            callback_every=_EVERY,
+            run=own,
         )
-        dreamt = blend(found.images, corners, size)
-        if stopped:
-            break
-    if dreamt.shape != original.shape:
-        dreamt = resize(dreamt, original.shape[:2], fit="stretch")
-    return dreamt
+        # Of a run that was ended, tiles that it never came to stay as they are.
+        tiles = np.concatenate([found.images, started[len(found.images) :]])
+        dreamt = blend(tiles, corners, size)
+    return enlarge(dreamt, original.shape[:2])

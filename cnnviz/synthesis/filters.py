@@ -10,13 +10,14 @@ import numpy as np
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Parameterization
 from cnnviz.ascent.precision import Precision
-from cnnviz.ascent.results import Ascent, Callback
+from cnnviz.ascent.results import Ascent
+from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Transform
 from cnnviz.network.capture import channel_means
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import choose_channels, survey_layers
-from cnnviz.synthesis.recipes import filter_recipe, snapshot_steps, start_image
+from cnnviz.synthesis.recipes import filter_recipe, start_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,20 @@ class FilterImages:
     ascent: Ascent
     negative: bool
 
+    def strongest_first(self) -> FilterImages:
+        """The same filters, those that reached the largest activation first.
+
+        Of what filters dislike the least activation comes first; dead filters are last.
+        """
+        reached = self.activations if self.negative else -self.activations
+        order = np.lexsort((reached, self.ascent.dead))
+        return replace(
+            self,
+            channels=self.channels[order],
+            activations=self.activations[order],
+            ascent=self.ascent.take(order),
+        )
+
 
 def visualize_filters(
     model: ImageModel | Network,
@@ -57,16 +72,17 @@ def visualize_filters(
         model: A loaded model, or a Keras model of either generation.
         layer: The path of a layer.
         channels: Which of its channels; None for all.
-        size: Of the images, `(height, width)` or the side of a square; None for what
-            the layer's receptive field asks for, at most the network's own.
+        size: The size of the images, `(height, width)` or the side of a square; None
+            for what the layer's receptive field asks for, at most the network's own.
         steps: Forward and backward passes over each image.
-        seed: Of all random numbers.
+        seed: The seed of all random numbers.
         negative: Whether to make what the filters dislike most.
         batch_size: How many images are made at a time; None for what fits into memory.
-        precision: As for `cnnviz.ascent.maximize`.
+        precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
+            bfloat16 where the CPU gains by it and gradients agree.
 
     Returns:
-        float32 images `(k, h, w, c)` in [0, 1]; mid grey for channels that are dead.
+        float32 images `(k, h, w, c)` in [0, 1]; mid gray for channels that are dead.
 
     Raises:
         LayerError: If the layer or a channel does not exist.
@@ -77,11 +93,8 @@ def visualize_filters(
         layer,
         channels,
         size=size,
-        steps=steps,
-        seed=seed,
         negative=negative,
-        batch_size=batch_size,
-        precision=precision,
+        run=Run(steps=steps, seed=seed, batch_size=batch_size, precision=precision),
     ).ascent.images
 
 
@@ -91,43 +104,39 @@ def optimize_filters(
     channels: int | Sequence[int] | None = None,
     *,
     size: int | tuple[int, int] | None = None,
-    steps: int = 256,
-    seed: int = 0,
     negative: bool = False,
     parameterization: Parameterization | None = None,
     transform: Transform | None = None,
-    restarts: int = 1,
-    batch_size: int | None = None,
-    precision: Precision = "auto",
-    frames: int = 0,
-    callback: Callback | None = None,
-    callback_every: int = 1,
+    run: Run | None = None,
 ) -> FilterImages:
     """Makes images that excite the filters of a layer most, and says how far it got.
 
-    What is maximised is the mean of a channel over all positions. A layer that ends in
+    What is maximized is the mean of a channel over all positions. A layer that ends in
     a rectifier is looked at below it for the negative, and where the rectifier has a
     ceiling (ReLU6): units that have reached it everywhere ask for nothing more.
 
+    The random numbers of an image are its channel's, whatever other channels are asked
+    for.
+
     Args:
-        model: As for `visualize_filters`.
-        layer: As for `visualize_filters`.
-        channels: As for `visualize_filters`.
-        size: As for `visualize_filters`.
-        steps: As for `visualize_filters`.
-        seed: As for `visualize_filters`; an image's random numbers are its channel's,
-            whatever other channels are asked for.
+        model: A loaded model, or a Keras model of either generation.
+        layer: The path of a layer.
+        channels: Which of its channels; None for all.
+        size: The size of the images, `(height, width)` or the side of a square; None
+            for what the layer's receptive field asks for, at most the network's own.
         negative: Whether to make what the filters dislike most.
-        parameterization: What the optimiser moves; None for what suits the layer's
+        parameterization: What the optimizer moves; None for what suits the layer's
             receptive field: `Pixels` where it is small, a `Fourier` one else.
         transform: What the images have to withstand; None for what suits the layer's
             receptive field.
-        restarts: How many images are tried for each one kept.
-        batch_size: As for `visualize_filters`.
-        precision: As for `visualize_filters`.
-        frames: How many snapshots are kept, evenly from the start to the end.
-        callback: As for `cnnviz.ascent.maximize`.
-        callback_every: As for `cnnviz.ascent.maximize`.
+        run: How it is carried out; None for 256 steps.
+
+    Returns:
+        The images with the activations that they reach.
+
+    Raises:
+        LayerError: If the layer or a channel does not exist.
+        ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
     found = survey_layers(known, [layer])
@@ -141,15 +150,8 @@ def optimize_filters(
         start=start_image(recipe, found, recipe.size if size is None else size),
         parameterization=parameterization or recipe.parameterization,
         transform=transform or recipe.transform,
-        steps=steps,
-        restarts=restarts,
-        seed=seed,
         streams=chosen.tolist(),
-        batch_size=batch_size,
-        precision=precision,
-        snapshots=snapshot_steps(steps // max(1, restarts), frames),
-        callback=callback,
-        callback_every=callback_every,
+        run=run,
     )
     chosen = chosen[: len(ascent.images)]
     reached = ascent.scores

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnviz.arguments import counts, size_of
+from cnnviz.arguments import size_of
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Pixels
 from cnnviz.ascent.transforms import Crops, Motion, Transform
 from cnnviz.network.survey import Survey
@@ -103,12 +103,6 @@ def class_recipe(
         _TRIES,
         start=start,
     )
-
-
-def snapshot_steps(steps: int, frames: int) -> list[int]:
-    """The steps at which to keep images, spread evenly over a run."""
-    counts(0, frames=frames)
-    return sorted({round(share * steps) for share in np.linspace(0, 1, frames)})
 
 
 def start_image(

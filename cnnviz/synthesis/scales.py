@@ -3,26 +3,121 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from cnnviz.ascent.results import Callback, Momentum, Progress
+from cnnviz.ascent.results import Ascent, Momentum, Progress
+from cnnviz.ascent.run import Run, derived_seed
 from cnnviz.ascent.transforms import Size
 from cnnviz.images.resizing import resize
 
-LEAST_SIDE = 32  # of an octave
 _OVERLAP = 0.25  # of a tile's side
 
 
-def octave_sizes(size: tuple[int, ...], octaves: int, scale: float) -> list[Size]:
-    """Heights and widths from the coarsest to the image's own."""
-    sizes = [
-        (round(size[0] / scale**octave), round(size[1] / scale**octave))
-        for octave in reversed(range(octaves))
-    ]
-    return [s for s in sizes if min(s) >= LEAST_SIDE] or [(size[0], size[1])]
+def scale_sizes(
+    size: Size, ratio: float, least: int, most: int | None = None
+) -> list[Size]:
+    """Heights and widths from the coarsest to the image's own.
+
+    Args:
+        size: The image's own.
+        ratio: How many times larger each is than the one before.
+        least: The shortest that the shorter side may be, but for the image's own size.
+        most: How many sizes there may be; None for any number.
+    """
+    sizes = [size]
+    while most is None or len(sizes) < most:
+        smaller = ratio ** len(sizes)
+        height, width = round(size[0] / smaller), round(size[1] / smaller)
+        if min(height, width) < least:
+            break
+        sizes.append((height, width))
+    return sizes[::-1]
+
+
+class CoarseToFine:
+    """One run over several sizes of an image, the smallest first.
+
+    Attributes:
+        sizes: Heights and widths, the last being the image's own.
+        stopped: Whether the callback has ended the run.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[Size],
+        run: Run,
+        shown: Callable[[Progress], np.ndarray],
+    ) -> None:
+        """Plans a run.
+
+        Args:
+            sizes: Heights and widths, as from `scale_sizes`.
+            run: How it is carried out, over all sizes; its steps are those at each.
+            shown: Makes the image `(h, w, c)` of a size's own progress; for callbacks.
+        """
+        self.sizes = tuple(sizes)
+        self.stopped = False
+        self._run = run
+        self._steps = steps = run.steps or 1
+        self._shown = shown
+        self._marks = run.snapshot_steps(len(sizes) * steps)
+        work = np.cumsum([0, *(height * width for height, width in sizes)])
+        self._done = work / work[-1]
+
+    def runs(self) -> Iterator[tuple[Size, Run]]:
+        """Each size with its own run, until the callback ends it."""
+        for number, size in enumerate(self.sizes):
+            before = number * self._steps
+            first = 0 if number else -1  # the start is the first size's
+            yield (
+                size,
+                replace(
+                    self._run,
+                    seed=derived_seed(self._run.seed, number),
+                    snapshots=[
+                        mark - before
+                        for mark in self._marks
+                        if first < mark - before <= self._steps
+                    ],
+                    callback=self._callback(number),
+                ),
+            )
+            if self.stopped:
+                break
+
+    def snapshots(self, parts: Sequence[Ascent], last: np.ndarray) -> list[np.ndarray]:
+        """The images kept on the way, each at the image's own size.
+
+        Args:
+            parts: What was found at each size, of one image.
+            last: The image at the end; of a run that was ended, it is all that was to
+                come.
+        """
+        kept = [image for part in parts for image in part.snapshots[:, 0]]
+        kept += [last] * (len(self._marks) - len(kept))
+        return [enlarge(image, self.sizes[-1]) for image in kept]
+
+    def _callback(self, number: int) -> Callable[[Progress], bool] | None:
+        callback = self._run.callback
+        if callback is None:
+            return None
+        begun, ended = self._done[number : number + 2]
+
+        def whole_run(progress: Progress) -> bool:
+            overall = replace(
+                progress,
+                step=number * self._steps + progress.step,
+                steps=len(self.sizes) * self._steps,
+                done=float(begun + (ended - begun) * progress.done),
+                images=lambda: enlarge(self._shown(progress), self.sizes[-1])[None],
+            )
+            self.stopped = bool(callback(overall))
+            return self.stopped
+
+        return whole_run
 
 
 def lay_tiles(size: Size, largest: Size) -> tuple[list[Size], Size]:
@@ -57,55 +152,6 @@ def blend(tiles: np.ndarray, corners: Sequence[Size], size: Size) -> np.ndarray:
         cut_tiles(total, corner, (height, width))[...] += tile * weight
         cut_tiles(weights, corner, (height, width))[...] += weight
     return total / weights
-
-
-_RATIO = math.sqrt(2)  # of one size to the one before
-
-
-@dataclass(eq=False)
-class ScalesProgress:
-    """A callback for a run over several sizes; knows whether it has ended the run."""
-
-    callback: Callback | None
-    sizes: Sequence[Size]
-    steps: int
-    finished: Callable[[np.ndarray], np.ndarray]
-    stopped: bool = False
-
-    def at(self, number: int) -> Callback | None:
-        """The callback for one of the sizes."""
-        callback = self.callback
-        if callback is None:
-            return None
-        work = np.array([height * width for height, width in self.sizes], float)
-        work /= work.sum()
-        whole = self.sizes[-1]
-
-        def told(progress: Progress) -> bool:
-            def images() -> np.ndarray:
-                (image,) = progress.images()
-                return self.finished(enlarge(image, whole))[None]
-
-            overall = replace(
-                progress,
-                step=number * self.steps + progress.step,
-                steps=len(self.sizes) * self.steps,
-                done=float(work[:number].sum() + work[number] * progress.done),
-                images=images,
-            )
-            self.stopped = bool(callback(overall))
-            return self.stopped
-
-        return told
-
-
-def scale_sizes(size: Size, coarsest: int) -> list[Size]:
-    """Heights and widths from the coarsest to the image's own."""
-    halvings = math.log(max(1, min(size) / coarsest)) / math.log(_RATIO)
-    return [
-        (round(size[0] / _RATIO**n), round(size[1] / _RATIO**n))
-        for n in reversed(range(math.floor(halvings + 1e-6) + 1))
-    ]
 
 
 def enlarge(image: np.ndarray, size: Size) -> np.ndarray:

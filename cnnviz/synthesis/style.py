@@ -1,8 +1,5 @@
 """Style transfer: one image's content, painted the way of another.
 
-`optimize_style` makes the image, in one call of the ascent's loop per size, and tells
-what became of it; `transfer_style` returns the image alone.
-
 References:
     Gatys, Ecker and Bethge, "A Neural Algorithm of Artistic Style", 2015,
         https://arxiv.org/abs/1508.06576
@@ -17,9 +14,9 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -28,14 +25,15 @@ from cnnviz.arguments import at_least, counts, more_than
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
-from cnnviz.ascent.results import Callback, Momentum
-from cnnviz.ascent.transforms import Size
-from cnnviz.errors import ArgumentError, ImageError, counted
-from cnnviz.images.colors import LUMA, recolor, with_chroma_of
+from cnnviz.ascent.results import Ascent, Callback, Momentum, Progress
+from cnnviz.ascent.run import Run
+from cnnviz.ascent.transforms import STILL, Size
+from cnnviz.errors import ArgumentError, counted
+from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.resizing import resize
+from cnnviz.images.taking import image_list, one_image
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.survey import native_shape
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.pixels import total_variation as variation
 from cnnviz.objectives.textures import (
@@ -44,12 +42,13 @@ from cnnviz.objectives.textures import (
     gram_matrix,
     softened,
 )
-from cnnviz.synthesis.scales import ScalesProgress, carry, enlarge, scale_sizes
-from cnnviz.synthesis.style_layers import StyleLayers
+from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
+from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
 
 Start = Literal["content", "noise"]
 
-_COARSEST = 128
+_COARSEST, _RATIO = 128, math.sqrt(2)
+_STEPS, _RATE = 100, 0.05
 _LEAST_DISTANCE = 0.01  # of the style's own size, where content and style agree
 _CONTENT, _FROM_NOISE = 0.05, 0.5
 _EVERY = 8
@@ -86,15 +85,15 @@ class Stylized:
 
 def transfer_style(
     model: ImageModel | Network,
-    content: np.ndarray,
-    style: np.ndarray | Sequence[np.ndarray],
+    content: Any,
+    style: Any,
     *,
     style_weights: Sequence[float] | None = None,
     content_weight: float | None = None,
     total_variation: float = 0.0,
     keep_colors: bool = False,
     style_scale: float = 1.0,
-    start: np.ndarray | Start = "content",
+    start: Any = "content",
     steps: int = 100,
     seed: int = 0,
     precision: Precision = "auto",
@@ -108,35 +107,36 @@ def transfer_style(
     network and layer.
 
     Before anything else the content takes on the mean and the covariance of the style's
-    colours, and is what the result is to look like; a network is better at strokes than
+    colors, and is what the result is to look like; a network is better at strokes than
     at palettes. The image is made at several sizes, the smallest first, with the
-    optimiser's momentum carried from each to the next.
+    optimizer's momentum carried from each to the next.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        content: `(h, w, c)` in [0, 1], of any size.
-        style: `(h, w, c)` in [0, 1], of any size, or a list of several.
+        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size.
+        style: The same, or a list of several.
         style_weights: How much of each of several styles there is to be; None for
             equally much.
         content_weight: Of the content against the style: more keeps more of the photo.
             None for 0.05, and from noise, where content has to come about first, 0.5.
-        total_variation: The weight of the mean difference of neighbouring pixels: more
+        total_variation: The weight of the mean difference of neighboring pixels: more
             is smoother.
-        keep_colors: Whether the result has the content's colours: the style then takes
+        keep_colors: Whether the result has the content's colors: the style then takes
             on theirs, and in the end the result's luma is put below the content's
             chroma.
         style_scale: How large the style image is against the content, side by side;
             less makes finer strokes.
         start: `"content"`, `"noise"`, or an image `(h, w, c)` to start from.
         steps: Forward and backward passes at each size.
-        seed: Of all random numbers.
-        precision: As for `cnnviz.ascent.maximize`.
-        callback: Is told of the progress, with the losses as the parts `style` and
-            `content`; the transfer ends when it returns True.
+        seed: The seed of all random numbers.
+        precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
+            bfloat16 where the CPU gains by it and gradients agree.
+        callback: A function that is called with the progress, with the losses as the
+            parts `style` and `content`; the transfer ends when it returns True.
 
     Returns:
         `(h, w, c)`, float32 in [0, 1], as large as the content. It has the network's
-        channels, or three if the content's colours are kept.
+        channels, or three if the content's colors are kept.
 
     Raises:
         ImageError: If an image is none, or does not fit the network.
@@ -153,77 +153,80 @@ def transfer_style(
         keep_colors=keep_colors,
         style_scale=style_scale,
         start=start,
-        steps=steps,
-        seed=seed,
-        precision=precision,
-        callback=callback,
+        run=Run(
+            steps=steps,
+            seed=seed,
+            precision=precision,
+            callback=callback,
+            callback_every=_EVERY,
+        ),
     ).image
 
 
 def optimize_style(
     model: ImageModel | Network,
-    content: np.ndarray,
-    style: np.ndarray | Sequence[np.ndarray],
+    content: Any,
+    style: Any,
     *,
     style_weights: Sequence[float] | None = None,
     content_weight: float | None = None,
     total_variation: float = 0.0,
     keep_colors: bool = False,
     style_scale: float = 1.0,
-    start: np.ndarray | Start = "content",
-    style_layers: Sequence[str] | None = None,
-    content_layers: Sequence[str] | None = None,
-    soften: bool | None = None,
-    average_pooling: bool = False,
+    start: Any = "content",
+    layers: StyleLayers | None = None,
     coarsest: int = _COARSEST,
-    steps: int = 100,
-    learning_rate: float = 0.05,
-    seed: int = 0,
-    precision: Precision = "auto",
-    frames: int = 0,
-    callback: Callback | None = None,
+    run: Run | None = None,
 ) -> Stylized:
     """Paints one image in the style of others, and says how far it got.
 
     Args:
-        model: As for `transfer_style`.
-        content: As for `transfer_style`.
-        style: As for `transfer_style`.
-        style_weights: As for `transfer_style`.
-        content_weight: As for `transfer_style`.
-        total_variation: As for `transfer_style`.
-        keep_colors: As for `transfer_style`.
-        style_scale: As for `transfer_style`.
-        start: As for `transfer_style`.
-        style_layers: The paths of the layers to measure style in; None for those that
-            `choose_layers` finds.
-        content_layers: The same for content.
-        soften: Whether the layers are measured through a softmax (Wang et al., 2021);
-            None for where the network adds features of several layers, as residual
-            networks do.
-        average_pooling: Whether the network pools by the mean where it has the maximum.
+        model: A loaded model, or a Keras model of either generation.
+        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size.
+        style: The same, or a list of several.
+        style_weights: How much of each of several styles there is to be; None for
+            equally much.
+        content_weight: The weight of the content against the style: more keeps more of
+            the photo. None for 0.05, and from noise, where content has to come about
+            first, 0.5.
+        total_variation: The weight of the mean difference of neighboring pixels: more
+            is smoother.
+        keep_colors: Whether the result has the content's colors.
+        style_scale: How large the style image is against the content, side by side;
+            less makes finer strokes.
+        start: `"content"`, `"noise"`, or an image `(h, w, c)` to start from.
+        layers: Where style and content are measured; None for what suits the network.
         coarsest: The least length of the shorter side at the smallest size; more than
             the content's for no smaller size at all.
-        steps: As for `transfer_style`.
-        learning_rate: Adam's.
-        seed: As for `transfer_style`.
-        precision: As for `transfer_style`.
-        frames: How many images on the way are kept, evenly spread.
-        callback: As for `transfer_style`.
+        run: How it is carried out, over all sizes; None for 100 steps at each, and a
+            learning rate of 0.05. There is one image, so there are no restarts.
+
+    Returns:
+        The image, with the losses on the way.
+
+    Raises:
+        ImageError: If an image is none, or does not fit the network.
+        LayerError: If the network has no layers with positions.
+        ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
     origin = start if isinstance(start, str) else "image"
     if content_weight is None:
         content_weight = _FROM_NOISE if origin == "noise" else _CONTENT
-    counts(steps=steps, coarsest=coarsest)
-    counts(0, frames=frames)
+    counts(coarsest=coarsest)
     at_least(0, content_weight=content_weight, total_variation=total_variation)
     more_than(0, style_scale=style_scale)
-    photo = _fitted(known, content, "content")
-    styles = [style] if isinstance(style, np.ndarray) else list(style)
+    run = run or Run()
+    if (run.restarts or 1) > 1:
+        raise ArgumentError(
+            f"restarts are {run.restarts}; style transfer has none, expected 1"
+        )
+    content = one_image(content, "content")
+    photo = known.prepare_one(content, "content")
+    styles = image_list(style, "style")
     if not styles:
         raise ArgumentError("no style is given; expected one image or several")
-    paintings = [_fitted(known, image, "style") for image in styles]
+    paintings = [known.prepare_one(image, "style") for image in styles]
     shares = _shares(style_weights, len(paintings))
     if keep_colors and photo.shape[-1] not in (1, 3):
         raise ArgumentError(
@@ -239,26 +242,33 @@ def optimize_style(
         raise ArgumentError(
             f"start is '{start}'; expected content, noise, or an image (h, w, c)"
         )
-    image = painted if isinstance(start, str) else _fitted(known, start, "start")
+    image = painted if isinstance(start, str) else known.prepare_one(start, "start")
     built(known, [photo[None]])
-    layers = StyleLayers(known, style_layers, content_layers, average_pooling)
+    layers = layers or StyleLayers()
+    measured = MeasuredLayers(known, layers)
+    soften = layers.softened
     if soften is None:
-        soften = layers.add_up(photo.shape)
+        soften = measured.add_up(photo.shape)
 
-    finished = partial(with_chroma_of, np.asarray(content)) if keep_colors else _same
-    sizes = scale_sizes((photo.shape[0], photo.shape[1]), coarsest)
-    told = ScalesProgress(callback, sizes, steps, finished)
-    # Backwards, so that a single frame is the last.
-    marks = (
-        np.linspace(len(sizes) * steps, 0, frames).round().astype(int)[::-1].tolist()
+    finished = partial(with_chroma_of, content) if keep_colors else _same
+    whole = (photo.shape[0], photo.shape[1])
+    sizes = scale_sizes(whole, _RATIO, coarsest)
+
+    def shown(progress: Progress) -> np.ndarray:
+        return finished(enlarge(progress.images()[0], whole))
+
+    run = replace(
+        run,
+        steps=run.steps or _STEPS,
+        learning_rate=run.learning_rate or _RATE,
+        keep_best=False,
     )
-    kept: list[np.ndarray] = []
-    losses: list[dict[str, np.ndarray]] = []
-    momentum: Momentum | None = None
-    for number, size in enumerate(sizes):
+    scales = CoarseToFine(sizes, run, shown)
+    parts: list[Ascent] = []
+    for size, own in scales.runs():
         goal = resize(painted, size, fit="stretch")
         objective = _objective(
-            layers,
+            measured,
             goal,
             [_scaled(painting, size, style_scale) for painting in paintings],
             shares,
@@ -267,58 +277,40 @@ def optimize_style(
             soften,
         )
         begin = resize(image, size, fit="stretch")
-        if origin == "noise" and not number:
+        if origin == "noise" and not parts:
             begin = np.broadcast_to(goal.mean((0, 1)), goal.shape)
-        before = number * steps
-        snapshots = [
-            mark - before
-            for mark in marks
-            if before < mark <= before + steps or (mark == 0 and number == 0)
-        ]
+        momentum: Momentum | None = None
+        if parts:
+            momentum = carry(parts[-1].momentum, sizes[len(parts) - 1], size)
         found = maximize(
             known,
             objective,
             start=np.clip(begin, 0, 1),
             # Noise, so that flat regions too have strokes to grow from.
-            parameterization=Fourier(deviation=0.0 if number else 0.01),
-            transform=None,
-            steps=steps,
-            learning_rate=learning_rate,
-            keep_best=False,
-            seed=seed,
-            precision=precision,
+            parameterization=Fourier(deviation=0.0 if parts else 0.01),
+            transform=STILL,
             momentum=momentum,
-            average_pooling=average_pooling,
-            snapshots=sorted(set(snapshots)),
-            callback=told.at(number),
-            callback_every=_EVERY,
+            average_pooling=layers.average_pooling,
+            run=own,
         )
         image = found.images[0]
-        losses.append({name: part[:, 0] for name, part in found.parts.items()})
-        shown = dict(zip(sorted(set(snapshots)), found.snapshots[:, 0], strict=True))
-        kept += [shown[step] for step in snapshots]
-        if told.stopped:
-            break
-        if number + 1 < len(sizes):
-            momentum = carry(found.momentum, size, sizes[number + 1])
-    kept += [image] * (frames - len(kept))
-    whole = (photo.shape[0], photo.shape[1])
-    stack = [finished(enlarge(frame, whole)) for frame in kept]
+        parts.append(found)
+    frames = [finished(frame) for frame in scales.snapshots(parts, image)]
     image = finished(enlarge(image, whole))
     return Stylized(
         image,
-        np.stack(stack) if stack else np.zeros((0, *image.shape), np.float32),
-        np.concatenate([part["style"] for part in losses]),
-        np.concatenate([part["content"] for part in losses]),
+        np.stack(frames) if frames else np.zeros((0, *image.shape), np.float32),
+        np.concatenate([part.parts["style"][:, 0] for part in parts]),
+        np.concatenate([part.parts["content"][:, 0] for part in parts]),
         tuple(sizes),
-        layers.style,
-        layers.content,
+        measured.style,
+        measured.content,
         soften,
     )
 
 
 def _objective(
-    layers: StyleLayers,
+    layers: MeasuredLayers,
     content: np.ndarray,
     styles: Sequence[np.ndarray],
     shares: np.ndarray,
@@ -366,21 +358,6 @@ def _objective(
 
 def _over(unit: float) -> float:
     return 1 / max(float(unit), 1e-20)
-
-
-def _fitted(model: ImageModel, image: np.ndarray, name: str) -> np.ndarray:
-    """The image with the network's channels."""
-    image = np.asarray(image)
-    if image.ndim != 3:
-        raise ImageError(f"{name} has the shape {image.shape}; expected (h, w, c)")
-    channels = native_shape(model)[2]
-    if image.shape[-1] == 1 and channels == 3:
-        image = image.repeat(3, -1)
-    elif image.shape[-1] == 3 and channels == 1:
-        scale = 255 if image.dtype == np.uint8 else 1
-        image = (image / np.float32(scale)) @ LUMA[:, None]
-    (prepared,) = model.prepare(image)
-    return np.asarray(prepared[0])
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +28,7 @@ _ADDITIONS = ("Add", "AddV2", "AddN")
 def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
     """The layers of a network that style and content are best measured in.
 
-    A convolution's features are taken after the normalisation, the addition and the
+    A convolution's features are taken after the normalization, the addition and the
     rectifier that follow it. Style is measured in the first at each resolution down to
     a sixteenth, and in residual networks in the first that ends in an addition; content
     in the second one at the last but one resolution. Of VGG networks these are the
@@ -62,7 +62,7 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
     if not chosen:
         raise LayerError(
             f"{known.source} has no convolution that can be told by its kind",
-            hint="Name layers to measure in: style_layers and content_layers.",
+            hint="Name layers to measure in: StyleLayers(style=[...], content=[...]).",
         )
     if len(chosen) < _FEWEST_LEVELS < len(ends):
         places = np.linspace(0, len(ends) - 1, min(_DEEPEST, len(ends)))
@@ -94,25 +94,43 @@ def _ends(layers: Sequence[LayerInfo]) -> list[LayerInfo]:
     return ends
 
 
+@dataclass(frozen=True, kw_only=True)
 class StyleLayers:
+    """Where, and how, style transfer measures style and content.
+
+    Attributes:
+        style: The paths of the layers to measure style in; None for those that
+            `choose_layers` finds.
+        content: The paths of the layers to measure content in; None for the one that
+            `choose_layers` finds.
+        softened: Whether they are measured through a softmax (Wang et al., 2021); None
+            for where the network adds features of several layers, as residual networks
+            do.
+        average_pooling: Whether the network pools by the mean where it has the maximum.
+    """
+
+    style: Sequence[str] | None = None
+    content: Sequence[str] | None = None
+    softened: bool | None = None
+    average_pooling: bool = False
+
+    def __post_init__(self) -> None:
+        for name, paths in (("style", self.style), ("content", self.content)):
+            if paths is not None and (isinstance(paths, str) or not paths):
+                raise ArgumentError(f"{name} layers are {paths!r}; expected paths")
+
+
+class MeasuredLayers:
     """The layers of a network that style and content are measured in."""
 
-    def __init__(
-        self,
-        model: ImageModel,
-        style: Sequence[str] | None,
-        content: Sequence[str] | None,
-        average_pooling: bool,
-    ) -> None:
-        for name, paths in (("style_layers", style), ("content_layers", content)):
-            if paths is not None and (isinstance(paths, str) or not paths):
-                raise ArgumentError(f"{name} are {paths!r}; expected several paths")
+    def __init__(self, model: ImageModel, chosen: StyleLayers) -> None:
+        style, content = chosen.style, chosen.content
         automatic = None if style and content else choose_layers(model)
         self.model = model
         self.style = tuple(style or (automatic[0] if automatic else ()))
         self.content = tuple(content or (automatic[1:] if automatic else ()))
         self.paths = tuple(dict.fromkeys((*self.style, *self.content)))
-        self.average_pooling = average_pooling
+        self.average_pooling = chosen.average_pooling
 
     def features(self, image: np.ndarray) -> dict[str, tf.Tensor]:
         """The features `(1, h, w, c)` of an image, by layer."""

@@ -67,6 +67,7 @@ def floor(network: Any, paths: tuple[str, ...], side: int) -> Callable[[int], No
 
 def cost(network: Any, encoding: Any, side: int, steps: int) -> None:
     from cnnviz import load_model, read_image
+    from cnnviz.ascent import Run
     from cnnviz.synthesis import choose_layers, optimize_style
 
     model = load_model(network, encoding=encoding)
@@ -85,9 +86,12 @@ def cost(network: Any, encoding: Any, side: int, steps: int) -> None:
             photo,
             painting,
             coarsest=side + 1,
-            steps=steps + 8,
-            precision="float32",
-            callback=lambda _: marks.append(clocks()),
+            run=Run(
+                steps=steps + 8,
+                precision="float32",
+                callback_every=8,
+                callback=lambda _: marks.append(clocks()),
+            ),
         )
         return marks[-1] - marks[0]
 

@@ -17,6 +17,8 @@ from typer.testing import CliRunner, Result
 
 from cnnviz_cli.app import app
 
+pytestmark = pytest.mark.versions
+
 COMMANDS = ("activations", "layers", "kernels", "filters", "classes", "dream")
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cnnviz"
 
@@ -50,7 +52,23 @@ def test_help(command: tuple[str, ...], flag: str) -> None:
 def test_without_a_command_help_is_shown() -> None:
     result = run()
     assert result.exit_code == 2
-    assert "activations" in result.stdout
+    assert result.stdout == ""
+    assert "activations" in result.stderr
+
+
+def test_versions_are_those_of_the_packages_and_cost_no_tensorflow() -> None:
+    import keras
+    import tensorflow as tf
+
+    from cnnviz import __version__
+
+    lines = dict(s.split(" ", 1) for s in run("versions").stdout.splitlines())
+    assert lines["cnnviz"] == __version__
+    assert lines["python"].startswith(".".join(map(str, sys.version_info[:3])))
+    assert lines["tensorflow"] == tf.__version__
+    assert lines["keras"] == keras.__version__
+    assert lines["numpy"] == np.__version__
+    assert "tf-keras" in lines
 
 
 def test_version(cli: Callable[..., tuple[int, str, str]]) -> None:
@@ -64,6 +82,7 @@ def test_version(cli: Callable[..., tuple[int, str, str]]) -> None:
     [
         ["--help"],
         ["activations", "--help"],
+        ["versions"],
         ["activations", "nowhere.keras", "nowhere.png"],
         ["activations", "MODEL", "nowhere.png"],
         ["activations", "MODEL", "IMAGE", "--columns", "0"],
@@ -98,7 +117,7 @@ def test_help_and_mistakes_are_told_without_tensorflow(
         check=False,
     )
     assert process.stderr.splitlines()[-1] == "imported:"
-    if "--help" in arguments:
+    if {"--help", "versions"} & set(arguments):
         assert process.returncode == 0
     else:
         assert process.returncode in (1, 2)
@@ -155,6 +174,11 @@ def test_wrong_usage_exits_with_2(
         ),
         (["activations", "MODEL", "no.png"], "no.png does not exist"),
         (["activations", "IMAGE", "IMAGE"], "is a picture"),
+        (["activations", "MODEL", "https://a.org/7.png"], "is an address"),
+        (["activations", "vgg-16", "IMAGE"], "vgg-16 does not exist"),
+        (["activations", "MODEL", "IMAGE", "--out", "x/sheet.png"], "name of a file"),
+        (["kernels", "MODEL", "--out", "/proc/nowhere"], "/proc/nowhere cannot"),
+        (["kernels", "MODEL", "--out", "x" * 300], "cannot be"),
         (["activations", "MODEL", "IMAGE", "--layer", "cnov1"], "mean conv1"),
         (["kernels", "MODEL", "--layer", "dense"], "has no kernels"),
         (["kernels", "MODEL", "--out", "IMAGE"], "is a file; expected a folder"),
@@ -174,6 +198,66 @@ def test_what_the_user_can_mend_exits_with_1(
     assert told in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (
+            ["activations", "MODEL", "IMAGE", "--layer", "conv1,conv2"],
+            "Name them one by one: --layer conv1 --layer conv2.",
+        ),
+        (
+            ["activations", "MODEL", "IMAGE", "--layer", "conv1", "conv2"],
+            "If conv2 is a layer, name it on its own: --layer conv2",
+        ),
+        (
+            ["dream", "MODEL", "IMAGE", "--layer", "conv1", "conv2"],
+            "If conv2 is a layer, name it on its own: --layer conv2",
+        ),
+        (
+            ["activations", "keras.applications.VGG16", "IMAGE"],
+            "A network of keras.applications is called vgg16.",
+        ),
+        (
+            ["activations", "MODEL", "IMAGE", "--layer", "cnov9"],
+            "List every layer: cnnviz layers MODEL.",
+        ),
+        (
+            ["activations", "MODEL", "IMAGE", "--out", "x/sheet.png"],
+            "The files in it get names of their own: --out x",
+        ),
+    ],
+)
+def test_hints_say_what_to_type(
+    arguments: list[str], hint: str, mnist: str, seven: str
+) -> None:
+    known = {"MODEL": mnist, "IMAGE": seven}
+    result = run(*(known.get(a, a) for a in arguments))
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == hint
+
+
+def test_what_a_file_is_called_is_spelled_out_for_terminals(seven: str) -> None:
+    result = run("activations", "a\x1b[31m.keras", seven)
+    assert result.exit_code == 1
+    assert "a\\x1b[31m.keras does not exist" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_the_program_runs_tensorflow_whatever_backend_keras_is_told(
+    mnist: str, seven: str, tmp_path: Path
+) -> None:
+    process = subprocess.run(
+        [PROGRAM, "activations", mnist, seven, "--layer=conv1", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == f"{tmp_path / '7--conv1.png'}\n"
+
+
 def test_what_should_not_happen_is_told_and_can_be_traced(
     mnist: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,12 +275,16 @@ def test_what_should_not_happen_is_told_and_can_be_traced(
     assert isinstance(result.exception, ZeroDivisionError)
 
 
-def test_the_encoding_is_noted_unless_quiet(mnist: str) -> None:
-    loud = run("layers", mnist)
+def test_the_encoding_is_noted_where_pixels_matter_unless_quiet(
+    mnist: str, seven: str, tmp_path: Path
+) -> None:
+    drawn = ("activations", mnist, seven, "--layer", "conv1", "--out", str(tmp_path))
+    loud = run(*drawn)
     assert re.fullmatch(r"note: encoding: unit \(.+\)\n", loud.stderr)
-    assert run("layers", mnist, "--quiet").stderr == ""
-    given = run("layers", mnist, "--encoding", "signed")
+    assert run(*drawn, "--quiet").stderr == ""
+    given = run(*drawn, "--encoding", "signed")
     assert given.stderr == "note: encoding: signed (given)\n"
+    assert run("layers", mnist).stderr == ""
 
 
 def test_streams_of_the_program_are_clean(

@@ -9,6 +9,7 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
 import cnnviz
+from cnnviz.ascent import Run
 from cnnviz.drawing import class_sheet
 from cnnviz.synthesis import optimize_classes
 from cnnviz_cli.app import app
@@ -35,7 +36,7 @@ def test_all_of_a_few_classes_are_drawn(mnist: Path, tmp_path: Path) -> None:
     assert picture == tmp_path / "mnist_cnn--classes.png"
     assert animation == tmp_path / "mnist_cnn--classes.gif"
     assert len(result.stderr.splitlines()) == 1  # the encoding
-    found = optimize_classes(cnnviz.load_model(mnist), steps=4, frames=16)
+    found = optimize_classes(cnnviz.load_model(mnist), run=Run(steps=4, snapshots=16))
     sheet = class_sheet(found, title="classes of mnist_cnn")
     np.testing.assert_array_equal(pixels(picture), np.asarray(sheet))
     with Image.open(animation) as gif:
@@ -53,7 +54,10 @@ def test_classes_have_names(mnist: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     found = optimize_classes(
-        cnnviz.load_model(mnist, labels=labels), [7, 3], steps=3, seed=2, size=32
+        cnnviz.load_model(mnist, labels=labels),
+        [7, 3],
+        size=32,
+        run=Run(steps=3, seed=2),
     )
     assert found.names == ("seven", "three")
     np.testing.assert_array_equal(
@@ -80,7 +84,7 @@ def test_of_many_classes_the_first_are_drawn(tmp_path: Path) -> None:
     assert result.exit_code == 0
     note = result.stderr.splitlines()[-1]
     assert note.startswith("note: the first 24 of 30 classes are drawn")
-    found = optimize_classes(cnnviz.load_model(model), range(24), steps=2)
+    found = optimize_classes(cnnviz.load_model(model), range(24), run=Run(steps=2))
     np.testing.assert_array_equal(
         pixels(tmp_path / "many--classes.png"),
         np.asarray(class_sheet(found, title="classes of many")),
@@ -127,18 +131,20 @@ def test_other_inputs_are_held(tmp_path: Path) -> None:
     keras.Model([image, age], keras.layers.Dense(2)(joined)).save(model)
     np.save(tmp_path / "old.npy", np.array([3.0, 4.0]))
     common = (model, "--steps", 3, "--encoding", "unit", "--out", tmp_path)
-    result = invoke(*common, "--input", f"age={tmp_path / 'old.npy'}")
+    result = invoke(*common, "--hold", f"age={tmp_path / 'old.npy'}")
     assert result.exit_code == 0, result.stderr
     loaded = cnnviz.load_model(model, encoding="unit").hold({"age": np.array([3, 4])})
-    sheet = class_sheet(optimize_classes(loaded, steps=3), title="classes of two")
+    sheet = class_sheet(
+        optimize_classes(loaded, run=Run(steps=3)), title="classes of two"
+    )
     np.testing.assert_array_equal(
         pixels(tmp_path / "two--classes.png"), np.asarray(sheet)
     )
     for arguments, message in (
-        ([], "Hold the others: --input NAME=FILE"),
-        (["--input", "age=nowhere.npy"], "nowhere.npy does not exist"),
-        (["--input", f"size={tmp_path / 'old.npy'}"], "input size given"),
-        (["--input", "age"], "expected NAME="),
+        ([], "Hold the others: --hold NAME=FILE"),
+        (["--hold", "age=nowhere.npy"], "nowhere.npy does not exist"),
+        (["--hold", f"size={tmp_path / 'old.npy'}"], "input size given"),
+        (["--hold", "age"], "expected NAME="),
     ):
         refused = invoke(*common, *arguments)
         assert refused.exit_code in (1, 2)

@@ -14,13 +14,13 @@ from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
 import cnnviz
-from cnnviz.ascent import Progress
+from cnnviz.ascent import Progress, Run
 from cnnviz.drawing import filter_sheet
 from cnnviz.studies import find_exemplars
 from cnnviz.synthesis import optimize_filters
 from cnnviz_cli.app import app
-from cnnviz_cli.ascent import told_to
-from cnnviz_cli.report import Report
+from cnnviz_cli.console import Console
+from cnnviz_cli.progress import watch
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,14 @@ def test_every_convolution_is_drawn(mnist: Path, tmp_path: Path) -> None:
         assert note.startswith(f"note: {layer}: the first 4 of {count} filters")
     loaded = cnnviz.load_model(mnist)
     for path, layer in zip(paths, layers, strict=True):
-        found = optimize_filters(loaded, layer, range(4), steps=3)
+        found = optimize_filters(loaded, layer, range(4), run=Run(steps=3))
         sheet = filter_sheet(found, title=f"{layer}  \u00b7  mnist_cnn")
         np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
 
 
 def test_all_filters_are_drawn(mnist: Path, tmp_path: Path) -> None:
     (path,) = run(mnist, "--layer", "conv3", "--steps", 2, "-q", "--out", tmp_path)
-    found = optimize_filters(cnnviz.load_model(mnist), "conv3", steps=2)
+    found = optimize_filters(cnnviz.load_model(mnist), "conv3", run=Run(steps=2))
     assert len(found.channels) == 64
     sheet = filter_sheet(found, title="conv3  \u00b7  mnist_cnn")
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
@@ -80,15 +80,30 @@ def test_what_is_asked_for_is_drawn(mnist: Path, tmp_path: Path) -> None:
         "conv2",
         [7, 3],
         size=(20, 24),
-        steps=4,
-        seed=5,
         negative=True,
-        batch_size=1,
-        precision="float32",
+        run=Run(steps=4, seed=5, batch_size=1, precision="float32"),
     )
     assert found.ascent.images.shape == (2, 20, 24, 1)
     sheet = filter_sheet(found, title="conv2  \u00b7  mnist_cnn")
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+
+
+def test_the_strongest_come_first(mnist: Path, tmp_path: Path) -> None:
+    (path,) = run(
+        *(mnist, "--layer", "conv2", "--max-channels", 6, "--steps", 4, "--quiet"),
+        *("--sort", "strongest", "--out", tmp_path),
+    )
+    loaded = cnnviz.load_model(mnist)
+    found = optimize_filters(loaded, "conv2", range(6), run=Run(steps=4))
+    both = found.channels, found.activations
+    reached = {int(n): float(a) for n, a in zip(*both, strict=True)}
+    first = sorted(reached, key=lambda number: -reached[number])
+    assert first != sorted(first)
+    sheet = filter_sheet(found.strongest_first(), title="conv2  \u00b7  mnist_cnn")
+    np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+    assert found.strongest_first().channels.tolist() == first
+    for number, image in zip(first, found.strongest_first().ascent.images, strict=True):
+        np.testing.assert_array_equal(image, found.ascent.images[number])
 
 
 def test_exemplars_stand_beside(mnist: Path, assets: Path, tmp_path: Path) -> None:
@@ -141,8 +156,8 @@ def test_an_animation_ends_with_the_picture(mnist: Path, tmp_path: Path) -> None
     assert np.abs(frames[0][tiles] - final[tiles]).mean() > 12
 
 
-class Watched(Report):
-    """A report that somebody watches."""
+class Watched(Console):
+    """A console that somebody watches."""
 
     def __init__(self) -> None:
         super().__init__(quiet=False)
@@ -157,9 +172,9 @@ class Watched(Report):
 
 
 def test_the_objective_is_told_to_those_who_watch(mnist: Path) -> None:
-    assert told_to(Report(quiet=False), "conv1", 0) is None
-    report = Watched()
-    callback = told_to(report, "conv1", 2)
+    assert watch(Console(quiet=True), "conv1", 0) is None
+    console = Watched()
+    callback = watch(console, "conv1", 2)
     assert callback is not None
     scores: list[float] = []
 
@@ -167,11 +182,13 @@ def test_the_objective_is_told_to_those_who_watch(mnist: Path) -> None:
         scores.append(float(progress.scores.mean()))
         return callback(progress)
 
-    optimize_filters(cnnviz.load_model(mnist), "conv1", [0, 3], steps=8, callback=told)
-    assert [text for _, text in report.told] == [
+    optimize_filters(
+        cnnviz.load_model(mnist), "conv1", [0, 3], run=Run(steps=8, callback=told)
+    )
+    assert [text for _, text in console.told] == [
         f"conv1, objective {score:.3g}" for score in scores
     ]
-    done = [done for done, _ in report.told]
+    done = [done for done, _ in console.told]
     assert done == sorted(done)
     assert 2 < done[0] < done[-1] == 3
 
@@ -214,7 +231,7 @@ def test_without_convolutions_a_layer_is_to_be_named(tmp_path: Path) -> None:
     network.save(model)
     result = invoke(model, "--out", tmp_path)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "Name the layers you want: --layer."
+    assert result.stderr.splitlines()[-1] == "Name the layers you want: --layer NAME."
     (path,) = run(model, "--layer", "dense", "--steps", 2, "--out", tmp_path)
     assert path.name == "pooled--dense--filters.png"
 

@@ -9,7 +9,9 @@ from typer.testing import CliRunner, Result
 
 import cnnviz
 from cnnviz_cli.app import app
-from cnnviz_cli.layers import _table
+from cnnviz_cli.commands.layers import _table
+
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,9 @@ def test_columns(mnist: Path) -> None:
     assert rows["conv2"] == "Conv2D 14x14x48 10,416 3x3 1 8 2 -3".split()
     assert rows["conv3"] == "Conv2D 7x7x64 27,712 3x3 1 18 4 -7".split()
     assert rows["predictions"][:3] == "Dense 10 1,290".split()
+    # 240 + 10,416 + 27,712 + 73,856 + 1,290
+    assert lines[-2] == "total: 10 layers, 113,514 parameters"
+    assert lines[-1].startswith("field: how many pixels of the image a unit sees")
     assert "\x1b" not in "".join(lines)
     assert all(line == line.rstrip() for line in lines)
 

@@ -8,7 +8,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import cnnviz
-from cnnviz.synthesis import optimize_style
+from cnnviz.ascent import Run
+from cnnviz.synthesis import StyleLayers, optimize_style
 from cnnviz_cli.app import app
 
 
@@ -49,14 +50,12 @@ def test_a_painting_is_the_librarys(mnist: Path, assets: Path, tmp_path: Path) -
         style_weights=[3, 1],
         content_weight=0.2,
         style_scale=0.7,
-        style_layers=["conv1", "conv2"],
-        content_layers=["conv2"],
-        average_pooling=True,
         total_variation=0.5,
         keep_colors=True,
-        steps=3,
-        seed=4,
-        frames=2,
+        layers=StyleLayers(
+            style=["conv1", "conv2"], content=["conv2"], average_pooling=True
+        ),
+        run=Run(steps=3, seed=4, snapshots=2),
     )
     written = pixels(paths[0]) / 255
     assert written.shape == (40, 56, 3)

@@ -11,6 +11,8 @@ import pytest
 
 import cnnviz
 
+pytestmark = pytest.mark.versions
+
 PUBLIC: list[str] = vars(cnnviz)["__all__"]
 PACKAGE = Path(cnnviz.__file__).parent
 
@@ -181,3 +183,19 @@ def test_what_needs_no_tensorflow_imports_none() -> None:
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_function_takes_more_than_a_dozen_arguments() -> None:
+    def most(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+        given = node.args
+        return len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
+
+    crowded = [
+        f"{name_of(path)}.{node.name} takes {most(node)}"
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        # Public functions keep everyday options apart, and make a value of them.
+        if most(node) > 12 and node.name not in PUBLIC
+    ]
+    assert crowded == []

@@ -20,11 +20,22 @@ from cnnviz import (
     activations,
     load_model,
 )
-from cnnviz.ascent import Crops, Fourier, Maco, Motion, Pixels, Progress, maximize, run
-from cnnviz.ascent.loop import _planned, _rates
+from cnnviz.ascent import (
+    STILL,
+    Crops,
+    Fourier,
+    Maco,
+    Motion,
+    Pixels,
+    Progress,
+    Run,
+    chunks,
+    maximize,
+)
+from cnnviz.ascent.chunks import Chunks, _state
+from cnnviz.ascent.loop import _rates
 from cnnviz.ascent.precision import bfloat16
-from cnnviz.ascent.run import ChunkedRun, _state
-from cnnviz.ascent.step import FIRST_MOMENT
+from cnnviz.ascent.step import FIRST_MOMENT, Plan
 from cnnviz.network import tracing
 from cnnviz.network.tracing import _CACHE
 from cnnviz.objectives import (
@@ -75,10 +86,8 @@ def test_steps_are_those_of_adam(model: ImageModel) -> None:
         model,
         towards(target),
         parameterization=pixels,
-        transform=None,
-        steps=20,
-        keep_best=False,
-        seed=3,
+        transform=STILL,
+        run=Run(steps=20, keep_best=False, seed=3),
     )
     generators = [np.random.default_rng((3, 0, i, 0)) for i in range(2)]
     start = pixels.start(generators, (12, 10, 3)).astype(np.float64)
@@ -107,13 +116,13 @@ def test_the_learning_rate_settles() -> None:
 def test_gradients_through_everything_agree_with_finite_differences(
     model: ImageModel, parameterization: Any, objective: Objective
 ) -> None:
-    plan = _planned(
+    plan = Plan(
         model,
         objective,
         parameterization,
         Motion(0.1, scale=0, rotate=0),
-        None,
-        None,
+        (12, 10, 3),
+        (12, 10),
         False,
     )
     rng = np.random.default_rng(0)
@@ -122,9 +131,10 @@ def test_gradients_through_everything_agree_with_finite_differences(
     numbers = 30 * parameterization.start([rng], plan.shape)
     operands = [tf.constant(o) for o in objective.operands(1)]
     trace = plan.trace(1)
+    quiet = tf.zeros(1, tf.bool)
 
     def still(x: np.ndarray) -> dict[str, tf.Tensor]:
-        return trace(tf.constant(0), tf.zeros(1), draws, *_state(x), *operands)
+        return trace(tf.constant(0), tf.zeros(1), draws, *_state(x), quiet, *operands)
 
     gradient = still(numbers)["first"].numpy() / (1 - FIRST_MOMENT)
     uphill = gradient / np.linalg.norm(gradient)
@@ -141,7 +151,7 @@ def test_gradients_through_everything_agree_with_finite_differences(
 @GENERATIONS
 def test_scores_are_what_the_network_computes(k: Any) -> None:
     known = small(k)
-    found = maximize(known, channel("conv1", [0, 4]), steps=24)
+    found = maximize(known, channel("conv1", [0, 4]), run=Run(steps=24))
     conv1 = known.network.get_layer("conv1")
     outputs = np.asarray(conv1(2 * found.images - 1))
     expected = [outputs[i, ..., c].mean() for i, c in enumerate((0, 4))]
@@ -156,7 +166,7 @@ def test_scores_are_what_the_network_computes(k: Any) -> None:
 def test_the_same_seed_gives_the_same_bits(model: ImageModel) -> None:
     def images(seed: int) -> np.ndarray:
         objective = channel("conv2", range(4)) - total_variation()
-        return maximize(model, objective, steps=12, seed=seed).images
+        return maximize(model, objective, run=Run(steps=12, seed=seed)).images
 
     once = images(5)
     np.testing.assert_array_equal(images(5), once)
@@ -166,7 +176,10 @@ def test_the_same_seed_gives_the_same_bits(model: ImageModel) -> None:
 def test_images_are_the_same_alone_and_in_company(model: ImageModel) -> None:
     def images(channels: Sequence[int], **options: Any) -> np.ndarray:
         return maximize(
-            model, channel("conv2", channels), streams=channels, steps=16, **options
+            model,
+            channel("conv2", channels),
+            streams=channels,
+            run=Run(steps=16, **options),
         ).images
 
     together = images(range(7))
@@ -181,7 +194,7 @@ def test_other_channels_weights_and_steps_trace_nothing() -> None:
     known = small()
 
     def run(index: int, weight: float, steps: int) -> None:
-        maximize(known, weight * channel("conv1", index), steps=steps)
+        maximize(known, weight * channel("conv1", index), run=Run(steps=steps))
 
     run(0, 1.0, 7)
     before = set(map(id, _CACHE[known.network].values()))
@@ -194,22 +207,24 @@ def test_other_channels_weights_and_steps_trace_nothing() -> None:
 def test_any_number_of_channels(channels: int, parameterization: Any) -> None:
     known = small(channels=channels)
     found = maximize(
-        known, channel("conv1", 0), steps=8, parameterization=parameterization
+        known, channel("conv1", 0), parameterization=parameterization, run=Run(steps=8)
     )
     assert found.images.shape == (1, 12, 10, channels)
     assert found.scores[0] > found.history[0, 0]
 
 
 def test_layers_below_the_head_take_any_size(model: ImageModel) -> None:
-    found = maximize(model, channel("conv1", [0, 1]), size=(7, 21), steps=4)
+    found = maximize(model, channel("conv1", [0, 1]), size=(7, 21), run=Run(steps=4))
     assert found.images.shape == (2, 7, 21, 3)
 
 
-@pytest.mark.parametrize("transform", [Motion(), Motion(fill="wrap"), Crops(), None])
+@pytest.mark.parametrize("transform", [Motion(), Motion(fill="wrap"), Crops(), STILL])
 def test_a_head_is_shown_the_canvas_in_its_own_size(
     model: ImageModel, transform: Any
 ) -> None:
-    found = maximize(model, log_odds([1, 2]), size=30, steps=12, transform=transform)
+    found = maximize(
+        model, log_odds([1, 2]), size=30, transform=transform, run=Run(steps=12)
+    )
     assert found.images.shape == (2, 30, 30, 3)
     assert (found.scores > found.history[0]).all()
 
@@ -221,8 +236,7 @@ def test_start_images_are_where_it_starts(model: ImageModel) -> None:
         channel("conv1", 2),
         start=start,
         parameterization=Fourier(deviation=0),
-        steps=2,
-        snapshots=[0, 1, 2],
+        run=Run(steps=2, snapshots=[0, 1, 2]),
     )
     assert found.snapshots.shape == (3, 2, 9, 11, 3)
     np.testing.assert_allclose(found.snapshots[0], start, atol=1e-4)
@@ -231,8 +245,8 @@ def test_start_images_are_where_it_starts(model: ImageModel) -> None:
 
 def test_restarts_keep_the_best(model: ImageModel) -> None:
     objective = channel("conv2", range(5))
-    once = maximize(model, objective, steps=8)
-    thrice = maximize(model, objective, steps=24, restarts=3)
+    once = maximize(model, objective, run=Run(steps=8))
+    thrice = maximize(model, objective, run=Run(steps=24, restarts=3))
     assert len(thrice.history) == 8
     assert (thrice.scores >= once.scores).all()
     assert (thrice.scores > once.scores).any()
@@ -261,13 +275,13 @@ def test_units_that_are_shut_at_the_start_are_woken(
     activation: str, layer: str, index: Any
 ) -> None:
     # Grey (0.5) is below the bias of -0.9, and in reach of white.
-    found = maximize(dying(-2.0, activation), channel(layer, index), steps=60)
+    found = maximize(dying(-2.0, activation), channel(layer, index), run=Run(steps=60))
     assert found.scores[0] > 0.03
     assert not found.dead[0]
 
 
 def test_units_that_nothing_wakes_are_called_dead() -> None:
-    found = maximize(dying(-2.0), channel("conv", [0, 1]), steps=40)
+    found = maximize(dying(-2.0), channel("conv", [0, 1]), run=Run(steps=40))
     assert found.dead.tolist() == [False, True]
     np.testing.assert_array_equal(found.images[1], 0.5)
     assert found.scores[1] == 0
@@ -281,7 +295,9 @@ def test_a_callback_hears_every_step_and_may_stop(model: ImageModel) -> None:
         assert progress.images().shape == (2, 12, 10, 3)
         return progress.step == 5
 
-    found = maximize(model, channel("conv1", [0, 1]), steps=30, callback=listen)
+    found = maximize(
+        model, channel("conv1", [0, 1]), run=Run(steps=30, callback=listen)
+    )
     assert [p.step for p in heard] == [1, 2, 3, 4, 5]
     assert [p.steps for p in heard] == [30] * 5
     np.testing.assert_allclose(heard[-1].done, 5 / 30)
@@ -293,14 +309,16 @@ def test_a_callback_hears_every_step_and_may_stop(model: ImageModel) -> None:
 def test_listening_changes_nothing(model: ImageModel) -> None:
     objective = channel("conv2", range(3))
     steps: list[int] = []
-    quiet = maximize(model, objective, steps=20)
+    quiet = maximize(model, objective, run=Run(steps=20))
     heard = maximize(
         model,
         objective,
-        steps=20,
-        snapshots=[3, 20],
-        callback=lambda p: steps.append(p.step),
-        callback_every=6,
+        run=Run(
+            steps=20,
+            snapshots=[3, 20],
+            callback=lambda p: steps.append(p.step),
+            callback_every=6,
+        ),
     )
     np.testing.assert_array_equal(heard.images, quiet.images)
     np.testing.assert_array_equal(heard.history, quiet.history)
@@ -309,7 +327,7 @@ def test_listening_changes_nothing(model: ImageModel) -> None:
 
 def test_diversity_makes_styles_differ(model: ImageModel) -> None:
     def likeness(objective: Objective) -> float:
-        images = maximize(model, objective, count=3, steps=40).images
+        images = maximize(model, objective, count=3, run=Run(steps=40)).images
         maps = np.asarray(model.network.get_layer("conv1")(2 * images - 1))
         flat = maps.reshape(3, -1, maps.shape[-1])
         grams = np.einsum("npc,npd->ncd", flat, flat).reshape(3, -1)
@@ -323,8 +341,12 @@ def test_diversity_makes_styles_differ(model: ImageModel) -> None:
 def test_bfloat16_agrees_and_the_option_is_set_back(model: ImageModel) -> None:
     options = tf.config.optimizer.get_experimental_options()
     objective = channel("conv2", range(4))
-    plain = maximize(model, objective, steps=1, precision="float32", learning_rate=1e-9)
-    half = maximize(model, objective, steps=1, precision="bfloat16", learning_rate=1e-9)
+    plain = maximize(
+        model, objective, run=Run(steps=1, precision="float32", learning_rate=1e-9)
+    )
+    half = maximize(
+        model, objective, run=Run(steps=1, precision="bfloat16", learning_rate=1e-9)
+    )
     assert tf.config.optimizer.get_experimental_options() == options
     np.testing.assert_allclose(half.scores, plain.scores, rtol=0.05, atol=0.01)
 
@@ -349,22 +371,22 @@ def test_bfloat16_is_taken_where_it_agrees_and_gains(
     # A machine on which a step takes a second, or so many in bfloat16.
     clock = 0.0
     taken: list[bool] = []
-    advance = ChunkedRun._advance
+    advance = Chunks._advance
 
-    def timed(run: Any, *inputs: Any, half: bool | None = None) -> Any:
+    def timed(run: Any, *inputs: Any, half: bool | None = None, **more: Any) -> Any:
         nonlocal clock
         clock += seconds if half else 1.0
         if half is None:
             taken.append(run._half)
-        state, *others = advance(run, *inputs, half=False)
+        state, *others = advance(run, *inputs, half=False, **more)
         numbers, first, second = state
         return (numbers, sign * first if half else first, second), *others
 
-    monkeypatch.setattr(ChunkedRun, "_advance", timed)
-    monkeypatch.setattr(run, "has_fast_bfloat16", lambda: has_tiles)
+    monkeypatch.setattr(Chunks, "_advance", timed)
+    monkeypatch.setattr(chunks, "has_fast_bfloat16", lambda: has_tiles)
     watch = SimpleNamespace(perf_counter=lambda: clock)
-    monkeypatch.setattr(run, "time", watch)
-    maximize(model, channel("conv2", range(4)), steps=3)
+    monkeypatch.setattr(chunks, "time", watch)
+    maximize(model, channel("conv2", range(4)), run=Run(steps=3))
     assert set(taken) == {expected}
 
 
@@ -381,8 +403,8 @@ def test_networks_of_one_batch_size(k: Any) -> None:
     fixed = small(k, batch_size=2)
     free = small(k)
     for objective in (channel("conv1", range(3)), log_odds(range(3))):
-        got = maximize(fixed, objective, steps=6)
-        expected = maximize(free, objective, steps=6)
+        got = maximize(fixed, objective, run=Run(steps=6))
+        expected = maximize(free, objective, run=Run(steps=6))
         np.testing.assert_allclose(got.images, expected.images, atol=1e-4)
 
 
@@ -403,7 +425,9 @@ def test_networks_with_channels_first() -> None:
     last = keras.Sequential([keras.layers.Input((9, 8, 2)), convolution])
     convolution.set_weights([kernel])
     one, other = (
-        maximize(load_model(n, encoding="raw"), channel("conv", [1, 3]), steps=6)
+        maximize(
+            load_model(n, encoding="raw"), channel("conv", [1, 3]), run=Run(steps=6)
+        )
         for n in (first, last)
     )
     assert one.images.shape == (2, 9, 8, 2)
@@ -413,7 +437,7 @@ def test_networks_with_channels_first() -> None:
 def test_the_network_is_left_as_it_was(model: ImageModel) -> None:
     weights = [w.copy() for w in model.network.get_weights()]
     attributes = [sorted(vars(layer)) for layer in model.network.layers]
-    maximize(model, log_odds([0, 1]), steps=3)
+    maximize(model, log_odds([0, 1]), run=Run(steps=3))
     assert [sorted(vars(layer)) for layer in model.network.layers] == attributes
     for before, after in zip(weights, model.network.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
@@ -422,13 +446,13 @@ def test_the_network_is_left_as_it_was(model: ImageModel) -> None:
 def test_what_cannot_be_is_refused(model: ImageModel) -> None:
     objective = channel("conv1", [0, 1])
     with pytest.raises(ArgumentError, match="steps is 0"):
-        maximize(model, objective, steps=0)
+        maximize(model, objective, run=Run(steps=0))
     with pytest.raises(ArgumentError, match="precision is 'half'"):
-        maximize(model, objective, precision="half")  # type: ignore[arg-type]
+        maximize(model, objective, run=Run(precision="half"))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="the objective 2, count 3"):
         maximize(model, objective, count=3)
     with pytest.raises(ArgumentError, match="snapshots are"):
-        maximize(model, objective, steps=4, snapshots=[3, 9])
+        maximize(model, objective, run=Run(steps=4, snapshots=[3, 9]))
     with pytest.raises(LayerError, match="no layer 'conv9'"):
         maximize(model, channel("conv9", 0))
     with pytest.raises(LayerError, match="names 2 layers"):
@@ -454,9 +478,8 @@ def test_a_run_goes_on_with_momentum(model: ImageModel) -> None:
     pixels = Pixels(decorrelate=False, deviation=0.0)
     options: dict[str, Any] = {
         "parameterization": pixels,
-        "transform": None,
-        "keep_best": False,
-        "steps": 6,
+        "transform": STILL,
+        "run": Run(keep_best=False, steps=6),
     }
     goal = towards(target[None])
     first = maximize(model, goal, **options)
@@ -487,7 +510,9 @@ def test_named_parts_are_told_at_each_step(model: ImageModel) -> None:
         "roughness"
     )
     found = maximize(
-        model, objective, steps=4, batch_size=1, keep_best=False, callback=listen
+        model,
+        objective,
+        run=Run(steps=4, batch_size=1, keep_best=False, callback=listen),
     )
     assert list(found.parts) == ["unit", "roughness"]
     assert {part.shape for part in found.parts.values()} == {(4, 2)}
@@ -505,11 +530,12 @@ def test_pooling_takes_means_on_request(k: Any) -> None:
     model = small(k)
     image = np.random.default_rng(0).random((1, 12, 10, 3)).astype("f")
     pooled = channel("pool", 3)
-    options: dict[str, Any] = {"start": image, "transform": None, "steps": 1}
+    options: dict[str, Any] = {"start": image, "transform": STILL}
     options["parameterization"] = Pixels(deviation=0.0)
+    options["run"] = Run(steps=1, precision="float32")
 
     def first_score(**more: Any) -> float:
-        found = maximize(model, pooled, precision="float32", **options, **more)
+        found = maximize(model, pooled, **options, **more)
         return float(found.history[0, 0])
 
     maps = activations(model, image, ["conv1"])["conv1"][0, :, :, 3]
@@ -530,12 +556,12 @@ def test_a_network_without_max_pooling_has_nothing_to_average() -> None:
         maximize(
             load_model(network, encoding="unit"),
             channel(network.layers[0].name, 0),
-            steps=1,
             average_pooling=True,
+            run=Run(steps=1),
         )
 
 
-@pytest.mark.parametrize("transform", [Motion(), Motion(fill="wrap"), Crops(), None])
+@pytest.mark.parametrize("transform", [Motion(), Motion(fill="wrap"), Crops(), STILL])
 def test_traces_that_are_dropped_leave_nothing(
     model: ImageModel, monkeypatch: pytest.MonkeyPatch, transform: Any
 ) -> None:
@@ -544,8 +570,8 @@ def test_traces_that_are_dropped_leave_nothing(
         return sum(isinstance(each, FuncGraph) for each in gc.get_objects())
 
     def ascend(size: int) -> int:
-        options: Any = {"size": size, "transform": transform, "steps": 2}
-        maximize(model, channel("conv1", 0), **options)
+        run = Run(steps=2)
+        maximize(model, channel("conv1", 0), size=size, transform=transform, run=run)
         return graphs()
 
     monkeypatch.setattr(tracing, "_TRACES_KEPT", 2)

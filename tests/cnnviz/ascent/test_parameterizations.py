@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cnnviz import read_image
-from cnnviz.ascent import COLOURS, Fourier, Maco, Parameterization, Pixels
+from cnnviz.ascent import COLORS, Fourier, Maco, Parameterization, Pixels
 from tests.reference import adam, fourier_image
 
 EVERY = [
@@ -45,7 +45,7 @@ def test_fourier_images_are_sums_of_waves(
             symmetric = (full + flipped.conj()) / 2
             symmetric /= fourier.scale((height, width))[:, v]
             twin[0, :, :, v], twin[1, :, :, v] = symmetric.real, symmetric.imag
-        expected = fourier_image(twin, shape, decay, COLOURS)
+        expected = fourier_image(twin, shape, decay, COLORS)
         np.testing.assert_allclose(image, expected, atol=2e-6)
 
 
@@ -58,7 +58,7 @@ def test_the_scale_is_that_of_numpys_transform(shape: tuple[int, int, int]) -> N
     spectrum = (numbers[..., 0, :] + 1j * numbers[..., 1, :]) * fourier.scale(shape[:2])
     planes = np.moveaxis(np.fft.irfft2(spectrum, shape[:2]), 1, -1) / 4
     if shape[2] == 3:
-        planes = planes @ COLOURS.T
+        planes = planes @ COLORS.T
     expected = 1 / (1 + np.exp(-planes))
     got = fourier.image(tf.constant(numbers), shape).numpy()
     np.testing.assert_allclose(got, expected, atol=3e-6)

@@ -88,6 +88,13 @@ def padded(pixels: NDArray[Any], box: Box) -> NDArray[Any]:
     return wide[top : top + box.height, left : left + box.width]
 
 
+def signed(own: NDArray[Any], percentile: float = 99.5) -> NDArray[Any]:
+    """Around mid gray, clipped where so many percent of what is not 0 are smaller."""
+    sizes = np.abs(own)[own != 0]
+    most = np.percentile(sizes, percentile) if sizes.size else 1
+    return (own / (2 * most) + 0.5).clip(0, 1) * 255
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_crops_of_both_are_aligned_and_filled_up(told: Told, channels: int) -> None:
     image = random(12, 10, channels) % 1
@@ -105,27 +112,65 @@ def test_crops_of_both_are_aligned_and_filled_up(told: Told, channels: int) -> N
     )
     assert sheet.mode == "RGB"
     assert told["labels"] == [
-        "10 \u00b7 3.00 @ 0,0",
-        "11 \u00b7 2.50 @ 1,1",
-        "12 \u00b7 1.23e+05 @ 2,3",
+        "10 \u00b7 3 @ 0,0",
+        "11 \u00b7 2.5 @ 1,1",
+        "12 \u00b7 123,456 @ 2,3",
     ]
     assert told["subtitle"] == (
-        "7.png \u00b7 cropped to the receptive field, 6x5 \u00b7 "
-        "each on its own scale, 0 is gray"
+        "7.png \u00b7 map \u00b7 activation @ row,column \u00b7 "
+        "cropped to the receptive field, 6x5 \u00b7 "
+        "each on its own scale, 0 is gray, clipped at the 99.5th percentile"
     )
     for pair, own, box in zip(told["tiles"], images, boxes, strict=True):
         rebuilt, seen = split(pair, 6, 5)
-        signed = own / (2 * np.abs(own).max()) * 255 + 127.5
-        shown = np.broadcast_to(signed, (12, 10, 3))
+        shown = np.broadcast_to(signed(own), (12, 10, 3))
         np.testing.assert_allclose(rebuilt, padded(shown, box), atol=1)
         shown = np.broadcast_to(image * 255, (12, 10, 3))
         np.testing.assert_allclose(seen, padded(shown, box), atol=1)
 
 
+def test_a_single_bright_pixel_does_not_turn_the_others_gray(told: Told) -> None:
+    image = np.zeros((40, 40, 1), np.float32)
+    images = random(1, 40, 40, 1)
+    images[0, 3, 5] = 1000
+    own = found(images, [(0, 0)], [1])
+    projection_sheet(image, own, title="conv")
+    rebuilt, _ = split(told["tiles"][0], 40, 40)
+    assert rebuilt[..., 0].std() > 40
+    projection_sheet(image, own, title="conv", percentile=100)
+    rebuilt, _ = split(told["tiles"][0], 40, 40)
+    np.testing.assert_allclose(rebuilt[..., :1], signed(images[0], 100), atol=1)
+    assert "percentile" not in told["subtitle"]
+    with pytest.raises(ArgumentError, match="percentile is 101; expected"):
+        projection_sheet(image, own, title="conv", percentile=101)
+
+
+def test_close_pictures_show_where_the_mass_is(told: Told) -> None:
+    image = random(40, 30, 3) % 1
+    images = np.zeros((2, 40, 30, 3), np.float32)
+    images[0, 10:16, 4:9] = 1
+    images[1, 36:40, 20:26] = -2
+    projection_sheet(
+        image, found(images, [(0, 0)] * 2, [1, 1]), title="conv", close=True
+    )
+    assert "cropped to 95 % of each reconstruction, 6x6" in told["subtitle"]
+    for pair, (top, left) in zip(told["tiles"], [(10, 3), (34, 20)], strict=True):
+        rebuilt, seen = split(pair, 6, 6)
+        np.testing.assert_allclose(
+            seen, image[top : top + 6, left : left + 6] * 255, atol=1
+        )
+    assert (rebuilt[2:] == 0).all()
+    # Under several rules one part is shown.
+    compared = rules(lambda _: images, 2)
+    comparison_sheet(image, compared, title="conv", close=True)
+    assert told["tiles"].shape[0] == 8
+
+
 def test_zero_is_mid_gray_whatever_the_other_values(told: Told) -> None:
     image = np.zeros((1, 3, 1), np.float32)
     images = np.array([[[[-1], [0], [3]]]], np.float32)
-    projection_sheet(image, found(images, [(0, 0)], [1]), title="conv")
+    own = found(images, [(0, 0)], [1])
+    projection_sheet(image, own, title="conv", percentile=100)
     rebuilt, _ = split(told["tiles"][0], 1, 3)
     np.testing.assert_array_equal(rebuilt[0, :, 0], [85, 128, 255])
 
@@ -158,7 +203,7 @@ def test_a_field_that_is_the_whole_has_no_frame(told: Told) -> None:
         _, seen = split(told["tiles"][0], 8, 8)
         np.testing.assert_allclose(seen, image * 255, atol=1)
         assert "field" not in told["subtitle"]
-        assert told["labels"] == ["10 \u00b7 1.00"]
+        assert told["labels"] == ["10 \u00b7 1"]
 
 
 def test_dead_maps_are_named_and_not_drawn(told: Told) -> None:
@@ -169,14 +214,15 @@ def test_dead_maps_are_named_and_not_drawn(told: Told) -> None:
         np.zeros((8, 8, 1), np.float32), own, title="d", names=names, spatial=False
     )
     assert told["labels"] == [
-        "10 class 10 \u00b7 2.00",
-        "12 class 12 \u00b7 1.00",
+        "10 class 10 \u00b7 2",
+        "12 class 12 \u00b7 1",
     ]
-    assert told["subtitle"].startswith("dead: 11, 13 \u00b7 ")
+    assert told["subtitle"].startswith(
+        "class \u00b7 activation \u00b7 dead: 11, 13 \u00b7 "
+    )
     for pair, i in zip(told["tiles"], (0, 2), strict=True):
         rebuilt, _ = split(pair, 8, 8)
-        signed = images[i] / (2 * np.abs(images[i]).max()) * 255 + 127.5
-        np.testing.assert_allclose(rebuilt[..., :1], signed, atol=1)
+        np.testing.assert_allclose(rebuilt[..., :1], signed(images[i]), atol=1)
     dead = found(images, [(0, 0)] * 4, [0, 0, 0, 0])
     with pytest.raises(LayerError, match="none of the maps fires"):
         projection_sheet(np.zeros((8, 8, 1), np.float32), dead, title="d")
@@ -188,8 +234,7 @@ def test_other_numbers_of_channels_are_averaged_and_it_is_told(told: Told) -> No
     assert "mean over 5 channels" in told["subtitle"]
     rebuilt, seen = split(told["tiles"][0], 8, 8)
     mean = images[0].mean(axis=-1)
-    signed = mean / (2 * np.abs(mean).max()) * 255 + 127.5
-    np.testing.assert_allclose(rebuilt[..., 0], signed, atol=1)
+    np.testing.assert_allclose(rebuilt[..., 0], signed(mean), atol=1)
     np.testing.assert_allclose(seen[..., 0], image.mean(axis=-1) * 255, atol=1)
 
 
@@ -197,7 +242,7 @@ def test_what_is_no_picture_is_an_error() -> None:
     own = found(random(1, 64, 2), [(0, 0)], [1])
     with pytest.raises(LayerError, match=r"\(64, 2\) have no picture") as caught:
         projection_sheet(random(64, 2), own, title="conv")
-    assert "--raw" in str(caught.value.hint)
+    assert "cnnviz.deconvnet(" in str(caught.value.hint)
     with pytest.raises(ArgumentError, match="shape"):
         projection_sheet(random(8, 9, 1), own, title="conv")
 
@@ -216,7 +261,7 @@ def test_rules_are_compared_in_rows_below_the_image(told: Told) -> None:
     field = ReceptiveField((3, 3), (2.0, 2.0), (1, 1))
     comparison_sheet(image, compared, title="conv", field=field, crop=True)
     assert told["columns"] == 5
-    first = [f"{n} \u00b7 2.00 @ 1,1" for n in range(10, 15)]
+    first = [f"{n} \u00b7 2 @ 1,1" for n in range(10, 15)]
     assert told["labels"] == [
         *first,
         *("deconvnet", "", "", "", ""),
@@ -228,11 +273,8 @@ def test_rules_are_compared_in_rows_below_the_image(told: Told) -> None:
     for i in range(5):
         np.testing.assert_allclose(shrunk(tiles[0, i], 3, 3), image[crop] * 255, atol=1)
         for row, each in enumerate(compared.values(), 1):
-            own = each.images[0, i]
-            signed = own / (2 * (np.abs(own).max() or 1)) * 255 + 127.5
-            np.testing.assert_allclose(
-                shrunk(tiles[row, i], 3, 3), signed[crop], atol=1
-            )
+            shown = signed(each.images[0, i])[crop]
+            np.testing.assert_allclose(shrunk(tiles[row, i], 3, 3), shown, atol=1)
     other = found(random(2, 9, 9, 3), [(1, 1)] * 2, [1, 1])
     with pytest.raises(ArgumentError, match="different maps"):
         comparison_sheet(image, compared | {"guided": other}, title="conv")
@@ -242,7 +284,7 @@ def test_long_comparisons_are_continued_below(told: Told) -> None:
     compared = rules(lambda seed: random(3, 9, 9, 1, seed=seed), 3)
     image = np.zeros((9, 9, 1), np.float32)
     comparison_sheet(image, compared, title="conv", columns=2)
-    unit = "\u00b7 2.00 @ 1,1"
+    unit = "\u00b7 2 @ 1,1"
     assert told["labels"] == [
         *(f"10 {unit}", f"11 {unit}", "deconvnet", "", "guided", "", "gradient", ""),
         *(f"12 {unit}", "", "deconvnet", "", "guided", "", "gradient", ""),

@@ -69,7 +69,7 @@ def stages() -> list[Stage]:
 def test_stages_show_strength_and_one_channel_with_its_sign(told: Told) -> None:
     image = random(4, 4, 3) % 1
     steps = stages()
-    stage_sheet(image, steps, title="conv")
+    stage_sheet(image, steps, title="conv", percentile=100)
     assert told["columns"] == 4
     assert told["labels"] == [
         *("seed conv", "filter conv", "rectify relu", "filter first"),

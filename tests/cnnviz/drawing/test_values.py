@@ -39,6 +39,23 @@ def test_signed_stretch_by_hand() -> None:
 
 
 @pytest.mark.parametrize("axis", [None, 0, (1, 2), (0, 1), (0, 1, 2)])
+def test_percentiles_are_of_what_is_not_zero(
+    axis: int | tuple[int, ...] | None,
+) -> None:
+    maps = np.random.default_rng(2).normal(size=(3, 4, 5))
+    maps[:, 0, 0] = 0
+    sizes = np.where(maps == 0, np.nan, np.abs(maps))
+    if axis == 0:
+        sizes[:, 0, 0] = 0  # nothing else is there
+    most = np.nanpercentile(sizes, 90, axis, keepdims=True)
+    most[most == 0] = 1
+    expected = (maps / (2 * most) + 0.5).clip(0, 1)
+    found = signed_stretch(maps, axis=axis, percentile=90)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_array_equal(signed_stretch(np.zeros(3), percentile=90), 0.5)
+
+
+@pytest.mark.parametrize("axis", [None, 0, (1, 2), (0, 1), (0, 1, 2)])
 def test_ranges_are_shared_along_axes(axis: int | tuple[int, ...] | None) -> None:
     maps = np.random.default_rng(1).normal(size=(3, 4, 5))
     low = maps.min(axis, keepdims=True)

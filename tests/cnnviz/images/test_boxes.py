@@ -3,6 +3,7 @@
 import numpy as np
 
 from cnnviz.images import Box, ReceptiveField, field_boxes
+from cnnviz.images.boxes import mass_boxes
 
 
 def test_fields_are_where_the_arithmetic_says() -> None:
@@ -27,3 +28,19 @@ def test_fields_are_where_the_arithmetic_says() -> None:
     # Every unit sees the same part.
     field = ReceptiveField((4, 4), (0.0, 0.0), (2, 3))
     assert field_boxes(field, np.array([[0, 0]]), (9, 9)) == [Box(2, 3, 4, 4)]
+
+
+def test_mass_is_boxed_by_one_square_size() -> None:
+    masses = np.zeros((4, 20, 12))
+    masses[0, 5:9, 3:5] = 1  # 4x2: the square is as large as the largest needs
+    masses[1, 19, 11] = 7  # in a corner: the square stays inside
+    masses[2, 0:6, 2] = 1
+    masses[3, 10, 6], masses[3, 0, 0] = 99, 1  # one part in a hundred is left out
+    assert mass_boxes(masses) == [
+        Box(4, 1, 6, 6),
+        Box(14, 6, 6, 6),
+        Box(0, 0, 6, 6),
+        Box(7, 3, 6, 6),
+    ]
+    # Without any mass all is shown, also where that is no square.
+    assert mass_boxes(np.zeros((1, 4, 8))) == [Box(-2, 0, 8, 8)]

@@ -1,5 +1,6 @@
 """Image files by path, folder and glob."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,25 @@ def test_no_source_at_all() -> None:
         find_images([])
     with pytest.raises(ImageError, match="'' is not a path"):
         find_images([""])
+
+
+def test_a_folder_of_folders_says_where_the_images_are(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    for name in ("a.png", "b.png", "c.jpg"):
+        (tmp_path / "cat" / name).write_bytes(b"x")
+    with pytest.raises(ImageError, match="is a folder without images") as caught:
+        find_images([tmp_path])
+    pattern = f"{tmp_path}/**/*.png"
+    assert caught.value.hint == f"Its folders hold images: '{pattern}' finds them."
+    assert [path.name for path in find_images([pattern])] == ["a.png", "b.png"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="is a folder without images") as caught:
+        find_images([tmp_path / "empty"])
+    assert caught.value.hint is None
+
+
+@pytest.mark.parametrize("address", ["https://example.org/7.png", "S3://bucket/7.png"])
+def test_addresses_are_not_files(address: str) -> None:
+    with pytest.raises(ImageError, match=re.escape(f"{address} is an address")) as e:
+        find_images([address])
+    assert e.value.hint == "Download it first, and give the file."

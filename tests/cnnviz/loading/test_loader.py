@@ -18,6 +18,8 @@ import tf_keras
 from cnnviz import ArgumentError, ModelError, activations, load_model
 from cnnviz.loading import APPLICATIONS, identify_file, module_objects
 
+pytestmark = pytest.mark.versions
+
 
 def network(**options: Any) -> keras.Model:
     return keras.Sequential(
@@ -87,7 +89,7 @@ def test_a_download_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.applications, "VGG16", fails)
     with pytest.raises(ModelError, match="VGG16 cannot get its weights: URL") as error:
         load_model("VGG16")
-    assert "--weights none" in str(error.value)
+    assert "weights=None" in str(error.value)
 
 
 def test_a_file_wins_over_the_name_of_an_application(
@@ -210,6 +212,40 @@ def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "bomb.keras")
 
 
+def test_archives_are_damaged_where_a_checksum_says_so(tmp_path: Path) -> None:
+    network().save(tmp_path / "model.keras")
+    content = (tmp_path / "model.keras").read_bytes()
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        members = archive.infolist()
+    for member in members:
+        start = member.header_offset + 30 + len(member.filename)
+        for place in (0, member.compress_size // 2, member.compress_size - 1):
+            broken = bytearray(content)
+            broken[start + place] ^= 0x10
+            (tmp_path / "broken.keras").write_bytes(broken)
+            with pytest.raises(ModelError, match=r"broken.keras is damaged"):
+                load_model(tmp_path / "broken.keras")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_hdf5_files_are_damaged_whatever_h5py_says(tmp_path: Path) -> None:
+    network().save(tmp_path / "model.h5")
+    content = (tmp_path / "model.h5").read_bytes()
+    rng = np.random.default_rng(0)
+    told = []
+    for start in range(8, len(content) - 64, len(content) // 60):
+        broken = bytearray(content)
+        broken[start : start + 64] = rng.bytes(64)
+        (tmp_path / "broken.h5").write_bytes(broken)
+        try:
+            load_model(tmp_path / "broken.h5")  # weights have no checksum
+        except ModelError as error:
+            told.append(error.message)
+    assert told
+    for message in told:
+        assert "is damaged" in message, message
+
+
 def test_links_out_of_an_hdf5_file_are_refused(tmp_path: Path) -> None:
     network().save(tmp_path / "model.h5")
     with h5py.File(tmp_path / "model.h5", "r+") as file:
@@ -225,3 +261,20 @@ def test_the_optimiser_and_the_loss_do_not_matter(tmp_path: Path) -> None:
     for suffix in (".keras", ".h5"):
         given.save(tmp_path / f"model{suffix}")
         assert not load_model(tmp_path / f"model{suffix}").network.compiled
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg-16", "VGG_16", "keras.applications.VGG16", "VGG 16"]
+)
+def test_names_of_known_networks_may_be_misspelled(name: str) -> None:
+    with pytest.raises(ModelError, match="does not exist") as error:
+        load_model(name)
+    assert error.value.hint == "A network of keras.applications is called vgg16."
+
+
+def test_a_folder_of_models_names_them(tmp_path: Path) -> None:
+    for name in ("a.keras", "b.h5", "c.txt"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    with pytest.raises(ModelError, match="is a folder, but no SavedModel") as error:
+        load_model(tmp_path)
+    assert error.value.hint == "It holds models: a.keras, b.h5. Give the path of one."

@@ -203,7 +203,13 @@ def test_unknown_layer_suggests_the_nearest(model: Any) -> None:
     assert caught.value.message.startswith(
         "model 'transfer' has no layer 'left/conv3'. Did you mean left/conv"
     )
-    assert caught.value.hint == "List every layer with: cnnviz layers MODEL"
+    assert caught.value.hint == "List every layer: cnnviz.list_layers(model)."
+
+
+def test_several_names_in_one_are_taken_apart(model: Any) -> None:
+    with pytest.raises(LayerError, match="has no layer 'conv1, timed', but") as caught:
+        select(model, ["conv1, timed"])
+    assert caught.value.hint == "Name them one by one: layers=['conv1', 'timed']."
 
 
 def test_name_without_its_path_suggests_the_paths(model: Any) -> None:
@@ -228,4 +234,4 @@ def test_no_convolution_to_choose_by_itself(k: Any) -> None:
     with pytest.raises(LayerError, match=r"'mlp' has no convolution .* are only") as e:
         select(model, None)
     assert e.value.hint is not None
-    assert "--layer" in e.value.hint
+    assert "layers=[" in e.value.hint

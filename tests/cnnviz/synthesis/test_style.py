@@ -1,5 +1,6 @@
 """Styles are met, contents kept, as a second network and plain numbers say."""
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -17,15 +18,21 @@ from cnnviz import (
     load_model,
     read_image,
 )
-from cnnviz.ascent import Fourier, Momentum, Progress
+from cnnviz.ascent import Fourier, Momentum, Progress, Run
 from cnnviz.images.colors import recolor
-from cnnviz.synthesis import choose_layers, optimize_style, transfer_style
+from cnnviz.synthesis import (
+    StyleLayers,
+    choose_layers,
+    optimize_style,
+    transfer_style,
+)
 from cnnviz.synthesis.scales import carry, scale_sizes
-from cnnviz.synthesis.style_layers import StyleLayers
+from cnnviz.synthesis.style_layers import MeasuredLayers
 from tests.reference import gram
 
 LUMA = np.array([0.299, 0.587, 0.114])
-QUICK: dict[str, Any] = {"steps": 4, "coarsest": 1000, "precision": "float32"}
+QUICK = Run(steps=4, precision="float32")
+WHOLE = 1000  # as the coarsest size: no other than the image's own
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +101,7 @@ def test_the_loss_falls_steadily_at_every_size(
 ) -> None:
     content = read_image(assets / "images" / "chelsea.jpg", size=136)
     painting = read_image(assets / "styles" / "waves.jpg")
-    found = optimize_style(imagenet, content, painting, steps=50, coarsest=96)
+    found = optimize_style(imagenet, content, painting, coarsest=96, run=Run(steps=50))
     assert found.sizes == ((96, 96), (136, 136))
     assert found.is_softened
     total = found.style_losses + 0.05 * found.content_losses
@@ -114,10 +121,9 @@ def test_losses_are_distances_in_units_of_the_content(
         grey,
         goal,
         start=begin,
-        style_layers=["conv1", "conv2"],
-        content_layers=["conv2"],
-        frames=2,
-        **QUICK,
+        coarsest=WHOLE,
+        layers=StyleLayers(style=["conv1", "conv2"], content=["conv2"]),
+        run=replace(QUICK, snapshots=2),
     )
     from cnnviz.images import resize
 
@@ -197,7 +203,8 @@ def test_residual_networks_are_told_by_their_additions(
     def add_up(model: ImageModel, *paths: str) -> bool:
         channels = (model.input_shape or ())[-1]
         assert channels
-        return StyleLayers(model, paths, paths, False).add_up((64, 64, channels))
+        layers = MeasuredLayers(model, StyleLayers(style=paths, content=paths))
+        return layers.add_up((64, 64, channels))
 
     # Normalisation adds too, but no features.
     assert not add_up(imagenet, "block1_project_bn")
@@ -227,21 +234,23 @@ def test_any_size_and_any_number_of_channels(
 def test_canvases_larger_than_the_network(
     digits: ImageModel, photo: np.ndarray, painting: np.ndarray
 ) -> None:
-    found = optimize_style(digits, photo, painting, steps=2, coarsest=24, frames=5)
+    found = optimize_style(
+        digits, photo, painting, coarsest=24, run=Run(steps=2, snapshots=5)
+    )
     assert found.sizes == ((33, 37), (47, 53), (66, 75))
     assert found.frames.shape == (5, 66, 75, 1)
     assert len(found.style_losses) == len(found.content_losses) == 6
 
 
 def test_sizes_grow_to_the_image() -> None:
-    assert scale_sizes((384, 384), 128) == [
+    assert scale_sizes((384, 384), 2**0.5, 128) == [
         (136, 136),
         (192, 192),
         (272, 272),
         (384, 384),
     ]
-    assert scale_sizes((200, 400), 100) == [(100, 200), (141, 283), (200, 400)]
-    assert scale_sizes((60, 400), 128) == [(60, 400)]
+    assert scale_sizes((200, 400), 2**0.5, 100) == [(100, 200), (141, 283), (200, 400)]
+    assert scale_sizes((60, 400), 2**0.5, 128) == [(60, 400)]
 
 
 def test_equal_seeds_make_equal_images(
@@ -311,7 +320,9 @@ def test_starts_scales_and_weights_matter(
     digits: ImageModel, photo: np.ndarray, painting: np.ndarray
 ) -> None:
     def made(**options: Any) -> np.ndarray:
-        return optimize_style(digits, photo, painting, **QUICK, **options).image
+        return optimize_style(
+            digits, photo, painting, coarsest=WHOLE, run=QUICK, **options
+        ).image
 
     usual = made()
     for options in (
@@ -319,8 +330,8 @@ def test_starts_scales_and_weights_matter(
         {"start": painting[:50]},
         {"style_scale": 0.5},
         {"content_weight": 5},
-        {"average_pooling": True},
-        {"soften": True},
+        {"layers": StyleLayers(average_pooling=True)},
+        {"layers": StyleLayers(softened=True)},
         {"keep_colors": True},
     ):
         assert np.abs(made(**options) - usual).max() > 1e-3, options
@@ -338,7 +349,8 @@ def test_a_painting_of_nothing_but_style_needs_no_content(
         painting,
         start="noise",
         content_weight=0,
-        **QUICK | {"steps": 30},
+        coarsest=WHOLE,
+        run=replace(QUICK, steps=30),
     )
     assert found.style_losses[-1] < 0.1 * found.style_losses[0]
     assert abs(np.corrcoef(found.image.ravel(), photo.ravel())[0, 1]) < 0.5
@@ -392,7 +404,11 @@ def test_progress_is_told_with_both_losses(
     assert [p.done for p in heard] == [0.5, 1.0]
     heard.clear()
     found = optimize_style(
-        digits, photo, painting, steps=8, coarsest=33, callback=listen, frames=3
+        digits,
+        photo,
+        painting,
+        coarsest=33,
+        run=Run(steps=8, callback=listen, callback_every=8, snapshots=3),
     )
     assert [(p.step, p.steps) for p in heard] == [(8, 24), (16, 24), (24, 24)]
     areas = np.cumsum([height * width for height, width in found.sizes])
@@ -406,7 +422,7 @@ def test_progress_is_told_with_both_losses(
 
 def test_images_of_nothing_stay_what_they_are(imagenet: ImageModel) -> None:
     black = np.zeros((40, 40, 3), np.float32)
-    found = optimize_style(imagenet, black, black, steps=4, coarsest=20)
+    found = optimize_style(imagenet, black, black, coarsest=20, run=Run(steps=4))
     assert found.image.max() < 0.1
     assert np.isfinite(found.style_losses).all()
 
@@ -432,10 +448,8 @@ def test_a_transfer_can_be_ended(
         digits,
         photo,
         painting,
-        steps=16,
         coarsest=33,
-        frames=4,
-        callback=lambda _: True,
+        run=Run(steps=16, snapshots=4, callback=lambda _: True, callback_every=8),
     )
     assert np.isfinite(found.style_losses).sum() == 8
     assert found.image.shape == (66, 75, 1)
@@ -450,18 +464,24 @@ def test_what_cannot_be_is_refused(
         with pytest.raises(error, match=match):
             optimize_style(digits, **given)
 
-    refused(ArgumentError, "steps is 0", steps=0)
+    with pytest.raises(ArgumentError, match="steps is 0"):
+        transfer_style(digits, photo, painting, steps=0)
+    with pytest.raises(ArgumentError, match="expected paths"):
+        StyleLayers(style="conv1")
+    refused(ArgumentError, "restarts are 2", run=Run(restarts=2))
     refused(ArgumentError, "content_weight is -1", content_weight=-1)
     refused(ArgumentError, "style_scale is 0", style_scale=0)
     refused(ArgumentError, "no style is given", style=[])
     refused(ArgumentError, "start is 'style'", start="style")
     refused(ArgumentError, "expected one for each of 1 style", style_weights=[1, 2])
     refused(ArgumentError, "not all 0", style_weights=[0])
-    refused(ArgumentError, "expected several paths", style_layers="conv1")
-    refused(ImageError, r"content has the shape \(66, 75\)", content=photo[..., 0])
+    refused(ImageError, r"content has the shape \(66,\)", content=photo[:, 0, 0])
     refused(ImageError, r"expected \[0, 1\]", style=painting * 255)
     refused(ImageError, "2 channels", style=painting[..., :2])
-    refused(LayerError, "mean conv1", style_layers=["cnov1"])
+    refused(LayerError, "mean conv1", layers=StyleLayers(style=["cnov1"]))
     refused(
-        LayerError, "with positions", style_layers=["dense"], content=photo[:28, :28]
+        LayerError,
+        "with positions",
+        layers=StyleLayers(style=["dense"]),
+        content=photo[:28, :28],
     )

@@ -1,11 +1,11 @@
-"""What the commands that ascend gradients share: layers, progress, animations."""
+"""What the commands that ascend gradients share: progress, pictures, animations."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .report import Report
+from .console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,50 +14,30 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from cnnviz.ascent import Ascent, Callback, Progress
-    from cnnviz.network import ImageModel
 
 EVERY = 8  # steps, after which progress is told
 FRAMES = 16  # of an animation
 
 
-def layer_paths(model: ImageModel, patterns: list[str] | None) -> list[str]:
-    """The layers that patterns name; without any, every convolution."""
-    from cnnviz.errors import LayerError
-    from cnnviz.network import call_name, select
-
-    named = select(model.network, patterns)
-    if patterns is None:
-        named = [selected for selected in named if selected.address.is_convolution]
-        if not named:
-            raise LayerError(
-                f"{model.source} has no convolution that can be told by its kind",
-                hint="Name the layers you want: --layer.",
-            )
-    return [
-        s.address.path if s.call is None else call_name(s.address.path, s.call)
-        for s in named
-    ]
-
-
-def told_to(report: Report, name: str, before: int) -> Callback | None:
+def watch(console: Console, name: str, before: int) -> Callback | None:
     """A callback that shows the mean objective, or of its parts that have names.
 
     None where nobody watches.
 
     Args:
-        report: Where to tell it.
+        console: Where to tell it.
         name: What is worked on.
         before: How many such things are done already.
     """
-    if not report.shows_progress:
+    if not console.shows_progress:
         return None
 
-    def told(progress: Progress) -> None:
+    def tell(progress: Progress) -> None:
         parts = progress.parts or {"objective": progress.scores}
         means = [f"{part} {float(value.mean()):.3g}" for part, value in parts.items()]
-        report.reached(before + progress.done, ", ".join([name, *means]))
+        console.reached(before + progress.done, ", ".join([name, *means]))
 
-    return told
+    return tell
 
 
 def write_animation(

@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import options
-from .background import ahead
-from .report import Report, shape_text
+from .. import options
+from ..console import Console, shape_text
+from ..model import ModelOptions
+from ..running import Work, run
+from ..signature import command
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cnnviz.network import LayerInfo
+    from cnnviz.network import ImageModel, LayerInfo
 
 
+@command(
+    "cnnviz layers mnist.keras",
+    "cnnviz layers VGG16 --weights none --json > layers.json",
+)
 def layers(
-    model: options.Model,
+    model: ModelOptions,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead of a table.")
     ] = False,
@@ -34,60 +40,65 @@ def layers(
         ),
     ] = None,
     quiet: options.Quiet = False,
-    size: options.Size = None,
-    encoding: options.Encoding = "auto",
-    labels: options.Labels = None,
-    weights: options.Weights = None,
-    architecture: options.Architecture = None,
-    trusted: options.Trusted = False,
-    custom_objects: options.CustomObjects = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH|N",
+            rich_help_panel=options.IMAGE_PANEL,
+            show_default="the network's",
+            help="Tell the shapes for images of this size, if the network takes images "
+            "of any; N is the length of the sides.",
+        ),
+    ] = None,
 ) -> None:
     """List the layers: path, kind, shape, parameters, kernel and receptive field.
 
     A receptive field is what a unit sees of the image: its size, how far it moves from
     a unit to the next, and where that of the first unit begins.
     """
-    from .model import ModelArgument, told_encoding
-
-    chosen = ModelArgument(
-        model, encoding, labels, weights, architecture, trusted, custom_objects
-    )
     pixels = options.parsed_size(size)
-    if out is not None:
-        options.check_folder(out)
+    extent = (pixels, pixels) if isinstance(pixels, int) else pixels
 
-    def computed() -> Iterator[Any]:
-        loaded = chosen.load()
+    def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
         from cnnviz.network import list_layers
 
-        yield loaded
-        yield list_layers(loaded, size=pixels)
+        listed = list_layers(loaded, size=extent)
+        yield listed, int(loaded.network.count_params())
 
-    with Report(quiet) as report:
-        report.stage(f"loading {chosen.name}")
-        steps = ahead(computed())
-        loaded = next(steps)
-        report.note(told_encoding(loaded))
-        listed = next(steps)
+    def draw(work: Work) -> tuple[list[LayerInfo], int]:
+        from cnnviz.images import safe_name
+
+        listed, parameters = next(work.items)
         if out is not None:
-            from cnnviz.images import safe_name, written_whole
-
-            text = _json(listed) if as_json else _text(listed)
+            text = _json(listed) if as_json else _text(listed, parameters)
             suffix = "json" if as_json else "txt"
-            path = out / f"{safe_name(f'{chosen.name}/layers')}.{suffix}"
-            with written_whole(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-            report.wrote(path)
-            return
+            name = safe_name(f"{model.name}/layers")
+            work.files.write(f"{name}.{suffix}", _write_text, text)
+        return listed, parameters
+
+    output = options.OutputOptions(out=out or Path(), quiet=quiet)
+    listed, parameters = run(model, output, compute, draw, reads_pixels=False)
+    if out is not None:
+        return
     if as_json:
         print(_json(listed), end="")
     elif sys.stdout.isatty():
-        from rich.console import Console
+        from rich.console import Console as Terminal
 
-        Console().print(_table(listed))
+        terminal = Terminal()
+        terminal.print(_table(listed))
+        for line in _remarks(listed, parameters):
+            terminal.print(line, style="dim", highlight=False)
     else:
-        print(_text(listed), end="")
+        print(_text(listed, parameters), end="")
     sys.stdout.flush()
+
+
+def _write_text(path: Path, text: str) -> None:
+    from cnnviz.images import written_whole
+
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _json(listed: Sequence[LayerInfo]) -> str:
@@ -97,8 +108,13 @@ def _json(listed: Sequence[LayerInfo]) -> str:
         field = info.receptive_field
         row["receptive_field"] = None if field is None else field._asdict()
         rows.append(row)
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    lines = ",\n".join(_escaped(json.dumps(row, ensure_ascii=False)) for row in rows)
     return f"[\n{lines}\n]\n"
+
+
+def _escaped(text: str) -> str:
+    """Spells out what JSON would leave as it is, but a terminal would obey."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 _HEADINGS = (
@@ -141,9 +157,23 @@ def _per_axis(numbers: Sequence[float | None]) -> str:
     return texts[0] if len(set(texts)) == 1 else ",".join(texts)
 
 
-def _text(listed: Sequence[LayerInfo]) -> str:
+def _remarks(listed: Sequence[LayerInfo], parameters: int) -> list[str]:
+    """What stands below the table: totals, and what its columns are."""
+    from cnnviz.errors import counted
+
+    count = len({info.path.partition("@")[0] for info in listed})
+    return [
+        f"total: {counted(count, 'layer')}, {parameters:,} parameters",
+        "field: how many pixels of the image a unit sees; its stride: how many pixels "
+        "from one unit to the next; its offset: where that of the first unit begins",
+    ]
+
+
+def _text(listed: Sequence[LayerInfo], parameters: int) -> str:
     """Aligned columns, two spaces apart, as wide as they need to be."""
-    rows = [tuple(_one_line(cell) for cell in row) for row in _rows(listed)]
+    from cnnviz.errors import printable
+
+    rows = [tuple(printable(cell) for cell in row) for row in _rows(listed)]
     rows.insert(0, tuple(heading.replace("\n", " ") for heading in _HEADINGS))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -152,13 +182,15 @@ def _text(listed: Sequence[LayerInfo]) -> str:
             cell.rjust(width) if heading in _NUMBERS else cell.ljust(width)
             for heading, cell, width in zip(_HEADINGS, row, widths, strict=True)
         ]
-        lines.append("  ".join(cells).rstrip() + "\n")
-    return "".join(lines)
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([*lines, *_remarks(listed, parameters), ""])
 
 
 def _table(listed: Sequence[LayerInfo]) -> Table:
     from rich.table import Table
     from rich.text import Text
+
+    from cnnviz.errors import printable
 
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for heading in _HEADINGS:
@@ -171,9 +203,5 @@ def _table(listed: Sequence[LayerInfo]) -> Table:
             style="bold" if heading == "layer" else None,
         )
     for row in _rows(listed):
-        table.add_row(*(Text(_one_line(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
-
-
-def _one_line(cell: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in cell)

@@ -1,0 +1,1 @@
+"""The commands, a module each: its options, what it computes, and what it draws."""

@@ -1,0 +1,142 @@
+"""`cnnviz activations`: what the layers of a network compute for images."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .. import options
+from ..console import Console, shape_text
+from ..inputs import ImageOptions
+from ..model import ModelOptions
+from ..running import Work, run
+from ..signature import command
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cnnviz.network import ImageModel
+
+
+@command(
+    "cnnviz activations mnist.keras 7.png",
+    "cnnviz activations mobilenetv2 photos/ --layer 'block_1*' --out pictures",
+    "cnnviz activations vgg.h5 cat.jpg --layer block5_conv3 --sort strongest "
+    "--max-channels 16 --overlay",
+)
+def activations(
+    model: ModelOptions,
+    images: ImageOptions,
+    output: options.OutputOptions,
+    sheet: options.SheetOptions,
+    layer: options.LayerPatterns = None,
+    raw: options.Raw = False,
+    sort: options.Sort = "channel",
+    normalize: Annotated[
+        Literal["channel", "layer"],
+        typer.Option(
+            rich_help_panel=options.PICTURE_PANEL,
+            help="Give each channel a scale of its own, or all of a layer one scale.",
+        ),
+    ] = "channel",
+    overlay: Annotated[
+        bool,
+        typer.Option(
+            "--overlay",
+            rich_help_panel=options.PICTURE_PANEL,
+            help="Lay the maps over the image.",
+        ),
+    ] = False,
+) -> None:
+    """Draw what layers compute for images: one picture per image and layer.
+
+    Without --layer every convolution and pooling layer is drawn.
+    """
+
+    def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
+        from cnnviz.network import activation_batches, addresses
+
+        yield {address.path: address.kind for address in addresses(loaded.network)}
+        for batch in images.batches(loaded):
+            (maps,) = activation_batches(loaded, [batch.arrays], layer)
+            yield batch, maps
+
+    def draw(work: Work) -> None:
+        from cnnviz.drawing import activation_sheet, backdrop
+        from cnnviz.images import write_image
+
+        def write_sheet(path: Path, values: np.ndarray, **texts: Any) -> None:
+            drawn = activation_sheet(
+                values,
+                normalize=normalize,
+                colormap=sheet.colormap,
+                columns=sheet.columns,
+                max_channels=sheet.max_channels,
+                sort=sort,
+                labels=work.model.labels,
+                **texts,
+            )
+            write_image(drawn, path)
+
+        folded = frozenset(name.casefold() for name in images.names)
+        kinds: dict[str, str] = next(work.items)
+        for batch, maps in work.items:
+            if batch.numbers[0] == 0:
+                work.console.stage("drawing", len(images.paths) * (len(maps) + raw))
+            for i, number in enumerate(batch.numbers):
+                name = images.names[number]
+                own = {path: values[i] for path, values in maps.items()}
+                if raw:
+                    work.files.write(f"{name}.npz", _write_arrays, own)
+                inputs = [array[i] for array in batch.arrays]
+                files = _file_names(name, folded, list(own))
+                for file, (path, values) in zip(files, own.items(), strict=True):
+                    work.files.write(
+                        f"{file}.png",
+                        write_sheet,
+                        values,
+                        title=_title(path, kinds, values.shape),
+                        subtitle=images.source(number),
+                        image=backdrop(inputs) if overlay else None,
+                    )
+
+    run(model, output, compute, draw)
+
+
+def _file_names(image: str, images: frozenset[str], layers: list[str]) -> list[str]:
+    """A safe name for each layer's picture, which no other image of the run has.
+
+    Args:
+        image: The safe name of the image.
+        images: Those of all images, in lower case.
+        layers: The paths of the layers.
+    """
+    from cnnviz.images import distinct_names
+
+    folded = image.casefold()
+    cuts = [i for i in range(len(folded)) if folded.startswith("--", i)]
+    if any(folded[:i] in images for i in cuts):
+        # Layer `b/c` of image `a` would be taken for layer `c` of image `a--b`.
+        return distinct_names([f"{image}/{layer}" for layer in layers])
+    return [f"{image}--{name}" for name in distinct_names(layers)]
+
+
+def _title(layer: str, kinds: Mapping[str, str], shape: tuple[int, ...]) -> str:
+    kind = kinds.get(layer) or kinds.get(layer.rpartition("@")[0], "")
+    return "  \u00b7  ".join([layer, kind, shape_text(shape)])
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays by any name; `np.savez` would take some for its own arguments."""
+    import numpy as np
+
+    from cnnviz.images import written_whole
+
+    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

@@ -1,0 +1,342 @@
+"""`cnnviz deconv`: what in an image made the maps of a layer fire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .. import options
+from ..console import Console, shape_text
+from ..inputs import ImageOptions
+from ..model import ModelOptions
+from ..running import Work, run
+from ..signature import command
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cnnviz.attribution import Projections, Stage
+    from cnnviz.network import ImageModel, LayerInfo
+
+_TOP = 9
+
+
+@command(
+    "cnnviz deconv mnist.keras 7.png --layer conv3 --crop --stages",
+    "cnnviz deconv VGG16 cat.jpg --layer block5_conv3 --top 4 --compare",
+    "cnnviz deconv vgg.h5 cat.jpg --layer block4_conv1 --channel 17 --raw",
+)
+def deconv(
+    model: ModelOptions,
+    images: ImageOptions,
+    output: options.OutputOptions,
+    layer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", show_default=False, help="Look at the layer of this path."
+        ),
+    ],
+    channel: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            show_default="the strongest",
+            help="Draw the map of this number, or the unit or class of a dense layer. "
+            "The option may be given several times.",
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            show_default=f"{_TOP}, or each --channel",
+            help="Draw this many maps of each image, the strongest ones.",
+        ),
+    ] = None,
+    rule: Annotated[
+        Literal["deconvnet", "guided", "gradient"],
+        typer.Option(
+            help="Go back by the deconvnet of Zeiler and Fergus, by guided "
+            "backpropagation, or by the gradient."
+        ),
+    ] = "deconvnet",
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Draw all three rules on the same units instead."
+        ),
+    ] = False,
+    stages: Annotated[
+        bool,
+        typer.Option(
+            "--stages",
+            help="Draw a second picture, which follows the first map down to the "
+            "pixels step by step.",
+        ),
+    ] = False,
+    raw: options.Raw = False,
+    crop: Annotated[
+        bool,
+        typer.Option(
+            "--crop",
+            rich_help_panel=options.PICTURE_PANEL,
+            help="Crop to what the unit sees, instead of framing it.",
+        ),
+    ] = False,
+    columns: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=options.PICTURE_PANEL,
+            show_default="a sheet a little wider than high",
+            help="Put this many tiles in a row.",
+        ),
+    ] = None,
+) -> None:
+    """Draw what in an image made the maps of a layer fire: one picture per image.
+
+    The strongest unit of each map is carried back to the pixels, beside what it saw.
+
+    This shows what mattered to the unit. It is no evidence for a class.
+    """
+    most = top or (_TOP if channel is None else None)
+
+    infos: dict[tuple[tuple[int, ...], ...], LayerInfo] = {}
+
+    def info(loaded: ImageModel, one: list[np.ndarray]) -> LayerInfo:
+        from cnnviz.network import layer_info
+
+        shapes = tuple(array.shape for array in one)
+        if shapes not in infos:
+            infos[shapes] = layer_info(loaded, layer, one)
+        return infos[shapes]
+
+    def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
+        from cnnviz.attribution import projection_batches
+
+        for batch in images.batches(loaded):
+            row = 0
+            for found in projection_batches(
+                loaded, batch.arrays, layer, channel, rule=rule, top=most
+            ):
+                for i in range(len(found.images)):
+                    one = [array[row : row + 1] for array in batch.arrays]
+                    yield batch.numbers[row], explain(loaded, one, found.image(i))
+                    row += 1
+
+    def explain(
+        loaded: ImageModel, one: list[np.ndarray], found: Projections
+    ) -> _Result:
+        from cnnviz.attribution import RULES, compare_rules, deconvnet_stages
+
+        fires = not found.dead.all()
+        drawn = found if channel else found.firing()
+        ruled: dict[Any, Projections] = {}
+        steps: list[Stage] = []
+        if compare and fires:
+            others = [other for other in RULES if other != rule]
+            units = drawn.channels[0].tolist()
+            ruled = compare_rules(loaded, one, layer, units, others)
+            ruled = {each: ruled.get(each, drawn) for each in RULES}
+        if stages and fires:
+            first = int(found.firing().channels[0, 0])
+            steps = deconvnet_stages(loaded, one, layer, first, rule=rule)
+        return _Result(
+            rule,
+            bool(channel),
+            info(loaded, one),
+            loaded.labels,
+            one[found.input_index][0],
+            found,
+            drawn,
+            ruled,
+            steps,
+        )
+
+    def draw(work: Work) -> None:
+        from cnnviz.errors import LayerError
+        from cnnviz.images import distinct_names
+
+        kind = "compare" if compare else rule
+        names = distinct_names(
+            [
+                f"{name}/{layer}/{suffix}"
+                for name in images.names
+                for suffix in (kind, f"{rule}-stages", rule)
+            ]
+        )
+        count = len(images.paths)
+        work.console.stage("drawing", count * (1 + stages + raw))
+        look = {"crop": crop, "columns": columns}
+        notes: set[str] = set()
+        firing = 0
+        for number, result in work.items:
+            for note in result.notes:
+                if note not in notes:
+                    work.console.note(note)
+                    notes.add(note)
+            picture, strip, arrays = names[3 * number : 3 * number + 3]
+            source = images.source(number)
+            if raw:
+                work.files.write(f"{arrays}.npz", result.write_arrays)
+            if result.found.dead.all():
+                work.console.note(f"{source}: {result.silence}")
+                continue
+            firing += 1
+            if raw and result.image.ndim != 3:
+                shape = shape_text(result.image.shape)
+                work.console.note(
+                    f"{source}: {shape} has no picture: only its arrays are written"
+                )
+                continue
+            work.files.write(f"{picture}.png", result.write_sheet, source, **look)
+            if stages:
+                work.files.write(f"{strip}.png", result.write_stages, source, **look)
+        if not (firing or raw):
+            raise LayerError(
+                f"none of the {'given ' * bool(channel)}maps of layer '{layer}' fires "
+                f"on {'the image' if count == 1 else 'any of the images'}: there is "
+                "nothing to draw"
+            )
+
+    run(model, output, compute, draw)
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """What was found out about one image.
+
+    Attributes:
+        rule: The rule of the reconstruction.
+        is_chosen: Whether the maps were asked for by number.
+        info: The layer.
+        labels: The names of the classes.
+        image: `(h, w, c)`.
+        found: The reconstructions, of this image alone.
+        drawn: Those of maps that fire, or that were asked for by number.
+        ruled: Those by each rule, if they are compared.
+        stages: The steps of the first map that fires, if they are wanted.
+    """
+
+    rule: str
+    is_chosen: bool
+    info: LayerInfo
+    labels: Sequence[str] | None
+    image: np.ndarray
+    found: Projections
+    drawn: Projections
+    ruled: dict[Any, Projections]
+    stages: list[Stage]
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to know, whatever the image."""
+        every = [note for each in self.ruled.values() for note in each.notes]
+        return [*self.found.notes, *every]
+
+    @property
+    def silence(self) -> str:
+        """That no map fires."""
+        if not self.is_chosen:
+            return "none of the maps fires, nothing to draw"
+        numbers = ", ".join(str(number) for number in self.found.channels[0])
+        return f"no map of {numbers} fires, nothing to draw"
+
+    def write_arrays(self, path: Path) -> None:
+        import numpy as np
+
+        from cnnviz.images import written_whole
+
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                images=self.found.images[0],
+                activations=self.found.activations[0],
+                positions=self.found.positions[0],
+                channels=self.found.channels[0],
+            )
+
+    def write_sheet(
+        self, path: Path, source: str, crop: bool, columns: int | None
+    ) -> None:
+        from cnnviz.drawing import comparison_sheet, projection_sheet
+        from cnnviz.images import write_image
+
+        rules = [] if self.ruled else [self.rule]
+        look: dict[str, Any] = {
+            "title": self._title,
+            "facts": [source, *rules, self._counted()],
+            "field": self.info.receptive_field,
+            "crop": crop,
+            "spatial": self._is_spatial,
+            "names": self._names,
+            "columns": columns,
+        }
+        if self.ruled:
+            sheet = comparison_sheet(self.image, self.ruled, **look)
+        else:
+            sheet = projection_sheet(self.image, self.drawn, **look)
+        write_image(sheet, path)
+
+    def write_stages(
+        self, path: Path, source: str, crop: bool, columns: int | None
+    ) -> None:
+        from cnnviz.drawing import stage_sheet
+        from cnnviz.images import field_boxes, write_image
+
+        firing = self.found.firing()
+        channel, position = int(firing.channels[0, 0]), firing.positions[0, 0]
+        unit = f"map {channel}"
+        if self._names is not None:
+            unit = f"{channel} {self._names[channel]}"
+        elif self._is_spatial:
+            unit += f" @ {','.join(map(str, position))}"
+        height, width = self.image.shape[:2]
+        (box,) = field_boxes(self.info.receptive_field, position[None], (height, width))
+        sheet = stage_sheet(
+            self.image,
+            self.stages,
+            title=self._title,
+            facts=[source, self.rule, unit],
+            box=box,
+            crop=crop,
+            columns=columns,
+        )
+        write_image(sheet, path)
+
+    @property
+    def _is_spatial(self) -> bool:
+        return len(self.info.output_shape) > 1
+
+    @property
+    def _names(self) -> Sequence[str] | None:
+        """The names of the classes, if the layer has a unit for each."""
+        *space, count = self.info.output_shape or (0,)
+        if self.labels is None or len(self.labels) != count or set(space) - {1}:
+            return None
+        return self.labels
+
+    @property
+    def _title(self) -> str:
+        shape = shape_text(self.info.output_shape)
+        return "  \u00b7  ".join([self.info.path, self.info.kind, shape])
+
+    def _counted(self) -> str:
+        count = self.info.output_shape[-1] if self.info.output_shape else None
+        maps = "maps" if self._is_spatial else "units"
+        every = maps if count is None else f"of {count} {maps}"
+        strengths = self.found.activations[0]
+        alive = int((~self.found.dead).sum())
+        if self.is_chosen:
+            return f"{alive} {every}"
+        if count is not None and alive < len(strengths):
+            # They are sorted: what comes after the first that is dead is so, too.
+            return f"the {alive} {every} that fire, {count - alive} dead"
+        if alive > 1 and strengths[0] == strengths[-1]:
+            return f"{alive} {every}, equally strong"
+        return f"the {alive} strongest {every}"

@@ -1,0 +1,117 @@
+"""`cnnviz dream`: images in which a network sees more of what it sees already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import options
+from ..console import Console
+from ..inputs import find
+from ..model import ModelOptions
+from ..progress import watch, write_picture
+from ..running import Work, run
+from ..signature import command
+
+if TYPE_CHECKING:
+    from cnnviz.network import ImageModel
+
+
+@command(
+    "cnnviz dream VGG16 cat.jpg --layer block4_conv3",
+    "cnnviz dream vgg.h5 photos/ --layer block3_conv1 --layer block5_conv2 "
+    "--size 480x640",
+)
+def dream(
+    model: ModelOptions,
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE",
+            show_default=False,
+            help="Pictures, or .npy and .npz arrays, as files, folders or globs.",
+        ),
+    ],
+    output: options.OutputOptions,
+    ascent: options.AscentOptions,
+    layer: Annotated[
+        list[str],
+        typer.Option(
+            metavar="GLOB",
+            show_default=False,
+            help="Amplify what the layers of this path, glob on paths (block1_*) or "
+            "kind (Conv2D) respond to. The option may be given several times.",
+        ),
+    ],
+    octaves: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            rich_help_panel=options.ASCENT_PANEL,
+            help="Work at this many sizes, from a small one to the image's own.",
+        ),
+    ] = 4,
+    strength: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            rich_help_panel=options.ASCENT_PANEL,
+            help="Make each step this large; 1 changes an image thoroughly.",
+        ),
+    ] = 1.0,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH|N",
+            rich_help_panel=options.IMAGE_PANEL,
+            show_default="the image's own, whatever the network's is",
+            help="Bring images to this size first; N is the length of the longer side.",
+        ),
+    ] = None,
+    fit: options.Fit = "crop",
+    background: options.Background = "white",
+    steps: options.Steps = 32,
+    batch_size: options.AscentBatchSize = "auto",
+) -> None:
+    """Let a network dream: amplify in images what layers respond to.
+
+    The steps are taken at each size. Large images are worked on in tiles.
+    """
+    wanted = options.parsed_size(size)
+    color = options.parsed_color(background)
+    at_a_time = options.parsed_batch_size(batch_size)
+    from cnnviz.images import distinct_names, stems
+
+    paths = find(images)
+
+    def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        from cnnviz.images import ImageSet
+        from cnnviz.network import native_shape
+        from cnnviz.synthesis import deep_dream, layer_paths
+
+        layers = layer_paths(loaded, layer)
+        shape = (None, None, native_shape(loaded)[2])
+        photos = ImageSet([[path] for path in paths], [shape], wanted, fit, color)
+        for number, path in enumerate(paths):
+            (image,) = photos.read(number)
+            yield deep_dream(
+                loaded,
+                image,
+                layers,
+                octaves=octaves,
+                steps=steps,
+                strength=strength,
+                batch_size=at_a_time,
+                callback=watch(console, path.name, number),
+                **ascent.arguments,
+            )
+
+    def draw(work: Work) -> None:
+        work.console.stage("dreaming", len(paths))
+        names = distinct_names([f"{name}/dream" for name in stems(paths)])
+        for name, image in zip(names, work.items, strict=True):
+            work.files.write(f"{name}.png", write_picture, image)
+
+    run(model, output, compute, draw)

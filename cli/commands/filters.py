@@ -1,0 +1,177 @@
+"""`cnnviz filters`: what the filters of a network look for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .. import options
+from ..console import Console
+from ..model import ModelOptions
+from ..progress import EVERY, FRAMES, watch, write_animation
+from ..running import Work, run
+from ..signature import command
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from cnnviz.network import ImageModel
+    from cnnviz.studies import Exemplars
+    from cnnviz.synthesis import FilterImages
+
+_EXEMPLARS = 3
+
+
+@command(
+    "cnnviz filters mnist.keras",
+    "cnnviz filters VGG16 --layer block3_conv1 --max-channels 16 --gif",
+    "cnnviz filters vgg.h5 --layer block5_conv3 --channel 17 --exemplars photos/",
+)
+def filters(
+    model: ModelOptions,
+    output: options.OutputOptions,
+    ascent: options.AscentOptions,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            show_default="every convolution",
+            help="Draw the layers of this path, glob on paths (block1_*) or kind "
+            "(Conv2D). The option may be given several times.",
+        ),
+    ] = None,
+    channel: options.Channels = None,
+    negative: Annotated[
+        bool,
+        typer.Option("--negative", help="Draw what filters respond to least instead."),
+    ] = False,
+    exemplars: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            show_default=False,
+            help=f"Draw beside each filter the {_EXEMPLARS} images of this folder that "
+            "excite it most.",
+        ),
+    ] = None,
+    size: options.CanvasSize = None,
+    steps: options.Steps = 256,
+    batch_size: options.AscentBatchSize = "auto",
+    max_channels: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            rich_help_panel=options.PICTURE_PANEL,
+            show_default="all",
+            help="Draw at most this many filters of a layer, the first ones.",
+        ),
+    ] = None,
+    sort: Annotated[
+        Literal["channel", "strongest"],
+        typer.Option(
+            rich_help_panel=options.PICTURE_PANEL,
+            help="Order the filters by their number, or those first whose mean rises "
+            "highest.",
+        ),
+    ] = "channel",
+    gif: options.Gif = False,
+) -> None:
+    """Draw what filters look for: one picture per layer, made by gradient ascent.
+
+    Each tile is an image that raises the mean of one channel, with the mean reached.
+    """
+    canvas = options.parsed_size(size)
+    at_a_time = options.parsed_batch_size(batch_size)
+    from cnnviz.images import distinct_names, find_images
+
+    natural = [] if exemplars is None else find_images([exemplars])
+
+    def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        from cnnviz.ascent import Run
+        from cnnviz.images import ImageSet
+        from cnnviz.network import choose_channels, native_shape, survey_layers
+        from cnnviz.studies import find_exemplars
+        from cnnviz.synthesis import layer_paths, optimize_filters
+
+        wanted = None if channel is None else list(dict.fromkeys(channel))
+        paths = layer_paths(loaded, layer)
+        counts = survey_layers(loaded, paths).channels
+        # Checked before hours go into layers that have the channels.
+        chosen = {
+            path: choose_channels(loaded, path, wanted, count)
+            for path, count in counts.items()
+        }
+        yield paths, counts
+        photos = ImageSet([[path] for path in natural], [native_shape(loaded)])
+        for number, path in enumerate(paths):
+            channels = chosen[path][: max_channels if wanted is None else None].tolist()
+            found = optimize_filters(
+                loaded,
+                path,
+                channels,
+                size=canvas,
+                negative=negative,
+                run=Run(
+                    steps=steps,
+                    batch_size=at_a_time,
+                    snapshots=FRAMES if gif else 0,
+                    callback=watch(console, path, number),
+                    callback_every=EVERY,
+                    **ascent.arguments,
+                ),
+            )
+            if sort == "strongest":
+                found = found.strongest_first()
+            exciting = None
+            if natural:
+                read = (image for b in photos.batches() for image in b.arrays[0])
+                shown = found.channels.tolist()
+                exciting = find_exemplars(loaded, path, read, shown, count=_EXEMPLARS)
+            yield path, found, exciting
+
+    def draw(work: Work) -> None:
+        paths, counts = next(work.items)
+        work.console.stage("ascending", len(paths))
+        names = distinct_names([f"{model.name}/{path}/filters" for path in paths])
+        for name, (path, found, exciting) in zip(names, work.items, strict=True):
+            drawn, count = len(found.channels), counts[path]
+            if channel is None and drawn < count:
+                work.console.note(
+                    f"{path}: the first {drawn} of {count} filters are drawn; "
+                    "--max-channels and --channel draw others"
+                )
+            title = "  \u00b7  ".join([path, model.name])
+            work.files.write(f"{name}.png", _write_sheet, found, exciting, title)
+            if gif:
+                work.files.write(f"{name}.gif", _write_gif, found, title)
+
+    run(model, output, compute, draw)
+
+
+def _write_sheet(
+    path: Path, found: FilterImages, exciting: Exemplars | None, title: str
+) -> None:
+    from cnnviz.drawing import filter_sheet
+    from cnnviz.images import write_image
+
+    write_image(filter_sheet(found, natural=exciting, title=title), path)
+
+
+def _write_gif(path: Path, found: FilterImages, title: str) -> None:
+    from cnnviz.drawing import displayable, grid
+
+    def draw(images: np.ndarray, line: str) -> Image.Image:
+        return grid(
+            displayable(images),
+            labels=[str(number) for number in found.channels],
+            title=title,
+            subtitle=line,
+            marked=found.ascent.dead,
+        )
+
+    write_animation(path, found.ascent, draw)

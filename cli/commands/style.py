@@ -1,0 +1,239 @@
+"""`cnnviz style`: the content of one image, painted the way of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import options
+from ..console import Console
+from ..model import ModelOptions
+from ..progress import EVERY, FRAMES, picture, watch, write_gif, write_picture
+from ..running import Work, run
+from ..signature import command
+
+if TYPE_CHECKING:
+    from cnnviz.network import ImageModel
+    from cnnviz.synthesis import Stylized
+
+_MOST_NAMES = 3
+
+
+@command(
+    "cnnviz style VGG19 photo.jpg painting.jpg",
+    "cnnviz style vgg.h5 photo.jpg painting.jpg --size 768 --keep-colors --gif",
+    "cnnviz style VGG19 photo.jpg ink.png oil.png --style-weight 2 --style-weight 1",
+)
+def style(
+    model: ModelOptions,
+    content: Annotated[
+        str,
+        typer.Argument(
+            show_default=False, help="The picture, or .npy array, that is painted."
+        ),
+    ],
+    styles: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STYLE",
+            show_default=False,
+            help="The pictures whose style it takes, as files, folders or globs. The "
+            "styles of several are mixed.",
+        ),
+    ],
+    output: options.OutputOptions,
+    ascent: options.AscentOptions,
+    style_weight: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0.0,
+            metavar="W",
+            rich_help_panel=options.STYLE_PANEL,
+            show_default="equal ones",
+            help="Give a style this weight among the others. The option is given once "
+            "for each style.",
+        ),
+    ] = None,
+    content_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            rich_help_panel=options.STYLE_PANEL,
+            show_default="0.05; from noise 0.5",
+            help="Give the content this weight; the style has weight 1. A larger one "
+            "keeps more of the photo.",
+        ),
+    ] = None,
+    style_scale: Annotated[
+        float,
+        typer.Option(
+            min=0.05,
+            rich_help_panel=options.STYLE_PANEL,
+            help="Make the picture of the style this large compared with the content. "
+            "A smaller one makes finer strokes.",
+        ),
+    ] = 1.0,
+    keep_colors: Annotated[
+        bool,
+        typer.Option(
+            "--keep-colors",
+            rich_help_panel=options.STYLE_PANEL,
+            help="Take the strokes of the style, but the colors of the content.",
+        ),
+    ] = False,
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="content|noise|FILE",
+            rich_help_panel=options.STYLE_PANEL,
+            help="Start the painting from the content, from noise or from a picture.",
+        ),
+    ] = "content",
+    style_layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            rich_help_panel=options.STYLE_PANEL,
+            show_default="one for each resolution",
+            help="Measure style in the layers of this path, glob on paths "
+            "(block?_conv1) or kind (Add). The option may be given several times.",
+        ),
+    ] = None,
+    content_layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            rich_help_panel=options.STYLE_PANEL,
+            show_default="one in the middle",
+            help="Measure content in these layers. The option may be given several "
+            "times.",
+        ),
+    ] = None,
+    average_pooling: Annotated[
+        bool,
+        typer.Option(
+            "--average-pooling",
+            rich_help_panel=options.STYLE_PANEL,
+            help="Let the network's max pooling layers compute means instead.",
+        ),
+    ] = False,
+    total_variation: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            rich_help_panel=options.STYLE_PANEL,
+            help="Give the differences between neighboring pixels this weight. A "
+            "larger one makes the painting smoother.",
+        ),
+    ] = 0.0,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH|N",
+            rich_help_panel=options.IMAGE_PANEL,
+            show_default="the content's own, its longer side at most 512",
+            help="Paint at this size; N is the length of the longer side.",
+        ),
+    ] = None,
+    fit: options.Fit = "crop",
+    background: options.Background = "white",
+    steps: options.Steps = 100,
+    frames: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            rich_help_panel=options.PICTURE_PANEL,
+            help="Write this many pictures of the painting on its way too.",
+        ),
+    ] = 0,
+    gif: options.Gif = False,
+) -> None:
+    """Paint a picture in the style of others.
+
+    It is made at several sizes, from coarse to fine. The steps are taken at each size.
+    """
+    wanted = options.parsed_size(size)
+    color = options.parsed_color(background)
+    from cnnviz.errors import ArgumentError
+    from cnnviz.images import distinct_names, find_images, stems
+
+    sources = find_images([content])
+    if len(sources) > 1:
+        raise ArgumentError(f"{content} is {len(sources)} pictures; expected one")
+    path = sources[0]
+    paintings = find_images(styles)
+    if style_weight is not None and len(style_weight) != len(paintings):
+        raise ArgumentError(
+            f"--style-weight is given {len(style_weight)} times, for {len(paintings)} "
+            f"style{'s' * (len(paintings) != 1)}; expected once for each"
+        )
+    begin = [] if start in ("content", "noise") else find_images([start])[:1]
+
+    def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        from cnnviz.ascent import Run
+        from cnnviz.images import ImageSet, resize
+        from cnnviz.synthesis import (
+            StyleLayers,
+            layer_paths,
+            optimize_style,
+            painting_channels,
+            painting_size,
+        )
+
+        shapes = [(None, None, painting_channels(loaded))]
+        (photo,) = ImageSet([[path]], shapes, wanted, fit, color).read(0)
+        if wanted is None:
+            photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
+        others = ImageSet([[p] for p in [*paintings, *begin]], shapes, None, fit, color)
+        pictures = [others.read(number)[0] for number in range(len(others))]
+        yield optimize_style(
+            loaded,
+            photo,
+            pictures[: len(paintings)],
+            style_weights=style_weight,
+            content_weight=content_weight,
+            total_variation=total_variation,
+            keep_colors=keep_colors,
+            style_scale=style_scale,
+            start=pictures[-1] if begin else start,
+            layers=StyleLayers(
+                style=layer_paths(loaded, style_layer) if style_layer else None,
+                content=layer_paths(loaded, content_layer) if content_layer else None,
+                average_pooling=average_pooling,
+            ),
+            run=Run(
+                steps=steps,
+                snapshots=max(frames, FRAMES) if gif else frames,
+                callback=watch(console, path.name, 0),
+                callback_every=EVERY,
+                **ascent.arguments,
+            ),
+        )
+
+    def draw(work: Work) -> None:
+        of = "/".join(stems(paintings)[:_MOST_NAMES])
+        (name,) = distinct_names([f"{stems([path])[0]}/{of}/style"])
+        work.console.stage("painting", 1)
+        found: Stylized = next(work.items)
+        work.console.note(
+            f"style was measured in {', '.join(found.style_layers)}; "
+            f"content in {', '.join(found.content_layers)}"
+        )
+        work.files.write(f"{name}.png", write_picture, found.image)
+        for number in range(frames):
+            kept = round(number * (len(found.frames) - 1) / max(frames - 1, 1))
+            work.files.write(
+                f"{name}-{number:03}.png", write_picture, found.frames[kept]
+            )
+        if gif:
+            work.files.write(f"{name}.gif", _write_gif, found)
+
+    run(model, output, compute, draw)
+
+
+def _write_gif(path: Path, found: Stylized) -> None:
+    write_gif(path, [picture(frame) for frame in found.frames])

@@ -1,0 +1,163 @@
+"""What a command says while it works: notes, progress, the paths of its files."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from cnnviz.errors import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+LINE_SECONDS = 5.0
+"""After how many seconds a line of progress follows the last, where no bar is shown."""
+
+
+class Console:
+    """Paths go to standard output, all else to standard error.
+
+    Progress is a bar on terminals, elsewhere a line every few seconds. Control
+    characters of names and paths never reach a terminal.
+
+    Args:
+        quiet: Whether to leave out notes and progress.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage = ""
+        self._total: float | None = None
+        self._done = 0.0
+        self._began = self._last_line = time.monotonic()
+        self._is_measured = False
+
+    def __enter__(self) -> Console:
+        if not self._quiet and sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Says something that the user should know but need not mend."""
+        line = f"note: {printable(text)}"
+        if self._bar is not None:
+            _print_above(self._bar, line)
+        elif not self._quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    def stage(self, description: str, total: int | None = None) -> None:
+        """Begins a part of the work, in which `total` files are written, if known."""
+        self._stage, self._total, self._done = printable(description), total, 0.0
+        self._began = self._last_line = time.monotonic()
+        if self._bar is None:
+            return
+        if self._task is None:
+            self._task = self._bar.add_task(self._stage, total=total)
+        self._bar.update(self._task, description=self._stage, total=total)
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether anybody is told how far the work is."""
+        return not self._quiet
+
+    def reached(self, done: float, description: str) -> None:
+        """Tells how far the work is, which then no longer goes by files.
+
+        Args:
+            done: In units of the total, such as 2.5 layers.
+            description: What is worked on.
+        """
+        self._is_measured = True
+        self._done, self._stage = done, printable(description)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, description=self._stage)
+        self._say_progress()
+
+    def wrote(self, path: Path) -> None:
+        """Tells the path of a file as soon as it is there."""
+        if sys.stdout.isatty():
+            line = printable(str(path))
+            if self._bar is not None:
+                _print_above(self._bar, line)
+            else:
+                print(line, flush=True)
+        else:
+            print(path, flush=True)
+        if self._is_measured:
+            return
+        self._done += 1
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task)
+        self._say_progress()
+
+    def _say_progress(self) -> None:
+        """Prints a line of progress, where no bar shows it and it is time for one."""
+        now = time.monotonic()
+        if self._quiet or self._bar is not None or not self._total:
+            return
+        if now - self._last_line < LINE_SECONDS or self._done >= self._total:
+            return
+        self._last_line = now
+        share = self._done / self._total
+        line = f"{self._stage}: {share:.0%} done"
+        if share:
+            left = (now - self._began) * (1 - share) / share
+            line += f", about {_clock(left)} left"
+        print(line, file=sys.stderr, flush=True)
+
+
+def shape_text(shape: tuple[int | None, ...]) -> str:
+    """A shape as it is written in tables and headlines, such as `28x28x24`."""
+    return "x".join("?" if n is None else str(n) for n in shape)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _print_above(bar: Progress, line: str) -> None:
+    bar.console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
+
+
+def _bar() -> Progress:
+    from rich.console import Console as Terminal
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    # A descriptor of its own, since TensorFlow is imported with the first one shut.
+    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Terminal(file=terminal),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )

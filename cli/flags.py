@@ -1,0 +1,40 @@
+"""The library's hints in the words of the command line: one table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+
+def _named_layers(match: re.Match[str]) -> str:
+    if match[1] == "...":
+        return "--layer NAME"
+    names = match[1].replace("'", "").split(", ")
+    return " ".join(f"--layer {name}" for name in names)
+
+
+FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
+    r"(?:cnnviz\.)?load_model\(path\)": "cnnviz COMMAND FILE",
+    r"(?:cnnviz\.)?load_model\(\.\.\., labels=\.\.\.\)": "--labels FILE",
+    r"(?:cnnviz\.)?load_model\(\.\.\., trusted=True\)": "--trusted",
+    r"(?:cnnviz\.)?list_layers\(model\)": "cnnviz layers MODEL",
+    r"(?:cnnviz\.)?(?:activations|deconvnet)\(\.\.\.\)": "--raw",
+    r"model\.hold\(\{name: array\}\)": "--hold NAME=FILE",
+    r"StyleLayers\(style=\[\.\.\.\], content=\[\.\.\.\]\)": (
+        "--style-layer NAME, --content-layer NAME"
+    ),
+    r"layers=\[([^\]]+)\]": _named_layers,
+    r"size=\(height, width\)": "--size HEIGHTxWIDTH",
+    r"encoding='(\w+)'": r"--encoding \1",
+    r"rule='(\w+)'": r"--rule \1",
+    r"weights=None": "--weights none",
+    r"\bbatch_size\b": "--batch-size",
+}
+"""By pattern what the command line says in place of Python."""
+
+
+def in_flags(text: str) -> str:
+    """A message of the library in the words of the command line."""
+    for python, flag in FLAGS.items():
+        text = re.sub(python, flag, text)
+    return text

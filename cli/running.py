@@ -1,0 +1,81 @@
+"""What every command does, in this order.
+
+The model is loaded and shown its images in a thread of TensorFlow's; meanwhile the main
+thread draws what was computed before, hears Ctrl-C, and says how far the work is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .background import ahead
+from .console import Console
+from .model import ModelOptions, encoding_note
+from .options import OutputOptions
+from .writing import Writer
+
+if TYPE_CHECKING:
+    from cnnviz.network import ImageModel
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a command draws, and where.
+
+    Attributes:
+        model: The loaded model.
+        items: What the command computes, in its order, each when it is asked for.
+        files: Writes files into the folder of the output.
+        console: Says what there is to say.
+    """
+
+    model: ImageModel
+    items: Iterator[Any]
+    files: Writer
+    console: Console
+
+
+def run(
+    model: ModelOptions,
+    output: OutputOptions,
+    compute: Callable[[ImageModel, Console], Iterator[Any]],
+    draw: Callable[[Work], _T],
+    *,
+    reads_pixels: bool = True,
+) -> _T:
+    """Loads a model, computes and draws.
+
+    Args:
+        model: The model.
+        output: Where files go.
+        compute: Yields results. It runs in TensorFlow's thread, one result ahead of
+            their use.
+        draw: Draws them. It runs in the main thread.
+        reads_pixels: Whether the values of pixels matter, hence how they are encoded.
+
+    Returns:
+        What `draw` returns, once every file is written.
+    """
+
+    def computed(console: Console) -> Generator[Any]:
+        loaded = model.load()
+        yield loaded
+        yield from compute(loaded, console)
+
+    with Console(output.quiet) as console:
+        console.stage(f"loading {model.name}")
+        items = ahead(computed(console))
+        # While TensorFlow loads in its thread: what most commands draw with.
+        from cnnviz.drawing import activation_sheet  # noqa: F401
+
+        loaded = next(items)
+        if reads_pixels:
+            console.note(encoding_note(loaded))
+        with Writer(output.out, console) as files:
+            drawn = draw(Work(loaded, items, files, console))
+            files.finish()
+    return drawn

@@ -1,0 +1,281 @@
+"""A run over chunks of images: blocks of steps, rescue, precision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.ascent.precision import bfloat16, has_fast_bfloat16
+from cnnviz.ascent.results import Ascent, Momentum, Progress
+from cnnviz.ascent.run import Run
+from cnnviz.ascent.step import Plan, State
+from cnnviz.errors import ModelError, first_line
+from cnnviz.network.tracing import Trace
+
+_RESCUE_STEPS = 8
+_RESCUES = (0.0, 30.0)  # how many times the usual noise is added
+_CHECKED = (4, 5, 6)  # sixths of the run after which the best image is looked for
+_LONG = 64  # steps; of shorter runs the last image is kept
+_BLOCK_SECONDS = 0.3  # so that an interrupt is heard
+_AGREEMENT = 0.99  # the least cosine between gradients of the two precisions
+
+
+class Chunks:
+    """A run over chunks of images; knows whether the callback has stopped it."""
+
+    def __init__(
+        self, plan: Plan, run: Run, rates: np.ndarray, momentum: Momentum | None
+    ) -> None:
+        self.plan = plan
+        self.run = run
+        self.rates = rates
+        several = run.keep_best and len(rates) >= _LONG
+        self.checks = _CHECKED if several else _CHECKED[-1:]
+        self.snapshots = run.snapshot_steps(len(rates))
+        self.momentum = momentum
+        self.before = 0 if momentum is None else momentum.steps
+        self.stopped = False
+        precise: dict[str, bool] = {"float32": False, "bfloat16": True}
+        self._half = precise.get(run.precision)
+
+    def images(
+        self,
+        rows: range,
+        seeds: Sequence[tuple[int, int, int]],
+        start: np.ndarray | None,
+        batch: int,
+        begun: float,
+        share: float,
+    ) -> Ascent:
+        """Optimises the images of some rows, in a batch filled with the last one."""
+        plan, steps = self.plan, len(self.rates)
+        padding = batch - len(rows)
+        filled = [*seeds, *([seeds[-1]] * padding)]
+        generators = [np.random.default_rng((*s, 0)) for s in filled]
+        numbers = plan.parameterization.start(generators, plan.shape)
+        if start is not None:
+            given = start[rows.start : rows.stop] if len(start) > 1 else start
+            numbers[: len(rows)] += plan.parameterization.inverse(given)
+            numbers[len(rows) :] = numbers[len(rows) - 1]
+        draws = np.stack(
+            [plan.draws(np.random.default_rng((*s, 1)), steps) for s in filled], 1
+        )
+        order = [*rows, *([rows[-1]] * padding)]
+        total = max(plan.objective.count, rows.stop)
+        operands = [tf.constant(o[order]) for o in plan.objective.operands(total)]
+        trace = plan.trace(batch)
+        state = _state(numbers)
+        self._choose_precision(trace, state, draws, operands)
+        if self.momentum is not None:
+            shape = state[0].shape
+            carried = (self.momentum.first, self.momentum.second)
+            state = (state[0], *(tf.broadcast_to(moment, shape) for moment in carried))
+
+        count = len(rows)
+        best_scores = np.full(count, -np.inf, np.float32)
+        best = self._images(state[0])[:count]
+        names = plan.objective.names
+        history = np.full((steps, 1 + len(names), count), np.nan, np.float32)
+        frames = [best] if 0 in self.snapshots else []
+        checked = {max(1, steps * sixth // 6) for sixth in self.checks}
+        marks = checked | set(self.snapshots)
+        # What a unit without a gradient at the start has to exceed, to be alive.
+        shut = np.full(count, -np.inf, np.float32)
+        blocks = self._blocks(trace, state, draws, operands, marks, filled)
+        for first, last, state, scores, alive in blocks:
+            history[first:last] = scores[..., :count]
+            if first == 0:
+                shut = np.where(alive[:count], shut, scores[0, 0, :count])
+            if last in self.snapshots:
+                frames.append(self._images(state[0])[:count])
+            if self._tell(rows, last, state, scores[-1, :, :count], begun, share):
+                self.stopped = True
+            if last in checked or self.stopped:
+                clean = self._clean(trace, state, operands)[:count]
+                images = self._images(state[0])[:count]
+                better = clean > best_scores
+                best = np.where(better[:, None, None, None], images, best)
+                best_scores = np.where(better, clean, best_scores)
+            if self.stopped:
+                break
+        frames += [best] * (len(self.snapshots) - len(frames))
+        dead = ~(best_scores > shut)
+        best = np.where(dead[:, None, None, None], np.float32(0.5), best)
+        return Ascent(
+            best,
+            best_scores,
+            dead,
+            history[:, 0],
+            {name: history[:, i] for i, name in enumerate(names, start=1)},
+            Momentum(
+                state[1][:count].numpy(), state[2][:count].numpy(), self.before + last
+            ),
+            np.stack(frames) if frames else np.zeros((0, *best.shape), np.float32),
+            self.snapshots,
+        )
+
+    def _blocks(
+        self,
+        trace: Trace,
+        state: State,
+        draws: np.ndarray,
+        operands: Sequence[tf.Tensor],
+        marks: set[int],
+        seeds: Sequence[tuple[int, int, int]],
+    ) -> Iterator[tuple[int, int, State, np.ndarray, np.ndarray]]:
+        """All steps in blocks: from, to, and what `_advance` returns.
+
+        As long as images have no gradient, single steps, which tell, alternate with
+        steps through opened rectifiers, begun with ever louder noise.
+        """
+        steps, first, length = len(self.rates), 0, 1
+        generators = [np.random.default_rng((*s, 2)) for s in seeds]
+        rescues = iter(_RESCUES)
+        shut: np.ndarray | None = None
+        turn = 1
+        while first < steps:
+            last = min([first + length, turn, *(m for m in marks if m > first)])
+            if self.run.callback is not None:
+                every = self.run.callback_every
+                last = min(last, (first // every + 1) * every)
+            began = time.perf_counter()
+            state, scores, alive = self._advance(
+                trace,
+                self.before + first,
+                self.rates[first:last],
+                draws[first:last],
+                state,
+                operands,
+                rescued=shut,
+            )
+            yield first, last, state, scores, alive
+            seconds = (time.perf_counter() - began) / (last - first)
+            length = max(1, min(2 * length, int(_BLOCK_SECONDS / max(seconds, 1e-6))))
+            first = last
+            if first < turn:
+                continue
+            if shut is not None:
+                shut, turn = None, min(first + 1, steps)
+            elif not alive.all() and (loudness := next(rescues, None)) is not None:
+                shut, turn = ~alive, min(first + _RESCUE_STEPS, steps)
+                noise = self.plan.parameterization.start(generators, self.plan.shape)
+                noise[alive] = 0
+                state = (state[0] + loudness * noise, *state[1:])
+            else:
+                turn = steps
+
+    def _advance(
+        self,
+        trace: Trace,
+        before: int,
+        rates: np.ndarray,
+        draws: np.ndarray,
+        state: State,
+        operands: Sequence[tf.Tensor],
+        *,
+        rescued: np.ndarray | None = None,
+        half: bool | None = None,
+    ) -> tuple[State, np.ndarray, np.ndarray]:
+        """Makes steps: the new state, all scores, who had a gradient at the last."""
+        if rescued is None:
+            rescued = np.zeros(len(state[0]), bool)
+        try:
+            with bfloat16(bool(self._half if half is None else half)):
+                results = trace(
+                    tf.constant(before),
+                    tf.constant(rates),
+                    tf.constant(draws),
+                    *state,
+                    tf.constant(rescued),
+                    *operands,
+                )
+        except tf.errors.ResourceExhaustedError as error:
+            raise ModelError(
+                f"{self.plan.model.source} does not fit into memory with "
+                f"{len(state[0])} images of {self.plan.shape[0]}x{self.plan.shape[1]}",
+                hint="Use a smaller batch_size, or a smaller size.",
+            ) from error
+        except tf.errors.OpError as error:
+            raise ModelError(
+                f"{self.plan.model.source} fails: {first_line(error)}"
+            ) from error
+        state = (results["numbers"], results["first"], results["second"])
+        return state, results["history"].numpy(), results["alive"].numpy()
+
+    def _clean(
+        self, trace: Trace, state: State, operands: Sequence[tf.Tensor]
+    ) -> np.ndarray:
+        """Scores without a transform, by a step that goes nowhere."""
+        draws = np.broadcast_to(
+            self.plan.still()[:, None], (1, len(state[0]), self.plan.still().shape[-1])
+        )
+        none = np.zeros(1, np.float32)
+        _, scores, _ = self._advance(trace, 0, none, draws, state, operands)
+        return scores[0, 0]
+
+    def _choose_precision(
+        self,
+        trace: Trace,
+        state: State,
+        draws: np.ndarray,
+        operands: Sequence[tf.Tensor],
+    ) -> None:
+        """Decides for bfloat16 if a trial step is faster and its gradient agrees."""
+        if self._half is None and not has_fast_bfloat16():
+            self._half = False
+        if self._half is not None:
+            return
+        gradients, seconds = [], []
+        for half in (False, True):
+            for _ in range(2):  # the first call optimizes the graph
+                began = time.perf_counter()
+                stepped, _, _ = self._advance(
+                    *(trace, 0, self.rates[:1], draws[:1], state, operands), half=half
+                )
+                taken = time.perf_counter() - began
+            gradients.append(stepped[1].numpy().astype(np.float64))
+            seconds.append(taken)
+        plain, rounded = gradients
+        lengths = np.linalg.norm(plain) * np.linalg.norm(rounded)
+        agrees = (plain * rounded).sum() >= _AGREEMENT * lengths
+        self._half = bool(agrees and seconds[1] < seconds[0])
+
+    def _images(self, numbers: tf.Tensor) -> np.ndarray:
+        image = self.plan.parameterization.image(numbers, self.plan.shape)
+        return image.numpy()
+
+    def _tell(
+        self,
+        rows: range,
+        step: int,
+        state: State,
+        scores: np.ndarray,
+        begun: float,
+        share: float,
+    ) -> bool:
+        steps = len(self.rates)
+        if self.run.callback is None or (
+            step % self.run.callback_every and step < steps
+        ):
+            return False
+        done = begun + share * step / steps
+        return bool(
+            self.run.callback(
+                Progress(
+                    step,
+                    steps,
+                    done,
+                    rows,
+                    scores[0],
+                    dict(zip(self.plan.objective.names, scores[1:], strict=True)),
+                    lambda: self._images(state[0])[: len(rows)],
+                )
+            )
+        )
+
+
+def _state(numbers: np.ndarray) -> State:
+    return tf.constant(numbers), tf.zeros(numbers.shape), tf.zeros(numbers.shape)

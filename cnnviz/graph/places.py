@@ -1,0 +1,379 @@
+"""Where a network treats all places of an image alike, a part of the image is enough.
+
+Let a unit depend on the positions `low` to `high` of an axis of `length` positions.
+Nothing else decides its activation, nor the switches and gates below it. So the network
+computes the same from a crop, if
+
+- the crop begins at a multiple of the total stride, and its length is the image's minus
+  another multiple of it: then strides, SAME padding and whatever else depends on sizes
+  fall where they fell;
+- the crop holds `low` to `high`, or ends where the image ends;
+- every operation on the way does the same at all places. This is read off the graph:
+  an operation must be known to be of that kind, its constants must not differ from
+  place to place, and along the axis every tensor must have a view that moves.
+
+How the views of all tensors on the way move, and what constants meet them, is kept, so
+that it can be compared with a trace for a crop: only if they are the same was the
+length of the image nowhere taken for a constant.
+
+References:
+    Nakandala, Kumar and Papakonstantinou, "Incremental and Approximate Inference for
+    Faster Occlusion-based Deep CNN Explanations", SIGMOD 2019 (the forward pass of a
+    changed part alone)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.graph.functions import CALLS, Inlining
+from cnnviz.graph.receptive_fields import NOWHERE, Extent, Views
+from cnnviz.graph.walking import Dependence
+
+
+class Axis(NamedTuple):
+    """How units depend on one axis of an image, which is cut along it.
+
+    Unit `i` depends on the positions from `jump * i + low` to `jump * i + high`.
+
+    Attributes:
+        dim: The dimension of the unit's tensor along which it moves.
+        length: The length of the image.
+        stride: What the beginning of a crop is a multiple of.
+        jump: How far it moves from one unit to the next.
+        low: Where what unit 0 depends on begins; a little before its receptive field
+            where the first positions of an image are cut off on the way.
+        high: Where it ends.
+        units: How many units there are.
+    """
+
+    dim: int
+    length: int
+    stride: int
+    jump: Fraction
+    low: Fraction
+    high: Fraction
+    units: int
+
+    def crop(self) -> int:
+        """The length of a crop that is enough for any unit; at most the image's."""
+        first = [self._first(i) for i in range(self.units)]
+        reach = max(
+            math.ceil(self.jump * i + self.high) - start + 1
+            for i, start in enumerate(first)
+        )
+        spare = max(self.length - reach, 0)
+        return self.length - spare // self.stride * self.stride
+
+    def starts(self, positions: np.ndarray, crop: int) -> np.ndarray:
+        """Where the crops for units begin.
+
+        Args:
+            positions: `(k,)` the units.
+            crop: The length of the crops, as `crop` tells it.
+        """
+        first = np.array([self._first(i) for i in range(self.units)], np.int64)
+        starts: np.ndarray = np.clip(first[positions], 0, self.length - crop)
+        return starts
+
+    def _first(self, unit: int) -> int:
+        """The last possible beginning of a crop, not yet held inside the image."""
+        return math.floor((self.jump * unit + self.low) / self.stride) * self.stride
+
+
+class Geometry(NamedTuple):
+    """How the units of a tensor depend on the axes of an image.
+
+    Attributes:
+        axes: For every spatial axis how to cut along it; None if only the whole is
+            enough.
+        likeness: What must be the same of a trace for crops.
+    """
+
+    axes: tuple[Axis | None, ...]
+    likeness: Hashable
+
+
+def find_geometry(
+    inputs: Sequence[tf.Tensor], number: int, target: tf.Tensor
+) -> Geometry:
+    """Finds what part of an image the units of a tensor depend on.
+
+    Args:
+        inputs: The images and other inputs of a network, `(n, ..., c)`.
+        number: Which of the inputs is to be cut.
+        target: The tensor.
+
+    Returns:
+        How to cut it.
+    """
+    depends = Dependence(inputs)
+    views = Views(inputs, channels_first=False)
+    way = _dependent(target, depends)
+    axes: list[Axis | None] = []
+    likeness: list[Hashable] = []
+    for dim in range(1, (inputs[number].shape.rank or 2) - 1):
+        walk = _Walk(depends, views, (number, dim), inputs[number].shape[dim])
+        try:
+            passed = tuple(walk.passed(tensor) for tensor in way)
+            axes.append(walk.axis(target))
+        except _Differs:
+            passed = ()
+            axes.append(None)
+        likeness.append(passed)
+    if any(extent.axis[0] != number for extent in views(target) or []):
+        axes = [None] * len(axes)  # another input would have to be cut as well
+    return Geometry(tuple(axes), tuple(likeness))
+
+
+def _dependent(target: tf.Tensor, depends: Dependence) -> list[tf.Tensor]:
+    """The tensors that decide a tensor and depend on the image; functions inlined."""
+    inlined = Inlining()
+    found: dict[Any, tf.Tensor] = {}
+    stack = [target]
+    while stack:
+        tensor = stack.pop()
+        if tensor.ref() in found or not depends(tensor):
+            continue
+        found[tensor.ref()] = tensor
+        op = tensor.op
+        if op.type in CALLS and (inside := inlined(op)) is not None:
+            stack.append(inside[tensor.value_index])
+        elif op.type == "IdentityN":
+            stack.append(op.inputs[tensor.value_index])
+        else:
+            stack += op.inputs
+    return list(found.values())
+
+
+class _Differs(Exception):  # noqa: N818
+    """Something differs from place to place, or nobody knows."""
+
+
+class _Walk:
+    """Along one axis, over all tensors that decide a unit.
+
+    Args:
+        depends: Whether a tensor depends on the inputs.
+        views: What tensors see.
+        axis: The number of the input and its dimension.
+        length: Its size.
+    """
+
+    def __init__(
+        self,
+        depends: Dependence,
+        views: Views,
+        axis: tuple[int, int],
+        length: int | None,
+    ) -> None:
+        if length is None:
+            raise _Differs
+        self.depends, self._views, self._axis, self._length = (
+            depends,
+            views,
+            axis,
+            length,
+        )
+        self._stride = 1
+        # How far inside the image the views of first and last elements end at most.
+        self._before = self._after = Fraction(0)
+
+    def extent(self, tensor: tf.Tensor) -> Extent | None:
+        """How a tensor's view moves along the axis; None if it sees nothing of it."""
+        view = self._views(tensor)
+        if view is None:
+            raise _Differs
+        ours = [extent for extent in view if extent.axis == self._axis]
+        if not ours:
+            return None
+        if len(ours) > 1 or ours[0].dim == NOWHERE or ours[0].jump <= 0:
+            raise _Differs
+        return ours[0]
+
+    def passed(self, tensor: tf.Tensor) -> Hashable:
+        """Takes a tensor into account.
+
+        Returns:
+            What must be the same in a trace for crops.
+
+        Raises:
+            _Differs: If it is not computed alike at all places.
+        """
+        extent = self.extent(tensor)
+        if extent is None:
+            return None
+        steps = extent.steps(tensor.shape)
+        if steps is None:
+            raise _Differs
+        jump, low, high = extent.jump, Fraction(extent.low), Fraction(extent.high)
+        rest = jump * steps - self._length
+        self._stride = math.lcm(self._stride, jump.numerator)
+        self._before = max(self._before, low)
+        self._after = max(self._after, jump - rest - high - 1)
+        kind, met = tensor.op.type, None
+        if tensor.op.inputs and kind not in CALLS:
+            if kind not in _RULES:
+                raise _Differs
+            met = _RULES[kind](self, tensor, extent)
+        return kind, extent.dim, jump, low, high, rest, met
+
+    def axis(self, target: tf.Tensor) -> Axis:
+        """How to cut along it for units of a tensor, once all are passed."""
+        extent = self.extent(target)
+        if extent is None or extent.fold is not None:
+            raise _Differs
+        return Axis(
+            extent.dim,
+            self._length,
+            self._stride,
+            extent.jump,
+            Fraction(extent.low) - self._before,
+            Fraction(extent.high) + self._after,
+            target.shape[extent.dim],
+        )
+
+    def constant(self, tensor: tf.Tensor) -> Hashable:
+        """The value of what no input decides, if it is known.
+
+        Raises:
+            _Differs: If it is computed from the size of the image.
+        """
+        value = tf.get_static_value(tensor)
+        if value is not None:
+            return np.asarray(value).tobytes()
+        stack, seen = [tensor], set()
+        while stack:
+            op = stack.pop().op
+            if op.type in _OF_SIZES and any(self.depends(t) for t in op.inputs):
+                raise _Differs
+            if op.name not in seen:
+                seen.add(op.name)
+                stack += op.inputs
+        return None
+
+
+_Rule = Callable[[_Walk, tf.Tensor, Extent], Hashable]
+"""From a tensor and its view to the constants that are met on the way to it; raises
+`_Differs` if they, or what is done, are not alike at all places. That the view moves
+along the axis has been seen before."""
+
+
+def _alike(*_: object) -> None:
+    """What does the same at all places wherever its view moves."""
+
+
+def _elementwise(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> Hashable:
+    return _operands(walk, tensor, extent, tensor.op.inputs)
+
+
+def _operands(
+    walk: _Walk, tensor: tf.Tensor, extent: Extent, operands: Sequence[tf.Tensor]
+) -> Hashable:
+    """Of operands that do not move with the view, the values; one for all places."""
+    constants: list[Hashable] = []
+    for operand in operands:
+        if walk.depends(operand) and walk.extent(operand) is not None:
+            continue
+        if operand.op.type not in _UNIFORM:
+            dim = extent.dim - tensor.shape.rank + operand.shape.rank
+            if dim >= 0 and operand.shape[dim] != 1:
+                raise _Differs
+        if not walk.depends(operand):
+            constants.append(walk.constant(operand))
+    return tuple(constants)
+
+
+def _divided(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> Hashable:
+    """By a map, zero by zero may be divided where only a crop has its border."""
+    if walk.depends(tensor.op.inputs[1]):
+        raise _Differs
+    return _elementwise(walk, tensor, extent)
+
+
+def _biased(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+    first = tensor.op.get_attr("data_format").startswith(b"NC")
+    if extent.dim == (1 if first else tensor.shape.rank - 1):
+        raise _Differs
+
+
+def _normalized(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+    op = tensor.op
+    if op.get_attr("is_training") or any(walk.depends(t) for t in op.inputs[1:]):
+        raise _Differs
+    _biased(walk, tensor, extent)
+
+
+def _filtered(walk: _Walk, tensor: tf.Tensor, _: Extent) -> None:
+    if sum(walk.depends(t) for t in tensor.op.inputs) > 1:
+        raise _Differs  # a kernel that the image makes
+
+
+def _resized(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+    """By a power of 2, where positions between pixels are exact numbers."""
+    before, after = tensor.op.inputs[0].shape[extent.dim], tensor.shape[extent.dim]
+    times = Fraction(before, after) if extent.dim in (1, 2) else Fraction(1)
+    powers = [n & (n - 1) == 0 for n in (times.numerator, times.denominator)]
+    if not all(powers) or 1 not in (times.numerator, times.denominator):
+        raise _Differs
+    if tensor.op.get_attr("align_corners"):
+        raise _Differs
+
+
+def _joined(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> Hashable:
+    op = tensor.op
+    if op.type == "ConcatV2":
+        *parts, axis = op.inputs
+        if int(tf.get_static_value(axis)) % tensor.shape.rank == extent.dim:
+            raise _Differs
+    else:
+        parts = list(op.inputs)
+        if op.get_attr("axis") % tensor.shape.rank == extent.dim:
+            raise _Differs
+    for part in parts:
+        moves = walk.depends(part) and walk.extent(part) is not None
+        if not moves and part.op.type not in _UNIFORM:
+            raise _Differs
+    return None
+
+
+_OF_SIZES = frozenset(("Shape", "ShapeN", "Size"))
+_UNIFORM = frozenset(("ZerosLike", "OnesLike"))
+
+_RULES: dict[str, _Rule] = {
+    **dict.fromkeys(
+        """Abs Add AddN AddV2 Cast Ceil CheckNumerics ClipByValue Cos Elu EnsureShape
+        Equal Erf Erfc Exp Expm1 FakeQuantWithMinMaxVars Floor Greater GreaterEqual
+        Identity LeakyRelu Less LessEqual LogicalAnd LogicalNot LogicalOr Maximum
+        Minimum Mul MulNoNan Neg NotEqual PreventGradient Relu Relu6 Round SelectV2
+        Selu Sigmoid Sign Sin Snapshot Softplus Softsign Square SquaredDifference
+        StopGradient Sub Tanh""".split(),
+        _elementwise,
+    ),
+    **dict.fromkeys("Div DivNoNan Pow RealDiv".split(), _divided),
+    "BiasAdd": _biased,
+    "FusedBatchNormV3": _normalized,
+    **dict.fromkeys(
+        """Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput
+        Conv3DBackpropInputV2""".split(),
+        _filtered,
+    ),
+    **dict.fromkeys("ResizeNearestNeighbor ResizeBilinear".split(), _resized),
+    **dict.fromkeys("ConcatV2 Pack".split(), _joined),
+    **dict.fromkeys(
+        """AvgPool AvgPool3D BatchToSpaceND BroadcastTo DepthToSpace ExpandDims
+        GatherV2 IdentityN LRN LogSoftmax Max MaxPool MaxPool3D Mean Min Pad PadV2
+        Reshape ReverseV2 Slice Softmax SpaceToBatchND SpaceToDepth Split SplitV
+        Squeeze StridedSlice Sum Tile Transpose Unpack""".split(),
+        _alike,
+    ),
+}
+"""Operations that treat all places alike, apart from what is checked. Padding that
+mirrors the image is not among them, nor is what may divide by zero or take the
+logarithm of it where only a crop has a border."""

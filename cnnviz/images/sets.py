@@ -1,0 +1,214 @@
+"""Sets of image files of any length: read in batches, the next ones ahead of time."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.arguments import counts
+from cnnviz.errors import CnnvizError, ImageError
+from cnnviz.images.reading import read_array, read_image
+from cnnviz.images.resizing import WHITE, Color, Fit, resize
+
+_MOST_THREADS = 4
+# What a batch holds that chooses its own size: eight pictures of 224x224 pixels.
+_NUMBERS = 8 * 224 * 224 * 3
+_MOST_IMAGES = 32
+
+Shape = tuple[int | None, ...]
+
+
+class Batch(NamedTuple):
+    """Examples of one shape.
+
+    Attributes:
+        numbers: The positions of the examples in the set.
+        arrays: For each input of the network an array `(n, ...)`.
+    """
+
+    numbers: list[int]
+    arrays: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Examples in image files, which need not fit into memory together.
+
+    Attributes:
+        files: For each example one file per input of the network.
+        shapes: For each input the shape of one example, None for sizes that are left
+            open: `(h, w, c)` for pictures, any other number of axes for arrays.
+        size: `(height, width)` of pictures, also where the shape has its own; or the
+            length of their longer side, in the aspect of the shape where it has one,
+            else in the picture's own. None for the size of the shape, else the
+            picture's own.
+        fit: How pictures of another aspect are brought to size; see `resize`.
+        background: RGB in [0, 1] behind transparent pixels and around padded pictures.
+    """
+
+    files: Sequence[Sequence[Path]]
+    shapes: Sequence[Shape] = ((None, None, 3),)
+    size: tuple[int, int] | int | None = None
+    fit: Fit = "crop"
+    background: Color = WHITE
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, number: int) -> list[NDArray[Any]]:
+        """Reads one example: for each input an array without a batch dimension.
+
+        Raises:
+            ImageError: If a file cannot be read, or does not fit its shape.
+        """
+        pairs = zip(self.files[number], self.shapes, strict=True)
+        return [self._read(path, shape) for path, shape in pairs]
+
+    def batches(self, batch_size: int | None = None) -> Iterator[Batch]:
+        """Reads all examples in order. Neighbors of equal shapes come together.
+
+        Threads read the next examples while a batch is in use. The examples before one
+        that cannot be read come before its error does.
+
+        Args:
+            batch_size: How many examples a batch holds at most; None for fewer of large
+                ones, at most 32.
+
+        Raises:
+            ImageError: If a file cannot be read, or does not fit its shape.
+            ArgumentError: If `batch_size` is less than 1.
+        """
+        counts(batch_size=batch_size)
+        numbers: list[int] = []
+        rows: list[list[np.ndarray]] = []
+        rest = self._ahead(batch_size)
+        while True:
+            try:
+                number, row = next(rest)
+            except StopIteration:
+                break
+            except CnnvizError:
+                if rows:
+                    yield _batch(numbers, rows)
+                raise
+            if rows and (
+                len(rows) == _count(batch_size, rows[0])
+                or _kinds(row) != _kinds(rows[0])
+            ):
+                yield _batch(numbers, rows)
+                numbers, rows = [], []
+            numbers.append(number)
+            rows.append(row)
+        if rows:
+            yield _batch(numbers, rows)
+
+    def _ahead(
+        self, batch_size: int | None
+    ) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+        """Every example with its number, as many read ahead as a batch holds."""
+        if not len(self):
+            return
+        first = self.read(0)
+        yield 0, first
+        count = _count(batch_size, first)
+        pending: deque[Future[list[NDArray[Any]]]] = deque()
+        pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
+        try:
+            begun = 1
+            for number in range(1, len(self)):
+                while begun < len(self) and len(pending) < count:
+                    pending.append(pool.submit(self.read, begun))
+                    begun += 1
+                yield number, pending.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, path: Path, shape: Shape) -> NDArray[Any]:
+        if len(shape) != 3:
+            return _read_fitting(path, shape)
+        height, width, channels = shape
+        own = None if height is None or width is None else (height, width)
+        size = own if self.size is None else self.size
+        if isinstance(size, int) and own is not None:
+            size = scaled_size(own, size)
+        if isinstance(size, int):
+            return read_scaled(
+                path, size, channels=channels or 3, background=self.background
+            )
+        return read_image(
+            path,
+            size=size,
+            channels=channels or 3,
+            fit=self.fit,
+            background=self.background,
+        )
+
+
+def read_scaled(
+    path: str | Path,
+    longer_side: int,
+    *,
+    channels: int = 3,
+    background: Color = WHITE,
+) -> NDArray[np.float32]:
+    """Reads a picture in its own aspect, its longer side of a given length.
+
+    Args:
+        path: The file; see `read_image`.
+        longer_side: The length of the longer side of the result, in pixels.
+        channels: How many channels the result has.
+        background: RGB in [0, 1] behind transparent pixels.
+
+    Raises:
+        ImageError: The file cannot be read, or has the wrong number of channels.
+        ArgumentError: An argument is out of its range.
+    """
+    picture = read_image(path, channels=channels, background=background)
+    height, width = picture.shape[:2]
+    return resize(picture, scaled_size((height, width), longer_side), fit="stretch")
+
+
+def scaled_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
+    """The (height, width) of the same aspect whose longer side has a given length."""
+    counts(longer_side=longer_side)
+    scale = longer_side / max(size)
+    height, width = (max(1, round(scale * n)) for n in size)
+    return height, width
+
+
+def _read_fitting(path: Path, shape: Shape) -> NDArray[Any]:
+    array = read_array(path)
+    if array.ndim == len(shape) - 1 and shape[-1] == 1:
+        array = array[..., np.newaxis]
+    if array.ndim != len(shape) or any(
+        n not in (None, m) for n, m in zip(shape, array.shape, strict=False)
+    ):
+        expected = ", ".join("any" if n is None else str(n) for n in shape)
+        raise ImageError(
+            f"{path} holds an array of shape {array.shape}; expected ({expected})"
+        )
+    return array
+
+
+def _count(batch_size: int | None, example: Sequence[np.ndarray]) -> int:
+    if batch_size is not None:
+        return batch_size
+    numbers = sum(array.size for array in example)
+    return max(1, min(_MOST_IMAGES, _NUMBERS // max(1, numbers)))
+
+
+def _kinds(row: Sequence[np.ndarray]) -> list[object]:
+    """What examples must share to be stacked: bytes are no numbers among floats."""
+    return [(array.shape, array.dtype) for array in row]
+
+
+def _batch(numbers: list[int], rows: list[list[np.ndarray]]) -> Batch:
+    return Batch(numbers, [np.stack(column) for column in zip(*rows, strict=True)])

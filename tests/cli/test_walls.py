@@ -1,0 +1,106 @@
+"""The walls of the command line, and that the library's hints are translated."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cnnviz_cli.flags import FLAGS, in_flags
+
+PYTHON = re.compile(r"[a-z0-9]=|\w\(|\bcnnviz\.|[a-z]_[a-z]")
+
+
+def modules(root: Path, folder: str) -> list[Path]:
+    return sorted((root / folder).rglob("*.py"))
+
+
+def library(root: Path) -> list[Path]:
+    return [p for p in modules(root, "cnnviz") if p.parent.name != "loading"]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules of the command line that a module imports, `app` or `commands.x`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            inside = path.parent.name == "commands" and node.level == 1
+            module = f"{'commands.' * inside}{node.module or ''}".rstrip(".")
+            if node.module:
+                yield module
+            else:
+                yield from (
+                    f"{module}.{alias.name}".lstrip(".") for alias in node.names
+                )
+
+
+def test_only_the_application_imports_commands(root: Path) -> None:
+    wrong = [
+        f"{path.name} imports {module}"
+        for path in modules(root, "cli")
+        for module in imports(path)
+        if module.startswith("commands") and path.name != "app.py"
+    ]
+    assert wrong == []
+    assert any(name.startswith("commands") for name in imports(root / "cli" / "app.py"))
+
+
+def test_every_command_is_in_the_application(root: Path) -> None:
+    listed = set(imports(root / "cli" / "app.py"))
+    files = {f"commands.{path.stem}" for path in modules(root, "cli/commands")}
+    assert files - {"commands.__init__"} <= listed
+
+
+def hints(path: Path) -> Iterator[str]:
+    """The hints that a module writes out, what is filled in replaced by `_`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg == "hint":
+            yield written(node.value)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "hint":
+            yield written(node.value)
+
+
+def written(value: ast.expr) -> str:
+    if isinstance(value, ast.JoinedStr):
+        return "".join(map(written, value.values))
+    if isinstance(value, ast.IfExp):
+        return f"{written(value.body)} {written(value.orelse)}"
+    return str(value.value) if isinstance(value, ast.Constant) else "_"
+
+
+# Said of Python whatever the user works with.
+ALWAYS_PYTHON = ("model.save('model.keras')", "KERAS_BACKEND=tensorflow")
+
+
+def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -> None:
+    found = [hint for path in library(root) for hint in hints(path)]
+    assert len(found) > 20
+    for hint in found:
+        assert not re.search(r"(?<!\w)--\w", hint), (
+            f"a flag of the command line: {hint}"
+        )
+        told = in_flags(hint)
+        for phrase in ALWAYS_PYTHON:
+            told = told.replace(phrase, "")
+        assert not PYTHON.search(told), f"no row of FLAGS has: {told}"
+
+
+@pytest.mark.parametrize(
+    ("python", "flags"),
+    [
+        ("Name the layers you want: layers=[...].", "--layer NAME."),
+        ("Give one: size=(height, width).", "--size HEIGHTxWIDTH."),
+        ("Pass other values with encoding='raw'.", "--encoding raw."),
+        ("Hold the others: model.hold({name: array}).", "--hold NAME=FILE."),
+        ("Use a smaller batch_size, or a smaller size.", "--batch-size, or"),
+        ("Take the arrays: cnnviz.deconvnet(...).", "arrays: --raw."),
+    ],
+)
+def test_python_is_translated(python: str, flags: str) -> None:
+    assert flags in in_flags(python)
+
+
+def test_every_row_is_used(root: Path) -> None:
+    text = "\n".join(h for path in modules(root, "cnnviz") for h in hints(path))
+    for python in FLAGS:
+        assert re.search(python, text), python

@@ -1,0 +1,91 @@
+"""Every file that is there was named, whatever ended the command."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cnnviz_cli.console import Console
+from cnnviz_cli.writing import Writer
+
+
+def make(path: Path, seconds: float = 0.0) -> None:
+    time.sleep(seconds)
+    path.write_text(path.name, encoding="utf-8")
+
+
+def fail(path: Path) -> None:
+    raise RuntimeError(path.name)
+
+
+def ended(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The names of the files, which must be those that were printed."""
+    printed = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(printed) == sorted(folder.iterdir())
+    assert all(path.read_text(encoding="utf-8") == path.name for path in printed)
+    return [path.name for path in printed]
+
+
+def test_paths_are_printed_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Writer(tmp_path, Console(quiet=True)) as writer:
+        for i in range(20):
+            writer.write(f"{i}.txt", make, 0.02 if i % 4 == 0 else 0)
+        writer.finish()
+    assert ended(tmp_path, capsys) == [f"{i}.txt" for i in range(20)]
+
+
+def test_after_an_error_what_was_drawn_is_written_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        with Writer(tmp_path, Console(quiet=True)) as writer:
+            for i in range(20):
+                writer.write(f"{i}.txt", make, 0.01)
+            raise ValueError("the next image cannot be read")
+
+    with pytest.raises(ValueError, match="next image"):
+        command()
+    assert ended(tmp_path, capsys) == [f"{i}.txt" for i in range(20)]
+
+
+def test_when_a_file_fails_those_that_are_there_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        with Writer(tmp_path, Console(quiet=True)) as writer:
+            writer.write("first.txt", make, 0.05)
+            writer.write("bad.txt", fail)
+            for i in range(200):
+                writer.write(f"{i}.txt", make, 0.01)
+            writer.finish()
+
+    with pytest.raises(RuntimeError, match="bad"):
+        command()
+    names = ended(tmp_path, capsys)
+    assert names[0] == "first.txt"
+    assert len(names) < 150
+
+
+def test_after_ctrl_c_no_more_are_begun_and_those_that_are_there_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = threading.Event()
+
+    def slow(path: Path) -> None:
+        begun.set()
+        make(path, 0.05)
+
+    def command() -> None:
+        with Writer(tmp_path, Console(quiet=True)) as writer:
+            for i in range(200):
+                writer.write(f"{i}.txt", slow)
+            begun.wait()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        command()
+    names = ended(tmp_path, capsys)
+    assert 1 <= len(names) < 100

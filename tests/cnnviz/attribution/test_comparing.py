@@ -1,0 +1,82 @@
+"""Reconstructions in batches and by several rules are those of single calls."""
+
+import keras
+import numpy as np
+import pytest
+
+from cnnviz.attribution import RULES, comparing, deconvnet
+from cnnviz.attribution.comparing import compare_rules, projection_batches
+from cnnviz.errors import ArgumentError
+from cnnviz.network import ImageModel, as_model
+
+
+@pytest.fixture(scope="module")
+def model() -> ImageModel:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Conv2D(3, 3, activation="relu", name="conv"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(5, 2, activation="relu", name="top"),
+        ]
+    )
+    return as_model(network)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).random((5, 8, 8, 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "counts"), [(1 << 26, [5]), (64 * 2 * 2, [2, 2, 1])]
+)
+def test_batches_fit_into_memory_and_change_nothing(
+    model: ImageModel,
+    images: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    numbers: int,
+    counts: list[int],
+) -> None:
+    monkeypatch.setattr(comparing, "_NUMBERS", numbers)
+    found = list(projection_batches(model, images, "top", top=2))
+    assert [len(part.images) for part in found] == counts
+    whole = deconvnet(model, images, "top", top=2)
+    for name in ("images", "activations", "positions", "channels"):
+        joined = np.concatenate([getattr(part, name) for part in found])
+        np.testing.assert_allclose(joined, getattr(whole, name), atol=1e-6)
+
+
+def test_rules_are_compared_on_the_same_units(
+    model: ImageModel, images: np.ndarray
+) -> None:
+    found = compare_rules(model, images[0], "top", [3, 1])
+    assert tuple(found) == RULES == ("deconvnet", "guided", "gradient")
+    for rule, each in found.items():
+        alone = deconvnet(model, images[0], "top", [3, 1], rule=rule)
+        np.testing.assert_allclose(each.images, alone.images, atol=1e-6)
+        np.testing.assert_array_equal(each.positions, found["deconvnet"].positions)
+    assert list(compare_rules(model, images[0], "top", [0], ["guided"])) == ["guided"]
+    with pytest.raises(ArgumentError, match="no rule"):
+        compare_rules(model, images[0], "top", [0], [])
+
+
+def test_one_image_and_the_maps_that_fire_are_taken_out(images: np.ndarray) -> None:
+    network = keras.Sequential(
+        [keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(3, 8, name="conv")]
+    )
+    kernel = np.ones((8, 8, 1, 3), np.float32)
+    # Of images whose sum is s the maps are s, -1000 + s and s - 30.
+    network.get_layer("conv").set_weights([kernel, np.array([0, -1000, -30], "f")])
+    dark = np.full((8, 8, 1), 0.25, np.float32)
+    found = deconvnet(network, np.stack([images[0], dark]), "conv")
+    assert found.dead.tolist() == [[False, True, False], [False, True, True]]
+    np.testing.assert_allclose(found.activations[1], [16, -984, -14], rtol=1e-5)
+    second = found.image(1)
+    assert second.images.shape == (1, 3, 8, 8, 1)
+    np.testing.assert_array_equal(second.images[0], found.images[1])
+    assert second.firing().channels.tolist() == [[0]]
+    assert found.image(0).firing().channels.tolist() == [[0, 2]]
+    assert found.firing().channels.tolist() == [[0], [0]]

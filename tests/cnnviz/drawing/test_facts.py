@@ -1,0 +1,25 @@
+"""The words and numbers of the small line."""
+
+import pytest
+
+from cnnviz.drawing.facts import readable
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (2, "2"),
+        (10.34, "10.3"),
+        (0.01234, "0.0123"),
+        (1974.2, "1,974"),
+        (-123456, "-123,456"),
+        (0.5, "0.5"),
+        (100, "100"),
+        (1.5e6, "1.50e+06"),
+        (1e-4, "1.00e-04"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_numbers_are_readable(value: float, text: str) -> None:
+    assert readable(value) == text

@@ -1,0 +1,39 @@
+"""The images that excite a channel most."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnviz import ArgumentError, ImageModel, activations, load_model
+from cnnviz.studies import find_exemplars
+
+
+@pytest.fixture(scope="module")
+def mnist(assets: Any) -> ImageModel:
+    return load_model(assets / "mnist_cnn.keras")
+
+
+@pytest.fixture(scope="module")
+def digits(assets: Any) -> np.ndarray:
+    with np.load(assets / "mnist_5k.npz") as file:
+        return file["images"][::25, ..., None].astype(np.float32) / 255
+
+
+def test_exemplars_are_the_strongest_images(
+    mnist: ImageModel, digits: np.ndarray
+) -> None:
+    means = activations(mnist, digits, ["conv3"])["conv3"].mean((1, 2))
+    found = find_exemplars(mnist, "conv3", iter(digits), [3, 60], count=4)
+    assert found.images.shape == (2, 4, 28, 28, 1)
+    for row, number in enumerate((3, 60)):
+        order = np.argsort(-means[:, number], kind="stable")[:4]
+        np.testing.assert_array_equal(found.numbers[row], order)
+        expected = means[order, number]
+        np.testing.assert_allclose(found.activations[row], expected, rtol=1e-4)
+        np.testing.assert_array_equal(found.images[row], digits[order])
+
+
+def test_what_does_not_exist_is_named(mnist: ImageModel) -> None:
+    with pytest.raises(ArgumentError, match="no image"):
+        find_exemplars(mnist, "conv3", [])

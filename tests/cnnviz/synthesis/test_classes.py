@@ -1,0 +1,121 @@
+"""Classes: as good as promised, on every kind of head."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from cnnviz import ArgumentError, ImageModel, LayerError, load_model
+from cnnviz.ascent import Run
+from cnnviz.synthesis import (
+    optimize_classes,
+    visualize_classes,
+)
+
+
+@pytest.fixture(scope="module")
+def mnist(assets: Any) -> ImageModel:
+    return load_model(assets / "mnist_cnn.keras")
+
+
+@pytest.fixture(scope="module")
+def imagenet(assets: Any) -> ImageModel:
+    return load_model(assets / "efficientnet_lite0.keras", labels="imagenet")
+
+
+def test_a_second_network_recognises_the_classes(
+    mnist: ImageModel, assets: Any
+) -> None:
+    judge = load_model(assets / "mnist_judge.keras").network
+    right = 0
+    for seed in range(5):
+        found = optimize_classes(mnist, run=Run(seed=seed))
+        judged = np.asarray(judge(found.ascent.images)).argmax(1)
+        right += int((judged == found.classes).sum())
+        own = np.asarray(mnist.network(found.ascent.images))
+        expected = own[np.arange(10), np.arange(10)]
+        np.testing.assert_allclose(found.probabilities, expected, rtol=1e-4)
+    assert right >= 49
+
+
+def test_the_judge_is_another_architecture(mnist: ImageModel, assets: Any) -> None:
+    judge = load_model(assets / "mnist_judge.keras").network
+    kinds = [{type(la).__name__ for la in n.layers} for n in (mnist.network, judge)]
+    assert "DepthwiseConv2D" in kinds[1] - kinds[0]
+    assert "MaxPooling2D" in kinds[0] - kinds[1]
+    with np.load(assets / "mnist_5k.npz") as file:
+        images, labels = file["images"][4::5, ..., None] / 255, file["labels"][4::5]
+    judged = np.asarray(judge(images.astype(np.float32))).argmax(1)
+    assert (judged == labels).mean() > 0.985
+
+
+def test_two_classes_of_one_unit_are_opposites() -> None:
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.layers.Input((12, 12, 1)),
+            keras.layers.Conv2D(4, 5, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model = load_model(network, encoding="unit", labels=["dark", "light"])
+    found = optimize_classes(model, run=Run(steps=64))
+    assert found.names == ("dark", "light")
+    p = np.asarray(network(found.ascent.images))[:, 0]
+    np.testing.assert_allclose(found.probabilities, [1 - p[0], p[1]], rtol=1e-4)
+    assert p[0] < p[1]
+    assert visualize_classes(model, "light", steps=4).shape == (1, 12, 12, 1)
+
+
+def two_heads() -> Any:
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((10, 10, 3))
+    x = keras.layers.Conv2D(8, 3, activation="relu")(inputs)
+    maps = keras.layers.Conv2D(3, 1, activation="softmax", name="places")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    kinds = keras.layers.Dense(5, activation="softmax", name="kinds")(x)
+    return keras.Model(inputs, [kinds, maps])
+
+
+@pytest.mark.parametrize(("head", "classes"), [(None, 5), (1, 3), ("places", 3)])
+def test_every_head_has_classes(head: str | int | None, classes: int) -> None:
+    model = load_model(two_heads(), encoding="unit")
+    found = optimize_classes(model, head=head, run=Run(steps=24))
+    assert found.ascent.images.shape == (classes, 10, 10, 3)
+    assert (found.ascent.scores > found.ascent.history[0]).all()
+    assert found.names == tuple(str(i) for i in range(classes))
+    assert ((found.probabilities > 0) & (found.probabilities <= 1)).all()
+
+
+def test_the_tries_of_a_class_share_its_steps(mnist: ImageModel) -> None:
+    assert len(optimize_classes(mnist, 3, run=Run(steps=40)).ascent.history) == 40
+    assert (
+        len(optimize_classes(mnist, 3, run=Run(steps=40, restarts=4)).ascent.history)
+        == 10
+    )
+    assert len(optimize_classes(mnist, 3, run=Run(steps=600)).ascent.history) == 300
+
+
+def test_networks_of_faint_opinions_have_class_images_too() -> None:
+    # Full weight on smoothness and darkness would leave nothing but black.
+    keras.utils.set_random_seed(1)
+    image = keras.Input((20, 20, 1))
+    maps = keras.layers.Conv2D(8, 3, activation="relu")(image)
+    logits = keras.layers.Dense(1)(keras.layers.GlobalAveragePooling2D()(maps))
+    faint = keras.layers.Activation("sigmoid")(0.01 * logits)
+    found = optimize_classes(load_model(keras.Model(image, faint), encoding="unit"))
+    assert found.probabilities[1] > 0.5
+    assert found.ascent.images[1].std() > 0.05
+
+
+def test_what_does_not_exist_is_named(mnist: ImageModel, imagenet: ImageModel) -> None:
+    with pytest.raises(ArgumentError, match="no class 10; expected 0 to 9"):
+        optimize_classes(mnist, 10)
+    with pytest.raises(ArgumentError, match="is a name"):
+        optimize_classes(mnist, "seven")
+    with pytest.raises(ArgumentError, match="did you mean espresso"):
+        optimize_classes(imagenet, "expresso")
+    with pytest.raises(LayerError, match="no output 'top'"):
+        optimize_classes(mnist, head="top")

@@ -1,0 +1,131 @@
+"""Filters: as good as promised, at every depth."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from cnnviz import ImageModel, LayerError, activations, load_model
+from cnnviz.ascent import Pixels, Run
+from cnnviz.drawing import displayable
+from cnnviz.synthesis import (
+    optimize_filters,
+    visualize_filters,
+)
+
+
+@pytest.fixture(scope="module")
+def mnist(assets: Any) -> ImageModel:
+    return load_model(assets / "mnist_cnn.keras")
+
+
+@pytest.fixture(scope="module")
+def digits(assets: Any) -> np.ndarray:
+    with np.load(assets / "mnist_5k.npz") as file:
+        return file["images"][::25, ..., None].astype(np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def imagenet(assets: Any) -> ImageModel:
+    return load_model(assets / "efficientnet_lite0.keras", labels="imagenet")
+
+
+def test_filters_beat_every_digit(mnist: ImageModel, digits: np.ndarray) -> None:
+    natural = activations(mnist, digits, ["conv3"])["conv3"].mean((1, 2)).max(0)
+    found = optimize_filters(mnist, "conv3", run=Run(steps=96))
+    # Two never fire for any digit, and two only just, at a single position.
+    alive = natural > 1e-3
+    assert alive.sum() == 60
+    assert (found.activations[alive] > natural[alive]).mean() > 0.97
+    assert np.median(found.activations[alive] / natural[alive]) > 2.5
+    assert not (found.ascent.dead & alive).any()
+    assert found.ascent.dead[natural == 0].all()
+    computed = activations(mnist, found.ascent.images, ["conv3"])["conv3"].mean((1, 2))
+    expected = computed[np.arange(64), np.arange(64)]
+    live = ~found.ascent.dead
+    np.testing.assert_allclose(found.activations[live], expected[live], rtol=1e-3)
+
+
+def test_filters_that_fire_for_digits_are_not_dead(
+    mnist: ImageModel, digits: np.ndarray
+) -> None:
+    # One of them is shut by anything but a nearly black image.
+    natural = activations(mnist, digits, ["conv2"])["conv2"].mean((1, 2)).max(0)
+    found = optimize_filters(mnist, "conv2", run=Run(steps=48))
+    assert found.ascent.dead.tolist() == (natural == 0).tolist()
+
+
+def test_the_first_filters_see_their_kernels_phase(imagenet: ImageModel) -> None:
+    # Of a stride of 2, jitter by odd steps would average stripes to grey.
+    found = optimize_filters(imagenet, "stem_relu", [0, 5, 15], run=Run(steps=48))
+    assert found.ascent.images.shape == (3, 16, 16, 3)
+    assert (found.activations > 4).all()
+
+
+def test_early_layers_have_small_canvases(imagenet: ImageModel) -> None:
+    def side(layer: str, **options: Any) -> int:
+        images = visualize_filters(imagenet, layer, 0, steps=1, **options)
+        return int(images.shape[1])
+
+    assert side("stem_relu") == 16
+    assert side("block1_dw_relu") == 32
+    assert side("block3_dw_relu") == 88
+    assert side("block3_dw_relu", size=50) == 50
+
+
+def test_units_at_their_ceiling_ask_for_more(imagenet: ImageModel) -> None:
+    found = optimize_filters(imagenet, "block1_dw_relu", [0, 5], run=Run(steps=48))
+    assert (found.activations <= 6).all()
+    assert (found.ascent.scores > 6).any()
+
+
+def test_an_image_is_its_channels_own(mnist: ImageModel) -> None:
+    some = visualize_filters(mnist, "conv2", [7, 30, 2], steps=16)
+    alone = visualize_filters(mnist, "conv2", 2, steps=16)
+    np.testing.assert_allclose(some[2], alone[0], atol=2e-3)
+
+
+def test_the_negative_is_what_a_filter_dislikes(mnist: ImageModel) -> None:
+    kernel, bias = mnist.network.get_layer("conv1").get_weights()
+    found = optimize_filters(mnist, "conv1", [3, 5], negative=True, run=Run(steps=64))
+
+    def reached(images: np.ndarray) -> np.ndarray:
+        maps = np.asarray(keras.ops.conv(images, kernel, padding="same") + bias)
+        return np.array([maps[i, ..., c].mean() for i, c in enumerate((3, 5))])
+
+    np.testing.assert_allclose(-found.ascent.scores, reached(found.ascent.images), 1e-3)
+    grey = reached(np.full((2, 16, 16, 1), 0.5, np.float32))
+    assert (reached(found.ascent.images) < 1.5 * np.minimum(grey, 0)).all()
+
+
+def test_networks_may_have_many_channels() -> None:
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [keras.layers.Input((8, 8, 5)), keras.layers.Conv2D(2, 3, name="conv")]
+    )
+    found = optimize_filters(
+        load_model(network, encoding="raw"),
+        "conv",
+        parameterization=Pixels(),
+        run=Run(steps=4, snapshots=2),
+    )
+    assert found.ascent.snapshots.shape == (2, 2, 8, 8, 5)
+    tiles = displayable(found.ascent.images)
+    np.testing.assert_allclose(tiles[..., 0], found.ascent.images.mean(-1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "frames"), [(1, 16), (7, 16), (20, 5), (3, 0)])
+def test_frames_span_the_run(mnist: ImageModel, steps: int, frames: int) -> None:
+    found = optimize_filters(
+        mnist, "conv1", [1], run=Run(steps=steps, snapshots=frames)
+    ).ascent
+    chosen = found.snapshot_steps
+    assert len(chosen) == len(found.snapshots) == min(steps + 1, frames)
+    assert list(chosen) == sorted(set(chosen))
+    assert chosen[:1] + chosen[-1:] == ((0, steps) if frames else ())
+
+
+def test_what_does_not_exist_is_named(mnist: ImageModel) -> None:
+    with pytest.raises(LayerError, match="no channel 64; expected 0 to 63"):
+        optimize_filters(mnist, "conv3", [3, 64])
