@@ -17,14 +17,15 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo notebooks lessons test lint versions pins newest pythons \
-	benchmarks assets pictures clean
+.PHONY: help demo notebooks lessons test test-lowest lint versions pins newest \
+	pythons benchmarks assets pictures clean
 
 help:
 	@echo "make demo        the activation grids of two networks, in out/"
 	@echo "make notebooks   starts Jupyter with the lessons"
 	@echo "make lessons     runs the notebooks and keeps the pictures in them"
 	@echo "make test        linters, type checker and tests"
+	@echo "make test-lowest the tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint        linters and type checker"
 	@echo "make versions    linters, demo, and the tests that another Python could fail"
 	@echo "make pins        pins the newest of everything in constraints.txt"
@@ -49,6 +50,14 @@ lessons: $(STAMP)
 
 test: lint
 	$(PYTEST)
+
+# Old packages warn of what newer ones below them no longer like; that is not ours.
+test-lowest: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ENV)/lowest
+	$(BIN)/uv pip install --quiet --python $(ENV)/lowest/bin/python \
+		--resolution lowest-direct --editable '.[dev]'
+	$(ENV)/lowest/bin/python -m pytest -W ignore::DeprecationWarning
 
 lint: $(STAMP)
 	$(BIN)/ruff check

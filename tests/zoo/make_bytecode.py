@@ -57,6 +57,10 @@ def guarded(x):
 def spread(x):
     return max(*(x, 1), 2)
 
+def unpacked(x):
+    first, second = (*(x,), 2)
+    return first
+
 def both(x):
     return x and x + 1
 

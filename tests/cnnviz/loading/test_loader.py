@@ -229,7 +229,7 @@ def test_archives_are_damaged_where_a_checksum_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_hdf5_files_are_damaged_whatever_h5py_says(tmp_path: Path) -> None:
-    network().save(tmp_path / "model.h5")
+    network(name="network").save(tmp_path / "model.h5")
     content = (tmp_path / "model.h5").read_bytes()
     rng = np.random.default_rng(0)
     told = []
