@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -15,9 +16,11 @@ from cnnviz.network.layout import (
     to_channels_first,
     to_channels_last,
 )
-from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import call_name, one_layer
 from cnnviz.network.tracing import Call, record
+
+if TYPE_CHECKING:
+    from cnnviz.network.model import ImageModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from cnnviz.network.calibration import detect_encoding, evidence
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
 from cnnviz.network.layout import is_network_channels_first
+from cnnviz.network.predictions import Predictions, predictions_of
 from cnnviz.network.tracing import build
 
 Shape = tuple[int | None, ...]
@@ -172,6 +173,28 @@ class ImageModel:
             counts = ", ".join(str(len(array)) for array in prepared)
             raise ImageError(f"the inputs hold {counts} images; expected equally many")
         return prepared
+
+    def predict(
+        self, images: Images, *, head: str | int | None = None, batch_size: int = 32
+    ) -> Predictions:
+        """What the network makes of images, encoded as it was trained.
+
+        Args:
+            images: As for `prepare`.
+            head: The name or number of the output, for networks with several; None for
+                the first.
+            batch_size: How many images go through the network at a time.
+
+        Returns:
+            Outputs and probabilities; `.top(5)` names the likeliest classes.
+
+        Raises:
+            ImageError: If the images do not fit the inputs.
+            LayerError: If there is no such output.
+            ModelError: If the network fails.
+        """
+        arrays = self.prepare(images)
+        return predictions_of(built(self, arrays), arrays, head, batch_size)
 
     def prepare_one(self, image: Any, name: str = "the image") -> np.ndarray:
         """Makes an array of one image in its own size, with the network's channels.
