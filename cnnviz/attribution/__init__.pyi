@@ -1,3 +1,8 @@
+from .channels import (
+    ChannelAttribution as ChannelAttribution,
+    channel_attribution as channel_attribution,
+)
+from .checks import Check as Check, check_explanation as check_explanation
 from .comparing import (
     RULES as RULES,
     compare_rules as compare_rules,
@@ -9,4 +14,5 @@ from .deconvolution import (
     deconvnet as deconvnet,
     deconvnet_stages as deconvnet_stages,
 )
+from .explaining import Explanation as Explanation, explain as explain
 from .projecting import Keep as Keep, Rule as Rule, Space as Space

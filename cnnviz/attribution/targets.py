@@ -1,0 +1,220 @@
+"""Targets: the number that is explained, one for each image and class.
+
+The score is a logit, below softmax or sigmoid, where nothing saturates. Of a network
+that answers for every pixel it is the mean logit over a region, by default the pixels
+that the network assigns to the class: a sum over all of them would be about the
+background. The difference to another class tells what speaks for one *against* it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.errors import ArgumentError
+from cnnviz.network.heads import Head
+
+Position = tuple[int, ...]
+"""One position of an output: `(row, column)`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is explained of each image, as arrays.
+
+    Attributes:
+        rivals: `(n, 1)` the class that the others are held against; -1 for none.
+        classes: `(n, k)` the numbers of the classes; None for the most probable ones.
+        signs: `(n, k)` 1, or -1 for what lowers the output; None with the classes.
+        regions: `(n, k, ...)` or `(n, 1, ...)` weights of the output's positions; None
+            where there are no positions, or where the network decides.
+    """
+
+    rivals: np.ndarray
+    classes: np.ndarray | None = None
+    signs: np.ndarray | None = None
+    regions: np.ndarray | None = None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is given, by name, as float32."""
+        return {
+            name: np.asarray(array, np.float32)
+            for name, array in vars(self).items()
+            if array is not None
+        }
+
+    def of(
+        self, rows: np.ndarray | slice, columns: np.ndarray | slice = slice(None)
+    ) -> Target:
+        """The target for some of the images, and some of the classes."""
+        parts = {
+            name: array[rows] if array.shape[1] == 1 else array[rows][:, columns]
+            for name, array in self.arrays().items()
+        }
+        return Target(**parts)
+
+
+class Answers(NamedTuple):
+    """What a network says of images, `(n, k)` each.
+
+    Attributes:
+        classes: The numbers of the classes.
+        scores: What is explained: logits, or differences of logits.
+        probabilities: Of the classes; the values of a head without softmax or sigmoid.
+        regions: `(n, k, ...)` the weights of the output's positions, which add up to 1;
+            `(n, k)` ones where there is one answer per image.
+        assigned: Whether the region is the class's own, or the one that was given;
+            otherwise it is the one position where the class comes nearest.
+    """
+
+    classes: tf.Tensor
+    scores: tf.Tensor
+    probabilities: tf.Tensor
+    regions: tf.Tensor
+    assigned: tf.Tensor
+
+
+def class_maps(head: Head) -> tf.Tensor:
+    """The logits of a head, `(n, ..., classes)`, with both classes of a binary one.
+
+    Axes between the first and the last are left out if each holds one position.
+    """
+    logits = head.logits
+    if all(size == 1 for size in logits.shape[1:-1]):
+        logits = tf.reshape(logits, [-1, logits.shape[-1]])
+    return tf.concat([-logits, logits], -1) if head.is_binary else logits
+
+
+def answers(
+    head: Head, given: dict[str, tf.Tensor], *, top: int = 1, at: Position | None = None
+) -> Answers:
+    """Computes the scores of a target in the current graph.
+
+    Args:
+        head: The output that is asked.
+        given: The arrays of a `Target`, as tensors.
+        top: How many of the most probable classes, if none are given.
+        at: The only position of the output that counts.
+
+    Raises:
+        ArgumentError: If the region does not fit the output.
+    """
+    maps = class_maps(head)
+    flat = tf.reshape(maps, [tf.shape(maps)[0], -1, maps.shape[-1]])
+    fixed = _fixed_region(head, maps, given.get("regions"), at)
+    own = _assigned(head, flat)
+    # Where there is no rival, its row is of zeros.
+    rivals = tf.one_hot(tf.cast(given["rivals"], tf.int32), head.classes)
+    if "classes" in given:
+        classes, signs = tf.cast(given["classes"], tf.int32), given["signs"]
+    else:
+        # None is held against itself, if there are others.
+        votes = _votes(maps, flat, own, fixed) - 1e9 * rivals[:, 0]
+        classes = tf.math.top_k(votes, min(top, head.classes)).indices
+        signs = tf.ones_like(classes, tf.float32)
+    chosen = tf.one_hot(classes, head.classes)  # (n, k, classes)
+    if fixed is None:
+        regions, assigned = _regions(head, flat, own, chosen)
+    else:
+        regions = tf.zeros_like(signs)[..., None] + fixed
+        assigned = tf.ones_like(signs, bool)
+    regions = tf.stop_gradient(regions)
+    means = tf.einsum("nkp,npc->nkc", regions, flat)
+    values = tf.einsum("nkp,npc->nkc", regions, _probabilities(head, flat))
+    positions = tf.shape(maps)[1:-1] if maps.shape.rank > 2 else []
+    return Answers(
+        classes,
+        tf.reduce_sum(means * signs[..., None] * (chosen - rivals), -1),
+        tf.reduce_sum(values * chosen, -1),
+        tf.reshape(regions, tf.concat([tf.shape(classes), positions], 0)),
+        assigned,
+    )
+
+
+def _probabilities(head: Head, logits: tf.Tensor) -> tf.Tensor:
+    if head.kind == "softmax":
+        return tf.nn.softmax(logits)
+    return tf.sigmoid(logits) if head.kind == "sigmoid" else logits
+
+
+def _is_exclusive(head: Head) -> bool:
+    """Whether an image, or a pixel, has one class only."""
+    return head.kind != "sigmoid" or head.is_binary
+
+
+def _assigned(head: Head, flat: tf.Tensor) -> tf.Tensor:
+    """Which positions belong to which class, as zeros and ones `(n, p, classes)`."""
+    if head.classes == 1:
+        return tf.ones_like(flat)  # one quantity, which is everywhere
+    if _is_exclusive(head):
+        return tf.one_hot(tf.argmax(flat, -1), head.classes)
+    return tf.cast(flat > 0, tf.float32)
+
+
+def _votes(
+    maps: tf.Tensor, flat: tf.Tensor, own: tf.Tensor, fixed: tf.Tensor | None
+) -> tf.Tensor:
+    """What classes are ranked by, `(n, classes)`."""
+    if fixed is not None:
+        return tf.reduce_sum(fixed[:, 0, :, None] * flat, 1)
+    means = tf.reduce_mean(flat, 1)
+    if maps.shape.rank == 2:
+        return means
+    # The number of positions; among equally many, the mean logit decides.
+    return tf.reduce_sum(own, 1) + 0.5 * tf.sigmoid(means)
+
+
+def _regions(
+    head: Head, flat: tf.Tensor, own: tf.Tensor, chosen: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The positions of each class; the nearest one for a class that has none."""
+    mine = tf.einsum("npc,nkc->nkp", own, chosen)
+    lead = tf.einsum("npc,nkc->nkp", flat, chosen)
+    if _is_exclusive(head) and head.classes > 1:
+        best = tf.math.top_k(flat, 2).values
+        lead -= tf.where(mine > 0, best[:, None, :, 1], best[:, None, :, 0])
+    nearest = tf.one_hot(tf.argmax(lead, -1), tf.shape(flat)[1])
+    assigned = tf.reduce_any(mine > 0, -1)
+    mine = tf.where(assigned[..., None], mine, nearest)
+    return mine / tf.reduce_sum(mine, -1, keepdims=True), assigned
+
+
+def _fixed_region(
+    head: Head, maps: tf.Tensor, weights: tf.Tensor | None, at: Position | None
+) -> tf.Tensor | None:
+    """The region that was given, `(n, k, p)` or broadcast to that."""
+    if weights is None and at is None:
+        return None
+    sizes = maps.shape.as_list()[1:-1]
+    if not sizes:
+        raise ArgumentError(
+            f"region is given; output '{head.name}' answers once for each image, not "
+            "for every position"
+        )
+    told = "x".join("?" if n is None else str(n) for n in sizes)
+    if at is not None:
+        if None in sizes or len(at) != len(sizes) or not _inside(at, sizes):
+            raise ArgumentError(
+                f"region is {at}; expected a position of output '{head.name}', which "
+                f"has {told}"
+            )
+        place = int(np.ravel_multi_index(at, sizes))
+        return tf.one_hot(place, int(np.prod(sizes)))[None, None]
+    given = [] if weights is None else weights.shape.as_list()[2:]
+    if len(sizes) != len(given) or any(
+        n not in (None, m) for n, m in zip(sizes, given, strict=True)
+    ):
+        raise ArgumentError(
+            f"region is a mask of {'x'.join(map(str, given))}; output '{head.name}' "
+            f"has {told} positions"
+        )
+    shape = tf.shape(weights)
+    flat = tf.reshape(weights, [shape[0], shape[1], -1])
+    return flat / tf.reduce_sum(flat, -1, keepdims=True)
+
+
+def _inside(at: Position, sizes: list[int]) -> bool:
+    return all(0 <= i < n for i, n in zip(at, sizes, strict=True))
