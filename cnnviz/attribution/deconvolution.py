@@ -233,12 +233,9 @@ def deconvnet_stages(
         lambda *tensors: trace_stages(task, tensors),
         plan.signature(arrays),
     )
-    outputs = run_chunk(
-        task, function, plan, arrays, units, chosen, np.zeros((1, 2), int)
-    )
+    outputs = run_chunk(function, plan, arrays, units, chosen, np.zeros((1, 2), int))
     stages = []
-    for name, signal in outputs.items():
-        _, operation, path = name.split(" ", 2)
+    for (operation, path), signal in zip(function.facts, outputs.values(), strict=True):
         array = signal[0]
         array = array.reshape((1,) * (3 - array.ndim) + array.shape)
         stages.append(Stage(path, operation, array))

@@ -28,7 +28,7 @@ from cnnviz.network.layout import channel_axis, to_channels_last
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, call_name, one_layer
 from cnnviz.network.survey import HeadInfo
-from cnnviz.network.tracing import Call, Trace, patched, record
+from cnnviz.network.tracing import Call, patched, record
 
 At = Literal["image", "layer"] | None
 
@@ -103,15 +103,16 @@ class Question:
         asked = (subject.model.key, subject.head, subject.layer, subject.position)
         return ("attribution", *asked, self.at, self.names, self.top, self.scaled)
 
-    def answered(self, *tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Computes the answers in the current graph, and leaves facts on it.
+    def answered(self, *tensors: tf.Tensor) -> tuple[dict[str, tf.Tensor], Facts]:
+        """Computes the answers in the current graph.
 
         Args:
             *tensors: The images, one tensor per input; what is given of the target; and
                 the scales, if there are any.
 
         Returns:
-            The fields of `Answers` by name, `tensor` and `gradients`.
+            The fields of `Answers` by name, `tensor` and `gradients`; and what was
+            found out.
         """
         model, network = self.subject.model, self.subject.model.network
         images = [tf.identity(tensor) for tensor in tensors[: self.inputs]]
@@ -139,13 +140,12 @@ class Question:
         given: dict[str, tf.Tensor],
         images: list[tf.Tensor],
         fronts: list[tf.Tensor],
-    ) -> dict[str, tf.Tensor]:
+    ) -> tuple[dict[str, tf.Tensor], Facts]:
         network = self.subject.model.network
         head = choose(network, find_heads(network, calls.pop("")), self.subject.head)
         found = answers(head, given, top=self.top, at=self.subject.position)
         index = self._looked_at(images, found.scores)
-        graph = found.scores.graph
-        elements = _elements(graph)
+        elements = _elements(found.scores.graph)
         results = found._asdict()
         place, field, bypassed = None, None, False
         if self.at is not None:
@@ -162,7 +162,7 @@ class Question:
             gradients = _gradients(network, found.scores, end, place)
             results["gradients"] = tf.stack(gradients, 1)
         info = HeadInfo(head.name, head.kind, head.classes)
-        graph.cnnviz_facts = Facts(
+        return results, Facts(
             info,
             index,
             "" if place is None else place.name,
@@ -171,7 +171,6 @@ class Question:
             bypassed,
             elements,
         )
-        return results
 
     def _recorded(
         self, network: Network, inputs: list[tf.Tensor], scales: tf.Tensor | None
@@ -219,13 +218,6 @@ class Question:
                 f"{tuple(tensor.shape[1:])}; expected maps or units of floats"
             )
         return Place(tensor, name, channel_axis(network, calls[name]) == 1, True)
-
-
-def facts_of(trace: Trace) -> Facts:
-    """What a trace of a question found out."""
-    function: Any = trace.function
-    facts: Facts = function.graph.cnnviz_facts
-    return facts
 
 
 def _displayed(tensor: tf.Tensor, channels_first: bool) -> tf.Tensor:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.gradients import At, Question, Subject, facts_of
+from cnnviz.attribution.gradients import At, Question, Subject
 from cnnviz.attribution.placing import Placing, by_field, spread_evenly
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ModelError, first_line
+from cnnviz.errors import ModelError
 from cnnviz.network.tracing import compiled, compiled_for_images
 
 AT_ONCE = 4
@@ -72,12 +72,12 @@ class Probe:
         )
         self._function: Any = trace.function
         self._trace = trace
-        self.facts = facts_of(trace)
+        self.facts = trace.facts
         if at == "layer" and self.facts.field is None and self._size is None:
             # With a known number of images, reshapes are understood more often.
             signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]
             key = (question.key, "one")
-            self.facts = facts_of(compiled(network, key, question.answered, signature))
+            self.facts = compiled(network, key, question.answered, signature).facts
         elements = self.facts.elements * (1 if at is None else 2)
         most = max(1, min(_MOST_IMAGES, _ELEMENTS // max(elements, 1)))
         self.batch_size = self._size or batch_size or most
@@ -177,23 +177,8 @@ class Probe:
             if self._size is not None and few < self._size:
                 more = self._size - few
                 batch = [np.concatenate([a, a[-1:].repeat(more, 0)]) for a in batch]
-            outputs = self._run(batch)
-            parts.append({name: values[:few] for name, values in outputs.items()})
+            outputs = self._trace(*batch)
+            parts.append({n: values.numpy()[:few] for n, values in outputs.items()})
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-
-    def _run(self, batch: list[np.ndarray]) -> dict[str, np.ndarray]:
-        try:
-            outputs = self._trace(*map(tf.constant, batch))
-        except tf.errors.ResourceExhaustedError as error:
-            raise ModelError(
-                f"{self._model.source} does not fit into memory with {len(batch[0])} "
-                "images",
-                hint="Use a smaller batch_size, or smaller images.",
-            ) from error
-        except tf.errors.OpError as error:
-            raise ModelError(
-                f"{self._model.source} fails: {first_line(error)}"
-            ) from error
-        return {name: values.numpy() for name, values in outputs.items()}

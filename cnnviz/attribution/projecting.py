@@ -12,7 +12,7 @@ import tensorflow as tf
 from cnnviz.arguments import choice
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
-from cnnviz.errors import ArgumentError, LayerError, ModelError, first_line
+from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.network.forward import encoded_inputs
@@ -71,6 +71,15 @@ class Units(NamedTuple):
     notes: tuple[str, ...]
 
 
+class _UnitFacts(NamedTuple):
+    """What `Units` tells of the way back, whatever the images."""
+
+    shape: tuple[int, ...]
+    largest: int
+    input_index: int
+    notes: tuple[str, ...]
+
+
 def find_units(task: Task, arrays: list[np.ndarray]) -> Units:
     """Finds the unit to start from, in each map of each image."""
     _check(task)
@@ -89,16 +98,11 @@ def find_units(task: Task, arrays: list[np.ndarray]) -> Units:
         count = len(batch[0])
         if size is not None:
             batch = [_filled(array, size) for array in batch]
-        outputs = _called(model, function, batch)
-        activations.append(outputs["activations"][:count])
-        positions.append(outputs["positions"][:count])
+        outputs = function(*batch)
+        activations.append(outputs["activations"].numpy()[:count])
+        positions.append(outputs["positions"].numpy()[:count])
     units = Units(
-        np.concatenate(activations),
-        np.concatenate(positions),
-        tuple(int(n) for n in outputs["shape"]),
-        int(outputs["largest"]),
-        int(outputs["input"]),
-        tuple(note.decode() for note in outputs["notes"]),
+        np.concatenate(activations), np.concatenate(positions), *function.facts
     )
     if not np.isfinite(units.activations).all():
         path = task.selected.address.path
@@ -143,11 +147,11 @@ def project(
     if not len(alive):
         # A run that is thrown away tells the shape.
         alive = np.zeros((1, 2), int)
-        outputs = run_chunk(task, function, plan, arrays, units, chosen, alive)
+        outputs = run_chunk(function, plan, arrays, units, chosen, alive)
         yield alive[:0], outputs["projection"][:0]
         return
     for rows in _chunks(alive, plan):
-        outputs = run_chunk(task, function, plan, arrays, units, chosen, rows)
+        outputs = run_chunk(function, plan, arrays, units, chosen, rows)
         yield rows, outputs["projection"][: len(rows)]
 
 
@@ -185,8 +189,7 @@ def _chunks(alive: np.ndarray, plan: Plan) -> Iterator[np.ndarray]:
 
 
 def run_chunk(
-    task: Task,
-    function: Trace,
+    function: Trace[Any],
     plan: Plan,
     arrays: list[np.ndarray],
     units: Units,
@@ -203,23 +206,7 @@ def run_chunk(
         units.activations[rows[:, 0], maps],
     ]
     batch = [_filled(array[images], plan.images) for array in arrays]
-    return _called(
-        task.model, function, [*batch, *(_filled(seed, plan.size) for seed in seeds)]
-    )
-
-
-def _called(
-    model: ImageModel, function: Trace, arrays: Sequence[np.ndarray]
-) -> dict[str, np.ndarray]:
-    try:
-        outputs = function(*(tf.constant(array) for array in arrays))
-    except tf.errors.ResourceExhaustedError as error:
-        raise ModelError(
-            f"{model.source} does not fit into memory",
-            hint="Use smaller images, or a layer further down.",
-        ) from error
-    except tf.errors.OpError as error:
-        raise ModelError(f"{model.source} fails: {first_line(error)}") from error
+    outputs = function(*batch, *(_filled(seed, plan.size) for seed in seeds))
     return {name: values.numpy() for name, values in outputs.items()}
 
 
@@ -323,7 +310,9 @@ def _space(traced: _Traced) -> list[int]:
     return shape[1:] if traced.channels_first else shape[:-1]
 
 
-def _trace_units(task: Task, images: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+def _trace_units(
+    task: Task, images: Sequence[tf.Tensor]
+) -> tuple[dict[str, tf.Tensor], _UnitFacts]:
     traced = _traced(task, images)
     space, maps = _space(traced), _maps(traced)
     if isinstance(task.keep, tuple):
@@ -353,14 +342,11 @@ def _trace_units(task: Task, images: Sequence[tf.Tensor]) -> dict[str, tf.Tensor
     else:
         way = _way(task, traced)
         image, notes, largest = way.image, way.notes, way.largest()
-    return {
-        "activations": activations,
-        "positions": positions,
-        "shape": tf.constant(space, tf.int32, [len(space)]),
-        "largest": tf.constant(largest),
-        "input": tf.constant([t is image for t in traced.inputs].index(True)),
-        "notes": tf.constant(notes, tf.string, [len(notes)]),
-    }
+    number = [tensor is image for tensor in traced.inputs].index(True)
+    return (
+        {"activations": activations, "positions": positions},
+        _UnitFacts(tuple(space), largest, number, notes),
+    )
 
 
 def _operations(target: tf.Tensor) -> list[tf.Operation]:
@@ -454,7 +440,7 @@ def _seed(task: Task, traced: _Traced, units: Sequence[tf.Tensor]) -> tf.Tensor:
 
 def _trace_projection(
     task: Task, plan: Plan, tensors: Sequence[tf.Tensor]
-) -> dict[str, tf.Tensor]:
+) -> tuple[dict[str, tf.Tensor], None]:
     images, (owners, *units) = tensors[:-4], tensors[-4:]
     if task.rule == "gradient":
         traced = _traced(task, [tf.gather(image, owners) for image in images])
@@ -466,7 +452,7 @@ def _trace_projection(
         at = way.pull(seed)
         ahead = way.front and task.space == "network"
         pulled = at[(way.front[-1] if ahead else way.image).ref()]
-    return {"projection": _as_image(task, pulled)}
+    return {"projection": _as_image(task, pulled)}, None
 
 
 def _gradient(task: Task, traced: _Traced, seed: tf.Tensor) -> tf.Tensor:
@@ -484,8 +470,14 @@ def _gradient(task: Task, traced: _Traced, seed: tf.Tensor) -> tf.Tensor:
     return way.pull(pulled)[way.image.ref()]
 
 
-def trace_stages(task: Task, tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Builds the graph of a reconstruction that keeps every stage of it."""
+def trace_stages(
+    task: Task, tensors: Sequence[tf.Tensor]
+) -> tuple[dict[str, tf.Tensor], tuple[tuple[str, str], ...]]:
+    """Builds the graph of a reconstruction that keeps every stage of it.
+
+    Returns:
+        The reconstructions by their numbers; of each the operation and the layer.
+    """
     images, units = tensors[:-4], tensors[-3:]
     traced = _traced(task, images)
     seed = _seed(task, traced, units)
@@ -503,14 +495,13 @@ def trace_stages(task: Task, tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tenso
             name = traced.layer_of(tensor.op)
             passed.append((step.operation, name, at[source.ref()], channels_first))
     results = {}
-    for i, (operation, name, signal, channels_first) in enumerate(passed):
+    for i, (_, _, signal, channels_first) in enumerate(passed):
         if channels_first and (signal.shape.rank or 0) > 2:
             signal = to_channels_last(signal)
-        results[f"{i} {operation} {name}"] = tf.cast(signal, tf.float32)
+        results[str(i)] = tf.cast(signal, tf.float32)
     # The last is the image, whatever lies between the first filter and it.
-    last = next(reversed(results))
-    results[last] = _as_image(task, at[way.image.ref()])
-    return results
+    results[str(len(passed) - 1)] = _as_image(task, at[way.image.ref()])
+    return results, tuple((operation, name) for operation, name, *_ in passed)
 
 
 def _as_image(task: Task, pulled: tf.Tensor) -> tf.Tensor:

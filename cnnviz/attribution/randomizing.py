@@ -65,11 +65,15 @@ def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
             if handle is not None and len(variable.shape) > 1:
                 # Layers around this one were seen before; the innermost names it.
                 owners[id(handle)] = Kernel(address.path, variable)
-    read = [
-        (min((_place(op) for op in inside.consumers()), default=-1), owners[id(handle)])
-        for handle, inside in probe.captures
-        if id(handle) in owners
-    ]
+    order: dict[str, int] = {}
+    read = []
+    for handle, inside in probe.captures:
+        order = order or {
+            op.name: i for i, op in enumerate(inside.graph.get_operations())
+        }
+        if id(handle) in owners:
+            places = (order[op.name] for op in inside.consumers())
+            read.append((min(places, default=-1), owners[id(handle)]))
     floats = [entry for entry in read if entry[1].variable.dtype.is_floating]
     return [kernel for _, kernel in sorted(floats, key=lambda e: -e[0])]
 
@@ -112,11 +116,3 @@ def _ranks(rows: np.ndarray) -> np.ndarray:
         ends = np.cumsum(counts)
         ranks[row] = (ends - (counts + 1) / 2)[inverse.reshape(-1)]
     return ranks
-
-
-def _place(operation: tf.Operation) -> int:
-    graph: Any = operation.graph
-    if not hasattr(graph, "cnnviz_order"):
-        operations = graph.get_operations()
-        graph.cnnviz_order = {op.name: i for i, op in enumerate(operations)}
-    return int(graph.cnnviz_order[operation.name])

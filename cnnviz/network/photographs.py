@@ -37,7 +37,7 @@ def patterns(size: tuple[int, int], channels: int) -> NDArray[np.float32]:
     """Random pictures that to a filter are like photographs.
 
     For the first convolutions of VGG16 and EfficientNet-Lite0 the variance of every
-    response is within a factor of 1.3 of that for the photographs in assets/photos at
+    response is within a factor of 1.5 of that for the photographs in assets/photos at
     128 pixels, and 1.7 at 224.
 
     Args:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from cnnviz.arguments import counts
-from cnnviz.errors import LayerError, ModelError, counted, first_line
+from cnnviz.errors import LayerError, counted
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.forward import encoded_inputs
 from cnnviz.network.heads import HeadKind, choose, find_heads, named_outputs, whole
@@ -119,19 +119,13 @@ def predictions_of(
 ) -> Predictions:
     """Shows a network prepared images, see `ImageModel.predict`."""
     outputs, values = [], []
-    name: str
-    kind: HeadKind
     for part in slices(arrays, model.fixed_batch or batch_size):
         shown = filled(part, model.fixed_batch)
         trace = _traced(model, shown, head)
-        results = _run(model, trace, shown)
-        name, kind = (
-            trace.names[0].removeprefix(_OUTPUT),
-            cast(HeadKind, trace.names[1]),
-        )
-        output, value = (result[: len(part[0])] for result in results)
-        outputs.append(output)
-        values.append(value)
+        results = trace(*shown)
+        outputs.append(results["outputs"].numpy()[: len(part[0])])
+        values.append(results["values"].numpy()[: len(part[0])])
+    name, kind = trace.facts
     joined = np.concatenate(values)
     labels = model.labels
     if labels is not None and len(labels) != joined.shape[1]:
@@ -139,41 +133,25 @@ def predictions_of(
     return Predictions(name, kind, np.concatenate(outputs), joined, labels)
 
 
-# The results of a trace are named for what it found out about the head.
-_OUTPUT = "output "
-
-
 def _traced(
     model: ImageModel, arrays: list[np.ndarray], head: str | int | None
-) -> Trace:
+) -> Trace[tuple[str, HeadKind]]:
     network = model.network
 
-    def answer(*images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def answer(
+        *images: tf.Tensor,
+    ) -> tuple[dict[str, tf.Tensor], tuple[str, HeadKind]]:
         encoded = encoded_inputs(model, images)
         (call,) = record(network, encoded, [whole(network)])
         found = choose(network, find_heads(network, call), head)
         output = named_outputs(network, call.output)[found.name]
-        return {
-            f"{_OUTPUT}{found.name}": tf.cast(output, tf.float32),
-            found.kind: found.probabilities(),
+        tensors = {
+            "outputs": tf.cast(output, tf.float32),
+            "values": found.probabilities(),
         }
+        return tensors, (found.name, found.kind)
 
     shapes = [array.shape[1:] for array in arrays]
     key = ("predictions", model.key, head)
     trace, _ = compiled_for_images(network, key, answer, shapes, len(arrays[0]))
     return trace
-
-
-def _run(
-    model: ImageModel, trace: Trace, arrays: list[np.ndarray]
-) -> list[NDArray[np.float32]]:
-    try:
-        results = trace(*(tf.constant(array, tf.float32) for array in arrays))
-    except tf.errors.ResourceExhaustedError as error:
-        raise ModelError(
-            f"{model.source} does not fit into memory with {len(arrays[0])} images",
-            hint="Use a smaller batch_size, or smaller images.",
-        ) from error
-    except tf.errors.OpError as error:
-        raise ModelError(f"{model.source} fails: {first_line(error)}") from error
-    return [result.numpy() for result in results.values()]
