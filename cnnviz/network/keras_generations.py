@@ -76,6 +76,12 @@ def children(layer: Layer) -> list[Layer]:
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 
+def everything(network: Network) -> list[Layer]:
+    """A network and all layers in it, also those that loops repeat."""
+    layers = network._flatten_layers(include_self=True, recursive=True)
+    return list({id(layer): layer for layer in layers}.values())
+
+
 def input_specs(network: Network) -> list[InputSpec] | None:
     """The inputs of a network, or None when it has not been told them yet.
 

@@ -33,10 +33,12 @@ from cnnviz.errors import (
     first_line,
 )
 from cnnviz.network.failures import runtime_error, scope_name
+from cnnviz.network.fingerprints import Fingerprint, attributes_kept
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
     call_attribute,
+    everything,
     inference_arguments,
     input_specs,
     is_network,
@@ -188,7 +190,7 @@ def record(
         if is_network(layer):
             # Functional models of both generations then skip the check of the size.
             patches.append((layer, "_manual_input_spec", None))
-    with _LOCK, patched(patches):
+    with _LOCK, attributes_kept(layers), patched(patches):
         try:
             network(packed(network, list(inputs)), **inference_arguments(network))
         except _EverythingAnswered:
@@ -215,7 +217,7 @@ class Trace(Generic[Facts]):
         facts: What was found out while the graph was built.
         network: The name of the network.
         layers: The paths of its layers.
-        kept: Objects that the cache tells apart by identity, hence must outlive it.
+        fingerprint: The attributes of the layers, as they are in the graph.
     """
 
     function: Callable[..., list[tf.Tensor]]
@@ -223,7 +225,7 @@ class Trace(Generic[Facts]):
     facts: Facts
     network: str
     layers: tuple[str, ...]
-    kept: tuple[object, ...]
+    fingerprint: Fingerprint
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Runs it.
@@ -254,8 +256,9 @@ def compiled(
     """A function traced once per network, key and signature, and then reused.
 
     A trace reads the network's variables where they are, so training between two calls
-    shows. It is dropped when a layer is added or an activation exchanged, and goes with
-    the network: nothing here keeps one alive.
+    shows. It is not used again once a layer was added, or an attribute of one changed:
+    a scale, an activation, a kernel exchanged for a quantized one. It goes with the
+    network: nothing here keeps one alive.
 
     Args:
         network: The Keras model that the function runs.
@@ -266,17 +269,16 @@ def compiled(
     """
     with _LOCK:
         known = addresses(network)
-        layers = [address.layer for address in known]
-        activations = tuple(getattr(layer, "activation", None) for layer in layers)
-        state = (tuple(map(id, layers)), tuple(map(id, activations)))
-        full_key = (key, tuple((tuple(s.shape), s.dtype) for s in signature), state)
+        inputs = tuple((tuple(s.shape), s.dtype) for s in signature)
         traces = _CACHE.setdefault(network, OrderedDict())
-        if full_key not in traces:
+        full_key = (key, inputs, Fingerprint(everything(network)).key)
+        if full_key not in traces or not traces[full_key].fingerprint.is_fresh:
             concrete, names, facts = _traced(function, signature)
             paths = tuple(address.path for address in known)
-            traces[full_key] = Trace(
-                concrete, names, facts, network.name, paths, activations
-            )
+            # Looked at again: a trace may build layers, and lists in them may grow.
+            seen = Fingerprint(everything(network))
+            full_key = (key, inputs, seen.key)
+            traces[full_key] = Trace(concrete, names, facts, network.name, paths, seen)
             while len(traces) > _TRACES_KEPT:
                 traces.popitem(last=False)
         traces.move_to_end(full_key)
