@@ -206,11 +206,13 @@ class Trace:
     Attributes:
         function: Returns the results.
         names: Their names.
+        facts: What was found out while the graph was built.
         kept: Objects that the cache tells apart by identity, hence must outlive it.
     """
 
     function: Callable[..., list[tf.Tensor]]
     names: tuple[str, ...]
+    facts: Any
     kept: tuple[object, ...]
 
     def __call__(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -221,7 +223,7 @@ class Trace:
 def compiled(
     network: Network,
     key: Hashable,
-    function: Callable[..., dict[str, tf.Tensor]],
+    function: Callable[..., Any],
     signature: Sequence[tf.TensorSpec],
 ) -> Trace:
     """A function traced once per network, key and signature, and then reused.
@@ -233,8 +235,8 @@ def compiled(
     Args:
         network: The Keras model that the function runs.
         key: What tells this function from others on the same network.
-        function: Takes tensors of the signature and returns named ones; runs once, to
-            build the graph.
+        function: Takes tensors of the signature and returns named ones, perhaps with
+            facts that are kept with the trace; runs once, to build the graph.
         signature: The inputs.
     """
     with _LOCK:
@@ -254,7 +256,7 @@ def compiled(
 def compiled_for_images(
     network: Network,
     key: Hashable,
-    function: Callable[..., dict[str, tf.Tensor]],
+    function: Callable[..., Any],
     shapes: Sequence[tuple[int | None, ...]],
     count: int,
 ) -> tuple[Trace, int | None]:
@@ -283,15 +285,17 @@ def compiled_for_images(
 
 
 def _trace(
-    function: Callable[..., dict[str, tf.Tensor]],
+    function: Callable[..., Any],
     signature: Sequence[tf.TensorSpec],
     kept: tuple[object, ...],
 ) -> Trace:
     names: list[str] = []
+    found: list[Any] = []
 
     def listed(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        results = function(*inputs)
-        names[:] = results
+        returned = function(*inputs)
+        results, facts = returned if isinstance(returned, tuple) else (returned, None)
+        names[:], found[:] = results, [facts]
         return list(results.values())
 
     try:
@@ -300,7 +304,7 @@ def _trace(
     except tf.errors.OperatorNotAllowedInGraphError:
         # A layer of Keras 2 branches on a tensor in plain Python.
         concrete = tf.function(listed).get_concrete_function(*signature)
-    return Trace(concrete, tuple(names), kept)
+    return Trace(concrete, tuple(names), found[0], kept)
 
 
 def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
