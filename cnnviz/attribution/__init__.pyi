@@ -5,8 +5,7 @@ from .comparing import (
 )
 from .deconvolution import (
     Projections as Projections,
-    Stage as Stage,
     deconvnet as deconvnet,
-    deconvnet_stages as deconvnet_stages,
 )
-from .projecting import Keep as Keep, Rule as Rule, Space as Space
+from .stages import Stage as Stage, deconvnet_stages as deconvnet_stages
+from .tasks import Keep as Keep, Rule as Rule, Space as Space
