@@ -12,9 +12,10 @@ from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.units import Route, Seeds
 from cnnviz.graph.places import Axis
 
-_LARGEST = 0.5
-"""The part of an image above which a crop costs more than the whole: it needs a forward
-pass of its own, which costs about as much as the way back."""
+_LARGEST = 0.75
+"""The part of an image above which crops are not worth while. A crop needs a forward
+pass of its own, where units of a whole image share one; measured on CPUs, crops of two
+thirds of an image are still 1.3 to 2 times as fast."""
 
 
 class Crops(NamedTuple):

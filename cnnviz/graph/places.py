@@ -253,8 +253,11 @@ class _Walk:
         extent = self.extent(target)
         if extent is None or extent.fold is not None:
             raise _Differs
+        place = extent.dim - first
+        if not 0 <= place < target.shape.rank - 2:
+            raise _Differs  # it moves along what stands for channels
         return Axis(
-            extent.dim - first,
+            place,
             self._length,
             self._stride,
             extent.jump,
