@@ -4,15 +4,32 @@ ENV := .venv
 BIN := $(ENV)/bin
 STAMP := $(ENV)/.made
 
+# What TensorFlow has releases for, the best first.
+PYTHONS := 3.13 3.12 3.11
+# The interpreter; by default the first of these that there is.
+PYTHON :=
+# What is installed, to the release; empty for the newest of everything.
+PINS := constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(PINS:%=--constraint %)
+
+# Each process of the tests holds a TensorFlow, of a gigabyte or two.
+PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
+
 .DEFAULT_GOAL := help
-.PHONY: help demo notebooks lessons test lint benchmarks assets pictures clean
+.PHONY: help demo notebooks lessons test test-lowest lint versions pins newest \
+	pythons benchmarks assets pictures clean
 
 help:
 	@echo "make demo        the activation grids of two networks, in out/"
 	@echo "make notebooks   starts Jupyter with the lessons"
 	@echo "make lessons     runs the notebooks and keeps the pictures in them"
 	@echo "make test        linters, type checker and tests"
+	@echo "make test-lowest the tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint        linters and type checker"
+	@echo "make versions    linters, demo, and the tests that another Python could fail"
+	@echo "make pins        pins the newest of everything in constraints.txt"
+	@echo "make newest      tests with the newest of everything, in .venv-newest"
 	@echo "make benchmarks  measures speed and memory against the textbook way"
 	@echo "make assets      trains the MNIST networks and paints the styles in assets/ anew"
 	@echo "make pictures    makes the pictures of assets/GALLERY.md anew"
@@ -32,12 +49,43 @@ lessons: $(STAMP)
 	$(BIN)/python notebooks/run.py --keep notebooks/*.ipynb
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# Old packages warn of what newer ones below them no longer like; that is not ours.
+test-lowest: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ENV)/lowest
+	$(BIN)/uv pip install --quiet --python $(ENV)/lowest/bin/python \
+		--resolution lowest-direct --editable '.[dev]'
+	$(ENV)/lowest/bin/python -m pytest -W ignore::DeprecationWarning
 
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+versions: lint demo
+	$(PYTEST) -m 'versions and not slow'
+
+# TensorFlow and both Keras first, the rest around them: releases of other packages
+# that they do not take yet would otherwise bring back old ones.
+pins: $(STAMP)
+	$(INSTALL) uv
+	printf '%s\n' tensorflow tf-keras keras | $(BIN)/uv pip compile $(COMPILE) \
+		--no-deps --output-file $(ENV)/first.txt -
+	echo setuptools | $(BIN)/uv pip compile $(COMPILE) --all-extras \
+		--constraint $(ENV)/first.txt --output-file constraints.txt pyproject.toml -
+
+COMPILE := --quiet --upgrade --universal --python-version $(lastword $(PYTHONS)) \
+	--no-annotate --no-header --no-config --default-index https://pypi.org/simple
+
+newest:
+	rm -rf .venv-newest
+	$(MAKE) ENV=.venv-newest PINS= test
+
+# For `.ci/run`.
+pythons:
+	@echo $(PYTHONS)
 
 benchmarks: $(STAMP)
 	for benchmark in tests/benchmarks/bench_*.py; do \
@@ -52,18 +100,24 @@ pictures: $(STAMP)
 	$(BIN)/python assets/make_pictures.py
 
 clean:
-	rm -rf $(ENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(ENV) .venv-* out build dist *.egg-info .mypy_cache .pytest_cache \
+		.ruff_cache
 
 # The names of interpreters are tried out, not looked up: a version manager's
 # `python3.13` may exist only to say that it is not installed.
-$(STAMP): pyproject.toml
-	@found=; \
-	for python in python3.13 python3.12 python3.11 python3; do \
-		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-				2>/dev/null; then found=$$python; break; fi; \
+$(STAMP): pyproject.toml $(PINS)
+	@found=; others=; \
+	for python in $(or $(PYTHON),$(PYTHONS:%=python%) python3); do \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' \
+			2>/dev/null) || continue; \
+		case " $(PYTHONS) " in \
+			*" $$version "*) found=$$python; break;; \
+			*) others="$$others; $$python is Python $$version";; \
+		esac; \
 	done; \
 	if [ -z "$$found" ]; then \
-		echo "cnnviz needs Python 3.11 or newer; found no such python3." >&2; exit 1; \
+		echo "cnnviz needs TensorFlow, hence one of Python $(PYTHONS)" \
+			"(make PYTHON=...)$${others:-; found no python3}." >&2; exit 1; \
 	fi; \
 	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
 		echo "$$found cannot make environments; install its venv module" \
@@ -71,12 +125,11 @@ $(STAMP): pyproject.toml
 	fi; \
 	echo "making $(ENV) with $$($$found --version)"; \
 	$$found -m venv --clear $(ENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--editable '.[dev]'
+	$(INSTALL) setuptools
+	$(INSTALL) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 # Apart, since only people need it, and it is large.
 $(ENV)/.jupyter: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--editable '.[notebooks]'
+	$(INSTALL) --no-build-isolation --editable '.[notebooks]'
 	@touch $@

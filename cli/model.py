@@ -207,5 +207,6 @@ class ModelOptions:
 
 
 def encoding_note(model: ImageModel) -> str:
-    """The note that says which encoding was chosen, and why."""
-    return f"encoding: {model.encode.name} ({model.encode.reason})"
+    """The note that says which encoding was chosen, and why, and what else was done."""
+    encoding = f"encoding: {model.encode.name} ({model.encode.reason})"
+    return "; ".join([encoding, *model.notes])

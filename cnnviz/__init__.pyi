@@ -1,8 +1,14 @@
 from .attribution import (
+    ChannelAttribution as ChannelAttribution,
+    Check as Check,
+    Explanation as Explanation,
     Projections as Projections,
     Stage as Stage,
+    channel_attribution as channel_attribution,
+    check_explanation as check_explanation,
     deconvnet as deconvnet,
     deconvnet_stages as deconvnet_stages,
+    explain as explain,
 )
 from .drawing import (
     colorize as colorize,

@@ -37,6 +37,8 @@ class CnnvizError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        message = printable(message)
+        hint = None if hint is None else printable(hint)
         super().__init__(message if hint is None else f"{message}\n{hint}")
         self.message = message
         self.hint = hint

@@ -12,7 +12,6 @@ from cnnviz.ascent.precision import bfloat16, has_fast_bfloat16
 from cnnviz.ascent.results import Ascent, Momentum, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.step import Plan, State
-from cnnviz.errors import ModelError, first_line
 from cnnviz.network.tracing import Trace
 
 _RESCUE_STEPS = 8
@@ -119,7 +118,7 @@ class Chunks:
 
     def _blocks(
         self,
-        trace: Trace,
+        trace: Trace[None],
         state: State,
         draws: np.ndarray,
         operands: Sequence[tf.Tensor],
@@ -169,7 +168,7 @@ class Chunks:
 
     def _advance(
         self,
-        trace: Trace,
+        trace: Trace[None],
         before: int,
         rates: np.ndarray,
         draws: np.ndarray,
@@ -182,31 +181,13 @@ class Chunks:
         """Makes steps: the new state, all scores, who had a gradient at the last."""
         if rescued is None:
             rescued = np.zeros(len(state[0]), bool)
-        try:
-            with bfloat16(bool(self._half if half is None else half)):
-                results = trace(
-                    tf.constant(before),
-                    tf.constant(rates),
-                    tf.constant(draws),
-                    *state,
-                    tf.constant(rescued),
-                    *operands,
-                )
-        except tf.errors.ResourceExhaustedError as error:
-            raise ModelError(
-                f"{self.plan.model.source} does not fit into memory with "
-                f"{len(state[0])} images of {self.plan.shape[0]}x{self.plan.shape[1]}",
-                hint="Use a smaller batch_size, or a smaller size.",
-            ) from error
-        except tf.errors.OpError as error:
-            raise ModelError(
-                f"{self.plan.model.source} fails: {first_line(error)}"
-            ) from error
+        with bfloat16(bool(self._half if half is None else half)):
+            results = trace(before, rates, draws, *state, rescued, *operands)
         state = (results["numbers"], results["first"], results["second"])
         return state, results["history"].numpy(), results["alive"].numpy()
 
     def _clean(
-        self, trace: Trace, state: State, operands: Sequence[tf.Tensor]
+        self, trace: Trace[None], state: State, operands: Sequence[tf.Tensor]
     ) -> np.ndarray:
         """Scores without a transform, by a step that goes nowhere."""
         draws = np.broadcast_to(
@@ -218,7 +199,7 @@ class Chunks:
 
     def _choose_precision(
         self,
-        trace: Trace,
+        trace: Trace[None],
         state: State,
         draws: np.ndarray,
         operands: Sequence[tf.Tensor],

@@ -38,7 +38,7 @@ class Plan:
     window: tuple[int, int]
     average_pooling: bool
 
-    def trace(self, batch: int) -> Trace:
+    def trace(self, batch: int) -> Trace[None]:
         """The compiled block of steps for a batch of so many images."""
         numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
         state = tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32)
@@ -86,7 +86,7 @@ class Plan:
         second: tf.Tensor,
         rescued: tf.Tensor,
         *operands: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
+    ) -> tuple[dict[str, tf.Tensor], None]:
         steps = tf.shape(rates)[0]
         pace = tf.where(rescued, float(_RESCUE_HASTE), 1.0)
         pace = tf.reshape(pace, [-1] + [1] * (numbers.shape.rank - 1))
@@ -140,7 +140,7 @@ class Plan:
             "second": second,
             "alive": alive,
             "history": history.stack(),
-        }
+        }, None
 
     def _scores(
         self, numbers: tf.Tensor, draw: tf.Tensor, operands: Sequence[tf.Tensor]

@@ -1,11 +1,14 @@
+from .channels import (
+    ChannelAttribution as ChannelAttribution,
+    channel_attribution as channel_attribution,
+)
+from .checks import Check as Check, check_explanation as check_explanation
 from .comparing import (
     RULES as RULES,
     compare_rules as compare_rules,
     projection_batches as projection_batches,
 )
-from .deconvolution import (
-    Projections as Projections,
-    deconvnet as deconvnet,
-)
+from .deconvolution import Projections as Projections, deconvnet as deconvnet
+from .explaining import Explanation as Explanation, explain as explain
 from .stages import Stage as Stage, deconvnet_stages as deconvnet_stages
 from .tasks import Keep as Keep, Rule as Rule, Space as Space

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,9 +18,15 @@ import tensorflow as tf
 from cnnviz.attribution.crops import Crops, find_crops
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.steps import Value
-from cnnviz.attribution.targets import End, Target, as_image, seed, trace_target
 from cnnviz.attribution.tasks import Task
-from cnnviz.attribution.units import Route, Seeds, filled, find_geometry_of, run
+from cnnviz.attribution.traced_layers import (
+    End,
+    TracedLayer,
+    as_image,
+    seed,
+    trace_layer,
+)
+from cnnviz.attribution.units import Route, Seeds, filled, find_geometry_of
 from cnnviz.errors import CnnvizError
 from cnnviz.network.tracing import Trace, compiled
 
@@ -95,7 +101,7 @@ def project(
             _signature(crops.shapes(arrays), size, size),
         )
         if trace.facts:
-            yield from _of_crops(task, trace, crops, arrays, seeds, size)
+            yield from _of_crops(trace, crops, arrays, seeds, size)
             return
     yield from _of_images(task, arrays, route, seeds, total)
 
@@ -120,8 +126,7 @@ def _signature(
 
 
 def _of_crops(
-    task: Task,
-    trace: Trace,
+    trace: Trace[Any],
     crops: Crops,
     arrays: Sequence[np.ndarray],
     seeds: Seeds,
@@ -135,7 +140,7 @@ def _of_crops(
         own = some._replace(
             images=np.arange(len(rows)), positions=crops.inside(some.positions, starts)
         )
-        yield Part(rows, _reconstruct(task, trace, shown, own, size), starts)
+        yield Part(rows, _reconstruct(trace, shown, own, size), starts)
 
 
 def _of_images(
@@ -165,19 +170,20 @@ def _of_images(
         images, owners = np.unique(seeds.images[rows], return_inverse=True)
         shown = [filled(array[images], plan.images) for array in arrays]
         own = seeds.some(rows)._replace(images=owners)
-        pulled = _reconstruct(task, trace, shown, own, plan.size)
+        pulled = _reconstruct(trace, shown, own, plan.size)
         starts = np.zeros((len(rows), pulled.ndim - 2), np.int64)
         yield Part(rows, pulled, starts)
         start += len(rows)
 
 
 def _reconstruct(
-    task: Task, trace: Trace, shown: Sequence[np.ndarray], seeds: Seeds, size: int
+    trace: Trace[Any], shown: Sequence[np.ndarray], seeds: Seeds, size: int
 ) -> np.ndarray:
     kinds = (np.int32, np.int32, np.int32, np.float32)
     parts = [part.astype(kind) for part, kind in zip(seeds, kinds, strict=True)]
-    outputs = run(task, trace, [*shown, *(filled(part, size) for part in parts)])
-    return outputs["projection"][: len(seeds.images)]
+    outputs = trace(*shown, *(filled(part, size) for part in parts))
+    projection: np.ndarray = outputs["projection"].numpy()
+    return projection[: len(seeds.images)]
 
 
 def _trace_crops(
@@ -187,12 +193,12 @@ def _trace_crops(
     *images, _, channels, positions, values = tensors
     nothing = {"projection": tf.zeros([0])}
     try:
-        target = trace_target(task, images)
+        traced = trace_layer(task, images)
     except (CnnvizError, tf.errors.OpError, ValueError):
         return nothing, False  # it takes images of one size only
-    start = seed(task, target, (channels, positions, values))
-    pulled, end = _carry_back(task, target, start)
-    geometry = find_geometry_of(target, route.image, end)
+    start = seed(task, traced, (channels, positions, values))
+    pulled, end = _carry_back(task, traced, start)
+    geometry = find_geometry_of(traced, route.image, end)
     if geometry.likeness != route.geometry.likeness:
         return nothing, False
     return {"projection": pulled}, True
@@ -203,18 +209,18 @@ def _trace_images(
 ) -> tuple[dict[str, tf.Tensor], None]:
     images, (owners, *units) = tensors[:-4], tensors[-4:]
     if task.rule == "gradient":
-        target = trace_target(task, [tf.gather(image, owners) for image in images])
-        pulled, _ = _carry_back(task, target, seed(task, target, units))
+        traced = trace_layer(task, [tf.gather(image, owners) for image in images])
+        pulled, _ = _carry_back(task, traced, seed(task, traced, units))
     else:
-        target, value = _forward_once(task, plan, images, owners)
-        start = seed(task, target, units)
-        pulled, _ = _carry_back(task, target, start, value)
+        traced, value = _forward_once(task, plan, images, owners)
+        start = seed(task, traced, units)
+        pulled, _ = _carry_back(task, traced, start, value)
     return {"projection": pulled}, None
 
 
 def _forward_once(
     task: Task, plan: _Plan, images: Sequence[tf.Tensor], owners: tf.Tensor
-) -> tuple[Target, Value]:
+) -> tuple[TracedLayer, Value]:
     """Traces a network for reconstructions that share images.
 
     The network is traced for one image per reconstruction, of which little or nothing
@@ -228,12 +234,12 @@ def _forward_once(
     """
     graph = owners.graph
     if task.model.fixed_batch is not None:
-        return trace_target(task, [tf.gather(i, owners) for i in images]), _as_it_is
+        return trace_layer(task, [tf.gather(i, owners) for i in images]), _as_it_is
     bounds = [len(graph.get_operations())]
     for batch in (images, [tf.gather(image, owners) for image in images]):
         if len(bounds) > 1:
             bounds.append(len(graph.get_operations()))
-        target = trace_target(task, batch)
+        traced = trace_layer(task, batch)
         bounds.append(len(graph.get_operations()))
     operations = graph.get_operations()
     once, each = operations[bounds[0] : bounds[1]], operations[bounds[2] : bounds[3]]
@@ -253,7 +259,7 @@ def _forward_once(
             return tensor
         return tf.gather(single, owners)
 
-    return target, value
+    return traced, value
 
 
 def _as_it_is(tensor: tf.Tensor) -> tf.Tensor:
@@ -261,7 +267,7 @@ def _as_it_is(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _carry_back(
-    task: Task, target: Target, start: tf.Tensor, value: Value = _as_it_is
+    task: Task, traced: TracedLayer, start: tf.Tensor, value: Value = _as_it_is
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Carries a seed back to the image, by the rule of a task.
 
@@ -270,20 +276,20 @@ def _carry_back(
         images.
     """
     if task.rule == "gradient":
-        end = target.end(task)
-        pulled = _gradient(target, start, end)
+        end = traced.end(task)
+        pulled = _gradient(traced, start, end)
     else:
-        way = target.way(task, value)
-        end = target.end(task, way)
+        way = traced.way(task, value)
+        end = traced.end(task, way)
         pulled = way.pull(start)[end.tensor.ref()]
     return as_image(task, pulled), as_image(task, end.tensor)
 
 
-def _gradient(target: Target, start: tf.Tensor, end: End) -> tf.Tensor:
+def _gradient(traced: TracedLayer, start: tf.Tensor, end: End) -> tf.Tensor:
     """The plain gradient; only the preprocessing ahead of it is passed as by others."""
     above = end.front[-1] if end.front else end.input
     (pulled,) = tf.gradients(
-        target.tensor,
+        traced.tensor,
         above,
         start,
         unconnected_gradients="zero",
@@ -291,5 +297,5 @@ def _gradient(target: Target, start: tf.Tensor, end: End) -> tf.Tensor:
     )
     if above is end.tensor:
         return pulled
-    way = Reversal(target.inputs, above, guided=False, layer_of=target.layer_of)
+    way = Reversal(traced.inputs, above, guided=False, layer_of=traced.layer_of)
     return way.pull(pulled)[end.input.ref()]

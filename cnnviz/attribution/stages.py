@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.targets import as_image, seed, trace_target
 from cnnviz.attribution.tasks import Keep, Rule, Task
-from cnnviz.attribution.units import choose_maps, filled, find_units, run
+from cnnviz.attribution.traced_layers import as_image, seed, trace_layer
+from cnnviz.attribution.units import choose_maps, filled, find_units
 from cnnviz.errors import ImageError, LayerError
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import is_network_channels_first, to_channels_last
@@ -90,10 +90,10 @@ def deconvnet_stages(
         part.astype(kind.as_numpy_dtype)
         for part, kind in zip(found[1:], kinds, strict=True)
     ]
-    outputs = run(task, trace, [filled(array, size) for array in (*arrays, *given)])
+    outputs = trace(*(filled(array, size) for array in (*arrays, *given)))
     stages = []
     for (operation, path), signal in zip(trace.facts, outputs.values(), strict=True):
-        array = signal[0]
+        array = signal.numpy()[0]
         array = array.reshape((1,) * (3 - array.ndim) + array.shape)
         stages.append(Stage(path, operation, array))
     last = stages[-1]
@@ -107,12 +107,12 @@ def _trace_stages(
 ) -> tuple[dict[str, tf.Tensor], list[tuple[str, str]]]:
     """Reconstructions after every step, by number; of each the operation and layer."""
     images, units = tensors[:-3], tensors[-3:]
-    target = trace_target(task, images)
-    start = seed(task, target, units)
-    way = target.way(task)
+    traced = trace_layer(task, images)
+    start = seed(task, traced, units)
+    way = traced.way(task)
     at = way.pull(start)
     first = is_network_channels_first(task.model.network)
-    passed = [("seed", task.selected.address.path, start, target.channels_first)]
+    passed = [("seed", task.selected.address.path, start, traced.channels_first)]
     for tensor, step in way.steps:
         if step.operation:
             (source,) = step.sources[:1]
@@ -120,7 +120,7 @@ def _trace_stages(
             channels_first = first
             if "data_format" in formats:
                 channels_first = formats["data_format"].s.startswith(b"NC")
-            name = target.layer_of(tensor.op)
+            name = traced.layer_of(tensor.op)
             passed.append((step.operation, name, at[source.ref()], channels_first))
     results = {}
     for i, (_, _, signal, channels_first) in enumerate(passed):

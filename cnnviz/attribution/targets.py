@@ -1,220 +1,220 @@
-"""A network in a graph, up to the tensor that reconstructions start from."""
+"""Targets: the number that is explained, one for each image and class.
+
+The score is a logit, below softmax or sigmoid, where nothing saturates. Of a network
+that answers for every pixel it is the mean logit over a region, by default the pixels
+that the network assigns to the class: a sum over all of them would be about the
+background. The difference to another class tells what speaks for one *against* it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.rectifiers import marking
-from cnnviz.attribution.reversal import Reversal
-from cnnviz.attribution.steps import Value
-from cnnviz.attribution.tasks import Task
-from cnnviz.errors import LayerError
-from cnnviz.graph.logits import find_logits
-from cnnviz.graph.walking import Dependence, preprocessing
-from cnnviz.network.forward import encoded_inputs
-from cnnviz.network.keras_generations import Network, call_attribute, python_call
-from cnnviz.network.layout import (
-    channel_axis,
-    is_network_channels_first,
-    to_channels_first,
-    to_channels_last,
-)
-from cnnviz.network.naming import addresses
-from cnnviz.network.tracing import patched, record
+from cnnviz.errors import ArgumentError
+from cnnviz.network.heads import Head
 
-LayerOf = Callable[[tf.Operation], str]
+Position = tuple[int, ...]
+"""One position of an output: `(row, column)`."""
 
 
-class End(NamedTuple):
-    """Where reconstructions end.
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is explained of each image, as arrays.
 
     Attributes:
-        input: The input of the network that is reconstructed.
-        front: What preprocessing computes of it; see `walking.preprocessing`.
-        tensor: The tensor at which they end: one of those, as the task wants.
+        rivals: `(n, 1)` the class that the others are held against; -1 for none.
+        classes: `(n, k)` the numbers of the classes; None for the most probable ones.
+        signs: `(n, k)` 1, or -1 for what lowers the output; None with the classes.
+        regions: `(n, k, ...)` or `(n, 1, ...)` weights of the output's positions; None
+            where there are no positions, or where the network decides.
     """
 
-    input: tf.Tensor
-    front: list[tf.Tensor]
-    tensor: tf.Tensor
+    rivals: np.ndarray
+    classes: np.ndarray | None = None
+    signs: np.ndarray | None = None
+    regions: np.ndarray | None = None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is given, by name, as float32."""
+        return {
+            name: np.asarray(array, np.float32)
+            for name, array in vars(self).items()
+            if array is not None
+        }
+
+    def of(
+        self, rows: np.ndarray | slice, columns: np.ndarray | slice = slice(None)
+    ) -> Target:
+        """The target for some of the images, and some of the classes."""
+        parts = {
+            name: array[rows] if array.shape[1] == 1 else array[rows][:, columns]
+            for name, array in self.arrays().items()
+        }
+        return Target(**parts)
 
 
-class Target(NamedTuple):
-    """A network in the current graph.
+class Answers(NamedTuple):
+    """What a network says of images, `(n, k)` each.
 
     Attributes:
-        images: What it was given, before it is encoded.
-        inputs: What it was shown of it.
-        tensor: The tensor to start from.
-        channels_first: The layout of that tensor.
-        layer_of: Names the layer that made an operation.
+        classes: The numbers of the classes.
+        scores: What is explained: logits, or differences of logits.
+        probabilities: Of the classes; the values of a head without softmax or sigmoid.
+        regions: `(n, k, ...)` the weights of the output's positions, which add up to 1;
+            `(n, k)` ones where there is one answer per image.
+        assigned: Whether the region is the class's own, or the one that was given;
+            otherwise it is the one position where the class comes nearest.
     """
 
-    images: Sequence[tf.Tensor]
-    inputs: list[tf.Tensor]
-    tensor: tf.Tensor
-    channels_first: bool
-    layer_of: LayerOf
-
-    @property
-    def space(self) -> tuple[int, ...]:
-        """The shape of its maps."""
-        shape = self.tensor.shape.as_list()[1:]
-        return tuple(shape[1:] if self.channels_first else shape[:-1])
-
-    def maps(self) -> tf.Tensor:
-        """The tensor as float32 maps `(n, positions, channels)`."""
-        maps = tf.cast(self.tensor, tf.float32)
-        if self.channels_first:
-            maps = to_channels_last(maps)
-        count, *space, channels = maps.shape
-        positions = int(np.prod(space)) if space else 1
-        return tf.reshape(maps, [-1 if count is None else count, positions, channels])
-
-    def way(self, task: Task, value: Value = lambda tensor: tensor) -> Reversal:
-        """The way back to the image, by the rule of a task that is no gradient."""
-        return Reversal(
-            self.inputs,
-            self.tensor,
-            guided=task.rule == "guided",
-            layer_of=self.layer_of,
-            value=value,
-        )
-
-    def end(self, task: Task, way: Reversal | None = None) -> End:
-        """Where reconstructions end.
-
-        Args:
-            task: The task.
-            way: The way back, if the rule is no gradient.
-
-        Raises:
-            LayerError: If the tensor does not depend on the image.
-        """
-        for tensor in self.inputs:
-            depends = Dependence([tensor])
-            if way.image is tensor if way else depends(self.tensor):
-                front = preprocessing([tensor], self.tensor, depends)
-                ahead = front and task.space == "network"
-                return End(tensor, front, front[-1] if ahead else tensor)
-        raise LayerError(
-            f"layer '{task.selected.address.path}' does not depend on the image"
-        )
+    classes: tf.Tensor
+    scores: tf.Tensor
+    probabilities: tf.Tensor
+    regions: tf.Tensor
+    assigned: tf.Tensor
 
 
-def trace_target(task: Task, images: Sequence[tf.Tensor]) -> Target:
-    """Traces the network of a task.
+def class_maps(head: Head) -> tf.Tensor:
+    """The logits of a head, `(n, ..., classes)`, with both classes of a binary one.
+
+    Axes between the first and the last are left out if each holds one position.
+    """
+    logits = head.logits
+    if all(size == 1 for size in logits.shape[1:-1]):
+        logits = tf.reshape(logits, [-1, logits.shape[-1]])
+    return tf.concat([-logits, logits], -1) if head.is_binary else logits
+
+
+def answers(
+    head: Head, given: dict[str, tf.Tensor], *, top: int = 1, at: Position | None = None
+) -> Answers:
+    """Computes the scores of a target in the current graph.
+
+    Args:
+        head: The output that is asked.
+        given: The arrays of a `Target`, as tensors.
+        top: How many of the most probable classes, if none are given.
+        at: The only position of the output that counts.
 
     Raises:
-        LayerError: If the layer returns nothing to start from.
+        ArgumentError: If the region does not fit the output.
     """
-    network = task.model.network
-    inputs = encoded_inputs(task.model, images)
-    # Also of inputs that pass as they are: the graph begins with tensors of its own.
-    inputs = [tf.identity(tensor) for tensor in inputs]
-    regions: list[tuple[tf.Graph, int, int, str]] = []
-    with patched(marking(network)), patched(_regions(network, regions)):
-        (call,) = record(network, inputs, [task.selected])
-    output = call.tensor()
-    target, _ = find_logits(output) or (output, None)
-    path = task.selected.address.path
-    if target.shape.rank is None or target.shape.rank < 2:
-        raise LayerError(f"layer '{path}' returns no map: it has no channels")
-    if any(n is None for n in target.shape[1:]):
-        raise LayerError(f"layer '{path}' returns a map of unknown size")
-    if not target.dtype.is_floating:
-        raise LayerError(f"layer '{path}' returns {target.dtype.name}; expected floats")
-    first = channel_axis(network, call) == 1
-    return Target(images, inputs, target, first, _naming(regions, path))
+    maps = class_maps(head)
+    flat = tf.reshape(maps, [tf.shape(maps)[0], -1, maps.shape[-1]])
+    fixed = _fixed_region(head, maps, given.get("regions"), at)
+    own = _assigned(head, flat)
+    # Where there is no rival, its row is of zeros.
+    rivals = tf.one_hot(tf.cast(given["rivals"], tf.int32), head.classes)
+    if "classes" in given:
+        classes, signs = tf.cast(given["classes"], tf.int32), given["signs"]
+    else:
+        # None is held against itself, if there are others.
+        votes = _votes(maps, flat, own, fixed) - 1e9 * rivals[:, 0]
+        classes = tf.math.top_k(votes, min(top, head.classes)).indices
+        signs = tf.ones_like(classes, tf.float32)
+    chosen = tf.one_hot(classes, head.classes)  # (n, k, classes)
+    if fixed is None:
+        regions, assigned = _regions(head, flat, own, chosen)
+    else:
+        regions = tf.zeros_like(signs)[..., None] + fixed
+        assigned = tf.ones_like(signs, bool)
+    regions = tf.stop_gradient(regions)
+    means = tf.einsum("nkp,npc->nkc", regions, flat)
+    values = tf.einsum("nkp,npc->nkc", regions, _probabilities(head, flat))
+    positions = tf.shape(maps)[1:-1] if maps.shape.rank > 2 else []
+    return Answers(
+        classes,
+        tf.reduce_sum(means * signs[..., None] * (chosen - rivals), -1),
+        tf.reduce_sum(values * chosen, -1),
+        tf.reshape(regions, tf.concat([tf.shape(classes), positions], 0)),
+        assigned,
+    )
+
+
+def _probabilities(head: Head, logits: tf.Tensor) -> tf.Tensor:
+    if head.kind == "softmax":
+        return tf.nn.softmax(logits)
+    return tf.sigmoid(logits) if head.kind == "sigmoid" else logits
+
+
+def _is_exclusive(head: Head) -> bool:
+    """Whether an image, or a pixel, has one class only."""
+    return head.kind != "sigmoid" or head.is_binary
+
+
+def _assigned(head: Head, flat: tf.Tensor) -> tf.Tensor:
+    """Which positions belong to which class, as zeros and ones `(n, p, classes)`."""
+    if head.classes == 1:
+        return tf.ones_like(flat)  # one quantity, which is everywhere
+    if _is_exclusive(head):
+        return tf.one_hot(tf.argmax(flat, -1), head.classes)
+    return tf.cast(flat > 0, tf.float32)
+
+
+def _votes(
+    maps: tf.Tensor, flat: tf.Tensor, own: tf.Tensor, fixed: tf.Tensor | None
+) -> tf.Tensor:
+    """What classes are ranked by, `(n, classes)`."""
+    if fixed is not None:
+        return tf.reduce_sum(fixed[:, 0, :, None] * flat, 1)
+    means = tf.reduce_mean(flat, 1)
+    if maps.shape.rank == 2:
+        return means
+    # The number of positions; among equally many, the mean logit decides.
+    return tf.reduce_sum(own, 1) + 0.5 * tf.sigmoid(means)
 
 
 def _regions(
-    network: Network, regions: list[tuple[tf.Graph, int, int, str]]
-) -> list[tuple[object, str, object]]:
-    """Patches that note which operations of the graph each layer makes."""
-
-    def noting(path: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(call)
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            graph = tf.compat.v1.get_default_graph()
-            low = len(graph.get_operations())
-            try:
-                return call(*args, **kwargs)
-            finally:
-                regions.append((graph, low, len(graph.get_operations()), path))
-
-        return noted
-
-    return [
-        (a.layer, call_attribute(a.layer), noting(a.path, python_call(a.layer)))
-        for a in addresses(network)
-    ]
+    head: Head, flat: tf.Tensor, own: tf.Tensor, chosen: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The positions of each class; the nearest one for a class that has none."""
+    mine = tf.einsum("npc,nkc->nkp", own, chosen)
+    lead = tf.einsum("npc,nkc->nkp", flat, chosen)
+    if _is_exclusive(head) and head.classes > 1:
+        best = tf.math.top_k(flat, 2).values
+        lead -= tf.where(mine > 0, best[:, None, :, 1], best[:, None, :, 0])
+    nearest = tf.one_hot(tf.argmax(lead, -1), tf.shape(flat)[1])
+    assigned = tf.reduce_any(mine > 0, -1)
+    mine = tf.where(assigned[..., None], mine, nearest)
+    return mine / tf.reduce_sum(mine, -1, keepdims=True), assigned
 
 
-def _naming(regions: list[tuple[tf.Graph, int, int, str]], path: str) -> LayerOf:
-    """Names the innermost layer of an operation; a path where there is none."""
-    numbers: dict[str, int] = {}
-
-    def layer_of(op: tf.Operation) -> str:
-        graph = op.graph
-        if op.name not in numbers:
-            numbers.clear()
-            numbers.update((o.name, i) for i, o in enumerate(graph.get_operations()))
-        # What was copied out of a function is named after the call of it.
-        name = op.name
-        while "/" in name and not any(
-            g is graph and low <= numbers.get(name, -1) < high
-            for g, low, high, _ in regions
-        ):
-            name = name.rpartition("/")[0]
-        number = numbers.get(name, -1)
-        around = [
-            (high - low, named)
-            for g, low, high, named in regions
-            if g is graph and low <= number < high
-        ]
-        return min(around)[1] if around else path
-
-    return layer_of
-
-
-def seed(task: Task, target: Target, units: Sequence[tf.Tensor]) -> tf.Tensor:
-    """What a reconstruction starts with.
-
-    Args:
-        task: The task.
-        target: Its network.
-        units: For each reconstruction the channel, the position along the flattened
-            map, and the value to put there.
-
-    Returns:
-        A tensor of the shape of the target: zero but for the unit, or but for the map
-        if the task keeps it whole.
-    """
-    channels, positions, values = units
-    shape, space = target.tensor.shape, target.space
-    count, flat = shape[0], int(np.prod(space)) if space else 1
-    known = shape[1] if target.channels_first else shape[-1]
-    here = channels[:, None] == tf.range(known)
-    if task.keep == "map":
-        seeds = tf.where(here[:, None], target.maps(), 0.0)
-    else:
-        there = positions[:, None] == tf.range(flat)
-        chosen = here[:, None] & there[:, :, None]
-        seeds = tf.where(chosen, values[:, None, None], 0.0)
-    seeds = tf.reshape(seeds, [count, *space, known])
-    if target.channels_first:
-        seeds = to_channels_first(seeds)
-    return tf.cast(seeds, target.tensor.dtype)
+def _fixed_region(
+    head: Head, maps: tf.Tensor, weights: tf.Tensor | None, at: Position | None
+) -> tf.Tensor | None:
+    """The region that was given, `(n, k, p)` or broadcast to that."""
+    if weights is None and at is None:
+        return None
+    sizes = maps.shape.as_list()[1:-1]
+    if not sizes:
+        raise ArgumentError(
+            f"region is given; output '{head.name}' answers once for each image, not "
+            "for every position"
+        )
+    told = "x".join("?" if n is None else str(n) for n in sizes)
+    if at is not None:
+        if None in sizes or len(at) != len(sizes) or not _inside(at, sizes):
+            raise ArgumentError(
+                f"region is {at}; expected a position of output '{head.name}', which "
+                f"has {told}"
+            )
+        place = int(np.ravel_multi_index(at, sizes))
+        return tf.one_hot(place, int(np.prod(sizes)))[None, None]
+    given = [] if weights is None else weights.shape.as_list()[2:]
+    if len(sizes) != len(given) or any(
+        n not in (None, m) for n, m in zip(sizes, given, strict=True)
+    ):
+        raise ArgumentError(
+            f"region is a mask of {'x'.join(map(str, given))}; output '{head.name}' "
+            f"has {told} positions"
+        )
+    shape = tf.shape(weights)
+    flat = tf.reshape(weights, [shape[0], shape[1], -1])
+    return flat / tf.reduce_sum(flat, -1, keepdims=True)
 
 
-def as_image(task: Task, signal: tf.Tensor) -> tf.Tensor:
-    """What arrives at the network's input, float32, channels last."""
-    if is_network_channels_first(task.model.network) and (signal.shape.rank or 0) > 2:
-        signal = to_channels_last(signal)
-    return tf.cast(signal, tf.float32)
+def _inside(at: Position, sizes: list[int]) -> bool:
+    return all(0 <= i < n for i, n in zip(at, sizes, strict=True))

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import counts
-from cnnviz.attribution.targets import Target, as_image, trace_target
 from cnnviz.attribution.tasks import Task
-from cnnviz.errors import ArgumentError, LayerError, ModelError, first_line
+from cnnviz.attribution.traced_layers import TracedLayer, as_image, trace_layer
+from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.tracing import Trace, compiled_for_images
@@ -95,8 +95,7 @@ def find_route(task: Task, arrays: Sequence[np.ndarray]) -> Route:
     Raises:
         LayerError: If the layer has no way back.
     """
-    route: Route = _unit_trace(task, arrays)[0].facts
-    return route
+    return _unit_trace(task, arrays)[0].facts
 
 
 def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
@@ -110,9 +109,9 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
         count = len(batch[0])
         if size is not None:
             batch = [filled(array, size) for array in batch]
-        outputs = run(task, function, batch)
-        activations.append(outputs["activations"][:count])
-        positions.append(outputs["positions"][:count])
+        outputs = function(*batch)
+        activations.append(outputs["activations"].numpy()[:count])
+        positions.append(outputs["positions"].numpy()[:count])
     units = Units(
         np.concatenate(activations), np.concatenate(positions), function.facts
     )
@@ -131,23 +130,9 @@ def filled(array: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([array, array[-1:].repeat(size - len(array), 0)])
 
 
-def run(
-    task: Task, function: Trace, arrays: Sequence[np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Runs a trace on arrays."""
-    try:
-        outputs = function(*(tf.constant(array) for array in arrays))
-    except tf.errors.ResourceExhaustedError as error:
-        raise ModelError(
-            f"{task.model.source} does not fit into memory",
-            hint="Use smaller images, or a layer further down.",
-        ) from error
-    except tf.errors.OpError as error:
-        raise ModelError(f"{task.model.source} fails: {first_line(error)}") from error
-    return {name: values.numpy() for name, values in outputs.items()}
-
-
-def _unit_trace(task: Task, arrays: Sequence[np.ndarray]) -> tuple[Trace, int | None]:
+def _unit_trace(
+    task: Task, arrays: Sequence[np.ndarray]
+) -> tuple[Trace[Route], int | None]:
     return compiled_for_images(
         task.model.network,
         ("deconvnet units", *task.key, task.keep),
@@ -160,8 +145,8 @@ def _unit_trace(task: Task, arrays: Sequence[np.ndarray]) -> tuple[Trace, int | 
 def _trace_units(
     task: Task, images: Sequence[tf.Tensor]
 ) -> tuple[dict[str, tf.Tensor], Route]:
-    target = trace_target(task, images)
-    space, maps = target.space, target.maps()
+    traced = trace_layer(task, images)
+    space, maps = traced.space, traced.maps()
     if isinstance(task.keep, tuple):
         inside = len(task.keep) == len(space) and all(
             i < n for i, n in zip(task.keep, space, strict=True)
@@ -179,51 +164,53 @@ def _trace_units(
         positions = tf.argmax(maps, 1)
     finite = tf.reduce_all(tf.math.is_finite(maps), 1)
     activations = tf.where(finite, activations, np.nan)
-    return {"activations": activations, "positions": positions}, _route(task, target)
+    return {"activations": activations, "positions": positions}, _route(task, traced)
 
 
-def _route(task: Task, target: Target) -> Route:
+def _route(task: Task, traced: TracedLayer) -> Route:
     notes: tuple[str, ...] = ()
     if task.rule == "gradient":
         tensors = [
             tensor
-            for op in target.tensor.graph.get_operations()
+            for op in traced.tensor.graph.get_operations()
             if op.type not in ("Const", "NoOp")
             for tensor in op.outputs
         ]
         shapes = [t.shape for t in tensors if t.shape.rank is not None]
         largest = max(int(np.prod([n or 1 for n in shape[1:]])) for shape in shapes)
-        end = target.end(task)
+        end = traced.end(task)
     else:
-        way = target.way(task)
-        notes, largest, end = way.notes, way.largest(), target.end(task, way)
-    number = next(i for i, t in enumerate(target.inputs) if t is end.input)
+        way = traced.way(task)
+        notes, largest, end = way.notes, way.largest(), traced.end(task, way)
+    number = next(i for i, t in enumerate(traced.inputs) if t is end.input)
     image = as_image(task, end.tensor)
     if not image.shape[1:].is_fully_defined():
         path = task.selected.address.path
         raise LayerError(f"layer '{path}' is computed from an image of unknown size")
-    given = [Dependence([tensor])(end.input) for tensor in target.images]
+    given = [Dependence([tensor])(end.input) for tensor in traced.images]
     which = given.index(True) if any(given) else None
-    geometry = find_geometry_of(target, which, image)
+    geometry = find_geometry_of(traced, which, image)
     size = tuple(image.shape[1:])
-    return Route(target.space, size, largest, number, notes, which, geometry)
+    return Route(traced.space, size, largest, number, notes, which, geometry)
 
 
-def find_geometry_of(target: Target, number: int | None, end: tf.Tensor) -> Geometry:
-    """What part of an image the units of a target depend on.
+def find_geometry_of(
+    traced: TracedLayer, number: int | None, end: tf.Tensor
+) -> Geometry:
+    """What part of an image the units of a layer depend on.
 
     Args:
-        target: The target.
+        traced: The layer.
         number: The number of the image; None if it is held, and never cut.
         end: Where reconstructions end, channels last.
     """
     if number is None:
         return Geometry((), None)
     return find_geometry(
-        target.images,
+        traced.images,
         number,
-        target.tensor,
-        channels_first=target.channels_first,
+        traced.tensor,
+        channels_first=traced.channels_first,
         end=end,
     )
 

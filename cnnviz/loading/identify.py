@@ -10,12 +10,16 @@ import difflib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from cnnviz.errors import ModelError
+from cnnviz.loading.safe_archive import check_archive
+from cnnviz.loading.safe_hdf5 import check_hdf5, truncated
+from cnnviz.loading.safe_json import read_object
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -34,9 +38,7 @@ APPLICATIONS = frozenset(
 )
 """The networks of `keras.applications`, in lower case."""
 
-_LARGEST_CONFIG = 256 * 2**20
-_LARGEST_RATIO = 200
-"""How many times larger a member of an archive may be than what is stored of it."""
+_SAVE_AGAIN = "Save the model again: model.save('model.keras')."
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class ModelFile:
         keras_version: The version that wrote it, such as `"2.15.0"`; empty if unsaid.
         config: The configuration of the model; None for a SavedModel, which keeps one
             configuration per layer.
-        configs: Every configuration found in the file, to be searched for code.
+        configs: Every configuration found in the file. Those of a SavedModel are what
+            could be told without TensorFlow, and only for a first look.
+        is_changed: Whether the configuration is no longer the one in the file.
     """
 
     path: Path
@@ -57,6 +61,7 @@ class ModelFile:
     keras_version: str
     config: dict[str, Any] | None
     configs: list[Any] = field(default_factory=list)
+    is_changed: bool = False
 
     @property
     def is_keras_2(self) -> bool:
@@ -65,12 +70,9 @@ class ModelFile:
         return not major.isdigit() or int(major) < 3
 
     def lambdas(self) -> list[str]:
-        """The names of the layers that carry Python byte code."""
-        return list(dict.fromkeys(_lambdas(self.configs)))
-
-    def foreign_classes(self) -> list[tuple[str, str]]:
-        """Classes, with their modules, that are not Keras' own."""
-        return list(dict.fromkeys(_foreign(self.configs)))
+        """The names of the Lambda layers that carry Python byte code."""
+        found = [n["config"].get("name") for n in nodes(self.configs) if has_code(n)]
+        return list(dict.fromkeys(str(name or "lambda") for name in found))
 
     def class_names(self) -> set[str]:
         """Every class that the configuration names."""
@@ -85,10 +87,6 @@ class ModelFile:
             for key in ("class_name", "registered_name")
         )
         return {name for name in names if isinstance(name, str) and ">" in name}
-
-    def functions(self) -> list[str]:
-        """The TensorFlow functions and operations that the configuration names."""
-        return list(dict.fromkeys(_functions(self.configs)))
 
 
 def identify_file(path: Path) -> ModelFile:
@@ -125,20 +123,41 @@ def architecture_file(path: Path) -> ModelFile:
     """
     expected = "expected the text of model.to_json()"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError:
         raise ModelError(f"{path} does not exist; {expected}") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is not JSON; {expected}") from error
-    if not isinstance(config, dict) or "class_name" not in config:
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        config = read_object(text, path, "text")
+    except ModelError as error:
+        raise ModelError(f"{error.message}; {expected}") from error
+    if "class_name" not in config:
         raise ModelError(f"{path} holds no architecture; {expected}")
-    version = str(config.get("keras_version", ""))
-    if not version:
-        # Keras 3 does not say; only it calls the shape of an input batch_shape.
-        inputs = [n for n in nodes(config) if n.get("class_name") == "InputLayer"]
-        new = any("batch_shape" in (n.get("config") or {}) for n in inputs)
-        version = "3" if new else "2"
+    version = str(config.get("keras_version") or _guessed_version(config))
     return ModelFile(path, "hdf5", version, config, [config])
+
+
+def _guessed_version(config: dict[str, Any]) -> str:
+    """The generation of a configuration that does not say it.
+
+    Only Keras 3 calls the shape of an input `batch_shape`.
+    """
+    inputs = [
+        n.get("config") for n in nodes(config) if n.get("class_name") == "InputLayer"
+    ]
+    new = any(isinstance(each, dict) and "batch_shape" in each for each in inputs)
+    return "3" if new else "2"
+
+
+def _check_model(config: dict[str, Any], path: Path) -> None:
+    if not isinstance(config.get("class_name"), str) or not isinstance(
+        config.get("config"), dict | list
+    ):
+        raise ModelError(
+            f"{path} is damaged: its configuration describes no model",
+            hint=_SAVE_AGAIN,
+        )
 
 
 def _missing(path: Path) -> ModelError:
@@ -156,108 +175,91 @@ def _missing(path: Path) -> ModelError:
 def _identify_zip(path: Path) -> ModelFile:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if any(name.endswith("data.pkl") for name in names):
-                raise ModelError(
-                    f"{path} is a PyTorch checkpoint; expected a Keras model",
-                    hint="Rebuild the network in Keras and save it as .keras.",
-                )
-            if "config.json" not in names:
-                raise ModelError(
-                    f"{path} is a zip archive without a config.json; "
-                    "expected a Keras model"
-                )
-            for info in archive.infolist():
-                _refuse_bomb(path, info)
-            config = json.loads(archive.read("config.json"))
-            if isinstance(config, dict):
-                config.pop("compile_config", None)  # optimiser, loss and metrics
-            metadata: dict[str, Any] = {}
-            if "metadata.json" in names:
-                metadata = json.loads(archive.read("metadata.json"))
-            if "model.weights.h5" not in names and not any(
-                name.startswith("model.weights") for name in names
-            ):
-                raise ModelError(
-                    f"{path} holds a configuration but no weights; it is damaged",
-                    hint="Save the model again: model.save('model.keras').",
-                )
-    except zipfile.BadZipFile as error:
-        raise _truncated(path) from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} is damaged: its config.json is no JSON") from error
-    return ModelFile(
-        path, "zip", str(metadata.get("keras_version", "")), config, [config]
-    )
-
-
-def _refuse_bomb(path: Path, info: zipfile.ZipInfo) -> None:
-    too_long = info.filename.endswith(".json") and info.file_size > _LARGEST_CONFIG
-    if too_long or info.file_size > _LARGEST_RATIO * max(info.compress_size, 2**16):
+            return _identify_archive(path, archive)
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
+        raise truncated(path) from error
+    except (NotImplementedError, RuntimeError) as error:
         raise ModelError(
-            f"{path} is refused: its {info.filename} unpacks "
-            f"{info.compress_size:,} bytes to {info.file_size:,}"
+            f"{path} is packed in a way that Keras does not use: {error}",
+            hint=_SAVE_AGAIN,
+        ) from error
+
+
+def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
+    names = archive.namelist()
+    if any(name.endswith("data.pkl") for name in names):
+        raise ModelError(
+            f"{path} is a PyTorch checkpoint; expected a Keras model",
+            hint="Rebuild the network in Keras and save it as .keras.",
         )
+    if "config.json" not in names:
+        raise ModelError(
+            f"{path} is a zip archive without a config.json; expected a Keras model"
+        )
+    check_archive(archive, path)
+    config = read_object(archive.read("config.json"), path, "config.json")
+    _check_model(config, path)
+    config.pop("compile_config", None)  # optimiser, loss and metrics
+    metadata: dict[str, Any] = {}
+    if "metadata.json" in names:
+        metadata = read_object(archive.read("metadata.json"), path, "metadata.json")
+    if "model.weights.h5" not in names and not any(
+        name.startswith("model.weights") for name in names
+    ):
+        raise ModelError(
+            f"{path} holds a configuration but no weights; it is damaged",
+            hint=_SAVE_AGAIN,
+        )
+    version = str(metadata.get("keras_version") or _guessed_version(config))
+    return ModelFile(path, "zip", version, config, [config])
 
 
 def _identify_hdf5(path: Path) -> ModelFile:
     import h5py
 
+    holds_weights = check_hdf5(path, path)
     try:
         with h5py.File(path, "r") as file:
-            attributes = dict(file.attrs)
-            names = list(file)
-            _refuse_links(path, file)
-            weights = file.get("model_weights", file)
-            holds_weights = weights.visititems(
-                lambda _, item: isinstance(item, h5py.Dataset) or None
-            )
-    except (OSError, RuntimeError, KeyError) as error:
-        raise _truncated(path) from error
-    if "model_config" not in attributes:
+            names = {*file, *file.attrs}
+            text = _text(file.attrs.get("model_config", ""))
+            version = _text(file.attrs.get("keras_version", ""))
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise truncated(path) from error
+    if "model_config" not in names:
         groups = {"model_weights", "layers", "_layer_checkpoint_dependencies", "vars"}
-        if "layer_names" in attributes or groups & set(names):
+        if names & {"layer_names", *groups}:
             raise ModelError(
                 f"{path} holds weights only, without the architecture",
                 hint="Add it: --architecture model.json, the text of model.to_json().",
             )
         raise ModelError(f"{path} is an HDF5 file, but no Keras model wrote it")
-    try:
-        config = json.loads(_text(attributes["model_config"]))
-    except ValueError as error:
-        raise ModelError(f"{path} is damaged: its configuration is no JSON") from error
+    config = read_object(text, path, "configuration")
+    _check_model(config, path)
     weighted = re.search(
         r'"class_name": "\w*(Conv|Dense|BatchNorm)', json.dumps(config)
     )
     if weighted and not holds_weights:
         raise ModelError(
             f"{path} holds a configuration but no weights; it is damaged",
-            hint="Save the model again: model.save('model.keras').",
+            hint=_SAVE_AGAIN,
         )
-    version = _text(attributes.get("keras_version", ""))
     return ModelFile(path, "hdf5", version, config, [config])
 
 
-def _refuse_links(path: Path, file: Any) -> None:
-    """Links and data outside the file would read other files of the user's."""
-    import h5py
+def check_weights(path: Path) -> None:
+    """Refuses a file of weights that reads other files, or is none.
 
-    def visit(group: Any) -> None:
-        for name in group:
-            link = group.get(name, getlink=True)
-            if isinstance(link, h5py.ExternalLink):
-                raise ModelError(
-                    f"{path} is refused: it links to the file {link.filename}"
-                )
-            item = group.get(name)
-            if isinstance(item, h5py.Group):
-                visit(item)
-            elif isinstance(item, h5py.Dataset) and item.external:
-                raise ModelError(
-                    f"{path} is refused: it reads the file {item.external[0][0]}"
-                )
-
-    visit(file)
+    Raises:
+        ModelError: If the file is no whole HDF5 file that keeps to itself.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_HDF5))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    if head != _HDF5:
+        raise ModelError(f"{path} is no HDF5 file; expected a file of weights")
+    check_hdf5(path, path)
 
 
 def _identify_folder(path: Path) -> ModelFile:
@@ -272,7 +274,6 @@ def _identify_folder(path: Path) -> ModelFile:
                 f"{path} is a SavedModel without Keras' layers, made for serving",
                 hint="Export the model itself: model.save('model.keras').",
             )
-        configs += [{"op": op.decode()} for op in _DANGEROUS.findall(graph)]
         return ModelFile(path, "savedmodel", "2", None, configs)
     if {"config.json", "metadata.json"} <= set(names):
         raise ModelError(
@@ -330,16 +331,20 @@ def _way_out(path: Path, head: bytes) -> str:
     return "Save the model in Python: model.save('model.keras')."
 
 
-def _truncated(path: Path) -> ModelError:
-    size = path.stat().st_size
-    return ModelError(
-        f"{path} is damaged or cut off after {size:,} bytes",
-        hint="Copy or download it again.",
-    )
+def is_damage(error: BaseException) -> bool:
+    """Whether an error is of h5py's own, whose words change with every version.
+
+    That something is missing is not damage: another layer may have been expected.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    module = "" if last is None else str(last.tb_frame.f_globals.get("__name__"))
+    missing = re.search("doesn't exist|can't locate|not found", str(error))
+    return module.partition(".")[0] == "h5py" and not missing
 
 
 _SUFFIXES = (".keras", ".h5", ".hdf5")
-_DANGEROUS = re.compile(rb"WriteFile|EagerPyFunc|PyFuncStateless|PyFunc")
 
 
 def _embedded_json(data: bytes) -> Iterator[Any]:
@@ -350,7 +355,7 @@ def _embedded_json(data: bytes) -> Iterator[Any]:
     while (position := text.find('{"', position)) >= 0:
         try:
             value, position = decoder.raw_decode(text, position)
-        except ValueError:
+        except (ValueError, RecursionError):
             position += 1
             continue
         yield value
@@ -368,6 +373,10 @@ def nodes(value: Any) -> Iterator[dict[str, Any]]:
             stack.extend(top)
 
 
+LAMBDA_FUNCTIONS = ("function", "output_shape", "mask")
+"""The arguments of a Lambda layer that may be functions."""
+
+
 def has_code(node: dict[str, Any]) -> bool:
     """Whether a JSON object is a Lambda layer that carries byte code.
 
@@ -383,58 +392,8 @@ def has_code(node: dict[str, Any]) -> bool:
             and config[key].get("class_name") == "__lambda__"
         )
         or (key == "function" and isinstance(config.get(key), list))
-        for key in ("function", "output_shape", "mask")
+        for key in LAMBDA_FUNCTIONS
     )
-
-
-def _lambdas(configs: list[Any]) -> Iterator[str]:
-    named = False
-    for node in nodes(configs):
-        if has_code(node):
-            named = True
-            yield str(node["config"].get("name") or "lambda")
-    if not named and any(n.get("class_name") == "__lambda__" for n in nodes(configs)):
-        yield "of an unnamed layer"
-
-
-def _foreign(configs: list[Any]) -> Iterator[tuple[str, str]]:
-    for node in nodes(configs):
-        module, name = node.get("module"), node.get("class_name")
-        if not isinstance(name, str):
-            continue
-        registered = node.get("registered_name")
-        if isinstance(module, str) and not _is_keras_module(module):
-            yield (registered if isinstance(registered, str) else name), module
-        elif (
-            name in ("function", "class", "__typespec__") and "registered_name" in node
-        ):
-            target = node.get("config")
-            if isinstance(module, str) and module.split(".")[0] == "builtins":
-                yield str(target), module
-
-
-def _is_keras_module(module: str) -> bool:
-    return module.split(".")[0] in (
-        "keras",
-        "tf_keras",
-        "builtins",
-    ) or module.startswith("tensorflow.python.keras")
-
-
-def _functions(configs: list[Any]) -> Iterator[str]:
-    for node in nodes(configs):
-        kind, config = node.get("class_name"), node.get("config")
-        if kind in ("TFOpLambda", "SlicingOpLambda") and isinstance(config, dict):
-            yield str(config.get("function"))
-        elif kind == "TensorFlowOpLayer" and isinstance(config, dict):
-            definition = config.get("node_def")
-            if isinstance(definition, dict):
-                yield f"op {definition.get('op')}"
-            else:
-                found = re.search(r'op:? ?"(\w+)"', str(definition))
-                yield f"op {found[1] if found else definition}"
-        elif set(node) == {"op"}:
-            yield f"op {node['op']}"
 
 
 def _text(value: Any) -> str:

@@ -16,19 +16,25 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cnnviz.errors import ArgumentError, ModelError, counted, first_line
-from cnnviz.loading import repairs
+from cnnviz.loading import newer_files, repairs
+from cnnviz.loading.bytecode import check_byte_code
 from cnnviz.loading.identify import (
     APPLICATIONS,
     ModelFile,
     architecture_file,
+    check_weights,
     identify_file,
+    is_damage,
 )
 from cnnviz.loading.keras1_config import is_spoken
 from cnnviz.loading.keras1_weights import load_keras_1
+from cnnviz.loading.safe_hdf5 import truncated
+from cnnviz.loading.safe_size import bounded_weights
 from cnnviz.loading.safety import check_safe, unknown_class
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.encoding import COLOR_ONLY, named_encoding
@@ -73,13 +79,15 @@ def load_model(
         ArgumentError: If an argument does not fit.
     """
     network: Network
+    notes: tuple[str, ...] = ()
     if isinstance(source, ImageModel):
-        network, name = source.network, source.source
+        network, name, notes = source.network, source.source, source.notes
         labels = source.labels if labels is None else labels
     elif not isinstance(source, str | Path) and is_network(source):
         network, name = source, source.name
     elif isinstance(source, str | Path):
-        network, name = _from_name(
+        name = str(source)
+        network, notes = _from_name(
             Path(source), weights, architecture, trusted, dict(custom_objects or {})
         )
         if labels is None and weights == "imagenet" and not Path(source).exists():
@@ -95,7 +103,7 @@ def load_model(
         encode = detect_encoding(network, input_specs(network))
     else:
         encode = named_encoding(encoding)
-    model = ImageModel(network, encode, _labels(labels, network), name)
+    model = ImageModel(network, encode, _labels(labels, network), name, notes=notes)
     shape = model.input_shape
     if encode.name in COLOR_ONLY and shape and shape[-1] not in (3, None):
         raise ArgumentError(
@@ -135,25 +143,26 @@ def _from_name(
     architecture: str | Path | None,
     trusted: bool,
     custom_objects: dict[str, Any],
-) -> tuple[Network, str]:
+) -> tuple[Network, tuple[str, ...]]:
     if (
         not path.exists()
         and path.name.lower() in APPLICATIONS
         and path.name == str(path)
     ):
-        return _application(path.name, weights), path.name
+        return _application(path.name, weights), ()
     if architecture is not None:
         file = architecture_file(Path(architecture))
+        check_weights(path)
     else:
         file = identify_file(path)
     for registered in file.registered_names():
         if (short := registered.rpartition(">")[2]) in custom_objects:
             custom_objects.setdefault(registered, custom_objects[short])
     check_safe(file, trusted, custom_objects)
-    network = _loaded(
+    check_byte_code(file, custom_objects)
+    return _loaded(
         file, path if architecture is not None else None, trusted, custom_objects
     )
-    return network, str(path)
 
 
 def _application(name: str, weights: str | Path | None) -> Network:
@@ -174,16 +183,36 @@ def _application(name: str, weights: str | Path | None) -> Network:
 
 def _loaded(
     file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
-) -> Network:
-    load = _load_keras_2 if file.is_keras_2 else _load_keras_3
+) -> tuple[Network, tuple[str, ...]]:
+    """The network, and what was changed in its configuration so that Keras took it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return load(file, weights, trusted, custom_objects)
+        return _attempted(file, weights, trusted, custom_objects), ()
     except ModelError:
         raise
     except Exception as error:
-        raise _refused(file, error) from error
+        if file.config is None or is_spoken(file.config, file.keras_version):
+            raise _refused(file, error, custom_objects) from error
+        first = error
+    config, notes = newer_files.fitted(file, custom_objects)
+    if not notes:
+        raise _refused(file, first, custom_objects) from first
+    file = replace(file, config=config, configs=[config], is_changed=True)
+    try:
+        return _attempted(file, weights, trusted, custom_objects), tuple(notes)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _refused(file, error, custom_objects) from error
+
+
+def _attempted(
+    file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
+) -> Network:
+    load = _load_keras_2 if file.is_keras_2 else _load_keras_3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with bounded_weights(weights or file.path):
+            return load(file, weights, trusted, custom_objects)
 
 
 def _load_keras_3(
@@ -197,7 +226,8 @@ def _load_keras_3(
             hint="Set the environment variable KERAS_BACKEND=tensorflow.",
         )
     if weights is not None:
-        network = keras.models.model_from_json(json.dumps(file.config), custom_objects)
+        text = json.dumps(repairs.mended(file, custom_objects) or file.config)
+        network = keras.models.model_from_json(text, custom_objects)
         ending = ".weights.h5" if _is_keras_3_weights(weights) else ".h5"
         with _named(weights, ending) as path:
             network.load_weights(path)
@@ -223,7 +253,8 @@ def _load_keras_2(
         config = repairs.mended(file, custom_objects) or file.config or {}
         return load_keras_1(weights or file.path, config, known)
     if weights is not None:
-        network = tf_keras.models.model_from_json(json.dumps(file.config), known)
+        text = json.dumps(repairs.mended(file, custom_objects) or file.config)
+        network = tf_keras.models.model_from_json(text, known)
         with _named(weights, ".h5") as path:
             network.load_weights(path)
         return network
@@ -270,25 +301,24 @@ def _named(path: Path, suffix: str) -> Iterator[str]:
         yield str(link)
 
 
-def _refused(file: ModelFile, error: Exception) -> ModelError:
+def _refused(
+    file: ModelFile, error: Exception, custom_objects: Mapping[str, Any]
+) -> ModelError:
     text = str(error)
+    wrote = f"Keras {file.keras_version}" if file.keras_version else "an old Keras"
     unknown = re.search(
         r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?([\w.]+)'?"
         r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
         r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .*(?:registered|custom)",
         text,
     )
-    if unknown and "marshal" not in text:
-        return unknown_class(file.path, next(g for g in unknown.groups() if g))
-    if "marshal" in text or isinstance(error, EOFError | SystemError):
-        layers = ", ".join(file.lambdas()[:3]) or "a layer"
-        return ModelError(
-            f"{file.path}: the Python code in Lambda layer {layers} was compiled by "
-            "another version of Python",
-            hint=f"Give a function in its place: custom_objects={{'{layers}': ...}}, "
-            "or one of that name in --custom-objects MODULE.py.",
-        )
-    wrote = f"Keras {file.keras_version}" if file.keras_version else "an old Keras"
+    name = next((g for g in unknown.groups() if g), "") if unknown else ""
+    if name and not newer_files.is_known(name, file):
+        return unknown_class(file.path, name)
+    if is_damage(error):
+        return truncated(file.path)
+    if why := newer_files.fault(file, custom_objects):
+        return ModelError(f"{file.path}, written by {wrote}, cannot be loaded: {why}")
     return ModelError(
         f"{file.path}, written by {wrote}, cannot be loaded: {first_line(error)}"
     )

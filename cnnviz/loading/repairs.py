@@ -11,6 +11,10 @@ Known cases, each with a file in the tests:
   today's Keras 3 takes the list for two inputs.
 - Keras 2.12, the first to write zip archives, named modules and numbered the weights
   in a way that its successors gave up.
+- A model inside a model brings its own optimizer, loss and metrics along, which may be
+  the user's own and are not needed.
+- Keras 3 does not look for an activation among the user's own functions if the archive
+  names it by a bare string.
 - Byte code of a Lambda layer runs on one version of Python only; a function that the
   user gives under the layer's name takes its place.
 """
@@ -73,13 +77,16 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> dict[str, Any]
     if file.config is None:
         return None
     config = deepcopy(file.config)
-    changed = _is_first_zip(file)
+    changed = file.is_changed or _is_first_zip(file)
     for node in list(nodes(config)):
+        changed |= node.pop("compile_config", None) is not None
         changed |= _replaced_lambda(node, custom_objects, file.kind)
         if file.is_keras_2:
             changed |= _moved_module(node)
         else:
             changed |= _kept_axes(node) | _unwrapped_output(node)
+            if file.kind == "zip":
+                changed |= _given_activations(node, custom_objects)
     return config if changed else None
 
 
@@ -104,21 +111,35 @@ def _replaced_lambda(
     name = config.get("name")
     if name not in custom_objects:
         return False
-    if kind == "zip":
-        function: Any = {
-            "module": "builtins",
-            "class_name": "function",
-            "config": name,
-            "registered_name": name,
-        }
-    else:
-        function = name
+    function = _by_name(name) if kind == "zip" else name
     config.update(function=function, function_type="function", module=None)
     for key in ("output_shape", "mask"):
         if config.get(f"{key}_type") == "lambda" or isinstance(config.get(key), dict):
             config[key] = None
             config[f"{key}_type"] = "raw"
     return True
+
+
+def _by_name(name: str) -> dict[str, Any]:
+    """A function as Keras 3 writes it down, to be looked up among the user's own."""
+    return {
+        "module": "builtins",
+        "class_name": "function",
+        "config": name,
+        "registered_name": name,
+    }
+
+
+def _given_activations(node: dict[str, Any], custom_objects: Mapping[str, Any]) -> bool:
+    """By a bare name Keras 3 looks for an activation among its own only."""
+    config = node.get("config")
+    changed = False
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if key.endswith("activation") and isinstance(value, str):
+            if value in custom_objects:
+                config[key] = _by_name(value)  # type: ignore[index]
+                changed = True
+    return changed
 
 
 def _kept_axes(node: dict[str, Any]) -> bool:

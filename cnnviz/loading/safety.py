@@ -1,46 +1,66 @@
-"""Refuses files that would run code of their own."""
+"""Whether a model file may be loaded: only what it cannot use to do harm.
+
+A model file is the work of a stranger. Unless the user trusts it, it may name nothing
+but what computes on tensors, of either Keras or TensorFlow, or what the user's own
+program has given: see `safe_configuration`, `safe_graph` and `safe_hdf5`.
+"""
 
 from __future__ import annotations
 
-import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cnnviz.errors import ModelError
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import ModelFile
+from cnnviz.loading.safe_configuration import ANONYMOUS, Objection, objections
+from cnnviz.loading.safe_graph import described_layers, harmful_operations
+
+_TRUST = "If you do: --trusted, or load_model(..., trusted=True)."
 
 
-def check_safe(file: ModelFile, trusted: bool, custom_objects: dict[str, Any]) -> None:
+def check_safe(
+    file: ModelFile, trusted: bool, custom_objects: Mapping[str, Any]
+) -> None:
     """Refuses files that would run code of their own, unless they are trusted.
 
+    Args:
+        file: The model file.
+        trusted: Whether the user said that code in it may run.
+        custom_objects: The user's own classes and functions, by name.
+
     Raises:
-        ModelError: If the file holds byte code, names modules to import, or names
-            TensorFlow functions that touch more than tensors.
+        ModelError: If the file holds byte code, names classes or functions that do more
+            than compute on tensors or that nobody has, reads other files, or is one of
+            those that no layers can be seen in.
     """
-    known = {*custom_objects, *repairs.STAND_INS}
+    known = {*custom_objects, *(repairs.STAND_INS if file.is_keras_2 else ())}
+    keras = "tf_keras" if file.is_keras_2 else "keras"
     for name, (told, hint) in _CLOSED.items():
         if name not in known and name in file.class_names():
             raise ModelError(f"{file.path} {told}", hint=hint)
-    if trusted:
+    is_folder = file.kind == "savedmodel"
+    if trusted and is_folder:
         return
-    if layers := [name for name in file.lambdas() if name not in custom_objects]:
-        raise ModelError(
-            f"{file.path} holds Python code in its Lambda layer "
-            f"{', '.join(layers[:3])}; it does not run unless you trust the file",
-            hint="If you do: --trusted, or load_model(..., trusted=True).",
-        )
-    bad = [name for name in file.functions() if not _is_harmless(name)]
-    if bad:
-        raise ModelError(
-            f"{file.path} calls {bad[0]}, which does more than compute on tensors; "
-            "it is refused unless you trust the file",
-            hint="If you do: --trusted, or load_model(..., trusted=True).",
-        )
-    for name, module in file.foreign_classes():
-        if not {name, name.rpartition(">")[2]} & known and not _is_registered(name):
-            raise unknown_class(file.path, name.rpartition(">")[2], module)
+    configs = described_layers(file.path) if is_folder else file.configs
+    found = objections(
+        configs,
+        lambda name: name in known or _is_registered(name, keras),
+        is_mended=not is_folder,
+    )
+    # In the order of how grave they are: files that hold code are told so first.
+    # What Keras lacks is no matter of trust.
+    grave = [each for each in found if not trusted or each.kind == "value"]
+    if worst := min(grave, key=_rank, default=None):
+        raise _refused(file.path, worst)
+    if is_folder and (names := harmful_operations(file.path)):
+        raise _refused(file.path, Objection("function", names[0], ""))
+
+
+def _rank(objection: Objection) -> int:
+    return ("code", "function", "file", "custom", "value").index(objection.kind)
 
 
 _CLOSED = {
@@ -62,46 +82,68 @@ _CLOSED = {
     ),
 }
 
-# What users' networks call: arithmetic on tensors. Everything else may touch files.
-_HARMLESS = re.compile(
-    r"(tf\.)?((compat\.v1\.)?(math|nn|image|linalg|signal|__operators__|keras\.(backend|"
-    r"activations|ops))\.(?!(.*\.)?(decode|encode|read|write|load|save))[\w.]+"
-    r"|(compat\.v1\.)?(abs|add|add_n|argmax|argmin|boolean_mask|broadcast_to|cast|clip_by_value"
-    r"|clip_by_norm|concat|convert_to_tensor|cos|cumsum|divide|einsum|exp|expand_dims"
-    r"|eye|fill|floor|gather|gather_nd|identity|matmul|maximum|meshgrid|minimum|multiply"
-    r"|negative|norm|one_hot|ones|ones_like|pad|pow|range|rank|realdiv|reduce_\w+"
-    r"|repeat|reshape|reverse|roll|round|scalar_mul|shape|sigmoid|sign|sin|size|slice"
-    r"|space_to_batch|batch_to_space|space_to_depth|depth_to_space|split|sqrt|square"
-    r"|squeeze|stack|stop_gradient|strided_slice|subtract|tan|tanh|tensordot|tile"
-    r"|transpose|truediv|unstack|where|zeros|zeros_like|logical_\w+|equal|greater\w*"
-    r"|less\w*|not_equal))"
-)
-_HARMFUL_OPERATION = re.compile(
-    r".*(File|PyFunc|Save|Restore|Dataset|Iterator|Queue|Socket|Rpc|Directory|Library|"
-    r"Summary|Print|Assert|Remote|Checkpoint|Reader).*"
-)
+
+def _is_registered(name: str, keras: str) -> bool:
+    """Whether the user's own program has told the Keras that loads the file of it."""
+    if keras not in sys.modules:
+        return False
+    return sys.modules[keras].saving.get_registered_object(name) is not None
 
 
-def _is_harmless(name: str) -> bool:
-    if name.startswith("op "):
-        return not _HARMFUL_OPERATION.fullmatch(name[3:])
-    return bool(_HARMLESS.fullmatch(name))
+def _refused(path: Path, found: Objection) -> ModelError:
+    layer = f" of layer {found.layer}" if found.layer else ""
+    if found.kind == "code":
+        if found.detail in ("function", "output_shape", "mask"):
+            where = f"in its Lambda layer {found.layer}"
+        else:
+            where = f"as the {found.detail or 'function'}{layer}"
+        return ModelError(
+            f"{path} holds Python code {where}; it does not run unless you trust the "
+            "file",
+            hint=_TRUST,
+        )
+    if found.kind == "file":
+        return ModelError(
+            f"{path} reads the file {found.name} as the {found.detail}{layer}; it is "
+            "refused unless you trust the file",
+            hint=_TRUST,
+        )
+    if found.kind == "function":
+        return ModelError(
+            f"{path} uses {found.name}{layer}, which is not known to do no more than "
+            "compute on tensors; it is refused unless you trust the file",
+            hint=_TRUST,
+        )
+    if found.kind == "value":
+        return _unknown_value(path, found)
+    return unknown_class(path, found.name.rpartition(">")[2], found.detail)
 
 
-def _is_registered(name: str) -> bool:
-    """Whether the user's own program has told Keras about the class."""
-    return any(
-        sys.modules[keras].saving.get_registered_object(name) is not None
-        for keras in ("keras", "tf_keras")
-        if keras in sys.modules
+def _unknown_value(path: Path, found: Objection) -> ModelError:
+    if found.name == ANONYMOUS:
+        return ModelError(
+            f"{path} has an anonymous function as the {found.detail} of layer "
+            f"{found.layer}, which Keras cannot read back",
+            hint="Give the function a name where the model is made, and save it again.",
+        )
+    return ModelError(
+        f"{path} names the {found.detail} '{found.name}' in layer {found.layer}, which "
+        "Keras lacks",
+        hint=_give(found.name),
     )
 
 
-def unknown_class(path: Path, name: str, module: str | None = None) -> ModelError:
-    """The error for a class or function that neither Keras nor the user has."""
+def unknown_class(path: Path, name: str, module: str = "") -> ModelError:
+    """A class or function that neither Keras has nor the user has given."""
     where = f" of module {module}" if module else ""
     return ModelError(
         f"{path} uses the custom layer or function {name}{where}, which Keras lacks",
-        hint=f"Give it: --trusted --custom-objects MODULE.py, or "
-        f"custom_objects={{'{name}': ...}} in Python.",
+        hint=_give(name),
+    )
+
+
+def _give(name: str) -> str:
+    return (
+        f"Give it: --trusted --custom-objects MODULE.py, or "
+        f"custom_objects={{'{name}': ...}} in Python."
     )

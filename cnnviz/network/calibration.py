@@ -189,7 +189,7 @@ def _given(
     """What a layer is given when one input shows the images; channels last."""
     channels_first = is_network_channels_first(network)
 
-    def given(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def given(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
         shown = to_channels_first(pixels) if channels_first else pixels
         tensors = [tf.zeros([tf.shape(pixels)[0], *_filled(spec)]) for spec in specs]
         tensors[index] = shown
@@ -197,13 +197,13 @@ def _given(
         (call,) = record(network, tensors, [Selected(target, 1)])
         call.tensor()
         seen = tf.cast(tf.nest.flatten(call.inputs)[0], tf.float32)
-        return {"seen": to_channels_last(seen) if channels_first else seen}
+        return {"seen": to_channels_last(seen) if channels_first else seen}, None
 
     signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
     try:
         function = compiled(network, ("given", target.path, index), given, signature)
         seen = function(tf.constant(images, tf.float32))["seen"]
-    except (CnnvizError, tf.errors.OpError, TypeError, ValueError):
+    except (CnnvizError, TypeError, ValueError):
         return None  # No evidence; the real call will say what is wrong.
     return np.asarray(seen) if seen.shape.rank == 4 else None
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import counts
-from cnnviz.errors import LayerError, ModelError, first_line
+from cnnviz.errors import LayerError
 from cnnviz.network.forward import displayed, encoded_inputs
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
@@ -110,16 +110,7 @@ def _captured(
 def _computed(
     model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
 ) -> dict[str, np.ndarray]:
-    function = _traced(model, arrays, selected)
-    try:
-        outputs = function(*(tf.constant(array, tf.float32) for array in arrays))
-    except tf.errors.ResourceExhaustedError as error:
-        raise ModelError(
-            f"{model.source} does not fit into memory with {len(arrays[0])} images",
-            hint="Use a smaller batch_size, fewer layers, or smaller images.",
-        ) from error
-    except tf.errors.OpError as error:
-        raise ModelError(f"{model.source} fails: {first_line(error)}") from error
+    outputs = _traced(model, arrays, selected)(*arrays)
     for name, values in outputs.items():
         if values.shape.rank == 0 or len(values) != len(arrays[0]):
             count = len(values) if values.shape.rank else 1
@@ -132,12 +123,12 @@ def _computed(
 
 def _traced(
     model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
-) -> Trace:
+) -> Trace[None]:
     network = model.network
 
-    def capture(*images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
         calls = record(network, encoded_inputs(model, images), selected)
-        return {call.name: displayed(network, call) for call in calls}
+        return {call.name: displayed(network, call) for call in calls}, None
 
     key = (
         "activations",

@@ -31,6 +31,8 @@ class ImageModel:
         labels: The names of the classes, in the order of the outputs; None if unknown.
         source: What the model is called in messages: a file, or the network's name.
         held: By name, inputs that are the same for all images; see `hold`.
+        notes: What was changed in the configuration of a file so that the installed
+            Keras could read it, if anything.
     """
 
     network: Network
@@ -38,6 +40,7 @@ class ImageModel:
     labels: tuple[str, ...] | None
     source: str
     held: Mapping[str, np.ndarray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> list[InputSpec] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -90,43 +89,32 @@ def survey_layers(
         ModelError: If the network takes anything but one image.
     """
     shape = native_shape(model)
-    known: list[HeadInfo] = []
-
-    def forward(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        scene = observe(model, image, image, layers, heads=heads)
-        known.extend(HeadInfo(h.name, h.kind, h.classes) for h in scene.heads)
-        # Numbered, lest a head has the name of a layer.
-        results = {f"layer {i}": scene.outputs[p] for i, p in enumerate(layers)}
-        results |= {f"head {i}": h.logits for i, h in enumerate(scene.heads)}
-        return results
-
     batch = model.fixed_batch or 1
+
+    def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], Survey]:
+        scene = observe(model, image, image, layers, heads=heads)
+        outputs = [scene.outputs[path] for path in layers]
+        elements = sum(
+            output.shape.num_elements() or 0
+            for operation in tf.compat.v1.get_default_graph().get_operations()
+            if operation.type not in _WITHOUT_VALUES
+            for output in operation.outputs
+            if output.dtype.is_floating and (output.shape.rank or 0) > 1
+        )
+        fields = find_receptive_fields([image], outputs, channels_first=False)
+        ceilings = [behind(output, ["relu6"]) is not None for output in outputs]
+        return {}, Survey(
+            shape,
+            {p: int(o.shape[-1]) for p, o in zip(layers, outputs, strict=True)},
+            dict(zip(layers, fields, strict=True)),
+            dict(zip(layers, ceilings, strict=True)),
+            tuple(HeadInfo(h.name, h.kind, h.classes) for h in scene.heads),
+            elements // batch,
+        )
+
     signature = [tf.TensorSpec((batch, *shape), tf.float32)]
     key = ("survey", model.key, tuple(layers), heads)
-    function: Any = compiled(model.network, key, forward, signature).function
-    graph = function.graph
-    if known:
-        # What the trace found out stays with it, for the next survey.
-        graph.cnnviz_heads = tuple(known)
-    outputs = function.outputs[: len(layers)]
-    with graph.as_default():
-        ceilings = [behind(output, ["relu6"]) is not None for output in outputs]
-    fields = find_receptive_fields(function.inputs[:1], outputs, channels_first=False)
-    elements = sum(
-        output.shape.num_elements() or 0
-        for operation in graph.get_operations()
-        if operation.type not in _WITHOUT_VALUES
-        for output in operation.outputs
-        if output.dtype.is_floating and (output.shape.rank or 0) > 1
-    )
-    return Survey(
-        shape,
-        {p: int(o.shape[-1]) for p, o in zip(layers, outputs, strict=True)},
-        dict(zip(layers, fields, strict=True)),
-        dict(zip(layers, ceilings, strict=True)),
-        getattr(graph, "cnnviz_heads", ()),
-        elements // batch,
-    )
+    return compiled(model.network, key, look, signature).facts
 
 
 def choose_channels(

@@ -13,13 +13,15 @@ Whatever the requested tensors do not need, TensorFlow prunes from the graph.
 from __future__ import annotations
 
 import threading
+import warnings
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
 
@@ -30,6 +32,7 @@ from cnnviz.errors import (
     ModelError,
     first_line,
 )
+from cnnviz.network.failures import runtime_error, scope_name
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
@@ -44,7 +47,8 @@ from cnnviz.network.naming import Address, Selected, addresses, call_name
 
 _LOCK = threading.RLock()
 _TRACES_KEPT = 16
-_CACHE: weakref.WeakKeyDictionary[Network, OrderedDict[Hashable, Trace]] = (
+Facts = TypeVar("Facts")
+_CACHE: weakref.WeakKeyDictionary[Network, OrderedDict[Hashable, Trace[Any]]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -171,14 +175,16 @@ def record(
     layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
     for layer in layers:
         attribute, call = call_attribute(layer), python_call(layer)
-        if (address := by_layer.get(id(layer))) is not None:
+        address = by_layer.get(id(layer))  # no `:=`, which AutoGraph does not know
+        if address is not None:
             patches.append((layer, attribute, recording(address, call)))
         elif call is not getattr(layer, attribute) and hasattr(call, "func"):
             patches.append((layer, attribute, call))
         patches += _own_losses(layer)
         if hasattr(layer, "_open_name_scope"):
             # In graphs Keras 3 opens a scope of the layer's name, which may not be one.
-            patches.append((layer, "_open_name_scope", nullcontext))
+            scope = partial(tf.name_scope, scope_name(layer.name))
+            patches.append((layer, "_open_name_scope", scope))
         if is_network(layer):
             # Functional models of both generations then skip the check of the size.
             patches.append((layer, "_manual_input_spec", None))
@@ -200,32 +206,51 @@ def record(
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Generic[Facts]):
     """A compiled function whose results have names, in their order.
 
     Attributes:
         function: Returns the results.
         names: Their names.
         facts: What was found out while the graph was built.
+        network: The name of the network.
+        layers: The paths of its layers.
         kept: Objects that the cache tells apart by identity, hence must outlive it.
     """
 
     function: Callable[..., list[tf.Tensor]]
     names: tuple[str, ...]
-    facts: Any
+    facts: Facts
+    network: str
+    layers: tuple[str, ...]
     kept: tuple[object, ...]
 
-    def __call__(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Runs it."""
-        return dict(zip(self.names, self.function(*inputs), strict=True))
+    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
+        """Runs it.
+
+        Args:
+            inputs: Tensors, or arrays.
+
+        Raises:
+            ModelError: If it does not fit into memory, or an operation fails.
+        """
+        try:
+            tensors = [tf.convert_to_tensor(given) for given in inputs]
+            return dict(zip(self.names, self.function(*tensors), strict=True))
+        except (tf.errors.OpError, MemoryError) as error:
+            raise runtime_error(self.network, self.layers, error) from error
+
+
+Traced = Callable[..., tuple[dict[str, tf.Tensor], Facts]]
+"""Takes tensors; returns named ones, and what it found out while it was traced."""
 
 
 def compiled(
     network: Network,
     key: Hashable,
-    function: Callable[..., Any],
+    function: Traced[Facts],
     signature: Sequence[tf.TensorSpec],
-) -> Trace:
+) -> Trace[Facts]:
     """A function traced once per network, key and signature, and then reused.
 
     A trace reads the network's variables where they are, so training between two calls
@@ -235,18 +260,23 @@ def compiled(
     Args:
         network: The Keras model that the function runs.
         key: What tells this function from others on the same network.
-        function: Takes tensors of the signature and returns named ones, perhaps with
-            facts that are kept with the trace; runs once, to build the graph.
+        function: Takes tensors of the signature and returns named ones, and facts that
+            are kept with the trace; runs once, to build the graph.
         signature: The inputs.
     """
     with _LOCK:
-        layers = [address.layer for address in addresses(network)]
+        known = addresses(network)
+        layers = [address.layer for address in known]
         activations = tuple(getattr(layer, "activation", None) for layer in layers)
         state = (tuple(map(id, layers)), tuple(map(id, activations)))
         full_key = (key, tuple((tuple(s.shape), s.dtype) for s in signature), state)
         traces = _CACHE.setdefault(network, OrderedDict())
         if full_key not in traces:
-            traces[full_key] = _trace(function, signature, activations)
+            concrete, names, facts = _traced(function, signature)
+            paths = tuple(address.path for address in known)
+            traces[full_key] = Trace(
+                concrete, names, facts, network.name, paths, activations
+            )
             while len(traces) > _TRACES_KEPT:
                 traces.popitem(last=False)
         traces.move_to_end(full_key)
@@ -256,10 +286,10 @@ def compiled(
 def compiled_for_images(
     network: Network,
     key: Hashable,
-    function: Callable[..., Any],
+    function: Traced[Facts],
     shapes: Sequence[tuple[int | None, ...]],
     count: int,
-) -> tuple[Trace, int | None]:
+) -> tuple[Trace[Facts], int | None]:
     """Like `compiled`, for any number of images wherever the network allows that.
 
     Args:
@@ -284,17 +314,14 @@ def compiled_for_images(
     raise objection
 
 
-def _trace(
-    function: Callable[..., Any],
-    signature: Sequence[tf.TensorSpec],
-    kept: tuple[object, ...],
-) -> Trace:
+def _traced(
+    function: Traced[Facts], signature: Sequence[tf.TensorSpec]
+) -> tuple[Callable[..., list[tf.Tensor]], tuple[str, ...], Facts]:
     names: list[str] = []
-    found: list[Any] = []
+    found: list[Facts] = []
 
     def listed(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        returned = function(*inputs)
-        results, facts = returned if isinstance(returned, tuple) else (returned, None)
+        results, facts = function(*inputs)
         names[:], found[:] = results, [facts]
         return list(results.values())
 
@@ -303,8 +330,25 @@ def _trace(
         concrete = traced.get_concrete_function(*signature)
     except tf.errors.OperatorNotAllowedInGraphError:
         # A layer of Keras 2 branches on a tensor in plain Python.
-        concrete = tf.function(listed).get_concrete_function(*signature)
-    return Trace(concrete, tuple(names), found[0], kept)
+        concrete = _converted(listed, signature)
+    return concrete, tuple(names), found[0]
+
+
+def _converted(
+    function: Callable[..., list[tf.Tensor]], signature: Sequence[tf.TensorSpec]
+) -> Callable[..., list[tf.Tensor]]:
+    """A function traced with AutoGraph, which makes conditions of Python branches."""
+    with warnings.catch_warnings():
+        # AutoGraph's nodes have a field that Python 3.13 and later warn of, and it
+        # gives up where warnings are errors.
+        warnings.filterwarnings("ignore", ".*___pyct_anno", DeprecationWarning)
+        try:
+            return tf.function(function).get_concrete_function(*signature)
+        except Exception as error:
+            # AutoGraph puts its own error in place of one that it cannot copy.
+            if isinstance(cause := error.__context__, CnnvizError):
+                raise cause from None
+            raise
 
 
 def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:

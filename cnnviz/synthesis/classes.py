@@ -202,12 +202,12 @@ def _answers(
     shape = model.input_shape or (None, None, None)
     size = [own or side for own, side in zip(shape[:2], images.shape[1:3], strict=True)]
 
-    def answer(image: tf.Tensor) -> dict[str, tf.Tensor]:
+    def answer(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
         chosen = observe(model, image, image, [], heads=True).head(head.name)
         return {
             "logits": chosen.class_logits(),
             "probabilities": chosen.probabilities(),
-        }
+        }, None
 
     batch = model.fixed_batch or 1
     signature = [tf.TensorSpec((batch, *size, images.shape[-1]), tf.float32)]

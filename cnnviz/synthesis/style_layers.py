@@ -140,20 +140,12 @@ class MeasuredLayers:
 
     def add_up(self, shape: tuple[int, ...]) -> bool:
         """Whether features of several layers are added on the way to these layers."""
-        graph = self._traced(shape).function.graph  # type: ignore[attr-defined]
-        seen = {tensor.ref() for tensor in graph.inputs[:1]}
-        for operation in graph.get_operations():
-            given = [t for t in operation.inputs if t.ref() in seen]
-            if operation.type in _ADDITIONS and len(given) > 1:
-                return True
-            if given:
-                seen |= {tensor.ref() for tensor in operation.outputs}
-        return False
+        return self._traced(shape).facts
 
-    def _traced(self, shape: tuple[int, ...]) -> Trace:
+    def _traced(self, shape: tuple[int, ...]) -> Trace[bool]:
         model, network = self.model, self.model.network
 
-        def forward(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        def forward(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool]:
             with averaged_pooling(network) if self.average_pooling else nullcontext():
                 outputs = observe(model, image, image, self.paths).outputs
             for path, output in outputs.items():
@@ -162,8 +154,20 @@ class MeasuredLayers:
                         f"layer '{path}' has the output {output.shape}; expected one "
                         "with positions and channels to measure in"
                     )
-            return {path: outputs[path] for path in self.paths}
+            return {path: outputs[path] for path in self.paths}, _adds_up(image)
 
         signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
         key = ("style", model.key, self.paths, self.average_pooling)
         return compiled(network, key, forward, signature)
+
+
+def _adds_up(image: tf.Tensor) -> bool:
+    """Whether features of several layers are added in what is computed of an image."""
+    seen = {image.ref()}
+    for operation in image.graph.get_operations():
+        given = [t for t in operation.inputs if t.ref() in seen]
+        if operation.type in _ADDITIONS and len(given) > 1:
+            return True
+        if given:
+            seen |= {tensor.ref() for tensor in operation.outputs}
+    return False

@@ -11,6 +11,8 @@ import cnnviz
 from cnnviz_cli.app import app
 from cnnviz_cli.commands.layers import _table
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture(scope="module")
 def mnist(assets: Path) -> Path:

@@ -11,6 +11,8 @@ import pytest
 
 import cnnviz
 
+pytestmark = pytest.mark.versions
+
 PUBLIC: list[str] = vars(cnnviz)["__all__"]
 PACKAGE = Path(cnnviz.__file__).parent
 
@@ -132,8 +134,11 @@ def test_faces_show_what_they_list(name: str) -> None:
 def test_public_names_are_these() -> None:
     assert PUBLIC == [
         "ArgumentError",
+        "ChannelAttribution",
+        "Check",
         "CnnvizError",
         "Encoding",
+        "Explanation",
         "ImageError",
         "ImageModel",
         "LayerError",
@@ -144,10 +149,13 @@ def test_public_names_are_these() -> None:
         "Stage",
         "activation_batches",
         "activations",
+        "channel_attribution",
+        "check_explanation",
         "colorize",
         "deconvnet",
         "deconvnet_stages",
         "deep_dream",
+        "explain",
         "find_images",
         "grid",
         "kernels",

@@ -1024,7 +1024,7 @@ class TestSwitches:
         image[:, :2, :2, :2] = 1.0
         network = sequential(k, image.shape[1:], pool)
         y = np.asarray(network(image))
-        seed = rng.normal(size=y.shape).astype(np.float32)
+        seed = rng.normal(size=(*y.shape,)).astype(np.float32)
 
         expected = np.zeros_like(image)
         starts = [

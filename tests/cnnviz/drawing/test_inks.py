@@ -66,7 +66,7 @@ def test_palettes_have_pink_for_nan() -> None:
         values, colormap="magma", marked=[True, False], columns=2, gap=0, scale=2
     )
     pink = (np.asarray(sheet.convert("RGB")) == NOT_A_NUMBER).all(-1)
-    expected = np.kron(np.hstack(np.isnan(values)), np.ones((2, 2)))
+    expected = np.kron(np.hstack([*np.isnan(values)]), np.ones((2, 2), bool))
     np.testing.assert_array_equal(pink, expected)
 
 

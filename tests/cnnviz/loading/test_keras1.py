@@ -16,6 +16,8 @@ from cnnviz.errors import ModelError
 from cnnviz.loading.keras1_config import translated
 from cnnviz.loading.keras1_weights import converted, load_keras_1
 
+pytestmark = pytest.mark.versions
+
 FOLDER = Path(__file__).parents[2] / "data" / "zoo" / "keras1"
 FILES = sorted(FOLDER.glob("*.h5"))
 

@@ -18,6 +18,8 @@ import tf_keras
 from cnnviz import ArgumentError, ModelError, activations, load_model
 from cnnviz.loading import APPLICATIONS, identify_file, module_objects
 
+pytestmark = pytest.mark.versions
+
 
 def network(**options: Any) -> keras.Model:
     return keras.Sequential(
@@ -208,6 +210,40 @@ def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
         bomb.writestr("assets/zeros", b"\0" * 2**26)
     with pytest.raises(ModelError, match="is refused: its assets/zeros unpacks"):
         load_model(tmp_path / "bomb.keras")
+
+
+def test_archives_are_damaged_where_a_checksum_says_so(tmp_path: Path) -> None:
+    network().save(tmp_path / "model.keras")
+    content = (tmp_path / "model.keras").read_bytes()
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        members = archive.infolist()
+    for member in members:
+        start = member.header_offset + 30 + len(member.filename)
+        for place in (0, member.compress_size // 2, member.compress_size - 1):
+            broken = bytearray(content)
+            broken[start + place] ^= 0x10
+            (tmp_path / "broken.keras").write_bytes(broken)
+            with pytest.raises(ModelError, match=r"broken.keras is damaged"):
+                load_model(tmp_path / "broken.keras")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_hdf5_files_are_damaged_whatever_h5py_says(tmp_path: Path) -> None:
+    network(name="network").save(tmp_path / "model.h5")
+    content = (tmp_path / "model.h5").read_bytes()
+    rng = np.random.default_rng(0)
+    told = []
+    for start in range(8, len(content) - 64, len(content) // 60):
+        broken = bytearray(content)
+        broken[start : start + 64] = rng.bytes(64)
+        (tmp_path / "broken.h5").write_bytes(broken)
+        try:
+            load_model(tmp_path / "broken.h5")  # weights have no checksum
+        except ModelError as error:
+            told.append(error.message)
+    assert told
+    for message in told:
+        assert "is damaged" in message, message
 
 
 def test_links_out_of_an_hdf5_file_are_refused(tmp_path: Path) -> None:

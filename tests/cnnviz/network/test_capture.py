@@ -12,7 +12,6 @@ from cnnviz import (
     ArgumentError,
     ImageError,
     LayerError,
-    ModelError,
     activation_batches,
     activations,
     load_model,
@@ -243,16 +242,3 @@ def test_mistakes_in_arguments() -> None:
     dense = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="mlp")
     with pytest.raises(LayerError, match="no convolution or pooling layer"):
         activations(dense, np.zeros((1, 4), np.float32))
-
-
-def test_running_out_of_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    import tensorflow as tf
-
-    from cnnviz.network import tracing
-
-    def exhausted(*_: Any) -> Any:
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
-
-    monkeypatch.setattr(tracing.Trace, "__call__", exhausted)
-    with pytest.raises(ModelError, match="does not fit into memory with 1 images"):
-        activations(NETWORK, np.zeros((1, 8, 8, 3), np.float32))

@@ -20,6 +20,8 @@ from cnnviz import (
 from cnnviz.ascent import Run
 from cnnviz.synthesis import optimize_classes
 
+pytestmark = pytest.mark.versions
+
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
 
 

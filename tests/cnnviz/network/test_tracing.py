@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import warnings
 import weakref
 from typing import Any
 
@@ -14,6 +15,8 @@ import tf_keras
 from cnnviz import ImageError, LayerError, ModelError, activations
 from cnnviz.network import record, select
 from cnnviz.network.tracing import patched
+
+pytestmark = pytest.mark.versions
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((3, 12, 10, 3), np.float32)
@@ -287,6 +290,52 @@ def test_python_branches_on_tensors_work_as_in_keras_2() -> None:
     network = small(tf_keras, Branching())
     expected = submodel(tf_keras, network, "conv2", IMAGES)
     found = activations(network, IMAGES, ["conv2"])["conv2"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_layer_in_a_branch_on_a_tensor_says_so() -> None:
+    class Choosing(tf_keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = tf_keras.layers.Conv2D(2, 3, name="first")
+            self.second = tf_keras.layers.Conv2D(2, 3, name="second")
+
+        def call(self, inputs: Any) -> Any:
+            outputs = self.first(inputs)
+            if tf.reduce_sum(outputs) > 0:
+                return self.second(outputs)
+            return self.second(-outputs)
+
+    network = Choosing()
+    network(IMAGES)
+    expected = np.asarray(network.first(IMAGES))
+    found = activations(network, IMAGES, ["first"])["first"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(
+        LayerError, match=r"'second' .* runs inside a loop, a condition"
+    ):
+        activations(network, IMAGES, ["second"])
+
+
+@pytest.mark.parametrize("action", ["error", "default"])
+def test_branches_on_tensors_work_whatever_python_warns_of(action: Any) -> None:
+    class Fresh(tf_keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = tf_keras.layers.Conv2D(2, 3, name="conv")
+
+        def call(self, inputs: Any) -> Any:
+            if tf.reduce_sum(inputs) > 0:
+                inputs = 2 * inputs
+            return self.conv(inputs)
+
+    network = Fresh()
+    network(IMAGES)
+    expected = np.asarray(network.conv(2 * IMAGES))
+    with warnings.catch_warnings():
+        # Python 3.13 warns of how AutoGraph makes its nodes.
+        warnings.simplefilter(action)
+        found = activations(network, IMAGES, ["conv"])["conv"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -1,0 +1,90 @@
+"""Baselines: images that hold nothing, to hold an image against.
+
+They are made in the image's space, before the network's encoding: zeros *after* it are
+no black image but, for many networks, the mean color of ImageNet.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import numpy as np
+
+from cnnviz.errors import ArgumentError, ImageError
+
+Name = Literal["black", "white", "mean", "blur"]
+Baseline = Name | float | np.ndarray
+
+_BLUR = 0.05  # the deviation, as a part of the image's shorter side
+
+
+def baseline_images(baseline: Baseline, images: np.ndarray) -> np.ndarray:
+    """The baseline of each image.
+
+    Args:
+        baseline: `black` (0), `white` (1), `mean` (the image's own mean color), `blur`
+            (the image without detail: a Gaussian of 5 % of its shorter side); a number
+            for an image of that value; or an image of the same shape, or one each.
+        images: `(n, ..., c)`.
+
+    Returns:
+        float32, of the shape of `images`.
+
+    Raises:
+        ArgumentError: If there is no baseline of that name.
+        ImageError: If an image does not fit.
+    """
+    if isinstance(baseline, str):
+        if baseline not in get_args(Name):
+            raise ArgumentError(
+                f"baseline is '{baseline}'; expected {', '.join(get_args(Name))}, a "
+                "number or an image"
+            )
+        if baseline == "mean":
+            axes = tuple(range(1, max(images.ndim - 1, 2)))
+            means = images.mean(axes, keepdims=True, dtype=np.float64)
+            return np.broadcast_to(means, images.shape).astype(np.float32)
+        if baseline == "blur":
+            return blurred(images)
+        return np.full_like(images, baseline == "white")
+    array = np.asarray(baseline)
+    if array.dtype.kind not in "fiub":
+        raise ArgumentError(
+            f"baseline is {baseline!r}; expected {', '.join(get_args(Name))}, a number "
+            "or an image"
+        )
+    if array.dtype == np.uint8 and array.ndim:
+        array = array / np.float32(255)
+    if not np.isfinite(array).all():
+        raise ArgumentError("baseline holds values that are no finite numbers")
+    if array.ndim and array.shape not in (images.shape, images.shape[1:]):
+        raise ImageError(
+            f"baseline is of shape {array.shape}; expected that of an image, "
+            f"{images.shape[1:]}"
+        )
+    return np.broadcast_to(array, images.shape).astype(np.float32)
+
+
+def blurred(images: np.ndarray, share: float = _BLUR) -> np.ndarray:
+    """Images `(n, ..., c)` after a Gaussian along every axis of positions.
+
+    Args:
+        images: The images; borders are mirrored.
+        share: The deviation, as a part of the shorter side.
+    """
+    axes = range(1, max(images.ndim - 1, 2))
+    deviation = share * min(images.shape[axis] for axis in axes)
+    reach = math.ceil(3 * deviation)
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(deviation, 1e-6)) ** 2)
+    taps /= taps.sum()
+    result = images.astype(np.float64)
+    for axis in axes:
+        ends = [(0, 0)] * images.ndim
+        ends[axis] = (reach, reach)
+        padded = np.pad(result, ends, "symmetric")
+        size = images.shape[axis]
+        result = np.zeros(images.shape)
+        for shift, tap in enumerate(taps):
+            result += tap * padded.take(np.arange(shift, shift + size), axis)
+    return result.astype(np.float32)

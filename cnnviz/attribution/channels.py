@@ -1,0 +1,221 @@
+"""Channels: which maps of a layer carried a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cnnviz.attribution.gradients import Subject
+from cnnviz.attribution.integrated import completeness_error, nodes_and_weights
+from cnnviz.attribution.placing import Placing
+from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.questions import Answered, Class, Region, ask_about
+from cnnviz.attribution.spaces import has_channels
+from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.model import ImageModel, Images
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelAttribution:
+    """How much each channel of a layer adds to scores.
+
+    `np.asarray(attribution)` is `values`.
+
+    Attributes:
+        values: `(n, k, channels)` float32, of either sign: what a channel adds to the
+            score of a class of an image, all its positions together.
+        contributions: `(n, k, rows, columns, channels)` what each position adds. Summed
+            over channels it is the HiResCAM of the layer.
+        classes: `(n, k)` the numbers of the classes.
+        names: `(n, k)` their names, or their numbers as texts.
+        scores: `(n, k)` what is explained, as in `Explanation`.
+        probabilities: `(n, k)` of the classes, as in `Explanation`.
+        share: `(n, k)` the sum of the values over what they explain: the score; along a
+            path, the score less that with all channels at zero. NaN where there is
+            nothing to share.
+        error: `(n, k)` how far that sum is off, relative.
+        layer: The path of the layer.
+        head: The name of the output.
+        against: The class that the others are held against, or None.
+        path: With how many steps the way from zero was taken; 0 for none.
+        notes: What to know when reading it, one sentence each.
+    """
+
+    values: np.ndarray
+    contributions: np.ndarray
+    classes: np.ndarray
+    names: tuple[tuple[str, ...], ...]
+    scores: np.ndarray
+    probabilities: np.ndarray
+    share: np.ndarray
+    error: np.ndarray
+    layer: str
+    head: str
+    against: int | None
+    path: int
+    notes: tuple[str, ...]
+    placing: Placing | None = field(repr=False)
+
+    def strongest(self, count: int = 6) -> np.ndarray:
+        """The channels that matter most, for or against, `(n, k, count)`."""
+        order = np.argsort(-np.abs(self.values), axis=-1, kind="stable")
+        return order[..., :count]
+
+    def where(self, image: int, column: int, channel: int) -> np.ndarray:
+        """What a channel adds, on the pixels of an image, `(h, w)`.
+
+        Raises:
+            LayerError: If the layer has no positions.
+        """
+        if self.placing is None:
+            raise LayerError(f"layer '{self.layer}' has no positions on the image")
+        return self.placing(self.contributions[image, column, ..., channel])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype, copy=True if copy is None else copy)
+
+    def __repr__(self) -> str:
+        n, k, channels = self.values.shape
+        return (
+            f"<ChannelAttribution at {self.layer}: {channels} channels, "
+            f"{n} image{'s' * (n != 1)}, {k} class{'es' * (k != 1)}>"
+        )
+
+
+def channel_attribution(
+    model: ImageModel | Network,
+    images: Images,
+    classes: Class | Sequence[Class] | None = None,
+    *,
+    top: int = 1,
+    against: Class | None = None,
+    layer: str | None = None,
+    head: str | int | None = None,
+    path: int = 0,
+    region: Region | None = None,
+    batch_size: int | None = None,
+) -> ChannelAttribution:
+    """Finds which channels of a layer speak for classes, and which against them.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        images: As for `explain`.
+        classes: As for `explain`.
+        top: As for `explain`.
+        against: As for `explain`.
+        layer: The path of the layer; None for the one where the network gives up
+            positions.
+        head: As for `explain`.
+        path: 0 for activation times gradient. Otherwise the gradient is averaged along
+            the way from no activation to the whole, with so many steps of the rule of
+            Gauss and Legendre; the values then add up to the difference of the scores,
+            whatever follows the layer.
+        region: As for `explain`.
+        batch_size: As for `explain`.
+
+    Returns:
+        What every channel adds.
+
+    Raises:
+        ArgumentError: As for `explain`.
+        LayerError: As for `explain`.
+        ImageError: As for `explain`.
+
+    References:
+        Olah et al., "The Building Blocks of Interpretability", Distill 2018,
+        https://distill.pub/2018/building-blocks
+    """
+    for name, value, least in (("top", top, 1), ("path", path, 0)):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ArgumentError(f"{name} is {value}; expected at least {least}")
+    asked = ask_about(
+        model,
+        images,
+        classes,
+        top=top,
+        against=against,
+        head=head,
+        layer=layer,
+        region=region,
+        at="layer",
+        batch_size=batch_size,
+    )
+    probe, found = asked.probe, asked.found
+    if "tensor" not in found:
+        probe = Probe(
+            asked.subject, asked.arrays, asked.target, at="layer", batch_size=batch_size
+        )
+        found = probe(asked.arrays, asked.target)
+    tensor, gradients, total = found["tensor"], found["gradients"], found["scores"]
+    if path:
+        gradients, total = _along(asked, probe, path, batch_size)
+    contributions = tensor[:, None] * gradients
+    axes = tuple(range(2, contributions.ndim - 1))
+    values = contributions.sum(axes)
+    sums = values.sum(-1, dtype=np.float64)
+    share = np.full(total.shape, np.nan)
+    np.divide(sums, total, out=share, where=total != 0)
+    rival = int(asked.target.rivals[0, 0])
+    facts = probe.facts
+    notes = list(asked.notes)
+    if facts.bypassed:
+        notes.append(f"the score also depends on the image past {facts.layer}")
+    image = asked.arrays[facts.input_index]
+    colored = has_channels(asked.subject.model, image.shape)
+    pixels = image.shape[1:-1] if colored else image.shape[1:]
+    positions = tensor.shape[1:-1]
+    placing = None
+    if len(positions) == len(pixels):
+        placing = probe.placing(positions, pixels)
+    return ChannelAttribution(
+        values,
+        contributions,
+        asked.classes,
+        asked.names,
+        asked.scores,
+        asked.probabilities,
+        share,
+        completeness_error(sums, total),
+        facts.layer,
+        asked.head.name,
+        None if rival < 0 else rival,
+        path,
+        tuple(notes),
+        placing,
+    )
+
+
+def _along(
+    asked: Answered, first: Probe, path: int, batch_size: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean gradients on the way from zero, and how much the scores gain on it."""
+    if not first.facts.is_call:
+        raise LayerError(
+            f"'{first.facts.layer}' is no layer, hence cannot be followed from zero",
+            hint="Name a layer: layer=...",
+        )
+    subject = Subject(
+        asked.subject.model,
+        asked.subject.head,
+        first.facts.layer,
+        asked.subject.position,
+    )
+    probe = Probe(
+        subject,
+        asked.arrays,
+        asked.target,
+        at="layer",
+        scaled=True,
+        batch_size=batch_size,
+    )
+    ones = np.ones(len(asked.arrays[0]))
+    mean: np.ndarray | float = 0.0
+    for node, weight in zip(*nodes_and_weights(path), strict=True):
+        gradients = probe(asked.arrays, asked.target, node * ones)["gradients"]
+        mean = mean + weight * gradients.astype(np.float64)
+    empty = probe(asked.arrays, asked.target, 0 * ones)["scores"]
+    return np.asarray(mean, np.float32), asked.scores - empty

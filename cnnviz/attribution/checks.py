@@ -1,0 +1,308 @@
+"""Checks: how far a map can be trusted, measured on the network itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cnnviz.attribution.baselines import blurred
+from cnnviz.attribution.curves import area, central, ranks_of, replaced
+from cnnviz.attribution.explaining import Explanation
+from cnnviz.attribution.integrated import FEWEST_STEPS
+from cnnviz.attribution.methods import found_by
+from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.randomizing import (
+    RandomizedProbe,
+    drawn_anew,
+    kernels_from_the_top,
+    rank_correlation,
+    stages,
+)
+from cnnviz.attribution.spaces import has_channels
+from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.model import ImageModel, Images, as_model
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """How far maps can be trusted.
+
+    `np.asarray(check)` is `deletion`. Curves go in `steps` steps from the image to one
+    without any of its pixels, or the other way round.
+
+    Attributes:
+        quantity: What the curves follow: the `probability` of the class; the `score` of
+            an output without softmax or sigmoid, or against another class.
+        deletion: `(n, k, steps + 1)` while the pixels that the map marks most turn
+            black, the strongest first.
+        insertion: `(n, k, steps + 1)` while they come back into a blurred image.
+        chance_deletion: `(n, k, draws, steps + 1)` the same for random maps of the same
+            grain.
+        chance_insertion: `(n, k, draws, steps + 1)` the same.
+        center_deletion: `(n, k, steps + 1)` for a map that marks the image's middle.
+        center_insertion: `(n, k, steps + 1)` the same.
+        completeness: `(n, k)` how far the sum of the map is from what it is to explain,
+            relative; NaN for methods whose maps are no shares.
+        similarity: `(n, k, stages)` the rank correlation of the map with that of the
+            network whose top kernels are drawn anew; a map that depends on what the
+            network learned is far from 1.
+        stages: Down to which layer they are, for each stage.
+        sentences: `(n, k)` what all this means, in words.
+    """
+
+    quantity: str
+    deletion: np.ndarray
+    insertion: np.ndarray
+    chance_deletion: np.ndarray
+    chance_insertion: np.ndarray
+    center_deletion: np.ndarray
+    center_insertion: np.ndarray
+    completeness: np.ndarray
+    similarity: np.ndarray
+    stages: tuple[str, ...]
+    sentences: tuple[tuple[str, ...], ...]
+
+    @property
+    def deletion_margin(self) -> np.ndarray:
+        """`(n, k)` how much less area deletion leaves than random maps do."""
+        return area(self.chance_deletion).mean(-1) - area(self.deletion)
+
+    @property
+    def insertion_margin(self) -> np.ndarray:
+        """`(n, k)` how much more area insertion gains than random maps do."""
+        return area(self.insertion) - area(self.chance_insertion).mean(-1)
+
+    @property
+    def is_better_than_chance(self) -> np.ndarray:
+        """`(n, k)` whether the map does clearly better than random maps.
+
+        What counts is the area of insertion less that of deletion. It has to be larger
+        than of every random map, to stand out from them by twice their deviation, and
+        to exceed their mean by a hundredth of what the whole image makes.
+        """
+        own = area(self.insertion) - area(self.deletion)
+        chance = area(self.chance_insertion) - area(self.chance_deletion)
+        whole = np.abs(self.deletion[..., 0] - self.deletion[..., -1])
+        whole = 1.0 if self.quantity == "probability" else whole
+        least = np.maximum(2 * chance.std(-1), 0.01 * whole)
+        return (own > chance.max(-1)) & (own > chance.mean(-1) + least)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.deletion, dtype, copy=True if copy is None else copy)
+
+    def __repr__(self) -> str:
+        passed = self.is_better_than_chance
+        return (
+            f"<Check: {passed.sum()} of {passed.size} "
+            f"map{'s' * (passed.size != 1)} better than chance>"
+        )
+
+
+def check_explanation(
+    model: ImageModel | Network,
+    images: Images,
+    explanation: Explanation,
+    *,
+    steps: int = 50,
+    draws: int = 5,
+    seed: int = 0,
+    callback: Callable[[int, int], None] | None = None,
+) -> Check:
+    """Checks maps against the network that they explain.
+
+    Deletion and insertion follow Petsiuk et al., and are held against random maps of
+    the same grain and a map that always marks the middle. Kernels are drawn anew from
+    the output down, as by Adebayo et al.; the network's own variables stay untouched.
+
+    Args:
+        model: The model that was explained.
+        images: The images that were explained.
+        explanation: What `explain` returned for them.
+        steps: In how many steps pixels go.
+        draws: How many random maps.
+        seed: The seed of these, of new kernels, and of the order of equal pixels.
+        callback: Is told how many images were asked about, and of how many, for the
+            curves.
+
+    Returns:
+        Curves, correlations, and what they mean in words.
+
+    Raises:
+        ArgumentError: If an argument has a value outside its range.
+        ImageError: If these are not the images that were explained.
+
+    References:
+        Petsiuk, Das and Saenko, BMVC 2018, https://arxiv.org/abs/1806.07421
+        Adebayo et al., NeurIPS 2018, https://arxiv.org/abs/1810.03292
+    """
+    for name, value in (("steps", steps), ("draws", draws)):
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ArgumentError(f"{name} is {value}; expected at least 1")
+    known = as_model(model)
+    arrays = known.prepare(images)
+    index, subject = explanation.input_index, replace(explanation.subject, model=known)
+    colored = has_channels(known, arrays[index].shape)
+    pixels = arrays[index].shape[1 : -1 if colored else None]
+    if len(arrays[0]) != len(explanation.maps) or pixels != explanation.maps.shape[2:]:
+        raise ImageError(
+            f"{len(arrays[0])} images of {'x'.join(map(str, pixels))} given; expected "
+            f"the {len(explanation.maps)} that were explained, of "
+            f"{'x'.join(map(str, explanation.maps.shape[2:]))}"
+        )
+    target = explanation.target
+    size = explanation.settings.batch_size
+    probe = Probe(subject, arrays, target, at=None, batch_size=size)
+    is_score = probe.facts.head.kind == "linear" or explanation.against is not None
+    n, k = explanation.classes.shape
+    total = 2 * n * (k + draws + 1) * (steps + 1)
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        if callback is not None:
+            callback(done, total)
+
+    black, blur = np.zeros_like(arrays[index]), blurred(arrays[index])
+    curves = []
+    for number in range(n):
+        orders = _orders(explanation, number, draws, seed)
+        one = [array[number : number + 1] for array in arrays]
+        inserted = list(one)
+        inserted[index] = blur[number : number + 1]
+        for start, end in ((one, black[number]), (inserted, arrays[index][number])):
+            curves.append(
+                replaced(
+                    probe,
+                    start,
+                    target.of(slice(number, number + 1)),
+                    orders,
+                    end,
+                    steps,
+                    "scores" if is_score else "probabilities",
+                    tell,
+                )
+            )
+    # Deletion or insertion of each image, by orders, steps and classes.
+    found = np.stack(curves).reshape(n, 2, k + draws + 1, steps + 1, k)
+    own = np.stack([found[:, :, i, :, i] for i in range(k)], 2)
+    others = np.moveaxis(found[:, :, k:], -1, 2)
+    similarity, names = _similarity(known, explanation, subject, arrays, seed)
+    check = Check(
+        "score" if is_score else "probability",
+        own[:, 0],
+        own[:, 1],
+        others[:, 0, :, :draws],
+        others[:, 1, :, :draws],
+        others[:, 0, :, draws],
+        others[:, 1, :, draws],
+        explanation.error,
+        similarity,
+        names,
+        (),
+    )
+    return replace(check, sentences=_sentences(check, explanation))
+
+
+def _orders(
+    explanation: Explanation, number: int, draws: int, seed: int
+) -> list[np.ndarray]:
+    """In which order pixels go: by the maps, by random maps, from the middle."""
+    generator = np.random.default_rng(seed)
+    maps = explanation.maps[number]
+    placing = explanation.placing
+    grain = [
+        length if weights is None else weights.shape[1]
+        for weights, length in zip(placing.weights, maps.shape[1:], strict=True)
+    ]
+    random = [placing(generator.random(grain)) for _ in range(draws)]
+    return [
+        ranks_of(values, generator)
+        for values in (*maps, *random, central(maps.shape[1:]))
+    ]
+
+
+def _similarity(
+    model: ImageModel,
+    explanation: Explanation,
+    subject: Any,
+    arrays: list[np.ndarray],
+    seed: int,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """How alike the maps stay while kernels are drawn anew, from the top."""
+    settings = replace(explanation.settings, steps=FEWEST_STEPS)
+    probe = Probe(
+        subject,
+        arrays,
+        explanation.target,
+        at=settings.at,
+        batch_size=settings.batch_size,
+        private=True,
+    )
+    kernels = kernels_from_the_top(model.network, probe)
+    drawn = list(drawn_anew(kernels, seed))
+    before = explanation.raw
+    if explanation.method in ("integrated", "gradient"):
+        before = explanation.maps
+    counts = stages(kernels)
+    alike = np.zeros((*explanation.classes.shape, len(counts)))
+    for stage, count in enumerate(counts):
+        values = {
+            id(kernel.variable.handle): variable
+            for kernel, variable in zip(kernels[:count], drawn, strict=False)
+        }
+        raw = found_by(
+            subject,
+            arrays,
+            settings,
+            explanation.target,
+            ask=partial(RandomizedProbe, values),
+        )
+        alike[..., stage] = rank_correlation(before, raw.maps)
+    return alike, tuple(kernels[count - 1].layer for count in counts)
+
+
+def _sentences(check: Check, explanation: Explanation) -> tuple[tuple[str, ...], ...]:
+    steps = check.deletion.shape[-1] - 1
+    step = max(1, round(steps / 10))
+    part, parts = "tenth", "tenths"
+    if step * 10 != steps:
+        part = parts = f"{100 * step / steps:.0f} %"
+    better = check.is_better_than_chance
+    rows = []
+    for image in range(len(better)):
+        row = []
+        for column, name in enumerate(explanation.names[image]):
+            curve = check.deletion[image, column]
+            chance = check.chance_deletion[image, column, :, step].mean()
+            against = explanation.against_name
+            what = f"{name} against {against}" if against else name
+            before, after = _text(curve[0]), _text(curve[step])
+            change = f"from {before} to {after}"
+            verb = "lowers" if curve[step] < curve[0] else "raises"
+            if before == after:
+                verb, change = "leaves", f"at {after}"
+            text = (
+                f"Deleting the marked {part} of the image {verb} the {check.quantity} "
+                f"of {what} {change}; random {parts}: {_text(chance)}."
+            )
+            if not better[image, column]:
+                text += " As a whole the map is no better than chance."
+            if check.stages:
+                last = check.similarity[image, column, -1]
+                text += (
+                    f" With all kernels drawn anew the map agrees to {last:.2f} "
+                    "(1 would be the same map)."
+                )
+            row.append(text)
+        rows.append(tuple(row))
+    return tuple(rows)
+
+
+def _text(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.4g}"

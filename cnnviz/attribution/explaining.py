@@ -1,0 +1,273 @@
+"""Class evidence: which parts of an image speak for a class, and which against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import numpy as np
+
+from cnnviz.attribution.baselines import Baseline, baseline_images
+from cnnviz.attribution.gradients import Subject
+from cnnviz.attribution.integrated import TOLERANCE
+from cnnviz.attribution.methods import CAMS, Method, Raw, Settings, found_by
+from cnnviz.attribution.placing import Placing
+from cnnviz.attribution.questions import Answered, Class, Region, ask_about
+from cnnviz.attribution.targets import Target
+from cnnviz.errors import ArgumentError
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.labels import class_name
+from cnnviz.network.model import ImageModel, Images
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What in images speaks for classes, and what against them.
+
+    `np.asarray(explanation)` is `maps`.
+
+    Attributes:
+        maps: `(n, k, h, w)` float32, on the image's pixels: positive where the image
+            raises the score, negative where it lowers it. Of `gradcam` and `gradient`
+            never negative. In one dimension `(n, k, w)`, in three `(n, k, d, h, w)`.
+        raw: What they were made of: `(n, k, rows, columns)` at the layer, or for each
+            patch of `occlusion`; `(n, k, h, w, c)` of `integrated` and `gradient`.
+        classes: `(n, k)` the numbers of the classes.
+        names: `(n, k)` their names, or their numbers as texts; `-` ahead of what
+            lowers an output.
+        scores: `(n, k)` what is explained: the logit, or the difference to the logit of
+            `against`; the value of an output without softmax or sigmoid.
+        probabilities: `(n, k)` of the classes, in [0, 1]; the value of an output
+            without softmax or sigmoid.
+        share: `(n, k)` the sum of the map over what it explains: of `hirescam` the
+            score, the rest being due to biases; of `integrated` the score less that of
+            the baseline. NaN for the other methods, whose maps are no shares, and where
+            there is nothing to share.
+        error: `(n, k)` how far that sum is off, relative; NaN for the other methods.
+        steps: `(n,)` how many steps `integrated` took; 0 for the other methods.
+        seen: `(h, w)` which pixels any unit of the layer, or any patch, looks at.
+        method: The method.
+        layer: The layer that the map is drawn at; empty for pixels.
+        head: The name of the output.
+        against: The number of the class that the others are held against, or None.
+        against_name: Its name; empty for none.
+        baseline: What the image was held against, by `integrated` and `occlusion`.
+        input_index: The number of the input that the map lies on.
+        notes: What to know when reading it, one sentence each.
+        placing: How `raw` lies on the image.
+        settings: How it was made.
+    """
+
+    maps: np.ndarray
+    raw: np.ndarray
+    classes: np.ndarray
+    names: tuple[tuple[str, ...], ...]
+    scores: np.ndarray
+    probabilities: np.ndarray
+    share: np.ndarray
+    error: np.ndarray
+    steps: np.ndarray
+    seen: np.ndarray
+    method: Method
+    layer: str
+    head: str
+    against: int | None
+    against_name: str
+    baseline: Baseline
+    input_index: int
+    notes: tuple[str, ...]
+    placing: Placing = field(repr=False)
+    settings: Settings = field(repr=False)
+    subject: Subject = field(repr=False)
+    target: Target = field(repr=False)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.maps, dtype, copy=True if copy is None else copy)
+
+    def __repr__(self) -> str:
+        n, k = self.classes.shape
+        size = "x".join(map(str, self.maps.shape[2:]))
+        where = f" at {self.layer}" if self.layer else ""
+        return (
+            f"<Explanation: {self.method}{where}, {n} image{'s' * (n != 1)}, "
+            f"{k} class{'es' * (k != 1)}, maps of {size}>"
+        )
+
+
+def explain(
+    model: ImageModel | Network,
+    images: Images,
+    classes: Class | Sequence[Class] | None = None,
+    *,
+    top: int = 1,
+    against: Class | None = None,
+    method: Method = "hirescam",
+    layer: str | None = None,
+    head: str | int | None = None,
+    baseline: Baseline = "black",
+    smooth: int = 0,
+    region: Region | None = None,
+    patch: int | Sequence[int] | None = None,
+    stride: int | Sequence[int] | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Explanation:
+    """Finds what in images makes a network say so.
+
+    What is explained is a logit, which no softmax or sigmoid flattens. A head of one
+    sigmoid unit has the classes 1 and 0. An output without either is explained as it
+    is: positive is what raises it.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image; for a
+            network with several inputs a list of arrays or a dict by input name.
+        classes: Numbers or names of classes, the same for all images; `"-0"` is what
+            lowers output 0. None for the most probable ones of each image.
+        top: How many of these.
+        against: A class to hold the others against: what speaks for them and not for
+            it. The score is the difference of the logits.
+        method: `hirescam`: activation times gradient at a layer, exact for what one
+            linear layer decides; `gradcam`: the same with mean gradients, rectified, as
+            published; `integrated`: integrated gradients, which add up to the
+            difference to the baseline; `gradient`: how far pixels could change the
+            score; `occlusion`: what the score loses without a patch, needs no gradient.
+        layer: For the first two the path of a layer; None for the one where the network
+            gives up positions.
+        head: The name or number of the output, for networks with several.
+        baseline: For `integrated` and `occlusion` what an image is held against:
+            `black`, `white`, `mean` (its mean color), `blur`, a number, or an image.
+        smooth: For `gradient` over how many noisy images it is averaged (SmoothGrad).
+        region: For a network that answers for every pixel, of which the score is the
+            mean: a position `(row, column)` of the output, or an array of weights `(h,
+            w)` or `(n, h, w)`. None for the pixels that are assigned to the class.
+        patch: For `occlusion` the side of a patch, or one for each axis; None for an
+            eighth of the image's.
+        stride: How far patches are apart; None for half of one.
+        seed: The seed of the noise.
+        batch_size: How many images go through the network at a time; None for as many
+            as suit it.
+        callback: Is told how much of a long method is done, and of how much.
+
+    Returns:
+        The maps, with what the network says of the classes.
+
+    Raises:
+        ArgumentError: If an argument has a value outside its range, or there is no such
+            class.
+        LayerError: If there is no such layer or output, or no gradient there.
+        ImageError: If the images do not fit the network.
+
+    References:
+        Draelos and Carin, 2020, https://arxiv.org/abs/2011.08891 (HiResCAM)
+        Selvaraju et al., ICCV 2017, https://arxiv.org/abs/1610.02391 (Grad-CAM)
+        Sundararajan, Taly and Yan, ICML 2017, https://arxiv.org/abs/1703.01365
+        (integrated gradients)
+        Simonyan, Vedaldi and Zisserman, 2013, https://arxiv.org/abs/1312.6034
+        (gradient); Smilkov et al., 2017, https://arxiv.org/abs/1706.03825 (SmoothGrad)
+        Zeiler and Fergus, ECCV 2014, https://arxiv.org/abs/1311.2901 (occlusion)
+    """
+    _check(method, layer, top, smooth, batch_size)
+    settings = Settings(method, baseline, smooth, seed, patch, stride, batch_size)
+    asked = ask_about(
+        model,
+        images,
+        classes,
+        top=top,
+        against=against,
+        head=head,
+        layer=layer,
+        region=region,
+        at=settings.at if settings.takes_one_pass else None,
+        batch_size=batch_size,
+    )
+    if settings.at != "layer":
+        # Before anything takes long.
+        baseline_images(baseline, asked.arrays[asked.probe.facts.input_index])
+    raw = found_by(
+        asked.subject,
+        asked.arrays,
+        settings,
+        asked.target,
+        scores=asked.scores,
+        probe=asked.probe,
+        found=asked.found,
+        tell=callback,
+    )
+    return _explanation(asked, raw, settings)
+
+
+def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
+    method = settings.method
+    maps = raw.placed()
+    share = np.full(asked.scores.shape, np.nan)
+    if raw.total is not None:
+        sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
+        np.divide(sums, raw.total, out=share, where=raw.total != 0)
+    notes = [*asked.notes, *raw.notes]
+    for image, column in np.ndindex(*share.shape):
+        name = asked.names[image][column]
+        if method in CAMS and raw.maps[image, column].max() <= 0:
+            notes.append(f"image {image}: no positive evidence for {name}")
+        if method == "integrated" and raw.error[image, column] > TOLERANCE:
+            notes.append(
+                f"image {image}: the map for {name} is off by "
+                f"{100 * raw.error[image, column]:.0f} % of what it explains after "
+                f"{raw.steps[image]} steps"
+            )
+    rival = int(asked.target.rivals[0, 0])
+    return Explanation(
+        maps=maps,
+        raw=raw.values,
+        classes=asked.classes,
+        names=asked.names,
+        scores=asked.scores,
+        probabilities=asked.probabilities,
+        share=share,
+        error=raw.error,
+        steps=raw.steps,
+        seen=raw.placing.mask(),
+        method=method,
+        layer=raw.facts.layer,
+        head=asked.head.name,
+        against=None if rival < 0 else rival,
+        against_name=""
+        if rival < 0
+        else class_name(asked.subject.model, asked.head, rival),
+        baseline=settings.baseline,
+        input_index=raw.facts.input_index,
+        notes=tuple(notes),
+        placing=raw.placing,
+        settings=settings,
+        subject=asked.subject,
+        target=asked.target,
+    )
+
+
+def _check(
+    method: str, layer: str | None, top: int, smooth: int, batch_size: int | None
+) -> None:
+    allowed = get_args(Method)
+    if method not in allowed:
+        raise ArgumentError(
+            f"method is {method!r}; expected {', '.join(allowed[:-1])} or {allowed[-1]}"
+        )
+    if layer is not None and method not in CAMS:
+        raise ArgumentError(
+            f"layer is '{layer}', and the method '{method}' works on pixels; expected "
+            f"the method {' or '.join(CAMS)} with a layer"
+        )
+    if smooth and method != "gradient":
+        raise ArgumentError(
+            f"smooth is {smooth} for the method '{method}'; expected the method "
+            "'gradient' with it"
+        )
+    for name, value, least in (
+        ("top", top, 1),
+        ("smooth", smooth, 0),
+        ("batch_size", batch_size or 1, 1),
+    ):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ArgumentError(f"{name} is {value}; expected at least {least}")

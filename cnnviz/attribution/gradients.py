@@ -1,0 +1,298 @@
+"""The one primitive: a score, a tensor that it depends on, and its gradient there.
+
+Class activation maps, gradients, integrated and smoothed ones, and the attribution of
+channels are all reductions of these three. A probe is one traced function that returns
+them for a batch of images and several classes, with one forward pass for all of these;
+of the way back only the part above the tensor is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.attribution.spaces import Place, Spaces, has_channels
+from cnnviz.attribution.targets import Position, answers
+from cnnviz.errors import LayerError, first_line
+from cnnviz.graph.receptive_fields import find_receptive_fields
+from cnnviz.graph.walking import Dependence
+from cnnviz.images.boxes import ReceptiveField
+from cnnviz.network.forward import encoded_inputs
+from cnnviz.network.heads import choose, find_heads, whole
+from cnnviz.network.keras_generations import Network, call_attribute, python_call
+from cnnviz.network.layout import channel_axis, to_channels_last
+from cnnviz.network.model import ImageModel
+from cnnviz.network.naming import Selected, addresses, call_name, one_layer
+from cnnviz.network.survey import HeadInfo
+from cnnviz.network.tracing import Call, patched, record
+
+At = Literal["image", "layer"] | None
+
+_HALF_PRECISION = 256.0  # what gradients are multiplied with lest they vanish in it
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What of a model is asked, the same for all images.
+
+    Attributes:
+        model: The model.
+        head: The name or number of the output; None for the first.
+        layer: The path of the layer to look at; None for the default one.
+        position: The only position of the output that counts; None for all.
+    """
+
+    model: ImageModel
+    head: str | int | None = None
+    layer: str | None = None
+    position: Position | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What a trace found out.
+
+    Attributes:
+        head: The output that is asked.
+        input_index: The input that is looked at: the first picture that counts.
+        layer: Where the tensor is; empty for the image.
+        is_call: Whether that names a call of a layer.
+        field: What its units see, gates and statistics apart; None if not known.
+        bypassed: Whether the score depends on the image past the tensor, too.
+        elements: How many numbers an image becomes.
+    """
+
+    head: HeadInfo
+    input_index: int
+    layer: str
+    is_call: bool
+    field: ReceptiveField | None
+    bypassed: bool
+    elements: int
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a traced function answers.
+
+    Attributes:
+        subject: What of the model is asked.
+        at: Where the gradient is taken: at the `image`, at a `layer`; None for no
+            gradient.
+        inputs: How many arrays make an example.
+        names: What is given of the target.
+        top: How many of the most probable classes, if the target names none.
+        scaled: Whether the layer's output is multiplied by a number for each image.
+    """
+
+    subject: Subject
+    at: At
+    inputs: int
+    names: tuple[str, ...]
+    top: int
+    scaled: bool
+
+    @property
+    def key(self) -> Hashable:
+        """What tells this question from others to the same network."""
+        subject = self.subject
+        asked = (subject.model.key, subject.head, subject.layer, subject.position)
+        return ("attribution", *asked, self.at, self.names, self.top, self.scaled)
+
+    def answered(self, *tensors: tf.Tensor) -> tuple[dict[str, tf.Tensor], Facts]:
+        """Computes the answers in the current graph.
+
+        Args:
+            *tensors: The images, one tensor per input; what is given of the target; and
+                the scales, if there are any.
+
+        Returns:
+            The fields of `Answers` by name, `tensor` and `gradients`; and what was
+            found out.
+        """
+        model, network = self.subject.model, self.subject.model.network
+        images = [tf.identity(tensor) for tensor in tensors[: self.inputs]]
+        given = dict(zip(self.names, tensors[self.inputs :], strict=False))
+        # With an axis of channels, that the network does not get to see.
+        fronts = [
+            image if has_channels(model, image.shape) else tf.expand_dims(image, -1)
+            for image in images
+        ]
+        shown = [
+            front if front is image else tf.squeeze(front, -1)
+            for front, image in zip(fronts, images, strict=True)
+        ]
+        inputs = encoded_inputs(model, shown)
+        scales = tensors[-1] if self.scaled else None
+        calls = self._recorded(network, inputs, scales)
+        return self._concluded(calls, given, images, fronts)
+
+    # What follows is no part of the network, hence not to be rewritten with it, should
+    # one of its layers branch on a tensor in plain Python.
+    @tf.autograph.experimental.do_not_convert
+    def _concluded(
+        self,
+        calls: dict[str, Call],
+        given: dict[str, tf.Tensor],
+        images: list[tf.Tensor],
+        fronts: list[tf.Tensor],
+    ) -> tuple[dict[str, tf.Tensor], Facts]:
+        network = self.subject.model.network
+        head = choose(network, find_heads(network, calls.pop("")), self.subject.head)
+        found = answers(head, given, top=self.top, at=self.subject.position)
+        index = self._looked_at(images, found.scores)
+        elements = _elements(found.scores.graph)
+        results = found._asdict()
+        place, field, bypassed = None, None, False
+        if self.at is not None:
+            end = images[index]
+            if self.at == "layer":
+                axes = fronts[index].shape.rank - 2
+                spaces = Spaces(
+                    network, [*calls.values()], fronts[index], head.logits, axes
+                )
+                place = self._place(network, spaces, calls)
+                end, bypassed = place.tensor, spaces.bypassed(place.tensor)
+                field = _field(spaces, fronts[index], place)
+                results["tensor"] = _displayed(end, place.channels_first)
+            gradients = _gradients(network, found.scores, end, place)
+            results["gradients"] = tf.stack(gradients, 1)
+        info = HeadInfo(head.name, head.kind, head.classes)
+        return results, Facts(
+            info,
+            index,
+            "" if place is None else place.name,
+            place is not None and place.is_call,
+            field,
+            bypassed,
+            elements,
+        )
+
+    def _recorded(
+        self, network: Network, inputs: list[tf.Tensor], scales: tf.Tensor | None
+    ) -> dict[str, Call]:
+        wanted = []
+        patches: list[tuple[object, str, object]] = []
+        layer = self.subject.layer
+        if self.at == "layer" and layer is None:
+            wanted = [Selected(address) for address in addresses(network)]
+        elif self.at == "layer" and layer is not None:
+            wanted = [one_layer(network, layer)]
+            if scales is not None:
+                patches = [_scaling(wanted[0], scales)]
+        with patched(patches):
+            calls = record(
+                network,
+                inputs,
+                [*wanted, whole(network)],
+                required=layer is not None,
+            )
+        return {call.name: call for call in calls}
+
+    def _looked_at(self, images: list[tf.Tensor], scores: tf.Tensor) -> int:
+        model = self.subject.model
+        needed = [i for i, t in enumerate(images) if Dependence([t])(scores)]
+        if not needed:
+            raise LayerError(
+                f"the output of {model.source} does not depend on its input"
+            )
+        pictures = [i for i in needed if images[i].shape.rank > 3]
+        return (pictures or needed)[0]
+
+    def _place(
+        self, network: Network, spaces: Spaces, calls: Mapping[str, Call]
+    ) -> Place:
+        layer = self.subject.layer
+        if layer is None:
+            return spaces.default()
+        selected = one_layer(network, layer)
+        name = call_name(selected.address.path, selected.call or 1)
+        tensor = calls[name].tensor()
+        if not tensor.dtype.is_floating or (tensor.shape.rank or 0) < 2:
+            raise LayerError(
+                f"layer '{name}' returns {tensor.dtype.name} of shape "
+                f"{tuple(tensor.shape[1:])}; expected maps or units of floats"
+            )
+        return Place(tensor, name, channel_axis(network, calls[name]) == 1, True)
+
+
+def _displayed(tensor: tf.Tensor, channels_first: bool) -> tf.Tensor:
+    tensor = tf.cast(tensor, tf.float32)
+    return to_channels_last(tensor) if channels_first else tensor
+
+
+def _gradients(
+    network: Network, scores: tf.Tensor, end: tf.Tensor, place: Place | None
+) -> list[tf.Tensor]:
+    """The gradients of the scores of each class, in float32, channels last."""
+    graph = scores.graph
+    halves = any(
+        tensor.dtype == tf.float16
+        for operation in graph.get_operations()
+        for tensor in operation.outputs
+    )
+    factor = _HALF_PRECISION if halves else 1.0
+    where = "the image" if place is None else f"layer '{place.name}'"
+    gradients = []
+    for score in tf.unstack(scores, axis=1):
+        try:
+            (gradient,) = tf.gradients(score, end, tf.fill(tf.shape(score), factor))
+        except LookupError as error:
+            raise LayerError(
+                f"model '{network.name}' has no gradient at {where}: "
+                f"{first_line(error)}",
+                hint="Choose the method 'occlusion', which needs none.",
+            ) from error
+        if gradient is None:
+            raise LayerError(
+                f"the output of model '{network.name}' has no gradient at {where}",
+                hint="Choose another layer, or the method 'occlusion'.",
+            )
+        gradient = tf.convert_to_tensor(gradient)
+        first = place is not None and place.channels_first
+        gradients.append(_displayed(gradient, first) / factor)
+    return gradients
+
+
+def _field(spaces: Spaces, front: tf.Tensor, place: Place) -> ReceptiveField | None:
+    # A gate of squeeze and excitation sees everything; the maps that it scales do not.
+    apart = spaces.global_tensors(place.tensor)
+    (field,) = find_receptive_fields(
+        [front, *apart], [place.tensor], channels_first=False
+    )
+    return field
+
+
+def _scaling(
+    selected: Selected, scales: tf.Tensor
+) -> tuple[object, str, Callable[..., Any]]:
+    """What to set on a layer so that one of its calls returns multiples."""
+    layer = selected.address.layer
+    call, made = python_call(layer), 0
+
+    def scaled(*args: Any, **kwargs: Any) -> Any:
+        nonlocal made
+        output = call(*args, **kwargs)
+        made += 1
+        if made != (selected.call or 1) or not isinstance(output, tf.Tensor):
+            return output
+        factors = tf.reshape(scales, [-1] + [1] * (output.shape.rank - 1))
+        return output * tf.cast(factors, output.dtype)
+
+    return layer, call_attribute(layer), scaled
+
+
+def _elements(graph: tf.Graph) -> int:
+    """How many numbers the tensors of a graph hold for one image."""
+    total = 0
+    for operation in graph.get_operations():
+        if operation.type in ("Identity", "Reshape", "ReadVariableOp", "Const"):
+            continue
+        for tensor in operation.outputs:
+            if tensor.dtype.is_floating and (tensor.shape.rank or 0) > 1:
+                total += int(np.prod([size or 1 for size in tensor.shape[1:]]))
+    return total

@@ -1,0 +1,163 @@
+"""Integrated gradients, and smoothed ones: gradients at many images near an image.
+
+Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017,
+https://arxiv.org/abs/1703.01365
+Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017,
+https://arxiv.org/abs/1706.03825
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.targets import Target
+
+FEWEST_STEPS, MOST_STEPS = 32, 512
+TOLERANCE = 0.05
+"""How much of the difference of the scores may be missing from the sum of a map."""
+
+_NOISE = 0.15  # the deviation, as a part of an image's range
+Tell = Callable[[int, int], None]
+"""Is told how many gradients are done, and of how many."""
+
+
+class Integrated(NamedTuple):
+    """Integrated gradients.
+
+    Attributes:
+        values: `(n, k, ...)` of the image's shape.
+        error: `(n, k)` see `completeness_error`.
+        steps: `(n,)` with how many steps.
+    """
+
+    values: np.ndarray
+    error: np.ndarray
+    steps: np.ndarray
+
+
+def completeness_error(sums: np.ndarray, differences: np.ndarray) -> np.ndarray:
+    """How far sums are from the differences of scores that they are to add up to.
+
+    Relative to these, or to 0.001 where they are smaller.
+    """
+    return np.abs(sums - differences) / np.maximum(np.abs(differences), 1e-3)
+
+
+@cache
+def nodes_and_weights(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rule of Gauss and Legendre on [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return (nodes + 1) / 2, weights / 2
+
+
+def integrated_gradients(
+    probe: Probe,
+    arrays: Sequence[np.ndarray],
+    target: Target,
+    baselines: np.ndarray,
+    differences: np.ndarray,
+    *,
+    steps: int | None = None,
+    tell: Tell | None = None,
+) -> Integrated:
+    """The gradients on the straight way from baselines to images, times its length.
+
+    The integral is taken by the rule of Gauss and Legendre. The number of steps is
+    doubled, for the images that need it, until the sum of a map is within 5 % of the
+    difference of the scores, or there are 512.
+
+    Args:
+        probe: Asks for gradients at the image.
+        arrays: Prepared images, one array per input; only the input that the probe
+            looks at goes the way, the others stay.
+        target: What is explained.
+        baselines: Where the ways begin.
+        differences: `(n, k)` the scores of the images less those of the baselines.
+        steps: How many, whatever comes of it.
+        tell: Is told of the progress.
+    """
+    index = probe.facts.input_index
+    ways = arrays[index] - baselines
+    n, k = differences.shape
+    values = np.zeros((n, k, *ways.shape[1:]))
+    errors = np.full((n, k), np.inf)
+    used = np.zeros(n, int)
+    count = steps or FEWEST_STEPS
+    waiting = np.arange(n)
+    while len(waiting):
+        nodes, weights = nodes_and_weights(count)
+        sums = np.zeros((len(waiting), *values.shape[1:]))
+        total = len(waiting) * count
+        for start in range(0, total, probe.batch_size):
+            pairs = np.arange(start, min(start + probe.batch_size, total))
+            own, step = np.divmod(pairs, count)
+            rows = waiting[own]
+            shape = (-1,) + (1,) * (ways.ndim - 1)
+            batch = [array[rows] for array in arrays]
+            part = nodes[step].astype(np.float32).reshape(shape)
+            batch[index] = baselines[rows] + part * ways[rows]
+            gradients = probe(batch, target.of(rows))["gradients"]
+            for image in np.unique(own):
+                these = own == image
+                # Few enough for float32; the parts are summed up in float64.
+                part = weights[step[these]].astype(np.float32)
+                sums[image] += np.tensordot(part, gradients[these], 1)
+            if tell is not None:
+                tell(int(pairs[-1]) + 1, total)
+        sums *= ways[waiting][:, None]
+        found = completeness_error(
+            sums.reshape(len(waiting), k, -1).sum(-1), differences[waiting]
+        )
+        better = found.max(1) <= errors[waiting].max(1)
+        values[waiting[better]], errors[waiting[better]] = sums[better], found[better]
+        used[waiting[better]] = count
+        count *= 2
+        if steps is not None or count > MOST_STEPS:
+            break
+        waiting = waiting[errors[waiting].max(1) > TOLERANCE]
+    return Integrated(values.astype(np.float32), errors, used)
+
+
+def smoothed_gradients(
+    probe: Probe,
+    arrays: Sequence[np.ndarray],
+    target: Target,
+    samples: int,
+    seed: int,
+    *,
+    tell: Tell | None = None,
+) -> np.ndarray:
+    """The mean gradient at images with noise, whose deviation is 15 % of their range.
+
+    Args:
+        probe: As for `integrated_gradients`.
+        arrays: As for `integrated_gradients`.
+        target: As for `integrated_gradients`.
+        samples: How many noisy images; the noise is the same for every image, so that
+            the others of a batch do not matter.
+        seed: Of the noise.
+        tell: As for `integrated_gradients`.
+
+    Returns:
+        `(n, k, ...)` of the image's shape.
+    """
+    index = probe.facts.input_index
+    images = arrays[index]
+    flat = images.reshape(len(images), -1)
+    deviations = _NOISE * (flat.max(1) - flat.min(1))
+    deviations = deviations.reshape((-1,) + (1,) * (images.ndim - 1))
+    sums: np.ndarray | float = 0.0
+    for sample in range(samples):
+        generator = np.random.default_rng((seed, sample))
+        noise = generator.standard_normal(images.shape[1:], np.float32)
+        batch = list(arrays)
+        batch[index] = images + deviations * noise
+        sums = sums + probe(batch, target)["gradients"].astype(np.float64)
+        if tell is not None:
+            tell(sample + 1, samples)
+    return np.asarray(sums / samples, np.float32)

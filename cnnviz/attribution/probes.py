@@ -1,0 +1,184 @@
+"""Probes: networks that answer for any number of images and classes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.attribution.gradients import At, Question, Subject
+from cnnviz.attribution.placing import Placing, by_field, spread_evenly
+from cnnviz.attribution.targets import Target
+from cnnviz.errors import ModelError
+from cnnviz.network.tracing import compiled, compiled_for_images
+
+AT_ONCE = 4
+"""For how many classes one trace computes gradients."""
+
+_MOST_IMAGES = 64
+_ELEMENTS = 1 << 28  # numbers that a batch may become on its way through a network
+_SUBSTITUTING = threading.RLock()
+
+
+class Probe:
+    """A network, traced to answer for images and targets.
+
+    Args:
+        subject: What is asked.
+        arrays: Prepared images, one array per input; only their shapes matter.
+        target: A target of the shape that will be asked for.
+        at: Where the gradient is taken: at the `image`, at a `layer`; None for no
+            gradient.
+        top: How many of the most probable classes, if the target names none.
+        scaled: Whether the layer's output is multiplied by a number for each image.
+        batch_size: How many images go through the network at a time; None for as many
+            as suit it.
+        private: Whether no one else may use the trace.
+
+    Raises:
+        LayerError: If the layer or the output does not exist, or the score does not
+            depend on it.
+        ImageError: If the images do not fit the network.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        arrays: Sequence[np.ndarray],
+        target: Target,
+        *,
+        at: At,
+        top: int = 1,
+        scaled: bool = False,
+        batch_size: int | None = None,
+        private: bool = False,
+    ) -> None:
+        self._model = subject.model
+        network = subject.model.network
+        names = tuple(target.arrays())
+        question = Question(subject, at, len(arrays), names, top, scaled)
+        self._width = 0
+        if at is not None and target.classes is not None:
+            self._width = min(AT_ONCE, target.classes.shape[1])
+        first = next(self._parts(target))
+        shapes = [array.shape[1:] for array in (*arrays, *first.arrays().values())]
+        shapes += [()] * scaled
+        trace, self._size = compiled_for_images(
+            network, (question.key, private), question.answered, shapes, batch_size or 1
+        )
+        self._function: Any = trace.function
+        self._trace = trace
+        self.facts = trace.facts
+        if at == "layer" and self.facts.field is None and self._size is None:
+            # With a known number of images, reshapes are understood more often.
+            signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]
+            key = (question.key, "one")
+            self.facts = compiled(network, key, question.answered, signature).facts
+        elements = self.facts.elements * (1 if at is None else 2)
+        most = max(1, min(_MOST_IMAGES, _ELEMENTS // max(elements, 1)))
+        self.batch_size = self._size or batch_size or most
+
+    def __call__(
+        self,
+        arrays: Sequence[np.ndarray],
+        target: Target,
+        scales: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Asks about any number of images.
+
+        Args:
+            arrays: Prepared images, one array per input.
+            target: What is asked about each.
+            scales: What the layer's output is multiplied with, `(n,)`.
+
+        Returns:
+            The fields of `Answers` by name; `gradients` `(n, k, ...)`; and `tensor`
+            `(n, ...)` if the gradient is taken at a layer. float32, channels last.
+        """
+        parts = [self._batches(arrays, part, scales) for part in self._parts(target)]
+        results = parts[0]
+        if len(parts) > 1 and target.classes is not None:
+            count = target.classes.shape[1]
+            for name in results.keys() - {"tensor"}:
+                columns = np.concatenate([part[name] for part in parts], 1)
+                results[name] = columns[:, :count]
+        for name in ("scores", "gradients"):
+            if name in results and not np.isfinite(results[name]).all():
+                raise ModelError(
+                    f"{self._model.source} computes no finite {name} for these images"
+                )
+        return results
+
+    def placing(self, positions: Sequence[int], pixels: Sequence[int]) -> Placing:
+        """How maps at the layer lie on the image."""
+        exact = self._exact(positions, pixels)
+        return spread_evenly(positions, pixels) if exact is None else exact
+
+    def is_placed_exactly(
+        self, positions: Sequence[int], pixels: Sequence[int]
+    ) -> bool:
+        """Whether it is known where the units of the layer look."""
+        return self._exact(positions, pixels) is not None
+
+    def _exact(self, positions: Sequence[int], pixels: Sequence[int]) -> Placing | None:
+        field = self.facts.field
+        return None if field is None else by_field(field, positions, pixels)
+
+    @contextmanager
+    def substituted(self, values: Mapping[int, tf.Variable]) -> Iterator[None]:
+        """Runs with other values in place of variables, which stay as they are.
+
+        Args:
+            values: By the `id` of the handle of a variable that the trace reads,
+                another variable.
+        """
+        function = self._function
+        with _SUBSTITUTING:
+            before = list(function.captured_inputs)
+            handles = {key: variable.handle for key, variable in values.items()}
+            try:
+                function.set_external_captures([handles.get(id(t), t) for t in before])
+                yield
+            finally:
+                function.set_external_captures(before)
+
+    @property
+    def captures(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """What the trace reads from outside, and what stands for it in the graph."""
+        return list(self._function.graph.captures)
+
+    def _parts(self, target: Target) -> Iterator[Target]:
+        """The target in parts of as many classes as the trace takes."""
+        if target.classes is None or not self._width:
+            yield target
+            return
+        count = target.classes.shape[1]
+        for start in range(0, count, self._width):
+            yield target.of(
+                slice(None), np.arange(start, start + self._width).clip(max=count - 1)
+            )
+
+    def _batches(
+        self, arrays: Sequence[np.ndarray], target: Target, scales: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        given = [*arrays, *target.arrays().values()]
+        feeds = given if scales is None else [*given, scales]
+        parts = []
+        for start in range(0, len(arrays[0]), self.batch_size):
+            batch = [
+                np.asarray(feed[start : start + self.batch_size], np.float32)
+                for feed in feeds
+            ]
+            few = len(batch[0])
+            if self._size is not None and few < self._size:
+                more = self._size - few
+                batch = [np.concatenate([a, a[-1:].repeat(more, 0)]) for a in batch]
+            outputs = self._trace(*batch)
+            parts.append({n: values.numpy()[:few] for n, values in outputs.items()})
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

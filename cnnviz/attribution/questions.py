@@ -1,0 +1,190 @@
+"""Questions: which classes of which images are asked about, in a person's words.
+
+What a network says of them is then fixed: a method that looks at other images, or at a
+network with other weights, goes on asking about the same classes, and where a network
+answers for every pixel, about the same pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnviz.attribution.gradients import At, Subject
+from cnnviz.attribution.probes import AT_ONCE, Probe
+from cnnviz.attribution.targets import Target
+from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.labels import class_name, class_number
+from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.survey import HeadInfo
+
+Class = int | str
+"""The number or the name of a class; `-` ahead of it in a text means what lowers it."""
+
+Region = Sequence[int] | np.ndarray
+"""A position `(row, column)` of an output, or weights for all of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What was explained, and what the network says of it.
+
+    Attributes:
+        subject: What of the model was asked.
+        arrays: The prepared images.
+        target: What is explained, with all classes named.
+        classes: `(n, k)` the numbers of the classes.
+        names: `(n, k)` their names, for people.
+        scores: `(n, k)` what is explained.
+        probabilities: `(n, k)` of the classes.
+        head: The output.
+        notes: What to know.
+        probe: What was asked.
+        found: What it answered.
+    """
+
+    subject: Subject
+    arrays: list[np.ndarray]
+    target: Target
+    classes: np.ndarray
+    names: tuple[tuple[str, ...], ...]
+    scores: np.ndarray
+    probabilities: np.ndarray
+    head: HeadInfo
+    notes: tuple[str, ...]
+    probe: Probe
+    found: dict[str, np.ndarray]
+
+
+def ask_about(
+    model: ImageModel | Network,
+    images: Images,
+    classes: Class | Sequence[Class] | None,
+    *,
+    top: int,
+    against: Class | None,
+    head: str | int | None,
+    layer: str | None,
+    region: Region | None,
+    at: At,
+    batch_size: int | None,
+) -> Answered:
+    """Asks a network about classes of images, and what it says is fixed from then on.
+
+    Args:
+        model: As for `explain`.
+        images: As for `explain`.
+        classes: As for `explain`.
+        top: As for `explain`.
+        against: As for `explain`.
+        head: As for `explain`.
+        layer: As for `explain`.
+        region: As for `explain`.
+        at: Where to take the gradient in the same pass; see `Probe`.
+        batch_size: As for `explain`.
+    """
+    known = as_model(model)
+    arrays = known.prepare(images)
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ImageError("images hold values that are no finite numbers")
+    built(known, arrays)
+    count = len(arrays[0])
+    position, weights = _region(region, count)
+    subject = Subject(known, head, layer, position)
+    rivals = np.full((count, 1), -1.0)
+    wanted: Sequence[Class] = ()
+    if classes is not None:
+        wanted = [classes] if isinstance(classes, int | str | np.integer) else classes
+        if not len(wanted):
+            raise ArgumentError("no class is given; expected numbers or names")
+        zeros = np.zeros((count, len(wanted)))
+        target = Target(rivals, zeros, zeros, weights)
+    else:
+        target = Target(rivals, regions=weights)
+        at = at if top <= AT_ONCE else None
+    probe = Probe(subject, arrays, target, at=at, top=top, batch_size=batch_size)
+    info = probe.facts.head
+    if against is not None:
+        rivals = np.full((count, 1), class_number(known, info, against))
+    signs = np.ones((count, 1))
+    if classes is not None:
+        numbered = [_signed_number(known, info, entry) for entry in wanted]
+        if rivals[0, 0] in [number for number, _ in numbered]:
+            raise ArgumentError(f"class {against} is held against itself")
+        numbers = np.tile([number for number, _ in numbered], (count, 1))
+        signs = np.tile([float(sign) for _, sign in numbered], (count, 1))
+        target = Target(rivals, numbers, signs, weights)
+    else:
+        target = Target(rivals, regions=weights)
+    found = probe(arrays, target)
+    chosen = found["classes"].astype(int)
+    dense = found["regions"].ndim > 2
+    target = Target(
+        rivals,
+        chosen,
+        np.broadcast_to(signs, chosen.shape),
+        found["regions"] if dense else None,
+    )
+    names = tuple(
+        tuple(
+            ("-" if sign < 0 else "") + class_name(known, info, int(number))
+            for number, sign in zip(*row, strict=True)
+        )
+        for row in zip(chosen, np.broadcast_to(signs, chosen.shape), strict=True)
+    )
+    notes = []
+    for image, column in np.argwhere(~found["assigned"]) if dense else []:
+        notes.append(
+            f"image {image}: {names[image][column]} is assigned to no position; "
+            "explained where it comes nearest to that"
+        )
+    return Answered(
+        subject,
+        arrays,
+        target,
+        chosen,
+        names,
+        found["scores"],
+        found["probabilities"],
+        info,
+        tuple(notes),
+        probe,
+        found,
+    )
+
+
+def _region(
+    region: Region | None, count: int
+) -> tuple[tuple[int, ...] | None, np.ndarray | None]:
+    """The position, or the weights `(n, 1, ...)`, that a region stands for."""
+    if region is None:
+        return None, None
+    array = np.asarray(region)
+    if array.dtype.kind in "iu" and array.ndim == 1:
+        return tuple(int(i) for i in array), None
+    if array.dtype.kind not in "fiub" or array.ndim < 2:
+        raise ArgumentError(
+            f"region is {region!r}; expected a position (row, column) or an array of "
+            "weights (h, w)"
+        )
+    weights = array.astype(np.float32)
+    if weights.ndim == 2:
+        weights = np.broadcast_to(weights, (count, *weights.shape))
+    if len(weights) != count:
+        raise ImageError(
+            f"regions for {len(weights)} images given; expected {count}, or one (h, w)"
+        )
+    if (weights < 0).any() or not (weights.reshape(count, -1).sum(1) > 0).all():
+        raise ArgumentError("a region is empty; expected weights, some above 0")
+    return None, weights[:, None]
+
+
+def _signed_number(model: ImageModel, head: HeadInfo, entry: Class) -> tuple[int, int]:
+    if isinstance(entry, str) and entry.startswith("-"):
+        names = [name.casefold() for name in model.labels or ()]
+        if entry.casefold() not in names:
+            return class_number(model, head, entry[1:]), -1
+    return class_number(model, head, entry), 1

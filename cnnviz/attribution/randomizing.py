@@ -1,0 +1,118 @@
+"""Randomizing: does a map change when the network forgets what it learned?
+
+Kernels are drawn anew, from the output down, with the deviation that they had; biases
+and statistics stay. The user's variables are not touched: a trace of our own is given
+other values in their place. A map that stays the same shows the image, not the network.
+
+    Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018,
+    https://arxiv.org/abs/1810.03292
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.attribution.probes import Probe
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.naming import addresses
+
+
+class Kernel(NamedTuple):
+    """A variable that a trace reads.
+
+    Attributes:
+        layer: The path of the layer that it belongs to.
+        variable: The variable.
+    """
+
+    layer: str
+    variable: tf.Variable
+
+
+class RandomizedProbe(Probe):
+    """A probe of a network some of whose kernels are drawn anew.
+
+    Args:
+        values: Other variables, by the `id` of the handle of those that they replace.
+        *args: As for `Probe`.
+        **kwargs: As for `Probe`.
+    """
+
+    def __init__(
+        self, values: Mapping[int, tf.Variable], *args: Any, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs, private=True)
+        self._values = values
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
+        """As of `Probe`."""
+        with self.substituted(self._values):
+            return super().__call__(*args, **kwargs)
+
+
+def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
+    """The kernels that a trace reads, those next to the output first."""
+    owners: dict[int, Kernel] = {}
+    for address in addresses(network):
+        for weight in address.layer.weights:
+            variable = getattr(weight, "value", weight)
+            variable = weight if callable(variable) else variable
+            handle = getattr(variable, "handle", None)
+            if handle is not None and len(variable.shape) > 1:
+                # Layers around this one were seen before; the innermost names it.
+                owners[id(handle)] = Kernel(address.path, variable)
+    order: dict[str, int] = {}
+    read = []
+    for handle, inside in probe.captures:
+        order = order or {
+            op.name: i for i, op in enumerate(inside.graph.get_operations())
+        }
+        if id(handle) in owners:
+            places = (order[op.name] for op in inside.consumers())
+            read.append((min(places, default=-1), owners[id(handle)]))
+    floats = [entry for entry in read if entry[1].variable.dtype.is_floating]
+    return [kernel for _, kernel in sorted(floats, key=lambda e: -e[0])]
+
+
+def stages(kernels: Sequence[Kernel]) -> list[int]:
+    """How many kernels to draw anew: 1, 2, 4, ... and all."""
+    counts = [1 << i for i in range(len(kernels).bit_length())]
+    return [n for n in counts if n < len(kernels)] + [len(kernels)] * bool(kernels)
+
+
+def drawn_anew(kernels: Sequence[Kernel], seed: int) -> Iterator[tf.Variable]:
+    """Other values for kernels: normal, with their deviation and no mean."""
+    for number, kernel in enumerate(kernels):
+        values = tf.cast(kernel.variable, tf.float32).numpy()
+        generator = np.random.default_rng((seed, number))
+        drawn = generator.normal(0, values.std(), values.shape)
+        yield tf.Variable(drawn.astype(np.float32), dtype=kernel.variable.dtype)
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of maps `(n, k, ...)`, each pair its own, `(n, k)`.
+
+    0 where a map is the same everywhere.
+    """
+    n, k = one.shape[:2]
+    ranks = [_ranks(maps.reshape(n * k, -1)) for maps in (one, other)]
+    first, second = (r - r.mean(1, keepdims=True) for r in ranks)
+    scale = np.sqrt((first**2).sum(1) * (second**2).sum(1))
+    products = (first * second).sum(1)
+    return np.divide(products, scale, out=np.zeros(n * k), where=scale > 0).reshape(
+        n, k
+    )
+
+
+def _ranks(rows: np.ndarray) -> np.ndarray:
+    """Ranks along rows; equal values share the mean of theirs."""
+    ranks = np.empty(rows.shape)
+    for row, values in enumerate(rows):
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ends = np.cumsum(counts)
+        ranks[row] = (ends - (counts + 1) / 2)[inverse.reshape(-1)]
+    return ranks

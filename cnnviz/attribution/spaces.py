@@ -1,0 +1,286 @@
+"""Spaces: where a network still knows where things are, read off its traced graph.
+
+A class activation map is drawn at a tensor that still has positions, and says most
+where as little as possible follows it. That is the tensor whose positions the network
+removes, by a mean, a maximum, or by laying them side by side; followed back through
+pooling, padding and dropout, which decide nothing. It is seldom the last convolution:
+of a ResNet that is followed by a normalisation and a shortcut.
+
+A network that answers for every pixel never removes them. There it is the deepest of
+the smallest maps: the bottleneck of a U-Net, the features below the classifier of a
+fully convolutional network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from cnnviz.errors import LayerError
+from cnnviz.graph.walking import Dependence
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.layout import channel_axis, is_network_channels_first
+from cnnviz.network.model import ImageModel
+from cnnviz.network.naming import addresses
+from cnnviz.network.tracing import Call
+
+_SAME = frozenset(("Identity", "IdentityN", "Cast"))
+_PASSED = _SAME | frozenset(
+    """Pad PadV2 MirrorPad MaxPool AvgPool MaxPool3D AvgPool3D Transpose ExpandDims
+    Squeeze""".split()
+)
+_WEIGHTED = frozenset(
+    """Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput Conv3DBackpropInputV2
+    MatMul BatchMatMul BatchMatMulV2 Einsum While StatelessWhile PartitionedCall
+    StatefulPartitionedCall""".split()
+)
+_FARTHEST = 4  # how many times more positions a tensor may have where branches meet
+_REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
+
+
+class Place(NamedTuple):
+    """A tensor with positions.
+
+    Attributes:
+        tensor: The tensor, in the network's own layout and precision.
+        name: The call of a layer that returns it, or words that say where it is.
+        channels_first: Its layout.
+        is_call: Whether `name` names a call.
+    """
+
+    tensor: tf.Tensor
+    name: str
+    channels_first: bool
+    is_call: bool
+
+
+def has_channels(model: ImageModel, shape: Sequence[int | None]) -> bool:
+    """Whether the last axis of an input is one of channels rather than of positions.
+
+    Args:
+        model: The model.
+        shape: Of the input, with the axis of images.
+    """
+    if len(shape) != 3:
+        return len(shape) > 3
+    return any(
+        "1D" in address.kind and (address.is_convolution or address.is_pooling)
+        for address in addresses(model.network)
+    )
+
+
+class Spaces:
+    """The maps between an image and the logits that are computed from it.
+
+    Args:
+        network: A Keras model.
+        calls: The recorded calls of its layers.
+        image: What the network was shown, a tensor of the current graph.
+        logits: What came of it.
+        axes: How many axes of positions the image has.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        calls: Sequence[Call],
+        image: tf.Tensor,
+        logits: tf.Tensor,
+        axes: int,
+    ) -> None:
+        self._network, self._calls = network, calls
+        self._image, self._logits, self._axes = image, logits, axes
+        self._first = is_network_channels_first(network)
+        self._depends = Dependence([image])
+        graph = logits.graph
+        self._order = {op.name: i for i, op in enumerate(graph.get_operations())}
+        # Of a layer that returns what it was given, as dropout does, nothing is told.
+        self._returned: dict[Any, Call] = {
+            call.output.ref(): call
+            for call in calls
+            if isinstance(call.output, tf.Tensor)
+            and call.output.graph is graph
+            and call.output is not call.inputs
+        }
+        self._learned: set[Any] = set()
+        ordered = sorted(self._ancestors(logits), key=lambda t: self._order[t.op.name])
+        for tensor in ordered:
+            below = any(source.ref() in self._learned for source in tensor.op.inputs)
+            if below or tensor.op.type in _WEIGHTED:
+                self._learned.add(tensor.ref())
+
+    def default(self) -> Place:
+        """Where a class activation map is drawn if nobody says otherwise.
+
+        Raises:
+            LayerError: If there is no such place.
+        """
+        if self._is_map(self._logits):
+            found = self._bottleneck()
+        else:
+            found = self._where_space_ends()
+        if found is None or not self._is_learned(found):
+            raise LayerError(
+                f"model '{self._network.name}' has no layer with positions between its "
+                "input and its output, hence no class activation map",
+                hint="Choose the method 'integrated', which needs none.",
+            )
+        return self._named(found)
+
+    def bypassed(self, tensor: tf.Tensor) -> bool:
+        """Whether the logits depend on the image past a tensor, too."""
+        for passed in self._ancestors(self._logits, lambda t: t is tensor):
+            if passed is self._image:
+                return True
+        return False
+
+    def global_tensors(self, tensor: tf.Tensor) -> list[tf.Tensor]:
+        """Tensors below another one that have no positions: gates, statistics.
+
+        What depends on the image through these alone depends on all of it.
+        """
+        return [t for t in self._ancestors(tensor) if self._is_global(t)]
+
+    def _is_map(self, tensor: tf.Tensor) -> bool:
+        shape = tensor.shape
+        if shape.rank != self._axes + 2 or not tensor.dtype.is_floating:
+            return False
+        # Networks with channels first also compute with channels last, for a while.
+        layouts = (shape[1:-1], shape[2:]) if self._first else (shape[1:-1],)
+        return all(any(size != 1 for size in sizes) for sizes in layouts)
+
+    def _is_learned(self, tensor: tf.Tensor) -> bool:
+        """Whether anything that has weights lies between the image and a tensor."""
+        return tensor.ref() in self._learned
+
+    def _is_global(self, tensor: tf.Tensor) -> bool:
+        shape = tensor.shape
+        if shape.rank is None or not tensor.dtype.is_floating or tensor is self._image:
+            return False
+        if shape.rank <= 2:
+            return True
+        if shape.rank == self._axes + 2 and not self._is_map(tensor):
+            return True
+        if tensor.op.type not in _REDUCTIONS:
+            return False
+        axes = tf.get_static_value(tensor.op.inputs[1])
+        rank = tensor.op.inputs[0].shape.rank
+        if axes is None or rank is None:
+            return False
+        return len({int(a) % rank for a in axes.ravel()} - {0}) > self._axes
+
+    def _ancestors(
+        self,
+        tensor: tf.Tensor,
+        stops: Callable[[tf.Tensor], bool] = lambda _: False,
+    ) -> Iterator[tf.Tensor]:
+        """What a tensor is computed from that depends on the image, itself first."""
+        stack, seen = [tensor], {tensor.ref()}
+        while stack:
+            top = stack.pop()
+            yield top
+            if top is self._image or stops(top):
+                continue
+            for source in top.op.inputs:
+                if source.ref() not in seen and self._depends(source):
+                    seen.add(source.ref())
+                    stack.append(source)
+
+    def _where_space_ends(self) -> tf.Tensor | None:
+        ends = self._ancestors(self._logits, self._is_map)
+        maps = [t for t in ends if self._is_map(t)]
+        if not maps:
+            return None
+        end = self._deepest(maps)
+        met = self._meeting(end) if len(maps) > 1 else None
+        if met is not None:
+            end = met
+        return self._followed_back(end, _PASSED)
+
+    def _meeting(self, end: tf.Tensor) -> tf.Tensor | None:
+        """Where branches that lose their positions apart come from, if not too far."""
+        maps = [
+            t
+            for t in self._ancestors(self._logits)
+            if self._is_map(t)
+            and self._is_learned(t)
+            and self._positions(t) <= _FARTHEST * self._positions(end)
+        ]
+        for tensor in sorted(maps, key=lambda t: -self._order[t.op.name]):
+            if not self.bypassed(tensor):
+                return tensor
+        return None
+
+    def _followed_back(self, tensor: tf.Tensor, passed: frozenset[str]) -> tf.Tensor:
+        """The tensor that operations were applied to that decide nothing."""
+        chain = [tensor]
+        while tensor.op.type in passed and tensor is not self._image:
+            of_many = tensor.op.type == "IdentityN"
+            tensor = tensor.op.inputs[tensor.value_index if of_many else 0]
+            if self._is_map(tensor) and self._is_learned(tensor):
+                chain.append(tensor)
+        # The calls of layers have a name, and a layout that is known.
+        far = self._positions(chain[-1])
+        known = [t for t in chain if t.ref() in self._returned]
+        if not self._first:
+            known = [t for t in known if self._positions(t) >= far]
+        return known[-1] if known else chain[-1]
+
+    def _bottleneck(self) -> tf.Tensor | None:
+        def is_weighted(tensor: tf.Tensor) -> bool:
+            return tensor.op.type in _WEIGHTED
+
+        classifiers = filter(is_weighted, self._ancestors(self._logits, is_weighted))
+        below = {
+            tensor.ref(): tensor
+            for classifier in list(classifiers)
+            for source in classifier.op.inputs
+            if self._depends(source)
+            for tensor in self._ancestors(source)
+            if self._is_map(tensor)
+        }
+        maps = [t for t in below.values() if t.ref() in self._returned]
+        maps = maps or list(below.values())
+        maps = [t for t in maps if self._is_learned(t)]
+        if not maps:
+            return None
+        least = min(map(self._positions, maps))
+        found = self._deepest(t for t in maps if self._positions(t) == least)
+        return self._followed_back(found, _SAME)
+
+    def _positions(self, tensor: tf.Tensor) -> float:
+        call = self._returned.get(tensor.ref())
+        first = self._first if call is None else self._is_first(call)
+        sizes = tensor.shape[2:] if first else tensor.shape[1:-1]
+        return math.prod(math.inf if size is None else size for size in sizes)
+
+    def _deepest(self, tensors: Iterable[tf.Tensor]) -> tf.Tensor:
+        return max(tensors, key=lambda t: self._order[t.op.name])
+
+    def _is_first(self, call: Call) -> bool:
+        return channel_axis(self._network, call) == 1
+
+    def _named(self, tensor: tf.Tensor) -> Place:
+        call = self._returned.get(tensor.ref())
+        if call is not None:
+            return Place(tensor, call.name, self._is_first(call), True)
+        number = self._order[tensor.op.name]
+        before = [
+            other
+            for other in self._returned.values()
+            if self._order[other.output.op.name] < number
+        ]
+        if self._first:
+            raise LayerError(
+                f"the layer that model '{self._network.name}' decides by cannot be "
+                "told: it computes outside of its layers, with channels first",
+                hint="Name one: layer=...",
+            )
+        name = tensor.op.type.lower()
+        if before:
+            last = max(before, key=lambda c: self._order[c.output.op.name])
+            name = f"{name} after {last.name}"
+        return Place(tensor, name, False, False)

@@ -1,0 +1,96 @@
+"""Whether a zip archive unpacks to no more than it should, and keeps to itself."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cnnviz.errors import ModelError
+from cnnviz.loading.safe_hdf5 import LARGEST_RATIO, check_hdf5
+
+_LARGEST_CONFIG = 256 * 2**20
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_NAME_LENGTHS = 26
+"""Where the header of a member says how long its name is, and what follows it."""
+
+
+def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuses an archive that holds a name twice, unpacks to too much, or reads files.
+
+    Args:
+        archive: The open archive.
+        path: Where it is.
+
+    Raises:
+        ModelError: If it does, if a checksum does not fit, or if an HDF5 file in it
+            reads other files.
+    """
+    names = archive.namelist()
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ModelError(f"{path} is damaged: it holds {twice} more than once")
+    for info in archive.infolist():
+        _refuse_bomb(path, info)
+    # Nobody else looks: Keras reads weights here and there in a member.
+    if (damaged := archive.testzip()) is not None:
+        raise ModelError(
+            f"{path} is damaged: its {damaged} is not what its checksum tells",
+            hint="Copy or download it again.",
+        )
+    for info in archive.infolist():
+        _check_member(path, archive, info)
+
+
+def _refuse_bomb(path: Path, info: zipfile.ZipInfo) -> None:
+    too_long = info.filename.endswith(".json") and info.file_size > _LARGEST_CONFIG
+    if too_long or info.file_size > LARGEST_RATIO * max(info.compress_size, 2**16):
+        raise ModelError(
+            f"{path} is refused: its {info.filename} unpacks "
+            f"{info.compress_size:,} bytes to {info.file_size:,}"
+        )
+
+
+def _check_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    with archive.open(info) as member:
+        is_hdf5 = member.read(len(_HDF5)) == _HDF5
+    if not is_hdf5 and not info.filename.endswith(".h5"):
+        return
+    if info.compress_type == zipfile.ZIP_STORED:
+        # `ZipExtFile` reads from the beginning again whenever HDF5 goes back.
+        with path.open("rb") as file:
+            file.seek(info.header_offset + _NAME_LENGTHS)
+            name, extra = struct.unpack("<HH", file.read(4))
+            start = info.header_offset + _NAME_LENGTHS + 4 + name + extra
+            check_hdf5(io.BufferedReader(_Part(file, start, info.file_size)), path)
+    else:
+        check_hdf5(io.BytesIO(archive.read(info)), path)
+
+
+class _Part(io.RawIOBase):
+    """Part of a file, as a file of its own."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file, self._start, self._size = file, start, size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = max(base[whence] + offset, 0)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._start + self._position)
+        count = max(min(len(buffer), self._size - self._position), 0)
+        data = self._file.read(count)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)

@@ -1,0 +1,118 @@
+"""Which channels carried a decision: hand cases and identities."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import ArgumentError, LayerError, load_model
+from cnnviz.attribution.channels import channel_attribution
+from cnnviz.attribution.explaining import explain
+from tests import networks
+from tests.networks import MAPS, classifier, randomized, sequential
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+IMAGES = np.random.default_rng(1).random((3, 16, 18, 3), np.float32)
+
+
+def raw(network: Any) -> Any:
+    return load_model(network, encoding="raw")
+
+
+@GENERATIONS
+def test_by_hand(k: ModuleType) -> None:
+    found = channel_attribution(raw(networks.flat_head(k)), MAPS)
+    np.testing.assert_allclose(found.values, [[[-1, 1]]], atol=1e-6)
+    np.testing.assert_allclose(found.share, [[0.0]], atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(found), found.values)
+    assert found.strongest(1).shape == (1, 1, 1)
+
+
+@GENERATIONS
+def test_a_path_sees_what_a_gradient_misses(k: ModuleType) -> None:
+    # relu(a - 1) at a = 2, next to a channel that is dead.
+    layers = k.layers
+
+    class Above(layers.Layer):  # type: ignore[name-defined]
+        def call(self, maps: Any) -> Any:
+            return tf.reduce_sum(tf.nn.relu(maps[..., :1] - 1), [1, 2])
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return (shape[0], 1)
+
+    conv = layers.Conv2D(2, 1, use_bias=False, activation="relu", name="maps")
+    network = sequential(k, (1, 2, 1), conv, Above())
+    conv.set_weights([np.array([1.0, -1.0]).reshape(1, 1, 1, 2)])
+    image = np.array([2.0, 0]).reshape(1, 1, 2, 1)
+    for path, expected in ((0, 2), (1, 0), (64, 1)):
+        found = channel_attribution(raw(network), image, layer="maps", path=path)
+        np.testing.assert_allclose(found.values, [[[expected, 0]]], atol=1e-6)
+        np.testing.assert_allclose(found.share, [[expected]], atol=1e-6)
+
+
+@GENERATIONS
+def test_channels_add_up_as_positions_do(k: ModuleType) -> None:
+    model = raw(classifier(k))
+    found = channel_attribution(model, IMAGES, [0, 2], against=1)
+    maps = explain(model, IMAGES, [0, 2], against=1)
+    assert found.layer == maps.layer == "second"
+    np.testing.assert_allclose(found.contributions.sum(-1), maps.raw, atol=1e-5)
+    np.testing.assert_allclose(
+        found.values.sum(-1), maps.raw.sum((2, 3)), rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(found.share, maps.share, rtol=1e-4)
+    whole = sum(found.where(1, 0, channel) for channel in range(6))
+    np.testing.assert_allclose(whole, maps.maps[1, 0], atol=1e-5)
+    strongest = found.strongest(6)
+    sizes = np.take_along_axis(np.abs(found.values), strongest, -1)
+    assert (np.diff(sizes, axis=-1) <= 0).all()
+
+
+@GENERATIONS
+def test_a_path_is_complete_whatever_follows(k: ModuleType) -> None:
+    network = classifier(k)
+    model = raw(network)
+    plain = channel_attribution(model, IMAGES, [0, 1], layer="first")
+    along = channel_attribution(model, IMAGES, [0, 1], layer="first", path=64)
+    # With all channels at zero, what is left is what the biases make.
+    empty = sequential(k, (14, 16, 5), *network.layers[1:])
+    zero = np.log(np.asarray(empty(np.zeros((1, 14, 16, 5), np.float32)))[0])
+    logits = np.log(np.asarray(network(IMAGES)))
+    gained = (logits - zero)[:, :1] - (logits - zero)[:, 1:2]
+    sums = along.values.sum(-1)
+    np.testing.assert_allclose(sums[:, :1] - sums[:, 1:], gained, atol=0.02)
+    assert along.error.max() < 0.02 < plain.error.max()
+
+
+@GENERATIONS
+def test_units_without_positions(k: ModuleType) -> None:
+    layers = k.layers
+    dense = layers.Dense(5, activation="relu", name="units")
+    head = layers.Dense(3, activation="softmax")
+    network = randomized(sequential(k, (16, 18, 3), layers.Flatten(), dense, head))
+    found = channel_attribution(raw(network), IMAGES, [1], layer="units")
+    kernel, bias = (np.asarray(w) for w in dense.get_weights())
+    units = np.maximum(IMAGES.reshape(3, -1) @ kernel + bias, 0)
+    weights = np.asarray(head.get_weights()[0])[:, 1]
+    np.testing.assert_allclose(found.values[:, 0], units * weights, atol=1e-4)
+    with pytest.raises(LayerError, match="has no positions"):
+        found.where(0, 0, 0)
+
+
+def test_mistakes() -> None:
+    model = raw(classifier(keras))
+    with pytest.raises(ArgumentError, match="path is -1"):
+        channel_attribution(model, IMAGES, path=-1)
+    with pytest.raises(LayerError, match="no layer 'x'"):
+        channel_attribution(model, IMAGES, layer="x")
+
+
+def test_repr_is_a_line() -> None:
+    found = channel_attribution(raw(classifier(keras)), IMAGES)
+    assert repr(found) == (
+        "<ChannelAttribution at second: 6 channels, 3 images, 1 class>"
+    )

@@ -1,0 +1,218 @@
+"""Checks: curves by hand, chance, and networks that forget."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz import ArgumentError, ImageError, load_model
+from cnnviz.attribution.checks import check_explanation
+from cnnviz.attribution.curves import area, ranks_of, replaced
+from cnnviz.attribution.explaining import explain
+from cnnviz.attribution.gradients import Subject
+from cnnviz.attribution.methods import Method
+from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.randomizing import (
+    RandomizedProbe,
+    drawn_anew,
+    kernels_from_the_top,
+    rank_correlation,
+    stages,
+)
+from cnnviz.attribution.targets import Target
+from tests.networks import classifier, randomized, sequential
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+IMAGES = np.random.default_rng(1).random((2, 16, 18, 3), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    yield
+    keras.backend.clear_session()
+    tf_keras.backend.clear_session()
+
+
+def raw(network: Any) -> Any:
+    return load_model(network, encoding="raw")
+
+
+def fixed(count: int, *classes: int) -> Target:
+    numbers = np.tile(np.array(classes, float), (count, 1))
+    return Target(np.full((count, 1), -1.0), numbers, np.ones_like(numbers))
+
+
+@GENERATIONS
+def test_curves_by_hand(k: ModuleType) -> None:
+    # f = .4, .3, .2 and .1 of four white pixels, that turn black.
+    network = sequential(
+        k, (1, 4, 1), k.layers.Flatten(), k.layers.Dense(1, use_bias=False)
+    )
+    network.layers[-1].set_weights([np.array([[0.4], [0.3], [0.2], [0.1]])])
+    white, black = np.ones((1, 1, 4, 1), np.float32), np.zeros((1, 4, 1), np.float32)
+    target = fixed(1, 0)
+    probe = Probe(Subject(raw(network)), [white], target, at=None)
+    orders = [np.array([[0, 1, 2, 3]]), np.array([[3, 2, 1, 0]])]
+    told: list[int] = []
+
+    def curves(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        return replaced(probe, [start], target, orders, end, 4, "scores", told.append)
+
+    deleted = curves(white, black)[..., 0]
+    np.testing.assert_allclose(deleted[0], [1, 0.6, 0.3, 0.1, 0], atol=1e-6)
+    np.testing.assert_allclose(area(deleted), [0.375, 0.625], rtol=1e-6)
+    inserted = curves(black[None], white[0])[..., 0]
+    np.testing.assert_allclose(area(inserted), [0.625, 0.375], rtol=1e-6)
+    assert sum(told) == 20
+
+
+def test_the_seed_breaks_ties() -> None:
+    values = np.zeros((2, 3))
+    orders = {
+        tuple(ranks_of(values, np.random.default_rng(seed)).ravel())
+        for seed in range(20)
+    }
+    assert len(orders) > 10
+    assert all(sorted(order) == list(range(6)) for order in orders)
+    one = ranks_of(values, np.random.default_rng(3))
+    np.testing.assert_array_equal(one, ranks_of(values, np.random.default_rng(3)))
+    ranks = ranks_of(np.array([[0.1, 5, 0.1]]), np.random.default_rng(0))
+    assert ranks[0, 1] == 0
+
+
+@GENERATIONS
+def test_kernels_are_drawn_anew_for_the_probe_alone(k: ModuleType) -> None:
+    network = classifier(k)
+    model, target = raw(network), fixed(2, 0, 1, 2, 3)
+    before = [np.array(w) for w in network.get_weights()]
+    probe = Probe(Subject(model), [IMAGES], target, at=None, private=True)
+    kernels = kernels_from_the_top(network, probe)
+    assert [kernel.layer for kernel in kernels] == ["head", "second", "first"]
+    drawn = list(drawn_anew(kernels, 0))
+    for kernel, variable in zip(kernels, drawn, strict=True):
+        old, new = np.asarray(kernel.variable), variable.numpy()
+        assert np.abs(new - old).max() > old.std()
+        np.testing.assert_allclose(new.std(), old.std(), rtol=0.3)
+    values = {
+        id(kernel.variable.handle): variable
+        for kernel, variable in zip(kernels[:2], drawn, strict=False)
+    }
+    forgetful = RandomizedProbe(values, Subject(model), [IMAGES], target, at=None)
+    found = forgetful([IMAGES], target)["scores"]
+    for now, then in zip(network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    np.testing.assert_allclose(
+        Probe(Subject(model), [IMAGES], target, at=None)([IMAGES], target)["scores"],
+        probe([IMAGES], target)["scores"],
+    )
+    # The same kernels in a network of their own give the same scores.
+    other = classifier(k)
+    other.set_weights(before)
+    for layer, variable in (("head", drawn[0]), ("second", drawn[1])):
+        bias = other.get_layer(layer).get_weights()[1]
+        other.get_layer(layer).set_weights([variable.numpy(), bias])
+    logits = np.log(np.asarray(other(IMAGES)))
+    np.testing.assert_allclose(
+        found - found.mean(1, keepdims=True),
+        logits - logits.mean(1, keepdims=True),
+        atol=1e-4,
+    )
+
+
+def test_stages_double() -> None:
+    kernels: list[Any] = [None] * 11
+    assert stages(kernels) == [1, 2, 4, 8, 11]
+    assert stages(kernels[:8]) == [1, 2, 4, 8]
+    assert stages([]) == []
+
+
+def test_rank_correlation() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.random((2, 3, 4, 5))
+    np.testing.assert_allclose(rank_correlation(one, np.exp(one)), 1)
+    np.testing.assert_allclose(rank_correlation(one, -one), -1)
+    np.testing.assert_array_equal(rank_correlation(one, np.zeros_like(one)), 0)
+    # Ties share a rank: 1.5, 1.5, 3 and 1, 2.5, 2.5 correlate by one half.
+    a, b = np.array([0, 0, 7.0]), np.array([1, 2, 2.0])
+    np.testing.assert_allclose(rank_correlation(a[None, None], b[None, None]), 0.5)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("method", ["hirescam", "gradcam", "integrated", "occlusion"])
+def test_every_method_is_checked(k: ModuleType, method: Method) -> None:
+    network = classifier(k)
+    before = [np.array(w) for w in network.get_weights()]
+    found = explain(raw(network), IMAGES, top=2, method=method)
+    told: list[tuple[int, int]] = []
+    check = check_explanation(
+        raw(network),
+        IMAGES,
+        found,
+        steps=10,
+        draws=3,
+        callback=lambda done, of: told.append((done, of)),
+    )
+    assert check.deletion.shape == check.insertion.shape == (2, 2, 11)
+    assert check.chance_deletion.shape == (2, 2, 3, 11)
+    assert check.center_insertion.shape == (2, 2, 11)
+    assert told[-1][0] == told[-1][1] == 2 * 2 * (2 + 3 + 1) * 11
+    # All curves begin with the image and end without it, or the other way round.
+    np.testing.assert_allclose(check.deletion[..., 0], found.probabilities, atol=1e-5)
+    np.testing.assert_allclose(check.insertion[..., -1], found.probabilities, atol=1e-5)
+    for end in (0, -1):
+        np.testing.assert_allclose(
+            check.chance_deletion[..., end],
+            check.deletion[..., None, end].repeat(3, -1),
+            atol=1e-5,
+        )
+    assert check.stages == ("head", "second", "first")
+    assert check.similarity.shape == (2, 2, 3)
+    np.testing.assert_array_equal(check.completeness, found.error)
+    for now, then in zip(network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    again = explain(raw(network), IMAGES, top=2, method=method)
+    np.testing.assert_array_equal(again.maps, found.maps)
+    words = check.sentences[0][0]
+    assert words.startswith("Deleting the marked tenth of the image ")
+    assert f"{check.deletion[0, 0, 0]:.2f}" in words
+    assert f"{check.deletion[0, 0, 1]:.2f}" in words
+
+
+def test_a_trained_network_is_told_from_a_random_one(assets: Path) -> None:
+    model = load_model(assets / "mnist_cnn.keras")
+    with np.load(assets / "mnist_5k.npz") as data:
+        digits = data["images"][:500:50, ..., None].astype(np.float32) / 255
+    margins = []
+    for network in (model.network, randomized(keras.models.clone_model(model.network))):
+        some = load_model(network, encoding="unit")
+        found = explain(some, digits, method="integrated")
+        check = check_explanation(some, digits, found, steps=20)
+        margins.append((check.deletion_margin + check.insertion_margin).mean())
+    trained, random = margins
+    assert trained > 0.2 > 5 * abs(random)
+
+
+def test_curves_follow_scores_where_there_is_no_probability() -> None:
+    model = raw(classifier(keras))
+    found = explain(model, IMAGES, [0], against=1)
+    check = check_explanation(model, IMAGES, found, steps=5, draws=2)
+    assert check.quantity == "score"
+    np.testing.assert_allclose(check.deletion[..., 0], found.scores, atol=1e-4)
+    assert "the marked 20 % of the image" in check.sentences[0][0]
+    assert "the score of 0 against 1" in check.sentences[0][0]
+
+
+def test_mistakes() -> None:
+    model = raw(classifier(keras))
+    found = explain(model, IMAGES)
+    with pytest.raises(ArgumentError, match="steps is 0"):
+        check_explanation(model, IMAGES, found, steps=0)
+    with pytest.raises(ArgumentError, match="draws is 0"):
+        check_explanation(model, IMAGES, found, draws=0)
+    with pytest.raises(ImageError, match="expected the 2 that were explained"):
+        check_explanation(model, IMAGES[:1], found)

@@ -1,0 +1,687 @@
+"""Class evidence against hand-computed cases, ground truth, and identities."""
+
+import math
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, get_args
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import ArgumentError, CnnvizError, ImageError, LayerError, load_model
+from cnnviz.attribution.explaining import Explanation, explain
+from cnnviz.attribution.methods import Method
+from cnnviz.network.model import ImageModel
+from tests import networks
+from tests.networks import MAPS, classifier, of_numbers, randomized, sequential
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+METHODS = get_args(Method)
+IMAGES = np.random.default_rng(1).random((3, 16, 18, 3), np.float32)
+
+
+@pytest.fixture(autouse=True, scope="class")
+def _fresh() -> Iterator[None]:
+    yield
+    keras.backend.clear_session()
+    tf_keras.backend.clear_session()
+
+
+def raw(network: Any) -> ImageModel:
+    return load_model(network, encoding="raw")
+
+
+def close(found: Any, expected: Any, tolerance: float = 1e-6) -> None:
+    """Relative to the largest value: sums of signed terms have no other scale."""
+    expected = np.asarray(expected)
+    scale = np.abs(expected).max() or 1.0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale)
+
+
+@GENERATIONS
+class TestByHand:
+    def test_flat_head(self, k: ModuleType) -> None:
+        model = raw(networks.flat_head(k))
+        found = explain(model, MAPS)
+        close(found.scores, [[0.5]])
+        close(found.raw[0, 0], [[-3, -2], [1, 4]])
+        close(found.share, [[0.0]])  # all of the score is the bias
+        close(found.error, [[1.0]])
+        assert (found.layer, found.method, found.names) == (
+            "maps",
+            "hirescam",
+            (("0",),),
+        )
+        np.testing.assert_array_equal(np.asarray(found), found.maps)
+        averaged = explain(model, MAPS, method="gradcam")
+        close(averaged.raw[0, 0], [[2.5, 1], [1, 2.5]])
+        assert np.isnan(averaged.share).all()
+        assert "Grad-CAM and HiResCAM differ" in " ".join(averaged.notes)
+        # What else is in use: Grad-CAM++ with a mean for a sum; LayerCAM.
+        for wrong in ([[1.0, 0], [1, 4]], [[1.378968, 0.535714], [0.555556, 1.359127]]):
+            assert np.abs(found.raw[0, 0] - wrong).max() > 1
+
+    def test_mean_head(self, k: ModuleType) -> None:
+        model = raw(networks.mean_head(k))
+        found = explain(model, MAPS)
+        expected = np.array([[-4, 4], [-3, 3]]) / 4
+        close(found.raw[0, 0], expected)
+        close(found.scores, [[0.0]])
+        averaged = explain(model, MAPS, method="gradcam")
+        close(averaged.raw[0, 0], np.maximum(expected, 0))
+        assert not averaged.notes
+
+    @pytest.mark.parametrize(
+        ("function", "point", "expected", "gradient"),
+        [
+            (lambda x: x[:, 0] ** 3, [1.0], [1.0], [3.0]),
+            (lambda x: x[:, 0] * x[:, 1], [2.0, 3.0], [3.0, 3.0], [3.0, 2.0]),
+            (lambda x: 1 - tf.nn.relu(1 - x[:, 0]), [2.0], [1.0], [0.0]),
+            (lambda x: tf.nn.relu(x[:, 0] - x[:, 1]), [3.0, 1.0], [3.0, -1], [1.0, -1]),
+        ],
+    )
+    def test_integrated_gradients(
+        self,
+        k: ModuleType,
+        function: Callable[[tf.Tensor], tf.Tensor],
+        point: list[float],
+        expected: list[float],
+        gradient: list[float],
+    ) -> None:
+        model = raw(of_numbers(k, function, len(point)))
+        found = explain(model, np.array([point]), method="integrated")
+        close(found.raw[0, 0], expected)
+        close(found.share, [[1.0]])
+        close(found.error, [[0.0]])
+        assert found.steps.tolist() == [32]
+        close(explain(model, np.array([point]), method="gradient").raw[0, 0], gradient)
+
+    def test_smoothing_averages_before_it_drops_the_sign(self, k: ModuleType) -> None:
+        model = raw(of_numbers(k, lambda x: tf.reduce_sum(x**2, 1), 2))
+        found = explain(model, np.array([[0.0, 1.0]]), method="gradient", smooth=5)
+        noise = [
+            np.random.default_rng((0, i)).standard_normal(2, np.float32)
+            for i in range(5)
+        ]
+        expected = np.mean([2 * (np.array([0, 1]) + 0.15 * e) for e in noise], 0)
+        close(found.raw[0, 0], expected)
+        close(found.maps[0, 0], np.abs(expected))
+        assert np.abs(expected[0]) < 0.8 * np.mean([0.3 * abs(e[0]) for e in noise])
+
+    def test_occlusion_averages_over_the_patches_that_cover_a_pixel(
+        self, k: ModuleType
+    ) -> None:
+        network = sequential(
+            k, (1, 5, 1), k.layers.Flatten(), k.layers.Dense(1, use_bias=False)
+        )
+        network.layers[-1].set_weights([np.eye(5)[:, 2:3]])
+        found = explain(
+            raw(network),
+            np.ones((1, 1, 5, 1)),
+            method="occlusion",
+            patch=(1, 3),
+            stride=1,
+        )
+        close(found.raw[0, 0], [[1, 1, 1]])
+        close(found.maps[0, 0], [[1, 1, 1, 1, 1]])  # a sum would be 1, 2, 3, 2, 1
+        apart = explain(
+            raw(network),
+            np.ones((1, 1, 5, 1)),
+            method="occlusion",
+            patch=(1, 2),
+            stride=(1, 2),
+        )
+        # The last patch ends with the image.
+        close(apart.raw[0, 0], [[0, 1, 0]])
+        close(apart.maps[0, 0], [[0, 0, 1, 0.5, 0]])
+
+
+@GENERATIONS
+class TestGroundTruth:
+    """Networks of which it is known what they use."""
+
+    def test_only_a_box_counts(self, k: ModuleType) -> None:
+        model = raw(networks.boxed(k))
+        image = np.random.default_rng(2).uniform(0.5, 1, (1, 8, 8, 1))
+        outside = np.ones((8, 8), bool)
+        outside[2:6, 2:6] = False
+        for method in ("hirescam", "gradient", "integrated", "occlusion"):
+            found = explain(model, image, method=method, patch=1)
+            assert np.abs(found.maps[0, 0][outside]).max() < 1e-6, method
+            assert found.maps[0, 0][~outside].min() > 0.4, method
+        # Grad-CAM lights pixels that the network provably never uses.
+        averaged = explain(model, image, method="gradcam")
+        close(averaged.maps[0, 0], image[0, ..., 0] / 4)
+
+    def test_only_red_counts(self, k: ModuleType) -> None:
+        model = raw(networks.red_counter(k))
+        image = np.full((10, 12, 3), 0.6, np.float32)
+        image[2:5, 7:11] = (1, 0, 0.2)
+        red = np.zeros((10, 12), bool)
+        red[2:5, 7:11] = True
+        for method in ("hirescam", "gradcam", "integrated", "occlusion"):
+            found = explain(model, image, [1], method=method, patch=1)
+            close(found.maps[0, 0][red].sum() / np.abs(found.maps).sum(), 1.0)
+        close(explain(model, image, [1]).maps[0, 0], 0.8 * red)
+        close(explain(model, image, [0]).maps[0, 0], -0.8 * red)
+        assert not explain(model, image, [0], method="gradcam").maps.any()
+
+    def test_only_a_square_counts(self, k: ModuleType) -> None:
+        model = raw(networks.square_finder(k))
+        image = np.zeros((12, 12, 1), np.float32)
+        image[6:9, 2:5] = 1
+        image[1, 7:12] = 1
+        found = explain(model, image)
+        expected = np.zeros((12, 12))
+        expected[7, 3] = 1  # the middle of the square
+        close(found.maps[0, 0], expected)
+        pixels = explain(model, image, method="integrated")
+        square = np.zeros((12, 12), bool)
+        square[6:9, 2:5] = True
+        assert pixels.maps[0, 0][square].sum() > 0.95
+        assert np.abs(pixels.maps[0, 0][~square]).max() < 1e-6
+
+
+@GENERATIONS
+class TestIdentities:
+    @pytest.mark.parametrize("flat", [False, True])
+    def test_hirescam_adds_up_to_the_logit_without_its_bias(
+        self, k: ModuleType, flat: bool
+    ) -> None:
+        network = classifier(k, flat=flat)
+        found = explain(raw(network), IMAGES, [0, 1, 2, 3])
+        bias = np.asarray(network.get_layer("head").get_weights()[1])
+        sums = found.raw.sum((2, 3), dtype=np.float64)
+        close(sums, found.scores - bias, 1e-5)
+        close(found.share, sums / found.scores, 1e-5)
+        logits = np.log(np.asarray(network(IMAGES)))
+        close(
+            found.scores - found.scores.mean(1, keepdims=True),
+            logits - logits.mean(1, keepdims=True),
+            1e-4,
+        )
+        close(found.probabilities, np.asarray(network(IMAGES)), 1e-5)
+
+    @pytest.mark.parametrize("method", ["hirescam", "integrated", "gradient"])
+    def test_against_a_class_is_the_difference(
+        self, k: ModuleType, method: Method
+    ) -> None:
+        model = raw(classifier(k))
+        both = explain(model, IMAGES, [2, 0], method=method)
+        against = explain(model, IMAGES, [2], against=0, method=method)
+        # Integrated gradients take as many steps as each of them needs.
+        same = against.steps == both.steps
+        assert same.any()
+        close(against.raw[same, 0], (both.raw[:, 0] - both.raw[:, 1])[same], 2e-5)
+        close(against.scores[:, 0], both.scores[:, 0] - both.scores[:, 1], 1e-5)
+        assert (against.against, against.against_name) == (0, "0")
+
+    def test_permuted_classes_permute_maps(self, k: ModuleType) -> None:
+        network = classifier(k)
+        before = explain(raw(network), IMAGES, [0, 1, 2, 3])
+        head = network.get_layer("head")
+        order = [2, 0, 3, 1]
+        kernel, bias = (np.asarray(w) for w in head.get_weights())
+        head.set_weights([kernel[:, order], bias[order]])
+        after = explain(raw(network), IMAGES, [0, 1, 2, 3])
+        close(after.raw, before.raw[:, order], 1e-6)
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_a_batch_is_its_images(self, k: ModuleType, method: Method) -> None:
+        model = raw(classifier(k))
+        smooth = 3 if method == "gradient" else 0
+        together = explain(model, IMAGES, top=2, method=method, smooth=smooth)
+        for i, image in enumerate(IMAGES):
+            single = explain(model, image, top=2, method=method, smooth=smooth)
+            close(single.maps[0], together.maps[i], 1e-5)
+            assert single.names[0] == together.names[i]
+            assert single.steps[0] == together.steps[i]
+        fewer = explain(
+            model, IMAGES, top=2, method=method, smooth=smooth, batch_size=2
+        )
+        close(fewer.maps, together.maps, 1e-5)
+
+    def test_a_nested_network_is_the_flat_one(self, k: ModuleType) -> None:
+        network = classifier(k)
+        inner = k.Model(network.inputs[0], network.get_layer("second").output)
+        outer = sequential(k, (16, 18, 3), inner, *network.layers[-2:])
+        flat, nested = (explain(raw(n), IMAGES, [1, 3]) for n in (network, outer))
+        np.testing.assert_array_equal(nested.maps, flat.maps)
+        assert nested.layer.endswith("/second")
+
+    def test_many_classes_are_as_few(self, k: ModuleType) -> None:
+        model = raw(classifier(k, classes=11))
+        many = explain(model, IMAGES, list(range(11)), method="gradient")
+        for number in (0, 5, 10):
+            one = explain(model, IMAGES, [number], method="gradient")
+            close(many.raw[:, number], one.raw[:, 0], 1e-5)
+        ranked = explain(model, IMAGES, top=7)
+        close(ranked.scores, -np.sort(-many.scores, 1)[:, :7], 1e-5)
+        assert ranked.maps.shape == (3, 7, 16, 18)
+
+    def test_the_network_stays_as_it_was(self, k: ModuleType) -> None:
+        network = classifier(k)
+        weights = [np.array(w) for w in network.get_weights()]
+        attributes = [dict(vars(layer)) for layer in network.layers]
+        for method in METHODS:
+            explain(raw(network), IMAGES[:1], method=method)
+        for before, after in zip(weights, network.get_weights(), strict=True):
+            np.testing.assert_array_equal(before, after)
+        assert [set(a) for a in attributes] == [set(vars(v)) for v in network.layers]
+
+
+@GENERATIONS
+class TestTargets:
+    def test_one_sigmoid_unit_speaks_for_two_classes(self, k: ModuleType) -> None:
+        network = classifier(k, activation="sigmoid", classes=1)
+        found = explain(raw(network), IMAGES, [0, 1])
+        close(found.raw[:, 0], -found.raw[:, 1])
+        p = np.asarray(network(IMAGES))[:, 0]
+        close(found.probabilities, np.stack([1 - p, p], 1), 1e-5)
+        close(found.scores[:, 1], np.log(p / (1 - p)), 1e-4)
+        predicted = explain(raw(network), IMAGES)
+        assert predicted.classes[:, 0].tolist() == (p > 0.5).astype(int).tolist()
+
+    def test_sigmoid_units_are_apart(self, k: ModuleType) -> None:
+        network = classifier(k, activation="sigmoid")
+        found = explain(raw(network), IMAGES, [3, 1])
+        p = np.asarray(network(IMAGES))[:, [3, 1]]
+        close(found.probabilities, p, 1e-5)
+        close(found.scores, np.log(p / (1 - p)), 1e-4)
+
+    def test_what_raises_and_what_lowers_a_quantity(self, k: ModuleType) -> None:
+        network = classifier(k, activation=None, classes=1)
+        found = explain(raw(network), IMAGES, ["0", "-0"])
+        close(found.raw[:, 0], -found.raw[:, 1])
+        assert found.names[0] == ("0", "-0")
+        value = np.asarray(network(IMAGES))[:, 0]
+        close(found.scores, np.stack([value, -value], 1), 1e-5)
+        close(found.probabilities, np.stack([value, value], 1), 1e-5)
+
+    def test_names(self, k: ModuleType) -> None:
+        network = classifier(k)
+        model = load_model(network, encoding="raw", labels=("a", "b", "-c", "d"))
+        found = explain(model, IMAGES[:1], ["b", "-c", "-a", 3])
+        assert found.names == (("b", "-c", "-a", "d"),)
+        assert found.classes.tolist() == [[1, 2, 0, 3]]
+        against = explain(model, IMAGES[:1], ["b"], against="d")
+        assert against.against_name == "d"
+        ranked = explain(model, IMAGES, top=3, against="d")
+        assert 3 not in ranked.classes
+
+    def test_several_heads(self, k: ModuleType) -> None:
+        network = classifier(k)
+        second = k.layers.Dense(2, name="other")(network.layers[-2].output)
+        double = randomized(k.Model(network.inputs[0], [network.outputs[0], second]))
+        model = raw(double)
+        one, other = explain(model, IMAGES), explain(model, IMAGES, [1], head="other")
+        assert (one.head, other.head) == ("head", "other")
+        close(other.scores[:, 0], np.asarray(double(IMAGES)[1])[:, 1], 1e-5)
+        close(explain(model, IMAGES, [1], head=1).maps, other.maps)
+
+    def test_several_inputs(self, k: ModuleType) -> None:
+        layers = k.layers
+        vector = layers.Input((3,), name="vector")
+        picture = layers.Input((8, 8, 1), name="picture")
+        maps = layers.Conv2D(4, 3, activation="relu", name="maps")(picture)
+        joined = layers.Concatenate()([vector, layers.GlobalAveragePooling2D()(maps)])
+        network = randomized(k.Model([vector, picture], layers.Dense(2)(joined)))
+        rng = np.random.default_rng(0)
+        given = {
+            "vector": rng.random((2, 3), np.float32),
+            "picture": rng.random((2, 8, 8, 1), np.float32),
+        }
+        model = raw(network)
+        found = explain(model, given, [0, 1])
+        assert (found.input_index, found.layer) == (1, "maps")
+        bias = np.asarray(network.layers[-1].get_weights()[1])
+        kernel = np.asarray(network.layers[-1].get_weights()[0])
+        others = given["vector"] @ kernel[:3] + bias
+        close(found.raw.sum((2, 3)), found.scores - others, 1e-5)
+        pixels = explain(model, given, [0, 1], method="integrated")
+        assert pixels.raw.shape == (2, 2, 8, 8, 1)
+        close(pixels.share, np.ones((2, 2)), 0.05)
+        held = model.hold({"vector": given["vector"][0]})
+        close(explain(held, given["picture"][:1], [0, 1]).maps, found.maps[:1], 1e-5)
+
+
+def pixel_classifier(k: ModuleType, activation: str | None, classes: int = 3) -> Any:
+    """Every pixel alone decides on its class."""
+    conv = k.layers.Conv2D(classes, 1, activation=activation, name="classes")
+    return randomized(sequential(k, (6, 7, 3), conv), seed=4)
+
+
+@GENERATIONS
+class TestPixelClasses:
+    images = np.random.default_rng(3).random((2, 6, 7, 3), np.float32)
+
+    def logits(self, network: Any) -> tuple[np.ndarray, np.ndarray]:
+        kernel, bias = (np.asarray(w) for w in network.layers[-1].get_weights())
+        return self.images @ kernel[0, 0] + bias, kernel[0, 0]
+
+    @pytest.mark.parametrize("activation", ["softmax", None])
+    def test_the_score_is_of_the_pixels_of_the_class(
+        self, k: ModuleType, activation: str | None
+    ) -> None:
+        network = pixel_classifier(k, activation)
+        logits, kernel = self.logits(network)
+        own = logits.argmax(-1)
+        found = explain(raw(network), self.images, [0, 1, 2], method="gradient")
+        compared = 0
+        for image, number in np.ndindex(2, 3):
+            mine = own[image] == number
+            if not mine.any():
+                others = np.delete(logits[image], number, -1).max(-1)
+                lead = logits[image, ..., number] - others
+                mine = lead == lead.max()
+                assert any(f"image {image}: {number} is" in n for n in found.notes)
+            close(found.scores[image, number], logits[image, mine, number].mean(), 1e-5)
+            expected = mine[..., None] / mine.sum() * kernel[:, number]
+            close(found.raw[image, number], expected, 1e-5)
+            compared += int(mine.sum() > 1)
+        assert compared >= 3
+        counts = [np.bincount(o.ravel(), minlength=3) for o in own]
+        ranked = explain(raw(network), self.images, method="gradient")
+        assert ranked.classes[:, 0].tolist() == [int(c.argmax()) for c in counts]
+
+    def test_sigmoid_pixels(self, k: ModuleType) -> None:
+        network = pixel_classifier(k, "sigmoid", 1)
+        logits, _ = self.logits(network)
+        found = explain(raw(network), self.images, [0, 1], method="gradient")
+        for image in range(2):
+            positive = logits[image, ..., 0] > 0
+            assert 0 < positive.sum() < positive.size
+            close(
+                found.scores[image],
+                [-logits[image][~positive].mean(), logits[image][positive].mean()],
+                1e-5,
+            )
+
+    def test_a_region_of_ones_own(self, k: ModuleType) -> None:
+        network = pixel_classifier(k, "softmax")
+        logits, kernel = self.logits(network)
+        at = explain(raw(network), self.images, [1], region=(2, 3), method="gradient")
+        close(at.scores[:, 0], logits[:, 2, 3, 1], 1e-5)
+        expected = np.zeros((6, 7, 3))
+        expected[2, 3] = kernel[:, 1]
+        close(at.raw[0, 0], expected, 1e-5)
+        mask = np.zeros((6, 7))
+        mask[1, 2:4] = 1
+        over = explain(raw(network), self.images, [1], region=mask, method="gradient")
+        close(over.scores[:, 0], logits[:, 1, 2:4, 1].mean(1), 1e-5)
+        ranked = explain(raw(network), self.images, region=(2, 3), method="gradient")
+        assert ranked.classes[:, 0].tolist() == logits[:, 2, 3].argmax(-1).tolist()
+
+    def test_integrated_gradients_keep_to_the_region(self, k: ModuleType) -> None:
+        layers = k.layers
+        network = randomized(
+            sequential(
+                k,
+                (8, 8, 3),
+                layers.Conv2D(4, 3, padding="same", activation="relu", name="maps"),
+                layers.Conv2D(3, 3, padding="same", activation="softmax"),
+            )
+        )
+        images = np.random.default_rng(5).random((2, 8, 8, 3), np.float32)
+        found = explain(raw(network), images, top=2, method="integrated")
+        close(found.share, np.ones((2, 2)), 0.05)
+        assert explain(raw(network), images).layer == "maps"
+
+
+@GENERATIONS
+class TestAnyNetwork:
+    def test_one_and_three_dimensions(self, k: ModuleType) -> None:
+        layers = k.layers
+        wave = sequential(
+            k,
+            (40, 2),
+            layers.Conv1D(4, 5, activation="relu", name="maps"),
+            layers.MaxPooling1D(2),
+            layers.Flatten(),
+            layers.Dense(3),
+        )
+        scan = sequential(
+            k,
+            (6, 7, 8, 1),
+            layers.Conv3D(4, 3, activation="relu", name="maps"),
+            layers.MaxPooling3D(2),
+            layers.Flatten(),
+            layers.Dense(3),
+        )
+        for network in (wave, scan):
+            shape = (2, *network.input_shape[1:])
+            images = np.random.default_rng(0).random(shape, np.float32)
+            bias = np.asarray(randomized(network).layers[-1].get_weights()[1])
+            for method in METHODS:
+                found = explain(raw(network), images, [0, 1, 2], method=method)
+                assert found.maps.shape == (2, 3, *shape[1:-1])
+                if method == "hirescam":
+                    axes = tuple(range(2, found.raw.ndim))
+                    close(found.raw.sum(axes), found.scores - bias, 1e-5)
+                    assert found.layer == "maps"
+
+    def test_channels_first(self, k: ModuleType) -> None:
+        def network(order: str) -> Any:
+            first = order == "channels_first"
+            return sequential(
+                k,
+                (3, 16, 18) if first else (16, 18, 3),
+                k.layers.Conv2D(5, 3, activation="relu", data_format=order),
+                k.layers.MaxPooling2D(2, data_format=order),
+                k.layers.GlobalAveragePooling2D(data_format=order),
+                k.layers.Dense(4, activation="softmax"),
+            )
+
+        last, first = network("channels_last"), network("channels_first")
+        first.set_weights(randomized(last).get_weights())
+        for method in METHODS:
+            found = [
+                explain(raw(n), IMAGES, top=2, method=method) for n in (last, first)
+            ]
+            close(found[1].maps, found[0].maps, 1e-5)
+
+    def test_mixed_precision(self, k: ModuleType) -> None:
+        single = classifier(k)
+        before = k.mixed_precision.global_policy() if k is tf_keras else "float32"
+        k.mixed_precision.set_global_policy("mixed_float16")
+        try:
+            half = classifier(k)
+        finally:
+            k.mixed_precision.set_global_policy(before)
+        half.set_weights(single.get_weights())
+        for method in ("hirescam", "integrated"):
+            found, expected = (
+                explain(raw(n), IMAGES, [0, 1], method=method) for n in (half, single)
+            )
+            assert found.maps.dtype == np.float32
+            # In half precision another maximum may win a pool.
+            one, other = found.maps.ravel(), expected.maps.ravel()
+            cosine = one @ other / np.sqrt((one @ one) * (other @ other))
+            assert cosine > 0.99
+
+    def test_subclassed_with_operations_of_its_own(self, k: ModuleType) -> None:
+        class Network(k.Model):  # type: ignore[name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv = k.layers.Conv2D(4, 3, name="conv")
+                self.head = k.layers.Dense(3)
+
+            def call(self, x: Any) -> Any:
+                maps = tf.nn.max_pool2d(tf.nn.relu(self.conv(x)), 2, 2, "VALID")
+                return tf.nn.softmax(self.head(tf.reduce_mean(maps, [1, 2])))
+
+        network = Network()
+        network(IMAGES)
+        randomized(network)
+        found = explain(raw(network), IMAGES, [0, 1, 2])
+        bias = np.asarray(network.head.get_weights()[1])
+        assert found.layer == "relu after conv"
+        assert found.raw.shape == (3, 3, 14, 16)
+        close(found.raw.sum((2, 3)), found.scores - bias, 1e-5)
+
+    def test_a_shared_layer(self, k: ModuleType) -> None:
+        layers = k.layers
+        inputs = layers.Input((9, 9, 2))
+        conv = layers.Conv2D(2, 3, padding="same", activation="relu", name="conv")
+        pooled = layers.GlobalAveragePooling2D()(conv(conv(inputs)))
+        network = randomized(k.Model(inputs, layers.Dense(2)(pooled)))
+        images = np.random.default_rng(0).random((1, 9, 9, 2), np.float32)
+        found = explain(raw(network), images)
+        assert found.layer == "conv@2"
+        named = explain(raw(network), images, layer="conv@2")
+        np.testing.assert_array_equal(named.maps, found.maps)
+        assert explain(raw(network), images, layer="conv").layer == "conv"
+
+    def test_images_of_any_size_and_batches_of_one_size(self, k: ModuleType) -> None:
+        layers = k.layers
+
+        def build(**batch: Any) -> Any:
+            shape = (16, 18, 3) if batch else (None, None, 3)
+            inputs = layers.Input(shape, **batch)
+            maps = layers.Conv2D(4, 3, activation="relu", name="maps")(inputs)
+            pooled = layers.GlobalAveragePooling2D()(maps)
+            return randomized(k.Model(inputs, layers.Dense(3)(pooled)))
+
+        free, fixed = build(), build(batch_size=2)
+        for method in METHODS:
+            one, other = (
+                explain(raw(n), IMAGES, [0, 2], method=method) for n in (free, fixed)
+            )
+            close(other.maps, one.maps, 1e-5)
+        wide = np.random.default_rng(0).random((1, 9, 31, 3), np.float32)
+        assert explain(raw(free), wide).maps.shape == (1, 1, 9, 31)
+
+    def test_pictures_without_channels(self, k: ModuleType) -> None:
+        layers = k.layers
+        network = randomized(
+            sequential(
+                k,
+                (9, 8),
+                layers.Reshape((9, 8, 1)),
+                layers.Conv2D(3, 3, activation="relu", name="maps"),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(2),
+            )
+        )
+        images = np.random.default_rng(0).random((2, 9, 8), np.float32)
+        for method in METHODS:
+            assert explain(raw(network), images, method=method).maps.shape == (
+                2,
+                1,
+                9,
+                8,
+            )
+        assert not explain(raw(network), images).notes
+
+    def test_what_has_no_positions_has_integrated_gradients(
+        self, k: ModuleType
+    ) -> None:
+        layers = k.layers
+        network = randomized(
+            sequential(
+                k,
+                (6, 6, 1),
+                layers.Flatten(),
+                layers.Dense(8, activation="relu"),
+                layers.Dense(3, activation="softmax"),
+            )
+        )
+        images = np.random.default_rng(0).random((1, 6, 6, 1), np.float32)
+        with pytest.raises(LayerError, match="no layer with positions") as caught:
+            explain(raw(network), images)
+        assert "integrated" in str(caught.value.hint)
+        assert explain(raw(network), images, method="integrated").share.shape == (1, 1)
+
+    def test_a_gate_does_not_blur_where_units_look(self, k: ModuleType) -> None:
+        layers = k.layers
+        inputs = layers.Input((21, 21, 1))
+        maps = layers.Conv2D(3, 5, strides=2, activation="relu", name="maps")(inputs)
+        pooled = layers.GlobalAveragePooling2D()(maps)
+        gate = layers.Dense(3, activation="sigmoid")(pooled)
+        scaled = layers.Multiply(name="gated")([maps, layers.Reshape((1, 1, 3))(gate)])
+        head = layers.Dense(2)(layers.GlobalAveragePooling2D()(scaled))
+        network = randomized(k.Model(inputs, head))
+        found = explain(raw(network), np.ones((1, 21, 21, 1), np.float32))
+        assert found.layer == "gated"
+        assert not found.notes
+        assert found.placing.weights[0] is not None
+        middles = found.placing.weights[0].argmax(0)
+        assert middles.tolist()[1:-1] == [4, 6, 8, 10, 12, 14, 16]
+        # The first is held towards the border.
+        assert (found.placing.weights[0][:3, 0] == 1).all()
+
+
+class TestMistakes:
+    @pytest.fixture
+    def model(self) -> ImageModel:
+        return load_model(
+            classifier(keras), encoding="raw", labels=("cat", "dog", "cow", "hen")
+        )
+
+    @pytest.mark.parametrize(
+        ("error", "text", "options"),
+        [
+            (ArgumentError, "method is 'cam'; expected hirescam", {"method": "cam"}),
+            (ArgumentError, "no class 'dot'; did you mean dog", {"classes": ["dot"]}),
+            (ArgumentError, "no class 4; expected 0 to 3", {"classes": [4]}),
+            (ArgumentError, "no class is given", {"classes": []}),
+            (ArgumentError, "held against itself", {"classes": [1], "against": "dog"}),
+            (ArgumentError, "top is 0", {"top": 0}),
+            (ArgumentError, "batch_size is -1", {"batch_size": -1}),
+            (ArgumentError, "smooth is 3 for the method 'hirescam'", {"smooth": 3}),
+            (
+                ArgumentError,
+                "layer is 'second', and the method 'gradient' works on pixels",
+                {"method": "gradient", "layer": "second"},
+            ),
+            (
+                ArgumentError,
+                "baseline is 'grey'; expected black, white, mean, blur",
+                {"method": "integrated", "baseline": "grey"},
+            ),
+            (
+                ImageError,
+                "baseline is of shape",
+                {"method": "integrated", "baseline": np.zeros((3, 3, 3))},
+            ),
+            (
+                ArgumentError,
+                "patch is 0",
+                {"method": "occlusion", "patch": 0},
+            ),
+            (ArgumentError, "answers once for each image", {"region": (1, 2)}),
+            (LayerError, "no layer 'secnd'. Did you mean", {"layer": "secnd"}),
+            (LayerError, "no gradient at layer 'head'", {"layer": "head"}),
+            (LayerError, "has no positions", {"layer": "flat"}),
+            (LayerError, "no output 'x'", {"head": "x"}),
+        ],
+    )
+    def test_one_line_says_what_is_wrong(
+        self, model: ImageModel, error: type[CnnvizError], text: str, options: Any
+    ) -> None:
+        with pytest.raises(error, match=text) as caught:
+            explain(model, IMAGES, **options)
+        assert "\n" not in caught.value.message
+
+    def test_nothing_speaks_for_it(self) -> None:
+        network = networks.red_counter(keras)
+        image = np.full((10, 12, 3), 0.6, np.float32)
+        image[2:5, 7:11] = (1, 0, 0)
+        found = explain(raw(network), image, [0])
+        assert found.notes == ("image 0: no positive evidence for 0",)
+
+    def test_numbers_that_are_none(self, model: ImageModel) -> None:
+        images = IMAGES.copy()
+        images[1, 0, 0, 0] = math.nan
+        with pytest.raises(ImageError, match="no finite numbers"):
+            explain(model, images)
+
+
+def test_repr_is_a_line() -> None:
+    found: Explanation = explain(raw(classifier(keras)), IMAGES, [1, 2])
+    assert repr(found) == (
+        "<Explanation: hirescam at second, 3 images, 2 classes, maps of 16x18>"
+    )

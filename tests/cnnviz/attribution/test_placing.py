@@ -1,0 +1,80 @@
+"""Maps lie where their units look, not where a resize would put them."""
+
+import numpy as np
+
+from cnnviz.attribution.baselines import baseline_images
+from cnnviz.attribution.placing import by_field, by_patches, spread_evenly
+from cnnviz.images.boxes import ReceptiveField
+
+
+def test_units_at_the_middles_of_their_fields() -> None:
+    # A convolution of 5 pixels, stride 2, without padding, on 21 pixels.
+    placing = by_field(ReceptiveField((5,), (2.0,), (0,)), [9], [21])
+    assert placing is not None
+    (weights,) = placing.weights
+    assert weights is not None
+    np.testing.assert_allclose(weights.sum(1), 1)
+    for unit, middle in enumerate(range(2, 20, 2)):
+        assert weights[middle, unit] == 1
+    np.testing.assert_allclose(weights[7], [0, 0, 0.5, 0.5, 0, 0, 0, 0, 0], atol=1e-12)
+    np.testing.assert_array_equal(weights[:2, 0], 1)
+    np.testing.assert_array_equal(weights[19:, 8], 1)
+    # A resize takes the first unit to 0.67 and the last to 19.3.
+    even = spread_evenly([9], [21]).weights[0]
+    assert even is not None
+    assert even[2, 0] < 0.5
+
+
+def test_the_ramp_of_middles_is_the_ramp_of_pixels() -> None:
+    field = ReceptiveField((3, 4), (2.0, 3.0), (-1, 0))
+    placing = by_field(field, [5, 4], [9, 13])
+    assert placing is not None
+    rows, columns = np.arange(5) * 2.0, np.arange(4) * 3 + 1.5
+    placed = placing(rows[:, None] + 100 * columns)
+    expected = np.arange(9)[:, None] + 100 * np.arange(13).clip(1.5, 10.5)
+    np.testing.assert_allclose(placed, expected, rtol=1e-6)
+    batch = placing(np.stack([rows[:, None] + 0 * columns] * 2)[None])
+    assert batch.shape == (1, 2, 9, 13)
+
+
+def test_pixels_that_nobody_sees() -> None:
+    placing = by_field(ReceptiveField((1, 3), (4.0, 3.0), (0, 0)), [3, 2], [10, 8])
+    assert placing is not None
+    mask = placing.mask()
+    assert np.flatnonzero(mask.any(1)).tolist() == [0, 4, 8]
+    assert np.flatnonzero(mask.any(0)).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_units_that_do_not_move_have_no_place() -> None:
+    assert by_field(ReceptiveField((None,), (0.0,), (0,)), [4], [9]) is None
+    assert by_field(ReceptiveField((3, 3), (1.0, 1.0), (0, 0)), [4], [9]) is None
+
+
+def test_patches_average() -> None:
+    placing = by_patches([np.array([0, 2])], [3], [5])
+    np.testing.assert_allclose(placing(np.array([1.0, 3.0])), [1, 1, 2, 3, 3])
+    holes = by_patches([np.array([0, 3])], [1], [4])
+    assert holes.mask().tolist() == [True, False, False, True]
+
+
+def test_baselines() -> None:
+    images = np.random.default_rng(0).random((2, 20, 24, 3), np.float32)
+    np.testing.assert_array_equal(baseline_images("black", images), 0)
+    np.testing.assert_array_equal(baseline_images("white", images), 1)
+    np.testing.assert_array_equal(baseline_images(0.25, images), 0.25)
+    mean = baseline_images("mean", images)
+    for i in range(2):
+        for c in range(3):
+            np.testing.assert_allclose(mean[i, ..., c], images[i, ..., c].mean(), 1e-5)
+    # A Gaussian keeps what is constant, and the sum; 5 % of 20 pixels are one.
+    flat = np.full((1, 20, 24, 1), 0.3, np.float32)
+    np.testing.assert_allclose(baseline_images("blur", flat), flat, rtol=1e-6)
+    point = np.zeros((1, 20, 24, 1), np.float32)
+    point[0, 10, 12] = 1
+    blurred = baseline_images("blur", point)[0, ..., 0]
+    np.testing.assert_allclose(blurred.sum(), 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        blurred[10, 13] / blurred[10, 12], np.exp(-0.5), rtol=1e-5
+    )
+    own = np.random.default_rng(1).random((20, 24, 3), np.float32)
+    np.testing.assert_array_equal(baseline_images(own, images)[1], own)

@@ -1,0 +1,136 @@
+"""Where maps are drawn if nobody says: never merely at the last convolution."""
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz import load_model
+from cnnviz.attribution.explaining import Explanation, explain
+from tests.networks import randomized, sequential
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    yield
+    keras.backend.clear_session()
+    tf_keras.backend.clear_session()
+
+
+def explained(network: Any, **options: Any) -> Explanation:
+    shape = (1, *(n or 16 for n in network.input_shape[1:]))
+    images = np.random.default_rng(0).random(shape, np.float32)
+    return explain(load_model(network, encoding="unit"), images, **options)
+
+
+@pytest.mark.parametrize(
+    ("k", "name", "layer"),
+    [
+        (keras, "VGG16", "block5_conv3"),
+        (keras, "MobileNetV2", "out_relu"),
+        (keras, "EfficientNetB0", "top_activation"),
+        (tf_keras, "ResNet50", "conv5_block3_out"),
+        pytest.param(keras, "DenseNet121", "relu", marks=pytest.mark.slow),
+        pytest.param(keras, "InceptionV3", "mixed10", marks=pytest.mark.slow),
+        pytest.param(keras, "Xception", "block14_sepconv2_act", marks=pytest.mark.slow),
+        pytest.param(keras, "ResNet50V2", "post_relu", marks=pytest.mark.slow),
+    ],
+)
+def test_famous_networks(k: ModuleType, name: str, layer: str) -> None:
+    size = 139 if name == "InceptionV3" else 64
+    build = getattr(k.applications, name)
+    network = build(weights=None, input_shape=(size, size, 3), classes=10)
+    found = explained(network)
+    assert found.layer == layer
+    assert not [note for note in found.notes if "evidence" not in note]
+
+
+@GENERATIONS
+def test_what_decides_nothing_is_passed(k: ModuleType) -> None:
+    layers = k.layers
+    found = explained(
+        randomized(
+            sequential(
+                k,
+                (16, 16, 3),
+                layers.Conv2D(4, 3, name="conv"),
+                layers.BatchNormalization(name="norm"),
+                layers.Activation("relu", name="relu"),
+                layers.Dropout(0.5),
+                layers.ZeroPadding2D(1),
+                layers.MaxPooling2D(2),
+                layers.AveragePooling2D(2),
+                layers.Flatten(),
+                layers.Dropout(0.5),
+                layers.Dense(3, activation="softmax"),
+            )
+        )
+    )
+    assert found.layer == "relu"
+
+
+@GENERATIONS
+def test_maps_of_one_position_are_no_maps(k: ModuleType) -> None:
+    layers = k.layers
+    network = sequential(
+        k,
+        (16, 16, 3),
+        layers.Conv2D(4, 3, strides=2, activation="relu", name="maps"),
+        layers.Conv2D(5, 7, activation="relu", name="as dense".replace(" ", "_")),
+        layers.Conv2D(3, 1),
+        layers.Flatten(),
+        layers.Softmax(),
+    )
+    assert explained(randomized(network)).layer == "maps"
+
+
+@GENERATIONS
+def test_the_bottleneck_of_a_network_that_answers_for_pixels(k: ModuleType) -> None:
+    layers = k.layers
+    inputs = layers.Input((16, 16, 3))
+    edge = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    down = layers.MaxPooling2D(4)(edge)
+    deep = layers.Conv2D(6, 3, padding="same", activation="relu", name="deep")(down)
+    up = layers.UpSampling2D(4)(layers.Dropout(0.5)(deep))
+    classes = layers.Conv2D(3, 1, activation="softmax")
+    network = k.Model(inputs, classes(layers.Concatenate()([edge, up])))
+    found = explained(randomized(network))
+    assert found.layer == "deep"
+    assert "also depends on the image past deep" in " ".join(found.notes)
+    above = sequential(
+        k,
+        (16, 16, 3),
+        layers.Conv2D(4, 3, strides=2, padding="same", name="features"),
+        layers.Conv2D(3, 1),
+        layers.UpSampling2D(2, interpolation="bilinear"),
+        layers.Softmax(),
+    )
+    assert explained(randomized(above)).layer == "features"
+
+
+@GENERATIONS
+def test_branches_meet(k: ModuleType) -> None:
+    layers = k.layers
+    inputs = layers.Input((16, 16, 3))
+    meeting = layers.Conv2D(4, 3, activation="relu", name="meeting")(inputs)
+    ends = [
+        layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3, name=f"b{i}")(meeting))
+        for i in range(3)
+    ]
+    network = randomized(k.Model(inputs, layers.Dense(3)(layers.Concatenate()(ends))))
+    found = explained(network, classes=[0, 1, 2])
+    assert found.layer == "meeting"
+    assert not [note for note in found.notes if "evidence" not in note]
+    # Far apart: the deepest of the ends, and a note.
+    early = layers.GlobalAveragePooling2D()(meeting)
+    late = layers.Conv2D(3, 3, strides=4, activation="relu", name="late")(meeting)
+    joined = layers.Concatenate()([early, layers.GlobalAveragePooling2D()(late)])
+    found = explained(randomized(k.Model(inputs, layers.Dense(3)(joined))))
+    assert found.layer == "late"
+    assert "past late" in " ".join(found.notes)

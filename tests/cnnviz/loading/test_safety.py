@@ -1,0 +1,623 @@
+"""Model files may not act: what they may name, in every container of every Keras.
+
+Functions that touch files, processes or the network are found by a rule: whatever the
+three packages export that is on none of the lists of `safe_names`.
+"""
+
+import functools
+import inspect
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.util import tf_export
+from tf_keras.protobuf import saved_metadata_pb2
+
+from cnnviz import ModelError, load_model
+from cnnviz.loading.identify import identify_file
+from cnnviz.loading.safe_configuration import is_tensor_function, objections
+from cnnviz.loading.safe_names import (
+    ACTIVATIONS,
+    LAYERS,
+    METRICS,
+    OPERATIONS,
+    OTHER_CLASSES,
+)
+from cnnviz.loading.safe_operations import GRAPH_OPERATIONS, STATE_OPERATIONS
+
+ZOO = Path(__file__).parents[2] / "data" / "zoo"
+FAMILIES = ("layers", "initializers", "regularizers", "constraints", "dtype_policies")
+Kerases = (keras, tf_keras)
+Config = dict[str, Any]
+
+
+def network(library: Any, layer: Any = None) -> Any:
+    layers = [library.layers.Input((8, 8, 3)), library.layers.Conv2D(2, 3, name="conv")]
+    return library.Sequential([*layers, *([layer] if layer is not None else [])])
+
+
+def nobody(name: str) -> bool:  # noqa: ARG001
+    return False
+
+
+def refused(config: Any) -> list[str]:
+    return [each.name for each in objections(config, nobody, is_mended=True)]
+
+
+# What the lists know, and what they leave out on purpose.
+
+CODE_AND_FILES = {
+    "Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper",
+    "DenseFeatures", "DynamicEmbedding", "DynamicLookup", "PreprocessingLayer",
+}  # fmt: skip
+BASE_CLASSES = {
+    "AbstractRNNCell", "Constraint", "Initializer", "InputSpec", "Layer", "Metric",
+    "Quantizer", "QuantizationConfig", "Regularizer",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("library", Kerases)
+def test_every_public_class_of_keras_is_decided_on(library: Any) -> None:
+    for family in FAMILIES:
+        public = vars(getattr(library, family, tf_keras.layers))
+        names = {name for name, value in public.items() if inspect.isclass(value)}
+        names = {name for name in names if name[0].isupper()}
+        undecided = names - LAYERS - OTHER_CLASSES - CODE_AND_FILES - BASE_CLASSES
+        assert not undecided, family
+
+
+@pytest.mark.parametrize("library", Kerases)
+def test_every_listed_class_is_one_that_computes(library: Any) -> None:
+    bases: dict[str, Any] = {
+        "layers": library.layers.Layer,
+        "initializers": library.initializers.Initializer,
+        "regularizers": library.regularizers.Regularizer,
+        "constraints": library.constraints.Constraint,
+    }
+    for family, base in bases.items():
+        for name, value in vars(getattr(library, family)).items():
+            if name in LAYERS | OTHER_CLASSES and inspect.isclass(value):
+                assert issubclass(value, base), name
+    for name in METRICS:
+        cls = getattr(library.metrics, name, library.metrics.Metric)
+        assert issubclass(cls, library.metrics.Metric)
+    for name in ACTIVATIONS:
+        found = getattr(library.activations, name, len)
+        assert found is len or found.__module__.split(".")[0] in ("keras", "tf_keras")
+
+
+def test_every_listed_operation_of_keras_is_defined_in_its_module() -> None:
+    from keras.src.ops.operation import Operation
+
+    for module, names in OPERATIONS.items():
+        defined = vars(__import__(f"keras.src.ops.{module}", fromlist=["ops"]))
+        for name in names & set(defined):
+            assert issubclass(defined[name], Operation)
+            assert defined[name].__module__ == f"keras.src.ops.{module}", name
+        operations = {
+            name
+            for name, value in defined.items()
+            if inspect.isclass(value)
+            and issubclass(value, Operation)
+            and value.__module__ == f"keras.src.ops.{module}"
+        }
+        takes_functions = {
+            "AssociativeScan", "Cond", "ForiLoop", "JVP", "Map", "Scan", "Switch",
+            "VectorizedMap", "WhileLoop",
+        }  # fmt: skip
+        assert operations - names <= takes_functions, module
+
+
+def test_stateful_operations_are_only_those_that_were_looked_at() -> None:
+    from tensorflow.python.framework import op_def_registry
+
+    for name in GRAPH_OPERATIONS:
+        definition = op_def_registry.get(name)
+        assert definition is None or not definition.is_stateful, name
+    harmful = "File Save Restore Py Print Summary Queue Dataset Rpc Socket Reader"
+    for name in GRAPH_OPERATIONS | STATE_OPERATIONS:
+        assert not any(part in name for part in harmful.split()), name
+
+
+# Everything else that the packages export, in every container of both generations.
+
+
+def exported() -> dict[str, Any]:
+    """Whatever the three packages export, by its full name."""
+    names = tf_export._NAME_TO_SYMBOL_MAPPING.items()
+    found = {f"tensorflow.{name}": value for name, value in names}
+    found = {n.replace("tensorflow.keras.", "tf_keras."): v for n, v in found.items()}
+    stack = [("keras", keras)]
+    seen = set()
+    while stack:
+        path, module = stack.pop()
+        for name, value in vars(module).items():
+            full = f"{path}.{name}"
+            if inspect.ismodule(value) and value.__name__.startswith("keras"):
+                if value not in seen and not name.startswith("_"):
+                    seen.add(value)
+                    stack.append((full, value))
+            elif callable(value) and not name.startswith("_"):
+                found[full] = value
+    return found
+
+
+# Names by which Python code touches files, processes, the network, or runs code.
+TOUCHING = frozenset(
+    """
+    FileIO GFile Popen __import__ archive_utils delete_recursively eager_py_func eval
+    exec file_io file_utils gen_io_ops gfile h5py import_module io_ops io_utils
+    load_library load_op_library makedirs marshal mkdir open pickle print_v2 py_func
+    py_function read_file recursive_create_dir requests rmtree save shutil
+    subprocess system tempfile unlink urllib urlopen urlretrieve write_file zipfile
+    """.split()
+)
+COMPUTING = LAYERS | OTHER_CLASSES | METRICS | {"InputSpec", "Lambda", "TensorShape"}
+
+
+def names_in(value: Any) -> set[str]:
+    """The names that the code of a function, or of the methods of a class, uses."""
+    value = inspect.unwrap(value)
+    if inspect.isclass(value):
+        methods = [m for m in vars(value).values() if inspect.isfunction(m)]
+        return set().union(*map(names_in, methods))
+    found: set[str] = set()
+    stack = [getattr(value, "__code__", None)]
+    while stack:
+        code = stack.pop()
+        if inspect.iscode(code):
+            found |= set(code.co_names)
+            stack.extend(code.co_consts)
+    return found
+
+
+@functools.cache
+def acting() -> list[tuple[str, str]]:
+    """Modules and names of what touches files, processes or the network.
+
+    That is what is exported and whose code, or that of a function which it calls, uses
+    a name of `TOUCHING`; and a few of Python's own.
+    """
+    found = {
+        ("builtins", "eval"),
+        ("builtins", "get_file"),
+        ("keras.src.utils.data_utils", "urlretrieve"),
+        ("os", "system"),
+        ("subprocess", "Popen"),
+        ("tensorflow.python.lib.io.file_io", "delete_recursively"),
+        ("tf_keras.src.utils.data_utils", "urlretrieve"),
+        ("urllib.request", "urlretrieve"),
+    }
+    for full, value in exported().items():
+        module, _, name = full.rpartition(".")
+        if name in COMPUTING or is_tensor_function(full.partition(".")[2]):
+            continue
+        if getattr(value, "__module__", "").startswith("tensorflow.python.ops.gen_"):
+            touches = bool({"File", "Directory"} & set(re.findall("[A-Z][a-z]+", name)))
+        else:
+            names = names_in(value)
+            known = getattr(inspect.unwrap(value), "__globals__", {})
+            modules = [vars(known[n]) for n in names if inspect.ismodule(known.get(n))]
+            called = [m[n] for m in (known, *modules) for n in names if n in m]
+            called = [each for each in called if inspect.isfunction(each)]
+            touches = bool(TOUCHING & names.union(*map(names_in, called)))
+        if touches:
+            found.add((module, name))
+    return sorted(found)
+
+
+def test_the_rule_finds_what_acts() -> None:
+    names = {name for _, name in acting()}
+    assert len(names) > 100
+    assert names >= {
+        "get_file", "load_img", "load_model", "save_img", "load_op_library", "Popen",
+        "image_dataset_from_directory", "py_function", "print", "GFile",
+    }  # fmt: skip
+
+
+def test_no_exported_function_that_acts_may_be_named() -> None:
+    """Each name that is exported, in each way in which it could be written down."""
+    symbols = exported()
+    assert len(symbols) > 5000
+    inner = {name for names in OPERATIONS.values() for name in names}
+    inner |= {"CustomScaleLayer", "LayerScale", "StochasticDepth"}
+    inner |= {"GroupedQueryAttention", "Mish"}
+    functions = ACTIVATIONS | {name.lower() for name in OTHER_CLASSES}
+    for full in symbols:
+        module, _, name = full.rpartition(".")
+        function = {
+            "module": module,
+            "class_name": "function",
+            "config": name,
+            "registered_name": name,
+        }
+        if not refused(function):
+            assert module.rpartition(".")[2] in ("activations", "ops"), full
+            assert (module, name) not in acting(), full
+        if not refused({"module": module, "class_name": name, "config": {}}):
+            assert name in COMPUTING | inner, full
+        builtin = {"module": "builtins", "class_name": "function", "config": name}
+        assert refused(builtin) or name in functions
+
+
+FORMS: dict[str, Callable[[str, str], Config]] = {
+    "a function": lambda module, name: {
+        "module": module,
+        "class_name": "function",
+        "config": name,
+        "registered_name": name,
+    },
+    "a function under another name": lambda module, name: {
+        "module": module,
+        "class_name": "function",
+        "config": "relu",
+        "registered_name": name,
+    },
+    "a class": lambda module, name: {
+        "module": module,
+        "class_name": name,
+        "config": {"fname": "pwned", "origin": "file:///etc/hostname"},
+        "registered_name": name,
+    },
+    "a class under another name": lambda module, name: {
+        "module": module,
+        "class_name": "Dense",
+        "config": {"units": 1},
+        "registered_name": name,
+    },
+    "a type": lambda module, name: {
+        "module": module,
+        "class_name": "__typespec__",
+        "spec_name": name,
+        "config": [],
+        "registered_name": None,
+    },
+}
+
+
+def places(config: Config, evil: Any) -> Iterator[Config]:
+    """Configurations that hold something evil, each in another place."""
+    for path in (
+        ("config", "layers", -1, "config", "activation"),
+        ("config", "layers", -1, "config", "kernel_initializer"),
+        ("config", "layers", -1, "config", "name"),
+        ("config", "layers", -1, "build_config"),
+        ("config", "layers", -1),
+        ("config", "layers", -1, "inbound_nodes"),
+        ("build_config",),
+        ("config", "anything", "at", "all"),
+    ):
+        changed = deepcopy(config)
+        inner: Any = changed
+        for key in path[:-1]:
+            if isinstance(inner, dict):
+                inner = inner.setdefault(key, {})
+            else:
+                inner = inner[key]
+        if isinstance(inner, dict):
+            inner[path[-1]] = deepcopy(evil)
+        else:
+            inner.append(deepcopy(evil))
+        yield changed
+
+
+@pytest.mark.parametrize("library", Kerases)
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_that_acts_may_be_named_anywhere(library: Any, form: str) -> None:
+    config = json.loads(network(library).to_json())
+    assert not refused(config)
+    for module, name in acting():
+        evil = FORMS[form](module, name)
+        for changed in places(config, evil):
+            assert refused(changed), (module, name)
+
+
+def rewritten(source: Path, target: Path, change: Callable[[Config], Config]) -> Path:
+    """A copy of a `.keras` or `.h5` file with another configuration."""
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+            for name in old.namelist():
+                data = old.read(name)
+                if name == "config.json":
+                    data = json.dumps(change(json.loads(data))).encode()
+                new.writestr(name, data)
+        return target
+    shutil.copyfile(source, target)
+    with h5py.File(target, "r+") as file:
+        config = change(json.loads(file.attrs["model_config"]))
+        file.attrs["model_config"] = json.dumps(config)
+    return target
+
+
+def with_lambda(function: Any, config: Config) -> Config:
+    """A configuration with one more layer, a Lambda of a function."""
+    arguments = {"origin": "file:///etc/hostname"}
+    layer: Config = {
+        "class_name": "Lambda",
+        "config": {"name": "evil", "function": function, "arguments": arguments},
+    }
+    layers = config["config"]["layers"]
+    if "module" in layers[-1]:
+        layer |= {"module": "keras.layers", "registered_name": None}
+    return {**config, "config": {**config["config"], "layers": [*layers, layer]}}
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("library", Kerases)
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_hostile_files_are_refused_before_anything_runs(
+    library: Any, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole files, loaded for real, in a folder where any trace would be seen."""
+    source = tmp_path / f"good{suffix}"
+    network(library).save(source)
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("KERAS_HOME", str(folder))
+    for number, (module, name) in enumerate(acting()):
+        form = list(FORMS.values())[number % len(FORMS)]
+        change = functools.partial(with_lambda, form(module, name))
+        hostile = rewritten(source, tmp_path / f"hostile{suffix}", change)
+        with pytest.raises(ModelError, match=r"hostile"):
+            load_model(hostile)
+    assert not list(folder.iterdir())
+
+
+def test_a_known_name_does_not_open_the_door_to_another() -> None:
+    """Loaders look for the registered name, the class name, or both in turn."""
+
+    def is_known(name: str) -> bool:
+        return name in ("Mine", "my>Mine")
+
+    def told(node: Config) -> list[Any]:
+        return list(objections(node, is_known, is_mended=True))
+
+    mine = {"class_name": "Mine", "config": {}, "module": "mine"}
+    assert not told(mine)
+    assert not told({**mine, "registered_name": "my>Mine"})
+    assert not told({"class_name": "my>Mine", "config": {}})
+    for class_name, registered in (
+        ("Popen", "Mine"),
+        ("Mine", "Popen"),
+        ("TFSMLayer", "my>Mine"),
+    ):
+        node = {"class_name": class_name, "config": {}, "registered_name": registered}
+        assert told({**node, "module": "subprocess"})
+        assert told({**node, "module": "keras.layers"})
+    evil = {"class_name": "Lambda", "config": {"function": ["code", None, None]}}
+    assert told({**evil, "registered_name": "Mine"})
+    assert told({**evil, "registered_name": "Mine", "module": "keras.layers"})
+
+
+def test_names_are_compared_whole_and_exactly() -> None:
+    modules = ["keras.layers\n", "keras.layers.", "keras..layers", "xkeras.layers"]
+    modules += ["keras.layers.core", "keras.utils", "KERAS", "tensorflow.keras.layers"]
+    modules += ["keras.src.utils.file_utils", "antigravity"]
+    for module in modules:
+        for name in ("Dense", "InputSpec", "__slice__", "TypeSpec", "__typespec__"):
+            assert refused({"module": module, "class_name": name, "config": {}}), module
+    for name in ("Dense ", "dense", "Dense\x00", "D\u0435nse"):
+        assert refused({"module": "keras.layers", "class_name": name, "config": {}})
+    for value in (3, None, ["Dense"], {"a": 1}, True):
+        assert refused({"class_name": value, "config": {}})
+        node: Config = {"class_name": "Dense", "module": value, "config": {}}
+        assert value is None or refused(node)
+    functions: list[Any] = ["io.write_file", "tf.math.add", "raw_ops.WriteFile", ""]
+    functions += ["math.add.x", "compat.v1.io.write_file", "math.", 3, None]
+    functions += ["nn.fixed_unigram_candidate_sampler", "compat.v1.compat.v1.math.add"]
+    for function in functions:
+        layer = {"class_name": "TFOpLambda", "config": {"function": function}}
+        assert refused(layer), function
+    for name in ("math.add", "compat.v1.transpose", "__operators__.getitem", "cast",
+                 "keras.backend.mean", "keras.activations.relu"):  # fmt: skip
+        assert not refused({"class_name": "TFOpLambda", "config": {"function": name}})
+    for op in ("WriteFile", "PyFunc", "PartitionedCall", "relu", None):
+        layer = {"class_name": "TensorFlowOpLayer", "config": {"node_def": {"op": op}}}
+        assert refused(layer), op
+    binary = {"class_name": "TensorFlowOpLayer", "config": {"node_def": "\n\x04Relu"}}
+    assert refused(binary)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("library", Kerases)
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_vocabulary_may_not_be_a_path(
+    library: Any, suffix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("a\nb\n")
+    layer = library.layers.StringLookup(vocabulary=["x", "y"], name="look")
+    model = library.Sequential([library.layers.Input((1,), dtype="string"), layer])
+    source = tmp_path / f"good{suffix}"
+    model.save(source)
+    load_model(source, encoding="raw")
+
+    def change(config: Config) -> Config:
+        inner = config["config"]["layers"][-1]["config"]
+        inner["vocabulary"] = str(tmp_path / "secret.txt")
+        return config
+
+    hostile = rewritten(source, tmp_path / f"hostile{suffix}", change)
+    with pytest.raises(ModelError, match=r"reads the file .*secret.txt as the vocab"):
+        load_model(hostile)
+
+
+@pytest.mark.parametrize("library", Kerases)
+def test_what_is_for_training_only_is_neither_run_nor_asked_for(
+    library: Any, tmp_path: Path
+) -> None:
+    """Also in a model inside a model, where Keras would look at it."""
+    inner = network(library)
+    inner.compile("adam", "mse")
+    outer = library.Sequential([library.layers.Input((8, 8, 3)), inner])
+    outer.compile("sgd", "mse")
+    outer.save(tmp_path / "good.keras")
+    evil = {"optimizer": FORMS["a class"]("subprocess", "Popen"), "loss": "mine"}
+
+    def change(config: Config) -> Config:
+        config["compile_config"] = evil
+        config["config"]["layers"][-1]["compile_config"] = evil
+        return config
+
+    changed = rewritten(tmp_path / "good.keras", tmp_path / "evil.keras", change)
+    model = load_model(changed, encoding="raw")
+    assert getattr(model.network.layers[-1], "optimizer", None) is None
+    np.testing.assert_array_equal(
+        model.network(np.ones((1, 8, 8, 3), np.float32)),
+        outer(np.ones((1, 8, 8, 3), np.float32)),
+    )
+
+
+# SavedModels: the graph, and the descriptions of layers beside it.
+
+
+def saved_model(target: Path, change: Callable[[Any], None]) -> Path:
+    shutil.copytree(ZOO / "tf215" / "savedmodel_sequential", target)
+    path = target / "saved_model.pb"
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString(path.read_bytes())
+    change(model)
+    path.write_bytes(model.SerializeToString())
+    return target
+
+
+def node_of(op: str) -> Callable[[Any], None]:
+    def change(model: Any) -> None:
+        node = model.meta_graphs[0].graph_def.node.add()
+        node.name, node.op = "evil", op
+
+    return change
+
+
+def function_node(op: str) -> Callable[[Any], None]:
+    def change(model: Any) -> None:
+        for function in model.meta_graphs[0].graph_def.library.function:
+            if "traced_save" not in function.signature.name:
+                node = function.node_def.add()
+                node.name, node.op = "evil", op
+                return
+        raise AssertionError
+
+    return change
+
+
+def test_graphs_may_only_compute(tmp_path: Path) -> None:
+    ops = ("PrintV2", "SaveV2", "WriteFile", "ReadFile", "PyFunc", "EagerPyFunc",
+           "InitializeTableFromTextFileV2", "HashTableV2", "PyFuncStateless",
+           "NoSuchOperation", "RestoreV2", "MatchingFiles", "TextLineDataset",
+           "RemoteCall", "SleepOp", "LoadDataset", "ImmutableConst")  # fmt: skip
+    for number, op in enumerate(ops):
+        for kind, change in enumerate((node_of(op), function_node(op))):
+            folder = saved_model(tmp_path / f"{number}_{kind}", change)
+            with pytest.raises(ModelError, match=f"uses {op}, which is not known"):
+                load_model(folder)
+
+
+def test_the_functions_by_which_a_graph_saves_itself_may_not_be_called(
+    tmp_path: Path,
+) -> None:
+    def change(model: Any) -> None:
+        graph = model.meta_graphs[0]
+        name = next(
+            f.signature.name
+            for f in graph.graph_def.library.function
+            if "traced_save" in f.signature.name
+        )
+        node = graph.graph_def.node.add()
+        node.name, node.op = "evil", "StatefulPartitionedCall"
+        node.attr["f"].func.name = name
+
+    with pytest.raises(ModelError, match=r"uses \w*(SaveV2|Shard|Join|Merge|Regex)"):
+        load_model(saved_model(tmp_path / "called", change))
+
+    def concrete(model: Any) -> None:
+        graph = model.meta_graphs[0]
+        name = next(
+            f.signature.name
+            for f in graph.graph_def.library.function
+            if "traced_save" in f.signature.name
+        )
+        graph.object_graph_def.concrete_functions[name].SetInParent()
+
+    with pytest.raises(ModelError, match=r"which is not known to do no more"):
+        load_model(saved_model(tmp_path / "concrete", concrete))
+
+
+def test_assets_and_graphs_of_tensorflow_1_are_refused(tmp_path: Path) -> None:
+    def asset(model: Any) -> None:
+        model.meta_graphs[0].asset_file_def.add().filename = "../../etc/passwd"
+
+    with pytest.raises(ModelError, match="uses files beside it"):
+        load_model(saved_model(tmp_path / "asset", asset))
+
+    def second(model: Any) -> None:
+        model.meta_graphs.add().CopyFrom(model.meta_graphs[0])
+
+    with pytest.raises(ModelError, match="uses a graph of TensorFlow 1"):
+        load_model(saved_model(tmp_path / "second", second))
+
+    def stranger(model: Any) -> None:
+        node = model.meta_graphs[0].object_graph_def.nodes.add()
+        node.user_object.identifier = "reader"
+
+    with pytest.raises(ModelError, match="uses the object reader"):
+        load_model(saved_model(tmp_path / "stranger", stranger))
+
+
+def described(folder: Path, text: str) -> Path:
+    """A SavedModel with one more description of a layer, however it is written."""
+    shutil.copytree(ZOO / "tf215" / "savedmodel_sequential", folder)
+    path = folder / "keras_metadata.pb"
+    metadata = saved_metadata_pb2.SavedMetadata()
+    metadata.ParseFromString(path.read_bytes())
+    metadata.nodes.add().metadata = text
+    path.write_bytes(metadata.SerializeToString())
+    return folder
+
+
+def test_descriptions_of_layers_are_read_as_json(tmp_path: Path) -> None:
+    code = {
+        "class_name": "Lambda",
+        "config": {
+            "name": "evil",
+            "function": {"class_name": "__tuple__", "items": ["4wE=", None, None]},
+            "function_type": "lambda",
+        },
+    }
+    for number, text in enumerate(
+        (
+            json.dumps(code),
+            json.dumps(code, indent=4),
+            json.dumps(code).replace("Lambda", "\\u004cambda"),
+            json.dumps({"deep": [[[{"in": code}]]]}),
+        )
+    ):
+        folder = described(tmp_path / str(number), text)
+        with pytest.raises(ModelError, match="code in its Lambda layer evil"):
+            load_model(folder)
+        # A function of the user's does not take the place of code in a SavedModel.
+        with pytest.raises(ModelError, match="code in its Lambda layer evil"):
+            load_model(folder, custom_objects={"evil": lambda x: x})
+    for number, text in enumerate(("null", "[1]", "no JSON", "[" * 60000, "NaN")):
+        folder = described(tmp_path / f"damaged{number}", text)
+        with pytest.raises(ModelError, match="its description of a layer is"):
+            load_model(folder)
+
+
+def test_saved_models_of_every_age_are_harmless() -> None:
+    for name in ("tf215/savedmodel_nested", "tf23/savedmodel_sequential"):
+        assert identify_file(ZOO / name).kind == "savedmodel"
+        assert load_model(ZOO / name, encoding="raw").network is not None
+    assert tf.__version__

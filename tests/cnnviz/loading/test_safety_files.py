@@ -1,0 +1,422 @@
+"""Containers of models read no other file; what is wrong with one is told in a line."""
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz import ModelError, load_model
+from cnnviz.errors import printable
+from cnnviz.loading.identify import identify_file
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+
+Config = dict[str, Any]
+Kerases = (keras, tf_keras)
+
+
+def network(library: Any) -> Any:
+    return library.Sequential(
+        [
+            library.layers.Input((8, 8, 3)),
+            library.layers.Conv2D(2, 3, activation="relu", name="conv"),
+            library.layers.Flatten(name="flat"),
+            library.layers.Dense(2, name="out"),
+        ]
+    )
+
+
+def rewritten(source: Path, target: Path, change: Callable[[Config], Any]) -> Path:
+    """A copy with a changed configuration, or with a text in its place."""
+
+    def text(old: str) -> Any:
+        new = change(json.loads(old))
+        return new if isinstance(new, str | bytes) else json.dumps(new)
+
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as zipped:
+            for name in old.namelist():
+                data: Any = old.read(name)
+                zipped.writestr(name, text(data) if name == "config.json" else data)
+        return target
+    shutil.copyfile(source, target)
+    with h5py.File(target, "r+") as file:
+        file.attrs["model_config"] = text(file.attrs["model_config"])
+    return target
+
+
+# HDF5 that reads other files.
+
+
+def secret(folder: Path) -> Path:
+    path = folder / "secret.h5"
+    with h5py.File(path, "w") as file:
+        file["data"] = np.arange(4.0)
+    (folder / "secret.bin").write_bytes(b"x" * 64)
+    return path
+
+
+def external_link(group: Any, folder: Path) -> None:
+    group["stolen"] = h5py.ExternalLink(str(secret(folder)), "/data")
+
+
+def soft_link(group: Any, folder: Path) -> None:  # noqa: ARG001
+    group["stolen"] = h5py.SoftLink("/elsewhere")
+
+
+def external_storage(group: Any, folder: Path) -> None:
+    secret(folder)
+    group.create_dataset(
+        "stolen", (4,), "float32", external=[(str(folder / "secret.bin"), 0, 16)]
+    )
+
+
+def virtual_dataset(group: Any, folder: Path) -> None:
+    layout = h5py.VirtualLayout((4,), "float64")
+    layout[:] = h5py.VirtualSource(str(secret(folder)), "data", (4,))
+    group.create_virtual_dataset("stolen", layout)
+
+
+def unstored(group: Any, folder: Path) -> None:  # noqa: ARG001
+    group.create_dataset("huge", (2**40,), "float32", chunks=(2**20,))
+
+
+ATTACKS: dict[str, Callable[[Any, Path], None]] = {
+    "links to the file": external_link,
+    "has a link at": soft_link,
+    "reads the file": external_storage,
+    "reads other files by its virtual": virtual_dataset,
+    "unpacks 0 bytes": unstored,
+}
+
+
+@pytest.mark.parametrize("message", ATTACKS)
+@pytest.mark.parametrize("library", Kerases)
+def test_hdf5_keeps_to_itself_in_every_container(
+    library: Any, message: str, tmp_path: Path
+) -> None:
+    attack = ATTACKS[message]
+    model = network(library)
+    hostile = tmp_path / "hostile"
+    hostile.mkdir()
+
+    model.save(hostile / "whole.h5")
+    with h5py.File(hostile / "whole.h5", "r+") as file:
+        attack(file["model_weights"].create_group("deep/deeper"), tmp_path)
+
+    for suffix in ("weights.h5", "h5")[: 1 + (library is tf_keras)]:
+        weights = hostile / f"only.{suffix}"
+        model.save_weights(weights)
+        with h5py.File(weights, "r+") as file:
+            attack(file.create_group("more"), tmp_path)
+    (tmp_path / "model.json").write_text(model.to_json())
+
+    model.save(tmp_path / "good.keras")
+    for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with (
+            zipfile.ZipFile(tmp_path / "good.keras") as old,
+            zipfile.ZipFile(hostile / f"{packing}.keras", "w", packing) as new,
+        ):
+            for name in old.namelist():
+                data = old.read(name)
+                if name.endswith(".h5"):
+                    data = attacked(data, attack, tmp_path)
+                new.writestr(name, data)
+
+    for path in sorted(hostile.iterdir()):
+        architecture = tmp_path / "model.json" if path.stem.startswith("only") else None
+        with pytest.raises(ModelError, match=f"is refused: it {message}") as error:
+            load_model(path, architecture=architecture)
+        assert path.name in str(error.value)
+    assert len(list(hostile.iterdir())) == 4 + (library is tf_keras)
+
+
+def attacked(data: bytes, attack: Callable[[Any, Path], None], folder: Path) -> bytes:
+    inside = folder / "inside.h5"
+    inside.write_bytes(data)
+    with h5py.File(inside, "r+") as file:
+        attack(file.create_group("more"), folder)
+    return inside.read_bytes()
+
+
+def test_a_group_inside_itself_is_walked_once(tmp_path: Path) -> None:
+    network(keras).save(tmp_path / "round.h5")
+    with h5py.File(tmp_path / "round.h5", "r+") as file:
+        file["model_weights/again"] = file["model_weights"]
+    assert identify_file(tmp_path / "round.h5").kind == "hdf5"
+
+
+def test_weights_inside_a_large_archive_are_checked_without_reading_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        for i in range(20):
+            file[f"layers/dense_{i}/vars/0"] = np.zeros((2**18,), np.float32)
+    network(keras).save(tmp_path / "small.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "small.keras") as old,
+        zipfile.ZipFile(tmp_path / "large.keras", "w") as new,
+    ):
+        for name in old.namelist():
+            data = weights.getvalue() if name.endswith(".h5") else old.read(name)
+            new.writestr(name, data)
+    monkeypatch.setattr(zipfile.ZipFile, "read", _only_json(zipfile.ZipFile.read))
+    assert identify_file(tmp_path / "large.keras").kind == "zip"
+
+
+def _only_json(read: Any) -> Any:
+    def only(archive: Any, name: Any, *rest: Any) -> Any:
+        assert str(name).endswith(".json")
+        return read(archive, name, *rest)
+
+    return only
+
+
+# Damaged and absurd files.
+
+DEEP = "[" * 60000 + "]" * 60000
+DAMAGED: dict[str, str | bytes] = {
+    "is nested too deeply": '{"class_name": "Sequential", "config": ' + DEEP + "}",
+    "is nested too deeply ": '{"a":' * 60000 + "1" + "}" * 60000,
+    "is nested too deeply  ": '{"a":' + "[" * 300 + "]" * 300 + "}",
+    "is a list, not a JSON object": "[1]",
+    "is a int, not a JSON object": "3",
+    "is a float, not a JSON object": "NaN",
+    "is null, not a JSON object": "null",
+    "is no JSON": b'{"\xff": 1}',
+    "holds halves of characters": '{"class_name": "\\ud800"}',
+}
+
+
+def zipped(source: Path, target: Path, member: str, data: str | bytes) -> Path:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, data if name == member else old.read(name))
+    return target
+
+
+@pytest.mark.parametrize("message", DAMAGED)
+def test_json_that_is_none_of_a_model_is_told_in_a_line(
+    message: str, tmp_path: Path
+) -> None:
+    text = DAMAGED[message]
+    network(keras).save(tmp_path / "good.keras")
+    network(keras).save(tmp_path / "good.h5")
+    paths = [
+        zipped(tmp_path / "good.keras", tmp_path / f"{number}.keras", member, text)
+        for number, member in enumerate(("config.json", "metadata.json"))
+    ]
+    # Attributes of HDF5 hold 64 KiB, or are Unicode.
+    if isinstance(text, str) and len(text) < 2**15:
+        paths.append(
+            rewritten(tmp_path / "good.h5", tmp_path / "bad.h5", lambda _: text)
+        )
+    for path in paths:
+        with pytest.raises(ModelError, match=message.strip()) as error:
+            load_model(path)
+        lines = str(error.value).splitlines()
+        assert path.name in lines[0] and len(lines) <= 2 and len(lines[0]) < 300
+    architecture = tmp_path / "bad.json"
+    architecture.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ModelError, match=r"bad\.json"):
+        load_model(tmp_path / "good.h5", architecture=architecture)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("library", Kerases)
+def test_configurations_of_no_model(library: Any, suffix: str, tmp_path: Path) -> None:
+    source = tmp_path / f"good{suffix}"
+    network(library).save(source)
+    for number, config in enumerate(
+        (
+            {},
+            {"config": {}},
+            {"class_name": "Sequential"},
+            {"class_name": "Sequential", "config": 3},
+            {"class_name": "Sequential", "config": None},
+            {"class_name": ["Sequential"], "config": {}},
+            {"class_name": "Functional", "config": {"name": "x", "layers": None}},
+            {"class_name": "Sequential", "config": {"name": "x", "layers": [None, 3]}},
+        )
+    ):
+        path = tmp_path / f"bad{number}{suffix}"
+        rewritten(source, path, lambda _, config=config: config)  # type: ignore[misc]
+        with pytest.raises(ModelError, match=f"bad{number}{suffix}"):
+            load_model(path)
+
+
+def test_other_encodings_of_json_are_read(tmp_path: Path) -> None:
+    network(keras).save(tmp_path / "good.keras")
+    path = tmp_path / "utf16.keras"
+    rewritten(tmp_path / "good.keras", path, lambda c: json.dumps(c).encode("utf-16"))
+    assert load_model(path).input_shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
+def test_a_member_that_is_there_twice_is_damage(member: str, tmp_path: Path) -> None:
+    path = tmp_path / "twice.keras"
+    network(keras).save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        data = archive.read(member)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr(member, data)
+    with pytest.raises(ModelError, match=f"it holds {member} more than once"):
+        load_model(path)
+
+
+def changed_layer(index: int, **arguments: Any) -> Callable[[Config], Config]:
+    def change(config: Config) -> Config:
+        config = deepcopy(config)
+        config["config"]["layers"][index]["config"].update(arguments)
+        return config
+
+    return change
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("library", Kerases)
+def test_layers_of_terabytes_are_refused_before_they_are_made(
+    library: Any, suffix: str, tmp_path: Path
+) -> None:
+    source = tmp_path / f"good{suffix}"
+    network(library).save(source)
+    for units in (10**12, 10**30):
+        huge = rewritten(
+            source, tmp_path / f"huge{suffix}", changed_layer(-1, units=units)
+        )
+        with pytest.raises(ModelError, match=r"huge.* declares weights of 2\.9e\+"):
+            load_model(huge)
+    # Nothing is left behind: other models can still be made, of any size.
+    assert library.layers.Dense(2).build((None, 3)) is None
+    assert load_model(source).input_shape == (8, 8, 3)
+
+
+ODD = "a\x1b]0;title\x07\x9b31m\u202e\ud800\nb"
+
+
+def test_what_is_told_of_odd_names_is_printable(tmp_path: Path) -> None:
+    assert printable("plain, with Umläuten: ü") == "plain, with Umläuten: ü"
+    assert printable(ODD) == "a\\x1b]0;title\\x07\\x9b31m\\u202e\\ud800 b"
+    source = tmp_path / "good.keras"
+    network(keras).save(source)
+    name = "x\x1b]0;title\x07"
+    for change in (
+        changed_layer(-1, activation=name),
+        changed_layer(-3, name=name, padding="reflect"),
+        changed_layer(-1, **{name: 1}),
+    ):
+        odd = rewritten(source, tmp_path / "odd.keras", change)
+        with pytest.raises(ModelError) as error:
+            load_model(odd)
+        assert all(line.isprintable() for line in str(error.value).splitlines())
+        assert "x\\x1b]0;title\\x07" in str(error.value)
+
+
+# Layers that Keras knows, with something that it does not.
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("library", Kerases)
+def test_the_layer_and_what_is_wrong_with_it_are_named(
+    library: Any, suffix: str, tmp_path: Path
+) -> None:
+    source = tmp_path / f"good{suffix}"
+    network(library).save(source)
+
+    def told(**arguments: Any) -> str:
+        path = tmp_path / f"bad{suffix}"
+        rewritten(source, path, changed_layer(-3, **arguments))
+        with pytest.raises(ModelError) as error:
+            load_model(path)
+        return str(error.value)
+
+    version = library.__version__
+    unknown = told(brand_new=1)
+    assert f"written by Keras {version}" in unknown
+    assert "layer conv (Conv2D) has the unknown argument brand_new=1" in unknown
+    assert "layer conv (Conv2D) is refused: " in told(padding="reflect")
+    assert "reflect" in told(padding="reflect")
+    anonymous = told(activation={"value": ["4wE=", None, None]})
+    assert "an anonymous function as the activation of layer conv" in anonymous
+
+
+@pytest.mark.parametrize("name", ["my_activation", "<lambda>"])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("library", Kerases)
+def test_an_activation_that_keras_lacks_can_be_given(
+    library: Any, suffix: str, name: str, tmp_path: Path
+) -> None:
+    source = tmp_path / f"good{suffix}"
+    model = network(library)
+    model.save(source)
+    path = tmp_path / f"own{suffix}"
+    rewritten(source, path, changed_layer(-3, activation=name))
+    with pytest.raises(ModelError, match=f"activation '{name}' in layer conv") as error:
+        load_model(path)
+    assert f"custom_objects={{'{name}': ...}}" in str(error.value)
+    given = load_model(path, custom_objects={name: library.activations.relu})
+    images = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(given.network(images), model(images), atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("library", Kerases)
+def test_arguments_of_a_newer_keras_that_mean_nothing_are_left_out_with_a_note(
+    library: Any, suffix: str, tmp_path: Path
+) -> None:
+    source = tmp_path / f"good{suffix}"
+    model = network(library)
+    model.save(source)
+
+    def newer(config: Config) -> Config:
+        for layer in config["config"]["layers"]:
+            if layer["class_name"] in ("Conv2D", "Dense"):
+                layer["config"]["from_the_future"] = None
+                layer["config"]["kernel_initializer"]["config"]["axes"] = None
+                layer["config"]["renorm"] = False
+        return config
+
+    path = rewritten(source, tmp_path / f"newer{suffix}", newer)
+    loaded = load_model(path, encoding="raw")
+    images = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(loaded.network(images), model(images), atol=1e-6)
+    assert set(loaded.notes) == {
+        f"{key} of {kind} left out"
+        for kind, keys in (
+            ("Conv2D", ("from_the_future=null", "renorm=false")),
+            ("Dense", ("from_the_future=null", "renorm=false")),
+            ("GlorotUniform", ("axes=null",)),
+        )
+        for key in keys
+    }
+    assert load_model(source).notes == ()
+    assert load_model(loaded).notes == loaded.notes
+
+
+@pytest.mark.parametrize("library", Kerases)
+def test_numbers_that_were_written_as_arrays_are_numbers_again(
+    library: Any, tmp_path: Path
+) -> None:
+    layers = [library.layers.Input((8, 8, 3)), library.layers.Rescaling(0.5, name="r")]
+    model = library.Sequential(layers)
+    model.save(tmp_path / "good.keras")
+    scale = {"class_name": "__numpy__", "config": {"value": 0.25, "dtype": "float32"}}
+    path = rewritten(
+        tmp_path / "good.keras",
+        tmp_path / "numpy.keras",
+        changed_layer(-1, scale=scale),
+    )
+    loaded = load_model(path, encoding="raw")
+    images = np.ones((1, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(loaded.network(images), 0.25)

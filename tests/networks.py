@@ -1,0 +1,141 @@
+"""Small networks whose evidence is known, for the tests of class evidence."""
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# Two maps of 2x2 activations, and the gradient of a score at each of them.
+MAPS = np.stack([[[1, 2], [0, 3]], [[2, 0], [1, 1]]], -1).astype(np.float32)
+GRADIENTS = np.stack([[[1, -1], [2, 0]], [[-2, 1], [1, 4]]], -1).astype(np.float32)
+
+
+def sequential(k: ModuleType, shape: Sequence[int | None], *layers: Any) -> Any:
+    return k.Sequential([k.layers.Input(tuple(shape)), *layers])
+
+
+def identity_convolution(k: ModuleType, channels: int, **options: Any) -> Any:
+    """A 1x1 convolution that returns what it is given; set its weights when built."""
+    return k.layers.Conv2D(channels, 1, use_bias=False, name="maps", **options)
+
+
+def flat_head(k: ModuleType) -> Any:
+    """Maps, laid side by side, then one linear unit with a bias of 0.5."""
+    network = sequential(
+        k,
+        (2, 2, 2),
+        identity_convolution(k, 2),
+        k.layers.Flatten(),
+        k.layers.Dense(1, name="score"),
+    )
+    network.get_layer("maps").set_weights([np.eye(2)[None, None]])
+    network.get_layer("score").set_weights([GRADIENTS.reshape(8, 1), np.array([0.5])])
+    return network
+
+
+def mean_head(k: ModuleType) -> Any:
+    """Maps, averaged over their positions, then one linear unit of weights 2, -3."""
+    network = sequential(
+        k,
+        (2, 2, 2),
+        identity_convolution(k, 2),
+        k.layers.GlobalAveragePooling2D(),
+        k.layers.Dense(1, use_bias=False, name="score"),
+    )
+    network.get_layer("maps").set_weights([np.eye(2)[None, None]])
+    network.get_layer("score").set_weights([np.array([[2.0], [-3.0]])])
+    return network
+
+
+def boxed(k: ModuleType) -> Any:
+    """A network that provably uses rows and columns 2 to 5 of an 8x8 image only."""
+    network = sequential(
+        k,
+        (8, 8, 1),
+        identity_convolution(k, 1, activation="relu"),
+        k.layers.Flatten(),
+        k.layers.Dense(1, use_bias=False, name="score"),
+    )
+    inside = np.zeros((8, 8))
+    inside[2:6, 2:6] = 1
+    network.get_layer("maps").set_weights([np.ones((1, 1, 1, 1))])
+    network.get_layer("score").set_weights([inside.reshape(64, 1)])
+    return network
+
+
+def red_counter(k: ModuleType) -> Any:
+    """The score is how much red there is that is neither green nor blue."""
+    network = sequential(
+        k,
+        (10, 12, 3),
+        k.layers.Conv2D(1, 1, use_bias=False, activation="relu", name="red"),
+        k.layers.GlobalAveragePooling2D(),
+        k.layers.Dense(2, use_bias=False, name="score"),
+    )
+    network.get_layer("red").set_weights(
+        [np.array([1.0, -1.0, -1.0]).reshape(1, 1, 3, 1)]
+    )
+    network.get_layer("score").set_weights([np.array([[-120.0, 120.0]])])
+    return network
+
+
+def square_finder(k: ModuleType) -> Any:
+    """The score is how white the whitest 3x3 square is, above 8 of 9 pixels."""
+    network = sequential(
+        k,
+        (12, 12, 1),
+        k.layers.Conv2D(1, 3, activation="relu", name="square"),
+        k.layers.GlobalMaxPooling2D(),
+        k.layers.Dense(1, use_bias=False, name="score"),
+    )
+    network.get_layer("square").set_weights([np.ones((3, 3, 1, 1)), np.array([-8.0])])
+    network.get_layer("score").set_weights([np.ones((1, 1))])
+    return network
+
+
+def of_numbers(
+    k: ModuleType, function: Callable[[tf.Tensor], tf.Tensor], inputs: int
+) -> Any:
+    """A network that computes one number `(n,)` of a few `(n, inputs)`."""
+
+    class Formula(k.layers.Layer):  # type: ignore[name-defined]
+        def call(self, given: Any) -> Any:
+            return function(given)[:, None]
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return (shape[0], 1)
+
+    return sequential(k, (inputs,), Formula())
+
+
+def randomized(network: Any, seed: int = 0) -> Any:
+    """Weights without ties, with biases, statistics and scales of their own."""
+    rng = np.random.default_rng(seed)
+    for variable in network.weights:
+        shape = tuple(variable.shape)
+        values = rng.normal(0, 1 / np.sqrt(np.prod(shape[:-1]) or 1), shape)
+        if len(shape) == 1:
+            values = rng.normal(0.1, 0.3, shape)
+        if "variance" in variable.name or "gamma" in variable.name:
+            values = rng.uniform(0.5, 2, shape)
+        variable.assign(values.astype(np.float32))
+    return network
+
+
+def classifier(
+    k: ModuleType, *, flat: bool = True, activation: Any = "softmax", classes: int = 4
+) -> Any:
+    """Two convolutions, a pooling, and a head of four classes, with random weights."""
+    layers = k.layers
+    network = sequential(
+        k,
+        (16, 18, 3),
+        layers.Conv2D(5, 3, activation="relu", name="first"),
+        layers.MaxPooling2D(2, name="pool"),
+        layers.Conv2D(6, 3, padding="same", activation="relu", name="second"),
+        layers.Flatten(name="flat") if flat else layers.GlobalAveragePooling2D(),
+        layers.Dense(classes, activation=activation, name="head"),
+    )
+    return randomized(network)
