@@ -18,6 +18,7 @@ from .commands.dream import dream
 from .commands.filters import filters
 from .commands.kernels import kernels
 from .commands.layers import layers
+from .commands.predict import predict
 from .commands.style import style
 from .commands.versions import versions
 
@@ -124,6 +125,7 @@ def _cnnviz(
 
 
 for _command in (
+    predict,
     activations,
     layers,
     kernels,

@@ -193,8 +193,8 @@ def seed(task: Task, traced: TracedLayer, units: Sequence[tf.Tensor]) -> tf.Tens
             map, and the value to put there.
 
     Returns:
-        A tensor of the shape of the layer's output: zero but for the unit, or but for the map
-        if the task keeps it whole.
+        A tensor of the shape of the layer's output: zero but for the unit, or but for
+        the map if the task keeps it whole.
     """
     channels, positions, values = units
     shape, space = traced.tensor.shape, traced.space
