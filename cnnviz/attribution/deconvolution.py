@@ -254,7 +254,7 @@ def _one(network: Network, layer: str) -> Selected:
         raise LayerError(
             f"'{layer}' names {len(found)} layers ({names}, ...); expected one"
         )
-    return Selected(found[0].address, found[0].call or 1)
+    return Selected(found[0].address, found[0].call or 1, is_named=True)
 
 
 def _chosen(
