@@ -16,7 +16,13 @@ from PIL import Image
 
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.panels import Panel, panel_sheet
-from cnnviz.drawing.tiles import Pixels, as_picture, tile_size, to_bytes
+from cnnviz.drawing.tiles import (
+    PERCENTILE,
+    Pixels,
+    as_picture,
+    tile_size,
+    to_bytes,
+)
 from cnnviz.errors import LayerError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.resizing import resize
@@ -33,6 +39,7 @@ _OPACITY = 0.9
 _HATCH = 8
 _BAR_HEIGHT = 10
 _SIGNED = ("hirescam", "integrated", "occlusion")
+_BY_PIXEL = ("integrated", "gradient", "guided", "deconvnet")
 _TITLES = {
     "hirescam": "HiResCAM",
     "gradcam": "Grad-CAM",
@@ -75,7 +82,7 @@ def explanation_sheet(
     """
     maps = explanation.maps[number]
     picture, (maps, seen), told = _flat(image, [maps, explanation.seen[None]], title)
-    scale = float(np.abs(maps).max())
+    scale, clipped = _scale(maps, explanation.method)
     signed = explanation.method in _SIGNED
     panels = [Panel(["image"], picture, None, "")]
     for column, values in enumerate(maps):
@@ -105,6 +112,7 @@ def explanation_sheet(
                 *where,
                 *([f"against {against}"] if against else []),
                 "orange speaks for the class" + (", blue against it" if signed else ""),
+                *clipped,
             ]
         ),
         texts=texts,
@@ -144,7 +152,7 @@ def evidence_comparison_sheet(
     texts = list(told)
     for method, values in zip(methods, maps, strict=True):
         each = explanations[method]
-        scale = float(np.abs(values).max())
+        scale, clipped = _scale(values, method)
         signed = method in _SIGNED
         lines = [_TITLES[method]]
         share = each.share[0, column]
@@ -169,7 +177,7 @@ def evidence_comparison_sheet(
     return panel_sheet(
         panels,
         title=title,
-        subtitle=join_facts([*facts, told_of, "each on its own scale"]),
+        subtitle=join_facts([*facts, told_of, "each on its own scale", *clipped]),
         texts=texts,
     )
 
@@ -233,17 +241,27 @@ def channel_sheet(
     )
 
 
+def _scale(maps: NDArray[Any], method: str) -> tuple[float, list[str]]:
+    """The largest absolute value of maps, and whether single pixels exceed it."""
+    sizes = np.abs(maps)
+    if method not in _BY_PIXEL or not sizes.any():
+        return float(sizes.max()), []
+    told = f"pixels clipped at the {PERCENTILE:g}th percentile"
+    return float(np.percentile(sizes[sizes > 0], PERCENTILE)), [told]
+
+
 def _lines(explanation: Explanation, number: int, column: int) -> list[str]:
     """What stands above a map."""
     score = readable(float(explanation.scores[number, column]))
     value = float(explanation.probabilities[number, column])
     facts = [f"score {score}"]
-    if explanation.kind != "linear":
-        facts.insert(0, f"probability {value:.2f}")
     share = float(explanation.share[number, column])
     if share == share:
         facts.append(f"share {share:.0%}".replace("%", " %"))
-    return [explanation.names[number][column], join_facts(facts)]
+    name = explanation.names[number][column]
+    if explanation.kind == "linear":
+        return [name, join_facts(facts)]
+    return [name, f"probability {value:.2f}", join_facts(facts)]
 
 
 def _flat(
@@ -301,14 +319,14 @@ def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def _laid_over(picture: Pixels, values: NDArray[Any], scale: float) -> Pixels:
-    """A map over the gray picture; opacity is the root of the part of the scale."""
+    """A map over the gray picture, the more opaque the larger its values are."""
     gray = _FAINTEST * 255 + (1 - _FAINTEST) * (picture @ LUMA)
     return _colored(gray, values / scale if scale else values)
 
 
 def _colored(gray: NDArray[Any], levels: NDArray[Any]) -> Pixels:
     """Levels in [-1, 1] in colors, over gray."""
-    opacity = _OPACITY * np.sqrt(np.abs(levels).clip(0, 1))[..., None]
+    opacity = _OPACITY * np.abs(levels).clip(0, 1)[..., None]
     colors = np.where(levels[..., None] > 0, FOR, AGAINST)
     return (gray[..., None] * (1 - opacity) + opacity * colors + 0.5).astype(np.uint8)
 
