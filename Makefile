@@ -21,7 +21,7 @@ PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
 	pythons benchmarks assets pictures clean
 
 help:
-	@echo "make demo        the activation grids of two networks, in out/"
+	@echo "make demo        activations, a deconvnet and filters of three networks, in out/"
 	@echo "make notebooks   starts Jupyter with the lessons"
 	@echo "make lessons     runs the notebooks and keeps the pictures in them"
 	@echo "make test        linters, type checker and tests"
@@ -38,7 +38,11 @@ help:
 demo: $(STAMP)
 	$(BIN)/cnnviz activations assets/mnist_cnn.keras assets/digits/7.png --out out/mnist
 	$(BIN)/cnnviz activations assets/efficientnet_lite0.keras assets/images/chelsea.jpg \
-		--layer stem_relu --layer 'block*_dw_relu' --out out/imagenet
+		--layer stem_relu --layer 'block*_dw_relu' --out out/activations
+	$(BIN)/cnnviz deconv assets/vgg16_block4.keras assets/photos/animal_cat.jpg \
+		--layer block4_conv3 --close --out out/deconvnet
+	$(BIN)/cnnviz filters assets/efficientnet_lite0.keras --layer block2_add \
+		--max-channels 8 --steps 64 --out out/filters
 
 # Jupyter refuses to run as root, as containers do, unless it is told to.
 notebooks: $(ENV)/.jupyter

@@ -88,6 +88,26 @@ def deconv(
             help="Crop to what the unit sees, instead of framing it.",
         ),
     ] = False,
+    close: Annotated[
+        bool,
+        typer.Option(
+            "--close",
+            rich_help_panel=options.PICTURE_PANEL,
+            help="Crop to the part of the image that holds nearly all of the "
+            "reconstruction.",
+        ),
+    ] = False,
+    percentile: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=100,
+            metavar="P",
+            rich_help_panel=options.PICTURE_PANEL,
+            help="Draw values above this percentile of a reconstruction as black or "
+            "white. 100 leaves the scale to the largest value alone.",
+        ),
+    ] = 99.5,
     columns: Annotated[
         int | None,
         typer.Option(
@@ -172,7 +192,7 @@ def deconv(
         )
         count = len(images.paths)
         work.console.stage("drawing", count * (1 + stages + raw))
-        look = {"crop": crop, "columns": columns}
+        look = {"crop": crop, "columns": columns, "percentile": percentile}
         notes: set[str] = set()
         firing = 0
         for number, result in work.items:
@@ -194,7 +214,9 @@ def deconv(
                     f"{source}: {shape} has no picture: only its arrays are written"
                 )
                 continue
-            work.files.write(f"{picture}.png", result.write_sheet, source, **look)
+            work.files.write(
+                f"{picture}.png", result.write_sheet, source, close=close, **look
+            )
             if stages:
                 work.files.write(f"{strip}.png", result.write_stages, source, **look)
         if not (firing or raw):
@@ -261,21 +283,17 @@ class _Result:
                 channels=self.found.channels[0],
             )
 
-    def write_sheet(
-        self, path: Path, source: str, crop: bool, columns: int | None
-    ) -> None:
+    def write_sheet(self, path: Path, source: str, **look: Any) -> None:
         from cnnviz.drawing import comparison_sheet, projection_sheet
         from cnnviz.images import write_image
 
         rules = [] if self.ruled else [self.rule]
-        look: dict[str, Any] = {
+        look |= {
             "title": self._title,
             "facts": [source, *rules, self._counted()],
             "field": self.info.receptive_field,
-            "crop": crop,
             "spatial": self._is_spatial,
             "names": self._names,
-            "columns": columns,
         }
         if self.ruled:
             sheet = comparison_sheet(self.image, self.ruled, **look)
@@ -283,9 +301,7 @@ class _Result:
             sheet = projection_sheet(self.image, self.drawn, **look)
         write_image(sheet, path)
 
-    def write_stages(
-        self, path: Path, source: str, crop: bool, columns: int | None
-    ) -> None:
+    def write_stages(self, path: Path, source: str, **look: Any) -> None:
         from cnnviz.drawing import stage_sheet
         from cnnviz.images import field_boxes, write_image
 
@@ -304,8 +320,7 @@ class _Result:
             title=self._title,
             facts=[source, self.rule, unit],
             box=box,
-            crop=crop,
-            columns=columns,
+            **look,
         )
         write_image(sheet, path)
 

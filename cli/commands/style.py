@@ -199,7 +199,7 @@ def style(
             total_variation=total_variation,
             keep_colors=keep_colors,
             style_scale=style_scale,
-            start=pictures[-1] if begin else start,  # type: ignore[arg-type]
+            start=pictures[-1] if begin else start,
             layers=StyleLayers(
                 style=layer_paths(loaded, style_layer) if style_layer else None,
                 content=layer_paths(loaded, content_layer) if content_layer else None,

@@ -13,6 +13,7 @@ from cnnviz.ascent.parameterizations import Parameterization, Shape
 from cnnviz.ascent.rescue import opened_rectifiers
 from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import LayerError
+from cnnviz.graph.writes import unmoved
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
 from cnnviz.network.model import ImageModel
@@ -93,8 +94,10 @@ class Plan:
         reported = (1 + len(self.objective.names), *numbers.shape[:1])
         history = tf.TensorArray(tf.float32, steps, element_shape=reported)
 
+        # A network with state is in the same one at every step.
         # Inlined into the loop, whose cycle has no order, gradients of max pooling may
         # come before what they are gradients of, and miss their fast kernel.
+        @unmoved
         @tf.function(autograph=False, experimental_attributes={"_noinline": True})
         def step(
             i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor

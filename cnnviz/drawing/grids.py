@@ -27,6 +27,7 @@ from cnnviz.drawing.layouts import Layout, lay_out
 from cnnviz.drawing.text import draw_line, printable, soften, wrap
 from cnnviz.drawing.values import NOT_A_NUMBER, quantize
 from cnnviz.errors import ArgumentError
+from cnnviz.images.taking import as_array
 
 _TITLE_SIZE, _SUBTITLE_SIZE, _LABEL_SIZE = 20, 13, 11
 _SUBTITLE_INK, _LABEL_INK, _DIMMED_INK = 65, 80, 35  # percent
@@ -37,7 +38,7 @@ _TITLE_WIDTH = 640  # sheets grow to this width rather than cut their title
 
 
 def grid(
-    images: NDArray[Any],
+    images: Any,
     *,
     colormap: str | None = None,
     labels: Sequence[str | int] | None = None,
@@ -61,7 +62,9 @@ def grid(
 
     Args:
         images: (n, height, width) or (n, height, width, channels) with 1 or 3
-            channels; floats in [0, 1], or uint8. NaN is drawn in pink.
+            channels, or one image (height, width, channels) or (height, width); floats
+            in [0, 1], uint8 or uint16. Tensors, Pillow pictures, paths and lists of
+            images are taken too. NaN is drawn in pink.
         colormap: The name of one of matplotlib's colormaps, in whose colors tiles of
             one channel are drawn; None to draw them in gray.
         labels: A text or number for each tile.
@@ -85,7 +88,7 @@ def grid(
         ArgumentError: A shape, a length or a value is out of its range, or there is no
             such colormap.
     """
-    images = _stacked(images)
+    images = _stacked(as_array(images, channels=None))
     if colormap is not None and images.shape[-1] == 3:
         raise ArgumentError(
             f"the images have 3 channels and the colormap is {colormap!r}; "
@@ -135,6 +138,8 @@ def grid(
 
 def _stacked(images: NDArray[Any]) -> NDArray[Any]:
     """The images as (n, height, width, 1 or 3)."""
+    if images.ndim == 2 or _is_one(images):
+        images = images[np.newaxis]
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
@@ -143,6 +148,18 @@ def _stacked(images: NDArray[Any]) -> NDArray[Any]:
             "(n, height, width) or (n, height, width, 1 or 3), none of them 0"
         )
     return images
+
+
+def _is_one(images: NDArray[Any]) -> bool:
+    """Whether three axes are those of one image, rather than of several gray ones.
+
+    Tiles of one or three columns would be slivers, unless they are hardly higher.
+    """
+    return (
+        images.ndim == 3
+        and images.shape[-1] in (1, 3)
+        and images.shape[1] > 2 * images.shape[-1]
+    )
 
 
 def _tiles(images: NDArray[Any]) -> NDArray[np.uint8]:

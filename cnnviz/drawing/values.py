@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from cnnviz.arguments import between
 from cnnviz.errors import ArgumentError
 from cnnviz.images.colors import LUMA
-from cnnviz.images.ranges import is_unit
+from cnnviz.images.ranges import is_unit, to_unit
 from cnnviz.images.resizing import resize
+from cnnviz.images.taking import as_array
 
 NOT_A_NUMBER = (255, 0, 160)  # a pink that no colormap of matplotlib's comes near
 
@@ -22,12 +23,12 @@ _HALF_RANGE = np.finfo(np.float32).max / 2
 
 
 def stretch(
-    maps: NDArray[Any], *, axis: int | tuple[int, ...] | None = None
+    maps: Any, *, axis: int | tuple[int, ...] | None = None
 ) -> NDArray[np.float32]:
     """Maps values to [0, 1], the least to 0 and the largest to 1.
 
     Args:
-        maps: Numbers of any shape.
+        maps: Numbers of any shape: an array, a tensor, or what else holds images.
         axis: The axes that share a range: (1, 2) for a range per tile of
             (n, height, width), None for one range over all.
 
@@ -52,7 +53,7 @@ def signed_stretch(
     """Maps values to [0, 1], 0 to 0.5 and the largest absolute value to 0 or 1.
 
     Args:
-        maps: Numbers of any shape.
+        maps: Numbers of any shape: an array, a tensor, or what else holds images.
         axis: The axes that share a range; None for all.
         percentile: Of the absolute values that are not 0, the percentile that becomes 0
             or 1, in (0, 100]; larger values are clipped. Below 100, single bright
@@ -104,6 +105,7 @@ def _ranged(
     maps: NDArray[Any], axis: int | tuple[int, ...] | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """A floating copy with NaN for all that is not finite, and its finite range."""
+    maps = as_array(maps, channels=None)
     if maps.size == 0 or maps.dtype.kind not in "biuf":
         raise ArgumentError(
             f"the maps are {maps.dtype} of shape {maps.shape}; expected real numbers"
@@ -120,7 +122,7 @@ def _ranged(
     return values, low, high
 
 
-def colorize(maps: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
+def colorize(maps: Any, colormap: str = "viridis") -> NDArray[np.uint8]:
     """Gives maps the colors of one of matplotlib's colormaps.
 
     Args:
@@ -134,7 +136,7 @@ def colorize(maps: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]
         ArgumentError: There is no such colormap, or a value is out of its range.
     """
     table = color_table(colormap)
-    levels, missing = quantize(maps)
+    levels, missing = quantize(as_array(maps, channels=None))
     colors = np.take(table, levels, axis=0)
     if missing is not None:
         colors[missing] = NOT_A_NUMBER
@@ -163,6 +165,8 @@ def quantize(
     values: NDArray[Any], most: int = 255
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
     """Values as levels from 0 to `most`, and where they are NaN, if anywhere."""
+    if values.dtype == np.uint16:
+        values = to_unit(values)
     if values.dtype == np.uint8:
         if most == 255:
             return values, None
@@ -188,8 +192,8 @@ def quantize(
 
 
 def overlay(
-    image: NDArray[Any],
-    maps: NDArray[Any],
+    image: Any,
+    maps: Any,
     colormap: str = "inferno",
     *,
     alpha: float = 0.8,
@@ -213,6 +217,7 @@ def overlay(
         ArgumentError: A shape, a value or the colormap does not fit.
     """
     between(0, 1, alpha=alpha)
+    image, maps = as_array(image, channels=None), as_array(maps, channels=None)
     if image.ndim == 2:
         image = image[..., np.newaxis]
     if image.ndim != 3 or image.shape[-1] not in (1, 3):

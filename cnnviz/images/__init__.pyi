@@ -24,4 +24,9 @@ from .sets import (
     read_scaled as read_scaled,
     scaled_size as scaled_size,
 )
+from .taking import (
+    as_array as as_array,
+    image_list as image_list,
+    one_image as one_image,
+)
 from .writing import write_image as write_image, written_whole as written_whole

@@ -55,7 +55,7 @@ def read_image(
     path: str | Path,
     *,
     size: Size | None = None,
-    channels: int = 3,
+    channels: int | None = 3,
     fit: Fit = "crop",
     background: Color = WHITE,
 ) -> NDArray[np.float32]:
@@ -67,7 +67,7 @@ def read_image(
     colors are cut to 8 bits. What the file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
-    (height, width, channels); their values are scaled as by `read_array`.
+    (height, width, channels); their values are scaled as by `to_unit`.
 
     Args:
         path: The file.
@@ -75,7 +75,7 @@ def read_image(
             the file's own size. See `resize` for the kernel.
         channels: How many channels the result has. Color becomes gray by the luma
             of ITU-R BT.601, gray becomes color by repetition; any other number
-            must be the file's own.
+            must be the file's own. None keeps the file's own number.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded ones.
 
@@ -94,31 +94,69 @@ def read_image(
         head = file.read(_HEAD_BYTES)
         file.seek(0)
         if head.startswith(_ARRAY_MAGIC):
-            picture = _array_picture(_loaded_array(file, path), path)
+            picture = _array_picture(to_unit(_loaded_array(file, path)), path)
         else:
             picture = _decoded(file, path, head, target, fit, background)
 
+    return _brought(picture, path, target, channels, fit, background)
+
+
+def picture_array(
+    picture: Image.Image,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int | None = 3,
+) -> NDArray[np.float32]:
+    """A picture of Pillow's as `read_image` would read it from a file.
+
+    Args:
+        picture: The picture, of any mode.
+        size: (height, width) of the result; None keeps the picture's own.
+        channels: How many channels the result has; None for its own, 1 or 3.
+
+    Raises:
+        ImageError: The picture cannot be decoded, or has other channels.
+    """
+    try:
+        pixels, orientation = _pixels(picture, WHITE), _orientation(picture)
+    except Exception as error:
+        # Pictures are decoded when they are used, which may fail in any way.
+        raise ImageError(f"the picture cannot be used: {first_line(error)}") from error
+    found = _Picture(pixels, pixels.shape[:2], orientation)
+    return _brought(found, "the picture", size, channels, "crop", WHITE)
+
+
+def _brought(
+    picture: _Picture,
+    what: str | Path,
+    target: tuple[int, int] | None,
+    channels: int | None,
+    fit: Fit,
+    background: Color,
+) -> NDArray[np.float32]:
+    """A picture turned upright, brought to a size and a number of channels."""
+    channels = channels or picture.pixels.shape[-1]
     if target is None:
         image = orient(to_unit(picture.pixels), picture.orientation)
-        return with_channels(image, channels, path)
+        return with_channels(image, channels, what)
     # Turning the small result instead of the large picture is cheaper, and keeps the
     # fractional extent of a picture that the JPEG decoder has scaled.
     stored = target[::-1] if picture.orientation >= 5 else target
     placement = place(picture.extent, stored, fit)
     image = resample(picture.pixels, placement, "bicubic")
     image = orient(image, picture.orientation)
-    return pad(with_channels(image, channels, path), target, background)
+    return pad(with_channels(image, channels, what), target, background)
 
 
-def read_array(path: str | Path) -> NDArray[np.float32]:
+def read_array(path: str | Path) -> NDArray[Any]:
     """Reads a NumPy array of any rank, for inputs that are not pictures.
 
     Args:
         path: A `.npy` file, or a `.npz` file that holds one array.
 
     Returns:
-        float32 of the file's shape: uint8 divided by 255, uint16 by 65535, bool as 0
-        and 1, floats as they are.
+        The array as the file holds it: uint8, uint16, bool or floats. A model brings
+        bytes into the range that it takes; see `to_unit`.
 
     Raises:
         ImageError: The file cannot be read, or holds other numbers.
@@ -179,7 +217,7 @@ def _nature(head: bytes) -> str:
     return "is not a picture that can be read"
 
 
-def _loaded_array(file: BinaryIO, path: Path) -> NDArray[np.float32]:
+def _loaded_array(file: BinaryIO, path: Path) -> NDArray[Any]:
     try:
         with _quiet():
             loaded = np.load(file, allow_pickle=False)
@@ -201,7 +239,7 @@ def _loaded_array(file: BinaryIO, path: Path) -> NDArray[np.float32]:
         raise ImageError(
             f"{path} holds {loaded.dtype} values; expected uint8, uint16, bool or float"
         )
-    return to_unit(loaded)
+    return loaded
 
 
 def _only_name(names: list[str], path: Path) -> str:

@@ -47,7 +47,7 @@ def resize(
 
     Args:
         image: (height, width) or (height, width, channels); floats of any range, or
-            uint8, uint16 and bool, which are scaled as by `read_array`.
+            uint8, uint16 and bool, which are scaled as by `to_unit`.
         size: (height, width) of the result, or one number for a square.
         fit: `"crop"` scales until the image covers `size` and keeps the center;
             `"pad"` scales until it fits and fills up with `background`; `"stretch"`
@@ -142,7 +142,7 @@ def orient(image: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def with_channels(
-    image: NDArray[np.float32], channels: int, path: Path
+    image: NDArray[np.float32], channels: int, what: str | Path
 ) -> NDArray[np.float32]:
     """An image with another number of channels, gray or RGB."""
     own = image.shape[-1]
@@ -153,7 +153,7 @@ def with_channels(
     if (own, channels) == (1, 3):
         return np.repeat(image, 3, axis=-1)
     raise ImageError(
-        f"{path} has {counted(own, 'channel')}; expected {channels}",
+        f"{what} has {counted(own, 'channel')}; expected {channels}",
         hint="Pictures serve 1 or 3 channels; for others give a NumPy .npy array.",
     )
 

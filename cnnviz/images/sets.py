@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.files)
 
-    def read(self, number: int) -> list[NDArray[np.float32]]:
+    def read(self, number: int) -> list[NDArray[Any]]:
         """Reads one example: for each input an array without a batch dimension.
 
         Raises:
@@ -99,10 +99,9 @@ class ImageSet:
                 if rows:
                     yield _batch(numbers, rows)
                 raise
-            shapes = [array.shape for array in row]
             if rows and (
                 len(rows) == _count(batch_size, rows[0])
-                or shapes != [array.shape for array in rows[0]]
+                or _kinds(row) != _kinds(rows[0])
             ):
                 yield _batch(numbers, rows)
                 numbers, rows = [], []
@@ -113,14 +112,14 @@ class ImageSet:
 
     def _ahead(
         self, batch_size: int | None
-    ) -> Iterator[tuple[int, list[NDArray[np.float32]]]]:
+    ) -> Iterator[tuple[int, list[NDArray[Any]]]]:
         """Every example with its number, as many read ahead as a batch holds."""
         if not len(self):
             return
         first = self.read(0)
         yield 0, first
         count = _count(batch_size, first)
-        pending: deque[Future[list[NDArray[np.float32]]]] = deque()
+        pending: deque[Future[list[NDArray[Any]]]] = deque()
         pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
         try:
             begun = 1
@@ -132,7 +131,7 @@ class ImageSet:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, path: Path, shape: Shape) -> NDArray[np.float32]:
+    def _read(self, path: Path, shape: Shape) -> NDArray[Any]:
         if len(shape) != 3:
             return _read_fitting(path, shape)
         height, width, channels = shape
@@ -185,7 +184,7 @@ def scaled_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
     return height, width
 
 
-def _read_fitting(path: Path, shape: Shape) -> NDArray[np.float32]:
+def _read_fitting(path: Path, shape: Shape) -> NDArray[Any]:
     array = read_array(path)
     if array.ndim == len(shape) - 1 and shape[-1] == 1:
         array = array[..., np.newaxis]
@@ -204,6 +203,11 @@ def _count(batch_size: int | None, example: Sequence[np.ndarray]) -> int:
         return batch_size
     numbers = sum(array.size for array in example)
     return max(1, min(_MOST_IMAGES, _NUMBERS // max(1, numbers)))
+
+
+def _kinds(row: Sequence[np.ndarray]) -> list[object]:
+    """What examples must share to be stacked: bytes are no numbers among floats."""
+    return [(array.shape, array.dtype) for array in row]
 
 
 def _batch(numbers: list[int], rows: list[list[np.ndarray]]) -> Batch:

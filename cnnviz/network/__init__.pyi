@@ -28,6 +28,7 @@ from .naming import (
     call_name as call_name,
     select as select,
 )
+from .predictions import Prediction as Prediction, Predictions as Predictions
 from .survey import (
     HeadInfo as HeadInfo,
     Survey as Survey,

@@ -9,13 +9,15 @@ statistics that the first batch normalization remembers from training.
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from cnnviz.errors import CnnvizError
-from cnnviz.network.encoding import COLOR_ONLY, NAMES, Encoding, named_encoding
+from cnnviz.network.encoding import Encoding, named_encoding
 from cnnviz.network.keras_generations import InputSpec, Network, ancestry, is_network
 from cnnviz.network.layout import (
     is_network_channels_first,
@@ -23,6 +25,7 @@ from cnnviz.network.layout import (
     to_channels_last,
 )
 from cnnviz.network.naming import Address, Selected, addresses
+from cnnviz.network.remembered import Memory, encoding_of
 from cnnviz.network.tracing import compiled, record
 
 # The value range of `preprocess_input` of each family in keras.applications that does
@@ -37,21 +40,29 @@ _FAMILIES = (
     (r"densenet(121|169|201)", "torch"),
 )
 
-_PATTERNS = 8
+# Layers that tell the networks of keras.applications in a network of another name.
+_MARKS = (
+    ({"block1_conv1", "block1_conv2", "block3_conv3"}, "vgg16", "caffe"),
+    ({"conv1_conv", "conv1_bn", "conv2_block1_0_conv"}, "resnet", "caffe"),
+    ({"conv1_conv", "conv2_block1_preact_bn"}, "resnetv2", "signed"),
+    ({"mixed0", "mixed10"}, "inception_v3", "signed"),
+    ({"mixed_5b", "mixed_6a"}, "inception_resnet_v2", "signed"),
+    ({"block1_conv1_bn", "block2_sepconv1"}, "xception", "signed"),
+    ({"conv1_bn", "conv_dw_1"}, "mobilenet", "signed"),
+    ({"bn_Conv1", "expanded_conv_depthwise"}, "mobilenetv2", "signed"),
+    ({"stem_conv1", "stem_bn1", "reduction_conv_1_stem_1"}, "nasnet", "signed"),
+    ({"conv2_block1_0_bn", "conv2_block1_concat"}, "densenet", "torch"),
+)
+
 _LARGEST = 128
 _CONTRAST = (0.5, 20.0)
 """The contrast that networks work at: black to white is 1 for [0, 1], 2 for [-1, 1],
 about 4.5 after dividing by a deviation."""
 
-_EXPLAINED = 0.6
-_DECISIVE = 1.5
-_BEYOND_DOUBT = 30.0
-_OFF_CENTRE = 0.8
-"""How well an encoding must explain the remembered statistics to be believed, and how
-much better than plain [0, 1]: squared log ratio of the variances plus squared shift of
-the means in units of the spread. Twice the contrast is log(4)^2 = 1.9 apart. What is 30
-apart, as bytes are (log(255^2)^2 = 123), is believed of other than photographs too.
-Dark bytes look a little like bytes less a mean, which differ by more if they are."""
+_DIGESTED = 2**16
+_FACTORS = ("scale", "offset")  # of layers that rescale
+
+NOTHING_TELLS = "nothing in the network tells; [0, 1] is assumed"
 
 
 def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding:
@@ -65,26 +76,60 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         The encoding, with the reason for the choice; `unit` where nothing tells.
     """
     family = _family(network.name)
-    picture = _picture_input(network, specs)
-    if picture is None:
+    index = _picture_input(network, specs)
+    if index is None:
         if family is not None:
             return named_encoding(family, f"{network.name} of keras.applications")
-        return named_encoding("unit", "nothing in the network tells; [0, 1] is assumed")
-    index, channels = picture
-    found = _inside(network, specs or [], index, channels)
+        return named_encoding("unit", NOTHING_TELLS)
+    known = specs or []
+    shape = _image_shape(known[index], network)
+    photographs = len(shape) == 3 and shape[-1] in (1, 3)
+    normalization = _first(network, _is_batch_normalization)
+    weighing = _first(network, _takes_weights)
+    in_front = _is_before(network, normalization, weighing)
+    if photographs and in_front:
+        # Its memory is of the training images themselves.
+        found = _remembered(network, known, index, normalization, None)
+        if found is not None:
+            return found
+    found = _inside(network, known, index, weighing, shape)
     if found is not None:
         return found
-    if family is not None and (channels == 3 or family == "signed"):
+    if family is not None and (shape[-1] == 3 or family == "signed"):
         return named_encoding(family, f"{network.name} of keras.applications")
-    found = _remembered(network, specs or [], index, channels)
-    if found is not None:
-        return found
-    reason = "nothing in the network tells; [0, 1] is assumed"
-    for base in (a for a in addresses(network) if is_network(a.layer)):
-        if (nested := _family(base.layer.name)) is not None:
-            reason += f" (the {base.layer.name} inside was made for '{nested}')"
+    if photographs and not in_front:
+        found = _remembered(network, known, index, normalization, weighing)
+        if found is not None:
+            return found
+    return named_encoding("unit", NOTHING_TELLS + _hint_of_base(network))
+
+
+def evidence(network: Network) -> int:
+    """A number that changes when what `detect_encoding` looks at does.
+
+    It stands for the weights and factors of all layers up to the first convolution or
+    dense layer, and of the first batch normalization: so little that it may be asked
+    in every call.
+    """
+    told: list[object] = []
+    weighed = normalized = False
+    for address in addresses(network):
+        if is_network(address.layer):
+            continue
+        normalizes = not normalized and _is_batch_normalization(address)
+        if normalizes or not weighed:
+            told += [_digest(np.asarray(weight)) for weight in address.layer.weights]
+            told += [repr(getattr(address.layer, name, None)) for name in _FACTORS]
+        normalized = normalized or normalizes
+        weighed = weighed or _takes_weights(address)
+        if weighed and normalized:
             break
-    return named_encoding("unit", reason)
+    return hash(tuple(told))
+
+
+def _digest(weight: NDArray[Any]) -> int:
+    """A hash of a weight; of a large one, of every so many numbers."""
+    return hash(weight.ravel()[:: max(1, weight.size // _DIGESTED)].tobytes())
 
 
 def _family(name: str) -> str | None:
@@ -95,43 +140,67 @@ def _family(name: str) -> str | None:
     return None
 
 
-def _picture_input(
-    network: Network, specs: list[InputSpec] | None
-) -> tuple[int, int] | None:
-    """The index and channel count of the first input that takes pictures."""
-    first = is_network_channels_first(network)
-    for i, spec in enumerate(specs or []):
-        channels = spec.shape[1 if first else -1]
-        if len(spec.shape) == 4 and channels in (1, 3):
-            return i, int(channels)
+def _hint_of_base(network: Network) -> str:
+    """What to add where a part of the network was made for an encoding."""
+    known = addresses(network)
+    for base in (a for a in known if is_network(a.layer)):
+        if (nested := _family(base.layer.name)) is not None:
+            return f"; the {base.layer.name} inside was made for '{nested}'"
+    names = {address.layer.name for address in known}
+    for marks, name, encoding in _MARKS:
+        if marks <= names:
+            return f"; the {name} inside was made for '{encoding}'"
+    return ""
+
+
+def _picture_input(network: Network, specs: list[InputSpec] | None) -> int | None:
+    """The index of the first input of pictures; of what may be if there is none."""
+    for ranks in ((4,), (3, 5)):
+        for i, spec in enumerate(specs or []):
+            if len(spec.shape) in ranks and _image_shape(spec, network)[-1] is not None:
+                return i
     return None
 
 
+def _image_shape(spec: InputSpec, network: Network) -> tuple[int | None, ...]:
+    """The shape of one image, channels last."""
+    shape = spec.shape[1:]
+    if is_network_channels_first(network) and len(shape) > 2:
+        return (*shape[1:], shape[0])
+    return shape
+
+
 def _inside(
-    network: Network, specs: list[InputSpec], index: int, channels: int
+    network: Network,
+    specs: list[InputSpec],
+    index: int,
+    target: Address | None,
+    shape: tuple[int | None, ...],
 ) -> Encoding | None:
     """Reads the preprocessing off what reaches the first convolution or dense layer."""
-    target = _first(network, _takes_weights)
     if target is None:
         return None
     levels = np.array([0.0, 1.0, 255.0], np.float32)
-    images = np.broadcast_to(
-        levels[:, None, None, None], (3, *_size(specs[index], network), channels)
-    )
+    size = tuple(n or _LARGEST for n in shape)
+    images = np.broadcast_to(levels.reshape(3, *[1] * len(size)), (3, *size))
     seen = _given(network, specs, index, target, images)
-    if seen is None or seen.shape[1:3] == (0, 0):
+    if seen is None or seen.ndim < 2 or 0 in seen.shape or np.isnan(seen).any():
         return None
     # The center: resizing and padding layers leave it alone.
     center = tuple(n // 2 for n in seen.shape[1:-1])
     black, one, white = (float(np.mean(s[center])) for s in seen)
-    if np.isclose(one - black, 1.0, rtol=1e-3) and abs(black) < 1e-3:
+    plain = bool(np.isclose(one - black, 1.0, rtol=1e-3))
+    if plain and abs(black) < 1e-3:
+        if specs[index].dtype.startswith(("uint", "int")):
+            reason = f"the input is of type {specs[index].dtype}"
+            return named_encoding("bytes", reason)
         return None
     low, high = _CONTRAST
-    if low <= one - black <= high and not np.isclose(one - black, 1.0, rtol=1e-3):
+    if low <= one - black <= high and not plain:
         return named_encoding("unit", "the network scales [0, 1] itself")
     if low <= white - black <= high:
         return named_encoding("bytes", "the network scales [0, 255] itself")
-    if np.isclose(one - black, 1.0, rtol=1e-3):
+    if plain:
         if black < -10:
             reason = "the network takes a mean off [0, 255] itself"
             return named_encoding("bytes", reason)
@@ -140,43 +209,42 @@ def _inside(
 
 
 def _remembered(
-    network: Network, specs: list[InputSpec], index: int, channels: int
+    network: Network,
+    specs: list[InputSpec],
+    index: int,
+    target: Address | None,
+    weighing: Address | None,
 ) -> Encoding | None:
-    """Compares candidates by the statistics of the first batch normalization.
+    """What the first batch normalization remembers of the training images.
 
-    Natural-looking patterns are encoded each way and sent to the layer; the encoding
-    under which their mean and variance come nearest to the remembered ones wins.
+    Args:
+        network: The network.
+        specs: Its inputs.
+        index: The one that is shown images.
+        target: The normalization.
+        weighing: The layer with weights before it; None if there is none.
     """
-    target = _first(network, lambda a: "BatchNormalization" in ancestry(a.layer))
-    if target is None:
+    if target is None or (memory := Memory.of(target)) is None:
         return None
-    mean = target.layer.moving_mean.numpy().astype(np.float64)
-    variance = target.layer.moving_variance.numpy().astype(np.float64)
-    if not mean.any() and (variance == 1).all():
-        return None  # never trained
-    images = _natural_patterns(_size(specs[index], network), channels)
-    errors = {}
-    for name in NAMES[:-1]:
-        if channels != 3 and name in COLOR_ONLY:
-            continue
-        encoded = np.asarray(named_encoding(name)(images))
-        seen = _given(network, specs, index, target, encoded)
-        if seen is None:
-            return None
-        pixels = seen.reshape(-1, seen.shape[-1]).astype(np.float64)
-        if pixels.shape[1] != len(mean):
-            return None
-        spread = np.maximum(variance, 1e-6 * variance.max() + 1e-12)
-        shift = (pixels.mean(0) - mean) ** 2 / (spread + pixels.var(0))
-        ratio = np.log((pixels.var(0) + 1e-12) / spread) ** 2
-        errors[name] = float(shift.mean() + np.median(ratio))
-    best = min(errors, key=errors.__getitem__)
-    if best == "caffe" and errors["bytes"] - errors[best] < _OFF_CENTRE:
-        best = "bytes"
-    gain = errors["unit"] - errors[best]
-    if gain < _DECISIVE or (errors[best] > _EXPLAINED and gain < _BEYOND_DOUBT):
+    *size, channels = _image_shape(specs[index], network)
+    if channels is None:
         return None
-    return named_encoding(best, f"the statistics remembered by {target.path} match it")
+
+    def given(images: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        seen = _given(network, specs, index, target, images)
+        return seen if seen is not None and seen.ndim == 4 else None
+
+    weights: NDArray[np.float64] | None = None
+    if weighing is None:
+        if len(memory.mean) == channels:
+            weights = np.eye(channels)[None, None]
+    elif type(weighing.layer).__name__ == "Conv2D":
+        kernel = np.asarray(weighing.layer.kernel, np.float64)
+        between = _between(network, weighing, target)
+        if kernel.shape[2:] == (channels, len(memory.mean)) and not between:
+            weights = kernel
+    shown = (size[0] or _LARGEST, size[1] or _LARGEST)
+    return encoding_of(memory, given, shown, channels, weights)
 
 
 def _given(
@@ -184,20 +252,21 @@ def _given(
     specs: list[InputSpec],
     index: int,
     target: Address,
-    images: np.ndarray,
-) -> np.ndarray | None:
+    images: NDArray[np.float32],
+) -> NDArray[np.float32] | None:
     """What a layer is given when one input shows the images; channels last."""
     channels_first = is_network_channels_first(network)
 
     def given(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
-        shown = to_channels_first(pixels) if channels_first else pixels
+        moved = channels_first and pixels.shape.rank > 3
         tensors = [tf.zeros([tf.shape(pixels)[0], *_filled(spec)]) for spec in specs]
-        tensors[index] = shown
+        tensors[index] = to_channels_first(pixels) if moved else pixels
         tensors = [tf.cast(t, s.dtype) for t, s in zip(tensors, specs, strict=True)]
         (call,) = record(network, tensors, [Selected(target, 1)])
         call.tensor()
         seen = tf.cast(tf.nest.flatten(call.inputs)[0], tf.float32)
-        return {"seen": to_channels_last(seen) if channels_first else seen}, None
+        moved = channels_first and seen.shape.rank > 3
+        return {"seen": to_channels_last(seen) if moved else seen}, None
 
     signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
     try:
@@ -205,47 +274,35 @@ def _given(
         seen = function(tf.constant(images, tf.float32))["seen"]
     except (CnnvizError, TypeError, ValueError):
         return None  # No evidence; the real call will say what is wrong.
-    return np.asarray(seen) if seen.shape.rank == 4 else None
+    return np.asarray(seen)
 
 
 def _filled(spec: InputSpec) -> list[int]:
     return [n or 16 for n in spec.shape[1:]]
 
 
-def _first(network: Network, suits: object) -> Address | None:
-    for address in addresses(network):
-        if callable(suits) and suits(address):
-            return address
-    return None
+def _first(network: Network, suits: Callable[[Address], bool]) -> Address | None:
+    return next((a for a in addresses(network) if suits(a)), None)
+
+
+def _is_before(network: Network, one: Address | None, other: Address | None) -> bool:
+    if one is None or other is None:
+        return one is not None
+    paths = [address.path for address in addresses(network)]
+    return paths.index(one.path) < paths.index(other.path)
+
+
+def _between(network: Network, first: Address, last: Address) -> list[Address]:
+    """The layers with weights between two."""
+    known = addresses(network)
+    paths = [address.path for address in known]
+    inner = known[paths.index(first.path) + 1 : paths.index(last.path)]
+    return [address for address in inner if address.layer.weights]
 
 
 def _takes_weights(address: Address) -> bool:
     return address.is_convolution or "Dense" in ancestry(address.layer)
 
 
-def _size(spec: InputSpec, network: Network) -> tuple[int, int]:
-    shape = spec.shape[2:4] if is_network_channels_first(network) else spec.shape[1:3]
-    return (shape[0] or _LARGEST, shape[1] or _LARGEST)
-
-
-@cache
-def _natural_patterns(size: tuple[int, int], channels: int) -> np.ndarray:
-    """Random pictures with the statistics of photographs, in [0, 1].
-
-    Amplitudes fall with one over frequency (Field, "Relations between the statistics of
-    natural images and the response properties of cortical cells", JOSA A, 1987); mean
-    and deviation are ImageNet's; the channels share most of their content.
-    """
-    rng = np.random.default_rng(0)
-    rows, columns = np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None]
-    frequency = np.hypot(rows, columns)
-    frequency[0, 0] = np.inf
-    shape = (_PATTERNS, 4, *frequency.shape)
-    spectrum = (rng.normal(size=shape) + 1j * rng.normal(size=shape)) / frequency
-    fields = np.fft.irfft2(spectrum, s=size)
-    fields /= fields.std(axis=(2, 3), keepdims=True)
-    shared, own = fields[:, :1], fields[:, 1 : 1 + channels]
-    level = rng.normal(size=(_PATTERNS, 1, 1, 1))
-    mixed = 0.75 * shared + 0.3 * own + 0.55 * level
-    images = np.moveaxis(mixed, 1, -1) * 0.225 + [0.485, 0.456, 0.406][:channels]
-    return np.clip(images, 0, 1).astype(np.float32)
+def _is_batch_normalization(address: Address) -> bool:
+    return "BatchNormalization" in ancestry(address.layer)

@@ -8,8 +8,8 @@ from itertools import islice
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import counts
 from cnnviz.errors import LayerError
+from cnnviz.network.batches import filled, slices
 from cnnviz.network.forward import displayed, encoded_inputs
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
@@ -49,7 +49,7 @@ def activations(
     arrays = known.prepare(images)
     collected: dict[str, np.ndarray] = {}
     start = 0
-    for batch in activation_batches(known, _slices(arrays, batch_size), layers):
+    for batch in activation_batches(known, slices(arrays, batch_size), layers):
         stop = start + len(next(iter(batch.values())))
         for name, values in batch.items():
             if name not in collected:
@@ -82,12 +82,6 @@ def activation_batches(
         yield _captured(known, known.prepare(images), selected)
 
 
-def _slices(arrays: list[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
-    counts(batch_size=batch_size)
-    for start in range(0, len(arrays[0]), batch_size):
-        yield [array[start : start + batch_size] for array in arrays]
-
-
 def _captured(
     model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
 ) -> dict[str, np.ndarray]:
@@ -95,12 +89,10 @@ def _captured(
     count, fixed = len(arrays[0]), model.fixed_batch
     if fixed is None:
         return _computed(model, arrays, selected)
-    parts = []
-    for start in range(0, count, fixed):
-        part = [array[start : start + fixed] for array in arrays]
-        # A network built for one batch size gets its last image until it is full.
-        filled = [np.concatenate([p, p[-1:].repeat(fixed - len(p), 0)]) for p in part]
-        parts.append(_computed(model, filled, selected))
+    parts = [
+        _computed(model, filled(part, fixed), selected)
+        for part in slices(arrays, fixed)
+    ]
     return {
         name: np.concatenate([part[name] for part in parts])[:count]
         for name in parts[0]

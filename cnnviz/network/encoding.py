@@ -50,6 +50,16 @@ class Encoding:
         """Encodes images, NumPy arrays or tensors, `(..., c)` in [0, 1]."""
         return self.function(images)
 
+    def of_any(self, values: Any) -> Any:
+        """Encodes values in [0, 1] of any shape, as far as the encoding is for it.
+
+        Those with a mean for each color are for images `(..., 3)`; others pass as they
+        are.
+        """
+        if self.name in COLOR_ONLY and values.shape[-1] != 3:
+            return values
+        return self.function(values)
+
     @property
     def checks_range(self) -> bool:
         """Whether the images must be in [0, 1]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -15,9 +16,11 @@ from cnnviz.network.layout import (
     to_channels_first,
     to_channels_last,
 )
-from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import call_name, one_layer
 from cnnviz.network.tracing import Call, record
+
+if TYPE_CHECKING:
+    from cnnviz.network.model import ImageModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +83,8 @@ def observe(
 def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Images in [0, 1], channels last, as the network wants them.
 
-    Only pictures, of 1 or 3 channels, are encoded; other inputs pass as they are.
-    Inputs that are held are added.
+    Only pictures `(h, w, c)` are encoded; other inputs pass as they are. Inputs that
+    are held are added.
     """
     network = model.network
     count = images[0].shape[0] or tf.shape(images[0])[0]
@@ -90,10 +93,12 @@ def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Te
     channels_first = is_network_channels_first(network)
     encoded = []
     for i, tensor in enumerate(images):
-        if tensor.shape.rank == 4 and tensor.shape[-1] in (1, 3):
-            tensor = tf.cast(model.encode(tensor), tf.float32)
+        if tensor.shape.rank == 4:
+            tensor = tf.cast(model.encode.of_any(tensor), tf.float32)
         if channels_first and (tensor.shape.rank or 0) > 2:
             tensor = to_channels_first(tensor)
+        if specs and tf.as_dtype(specs[i].dtype).is_integer:
+            tensor = tf.round(tensor)  # a byte, after a division by 255 and back
         encoded.append(tf.cast(tensor, specs[i].dtype) if specs else tensor)
     return encoded
 

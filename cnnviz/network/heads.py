@@ -81,7 +81,7 @@ def find_heads(network: Network, call: Call) -> list[Head]:
     Raises:
         LayerError: If the network returns no tensors that the trace can hand out.
     """
-    outputs = _named(network, call.output)
+    outputs = named_outputs(network, call.output)
     graph = tf.compat.v1.get_default_graph()
     if not outputs or any(tensor.graph is not graph for tensor in outputs.values()):
         raise LayerError(
@@ -109,7 +109,8 @@ def choose(network: Network, known: Sequence[Head], name: str | int | None) -> H
     return head
 
 
-def _named(network: Network, output: Any) -> dict[str, tf.Tensor]:
+def named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
+    """What a network returned, by the name or number of each of its outputs."""
     if isinstance(output, Mapping):
         items = [(str(name), tensor) for name, tensor in output.items()]
         return {name: t for name, t in items if isinstance(t, tf.Tensor)}

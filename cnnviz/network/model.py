@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from cnnviz.errors import ArgumentError, ImageError, counted
-from cnnviz.images.ranges import is_unit
-from cnnviz.network.calibration import detect_encoding
+from cnnviz.images.ranges import UNIT_SCALES, is_unit, to_unit
+from cnnviz.images.resizing import with_channels
+from cnnviz.images.taking import as_array, is_many, one_image, walk
+from cnnviz.network.calibration import detect_encoding, evidence
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
 from cnnviz.network.layout import is_network_channels_first
+from cnnviz.network.predictions import Predictions, predictions_of
 from cnnviz.network.tracing import build
 
 Shape = tuple[int | None, ...]
@@ -64,7 +68,7 @@ class ImageModel:
         held = ((name, array.tobytes()) for name, array in self.held.items())
         return self.encode.function, tuple(held)
 
-    def hold(self, inputs: Mapping[str, np.ndarray]) -> ImageModel:
+    def hold(self, inputs: Mapping[str, Any]) -> ImageModel:
         """This model with some of its inputs held at what they are given.
 
         What takes one image, as gradient ascent does, then takes networks with several
@@ -80,7 +84,7 @@ class ImageModel:
         """
         held = dict(self.held)
         for name, array in inputs.items():
-            (held[name], *more) = self._checked(np.asarray(array), self.input(name))
+            (held[name], *more) = self._checked(array, self.input(name))
             if more:
                 raise ImageError(
                     f"{1 + len(more)} examples given for input {name}; expected one, "
@@ -138,90 +142,179 @@ class ImageModel:
         return specs[0].shape[0] if specs else None
 
     def prepare(self, images: Images) -> list[np.ndarray]:
-        """Checks images against the network's inputs.
+        """Makes arrays of images, and checks them against the network's inputs.
 
         Args:
-            images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image; for
-                networks with several inputs a list of arrays, or a dict by input name.
+            images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image, or
+                whatever else `cnnviz.images.as_array` takes: Pillow pictures, paths,
+                tensors, datasets and generators that end. Files and pictures are
+                cropped and resized to the network's size, if it has one. For networks
+                with several inputs a list of them, or a dict by input name.
 
         Returns:
-            One float32 array with a batch dimension per input, in the inputs' order.
+            One array with a batch dimension per input, in the inputs' order, float32.
 
         Raises:
-            ImageError: If the arrays do not fit the inputs.
+            ImageError: If the images do not fit the inputs.
         """
         specs = self.inputs
-        if isinstance(images, Mapping):
-            arrays = self._by_name(images, specs)
-        elif isinstance(images, list | tuple):
-            arrays = list(images)
-        else:
-            arrays = [images]
-        if specs is not None and len(arrays) != len(specs):
+        given = self._by_input(images, specs)
+        if specs is not None and len(given) != len(specs):
             names = ", ".join(spec.name for spec in specs)
             raise ImageError(
-                f"{counted(len(arrays), 'input')} given; "
+                f"{counted(len(given), 'input')} given; "
                 f"{self.source} takes {len(specs)}: {names}"
             )
         prepared = [
-            self._checked(np.asarray(array), specs[i] if specs else None)
-            for i, array in enumerate(arrays)
+            self._checked(array, specs[i] if specs else None)
+            for i, array in enumerate(given)
         ]
         if len({len(array) for array in prepared}) > 1:
             counts = ", ".join(str(len(array)) for array in prepared)
             raise ImageError(f"the inputs hold {counts} images; expected equally many")
         return prepared
 
-    def _by_name(
-        self, images: Mapping[str, Any], specs: list[InputSpec] | None
-    ) -> list[Any]:
-        names = [spec.name for spec in specs or []]
-        if set(names) != set(images):
-            raise ImageError(
-                f"inputs {', '.join(images)} given; {self.source} takes "
-                f"{', '.join(names) or 'one input without a name'}"
-            )
-        return [images[name] for name in names]
+    def predict(
+        self, images: Images, *, head: str | int | None = None, batch_size: int = 32
+    ) -> Predictions:
+        """What the network makes of images, encoded as it was trained.
 
-    def _checked(self, array: np.ndarray, spec: InputSpec | None) -> np.ndarray:
-        if array.dtype == np.uint8:
-            array = array / np.float32(255)
+        Args:
+            images: As for `prepare`.
+            head: The name or number of the output, for networks with several; None for
+                the first.
+            batch_size: How many images go through the network at a time.
+
+        Returns:
+            Outputs and probabilities; `.top(5)` names the likeliest classes.
+
+        Raises:
+            ImageError: If the images do not fit the inputs.
+            LayerError: If there is no such output.
+            ModelError: If the network fails.
+        """
+        arrays = self.prepare(images)
+        return predictions_of(built(self, arrays), arrays, head, batch_size)
+
+    def prepare_one(self, image: Any, name: str = "the image") -> np.ndarray:
+        """Makes an array of one image in its own size, with the network's channels.
+
+        Args:
+            image: Whatever `cnnviz.images.as_array` takes. Gray becomes color by
+                repetition, and color gray by its luma, where the network wants it.
+            name: What messages call it.
+
+        Returns:
+            float32 `(h, w, c)`.
+
+        Raises:
+            ImageError: If it does not fit the network.
+        """
+        array = one_image(image, name)
+        shape = self.input_shape
+        channels = shape[-1] if shape is not None and len(shape) == 3 else None
+        if channels is not None and {array.shape[-1], channels} == {1, 3}:
+            array = with_channels(to_unit(array), channels, name)
+        (prepared,) = self.prepare(array)
+        return np.asarray(prepared[0])
+
+    def _by_input(self, images: Any, specs: list[InputSpec] | None) -> list[Any]:
+        """What is given for each input."""
+        several = specs is not None and len(specs) > 1
+        if several and is_many(images):
+            items = list(walk(images))
+            if items and isinstance(items[0], Mapping):
+                images = {name: [item[name] for item in items] for name in items[0]}
+            elif items and isinstance(items[0], list | tuple):
+                images = [list(column) for column in zip(*items, strict=True)]
+        if isinstance(images, Mapping):
+            names = [spec.name for spec in specs or []]
+            if set(names) != set(images):
+                raise ImageError(
+                    f"inputs {', '.join(map(str, images))} given; {self.source} takes "
+                    f"{', '.join(names) or 'one input without a name'}"
+                )
+            return [images[name] for name in names]
+        if not isinstance(images, list | tuple):
+            return [images]
+        if several or specs is None or len(images) == 1:
+            return list(images)
+        # Of the only input, a list of images; of batches it is meant for other models.
+        ranks = {np.ndim(image) for image in images if hasattr(image, "__array__")}
+        return list(images) if max(ranks, default=0) > len(specs[0].shape) else [images]
+
+    def _checked(self, given: Any, spec: InputSpec | None) -> np.ndarray:
+        """The images for one input, as float32 with a batch dimension."""
+        shape: Shape = (None, None, None) if spec is None else spec.shape
+        rank, channels = len(shape), shape[-1] if shape else None
+        picture = rank == 3
+        sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
+        of_files = channels or 3 if picture else None
+        array = as_array(given, size=sides, channels=of_files, rank=rank)
         if array.dtype.kind not in "fiub":
             raise ImageError(f"images are of type {array.dtype}; expected numbers")
-        array = array.astype(np.float32, copy=False)
-        rank = len(spec.shape) if spec is not None else 3
+        bytewise = array.dtype in UNIT_SCALES
+        array = to_unit(array) if bytewise else array.astype(np.float32, copy=False)
+        if picture and _lacks_channel(array, shape):
+            array = array[..., None]
         if array.ndim == rank:
             array = array[None]
-        expected = _described(spec.shape) if spec is not None else "(n, h, w, c)"
-        if array.ndim != rank + 1:
-            raise ImageError(
-                f"images of shape {array.shape}; {self.source} takes (n, *{expected})"
-            )
-        if (
-            spec is not None
-            and spec.shape
-            and spec.shape[-1] not in (None, array.shape[-1])
+        if array.ndim != rank + 1 or (
+            picture and channels not in (None, array.shape[-1])
         ):
-            raise ImageError(
-                f"images with {counted(array.shape[-1], 'channel')}; "
-                f"{self.source} takes {spec.shape[-1]}: {expected}"
-            )
+            self._refuse(array, shape)
         if not array.size:
             raise ImageError(f"images of shape {array.shape} hold nothing")
-        if rank == 3 and self.encode.checks_range:
-            low, high = float(array.min()), float(array.max())
-            if not is_unit(low, high):
-                raise ImageError(
-                    f"images hold values from {low:.4g} to {high:.4g}; "
-                    "expected [0, 1], whatever the network was trained on",
-                    hint="Divide bytes by 255; pass other values with encoding='raw'.",
-                )
+        if picture and self.encode.checks_range:
+            _check_range(array)
+        if bytewise and not picture:
+            # Inputs that are no pictures are shown as they are; but what is in bytes
+            # are pixels, which the encoding turns into what the network scales itself.
+            array = np.asarray(self.encode.of_any(array), np.float32)
         return array
 
+    def _refuse(self, array: np.ndarray, shape: Shape) -> NoReturn:
+        one = describe(shape)
+        if array.ndim == len(shape) + 1 and len(shape) == 3:
+            raise ImageError(
+                f"images with {counted(array.shape[-1], 'channel')}; "
+                f"{self.source} takes {shape[-1]}: {one}"
+            )
+        raise ImageError(
+            f"images of shape {array.shape}; {self.source} takes {one}, or a batch "
+            f"{describe(('n', *shape))}"
+        )
 
-Images = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray]
 
-_KNOWN: weakref.WeakKeyDictionary[Network, Encoding] = weakref.WeakKeyDictionary()
+def _lacks_channel(array: np.ndarray, shape: Shape) -> bool:
+    """Whether gray images are given without an axis for their one channel."""
+    height, width, channels = shape
+    if array.ndim == 2:
+        return channels in (1, None)
+    if array.ndim != 3 or channels != 1 or array.shape[-1] in (1, 3, 4):
+        return False
+    return height in (None, array.shape[1]) and width in (None, array.shape[2])
+
+
+def _check_range(array: np.ndarray) -> None:
+    low, high = float(array.min()), float(array.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ImageError("images hold values that are NaN or infinite; expected [0, 1]")
+    if not is_unit(low, high):
+        raise ImageError(
+            f"images hold values from {low:.4g} to {high:.4g}; "
+            "expected [0, 1], whatever the network was trained on",
+            hint="Divide bytes by 255; pass other values with encoding='raw'.",
+        )
+
+
+Images = Any
+"""What `ImageModel.prepare` takes: arrays and all else that holds images."""
+
+# What was found out about the encoding of live networks, and from which evidence.
+_KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Encoding]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def as_model(model: ImageModel | Network) -> ImageModel:
@@ -238,9 +331,11 @@ def as_model(model: ImageModel | Network) -> ImageModel:
             "model",
             hint="Load files with cnnviz.load_model(path).",
         )
-    if model not in _KNOWN:
-        _KNOWN[model] = detect_encoding(model, input_specs(model))
-    return ImageModel(model, _KNOWN[model], None, model.name)
+    seen = evidence(model)
+    known = _KNOWN.get(model)
+    if known is None or known[0] != seen:
+        known = _KNOWN[model] = seen, detect_encoding(model, input_specs(model))
+    return ImageModel(model, known[1], None, model.name)
 
 
 def built(model: ImageModel, images: Sequence[np.ndarray]) -> ImageModel:
@@ -260,5 +355,6 @@ def _channels_last(shape: Shape, channels_first: bool) -> Shape:
     return (*shape[1:], shape[0]) if channels_first and len(shape) > 1 else shape
 
 
-def _described(shape: Shape) -> str:
+def describe(shape: Sequence[object]) -> str:
+    """A shape for messages: `(28, any, 3)`."""
     return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"

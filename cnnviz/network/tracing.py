@@ -17,7 +17,7 @@ import warnings
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -32,16 +32,20 @@ from cnnviz.errors import (
     ModelError,
     first_line,
 )
+from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.failures import runtime_error, scope_name
+from cnnviz.network.fingerprints import Fingerprint, attributes_kept
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
     call_attribute,
+    everything,
     inference_arguments,
     input_specs,
     is_network,
     packed,
     python_call,
+    variables,
 )
 from cnnviz.network.naming import Address, Selected, addresses, call_name
 
@@ -188,7 +192,7 @@ def record(
         if is_network(layer):
             # Functional models of both generations then skip the check of the size.
             patches.append((layer, "_manual_input_spec", None))
-    with _LOCK, patched(patches):
+    with _LOCK, attributes_kept(layers), patched(patches):
         try:
             network(packed(network, list(inputs)), **inference_arguments(network))
         except _EverythingAnswered:
@@ -215,7 +219,8 @@ class Trace(Generic[Facts]):
         facts: What was found out while the graph was built.
         network: The name of the network.
         layers: The paths of its layers.
-        kept: Objects that the cache tells apart by identity, hence must outlive it.
+        fingerprint: The attributes of the layers, as they are in the graph.
+        written: The handles of the variables that it writes.
     """
 
     function: Callable[..., list[tf.Tensor]]
@@ -223,10 +228,11 @@ class Trace(Generic[Facts]):
     facts: Facts
     network: str
     layers: tuple[str, ...]
-    kept: tuple[object, ...]
+    fingerprint: Fingerprint
+    written: Sequence[tf.Tensor]
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Runs it.
+        """Runs it, and leaves the network's variables as they were.
 
         Args:
             inputs: Tensors, or arrays.
@@ -236,7 +242,8 @@ class Trace(Generic[Facts]):
         """
         try:
             tensors = [tf.convert_to_tensor(given) for given in inputs]
-            return dict(zip(self.names, self.function(*tensors), strict=True))
+            with _LOCK if self.written else nullcontext(), restored(self.written):
+                return dict(zip(self.names, self.function(*tensors), strict=True))
         except (tf.errors.OpError, MemoryError) as error:
             raise runtime_error(self.network, self.layers, error) from error
 
@@ -254,8 +261,9 @@ def compiled(
     """A function traced once per network, key and signature, and then reused.
 
     A trace reads the network's variables where they are, so training between two calls
-    shows. It is dropped when a layer is added or an activation exchanged, and goes with
-    the network: nothing here keeps one alive.
+    shows. It is not used again once a layer was added, or an attribute of one changed:
+    a scale, an activation, a kernel exchanged for a quantized one. It goes with the
+    network: nothing here keeps one alive.
 
     Args:
         network: The Keras model that the function runs.
@@ -266,16 +274,18 @@ def compiled(
     """
     with _LOCK:
         known = addresses(network)
-        layers = [address.layer for address in known]
-        activations = tuple(getattr(layer, "activation", None) for layer in layers)
-        state = (tuple(map(id, layers)), tuple(map(id, activations)))
-        full_key = (key, tuple((tuple(s.shape), s.dtype) for s in signature), state)
+        inputs = tuple((tuple(s.shape), s.dtype) for s in signature)
         traces = _CACHE.setdefault(network, OrderedDict())
-        if full_key not in traces:
+        full_key = (key, inputs, Fingerprint(everything(network)).key)
+        if full_key not in traces or not traces[full_key].fingerprint.is_fresh:
             concrete, names, facts = _traced(function, signature)
             paths = tuple(address.path for address in known)
+            # Looked at again: a trace may build layers, and lists in them may grow.
+            seen = Fingerprint(everything(network))
+            full_key = (key, inputs, seen.key)
+            written = written_variables(concrete.graph)
             traces[full_key] = Trace(
-                concrete, names, facts, network.name, paths, activations
+                concrete, names, facts, network.name, paths, seen, written
             )
             while len(traces) > _TRACES_KEPT:
                 traces.popitem(last=False)
@@ -316,7 +326,7 @@ def compiled_for_images(
 
 def _traced(
     function: Traced[Facts], signature: Sequence[tf.TensorSpec]
-) -> tuple[Callable[..., list[tf.Tensor]], tuple[str, ...], Facts]:
+) -> tuple[tf.types.experimental.ConcreteFunction, tuple[str, ...], Facts]:
     names: list[str] = []
     found: list[Facts] = []
 
@@ -336,7 +346,7 @@ def _traced(
 
 def _converted(
     function: Callable[..., list[tf.Tensor]], signature: Sequence[tf.TensorSpec]
-) -> Callable[..., list[tf.Tensor]]:
+) -> tf.types.experimental.ConcreteFunction:
     """A function traced with AutoGraph, which makes conditions of Python branches."""
     with warnings.catch_warnings():
         # AutoGraph's nodes have a field that Python 3.13 and later warn of, and it
@@ -354,14 +364,39 @@ def _converted(
 def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
     """Creates the variables of a network that has never been called.
 
+    They have the values that they are created with, also where a call moves them.
+
     Args:
         network: A Keras model.
         inputs: Tensors of the shapes it is to be built for; values do not matter.
     """
+    fresh: list[tf.Tensor] = []
+    values: list[tf.Tensor] = []
+
+    def created(create: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
+        variable = create(**options)
+        if not variable.trainable:
+            fresh.append(variable)
+            values.append(variable.read_value())
+        return variable
+
     try:
-        network(packed(network, list(inputs)), **inference_arguments(network))
+        with _LOCK, tf.variable_creator_scope(created), restored(_state(network)):
+            network(packed(network, list(inputs)), **inference_arguments(network))
     except Exception as error:
         raise _objection(network, inputs, error) from error
+    finally:
+        for variable, value in zip(fresh, values, strict=True):
+            variable.assign(value)
+
+
+def _state(network: Network) -> list[tf.Tensor]:
+    """The handles of the variables that a network has and does not train."""
+    return [
+        variable.handle
+        for variable in variables(network)
+        if isinstance(variable, tf.Variable) and not variable.trainable
+    ]
 
 
 def _own_losses(layer: Layer) -> list[tuple[object, str, object]]:

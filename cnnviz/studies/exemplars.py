@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Exemplars:
 def find_exemplars(
     model: ImageModel | Network,
     layer: str,
-    images: Iterable[np.ndarray],
+    images: Iterable[Any],
     channels: int | Sequence[int] | None = None,
     *,
     count: int = 3,
@@ -68,7 +69,7 @@ def find_exemplars(
     kept = np.empty((len(chosen), 0), np.int64)
     pictures: dict[int, np.ndarray] = {}
     seen = 0
-    for batch in rebatch(images):
+    for batch in rebatch(known.prepare(image)[0][0] for image in images):
         means = channel_means(known, layer, batch)[:, chosen].T
         numbers = np.arange(seen, seen + len(batch))
         pictures |= dict(zip(numbers.tolist(), batch, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Motion
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
@@ -36,7 +37,7 @@ _EVERY = 4
 
 def deep_dream(
     model: ImageModel | Network,
-    image: np.ndarray,
+    image: Any,
     layers: str | Sequence[str],
     *,
     octaves: int = 4,
@@ -86,10 +87,7 @@ def deep_dream(
     counts(octaves=octaves)
     at_least(1.01, octave_scale=octave_scale)
     more_than(0, strength=strength)
-    if image.ndim != 3:
-        raise ImageError(f"the image has shape {image.shape}; expected (h, w, c)")
-    (prepared,) = known.prepare(image)
-    original = prepared[0]
+    original = known.prepare_one(image)
     names = [layers] if isinstance(layers, str) else list(layers)
     if not names:
         raise ArgumentError("no layer is given to dream of; expected one or more")

@@ -16,7 +16,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -28,12 +28,12 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Momentum, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import STILL, Size
-from cnnviz.errors import ArgumentError, ImageError, counted
-from cnnviz.images.colors import LUMA, recolor, with_chroma_of
+from cnnviz.errors import ArgumentError, counted
+from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.resizing import resize
+from cnnviz.images.taking import image_list, one_image
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.survey import native_shape
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.pixels import total_variation as variation
 from cnnviz.objectives.textures import (
@@ -85,15 +85,15 @@ class Stylized:
 
 def transfer_style(
     model: ImageModel | Network,
-    content: np.ndarray,
-    style: np.ndarray | Sequence[np.ndarray],
+    content: Any,
+    style: Any,
     *,
     style_weights: Sequence[float] | None = None,
     content_weight: float | None = None,
     total_variation: float = 0.0,
     keep_colors: bool = False,
     style_scale: float = 1.0,
-    start: np.ndarray | Start = "content",
+    start: Any = "content",
     steps: int = 100,
     seed: int = 0,
     precision: Precision = "auto",
@@ -113,8 +113,8 @@ def transfer_style(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        content: `(h, w, c)` in [0, 1], of any size.
-        style: `(h, w, c)` in [0, 1], of any size, or a list of several.
+        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size.
+        style: The same, or a list of several.
         style_weights: How much of each of several styles there is to be; None for
             equally much.
         content_weight: Of the content against the style: more keeps more of the photo.
@@ -165,15 +165,15 @@ def transfer_style(
 
 def optimize_style(
     model: ImageModel | Network,
-    content: np.ndarray,
-    style: np.ndarray | Sequence[np.ndarray],
+    content: Any,
+    style: Any,
     *,
     style_weights: Sequence[float] | None = None,
     content_weight: float | None = None,
     total_variation: float = 0.0,
     keep_colors: bool = False,
     style_scale: float = 1.0,
-    start: np.ndarray | Start = "content",
+    start: Any = "content",
     layers: StyleLayers | None = None,
     coarsest: int = _COARSEST,
     run: Run | None = None,
@@ -182,8 +182,8 @@ def optimize_style(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        content: `(h, w, c)` in [0, 1], of any size.
-        style: `(h, w, c)` in [0, 1], of any size, or a list of several.
+        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size.
+        style: The same, or a list of several.
         style_weights: How much of each of several styles there is to be; None for
             equally much.
         content_weight: The weight of the content against the style: more keeps more of
@@ -221,11 +221,12 @@ def optimize_style(
         raise ArgumentError(
             f"restarts are {run.restarts}; style transfer has none, expected 1"
         )
-    photo = _fitted(known, content, "content")
-    styles = [style] if isinstance(style, np.ndarray) else list(style)
+    content = one_image(content, "content")
+    photo = known.prepare_one(content, "content")
+    styles = image_list(style, "style")
     if not styles:
         raise ArgumentError("no style is given; expected one image or several")
-    paintings = [_fitted(known, image, "style") for image in styles]
+    paintings = [known.prepare_one(image, "style") for image in styles]
     shares = _shares(style_weights, len(paintings))
     if keep_colors and photo.shape[-1] not in (1, 3):
         raise ArgumentError(
@@ -241,7 +242,7 @@ def optimize_style(
         raise ArgumentError(
             f"start is '{start}'; expected content, noise, or an image (h, w, c)"
         )
-    image = painted if isinstance(start, str) else _fitted(known, start, "start")
+    image = painted if isinstance(start, str) else known.prepare_one(start, "start")
     built(known, [photo[None]])
     layers = layers or StyleLayers()
     measured = MeasuredLayers(known, layers)
@@ -249,7 +250,7 @@ def optimize_style(
     if soften is None:
         soften = measured.add_up(photo.shape)
 
-    finished = partial(with_chroma_of, np.asarray(content)) if keep_colors else _same
+    finished = partial(with_chroma_of, content) if keep_colors else _same
     whole = (photo.shape[0], photo.shape[1])
     sizes = scale_sizes(whole, _RATIO, coarsest)
 
@@ -357,21 +358,6 @@ def _objective(
 
 def _over(unit: float) -> float:
     return 1 / max(float(unit), 1e-20)
-
-
-def _fitted(model: ImageModel, image: np.ndarray, name: str) -> np.ndarray:
-    """The image with the network's channels."""
-    image = np.asarray(image)
-    if image.ndim != 3:
-        raise ImageError(f"{name} has the shape {image.shape}; expected (h, w, c)")
-    channels = native_shape(model)[2]
-    if image.shape[-1] == 1 and channels == 3:
-        image = image.repeat(3, -1)
-    elif image.shape[-1] == 3 and channels == 1:
-        scale = 255 if image.dtype == np.uint8 else 1
-        image = (image / np.float32(scale)) @ LUMA[:, None]
-    (prepared,) = model.prepare(image)
-    return np.asarray(prepared[0])
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:

@@ -187,6 +187,25 @@ def test_rules_are_compared_on_the_same_units(
     assert_drawn(path, sheet)
 
 
+def test_sheets_are_close_and_scaled_as_asked(
+    mnist: Path, seven: Path, expected: Expected, tmp_path: Path
+) -> None:
+    options = ["--layer", "conv3", "--top", "4", "--close", "--percentile", "90"]
+    (path,) = run(mnist, seven, "--out", tmp_path, *options)
+    sheet = projection_sheet(
+        expected.image,
+        expected.found(top=4),
+        title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
+        facts=["7.png", "deconvnet", "the 4 strongest of 64 maps"],
+        field=expected.field,
+        close=True,
+        percentile=90,
+    )
+    assert_drawn(path, sheet)
+    refused = invoke(mnist, seven, "--layer", "conv3", "--percentile", "101")
+    assert refused.exit_code == 2
+
+
 @pytest.mark.parametrize("channel", [None, 9])
 def test_stages_are_a_second_picture(
     mnist: Path, seven: Path, expected: Expected, tmp_path: Path, channel: int | None

@@ -148,7 +148,7 @@ def test_titles_take_room_above() -> None:
     [
         (np.zeros((0, 4, 4)), {}, r"shape \(0, 4, 4, 1\); expected \(n, height, width"),
         (np.zeros((2, 0, 4)), {}, "none of them 0"),
-        (np.zeros((4, 4)), {}, r"shape \(4, 4\)"),
+        (np.zeros(4), {}, r"shape \(4,\)"),
         (np.zeros((1, 4, 4, 2)), {}, r"shape \(1, 4, 4, 2\)"),
         (np.full((1, 4, 4), 1.2), {}, r"range from 0 to 1\.2; expected \[0, 1\]"),
         (np.zeros((1, 4, 4), int), {}, "values are int64"),
@@ -185,3 +185,28 @@ def test_nothing_heavy_is_imported(root: Path) -> None:
         check=True,
     )
     assert finished.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+def test_one_image_is_one_tile() -> None:
+    image = np.random.default_rng(0).random((40, 30, 3), np.float32)
+    expected = np.asarray(grid(image[None]))
+    np.testing.assert_array_equal(np.asarray(grid(image)), expected)
+    gray = image[..., :1]
+    expected = np.asarray(grid(gray[None]))
+    np.testing.assert_array_equal(np.asarray(grid(gray)), expected)
+    np.testing.assert_array_equal(np.asarray(grid(gray[..., 0])), expected)
+
+
+def test_small_kernels_are_tiles() -> None:
+    for shape in ((6, 3, 3), (6, 1, 1), (6, 5, 3)):
+        maps = np.random.default_rng(0).random(shape, np.float32)
+        expected = np.asarray(grid(maps[..., None]))
+        np.testing.assert_array_equal(np.asarray(grid(maps)), expected)
+
+
+def test_pictures_lists_and_16_bits_are_tiles() -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), np.uint8)
+    expected = np.asarray(grid(levels))
+    pictures = [Image.fromarray(image) for image in levels]
+    for same in (list(levels), pictures, levels.astype(np.uint16) * 257):
+        np.testing.assert_array_equal(np.asarray(grid(same)), expected)

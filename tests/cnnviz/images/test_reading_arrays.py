@@ -22,20 +22,27 @@ def pixels(*shape: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize(
     ("dtype", "largest"), [(np.uint8, 255), (np.uint16, 65535), (bool, 1)]
 )
-def test_integers_are_scaled(tmp_path: Path, dtype: type, largest: int) -> None:
+def test_integers_are_scaled_where_they_are_images(
+    tmp_path: Path, dtype: type, largest: int
+) -> None:
     values: np.ndarray = np.array([[0, 1], [largest // 2, largest]]).astype(dtype)
     np.save(tmp_path / "a.npy", values)
     array = read_array(tmp_path / "a.npy")
-    assert array.dtype == np.float32
-    np.testing.assert_allclose(array, values / largest, rtol=1e-6)
+    assert array.dtype == dtype
+    np.testing.assert_array_equal(array, values)
+    image = read_image(tmp_path / "a.npy", channels=1)
+    assert image.dtype == np.float32
+    np.testing.assert_allclose(image[..., 0], values / largest, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_floats_are_as_they_are(tmp_path: Path, dtype: str) -> None:
     values = np.array([[-3.5, 0.25], [1e3, 7]], dtype)
     np.save(tmp_path / "a.npy", values)
-    assert read_array(tmp_path / "a.npy").dtype == np.float32
     np.testing.assert_array_equal(read_array(tmp_path / "a.npy"), values)
+    image = read_image(tmp_path / "a.npy", channels=1)
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image[..., 0], values)
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3), (2, 3, 4), (2, 3, 4, 5)])

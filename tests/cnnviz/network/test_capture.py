@@ -207,9 +207,12 @@ NETWORK = keras.Sequential(
     ("images", "message"),
     [
         (np.full((1, 8, 8, 3), 200.0), r"values from 200 to 200; expected \[0, 1\]"),
-        (np.full((1, 8, 8, 3), np.nan), "values from nan to nan"),
+        (np.full((1, 8, 8, 3), np.nan), "values that are NaN or infinite"),
         (np.zeros((1, 8, 8, 1)), r"images with 1 channel; net takes 3: \(8, 8, 3\)"),
-        (np.zeros((8, 8)), r"images of shape \(8, 8\); net takes"),
+        (
+            np.zeros((8, 8)),
+            r"of shape \(8, 8\); net takes \(8, 8, 3\), or a batch",
+        ),
         (np.zeros((0, 8, 8, 3)), "hold nothing"),
         (np.array(["cat"]), "expected numbers"),
     ],

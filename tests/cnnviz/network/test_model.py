@@ -1,11 +1,14 @@
 """Models some of whose inputs are held, against models that are given all of them."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
+from PIL import Image
 
 from cnnviz import (
     ImageError,
@@ -18,6 +21,7 @@ from cnnviz import (
     visualize_filters,
 )
 from cnnviz.ascent import Run
+from cnnviz.images import read_image
 from cnnviz.synthesis import optimize_classes
 
 pytestmark = pytest.mark.versions
@@ -120,3 +124,105 @@ def test_what_cannot_be_held_is_named() -> None:
         model.hold({**fixed, "image": np.zeros((10, 12, 3))})
     with pytest.raises(ImageError, match="hold values from"):
         model.hold({"mask": 7 + fixed["mask"]})
+
+
+def scaling(shape: tuple[int, ...], dtype: str = "float32") -> Any:
+    """A network that divides bytes itself."""
+    inputs = keras.Input(shape, dtype=dtype)
+    values = keras.ops.cast(inputs, "float32") / 255.0
+    if len(shape) == 2:
+        values = keras.layers.Reshape((*shape, 1))(values)
+    layer = keras.layers.Conv3D if len(shape) == 4 else keras.layers.Conv2D
+    return keras.Model(inputs, layer(4, 3, name="conv")(values))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((32, 32, 3), "float32"),
+        ((32, 32, 3), "uint8"),
+        ((84, 84, 4), "uint8"),  # frames of Atari
+        ((32, 32, 4), "float32"),  # RGBA
+        ((28, 28), "float32"),
+        ((8, 16, 16, 3), "float32"),  # video
+    ],
+)
+def test_bytes_are_what_keras_makes_of_them(shape: tuple[int, ...], dtype: str) -> None:
+    network = scaling(shape, dtype)
+    levels = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
+    expected = network.predict(levels, verbose=0)
+    for images in (levels, levels.astype(np.uint16) * 257):
+        found = activations(network, images, ["conv"])["conv"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_bytes_of_networks_that_take_unit_values_are_divided() -> None:
+    inputs = keras.Input((28, 28))
+    maps = keras.layers.Reshape((28, 28, 1))(inputs)
+    network = keras.Model(inputs, keras.layers.Conv2D(2, 3, name="conv")(maps))
+    levels = np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8)
+    expected = network.predict(levels / 255, verbose=0)
+    found = activations(network, levels, ["conv"])["conv"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_digits_need_no_axis_for_their_channel() -> None:
+    network = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Conv2D(4, 3, name="conv")]
+    )
+    digits = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
+    expected = network.predict(digits, verbose=0)
+    for images in (digits, digits[..., 0]):
+        found = activations(network, images, ["conv"])["conv"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    for image in (digits[0], digits[0, ..., 0]):
+        found = activations(network, image, ["conv"])["conv"]
+        np.testing.assert_allclose(found, expected[:1], rtol=1e-4, atol=1e-6)
+
+
+def test_files_and_pictures_get_the_size_of_the_network(assets: Path) -> None:
+    network = keras.Sequential(
+        [keras.Input((24, 20, 3)), keras.layers.Conv2D(4, 3, name="conv")]
+    )
+    path = assets / "images" / "chelsea.jpg"
+    expected = activations(network, read_image(path, size=(24, 20)), ["conv"])["conv"]
+    with Image.open(path) as picture:
+        picture.load()
+    for image in (path, str(path), [path], [picture, picture]):
+        found = activations(network, image, ["conv"])["conv"]
+        np.testing.assert_allclose(found[:1], expected, atol=2e-2)
+    (same,) = load_model(network).prepare(path)
+    np.testing.assert_array_equal(same[0], read_image(path, size=(24, 20)))
+
+
+def test_data_sets_of_several_inputs() -> None:
+    model = several(keras)
+    arrays = {"image": np.full((3, 10, 12, 3), 0.25, np.float32)}
+    arrays |= {name: np.stack([array] * 3) for name, array in held(1).items()}
+    expected = model.prepare(arrays)
+    by_name = tf.data.Dataset.from_tensor_slices(arrays)
+    order = [arrays[spec.name] for spec in model.inputs or []]
+    in_order = tf.data.Dataset.from_tensor_slices((tuple(order), [0, 1, 2])).batch(2)
+    for images in (by_name, in_order, order):
+        for found, array in zip(model.prepare(images), expected, strict=True):
+            np.testing.assert_array_equal(found, array)
+
+
+def test_one_image_gets_the_channels_of_the_network() -> None:
+    gray, color = (
+        load_model(
+            keras.Sequential([keras.Input((8, 8, n)), keras.layers.Conv2D(1, 3)])
+        )
+        for n in (1, 3)
+    )
+    image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    unit = image / np.float32(255)
+    np.testing.assert_allclose(color.prepare_one(image), unit, rtol=1e-6)
+    luma = unit @ np.array([0.299, 0.587, 0.114], np.float32)
+    np.testing.assert_allclose(gray.prepare_one(image)[..., 0], luma, rtol=1e-5)
+    repeated = np.repeat(luma[..., None], 3, -1)
+    np.testing.assert_allclose(color.prepare_one(luma), repeated, rtol=1e-6)
+    with pytest.raises(ImageError, match=r"images with 3 channels; .* takes 1"):
+        gray.prepare(image)
+    with pytest.raises(ImageError, match=r"photo has the shape \(2, 6, 9, 3\)"):
+        color.prepare_one(np.stack([image] * 2), "photo")

@@ -111,4 +111,4 @@ def test_what_cannot_be_is_refused(imagenet: ImageModel, photo: np.ndarray) -> N
     with pytest.raises(ArgumentError, match="no layer is given"):
         deep_dream(imagenet, photo, [])
     with pytest.raises(ImageError, match=r"expected \(h, w, c\)"):
-        deep_dream(imagenet, photo[..., 0], "stem_relu")
+        deep_dream(imagenet, photo[0, 0], "stem_relu")

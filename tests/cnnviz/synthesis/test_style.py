@@ -475,7 +475,7 @@ def test_what_cannot_be_is_refused(
     refused(ArgumentError, "start is 'style'", start="style")
     refused(ArgumentError, "expected one for each of 1 style", style_weights=[1, 2])
     refused(ArgumentError, "not all 0", style_weights=[0])
-    refused(ImageError, r"content has the shape \(66, 75\)", content=photo[..., 0])
+    refused(ImageError, r"content has the shape \(66,\)", content=photo[:, 0, 0])
     refused(ImageError, r"expected \[0, 1\]", style=painting * 255)
     refused(ImageError, "2 channels", style=painting[..., :2])
     refused(LayerError, "mean conv1", layers=StyleLayers(style=["cnov1"]))

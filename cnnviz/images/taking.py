@@ -1,0 +1,176 @@
+"""Whatever holds images, as arrays: files, pictures, tensors, datasets, generators."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.errors import ImageError, first_line, listed
+from cnnviz.images.reading import picture_array, read_array, read_image
+
+_MOST_ITEMS = 4096
+_EXPECTED = (
+    "expected an array, a Pillow picture, the path of an image file, a list of them, "
+    "or a dataset or generator that ends"
+)
+_ENDLESS = (
+    "Take the first ones: itertools.islice(images, 64), dataset.take(2), or a batch: "
+    "next(iterator)[0]."
+)
+
+
+def as_array(
+    images: Any,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int | None = 3,
+    rank: int = 3,
+) -> NDArray[Any]:
+    """Makes an array of anything that holds one image or several.
+
+    Args:
+        images: An array or a tensor; a Pillow picture; the path of an image file; or
+            several of them, of one shape: a list, a `tf.data` dataset, a Keras
+            sequence or a generator that ends, of images or of batches. Of pairs, such
+            as `(images, labels)`, the first is taken.
+        size: What files and pictures are cropped and resized to; None keeps their own.
+        channels: How many channels files and pictures get; None keeps their own.
+        rank: The number of axes of one image.
+
+    Returns:
+        The array of what was given: arrays and tensors keep their type and shape, files
+        and pictures are float32 in [0, 1]; of several images, `(n, ...)`.
+
+    Raises:
+        ImageError: If it is none of them, is endless, or the shapes differ.
+    """
+    if isinstance(images, np.ndarray):
+        return images
+    if isinstance(images, Image.Image):
+        return picture_array(images, size=size, channels=channels)
+    if isinstance(images, str | os.PathLike):
+        path = Path(images)
+        if rank != 3:
+            return read_array(path)
+        return read_image(path, size=size, channels=channels)
+    if is_many(images) or (isinstance(images, list | tuple) and not _numbers(images)):
+        items = images if isinstance(images, list | tuple) else walk(images)
+        return _stacked(
+            [as_array(i, size=size, channels=channels, rank=rank) for i in items], rank
+        )
+    try:
+        array = np.asarray(images)
+    except Exception as error:
+        # Symbolic tensors and ragged lists, each with an exception of its own library.
+        raise ImageError(
+            f"images are a {type(images).__name__} that is no array: "
+            f"{first_line(error)}"
+        ) from error
+    if array.dtype == object:
+        raise ImageError(f"images are a {type(images).__name__}; {_EXPECTED}")
+    return array
+
+
+def one_image(image: Any, name: str = "the image") -> NDArray[Any]:
+    """One image `(h, w, c)` in its own size, of anything that `as_array` takes.
+
+    Args:
+        image: The image; gray ones may lack the axis for their channel, and a batch of
+            one is that one.
+        name: What messages call it.
+
+    Raises:
+        ImageError: If it is no image, or several.
+    """
+    array = as_array(image, channels=None)
+    if array.ndim == 2:
+        array = array[..., np.newaxis]
+    if array.ndim == 4 and len(array) == 1:
+        array = array[0]
+    if array.ndim != 3 or not array.size:
+        raise ImageError(f"{name} has the shape {array.shape}; expected (h, w, c)")
+    return array
+
+
+def image_list(images: Any, name: str = "images") -> list[NDArray[Any]]:
+    """Images `(h, w, c)`, each in its own size: of one image, several, or a batch.
+
+    Raises:
+        ImageError: If one is no image.
+    """
+    if is_many(images):
+        images = list(walk(images))
+    if not isinstance(images, list | tuple):
+        batch = as_array(images, channels=None)
+        images = list(batch) if batch.ndim == 4 else [batch]
+    return [one_image(image, name) for image in images]
+
+
+def is_many(images: Any) -> bool:
+    """Whether `images` are a dataset or a generator: to be walked, see `walk`."""
+    if isinstance(images, Image.Image | str | os.PathLike | Mapping | list | tuple):
+        return False
+    if hasattr(images, "__array__"):
+        return False
+    return isinstance(images, Iterable) or _has_length(images)
+
+
+def walk(images: Any) -> Iterator[Any]:
+    """The items of a dataset, a Keras sequence or a generator; of pairs the first.
+
+    Raises:
+        ImageError: If it is endless, before anything is read where that can be known.
+    """
+    what = type(images).__name__
+    cardinality: Callable[[], Any] | None = getattr(images, "cardinality", None)
+    # Keras's iterators have a length, and go on from the start after it.
+    if (_has_length(images) and hasattr(images, "__next__")) or (
+        callable(cardinality) and int(cardinality()) == -1
+    ):
+        raise ImageError(f"images are an endless {what}; {_EXPECTED}", hint=_ENDLESS)
+    items = images
+    if _has_length(images) and callable(getattr(images, "__getitem__", None)):
+        items = (images[i] for i in range(len(images)))
+    return _bounded(items, what)
+
+
+def _bounded(items: Iterable[Any], what: str) -> Iterator[Any]:
+    for number, item in enumerate(items):
+        if number == _MOST_ITEMS:
+            raise ImageError(
+                f"images are a {what} that goes on after {_MOST_ITEMS} items; "
+                "expected one that ends",
+                hint=_ENDLESS,
+            )
+        yield item[0] if isinstance(item, tuple) and item else item
+
+
+def _has_length(images: Any) -> bool:
+    return hasattr(images, "__len__") and hasattr(images, "__getitem__")
+
+
+def _numbers(items: Any) -> bool:
+    """Whether a nested list ends in numbers, rather than in arrays or pictures."""
+    while isinstance(items, list | tuple) and items:
+        items = items[0]
+    return isinstance(items, int | float)
+
+
+def _stacked(arrays: list[NDArray[Any]], rank: int) -> NDArray[Any]:
+    """Images, or batches of them, as one batch."""
+    if not arrays:
+        raise ImageError("images hold nothing; expected one image or more")
+    batches = arrays[0].ndim > rank
+    shapes = sorted({array.shape[1:] if batches else array.shape for array in arrays})
+    if len(shapes) > 1:
+        raise ImageError(
+            f"the images have the shapes {listed(shapes[:3], 'and')}; expected one",
+            hint="Resize them first: cnnviz.read_image(path, size=224).",
+        )
+    return np.concatenate(arrays) if batches else np.stack(arrays)

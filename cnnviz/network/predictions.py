@@ -1,0 +1,157 @@
+"""Predictions: what a network makes of images, with the names of the classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from cnnviz.arguments import counts
+from cnnviz.errors import LayerError, counted
+from cnnviz.network.batches import filled, slices
+from cnnviz.network.forward import encoded_inputs
+from cnnviz.network.heads import HeadKind, choose, find_heads, named_outputs, whole
+from cnnviz.network.tracing import Trace, compiled_for_images, record
+
+if TYPE_CHECKING:
+    from cnnviz.network.model import ImageModel
+
+
+class Prediction(NamedTuple):
+    """A class and how sure the network is of it.
+
+    Attributes:
+        number: The number of the class.
+        name: Its name; the number where the model has no labels.
+        value: Its probability, or the output of a head that gives none.
+    """
+
+    number: int
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a network makes of images.
+
+    `np.asarray` of it is the probabilities, or the outputs where there are none.
+
+    Attributes:
+        head: The name of the output.
+        kind: What makes probabilities in the network: `"softmax"` over the classes,
+            `"sigmoid"` for each of them, or `"linear"` for none.
+        outputs: float32, what the network returns, `(n, ...)`.
+        values: float32 `(n, classes)`: probabilities where the head gives them, else
+            outputs; means over positions. The one unit of a binary head makes two
+            classes, 0 and 1.
+        labels: The names of the classes; None if they are not known.
+    """
+
+    head: str
+    kind: HeadKind
+    outputs: NDArray[np.float32]
+    values: NDArray[np.float32]
+    labels: tuple[str, ...] | None
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """The probabilities of the classes, `(n, classes)`.
+
+        Raises:
+            LayerError: If the output is linear: numbers such as those of a regression.
+        """
+        if self.kind == "linear":
+            raise LayerError(
+                f"output '{self.head}' has neither softmax nor sigmoid; its values are "
+                "no probabilities",
+                hint="See .outputs, or tf.nn.softmax(predictions.outputs) of logits.",
+            )
+        return self.values
+
+    def top(self, count: int = 5) -> list[list[Prediction]]:
+        """The classes with the largest values, the largest first.
+
+        Args:
+            count: How many for each image, at most.
+
+        Returns:
+            For each image the number, name and probability of each class; the output
+            in place of the probability where the head gives none.
+        """
+        counts(count=count)
+        order = np.argsort(-self.values, axis=1, kind="stable")[:, :count]
+        return [
+            [Prediction(int(i), self.name(int(i)), float(row[i])) for i in best]
+            for best, row in zip(order, self.values, strict=True)
+        ]
+
+    def name(self, number: int) -> str:
+        """The name of a class, or its number where none is known."""
+        return str(number) if self.labels is None else self.labels[number]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        array = self.values if dtype is None else self.values.astype(dtype)
+        return array.copy() if copy else array
+
+    def __repr__(self) -> str:
+        told = ", ".join(self._told(row[0]) for row in self.top(1)[:3])
+        more = ", ..." if len(self) > 3 else ""
+        return f"Predictions({counted(len(self), 'image')}: {told}{more})"
+
+    def _told(self, best: Prediction) -> str:
+        if self.kind == "linear":
+            return f"{best.name}: {best.value:.4g}"
+        return f"{best.name}: {best.value:.0%}".replace("%", " %")
+
+
+def predictions_of(
+    model: ImageModel,
+    arrays: list[np.ndarray],
+    head: str | int | None,
+    batch_size: int,
+) -> Predictions:
+    """Shows a network prepared images, see `ImageModel.predict`."""
+    outputs, values = [], []
+    for part in slices(arrays, model.fixed_batch or batch_size):
+        shown = filled(part, model.fixed_batch)
+        trace = _traced(model, shown, head)
+        results = trace(*shown)
+        outputs.append(results["outputs"].numpy()[: len(part[0])])
+        values.append(results["values"].numpy()[: len(part[0])])
+    name, kind = trace.facts
+    joined = np.concatenate(values)
+    labels = model.labels
+    if labels is not None and len(labels) != joined.shape[1]:
+        labels = None
+    return Predictions(name, kind, np.concatenate(outputs), joined, labels)
+
+
+def _traced(
+    model: ImageModel, arrays: list[np.ndarray], head: str | int | None
+) -> Trace[tuple[str, HeadKind]]:
+    network = model.network
+
+    def answer(
+        *images: tf.Tensor,
+    ) -> tuple[dict[str, tf.Tensor], tuple[str, HeadKind]]:
+        encoded = encoded_inputs(model, images)
+        (call,) = record(network, encoded, [whole(network)])
+        found = choose(network, find_heads(network, call), head)
+        output = named_outputs(network, call.output)[found.name]
+        tensors = {
+            "outputs": tf.cast(output, tf.float32),
+            "values": found.probabilities(),
+        }
+        return tensors, (found.name, found.kind)
+
+    shapes = [array.shape[1:] for array in arrays]
+    key = ("predictions", model.key, head)
+    trace, _ = compiled_for_images(network, key, answer, shapes, len(arrays[0]))
+    return trace

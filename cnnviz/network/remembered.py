@@ -1,0 +1,151 @@
+"""What a network remembers of its training images, and what pixel values that fits.
+
+A batch normalization keeps the mean and the variance of what it was given in training.
+Photographs are encoded in each way and sent to it; the encoding under which they look
+most like what it remembers is the one of the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.network.encoding import COLOR_ONLY, NAMES, Encoding, named_encoding
+from cnnviz.network.naming import Address
+from cnnviz.network.photographs import patterns
+
+_ALIVE = 1e-5  # of the largest variance: filters below have died, and say nothing
+_FARTHEST = 9.0  # squared, that one filter's mean counts for at most
+_EXPLAINED = 0.6
+_DECISIVE = 1.5
+_BEYOND_DOUBT = 30.0
+_OFF_CENTER = 0.8
+"""How well an encoding must explain the remembered statistics to be believed, and how
+much better than plain [0, 1]: squared log ratio of the variances plus squared shift of
+the means in units of the spread. Twice the contrast is log(4)^2 = 1.9 apart. What is 30
+apart, as bytes are (log(255^2)^2 = 123), is believed of other than photographs too.
+Dark bytes look a little like bytes less a mean, which differ by more if they are."""
+_MARGIN = 1.1  # by which a variance must exceed what is possible to rule it out
+
+Given = Callable[[NDArray[np.float32]], NDArray[np.float32] | None]
+"""What the layer is given when the network is shown values, channels last."""
+
+
+class Memory(NamedTuple):
+    """The mean and variance of each channel that a layer remembers."""
+
+    path: str
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, address: Address) -> Memory | None:
+        """The memory of a batch normalization; None if it was never trained."""
+        layer = address.layer
+        mean = np.asarray(layer.moving_mean, np.float64)
+        variance = np.asarray(layer.moving_variance, np.float64)
+        if not mean.any() and (variance == 1).all():
+            return None
+        return cls(address.path, mean, variance)
+
+
+def encoding_of(
+    memory: Memory,
+    given: Given,
+    size: tuple[int, int],
+    channels: int,
+    weights: NDArray[np.float64] | None,
+) -> Encoding | None:
+    """The encoding that a memory speaks for.
+
+    Args:
+        memory: What the layer remembers.
+        given: What it is given for values that the network is shown.
+        size: Height and width of the images to try.
+        channels: 1 or 3.
+        weights: The kernels `(h, w, channels, filters)` of the only convolution in
+            front of the layer, or of the identity; None if it is another path.
+
+    Returns:
+        The encoding, with the reason; None if the memory does not tell.
+    """
+    candidates = [
+        name for name in NAMES[:-1] if channels == 3 or name not in COLOR_ONLY
+    ]
+    images = patterns(size, channels)
+    errors = {}
+    for name in candidates:
+        seen = given(np.asarray(named_encoding(name)(images)))
+        if seen is None or seen.shape[-1] != len(memory.mean):
+            return None
+        errors[name] = _error(memory, seen)
+    possible = candidates
+    if weights is not None:
+        offset = given(np.zeros_like(images[:1]))
+        possible = [n for n in candidates if _is_possible(memory, n, weights, offset)]
+    if not possible:
+        reason = f"no pixels of a known range have what {memory.path} remembers"
+        return named_encoding("raw", reason)
+    best = min(possible, key=errors.__getitem__)
+    if best == "caffe" and errors["bytes"] - errors[best] < _OFF_CENTER:
+        best = "bytes"
+    fits = f"the statistics remembered by {memory.path} match it"
+    if "unit" not in possible:
+        if errors[best] > _EXPLAINED:
+            fits = f"the nearest to what {memory.path} remembers, which excludes [0, 1]"
+        return named_encoding(best, fits)
+    if best == "unit" and errors[best] <= _EXPLAINED:
+        return named_encoding("unit", fits)
+    gain = errors["unit"] - errors[best]
+    if gain < _DECISIVE or (errors[best] > _EXPLAINED and gain < _BEYOND_DOUBT):
+        return None
+    return named_encoding(best, fits)
+
+
+def _error(memory: Memory, seen: NDArray[np.float32]) -> float:
+    """How far what is seen is from what is remembered; of filters that are alive."""
+    pixels = seen.reshape(-1, seen.shape[-1]).astype(np.float64)
+    mean, variance = pixels.mean(0), pixels.var(0)
+    alive = (memory.variance > _ALIVE * memory.variance.max()) & (variance > 0)
+    if not alive.any():
+        return np.inf
+    shift = (mean - memory.mean) ** 2 / (memory.variance + variance + 1e-30)
+    ratio = np.log(variance[alive] / memory.variance[alive]) ** 2
+    return float(np.minimum(shift[alive], _FARTHEST).mean() + np.median(ratio))
+
+
+def _is_possible(
+    memory: Memory,
+    name: str,
+    weights: NDArray[np.float64],
+    offset: NDArray[np.float32] | None,
+) -> bool:
+    """Whether any images at all, encoded so, can have left what is remembered.
+
+    Values in [low, high] of a mean have at most the variance (high - mean)(mean - low)
+    (Bhatia and Davis, American Mathematical Monthly, 2000). A convolution of values in
+    a range has the range of its weights' positive and negative parts.
+    """
+    if offset is None:
+        return True
+    channels = weights.shape[2]
+    ends = [
+        np.asarray(named_encoding(name)(np.full((1, 1, 1, channels), value)))
+        for value in (0.0, 1.0)
+    ]
+    # Padding adds values of 0.
+    low, high = (
+        np.minimum(0, np.minimum(*ends)).reshape(channels, 1),
+        np.maximum(0, np.maximum(*ends)).reshape(channels, 1),
+    )
+    ups, downs = np.maximum(weights, 0), np.minimum(weights, 0)
+    shift = offset.reshape(-1, offset.shape[-1]).mean(0)
+    least = (ups * low + downs * high).sum((0, 1, 2)) + shift
+    most = (ups * high + downs * low).sum((0, 1, 2)) + shift
+    alive = memory.variance > _ALIVE * memory.variance.max()
+    room = np.maximum(most - memory.mean, 0) * np.maximum(memory.mean - least, 0)
+    ratio = memory.variance[alive] / np.maximum(room[alive], 1e-30)
+    return bool((ratio <= _MARGIN).all())

@@ -1,0 +1,140 @@
+"""Whatever holds images: the same numbers come out as from an array."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from cnnviz.errors import ImageError
+from cnnviz.images import as_array, image_list, one_image, read_image
+
+LEVELS = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), np.uint8)
+UNIT = (LEVELS / np.float32(255)).astype(np.float32)
+PICTURES = [Image.fromarray(levels) for levels in LEVELS]
+
+
+class Sequence:
+    """Batches by number, as a Keras sequence or a data set of PyTorch."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        # Never raises an IndexError.
+        return UNIT[2 * i % 4 : 2 * i % 4 + 2], np.zeros(2)
+
+
+class Endless(Sequence):
+    """As Keras's iterators over folders: it starts again after its length."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> tuple[np.ndarray, np.ndarray]:
+        time.sleep(0.001)
+        return self[0]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(lambda: UNIT, id="array"),
+        pytest.param(lambda: tf.constant(UNIT), id="tensor"),
+        pytest.param(lambda: tf.Variable(UNIT), id="variable"),
+        pytest.param(lambda: list(UNIT), id="list"),
+        pytest.param(lambda: tuple(map(tf.constant, UNIT)), id="tensors"),
+        pytest.param(lambda: UNIT.tolist(), id="numbers"),
+        pytest.param(lambda: PICTURES, id="pictures"),
+        pytest.param(lambda: (image for image in UNIT), id="generator"),
+        pytest.param(lambda: iter([(UNIT[:3], 1), (UNIT[3:], 2)]), id="pairs"),
+        pytest.param(lambda: tf.data.Dataset.from_tensor_slices(UNIT), id="dataset"),
+        pytest.param(
+            lambda: tf.data.Dataset.from_tensor_slices((UNIT, range(4))).batch(3),
+            id="batches",
+        ),
+        pytest.param(Sequence, id="sequence"),
+    ],
+)
+def test_all_holders_hold_the_same(given: Any) -> None:
+    np.testing.assert_allclose(as_array(given()), UNIT, rtol=1e-6)
+
+
+def test_arrays_keep_their_type() -> None:
+    assert as_array(LEVELS) is LEVELS
+    assert as_array(list(LEVELS)).dtype == np.uint8
+
+
+def test_files_and_pictures_are_alike(tmp_path: Path) -> None:
+    for i, picture in enumerate(PICTURES):
+        picture.save(tmp_path / f"{i}.png")
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    np.testing.assert_allclose(as_array(paths), UNIT, rtol=1e-6)
+    np.testing.assert_allclose(as_array(str(paths[0])), UNIT[0], rtol=1e-6)
+    for size, channels in (((3, 4), 3), ((5, 5), 1), (None, 1)):
+        expected = read_image(paths[1], size=size, channels=channels)
+        for given in (paths[1], PICTURES[1]):
+            found = as_array(given, size=size, channels=channels)
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_pictures_are_turned_upright_and_laid_on_white() -> None:
+    turned = Image.fromarray(LEVELS[0])
+    turned.getexif()[0x0112] = 3
+    np.testing.assert_allclose(as_array(turned), UNIT[0, ::-1, ::-1], rtol=1e-6)
+    clear = Image.new("RGBA", (3, 2), (0, 0, 0, 0))
+    np.testing.assert_array_equal(as_array(clear), np.ones((2, 3, 3)))
+    gray = Image.new("L", (3, 2), 51)
+    assert as_array(gray, channels=None).shape == (2, 3, 1)
+    np.testing.assert_allclose(as_array(gray), np.full((2, 3, 3), 0.2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        Endless(),
+        tf.data.Dataset.from_tensors(UNIT).repeat(),
+        itertools.repeat(UNIT[0]),
+    ],
+)
+def test_endless_images_are_refused(images: Any) -> None:
+    begun = time.monotonic()
+    with pytest.raises(ImageError, match=r"endless|goes on after 4096 items") as caught:
+        as_array(images)
+    assert "itertools.islice" in str(caught.value)
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (object(), "images are a object; expected an array"),
+        ([UNIT[0], UNIT[0, :3]], r"shapes \(3, 8, 3\) and \(6, 8, 3\); expected one"),
+        ([], "hold nothing"),
+        (iter(()), "hold nothing"),
+        ([[1.0, 2.0], [3.0]], "images are a list that is no array"),
+        ("nowhere.png", "nowhere.png does not exist"),
+    ],
+)
+def test_what_holds_no_images_is_refused(images: Any, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        as_array(images)
+
+
+def test_one_image_and_several() -> None:
+    assert one_image(UNIT[:1]).shape == (6, 8, 3)
+    assert one_image(UNIT[0, ..., 0]).shape == (6, 8, 1)
+    with pytest.raises(ImageError, match=r"photo has the shape \(4, 6, 8, 3\)"):
+        one_image(UNIT, "photo")
+    assert len(image_list(UNIT)) == len(image_list(iter(UNIT))) == 4
+    small = PICTURES[0].resize((4, 4))
+    assert [i.shape for i in image_list([PICTURES[0], small])] == [
+        (6, 8, 3),
+        (4, 4, 3),
+    ]
+    np.testing.assert_array_equal(image_list(PICTURES[2])[0], as_array(PICTURES[2]))

@@ -1,0 +1,175 @@
+"""Results follow the network: what changes in a layer is not answered from a cache."""
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import activations
+from cnnviz.network.fingerprints import Fingerprint
+from cnnviz.network.keras_generations import everything
+from cnnviz.network.tracing import _CACHE
+
+pytestmark = pytest.mark.versions
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+IMAGES = np.random.default_rng(0).random((3, 12, 10, 3), np.float32)
+
+
+class Table:
+    """What a user may keep in a layer: numbers that the layer computes with."""
+
+    def __init__(self, k: Any) -> None:
+        class Weighted(k.layers.Layer):
+            def __init__(self, **options: Any) -> None:
+                super().__init__(**options)
+                self.table = np.ones(3, np.float32)
+                self.offsets = {"a": [1.0]}
+
+            def call(self, inputs: Any) -> Any:
+                return inputs * self.table + self.offsets["a"][0]
+
+        self.layer = Weighted(name="table")
+
+
+def varied(k: Any) -> Any:
+    k.utils.set_random_seed(1)
+    inner = k.Sequential(
+        [k.Input((12, 10, 3)), k.layers.Conv2D(3, 3, padding="same", name="conv")],
+        name="inner",
+    )
+    return k.Sequential(
+        [
+            k.Input((12, 10, 3)),
+            k.layers.Rescaling(2.0, name="rescaling"),
+            k.layers.Normalization(name="normalization"),
+            Table(k).layer,
+            inner,
+            k.layers.Flatten(name="flat"),
+            k.layers.Dense(4, name="dense"),
+        ]
+    )
+
+
+def last(network: Any) -> np.ndarray:
+    return activations(network, IMAGES, ["dense"])["dense"]
+
+
+def rescale(network: Any) -> None:
+    network.get_layer("rescaling").scale = 3.0
+
+
+def adapt(network: Any) -> None:
+    network.get_layer("normalization").adapt(IMAGES)
+
+
+def activate(network: Any) -> None:
+    network.get_layer("inner").get_layer("conv").activation = tf.abs
+
+
+def write_into_an_array(network: Any) -> None:
+    network.get_layer("table").table[1] = 5
+
+
+def write_into_a_dict(network: Any) -> None:
+    network.get_layer("table").offsets["a"][0] = 7.0
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    "change", [rescale, adapt, activate, write_into_an_array, write_into_a_dict]
+)
+def test_results_follow_attributes(k: Any, change: Callable[[Any], None]) -> None:
+    network = varied(k)
+    before = last(network)
+    change(network)
+    after = last(network)
+    np.testing.assert_allclose(after, network(IMAGES), rtol=1e-4, atol=1e-4)
+    assert np.abs(after - before).max() > 0.01
+
+
+@GENERATIONS
+def test_a_changed_padding_shows(k: Any) -> None:
+    network = varied(k)
+    conv = network.get_layer("inner").get_layer("conv")
+    assert activations(network, IMAGES, ["inner/conv"])["inner/conv"].shape[1] == 12
+    conv.padding = "valid"
+    assert activations(network, IMAGES, ["inner/conv"])["inner/conv"].shape[1] == 10
+
+
+def test_results_follow_lora_and_quantization() -> None:
+    network = varied(keras)
+    last(network)
+    dense = network.get_layer("dense")
+    dense.enable_lora(2)
+    dense.lora_kernel_b.assign(np.ones((2, 4)))
+    np.testing.assert_allclose(last(network), network(IMAGES), rtol=1e-4, atol=1e-4)
+    dense.quantize("int8")
+    np.testing.assert_allclose(last(network), network(IMAGES), rtol=1e-4, atol=1e-4)
+
+
+@GENERATIONS
+def test_what_a_loop_repeats_is_looked_at_too(k: Any) -> None:
+    scaled = k.layers.Rescaling(2.0)
+    network = k.Sequential(
+        [k.Input((2, 4, 4, 3)), k.layers.TimeDistributed(scaled, name="each")]
+    )
+    frames = np.full((1, 2, 4, 4, 3), 0.5, np.float32)
+    np.testing.assert_allclose(activations(network, frames, ["each"])["each"], 1.0)
+    scaled.scale = 4.0
+    np.testing.assert_allclose(activations(network, frames, ["each"])["each"], 2.0)
+
+
+@GENERATIONS
+def test_training_and_prediction_leave_the_fingerprint(k: Any) -> None:
+    network = varied(k)
+    network.compile("sgd", "mse")
+    before = Fingerprint(everything(network))
+    network.fit(IMAGES, np.zeros((3, 4)), verbose=0)
+    network.predict(IMAGES, verbose=0)
+    assert Fingerprint(everything(network)).key == before.key
+    last(network)
+    traces = set(_CACHE[network])
+    network.fit(IMAGES, np.zeros((3, 4)), verbose=0)
+    np.testing.assert_allclose(last(network), network(IMAGES), rtol=1e-4, atol=1e-4)
+    assert set(_CACHE[network]) == traces
+
+
+def test_a_fingerprint_is_not_fresh_when_an_object_has_gone() -> None:
+    layer = keras.layers.Layer()
+    layer.helper = type("Helper", (), {})()
+    seen = Fingerprint([layer])
+    assert seen.is_fresh
+    layer.helper = None
+    gc.collect()
+    assert not seen.is_fresh
+
+
+@GENERATIONS
+def test_python_attributes_are_as_before(k: Any) -> None:
+    class Remembering(k.layers.Layer):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.calls = 0
+
+        def call(self, inputs: Any) -> Any:
+            self.calls += 1
+            self.scores = inputs * 2
+            return self.scores
+
+    layer = Remembering(name="remembering")
+    network = k.Sequential([k.Input((12, 10, 3)), layer])
+    before = layer.calls
+    for _ in range(2):
+        activations(network, IMAGES, ["remembering"])
+    assert layer.calls == before
+    assert len(_CACHE[network]) == 1
+    network(IMAGES[:1])
+    np.testing.assert_allclose(layer.scores, 2 * IMAGES[:1])
+    activations(network, IMAGES, ["remembering"])
+    np.testing.assert_allclose(layer.scores, 2 * IMAGES[:1])

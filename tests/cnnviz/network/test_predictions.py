@@ -1,0 +1,131 @@
+"""What networks make of images, against what Keras computes for encoded ones."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz import ArgumentError, ImageError, ImageModel, LayerError, load_model
+from cnnviz.network import Prediction
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
+IMAGES = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
+
+
+def classifier(
+    k: Any, units: int, activation: str | None, *, batch: int | None = None
+) -> Any:
+    k.utils.set_random_seed(1)
+    inputs = k.layers.Input((8, 8, 3), batch_size=batch)
+    maps = k.layers.Conv2D(6, 3, activation="relu")(inputs)
+    pooled = k.layers.GlobalAveragePooling2D()(maps)
+    answer = k.layers.Dense(units, activation=activation, name="answer")(pooled)
+    return k.Model(inputs, answer, name="net")
+
+
+def model_of(network: Any, **options: Any) -> ImageModel:
+    return load_model(network, encoding="signed", **options)
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("units", "activation", "kind"),
+    [
+        (4, "softmax", "softmax"),
+        (4, "sigmoid", "sigmoid"),
+        (4, None, "linear"),
+        (1, None, "linear"),
+    ],
+)
+def test_outputs_are_those_of_encoded_images(
+    k: Any, units: int, activation: str | None, kind: str
+) -> None:
+    network = classifier(k, units, activation)
+    expected = network.predict(2 * IMAGES - 1, verbose=0)
+    found = model_of(network).predict(IMAGES)
+    assert (found.head, found.kind, len(found)) == (network.output_names[0], kind, 5)
+    np.testing.assert_allclose(found.outputs, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-6)
+    if kind == "linear":
+        with pytest.raises(LayerError, match="neither softmax nor sigmoid"):
+            _ = found.probabilities
+    else:
+        np.testing.assert_array_equal(found.probabilities, found.values)
+
+
+@GENERATIONS
+def test_one_unit_makes_two_classes(k: Any) -> None:
+    network = classifier(k, 1, "sigmoid")
+    expected = network.predict(2 * IMAGES - 1, verbose=0)
+    found = model_of(network, labels=["cat", "dog"]).predict(IMAGES)
+    np.testing.assert_allclose(found.outputs, expected, rtol=1e-5)
+    both = np.hstack([1 - expected, expected])
+    np.testing.assert_allclose(found.probabilities, both, rtol=1e-5)
+    for best, row in zip(found.top(1), both, strict=True):
+        assert best[0].name == ("dog" if row[1] > 0.5 else "cat")
+
+
+def test_logarithms_come_back_as_they_are_and_as_probabilities() -> None:
+    network = classifier(keras, 4, "log_softmax")
+    found = model_of(network).predict(IMAGES)
+    expected = network.predict(2 * IMAGES - 1, verbose=0)
+    np.testing.assert_allclose(found.outputs, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.probabilities, np.exp(expected), rtol=1e-5)
+
+
+@GENERATIONS
+def test_batches_change_nothing(k: Any) -> None:
+    whole = model_of(classifier(k, 4, "softmax")).predict(IMAGES)
+    two = model_of(classifier(k, 4, "softmax")).predict(IMAGES, batch_size=2)
+    fixed = model_of(classifier(k, 4, "softmax", batch=3)).predict(IMAGES)
+    for other in (two, fixed):
+        np.testing.assert_allclose(other.values, whole.values, rtol=1e-5)
+        assert other.outputs.shape == whole.outputs.shape
+
+
+def test_the_head_that_is_asked_for() -> None:
+    inputs = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    kind = keras.layers.Dense(3, activation="softmax", name="kind")(pooled)
+    age = keras.layers.Dense(1, name="age")(pooled)
+    network = keras.Model(inputs, {"kind": kind, "age": age})
+    expected = network.predict(2 * IMAGES - 1, verbose=0)
+    model = model_of(network)
+    for name in ("kind", "age"):
+        found = model.predict(IMAGES, head=name)
+        assert found.head == name
+        np.testing.assert_allclose(found.outputs, expected[name], rtol=1e-5, atol=1e-6)
+    with pytest.raises(LayerError, match="no output 'color'"):
+        model.predict(IMAGES, head="color")
+
+
+def test_the_best_classes_are_named() -> None:
+    network = classifier(keras, 3, "softmax")
+    found = model_of(network, labels=["ant", "bee", "cow"]).predict(IMAGES[:2])
+    for row, values in zip(found.top(2), found.probabilities, strict=True):
+        order = np.argsort(-values)
+        assert row == [
+            Prediction(i, ("ant", "bee", "cow")[i], float(values[i])) for i in order[:2]
+        ]
+    assert [len(row) for row in found.top(9)] == [3, 3]
+    best = found.top(1)[0][0]
+    assert repr(found).startswith(
+        f"Predictions(2 images: {best.name}: {round(100 * best.value)} %"
+    )
+    plain = model_of(network).predict(IMAGES[:1])
+    assert plain.top(1)[0][0].name == str(plain.top(1)[0][0].number)
+    with pytest.raises(ArgumentError, match="count is 0; expected 1 or more"):
+        found.top(0)
+
+
+def test_digits_are_read(assets: Path) -> None:
+    model = load_model(assets / "mnist_cnn.keras")
+    paths = [assets / "digits" / f"{digit}.png" for digit in (3, 7)]
+    found = model.predict(paths)
+    assert [row[0].number for row in found.top(1)] == [3, 7]
+    assert found.probabilities.max(1).min() > 0.9
+    with pytest.raises(ImageError, match="hold values from"):
+        model.predict(np.full((28, 28), 200.0))

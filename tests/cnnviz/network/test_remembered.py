@@ -1,0 +1,238 @@
+"""What networks remember of their training images, against real photographs."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz.images import read_image
+from cnnviz.network import Encoding, as_model, detect_encoding, named_encoding
+from cnnviz.network.keras_generations import input_specs
+from cnnviz.network.photographs import patterns
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+SIDE = 64
+
+
+def detected(network: Any) -> Encoding:
+    return detect_encoding(network, input_specs(network))
+
+
+@pytest.fixture(scope="module")
+def photographs(assets: Path) -> np.ndarray:
+    """All photographs of the samples, (56, 64, 64, 3) in [0, 1]."""
+    paths = sorted((assets / "photos").glob("*.jpg"))
+    return np.stack([read_image(path, size=SIDE) for path in paths])
+
+
+@pytest.fixture(scope="module")
+def kernels(assets: Path) -> dict[str, np.ndarray]:
+    """First convolutions that learned from photographs, some filters dead."""
+    found = {}
+    for name in ("efficientnet_lite0", "vgg16_block4"):
+        model = keras.models.load_model(assets / f"{name}.keras", compile=False)
+        layers = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
+        found[name] = layers[0].kernel.numpy()
+    return found
+
+
+def responses(images: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    values = tf.nn.conv2d(tf.constant(images, tf.float32), kernel, 2, "SAME")
+    return values.numpy().reshape(-1, kernel.shape[-1]).astype(np.float64)
+
+
+def test_patterns_are_to_filters_like_photographs(
+    assets: Path, kernels: dict[str, np.ndarray]
+) -> None:
+    paths = sorted((assets / "photos").glob("*.jpg"))
+    for size, factor in ((64, 1.5), (128, 1.5), (224, 1.7)):
+        photos = np.stack([read_image(path, size=size) for path in paths])
+        made = patterns((size, size), 3)
+        for kernel in kernels.values():
+            real, found = responses(photos, kernel), responses(made, kernel)
+            alive = real.var(0) > 1e-5 * real.var(0).max()
+            assert alive.sum() > 20
+            ratio = np.log(found.var(0)[alive] / real.var(0)[alive])
+            assert np.abs(ratio).max() < np.log(factor)
+    gray = patterns((64, 64), 1)
+    luma = photos @ np.array([0.299, 0.587, 0.114])
+    assert 0.7 < gray.std() / luma.std() < 1.4
+    assert abs(gray.mean() - luma.mean()) < 0.1
+
+
+def transfer(
+    k: Any, kernel: np.ndarray, values: np.ndarray, *, dead: float = 1e-3
+) -> Any:
+    """A network of any name that learned from values with given first filters.
+
+    A third of the filters are dead, as in MobileNetV2, with a mean that has drifted.
+    """
+    kernel = kernel.copy()
+    count = kernel.shape[-1]
+    kernel[..., ::3] *= 1e-7
+    seen = responses(values, kernel)
+    mean, variance = seen.mean(0), seen.var(0)
+    mean[::3] += dead
+    network = k.Sequential(
+        [
+            k.Input((SIDE, SIDE, 3)),
+            k.layers.Conv2D(count, 3, 2, "same", use_bias=False, name="first"),
+            k.layers.BatchNormalization(name="bn"),
+            k.layers.ReLU(),
+        ],
+        name="cats_and_dogs",
+    )
+    network.get_layer("first").set_weights([kernel])
+    network.get_layer("bn").set_weights(
+        [np.ones(count), np.zeros(count), mean, variance]
+    )
+    return network
+
+
+@GENERATIONS
+@pytest.mark.parametrize("source", ["efficientnet_lite0", "vgg16_block4"])
+@pytest.mark.parametrize("name", ["unit", "signed", "bytes", "torch"])
+def test_dead_filters_say_nothing(
+    k: Any,
+    name: str,
+    source: str,
+    photographs: np.ndarray,
+    kernels: dict[str, np.ndarray],
+) -> None:
+    values = np.asarray(named_encoding(name)(photographs))
+    found = detected(transfer(k, kernels[source], values))
+    assert found.name == name
+    assert found.reason == "the statistics remembered by bn match it"
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("mean", "variance", "channels", "expected"),
+    [
+        (-0.07, 0.22, 3, "signed"),
+        (0.45, 0.055, 3, "unit"),
+        (115.0, 3600.0, 3, "bytes"),
+        (0.02, 1.1, 3, "torch"),
+        # Of these no values in [0, 1] can have the mean and the variance.
+        (0.0, 1.44, 1, "raw"),
+        (0.0, 0.5, 1, "signed"),
+        (-0.046, 0.07, 1, "signed"),
+        (-40.0, 300.0, 1, "raw"),  # decibels
+    ],
+)
+def test_a_normalization_in_front_remembers_the_images(
+    k: Any, mean: float, variance: float, channels: int, expected: str
+) -> None:
+    network = k.Sequential(
+        [
+            k.Input((32, 32, channels)),
+            k.layers.BatchNormalization(name="bn"),
+            k.layers.Conv2D(4, 3),
+        ]
+    )
+    assert detected(network).reason.startswith("nothing in the network tells")
+    bn = network.get_layer("bn")
+    bn.moving_mean.assign([mean] * channels)
+    bn.moving_variance.assign([variance] * channels)
+    found = detected(network)
+    assert found.name == expected
+    assert "bn" in found.reason
+
+
+@GENERATIONS
+def test_a_normalization_behind_a_rescaling_remembers_what_it_sees(k: Any) -> None:
+    network = k.Sequential(
+        [
+            k.Input((32, 32, 3)),
+            k.layers.Rescaling(1 / 255),
+            k.layers.BatchNormalization(name="bn"),
+            k.layers.Conv2D(4, 3),
+        ]
+    )
+    bn = network.get_layer("bn")
+    bn.moving_mean.assign([0.48, 0.46, 0.41])
+    bn.moving_variance.assign([0.06, 0.06, 0.07])
+    assert detected(network).name == "bytes"
+
+
+def test_what_is_excluded_is_not_assumed(photographs: np.ndarray) -> None:
+    # Filters that add up, of images of low contrast around 0: whatever the images were,
+    # sums of values in [0, 1] are not negative.
+    kernel = np.full((3, 3, 3, 4), 0.1, np.float32)
+    network = transfer(keras, kernel, 0.3 * (photographs - 0.5))
+    network.get_layer("first").set_weights([kernel])
+    bn = network.get_layer("bn")
+    bn.moving_mean.assign([-0.5] * 4)
+    bn.moving_variance.assign([0.02] * 4)
+    found = detected(network)
+    assert found.name == "signed"
+    assert found.reason == "the nearest to what bn remembers, which excludes [0, 1]"
+
+
+BASES = [
+    ("MobileNetV2", "mobilenetv2", "signed"),
+    ("MobileNet", "mobilenet", "signed"),
+    ("Xception", "xception", "signed"),
+    ("VGG16", "vgg16", "caffe"),
+    ("ResNet50", "resnet", "caffe"),
+    ("ResNet50V2", "resnetv2", "signed"),
+    ("DenseNet121", "densenet", "torch"),
+    ("InceptionV3", "inception_v3", "signed"),
+]
+
+
+@pytest.mark.parametrize(("name", "told", "encoding"), BASES)
+def test_flat_networks_are_told_for_what_they_were_made(
+    name: str, told: str, encoding: str
+) -> None:
+    base = getattr(keras.applications, name)(
+        input_shape=(96, 96, 3), include_top=False, weights=None
+    )
+    pooled = keras.layers.GlobalAveragePooling2D()(base.output)
+    flat = keras.Model(base.input, keras.layers.Dense(2)(pooled))
+    found = detected(flat)
+    assert found.name == "unit"
+    assert found.reason.endswith(
+        f"[0, 1] is assumed; the {told} inside was made for '{encoding}'"
+    )
+
+
+@GENERATIONS
+def test_training_a_live_network_is_noticed(
+    k: Any, photographs: np.ndarray, kernels: dict[str, np.ndarray]
+) -> None:
+    kernel = kernels["vgg16_block4"]
+    network = transfer(k, kernel, photographs)
+    assert as_model(network).encode.name == "unit"
+    assert as_model(network).encode is as_model(network).encode
+    trained = transfer(k, kernel, np.asarray(named_encoding("bytes")(photographs)))
+    network.set_weights(trained.get_weights())
+    assert as_model(network).encode.name == "bytes"
+
+
+@GENERATIONS
+def test_preprocessing_is_read_where_inputs_are_no_color_pictures(k: Any) -> None:
+    for shape, layers in (
+        ((28, 28), [k.layers.Reshape((28, 28, 1)), k.layers.Conv2D(2, 3)]),
+        ((28, 28, 1), [k.layers.Flatten(), k.layers.Dense(2)]),
+        ((84, 84, 4), [k.layers.Conv2D(2, 3)]),
+        ((6, 16, 16, 3), [k.layers.Conv3D(2, 3)]),
+    ):
+        inputs = k.Input(shape)
+        plain, scaled = inputs, k.layers.Rescaling(1 / 255)(inputs)
+        for layer in layers:
+            plain, scaled = layer(plain), layer(scaled)
+        assert detected(k.Model(inputs, plain)).name == "unit"
+        assert detected(k.Model(inputs, scaled)).name == "bytes"
+
+
+def test_inputs_of_bytes_are_bytes() -> None:
+    inputs = keras.Input((16, 16, 3), dtype="uint8")
+    maps = keras.layers.Conv2D(2, 3)(keras.ops.cast(inputs, "float32"))
+    found = detected(keras.Model(inputs, maps))
+    assert found.name == "bytes"
+    assert found.reason == "the input is of type uint8"
