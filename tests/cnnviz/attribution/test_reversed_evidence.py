@@ -55,7 +55,7 @@ def test_they_hardly_depend_on_the_class_nor_on_the_head(assets: Path) -> None:
     oranges = (950, 951)  # orange and lemon
     alike = {}
     for method in ("deconvnet", "hirescam"):
-        found = explain(model, photo, oranges, method=method)  # type: ignore[arg-type]
+        found = explain(model, photo, oranges, method=method)
         alike[method] = np.corrcoef(found.maps[0].reshape(2, -1))[0, 1]
         if method == "deconvnet":
             check = check_explanation(model, photo, found, steps=2, draws=1)

@@ -188,7 +188,7 @@ def test_other_shapes_have_a_picture(shape: tuple[int, ...]) -> None:
         ]
     )
     for method in ("hirescam", "integrated"):
-        found = explain(model, image, [0, 1], method=method)  # type: ignore[arg-type]
+        found = explain(model, image, [0, 1], method=method)
         sheet = explanation_sheet(image, found, title="shape")
         assert min(sheet.size) > 64
         assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 50
