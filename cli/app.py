@@ -19,6 +19,7 @@ from .commands.explain import explain
 from .commands.filters import filters
 from .commands.kernels import kernels
 from .commands.layers import layers
+from .commands.predict import predict
 from .commands.style import style
 from .commands.versions import versions
 
@@ -125,6 +126,7 @@ def _cnnviz(
 
 
 for _command in (
+    predict,
     activations,
     layers,
     kernels,

@@ -20,6 +20,7 @@ from cnnviz_cli.app import app
 pytestmark = pytest.mark.versions
 
 COMMANDS = (
+    "predict",
     "activations",
     "layers",
     "kernels",
