@@ -29,5 +29,5 @@ def test_a_layer_that_does_not_run_is_left_out_unless_it_is_named() -> None:
         told: list[str] = []
         assert layer_paths(model, patterns, note=told.append) == ["first"]
         assert told == ["left out, since they do not answer: auxiliary"]
-    with pytest.raises(LayerError, match="'auxiliary' .*was not called"):
+    with pytest.raises(LayerError, match=r"'auxiliary' .*was not called"):
         layer_paths(model, ["first", "auxiliary"])
