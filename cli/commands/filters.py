@@ -99,7 +99,7 @@ def filters(
         from cnnviz.synthesis import layer_paths, optimize_filters
 
         wanted = None if channel is None else list(dict.fromkeys(channel))
-        paths = layer_paths(loaded, layer)
+        paths = layer_paths(loaded, layer, note=console.note)
         counts = survey_layers(loaded, paths).channels
         # Checked before hours go into layers that have the channels.
         chosen = {
