@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import size_of
 from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.graph.logits import behind
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadKind
-from cnnviz.network.model import ImageModel
+from cnnviz.network.model import ImageModel, built
 from cnnviz.network.tracing import compiled
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
@@ -75,7 +76,11 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
 
 
 def survey_layers(
-    model: ImageModel, layers: Sequence[str], *, heads: bool = False
+    model: ImageModel,
+    layers: Sequence[str],
+    *,
+    heads: bool = False,
+    size: int | tuple[int, int] | None = None,
 ) -> Survey:
     """Looks at layers and heads of a network; traces it, and runs nothing.
 
@@ -83,11 +88,17 @@ def survey_layers(
         model: A loaded model.
         layers: The paths of layers.
         heads: Whether to look at the outputs of the network too.
+        size: The size of the images, `(height, width)` or the side of a square, that a
+            network which was never called is built for.
 
     Raises:
         LayerError: If a layer does not exist or does not answer.
         ModelError: If the network takes anything but one image.
     """
+    if not model.network.built:
+        *own, channels = native_shape(model)
+        sides = own if size is None else size_of(size)
+        built(model, [np.zeros((1, *sides, channels), np.float32)])
     shape = native_shape(model)
     batch = model.fixed_batch or 1
 

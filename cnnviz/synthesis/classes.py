@@ -133,7 +133,7 @@ def optimize_classes(
         LayerError: If the network has no such output.
     """
     known = as_model(model)
-    found = survey_layers(known, [], heads=True)
+    found = survey_layers(known, [], heads=True, size=size)
     info = choose_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)
     weight = min(1.0, _sway(known, info, found.image) / _SWAY)

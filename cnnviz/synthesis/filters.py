@@ -139,7 +139,7 @@ def optimize_filters(
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
-    found = survey_layers(known, [layer])
+    found = survey_layers(known, [layer], size=size)
     chosen = choose_channels(known, layer, channels, found.channels[layer])
     recipe = filter_recipe(found, layer, chosen, negative)
     ascent = maximize(
