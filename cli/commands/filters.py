@@ -131,7 +131,9 @@ def filters(
             if natural:
                 read = (image for b in photos.batches() for image in b.arrays[0])
                 shown = found.channels.tolist()
-                exciting = find_exemplars(loaded, path, read, shown, count=_EXEMPLARS)
+                exciting = find_exemplars(
+                    loaded, found.feature, read, shown, count=_EXEMPLARS
+                )
             yield path, found, exciting
 
     def draw(work: Work) -> None:

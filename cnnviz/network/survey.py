@@ -75,12 +75,28 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
     return height or _DEFAULT_SIDE, width or _DEFAULT_SIDE, channels or 3
 
 
+def built_at(
+    model: ImageModel, size: int | tuple[int, int] | None = None
+) -> ImageModel:
+    """The model; a network that was never called gets its variables.
+
+    Args:
+        model: A loaded model.
+        size: The size of the images that it is built for, `(height, width)` or the side
+            of a square; None for its own.
+
+    Raises:
+        ModelError: If it takes anything but one image.
+    """
+    if not model.network.built:
+        *own, channels = native_shape(model)
+        sides = own if size is None else size_of(size)
+        built(model, [np.zeros((1, *sides, channels), np.float32)])
+    return model
+
+
 def survey_layers(
-    model: ImageModel,
-    layers: Sequence[str],
-    *,
-    heads: bool = False,
-    size: int | tuple[int, int] | None = None,
+    model: ImageModel, layers: Sequence[str], *, heads: bool = False
 ) -> Survey:
     """Looks at layers and heads of a network; traces it, and runs nothing.
 
@@ -88,18 +104,12 @@ def survey_layers(
         model: A loaded model.
         layers: The paths of layers.
         heads: Whether to look at the outputs of the network too.
-        size: The size of the images, `(height, width)` or the side of a square, that a
-            network which was never called is built for.
 
     Raises:
         LayerError: If a layer does not exist or does not answer.
         ModelError: If the network takes anything but one image.
     """
-    if not model.network.built:
-        *own, channels = native_shape(model)
-        sides = own if size is None else size_of(size)
-        built(model, [np.zeros((1, *sides, channels), np.float32)])
-    shape = native_shape(model)
+    shape = native_shape(built_at(model))
     batch = model.fixed_batch or 1
 
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], Survey]:
