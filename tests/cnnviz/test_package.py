@@ -137,6 +137,7 @@ def test_public_names_are_these() -> None:
         "ChannelAttribution",
         "Check",
         "CnnvizError",
+        "CnnvizWarning",
         "Encoding",
         "Explanation",
         "ImageError",
