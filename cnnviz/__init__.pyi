@@ -20,6 +20,7 @@ from .drawing import (
 from .errors import (
     ArgumentError as ArgumentError,
     CnnvizError as CnnvizError,
+    CnnvizWarning as CnnvizWarning,
     ImageError as ImageError,
     LayerError as LayerError,
     ModelError as ModelError,

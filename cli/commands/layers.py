@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..console import Console, shape_text
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
+from ..tables import aligned, json_rows, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -73,7 +73,7 @@ def layers(
             text = _json(listed) if as_json else _text(listed, parameters)
             suffix = "json" if as_json else "txt"
             name = safe_name(f"{model.name}/layers")
-            work.files.write(f"{name}.{suffix}", _write_text, text)
+            work.files.write(f"{name}.{suffix}", write_text, text)
         return listed, parameters
 
     output = options.OutputOptions(out=out or Path(), quiet=quiet)
@@ -94,13 +94,6 @@ def layers(
     sys.stdout.flush()
 
 
-def _write_text(path: Path, text: str) -> None:
-    from cnnviz.images import written_whole
-
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def _json(listed: Sequence[LayerInfo]) -> str:
     rows = []
     for info in listed:
@@ -108,13 +101,7 @@ def _json(listed: Sequence[LayerInfo]) -> str:
         field = info.receptive_field
         row["receptive_field"] = None if field is None else field._asdict()
         rows.append(row)
-    lines = ",\n".join(_escaped(json.dumps(row, ensure_ascii=False)) for row in rows)
-    return f"[\n{lines}\n]\n"
-
-
-def _escaped(text: str) -> str:
-    """Spells out what JSON would leave as it is, but a terminal would obey."""
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    return json_rows(rows)
 
 
 _HEADINGS = (
@@ -170,19 +157,7 @@ def _remarks(listed: Sequence[LayerInfo], parameters: int) -> list[str]:
 
 
 def _text(listed: Sequence[LayerInfo], parameters: int) -> str:
-    """Aligned columns, two spaces apart, as wide as they need to be."""
-    from cnnviz.errors import printable
-
-    rows = [tuple(printable(cell) for cell in row) for row in _rows(listed)]
-    rows.insert(0, tuple(heading.replace("\n", " ") for heading in _HEADINGS))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if heading in _NUMBERS else cell.ljust(width)
-            for heading, cell, width in zip(_HEADINGS, row, widths, strict=True)
-        ]
-        lines.append("  ".join(cells).rstrip())
+    lines = aligned(_HEADINGS, _rows(listed), _NUMBERS)
     return "\n".join([*lines, *_remarks(listed, parameters), ""])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -184,6 +185,7 @@ def style(
             painting_size,
         )
 
+        paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         (photo,) = ImageSet([[path]], shapes, wanted, fit, color).read(0)
         if wanted is None:
@@ -201,8 +203,8 @@ def style(
             style_scale=style_scale,
             start=pictures[-1] if begin else start,
             layers=StyleLayers(
-                style=layer_paths(loaded, style_layer) if style_layer else None,
-                content=layer_paths(loaded, content_layer) if content_layer else None,
+                style=paths(style_layer) if style_layer else None,
+                content=paths(content_layer) if content_layer else None,
                 average_pooling=average_pooling,
             ),
             run=Run(

@@ -8,11 +8,7 @@ from .comparing import (
     compare_rules as compare_rules,
     projection_batches as projection_batches,
 )
-from .deconvolution import (
-    Projections as Projections,
-    Stage as Stage,
-    deconvnet as deconvnet,
-    deconvnet_stages as deconvnet_stages,
-)
+from .deconvolution import Projections as Projections, deconvnet as deconvnet
 from .explaining import Explanation as Explanation, explain as explain
-from .projecting import Keep as Keep, Rule as Rule, Space as Space
+from .stages import Stage as Stage, deconvnet_stages as deconvnet_stages
+from .tasks import Keep as Keep, Rule as Rule, Space as Space

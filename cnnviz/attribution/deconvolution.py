@@ -23,28 +23,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
-from cnnviz.arguments import counts
-from cnnviz.attribution.projecting import (
-    Keep,
-    Plan,
-    Rule,
-    Space,
-    Task,
-    Units,
-    find_units,
-    project,
-    run_chunk,
-    trace_stages,
-)
-from cnnviz.errors import ArgumentError, ImageError, LayerError
+from cnnviz.attribution.projecting import project
+from cnnviz.attribution.tasks import Keep, Rule, Space, Task
+from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import Selected, select
-from cnnviz.network.tracing import compiled
+from cnnviz.network.naming import one_layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,21 +92,6 @@ class Projections:
         )
 
 
-class Stage(NamedTuple):
-    """A reconstruction on its way down.
-
-    Attributes:
-        layer: The layer that was just passed.
-        operation: What was done: `seed`, `unpool`, `rectify` or `filter`.
-        signal: The reconstruction after it, `(h, w, c)`; `(1, 1, units)` below dense
-            layers, and the last one is the image's.
-    """
-
-    layer: str
-    operation: str
-    signal: np.ndarray
-
-
 def deconvnet(
     model: ImageModel | Network,
     images: Images,
@@ -162,116 +134,23 @@ def deconvnet(
     known = as_model(model)
     arrays = known.prepare(images)
     built(known, arrays)
-    task = Task(known, _one(known.network, layer), keep, rule, space)
+    task = Task(known, one_layer(known.network, layer), keep, rule, space)
     units = find_units(task, arrays)
-    chosen = _chosen(layer, units, channels, top)
+    chosen = choose_maps(layer, units, channels, top)
     activations = np.take_along_axis(units.activations, chosen, 1)
     flat = np.take_along_axis(units.positions, chosen, 1)
-    alive = np.argwhere(activations > 0)
-    projected: np.ndarray | None = None
-    for rows, part in project(task, arrays, units, chosen, alive):
-        if projected is None:
-            projected = np.zeros((*chosen.shape, *part.shape[1:]), np.float32)
-        projected[rows[:, 0], rows[:, 1]] = part
-    if projected is None:
-        raise AssertionError
+    fires = activations > 0
+    owners, _ = np.nonzero(fires)
+    seeds, route = units.seeds(owners, chosen[fires]), units.route
+    canvas = np.zeros((chosen.size, *route.size), np.float32)
+    for part in project(task, arrays, route, seeds, chosen.size):
+        part.paste(canvas, np.flatnonzero(fires))
+    projected = canvas.reshape(*chosen.shape, *route.size)
     if known.encode.reverses_channels and projected.shape[-1] == 3:
         projected = projected[..., ::-1]
     positions = np.zeros((*flat.shape, 2), np.int64)
-    if units.shape:
-        positions = np.stack(np.unravel_index(flat, units.shape), -1)
+    if route.shape:
+        positions = np.stack(np.unravel_index(flat, route.shape), -1)
     return Projections(
-        projected, activations, positions, chosen, units.input_index, units.notes
+        projected, activations, positions, chosen, route.input_index, route.notes
     )
-
-
-def deconvnet_stages(
-    model: ImageModel | Network,
-    image: Images,
-    layer: str,
-    channel: int | None = None,
-    *,
-    keep: Keep = "maximum",
-    rule: Rule = "deconvnet",
-) -> list[Stage]:
-    """Reconstructs step by step, from a map of a layer down to the pixels.
-
-    Args:
-        model: A loaded model, or a Keras model of either generation.
-        image: One image, as `deconvnet` takes them.
-        layer: The path of a layer.
-        channel: The map; None for the strongest.
-        keep: As for `deconvnet`.
-        rule: As for `deconvnet`.
-
-    Returns:
-        The reconstruction after every step that unpools, rectifies or filters, the seed
-        first. Where branches meet, the sum of those that the steps so far have reached
-        in the end.
-
-    Raises:
-        LayerError: As for `deconvnet`, and if the map does not fire.
-    """
-    known = as_model(model)
-    arrays = known.prepare(image)
-    if len(arrays[0]) != 1:
-        raise ImageError(f"{len(arrays[0])} images given; expected one")
-    built(known, arrays)
-    task = Task(known, _one(known.network, layer), keep, rule, "image")
-    units = find_units(task, arrays)
-    chosen = _chosen(layer, units, None if channel is None else [channel], 1)
-    activation = units.activations[0, chosen[0, 0]]
-    if activation <= 0:
-        raise LayerError(
-            f"map {chosen[0, 0]} of layer '{layer}' does not fire on the image: "
-            f"its activation is {activation:.3g}"
-        )
-    plan = Plan(known.fixed_batch or 1, known.fixed_batch or 1)
-    function = compiled(
-        known.network,
-        ("deconvnet stages", *task.key),
-        lambda *tensors: trace_stages(task, tensors),
-        plan.signature(arrays),
-    )
-    outputs = run_chunk(function, plan, arrays, units, chosen, np.zeros((1, 2), int))
-    stages = []
-    for (operation, path), signal in zip(function.facts, outputs.values(), strict=True):
-        array = signal[0]
-        array = array.reshape((1,) * (3 - array.ndim) + array.shape)
-        stages.append(Stage(path, operation, array))
-    last = stages[-1]
-    if known.encode.reverses_channels and last.signal.shape[-1] == 3:
-        stages[-1] = last._replace(signal=last.signal[..., ::-1])
-    return stages
-
-
-def _one(network: Network, layer: str) -> Selected:
-    if not isinstance(layer, str):
-        raise ArgumentError(f"layer is {layer!r}; expected the path of one layer")
-    found = select(network, [layer])
-    if len(found) > 1:
-        names = ", ".join(s.address.path for s in found[:3])
-        raise LayerError(
-            f"'{layer}' names {len(found)} layers ({names}, ...); expected one"
-        )
-    return Selected(found[0].address, found[0].call or 1)
-
-
-def _chosen(
-    layer: str, units: Units, channels: Sequence[int] | None, top: int | None
-) -> np.ndarray:
-    count, known = units.activations.shape
-    among = np.arange(known) if channels is None else np.atleast_1d(channels)
-    if among.dtype.kind not in "iu" or among.ndim != 1 or not among.size:
-        raise ArgumentError(f"channels is {channels!r}; expected a list of numbers")
-    wrong = among[(among < 0) | (among >= known)]
-    if wrong.size:
-        raise ArgumentError(
-            f"channel {wrong[0]} does not exist in layer '{layer}'; "
-            f"expected 0 to {known - 1}"
-        )
-    if top is None:
-        return np.tile(among.astype(np.int64), (count, 1))
-    counts(top=top)
-    order = np.argsort(-units.activations[:, among], axis=1, kind="stable")
-    return among.astype(np.int64)[order[:, :top]]

@@ -3,6 +3,11 @@ from .activation_sheets import (
     backdrop as backdrop,
 )
 from .animation import encode_gif as encode_gif
+from .evidence_sheets import (
+    channel_sheet as channel_sheet,
+    evidence_comparison_sheet as evidence_comparison_sheet,
+    explanation_sheet as explanation_sheet,
+)
 from .feature_sheets import class_sheet as class_sheet, filter_sheet as filter_sheet
 from .grids import grid as grid
 from .kernel_sheets import kernel_sheet as kernel_sheet

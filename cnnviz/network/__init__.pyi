@@ -28,7 +28,11 @@ from .naming import (
     call_name as call_name,
     select as select,
 )
-from .predictions import Prediction as Prediction, Predictions as Predictions
+from .predictions import (
+    Prediction as Prediction,
+    Predictions as Predictions,
+    value_text as value_text,
+)
 from .survey import (
     HeadInfo as HeadInfo,
     Survey as Survey,

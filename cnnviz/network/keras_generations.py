@@ -82,6 +82,18 @@ def everything(network: Network) -> list[Layer]:
     return list({id(layer): layer for layer in layers}.values())
 
 
+def variables(network: Network) -> list[Any]:
+    """The variables of a network as TensorFlow has them, as far as they exist."""
+    if not is_keras_2(network):
+        return [variable._value for variable in network.variables]
+    # Asked as a whole, a model refuses before it is built.
+    return [
+        variable
+        for layer in everything(network)
+        for variable in layer._trainable_weights + layer._non_trainable_weights
+    ]
+
+
 def input_specs(network: Network) -> list[InputSpec] | None:
     """The inputs of a network, or None when it has not been told them yet.
 

@@ -106,9 +106,12 @@ class Predictions:
         return f"Predictions({counted(len(self), 'image')}: {told}{more})"
 
     def _told(self, best: Prediction) -> str:
-        if self.kind == "linear":
-            return f"{best.name}: {best.value:.4g}"
-        return f"{best.name}: {best.value:.0%}".replace("%", " %")
+        return f"{best.name}: {value_text(best.value, self.kind)}"
+
+
+def value_text(value: float, kind: str) -> str:
+    """A probability in percent, `99.2 %`; the output of a head that gives none."""
+    return f"{value:.4g}" if kind == "linear" else f"{100 * value:.1f} %"
 
 
 def predictions_of(

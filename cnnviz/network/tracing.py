@@ -17,7 +17,7 @@ import warnings
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -32,6 +32,7 @@ from cnnviz.errors import (
     ModelError,
     first_line,
 )
+from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.failures import runtime_error, scope_name
 from cnnviz.network.fingerprints import Fingerprint, attributes_kept
 from cnnviz.network.keras_generations import (
@@ -44,6 +45,7 @@ from cnnviz.network.keras_generations import (
     is_network,
     packed,
     python_call,
+    variables,
 )
 from cnnviz.network.naming import Address, Selected, addresses, call_name
 
@@ -131,7 +133,8 @@ def record(
         network: A built Keras model.
         inputs: Its inputs, encoded, in its own layout.
         wanted: The layers, and which of their calls.
-        required: Whether a wanted layer that is never called is an error.
+        required: Whether layers must be called: every one that is named, and of the
+            others at least one.
 
     Returns:
         The recorded calls, in the order in which they began. When every call that
@@ -203,7 +206,10 @@ def record(
             if missing:
                 raise _objection(network, inputs, error) from error
     if missing and required:
-        raise _unanswered(network, wanted, counts)
+        unmet = [s for s in wanted if (id(s.address), s.call or 1) in missing]
+        named = [s for s in unmet if s.is_named]
+        if named or not calls:
+            raise unanswered(network, (named or unmet)[0], counts)
     return [call for _, call in sorted(calls, key=lambda timed: timed[0])]
 
 
@@ -218,6 +224,7 @@ class Trace(Generic[Facts]):
         network: The name of the network.
         layers: The paths of its layers.
         fingerprint: The attributes of the layers, as they are in the graph.
+        written: The handles of the variables that it writes.
     """
 
     function: Callable[..., list[tf.Tensor]]
@@ -226,9 +233,10 @@ class Trace(Generic[Facts]):
     network: str
     layers: tuple[str, ...]
     fingerprint: Fingerprint
+    written: Sequence[tf.Tensor]
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Runs it.
+        """Runs it, and leaves the network's variables as they were.
 
         Args:
             inputs: Tensors, or arrays.
@@ -238,7 +246,8 @@ class Trace(Generic[Facts]):
         """
         try:
             tensors = [tf.convert_to_tensor(given) for given in inputs]
-            return dict(zip(self.names, self.function(*tensors), strict=True))
+            with _LOCK if self.written else nullcontext(), restored(self.written):
+                return dict(zip(self.names, self.function(*tensors), strict=True))
         except (tf.errors.OpError, MemoryError) as error:
             raise runtime_error(self.network, self.layers, error) from error
 
@@ -278,7 +287,10 @@ def compiled(
             # Looked at again: a trace may build layers, and lists in them may grow.
             seen = Fingerprint(everything(network))
             full_key = (key, inputs, seen.key)
-            traces[full_key] = Trace(concrete, names, facts, network.name, paths, seen)
+            written = written_variables(concrete.graph)
+            traces[full_key] = Trace(
+                concrete, names, facts, network.name, paths, seen, written
+            )
             while len(traces) > _TRACES_KEPT:
                 traces.popitem(last=False)
         traces.move_to_end(full_key)
@@ -318,7 +330,7 @@ def compiled_for_images(
 
 def _traced(
     function: Traced[Facts], signature: Sequence[tf.TensorSpec]
-) -> tuple[Callable[..., list[tf.Tensor]], tuple[str, ...], Facts]:
+) -> tuple[tf.types.experimental.ConcreteFunction, tuple[str, ...], Facts]:
     names: list[str] = []
     found: list[Facts] = []
 
@@ -338,7 +350,7 @@ def _traced(
 
 def _converted(
     function: Callable[..., list[tf.Tensor]], signature: Sequence[tf.TensorSpec]
-) -> Callable[..., list[tf.Tensor]]:
+) -> tf.types.experimental.ConcreteFunction:
     """A function traced with AutoGraph, which makes conditions of Python branches."""
     with warnings.catch_warnings():
         # AutoGraph's nodes have a field that Python 3.13 and later warn of, and it
@@ -356,14 +368,39 @@ def _converted(
 def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
     """Creates the variables of a network that has never been called.
 
+    They have the values that they are created with, also where a call moves them.
+
     Args:
         network: A Keras model.
         inputs: Tensors of the shapes it is to be built for; values do not matter.
     """
+    fresh: list[tf.Tensor] = []
+    values: list[tf.Tensor] = []
+
+    def created(create: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
+        variable = create(**options)
+        if not variable.trainable:
+            fresh.append(variable)
+            values.append(variable.read_value())
+        return variable
+
     try:
-        network(packed(network, list(inputs)), **inference_arguments(network))
+        with _LOCK, tf.variable_creator_scope(created), restored(_state(network)):
+            network(packed(network, list(inputs)), **inference_arguments(network))
     except Exception as error:
         raise _objection(network, inputs, error) from error
+    finally:
+        for variable, value in zip(fresh, values, strict=True):
+            variable.assign(value)
+
+
+def _state(network: Network) -> list[tf.Tensor]:
+    """The handles of the variables that a network has and does not train."""
+    return [
+        variable.handle
+        for variable in variables(network)
+        if isinstance(variable, tf.Variable) and not variable.trainable
+    ]
 
 
 def _own_losses(layer: Layer) -> list[tuple[object, str, object]]:
@@ -392,13 +429,17 @@ def _objection(
     return ModelError(f"model '{network.name}' fails on an input of {given}: {told}")
 
 
-def _unanswered(
-    network: Network, wanted: Sequence[Selected], counts: Mapping[int, int]
+def unanswered(
+    network: Network, selected: Selected, counts: Mapping[int, int]
 ) -> LayerError:
-    for selected in wanted:
-        made = counts[id(selected.address)]
-        if made < (selected.call or 1):
-            break
+    """What to tell of a call that was never made.
+
+    Args:
+        network: A Keras model that was run.
+        selected: A layer and which call of it was wanted.
+        counts: How often layers were called, by the id of their address.
+    """
+    made = counts.get(id(selected.address), 0)
     path = selected.address.path
     if made:
         last = call_name(path, made)

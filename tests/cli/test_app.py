@@ -19,7 +19,16 @@ from cnnviz_cli.app import app
 
 pytestmark = pytest.mark.versions
 
-COMMANDS = ("activations", "layers", "kernels", "filters", "classes", "dream")
+COMMANDS = (
+    "predict",
+    "activations",
+    "layers",
+    "kernels",
+    "filters",
+    "classes",
+    "dream",
+    "explain",
+)
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cnnviz"
 
 

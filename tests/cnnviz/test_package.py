@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "network": FOUNDATIONS | {"images", "graph"},
     "loading": FOUNDATIONS | {"network"},
     "objectives": FOUNDATIONS | {"graph", "network"},
-    "ascent": FOUNDATIONS | {"network", "objectives"},
+    "ascent": FOUNDATIONS | {"graph", "network", "objectives"},
     "synthesis": FOUNDATIONS | {"images", "network", "objectives", "ascent"},
     "attribution": FOUNDATIONS | {"images", "graph", "network", "objectives"},
     "studies": FOUNDATIONS
@@ -137,6 +137,7 @@ def test_public_names_are_these() -> None:
         "ChannelAttribution",
         "Check",
         "CnnvizError",
+        "CnnvizWarning",
         "Encoding",
         "Explanation",
         "ImageError",

@@ -113,7 +113,7 @@ def test_the_best_classes_are_named() -> None:
     assert [len(row) for row in found.top(9)] == [3, 3]
     best = found.top(1)[0][0]
     assert repr(found).startswith(
-        f"Predictions(2 images: {best.name}: {round(100 * best.value)} %"
+        f"Predictions(2 images: {best.name}: {100 * best.value:.1f} %"
     )
     plain = model_of(network).predict(IMAGES[:1])
     assert plain.top(1)[0][0].name == str(plain.top(1)[0][0].number)

@@ -1,0 +1,131 @@
+"""`cnnviz predict`: what a network takes images for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from .. import options
+from ..console import Console
+from ..inputs import ImageOptions
+from ..model import ModelOptions
+from ..running import Work, run
+from ..signature import command
+from ..tables import aligned, json_rows, write_text
+
+if TYPE_CHECKING:
+    from cnnviz.network import ImageModel, Prediction
+
+
+class _Answer(NamedTuple):
+    """What a network takes an image for."""
+
+    image: str
+    head: str
+    kind: str
+    top: list[Prediction]
+
+
+@command(
+    "cnnviz predict mnist.keras 7.png",
+    "cnnviz predict MobileNetV2 photos/ --top 3",
+    "cnnviz predict vgg.h5 photos/ --labels imagenet --json > predictions.json",
+)
+def predict(
+    model: ModelOptions,
+    images: ImageOptions,
+    top: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Name the N likeliest classes of each image."
+        ),
+    ] = 5,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="the first",
+            help="Take this output of a network with several.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of a table.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default=False,
+            help="Write the table to a file in this folder instead of printing it.",
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Tell what a network takes images for: the likeliest classes of each image.
+
+    Of outputs that are no probabilities, the classes with the largest values are told.
+    """
+
+    def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
+        yield list(getattr(loaded.network, "output_names", None) or [])
+        for batch in images.batches(loaded):
+            found = loaded.predict(batch.arrays, head=head)
+            rows = found.top(top)
+            for number, row in zip(batch.numbers, rows, strict=True):
+                source = " + ".join(str(path) for path in images.paths[number])
+                yield number, _Answer(source, found.head, found.kind, row)
+
+    def draw(work: Work) -> str:
+        from cnnviz.images import safe_name
+
+        heads = next(work.items)
+        work.console.stage("predicting", len(images.paths))
+        answers: dict[int, _Answer] = {}
+        for number, answer in work.items:
+            answers[number] = answer
+            work.console.reached(len(answers), "predicting")
+        told = [answers[number] for number in sorted(answers)]
+        if head is None and len(heads) > 1:
+            names = ", ".join(heads)
+            work.console.note(f"output: {told[0].head} (--head chooses of {names})")
+        text = _json(told) if as_json else _text(told)
+        if out is not None:
+            name = safe_name(f"{model.name}/predictions")
+            suffix = "json" if as_json else "txt"
+            work.files.write(f"{name}.{suffix}", write_text, text)
+        return text
+
+    output = options.OutputOptions(out=out or Path(), quiet=quiet)
+    text = run(model, output, compute, draw)
+    if out is None:
+        print(text, end="", flush=True)
+
+
+def _json(answers: Sequence[_Answer]) -> str:
+    return json_rows(
+        {**answer._asdict(), "top": [best._asdict() for best in answer.top]}
+        for answer in answers
+    )
+
+
+def _text(answers: Sequence[_Answer]) -> str:
+    """A row for each class of each image; names only where the network has any."""
+    from cnnviz.network import value_text
+
+    named = any(best.name != str(best.number) for a in answers for best in a.top)
+    value = "output" if answers[0].kind == "linear" else "probability"
+    headings = ["image", "class", *["name"] * named, value]
+    rows = [
+        [
+            answer.image,
+            str(best.number),
+            *[best.name] * named,
+            value_text(best.value, answer.kind),
+        ]
+        for answer in answers
+        for best in answer.top
+    ]
+    return "\n".join([*aligned(headings, rows, frozenset(("class", value))), ""])

@@ -1,0 +1,82 @@
+"""`cnnviz predict`: a table for people, JSON for programs."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import cnnviz
+from cnnviz_cli.app import app
+
+
+def run(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(app, ["predict", *map(str, arguments)])
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def test_the_table_tells_what_the_network_computes(assets: Path) -> None:
+    model = assets / "mnist_cnn.keras"
+    images = [assets / "digits" / f"{digit}.png" for digit in (7, 2)]
+    lines = run(model, *images, "--top", "2").stdout.splitlines()
+    assert lines[0].split() == ["image", "class", "probability"]
+    network = keras.models.load_model(model)
+    rows = [line.rsplit(maxsplit=3) for line in lines[1:]]
+    assert [row[0] for row in rows] == [str(p) for p in images for _ in range(2)]
+    for image, first, second in zip(images, rows[::2], rows[1::2], strict=True):
+        digit = cnnviz.read_image(image, size=28, channels=1)
+        answer = network.predict(digit[None], verbose=0)[0]
+        order = np.argsort(-answer)
+        for row, number in zip((first, second), order, strict=False):
+            assert row[1:] == [str(number), f"{100 * answer[number]:.1f}", "%"]
+
+
+def test_classes_are_named_where_there_are_names(assets: Path) -> None:
+    result = run(
+        assets / "efficientnet_lite0.keras",
+        assets / "images" / "chelsea.jpg",
+        "--labels",
+        "imagenet",
+        "--top",
+        "3",
+    )
+    heading, *lines = result.stdout.splitlines()
+    assert heading.split() == ["image", "class", "name", "probability"]
+    assert len(lines) == 3
+    # A photograph of a cat: tabby, tiger cat or Egyptian cat.
+    assert "cat" in lines[0] or "tabby" in lines[0]
+    assert "encoding: " in result.stderr
+
+
+def test_json_and_files(assets: Path, tmp_path: Path) -> None:
+    model, image = assets / "mnist_cnn.keras", assets / "digits" / "7.png"
+    (row,) = json.loads(run(model, image, "--json", "--quiet").stdout)
+    assert row["image"] == str(image)
+    assert (row["head"], row["kind"]) == ("predictions", "softmax")
+    assert len(row["top"]) == 5
+    assert row["top"][0]["number"] == 7
+    assert row["top"][0]["value"] > 0.9
+    for option, name in (([], "txt"), (["--json"], "json")):
+        path = tmp_path / f"mnist_cnn--predictions.{name}"
+        assert run(model, image, *option, "--out", tmp_path).stdout == f"{path}\n"
+        assert path.read_text(encoding="utf-8") == run(model, image, *option).stdout
+
+
+def test_several_outputs(tmp_path: Path) -> None:
+    inputs = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    kind = keras.layers.Dense(3, activation="softmax", name="kind")(pooled)
+    age = keras.layers.Dense(1, name="age")(pooled)
+    network = keras.Model(inputs, [kind, age])
+    network.save(tmp_path / "two.keras")
+    pixels = np.random.default_rng(0).random((8, 8, 3), np.float32)
+    np.save(tmp_path / "image.npy", pixels)
+    arguments = (tmp_path / "two.keras", tmp_path / "image.npy", "--encoding", "unit")
+    result = run(*arguments)
+    assert "output: kind (--head chooses of kind, age)" in result.stderr
+    (_, line) = run(*arguments, "--head", "age").stdout.splitlines()
+    expected = float(np.ravel(network.predict(pixels[None], verbose=0)[1])[0])
+    assert float(line.split()[-1]) == pytest.approx(expected, rel=1e-3)
