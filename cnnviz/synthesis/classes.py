@@ -20,7 +20,7 @@ from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_name, class_number
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.survey import HeadInfo, choose_head, survey_layers
+from cnnviz.network.survey import HeadInfo, built_at, choose_head, survey_layers
 from cnnviz.network.tracing import compiled
 from cnnviz.objectives.units import log_odds
 from cnnviz.synthesis.grounds import Ground, find_ground
@@ -137,7 +137,7 @@ def optimize_classes(
         ArgumentError: If there is no such class, or an argument is out of its range.
         LayerError: If the network has no such output.
     """
-    known = as_model(model)
+    known = built_at(as_model(model), size)
     found = survey_layers(known, [], heads=True)
     info = choose_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)
