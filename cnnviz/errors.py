@@ -6,7 +6,7 @@ Every message is one line: the thing, what it is, and what was expected.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LONGEST_LINE = 300
 
@@ -76,6 +76,11 @@ def listed(words: Iterable[object], last: str = "or") -> str:
     """Words as a list of a sentence: `a, b or c`."""
     *first, end = map(str, words)
     return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def shape_text(shape: Sequence[int | None]) -> str:
+    """A shape as it is written in tables and headlines, such as `28x28x24`."""
+    return "x".join("?" if n is None else str(n) for n in shape)
 
 
 def counted(count: int, noun: str) -> str:

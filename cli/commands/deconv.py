@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cnnviz.errors import shape_text
+
 from .. import options
-from ..console import Console, shape_text
+from ..console import Console
 from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run

@@ -3,9 +3,12 @@ from .activation_sheets import (
     backdrop as backdrop,
 )
 from .animation import encode_gif as encode_gif
+from .facts import headline as headline
 from .feature_sheets import class_sheet as class_sheet, filter_sheet as filter_sheet
 from .grids import grid as grid
+from .index_sheets import index_sheet as index_sheet
 from .kernel_sheets import kernel_sheet as kernel_sheet
+from .prediction_sheets import prediction_sheet as prediction_sheet
 from .projection_sheets import (
     comparison_sheet as comparison_sheet,
     projection_sheet as projection_sheet,

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import LayerError
+from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.forward import displayed, encoded_inputs
 from cnnviz.network.keras_generations import Network
@@ -23,7 +24,7 @@ def activations(
     layers: Sequence[str] | None = None,
     *,
     batch_size: int = 32,
-) -> dict[str, np.ndarray]:
+) -> Activations:
     """Computes the activations of layers for images.
 
     Args:
@@ -38,8 +39,9 @@ def activations(
         batch_size: How many images go through the network at a time.
 
     Returns:
-        By layer, in the order of computation, float32 activations `(n, h, w, c)`,
-        channels last whatever the network's format; `(n, units)` for dense layers.
+        A mapping that shows itself: by layer, in the order of computation, float32
+        activations `(n, h, w, c)`, channels last whatever the network's format;
+        `(n, units)` for dense layers.
 
     Raises:
         LayerError: If a layer does not exist or does not answer.
@@ -49,7 +51,9 @@ def activations(
     arrays = known.prepare(images)
     collected: dict[str, np.ndarray] = {}
     start = 0
-    for batch in activation_batches(known, slices(arrays, batch_size), layers):
+    selected = select(known.network, layers)
+    for part in slices(arrays, batch_size):
+        batch = _captured(known, part, selected)
         stop = start + len(next(iter(batch.values())))
         for name, values in batch.items():
             if name not in collected:
@@ -58,14 +62,14 @@ def activations(
                 )
             collected[name][start:stop] = values
         start = stop
-    return collected
+    return _shown(known, selected, arrays, collected)
 
 
 def activation_batches(
     model: ImageModel | Network,
     batches: Iterable[Images],
     layers: Sequence[str] | None = None,
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[Activations]:
     """Computes activations batch by batch, so that memory does not grow with images.
 
     Args:
@@ -79,7 +83,19 @@ def activation_batches(
     known = as_model(model)
     selected = select(known.network, layers)
     for images in batches:
-        yield _captured(known, known.prepare(images), selected)
+        arrays = known.prepare(images)
+        yield _shown(known, selected, arrays, _captured(known, arrays, selected))
+
+
+def _shown(
+    model: ImageModel,
+    selected: Sequence[Selected],
+    arrays: list[np.ndarray],
+    found: dict[str, np.ndarray],
+) -> Activations:
+    kinds = {each.address.path: each.address.kind for each in selected}
+    named = {path: kinds.get(path.partition("@")[0], "") for path in found}
+    return Activations(found, named, tuple(arrays), model.labels)
 
 
 def _captured(
