@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -84,7 +84,12 @@ class ArrayResult(Result, NDArrayOperatorsMixin):
 
     It has the array's shape, length and items, and takes part in arithmetic, of which
     arrays are the outcome. Methods of arrays are behind `np.asarray(result)`.
+
+    Attributes:
+        is_signed: Whether its numbers are of either sign, to be drawn around gray.
     """
+
+    is_signed: ClassVar[bool] = False
 
     @abstractmethod
     def _array(self) -> NDArray[Any]:

@@ -129,7 +129,7 @@ def _row(
         top += len(line)
     parts = [head]
     for tile in tiles:
-        pad = ((0, high - len(tile)), (0, _GAP), (0, 0))
+        pad = ((0, high - len(tile)), (0, _SIDE + _GAP - tile.shape[1]), (0, 0))
         parts.append(np.pad(tile, pad, constant_values=PAPER))
     return np.hstack(parts)
 

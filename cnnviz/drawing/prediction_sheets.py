@@ -71,11 +71,11 @@ def prediction_sheet(
         facts = [f"the first {len(rows)} of {facts[0]}"]
     count, shown = result.values.shape[1], len(rows[0])
     facts.append(
-        f"all {count} classes"
+        f"all {count:,} classes"
         if shown == count
-        else f"the {shown} likeliest of {count} classes"
+        else f"the {shown} likeliest of {count:,} classes"
         if percent
-        else f"the {shown} largest of {count} outputs"
+        else f"the {shown} largest of {count:,} outputs"
     )
     return grid(
         np.stack(_of_one_size(tiles)),

@@ -98,6 +98,8 @@ class Kernels(ArrayResult):
         kind: Its class.
     """
 
+    is_signed = True
+
     weights: NDArray[np.float32]
     layer: str
     kind: str

@@ -1,0 +1,81 @@
+"""What reconstructions were made of, as far as their sheets tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cnnviz.errors import shape_text
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cnnviz.images.boxes import ReceptiveField
+    from cnnviz.network.layers import LayerInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What reconstructions were made of.
+
+    Attributes:
+        images: `(n, h, w, c)`, of the input that was reconstructed.
+        info: The layer that they start from.
+        rule: The rule that made them.
+        labels: The names of the classes; None if they are not known.
+        is_chosen: Whether the maps were asked for by number.
+    """
+
+    images: np.ndarray
+    info: LayerInfo
+    rule: str
+    labels: tuple[str, ...] | None
+    is_chosen: bool
+
+    def image(self, number: int) -> Origin:
+        """That of one of the images alone."""
+        return replace(self, images=self.images[number : number + 1])
+
+    @property
+    def field(self) -> ReceptiveField | None:
+        """What a unit of the layer sees; None if it is not known."""
+        return self.info.receptive_field
+
+    @property
+    def title(self) -> tuple[str, str, str]:
+        """The layer: its path, its kind and its shape."""
+        return self.info.path, self.info.kind, shape_text(self.info.output_shape)
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether the maps have positions; units of dense layers have none."""
+        return len(self.info.output_shape) > 1
+
+    @property
+    def names(self) -> Sequence[str] | None:
+        """The names of the classes, if the layer has a unit for each."""
+        *space, count = self.info.output_shape or (0,)
+        if self.labels is None or len(self.labels) != count or set(space) - {1}:
+            return None
+        return self.labels
+
+    def counted(self, dead: np.ndarray, strengths: np.ndarray) -> str:
+        """How many maps are drawn, of how many.
+
+        Args:
+            dead: Which of an image's maps do not fire.
+            strengths: Their activations.
+        """
+        count = self.info.output_shape[-1] if self.info.output_shape else None
+        maps = "maps" if self.is_spatial else "units"
+        every = maps if count is None else f"of {count} {maps}"
+        alive = int((~dead).sum())
+        if self.is_chosen:
+            return f"{alive} {every}"
+        if count is not None and alive < len(strengths):
+            # What is not drawn is silent too, where the strongest were looked for.
+            return f"the {alive} {every} that fire, {count - alive} silent here"
+        if alive > 1 and strengths[0] == strengths[-1]:
+            return f"{alive} {every}, equally strong"
+        return f"the {alive} strongest {every}"
