@@ -15,6 +15,7 @@ from .commands.activations import activations
 from .commands.classes import classes
 from .commands.deconv import deconv
 from .commands.dream import dream
+from .commands.explain import explain
 from .commands.filters import filters
 from .commands.kernels import kernels
 from .commands.layers import layers
@@ -45,13 +46,13 @@ class Commands(TyperGroup):
         except Exception as error:
             if os.environ.get("CNNVIZ_DEBUG"):
                 raise
-            code = _explain(error)
+            code = _told(error)
         if standalone_mode:
             sys.exit(code)
         return code
 
 
-def _explain(error: Exception) -> int:
+def _told(error: Exception) -> int:
     """Says on standard error what went wrong, and returns the exit code."""
     # Imported only now, since a command line that is right does not need it so early.
     from cnnviz.errors import CnnvizError
@@ -130,6 +131,7 @@ for _command in (
     layers,
     kernels,
     deconv,
+    explain,
     filters,
     classes,
     dream,

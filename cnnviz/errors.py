@@ -6,6 +6,8 @@ Every message is one line: the thing, what it is, and what was expected.
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 
 _LONGEST_LINE = 300
@@ -42,6 +44,22 @@ class CnnvizError(Exception):
         super().__init__(message if hint is None else f"{message}\n{hint}")
         self.message = message
         self.hint = hint
+
+
+class CnnvizWarning(UserWarning):
+    """What the user should know of a result that is not all that was asked for."""
+
+
+def warn(text: str) -> None:
+    """Warns the caller of the library."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and _is_ours(frame.f_globals["__name__"]):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(printable(text), CnnvizWarning, stacklevel=level)
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == __name__.split(".")[0]
 
 
 class ModelError(CnnvizError):

@@ -82,8 +82,8 @@ class Result(ABC):
 class ArrayResult(Result, NDArrayOperatorsMixin):
     """A result that NumPy takes for its main array.
 
-    It has the array's shape, length and items, and takes part in arithmetic, of which
-    arrays are the outcome. Methods of arrays are behind `np.asarray(result)`.
+    It has the array's shape, length, items and methods, and takes part in arithmetic,
+    of which arrays are the outcome.
 
     Attributes:
         is_signed: Whether its numbers are of either sign, to be drawn around gray.
@@ -123,6 +123,11 @@ class ArrayResult(Result, NDArrayOperatorsMixin):
     def dtype(self) -> np.dtype[Any]:
         """The type of its numbers."""
         return self._array().dtype
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
+        return getattr(self._array(), name)
 
     def __len__(self) -> int:
         return len(self._array())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -57,11 +58,12 @@ def activations(
     Without --layer every convolution and pooling layer is drawn.
     """
 
-    def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
+    def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.network import activation_batches
 
+        note = cache(console.note)  # once, not for every batch
         for batch in images.batches(loaded):
-            (maps,) = activation_batches(loaded, [batch.arrays], layer)
+            (maps,) = activation_batches(loaded, [batch.arrays], layer, note=note)
             yield batch, maps
 
     def draw(work: Work) -> None:

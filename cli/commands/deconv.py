@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,8 +21,8 @@ from ..signature import command
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.attribution import Projections, Stage
-    from cnnviz.network import ImageModel, LayerInfo
+    from cnnviz.attribution import Projections, Stages
+    from cnnviz.network import ImageModel
 
 _TOP = 9
 
@@ -232,9 +232,7 @@ class _Result:
     @property
     def image(self) -> np.ndarray:
         """`(h, w, c)`."""
-        origin = self.found.origin
-        assert origin is not None
-        return origin.images[0]
+        return self.found.shown.images[0]
 
     @property
     def notes(self) -> list[str]:

@@ -91,7 +91,7 @@ def dream(
         from cnnviz.network import native_shape
         from cnnviz.synthesis import deep_dream, layer_paths
 
-        layers = layer_paths(loaded, layer)
+        layers = layer_paths(loaded, layer, note=console.note)
         shape = (None, None, native_shape(loaded)[2])
         photos = ImageSet([[path] for path in paths], [shape], wanted, fit, color)
         for number, path in enumerate(paths):

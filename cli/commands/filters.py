@@ -99,7 +99,7 @@ def filters(
         from cnnviz.synthesis import layer_paths, optimize_filters
 
         wanted = None if channel is None else list(dict.fromkeys(channel))
-        paths = layer_paths(loaded, layer)
+        paths = layer_paths(loaded, layer, note=console.note)
         counts = survey_layers(loaded, paths).channels
         # Checked before hours go into layers that have the channels.
         chosen = {
@@ -131,7 +131,9 @@ def filters(
             if natural:
                 read = (image for b in photos.batches() for image in b.arrays[0])
                 shown = found.channels.tolist()
-                exciting = find_exemplars(loaded, path, read, shown, count=_EXEMPLARS)
+                exciting = find_exemplars(
+                    loaded, found.feature, read, shown, count=_EXEMPLARS
+                )
             yield path, found, exciting
 
     def draw(work: Work) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from .. import options
 from ..console import Console
 from ..model import ModelOptions
-from ..progress import EVERY, FRAMES, picture, watch, write_gif, write_picture
+from ..progress import EVERY, FRAMES, watch, write_gif, write_picture
 from ..running import Work, run
 from ..signature import command
 
@@ -184,6 +185,7 @@ def style(
             painting_size,
         )
 
+        paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         (photo,) = ImageSet([[path]], shapes, wanted, fit, color).read(0)
         if wanted is None:
@@ -201,8 +203,8 @@ def style(
             style_scale=style_scale,
             start=pictures[-1] if begin else start,
             layers=StyleLayers(
-                style=layer_paths(loaded, style_layer) if style_layer else None,
-                content=layer_paths(loaded, content_layer) if content_layer else None,
+                style=paths(style_layer) if style_layer else None,
+                content=paths(content_layer) if content_layer else None,
                 average_pooling=average_pooling,
             ),
             run=Run(
@@ -236,4 +238,6 @@ def style(
 
 
 def _write_gif(path: Path, found: Stylized) -> None:
-    write_gif(path, [picture(frame) for frame in found.frames])
+    from cnnviz.drawing import plain_picture
+
+    write_gif(path, [plain_picture(frame) for frame in found.frames])

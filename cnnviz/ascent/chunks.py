@@ -11,11 +11,12 @@ import tensorflow as tf
 from cnnviz.ascent.precision import bfloat16, has_fast_bfloat16
 from cnnviz.ascent.results import Ascent, Momentum, Progress
 from cnnviz.ascent.run import Run
-from cnnviz.ascent.step import Plan, State
+from cnnviz.ascent.step import Plan, State, broadcast
 from cnnviz.network.tracing import Trace
 
-_RESCUE_STEPS = 8
-_RESCUES = (0.0, 30.0)  # how many times the usual noise is added
+_RESCUES, _RESCUE_STEPS = 2, 8
+_LOUD = 30.0  # how many times the usual noise is added
+_DOTS = 0.15  # the share of the pixels that are dots
 _CHECKED = (4, 5, 6)  # sixths of the run after which the best image is looked for
 _LONG = 64  # steps; of shorter runs the last image is kept
 _BLOCK_SECONDS = 0.3  # so that an interrupt is heard
@@ -55,8 +56,12 @@ class Chunks:
         filled = [*seeds, *([seeds[-1]] * padding)]
         generators = [np.random.default_rng((*s, 0)) for s in filled]
         numbers = plan.parameterization.start(generators, plan.shape)
+        # Nothing that was given is painted over, and no noise comes where none is.
+        is_flat = True
+        given = np.full((1, *plan.shape), 0.5, np.float32)
         if start is not None:
             given = start[rows.start : rows.stop] if len(start) > 1 else start
+            is_flat = np.ptp(given) == 0 and bool(numbers.any())
             numbers[: len(rows)] += plan.parameterization.inverse(given)
             numbers[len(rows) :] = numbers[len(rows) - 1]
         draws = np.stack(
@@ -83,17 +88,22 @@ class Chunks:
         marks = checked | set(self.snapshots)
         # What a unit without a gradient at the start has to exceed, to be alive.
         shut = np.full(count, -np.inf, np.float32)
-        blocks = self._blocks(trace, state, draws, operands, marks, filled)
+        woken = np.zeros(count, bool)
+        blocks = self._blocks(trace, state, draws, operands, marks, filled, is_flat)
         for first, last, state, scores, alive in blocks:
             history[first:last] = scores[..., :count]
+            woken |= alive[:count]
             if first == 0:
-                shut = np.where(alive[:count], shut, scores[0, 0, :count])
+                shut = np.where(woken, shut, scores[0, 0, :count])
+            if first == 0 and not np.isfinite(scores[0]).any():
+                break
             if last in self.snapshots:
                 frames.append(self._images(state[0])[:count])
             if self._tell(rows, last, state, scores[-1, :, :count], begun, share):
                 self.stopped = True
             if last in checked or self.stopped:
                 clean = self._clean(trace, state, operands)[:count]
+                clean = np.where(np.isfinite(clean), clean, -np.inf)
                 images = self._images(state[0])[:count]
                 better = clean > best_scores
                 best = np.where(better[:, None, None, None], images, best)
@@ -101,8 +111,9 @@ class Chunks:
             if self.stopped:
                 break
         frames += [best] * (len(self.snapshots) - len(frames))
-        dead = ~(best_scores > shut)
-        best = np.where(dead[:, None, None, None], np.float32(0.5), best)
+        dead = ~(woken & (best_scores > shut))
+        best = np.where(dead[:, None, None, None], given, best)
+        best_scores = np.where(best_scores > -np.inf, best_scores, np.nan)
         return Ascent(
             best,
             best_scores,
@@ -124,15 +135,19 @@ class Chunks:
         operands: Sequence[tf.Tensor],
         marks: set[int],
         seeds: Sequence[tuple[int, int, int]],
+        is_flat: bool,
     ) -> Iterator[tuple[int, int, State, np.ndarray, np.ndarray]]:
         """All steps in blocks: from, to, and what `_advance` returns.
 
-        As long as images have no gradient, single steps, which tell, alternate with
-        steps through opened rectifiers, begun with ever louder noise.
+        An image without a gradient goes through opened rectifiers; if that does not
+        help, it begins anew from the noise that it scores highest with, and goes
+        through opened rectifiers from there if there still is none. Single steps tell
+        whether it has one; opened steps never do. An image that had a gradient once is
+        left alone, whatever the others need.
         """
         steps, first, length = len(self.rates), 0, 1
         generators = [np.random.default_rng((*s, 2)) for s in seeds]
-        rescues = iter(_RESCUES)
+        waiting, rescues = np.ones(len(seeds), bool), 0
         shut: np.ndarray | None = None
         turn = 1
         while first < steps:
@@ -150,7 +165,7 @@ class Chunks:
                 operands,
                 rescued=shut,
             )
-            yield first, last, state, scores, alive
+            yield first, last, state, scores, alive & (shut is None)
             seconds = (time.perf_counter() - began) / (last - first)
             length = max(1, min(2 * length, int(_BLOCK_SECONDS / max(seconds, 1e-6))))
             first = last
@@ -158,13 +173,49 @@ class Chunks:
                 continue
             if shut is not None:
                 shut, turn = None, min(first + 1, steps)
-            elif not alive.all() and (loudness := next(rescues, None)) is not None:
-                shut, turn = ~alive, min(first + _RESCUE_STEPS, steps)
-                noise = self.plan.parameterization.start(generators, self.plan.shape)
-                noise[alive] = 0
-                state = (state[0] + loudness * noise, *state[1:])
-            else:
+                continue
+            waiting &= ~alive
+            if not waiting.any() or rescues == _RESCUES or first == steps:
                 turn = steps
+                continue
+            shut = waiting.copy()
+            if rescues:
+                highest = np.full(len(waiting), -np.inf, np.float32)
+                for noise in self._noises(state[0], generators, is_flat):
+                    _, scores, alive = self._advance(
+                        *(trace, 0, np.zeros(1, np.float32), draws[first : first + 1]),
+                        (noise, *state[1:]),
+                        operands,
+                    )
+                    reached = np.where(alive, scores[0, 0], np.float32(-1e30))
+                    better = waiting & (reached > highest)
+                    highest[better] = reached[better]
+                    shut &= ~alive
+                    chosen = broadcast(tf.constant(better), noise)
+                    state = (tf.where(chosen, noise, state[0]), *state[1:])
+            rescues += 1
+            shut = shut if shut.any() else None
+            turn = min(first + (1 if shut is None else _RESCUE_STEPS), steps)
+
+    def _noises(
+        self,
+        numbers: tf.Tensor,
+        generators: Sequence[np.random.Generator],
+        is_flat: bool,
+    ) -> Iterator[tf.Tensor]:
+        """What images without a gradient may begin anew from, instead of `numbers`.
+
+        The usual noise, louder, added to the image. In place of images without content
+        also plain noise, and bright dots on black: units whose weights are negative on
+        the whole fire for nothing else.
+        """
+        parameterization, shape = self.plan.parameterization, self.plan.shape
+        yield numbers + _LOUD * parameterization.start(generators, shape)
+        if is_flat:
+            noise = np.stack([g.random(shape, np.float32) for g in generators])
+            yield tf.constant(parameterization.inverse(noise))
+            dots = (noise > 1 - _DOTS).astype(np.float32)
+            yield tf.constant(parameterization.inverse(dots))
 
     def _advance(
         self,

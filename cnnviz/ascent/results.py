@@ -54,8 +54,10 @@ class Ascent:
     """What gradient ascent found.
 
     Attributes:
-        images: `(n, h, w, c)`, float32 in [0, 1]; mid gray where dead.
-        scores: The objective of each image, untransformed, `(n,)`.
+        images: `(n, h, w, c)`, float32 in [0, 1]; where dead what the run was given to
+            start from, or mid gray.
+        scores: The objective of each image, untransformed, `(n,)`; NaN where the
+            network computes no finite number.
         dead: Where no gradient ever arrived, `(n,)`.
         history: The objectives of the transformed images at each step, `(steps, n)`;
             NaN for steps that were not made.

@@ -89,8 +89,7 @@ class Plan:
         *operands: tf.Tensor,
     ) -> tuple[dict[str, tf.Tensor], None]:
         steps = tf.shape(rates)[0]
-        pace = tf.where(rescued, float(_RESCUE_HASTE), 1.0)
-        pace = tf.reshape(pace, [-1] + [1] * (numbers.shape.rank - 1))
+        pace = broadcast(tf.where(rescued, float(_RESCUE_HASTE), 1.0), numbers)
         reported = (1 + len(self.objective.names), *numbers.shape[:1])
         history = tf.TensorArray(tf.float32, steps, element_shape=reported)
 
@@ -103,20 +102,25 @@ class Plan:
             i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
             with opened_rectifiers(rescued):
-                scores = self._scores(numbers, draws[i], operands)
-                (gradient,) = tf.gradients(scores[0], numbers)
-            if gradient is None:
+                scores, seen = self._scores(numbers, draws[i], operands)
+                gradient, by_network = tf.gradients(scores[0], [numbers, seen])
+            if not self.objective.uses_network:
+                by_network = gradient
+            if by_network is None:
                 raise LayerError(
                     f"'{self.objective}' does not depend on the image: no gradient "
                     "reaches it. Choose another layer."
                 )
+            finite = tf.reduce_all(tf.math.is_finite(gradient), axes(gradient))
+            # An image whose gradient is no number waits where it is.
+            gradient = tf.where(broadcast(finite, gradient), gradient, 0.0)
             first = FIRST_MOMENT * first + (1 - FIRST_MOMENT) * gradient
             second = SECOND_MOMENT * second + (1 - SECOND_MOMENT) * gradient**2
             time = tf.cast(before + i + 1, tf.float32)
             unbiased = first / (1 - FIRST_MOMENT**time)
             scale = tf.sqrt(second / (1 - SECOND_MOMENT**time)) + EPSILON
             numbers += pace * rates[i] * unbiased / scale
-            alive = tf.reduce_any(gradient != 0, list(range(1, gradient.shape.rank)))
+            alive = finite & tf.reduce_any(by_network != 0, axes(by_network))
             return numbers, first, second, alive, tf.stack(scores)
 
         def stepped(
@@ -124,11 +128,11 @@ class Plan:
             numbers: tf.Tensor,
             first: tf.Tensor,
             second: tf.Tensor,
-            _: tf.Tensor,
+            alive: tf.Tensor,
             history: tf.TensorArray,
         ) -> tuple[tf.Tensor, ...]:
-            *state, scores = step(i, numbers, first, second)
-            return i + 1, *state, history.write(i, scores)
+            *state, now, scores = step(i, numbers, first, second)
+            return i + 1, *state, alive | now, history.write(i, scores)
 
         nothing = tf.zeros(numbers.shape[:1], tf.bool)
         _, numbers, first, second, alive, history = tf.while_loop(
@@ -147,9 +151,12 @@ class Plan:
 
     def _scores(
         self, numbers: tf.Tensor, draw: tf.Tensor, operands: Sequence[tf.Tensor]
-    ) -> list[tf.Tensor]:
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """The scores and their parts, and what the network was shown."""
         images = self.parameterization.image(numbers, self.shape)
-        seen = images
+        # Apart from the images, so that gradients through the network can be told from
+        # those of the image itself.
+        seen = tf.identity(images)
         # What is not moved need not be resampled.
         if self.transform != STILL or self.window != self.shape[:2]:
             seen = self.transform.show(images, draw, self.window)
@@ -163,7 +170,18 @@ class Plan:
                 heads=self.objective.needs_head,
             )
         count = numbers.shape[:1]
-        return [
+        scores = [
             tf.ensure_shape(tf.broadcast_to(part, count), count)
             for part in self.objective.parts(scene, operands)
         ]
+        return scores, seen
+
+
+def axes(values: tf.Tensor) -> list[int]:
+    """All axes but the first."""
+    return list(range(1, values.shape.rank))
+
+
+def broadcast(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """A number for each image, in a shape that goes with the images' own numbers."""
+    return tf.reshape(rows, [-1] + [1] * (values.shape.rank - 1))

@@ -8,11 +8,12 @@ from .comparing import (
     compare_rules as compare_rules,
     projection_batches as projection_batches,
 )
-from .deconvolution import (
-    Projections as Projections,
+from .deconvolution import Projections as Projections, deconvnet as deconvnet
+from .explaining import Explanation as Explanation, explain as explain
+from .origins import Origin as Origin
+from .stages import (
     Stage as Stage,
-    deconvnet as deconvnet,
+    Stages as Stages,
     deconvnet_stages as deconvnet_stages,
 )
-from .explaining import Explanation as Explanation, explain as explain
-from .projecting import Keep as Keep, Rule as Rule, Space as Space
+from .tasks import Keep as Keep, Rule as Rule, Space as Space

@@ -13,7 +13,7 @@ from cnnviz.attribution.baselines import blurred
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import Explanation
 from cnnviz.attribution.integrated import FEWEST_STEPS
-from cnnviz.attribution.methods import found_by
+from cnnviz.attribution.methods import RULES, found_by
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.randomizing import (
     RandomizedProbe,
@@ -247,7 +247,7 @@ def _similarity(
     kernels = kernels_from_the_top(model.network, probe)
     drawn = list(drawn_anew(kernels, seed))
     before = explanation.raw
-    if explanation.method in ("integrated", "gradient"):
+    if explanation.method in ("integrated", "gradient", *RULES):
         before = explanation.maps
     counts = stages(kernels)
     alike = np.zeros((*explanation.classes.shape, len(counts)))
@@ -294,10 +294,11 @@ def _sentences(check: Check, explanation: Explanation) -> tuple[tuple[str, ...],
             if not better[image, column]:
                 text += " As a whole the map is no better than chance."
             if check.stages:
-                last = check.similarity[image, column, -1]
+                alike = check.similarity[image, column]
                 text += (
-                    f" With all kernels drawn anew the map agrees to {last:.2f} "
-                    "(1 would be the same map)."
+                    f" With {check.stages[0]} drawn anew the map agrees to "
+                    f"{alike[0]:.2f}, with all kernels to {alike[-1]:.2f} (1 would be "
+                    "the same map)."
                 )
             row.append(text)
         rows.append(tuple(row))

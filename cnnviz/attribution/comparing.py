@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from cnnviz.attribution.deconvolution import Projections, deconvnet
-from cnnviz.attribution.projecting import Rule
+from cnnviz.attribution.tasks import Rule
 from cnnviz.errors import ArgumentError
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model

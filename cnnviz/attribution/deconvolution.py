@@ -23,33 +23,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import counts
-from cnnviz.attribution.projecting import (
-    Keep,
-    Plan,
-    Rule,
-    Space,
-    Task,
-    Units,
-    find_units,
-    project,
-    run_chunk,
-    trace_stages,
-)
-from cnnviz.errors import ArgumentError, ImageError, LayerError
+from cnnviz.attribution.origins import Origin
+from cnnviz.attribution.projecting import project
+from cnnviz.attribution.tasks import Keep, Rule, Space, Task
+from cnnviz.attribution.units import choose_maps, find_units
+from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.keras_generations import Network
+from cnnviz.network.layers import layer_info
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import Selected, select
-from cnnviz.network.tracing import compiled
+from cnnviz.network.naming import one_layer
+from cnnviz.showing import ArrayResult
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
-class Projections:
+class Projections(ArrayResult):
     """Activations carried back to the pixels.
+
+    `np.asarray` of it is the reconstructions. Those of one image are drawn by
+    `cnnviz.drawing.projection_sheet`: `.picture(image=0)`.
 
     Attributes:
         images: The reconstructions `(n, k, h, w, c)`, float32 of either sign, one for
@@ -65,7 +64,10 @@ class Projections:
             layer depends on.
         notes: What was decided that the paper does not settle, and what to know when
             reading the result; one sentence each.
+        origin: What they were made of.
     """
+
+    is_signed = True
 
     images: np.ndarray
     activations: np.ndarray
@@ -73,6 +75,7 @@ class Projections:
     channels: np.ndarray
     input_index: int
     notes: tuple[str, ...]
+    origin: Origin | None = None
 
     @property
     def dead(self) -> np.ndarray:
@@ -91,6 +94,7 @@ class Projections:
             activations=self.activations[one],
             positions=self.positions[one],
             channels=self.channels[one],
+            origin=None if self.origin is None else self.origin.image(number),
         )
 
     def firing(self) -> Projections:
@@ -104,20 +108,74 @@ class Projections:
             channels=self.channels[:, alive],
         )
 
+    def texts(
+        self, drawing: ModuleType, source: str | None, *, rule: bool = True
+    ) -> dict[str, Any]:
+        """What a sheet of the first image says, as arguments of the sheet.
 
-class Stage(NamedTuple):
-    """A reconstruction on its way down.
+        Args:
+            drawing: The face of `cnnviz.drawing`.
+            source: What the image is called.
+            rule: Whether to name the rule.
+        """
+        origin = self.shown
+        counts = origin.counted(self.dead[0], self.activations[0])
+        named = [] if source is None else [source]
+        return {
+            "title": drawing.headline(*origin.title),
+            "facts": [*named, *[origin.rule] * rule, counts],
+            "field": origin.field,
+            "spatial": origin.is_spatial,
+            "names": origin.names,
+        }
 
-    Attributes:
-        layer: The layer that was just passed.
-        operation: What was done: `seed`, `unpool`, `rectify` or `filter`.
-        signal: The reconstruction after it, `(h, w, c)`; `(1, 1, units)` below dense
-            layers, and the last one is the image's.
-    """
+    @property
+    def shown(self) -> Origin:
+        """What they were made of.
 
-    layer: str
-    operation: str
-    signal: np.ndarray
+        Raises:
+            ArgumentError: If they do not tell it.
+        """
+        if self.origin is None:
+            raise ArgumentError(
+                "these reconstructions do not tell the images that they were made of",
+                hint="Draw them with cnnviz.drawing.projection_sheet(image, ...).",
+            )
+        return self.origin
+
+    def _array(self) -> np.ndarray:
+        return self.images
+
+    def _drawn(
+        self,
+        drawing: ModuleType,
+        *,
+        image: int = 0,
+        source: str | None = None,
+        **options: Any,
+    ) -> Image.Image:
+        if not 0 <= image < len(self.images):
+            raise ArgumentError(
+                f"image is {image}; expected 0 to {len(self.images) - 1}"
+            )
+        if source is None and len(self.images) > 1:
+            source = f"image {image + 1} of {len(self.images)}"
+        one = self.image(image)
+        origin = one.shown
+        drawn = one if origin.is_chosen else one.firing()
+        sheet: Image.Image = drawing.projection_sheet(
+            origin.images[0], drawn, **{**one.texts(drawing, source), **options}
+        )
+        return sheet
+
+    def __repr__(self) -> str:
+        count, maps, *shape = self.images.shape
+        what = f"{counted(count, 'image')}, {counted(maps, 'map')}"
+        if self.origin is not None:
+            what = f"{self.origin.info.path}, {self.origin.rule}: {what}"
+        silent = int(self.dead.sum())
+        told = f", {silent} silent" if silent else ""
+        return f"Projections({what}, each {shape_text(shape)}{told})"
 
 
 def deconvnet(
@@ -162,116 +220,36 @@ def deconvnet(
     known = as_model(model)
     arrays = known.prepare(images)
     built(known, arrays)
-    task = Task(known, _one(known.network, layer), keep, rule, space)
+    task = Task(known, one_layer(known.network, layer), keep, rule, space)
     units = find_units(task, arrays)
-    chosen = _chosen(layer, units, channels, top)
+    chosen = choose_maps(layer, units, channels, top)
     activations = np.take_along_axis(units.activations, chosen, 1)
     flat = np.take_along_axis(units.positions, chosen, 1)
-    alive = np.argwhere(activations > 0)
-    projected: np.ndarray | None = None
-    for rows, part in project(task, arrays, units, chosen, alive):
-        if projected is None:
-            projected = np.zeros((*chosen.shape, *part.shape[1:]), np.float32)
-        projected[rows[:, 0], rows[:, 1]] = part
-    if projected is None:
-        raise AssertionError
+    fires = activations > 0
+    owners, _ = np.nonzero(fires)
+    seeds, route = units.seeds(owners, chosen[fires]), units.route
+    canvas = np.zeros((chosen.size, *route.size), np.float32)
+    for part in project(task, arrays, route, seeds, chosen.size):
+        part.paste(canvas, np.flatnonzero(fires))
+    projected = canvas.reshape(*chosen.shape, *route.size)
     if known.encode.reverses_channels and projected.shape[-1] == 3:
         projected = projected[..., ::-1]
     positions = np.zeros((*flat.shape, 2), np.int64)
-    if units.shape:
-        positions = np.stack(np.unravel_index(flat, units.shape), -1)
+    if route.shape:
+        positions = np.stack(np.unravel_index(flat, route.shape), -1)
+    origin = Origin(
+        arrays[route.input_index],
+        layer_info(known, layer, arrays),
+        rule,
+        known.labels,
+        channels is not None,
+    )
     return Projections(
-        projected, activations, positions, chosen, units.input_index, units.notes
+        projected,
+        activations,
+        positions,
+        chosen,
+        route.input_index,
+        route.notes,
+        origin,
     )
-
-
-def deconvnet_stages(
-    model: ImageModel | Network,
-    image: Images,
-    layer: str,
-    channel: int | None = None,
-    *,
-    keep: Keep = "maximum",
-    rule: Rule = "deconvnet",
-) -> list[Stage]:
-    """Reconstructs step by step, from a map of a layer down to the pixels.
-
-    Args:
-        model: A loaded model, or a Keras model of either generation.
-        image: One image, as `deconvnet` takes them.
-        layer: The path of a layer.
-        channel: The map; None for the strongest.
-        keep: As for `deconvnet`.
-        rule: As for `deconvnet`.
-
-    Returns:
-        The reconstruction after every step that unpools, rectifies or filters, the seed
-        first. Where branches meet, the sum of those that the steps so far have reached
-        in the end.
-
-    Raises:
-        LayerError: As for `deconvnet`, and if the map does not fire.
-    """
-    known = as_model(model)
-    arrays = known.prepare(image)
-    if len(arrays[0]) != 1:
-        raise ImageError(f"{len(arrays[0])} images given; expected one")
-    built(known, arrays)
-    task = Task(known, _one(known.network, layer), keep, rule, "image")
-    units = find_units(task, arrays)
-    chosen = _chosen(layer, units, None if channel is None else [channel], 1)
-    activation = units.activations[0, chosen[0, 0]]
-    if activation <= 0:
-        raise LayerError(
-            f"map {chosen[0, 0]} of layer '{layer}' does not fire on the image: "
-            f"its activation is {activation:.3g}"
-        )
-    plan = Plan(known.fixed_batch or 1, known.fixed_batch or 1)
-    function = compiled(
-        known.network,
-        ("deconvnet stages", *task.key),
-        lambda *tensors: trace_stages(task, tensors),
-        plan.signature(arrays),
-    )
-    outputs = run_chunk(function, plan, arrays, units, chosen, np.zeros((1, 2), int))
-    stages = []
-    for (operation, path), signal in zip(function.facts, outputs.values(), strict=True):
-        array = signal[0]
-        array = array.reshape((1,) * (3 - array.ndim) + array.shape)
-        stages.append(Stage(path, operation, array))
-    last = stages[-1]
-    if known.encode.reverses_channels and last.signal.shape[-1] == 3:
-        stages[-1] = last._replace(signal=last.signal[..., ::-1])
-    return stages
-
-
-def _one(network: Network, layer: str) -> Selected:
-    if not isinstance(layer, str):
-        raise ArgumentError(f"layer is {layer!r}; expected the path of one layer")
-    found = select(network, [layer])
-    if len(found) > 1:
-        names = ", ".join(s.address.path for s in found[:3])
-        raise LayerError(
-            f"'{layer}' names {len(found)} layers ({names}, ...); expected one"
-        )
-    return Selected(found[0].address, found[0].call or 1)
-
-
-def _chosen(
-    layer: str, units: Units, channels: Sequence[int] | None, top: int | None
-) -> np.ndarray:
-    count, known = units.activations.shape
-    among = np.arange(known) if channels is None else np.atleast_1d(channels)
-    if among.dtype.kind not in "iu" or among.ndim != 1 or not among.size:
-        raise ArgumentError(f"channels is {channels!r}; expected a list of numbers")
-    wrong = among[(among < 0) | (among >= known)]
-    if wrong.size:
-        raise ArgumentError(
-            f"channel {wrong[0]} does not exist in layer '{layer}'; "
-            f"expected 0 to {known - 1}"
-        )
-    if top is None:
-        return np.tile(among.astype(np.int64), (count, 1))
-    counts(top=top)
-    order = np.argsort(-units.activations[:, among], axis=1, kind="stable")
-    return among.astype(np.int64)[order[:, :top]]

@@ -16,6 +16,7 @@ from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.questions import Answered, Class, Region, ask_about
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError
+from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_name
 from cnnviz.network.model import ImageModel, Images
@@ -50,6 +51,7 @@ class Explanation:
         method: The method.
         layer: The layer that the map is drawn at; empty for pixels.
         head: The name of the output.
+        kind: What its values are: `softmax`, `sigmoid` or `linear`.
         against: The number of the class that the others are held against, or None.
         against_name: Its name; empty for none.
         baseline: What the image was held against, by `integrated` and `occlusion`.
@@ -72,6 +74,7 @@ class Explanation:
     method: Method
     layer: str
     head: str
+    kind: HeadKind
     against: int | None
     against_name: str
     baseline: Baseline
@@ -134,6 +137,8 @@ def explain(
             published; `integrated`: integrated gradients, which add up to the
             difference to the baseline; `gradient`: how far pixels could change the
             score; `occlusion`: what the score loses without a patch, needs no gradient.
+            To be compared with these, as no evidence: `guided` (backpropagation) and
+            `deconvnet`.
         layer: For the first two the path of a layer; None for the one where the network
             gives up positions.
         head: The name or number of the output, for networks with several.
@@ -232,6 +237,7 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
         method=method,
         layer=raw.facts.layer,
         head=asked.head.name,
+        kind=asked.head.kind,
         against=None if rival < 0 else rival,
         against_name=""
         if rival < 0

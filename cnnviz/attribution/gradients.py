@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.attribution.rectifiers import marking
+from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces, has_channels
 from cnnviz.attribution.targets import Position, answers
 from cnnviz.errors import LayerError, first_line
@@ -24,13 +26,18 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import encoded_inputs
 from cnnviz.network.heads import choose, find_heads, whole
 from cnnviz.network.keras_generations import Network, call_attribute, python_call
-from cnnviz.network.layout import channel_axis, to_channels_last
+from cnnviz.network.layout import (
+    channel_axis,
+    is_network_channels_first,
+    to_channels_last,
+)
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, call_name, one_layer
 from cnnviz.network.survey import HeadInfo
 from cnnviz.network.tracing import Call, patched, record
 
 At = Literal["image", "layer"] | None
+Reversed = Literal["guided", "deconvnet"]
 
 _HALF_PRECISION = 256.0  # what gradients are multiplied with lest they vanish in it
 
@@ -44,12 +51,14 @@ class Subject:
         head: The name or number of the output; None for the first.
         layer: The path of the layer to look at; None for the default one.
         position: The only position of the output that counts; None for all.
+        rule: What goes back to the image in place of the gradient; None for that.
     """
 
     model: ImageModel
     head: str | int | None = None
     layer: str | None = None
     position: Position | None = None
+    rule: Reversed | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +110,8 @@ class Question:
         """What tells this question from others to the same network."""
         subject = self.subject
         asked = (subject.model.key, subject.head, subject.layer, subject.position)
-        return ("attribution", *asked, self.at, self.names, self.top, self.scaled)
+        how = (subject.rule, self.at, self.names, self.top, self.scaled)
+        return ("attribution", *asked, *how)
 
     def answered(self, *tensors: tf.Tensor) -> tuple[dict[str, tf.Tensor], Facts]:
         """Computes the answers in the current graph.
@@ -126,10 +136,10 @@ class Question:
             front if front is image else tf.squeeze(front, -1)
             for front, image in zip(fronts, images, strict=True)
         ]
-        inputs = encoded_inputs(model, shown)
+        inputs = [tf.identity(tensor) for tensor in encoded_inputs(model, shown)]
         scales = tensors[-1] if self.scaled else None
         calls = self._recorded(network, inputs, scales)
-        return self._concluded(calls, given, images, fronts)
+        return self._concluded(calls, given, images, fronts, inputs)
 
     # What follows is no part of the network, hence not to be rewritten with it, should
     # one of its layers branch on a tensor in plain Python.
@@ -140,6 +150,7 @@ class Question:
         given: dict[str, tf.Tensor],
         images: list[tf.Tensor],
         fronts: list[tf.Tensor],
+        inputs: list[tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], Facts]:
         network = self.subject.model.network
         head = choose(network, find_heads(network, calls.pop("")), self.subject.head)
@@ -159,7 +170,17 @@ class Question:
                 end, bypassed = place.tensor, spaces.bypassed(place.tensor)
                 field = _field(spaces, fronts[index], place)
                 results["tensor"] = _displayed(end, place.channels_first)
-            gradients = _gradients(network, found.scores, end, place)
+            if self.subject.rule is None:
+                gradients = _gradients(network, found.scores, end, place)
+            else:
+                gradients = _reversed(
+                    self.subject.model,
+                    self.subject.rule,
+                    found.scores,
+                    head.logits,
+                    inputs,
+                    index,
+                )
             results["gradients"] = tf.stack(gradients, 1)
         info = HeadInfo(head.name, head.kind, head.classes)
         return results, Facts(
@@ -184,6 +205,8 @@ class Question:
             wanted = [one_layer(network, layer)]
             if scales is not None:
                 patches = [_scaling(wanted[0], scales)]
+        if self.subject.rule is not None:
+            patches = marking(network)
         with patched(patches):
             calls = record(
                 network,
@@ -256,6 +279,32 @@ def _gradients(
         first = place is not None and place.channels_first
         gradients.append(_displayed(gradient, first) / factor)
     return gradients
+
+
+def _reversed(
+    model: ImageModel,
+    rule: Reversed,
+    scores: tf.Tensor,
+    logits: tf.Tensor,
+    inputs: list[tf.Tensor],
+    index: int,
+) -> list[tf.Tensor]:
+    """What comes back from the score of each class to the image, by another rule."""
+
+    def layer_of(operation: tf.Operation) -> str:
+        return str(operation.name.rpartition("/")[0] or operation.name)
+
+    way = Reversal(inputs, logits, guided=rule == "guided", layer_of=layer_of)
+    first = is_network_channels_first(model.network)
+    images = []
+    for score in tf.unstack(scores, axis=1):
+        (seed,) = tf.gradients(score, logits)
+        pulled = way.pull(tf.convert_to_tensor(seed))[inputs[index].ref()]
+        image = _displayed(pulled, first and (pulled.shape.rank or 0) > 2)
+        if model.encode.reverses_channels and image.shape[-1] == 3:
+            image = image[..., ::-1]
+        images.append(image)
+    return images
 
 
 def _field(spaces: Spaces, front: tf.Tensor, place: Place) -> ReceptiveField | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import gradcam, hirescam
-from cnnviz.attribution.gradients import At, Facts, Subject
+from cnnviz.attribution.gradients import At, Facts, Reversed, Subject
 from cnnviz.attribution.integrated import (
     completeness_error,
     integrated_gradients,
@@ -23,12 +23,23 @@ from cnnviz.attribution.spaces import has_channels
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, LayerError
 
-Method = Literal["hirescam", "gradcam", "integrated", "gradient", "occlusion"]
+Method = Literal[
+    "hirescam",
+    "gradcam",
+    "integrated",
+    "gradient",
+    "occlusion",
+    "guided",
+    "deconvnet",
+]
 Tell = Callable[[int, int], None]
 Ask = Callable[..., Probe]
 """Makes a probe; see there."""
 
 CAMS = {"hirescam": hirescam, "gradcam": gradcam}
+RULES: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
+"""Methods that are no evidence; offered to be compared with what is."""
+
 _PATCH = 8  # patches are this part of the image's side, half of one apart
 
 
@@ -125,6 +136,8 @@ def found_by(
     """
     if found is None or probe is None or "gradients" not in found:
         probe, found = None, None
+    if settings.method in RULES:
+        subject = replace(subject, rule=RULES[settings.method])
     if probe is None:
         size = settings.batch_size
         probe = ask(subject, arrays, target, at=settings.at, batch_size=size)
@@ -151,7 +164,7 @@ def found_by(
         placing = by_patches(starts, patch, pixels)
         return _raw(probe, values, values, placing)
     placing = pixel_by_pixel(pixels)
-    if settings.method == "gradient":
+    if settings.method == "gradient" or settings.method in RULES:
         if settings.smooth:
             values = smoothed_gradients(
                 probe, arrays, target, settings.smooth, settings.seed, tell=tell
@@ -160,7 +173,16 @@ def found_by(
             found = probe(arrays, target) if found is None else found
             values = found["gradients"]
         maps = np.abs(values)
-        return _raw(probe, values, maps.max(-1) if colored else maps, placing)
+        notes = (
+            []
+            if settings.method not in RULES
+            else [
+                f"{settings.method} is no evidence for a class: it shows much the same "
+                "for all of them"
+            ]
+        )
+        maps = maps.max(-1) if colored else maps
+        return _raw(probe, values, maps, placing, notes=tuple(notes))
     baselines = baseline_images(settings.baseline, image)
     empty = list(arrays)
     empty[index] = baselines

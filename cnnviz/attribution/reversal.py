@@ -34,8 +34,6 @@ class Reversal:
     Attributes:
         steps: The tensors on the way with their steps, `target` first.
         image: The first of the inputs that the way reaches.
-        front: The tensors between `image` and the last scaling or resizing ahead of
-            the first filter, that is, what preprocessing computes; in order.
         notes: What was decided that the paper does not settle, for the user to read.
 
     Raises:
@@ -56,14 +54,12 @@ class Reversal:
             raise LayerError(
                 f"layer '{layer_of(target.op)}' does not depend on the image"
             )
-        front = preprocessing(inputs, target, depends)
-        scaled = frozenset(tensor.ref() for tensor in front)
-        walk = Walk(depends, value, layer_of, Inlining(), scaled, guided)
+        front = frozenset(t.ref() for t in preprocessing(inputs, target, depends))
+        walk = Walk(depends, value, layer_of, Inlining(), front, guided)
         self.steps = _steps(walk, {tensor.ref() for tensor in inputs}, target)
         reached = {s.ref() for _, step in self.steps for s in step.sources}
         reached.add(target.ref())
         self.image = next(tensor for tensor in inputs if tensor.ref() in reached)
-        self.front = [tensor for tensor in front if tensor.ref() in reached]
         self.notes = _notes([step for _, step in self.steps], guided)
 
     def pull(self, seed: tf.Tensor) -> dict[Any, tf.Tensor]:

@@ -3,6 +3,11 @@ from .activation_sheets import (
     backdrop as backdrop,
 )
 from .animation import encode_gif as encode_gif
+from .evidence_sheets import (
+    channel_sheet as channel_sheet,
+    evidence_comparison_sheet as evidence_comparison_sheet,
+    explanation_sheet as explanation_sheet,
+)
 from .facts import headline as headline
 from .feature_sheets import class_sheet as class_sheet, filter_sheet as filter_sheet
 from .grids import grid as grid
@@ -14,6 +19,7 @@ from .projection_sheets import (
     projection_sheet as projection_sheet,
 )
 from .stage_sheets import stage_sheet as stage_sheet
+from .tiles import plain_picture as plain_picture
 from .values import (
     NOT_A_NUMBER as NOT_A_NUMBER,
     colorize as colorize,

@@ -43,15 +43,15 @@ def filter_sheet(
         "what each dislikes most" if result.negative else "what each looks for"
     )
     facts.append("mean activation reached")
+    if result.feature != result.layer:
+        facts[-1] += f" in {result.feature}, which passes it on"
     if natural is not None:
         facts.append("the natural images that excite it most")
     if ascent.dead.any():
         facts.append(f"{ascent.dead.sum()} dead")
     labels = [
-        f"{number}: dead" if dead else f"{number}: {readable(score)}"
-        for number, dead, score in zip(
-            result.channels, ascent.dead, result.activations, strict=True
-        )
+        f"{number}: {state}"
+        for number, state in zip(result.channels, _states(result), strict=True)
     ]
     tiles, marked, columns = displayable(ascent.images), ascent.dead, None
     if natural is not None:
@@ -80,6 +80,16 @@ def filter_sheet(
         marked=marked,
         columns=columns,
     )
+
+
+def _states(result: FilterImages) -> list[str]:
+    """What became of each filter, in a word or a number."""
+    return [
+        "not a number" if np.isnan(score) else "dead" if dead else readable(value)
+        for dead, score, value in zip(
+            result.ascent.dead, result.ascent.scores, result.activations, strict=True
+        )
+    ]
 
 
 def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:

@@ -29,7 +29,7 @@ from cnnviz.drawing.values import colorize
 from cnnviz.images.boxes import Box
 
 if TYPE_CHECKING:
-    from cnnviz.attribution.deconvolution import Stage
+    from cnnviz.attribution.stages import Stage
 
 _GAP = 6
 _LARGEST_STAGE, _FEW_STAGES = 224, 12

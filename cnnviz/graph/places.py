@@ -43,7 +43,7 @@ class Axis(NamedTuple):
     Unit `i` depends on the positions from `jump * i + low` to `jump * i + high`.
 
     Attributes:
-        dim: The dimension of the unit's tensor along which it moves.
+        place: Which of the coordinates of a unit moves along it.
         length: The length of the image.
         stride: What the beginning of a crop is a multiple of.
         jump: How far it moves from one unit to the next.
@@ -53,7 +53,7 @@ class Axis(NamedTuple):
         units: How many units there are.
     """
 
-    dim: int
+    place: int
     length: int
     stride: int
     jump: Fraction
@@ -101,7 +101,12 @@ class Geometry(NamedTuple):
 
 
 def find_geometry(
-    inputs: Sequence[tf.Tensor], number: int, target: tf.Tensor
+    inputs: Sequence[tf.Tensor],
+    number: int,
+    target: tf.Tensor,
+    *,
+    channels_first: bool = False,
+    end: tf.Tensor | None = None,
 ) -> Geometry:
     """Finds what part of an image the units of a tensor depend on.
 
@@ -109,6 +114,9 @@ def find_geometry(
         inputs: The images and other inputs of a network, `(n, ..., c)`.
         number: Which of the inputs is to be cut.
         target: The tensor.
+        channels_first: The layout of the tensor.
+        end: What must have the positions of the image, in their order; the image
+            itself if it is not given.
 
     Returns:
         How to cut it.
@@ -122,7 +130,9 @@ def find_geometry(
         walk = _Walk(depends, views, (number, dim), inputs[number].shape[dim])
         try:
             passed = tuple(walk.passed(tensor) for tensor in way)
-            axes.append(walk.axis(target))
+            if end is not None and not walk.keeps_positions(end):
+                raise _Differs
+            axes.append(walk.axis(target, 2 if channels_first else 1))
         except _Differs:
             passed = ()
             axes.append(None)
@@ -209,6 +219,8 @@ class _Walk:
         extent = self.extent(tensor)
         if extent is None:
             return None
+        if any(t.shape.rank is None for t in (tensor, *tensor.op.inputs)):
+            raise _Differs
         steps = extent.steps(tensor.shape)
         if steps is None:
             raise _Differs
@@ -224,13 +236,28 @@ class _Walk:
             met = _RULES[kind](self, tensor, extent)
         return kind, extent.dim, jump, low, high, rest, met
 
-    def axis(self, target: tf.Tensor) -> Axis:
-        """How to cut along it for units of a tensor, once all are passed."""
+    def keeps_positions(self, end: tf.Tensor) -> bool:
+        """Whether a tensor has all positions of the axis, where the image has them."""
+        extent = self.extent(end)
+        if extent is None or extent.fold is not None:
+            return False
+        return extent.dim == self._axis[1] and extent.jump == 1
+
+    def axis(self, target: tf.Tensor, first: int) -> Axis:
+        """How to cut along it for units of a tensor, once all are passed.
+
+        Args:
+            target: The tensor.
+            first: The first dimension of its maps.
+        """
         extent = self.extent(target)
         if extent is None or extent.fold is not None:
             raise _Differs
+        place = extent.dim - first
+        if not 0 <= place < target.shape.rank - 2:
+            raise _Differs  # it moves along what stands for channels
         return Axis(
-            extent.dim,
+            place,
             self._length,
             self._stride,
             extent.jump,

@@ -262,7 +262,7 @@ def _given(
         tensors = [tf.zeros([tf.shape(pixels)[0], *_filled(spec)]) for spec in specs]
         tensors[index] = to_channels_first(pixels) if moved else pixels
         tensors = [tf.cast(t, s.dtype) for t, s in zip(tensors, specs, strict=True)]
-        (call,) = record(network, tensors, [Selected(target, 1)])
+        (call,) = record(network, tensors, [Selected(target, 1, is_named=True)])
         call.tensor()
         seen = tf.cast(tf.nest.flatten(call.inputs)[0], tf.float32)
         moved = channels_first and seen.shape.rank > 3

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError
+from cnnviz.errors import LayerError, warn
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.forward import displayed, encoded_inputs
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import Selected, select
-from cnnviz.network.tracing import Trace, compiled_for_images, record
+from cnnviz.network.tracing import Trace, compiled_for_images, record, unanswered
 
 
 def activations(
@@ -24,6 +25,7 @@ def activations(
     layers: Sequence[str] | None = None,
     *,
     batch_size: int = 32,
+    note: Callable[[str], object] = warn,
 ) -> Activations:
     """Computes the activations of layers for images.
 
@@ -37,6 +39,8 @@ def activations(
             call), kinds (`Conv2D`) or globs (`block1_*`, `*/mixed7`). None means every
             convolution and pooling layer.
         batch_size: How many images go through the network at a time.
+        note: Is told, once, which of the layers that a kind, a glob or None chooses
+            are left out since they do not answer; by default this is a warning.
 
     Returns:
         A mapping that shows itself: by layer, in the order of computation, float32
@@ -44,16 +48,18 @@ def activations(
         `(n, units)` for dense layers.
 
     Raises:
-        LayerError: If a layer does not exist or does not answer.
+        LayerError: If a layer does not exist, or one named by its path does not answer:
+            it is not run, returns several arrays, or none per image.
         ImageError: If the images do not fit the network.
     """
     known = as_model(model)
     arrays = known.prepare(images)
     collected: dict[str, np.ndarray] = {}
+    kinds: dict[str, str] = {}
     start = 0
-    selected = select(known.network, layers)
-    for part in slices(arrays, batch_size):
-        batch = _captured(known, part, selected)
+    for batch in activation_batches(
+        known, slices(arrays, batch_size), layers, note=note
+    ):
         stop = start + len(next(iter(batch.values())))
         for name, values in batch.items():
             if name not in collected:
@@ -61,14 +67,16 @@ def activations(
                     (len(arrays[0]), *values.shape[1:]), np.float32
                 )
             collected[name][start:stop] = values
-        start = stop
-    return _shown(known, selected, arrays, collected)
+        start, kinds = stop, dict(batch.kinds)
+    return Activations(collected, kinds, tuple(arrays), known.labels)
 
 
 def activation_batches(
     model: ImageModel | Network,
     batches: Iterable[Images],
     layers: Sequence[str] | None = None,
+    *,
+    note: Callable[[str], object] = warn,
 ) -> Iterator[Activations]:
     """Computes activations batch by batch, so that memory does not grow with images.
 
@@ -76,31 +84,32 @@ def activation_batches(
         model: As for `activations`.
         batches: Images as `activations` takes them, one batch after the other.
         layers: As for `activations`.
+        note: As for `activations`.
 
     Yields:
         What `activations` returns, for each batch.
     """
     known = as_model(model)
     selected = select(known.network, layers)
+    kinds = {each.address.path: each.address.kind for each in selected}
+    told: set[str] = set()
     for images in batches:
         arrays = known.prepare(images)
-        yield _shown(known, selected, arrays, _captured(known, arrays, selected))
+        maps, left_out = _captured(known, arrays, selected)
+        if left_out and not told.issuperset(left_out):
+            told.update(left_out)
+            note(_note(left_out))
+        named = {path: kinds[path.partition("@")[0]] for path in maps}
+        yield Activations(maps, named, tuple(arrays), known.labels)
 
 
-def _shown(
-    model: ImageModel,
-    selected: Sequence[Selected],
-    arrays: list[np.ndarray],
-    found: dict[str, np.ndarray],
-) -> Activations:
-    kinds = {each.address.path: each.address.kind for each in selected}
-    named = {path: kinds.get(path.partition("@")[0], "") for path in found}
-    return Activations(found, named, tuple(arrays), model.labels)
+Captured = tuple[dict[str, np.ndarray], tuple[str, ...]]
+"""Activations by layer, and why some layers that a pattern chose have none."""
 
 
 def _captured(
     model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
-) -> dict[str, np.ndarray]:
+) -> Captured:
     built(model, arrays)
     count, fixed = len(arrays[0]), model.fixed_batch
     if fixed is None:
@@ -110,33 +119,72 @@ def _captured(
         for part in slices(arrays, fixed)
     ]
     return {
-        name: np.concatenate([part[name] for part in parts])[:count]
-        for name in parts[0]
-    }
+        name: np.concatenate([maps[name] for maps, _ in parts])[:count]
+        for name in parts[0][0]
+    }, parts[0][1]
 
 
 def _computed(
     model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
-) -> dict[str, np.ndarray]:
-    outputs = _traced(model, arrays, selected)(*arrays)
-    for name, values in outputs.items():
-        if values.shape.rank == 0 or len(values) != len(arrays[0]):
-            count = len(values) if values.shape.rank else 1
-            raise LayerError(
-                f"layer '{name}' returns {count} arrays for {len(arrays[0])} images: "
-                "its first axis is not that of the images"
-            )
-    return {name: values.numpy() for name, values in outputs.items()}
+) -> Captured:
+    trace = _traced(model, arrays, selected)
+    maps: dict[str, np.ndarray] = {}
+    left_out = list(trace.facts.left_out)
+    for name, values in trace(*arrays).items():
+        count = len(values) if values.shape.rank else 1
+        if values.shape.rank and count == len(arrays[0]):
+            maps[name] = values.numpy()
+            continue
+        error = LayerError(
+            f"layer '{name}' returns {count} arrays for {len(arrays[0])} images: "
+            "its first axis is not that of the images"
+        )
+        if name in trace.facts.named:
+            raise error
+        left_out.append(error.message)
+    if not maps:
+        raise LayerError(left_out[0])
+    return maps, tuple(left_out)
+
+
+class _Facts(NamedTuple):
+    """What was found out about layers while they were traced.
+
+    Attributes:
+        named: The names of the calls that were asked for by name.
+        left_out: Why layers that a pattern chose have no maps.
+    """
+
+    named: frozenset[str]
+    left_out: tuple[str, ...]
 
 
 def _traced(
     model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
-) -> Trace[None]:
+) -> Trace[_Facts]:
     network = model.network
+    chosen = {id(s.address): s for s in selected if not s.is_named}
 
-    def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
+    def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], _Facts]:
         calls = record(network, encoded_inputs(model, images), selected)
-        return {call.name: displayed(network, call) for call in calls}, None
+        answered = {id(call.address) for call in calls}
+        left_out = [
+            unanswered(network, s, {}).message
+            for address, s in chosen.items()
+            if address not in answered
+        ]
+        maps: dict[str, tf.Tensor] = {}
+        for call in calls:
+            try:
+                maps[call.name] = displayed(network, call)
+            except LayerError as error:
+                if id(call.address) not in chosen:
+                    raise
+                left_out.append(error.message)
+        if not maps:
+            raise LayerError(left_out[0])
+        named = frozenset(c.name for c in calls if id(c.address) not in chosen)
+        return maps, _Facts(named, tuple(left_out))
 
     key = (
         "activations",
@@ -148,6 +196,13 @@ def _traced(
     return trace
 
 
+def _note(left_out: Sequence[str]) -> str:
+    more = len(left_out) - _TOLD
+    told = "; ".join(left_out[:_TOLD])
+    return f"left out: {told}" + (f"; and {more} more" if more > 0 else "")
+
+
+_TOLD = 3
 _AT_A_TIME = 8
 
 

@@ -68,7 +68,7 @@ class Head:
 
 def whole(network: Network) -> Selected:
     """The network itself, as what `record` is to record."""
-    return Selected(Address("", network), 1)
+    return Selected(Address("", network), 1, is_named=True)
 
 
 def find_heads(network: Network, call: Call) -> list[Head]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnnviz.errors import LayerError, listed
 from cnnviz.network.keras_generations import (
@@ -60,10 +60,12 @@ class Selected:
     Attributes:
         address: The layer.
         call: Which of its calls, counted from 1; None for all of them.
+        is_named: Whether it was asked for by its path, so that it has to answer.
     """
 
     address: Address
     call: int | None = None
+    is_named: bool = False
 
 
 def addresses(network: Network) -> list[Address]:
@@ -121,22 +123,20 @@ def select(network: Network, patterns: Sequence[str] | None) -> list[Selected]:
         for selected in _matches(network, known, pattern):
             key = (order[id(selected.address)], selected.call or 0)
             found[key] = selected
-    every = {position for position, call in found if call == 0}
-    return [
-        selected
-        for (position, call), selected in sorted(
-            found.items(), key=lambda item: item[0]
-        )
-        if call == 0 or position not in every
-    ]
+    for (position, call), selected in list(found.items()):
+        if call and (position, 0) in found:  # a pattern chose all calls of it too
+            found[position, 0] = replace(selected, call=None)
+            del found[position, call]
+    return [selected for _, selected in sorted(found.items(), key=lambda it: it[0])]
 
 
 def _matches(network: Network, known: list[Address], pattern: str) -> list[Selected]:
     by_path = {address.path: address for address in known}
     if pattern in by_path:
-        return [Selected(by_path[pattern], 1)]
+        return [Selected(by_path[pattern], 1, is_named=True)]
     if (named := _CALL.fullmatch(pattern)) and named["path"] in by_path:
-        return [Selected(by_path[named["path"]], int(named["call"]))]
+        call = int(named["call"])
+        return [Selected(by_path[named["path"]], call, is_named=True)]
     if of_kind := [a for a in known if pattern in _kinds(a)]:
         return [Selected(address) for address in of_kind]
     glob = _glob(pattern)
@@ -223,4 +223,4 @@ def one_layer(network: Network, path: str) -> Selected:
             f"'{path}' names {len(found)} layers of model '{network.name}' ({names}, "
             "...); expected one"
         )
-    return Selected(found[0].address, found[0].call or 1)
+    return Selected(found[0].address, found[0].call or 1, is_named=True)

@@ -133,7 +133,8 @@ def record(
         network: A built Keras model.
         inputs: Its inputs, encoded, in its own layout.
         wanted: The layers, and which of their calls.
-        required: Whether a wanted layer that is never called is an error.
+        required: Whether layers must be called: every one that is named, and of the
+            others at least one.
 
     Returns:
         The recorded calls, in the order in which they began. When every call that
@@ -205,7 +206,10 @@ def record(
             if missing:
                 raise _objection(network, inputs, error) from error
     if missing and required:
-        raise _unanswered(network, wanted, counts)
+        unmet = [s for s in wanted if (id(s.address), s.call or 1) in missing]
+        named = [s for s in unmet if s.is_named]
+        if named or not calls:
+            raise unanswered(network, (named or unmet)[0], counts)
     return [call for _, call in sorted(calls, key=lambda timed: timed[0])]
 
 
@@ -425,13 +429,17 @@ def _objection(
     return ModelError(f"model '{network.name}' fails on an input of {given}: {told}")
 
 
-def _unanswered(
-    network: Network, wanted: Sequence[Selected], counts: Mapping[int, int]
+def unanswered(
+    network: Network, selected: Selected, counts: Mapping[int, int]
 ) -> LayerError:
-    for selected in wanted:
-        made = counts[id(selected.address)]
-        if made < (selected.call or 1):
-            break
+    """What to tell of a call that was never made.
+
+    Args:
+        network: A Keras model that was run.
+        selected: A layer and which call of it was wanted.
+        counts: How often layers were called, by the id of their address.
+    """
+    made = counts.get(id(selected.address), 0)
     path = selected.address.path
     if made:
         last = call_name(path, made)

@@ -118,6 +118,11 @@ class Objective:
         return any(term.needs_head for term in self.terms)
 
     @property
+    def uses_network(self) -> bool:
+        """Whether anything that the network computes is needed."""
+        return bool(self.layers) or self.needs_head
+
+    @property
     def couples(self) -> bool:
         """Whether an image's score depends on the other images."""
         return any(term.couples for term in self.terms)
@@ -221,8 +226,10 @@ def over_image(values: tf.Tensor) -> tf.Tensor:
 
 def pick(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """Of each row of values the one at its index."""
-    # A product with a one-hot vector: its gradient is no scatter.
-    return tf.reduce_sum(values * tf.one_hot(index, values.shape[-1]), -1)
+    # No gather, whose gradient is a scatter, and no product, in which one value that is
+    # no number would spoil all.
+    chosen = tf.one_hot(index, values.shape[-1], on_value=True, off_value=False)
+    return tf.reduce_sum(tf.where(chosen, values, 0.0), -1)
 
 
 def custom(

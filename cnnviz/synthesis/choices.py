@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from cnnviz.errors import LayerError
+from cnnviz.errors import LayerError, warn
 from cnnviz.images.sets import scaled_size
+from cnnviz.network.layers import list_layers
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import call_name, select
-from cnnviz.network.survey import HeadInfo, native_shape
+from cnnviz.network.survey import HeadInfo, native_shape, survey_layers
 
 _MOST_CLASSES = 24
 _PAINTING_SIDE = 512
 
 
-def layer_paths(model: ImageModel, patterns: Sequence[str] | None) -> list[str]:
+def layer_paths(
+    model: ImageModel,
+    patterns: Sequence[str] | None,
+    *,
+    note: Callable[[str], object] = warn,
+) -> list[str]:
     """The paths of the layers that patterns name; without any, of every convolution.
+
+    What a kind or a glob chooses is left out if it does not answer, as a layer that is
+    run in training alone.
 
     Args:
         model: A loaded model.
         patterns: Paths, kinds or globs, as `cnnviz.activations` takes them.
+        note: Is told which layers are left out.
 
     Raises:
         LayerError: If a pattern names no layer, or none is given and there is no
@@ -33,10 +43,22 @@ def layer_paths(model: ImageModel, patterns: Sequence[str] | None) -> list[str]:
                 f"{model.source} has no convolution that can be told by its kind",
                 hint="Name the layers you want: layers=[...].",
             )
-    return [
-        s.address.path if s.call is None else call_name(s.address.path, s.call)
-        for s in named
-    ]
+    paths = [call_name(s.address.path, s.call or 1) for s in named]
+    try:
+        survey_layers(model, paths)
+    except LayerError:
+        answering = {info.path for info in list_layers(model) if info.output_shape}
+        kept = [
+            path
+            for path, selected in zip(paths, named, strict=True)
+            if selected.is_named or path in answering
+        ]
+        if len(kept) == len(paths) or not kept:
+            raise
+        left_out = ", ".join(path for path in paths if path not in kept)
+        note(f"left out, since they do not answer: {left_out}")
+        return kept
+    return paths
 
 
 def first_classes(head: HeadInfo) -> list[int]:

@@ -18,6 +18,7 @@ from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import ArgumentError, shape_text
 from cnnviz.network.forward import observe
+from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_name, class_number
 from cnnviz.network.model import ImageModel, as_model
@@ -206,6 +207,8 @@ def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> flo
     patterns = Maco()
     numbers = tf.constant(patterns.start(generators, shape))
     logits, _ = _answers(model, head, patterns.image(numbers, shape).numpy())
+    if not np.isfinite(logits).all():
+        raise not_finite(model, [])
     return float(logits.std(0).mean())
 
 

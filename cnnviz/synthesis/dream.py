@@ -16,7 +16,7 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Motion
-from cnnviz.errors import ArgumentError, shape_text
+from cnnviz.errors import ArgumentError, LayerError, shape_text
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
@@ -84,8 +84,9 @@ def deep_dream(
     The image is shrunk, changed so as to raise the energy of the layers, enlarged, and
     changed again; the detail that shrinking took away is put back at each size. What is
     maximized is the sum of the logarithms of the layers' mean squares, so that no layer
-    drowns the others. Sizes beyond that of a tile are worked on in tiles that overlap
-    and are blended, so that memory does not grow with the image.
+    drowns the others. Parts of an image for which no layer fires stay as they are.
+    Sizes beyond that of a tile are worked on in tiles that overlap and are blended, so
+    that memory does not grow with the image.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
@@ -109,7 +110,8 @@ def deep_dream(
 
     Raises:
         ImageError: If the image does not fit the network.
-        LayerError: If a layer does not exist.
+        LayerError: If a layer does not exist, or no layer fires for the image.
+        ModelError: If the network computes NaN or infinite values.
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
@@ -142,6 +144,7 @@ def deep_dream(
         tiles[progress.rows.start : progress.rows.stop] = progress.images()
         return blend(tiles, corners, base.shape[:2])
 
+    fires = False
     dreamt = base = resize(original, sizes[0], fit="stretch")
     scales = CoarseToFine(sizes, run, shown)
     for size, own in scales.runs():
@@ -162,5 +165,12 @@ def deep_dream(
         )
         # Of a run that was ended, tiles that it never came to stay as they are.
         tiles = np.concatenate([found.images, started[len(found.images) :]])
+        fires |= not found.dead.all()
         dreamt = blend(tiles, corners, size)
+    if not fires:
+        raise LayerError(
+            f"nothing in the image makes {' or '.join(names)} of {known.source} fire, "
+            "so there is nothing to dream of",
+            hint="Choose another layer, or another image.",
+        )
     return Dream(enlarge(dreamt, original.shape[:2]), tuple(names))

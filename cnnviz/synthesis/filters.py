@@ -19,6 +19,7 @@ from cnnviz.errors import counted, shape_text
 from cnnviz.network.capture import channel_means
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.passing import passed_on
 from cnnviz.network.survey import choose_channels, survey_layers
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.recipes import filter_recipe, start_image
@@ -34,15 +35,19 @@ class FilterImages(ArrayResult):
     `np.asarray` of it is the images `(k, h, w, c)`.
 
     Attributes:
-        layer: The path of the layer.
+        layer: The path of the layer that was asked for.
+        feature: The path of the layer whose output was maximized: where the layer is a
+            convolution that normalization and rectifier of their own follow, the
+            rectifier; else the layer itself.
         channels: Which of its channels, `(k,)`.
-        activations: The means over all positions of the channels' outputs on their
-            images, `(k,)`.
+        activations: The means over all positions of the channels of the feature, on
+            their images, `(k,)`.
         ascent: The images `.images` `(k, h, w, c)`, which are `.dead`, and how it went.
         negative: Whether the images are what the filters dislike.
     """
 
     layer: str
+    feature: str
     channels: np.ndarray
     activations: np.ndarray
     ascent: Ascent
@@ -92,6 +97,9 @@ def visualize_filters(
 ) -> FilterImages:
     """Makes images that excite the filters of a layer most.
 
+    A convolution that leaves normalization and rectification to layers of their own is
+    looked at behind these, as the network is.
+
     Args:
         model: A loaded model, or a Keras model of either generation.
         layer: The path of a layer.
@@ -130,6 +138,7 @@ def optimize_filters(
     *,
     size: int | tuple[int, int] | None = None,
     negative: bool = False,
+    as_it_is: bool = False,
     parameterization: Parameterization | None = None,
     transform: Transform | None = None,
     run: Run | None = None,
@@ -139,6 +148,10 @@ def optimize_filters(
     What is maximized is the mean of a channel over all positions. A layer that ends in
     a rectifier is looked at below it for the negative, and where the rectifier has a
     ceiling (ReLU6): units that have reached it everywhere ask for nothing more.
+
+    A convolution that leaves normalization and rectification to layers of their own is
+    looked at behind these, as the network is: its bare mean is largest for an even
+    color.
 
     The random numbers of an image are its channel's, whatever other channels are asked
     for.
@@ -150,6 +163,8 @@ def optimize_filters(
         size: The size of the images, `(height, width)` or the side of a square; None
             for what the layer's receptive field asks for, at most the network's own.
         negative: Whether to make what the filters dislike most.
+        as_it_is: Whether to maximize the layer's own output in any case, also that of a
+            convolution whose normalization and rectifier follow.
         parameterization: What the optimizer moves; None for what suits the layer's
             receptive field: `Pixels` where it is small, a `Fourier` one else.
         transform: What the images have to withstand; None for what suits the layer's
@@ -164,9 +179,10 @@ def optimize_filters(
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
-    found = survey_layers(known, [layer])
-    chosen = choose_channels(known, layer, channels, found.channels[layer])
-    recipe = filter_recipe(found, layer, chosen, negative)
+    feature = layer if as_it_is else passed_on(known, layer)
+    found = survey_layers(known, [feature])
+    chosen = choose_channels(known, feature, channels, found.channels[feature])
+    recipe = filter_recipe(found, feature, chosen, negative)
     ascent = maximize(
         known,
         recipe.objective,
@@ -179,12 +195,14 @@ def optimize_filters(
         run=run,
     )
     chosen = chosen[: len(ascent.images)]
+    gray = np.where(ascent.dead[:, None, None, None], np.float32(0.5), ascent.images)
+    ascent = replace(ascent, images=gray)
     reached = ascent.scores
     if negative or recipe.is_below:
-        reached = channel_means(known, layer, ascent.images)[
+        reached = channel_means(known, feature, ascent.images)[
             np.arange(len(chosen)), chosen
         ]
     if recipe.is_below and not negative:
         # Below its rectifier every unit has a gradient, but not every one gets out.
         ascent = replace(ascent, dead=ascent.dead | (reached == 0))
-    return FilterImages(layer, chosen, reached, ascent, negative)
+    return FilterImages(layer, feature, chosen, reached, ascent, negative)

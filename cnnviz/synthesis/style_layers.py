@@ -13,6 +13,7 @@ import tensorflow as tf
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
+from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layers import LayerInfo, list_layers
 from cnnviz.network.model import ImageModel, as_model
@@ -136,7 +137,10 @@ class MeasuredLayers:
         """The features `(1, h, w, c)` of an image, by layer."""
         trace = self._traced(image.shape)
         images = tf.repeat(tf.constant(image)[None], self.model.fixed_batch or 1, 0)
-        return {path: features[:1] for path, features in trace(images).items()}
+        found = {path: features[:1] for path, features in trace(images).items()}
+        if not all(np.isfinite(features.numpy()).all() for features in found.values()):
+            raise not_finite(self.model, self.paths)
+        return found
 
     def add_up(self, shape: tuple[int, ...]) -> bool:
         """Whether features of several layers are added on the way to these layers."""

@@ -1,13 +1,14 @@
 """The cost of gradient ascent against its floor, its memory, and how far it gets.
 
-    python tests/benchmarks/bench_ascent.py [mnist] [vgg16] [reach] [memory]
+    python tests/benchmarks/bench_ascent.py [mnist] [vgg16] [reach] [early] [memory]
 
 Prints ratios measured in one run. The floor is one compiled forward and backward pass
 of the network, cut off at the layer, over the same batch, as many times as there are
 steps. Goals: MNIST, 64 filters of the third convolution, 100 steps: 1.5 times the
 floor, 1.7 in the first call; VGG16, 8 filters of block3_conv1 at 224, 20 steps: 1.3
 times. The activation reached is above the strongest of natural photographs for 9 of 10
-channels at three depths of the ImageNet network.
+channels at three depths of the ImageNet network. Early filters withstand motions of 5
+degrees, 5 % and 4 % as well as the best of five recipes of two other libraries.
 
 Reached in 128 passes, over the strongest of 100 crops of the bundled photographs, the
 medians of ten channels (images as they are; averaged over 16 small motions):
@@ -169,6 +170,34 @@ def reach(
         print(f"  {layer}: {told[0]}, moved {told[1]}; {took:.0f} s")
 
 
+def early() -> None:
+    """What is left of early filters' activations where the image moves."""
+    import numpy as np
+    import tensorflow as tf
+
+    from cnnviz import activations, load_model
+    from cnnviz.ascent import Motion, Run
+    from cnnviz.synthesis import optimize_filters
+
+    goals = {0: 2.1, 20: 1.5, 40: 4.2, 62: 5.8, 82: 0.9, 102: 5.2, 122: 1.6, 143: 5.8}
+    layer, channels = "block2_expand_relu", list(goals)
+    model = load_model(ASSETS / "efficientnet_lite0.keras")
+    found = optimize_filters(model, layer, channels, size=224, run=Run(steps=128))
+    images = found.ascent.images
+    motion, size = Motion(0.04, scale=0.05, rotate=5, fill="wrap"), (224, 224)
+    moved = []
+    for draw in motion.draw(np.random.default_rng(1), 16, size, size):
+        maps = tf.constant(np.tile(draw, (len(images), 1)))
+        shown = motion.show(tf.constant(images), maps, size).numpy().clip(0, 1)
+        means = activations(model, shown, [layer])[layer].mean((1, 2))
+        moved.append(means[np.arange(len(channels)), channels])
+    reached = np.mean(moved, 0)
+    print(f"{layer} at 224, 128 steps: clean, over 16 motions, and the goal")
+    for number, clean, mean in zip(channels, found.activations, reached, strict=True):
+        print(f"  {number}: {clean:.2f}, moved {mean:.2f}, goal {goals[number]}")
+    print(f"  {(reached >= np.array(list(goals.values()))).sum()} of 8 goals are met")
+
+
 MEASURED = """
 import json, resource, sys
 from cnnviz import list_layers, load_model
@@ -200,6 +229,12 @@ def memory() -> None:
 
 
 if __name__ == "__main__":
-    parts = {"mnist": mnist, "vgg16": vgg16, "reach": reach, "memory": memory}
+    parts = {
+        "mnist": mnist,
+        "vgg16": vgg16,
+        "reach": reach,
+        "early": early,
+        "memory": memory,
+    }
     for name in sys.argv[1:] or parts:
         parts[name]()

@@ -27,6 +27,7 @@ COMMANDS = (
     "filters",
     "classes",
     "dream",
+    "explain",
 )
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cnnviz"
 

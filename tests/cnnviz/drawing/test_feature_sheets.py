@@ -32,6 +32,7 @@ def ascended(count: int, dead: tuple[int, ...] = ()) -> Ascent:
 def filters(**changes: Any) -> FilterImages:
     values: dict[str, Any] = {
         "layer": "block/conv",
+        "feature": "block/conv",
         "channels": np.array([4, 9, 2]),
         "activations": np.array([1.234, 0.0, 56.7]),
         "ascent": ascended(3, dead=(1,)),
@@ -54,6 +55,21 @@ def test_filters_are_labeled_with_what_they_reached() -> None:
         "mean activation reached \u00b7 1 dead",
         marked=[False, True, False],
     )
+    assert_same(filter_sheet(found), expected)
+
+
+def test_what_passes_a_convolution_on_is_named() -> None:
+    spoiled = ascended(3, dead=(1, 2))
+    spoiled.scores[2] = np.nan
+    expected = grid(
+        spoiled.images,
+        labels=["4: 1.23", "9: dead", "2: not a number"],
+        title="block/conv",
+        subtitle="3 channels \u00b7 what each looks for \u00b7 mean activation reached "
+        "in block/relu, which passes it on \u00b7 2 dead",
+        marked=[False, True, True],
+    )
+    found = filters(ascent=spoiled, feature="block/relu")
     assert_same(filter_sheet(found), expected)
 
 

@@ -60,7 +60,7 @@ def largest_difference(network: Network, shape: tuple[int, ...]) -> float:
                 if axis is None:
                     cuts.append(slice(None))
                     continue
-                at = axis.dim - 1
+                at = axis.place
                 (start,) = axis.starts(np.array([place[at]]), crops[number])
                 assert start % axis.stride == 0
                 cuts.append(slice(start, start + crops[number]))
@@ -288,7 +288,7 @@ def test_a_broken_condition_shows() -> None:
 
 def test_crops_of_an_axis() -> None:
     # VGG's block 2: 14 pixels of padding and field 14, stride 2, of 224.
-    axis = Axis(1, 224, 2, Fraction(2), Fraction(-6), Fraction(7), 112)
+    axis = Axis(0, 224, 2, Fraction(2), Fraction(-6), Fraction(7), 112)
     assert axis.crop() == 14
     starts = axis.starts(np.array([0, 2, 3, 4, 50, 111]), 14)
     assert starts.tolist() == [0, 0, 0, 2, 94, 210]

@@ -1,5 +1,6 @@
 """Activations against sub-models, over formats, batches and inputs."""
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +11,7 @@ import tf_keras
 
 from cnnviz import (
     ArgumentError,
+    CnnvizWarning,
     ImageError,
     LayerError,
     activation_batches,
@@ -245,3 +247,61 @@ def test_mistakes_in_arguments() -> None:
     dense = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="mlp")
     with pytest.raises(LayerError, match="no convolution or pooling layer"):
         activations(dense, np.zeros((1, 4), np.float32))
+
+
+def deeply_supervised(k: Any) -> Any:
+    """A network one of whose convolutions runs in training alone."""
+
+    class Deep(k.Model):
+        def __init__(self) -> None:
+            super().__init__(name="deep")
+            self.first = k.layers.Conv2D(4, 3, name="first")
+            self.auxiliary = k.layers.Conv2D(2, 1, name="auxiliary")
+
+        def call(self, images: Any, training: bool = False) -> Any:
+            maps = self.first(images)
+            return (maps, self.auxiliary(maps)) if training else maps
+
+    network = Deep()
+    network(np.zeros((1, 8, 8, 3), np.float32), training=True)
+    return network
+
+
+@GENERATIONS
+@pytest.mark.parametrize("layers", [None, ["Conv2D"], ["*"], ["first", "aux*"]])
+def test_a_chosen_layer_that_does_not_run_is_left_out(k: Any, layers: Any) -> None:
+    network = deeply_supervised(k)
+    image = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
+    with pytest.warns(CnnvizWarning, match="'auxiliary'.*not called") as told:
+        maps = activations(network, image, layers, batch_size=2)
+    assert [Path(warning.filename).name for warning in told] == ["test_capture.py"]
+    assert list(maps) == ["first"]
+    np.testing.assert_allclose(maps["first"], network(image), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_named_has_to_answer() -> None:
+    image = np.zeros((1, 8, 8, 3), np.float32)
+    network = deeply_supervised(keras)
+    for layers in (["auxiliary"], ["*", "auxiliary"], ["aux*"]):
+        with pytest.raises(LayerError, match=r"layer 'auxiliary' .*was not called"):
+            activations(network, image, layers)
+
+
+def test_a_chosen_layer_of_several_outputs_is_left_out() -> None:
+    k = keras.layers
+    image = keras.Input((4, 4, 3))
+    rows = k.Reshape((16, 3), name="rows")(image)
+    cells = k.LSTM(2, return_sequences=True, return_state=True)
+    both, *_ = k.Bidirectional(cells, name="both")(rows)
+    wide = k.Lambda(lambda x: x[:, 0, 0][0], name="wide")(both[:, None])
+    told: list[str] = []
+    network = keras.Model(image, [both, wide])
+    pixels = np.zeros((3, 4, 4, 3), np.float32)
+    found = activations(network, pixels, ["rows", "both*", "w*"], note=told.append)
+    assert "rows" in found
+    assert "both" not in found
+    assert "wide" not in found
+    assert "'both' (Bidirectional) returns a tuple of 5" in told[0]
+    assert "'wide' returns 4 arrays for 3 images" in told[0]
+    with pytest.raises(LayerError, match="returns a tuple"):
+        activations(network, pixels, ["rows", "both"])

@@ -129,3 +129,23 @@ def test_frames_span_the_run(mnist: ImageModel, steps: int, frames: int) -> None
 def test_what_does_not_exist_is_named(mnist: ImageModel) -> None:
     with pytest.raises(LayerError, match="no channel 64; expected 0 to 63"):
         optimize_filters(mnist, "conv3", [3, 64])
+
+
+def test_convolutions_are_seen_as_they_are_passed_on(imagenet: ImageModel) -> None:
+    channels, run = [0, 5, 15], Run(steps=48)
+    found = optimize_filters(imagenet, "stem_conv", channels, run=run)
+    assert (found.layer, found.feature) == ("stem_conv", "stem_relu")
+    passed = optimize_filters(imagenet, "stem_relu", channels, run=run)
+    assert passed.feature == "stem_relu"
+    np.testing.assert_array_equal(found.ascent.images, passed.ascent.images)
+    maps = activations(imagenet, found.ascent.images, ["stem_relu"])["stem_relu"]
+    expected = maps.mean((1, 2))[np.arange(3), channels]
+    np.testing.assert_allclose(found.activations, expected, rtol=1e-3)
+    bare = optimize_filters(imagenet, "stem_conv", channels, as_it_is=True, run=run)
+    assert bare.feature == "stem_conv"
+    maps = activations(imagenet, bare.ascent.images, ["stem_conv"])["stem_conv"]
+    expected = maps.mean((1, 2))[np.arange(3), channels]
+    np.testing.assert_allclose(bare.activations, expected, rtol=1e-3)
+    disliked = optimize_filters(imagenet, "stem_conv", channels, negative=True, run=run)
+    assert disliked.feature == "stem_relu"
+    assert (disliked.activations < 0.1 * found.activations).all()

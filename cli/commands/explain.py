@@ -1,0 +1,379 @@
+"""`cnnviz explain`: what in an image speaks for a class, and what against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .. import options
+from ..console import Console
+from ..inputs import ImageOptions
+from ..model import ModelOptions
+from ..running import Work, run
+from ..signature import command
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from cnnviz.attribution import ChannelAttribution, Check, Explanation
+    from cnnviz.network import ImageModel
+
+_TOP = 3
+_COMPARED = ("hirescam", "gradcam", "gradient", "guided", "deconvnet")
+_BASELINES = ("black", "white", "mean", "blur")
+
+
+@command(
+    "cnnviz explain EfficientNetB0 cat.jpg",
+    "cnnviz explain model.keras scan.png --class tumor --method integrated --check",
+    "cnnviz explain model.keras fruit.jpg --class orange --against lemon --maps 6",
+)
+def explain(
+    model: ModelOptions,
+    images: ImageOptions,
+    output: options.OutputOptions,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class",
+            metavar="N|LABEL",
+            show_default="the most probable",
+            help="Explain the class of this number or name; -N is what lowers output "
+            "N. The option may be given several times.",
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            show_default=f"{_TOP}, with --compare 1",
+            help="Explain this many classes of each image, the most probable ones.",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|LABEL",
+            show_default=False,
+            help="Show what tells the classes from this one.",
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["hirescam", "gradcam", "integrated", "gradient", "occlusion"],
+        typer.Option(
+            help="hirescam: activation times gradient; gradcam: the same with mean "
+            "gradients, as published; integrated: integrated gradients; gradient: how "
+            "far pixels could change the score; occlusion: what the score loses "
+            "without a patch.",
+        ),
+    ] = "hirescam",
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="where positions are given up",
+            help="Look at the layer of this path.",
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="the first",
+            help="Explain this output of a network that has several.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|N",
+            help="Hold the image against this: black, white, its mean color, a blur of "
+            "it, or a gray from 0 to 1. For integrated and occlusion.",
+        ),
+    ] = "black",
+    smooth: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Average the gradient over this many noisy images.",
+        ),
+    ] = 0,
+    maps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            show_default=False,
+            help="Draw a second picture: the N channels of the layer that matter most "
+            "for each class, and where.",
+        ),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Draw HiResCAM, Grad-CAM, gradient, guided backpropagation and the "
+            "deconvnet side by side instead, each with its check.",
+        ),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Measure how far the picture can be trusted, and say it. It takes "
+            "hundreds of passes for each image.",
+        ),
+    ] = False,
+    raw: options.Raw = False,
+) -> None:
+    """Draw what in an image speaks for a class: one picture per image.
+
+    Orange speaks for the class, blue against it. Explained is the logit.
+    """
+    if classes and top:
+        raise typer.BadParameter("--class names classes, --top counts them: give one")
+    given = "--compare" if compare else f"--method {method}"
+    if smooth and (compare or method != "gradient"):
+        raise typer.BadParameter(f"--smooth is for --method gradient; given {given}")
+    if baseline != "black" and (compare or method not in ("integrated", "occlusion")):
+        raise typer.BadParameter(
+            f"--baseline is for --method integrated or occlusion; given {given}"
+        )
+    if layer and not (maps or compare or method in ("hirescam", "gradcam")):
+        raise typer.BadParameter(
+            "--layer is for --method hirescam or gradcam, --compare and --maps; given "
+            f"{given}"
+        )
+    asked: dict[str, Any] = {
+        "top": top or (1 if compare else _TOP),
+        "against": against,
+        "head": head,
+    }
+    held = _parsed_baseline(baseline)
+    size = options.parsed_batch_size(images.batch_size)
+    methods = _COMPARED if compare else (method,)
+
+    def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        done = 0
+        for batch in images.batches(loaded):
+            for row, number in enumerate(batch.numbers):
+                one = [array[row : row + 1] for array in batch.arrays]
+                tell = _Progress(console, done, images.source(number))
+                yield number, found(loaded, one, tell)
+                done += 1
+                tell.part(0, 1)(1, 1)
+
+    def found(loaded: ImageModel, one: list[np.ndarray], tell: _Progress) -> _Result:
+        from cnnviz.attribution import (
+            channel_attribution,
+            check_explanation,
+            explain,
+        )
+
+        explained: dict[str, Explanation] = {}
+        checks: dict[str, Check] = {}
+        parts = len(methods) * (2 if check or compare else 1)
+        named: Any = classes
+        for each in methods:
+            explained[each] = explain(
+                loaded,
+                one,
+                named,
+                **asked,
+                method=each,  # type: ignore[arg-type]
+                layer=layer if each in ("hirescam", "gradcam") else None,
+                baseline=held,
+                smooth=smooth,
+                batch_size=size,
+                callback=tell.part(len(explained) + len(checks), parts),
+            )
+            if check or compare:
+                checks[each] = check_explanation(
+                    loaded,
+                    one,
+                    explained[each],
+                    callback=tell.part(len(explained) + len(checks), parts),
+                )
+        first = explained[methods[0]]
+        channels = None
+        if maps:
+            channels = channel_attribution(
+                loaded, one, classes, **asked, layer=layer, batch_size=size
+            )
+        return _Result(
+            one[first.input_index][0], explained, checks, channels, maps or 0
+        )
+
+    def draw(work: Work) -> None:
+        from cnnviz.images import distinct_names
+
+        kind = "compare" if compare else method
+        kinds = (f"explain-{kind}", "explain-maps")
+        names = distinct_names(
+            [f"{name}/{each}" for name in images.names for each in kinds]
+        )
+        work.console.stage("explaining", len(images.paths))
+        told: set[str] = set()
+        for number, result in work.items:
+            picture, second = names[2 * number : 2 * number + 2]
+            source = images.source(number)
+            for note in result.notes:
+                if note not in told:
+                    told.add(note)
+                    work.console.note(note)
+            for sentence in result.sentences:
+                work.console.note(f"{source}: {sentence}")
+            if raw:
+                work.files.write(f"{picture}.npz", result.write_arrays)
+            title = f"why {work.model.network.name} says so"
+            work.files.write(f"{picture}.png", result.write_sheet, title, source)
+            if result.channels is not None:
+                work.files.write(f"{second}.png", result.write_maps, title, source)
+
+    run(model, output, compute, draw)
+
+
+def _parsed_baseline(text: str) -> Any:
+    if text in _BASELINES:
+        return text
+    try:
+        gray = float(text)
+    except ValueError:
+        gray = -1.0
+    if not 0 <= gray <= 1:
+        raise typer.BadParameter(
+            f"{text!r} is no baseline; expected {', '.join(_BASELINES)}, or a number "
+            "from 0 to 1",
+            param_hint="'--baseline'",
+        )
+    return gray
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """Tells how far the work on an image is.
+
+    Attributes:
+        console: Where to tell it.
+        before: How many images are done.
+        source: The image.
+    """
+
+    console: Console
+    before: int
+    source: str
+
+    def part(self, number: int, parts: int) -> Callable[[int, int], None]:
+        """A callback for one of the parts of this work."""
+
+        def tell(done: int, total: int) -> None:
+            reached = self.before + (number + done / max(total, 1)) / parts
+            self.console.reached(reached, f"explaining {self.source}")
+
+        return tell
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """What was found out about one image.
+
+    Attributes:
+        image: `(h, w, c)`.
+        explained: By method what it says.
+        checks: By method how far that can be trusted, if it was asked for.
+        channels: What channels add, if it was asked for.
+        count: How many of them are drawn.
+    """
+
+    image: np.ndarray
+    explained: dict[str, Explanation]
+    checks: dict[str, Check]
+    channels: ChannelAttribution | None
+    count: int
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether several methods are."""
+        return len(self.explained) > 1
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to know."""
+        every = [note for each in self.explained.values() for note in each.notes]
+        return every + list(self.channels.notes if self.channels is not None else ())
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the checks found, in words."""
+        return [
+            f"{method}: {sentence}" if self.is_compared else sentence
+            for method, check in self.checks.items()
+            for sentence in check.sentences[0]
+        ]
+
+    def write_arrays(self, path: Path) -> None:
+        import numpy as np
+
+        from cnnviz.images import written_whole
+
+        arrays: dict[str, Any] = {}
+        for method, each in self.explained.items():
+            ahead = f"{method}_" if self.is_compared else ""
+            for name in ("maps", "raw", "share", "error"):
+                arrays[ahead + name] = getattr(each, name)[0]
+            for name in ("classes", "scores", "probabilities"):
+                arrays[name] = getattr(each, name)[0]
+            arrays["names"] = np.array(each.names[0])
+            if method in self.checks:
+                check = self.checks[method]
+                for name in (
+                    "deletion",
+                    "insertion",
+                    "chance_deletion",
+                    "chance_insertion",
+                    "center_deletion",
+                    "center_insertion",
+                    "similarity",
+                ):
+                    arrays[ahead + name] = getattr(check, name)[0]
+        if self.channels is not None:
+            arrays["channels"] = self.channels.values[0]
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+
+    def write_sheet(self, path: Path, title: str, source: str) -> None:
+        from cnnviz.drawing import explanation_sheet
+        from cnnviz.images import write_image
+
+        look: dict[str, Any] = {"title": title, "facts": [source]}
+        ((method, one), *others) = self.explained.items()
+        if others:
+            write_image(self._compared(look), path)
+            return
+        check = self.checks.get(method)
+        write_image(explanation_sheet(self.image, one, check=check, **look), path)
+
+    def _compared(self, look: dict[str, Any]) -> Image.Image:
+        from cnnviz.drawing import evidence_comparison_sheet
+
+        return evidence_comparison_sheet(
+            self.image, self.explained, checks=self.checks, **look
+        )
+
+    def write_maps(self, path: Path, title: str, source: str) -> None:
+        from cnnviz.drawing import channel_sheet
+        from cnnviz.images import write_image
+
+        if self.channels is None:
+            raise AssertionError
+        sheet = channel_sheet(
+            self.image, self.channels, count=self.count, title=title, facts=[source]
+        )
+        write_image(sheet, path)

@@ -1,0 +1,211 @@
+"""A reconstruction on its way down, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.attribution.origins import Origin
+from cnnviz.attribution.tasks import Keep, Rule, Task
+from cnnviz.attribution.traced_layers import as_image, seed, trace_layer
+from cnnviz.attribution.units import choose_maps, filled, find_units
+from cnnviz.errors import ImageError, LayerError, counted, shape_text
+from cnnviz.images.boxes import field_boxes
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.layers import layer_info
+from cnnviz.network.layout import is_network_channels_first, to_channels_last
+from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.naming import one_layer
+from cnnviz.network.tracing import compiled
+from cnnviz.showing import Result
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Stage(NamedTuple):
+    """A reconstruction on its way down.
+
+    Attributes:
+        layer: The layer that was just passed.
+        operation: What was done: `seed`, `unpool`, `rectify` or `filter`.
+        signal: The reconstruction after it, `(h, w, c)`; `(1, 1, units)` below dense
+            layers, and the last one is the image's.
+    """
+
+    layer: str
+    operation: str
+    signal: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Stages(Result, Sequence[Stage]):
+    """A reconstruction step by step, drawn by `cnnviz.drawing.stage_sheet`.
+
+    Attributes:
+        steps: The stages, the seed first.
+        origin: What they were made of.
+        channel: The map that they start from.
+        position: The unit, `(2,)` its row and column.
+    """
+
+    steps: tuple[Stage, ...]
+    origin: Origin
+    channel: int
+    position: np.ndarray
+
+    @overload
+    def __getitem__(self, number: int) -> Stage: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Stage]: ...
+    def __getitem__(self, number: int | slice) -> Stage | Sequence[Stage]:
+        return self.steps[number]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def _drawn(
+        self, drawing: ModuleType, *, source: str | None = None, **options: Any
+    ) -> Image.Image:
+        origin = self.origin
+        unit = f"map {self.channel}"
+        if origin.names is not None:
+            unit = f"{self.channel} {origin.names[self.channel]}"
+        elif origin.is_spatial:
+            unit += f" @ {','.join(map(str, self.position))}"
+        image = origin.images[0]
+        box = None
+        if image.ndim == 3:
+            size = (image.shape[0], image.shape[1])
+            (box,) = field_boxes(origin.field, self.position[None], size)
+        texts = {
+            "title": drawing.headline(*origin.title),
+            "facts": [*([] if source is None else [source]), origin.rule, unit],
+            "box": box,
+        }
+        sheet: Image.Image = drawing.stage_sheet(
+            image, self.steps, **{**texts, **options}
+        )
+        return sheet
+
+    def __repr__(self) -> str:
+        first, last = self.steps[0].signal.shape, self.steps[-1].signal.shape
+        return (
+            f"Stages({self.origin.info.path}, {self.origin.rule}: map {self.channel}, "
+            f"{counted(len(self), 'step')} from {shape_text(first)} "
+            f"to {shape_text(last)})"
+        )
+
+
+def deconvnet_stages(
+    model: ImageModel | Network,
+    image: Images,
+    layer: str,
+    channel: int | None = None,
+    *,
+    keep: Keep = "maximum",
+    rule: Rule = "deconvnet",
+) -> Stages:
+    """Reconstructs step by step, from a map of a layer down to the pixels.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        image: One image, as `deconvnet` takes them.
+        layer: The path of a layer.
+        channel: The map; None for the strongest.
+        keep: As for `deconvnet`.
+        rule: As for `deconvnet`.
+
+    Returns:
+        A sequence that shows itself: the reconstruction after every step that unpools,
+        rectifies or filters, the seed first. Where branches meet, the sum of those that
+        the steps so far have reached in the end.
+
+    Raises:
+        LayerError: As for `deconvnet`, and if the map does not fire.
+    """
+    known = as_model(model)
+    arrays = known.prepare(image)
+    if len(arrays[0]) != 1:
+        raise ImageError(f"{len(arrays[0])} images given; expected one")
+    built(known, arrays)
+    task = Task(known, one_layer(known.network, layer), keep, rule, "image")
+    units = find_units(task, arrays)
+    chosen = choose_maps(layer, units, None if channel is None else [channel], 1)
+    found = units.seeds(np.zeros(1, int), chosen[0])
+    if found.values[0] <= 0:
+        raise LayerError(
+            f"map {chosen[0, 0]} of layer '{layer}' does not fire on the image: "
+            f"its activation is {found.values[0]:.3g}"
+        )
+    size = known.fixed_batch or 1
+    kinds = (tf.int32, tf.int32, tf.float32)
+    trace = compiled(
+        known.network,
+        ("deconvnet stages", *task.key),
+        lambda *tensors: _trace_stages(task, tensors),
+        [
+            *(tf.TensorSpec((size, *a.shape[1:]), tf.float32) for a in arrays),
+            *(tf.TensorSpec((size,), kind) for kind in kinds),
+        ],
+    )
+    given = [
+        part.astype(kind.as_numpy_dtype)
+        for part, kind in zip(found[1:], kinds, strict=True)
+    ]
+    outputs = trace(*(filled(array, size) for array in (*arrays, *given)))
+    stages = []
+    for (operation, path), signal in zip(trace.facts, outputs.values(), strict=True):
+        array = signal.numpy()[0]
+        array = array.reshape((1,) * (3 - array.ndim) + array.shape)
+        stages.append(Stage(path, operation, array))
+    last = stages[-1]
+    if known.encode.reverses_channels and last.signal.shape[-1] == 3:
+        stages[-1] = last._replace(signal=last.signal[..., ::-1])
+    number, route = int(chosen[0, 0]), units.route
+    place = (0, 0)
+    if route.shape:
+        place = np.unravel_index(units.positions[0, number], route.shape)
+    origin = Origin(
+        arrays[route.input_index],
+        layer_info(known, layer, arrays),
+        rule,
+        known.labels,
+        channel is not None,
+    )
+    return Stages(tuple(stages), origin, number, np.array(place))
+
+
+def _trace_stages(
+    task: Task, tensors: Sequence[tf.Tensor]
+) -> tuple[dict[str, tf.Tensor], list[tuple[str, str]]]:
+    """Reconstructions after every step, by number; of each the operation and layer."""
+    images, units = tensors[:-3], tensors[-3:]
+    traced = trace_layer(task, images)
+    start = seed(task, traced, units)
+    way = traced.way(task)
+    at = way.pull(start)
+    first = is_network_channels_first(task.model.network)
+    passed = [("seed", task.selected.address.path, start, traced.channels_first)]
+    for tensor, step in way.steps:
+        if step.operation:
+            (source,) = step.sources[:1]
+            formats = tensor.op.node_def.attr
+            channels_first = first
+            if "data_format" in formats:
+                channels_first = formats["data_format"].s.startswith(b"NC")
+            name = traced.layer_of(tensor.op)
+            passed.append((step.operation, name, at[source.ref()], channels_first))
+    results = {}
+    for i, (_, _, signal, channels_first) in enumerate(passed):
+        if channels_first and (signal.shape.rank or 0) > 2:
+            signal = to_channels_last(signal)
+        results[str(i)] = tf.cast(signal, tf.float32)
+    # The last is the image, whatever lies between the first filter and it.
+    results[str(len(passed) - 1)] = as_image(task, at[way.image.ref()])
+    return results, [(operation, name) for operation, name, *_ in passed]

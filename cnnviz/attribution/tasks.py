@@ -1,0 +1,51 @@
+"""What is reconstructed, and how."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from cnnviz.arguments import choice
+from cnnviz.errors import ArgumentError
+from cnnviz.network.model import ImageModel
+from cnnviz.network.naming import Selected
+
+Rule = Literal["deconvnet", "guided", "gradient"]
+Keep = Literal["maximum", "map"] | tuple[int, ...]
+Space = Literal["image", "network"]
+
+
+class Task(NamedTuple):
+    """What is reconstructed, and how; as `deconvnet` takes it."""
+
+    model: ImageModel
+    selected: Selected
+    keep: Keep
+    rule: Rule
+    space: Space
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells traces of this task from others, wherever in a map it starts."""
+        address, call = self.selected.address, self.selected.call
+        whole = self.keep == "map"
+        return self.model.key, address.path, call, whole, self.rule, self.space
+
+    def check(self) -> None:
+        """Refuses what no task has.
+
+        Raises:
+            ArgumentError: If the rule, the space or what to keep is none of those.
+        """
+        choice("rule", self.rule, Rule)
+        choice("space", self.space, Space)
+        place = self.keep
+        if isinstance(place, tuple):
+            if all(isinstance(i, int | np.integer) and i >= 0 for i in place):
+                return
+        elif place in ("maximum", "map"):
+            return
+        raise ArgumentError(
+            f"keep is {place!r}; expected maximum, map or a position (row, column)"
+        )

@@ -1,0 +1,220 @@
+"""A network in a graph, up to the tensor that reconstructions start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.attribution.rectifiers import marking
+from cnnviz.attribution.reversal import Reversal
+from cnnviz.attribution.steps import Value
+from cnnviz.attribution.tasks import Task
+from cnnviz.errors import LayerError
+from cnnviz.graph.logits import find_logits
+from cnnviz.graph.walking import Dependence, preprocessing
+from cnnviz.network.forward import encoded_inputs
+from cnnviz.network.keras_generations import Network, call_attribute, python_call
+from cnnviz.network.layout import (
+    channel_axis,
+    is_network_channels_first,
+    to_channels_first,
+    to_channels_last,
+)
+from cnnviz.network.naming import addresses
+from cnnviz.network.tracing import patched, record
+
+LayerOf = Callable[[tf.Operation], str]
+
+
+class End(NamedTuple):
+    """Where reconstructions end.
+
+    Attributes:
+        input: The input of the network that is reconstructed.
+        front: What preprocessing computes of it; see `walking.preprocessing`.
+        tensor: The tensor at which they end: one of those, as the task wants.
+    """
+
+    input: tf.Tensor
+    front: list[tf.Tensor]
+    tensor: tf.Tensor
+
+
+class TracedLayer(NamedTuple):
+    """A network in the current graph.
+
+    Attributes:
+        images: What it was given, before it is encoded.
+        inputs: What it was shown of it.
+        tensor: The tensor to start from.
+        channels_first: The layout of that tensor.
+        layer_of: Names the layer that made an operation.
+    """
+
+    images: Sequence[tf.Tensor]
+    inputs: list[tf.Tensor]
+    tensor: tf.Tensor
+    channels_first: bool
+    layer_of: LayerOf
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The shape of its maps."""
+        shape = self.tensor.shape.as_list()[1:]
+        return tuple(shape[1:] if self.channels_first else shape[:-1])
+
+    def maps(self) -> tf.Tensor:
+        """The tensor as float32 maps `(n, positions, channels)`."""
+        maps = tf.cast(self.tensor, tf.float32)
+        if self.channels_first:
+            maps = to_channels_last(maps)
+        count, *space, channels = maps.shape
+        positions = int(np.prod(space)) if space else 1
+        return tf.reshape(maps, [-1 if count is None else count, positions, channels])
+
+    def way(self, task: Task, value: Value = lambda tensor: tensor) -> Reversal:
+        """The way back to the image, by the rule of a task that is no gradient."""
+        return Reversal(
+            self.inputs,
+            self.tensor,
+            guided=task.rule == "guided",
+            layer_of=self.layer_of,
+            value=value,
+        )
+
+    def end(self, task: Task, way: Reversal | None = None) -> End:
+        """Where reconstructions end.
+
+        Args:
+            task: The task.
+            way: The way back, if the rule is no gradient.
+
+        Raises:
+            LayerError: If the tensor does not depend on the image.
+        """
+        for tensor in self.inputs:
+            depends = Dependence([tensor])
+            if way.image is tensor if way else depends(self.tensor):
+                front = preprocessing([tensor], self.tensor, depends)
+                ahead = front and task.space == "network"
+                return End(tensor, front, front[-1] if ahead else tensor)
+        raise LayerError(
+            f"layer '{task.selected.address.path}' does not depend on the image"
+        )
+
+
+def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
+    """Traces the network of a task.
+
+    Raises:
+        LayerError: If the layer returns nothing to start from.
+    """
+    network = task.model.network
+    inputs = encoded_inputs(task.model, images)
+    # Also of inputs that pass as they are: the graph begins with tensors of its own.
+    inputs = [tf.identity(tensor) for tensor in inputs]
+    regions: list[tuple[tf.Graph, int, int, str]] = []
+    with patched(marking(network)), patched(_regions(network, regions)):
+        (call,) = record(network, inputs, [task.selected])
+    output = call.tensor()
+    target, _ = find_logits(output) or (output, None)
+    path = task.selected.address.path
+    if target.shape.rank is None or target.shape.rank < 2:
+        raise LayerError(f"layer '{path}' returns no map: it has no channels")
+    if any(n is None for n in target.shape[1:]):
+        raise LayerError(f"layer '{path}' returns a map of unknown size")
+    if not target.dtype.is_floating:
+        raise LayerError(f"layer '{path}' returns {target.dtype.name}; expected floats")
+    first = channel_axis(network, call) == 1
+    return TracedLayer(images, inputs, target, first, _naming(regions, path))
+
+
+def _regions(
+    network: Network, regions: list[tuple[tf.Graph, int, int, str]]
+) -> list[tuple[object, str, object]]:
+    """Patches that note which operations of the graph each layer makes."""
+
+    def noting(path: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            graph = tf.compat.v1.get_default_graph()
+            low = len(graph.get_operations())
+            try:
+                return call(*args, **kwargs)
+            finally:
+                regions.append((graph, low, len(graph.get_operations()), path))
+
+        return noted
+
+    return [
+        (a.layer, call_attribute(a.layer), noting(a.path, python_call(a.layer)))
+        for a in addresses(network)
+    ]
+
+
+def _naming(regions: list[tuple[tf.Graph, int, int, str]], path: str) -> LayerOf:
+    """Names the innermost layer of an operation; a path where there is none."""
+    numbers: dict[str, int] = {}
+
+    def layer_of(op: tf.Operation) -> str:
+        graph = op.graph
+        if op.name not in numbers:
+            numbers.clear()
+            numbers.update((o.name, i) for i, o in enumerate(graph.get_operations()))
+        # What was copied out of a function is named after the call of it.
+        name = op.name
+        while "/" in name and not any(
+            g is graph and low <= numbers.get(name, -1) < high
+            for g, low, high, _ in regions
+        ):
+            name = name.rpartition("/")[0]
+        number = numbers.get(name, -1)
+        around = [
+            (high - low, named)
+            for g, low, high, named in regions
+            if g is graph and low <= number < high
+        ]
+        return min(around)[1] if around else path
+
+    return layer_of
+
+
+def seed(task: Task, traced: TracedLayer, units: Sequence[tf.Tensor]) -> tf.Tensor:
+    """What a reconstruction starts with.
+
+    Args:
+        task: The task.
+        traced: Its layer.
+        units: For each reconstruction the channel, the position along the flattened
+            map, and the value to put there.
+
+    Returns:
+        A tensor of the shape of the layer's output: zero but for the unit, or but for
+        the map if the task keeps it whole.
+    """
+    channels, positions, values = units
+    shape, space = traced.tensor.shape, traced.space
+    count, flat = shape[0], int(np.prod(space)) if space else 1
+    known = shape[1] if traced.channels_first else shape[-1]
+    here = channels[:, None] == tf.range(known)
+    if task.keep == "map":
+        seeds = tf.where(here[:, None], traced.maps(), 0.0)
+    else:
+        there = positions[:, None] == tf.range(flat)
+        chosen = here[:, None] & there[:, :, None]
+        seeds = tf.where(chosen, values[:, None, None], 0.0)
+    seeds = tf.reshape(seeds, [count, *space, known])
+    if traced.channels_first:
+        seeds = to_channels_first(seeds)
+    return tf.cast(seeds, traced.tensor.dtype)
+
+
+def as_image(task: Task, signal: tf.Tensor) -> tf.Tensor:
+    """What arrives at the network's input, float32, channels last."""
+    if is_network_channels_first(task.model.network) and (signal.shape.rank or 0) > 2:
+        signal = to_channels_last(signal)
+    return tf.cast(signal, tf.float32)

@@ -1,0 +1,249 @@
+"""The units that reconstructions start from, and what their way back is like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.arguments import counts
+from cnnviz.attribution.tasks import Task
+from cnnviz.attribution.traced_layers import TracedLayer, as_image, trace_layer
+from cnnviz.errors import ArgumentError, LayerError, ModelError
+from cnnviz.graph.places import Geometry, find_geometry
+from cnnviz.graph.walking import Dependence
+from cnnviz.network.tracing import Trace, compiled_for_images
+
+_BATCH = 16
+
+
+class Route(NamedTuple):
+    """What the way from a layer to the image is like, whatever the image shows.
+
+    Attributes:
+        shape: The shape of the layer's maps.
+        size: The shape of a reconstruction, channels last.
+        largest: How many numbers the largest tensor on the way holds for one image.
+        input_index: Which of the network's inputs is reconstructed.
+        notes: What was decided that the paper does not settle.
+        image: Which of the images that the model is given becomes that input; None if
+            it is held.
+        geometry: What part of that image a unit depends on.
+    """
+
+    shape: tuple[int, ...]
+    size: tuple[int, ...]
+    largest: int
+    input_index: int
+    notes: tuple[str, ...]
+    image: int | None
+    geometry: Geometry
+
+
+class Seeds(NamedTuple):
+    """Units to start from, one for each reconstruction.
+
+    Attributes:
+        images: `(n,)` the numbers of their images.
+        channels: `(n,)` their maps.
+        positions: `(n,)` where in the flattened map.
+        values: `(n,)` what to start with, usually the activation.
+    """
+
+    images: np.ndarray
+    channels: np.ndarray
+    positions: np.ndarray
+    values: np.ndarray
+
+    def some(self, rows: np.ndarray) -> Seeds:
+        """Those of some rows."""
+        return Seeds(*(part[rows] for part in self))
+
+
+class Units(NamedTuple):
+    """Of each map of each image the unit to start from.
+
+    Attributes:
+        activations: `(n, channels)`
+        positions: `(n, channels)` along the flattened map.
+        route: The way back from them.
+    """
+
+    activations: np.ndarray
+    positions: np.ndarray
+    route: Route
+
+    def seeds(self, images: np.ndarray, channels: np.ndarray) -> Seeds:
+        """Those of some images and maps, `(k,)` each."""
+        return Seeds(
+            images,
+            channels,
+            self.positions[images, channels],
+            self.activations[images, channels],
+        )
+
+
+def find_route(task: Task, arrays: Sequence[np.ndarray]) -> Route:
+    """What the way back is like for images of a shape; nothing is computed of them.
+
+    Args:
+        task: The task.
+        arrays: The images, as `ImageModel.prepare` returns them.
+
+    Raises:
+        LayerError: If the layer has no way back.
+    """
+    return _unit_trace(task, arrays)[0].facts
+
+
+def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
+    """Finds the unit to start from, in each map of each image."""
+    task.check()
+    function, size = _unit_trace(task, arrays)
+    activations, positions = [], []
+    step = size or _BATCH
+    for start in range(0, len(arrays[0]), step):
+        batch = [array[start : start + step] for array in arrays]
+        count = len(batch[0])
+        if size is not None:
+            batch = [filled(array, size) for array in batch]
+        outputs = function(*batch)
+        activations.append(outputs["activations"].numpy()[:count])
+        positions.append(outputs["positions"].numpy()[:count])
+    units = Units(
+        np.concatenate(activations), np.concatenate(positions), function.facts
+    )
+    if not np.isfinite(units.activations).all():
+        path = task.selected.address.path
+        raise ModelError(
+            f"layer '{path}' of {task.model.source} computes no finite numbers"
+        )
+    return units
+
+
+def filled(array: np.ndarray, size: int) -> np.ndarray:
+    """An array with its last entry repeated until there are `size`."""
+    if len(array) == size:
+        return array
+    return np.concatenate([array, array[-1:].repeat(size - len(array), 0)])
+
+
+def _unit_trace(
+    task: Task, arrays: Sequence[np.ndarray]
+) -> tuple[Trace[Route], int | None]:
+    return compiled_for_images(
+        task.model.network,
+        ("deconvnet units", *task.key, task.keep),
+        lambda *tensors: _trace_units(task, tensors),
+        [array.shape[1:] for array in arrays],
+        min(_BATCH, len(arrays[0])),
+    )
+
+
+def _trace_units(
+    task: Task, images: Sequence[tf.Tensor]
+) -> tuple[dict[str, tf.Tensor], Route]:
+    traced = trace_layer(task, images)
+    space, maps = traced.space, traced.maps()
+    if isinstance(task.keep, tuple):
+        inside = len(task.keep) == len(space) and all(
+            i < n for i, n in zip(task.keep, space, strict=True)
+        )
+        if not inside:
+            raise ArgumentError(
+                f"keep is {task.keep}; the maps of layer "
+                f"'{task.selected.address.path}' are of shape {space}"
+            )
+        place = int(np.ravel_multi_index(task.keep, space))
+        activations = maps[:, place]
+        positions = tf.fill(tf.shape(activations), tf.constant(place, tf.int64))
+    else:
+        activations = tf.reduce_max(maps, 1)
+        positions = tf.argmax(maps, 1)
+    finite = tf.reduce_all(tf.math.is_finite(maps), 1)
+    activations = tf.where(finite, activations, np.nan)
+    return {"activations": activations, "positions": positions}, _route(task, traced)
+
+
+def _route(task: Task, traced: TracedLayer) -> Route:
+    notes: tuple[str, ...] = ()
+    if task.rule == "gradient":
+        tensors = [
+            tensor
+            for op in traced.tensor.graph.get_operations()
+            if op.type not in ("Const", "NoOp")
+            for tensor in op.outputs
+        ]
+        shapes = [t.shape for t in tensors if t.shape.rank is not None]
+        largest = max(int(np.prod([n or 1 for n in shape[1:]])) for shape in shapes)
+        end = traced.end(task)
+    else:
+        way = traced.way(task)
+        notes, largest, end = way.notes, way.largest(), traced.end(task, way)
+    number = next(i for i, t in enumerate(traced.inputs) if t is end.input)
+    image = as_image(task, end.tensor)
+    if not image.shape[1:].is_fully_defined():
+        path = task.selected.address.path
+        raise LayerError(f"layer '{path}' is computed from an image of unknown size")
+    given = [Dependence([tensor])(end.input) for tensor in traced.images]
+    which = given.index(True) if any(given) else None
+    geometry = find_geometry_of(traced, which, image)
+    size = tuple(image.shape[1:])
+    return Route(traced.space, size, largest, number, notes, which, geometry)
+
+
+def find_geometry_of(
+    traced: TracedLayer, number: int | None, end: tf.Tensor
+) -> Geometry:
+    """What part of an image the units of a layer depend on.
+
+    Args:
+        traced: The layer.
+        number: The number of the image; None if it is held, and never cut.
+        end: Where reconstructions end, channels last.
+    """
+    if number is None:
+        return Geometry((), None)
+    return find_geometry(
+        traced.images,
+        number,
+        traced.tensor,
+        channels_first=traced.channels_first,
+        end=end,
+    )
+
+
+def choose_maps(
+    layer: str, units: Units, channels: Sequence[int] | None, top: int | None
+) -> np.ndarray:
+    """The maps of each image that are reconstructed.
+
+    Args:
+        layer: The name of the layer, for messages.
+        units: The units of all of its maps.
+        channels: Among which maps; None for all.
+        top: The `top` strongest maps of each image only, the strongest first.
+
+    Returns:
+        `(n, k)`
+
+    Raises:
+        ArgumentError: If a map does not exist.
+    """
+    count, known = units.activations.shape
+    among = np.arange(known) if channels is None else np.atleast_1d(channels)
+    if among.dtype.kind not in "iu" or among.ndim != 1 or not among.size:
+        raise ArgumentError(f"channels is {channels!r}; expected a list of numbers")
+    wrong = among[(among < 0) | (among >= known)]
+    if wrong.size:
+        raise ArgumentError(
+            f"channel {wrong[0]} does not exist in layer '{layer}'; "
+            f"expected 0 to {known - 1}"
+        )
+    if top is None:
+        return np.tile(among.astype(np.int64), (count, 1))
+    counts(top=top)
+    order = np.argsort(-units.activations[:, among], axis=1, kind="stable")
+    return among.astype(np.int64)[order[:, :top]]

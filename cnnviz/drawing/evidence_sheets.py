@@ -1,0 +1,345 @@
+"""Pictures of class evidence: maps over the photograph, with scales and numbers.
+
+What speaks for a class is orange, what speaks against it blue, and what does neither
+lets the gray photograph through: colors that color-blind people tell apart. Scales are
+symmetric, zero is never shifted, and every color bar tells its ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.panels import Panel, panel_sheet
+from cnnviz.drawing.tiles import (
+    PERCENTILE,
+    Pixels,
+    as_picture,
+    tile_size,
+    to_bytes,
+)
+from cnnviz.errors import LayerError
+from cnnviz.images.colors import LUMA
+from cnnviz.images.resizing import resize
+
+if TYPE_CHECKING:
+    from cnnviz.attribution.channels import ChannelAttribution
+    from cnnviz.attribution.checks import Check
+    from cnnviz.attribution.explaining import Explanation
+
+FOR, AGAINST = (230, 97, 0), (0, 84, 159)
+_SIDE = 256  # of the longer side of a panel
+_FAINTEST = 0.35  # how dark black is drawn below the colors
+_OPACITY = 0.9
+_HATCH = 8
+_BAR_HEIGHT = 10
+_SIGNED = ("hirescam", "integrated", "occlusion")
+_BY_PIXEL = ("integrated", "gradient", "guided", "deconvnet")
+_TITLES = {
+    "hirescam": "HiResCAM",
+    "gradcam": "Grad-CAM",
+    "integrated": "integrated gradients",
+    "gradient": "gradient",
+    "occlusion": "occlusion",
+    "guided": "guided backpropagation",
+    "deconvnet": "deconvnet",
+}
+
+
+def explanation_sheet(
+    image: NDArray[Any],
+    explanation: Explanation,
+    *,
+    title: str,
+    facts: Sequence[str] = (),
+    check: Check | None = None,
+    number: int = 0,
+) -> Image.Image:
+    """Draws what in an image speaks for each class, beside the image.
+
+    The classes share one scale. Above each map stand its class, score, probability and
+    share, below it the scale.
+
+    Args:
+        image: `(h, w, c)`, the image that was explained; `(steps, c)` of a signal, `(d,
+            h, w, c)` of a volume, of which the slice with most evidence is drawn.
+        explanation: What `explain` returned.
+        title: The headline.
+        facts: What the smaller line below says first.
+        check: What `check_explanation` returned, to be told in words.
+        number: Which of the images that were explained it is.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: If the image has no picture.
+    """
+    maps = explanation.maps[number]
+    picture, (maps, seen), told = _flat(image, [maps, explanation.seen[None]], title)
+    scale, clipped = _scale(maps, explanation.method)
+    signed = explanation.method in _SIGNED
+    panels = [Panel(["image"], picture, None, "")]
+    for column, values in enumerate(maps):
+        lines = _lines(explanation, number, column)
+        words = ""
+        if values.max(initial=0) <= 0:
+            words = f"no positive evidence for {explanation.names[number][column]}"
+        tile = None if words and not signed else _laid_over(picture, values, scale)
+        if tile is not None:
+            _hatch(tile, seen[0])
+        bar = _bar(scale, signed) if scale and tile is not None else None
+        panels.append(Panel(lines, tile, bar, words))
+    texts = [*told, *explanation.notes]
+    if not seen.all():
+        texts.append("hatched: what no unit of the layer looks at")
+    if check is not None:
+        texts += check.sentences[number]
+    where = [f"at {explanation.layer}"] if explanation.layer else []
+    against = explanation.against_name
+    return panel_sheet(
+        panels,
+        title=title,
+        subtitle=join_facts(
+            [
+                *facts,
+                _TITLES[explanation.method],
+                *where,
+                *([f"against {against}"] if against else []),
+                "orange speaks for the class" + (", blue against it" if signed else ""),
+                *clipped,
+            ]
+        ),
+        texts=texts,
+    )
+
+
+def evidence_comparison_sheet(
+    image: NDArray[Any],
+    explanations: Mapping[str, Explanation],
+    *,
+    title: str,
+    facts: Sequence[str] = (),
+    checks: Mapping[str, Check] | None = None,
+    column: int = 0,
+) -> Image.Image:
+    """Draws what several methods say of one class, each on its own scale.
+
+    Args:
+        image: As for `explanation_sheet`.
+        explanations: By method what `explain` returned, of this image alone and of the
+            same classes.
+        title: As for `explanation_sheet`.
+        facts: As for `explanation_sheet`.
+        checks: By method what `check_explanation` returned.
+        column: Which of the classes.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: As for `explanation_sheet`.
+    """
+    methods = list(explanations)
+    every = np.stack([explanations[m].maps[0, column] for m in methods])
+    picture, (maps,), told = _flat(image, [every], title)
+    panels = [Panel(["image"], picture, None, "")]
+    texts = list(told)
+    for method, values in zip(methods, maps, strict=True):
+        each = explanations[method]
+        scale, clipped = _scale(values, method)
+        signed = method in _SIGNED
+        lines = [_TITLES[method]]
+        share = each.share[0, column]
+        lines.append(f"share {share:.0%}".replace("%", " %") if share == share else "")
+        if checks is not None and method in checks:
+            better = checks[method].is_better_than_chance[0, column]
+            lines.append("better than chance" if better else "no better than chance")
+            sentence = checks[method].sentences[0][column]
+            texts.append(f"{_TITLES[method]}: {sentence}")
+        empty = values.max(initial=0) <= 0
+        words = "no positive evidence" if empty else ""
+        tile = None if empty and not signed else _laid_over(picture, values, scale)
+        bar = _bar(scale, signed) if scale and tile is not None else None
+        panels.append(Panel(lines, tile, bar, words))
+    first = explanations[methods[0]]
+    name = first.names[0][column]
+    against = f" against {first.against_name}" if first.against_name else ""
+    told_of = (
+        f"{name}{against}: {first.probabilities[0, column]:.2f}, "
+        f"score {readable(float(first.scores[0, column]))}"
+    )
+    return panel_sheet(
+        panels,
+        title=title,
+        subtitle=join_facts([*facts, told_of, "each on its own scale", *clipped]),
+        texts=texts,
+    )
+
+
+def channel_sheet(
+    image: NDArray[Any],
+    attribution: ChannelAttribution,
+    *,
+    title: str,
+    facts: Sequence[str] = (),
+    count: int = 6,
+    number: int = 0,
+) -> Image.Image:
+    """Draws where the channels that carried a decision lie: a row for each class.
+
+    The channels of a class share one scale, the strongest comes first, whether it
+    speaks for the class or against it.
+
+    Args:
+        image: As for `explanation_sheet`.
+        attribution: What `channel_attribution` returned.
+        title: As for `explanation_sheet`.
+        facts: As for `explanation_sheet`.
+        count: How many channels of each class.
+        number: Which of the images that were explained it is.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: If the image has no picture, or the layer no positions.
+    """
+    chosen = attribution.strongest(count)[number]
+    panels: list[Panel] = []
+    told: list[str] = []
+    for column, channels in enumerate(chosen):
+        where = np.stack([attribution.where(number, column, int(c)) for c in channels])
+        picture, (maps,), told = _flat(image, [where], title)
+        name = attribution.names[number][column]
+        score = readable(float(attribution.scores[number, column]))
+        panels.append(Panel([name, f"score {score}"], picture, None, ""))
+        scale = float(np.abs(maps).max())
+        for channel, values in zip(channels, maps, strict=True):
+            adds = float(attribution.values[number, column, channel])
+            lines = [f"channel {channel}", f"adds {adds:+.3g}"]
+            tile = _laid_over(picture, values, scale)
+            panels.append(Panel(lines, tile, _bar(scale, True) if scale else None, ""))
+    return panel_sheet(
+        panels,
+        title=title,
+        subtitle=join_facts(
+            [
+                *facts,
+                f"the {chosen.shape[1]} strongest of {attribution.values.shape[-1]} "
+                f"channels of {attribution.layer}",
+                "orange adds to the score, blue takes from it",
+            ]
+        ),
+        texts=[*told, *attribution.notes],
+        columns=1 + chosen.shape[1],
+    )
+
+
+def _scale(maps: NDArray[Any], method: str) -> tuple[float, list[str]]:
+    """The largest absolute value of maps, and whether single pixels exceed it."""
+    sizes = np.abs(maps)
+    if method not in _BY_PIXEL or not sizes.any():
+        return float(sizes.max()), []
+    told = f"pixels clipped at the {PERCENTILE:g}th percentile"
+    return float(np.percentile(sizes[sizes > 0], PERCENTILE)), [told]
+
+
+def _lines(explanation: Explanation, number: int, column: int) -> list[str]:
+    """What stands above a map."""
+    score = readable(float(explanation.scores[number, column]))
+    value = float(explanation.probabilities[number, column])
+    facts = [f"score {score}"]
+    share = float(explanation.share[number, column])
+    if share == share:
+        facts.append(f"share {share:.0%}".replace("%", " %"))
+    name = explanation.names[number][column]
+    if explanation.kind == "linear":
+        return [name, join_facts(facts)]
+    return [name, f"probability {value:.2f}", join_facts(facts)]
+
+
+def _flat(
+    image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str
+) -> tuple[Pixels, list[NDArray[Any]], list[str]]:
+    """An image, and maps `(k, ...)` over it, as pictures of one size.
+
+    Of a volume one slice is taken, the steps of a signal become columns.
+
+    Returns:
+        The picture, the maps `(k, h, w)`, and what was done.
+    """
+    told = []
+    axes = maps[0].ndim - 1
+    if image.ndim == axes:
+        image = image[..., None]
+    if axes == 3:
+        middle = int(np.abs(maps[0]).sum((0, 2, 3)).argmax())
+        told.append(
+            f"slice {middle + 1} of {len(image)}, the one with the most evidence"
+        )
+        image, maps = image[middle], [values[:, middle] for values in maps]
+    elif axes == 1:
+        height = max(1, _SIDE // 4 // image.shape[-1])
+        image = image.T.repeat(height, 0)[..., None]
+        maps = [np.repeat(values[:, None], len(image), 1) for values in maps]
+    if image.ndim != 3 or maps[0].ndim != 3:
+        raise LayerError(
+            f"{title}: images of shape {image.shape} have no picture",
+            hint="Take the arrays: cnnviz.explain(...).",
+        )
+    size = tile_size(image.shape[0], image.shape[1], _SIDE)
+    if axes == 1:
+        size = (len(image), max(_SIDE, min(size[1], 4 * _SIDE)))
+    return _sized(as_picture(image), size), [_stretched(v, size) for v in maps], told
+
+
+def _sized(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    height, width = picture.shape[:2]
+    if size[0] < height or size[1] < width:
+        return to_bytes(resize(picture, size, fit="stretch").clip(0, 1))
+    rows, columns = (
+        np.arange(n) * m // n for n, m in zip(size, (height, width), strict=True)
+    )
+    return picture[rows[:, None], columns]
+
+
+def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Maps as they lie over a picture of another size; no value is made up."""
+    rows, columns = (
+        (2 * np.arange(n) + 1) * m // (2 * n)
+        for n, m in zip(size, maps.shape[1:], strict=True)
+    )
+    return maps[:, rows[:, None], columns]
+
+
+def _laid_over(picture: Pixels, values: NDArray[Any], scale: float) -> Pixels:
+    """A map over the gray picture, the more opaque the larger its values are."""
+    gray = _FAINTEST * 255 + (1 - _FAINTEST) * (picture @ LUMA)
+    return _colored(gray, values / scale if scale else values)
+
+
+def _colored(gray: NDArray[Any], levels: NDArray[Any]) -> Pixels:
+    """Levels in [-1, 1] in colors, over gray."""
+    opacity = _OPACITY * np.abs(levels).clip(0, 1)[..., None]
+    colors = np.where(levels[..., None] > 0, FOR, AGAINST)
+    return (gray[..., None] * (1 - opacity) + opacity * colors + 0.5).astype(np.uint8)
+
+
+def _bar(scale: float, signed: bool) -> tuple[Pixels, list[str]]:
+    """A color bar over mid gray, and what stands below its ends."""
+    levels = np.linspace(-1.0 if signed else 0.0, 1, _SIDE)
+    pixels = _colored(np.full((_BAR_HEIGHT, _SIDE), 190.0), levels[None])
+    end = f"{scale:.3g}"
+    return pixels, [f"-{end}", "0", end] if signed else ["0", end]
+
+
+def _hatch(tile: Pixels, seen: NDArray[Any]) -> None:
+    """Draws diagonals over what no unit sees."""
+    y, x = np.ogrid[: tile.shape[0], : tile.shape[1]]
+    tile[~seen & ((x + y) % _HATCH == 0)] = 0

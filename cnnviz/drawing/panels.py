@@ -1,0 +1,162 @@
+"""Panels: pictures with lines of text above, a color bar and its numbers below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cnnviz.drawing.inks import shades_of
+from cnnviz.drawing.text import draw_line, printable, soften, wrap
+from cnnviz.drawing.tiles import PAPER, Pixels
+
+_TITLE, _SMALL, _NAME, _LINE = 20, 13, 14, 12  # sizes of fonts
+_MARGIN, _GAP = 16, 14
+_INK, _SOFT = 90, 65  # percent
+_BAR_GAP, _TEXT_GAP = 4, 10
+_ACROSS = 1600  # how wide a sheet becomes at most, unless a panel is wider
+_NARROWEST = 640
+
+
+class Panel(NamedTuple):
+    """A picture with its texts.
+
+    Attributes:
+        lines: Above it, its name first.
+        tile: The picture; None for the words alone.
+        bar: A color bar, and the numbers below it, from its left end to its right.
+        words: In place of the picture, or below its name if there is one.
+    """
+
+    lines: Sequence[str]
+    tile: Pixels | None
+    bar: tuple[Pixels, Sequence[str]] | None
+    words: str
+
+
+def panel_sheet(
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    subtitle: str,
+    texts: Sequence[str] = (),
+    columns: int | None = None,
+) -> Image.Image:
+    """Puts panels side by side, below a headline and above sentences.
+
+    Args:
+        panels: One has a picture at least; all pictures are of one size.
+        title: The headline.
+        subtitle: A smaller line below it, broken where it is too long.
+        texts: Sentences below, each beginning a line.
+        columns: Panels in a row; None for as many as there is room for.
+
+    Returns:
+        The picture, RGB.
+    """
+    shape = next(panel.tile.shape for panel in panels if panel.tile is not None)
+    width = shape[1]
+    most = max(1, (_ACROSS - 2 * _MARGIN + _GAP) // (width + _GAP))
+    if columns is None:
+        rows = -(-len(panels) // most)
+        columns = -(-len(panels) // rows)
+    lines = max(len(panel.lines) for panel in panels)
+    drawn = [_drawn(panel, shape[0], width, lines) for panel in panels]
+    across = max(columns * (width + _GAP) - _GAP, _NARROWEST)
+    blocks = [_text([title], _TITLE, across, 100), _text([subtitle], _SMALL, across)]
+    blocks.append(np.full((_TEXT_GAP, 1), PAPER, np.uint8))
+    body = [_beside(drawn[i : i + columns]) for i in range(0, len(drawn), columns)]
+    foot = [_text([text], _SMALL, across) for text in texts]
+    if foot:
+        foot.insert(0, np.full((_TEXT_GAP, 1), PAPER, np.uint8))
+    return Image.fromarray(_stacked([*blocks, *body, *foot], across))
+
+
+def _drawn(panel: Panel, height: int, width: int, lines: int) -> Pixels:
+    """A panel, as high as all others."""
+    parts = []
+    for i in range(lines):
+        text = panel.lines[i] if i < len(panel.lines) else ""
+        size = _NAME if i == 0 else _LINE
+        parts.append(_one_line(text, size, width, _INK if i == 0 else _SOFT))
+    tile = panel.tile
+    if tile is None:
+        tile = np.full((height, width, 3), 240, np.uint8)
+        _write_words(tile, panel.words)
+    parts.append(tile)
+    pixels, numbers = panel.bar or (np.zeros((0, width, 3), np.uint8), [])
+    parts.append(np.full((_BAR_GAP, width, 3), PAPER, np.uint8))
+    if panel.bar is not None:
+        places = np.arange(width) * pixels.shape[1] // width
+        parts.append(pixels[:, places])
+        parts.append(_numbers(numbers, width))
+        if panel.words and panel.tile is not None:
+            parts.append(_one_line(panel.words, _LINE, width, _INK))
+    return _stacked_exactly(parts, width)
+
+
+def _one_line(text: str, size: int, width: int, ink: int) -> Pixels:
+    strip = np.full((len(draw_line("X", size, width)) + 1, width, 3), PAPER, np.uint8)
+    _ink(strip, draw_line(text, size, width), 0, 0, ink)
+    return strip
+
+
+def _numbers(numbers: Sequence[str], width: int) -> Pixels:
+    """Numbers at equal distances, the first and the last at the ends."""
+    strip = _one_line("", _LINE, width, _SOFT)
+    for i, number in enumerate(numbers):
+        line = draw_line(number, _LINE, width)
+        left = (width - line.shape[1]) * i // max(1, len(numbers) - 1)
+        _ink(strip, line, 0, left, _SOFT)
+    return strip
+
+
+def _write_words(tile: Pixels, words: str) -> None:
+    lines = wrap(printable(words), _NAME, tile.shape[1] - 2 * _GAP)
+    drawn = [draw_line(line, _NAME, tile.shape[1] - 2 * _GAP) for line in lines]
+    top = max(0, (tile.shape[0] - sum(map(len, drawn))) // 2)
+    for line in drawn:
+        _ink(tile, line, top, (tile.shape[1] - line.shape[1]) // 2, _SOFT)
+        top += len(line)
+
+
+def _ink(place: Pixels, line: Pixels, top: int, left: int, ink: int) -> None:
+    """Writes a line, cut where it does not fit."""
+    part = place[top : top + line.shape[0], left : left + line.shape[1]]
+    covered = soften(line, ink)[: part.shape[0], : part.shape[1], None]
+    part[:] = np.minimum(part, shades_of(PAPER)[covered])
+
+
+def _text(texts: Sequence[str], size: int, width: int, ink: int = _SOFT) -> Pixels:
+    """Texts on paper, broken into lines."""
+    lines = [part for text in texts for part in wrap(printable(text), size, width)]
+    strips = [_one_line(line, size, width, ink) for line in lines]
+    return np.concatenate(strips)
+
+
+def _beside(tiles: Sequence[Pixels]) -> Pixels:
+    height = max(len(tile) for tile in tiles)
+    width = tiles[0].shape[1]
+    row = np.full((height + _GAP, len(tiles) * (width + _GAP), 3), PAPER, np.uint8)
+    for i, tile in enumerate(tiles):
+        left = i * (width + _GAP)
+        row[: len(tile), left : left + width] = tile
+    return row[:, : row.shape[1] - _GAP]
+
+
+def _stacked_exactly(parts: Sequence[Pixels], width: int) -> Pixels:
+    return np.concatenate([part.reshape(len(part), width, 3) for part in parts])
+
+
+def _stacked(parts: Sequence[Pixels], width: int) -> Pixels:
+    """Parts below each other, at the left of a sheet with a margin."""
+    height = sum(map(len, parts))
+    sheet = np.full((height + 2 * _MARGIN, width + 2 * _MARGIN, 3), PAPER, np.uint8)
+    top = _MARGIN
+    for part in parts:
+        if part.ndim == 3:
+            sheet[top : top + len(part), _MARGIN : _MARGIN + part.shape[1]] = part
+        top += len(part)
+    return sheet

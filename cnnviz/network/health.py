@@ -1,0 +1,48 @@
+"""Health: weights that no longer are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnnviz.errors import ModelError
+from cnnviz.network.keras_generations import Network
+from cnnviz.network.model import ImageModel
+from cnnviz.network.naming import addresses
+
+
+def layers_not_finite(network: Network) -> list[str]:
+    """The paths of the innermost layers that hold NaN or infinite weights."""
+    found = [
+        address.path
+        for address in addresses(network)
+        if not all(
+            np.isfinite(np.asarray(weight)).all()
+            for weight in address.layer.get_weights()
+            if np.asarray(weight).dtype.kind == "f"
+        )
+    ]
+    return [path for path in found if not any(p.startswith(f"{path}/") for p in found)]
+
+
+def not_finite(model: ImageModel, layers: Sequence[str]) -> ModelError:
+    """The error that tells of NaN or infinite values.
+
+    Args:
+        model: A model that computed them.
+        layers: Where they were met; none for the output.
+    """
+    places = " and ".join(layers) or "its output"
+    told = f"{model.source} computes NaN or infinite values in {places}"
+    broken = layers_not_finite(model.network)
+    if broken:
+        more = ", ..." if len(broken) > 3 else ""
+        return ModelError(
+            f"{told}: the weights of {', '.join(broken[:3])}{more} are not finite",
+            hint="Load weights from before the training went wrong.",
+        )
+    return ModelError(
+        f"{told} for every image",
+        hint="Check the range of the pixels: encoding='...'.",
+    )

@@ -1,0 +1,104 @@
+"""How what a convolution computes is passed on: normalized, and rectified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.errors import CnnvizError
+from cnnviz.network.forward import encoded_inputs
+from cnnviz.network.keras_generations import Layer, ancestry, children
+from cnnviz.network.model import ImageModel, built
+from cnnviz.network.naming import Selected, addresses, call_name, one_layer
+from cnnviz.network.survey import native_shape
+from cnnviz.network.tracing import Call, compiled, record
+
+_NORMALIZATIONS = ("BatchNormalization", "SyncBatchNormalization")
+_PASSING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
+_RECTIFIERS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU")
+_RECTIFYING = frozenset(
+    """relu relu6 leaky_relu elu selu celu gelu silu swish mish hard_silu hard_swish
+    softplus squareplus""".split()
+)
+
+
+def passed_on(model: ImageModel, layer: str) -> str:
+    """The layer in which a convolution's feature is complete.
+
+    Many networks leave normalization and rectification to layers of their own. What the
+    network sees of the convolution is what these make of it.
+
+    Args:
+        model: A loaded model.
+        layer: The path of a layer.
+
+    Returns:
+        The path of the rectifier that the layer's output goes to, through a batch
+        normalization or directly, and nowhere else; the layer's own path if it is no
+        convolution, rectifies itself, or goes to no rectifier.
+
+    Raises:
+        LayerError: If there is no such layer.
+    """
+    selected = one_layer(model.network, layer)
+    own = call_name(selected.address.path, selected.call or 1)
+    if not selected.address.is_convolution or not _is_linear(selected.address.layer):
+        return layer
+    return _all_passed_on(model).get(own, layer)
+
+
+def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
+    network, shape = model.network, native_shape(model)
+    built(model, [np.zeros((1, *shape), np.float32)])
+
+    def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, str]]:
+        everything = [Selected(a) for a in addresses(network) if not children(a.layer)]
+        inputs = encoded_inputs(model, [image])
+        calls = record(network, inputs, everything, required=False)
+        return {}, {
+            call.name: _end(call, calls)
+            for call in calls
+            if call.address.is_convolution and _is_linear(call.address.layer)
+        }
+
+    signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
+    try:
+        return compiled(network, ("passed on", model.key), look, signature).facts
+    except CnnvizError:
+        return {}  # what lies above the layer objects to such an image
+
+
+def _end(call: Call, calls: Sequence[Call]) -> str:
+    tensor, is_normalized = call.output, False
+    while True:
+        # Dropout hands out what it was given.
+        users = [c for c in calls if c.inputs is tensor and c.output is not tensor]
+        if len(users) != 1:
+            return call.name
+        (user,) = users
+        layer = user.address.layer
+        kinds = ancestry(layer)
+        if _rectifies(layer):
+            return user.name
+        is_normalization = any(kind in _NORMALIZATIONS for kind in kinds)
+        if not (is_normalization and not is_normalized) and not any(
+            kind in _PASSING for kind in kinds
+        ):
+            return call.name
+        is_normalized |= is_normalization
+        tensor = user.output
+
+
+def _is_linear(layer: Layer) -> bool:
+    activation = getattr(layer, "activation", None)
+    return activation is None or getattr(activation, "__name__", "") == "linear"
+
+
+def _rectifies(layer: Layer) -> bool:
+    kinds = ancestry(layer)
+    if any(kind in _RECTIFIERS for kind in kinds):
+        return True
+    activation = getattr(layer, "activation", None)
+    return "Activation" in kinds and getattr(activation, "__name__", "") in _RECTIFYING

@@ -1,0 +1,189 @@
+"""`cnnviz explain`: the library's evidence, in files, with what is to be told."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import cnnviz
+from cnnviz.attribution import channel_attribution, check_explanation, explain
+from cnnviz.drawing import (
+    channel_sheet,
+    evidence_comparison_sheet,
+    explanation_sheet,
+)
+from cnnviz_cli.app import app
+
+TITLE = "why mnist_cnn says so"
+METHODS = ("hirescam", "gradcam", "gradient", "guided", "deconvnet")
+
+
+@pytest.fixture(scope="module")
+def mnist(assets: Path) -> Path:
+    return assets / "mnist_cnn.keras"
+
+
+@pytest.fixture(scope="module")
+def seven(assets: Path) -> Path:
+    return assets / "digits" / "7.png"
+
+
+@pytest.fixture(scope="module")
+def model(mnist: Path) -> Any:
+    return cnnviz.load_model(mnist)
+
+
+@pytest.fixture(scope="module")
+def image(seven: Path) -> NDArray[Any]:
+    return cnnviz.read_image(seven, channels=1)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["explain", *map(str, arguments)])
+
+
+def notes(result: Result) -> list[str]:
+    return [line for line in result.stderr.splitlines() if "encoding" not in line]
+
+
+def assert_drawn(path: Path, expected: Image.Image) -> None:
+    with Image.open(path) as written:
+        np.testing.assert_array_equal(np.asarray(written), np.asarray(expected))
+
+
+def test_the_most_probable_classes_are_drawn(
+    mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
+) -> None:
+    result = invoke(mnist, seven, "--raw", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    arrays, picture = map(Path, result.stdout.splitlines())
+    assert picture == tmp_path / "7--explain-hirescam.png"
+    assert arrays == tmp_path / "7--explain-hirescam.npz"
+    assert notes(result) == []
+    found = explain(model, image, top=3)
+    assert_drawn(picture, explanation_sheet(image, found, title=TITLE, facts=["7.png"]))
+    with np.load(arrays) as file:
+        for name in ("maps", "raw", "share", "classes", "scores", "probabilities"):
+            np.testing.assert_allclose(file[name], getattr(found, name)[0], 1e-6)
+        assert file["names"].tolist() == ["7", "2", "5"]
+
+
+def test_a_class_is_held_against_another(
+    mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
+) -> None:
+    result = invoke(
+        *(mnist, seven, "--class", 7, "--against", 2, "--method", "integrated"),
+        *("--baseline", "0.25", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    found = explain(model, image, [7], against=2, method="integrated", baseline=0.25)
+    assert_drawn(
+        tmp_path / "7--explain-integrated.png",
+        explanation_sheet(image, found, title=TITLE, facts=["7.png"]),
+    )
+
+
+def test_a_check_is_told_and_drawn(
+    mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
+) -> None:
+    result = invoke(mnist, seven, "--top", 1, "--check", "--raw", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    found = explain(model, image)
+    check = check_explanation(model, image, found)
+    assert notes(result) == [f"note: 7.png: {check.sentences[0][0]}"]
+    assert "the probability of 7 from 0.98" in check.sentences[0][0]
+    assert_drawn(
+        tmp_path / "7--explain-hirescam.png",
+        explanation_sheet(image, found, title=TITLE, facts=["7.png"], check=check),
+    )
+    with np.load(tmp_path / "7--explain-hirescam.npz") as file:
+        np.testing.assert_allclose(file["deletion"], check.deletion[0], atol=1e-5)
+
+
+def test_methods_are_compared(
+    mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
+) -> None:
+    result = invoke(mnist, seven, "--compare", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    found = {method: explain(model, image, method=method) for method in METHODS}  # type: ignore[arg-type]
+    checks = {m: check_explanation(model, image, e) for m, e in found.items()}
+    told = notes(result)
+    for method, check in checks.items():
+        assert f"note: 7.png: {method}: {check.sentences[0][0]}" in told
+    assert any("deconvnet is no evidence for a class" in line for line in told)
+    assert_drawn(
+        tmp_path / "7--explain-compare.png",
+        evidence_comparison_sheet(
+            image, found, checks=checks, title=TITLE, facts=["7.png"]
+        ),
+    )
+
+
+def test_channels_are_a_second_picture(
+    mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
+) -> None:
+    result = invoke(
+        mnist, seven, "--top", 2, "--maps", 3, "--layer", "conv2", "--out", tmp_path
+    )
+    assert result.exit_code == 0, result.stderr
+    assert [Path(line).name for line in result.stdout.splitlines()] == [
+        "7--explain-hirescam.png",
+        "7--explain-maps.png",
+    ]
+    found = channel_attribution(model, image, top=2, layer="conv2")
+    assert_drawn(
+        tmp_path / "7--explain-maps.png",
+        channel_sheet(image, found, count=3, title=TITLE, facts=["7.png"]),
+    )
+
+
+def test_images_are_explained_each_by_itself(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    digits = assets / "digits"
+    both = invoke(mnist, digits / "7.png", digits / "3.png", "--out", tmp_path / "2")
+    assert both.exit_code == 0, both.stderr
+    alone = invoke(mnist, digits / "3.png", "--out", tmp_path / "1")
+    assert alone.exit_code == 0, alone.stderr
+    name = "3--explain-hirescam.png"
+    with Image.open(tmp_path / "1" / name) as expected:
+        assert_drawn(tmp_path / "2" / name, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--class", "12"], 1, "has no class 12; expected 0 to 9"),
+        (["--class", "cat"], 1, "class 'cat' is a name"),
+        (["--class", "7", "--against", "7"], 1, "class 7 is held against itself"),
+        (["--class", "7", "--top", "2"], 2, "give one"),
+        (["--head", "tail"], 1, "has no output 'tail'"),
+        (["--layer", "conv9"], 1, "has no layer 'conv9'"),
+        (["--layer", "dense"], 1, "method 'integrated'"),
+        (["--layer", "conv1", "--method", "gradient"], 2, "--layer is for"),
+        (["--smooth", "4"], 2, "--smooth is for --method gradient"),
+        (["--baseline", "white"], 2, "--baseline is for --method integrated"),
+        (["--baseline", "2", "--method", "integrated"], 2, "'2' is no baseline"),
+        (["--baseline", "pink", "--method", "occlusion"], 2, "is no baseline"),
+        (["--method", "deconvnet"], 2, "--method"),
+        (["--maps", "0"], 2, "--maps"),
+    ],
+)
+def test_mistakes(
+    mnist: Path,
+    seven: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    told: str,
+) -> None:
+    result = invoke(mnist, seven, *arguments, "--out", tmp_path)
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == ""
+    assert told in result.stderr
+    assert len(result.stderr.splitlines()) <= 3
+    assert not list(tmp_path.iterdir())

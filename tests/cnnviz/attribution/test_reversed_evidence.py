@@ -1,0 +1,68 @@
+"""Guided backpropagation and the deconvnet, held against what is evidence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnviz import load_model, read_image
+from cnnviz.attribution import check_explanation, deconvnet, explain
+from cnnviz.network.model import ImageModel
+
+
+@pytest.fixture(scope="module")
+def model(assets: Path) -> ImageModel:
+    return load_model(assets / "mnist_cnn.keras")
+
+
+@pytest.fixture(scope="module")
+def seven(assets: Path) -> np.ndarray:
+    return read_image(assets / "digits" / "7.png", channels=1)
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+def test_they_are_the_reconstructions_of_the_logit(
+    model: ImageModel, seven: np.ndarray, rule: str
+) -> None:
+    found = explain(model, seven, [7, 2], method=rule)  # type: ignore[arg-type]
+    rebuilt = deconvnet(model, seven, "predictions", [7, 2], rule=rule)  # type: ignore[arg-type]
+    # A reconstruction starts with the activation, this with 1 at the logit.
+    expected = rebuilt.images / rebuilt.activations[..., None, None, None]
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found.raw, expected, rtol=0, atol=1e-5 * scale)
+    np.testing.assert_allclose(found.maps, np.abs(found.raw).max(-1))
+    assert any(f"{rule} is no evidence" in note for note in found.notes)
+    assert np.isnan(found.share).all()
+
+
+def test_channels_are_in_the_order_of_the_image(assets: Path) -> None:
+    path = assets / "efficientnet_lite0.keras"
+    image = np.random.default_rng(0).random((64, 64, 3), np.float32)
+    for encoding in ("caffe", "signed"):
+        model = load_model(path, encoding=encoding)
+        found = explain(model, image, method="guided")
+        rebuilt = deconvnet(
+            model, image, "predictions", found.classes[0], rule="guided"
+        )
+        expected = rebuilt.images / rebuilt.activations[..., None, None, None]
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found.raw, expected, rtol=0, atol=1e-4 * scale)
+
+
+def test_they_hardly_depend_on_the_class_nor_on_the_head(assets: Path) -> None:
+    model = load_model(assets / "efficientnet_lite0.keras")
+    photo = read_image(assets / "photos" / "food_citrus.jpg", size=(96, 96))
+    oranges = (950, 951)  # orange and lemon
+    alike = {}
+    for method in ("deconvnet", "hirescam"):
+        found = explain(model, photo, oranges, method=method)
+        alike[method] = np.corrcoef(found.maps[0].reshape(2, -1))[0, 1]
+        if method == "deconvnet":
+            check = check_explanation(model, photo, found, steps=2, draws=1)
+            assert check.stages[0] == "predictions"
+            assert check.similarity[0, 0, 0] > 0.95
+            assert (
+                "With predictions drawn anew the map agrees to 1.00"
+                in (check.sentences[0][0])
+            )
+    assert alike["deconvnet"] > 0.999 > 0.95 > alike["hirescam"]

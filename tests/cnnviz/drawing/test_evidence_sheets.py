@@ -1,0 +1,199 @@
+"""Evidence over photographs: colors of known values, scales, words, other shapes."""
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from cnnviz.attribution import Explanation, channel_attribution, explain
+from cnnviz.drawing import (
+    channel_sheet,
+    evidence_comparison_sheet,
+    explanation_sheet,
+)
+from cnnviz.drawing.evidence_sheets import AGAINST, FOR
+from cnnviz.errors import LayerError
+
+GRAY = np.array([1, 1, 1])
+
+
+def network(weights: Any, shape: tuple[int, ...] = (8, 8, 1)) -> keras.Model:
+    """One map, which is the image, and a linear head of one unit."""
+    rank = len(shape) - 1
+    convolution = getattr(keras.layers, f"Conv{rank}D")
+    layers = [
+        keras.layers.Input(shape),
+        convolution(1, 1, activation="relu", use_bias=False, name="conv"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(1, name="head"),
+    ]
+    made = keras.Sequential(layers)
+    made.get_layer("conv").set_weights([np.ones([1] * rank + [1, 1])])
+    made.get_layer("head").set_weights(
+        [np.reshape(weights, (-1, 1)).astype(np.float32), np.zeros(1)]
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def halves() -> Explanation:
+    """On a white image: for the output at the left, against it in a corner."""
+    weights = np.zeros((8, 8))
+    weights[:, :4] = 1
+    weights[:4, 4:] = -0.5
+    return explain(network(weights), np.ones((8, 8, 1), np.float32))
+
+
+def tiles(sheet: Any, count: int, side: int) -> list[np.ndarray]:
+    """The pictures of a sheet of square panels in one row."""
+    pixels = np.asarray(sheet)
+    rows = np.flatnonzero((pixels[:, 20] != 255).any(-1))
+    top = next(
+        row for row in range(len(pixels)) if (pixels[row, 16 : 16 + side] == 0).all()
+    )
+    assert top in rows
+    return [
+        pixels[top : top + side, 16 + i * (side + 14) : 16 + i * (side + 14) + side]
+        for i in range(count)
+    ]
+
+
+def test_colors_say_what_speaks_for_and_against(halves: Explanation) -> None:
+    image = np.ones((8, 8, 1), np.float32)
+    image[0] = 0  # so that the place of the tiles is found
+    sheet = explanation_sheet(image, halves, title="halves")
+    assert sheet.mode == "RGB"
+    photo, evidence = tiles(sheet, 2, 160)
+    assert (photo[40] == 255).all()
+    assert (photo[10] == 0).all()
+    # 90 % of the color where the map is largest, half of it at half of that.
+    np.testing.assert_allclose(
+        evidence[150, 40], 255 * 0.1 + 0.9 * np.array(FOR), atol=1
+    )
+    np.testing.assert_allclose(
+        evidence[50, 120], 255 * 0.55 + 0.45 * np.array(AGAINST), atol=1
+    )
+    np.testing.assert_array_equal(evidence[150, 120], 255 * GRAY)  # nothing
+
+
+def test_classes_share_a_scale() -> None:
+    model = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Conv2D(1, 1, use_bias=False, name="conv"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, name="head"),
+        ]
+    )
+    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 1))])
+    weights = np.stack([np.ones(64), np.full(64, 0.25)], 1)
+    model.get_layer("head").set_weights([weights, np.zeros(2)])
+    image = np.ones((8, 8, 1), np.float32)
+    found = explain(model, image, [0, 1])
+    image[0] = 0
+    _, strong, weak = tiles(explanation_sheet(image, found, title=""), 3, 160)
+    colors = np.array(FOR)
+    np.testing.assert_allclose(strong[99, 9], 255 * 0.1 + 0.9 * colors, atol=1)
+    np.testing.assert_allclose(weak[99, 9], 255 * 0.775 + 0.225 * colors, atol=1)
+
+
+def test_a_map_without_evidence_is_no_picture() -> None:
+    model = network(-np.ones((8, 8)))
+    image = np.ones((8, 8, 1), np.float32)
+    image[0] = 0
+    found = explain(model, image, method="gradcam")
+    assert "image 0: no positive evidence for 0" in found.notes
+    _, tile = tiles(explanation_sheet(image, found, title=""), 2, 160)
+    # Words on plain gray; nothing of the photograph and of the colors.
+    assert (tile == tile[..., :1]).all()
+    assert (tile[:30] == 240).all()
+    assert (tile < 200).any()
+    # What lowers the score is to be seen where the method has a sign.
+    signed = explain(model, image)
+    _, tile = tiles(explanation_sheet(image, signed, title=""), 2, 160)
+    np.testing.assert_allclose(
+        tile[150, 40], 255 * 0.1 + 0.9 * np.array(AGAINST), atol=1
+    )
+
+
+def test_what_is_not_seen_is_hatched(halves: Explanation) -> None:
+    seen = np.ones((8, 8), bool)
+    seen[:, 6:] = False
+    image = np.ones((8, 8, 1), np.float32)
+    image[0] = 0
+    sheet = explanation_sheet(image, replace(halves, seen=seen), title="")
+    _, tile = tiles(sheet, 2, 160)
+    assert not (tile[:, :120] == 0).all(-1).any()
+    assert (tile[:, 120:] == 0).all(-1).mean() == pytest.approx(1 / 8)
+
+
+def test_methods_are_compared_each_on_its_own_scale() -> None:
+    model = network(np.ones((8, 8)))
+    image = np.ones((8, 8, 1), np.float32)
+    image[0] = 0
+    image[1] = 0.5
+    found = {m: explain(model, image, method=m) for m in ("hirescam", "deconvnet")}
+    sheet = evidence_comparison_sheet(image, found, title="")
+    _, *both = tiles(sheet, 3, 160)
+    for tile in both:
+        np.testing.assert_allclose(
+            tile[150, 40], 255 * 0.1 + 0.9 * np.array(FOR), atol=1
+        )
+    # The gradient does not care how bright a pixel is; dark pixels have no rectifier.
+    gray = 0.35 * 255 + 0.65 * 128
+    at_half = [gray * (1 - part) + part * np.array(FOR) for part in (0.45, 0.9)]
+    for tile, expected in zip(both, at_half, strict=True):
+        np.testing.assert_allclose(tile[30, 40], expected, atol=1)
+
+
+def test_channels_are_drawn_the_strongest_first() -> None:
+    model = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Conv2D(3, 1, use_bias=False, name="conv"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(1, use_bias=False, name="head"),
+        ]
+    )
+    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 3))])
+    model.get_layer("head").set_weights([np.array([[0.1], [-1], [0.5]])])
+    image = np.ones((8, 8, 1), np.float32)
+    found = channel_attribution(model, image)
+    np.testing.assert_array_equal(found.strongest(2), [[[1, 2]]])
+    image[0] = 0
+    sheet = channel_sheet(image, found, title="", count=2)
+    _, first, second = tiles(sheet, 3, 160)
+    np.testing.assert_allclose(
+        first[150, 40], 255 * 0.1 + 0.9 * np.array(AGAINST), atol=1
+    )
+    np.testing.assert_allclose(
+        second[150, 40], 255 * 0.55 + 0.45 * np.array(FOR), atol=1
+    )
+
+
+@pytest.mark.parametrize("shape", [(40, 2), (5, 8, 8, 1), (300, 200, 3)])
+def test_other_shapes_have_a_picture(shape: tuple[int, ...]) -> None:
+    image = np.linspace(0, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+    rank = len(shape) - 1
+    kernel = getattr(keras.layers, f"Conv{rank}D")
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.layers.Input(shape),
+            kernel(2, 3, activation="relu"),
+            getattr(keras.layers, f"GlobalAveragePooling{rank}D")(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    for method in ("hirescam", "integrated"):
+        found = explain(model, image, [0, 1], method=method)
+        sheet = explanation_sheet(image, found, title="shape")
+        assert min(sheet.size) > 64
+        assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 50
+
+
+def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
+    with pytest.raises(LayerError, match="have no picture"):
+        explanation_sheet(np.ones((2, 2, 2, 2, 1)), halves, title="")

@@ -1,0 +1,76 @@
+"""Where a convolution's feature is complete."""
+
+from typing import Any
+
+import keras
+import pytest
+import tf_keras
+
+from cnnviz import LayerError, load_model
+from cnnviz.network.passing import passed_on
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras])
+
+
+@GENERATIONS
+def test_rectifiers_are_found_behind_normalization(k: Any) -> None:
+    layers = k.layers
+    block = k.Sequential(
+        [
+            layers.Conv2D(4, 3, name="c"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.2),
+            layers.Activation("swish", name="s"),
+        ],
+        name="block",
+    )
+    image = layers.Input((20, 20, 3))
+    x = block(image)
+    own = layers.Conv2D(3, 3, activation="relu", name="own")(x)
+    x = layers.ReLU(name="own_relu")(own)
+    x = layers.DepthwiseConv2D(3, name="direct")(x)
+    x = layers.LeakyReLU(name="leaky")(x)
+    left = layers.Conv2D(3, 1, name="added")(x)
+    x = layers.ReLU()(layers.Add()([layers.BatchNormalization()(left), x]))
+    twice = layers.Conv2D(3, 1, name="twice")(x)
+    x = layers.Add()([layers.ReLU()(twice), layers.BatchNormalization()(twice)])
+    x = layers.Activation("softmax")(layers.Conv2D(3, 1, name="last")(x))
+    model = load_model(k.Model(image, x), encoding="unit")
+    expected = {
+        "block/c": "block/s",
+        "own": "own",  # rectifies itself
+        "direct": "leaky",
+        "added": "added",  # passed on with something else
+        "twice": "twice",  # passed on in two ways
+        "last": "last",
+        "leaky": "leaky",
+    }
+    assert {path: passed_on(model, path) for path in expected} == expected
+
+
+@GENERATIONS
+def test_each_call_of_a_shared_layer_has_its_own(k: Any) -> None:
+    layers = k.layers
+    shared = layers.Conv2D(3, 3, padding="same", name="c")
+    image = layers.Input((8, 8, 3))
+    x = layers.ReLU(name="first")(shared(image))
+    x = layers.ReLU(name="second")(shared(x))
+    model = load_model(k.Model(image, x), encoding="unit")
+    assert passed_on(model, "c") == "first"
+    assert passed_on(model, "c@2") == "second"
+    with pytest.raises(LayerError, match="no layer 'd'"):
+        passed_on(model, "d")
+
+
+def test_an_exchanged_layer_is_looked_at_again() -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 3)),
+            keras.layers.Conv2D(3, 3, name="c"),
+            keras.layers.Activation("relu", name="a"),
+        ]
+    )
+    model = load_model(network, encoding="unit")
+    assert passed_on(model, "c") == "a"
+    network.get_layer("a").activation = keras.activations.softmax
+    assert passed_on(model, "c") == "c"

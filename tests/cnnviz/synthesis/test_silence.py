@@ -1,0 +1,172 @@
+"""Where nothing fires, is finite, or has a gradient, no picture is made up."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnviz import (
+    ImageModel,
+    LayerError,
+    ModelError,
+    deep_dream,
+    load_model,
+    transfer_style,
+    visualize_filters,
+)
+from cnnviz.ascent import Pixels, Run, maximize
+from cnnviz.objectives import channel
+from cnnviz.synthesis import optimize_classes, optimize_filters
+
+layers = keras.layers
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    return np.random.default_rng(0).random((48, 48, 3)).astype("f")
+
+
+def network(*front: Any) -> Any:
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            layers.Input((48, 48, 3)),
+            *front,
+            layers.Conv2D(4, 3, activation="relu", name="a"),
+            layers.Conv2D(4, 3, activation="relu", name="b"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax", name="out"),
+        ]
+    )
+
+
+def with_bias(bias: Any) -> ImageModel:
+    changed = network()
+    kernel, _ = changed.get_layer("b").get_weights()
+    changed.get_layer("b").set_weights([kernel, np.broadcast_to(bias, 4)])
+    return load_model(changed, encoding="unit")
+
+
+def test_a_silent_layer_is_nothing_to_dream_of(photo: np.ndarray) -> None:
+    with pytest.raises(LayerError, match=r"makes b of \w+ fire"):
+        deep_dream(with_bias(-100.0), photo, "b", octaves=1, steps=4)
+
+
+def test_tiles_for_which_nothing_fires_stay_as_they_are() -> None:
+    kernel = np.zeros((1, 1, 3, 1), np.float32)
+    kernel[0, 0] = 1
+    dark = keras.Sequential(
+        [layers.Input((32, 32, 3)), layers.Conv2D(1, 1, name="c", activation="relu")]
+    )
+    # Fires for what is brighter than 0.9; opened, it has no gradient below 0 either.
+    dark.get_layer("c").set_weights([kernel, np.array([-2.7])])
+    image = np.full((32, 96, 3), 0.1, np.float32)
+    image[:, 60:] = 0.95
+    dreamt = deep_dream(dark, image, "c", octaves=1, steps=4, tile=32)
+    # The tiles at the left end see nothing bright, even where motions show more.
+    np.testing.assert_allclose(dreamt[:, :16], image[:, :16], atol=1e-3)
+    assert np.abs(dreamt[:, 70:] - image[:, 70:]).max() > 1e-3
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_named(
+    photo: np.ndarray, broken: float
+) -> None:
+    model = with_bias(broken)
+    told = r"NaN or infinite values in .*: the weights of b are not finite"
+    for draw in (
+        lambda: visualize_filters(model, "b", [0], steps=8),
+        lambda: optimize_classes(model, run=Run(steps=8)),
+        lambda: deep_dream(model, photo, "b", steps=2),
+        lambda: transfer_style(model, photo, photo * 0.5, steps=2),
+    ):
+        with pytest.raises(ModelError, match=told):
+            draw()
+
+
+def test_one_channel_that_is_no_number_leaves_the_others() -> None:
+    broken = optimize_filters(with_bias([0, 0, np.nan, 0]), "b", run=Run(steps=30))
+    whole = optimize_filters(with_bias(0.0), "b", run=Run(steps=30))
+    assert np.isnan(broken.ascent.scores).tolist() == [False, False, True, False]
+    assert broken.ascent.dead[2]
+    for number in (0, 1, 3):
+        np.testing.assert_allclose(
+            broken.ascent.images[number], whole.ascent.images[number], atol=1e-4
+        )
+
+
+def test_filters_that_fire_for_noise_alone_are_drawn() -> None:
+    field = keras.Sequential(
+        [layers.Input((16, 16, 1)), layers.Conv2D(4, 3, activation="relu", name="a")]
+    )
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(3, 3, 1, 4))
+    kernel -= kernel.mean((0, 1, 2)) + 0.25
+    field.get_layer("a").set_weights([kernel, np.zeros(4)])
+    model = load_model(field, encoding="unit")
+    gray = np.asarray(field(np.full((1, 16, 16, 1), 0.5)))
+    noise = np.asarray(field(rng.random((1, 16, 16, 1)))).mean((0, 1, 2))
+    assert gray.max() == 0
+    assert (noise > 1e-4).any()
+    for steps in (24, 64):
+        found = optimize_filters(model, "a", run=Run(steps=steps))
+        assert not found.ascent.dead.any()
+        assert (found.activations > noise).sum() >= 3
+
+
+class Centered(keras.layers.Layer):
+    """Takes the mean away in NumPy, which has no gradient."""
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        def centered(x: np.ndarray) -> np.ndarray:
+            return x - x.mean((1, 2, 3), keepdims=True)
+
+        result = tf.numpy_function(centered, [images], tf.float32)
+        result.set_shape(images.shape)
+        return result
+
+
+def rounded(images: tf.Tensor) -> tf.Tensor:
+    return tf.round(images * 8) / 8
+
+
+@pytest.mark.parametrize("front", [Centered(), layers.Lambda(rounded)])
+def test_classes_without_a_gradient_are_refused(front: Any) -> None:
+    # Smoothness, which is part of what is maximized, has one.
+    model = load_model(network(front), encoding="unit")
+    for draw in (
+        lambda: optimize_classes(model, run=Run(steps=4)),
+        lambda: visualize_filters(model, "b", [0], steps=4),
+    ):
+        with pytest.raises(LayerError, match="does not depend on the image"):
+            draw()
+
+
+def test_classes_that_nothing_reaches_are_dead() -> None:
+    found = optimize_classes(with_bias(-100.0), run=Run(steps=64))
+    assert found.ascent.dead.all()
+
+
+def test_images_that_were_woken_are_left_alone() -> None:
+    """Where one unit is dead, another that has had its fill keeps its image."""
+    capped = keras.Sequential(
+        [layers.Input((8, 8, 1)), layers.Conv2D(2, 1, activation="relu6", name="c")]
+    )
+    kernel = np.array([200.0, 1.0], np.float32).reshape(1, 1, 1, 2)
+    capped.get_layer("c").set_weights([kernel, np.array([-95.0, -50.0])])
+    model = load_model(capped, encoding="unit")
+
+    def ascend(channels: list[int]) -> Any:
+        return maximize(
+            model,
+            channel("c", channels),
+            streams=channels,
+            parameterization=Pixels(),
+            run=Run(steps=40, batch_size=len(channels)),
+        )
+
+    alone, together = ascend([0]), ascend([0, 1])
+    assert together.dead.tolist() == [False, True]
+    np.testing.assert_allclose(alone.images[0], together.images[0], atol=1e-5)
