@@ -103,4 +103,5 @@ def shape_text(shape: Sequence[int | None]) -> str:
 
 def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 channel`, `3 channels`."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{plural * (count != 1)}"
