@@ -34,7 +34,6 @@ from cnnviz.attribution.tasks import Keep, Rule, Space, Task
 from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layers import layer_info
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import one_layer
 from cnnviz.showing import ArrayResult
@@ -237,13 +236,8 @@ def deconvnet(
     positions = np.zeros((*flat.shape, 2), np.int64)
     if route.shape:
         positions = np.stack(np.unravel_index(flat, route.shape), -1)
-    origin = Origin(
-        arrays[route.input_index],
-        layer_info(known, layer, arrays),
-        rule,
-        known.labels,
-        channels is not None,
-    )
+    is_chosen = channels is not None
+    origin = Origin.of(task, arrays, route.input_index, is_chosen=is_chosen)
     return Projections(
         projected,
         activations,

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import shape_text
+from cnnviz.network.layers import layer_info
+from cnnviz.network.naming import call_name
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from cnnviz.attribution.tasks import Task
     from cnnviz.images.boxes import ReceptiveField
     from cnnviz.network.layers import LayerInfo
 
@@ -36,6 +39,30 @@ class Origin:
     def image(self, number: int) -> Origin:
         """That of one of the images alone."""
         return replace(self, images=self.images[number : number + 1])
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        arrays: Sequence[np.ndarray],
+        input_index: int,
+        *,
+        is_chosen: bool,
+    ) -> Origin:
+        """What a task is made of.
+
+        Args:
+            task: What is reconstructed.
+            arrays: What the network is shown, but for inputs that are held.
+            input_index: The input that is reconstructed, of all.
+            is_chosen: As the attribute.
+        """
+        model, selected = task.model, task.selected
+        count = len(arrays[0])
+        every = model.complete(arrays, lambda held: held[None].repeat(count, 0))
+        layer = call_name(selected.address.path, selected.call or 1)
+        info = layer_info(model, layer, arrays)
+        return cls(every[input_index], info, task.rule, model.labels, is_chosen)
 
     @property
     def field(self) -> ReceptiveField | None:

@@ -17,7 +17,6 @@ from cnnviz.attribution.units import choose_maps, filled, find_units
 from cnnviz.errors import ImageError, LayerError, counted, shape_text
 from cnnviz.images.boxes import field_boxes
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layers import layer_info
 from cnnviz.network.layout import is_network_channels_first, to_channels_last
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import one_layer
@@ -171,13 +170,8 @@ def deconvnet_stages(
     place = (0, 0)
     if route.shape:
         place = np.unravel_index(units.positions[0, number], route.shape)
-    origin = Origin(
-        arrays[route.input_index],
-        layer_info(known, layer, arrays),
-        rule,
-        known.labels,
-        channel is not None,
-    )
+    is_chosen = channel is not None
+    origin = Origin.of(task, arrays, route.input_index, is_chosen=is_chosen)
     return Stages(tuple(stages), origin, number, np.array(place))
 
 
