@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-_ARITHMETIC = {
-    "AddV2": np.add,
-    "FloorMod": np.mod,
-    "Maximum": np.maximum,
-    "Minimum": np.minimum,
-    "Mul": np.multiply,
-    "Sub": np.subtract,
+_ARITHMETIC: dict[str, Callable[[int, int], int]] = {
+    "AddV2": operator.add,
+    "FloorMod": operator.mod,
+    "Maximum": max,
+    "Minimum": min,
+    "Mul": operator.mul,
+    "Sub": operator.sub,
 }
 
 
@@ -54,7 +55,7 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
         ]
         known = [part for part in parts if part is not None]
         if len(known) == 2:
-            return int(_ARITHMETIC[operation.type](*known))
+            return _ARITHMETIC[operation.type](*known)
     return None
 
 
