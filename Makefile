@@ -17,13 +17,14 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo notebooks lessons test test-lowest lint versions pins newest \
+.PHONY: help demo notebooks lessons docs test test-lowest lint versions pins newest \
 	pythons benchmarks assets pictures clean
 
 help:
 	@echo "make demo        activations, a deconvnet and filters of three networks, in out/"
 	@echo "make notebooks   starts Jupyter with the lessons"
 	@echo "make lessons     runs the notebooks and keeps the pictures in them"
+	@echo "make docs        the reference of the library, in out/docs"
 	@echo "make test        linters, type checker and tests"
 	@echo "make test-lowest the tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint        linters and type checker"
@@ -51,6 +52,14 @@ notebooks: $(ENV)/.jupyter
 
 lessons: $(STAMP)
 	$(BIN)/python notebooks/run.py --keep notebooks/*.ipynb
+
+# The rooms of the library, each by what its face lists.
+ROOMS = $(subst /,.,$(patsubst %/__init__.py,%,$(wildcard cnnviz/*/__init__.py)))
+
+docs: $(STAMP)
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -W error::UserWarning -m pdoc --no-show-source \
+		--docformat google --output-directory out/docs cnnviz $(ROOMS) 2>&1 | \
+		{ ! grep -v -e 'absl::InitializeLog' -e '^[IW]0000 '; }
 
 test: lint
 	$(PYTEST)

@@ -40,7 +40,8 @@ class ChannelAttribution:
         error: `(n, k)` how far that sum is off, relative.
         layer: The path of the layer.
         head: The name of the output.
-        against: The class that the others are held against, or None.
+        against: The number of the class that the others are held against, or None.
+        against_name: Its name; empty for none.
         path: With how many steps the way from zero was taken; 0 for none.
         notes: What to know when reading it, one sentence each.
     """
@@ -56,6 +57,7 @@ class ChannelAttribution:
     layer: str
     head: str
     against: int | None
+    against_name: str
     path: int
     notes: tuple[str, ...]
     placing: Placing | None = field(repr=False)
@@ -183,6 +185,7 @@ def channel_attribution(
         facts.layer,
         asked.head.name,
         None if rival < 0 else rival,
+        asked.against_name,
         path,
         tuple(notes),
         placing,

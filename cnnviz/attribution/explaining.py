@@ -18,7 +18,6 @@ from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError
 from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.labels import class_name
 from cnnviz.network.model import ImageModel, Images
 
 
@@ -239,9 +238,7 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
         head=asked.head.name,
         kind=asked.head.kind,
         against=None if rival < 0 else rival,
-        against_name=""
-        if rival < 0
-        else class_name(asked.subject.model, asked.head, rival),
+        against_name=asked.against_name,
         baseline=settings.baseline,
         input_index=raw.facts.input_index,
         notes=tuple(notes),

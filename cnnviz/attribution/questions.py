@@ -41,6 +41,7 @@ class Answered:
         scores: `(n, k)` what is explained.
         probabilities: `(n, k)` of the classes.
         head: The output.
+        against_name: The name of the class that they are held against; empty for none.
         notes: What to know.
         probe: What was asked.
         found: What it answered.
@@ -54,6 +55,7 @@ class Answered:
     scores: np.ndarray
     probabilities: np.ndarray
     head: HeadInfo
+    against_name: str
     notes: tuple[str, ...]
     probe: Probe
     found: dict[str, np.ndarray]
@@ -150,6 +152,7 @@ def ask_about(
         found["scores"],
         found["probabilities"],
         info,
+        "" if against is None else class_name(known, info, int(rivals[0, 0])),
         tuple(notes),
         probe,
         found,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-class Stage(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Stage:
     """A reconstruction on its way down.
 
     Attributes:
@@ -165,7 +166,7 @@ def deconvnet_stages(
         stages.append(Stage(path, operation, array))
     last = stages[-1]
     if known.encode.reverses_channels and last.signal.shape[-1] == 3:
-        stages[-1] = last._replace(signal=last.signal[..., ::-1])
+        stages[-1] = replace(last, signal=last.signal[..., ::-1])
     number, route = int(chosen[0, 0]), units.route
     place = (0, 0)
     if route.shape:

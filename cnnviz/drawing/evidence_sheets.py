@@ -101,7 +101,6 @@ def explanation_sheet(
     if check is not None:
         texts += check.sentences[number]
     where = [f"at {explanation.layer}"] if explanation.layer else []
-    against = explanation.against_name
     return panel_sheet(
         panels,
         title=title,
@@ -110,7 +109,6 @@ def explanation_sheet(
                 *facts,
                 _TITLES[explanation.method],
                 *where,
-                *([f"against {against}"] if against else []),
                 "orange speaks for the class" + (", blue against it" if signed else ""),
                 *clipped,
             ]
@@ -160,6 +158,9 @@ def evidence_comparison_sheet(
         if checks is not None and method in checks:
             better = checks[method].is_better_than_chance[0, column]
             lines.append("better than chance" if better else "no better than chance")
+            if checks[method].stages:
+                alike = checks[method].similarity[0, column, 0]
+                lines.append(f"{checks[method].stages[0]} drawn anew: {alike:.2f}")
             sentence = checks[method].sentences[0][column]
             texts.append(f"{_TITLES[method]}: {sentence}")
         empty = values.max(initial=0) <= 0
@@ -168,12 +169,8 @@ def evidence_comparison_sheet(
         bar = _bar(scale, signed) if scale and tile is not None else None
         panels.append(Panel(lines, tile, bar, words))
     first = explanations[methods[0]]
-    name = first.names[0][column]
-    against = f" against {first.against_name}" if first.against_name else ""
-    told_of = (
-        f"{name}{against}: {first.probabilities[0, column]:.2f}, "
-        f"score {readable(float(first.scores[0, column]))}"
-    )
+    told_of = ", ".join(_lines(first, 0, column)[:-1])
+    told_of += f", score {readable(float(first.scores[0, column]))}"
     return panel_sheet(
         panels,
         title=title,
@@ -216,7 +213,7 @@ def channel_sheet(
     for column, channels in enumerate(chosen):
         where = np.stack([attribution.where(number, column, int(c)) for c in channels])
         picture, (maps,), told = _flat(image, [where], title)
-        name = attribution.names[number][column]
+        name = _versus(attribution, number, column)
         score = readable(float(attribution.scores[number, column]))
         panels.append(Panel([name, f"score {score}"], picture, None, ""))
         scale = float(np.abs(maps).max())
@@ -241,6 +238,12 @@ def channel_sheet(
     )
 
 
+def _versus(found: Explanation | ChannelAttribution, number: int, column: int) -> str:
+    """A class, and what it is held against."""
+    name = found.names[number][column]
+    return f"{name} against {found.against_name}" if found.against_name else name
+
+
 def _scale(maps: NDArray[Any], method: str) -> tuple[float, list[str]]:
     """The largest absolute value of maps, and whether single pixels exceed it."""
     sizes = np.abs(maps)
@@ -258,7 +261,7 @@ def _lines(explanation: Explanation, number: int, column: int) -> list[str]:
     share = float(explanation.share[number, column])
     if share == share:
         facts.append(f"share {share:.0%}".replace("%", " %"))
-    name = explanation.names[number][column]
+    name = _versus(explanation, number, column)
     if explanation.kind == "linear":
         return [name, join_facts(facts)]
     return [name, f"probability {value:.2f}", join_facts(facts)]

@@ -37,6 +37,7 @@ from cnnviz.loading.safe_hdf5 import truncated
 from cnnviz.loading.safe_size import bounded_weights
 from cnnviz.loading.safety import check_safe, unknown_class
 from cnnviz.network.calibration import detect_encoding
+from cnnviz.network.conditions import check, check_backend
 from cnnviz.network.encoding import COLOR_ONLY, named_encoding
 from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
@@ -87,6 +88,7 @@ def load_model(
         network, name = source, source.name
     elif isinstance(source, str | Path):
         name = str(source)
+        check_backend(name)
         network, notes = _from_name(
             Path(source), weights, architecture, trusted, dict(custom_objects or {})
         )
@@ -97,6 +99,7 @@ def load_model(
             f"model is a {type(source).__name__}; expected a path, the name of a "
             "network of keras.applications, or a Keras model"
         )
+    check(network)
     if encoding == "auto" and isinstance(source, ImageModel):
         encode = source.encode
     elif encoding == "auto":

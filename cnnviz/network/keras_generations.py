@@ -152,6 +152,15 @@ def inference_arguments(network: Network) -> dict[str, bool]:
     return {"training": False}
 
 
+def has_call(network: Network) -> bool:
+    """Whether a network says what it computes, as those only for training may not."""
+    for cls in type(network).__mro__:
+        if "call" in vars(cls):
+            library = cls.__module__.split(".")[0] in ("keras", "tf_keras")
+            return not library or cls.__name__ not in ("Layer", "Model")
+    return False
+
+
 def call_attribute(layer: Layer) -> str:
     """The name of the method that computes a layer's output."""
     return "quantized_call" if getattr(layer, "quantization_mode", None) else "call"

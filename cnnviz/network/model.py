@@ -15,6 +15,7 @@ from cnnviz.images.ranges import UNIT_SCALES, is_unit, to_unit
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.taking import as_array, is_many, one_image, walk
 from cnnviz.network.calibration import detect_encoding, evidence
+from cnnviz.network.conditions import check
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
 from cnnviz.network.layout import is_network_channels_first
@@ -321,9 +322,11 @@ def as_model(model: ImageModel | Network) -> ImageModel:
     """The model itself, or a Keras model with its encoding detected.
 
     Raises:
-        ArgumentError: If it is neither.
+        ArgumentError: If it is neither, or there is no eager execution.
+        ModelError: If it cannot be run; see `cnnviz.network.conditions`.
     """
     if isinstance(model, ImageModel):
+        check(model.network)
         return model
     if not is_network(model):
         raise ArgumentError(
@@ -331,6 +334,7 @@ def as_model(model: ImageModel | Network) -> ImageModel:
             "model",
             hint="Load files with cnnviz.load_model(path).",
         )
+    check(model)
     seen = evidence(model)
     known = _KNOWN.get(model)
     if known is None or known[0] != seen:

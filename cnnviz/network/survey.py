@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import size_of
 from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.graph.logits import behind
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadKind
-from cnnviz.network.model import ImageModel
+from cnnviz.network.model import ImageModel, built
 from cnnviz.network.tracing import compiled
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
@@ -74,6 +75,26 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
     return height or _DEFAULT_SIDE, width or _DEFAULT_SIDE, channels or 3
 
 
+def built_at(
+    model: ImageModel, size: int | tuple[int, int] | None = None
+) -> ImageModel:
+    """The model; a network that was never called gets its variables.
+
+    Args:
+        model: A loaded model.
+        size: The size of the images that it is built for, `(height, width)` or the side
+            of a square; None for its own.
+
+    Raises:
+        ModelError: If it takes anything but one image.
+    """
+    if not model.network.built:
+        *own, channels = native_shape(model)
+        sides = own if size is None else size_of(size)
+        built(model, [np.zeros((1, *sides, channels), np.float32)])
+    return model
+
+
 def survey_layers(
     model: ImageModel, layers: Sequence[str], *, heads: bool = False
 ) -> Survey:
@@ -88,7 +109,7 @@ def survey_layers(
         LayerError: If a layer does not exist or does not answer.
         ModelError: If the network takes anything but one image.
     """
-    shape = native_shape(model)
+    shape = native_shape(built_at(model))
     batch = model.fixed_batch or 1
 
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], Survey]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from cnnviz.arguments import counts
 from cnnviz.errors import ArgumentError
 from cnnviz.network.capture import channel_means, rebatch
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import choose_channels, survey_layers
 
 
@@ -61,6 +62,10 @@ def find_exemplars(
         LayerError: If the layer or a channel does not exist.
     """
     known = as_model(model)
+    rest = iter(images)
+    first = list(islice(rest, 1))
+    for image in first:
+        built(known, known.prepare(image))
     chosen = choose_channels(
         known, layer, channels, survey_layers(known, [layer]).channels[layer]
     )
@@ -69,7 +74,7 @@ def find_exemplars(
     kept = np.empty((len(chosen), 0), np.int64)
     pictures: dict[int, np.ndarray] = {}
     seen = 0
-    for batch in rebatch(known.prepare(image)[0][0] for image in images):
+    for batch in rebatch(known.prepare(image)[0][0] for image in chain(first, rest)):
         means = channel_means(known, layer, batch)[:, chosen].T
         numbers = np.arange(seen, seen + len(batch))
         pictures |= dict(zip(numbers.tolist(), batch, strict=True))

@@ -20,7 +20,7 @@ from cnnviz.network.capture import channel_means
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.passing import passed_on
-from cnnviz.network.survey import choose_channels, survey_layers
+from cnnviz.network.survey import built_at, choose_channels, survey_layers
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.recipes import filter_recipe, start_image
 
@@ -178,7 +178,7 @@ def optimize_filters(
         LayerError: If the layer or a channel does not exist.
         ArgumentError: If an argument is out of its range.
     """
-    known = as_model(model)
+    known = built_at(as_model(model), size)
     feature = layer if as_it_is else passed_on(known, layer)
     found = survey_layers(known, [feature])
     chosen = choose_channels(known, feature, channels, found.channels[feature])

@@ -1,0 +1,90 @@
+"""Under which conditions a network can be looked at, and how to bring them about."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+from cnnviz.errors import ArgumentError, ModelError, listed
+from cnnviz.network.keras_generations import Network, has_call, is_keras_2, is_network
+
+
+def check(network: Network) -> None:
+    """Checks that cnnviz can run a network here and now.
+
+    Raises:
+        ArgumentError: If it is called inside a `tf.function`, or eager execution is
+            switched off.
+        ModelError: If Keras does not run on TensorFlow, or the network says nowhere
+            what it computes.
+    """
+    check_eager()
+    if not is_keras_2(network):
+        check_backend(network.name)
+    if not has_call(network):
+        inner = [
+            f"{network.name}.{name}"
+            for name, part in vars(network).items()
+            if is_network(part) and not name.startswith("_")
+        ]
+        more = f"; it holds {listed(inner, 'and')}" if inner else ""
+        raise ModelError(
+            f"model '{network.name}' ({type(network).__name__}) has no method call, "
+            f"so that there is nothing to run{more}",
+            hint=f"Give one of these: {inner[0]}." if inner else None,
+        )
+
+
+def check_eager() -> None:
+    """Checks that TensorFlow computes at once what it is told.
+
+    Raises:
+        ArgumentError: If it does not.
+    """
+    if tf.executing_eagerly():
+        return
+    if tf.compat.v1.executing_eagerly_outside_functions():
+        raise ArgumentError(
+            "cnnviz is called inside a tf.function, where there are no values to look "
+            "at; call it outside"
+        )
+    raise ArgumentError(
+        "cnnviz needs eager execution, which is switched off",
+        hint="Remove tf.compat.v1.disable_eager_execution().",
+    )
+
+
+def check_backend(name: str) -> None:
+    """Checks that Keras 3 runs on TensorFlow, or will once it is imported.
+
+    Args:
+        name: What is to be loaded, or was.
+
+    Raises:
+        ModelError: If it does not.
+    """
+    keras = sys.modules.get("keras")
+    backend = _configured() if keras is None else keras.backend.backend()
+    if backend != "tensorflow":
+        raise ModelError(
+            f"model '{name}' would run on Keras with {backend}; cnnviz needs Keras "
+            "with TensorFlow",
+            hint='Set os.environ["KERAS_BACKEND"] = "tensorflow" before Keras is '
+            "imported, then load the model again.",
+        )
+
+
+def _configured() -> str:
+    """The backend that Keras 3 would choose; see keras.io/api/utils/config_utils."""
+    if backend := os.environ.get("KERAS_BACKEND"):
+        return backend
+    home = os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()
+    try:
+        text = (Path(home) / "keras.json").read_text(encoding="utf-8")
+        return str(json.loads(text).get("backend", "tensorflow"))
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"

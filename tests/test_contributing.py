@@ -1,0 +1,74 @@
+"""The recipes of CONTRIBUTING.md work as they are written."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import cnnviz
+from cnnviz.ascent import STILL, Run, maximize
+from cnnviz.attribution import rules
+from cnnviz.attribution.reversal import Reversal
+from cnnviz.errors import LayerError
+from cnnviz.objectives import units
+
+PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def code_below(title: str) -> str:
+    section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return str(code)
+
+
+def test_an_objective_can_be_added() -> None:
+    # Where the recipe says that it goes, all that it needs is there.
+    scope = dict(vars(units))
+    exec(code_below("Add an objective"), scope)
+    contrast: Any = scope["contrast"]
+
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [keras.layers.Input((8, 8, 1)), keras.layers.Conv2D(3, 3, name="conv")]
+    )
+    model = cnnviz.load_model(network, encoding="unit")
+    start = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    objective, run = contrast("conv", [2, 0]), Run(steps=8)
+    found = maximize(model, objective, start=start, transform=STILL, run=run)
+    maps = cnnviz.activations(model, found.images, ["conv"])["conv"]
+    expected = [maps[0, ..., 2].std(), maps[1, ..., 0].std()]
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-3)
+    before = cnnviz.activations(model, start, ["conv"])["conv"]
+    assert found.scores[0] > before[0, ..., 2].std()
+    assert found.scores[1] > before[1, ..., 0].std()
+
+
+def test_a_rule_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    r = np.array([[1.0, -2.0]], np.float32)
+
+    @tf.function(autograph=False)
+    def pulled(x: tf.Tensor) -> tf.Tensor:
+        y = tf.sqrt(x)
+        way = Reversal([x], y, guided=False, layer_of=lambda op: str(op.name))
+        assert any("square root" in note for note in way.notes)
+        return way.pull(tf.constant(r))[x.ref()]
+
+    x = tf.constant([[4.0, 9.0]])
+    with pytest.raises(LayerError, match="Sqrt"):
+        pulled(x)
+    row = eval(code_below("Add a rule to the deconvnet"), vars(rules))
+    monkeypatch.setattr(rules, "TABLE", (row, *rules.TABLE))
+    np.testing.assert_array_equal(pulled(x), r)
+
+
+def test_what_the_recipes_name_exists() -> None:
+    root = Path(__file__).parents[1]
+    named = re.findall(r"`((?:cnnviz|cli|tests)/[\w/.]+)`", PAGE)
+    assert len(named) > 8
+    for name in named:
+        if "NAME" not in name:
+            assert (root / name).exists(), name
