@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +19,8 @@ from cnnviz.network.naming import one_layer
 from cnnviz.network.tracing import compiled
 
 
-class Stage(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Stage:
     """A reconstruction on its way down.
 
     Attributes:
@@ -98,7 +99,7 @@ def deconvnet_stages(
         stages.append(Stage(path, operation, array))
     last = stages[-1]
     if known.encode.reverses_channels and last.signal.shape[-1] == 3:
-        stages[-1] = last._replace(signal=last.signal[..., ::-1])
+        stages[-1] = replace(last, signal=last.signal[..., ::-1])
     return stages
 
 

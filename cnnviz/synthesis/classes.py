@@ -23,10 +23,12 @@ from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import HeadInfo, built_at, choose_head, survey_layers
 from cnnviz.network.tracing import compiled
 from cnnviz.objectives.units import log_odds
+from cnnviz.synthesis.grounds import Ground, find_ground
 from cnnviz.synthesis.recipes import class_recipe, start_image
 
 _STEPS = 256
 _PATTERNS = 8
+_TOGETHER = 8  # images that are answered for at a time
 _SWAY = 0.2  # the least that is usual for trained networks
 
 
@@ -106,9 +108,11 @@ def optimize_classes(
     """Makes images that a network takes for its classes, and says how sure it is.
 
     What is maximized is the class's logit against the others, minus a little total
-    variation: the less, the less the network's logits differ between images. Images of
-    networks that see one channel start dark, in dark surroundings, which cost nothing:
-    light is what such images are drawn with.
+    variation: the less, the less the network's logits differ between images. Images
+    other than RGB are drawn on the ground on which the network tells random lines apart
+    better, dark or light: they start there, its surroundings are of it, and only what
+    differs from it costs anything. Where neither is better by far, as for X-rays, and
+    for RGB, they start mid gray.
 
     The random numbers of an image are its class's, whatever other classes are asked
     for.
@@ -138,7 +142,8 @@ def optimize_classes(
     info = choose_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)
     weight = min(1.0, _sway(known, info, found.image) / _SWAY)
-    recipe = class_recipe(found.image, log_odds(chosen, info.name), weight)
+    ground = _ground(known, info, found.image)
+    recipe = class_recipe(found.image, log_odds(chosen, info.name), weight, ground)
     run = run or Run()
     steps = run.steps or _STEPS * (run.restarts or recipe.restarts)
     restarts = run.restarts or min(recipe.restarts, max(1, steps // _STEPS))
@@ -191,6 +196,13 @@ def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> flo
     return float(logits.std(0).mean())
 
 
+def _ground(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> Ground:
+    def logits(images: np.ndarray) -> np.ndarray:
+        return _answers(model, head, images)[0]
+
+    return find_ground(logits, shape)
+
+
 def _probabilities(
     model: ImageModel, head: HeadInfo, classes: np.ndarray, images: np.ndarray
 ) -> np.ndarray:
@@ -212,14 +224,18 @@ def _answers(
             "probabilities": chosen.probabilities(),
         }, None
 
-    batch = model.fixed_batch or 1
+    batch = model.fixed_batch or min(_TOGETHER, len(images))
     signature = [tf.TensorSpec((batch, *size, images.shape[-1]), tf.float32)]
     key = ("class answers", model.key, head.name)
     trace = compiled(model.network, key, answer, signature)
     logits, probabilities = [], []
-    for image in images:
-        seen = tf.image.resize(image, size) if image.shape[:2] != tuple(size) else image
-        results = trace(tf.repeat(tf.convert_to_tensor(seen)[None], batch, 0))
-        logits.append(results["logits"].numpy()[0])
-        probabilities.append(results["probabilities"].numpy()[0])
-    return np.stack(logits), np.stack(probabilities)
+    for first in range(0, len(images), batch):
+        seen = tf.constant(images[first : first + batch])
+        if images.shape[1:3] != tuple(size):
+            seen = tf.image.resize(seen, size)
+        count = len(seen)
+        seen = tf.concat([seen, tf.repeat(seen[-1:], batch - count, 0)], 0)
+        results = trace(seen)
+        logits.append(results["logits"].numpy()[:count])
+        probabilities.append(results["probabilities"].numpy()[:count])
+    return np.concatenate(logits), np.concatenate(probabilities)

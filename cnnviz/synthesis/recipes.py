@@ -14,9 +14,12 @@ from cnnviz.network.survey import Survey
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.pixels import brightness, total_variation
 from cnnviz.objectives.units import channel
+from cnnviz.synthesis.grounds import Ground
 
-# Where images of single-channel networks start: of classes and of filters.
-_DARK, _DIM = 0.05, 0.25
+# Where images of classes start whose ground is black or white, and what surrounds them.
+_STARTS: dict[Ground, float | None] = {"dark": 0.05, "light": 0.95, "none": None}
+_AROUND: dict[Ground, float] = {"dark": 0.0, "light": 1.0, "none": 0.5}
+_DIM = 0.25  # where images of filters of single-channel networks start
 
 # Of filters: the canvas shows a pattern this many times wider than what a unit sees.
 _VIEWS = 2.5
@@ -85,21 +88,21 @@ def filter_recipe(
 
 
 def class_recipe(
-    image: tuple[int, int, int], wanted: Objective, weight: float
+    image: tuple[int, int, int], wanted: Objective, weight: float, ground: Ground
 ) -> _Recipe:
     """What suits a class: the canvas, the motions, and the weight of smoothness."""
-    dark = image[2] == 1
-    start = _DARK if dark else None
+    start = _STARTS[ground]
     is_large = max(image[:2]) >= _LARGE
     objective = wanted - weight * (20 if is_large else 10) * total_variation()
-    if dark:
-        objective -= weight * 5 * brightness()
+    if ground != "none":
+        ink = 5 if ground == "dark" else -5
+        objective -= weight * ink * brightness()
     if is_large:
         return _Recipe(objective, _BROAD, _SCENE, start=start)
     return _Recipe(
         objective,
         Fourier(decay=1.25, learning_rate=0.06),
-        replace(_THING, background=0.0 if dark else 0.5),
+        replace(_THING, background=_AROUND[ground]),
         _TRIES,
         start=start,
     )

@@ -1,0 +1,85 @@
+"""The ground that a network's images are drawn on: black, white, or none.
+
+Digits are light on black, scans dark on white, X-rays neither. A network tells drawings
+apart where they are on the ground of its training; on the opposite ground it takes all
+of them for the same few classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+Ground = Literal["dark", "light", "none"]
+
+# Nine networks for digits on black or on white had ratios of 1.9 to 5.9, two for digits
+# on both, or on mid gray, 1.1 and 1.2.
+_DRAWINGS = 128
+_DECISIVE = 1.4
+
+
+def find_ground(
+    logits: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int, int]
+) -> Ground:
+    """The ground on which random line drawings tell a network's classes apart better.
+
+    Measured is the mutual information between drawing and class: the entropy of the
+    mean probabilities less the mean entropy of the probabilities.
+
+    Args:
+        logits: What the network answers, `(n, classes)`, for images `(n, h, w, c)` in
+            [0, 1].
+        shape: Height, width and channels of the images.
+
+    Returns:
+        `"dark"` or `"light"`; `"none"` if neither is better by far, or for images with
+        three channels: the subjects of photographs fill them.
+    """
+    if shape[2] == 3:
+        return "none"
+    light_lines = drawings(_DRAWINGS, shape)
+    on_dark = _information(logits(light_lines))
+    on_light = _information(logits(1 - light_lines))
+    if max(on_dark, on_light) <= _DECISIVE * min(on_dark, on_light):
+        return "none"
+    return "dark" if on_dark > on_light else "light"
+
+
+def drawings(count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Random curved lines in the middle, light on black, `(count, h, w, c)` in [0, 1].
+
+    They are where smooth noise crosses zero, a twelfth of the image wide.
+    """
+    height, width, channels = shape
+    rng = np.random.default_rng(0)
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
+    frequency = np.hypot(rows * height, columns * width)  # cycles per image
+    kept = np.exp(-2 * (math.pi * frequency / 10) ** 2) * (frequency > 0)
+    noise = rng.standard_normal((count, height, width))
+    smooth = np.fft.irfft2(np.fft.rfft2(noise) * kept, (height, width))
+    slope = np.hypot(*np.gradient(smooth, axis=(1, 2)))
+    half = max(height, width) / 24
+    distance = np.abs(smooth) / np.maximum(slope, 1e-12)
+    lines = np.clip(half + 0.5 - distance, 0, 1)
+    y, x = np.mgrid[:height, :width]
+    radius = np.hypot((2 * y + 1) / height - 1, (2 * x + 1) / width - 1)
+    middle = np.clip((0.8 - radius) * max(height, width) / 4, 0, 1)
+    drawn = (lines * middle)[..., None]
+    return np.repeat(drawn, channels, -1).astype(np.float32)
+
+
+def _information(logits: np.ndarray) -> float:
+    """The mutual information between images and classes, in nats."""
+    values = logits.astype(np.float64)
+    exponentials = np.exp(values - values.max(1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(1, keepdims=True)
+    spread = _entropy(probabilities.mean(0)) - _entropy(probabilities).mean()
+    return max(0.0, float(spread))
+
+
+def _entropy(probabilities: np.ndarray) -> np.ndarray:
+    logarithms = np.log(np.maximum(probabilities, 1e-300))
+    return -np.sum(probabilities * logarithms, -1)
