@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.graph.constants import known_element
 from cnnviz.graph.functions import CALLS, body
 from cnnviz.images.boxes import ReceptiveField
 
@@ -673,11 +674,10 @@ def _value(tensor: tf.Tensor) -> Any:
 
 def _constant(tensor: tf.Tensor, *index: Any) -> int:
     """An element of a constant that may be known in part."""
-    value = tf.get_static_value(tensor, partial=True)
-    element = None if value is None else np.asarray(value, object)[index]
+    element = known_element(tensor, index)
     if element is None:
         raise _Unknown
-    return int(element)
+    return element
 
 
 _VALUELESS = frozenset(("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"))

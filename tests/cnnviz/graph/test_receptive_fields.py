@@ -587,6 +587,30 @@ def test_unknown_size_is_a_multiple_of_the_strides(k: Any) -> None:
     assert unknown[1] == ReceptiveField((None, None), (0.0, 0.0), (0, 0))
 
 
+DILATED: dict[str, Callable[[Any], Any]] = {
+    "same": lambda ns: ns.Conv2D(2, 3, dilation_rate=2, padding="same"),
+    "valid": lambda ns: ns.Conv2D(2, (2, 3), dilation_rate=(3, 2)),
+    "even": lambda ns: ns.Conv2D(2, (2, 4), dilation_rate=(4, 3), padding="same"),
+    "depthwise": lambda ns: ns.DepthwiseConv2D(3, dilation_rate=3, padding="same"),
+    "one": lambda ns: ns.Conv1D(2, 3, dilation_rate=4, padding="same"),
+    "causal": lambda ns: ns.Conv1D(2, 3, dilation_rate=2, padding="causal"),
+    "three": lambda ns: ns.Conv3D(2, 3, dilation_rate=2, padding="same"),
+}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("layer", DILATED.values(), ids=DILATED)
+def test_dilation_has_a_field_whatever_the_size(
+    layer: Callable[[Any], Any], k: Any
+) -> None:
+    rank = layer(k.layers).rank
+    unknown, known = ((*(side,) * rank, 3) for side in (None, 24))
+    model = network(k, layers(layer, layer), unknown)
+    expected = field(model, known)
+    assert expected is not None
+    assert field(model, unknown) == expected
+
+
 def test_unknown_size_of_a_resized_image_has_no_field() -> None:
     model = network(
         keras, layers(lambda ns: ns.Resizing(8, 8), conv(2)), (None, None, 3)
