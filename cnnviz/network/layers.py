@@ -14,7 +14,16 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Layer, Network, input_specs, library_kind
 from cnnviz.network.layout import channel_axis, is_network_channels_first
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.naming import Address, Selected, addresses, call_name, select
+from cnnviz.network.naming import (
+    Address,
+    LayerName,
+    LayerNames,
+    Selected,
+    addresses,
+    call_name,
+    one_layer,
+    select,
+)
 from cnnviz.network.tracing import Call, record
 
 
@@ -89,7 +98,7 @@ def list_layers(
 
 
 def layer_info(
-    model: ImageModel | Network, layer: str, images: Sequence[np.ndarray]
+    model: ImageModel | Network, layer: LayerName, images: Sequence[np.ndarray]
 ) -> LayerInfo:
     """What `list_layers` tells of one layer, when the network is shown images.
 
@@ -103,7 +112,7 @@ def layer_info(
         LayerError: If the layer does not exist.
     """
     known = as_model(model)
-    (selected, *_) = select(known.network, [layer])
+    selected = one_layer(known.network, layer)
     path = call_name(selected.address.path, selected.call or 1)
     specs = known.inputs
     is_sized = specs is not None and all(None not in spec.shape for spec in specs)
@@ -116,9 +125,7 @@ def layer_info(
     return LayerInfo(path, selected.address.kind, (), 0, None, None, None)
 
 
-def kernel_layers(
-    model: ImageModel | Network, patterns: Sequence[str] | None
-) -> list[Address]:
+def kernel_layers(model: ImageModel | Network, patterns: LayerNames) -> list[Address]:
     """The convolutions among the layers that patterns name; None means all.
 
     Raises:
@@ -132,12 +139,13 @@ def kernel_layers(
     return convolutions
 
 
-def kernels(model: ImageModel | Network, layer: str) -> np.ndarray:
+def kernels(model: ImageModel | Network, layer: LayerName) -> np.ndarray:
     """The learned kernels of a convolution.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        layer: The path of a convolution of any kind.
+        layer: A convolution of any kind: its path, its number in `network.layers` or
+            the layer itself.
 
     Returns:
         `(k, h, w, c_in)`, one kernel per output channel; `(k, w, c_in)` in one
@@ -149,15 +157,14 @@ def kernels(model: ImageModel | Network, layer: str) -> np.ndarray:
         LayerError: If the layer does not exist or has no such kernels.
     """
     known = as_model(model)
-    (selected,) = select(known.network, [layer])[:1]
+    address = one_layer(known.network, layer).address
     convolutions = [a for a in addresses(known.network) if a.is_convolution]
-    address = selected.address
     if not address.is_convolution:
         raise _without_kernels(known, address)
     inner: Layer = getattr(address.layer, "layer", address.layer)
     if not inner.built:
         raise LayerError(
-            f"layer '{layer}' has no kernels yet: the network was never called",
+            f"layer '{address.path}' has no kernels yet: the network was never called",
             hint="Call it on an image first.",
         )
     array = _kernel(inner)
