@@ -18,7 +18,7 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?:cnnviz\.)?load_model\(\.\.\., labels=\.\.\.\)": "--labels FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., trusted=True\)": "--trusted",
     r"(?:cnnviz\.)?list_layers\(model\)": "cnnviz layers MODEL",
-    r"(?:cnnviz\.)?(?:activations|deconvnet)\(\.\.\.\)": "--raw",
+    r"(?:cnnviz\.)?(?:activations|deconvnet|explain)\(\.\.\.\)": "--raw",
     r"model\.hold\(\{name: array\}\)": "--hold NAME=FILE",
     r"StyleLayers\(style=\[\.\.\.\], content=\[\.\.\.\]\)": (
         "--style-layer NAME, --content-layer NAME"
@@ -27,6 +27,7 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"encoding='(\w+)'": r"--encoding \1",
     r"rule='(\w+)'": r"--rule \1",
+    r"the method '(hirescam|integrated|occlusion|gradient)'": r"--method \1",
     r"weights=None": "--weights none",
     r"\bbatch_size\b": "--batch-size",
 }

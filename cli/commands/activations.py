@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .. import options
-from ..console import Console, shape_text
+from ..console import Console
 from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run
@@ -20,7 +20,7 @@ from ..signature import command
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.network import ImageModel
+    from cnnviz.network import Activations, ImageModel
 
 
 @command(
@@ -59,51 +59,47 @@ def activations(
     """
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.network import activation_batches, addresses
+        from cnnviz.network import activation_batches
 
-        yield {address.path: address.kind for address in addresses(loaded.network)}
         note = cache(console.note)  # once, not for every batch
         for batch in images.batches(loaded):
             (maps,) = activation_batches(loaded, [batch.arrays], layer, note=note)
             yield batch, maps
 
     def draw(work: Work) -> None:
-        from cnnviz.drawing import activation_sheet, backdrop
-        from cnnviz.images import write_image
-
-        def write_sheet(path: Path, values: np.ndarray, **texts: Any) -> None:
-            drawn = activation_sheet(
-                values,
+        def write_sheet(
+            path: Path, maps: Activations, layer: str, **options: Any
+        ) -> None:
+            maps.save(
+                path,
+                layer=layer,
                 normalize=normalize,
                 colormap=sheet.colormap,
                 columns=sheet.columns,
                 max_channels=sheet.max_channels,
                 sort=sort,
-                labels=work.model.labels,
-                **texts,
+                overlay=overlay,
+                **options,
             )
-            write_image(drawn, path)
 
         folded = frozenset(name.casefold() for name in images.names)
-        kinds: dict[str, str] = next(work.items)
         for batch, maps in work.items:
             if batch.numbers[0] == 0:
                 work.console.stage("drawing", len(images.paths) * (len(maps) + raw))
             for i, number in enumerate(batch.numbers):
                 name = images.names[number]
-                own = {path: values[i] for path, values in maps.items()}
                 if raw:
+                    own = {path: values[i] for path, values in maps.items()}
                     work.files.write(f"{name}.npz", _write_arrays, own)
-                inputs = [array[i] for array in batch.arrays]
-                files = _file_names(name, folded, list(own))
-                for file, (path, values) in zip(files, own.items(), strict=True):
+                files = _file_names(name, folded, list(maps))
+                for file, path in zip(files, maps, strict=True):
                     work.files.write(
                         f"{file}.png",
                         write_sheet,
-                        values,
-                        title=_title(path, kinds, values.shape),
+                        maps,
+                        path,
+                        image=i,
                         subtitle=images.source(number),
-                        image=backdrop(inputs) if overlay else None,
                     )
 
     run(model, output, compute, draw)
@@ -125,11 +121,6 @@ def _file_names(image: str, images: frozenset[str], layers: list[str]) -> list[s
         # Layer `b/c` of image `a` would be taken for layer `c` of image `a--b`.
         return distinct_names([f"{image}/{layer}" for layer in layers])
     return [f"{image}--{name}" for name in distinct_names(layers)]
-
-
-def _title(layer: str, kinds: Mapping[str, str], shape: tuple[int, ...]) -> str:
-    kind = kinds.get(layer) or kinds.get(layer.rpartition("@")[0], "")
-    return "  \u00b7  ".join([layer, kind, shape_text(shape)])
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _TOP = 3
 _COMPARED = ("hirescam", "gradcam", "gradient", "guided", "deconvnet")
+_OF_ONE = "image 0: "  # ahead of what the library says of one image
 _BASELINES = ("black", "white", "mean", "blur")
 
 
@@ -176,39 +177,51 @@ def explain(
             check_explanation,
             explain,
         )
+        from cnnviz.errors import LayerError
 
         explained: dict[str, Explanation] = {}
+        failures: dict[str, LayerError] = {}
         checks: dict[str, Check] = {}
         parts = len(methods) * (2 if check or compare else 1)
         named: Any = classes
-        for each in methods:
-            explained[each] = explain(
-                loaded,
-                one,
-                named,
-                **asked,
-                method=each,  # type: ignore[arg-type]
-                layer=layer if each in ("hirescam", "gradcam") else None,
-                baseline=held,
-                smooth=smooth,
-                batch_size=size,
-                callback=tell.part(len(explained) + len(checks), parts),
-            )
-            if check or compare:
-                checks[each] = check_explanation(
+        for number, each in enumerate(methods):
+            start = number * parts // len(methods)
+            try:
+                explained[each] = explain(
                     loaded,
                     one,
-                    explained[each],
-                    callback=tell.part(len(explained) + len(checks), parts),
+                    named,
+                    **asked,
+                    method=each,  # type: ignore[arg-type]
+                    layer=layer if each in ("hirescam", "gradcam") else None,
+                    baseline=held,
+                    smooth=smooth,
+                    batch_size=size,
+                    callback=tell.part(start, parts),
                 )
-        first = explained[methods[0]]
+            except LayerError as error:
+                if layer or not compare or (each == methods[-1] and not explained):
+                    raise
+                failures[each] = error
+                continue
+            if check or compare:
+                checks[each] = check_explanation(
+                    loaded, one, explained[each], callback=tell.part(start + 1, parts)
+                )
+        first = next(iter(explained.values()))
         channels = None
         if maps:
             channels = channel_attribution(
                 loaded, one, classes, **asked, layer=layer, batch_size=size
             )
         return _Result(
-            one[first.input_index][0], explained, checks, channels, maps or 0
+            compare,
+            one[first.input_index][0],
+            explained,
+            checks,
+            channels,
+            maps or 0,
+            [f"left out {each}: {e.message}" for each, e in failures.items()],
         )
 
     def draw(work: Work) -> None:
@@ -225,9 +238,10 @@ def explain(
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
             for note in result.notes:
-                if note not in told:
-                    told.add(note)
-                    work.console.note(note)
+                text = note.replace(_OF_ONE, f"{source}: ", 1)
+                if text not in told:
+                    told.add(text)
+                    work.console.note(text)
             for sentence in result.sentences:
                 work.console.note(f"{source}: {sentence}")
             if raw:
@@ -285,29 +299,29 @@ class _Result:
     """What was found out about one image.
 
     Attributes:
+        is_compared: Whether several methods were asked for.
         image: `(h, w, c)`.
         explained: By method what it says.
         checks: By method how far that can be trusted, if it was asked for.
         channels: What channels add, if it was asked for.
         count: How many of them are drawn.
+        failures: Which methods cannot explain this network, and why.
     """
 
+    is_compared: bool
     image: np.ndarray
     explained: dict[str, Explanation]
     checks: dict[str, Check]
     channels: ChannelAttribution | None
     count: int
-
-    @property
-    def is_compared(self) -> bool:
-        """Whether several methods are."""
-        return len(self.explained) > 1
+    failures: list[str]
 
     @property
     def notes(self) -> list[str]:
         """What there is to know."""
         every = [note for each in self.explained.values() for note in each.notes]
-        return every + list(self.channels.notes if self.channels is not None else ())
+        more = self.channels.notes if self.channels is not None else ()
+        return [*self.failures, *every, *more]
 
     @property
     def sentences(self) -> list[str]:
@@ -353,10 +367,10 @@ class _Result:
         from cnnviz.images import write_image
 
         look: dict[str, Any] = {"title": title, "facts": [source]}
-        ((method, one), *others) = self.explained.items()
-        if others:
+        if self.is_compared:
             write_image(self._compared(look), path)
             return
+        ((method, one),) = self.explained.items()
         check = self.checks.get(method)
         write_image(explanation_sheet(self.image, one, check=check, **look), path)
 

@@ -199,7 +199,7 @@ def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
     check_archive(archive, path)
     config = read_object(archive.read("config.json"), path, "config.json")
     _check_model(config, path)
-    config.pop("compile_config", None)  # optimiser, loss and metrics
+    config.pop("compile_config", None)  # optimizer, loss and metrics
     metadata: dict[str, Any] = {}
     if "metadata.json" in names:
         metadata = read_object(archive.read("metadata.json"), path, "metadata.json")

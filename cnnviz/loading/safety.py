@@ -71,9 +71,9 @@ _CLOSED = {
     **dict.fromkeys(
         ("QuantizeWrapper", "QuantizeWrapperV2", "QuantizeLayer"),
         (
-            "was made quantisation-aware (QuantizeWrapper), by layers that only "
+            "was made quantization-aware (QuantizeWrapper), by layers that only "
             "tensorflow-model-optimization has",
-            "Save the model from before quantisation, or strip it first.",
+            "Save the model from before quantization, or strip it first.",
         ),
     ),
     "TFSMLayer": (

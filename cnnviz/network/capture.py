@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import LayerError, warn
+from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.forward import displayed, encoded_inputs
 from cnnviz.network.keras_generations import Network
@@ -25,7 +26,7 @@ def activations(
     *,
     batch_size: int = 32,
     note: Callable[[str], object] = warn,
-) -> dict[str, np.ndarray]:
+) -> Activations:
     """Computes the activations of layers for images.
 
     Args:
@@ -43,8 +44,9 @@ def activations(
             are left out since they do not answer; by default this is a warning.
 
     Returns:
-        By layer, in the order of computation, float32 activations `(n, h, w, c)`,
-        channels last whatever the network's format; `(n, units)` for dense layers.
+        A mapping that shows itself: by layer, in the order of computation, float32
+        activations `(n, h, w, c)`, channels last whatever the network's format;
+        `(n, units)` for dense layers.
 
     Raises:
         LayerError: If a layer does not exist, or one named by its path does not answer:
@@ -54,6 +56,7 @@ def activations(
     known = as_model(model)
     arrays = known.prepare(images)
     collected: dict[str, np.ndarray] = {}
+    kinds: dict[str, str] = {}
     start = 0
     for batch in activation_batches(
         known, slices(arrays, batch_size), layers, note=note
@@ -65,8 +68,8 @@ def activations(
                     (len(arrays[0]), *values.shape[1:]), np.float32
                 )
             collected[name][start:stop] = values
-        start = stop
-    return collected
+        start, kinds = stop, dict(batch.kinds)
+    return Activations(collected, kinds, tuple(arrays), known.labels)
 
 
 def activation_batches(
@@ -75,7 +78,7 @@ def activation_batches(
     layers: LayerNames = None,
     *,
     note: Callable[[str], object] = warn,
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[Activations]:
     """Computes activations batch by batch, so that memory does not grow with images.
 
     Args:
@@ -89,13 +92,16 @@ def activation_batches(
     """
     known = as_model(model)
     selected = select(known.network, layers)
+    kinds = {each.address.path: each.address.kind for each in selected}
     told: set[str] = set()
     for images in batches:
-        maps, left_out = _captured(known, known.prepare(images), selected)
+        arrays = known.prepare(images)
+        maps, left_out = _captured(known, arrays, selected)
         if left_out and not told.issuperset(left_out):
             told.update(left_out)
             note(_note(left_out))
-        yield maps
+        named = {path: kinds[path.partition("@")[0]] for path in maps}
+        yield Activations(maps, named, tuple(arrays), known.labels)
 
 
 Captured = tuple[dict[str, np.ndarray], tuple[str, ...]]

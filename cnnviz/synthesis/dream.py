@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,13 +15,14 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Motion
-from cnnviz.errors import LayerError
+from cnnviz.errors import LayerError, shape_text
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import LayerNames, paths
 from cnnviz.network.survey import native_shape
 from cnnviz.objectives.units import energy
+from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import (
     CoarseToFine,
     blend,
@@ -29,10 +32,36 @@ from cnnviz.synthesis.scales import (
     scale_sizes,
 )
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 _LEAST_SIDE = 32  # of an octave, and of a tile
 _JITTER = 0.15
 _RATE = 0.012
 _EVERY = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Dream(ArrayResult):
+    """An image that a network has dreamt of; `np.asarray` of it is the pixels.
+
+    Attributes:
+        image: `(h, w, c)`, float32 in [0, 1].
+        layers: The paths of the layers whose energy was raised.
+    """
+
+    image: np.ndarray
+    layers: tuple[str, ...]
+
+    def _array(self) -> np.ndarray:
+        return self.image
+
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        picture: Image.Image = drawing.plain_picture(self.image, **options)
+        return picture
+
+    def __repr__(self) -> str:
+        return f"Dream({', '.join(self.layers)}: {shape_text(self.image.shape)})"
 
 
 def deep_dream(
@@ -49,7 +78,7 @@ def deep_dream(
     batch_size: int | None = None,
     precision: Precision = "auto",
     callback: Callback | None = None,
-) -> np.ndarray:
+) -> Dream:
     """Amplifies in an image what layers respond to, from the coarse to the fine.
 
     The image is shrunk, changed so as to raise the energy of the layers, enlarged, and
@@ -77,7 +106,7 @@ def deep_dream(
             returns True.
 
     Returns:
-        `(h, w, c)`, float32 in [0, 1].
+        An image `(h, w, c)` that shows itself, float32 in [0, 1].
 
     Raises:
         ImageError: If the image does not fit the network.
@@ -142,4 +171,4 @@ def deep_dream(
             "so there is nothing to dream of",
             hint="Choose another layer, or another image.",
         )
-    return enlarge(dreamt, original.shape[:2])
+    return Dream(enlarge(dreamt, original.shape[:2]), tuple(names))

@@ -253,7 +253,7 @@ def test_classes_are_named_and_those_that_do_not_fire_counted(
         facts=[
             "7.png",
             "deconvnet",
-            f"the {alive} of 10 units that fire, {10 - alive} dead",
+            f"the {alive} of 10 units that fire, {10 - alive} silent here",
         ],
         spatial=False,
         names=names,

@@ -639,8 +639,8 @@ class TestMistakes:
             ),
             (
                 ArgumentError,
-                "baseline is 'grey'; expected black, white, mean, blur",
-                {"method": "integrated", "baseline": "grey"},
+                "baseline is 'gray'; expected black, white, mean, blur",
+                {"method": "integrated", "baseline": "gray"},
             ),
             (
                 ImageError,
