@@ -100,7 +100,7 @@ def activation_batches(
         if left_out and not told.issuperset(left_out):
             told.update(left_out)
             note(_note(left_out))
-        named = {path: kinds[path.partition("@")[0]] for path in maps}
+        named = {p: kinds.get(p) or kinds[p.rpartition("@")[0]] for p in maps}
         yield Activations(maps, named, tuple(arrays), known.labels)
 
 
