@@ -277,7 +277,7 @@ class Spaces:
             raise LayerError(
                 f"the layer that model '{self._network.name}' decides by cannot be "
                 "told: it computes outside of its layers, with channels first",
-                hint="Name one: layer=...",
+                hint="Name one.",
             )
         name = tensor.op.type.lower()
         if before:

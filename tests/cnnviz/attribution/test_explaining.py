@@ -683,5 +683,5 @@ class TestMistakes:
 def test_repr_is_a_line() -> None:
     found: Explanation = explain(raw(classifier(keras)), IMAGES, [1, 2])
     assert repr(found) == (
-        "<Explanation: hirescam at second, 3 images, 2 classes, maps of 16x18>"
+        "Explanation(hirescam at second: 3 images, 2 classes, maps of 16x18)"
     )
