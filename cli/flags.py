@@ -26,7 +26,6 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
         "--style-layer NAME, --content-layer NAME"
     ),
     r"layers=\[([^\]]+)\]": _named_layers,
-    r"layer=\.\.\.": "--layer NAME",
     r"cnnviz\.read_image\(path, size=(\d+)\)": r"--size \1",
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"encoding='\.\.\.'": "--encoding NAME",
