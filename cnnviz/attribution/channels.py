@@ -19,6 +19,7 @@ from cnnviz.attribution.spaces import has_channels
 from cnnviz.errors import ArgumentError, LayerError, counted
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
+from cnnviz.network.naming import LayerName
 from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def channel_attribution(
     *,
     top: int = 1,
     against: Class | None = None,
-    layer: str | None = None,
+    layer: LayerName | None = None,
     head: str | int | None = None,
     path: int = 0,
     region: Region | None = None,

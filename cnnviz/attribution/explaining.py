@@ -20,6 +20,7 @@ from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
+from cnnviz.network.naming import LayerName
 from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def explain(
     top: int = 1,
     against: Class | None = None,
     method: Method = "hirescam",
-    layer: str | None = None,
+    layer: LayerName | None = None,
     head: str | int | None = None,
     baseline: Baseline = "black",
     smooth: int = 0,

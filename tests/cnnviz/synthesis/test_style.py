@@ -467,8 +467,8 @@ def test_what_cannot_be_is_refused(
 
     with pytest.raises(ArgumentError, match="steps is 0"):
         transfer_style(digits, photo, painting, steps=0)
-    with pytest.raises(ArgumentError, match="expected paths"):
-        StyleLayers(style="conv1")
+    nothing = StyleLayers(style=[])
+    refused(ArgumentError, "no layer is given", layers=nothing)
     refused(ArgumentError, "restarts are 2", run=Run(restarts=2))
     refused(ArgumentError, "content_weight is -1", content_weight=-1)
     refused(ArgumentError, "style_scale is 0", style_scale=0)
