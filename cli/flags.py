@@ -24,6 +24,7 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
         "--style-layer NAME, --content-layer NAME"
     ),
     r"layers=\[([^\]]+)\]": _named_layers,
+    r"layer=\.\.\.": "--layer NAME",
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"encoding='(\w+)'": r"--encoding \1",
     r"rule='(\w+)'": r"--rule \1",
