@@ -35,7 +35,7 @@ from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import one_layer
+from cnnviz.network.naming import LayerName, call_name, one_layer
 from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Projections(ArrayResult):
 def deconvnet(
     model: ImageModel | Network,
     images: Images,
-    layer: str,
+    layer: LayerName,
     channels: Sequence[int] | None = None,
     *,
     keep: Keep = "maximum",
@@ -219,7 +219,9 @@ def deconvnet(
     known = as_model(model)
     arrays = known.prepare(images)
     built(known, arrays)
-    task = Task(known, one_layer(known.network, layer), keep, rule, space)
+    selected = one_layer(known.network, layer)
+    layer = call_name(selected.address.path, selected.call or 1)
+    task = Task(known, selected, keep, rule, space)
     units = find_units(task, arrays)
     chosen = choose_maps(layer, units, channels, top)
     activations = np.take_along_axis(units.activations, chosen, 1)

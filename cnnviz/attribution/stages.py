@@ -19,7 +19,7 @@ from cnnviz.images.boxes import field_boxes
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import is_network_channels_first, to_channels_last
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import one_layer
+from cnnviz.network.naming import LayerName, call_name, one_layer
 from cnnviz.network.tracing import compiled
 from cnnviz.showing import Result
 
@@ -105,7 +105,7 @@ class Stages(Result, Sequence[Stage]):
 def deconvnet_stages(
     model: ImageModel | Network,
     image: Images,
-    layer: str,
+    layer: LayerName,
     channel: int | None = None,
     *,
     keep: Keep = "maximum",
@@ -134,7 +134,9 @@ def deconvnet_stages(
     if len(arrays[0]) != 1:
         raise ImageError(f"{len(arrays[0])} images given; expected one")
     built(known, arrays)
-    task = Task(known, one_layer(known.network, layer), keep, rule, "image")
+    selected = one_layer(known.network, layer)
+    layer = call_name(selected.address.path, selected.call or 1)
+    task = Task(known, selected, keep, rule, "image")
     units = find_units(task, arrays)
     chosen = choose_maps(layer, units, None if channel is None else [channel], 1)
     found = units.seeds(np.zeros(1, int), chosen[0])

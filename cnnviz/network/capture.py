@@ -15,14 +15,14 @@ from cnnviz.network.batches import filled, slices
 from cnnviz.network.forward import displayed, encoded_inputs
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import Selected, select
+from cnnviz.network.naming import LayerNames, Selected, select
 from cnnviz.network.tracing import Trace, compiled_for_images, record, unanswered
 
 
 def activations(
     model: ImageModel | Network,
     images: Images,
-    layers: Sequence[str] | None = None,
+    layers: LayerNames = None,
     *,
     batch_size: int = 32,
     note: Callable[[str], object] = warn,
@@ -35,8 +35,9 @@ def activations(
             network with several inputs a list of arrays or a dict by input name. Images
             of another size than the network's are welcome where the layers are: what is
             above them does not run.
-        layers: Paths (`conv1`, `inception_v3/mixed7`, `conv1@2` for a layer's second
-            call), kinds (`Conv2D`) or globs (`block1_*`, `*/mixed7`). None means every
+        layers: One or several: paths (`conv1`, `inception_v3/mixed7`, `conv1@2` for a
+            layer's second call), kinds (`Conv2D`), globs (`block1_*`, `*/mixed7`), the
+            layers themselves, or their numbers in `network.layers`. None means every
             convolution and pooling layer.
         batch_size: How many images go through the network at a time.
         note: Is told, once, which of the layers that a kind, a glob or None chooses
@@ -74,7 +75,7 @@ def activations(
 def activation_batches(
     model: ImageModel | Network,
     batches: Iterable[Images],
-    layers: Sequence[str] | None = None,
+    layers: LayerNames = None,
     *,
     note: Callable[[str], object] = warn,
 ) -> Iterator[Activations]:
@@ -99,7 +100,7 @@ def activation_batches(
         if left_out and not told.issuperset(left_out):
             told.update(left_out)
             note(_note(left_out))
-        named = {path: kinds[path.partition("@")[0]] for path in maps}
+        named = {p: kinds.get(p) or kinds[p.rpartition("@")[0]] for p in maps}
         yield Activations(maps, named, tuple(arrays), known.labels)
 
 

@@ -24,7 +24,16 @@ from cnnviz.network.layer_tables import (
 )
 from cnnviz.network.layout import channel_axis, is_network_channels_first
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.naming import Address, Selected, addresses, call_name, select
+from cnnviz.network.naming import (
+    Address,
+    LayerName,
+    LayerNames,
+    Selected,
+    addresses,
+    call_name,
+    one_layer,
+    select,
+)
 from cnnviz.network.tracing import Call, compiled, record
 from cnnviz.showing import ArrayResult
 
@@ -178,7 +187,7 @@ def _looked_at(
 
 
 def layer_info(
-    model: ImageModel | Network, layer: str, images: Sequence[np.ndarray]
+    model: ImageModel | Network, layer: LayerName, images: Sequence[np.ndarray]
 ) -> LayerInfo:
     """What `list_layers` tells of one layer, when the network is shown images.
 
@@ -192,7 +201,7 @@ def layer_info(
         LayerError: If the layer does not exist.
     """
     known = as_model(model)
-    (selected, *_) = select(known.network, [layer])
+    selected = one_layer(known.network, layer)
     path = call_name(selected.address.path, selected.call or 1)
     arrays = known.complete(images, lambda held: held[None])
     shapes = [array.shape[1:] for array in arrays]
@@ -202,9 +211,7 @@ def layer_info(
     return LayerInfo(path, selected.address.kind, (), 0, None, None, None)
 
 
-def kernel_layers(
-    model: ImageModel | Network, patterns: Sequence[str] | None
-) -> list[Address]:
+def kernel_layers(model: ImageModel | Network, patterns: LayerNames) -> list[Address]:
     """The convolutions among the layers that patterns name; None means all.
 
     Raises:
@@ -218,12 +225,13 @@ def kernel_layers(
     return convolutions
 
 
-def kernels(model: ImageModel | Network, layer: str) -> Kernels:
+def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
     """The learned kernels of a convolution.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        layer: The path of a convolution of any kind.
+        layer: A convolution of any kind: its path, its number in `network.layers` or
+            the layer itself.
 
     Returns:
         An array `(k, h, w, c_in)` that shows itself: one kernel per output channel;
@@ -235,15 +243,14 @@ def kernels(model: ImageModel | Network, layer: str) -> Kernels:
         LayerError: If the layer does not exist or has no such kernels.
     """
     known = as_model(model)
-    (selected,) = select(known.network, [layer])[:1]
+    address = one_layer(known.network, layer).address
     convolutions = [a for a in addresses(known.network) if a.is_convolution]
-    address = selected.address
     if not address.is_convolution:
         raise _without_kernels(known, address)
     inner: Layer = getattr(address.layer, "layer", address.layer)
     if not inner.built:
         raise LayerError(
-            f"layer '{layer}' has no kernels yet: the network was never called",
+            f"layer '{address.path}' has no kernels yet: the network was never called",
             hint="Call it on an image first.",
         )
     array = _kernel(inner)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,11 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Motion
-from cnnviz.errors import ArgumentError, LayerError, shape_text
+from cnnviz.errors import LayerError, shape_text
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.naming import LayerNames, paths
 from cnnviz.network.survey import native_shape
 from cnnviz.objectives.units import energy
 from cnnviz.showing import ArrayResult
@@ -67,7 +67,7 @@ class Dream(ArrayResult):
 def deep_dream(
     model: ImageModel | Network,
     image: Any,
-    layers: str | Sequence[str],
+    layers: LayerNames,
     *,
     octaves: int = 4,
     octave_scale: float = 1.4,
@@ -91,7 +91,7 @@ def deep_dream(
     Args:
         model: A loaded model, or a Keras model of either generation.
         image: `(h, w, c)` in [0, 1], of any size.
-        layers: The path of a layer, or several.
+        layers: A layer or several, as `cnnviz.activations` takes them.
         octaves: At how many sizes to work, the last being the image's own.
         octave_scale: The ratio of one size to the next.
         steps: Forward and backward passes over each tile at each size.
@@ -119,9 +119,7 @@ def deep_dream(
     at_least(1.01, octave_scale=octave_scale)
     more_than(0, strength=strength)
     original = known.prepare_one(image)
-    names = [layers] if isinstance(layers, str) else list(layers)
-    if not names:
-        raise ArgumentError("no layer is given to dream of; expected one or more")
+    names = paths(known.network, layers)
     objective = energy(names[0], logarithm=True)
     for name in names[1:]:
         objective += energy(name, logarithm=True)

@@ -19,6 +19,7 @@ from cnnviz.errors import counted, shape_text
 from cnnviz.network.capture import channel_means
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.passing import passed_on
 from cnnviz.network.survey import built_at, choose_channels, survey_layers
 from cnnviz.showing import ArrayResult
@@ -85,7 +86,7 @@ class FilterImages(ArrayResult):
 
 def visualize_filters(
     model: ImageModel | Network,
-    layer: str,
+    layer: LayerName,
     channels: int | Sequence[int] | None = None,
     *,
     size: int | tuple[int, int] | None = None,
@@ -133,7 +134,7 @@ def visualize_filters(
 
 def optimize_filters(
     model: ImageModel | Network,
-    layer: str,
+    layer: LayerName,
     channels: int | Sequence[int] | None = None,
     *,
     size: int | tuple[int, int] | None = None,
@@ -179,6 +180,7 @@ def optimize_filters(
         ArgumentError: If an argument is out of its range.
     """
     known = built_at(as_model(model), size)
+    layer = one_path(known.network, layer)
     feature = layer if as_it_is else passed_on(known, layer)
     found = survey_layers(known, [feature])
     chosen = choose_channels(known, feature, channels, found.channels[feature])

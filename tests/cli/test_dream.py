@@ -53,14 +53,14 @@ def test_images_of_any_size_dream(mnist: Path, assets: Path, tmp_path: Path) -> 
         assert np.abs(written / 255 - image[..., 0]).mean() > 0.002
 
 
-def test_an_image_keeps_its_size_and_colours(tmp_path: Path) -> None:
+def test_an_image_keeps_its_size_and_colors(tmp_path: Path) -> None:
     import keras
 
     layers = keras.layers
     network = keras.Sequential(
         [layers.Input((40, 40, 3)), layers.Conv2D(4, 3, name="conv", activation="relu")]
     )
-    model = tmp_path / "colour.keras"
+    model = tmp_path / "color.keras"
     network.save(model)
     random = np.random.default_rng(0).integers(0, 256, (37, 52, 3), np.uint8)
     Image.fromarray(random).save(tmp_path / "noise.png")

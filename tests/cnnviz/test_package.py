@@ -187,7 +187,7 @@ def test_public_names_are_these() -> None:
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
-    assert not hasattr(cnnviz, "visualise")
+    assert not hasattr(cnnviz, "visualize")
 
 
 def test_what_needs_no_tensorflow_imports_none() -> None:

@@ -27,10 +27,15 @@ def digits(assets: Path) -> np.ndarray:
 
 RESULTS: dict[str, Callable[[ImageModel, np.ndarray], Result]] = {
     "Activations": lambda m, d: cnnviz.activations(m, d),
+    "ChannelAttribution": lambda m, d: cnnviz.channel_attribution(m, d, top=2),
+    "Check": lambda m, d: cnnviz.check_explanation(
+        m, d, cnnviz.explain(m, d), steps=4, draws=1
+    ),
     "ClassImages": lambda m, _: cnnviz.visualize_classes(m, [3], steps=4),
     "Dream": lambda m, d: cnnviz.deep_dream(
         m, d[0], "conv2", steps=2, octaves=1, tile=32
     ),
+    "Explanation": lambda m, d: cnnviz.explain(m, d, top=2),
     "FilterImages": lambda m, _: cnnviz.visualize_filters(m, "conv2", [1, 5], steps=4),
     "Kernels": lambda m, _: cnnviz.kernels(m, "conv1"),
     "Predictions": lambda m, d: m.predict(d),
@@ -63,8 +68,10 @@ def test_every_result_shows_itself(
 @pytest.mark.parametrize(
     ("name", "main"),
     [
+        ("ChannelAttribution", lambda r: r.values),
         ("ClassImages", lambda r: r.ascent.images),
         ("Dream", lambda r: r.image),
+        ("Explanation", lambda r: r.maps),
         ("FilterImages", lambda r: r.ascent.images),
         ("Kernels", lambda r: r.weights),
         ("Predictions", lambda r: r.probabilities),

@@ -28,7 +28,7 @@ GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_
 
 
 def positive(network: Any) -> Any:
-    """Gives a network positive weights; normalisations keep their statistics."""
+    """Gives a network positive weights; normalizations keep their statistics."""
     rng = np.random.default_rng(0)
     for weight in network.weights:
         name = weight.path if hasattr(weight, "path") else weight.name
@@ -295,15 +295,15 @@ EXACT: dict[str, tuple[Builder, tuple[int, ...]]] = {
         (8, 8, 1),
     ),
     "dense on a map": (layers(conv(2), lambda ns: ns.Dense(3), conv(2)), (9, 8, 1)),
-    "layer normalisation": (
+    "layer normalization": (
         layers(conv(2), lambda ns: ns.LayerNormalization(), conv(2)),
         (9, 8, 1),
     ),
-    "normalised over the map": (
+    "normalized over the map": (
         layers(conv(2), lambda ns: ns.LayerNormalization(axis=[1, 2, 3]), conv(2)),
         (9, 8, 1),
     ),
-    "batch normalisation": (
+    "batch normalization": (
         layers(conv(2), lambda ns: ns.BatchNormalization(), conv(2)),
         (9, 8, 1),
     ),
