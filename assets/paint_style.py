@@ -41,12 +41,12 @@ def swirls(rng: np.random.Generator) -> Image.Image:
     """Strokes of oil along the curl of a landscape of hills and vortices."""
     side = SIDE * _OVER
     y, x = np.mgrid[:side, :side] / side
-    centres = [(0.3, 0.36, 0.13), (0.72, 0.24, 0.1), (0.62, 0.66, 0.12)]
-    centres += [(0.2, 0.8, 0.08), (0.9, 0.85, 0.07), (0.9, 0.52, 0.05)]
-    centres += [(0.08, 0.1, 0.06), (0.47, 0.06, 0.05), (0.38, 0.92, 0.06)]
+    centers = [(0.3, 0.36, 0.13), (0.72, 0.24, 0.1), (0.62, 0.66, 0.12)]
+    centers += [(0.2, 0.8, 0.08), (0.9, 0.85, 0.07), (0.9, 0.52, 0.05)]
+    centers += [(0.08, 0.1, 0.06), (0.47, 0.06, 0.05), (0.38, 0.92, 0.06)]
     flow = np.stack([np.full_like(x, 0.7), 0.35 * np.sin(7 * x + 2)], -1)
     glow = np.zeros_like(x)
-    for turn, (cx, cy, radius) in enumerate(centres):
+    for turn, (cx, cy, radius) in enumerate(centers):
         dx, dy = x - cx, y - cy
         near = np.exp(-(dx**2 + dy**2) / (2 * (1.3 * radius) ** 2))
         swirl = np.stack([-dy, dx], -1) / radius * (4 if turn % 2 else -4)
@@ -68,18 +68,16 @@ def swirls(rng: np.random.Generator) -> Image.Image:
             place = rng.uniform(0, side, 2)
             column, row = place.astype(int)
             tone = 4 * mood[row, column] + rng.normal(0, 0.55)
-            colour = _tone(night, tone)
+            color = _tone(night, tone)
             if glow[row, column] > rng.uniform(0.25, 0.9):
-                colour = _tone(
-                    light, 2.4 * glow[row, column] + rng.normal(0, 0.5) - 0.5
-                )
+                color = _tone(light, 2.4 * glow[row, column] + rng.normal(0, 0.5) - 0.5)
             path = _followed(flow, place, length, width * 0.28)
-            _stroke(draw, rng, path, width, colour)
+            _stroke(draw, rng, path, width, color)
     return _impasto(canvas)
 
 
 def glass(rng: np.random.Generator) -> Image.Image:
-    """Cells of coloured glass in lead, bent and veined."""
+    """Cells of colored glass in lead, bent and veined."""
     side = SIDE * _OVER
     y, x = np.mgrid[:side, :side].astype(np.float64)
     bend = 0.09 * side
@@ -125,8 +123,8 @@ def waves(rng: np.random.Generator) -> Image.Image:
     band = np.floor(height).astype(int)
     within = height - band
     order = rng.permutation(np.tile([0, 1, 2, 0, 1, 4, 0, 3], 6))[band % 48]
-    colours = np.concatenate([inks, paper[None]])
-    pixels = colours[order].copy()
+    colors = np.concatenate([inks, paper[None]])
+    pixels = colors[order].copy()
     # Hatching rides along the wave and thins out downwards.
     hatch = np.abs((within * 4.5 + 0.25 * _noise(rng, side, 60)) % 1 - 0.5)
     dark = hatch < 0.26 * (1 - within)
@@ -171,7 +169,7 @@ def _stroke(
     rng: np.random.Generator,
     path: np.ndarray,
     width: int,
-    colour: np.ndarray,
+    color: np.ndarray,
 ) -> None:
     """A brush drawn along a path: a body, and hairs lighter and darker than it."""
     along = np.gradient(path, axis=0)
@@ -180,7 +178,7 @@ def _stroke(
     hairs = max(4, width // 3)
     for offset in rng.permutation(np.linspace(-0.5, 0.5, hairs)):
         begin, end = rng.integers(0, 4), len(path) - rng.integers(0, 6)
-        shade = colour * rng.normal(1, 0.11) + rng.normal(0, 5, 3)
+        shade = color * rng.normal(1, 0.11) + rng.normal(0, 5, 3)
         points = (path + offset * width * across)[begin:end]
         draw.line(
             [tuple(point) for point in points.tolist()],

@@ -2,7 +2,7 @@
 
 It judges pictures made for the first one, `mnist_cnn.keras`: what only that network
 takes for a digit, this one should not. So it differs in all that is free to choose:
-strided and depthwise convolutions of 5x5, batch normalisation, no pooling before the
+strided and depthwise convolutions of 5x5, batch normalization, no pooling before the
 last average, another activation, other initial weights. Data, distortions and the
 held-out digits are those of `train_mnist.py`.
 """
@@ -83,7 +83,7 @@ def main() -> None:
     predicted = network.predict(images, verbose=0).argmax(axis=1)
     print(f"{network.count_params():,} parameters, accuracy on {len(labels)} held-out")
     print(f"digits: {np.mean(predicted == labels):.1%}")
-    untrained = build()  # never compiled, so no optimiser is written
+    untrained = build()  # never compiled, so no optimizer is written
     untrained.set_weights(network.get_weights())
     write(untrained, FOLDER / "mnist_judge.keras")
 

@@ -170,7 +170,7 @@ def main() -> None:
     print(f"accuracy on {len(labels)} held-out digits: {accuracy:.1%}")
 
     for framework, name in ((keras, "mnist_cnn.keras"), (tf_keras, "mnist_cnn.h5")):
-        untrained = build(framework)  # never compiled, so no optimiser is written
+        untrained = build(framework)  # never compiled, so no optimizer is written
         untrained.set_weights(network.get_weights())
         write(untrained, FOLDER / name)
 

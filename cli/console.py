@@ -122,11 +122,6 @@ class Console:
         print(line, file=sys.stderr, flush=True)
 
 
-def shape_text(shape: tuple[int | None, ...]) -> str:
-    """A shape as it is written in tables and headlines, such as `28x28x24`."""
-    return "x".join("?" if n is None else str(n) for n in shape)
-
-
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -72,22 +72,12 @@ def write_gif(path: Path, sheets: Sequence[Image.Image]) -> None:
         temporary.write_bytes(data)
 
 
-def picture(image: np.ndarray) -> Image.Image:
-    """An image `(h, w, c)` in [0, 1] as it is written to files."""
-    import numpy as np
-    from PIL import Image
-
-    from cnnviz.drawing import displayable
-
-    pixels = np.rint(displayable(image) * 255).astype(np.uint8)
-    return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))
-
-
 def write_picture(path: Path, image: np.ndarray) -> None:
     """Writes an image `(h, w, c)` in [0, 1]."""
+    from cnnviz.drawing import plain_picture
     from cnnviz.images import write_image
 
-    write_image(picture(image), path)
+    write_image(plain_picture(image), path)
 
 
 def _of_one_size(sheets: Sequence[Image.Image]) -> list[Image.Image]:

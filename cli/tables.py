@@ -1,38 +1,11 @@
-"""Tables on standard output, and JSON that terminals can be shown."""
+"""What commands print and write as text: JSON that terminals can be shown."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-
-def aligned(
-    headings: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    numbers: frozenset[str] = frozenset(),
-) -> list[str]:
-    """Lines of columns, two spaces apart, as wide as they need to be.
-
-    Args:
-        headings: The names of the columns.
-        rows: A text for each column.
-        numbers: The columns that are aligned at the right.
-    """
-    from cnnviz.errors import printable
-
-    cells = [tuple(heading.replace("\n", " ") for heading in headings)]
-    cells += [tuple(printable(text) for text in row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row in cells:
-        texts = [
-            text.rjust(width) if heading in numbers else text.ljust(width)
-            for heading, text, width in zip(headings, row, widths, strict=True)
-        ]
-        lines.append("  ".join(texts).rstrip())
-    return lines
 
 
 def json_rows(rows: Iterable[Any]) -> str:

@@ -4,6 +4,7 @@ from .attribution import (
     Explanation as Explanation,
     Projections as Projections,
     Stage as Stage,
+    Stages as Stages,
     channel_attribution as channel_attribution,
     check_explanation as check_explanation,
     deconvnet as deconvnet,
@@ -32,15 +33,23 @@ from .images import (
 )
 from .loading import load_model as load_model
 from .network import (
+    Activations as Activations,
     Encoding as Encoding,
     ImageModel as ImageModel,
+    Kernels as Kernels,
     LayerInfo as LayerInfo,
+    LayerList as LayerList,
+    Predictions as Predictions,
     activation_batches as activation_batches,
     activations as activations,
     kernels as kernels,
     list_layers as list_layers,
 )
 from .synthesis import (
+    ClassImages as ClassImages,
+    Dream as Dream,
+    FilterImages as FilterImages,
+    Stylized as Stylized,
     deep_dream as deep_dream,
     transfer_style as transfer_style,
     visualize_classes as visualize_classes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LONGEST_LINE = 300
 
@@ -96,6 +96,12 @@ def listed(words: Iterable[object], last: str = "or") -> str:
     return f"{', '.join(first)} {last} {end}" if first else end
 
 
+def shape_text(shape: Sequence[int | None]) -> str:
+    """A shape as it is written in tables and headlines, such as `28x28x24`."""
+    return "x".join("?" if n is None else str(n) for n in shape)
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 channel`, `3 channels`."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{plural * (count != 1)}"

@@ -241,7 +241,7 @@ def resampled(
 
 
 def fourier_image(
-    numbers: np.ndarray, shape: tuple[int, int, int], decay: float, colours: np.ndarray
+    numbers: np.ndarray, shape: tuple[int, int, int], decay: float, colors: np.ndarray
 ) -> np.ndarray:
     """The image (h, w, c) of one spectrum (2, c, h, w // 2 + 1), wave by wave."""
     height, width, channels = shape
@@ -261,7 +261,7 @@ def fourier_image(
                 planes[..., c] += part if own else 2 * part
     planes /= height * width * 4
     if channels == 3:
-        planes = planes @ colours.T
+        planes = planes @ colors.T
     return 1 / (1 + np.exp(-planes))
 
 

@@ -95,7 +95,7 @@ def test_mnist_network_is_the_one_described(mnist: keras.Model) -> None:
     assert filters == [24, 48, 64]
 
 
-def test_mnist_network_carries_no_optimiser(assets: Path) -> None:
+def test_mnist_network_carries_no_optimizer(assets: Path) -> None:
     with zipfile.ZipFile(assets / "mnist_cnn.keras") as file:
         assert not json.loads(file.read("config.json"))["compile_config"]
         weights = io.BytesIO(file.read("model.weights.h5"))
@@ -125,7 +125,7 @@ def test_legacy_file_was_written_by_keras_2(assets: Path) -> None:
         assert file.attrs["keras_version"].startswith("2.")
 
 
-def test_single_digits_are_held_out_and_recognised(
+def test_single_digits_are_held_out_and_recognized(
     assets: Path, training: ModuleType, mnist: keras.Model
 ) -> None:
     paths = sorted((assets / "digits").glob("*.png"))

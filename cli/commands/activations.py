@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cnnviz.errors import counted
+
 from .. import options
-from ..console import Console, shape_text
+from ..console import Console
 from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run
@@ -20,7 +22,7 @@ from ..signature import command
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.network import ImageModel
+    from cnnviz.network import Activations, ImageModel
 
 
 @command(
@@ -55,56 +57,67 @@ def activations(
 ) -> None:
     """Draw what layers compute for images: one picture per image and layer.
 
-    Without --layer every convolution and pooling layer is drawn.
+    Without --layer every convolution and pooling layer is drawn but convolutions of
+    1x1, numbered in order, with an index sheet of the strongest maps of all.
     """
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.network import activation_batches, addresses
+        from cnnviz.network import activation_batches, pointwise_layers
 
-        yield {address.path: address.kind for address in addresses(loaded.network)}
+        yield pointwise_layers(loaded) if layer is None else set()
         note = cache(console.note)  # once, not for every batch
         for batch in images.batches(loaded):
             (maps,) = activation_batches(loaded, [batch.arrays], layer, note=note)
             yield batch, maps
 
     def draw(work: Work) -> None:
-        from cnnviz.drawing import activation_sheet, backdrop
-        from cnnviz.images import write_image
-
-        def write_sheet(path: Path, values: np.ndarray, **texts: Any) -> None:
-            drawn = activation_sheet(
-                values,
+        def write_sheet(
+            path: Path, maps: Activations, layer: str, **options: Any
+        ) -> None:
+            maps.save(
+                path,
+                layer=layer,
                 normalize=normalize,
                 colormap=sheet.colormap,
                 columns=sheet.columns,
                 max_channels=sheet.max_channels,
                 sort=sort,
-                labels=work.model.labels,
-                **texts,
+                overlay=overlay,
+                **options,
             )
-            write_image(drawn, path)
+
+        def write_index(path: Path, maps: Activations, **options: Any) -> None:
+            maps.save(path, title=model.name, colormap=sheet.colormap, **options)
 
         folded = frozenset(name.casefold() for name in images.names)
-        kinds: dict[str, str] = next(work.items)
+        pointwise: set[str] = next(work.items)
         for batch, maps in work.items:
+            drawn = maps.only(p for p in maps if p.partition("@")[0] not in pointwise)
+            drawn = drawn or maps
+            is_indexed = layer is None and len(drawn.mapped) > 1
             if batch.numbers[0] == 0:
-                work.console.stage("drawing", len(images.paths) * (len(maps) + raw))
+                sheets = len(drawn) + raw + is_indexed
+                work.console.stage("drawing", len(images.paths) * sheets)
+                if left := len(maps) - len(drawn):
+                    work.console.note(
+                        f"{counted(left, 'convolution')} of 1x1 left out "
+                        "(--layer Conv2D draws them too)"
+                    )
+            named = list(drawn)
+            if layer is None and len(drawn) > 1:
+                digits = max(2, len(str(len(drawn))))
+                named = [f"{i:0{digits}}/{p}" for i, p in enumerate(drawn, 1)]
             for i, number in enumerate(batch.numbers):
                 name = images.names[number]
-                own = {path: values[i] for path, values in maps.items()}
                 if raw:
+                    own = {path: values[i] for path, values in maps.items()}
                     work.files.write(f"{name}.npz", _write_arrays, own)
-                inputs = [array[i] for array in batch.arrays]
-                files = _file_names(name, folded, list(own))
-                for file, (path, values) in zip(files, own.items(), strict=True):
-                    work.files.write(
-                        f"{file}.png",
-                        write_sheet,
-                        values,
-                        title=_title(path, kinds, values.shape),
-                        subtitle=images.source(number),
-                        image=backdrop(inputs) if overlay else None,
-                    )
+                index, *files = _file_names(name, folded, ["layers", *named])
+                told = {"image": i, "subtitle": images.source(number)}
+                if is_indexed:
+                    work.files.write(f"{index}.png", write_index, drawn, **told)
+                for file, path in zip(files, drawn, strict=True):
+                    work.files.write(f"{file}.png", write_sheet, drawn, path, **told)
 
     run(model, output, compute, draw)
 
@@ -125,11 +138,6 @@ def _file_names(image: str, images: frozenset[str], layers: list[str]) -> list[s
         # Layer `b/c` of image `a` would be taken for layer `c` of image `a--b`.
         return distinct_names([f"{image}/{layer}" for layer in layers])
     return [f"{image}--{name}" for name in distinct_names(layers)]
-
-
-def _title(layer: str, kinds: Mapping[str, str], shape: tuple[int, ...]) -> str:
-    kind = kinds.get(layer) or kinds.get(layer.rpartition("@")[0], "")
-    return "  \u00b7  ".join([layer, kind, shape_text(shape)])
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cnnviz.errors import shape_text
+
 from .. import options
-from ..console import Console, shape_text
+from ..console import Console
 from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run
@@ -19,8 +21,8 @@ from ..signature import command
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.attribution import Projections, Stage
-    from cnnviz.network import ImageModel, LayerInfo
+    from cnnviz.attribution import Projections, Stages
+    from cnnviz.network import ImageModel
 
 _TOP = 9
 
@@ -35,11 +37,13 @@ def deconv(
     images: ImageOptions,
     output: options.OutputOptions,
     layer: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="NAME", show_default=False, help="Look at the layer of this path."
+            metavar="NAME",
+            show_default="the last convolution that has positions",
+            help="Look at the layer of this path.",
         ),
-    ],
+    ] = None,
     channel: Annotated[
         list[int] | None,
         typer.Option(
@@ -126,66 +130,55 @@ def deconv(
     """
     most = top or (_TOP if channel is None else None)
 
-    infos: dict[tuple[tuple[int, ...], ...], LayerInfo] = {}
-
-    def info(loaded: ImageModel, one: list[np.ndarray]) -> LayerInfo:
-        from cnnviz.network import layer_info
-
-        shapes = tuple(array.shape for array in one)
-        if shapes not in infos:
-            infos[shapes] = layer_info(loaded, layer, one)
-        return infos[shapes]
-
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
         from cnnviz.attribution import projection_batches
+        from cnnviz.network import suggest_layer
 
+        target = layer or suggest_layer(loaded)
+        yield target
         for batch in images.batches(loaded):
             row = 0
             for found in projection_batches(
-                loaded, batch.arrays, layer, channel, rule=rule, top=most
+                loaded, batch.arrays, target, channel, rule=rule, top=most
             ):
                 for i in range(len(found.images)):
                     one = [array[row : row + 1] for array in batch.arrays]
-                    yield batch.numbers[row], explain(loaded, one, found.image(i))
+                    yield (
+                        batch.numbers[row],
+                        explain(loaded, target, one, found.image(i)),
+                    )
                     row += 1
 
     def explain(
-        loaded: ImageModel, one: list[np.ndarray], found: Projections
+        loaded: ImageModel, target: str, one: list[np.ndarray], found: Projections
     ) -> _Result:
         from cnnviz.attribution import RULES, compare_rules, deconvnet_stages
 
         fires = not found.dead.all()
         drawn = found if channel else found.firing()
         ruled: dict[Any, Projections] = {}
-        steps: list[Stage] = []
+        steps: Stages | None = None
         if compare and fires:
             others = [other for other in RULES if other != rule]
             units = drawn.channels[0].tolist()
-            ruled = compare_rules(loaded, one, layer, units, others)
+            ruled = compare_rules(loaded, one, target, units, others)
             ruled = {each: ruled.get(each, drawn) for each in RULES}
         if stages and fires:
             first = int(found.firing().channels[0, 0])
-            steps = deconvnet_stages(loaded, one, layer, first, rule=rule)
-        return _Result(
-            rule,
-            bool(channel),
-            info(loaded, one),
-            loaded.labels,
-            one[found.input_index][0],
-            found,
-            drawn,
-            ruled,
-            steps,
-        )
+            steps = deconvnet_stages(loaded, one, target, first, rule=rule)
+        return _Result(bool(channel), found, ruled, steps)
 
     def draw(work: Work) -> None:
         from cnnviz.errors import LayerError
         from cnnviz.images import distinct_names
 
+        target = next(work.items)
+        if layer is None:
+            work.console.note(f"layer: {target} (--layer chooses another)")
         kind = "compare" if compare else rule
         names = distinct_names(
             [
-                f"{name}/{layer}/{suffix}"
+                f"{name}/{target}/{suffix}"
                 for name in images.names
                 for suffix in (kind, f"{rule}-stages", rule)
             ]
@@ -217,11 +210,13 @@ def deconv(
             work.files.write(
                 f"{picture}.png", result.write_sheet, source, close=close, **look
             )
-            if stages:
-                work.files.write(f"{strip}.png", result.write_stages, source, **look)
+            if result.stages is not None:
+                work.files.write(
+                    f"{strip}.png", result.stages.save, source=source, **look
+                )
         if not (firing or raw):
             raise LayerError(
-                f"none of the {'given ' * bool(channel)}maps of layer '{layer}' fires "
+                f"none of the {'given ' * bool(channel)}maps of layer '{target}' fires "
                 f"on {'the image' if count == 1 else 'any of the images'}: there is "
                 "nothing to draw"
             )
@@ -234,26 +229,21 @@ class _Result:
     """What was found out about one image.
 
     Attributes:
-        rule: The rule of the reconstruction.
         is_chosen: Whether the maps were asked for by number.
-        info: The layer.
-        labels: The names of the classes.
-        image: `(h, w, c)`.
         found: The reconstructions, of this image alone.
-        drawn: Those of maps that fire, or that were asked for by number.
         ruled: Those by each rule, if they are compared.
         stages: The steps of the first map that fires, if they are wanted.
     """
 
-    rule: str
     is_chosen: bool
-    info: LayerInfo
-    labels: Sequence[str] | None
-    image: np.ndarray
     found: Projections
-    drawn: Projections
     ruled: dict[Any, Projections]
-    stages: list[Stage]
+    stages: Stages | None
+
+    @property
+    def image(self) -> np.ndarray:
+        """`(h, w, c)`."""
+        return self.found.shown.images[0]
 
     @property
     def notes(self) -> list[str]:
@@ -284,74 +274,11 @@ class _Result:
             )
 
     def write_sheet(self, path: Path, source: str, **look: Any) -> None:
-        from cnnviz.drawing import comparison_sheet, projection_sheet
+        from cnnviz import drawing
         from cnnviz.images import write_image
 
-        rules = [] if self.ruled else [self.rule]
-        look |= {
-            "title": self._title,
-            "facts": [source, *rules, self._counted()],
-            "field": self.info.receptive_field,
-            "spatial": self._is_spatial,
-            "names": self._names,
-        }
-        if self.ruled:
-            sheet = comparison_sheet(self.image, self.ruled, **look)
-        else:
-            sheet = projection_sheet(self.image, self.drawn, **look)
-        write_image(sheet, path)
-
-    def write_stages(self, path: Path, source: str, **look: Any) -> None:
-        from cnnviz.drawing import stage_sheet
-        from cnnviz.images import field_boxes, write_image
-
-        firing = self.found.firing()
-        channel, position = int(firing.channels[0, 0]), firing.positions[0, 0]
-        unit = f"map {channel}"
-        if self._names is not None:
-            unit = f"{channel} {self._names[channel]}"
-        elif self._is_spatial:
-            unit += f" @ {','.join(map(str, position))}"
-        height, width = self.image.shape[:2]
-        (box,) = field_boxes(self.info.receptive_field, position[None], (height, width))
-        sheet = stage_sheet(
-            self.image,
-            self.stages,
-            title=self._title,
-            facts=[source, self.rule, unit],
-            box=box,
-            **look,
-        )
-        write_image(sheet, path)
-
-    @property
-    def _is_spatial(self) -> bool:
-        return len(self.info.output_shape) > 1
-
-    @property
-    def _names(self) -> Sequence[str] | None:
-        """The names of the classes, if the layer has a unit for each."""
-        *space, count = self.info.output_shape or (0,)
-        if self.labels is None or len(self.labels) != count or set(space) - {1}:
-            return None
-        return self.labels
-
-    @property
-    def _title(self) -> str:
-        shape = shape_text(self.info.output_shape)
-        return "  \u00b7  ".join([self.info.path, self.info.kind, shape])
-
-    def _counted(self) -> str:
-        count = self.info.output_shape[-1] if self.info.output_shape else None
-        maps = "maps" if self._is_spatial else "units"
-        every = maps if count is None else f"of {count} {maps}"
-        strengths = self.found.activations[0]
-        alive = int((~self.found.dead).sum())
-        if self.is_chosen:
-            return f"{alive} {every}"
-        if count is not None and alive < len(strengths):
-            # They are sorted: what comes after the first that is dead is so, too.
-            return f"the {alive} {every} that fire, {count - alive} dead"
-        if alive > 1 and strengths[0] == strengths[-1]:
-            return f"{alive} {every}, equally strong"
-        return f"the {alive} strongest {every}"
+        if not self.ruled:
+            self.found.save(path, source=source, **look)
+            return
+        look |= self.found.texts(drawing, source, rule=False)
+        write_image(drawing.comparison_sheet(self.image, self.ruled, **look), path)

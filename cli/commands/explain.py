@@ -18,13 +18,13 @@ from ..signature import command
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL import Image
 
     from cnnviz.attribution import ChannelAttribution, Check, Explanation
     from cnnviz.network import ImageModel
 
 _TOP = 3
 _COMPARED = ("hirescam", "gradcam", "gradient", "guided", "deconvnet")
+_OF_ONE = "image 0: "  # ahead of what the library says of one image
 _BASELINES = ("black", "white", "mean", "blur")
 
 
@@ -176,39 +176,49 @@ def explain(
             check_explanation,
             explain,
         )
+        from cnnviz.errors import LayerError
 
         explained: dict[str, Explanation] = {}
+        failures: dict[str, LayerError] = {}
         checks: dict[str, Check] = {}
         parts = len(methods) * (2 if check or compare else 1)
         named: Any = classes
-        for each in methods:
-            explained[each] = explain(
-                loaded,
-                one,
-                named,
-                **asked,
-                method=each,  # type: ignore[arg-type]
-                layer=layer if each in ("hirescam", "gradcam") else None,
-                baseline=held,
-                smooth=smooth,
-                batch_size=size,
-                callback=tell.part(len(explained) + len(checks), parts),
-            )
-            if check or compare:
-                checks[each] = check_explanation(
+        for number, each in enumerate(methods):
+            start = number * parts // len(methods)
+            try:
+                explained[each] = explain(
                     loaded,
                     one,
-                    explained[each],
-                    callback=tell.part(len(explained) + len(checks), parts),
+                    named,
+                    **asked,
+                    method=each,  # type: ignore[arg-type]
+                    layer=layer if each in ("hirescam", "gradcam") else None,
+                    baseline=held,
+                    smooth=smooth,
+                    batch_size=size,
+                    callback=tell.part(start, parts),
                 )
-        first = explained[methods[0]]
+            except LayerError as error:
+                if layer or not compare or (each == methods[-1] and not explained):
+                    raise
+                failures[each] = error
+                continue
+            if check or compare:
+                checks[each] = check_explanation(
+                    loaded, one, explained[each], callback=tell.part(start + 1, parts)
+                )
         channels = None
         if maps:
             channels = channel_attribution(
                 loaded, one, classes, **asked, layer=layer, batch_size=size
             )
         return _Result(
-            one[first.input_index][0], explained, checks, channels, maps or 0
+            compare,
+            explained,
+            checks,
+            channels,
+            maps or 0,
+            [f"left out {each}: {e.message}" for each, e in failures.items()],
         )
 
     def draw(work: Work) -> None:
@@ -225,17 +235,17 @@ def explain(
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
             for note in result.notes:
-                if note not in told:
-                    told.add(note)
-                    work.console.note(note)
+                text = note.replace(_OF_ONE, f"{source}: ", 1)
+                if text not in told:
+                    told.add(text)
+                    work.console.note(text)
             for sentence in result.sentences:
                 work.console.note(f"{source}: {sentence}")
             if raw:
                 work.files.write(f"{picture}.npz", result.write_arrays)
-            title = f"why {work.model.network.name} says so"
-            work.files.write(f"{picture}.png", result.write_sheet, title, source)
+            work.files.write(f"{picture}.png", result.write_sheet, source)
             if result.channels is not None:
-                work.files.write(f"{second}.png", result.write_maps, title, source)
+                work.files.write(f"{second}.png", result.write_maps, source)
 
     run(model, output, compute, draw)
 
@@ -285,29 +295,27 @@ class _Result:
     """What was found out about one image.
 
     Attributes:
-        image: `(h, w, c)`.
+        is_compared: Whether several methods were asked for.
         explained: By method what it says.
         checks: By method how far that can be trusted, if it was asked for.
         channels: What channels add, if it was asked for.
         count: How many of them are drawn.
+        failures: Which methods cannot explain this network, and why.
     """
 
-    image: np.ndarray
+    is_compared: bool
     explained: dict[str, Explanation]
     checks: dict[str, Check]
     channels: ChannelAttribution | None
     count: int
-
-    @property
-    def is_compared(self) -> bool:
-        """Whether several methods are."""
-        return len(self.explained) > 1
+    failures: list[str]
 
     @property
     def notes(self) -> list[str]:
         """What there is to know."""
         every = [note for each in self.explained.values() for note in each.notes]
-        return every + list(self.channels.notes if self.channels is not None else ())
+        more = self.channels.notes if self.channels is not None else ()
+        return [*self.failures, *every, *more]
 
     @property
     def sentences(self) -> list[str]:
@@ -348,32 +356,23 @@ class _Result:
         with written_whole(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
 
-    def write_sheet(self, path: Path, title: str, source: str) -> None:
-        from cnnviz.drawing import explanation_sheet
-        from cnnviz.images import write_image
-
-        look: dict[str, Any] = {"title": title, "facts": [source]}
-        ((method, one), *others) = self.explained.items()
-        if others:
-            write_image(self._compared(look), path)
-            return
-        check = self.checks.get(method)
-        write_image(explanation_sheet(self.image, one, check=check, **look), path)
-
-    def _compared(self, look: dict[str, Any]) -> Image.Image:
+    def write_sheet(self, path: Path, source: str) -> None:
         from cnnviz.drawing import evidence_comparison_sheet
-
-        return evidence_comparison_sheet(
-            self.image, self.explained, checks=self.checks, **look
-        )
-
-    def write_maps(self, path: Path, title: str, source: str) -> None:
-        from cnnviz.drawing import channel_sheet
         from cnnviz.images import write_image
 
-        if self.channels is None:
-            raise AssertionError
-        sheet = channel_sheet(
-            self.image, self.channels, count=self.count, title=title, facts=[source]
+        method, one = next(iter(self.explained.items()))
+        if not self.is_compared:
+            one.save(path, facts=[source], check=self.checks.get(method))
+            return
+        sheet = evidence_comparison_sheet(
+            one.images[0],
+            self.explained,
+            title=one.title,
+            facts=[source],
+            checks=self.checks,
         )
         write_image(sheet, path)
+
+    def write_maps(self, path: Path, source: str) -> None:
+        if self.channels is not None:
+            self.channels.save(path, facts=[source], count=self.count)

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import options
-from ..console import Console, shape_text
+from ..console import Console
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from cnnviz.network import ImageModel
+    from cnnviz.network import ImageModel, Kernels
 
 
 @command(
@@ -40,29 +38,24 @@ def kernels(
         convolutions = kernel_layers(loaded, layer)
         yield [convolution.path for convolution in convolutions]
         for convolution in convolutions:
-            array = learned(loaded, convolution.path)
-            yield convolution.path, convolution.kind, array
+            yield learned(loaded, convolution.path)
 
     def draw(work: Work) -> None:
-        from cnnviz.drawing import kernel_sheet
-        from cnnviz.images import distinct_names, write_image
+        from cnnviz.images import distinct_names
 
-        def write_sheet(path: Path, array: np.ndarray, title: str) -> None:
-            drawn = kernel_sheet(
-                array,
-                title=title,
+        def write_sheet(path: Path, found: Kernels) -> None:
+            found.save(
+                path,
                 subtitle=model.name,
                 colormap=sheet.colormap or "gray",
                 columns=sheet.columns,
                 max_kernels=sheet.max_channels,
             )
-            write_image(drawn, path)
 
         paths = next(work.items)
         work.console.stage("drawing", len(paths))
         names = distinct_names([f"{model.name}/{path}/kernels" for path in paths])
-        for name, (path, kind, array) in zip(names, work.items, strict=True):
-            title = "  \u00b7  ".join([path, kind, shape_text(array.shape)])
-            work.files.write(f"{name}.png", write_sheet, array, title)
+        for name, found in zip(names, work.items, strict=True):
+            work.files.write(f"{name}.png", write_sheet, found)
 
     run(model, output, compute, draw, reads_pixels=False)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import options
-from ..console import Console, shape_text
+from ..console import Console
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
-from ..tables import aligned, json_rows, write_text
+from ..tables import json_rows, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cnnviz.network import ImageModel, LayerInfo
+    from cnnviz.network import ImageModel, LayerInfo, LayerList
 
 
 @command(
@@ -62,22 +62,21 @@ def layers(
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
         from cnnviz.network import list_layers
 
-        listed = list_layers(loaded, size=extent)
-        yield listed, int(loaded.network.count_params())
+        yield list_layers(loaded, size=extent)
 
-    def draw(work: Work) -> tuple[list[LayerInfo], int]:
+    def draw(work: Work) -> LayerList:
         from cnnviz.images import safe_name
 
-        listed, parameters = next(work.items)
+        listed: LayerList = next(work.items)
         if out is not None:
-            text = _json(listed) if as_json else _text(listed, parameters)
+            text = _json(listed) if as_json else f"{listed}\n"
             suffix = "json" if as_json else "txt"
             name = safe_name(f"{model.name}/layers")
             work.files.write(f"{name}.{suffix}", write_text, text)
-        return listed, parameters
+        return listed
 
     output = options.OutputOptions(out=out or Path(), quiet=quiet)
-    listed, parameters = run(model, output, compute, draw, reads_pixels=False)
+    listed = run(model, output, compute, draw, reads_pixels=False)
     if out is not None:
         return
     if as_json:
@@ -85,12 +84,14 @@ def layers(
     elif sys.stdout.isatty():
         from rich.console import Console as Terminal
 
+        from cnnviz.network import layer_remarks
+
         terminal = Terminal()
         terminal.print(_table(listed))
-        for line in _remarks(listed, parameters):
+        for line in layer_remarks(listed, listed.parameters):
             terminal.print(line, style="dim", highlight=False)
     else:
-        print(_text(listed, parameters), end="")
+        print(listed)
     sys.stdout.flush()
 
 
@@ -104,79 +105,24 @@ def _json(listed: Sequence[LayerInfo]) -> str:
     return json_rows(rows)
 
 
-_HEADINGS = (
-    "layer",
-    "kind",
-    "output",
-    "parameters",
-    "kernel",
-    "stride",
-    "field",
-    "field\nstride",
-    "field\noffset",
-)
-_NAMES = frozenset(("layer", "kind"))
-_NUMBERS = frozenset(("parameters",))
-
-
-def _rows(listed: Sequence[LayerInfo]) -> Iterator[tuple[str, ...]]:
-    for info in listed:
-        field = info.receptive_field
-        seen = ("", "", "")
-        if field is not None:
-            seen = (_per_axis(field.size), "", "")
-            if any(n is not None for n in field.size):
-                seen = (seen[0], _per_axis(field.stride), _per_axis(field.offset))
-        yield (
-            info.path,
-            info.kind,
-            shape_text(info.output_shape),
-            f"{info.parameters:,}",
-            shape_text(info.kernel_shape or ()),
-            _per_axis(info.strides or ()),
-            *seen,
-        )
-
-
-def _per_axis(numbers: Sequence[float | None]) -> str:
-    """A number per axis, or one where all axes agree."""
-    texts = ["all" if n is None else f"{n:g}" for n in numbers]
-    return texts[0] if len(set(texts)) == 1 else ",".join(texts)
-
-
-def _remarks(listed: Sequence[LayerInfo], parameters: int) -> list[str]:
-    """What stands below the table: totals, and what its columns are."""
-    from cnnviz.errors import counted
-
-    count = len({info.path.partition("@")[0] for info in listed})
-    return [
-        f"total: {counted(count, 'layer')}, {parameters:,} parameters",
-        "field: how many pixels of the image a unit sees; its stride: how many pixels "
-        "from one unit to the next; its offset: where that of the first unit begins",
-    ]
-
-
-def _text(listed: Sequence[LayerInfo], parameters: int) -> str:
-    lines = aligned(_HEADINGS, _rows(listed), _NUMBERS)
-    return "\n".join([*lines, *_remarks(listed, parameters), ""])
-
-
 def _table(listed: Sequence[LayerInfo]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     from cnnviz.errors import printable
+    from cnnviz.network import HEADINGS, NUMBERS, layer_rows
 
+    names = ("layer", "kind")
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    for heading in _HEADINGS:
+    for heading in HEADINGS:
         table.add_column(
             heading,
-            justify="right" if heading in _NUMBERS else "left",
+            justify="right" if heading in NUMBERS else "left",
             overflow="fold",
-            no_wrap=heading not in _NAMES,
-            min_width=10 if heading in _NAMES else None,
+            no_wrap=heading not in names,
+            min_width=10 if heading in names else None,
             style="bold" if heading == "layer" else None,
         )
-    for row in _rows(listed):
+    for row in layer_rows(listed):
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table

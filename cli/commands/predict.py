@@ -14,7 +14,7 @@ from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
-from ..tables import aligned, json_rows, write_text
+from ..tables import json_rows, write_text
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel, Prediction
@@ -113,7 +113,7 @@ def _json(answers: Sequence[_Answer]) -> str:
 
 def _text(answers: Sequence[_Answer]) -> str:
     """A row for each class of each image; names only where the network has any."""
-    from cnnviz.network import value_text
+    from cnnviz.network import aligned, value_text
 
     named = any(best.name != str(best.number) for a in answers for best in a.top)
     value = "output" if answers[0].kind == "linear" else "probability"

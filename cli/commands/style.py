@@ -12,7 +12,7 @@ import typer
 from .. import options
 from ..console import Console
 from ..model import ModelOptions
-from ..progress import EVERY, FRAMES, picture, watch, write_gif, write_picture
+from ..progress import EVERY, FRAMES, watch, write_gif, write_picture
 from ..running import Work, run
 from ..signature import command
 
@@ -238,4 +238,6 @@ def style(
 
 
 def _write_gif(path: Path, found: Stylized) -> None:
-    write_gif(path, [picture(frame) for frame in found.frames])
+    from cnnviz.drawing import plain_picture
+
+    write_gif(path, [plain_picture(frame) for frame in found.frames])

@@ -50,7 +50,7 @@ class Chunks:
         begun: float,
         share: float,
     ) -> Ascent:
-        """Optimises the images of some rows, in a batch filled with the last one."""
+        """Optimizes the images of some rows, in a batch filled with the last one."""
         plan, steps = self.plan, len(self.rates)
         padding = batch - len(rows)
         filled = [*seeds, *([seeds[-1]] * padding)]

@@ -10,5 +10,10 @@ from .comparing import (
 )
 from .deconvolution import Projections as Projections, deconvnet as deconvnet
 from .explaining import Explanation as Explanation, explain as explain
-from .stages import Stage as Stage, deconvnet_stages as deconvnet_stages
+from .origins import Origin as Origin
+from .stages import (
+    Stage as Stage,
+    Stages as Stages,
+    deconvnet_stages as deconvnet_stages,
+)
 from .tasks import Keep as Keep, Rule as Rule, Space as Space

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnviz.attribution.explaining import check_number
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import completeness_error, nodes_and_weights
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.questions import Answered, Class, Region, ask_about
 from cnnviz.attribution.spaces import has_channels
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import ArgumentError, LayerError, counted
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
+from cnnviz.network.naming import LayerName
+from cnnviz.showing import ArrayResult
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
-class ChannelAttribution:
+class ChannelAttribution(ArrayResult):
     """How much each channel of a layer adds to scores.
 
-    `np.asarray(attribution)` is `values`.
+    `np.asarray(attribution)` is `values`. One image at a time is drawn by
+    `cnnviz.drawing.channel_sheet`: `.picture(image=0)`.
 
     Attributes:
         values: `(n, k, channels)` float32, of either sign: what a channel adds to the
@@ -44,7 +52,12 @@ class ChannelAttribution:
         against_name: Its name; empty for none.
         path: With how many steps the way from zero was taken; 0 for none.
         notes: What to know when reading it, one sentence each.
+        images: What was explained: the input that is looked at, `(n, h, w, c)`.
+        placing: How contributions lie on the image; None if the layer has no positions.
+        title: The headline of its pictures.
     """
+
+    is_signed = True
 
     values: np.ndarray
     contributions: np.ndarray
@@ -60,7 +73,9 @@ class ChannelAttribution:
     against_name: str
     path: int
     notes: tuple[str, ...]
+    images: np.ndarray = field(repr=False)
     placing: Placing | None = field(repr=False)
+    title: str = "channels"
 
     def strongest(self, count: int = 6) -> np.ndarray:
         """The channels that matter most, for or against, `(n, k, count)`."""
@@ -77,14 +92,26 @@ class ChannelAttribution:
             raise LayerError(f"layer '{self.layer}' has no positions on the image")
         return self.placing(self.contributions[image, column, ..., channel])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.values, dtype, copy=True if copy is None else copy)
+    def _array(self) -> np.ndarray:
+        return self.values
+
+    def _drawn(
+        self, drawing: ModuleType, *, image: int = 0, **options: Any
+    ) -> Image.Image:
+        check_number(image, self.images)
+        sheet: Image.Image = drawing.channel_sheet(
+            self.images[image],
+            self,
+            **{"title": self.title, "number": image, **options},
+        )
+        return sheet
 
     def __repr__(self) -> str:
         n, k, channels = self.values.shape
         return (
-            f"<ChannelAttribution at {self.layer}: {channels} channels, "
-            f"{n} image{'s' * (n != 1)}, {k} class{'es' * (k != 1)}>"
+            f"ChannelAttribution({self.layer}: {counted(n, 'image')}, "
+            f"{counted(k, 'class')}, "
+            f"{counted(channels, 'channel')})"
         )
 
 
@@ -95,7 +122,7 @@ def channel_attribution(
     *,
     top: int = 1,
     against: Class | None = None,
-    layer: str | None = None,
+    layer: LayerName | None = None,
     head: str | int | None = None,
     path: int = 0,
     region: Region | None = None,
@@ -188,7 +215,9 @@ def channel_attribution(
         asked.against_name,
         path,
         tuple(notes),
+        image,
         placing,
+        f"why {asked.subject.model.network.name} says so",
     )
 
 
@@ -199,7 +228,7 @@ def _along(
     if not first.facts.is_call:
         raise LayerError(
             f"'{first.facts.layer}' is no layer, hence cannot be followed from zero",
-            hint="Name a layer: layer=...",
+            hint="Name a layer.",
         )
     subject = Subject(
         asked.subject.model,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,17 +24,22 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.attribution.spaces import has_channels
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
+from cnnviz.showing import Result
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
-class Check:
+class Check(Result):
     """How far maps can be trusted.
 
-    `np.asarray(check)` is `deletion`. Curves go in `steps` steps from the image to one
-    without any of its pixels, or the other way round.
+    Curves go in `steps` steps from the image to one without any of its pixels, or the
+    other way round. The picture is that of the explanation, with what the check means
+    in words.
 
     Attributes:
         quantity: What the curves follow: the `probability` of the class; the `score` of
@@ -53,6 +59,7 @@ class Check:
             network learned is far from 1.
         stages: Down to which layer they are, for each stage.
         sentences: `(n, k)` what all this means, in words.
+        explanation: What was checked.
     """
 
     quantity: str
@@ -66,6 +73,7 @@ class Check:
     similarity: np.ndarray
     stages: tuple[str, ...]
     sentences: tuple[tuple[str, ...], ...]
+    explanation: Explanation = field(repr=False)
 
     @property
     def deletion_margin(self) -> np.ndarray:
@@ -92,15 +100,13 @@ class Check:
         least = np.maximum(2 * chance.std(-1), 0.01 * whole)
         return (own > chance.max(-1)) & (own > chance.mean(-1) + least)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.deletion, dtype, copy=True if copy is None else copy)
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        return self.explanation._drawn(drawing, **{"check": self, **options})
 
     def __repr__(self) -> str:
         passed = self.is_better_than_chance
-        return (
-            f"<Check: {passed.sum()} of {passed.size} "
-            f"map{'s' * (passed.size != 1)} better than chance>"
-        )
+        maps = counted(passed.size, "map")
+        return f"Check({passed.sum()} of {maps} better than chance)"
 
 
 def check_explanation(
@@ -205,6 +211,7 @@ def check_explanation(
         similarity,
         names,
         (),
+        explanation,
     )
     return replace(check, sentences=_sentences(check, explanation))
 

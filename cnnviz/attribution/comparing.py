@@ -10,6 +10,7 @@ from cnnviz.attribution.tasks import Rule
 from cnnviz.errors import ArgumentError
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
+from cnnviz.network.naming import LayerName
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 
@@ -19,7 +20,7 @@ _NUMBERS = 1 << 26  # that the reconstructions of one call hold, about: 256 MiB
 def projection_batches(
     model: ImageModel | Network,
     images: Images,
-    layer: str,
+    layer: LayerName,
     channels: Sequence[int] | None = None,
     *,
     rule: Rule = "deconvnet",
@@ -55,7 +56,7 @@ def projection_batches(
 def compare_rules(
     model: ImageModel | Network,
     image: Images,
-    layer: str,
+    layer: LayerName,
     channels: Sequence[int],
     rules: Sequence[Rule] = RULES,
 ) -> dict[Rule, Projections]:

@@ -23,20 +23,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.projecting import project
 from cnnviz.attribution.tasks import Keep, Rule, Space, Task
 from cnnviz.attribution.units import choose_maps, find_units
+from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import one_layer
+from cnnviz.network.naming import LayerName, call_name, one_layer
+from cnnviz.showing import ArrayResult
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
-class Projections:
+class Projections(ArrayResult):
     """Activations carried back to the pixels.
+
+    `np.asarray` of it is the reconstructions. Those of one image are drawn by
+    `cnnviz.drawing.projection_sheet`: `.picture(image=0)`.
 
     Attributes:
         images: The reconstructions `(n, k, h, w, c)`, float32 of either sign, one for
@@ -52,7 +63,10 @@ class Projections:
             layer depends on.
         notes: What was decided that the paper does not settle, and what to know when
             reading the result; one sentence each.
+        origin: What they were made of.
     """
+
+    is_signed = True
 
     images: np.ndarray
     activations: np.ndarray
@@ -60,6 +74,7 @@ class Projections:
     channels: np.ndarray
     input_index: int
     notes: tuple[str, ...]
+    origin: Origin | None = None
 
     @property
     def dead(self) -> np.ndarray:
@@ -78,6 +93,7 @@ class Projections:
             activations=self.activations[one],
             positions=self.positions[one],
             channels=self.channels[one],
+            origin=None if self.origin is None else self.origin.image(number),
         )
 
     def firing(self) -> Projections:
@@ -91,11 +107,80 @@ class Projections:
             channels=self.channels[:, alive],
         )
 
+    def texts(
+        self, drawing: ModuleType, source: str | None, *, rule: bool = True
+    ) -> dict[str, Any]:
+        """What a sheet of the first image says, as arguments of the sheet.
+
+        Args:
+            drawing: The face of `cnnviz.drawing`.
+            source: What the image is called.
+            rule: Whether to name the rule.
+        """
+        origin = self.shown
+        counts = origin.counted(self.dead[0], self.activations[0])
+        named = [] if source is None else [source]
+        return {
+            "title": drawing.headline(*origin.title),
+            "facts": [*named, *[origin.rule] * rule, counts],
+            "field": origin.field,
+            "spatial": origin.is_spatial,
+            "names": origin.names,
+        }
+
+    @property
+    def shown(self) -> Origin:
+        """What they were made of.
+
+        Raises:
+            ArgumentError: If they do not tell it.
+        """
+        if self.origin is None:
+            raise ArgumentError(
+                "these reconstructions do not tell the images that they were made of; "
+                "expected those that deconvnet returns"
+            )
+        return self.origin
+
+    def _array(self) -> np.ndarray:
+        return self.images
+
+    def _drawn(
+        self,
+        drawing: ModuleType,
+        *,
+        image: int = 0,
+        source: str | None = None,
+        **options: Any,
+    ) -> Image.Image:
+        if not 0 <= image < len(self.images):
+            raise ArgumentError(
+                f"image is {image}; expected 0 to {len(self.images) - 1}"
+            )
+        if source is None and len(self.images) > 1:
+            source = f"image {image + 1} of {len(self.images)}"
+        one = self.image(image)
+        origin = one.shown
+        drawn = one if origin.is_chosen else one.firing()
+        sheet: Image.Image = drawing.projection_sheet(
+            origin.images[0], drawn, **{**one.texts(drawing, source), **options}
+        )
+        return sheet
+
+    def __repr__(self) -> str:
+        count, maps, *shape = self.images.shape
+        what = f"{counted(count, 'image')}, {counted(maps, 'map')}"
+        if self.origin is not None:
+            what = f"{self.origin.info.path}, {self.origin.rule}: {what}"
+        silent = int(self.dead.sum())
+        told = f", {silent} silent" if silent else ""
+        return f"Projections({what}, each {shape_text(shape)}{told})"
+
 
 def deconvnet(
     model: ImageModel | Network,
     images: Images,
-    layer: str,
+    layer: LayerName,
     channels: Sequence[int] | None = None,
     *,
     keep: Keep = "maximum",
@@ -134,7 +219,9 @@ def deconvnet(
     known = as_model(model)
     arrays = known.prepare(images)
     built(known, arrays)
-    task = Task(known, one_layer(known.network, layer), keep, rule, space)
+    selected = one_layer(known.network, layer)
+    layer = call_name(selected.address.path, selected.call or 1)
+    task = Task(known, selected, keep, rule, space)
     units = find_units(task, arrays)
     chosen = choose_maps(layer, units, channels, top)
     activations = np.take_along_axis(units.activations, chosen, 1)
@@ -151,6 +238,14 @@ def deconvnet(
     positions = np.zeros((*flat.shape, 2), np.int64)
     if route.shape:
         positions = np.stack(np.unravel_index(flat, route.shape), -1)
+    is_chosen = channels is not None
+    origin = Origin.of(task, arrays, route.input_index, is_chosen=is_chosen)
     return Projections(
-        projected, activations, positions, chosen, route.input_index, route.notes
+        projected,
+        activations,
+        positions,
+        chosen,
+        route.input_index,
+        route.notes,
+        origin,
     )

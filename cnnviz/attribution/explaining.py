@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -15,17 +16,23 @@ from cnnviz.attribution.methods import CAMS, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.questions import Answered, Class, Region, ask_about
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
+from cnnviz.network.naming import LayerName
+from cnnviz.showing import ArrayResult
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(ArrayResult):
     """What in images speaks for classes, and what against them.
 
-    `np.asarray(explanation)` is `maps`.
+    `np.asarray(explanation)` is `maps`. One image at a time is drawn by
+    `cnnviz.drawing.explanation_sheet`: `.picture(image=0)`.
 
     Attributes:
         maps: `(n, k, h, w)` float32, on the image's pixels: positive where the image
@@ -56,9 +63,12 @@ class Explanation:
         baseline: What the image was held against, by `integrated` and `occlusion`.
         input_index: The number of the input that the map lies on.
         notes: What to know when reading it, one sentence each.
+        images: What was explained: the input that the map lies on, `(n, h, w, c)`.
         placing: How `raw` lies on the image.
         settings: How it was made.
     """
+
+    is_signed = True
 
     maps: np.ndarray
     raw: np.ndarray
@@ -79,22 +89,46 @@ class Explanation:
     baseline: Baseline
     input_index: int
     notes: tuple[str, ...]
+    images: np.ndarray = field(repr=False)
     placing: Placing = field(repr=False)
     settings: Settings = field(repr=False)
     subject: Subject = field(repr=False)
     target: Target = field(repr=False)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.maps, dtype, copy=True if copy is None else copy)
+    @property
+    def title(self) -> str:
+        """The headline of its pictures."""
+        return f"why {self.subject.model.network.name} says so"
+
+    def _array(self) -> np.ndarray:
+        return self.maps
+
+    def _drawn(
+        self, drawing: ModuleType, *, image: int = 0, **options: Any
+    ) -> Image.Image:
+        check_number(image, self.images)
+        sheet: Image.Image = drawing.explanation_sheet(
+            self.images[image],
+            self,
+            **{"title": self.title, "number": image, **options},
+        )
+        return sheet
 
     def __repr__(self) -> str:
         n, k = self.classes.shape
-        size = "x".join(map(str, self.maps.shape[2:]))
         where = f" at {self.layer}" if self.layer else ""
+        size = shape_text(self.maps.shape[2:])
         return (
-            f"<Explanation: {self.method}{where}, {n} image{'s' * (n != 1)}, "
-            f"{k} class{'es' * (k != 1)}, maps of {size}>"
+            f"Explanation({self.method}{where}: {counted(n, 'image')}, "
+            f"{counted(k, 'class')}, "
+            f"maps of {size})"
         )
+
+
+def check_number(image: int, images: np.ndarray) -> None:
+    """Refuses the number of an image that was not explained."""
+    if not 0 <= image < len(images):
+        raise ArgumentError(f"image is {image}; expected 0 to {len(images) - 1}")
 
 
 def explain(
@@ -105,7 +139,7 @@ def explain(
     top: int = 1,
     against: Class | None = None,
     method: Method = "hirescam",
-    layer: str | None = None,
+    layer: LayerName | None = None,
     head: str | int | None = None,
     baseline: Baseline = "black",
     smooth: int = 0,
@@ -242,6 +276,7 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
         baseline=settings.baseline,
         input_index=raw.facts.input_index,
         notes=tuple(notes),
+        images=asked.arrays[raw.facts.input_index],
         placing=raw.placing,
         settings=settings,
         subject=asked.subject,

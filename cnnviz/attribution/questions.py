@@ -19,6 +19,7 @@ from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_name, class_number
 from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.survey import HeadInfo
 
 Class = int | str
@@ -69,7 +70,7 @@ def ask_about(
     top: int,
     against: Class | None,
     head: str | int | None,
-    layer: str | None,
+    layer: LayerName | None,
     region: Region | None,
     at: At,
     batch_size: int | None,
@@ -95,7 +96,8 @@ def ask_about(
     built(known, arrays)
     count = len(arrays[0])
     position, weights = _region(region, count)
-    subject = Subject(known, head, layer, position)
+    named = None if layer is None else one_path(known.network, layer)
+    subject = Subject(known, head, named, position)
     rivals = np.full((count, 1), -1.0)
     wanted: Sequence[Class] = ()
     if classes is not None:

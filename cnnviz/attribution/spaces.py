@@ -4,7 +4,7 @@ A class activation map is drawn at a tensor that still has positions, and says m
 where as little as possible follows it. That is the tensor whose positions the network
 removes, by a mean, a maximum, or by laying them side by side; followed back through
 pooling, padding and dropout, which decide nothing. It is seldom the last convolution:
-of a ResNet that is followed by a normalisation and a shortcut.
+of a ResNet that is followed by a normalization and a shortcut.
 
 A network that answers for every pixel never removes them. There it is the deepest of
 the smallest maps: the bottleneck of a U-Net, the features below the classifier of a
@@ -277,7 +277,7 @@ class Spaces:
             raise LayerError(
                 f"the layer that model '{self._network.name}' decides by cannot be "
                 "told: it computes outside of its layers, with channels first",
-                hint="Name one: layer=...",
+                hint="Name one.",
             )
         name = tensor.op.type.lower()
         if before:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import as_image, seed, trace_layer
 from cnnviz.attribution.units import choose_maps, filled, find_units
-from cnnviz.errors import ImageError, LayerError
+from cnnviz.errors import ImageError, LayerError, counted, shape_text
+from cnnviz.images.boxes import field_boxes
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import is_network_channels_first, to_channels_last
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import one_layer
+from cnnviz.network.naming import LayerName, call_name, one_layer
 from cnnviz.network.tracing import compiled
+from cnnviz.showing import Result
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
-class Stage(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Stage:
     """A reconstruction on its way down.
 
     Attributes:
@@ -34,15 +43,74 @@ class Stage(NamedTuple):
     signal: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Stages(Result, Sequence[Stage]):
+    """A reconstruction step by step, drawn by `cnnviz.drawing.stage_sheet`.
+
+    Attributes:
+        steps: The stages, the seed first.
+        origin: What they were made of.
+        channel: The map that they start from.
+        position: The unit, `(2,)` its row and column.
+    """
+
+    steps: tuple[Stage, ...]
+    origin: Origin
+    channel: int
+    position: np.ndarray
+
+    @overload
+    def __getitem__(self, number: int) -> Stage: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Stage]: ...
+    def __getitem__(self, number: int | slice) -> Stage | Sequence[Stage]:
+        return self.steps[number]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def _drawn(
+        self, drawing: ModuleType, *, source: str | None = None, **options: Any
+    ) -> Image.Image:
+        origin = self.origin
+        unit = f"map {self.channel}"
+        if origin.names is not None:
+            unit = f"{self.channel} {origin.names[self.channel]}"
+        elif origin.is_spatial:
+            unit += f" @ {','.join(map(str, self.position))}"
+        image = origin.images[0]
+        box = None
+        if image.ndim == 3:
+            size = (image.shape[0], image.shape[1])
+            (box,) = field_boxes(origin.field, self.position[None], size)
+        texts = {
+            "title": drawing.headline(*origin.title),
+            "facts": [*([] if source is None else [source]), origin.rule, unit],
+            "box": box,
+        }
+        sheet: Image.Image = drawing.stage_sheet(
+            image, self.steps, **{**texts, **options}
+        )
+        return sheet
+
+    def __repr__(self) -> str:
+        first, last = self.steps[0].signal.shape, self.steps[-1].signal.shape
+        return (
+            f"Stages({self.origin.info.path}, {self.origin.rule}: map {self.channel}, "
+            f"{counted(len(self), 'step')} from {shape_text(first)} "
+            f"to {shape_text(last)})"
+        )
+
+
 def deconvnet_stages(
     model: ImageModel | Network,
     image: Images,
-    layer: str,
+    layer: LayerName,
     channel: int | None = None,
     *,
     keep: Keep = "maximum",
     rule: Rule = "deconvnet",
-) -> list[Stage]:
+) -> Stages:
     """Reconstructs step by step, from a map of a layer down to the pixels.
 
     Args:
@@ -54,9 +122,9 @@ def deconvnet_stages(
         rule: As for `deconvnet`.
 
     Returns:
-        The reconstruction after every step that unpools, rectifies or filters, the seed
-        first. Where branches meet, the sum of those that the steps so far have reached
-        in the end.
+        A sequence that shows itself: the reconstruction after every step that unpools,
+        rectifies or filters, the seed first. Where branches meet, the sum of those that
+        the steps so far have reached in the end.
 
     Raises:
         LayerError: As for `deconvnet`, and if the map does not fire.
@@ -66,7 +134,9 @@ def deconvnet_stages(
     if len(arrays[0]) != 1:
         raise ImageError(f"{len(arrays[0])} images given; expected one")
     built(known, arrays)
-    task = Task(known, one_layer(known.network, layer), keep, rule, "image")
+    selected = one_layer(known.network, layer)
+    layer = call_name(selected.address.path, selected.call or 1)
+    task = Task(known, selected, keep, rule, "image")
     units = find_units(task, arrays)
     chosen = choose_maps(layer, units, None if channel is None else [channel], 1)
     found = units.seeds(np.zeros(1, int), chosen[0])
@@ -98,8 +168,14 @@ def deconvnet_stages(
         stages.append(Stage(path, operation, array))
     last = stages[-1]
     if known.encode.reverses_channels and last.signal.shape[-1] == 3:
-        stages[-1] = last._replace(signal=last.signal[..., ::-1])
-    return stages
+        stages[-1] = replace(last, signal=last.signal[..., ::-1])
+    number, route = int(chosen[0, 0]), units.route
+    place = (0, 0)
+    if route.shape:
+        place = np.unravel_index(units.positions[0, number], route.shape)
+    is_chosen = channel is not None
+    origin = Origin.of(task, arrays, route.input_index, is_chosen=is_chosen)
+    return Stages(tuple(stages), origin, number, np.array(place))
 
 
 def _trace_stages(

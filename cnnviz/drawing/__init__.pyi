@@ -8,14 +8,18 @@ from .evidence_sheets import (
     evidence_comparison_sheet as evidence_comparison_sheet,
     explanation_sheet as explanation_sheet,
 )
+from .facts import headline as headline
 from .feature_sheets import class_sheet as class_sheet, filter_sheet as filter_sheet
 from .grids import grid as grid
+from .index_sheets import index_sheet as index_sheet
 from .kernel_sheets import kernel_sheet as kernel_sheet
+from .prediction_sheets import prediction_sheet as prediction_sheet
 from .projection_sheets import (
     comparison_sheet as comparison_sheet,
     projection_sheet as projection_sheet,
 )
 from .stage_sheets import stage_sheet as stage_sheet
+from .tiles import plain_picture as plain_picture
 from .values import (
     NOT_A_NUMBER as NOT_A_NUMBER,
     colorize as colorize,

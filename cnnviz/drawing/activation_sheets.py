@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import choice, counts
+from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
@@ -27,7 +28,8 @@ Sort = Literal["channel", "strongest"]
 _MAPS, _HEAT = "viridis", "inferno"
 _FLAT = 1e-6  # A channel that varies by less, relative to its size, is constant.
 _NAMED = 3  # how many of the strongest units a headline names
-_FEW_UNITS = 16  # so many cells have room for the names of classes
+_FEW_UNITS = 16  # so many bars, or large cells, go on a sheet
+_SUM_ERROR = 1e-3  # of probabilities, in half precision
 
 _OVERLAY_SIDES = (96, 512)
 _OVERLAY_PIXELS = 2**24  # of all tiles together
@@ -51,9 +53,10 @@ def activation_sheet(
     Maps `(h, w, c)` become a grid with a tile for each channel, volumes and sequences
     of maps `(d, h, w, c)` one of their central slices; signals `(steps, c)` become a
     strip with the channels as rows and time to the right; units `(c,)`, or maps of a
-    single position, become a cell each. Channels that are constant are marked, and
-    counted in the subtitle: where all is 0 they are called dead. Values that are not
-    finite are pink, and counted too.
+    single position, become a cell each, but those of a classifier bars: probabilities,
+    and as many as there are labels. Channels that are constant are marked, and counted
+    in the subtitle: where all is 0 they are silent here, as other images may well
+    excite them. Values that are not finite are pink, and counted too.
 
     Args:
         values: The activations, channels last, without the batch.
@@ -101,18 +104,20 @@ def activation_sheet(
     unit = "channel" if maps.ndim > 1 else "unit"
     named = labels if labels is not None and len(labels) == len(maps) else None
     if maps.ndim == 1 and len(maps) > 1:
-        facts.append(_strongest(maps, named))
+        if named is not None or _are_probabilities(maps):
+            return _bars(maps, shown, max_channels, named, title, facts)
+        facts.append(_strongest(maps))
     facts.append(count_channels(len(maps), len(shown), unit, sort))
     facts += channels.remarks()
+    if channels.low <= channels.high:
+        facts.append(f"from {channels.low:.4g} to {channels.high:.4g}")
     if maps.ndim > 1 and normalize == "channel":
         facts.append("each on its own scale")
-    else:
-        facts.append(f"from {channels.low:.4g} to {channels.high:.4g}")
 
     if maps.ndim == 1:
         levels = stretch(maps)[shown]
         colormap = colormap or _MAPS
-        return _cells(levels, shown, channels, colormap, named, columns, title, facts)
+        return _cells(levels, shown, channels, colormap, columns, title, facts)
     own = tuple(range(1, maps.ndim)) if normalize == "channel" else None
     levels = stretch(maps, axis=own)[shown]
     if own is not None:
@@ -190,7 +195,7 @@ class _Channels(NamedTuple):
     def remarks(self) -> list[str]:
         remarks = []
         if dead := int(self.dead.sum()):
-            remarks.append(f"{dead} dead")
+            remarks.append(f"{dead} silent here")
         if constant := int((self.constant & ~self.dead).sum()):
             remarks.append(f"{constant} constant")
         if self.missing:
@@ -198,13 +203,47 @@ class _Channels(NamedTuple):
         return remarks
 
 
-def _strongest(values: NDArray[np.float32], names: Sequence[str] | None) -> str:
+def _strongest(values: NDArray[np.float32]) -> str:
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:_NAMED]
     told = [
-        f"{i if names is None else names[i]} {readable(values[i])}"
-        for i in (int(position) for position in order)
+        f"{i}: {readable(values[i])}" for i in (int(position) for position in order)
     ]
     return f"strongest: {', '.join(told)}"
+
+
+def _are_probabilities(values: NDArray[np.float32]) -> bool:
+    """Whether units are the answer of a softmax."""
+    return bool((values >= 0).all() and abs(float(values.sum()) - 1) < _SUM_ERROR)
+
+
+def _bars(
+    values: NDArray[np.float32],
+    shown: NDArray[np.intp],
+    most: int | None,
+    names: Sequence[str] | None,
+    title: str,
+    facts: Sequence[str],
+) -> Image.Image:
+    """A bar for each class; of many classes for the strongest, these first."""
+    count = len(values)
+    if count > _FEW_UNITS:
+        ranked = np.nan_to_num(values, nan=-np.inf)
+        shown = np.argsort(-ranked, kind="stable")[: most or _FEW_UNITS]
+    percent = _are_probabilities(values)
+    bars = draw_bars(
+        [str(i) if names is None else names[i] for i in shown],
+        values[shown],
+        [f"{100 * v:.1f} %" if percent else readable(float(v)) for v in values[shown]],
+        most=1.0 if percent else None,
+    )
+    strongest = count > _FEW_UNITS
+    told = count_channels(count, len(shown), "class", "strongest" * strongest)
+    return grid(
+        bars[np.newaxis],
+        scale=1,
+        title=title,
+        subtitle=join_facts([*facts, told]),
+    )
 
 
 def _cells(
@@ -212,7 +251,6 @@ def _cells(
     shown: NDArray[np.intp],
     channels: _Channels,
     colormap: str,
-    names: Sequence[str] | None,
     columns: int | None,
     title: str,
     facts: Sequence[str],
@@ -222,9 +260,6 @@ def _cells(
     scale = None
     if len(shown) <= _FEW_UNITS:
         scale = 64
-        if names is not None:
-            labels = [names[number] for number in shown]
-            scale = 88 if max(map(len, labels)) > 8 else scale
         columns = columns or (len(shown) if len(shown) <= 10 else None)
     return grid(
         levels[:, np.newaxis, np.newaxis],

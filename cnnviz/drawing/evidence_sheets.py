@@ -7,6 +7,7 @@ symmetric, zero is never shifted, and every color bar tells its ends.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ _HATCH = 8
 _BAR_HEIGHT = 10
 _SIGNED = ("hirescam", "integrated", "occlusion")
 _BY_PIXEL = ("integrated", "gradient", "guided", "deconvnet")
+_OF_ONE = re.compile(r"image (\d+): (.*)")
+_MISSING = "no positive evidence"
 _TITLES = {
     "hirescam": "HiResCAM",
     "gradcam": "Grad-CAM",
@@ -89,13 +92,13 @@ def explanation_sheet(
         lines = _lines(explanation, number, column)
         words = ""
         if values.max(initial=0) <= 0:
-            words = f"no positive evidence for {explanation.names[number][column]}"
+            words = f"{_MISSING} for {explanation.names[number][column]}"
         tile = None if words and not signed else _laid_over(picture, values, scale)
         if tile is not None:
             _hatch(tile, seen[0])
         bar = _bar(scale, signed) if scale and tile is not None else None
         panels.append(Panel(lines, tile, bar, words))
-    texts = [*told, *explanation.notes]
+    texts = [*told, *_notes(explanation, number)]
     if not seen.all():
         texts.append("hatched: what no unit of the layer looks at")
     if check is not None:
@@ -164,7 +167,7 @@ def evidence_comparison_sheet(
             sentence = checks[method].sentences[0][column]
             texts.append(f"{_TITLES[method]}: {sentence}")
         empty = values.max(initial=0) <= 0
-        words = "no positive evidence" if empty else ""
+        words = _MISSING if empty else ""
         tile = None if empty and not signed else _laid_over(picture, values, scale)
         bar = _bar(scale, signed) if scale and tile is not None else None
         panels.append(Panel(lines, tile, bar, words))
@@ -265,6 +268,17 @@ def _lines(explanation: Explanation, number: int, column: int) -> list[str]:
     if explanation.kind == "linear":
         return [name, join_facts(facts)]
     return [name, f"probability {value:.2f}", join_facts(facts)]
+
+
+def _notes(explanation: Explanation, number: int) -> list[str]:
+    """What there is to know of one image; where evidence is missing is seen above."""
+    notes = []
+    for note in explanation.notes:
+        if not (of_one := _OF_ONE.match(note)):
+            notes.append(note)
+        elif int(of_one[1]) == number and not of_one[2].startswith(_MISSING):
+            notes.append(of_one[2])
+    return notes
 
 
 def _flat(

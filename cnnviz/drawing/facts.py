@@ -18,6 +18,11 @@ def join_facts(facts: Sequence[str]) -> str:
     return SEPARATOR.join(facts)
 
 
+def headline(*parts: str) -> str:
+    """A title of several parts, such as the path of a layer, its kind and its shape."""
+    return f" {SEPARATOR} ".join(part for part in parts if part)
+
+
 def readable(value: float) -> str:
     """A number with three digits that say something, and no exponent if it can be."""
     if value != 0 and not 1e-3 <= abs(value) < 1e6:

@@ -101,7 +101,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     """
     percent = result.head.kind != "linear"
     labels = [
-        f"{name} {value:.0%}" if percent else f"{name} {readable(value)}"
+        f"{name}: {100 * value:.0f} %" if percent else f"{name}: {readable(value)}"
         for name, value in zip(result.names, result.probabilities, strict=True)
     ]
     meaning = "the network's probability" if percent else "the network's output"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts
@@ -22,7 +22,7 @@ _MOST_INPUTS = 16
 
 
 def kernel_sheet(
-    kernels: NDArray[Any],
+    kernels: ArrayLike,
     *,
     title: str,
     subtitle: str | None = None,
@@ -59,6 +59,7 @@ def kernel_sheet(
         ArgumentError: If an argument is out of its range.
     """
     counts(max_kernels=max_kernels)
+    kernels = np.asarray(kernels)
     if not 3 <= kernels.ndim <= 5 or kernels.size == 0:
         raise LayerError(
             f"{title}: kernels of shape {kernels.shape} have no picture; expected "

@@ -270,7 +270,9 @@ class _Units(NamedTuple):
         if len(self.dead):
             numbers = ", ".join(str(n) for n in self.dead[:_NAMED_DEAD])
             more = len(self.dead) - _NAMED_DEAD
-            remarks.append(f"dead: {numbers}" + (f" and {more} more" * (more > 0)))
+            remarks.append(
+                f"silent here: {numbers}" + (f" and {more} more" * (more > 0))
+            )
         box = self.boxes[0]
         if (box.height, box.width) != self.size:
             what = "the receptive field"

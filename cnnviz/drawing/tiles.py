@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cnnviz.drawing.values import NOT_A_NUMBER, displayable, signed_stretch, stretch
 from cnnviz.errors import LayerError
@@ -47,6 +48,12 @@ def as_picture(image: NDArray[Any]) -> Pixels:
     if not is_unit(values.min(), values.max()):
         values = stretch(values)
     return to_bytes(values.clip(0, 1))
+
+
+def plain_picture(image: NDArray[Any]) -> Image.Image:
+    """An image `(h, w, c)` in [0, 1] as a picture of its own size."""
+    pixels = np.rint(displayable(image) * 255).astype(np.uint8)
+    return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))
 
 
 def to_bytes(levels: NDArray[Any]) -> Pixels:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.graph.constants import known_element
 from cnnviz.graph.functions import CALLS, body
 from cnnviz.images.boxes import ReceptiveField
 
@@ -388,7 +389,7 @@ def _resized(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
         shift = step / 2 if nearest else (step - 1) / 2
     grid = Fraction(1, math.lcm(step.denominator, shift.denominator))
     reach = 2 if op.type == "ResizeBicubic" else 1
-    # Neighbours nearer than `reach` on either side; or the next position below.
+    # Neighbors nearer than `reach` on either side; or the next position below.
     high = shift if nearest else shift + reach - grid
     return extent.window(step, shift - reach + grid, high)
 
@@ -406,7 +407,7 @@ def _reduced(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
 def _normalized(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     if number or tensor.value_index:
         raise _Unknown
-    # Layer normalisation borrows it in training mode, a channel for every example.
+    # Layer normalization borrows it in training mode, a channel for every example.
     if tensor.op.get_attr("is_training") and extent.dim != _channel_dim(tensor.op):
         return extent.summed(tensor.shape)
     return extent
@@ -418,7 +419,7 @@ def _over_last(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
 
 
 def _reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
-    """Finds the new dimension that holds the old one, alone or joined to neighbours.
+    """Finds the new dimension that holds the old one, alone or joined to neighbors.
 
     Row by row, dimensions are joined or split between two places where equally many
     elements follow.
@@ -673,11 +674,10 @@ def _value(tensor: tf.Tensor) -> Any:
 
 def _constant(tensor: tf.Tensor, *index: Any) -> int:
     """An element of a constant that may be known in part."""
-    value = tf.get_static_value(tensor, partial=True)
-    element = None if value is None else np.asarray(value, object)[index]
+    element = known_element(tensor, index)
     if element is None:
         raise _Unknown
-    return int(element)
+    return element
 
 
 _VALUELESS = frozenset(("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"))

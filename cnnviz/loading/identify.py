@@ -199,7 +199,7 @@ def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
     check_archive(archive, path)
     config = read_object(archive.read("config.json"), path, "config.json")
     _check_model(config, path)
-    config.pop("compile_config", None)  # optimiser, loss and metrics
+    config.pop("compile_config", None)  # optimizer, loss and metrics
     metadata: dict[str, Any] = {}
     if "metadata.json" in names:
         metadata = read_object(archive.read("metadata.json"), path, "metadata.json")
@@ -230,7 +230,7 @@ def _identify_hdf5(path: Path) -> ModelFile:
         if names & {"layer_names", *groups}:
             raise ModelError(
                 f"{path} holds weights only, without the architecture",
-                hint="Add it: --architecture model.json, the text of model.to_json().",
+                hint="Add it, the text of model.to_json(): architecture='model.json'.",
             )
         raise ModelError(f"{path} is an HDF5 file, but no Keras model wrote it")
     config = read_object(text, path, "configuration")
@@ -323,9 +323,7 @@ def _way_out(path: Path, head: bytes) -> str:
     if head.lstrip().startswith(b"version https://git-lfs"):
         return f"Fetch it: git lfs pull --include {path.name}"
     if head.lstrip().startswith(b"{"):
-        return (
-            "With a file of weights: cnnviz ... WEIGHTS.h5 --architecture " + path.name
-        )
+        return f"Load the file of its weights, with architecture='{path.name}'."
     if not head or head.lstrip().startswith(b"<"):
         return "Download it again."
     return "Save the model in Python: model.save('model.keras')."

@@ -2,7 +2,7 @@
 
 Keras 2 renamed the arguments of nearly every layer, split `Merge` into a layer for each
 mode, stores the gates of recurrent layers as one matrix and kernels always as
-`(*sizes, inputs, outputs)`. What matters at training only (initialisers, regularisers,
+`(*sizes, inputs, outputs)`. What matters at training only (initializers, regularizers,
 constraints, recurrent dropout) is left out.
 
 Nothing in a file of Keras 1 says whether TensorFlow or Theano computed it, but the
@@ -220,7 +220,7 @@ def _changed(kind: str, config: Config) -> Config:
         by = "itself" if config["mode"] == 1 else "the batch that it comes with"
         raise _refused(
             config,
-            f"a BatchNormalization of mode {config['mode']}, which normalises an image "
+            f"a BatchNormalization of mode {config['mode']}, which normalizes an image "
             f"by {by}; Keras 2 has mode 0 only",
         )
     if kind == "Lambda" and config.get("function_type") == "function":

@@ -1,7 +1,7 @@
 """Any Keras file to an `ImageModel`: which Keras wrote it, is it safe, who loads it.
 
 Old files are not repaired, they are loaded by the Keras that wrote them: Keras 3 loads
-its own, `tf_keras` (Keras 2, kept up with TensorFlow) everything older. The optimiser
+its own, `tf_keras` (Keras 2, kept up with TensorFlow) everything older. The optimizer
 and the loss are never loaded.
 """
 
@@ -110,7 +110,7 @@ def load_model(
     shape = model.input_shape
     if encode.name in COLOR_ONLY and shape and shape[-1] not in (3, None):
         raise ArgumentError(
-            f"encoding '{encode.name}' is for colour; {name} takes "
+            f"encoding '{encode.name}' is for color; {name} takes "
             + counted(shape[-1], "channel")
         )
     return model

@@ -1,3 +1,4 @@
+from .activation_maps import Activations as Activations
 from .calibration import detect_encoding as detect_encoding
 from .capture import (
     activation_batches as activation_batches,
@@ -13,8 +14,17 @@ from .forward import Scene as Scene, observe as observe
 from .heads import Head as Head, HeadKind as HeadKind, find_heads as find_heads
 from .keras_generations import InputSpec as InputSpec
 from .labels import read_labels as read_labels
+from .layer_tables import (
+    HEADINGS as HEADINGS,
+    NUMBERS as NUMBERS,
+    aligned as aligned,
+    layer_remarks as layer_remarks,
+    layer_rows as layer_rows,
+)
 from .layers import (
+    Kernels as Kernels,
     LayerInfo as LayerInfo,
+    LayerList as LayerList,
     kernel_layers as kernel_layers,
     kernels as kernels,
     layer_info as layer_info,
@@ -32,6 +42,10 @@ from .predictions import (
     Prediction as Prediction,
     Predictions as Predictions,
     value_text as value_text,
+)
+from .suggesting import (
+    pointwise_layers as pointwise_layers,
+    suggest_layer as suggest_layer,
 )
 from .survey import (
     HeadInfo as HeadInfo,

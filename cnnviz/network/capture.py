@@ -10,22 +10,23 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import LayerError, warn
+from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.forward import displayed, encoded_inputs
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import Selected, select
+from cnnviz.network.naming import LayerNames, Selected, select
 from cnnviz.network.tracing import Trace, compiled_for_images, record, unanswered
 
 
 def activations(
     model: ImageModel | Network,
     images: Images,
-    layers: Sequence[str] | None = None,
+    layers: LayerNames = None,
     *,
     batch_size: int = 32,
     note: Callable[[str], object] = warn,
-) -> dict[str, np.ndarray]:
+) -> Activations:
     """Computes the activations of layers for images.
 
     Args:
@@ -34,16 +35,18 @@ def activations(
             network with several inputs a list of arrays or a dict by input name. Images
             of another size than the network's are welcome where the layers are: what is
             above them does not run.
-        layers: Paths (`conv1`, `inception_v3/mixed7`, `conv1@2` for a layer's second
-            call), kinds (`Conv2D`) or globs (`block1_*`, `*/mixed7`). None means every
+        layers: One or several: paths (`conv1`, `inception_v3/mixed7`, `conv1@2` for a
+            layer's second call), kinds (`Conv2D`), globs (`block1_*`, `*/mixed7`), the
+            layers themselves, or their numbers in `network.layers`. None means every
             convolution and pooling layer.
         batch_size: How many images go through the network at a time.
         note: Is told, once, which of the layers that a kind, a glob or None chooses
             are left out since they do not answer; by default this is a warning.
 
     Returns:
-        By layer, in the order of computation, float32 activations `(n, h, w, c)`,
-        channels last whatever the network's format; `(n, units)` for dense layers.
+        A mapping that shows itself: by layer, in the order of computation, float32
+        activations `(n, h, w, c)`, channels last whatever the network's format;
+        `(n, units)` for dense layers.
 
     Raises:
         LayerError: If a layer does not exist, or one named by its path does not answer:
@@ -53,6 +56,7 @@ def activations(
     known = as_model(model)
     arrays = known.prepare(images)
     collected: dict[str, np.ndarray] = {}
+    kinds: dict[str, str] = {}
     start = 0
     for batch in activation_batches(
         known, slices(arrays, batch_size), layers, note=note
@@ -64,17 +68,17 @@ def activations(
                     (len(arrays[0]), *values.shape[1:]), np.float32
                 )
             collected[name][start:stop] = values
-        start = stop
-    return collected
+        start, kinds = stop, dict(batch.kinds)
+    return Activations(collected, kinds, tuple(arrays), known.labels)
 
 
 def activation_batches(
     model: ImageModel | Network,
     batches: Iterable[Images],
-    layers: Sequence[str] | None = None,
+    layers: LayerNames = None,
     *,
     note: Callable[[str], object] = warn,
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[Activations]:
     """Computes activations batch by batch, so that memory does not grow with images.
 
     Args:
@@ -88,13 +92,16 @@ def activation_batches(
     """
     known = as_model(model)
     selected = select(known.network, layers)
+    kinds = {each.address.path: each.address.kind for each in selected}
     told: set[str] = set()
     for images in batches:
-        maps, left_out = _captured(known, known.prepare(images), selected)
+        arrays = known.prepare(images)
+        maps, left_out = _captured(known, arrays, selected)
         if left_out and not told.issuperset(left_out):
             told.update(left_out)
             note(_note(left_out))
-        yield maps
+        named = {p: kinds.get(p) or kinds[p.rpartition("@")[0]] for p in maps}
+        yield Activations(maps, named, tuple(arrays), known.labels)
 
 
 Captured = tuple[dict[str, np.ndarray], tuple[str, ...]]

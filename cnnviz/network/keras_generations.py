@@ -55,6 +55,15 @@ def is_network(instance: object) -> bool:
     )
 
 
+def is_layer(instance: object) -> bool:
+    """Whether an object is a Keras layer of either generation, or a model."""
+    return any(
+        cls.__name__ == "Layer"
+        and cls.__module__.split(".")[0] in ("keras", "tf_keras")
+        for cls in type(instance).__mro__
+    )
+
+
 def is_keras_2(layer: Layer) -> bool:
     """Whether a layer belongs to Keras 2 (`tf_keras`)."""
     return any(

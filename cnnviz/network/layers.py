@@ -4,18 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError, ModelError
+from cnnviz.errors import LayerError, ModelError, counted, shape_text
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Layer, Network, input_specs, library_kind
+from cnnviz.network.layer_tables import (
+    HEADINGS,
+    NUMBERS,
+    aligned,
+    html_table,
+    layer_remarks,
+    layer_rows,
+)
 from cnnviz.network.layout import channel_axis, is_network_channels_first
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.naming import Address, Selected, addresses, call_name, select
-from cnnviz.network.tracing import Call, record
+from cnnviz.network.naming import (
+    Address,
+    LayerName,
+    LayerNames,
+    Selected,
+    addresses,
+    call_name,
+    one_layer,
+    select,
+)
+from cnnviz.network.tracing import Call, compiled, record
+from cnnviz.showing import ArrayResult
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -43,9 +67,70 @@ class LayerInfo:
     receptive_field: ReceptiveField | None
 
 
+class LayerList(list[LayerInfo]):
+    """The calls of all layers, in the order of computation.
+
+    Printed it is a table, and in Jupyter too.
+
+    Args:
+        layers: The layers.
+        parameters: How many numbers the network has learned or keeps.
+    """
+
+    def __init__(self, layers: Sequence[LayerInfo], parameters: int) -> None:
+        super().__init__(layers)
+        self.parameters = parameters
+
+    def __str__(self) -> str:
+        lines = aligned(HEADINGS, layer_rows(self), NUMBERS)
+        return "\n".join([*lines, *layer_remarks(self, self.parameters)])
+
+    def __repr__(self) -> str:
+        names = ", ".join(info.path for info in self[:3])
+        more = ", ..." if len(self) > 3 else ""
+        count = counted(len(self), "layer")
+        return f"LayerList({count}, {self.parameters:,} parameters: {names}{more})"
+
+    def _repr_html_(self) -> str:
+        return html_table(self, self.parameters)
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels(ArrayResult):
+    """The learned kernels of a convolution, drawn by `cnnviz.drawing.kernel_sheet`.
+
+    `np.asarray` of it is the weights.
+
+    Attributes:
+        weights: `(k, h, w, c_in)`, see `kernels`.
+        layer: The path of the layer.
+        kind: Its class.
+    """
+
+    is_signed = True
+
+    weights: NDArray[np.float32]
+    layer: str
+    kind: str
+
+    def _array(self) -> NDArray[np.float32]:
+        return self.weights
+
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        title = drawing.headline(self.layer, self.kind, shape_text(self.shape))
+        sheet: Image.Image = drawing.kernel_sheet(
+            self.weights, **{"title": title, **options}
+        )
+        return sheet
+
+    def __repr__(self) -> str:
+        count, *shape = self.shape
+        return f"Kernels({self.layer}: {counted(count, 'kernel')} {shape_text(shape)})"
+
+
 def list_layers(
     model: ImageModel | Network, *, size: tuple[int, int] | None = None
-) -> list[LayerInfo]:
+) -> LayerList:
     """Lists every call of every layer, nested ones too, in the order of computation.
 
     Args:
@@ -53,27 +138,40 @@ def list_layers(
         size: The height and width of the image to think of, for networks that do not
             tell their own.
 
+    Returns:
+        A list, which is a table where it is printed.
+
     Raises:
         ModelError: If the network does not tell the shape of its input.
     """
     known = as_model(model)
-    network = known.network
     shapes = _input_shapes(known, size)
+    everything = [Selected(address) for address in addresses(known.network)]
+    found = _looked_at(known, everything, shapes)
+    return LayerList(found, int(known.network.count_params()))
+
+
+def _looked_at(
+    known: ImageModel,
+    selected: Sequence[Selected],
+    shapes: Sequence[tuple[int | None, ...]],
+) -> list[LayerInfo]:
+    """Layers of a network that takes images of these shapes, channels last."""
+    network = known.network
     built(known, [np.zeros((1, *(n or 32 for n in s)), np.float32) for s in shapes])
     first = is_network_channels_first(network)
-    everything = [Selected(address) for address in addresses(network)]
-    listed: list[LayerInfo] = []
 
-    def survey(*inputs: tf.Tensor) -> None:
-        calls = record(network, inputs, everything, required=False)
+    def survey(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], list[LayerInfo]]:
+        calls = record(network, inputs, selected, required=False)
         tensors = [_array(call) for call in calls]
         known_tensors = [tensor for tensor in tensors if tensor is not None]
         fields = iter(
             find_receptive_fields(inputs, known_tensors, channels_first=first)
         )
-        for call, tensor in zip(calls, tensors, strict=True):
-            field = None if tensor is None else next(fields)
-            listed.append(_described(network, call, tensor, field))
+        return {}, [
+            _described(network, call, t, None if t is None else next(fields))
+            for call, t in zip(calls, tensors, strict=True)
+        ]
 
     specs = input_specs(network)
     dtypes = [spec.dtype for spec in specs] if specs else ["float32"] * len(shapes)
@@ -84,12 +182,12 @@ def list_layers(
         tf.TensorSpec((known.fixed_batch or 1, *shape), dtype)
         for shape, dtype in zip(shapes, dtypes, strict=True)
     ]
-    tf.function(survey, autograph=False).get_concrete_function(*signature)
-    return listed
+    names = tuple((s.address.path, s.call) for s in selected)
+    return compiled(network, ("layers", names), survey, signature).facts
 
 
 def layer_info(
-    model: ImageModel | Network, layer: str, images: Sequence[np.ndarray]
+    model: ImageModel | Network, layer: LayerName, images: Sequence[np.ndarray]
 ) -> LayerInfo:
     """What `list_layers` tells of one layer, when the network is shown images.
 
@@ -97,28 +195,23 @@ def layer_info(
         model: A loaded model, or a Keras model of either generation.
         layer: The path of a layer.
         images: Arrays as `ImageModel.prepare` returns them, of which only the shapes
-            matter: the first one's, where the network leaves the size open.
+            matter.
 
     Raises:
         LayerError: If the layer does not exist.
     """
     known = as_model(model)
-    (selected, *_) = select(known.network, [layer])
+    selected = one_layer(known.network, layer)
     path = call_name(selected.address.path, selected.call or 1)
-    specs = known.inputs
-    is_sized = specs is not None and all(None not in spec.shape for spec in specs)
-    size = None
-    if not is_sized and images[0].ndim == 4:
-        size = (images[0].shape[1], images[0].shape[2])
-    for info in list_layers(known, size=size):
+    arrays = known.complete(images, lambda held: held[None])
+    shapes = [array.shape[1:] for array in arrays]
+    for info in _looked_at(known, [Selected(selected.address)], shapes):
         if info.path == path:
             return info
     return LayerInfo(path, selected.address.kind, (), 0, None, None, None)
 
 
-def kernel_layers(
-    model: ImageModel | Network, patterns: Sequence[str] | None
-) -> list[Address]:
+def kernel_layers(model: ImageModel | Network, patterns: LayerNames) -> list[Address]:
     """The convolutions among the layers that patterns name; None means all.
 
     Raises:
@@ -132,39 +225,39 @@ def kernel_layers(
     return convolutions
 
 
-def kernels(model: ImageModel | Network, layer: str) -> np.ndarray:
+def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
     """The learned kernels of a convolution.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        layer: The path of a convolution of any kind.
+        layer: A convolution of any kind: its path, its number in `network.layers` or
+            the layer itself.
 
     Returns:
-        `(k, h, w, c_in)`, one kernel per output channel; `(k, w, c_in)` in one
-        dimension and `(k, d, h, w, c_in)` in three. Of depthwise and separable
-        convolutions the spatial kernels, `c_in` being 1. Of the first convolution the
-        input channels are in the image's order (RGB).
+        An array `(k, h, w, c_in)` that shows itself: one kernel per output channel;
+        `(k, w, c_in)` in one dimension and `(k, d, h, w, c_in)` in three. Of depthwise
+        and separable convolutions the spatial kernels, `c_in` being 1. Of the first
+        convolution the input channels are in the image's order (RGB).
 
     Raises:
         LayerError: If the layer does not exist or has no such kernels.
     """
     known = as_model(model)
-    (selected,) = select(known.network, [layer])[:1]
+    address = one_layer(known.network, layer).address
     convolutions = [a for a in addresses(known.network) if a.is_convolution]
-    address = selected.address
     if not address.is_convolution:
         raise _without_kernels(known, address)
     inner: Layer = getattr(address.layer, "layer", address.layer)
     if not inner.built:
         raise LayerError(
-            f"layer '{layer}' has no kernels yet: the network was never called",
+            f"layer '{address.path}' has no kernels yet: the network was never called",
             hint="Call it on an image first.",
         )
     array = _kernel(inner)
     if known.encode.reverses_channels and array.shape[-1] == 3:
         is_first = address.path == convolutions[0].path
         array = array[..., ::-1] if is_first else array
-    return array
+    return Kernels(array, address.path, address.kind)
 
 
 def _without_kernels(model: ImageModel, address: Address) -> LayerError:

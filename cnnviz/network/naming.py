@@ -6,19 +6,31 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from cnnviz.errors import LayerError, listed
+import numpy as np
+
+from cnnviz.errors import ArgumentError, LayerError, listed
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
     ancestry,
     children,
+    is_layer,
     library_kind,
 )
 
 _CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv(LSTM)?\dD(Transpose)?")
 _POOLING = re.compile(r"(Global)?(Adaptive)?(Max|Average)Pooling\dD")
 _CALL = re.compile(r"(?P<path>.+)@(?P<call>[1-9]\d*)")
+
+
+LayerName = Any
+"""How a user may name a layer: by its path, a kind or a glob; by its number in
+`network.layers`; by the Keras layer itself."""
+
+LayerNames = Any
+"""Several of them, or one; None where there is a default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,18 +106,20 @@ def call_name(path: str, call: int) -> str:
     return path if call == 1 else f"{path}@{call}"
 
 
-def select(network: Network, patterns: Sequence[str] | None) -> list[Selected]:
+def select(network: Network, patterns: LayerNames) -> list[Selected]:
     """The layers that patterns name, in the network's order, each once.
 
     Args:
         network: A Keras model.
-        patterns: Each an exact path (`conv1`, the layer's first call; `conv1@2` its
-            second), a kind (`Conv2D`, subclasses included), or a glob on paths, where
-            `*` does not cross a `/` and `**` does. Kinds and globs mean every call.
-            None selects every convolution and pooling layer.
+        patterns: One or several; each a layer of the network, its number in
+            `network.layers`, an exact path (`conv1`, the layer's first call; `conv1@2`
+            its second), a kind (`Conv2D`, subclasses included), or a glob on paths,
+            where `*` does not cross a `/` and `**` does. Kinds and globs mean every
+            call. None selects every convolution and pooling layer.
 
     Raises:
         LayerError: If a pattern names no layer.
+        ArgumentError: If there is none, or one is nothing that names a layer.
     """
     known = addresses(network)
     if patterns is None:
@@ -119,8 +133,12 @@ def select(network: Network, patterns: Sequence[str] | None) -> list[Selected]:
         return [Selected(address) for address in chosen]
     order = {id(address): i for i, address in enumerate(known)}
     found: dict[tuple[int, int], Selected] = {}
-    for pattern in patterns:
-        for selected in _matches(network, known, pattern):
+    several = isinstance(patterns, Iterable) and not isinstance(patterns, str)
+    names = list(patterns) if several and not is_layer(patterns) else [patterns]
+    if not names:
+        raise ArgumentError("no layer is given; expected one or several")
+    for name in names:
+        for selected in _matches(network, known, _pattern(network, known, name)):
             key = (order[id(selected.address)], selected.call or 0)
             found[key] = selected
     for (position, call), selected in list(found.items()):
@@ -128,6 +146,37 @@ def select(network: Network, patterns: Sequence[str] | None) -> list[Selected]:
             found[position, 0] = replace(selected, call=None)
             del found[position, call]
     return [selected for _, selected in sorted(found.items(), key=lambda it: it[0])]
+
+
+def _pattern(network: Network, known: Sequence[Address], name: LayerName) -> str:
+    """The path of a layer that is named by a number or itself; a text as it is."""
+    if isinstance(name, str):
+        return name
+    layer = name
+    if isinstance(name, int | np.integer) and name is not True and name is not False:
+        count = len(network.layers)
+        if not -count <= int(name) < count:
+            raise LayerError(
+                f"model '{network.name}' has no layer number {name}; expected "
+                f"{-count} to {count - 1}, as in network.layers"
+            )
+        layer = network.layers[int(name)]
+    elif not is_layer(name):
+        raise ArgumentError(
+            f"layer is {name!r}; expected its path, its number or the layer itself"
+        )
+    for address in known:
+        if address.layer is layer:
+            return address.path
+    if "InputLayer" in ancestry(layer):
+        raise LayerError(
+            f"layer '{layer.name}' of model '{network.name}' is its input, which "
+            "computes nothing; expected another"
+        )
+    raise LayerError(
+        f"layer '{layer.name}' ({type(layer).__name__}) is not a part of model "
+        f"'{network.name}', or runs in a loop that hands nothing out"
+    )
 
 
 def _matches(network: Network, known: list[Address], pattern: str) -> list[Selected]:
@@ -210,17 +259,54 @@ def _descends(layer: Layer, kind: re.Pattern[str]) -> bool:
     return any(kind.fullmatch(name) for name in names)
 
 
-def one_layer(network: Network, path: str) -> Selected:
-    """The only layer that a path names; its first call if it does not say which.
+def one_layer(network: Network, name: LayerName) -> Selected:
+    """The only layer that a name fits; its first call if it does not say which.
+
+    Args:
+        network: A Keras model.
+        name: As for `select`; also a list of one.
 
     Raises:
         LayerError: If it names none or several.
+        ArgumentError: If it is nothing that names a layer.
     """
-    found = select(network, [path])
+    if name is None:
+        raise ArgumentError("no layer is given; expected one")
+    found = select(network, name)
     if len(found) > 1:
-        names = ", ".join(s.address.path for s in found[:4])
+        paths = ", ".join(s.address.path for s in found[:3])
+        told = name if isinstance(name, str) else ", ".join(map(str, name))
         raise LayerError(
-            f"'{path}' names {len(found)} layers of model '{network.name}' ({names}, "
-            "...); expected one"
+            f"'{told}' names {len(found)} layers of model '{network.name}' ({paths}"
+            f"{', ...' if len(found) > 3 else ''}); expected one"
         )
     return Selected(found[0].address, found[0].call or 1, is_named=True)
+
+
+def one_path(network: Network, name: LayerName) -> str:
+    """The path, with the number of the call, of the only layer that a name fits.
+
+    Args:
+        network: As for `one_layer`.
+        name: As for `one_layer`.
+
+    Raises:
+        LayerError: As for `one_layer`.
+        ArgumentError: As for `one_layer`.
+    """
+    selected = one_layer(network, name)
+    return call_name(selected.address.path, selected.call or 1)
+
+
+def paths(network: Network, names: LayerNames) -> list[str]:
+    """The paths of all layers that names fit, in the network's order.
+
+    Args:
+        network: As for `select`.
+        names: As for `select`.
+
+    Raises:
+        LayerError: As for `select`.
+        ArgumentError: As for `select`.
+    """
+    return [call_name(s.address.path, s.call or 1) for s in select(network, names)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,11 @@ from cnnviz.network.batches import filled, slices
 from cnnviz.network.forward import encoded_inputs
 from cnnviz.network.heads import HeadKind, choose, find_heads, named_outputs, whole
 from cnnviz.network.tracing import Trace, compiled_for_images, record
+from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from cnnviz.network.model import ImageModel
 
 
@@ -35,8 +39,8 @@ class Prediction(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
-    """What a network makes of images.
+class Predictions(ArrayResult):
+    """What a network makes of images, drawn by `cnnviz.drawing.prediction_sheet`.
 
     `np.asarray` of it is the probabilities, or the outputs where there are none.
 
@@ -49,6 +53,7 @@ class Predictions:
             outputs; means over positions. The one unit of a binary head makes two
             classes, 0 and 1.
         labels: The names of the classes; None if they are not known.
+        inputs: What the network was shown: for each of its inputs an array `(n, ...)`.
     """
 
     head: str
@@ -56,6 +61,7 @@ class Predictions:
     outputs: NDArray[np.float32]
     values: NDArray[np.float32]
     labels: tuple[str, ...] | None
+    inputs: tuple[NDArray[np.float32], ...] = ()
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -93,12 +99,12 @@ class Predictions:
         """The name of a class, or its number where none is known."""
         return str(number) if self.labels is None else self.labels[number]
 
-    def __len__(self) -> int:
-        return len(self.values)
+    def _array(self) -> NDArray[np.float32]:
+        return self.values
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        array = self.values if dtype is None else self.values.astype(dtype)
-        return array.copy() if copy else array
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        sheet: Image.Image = drawing.prediction_sheet(self, **options)
+        return sheet
 
     def __repr__(self) -> str:
         told = ", ".join(self._told(row[0]) for row in self.top(1)[:3])
@@ -133,7 +139,9 @@ def predictions_of(
     labels = model.labels
     if labels is not None and len(labels) != joined.shape[1]:
         labels = None
-    return Predictions(name, kind, np.concatenate(outputs), joined, labels)
+    return Predictions(
+        name, kind, np.concatenate(outputs), joined, labels, tuple(arrays)
+    )
 
 
 def _traced(

@@ -68,7 +68,7 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
     if specs is not None and (len(specs) != 1 or len(specs[0].shape) != 3):
         told = " and ".join(str(spec.shape) for spec in specs)
         raise ModelError(
-            f"{model.source} takes {told}; expected one image (h, w, c) to optimise",
+            f"{model.source} takes {told}; expected one image (h, w, c) to optimize",
             hint="Hold the others: model.hold({name: array}).",
         )
     height, width, channels = specs[0].shape if specs else (None, None, 3)

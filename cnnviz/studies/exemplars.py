@@ -14,6 +14,7 @@ from cnnviz.errors import ArgumentError
 from cnnviz.network.capture import channel_means, rebatch
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
+from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.survey import choose_channels, survey_layers
 
 
@@ -38,7 +39,7 @@ class Exemplars:
 
 def find_exemplars(
     model: ImageModel | Network,
-    layer: str,
+    layer: LayerName,
     images: Iterable[Any],
     channels: int | Sequence[int] | None = None,
     *,
@@ -66,6 +67,7 @@ def find_exemplars(
     first = list(islice(rest, 1))
     for image in first:
         built(known, known.prepare(image))
+    layer = one_path(known.network, layer)
     chosen = choose_channels(
         known, layer, channels, survey_layers(known, [layer]).channels[layer]
     )

@@ -9,7 +9,7 @@ from .classes import (
     optimize_classes as optimize_classes,
     visualize_classes as visualize_classes,
 )
-from .dream import deep_dream as deep_dream
+from .dream import Dream as Dream, deep_dream as deep_dream
 from .filters import (
     FilterImages as FilterImages,
     optimize_filters as optimize_filters,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +16,7 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Transform
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, shape_text
 from cnnviz.network.forward import observe
 from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
@@ -23,8 +25,12 @@ from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import HeadInfo, built_at, choose_head, survey_layers
 from cnnviz.network.tracing import compiled
 from cnnviz.objectives.units import log_odds
+from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.grounds import Ground, find_ground
 from cnnviz.synthesis.recipes import class_recipe, start_image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _STEPS = 256
 _PATTERNS = 8
@@ -33,8 +39,10 @@ _SWAY = 0.2  # the least that is usual for trained networks
 
 
 @dataclass(frozen=True, eq=False)
-class ClassImages:
-    """What classes look like to a network.
+class ClassImages(ArrayResult):
+    """What classes look like to a network, drawn by `cnnviz.drawing.class_sheet`.
+
+    `np.asarray` of it is the images `(k, h, w, c)`.
 
     Attributes:
         classes: The numbers of the classes, `(k,)`.
@@ -51,6 +59,18 @@ class ClassImages:
     ascent: Ascent
     probabilities: np.ndarray
 
+    def _array(self) -> np.ndarray:
+        return self.ascent.images
+
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        sheet: Image.Image = drawing.class_sheet(self, **options)
+        return sheet
+
+    def __repr__(self) -> str:
+        count, *shape = self.ascent.images.shape
+        names = ", ".join(self.names[:3]) + ", ..." * (count > 3)
+        return f"ClassImages({names}: {count} of {shape_text(shape)})"
+
 
 def visualize_classes(
     model: ImageModel | Network,
@@ -62,7 +82,7 @@ def visualize_classes(
     seed: int = 0,
     batch_size: int | None = None,
     precision: Precision = "auto",
-) -> np.ndarray:
+) -> ClassImages:
     """Makes images that a network takes for its classes.
 
     Args:
@@ -80,7 +100,8 @@ def visualize_classes(
             bfloat16 where the CPU gains by it and gradients agree.
 
     Returns:
-        float32 images `(k, h, w, c)` in [0, 1].
+        float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
+        probabilities that the network gives them.
 
     Raises:
         ArgumentError: If there is no such class, or an argument is out of its range.
@@ -92,7 +113,7 @@ def visualize_classes(
         head=head,
         size=size,
         run=Run(steps=steps, seed=seed, batch_size=batch_size, precision=precision),
-    ).ascent.images
+    )
 
 
 def optimize_classes(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +15,14 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Motion
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import LayerError, shape_text
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.naming import LayerNames, paths
 from cnnviz.network.survey import native_shape
 from cnnviz.objectives.units import energy
+from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import (
     CoarseToFine,
     blend,
@@ -29,16 +32,42 @@ from cnnviz.synthesis.scales import (
     scale_sizes,
 )
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 _LEAST_SIDE = 32  # of an octave, and of a tile
 _JITTER = 0.15
 _RATE = 0.012
 _EVERY = 4
 
 
+@dataclass(frozen=True, eq=False)
+class Dream(ArrayResult):
+    """An image that a network has dreamt of; `np.asarray` of it is the pixels.
+
+    Attributes:
+        image: `(h, w, c)`, float32 in [0, 1].
+        layers: The paths of the layers whose energy was raised.
+    """
+
+    image: np.ndarray
+    layers: tuple[str, ...]
+
+    def _array(self) -> np.ndarray:
+        return self.image
+
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        picture: Image.Image = drawing.plain_picture(self.image, **options)
+        return picture
+
+    def __repr__(self) -> str:
+        return f"Dream({', '.join(self.layers)}: {shape_text(self.image.shape)})"
+
+
 def deep_dream(
     model: ImageModel | Network,
     image: Any,
-    layers: str | Sequence[str],
+    layers: LayerNames,
     *,
     octaves: int = 4,
     octave_scale: float = 1.4,
@@ -49,7 +78,7 @@ def deep_dream(
     batch_size: int | None = None,
     precision: Precision = "auto",
     callback: Callback | None = None,
-) -> np.ndarray:
+) -> Dream:
     """Amplifies in an image what layers respond to, from the coarse to the fine.
 
     The image is shrunk, changed so as to raise the energy of the layers, enlarged, and
@@ -62,7 +91,7 @@ def deep_dream(
     Args:
         model: A loaded model, or a Keras model of either generation.
         image: `(h, w, c)` in [0, 1], of any size.
-        layers: The path of a layer, or several.
+        layers: A layer or several, as `cnnviz.activations` takes them.
         octaves: At how many sizes to work, the last being the image's own.
         octave_scale: The ratio of one size to the next.
         steps: Forward and backward passes over each tile at each size.
@@ -77,7 +106,7 @@ def deep_dream(
             returns True.
 
     Returns:
-        `(h, w, c)`, float32 in [0, 1].
+        An image `(h, w, c)` that shows itself, float32 in [0, 1].
 
     Raises:
         ImageError: If the image does not fit the network.
@@ -90,9 +119,7 @@ def deep_dream(
     at_least(1.01, octave_scale=octave_scale)
     more_than(0, strength=strength)
     original = known.prepare_one(image)
-    names = [layers] if isinstance(layers, str) else list(layers)
-    if not names:
-        raise ArgumentError("no layer is given to dream of; expected one or more")
+    names = paths(known.network, layers)
     objective = energy(names[0], logarithm=True)
     for name in names[1:]:
         objective += energy(name, logarithm=True)
@@ -144,4 +171,4 @@ def deep_dream(
             "so there is nothing to dream of",
             hint="Choose another layer, or another image.",
         )
-    return enlarge(dreamt, original.shape[:2])
+    return Dream(enlarge(dreamt, original.shape[:2]), tuple(names))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,17 +15,25 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Transform
+from cnnviz.errors import counted, shape_text
 from cnnviz.network.capture import channel_means
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.passing import passed_on
 from cnnviz.network.survey import built_at, choose_channels, survey_layers
+from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.recipes import filter_recipe, start_image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
-class FilterImages:
-    """What the filters of a layer look for.
+class FilterImages(ArrayResult):
+    """What the filters of a layer look for, drawn by `cnnviz.drawing.filter_sheet`.
+
+    `np.asarray` of it is the images `(k, h, w, c)`.
 
     Attributes:
         layer: The path of the layer that was asked for.
@@ -58,10 +68,25 @@ class FilterImages:
             ascent=self.ascent.take(order),
         )
 
+    def _array(self) -> np.ndarray:
+        return self.ascent.images
+
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        sheet: Image.Image = drawing.filter_sheet(self, **options)
+        return sheet
+
+    def __repr__(self) -> str:
+        count, *shape = self.ascent.images.shape
+        what = "disliked by" if self.negative else "of"
+        return (
+            f"FilterImages({self.layer}: images {what} {counted(count, 'channel')}, "
+            f"each {shape_text(shape)})"
+        )
+
 
 def visualize_filters(
     model: ImageModel | Network,
-    layer: str,
+    layer: LayerName,
     channels: int | Sequence[int] | None = None,
     *,
     size: int | tuple[int, int] | None = None,
@@ -70,7 +95,7 @@ def visualize_filters(
     negative: bool = False,
     batch_size: int | None = None,
     precision: Precision = "auto",
-) -> np.ndarray:
+) -> FilterImages:
     """Makes images that excite the filters of a layer most.
 
     A convolution that leaves normalization and rectification to layers of their own is
@@ -90,7 +115,8 @@ def visualize_filters(
             bfloat16 where the CPU gains by it and gradients agree.
 
     Returns:
-        float32 images `(k, h, w, c)` in [0, 1]; mid gray for channels that are dead.
+        float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
+        activations that they reach; mid gray for channels that are dead.
 
     Raises:
         LayerError: If the layer or a channel does not exist.
@@ -103,12 +129,12 @@ def visualize_filters(
         size=size,
         negative=negative,
         run=Run(steps=steps, seed=seed, batch_size=batch_size, precision=precision),
-    ).ascent.images
+    )
 
 
 def optimize_filters(
     model: ImageModel | Network,
-    layer: str,
+    layer: LayerName,
     channels: int | Sequence[int] | None = None,
     *,
     size: int | tuple[int, int] | None = None,
@@ -154,6 +180,7 @@ def optimize_filters(
         ArgumentError: If an argument is out of its range.
     """
     known = built_at(as_model(model), size)
+    layer = one_path(known.network, layer)
     feature = layer if as_it_is else passed_on(known, layer)
     found = survey_layers(known, [feature])
     chosen = choose_channels(known, feature, channels, found.channels[feature])

@@ -16,7 +16,8 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Any, Literal, get_args
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +29,7 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Momentum, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import STILL, Size
-from cnnviz.errors import ArgumentError, counted
+from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import image_list, one_image
@@ -42,8 +43,12 @@ from cnnviz.objectives.textures import (
     gram_matrix,
     softened,
 )
+from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Start = Literal["content", "noise"]
 
@@ -55,8 +60,10 @@ _EVERY = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Stylized:
+class Stylized(ArrayResult):
     """An image with the content of one and the style of others.
+
+    `np.asarray` of it is the pixels.
 
     Attributes:
         image: `(h, w, c)`, float32 in [0, 1].
@@ -82,6 +89,20 @@ class Stylized:
     content_layers: tuple[str, ...]
     is_softened: bool
 
+    def _array(self) -> np.ndarray:
+        return self.image
+
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        picture: Image.Image = drawing.plain_picture(self.image, **options)
+        return picture
+
+    def __repr__(self) -> str:
+        return (
+            f"Stylized({shape_text(self.image.shape)}, style of "
+            f"{counted(len(self.style_layers), 'layer')}, "
+            f"{counted(len(self.style_losses), 'step')})"
+        )
+
 
 def transfer_style(
     model: ImageModel | Network,
@@ -98,7 +119,7 @@ def transfer_style(
     seed: int = 0,
     precision: Precision = "auto",
     callback: Callback | None = None,
-) -> np.ndarray:
+) -> Stylized:
     """Paints one image in the style of others, as Gatys, Ecker and Bethge (2015) do.
 
     Style is what a network's channels do together, whatever the place: their Gram
@@ -135,8 +156,9 @@ def transfer_style(
             parts `style` and `content`; the transfer ends when it returns True.
 
     Returns:
-        `(h, w, c)`, float32 in [0, 1], as large as the content. It has the network's
-        channels, or three if the content's colors are kept.
+        An image `(h, w, c)` that shows itself, float32 in [0, 1], as large as the
+        content. It has the network's channels, or three if the content's colors are
+        kept.
 
     Raises:
         ImageError: If an image is none, or does not fit the network.
@@ -160,7 +182,7 @@ def transfer_style(
             callback=callback,
             callback_every=_EVERY,
         ),
-    ).image
+    )
 
 
 def optimize_style(

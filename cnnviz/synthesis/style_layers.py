@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import LayerError
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
 from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layers import LayerInfo, list_layers
 from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.naming import LayerNames, paths
 from cnnviz.network.survey import native_shape
 from cnnviz.network.tracing import Trace, compiled
 
@@ -100,32 +101,30 @@ class StyleLayers:
     """Where, and how, style transfer measures style and content.
 
     Attributes:
-        style: The paths of the layers to measure style in; None for those that
-            `choose_layers` finds.
-        content: The paths of the layers to measure content in; None for the one that
-            `choose_layers` finds.
+        style: The layers to measure style in, as `cnnviz.activations` takes them; None
+            for those that `choose_layers` finds.
+        content: Those to measure content in; None for the one that `choose_layers`
+            finds.
         softened: Whether they are measured through a softmax (Wang et al., 2021); None
             for where the network adds features of several layers, as residual networks
             do.
         average_pooling: Whether the network pools by the mean where it has the maximum.
     """
 
-    style: Sequence[str] | None = None
-    content: Sequence[str] | None = None
+    style: LayerNames | None = None
+    content: LayerNames | None = None
     softened: bool | None = None
     average_pooling: bool = False
-
-    def __post_init__(self) -> None:
-        for name, paths in (("style", self.style), ("content", self.content)):
-            if paths is not None and (isinstance(paths, str) or not paths):
-                raise ArgumentError(f"{name} layers are {paths!r}; expected paths")
 
 
 class MeasuredLayers:
     """The layers of a network that style and content are measured in."""
 
     def __init__(self, model: ImageModel, chosen: StyleLayers) -> None:
-        style, content = chosen.style, chosen.content
+        style, content = (
+            None if names is None else paths(model.network, names)
+            for names in (chosen.style, chosen.content)
+        )
         automatic = None if style and content else choose_layers(model)
         self.model = model
         self.style = tuple(style or (automatic[0] if automatic else ()))

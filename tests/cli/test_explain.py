@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -154,6 +155,56 @@ def test_images_are_explained_each_by_itself(
         assert_drawn(tmp_path / "2" / name, expected)
 
 
+def test_methods_that_cannot_be_right_are_left_out(seven: Path, tmp_path: Path) -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4, activation="relu"),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model = tmp_path / "flat.keras"
+    network.save(model)
+    common = (model, seven, "--encoding", "unit", "--out", tmp_path)
+    refused = invoke(*common)
+    assert refused.exit_code == 1
+    assert "Choose --method integrated, which needs none." in refused.stderr
+    result = invoke(*common, "--compare", "--raw")
+    assert result.exit_code == 0, result.stderr
+    for method in ("hirescam", "gradcam"):
+        assert f"note: left out {method}: model " in result.stderr
+    with np.load(tmp_path / "7--explain-compare.npz") as file:
+        maps = {name for name in file if name.endswith("_maps")}
+    assert maps == {"gradient_maps", "guided_maps", "deconvnet_maps"}
+
+
+def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Conv2D(1, 1, name="conv"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1, name="head"),
+        ]
+    )
+    zero = np.zeros(1)
+    network.set_weights([np.ones((1, 1, 1, 1)), zero, -np.ones((64, 1)), zero])
+    model = tmp_path / "against.keras"
+    network.save(model)
+    for name in ("one", "two"):
+        np.save(tmp_path / f"{name}.npy", np.ones((8, 8, 1), np.float32))
+    result = invoke(
+        *(model, tmp_path / "one.npy", tmp_path / "two.npy", "--encoding", "unit"),
+        *("--method", "gradcam", "--out", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert notes(result) == [
+        "note: one.npy: no positive evidence for 0",
+        "note: two.npy: no positive evidence for 0",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -163,7 +214,7 @@ def test_images_are_explained_each_by_itself(
         (["--class", "7", "--top", "2"], 2, "give one"),
         (["--head", "tail"], 1, "has no output 'tail'"),
         (["--layer", "conv9"], 1, "has no layer 'conv9'"),
-        (["--layer", "dense"], 1, "method 'integrated'"),
+        (["--layer", "dense"], 1, "or --method integrated"),
         (["--layer", "conv1", "--method", "gradient"], 2, "--layer is for"),
         (["--smooth", "4"], 2, "--smooth is for --method gradient"),
         (["--baseline", "white"], 2, "--baseline is for --method integrated"),

@@ -71,11 +71,11 @@ def test_pictures_keep_their_aspect(mnist: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0).integers(0, 256, (24, 52, 3), np.uint8)
     Image.fromarray(random).save(tmp_path / "noise.png")
     Image.fromarray(random).resize((1040, 480)).save(tmp_path / "large.png")
-    Image.fromarray(random[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(random[..., 0]).save(tmp_path / "gray.png")
 
     def size_of(content: str, *options: object) -> tuple[int, ...]:
         result = invoke(
-            *(mnist, tmp_path / content, tmp_path / "grey.png", "--steps", 1),
+            *(mnist, tmp_path / content, tmp_path / "gray.png", "--steps", 1),
             *("--quiet", "--out", tmp_path / "out", *options),
         )
         assert (result.exit_code, result.stderr) == (0, "")

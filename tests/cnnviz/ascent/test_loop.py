@@ -127,7 +127,7 @@ def test_gradients_through_everything_agree_with_finite_differences(
     )
     rng = np.random.default_rng(0)
     draws = tf.constant(plan.draws(rng, 1)[:, None])
-    # Away from flat grey, where windows of the max pooling hold equal values.
+    # Away from flat gray, where windows of the max pooling hold equal values.
     numbers = 30 * parameterization.start([rng], plan.shape)
     operands = [tf.constant(o) for o in objective.operands(1)]
     trace = plan.trace(1)
@@ -303,7 +303,7 @@ def dying(bias: float, activation: str = "relu") -> ImageModel:
 def test_units_that_are_shut_at_the_start_are_woken(
     activation: str, layer: str, index: Any
 ) -> None:
-    # Grey (0.5) is below the bias of -0.9, and in reach of white.
+    # Gray (0.5) is below the bias of -0.9, and in reach of white.
     found = maximize(dying(-2.0, activation), channel(layer, index), run=Run(steps=60))
     assert found.scores[0] > 0.03
     assert not found.dead[0]

@@ -146,8 +146,8 @@ def test_an_affine_map_turns_about_the_middle() -> None:
 
 
 def test_impossible_amounts_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="fill is 'grey'"):
-        Motion(fill="grey")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="fill is 'gray'"):
+        Motion(fill="gray")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"jitter is -0.1; expected 0"):
         Motion(jitter=-0.1)
     with pytest.raises(ArgumentError, match=r"pad is -0\.5"):

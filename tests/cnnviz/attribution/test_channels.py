@@ -113,6 +113,4 @@ def test_mistakes() -> None:
 
 def test_repr_is_a_line() -> None:
     found = channel_attribution(raw(classifier(keras)), IMAGES)
-    assert repr(found) == (
-        "<ChannelAttribution at second: 6 channels, 3 images, 1 class>"
-    )
+    assert repr(found) == ("ChannelAttribution(second: 3 images, 1 class, 6 channels)")

@@ -442,7 +442,7 @@ def captum_plain(k: ModuleType, weights: dict[str, np.ndarray]) -> Any:
 
 
 def mixed_network(k: ModuleType, activation: Any = "relu") -> Any:
-    """Strided convolution, batch normalisation, overlapping pool, skip, dense."""
+    """Strided convolution, batch normalization, overlapping pool, skip, dense."""
     layers = k.layers
     x = inputs = layers.Input((17, 18, 3))
     x = layers.Conv2D(5, 3, strides=2, padding="same", activation=activation)(x)
@@ -1230,7 +1230,7 @@ class TestPreprocessing:
         assert inside.images.shape == (1, 4, 12, 12, 3)
 
     @GENERATIONS
-    def test_colours_are_in_the_order_of_the_image(self, k: ModuleType) -> None:
+    def test_colors_are_in_the_order_of_the_image(self, k: ModuleType) -> None:
         network = self.base(k)
         mean = np.array([103.939, 116.779, 123.68])
         encoded = (255 * self.image[..., ::-1] - mean).astype(np.float32)

@@ -639,8 +639,8 @@ class TestMistakes:
             ),
             (
                 ArgumentError,
-                "baseline is 'grey'; expected black, white, mean, blur",
-                {"method": "integrated", "baseline": "grey"},
+                "baseline is 'gray'; expected black, white, mean, blur",
+                {"method": "integrated", "baseline": "gray"},
             ),
             (
                 ImageError,
@@ -683,5 +683,5 @@ class TestMistakes:
 def test_repr_is_a_line() -> None:
     found: Explanation = explain(raw(classifier(keras)), IMAGES, [1, 2])
     assert repr(found) == (
-        "<Explanation: hirescam at second, 3 images, 2 classes, maps of 16x18>"
+        "Explanation(hirescam at second: 3 images, 2 classes, maps of 16x18)"
     )

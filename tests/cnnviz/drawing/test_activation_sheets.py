@@ -1,6 +1,5 @@
 """Sheets of what a layer computes."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -34,6 +33,11 @@ def own_range(values: NDArray[Any]) -> NDArray[Any]:
     return (values - values.min()) / (values.max() - values.min())
 
 
+def ends(values: NDArray[Any]) -> str:
+    """What a sheet says of the range of values."""
+    return f"from {values.min():.4g} to {values.max():.4g}"
+
+
 def assert_same(sheet: Image.Image, expected: Image.Image) -> None:
     assert sheet.size == expected.size
     drawn = np.asarray(sheet.convert("RGB"), int)
@@ -51,7 +55,7 @@ def test_each_channel_is_a_tile_stretched_between_its_own_extremes() -> None:
         np.stack([colors(own_range(values[..., c])) for c in range(5)]),
         labels=["0", "1", "2", "3", "4"],
         title="conv1",
-        subtitle=f"7.png{DOT}5 channels{DOT}each on its own scale",
+        subtitle=f"7.png{DOT}5 channels{DOT}{ends(values)}{DOT}each on its own scale",
     )
     sheet = activation_sheet(values, title="conv1", subtitle="7.png")
     assert_same(sheet, expected)
@@ -73,7 +77,7 @@ def test_one_range_for_the_layer_is_told() -> None:
     assert_same(sheet, expected)
 
 
-def test_constant_channels_are_marked_and_those_of_zeros_called_dead() -> None:
+def test_constant_channels_are_marked_and_those_of_zeros_silent() -> None:
     values = maps(6, 8, 4)
     values[..., 0] = 0
     values[..., 2] = 1000 * (1 + 1e-8 * maps(6, 8))
@@ -89,7 +93,13 @@ def test_constant_channels_are_marked_and_those_of_zeros_called_dead() -> None:
         marked=[True, False, True, False],
         title="relu",
         subtitle=DOT.join(
-            ["4 channels", "1 dead", "1 constant", "each on its own scale"]
+            [
+                "4 channels",
+                "1 silent here",
+                "1 constant",
+                ends(values),
+                "each on its own scale",
+            ]
         ),
     )
     assert_same(activation_sheet(values, title="relu"), expected)
@@ -104,7 +114,9 @@ def test_the_strongest_channels_come_first_and_ties_go_by_mean() -> None:
         np.stack([colors(own_range(values[..., c])) for c in order]),
         labels=[str(c) for c in order],
         title="conv1",
-        subtitle=f"the strongest 3 of 4 channels{DOT}each on its own scale",
+        subtitle=DOT.join(
+            ["the strongest 3 of 4 channels", ends(values), "each on its own scale"]
+        ),
     )
     sheet = activation_sheet(values, title="conv1", sort="strongest", max_channels=3)
     assert_same(sheet, expected)
@@ -138,7 +150,7 @@ def test_maps_are_laid_over_the_image() -> None:
         overlay(image, heat, "inferno"),
         labels=["0", "1"],
         title="x",
-        subtitle=f"2 channels{DOT}each on its own scale",
+        subtitle=f"2 channels{DOT}{ends(values)}{DOT}each on its own scale",
     )
     assert_same(activation_sheet(values, title="x", image=image), expected)
 
@@ -176,24 +188,61 @@ def test_units_are_cells_on_one_scale() -> None:
     np.testing.assert_array_equal(np.asarray(pooled), np.asarray(sheet))
 
 
-def test_the_strongest_units_are_named() -> None:
+def test_the_strongest_units_are_told() -> None:
+    values = np.array([0.1, 0.6, -0.25, 3], np.float32)
+    expected = grid(
+        colors(own_range(values))[:, None, None],
+        labels=["0", "1", "2", "3"],
+        title="dense",
+        subtitle=f"strongest: 3: 3, 1: 0.6, 0: 0.1{DOT}4 units{DOT}{ends(values)}",
+        columns=4,
+        scale=64,
+    )
+    assert_same(activation_sheet(values, title="dense"), expected)
+    names = ["ant", "bee", "cat"]  # of another layer
+    assert_same(activation_sheet(values, title="dense", labels=names), expected)
+
+
+FILL, TRACK = (68, 119, 170), (238, 238, 238)
+
+
+def bar_lengths(sheet: Image.Image) -> list[float]:
+    """How much of each bar is filled, from the top."""
+    pixels = np.asarray(sheet.convert("RGB"))
+    filled = (pixels == FILL).all(axis=-1).sum(axis=1)
+    whole = filled + (pixels == TRACK).all(axis=-1).sum(axis=1)
+    shares = filled / np.maximum(whole, 1)
+    rows = np.flatnonzero(whole > 100)  # letters have such a gray here and there
+    starts = rows[np.diff(rows, prepend=-2) > 1]
+    return [float(share) for share in shares[starts + 3]]
+
+
+def test_probabilities_are_bars_in_order_of_the_classes() -> None:
     values = np.array([0.1, 0.6, 0.25, 0.05], np.float32)
+    sheet = activation_sheet(values, title="predictions")
+    np.testing.assert_allclose(bar_lengths(sheet), values, atol=0.01)
+    strong = activation_sheet(values, title="predictions", sort="strongest")
+    np.testing.assert_allclose(bar_lengths(strong), [0.6, 0.25, 0.1, 0.05], atol=0.01)
+
+
+def test_named_units_are_bars_from_zero() -> None:
+    values = np.array([2, -1, 0.5, 1], np.float32)  # logits
     names = ["ant", "bee", "cat", "dog"]
+    sheet = activation_sheet(values, title="logits", labels=names)
+    # The axis reaches from the least to the largest: 3 in all.
+    np.testing.assert_allclose(bar_lengths(sheet), np.abs(values) / 3, atol=0.02)
+    other = activation_sheet(values, title="logits", labels=names[::-1])
+    assert np.asarray(sheet).shape == np.asarray(other).shape
+    assert (np.asarray(sheet) != np.asarray(other)).any()
 
-    def expected(labels: Sequence[str], told: str) -> Image.Image:
-        return grid(
-            colors(own_range(values))[:, None, None],
-            labels=labels,
-            title="predictions",
-            subtitle=f"strongest: {told}{DOT}4 units{DOT}from 0.05 to 0.6",
-            columns=4,
-            scale=64,
-        )
 
-    by_name = activation_sheet(values, title="predictions", labels=names)
-    assert_same(by_name, expected(names, "bee 0.6, cat 0.25, ant 0.1"))
-    by_number = activation_sheet(values, title="predictions", labels=names[:3])
-    assert_same(by_number, expected(["0", "1", "2", "3"], "1 0.6, 2 0.25, 0 0.1"))
+def test_of_many_classes_the_likeliest_are_bars() -> None:
+    values = np.full(1000, 1e-4, np.float32)
+    values[[7, 500]] = [0.3, 0.6]
+    sheet = activation_sheet(values / values.sum(), title="p", max_channels=3)
+    total = values.sum()
+    expected = [0.6 / total, 0.3 / total, 0]
+    np.testing.assert_allclose(bar_lengths(sheet), expected, atol=0.01)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (2, 2, 2, 2, 2), (2, 0, 3)])

@@ -218,7 +218,7 @@ def test_dead_maps_are_named_and_not_drawn(told: Told) -> None:
         "12 class 12 \u00b7 1",
     ]
     assert told["subtitle"].startswith(
-        "class \u00b7 activation \u00b7 dead: 11, 13 \u00b7 "
+        "class \u00b7 activation \u00b7 silent here: 11, 13 \u00b7 "
     )
     for pair, i in zip(told["tiles"], (0, 2), strict=True):
         rebuilt, _ = split(pair, 8, 8)

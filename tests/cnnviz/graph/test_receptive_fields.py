@@ -28,7 +28,7 @@ GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_
 
 
 def positive(network: Any) -> Any:
-    """Gives a network positive weights; normalisations keep their statistics."""
+    """Gives a network positive weights; normalizations keep their statistics."""
     rng = np.random.default_rng(0)
     for weight in network.weights:
         name = weight.path if hasattr(weight, "path") else weight.name
@@ -295,15 +295,15 @@ EXACT: dict[str, tuple[Builder, tuple[int, ...]]] = {
         (8, 8, 1),
     ),
     "dense on a map": (layers(conv(2), lambda ns: ns.Dense(3), conv(2)), (9, 8, 1)),
-    "layer normalisation": (
+    "layer normalization": (
         layers(conv(2), lambda ns: ns.LayerNormalization(), conv(2)),
         (9, 8, 1),
     ),
-    "normalised over the map": (
+    "normalized over the map": (
         layers(conv(2), lambda ns: ns.LayerNormalization(axis=[1, 2, 3]), conv(2)),
         (9, 8, 1),
     ),
-    "batch normalisation": (
+    "batch normalization": (
         layers(conv(2), lambda ns: ns.BatchNormalization(), conv(2)),
         (9, 8, 1),
     ),
@@ -585,6 +585,30 @@ def test_unknown_size_is_a_multiple_of_the_strides(k: Any) -> None:
     )
     assert unknown == known
     assert unknown[1] == ReceptiveField((None, None), (0.0, 0.0), (0, 0))
+
+
+DILATED: dict[str, Callable[[Any], Any]] = {
+    "same": lambda ns: ns.Conv2D(2, 3, dilation_rate=2, padding="same"),
+    "valid": lambda ns: ns.Conv2D(2, (2, 3), dilation_rate=(3, 2)),
+    "even": lambda ns: ns.Conv2D(2, (2, 4), dilation_rate=(4, 3), padding="same"),
+    "depthwise": lambda ns: ns.DepthwiseConv2D(3, dilation_rate=3, padding="same"),
+    "one": lambda ns: ns.Conv1D(2, 3, dilation_rate=4, padding="same"),
+    "causal": lambda ns: ns.Conv1D(2, 3, dilation_rate=2, padding="causal"),
+    "three": lambda ns: ns.Conv3D(2, 3, dilation_rate=2, padding="same"),
+}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("layer", DILATED.values(), ids=DILATED)
+def test_dilation_has_a_field_whatever_the_size(
+    layer: Callable[[Any], Any], k: Any
+) -> None:
+    rank = layer(k.layers).rank
+    unknown, known = ((*(side,) * rank, 3) for side in (None, 24))
+    model = network(k, layers(layer, layer), unknown)
+    expected = field(model, known)
+    assert expected is not None
+    assert field(model, unknown) == expected
 
 
 def test_unknown_size_of_a_resized_image_has_no_field() -> None:

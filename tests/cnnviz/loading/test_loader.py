@@ -108,9 +108,9 @@ def test_encodings_can_be_given() -> None:
     np.testing.assert_allclose(own.encode(np.ones(2)), 7)
     with pytest.raises(ArgumentError, match="encoding is 'byte'; expected auto"):
         load_model(network(), encoding="byte")
-    grey = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
-    with pytest.raises(ArgumentError, match="'caffe' is for colour"):
-        load_model(grey, encoding="caffe")
+    gray = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
+    with pytest.raises(ArgumentError, match="'caffe' is for color"):
+        load_model(gray, encoding="caffe")
 
 
 def test_labels_from_files(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_labels_from_files(tmp_path: Path) -> None:
         load_model(network(), labels=tmp_path / "bad.json")
 
 
-def test_a_mistyped_path_suggests_its_neighbour(tmp_path: Path) -> None:
+def test_a_mistyped_path_suggests_its_neighbor(tmp_path: Path) -> None:
     network().save(tmp_path / "model.keras")
     with pytest.raises(ModelError, match=r"modle.keras does not exist") as error:
         load_model(tmp_path / "modle.keras")

@@ -57,7 +57,7 @@ def test_filters_that_fire_for_digits_are_not_dead(
 
 
 def test_the_first_filters_see_their_kernels_phase(imagenet: ImageModel) -> None:
-    # Of a stride of 2, jitter by odd steps would average stripes to grey.
+    # Of a stride of 2, jitter by odd steps would average stripes to gray.
     found = optimize_filters(imagenet, "stem_relu", [0, 5, 15], run=Run(steps=48))
     assert found.ascent.images.shape == (3, 16, 16, 3)
     assert (found.activations > 4).all()
@@ -95,8 +95,8 @@ def test_the_negative_is_what_a_filter_dislikes(mnist: ImageModel) -> None:
         return np.array([maps[i, ..., c].mean() for i, c in enumerate((3, 5))])
 
     np.testing.assert_allclose(-found.ascent.scores, reached(found.ascent.images), 1e-3)
-    grey = reached(np.full((2, 16, 16, 1), 0.5, np.float32))
-    assert (reached(found.ascent.images) < 1.5 * np.minimum(grey, 0)).all()
+    gray = reached(np.full((2, 16, 16, 1), 0.5, np.float32))
+    assert (reached(found.ascent.images) < 1.5 * np.minimum(gray, 0)).all()
 
 
 def test_networks_may_have_many_channels() -> None:

@@ -1,0 +1,108 @@
+"""What reconstructions were made of, as far as their sheets tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cnnviz.errors import shape_text
+from cnnviz.network.layers import layer_info
+from cnnviz.network.naming import call_name
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cnnviz.attribution.tasks import Task
+    from cnnviz.images.boxes import ReceptiveField
+    from cnnviz.network.layers import LayerInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What reconstructions were made of.
+
+    Attributes:
+        images: `(n, h, w, c)`, of the input that was reconstructed.
+        info: The layer that they start from.
+        rule: The rule that made them.
+        labels: The names of the classes; None if they are not known.
+        is_chosen: Whether the maps were asked for by number.
+    """
+
+    images: np.ndarray
+    info: LayerInfo
+    rule: str
+    labels: tuple[str, ...] | None
+    is_chosen: bool
+
+    def image(self, number: int) -> Origin:
+        """That of one of the images alone."""
+        return replace(self, images=self.images[number : number + 1])
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        arrays: Sequence[np.ndarray],
+        input_index: int,
+        *,
+        is_chosen: bool,
+    ) -> Origin:
+        """What a task is made of.
+
+        Args:
+            task: What is reconstructed.
+            arrays: What the network is shown, but for inputs that are held.
+            input_index: The input that is reconstructed, of all.
+            is_chosen: As the attribute.
+        """
+        model, selected = task.model, task.selected
+        count = len(arrays[0])
+        every = model.complete(arrays, lambda held: held[None].repeat(count, 0))
+        layer = call_name(selected.address.path, selected.call or 1)
+        info = layer_info(model, layer, arrays)
+        return cls(every[input_index], info, task.rule, model.labels, is_chosen)
+
+    @property
+    def field(self) -> ReceptiveField | None:
+        """What a unit of the layer sees; None if it is not known."""
+        return self.info.receptive_field
+
+    @property
+    def title(self) -> tuple[str, str, str]:
+        """The layer: its path, its kind and its shape."""
+        return self.info.path, self.info.kind, shape_text(self.info.output_shape)
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether the maps have positions; units of dense layers have none."""
+        return len(self.info.output_shape) > 1
+
+    @property
+    def names(self) -> Sequence[str] | None:
+        """The names of the classes, if the layer has a unit for each."""
+        *space, count = self.info.output_shape or (0,)
+        if self.labels is None or len(self.labels) != count or set(space) - {1}:
+            return None
+        return self.labels
+
+    def counted(self, dead: np.ndarray, strengths: np.ndarray) -> str:
+        """How many maps are drawn, of how many.
+
+        Args:
+            dead: Which of an image's maps do not fire.
+            strengths: Their activations.
+        """
+        count = self.info.output_shape[-1] if self.info.output_shape else None
+        maps = "maps" if self.is_spatial else "units"
+        every = maps if count is None else f"of {count} {maps}"
+        alive = int((~dead).sum())
+        if self.is_chosen:
+            return f"{alive} {every}"
+        if count is not None and alive < len(strengths):
+            # What is not drawn is silent too, where the strongest were looked for.
+            return f"the {alive} {every} that fire, {count - alive} silent here"
+        if alive > 1 and strengths[0] == strengths[-1]:
+            return f"{alive} {every}, equally strong"
+        return f"the {alive} strongest {every}"

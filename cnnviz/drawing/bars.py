@@ -1,0 +1,77 @@
+"""Bars: numbers with names, one below the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.drawing.text import draw_line
+from cnnviz.drawing.values import NOT_A_NUMBER
+
+_ROW, _BAR, _LENGTH = 20, 14, 180  # pixels
+_LABEL_SIZE, _WIDEST_NAME, _WIDEST_TEXT, _GAP = 12, 200, 80, 6
+_FILL, _TRACK, _AXIS = (68, 119, 170), (238, 238, 238), (120, 120, 120)
+
+
+def draw_bars(
+    names: Sequence[str],
+    values: Sequence[float] | NDArray[np.float32],
+    texts: Sequence[str],
+    *,
+    most: float | None = None,
+    name_width: int | None = None,
+) -> NDArray[np.uint8]:
+    """Draws a row for each number: its name, a bar from 0 to it, and its text.
+
+    Args:
+        names: What stands at the left.
+        values: How long the bars are; one that is not finite is pink.
+        texts: What stands at the right.
+        most: The value that a whole bar stands for; None for the largest.
+        name_width: How wide the names are; None for the widest of these.
+
+    Returns:
+        RGB pixels `(h, w, 3)`.
+    """
+    lengths = np.asarray(values, np.float64)
+    finite = np.isfinite(lengths)
+    known = lengths[finite]
+    low = min(0.0, float(known.min(initial=0)))
+    high = max(0.0, float(known.max(initial=0)) if most is None else most)
+    scale = _LENGTH / ((high - low) or 1)
+    lines = [draw_line(name, _LABEL_SIZE, _WIDEST_NAME) for name in names]
+    told = [draw_line(text, _LABEL_SIZE, _WIDEST_TEXT) for text in texts]
+    left = name_width or widest(names)
+    bars = left + _GAP
+    right = bars + _LENGTH + _GAP
+    width = right + max(line.shape[1] for line in told)
+    sheet = np.full((_ROW * len(names), width, 3), 255, np.uint8)
+    zero = bars + round(-low * scale)
+    for i, (line, text) in enumerate(zip(lines, told, strict=True)):
+        row = sheet[i * _ROW : (i + 1) * _ROW]
+        _ink(row, line, left - line.shape[1])
+        _ink(row, text, right)
+        bar = row[(_ROW - _BAR) // 2 : (_ROW + _BAR) // 2]
+        bar[:, bars : bars + _LENGTH] = _TRACK if finite[i] else NOT_A_NUMBER
+        if finite[i]:
+            end = bars + round((min(float(lengths[i]), high) - low) * scale)
+            bar[:, min(zero, end) : max(zero, end)] = _FILL
+        if low < 0:
+            row[:, min(zero, right - _GAP - 1)] = _AXIS
+    return sheet
+
+
+def widest(names: Sequence[str]) -> int:
+    """How wide names are at the left of bars."""
+    lines = [draw_line(name, _LABEL_SIZE, _WIDEST_NAME) for name in names]
+    return max(line.shape[1] for line in lines)
+
+
+def _ink(row: NDArray[np.uint8], line: NDArray[np.uint8], left: int) -> None:
+    """Writes a line of text into a row, in the middle of its height."""
+    top = max(0, (len(row) - len(line)) // 2)
+    line = line[: len(row) - top]
+    place = row[top : top + len(line), left : left + line.shape[1]]
+    place[:] = np.minimum(place, 255 - line[..., np.newaxis])

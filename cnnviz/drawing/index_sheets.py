@@ -1,0 +1,139 @@
+"""Index sheets: many layers on one page, a row for each with its strongest maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.arguments import counts
+from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.grids import grid
+from cnnviz.drawing.text import draw_line, soften
+from cnnviz.drawing.tiles import PAPER, as_picture, cut_part, tile_size
+from cnnviz.drawing.values import colorize, stretch
+from cnnviz.errors import LayerError, counted, shape_text
+from cnnviz.images.boxes import Box
+
+_SIDE, _GAP, _NAME_WIDTH = 72, 3, 190  # pixels
+_NAME_SIZE, _SMALL_SIZE, _SMALL_INK = 13, 11, 60
+_MAPS = "viridis"
+
+
+def index_sheet(
+    layers: Mapping[str, NDArray[Any]],
+    *,
+    title: str = "layers",
+    subtitle: str | None = None,
+    image: NDArray[Any] | None = None,
+    colormap: str | None = None,
+    count: int = 10,
+) -> Image.Image:
+    """Draws the strongest maps of each layer in a row, from the input to the output.
+
+    Layers without maps, such as dense ones, are left out.
+
+    Args:
+        layers: By path the activations for one image, channels last, without a batch.
+        title: The headline.
+        subtitle: What a smaller line says first.
+        image: The image `(h, w, 1 or 3)` in [0, 1], which then is the first row.
+        colormap: The name of one of matplotlib's colormaps; None for viridis.
+        count: How many maps of each layer to draw at most.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        LayerError: If no layer has maps.
+        ArgumentError: If an argument is out of its range.
+    """
+    counts(count=count)
+    found = {path: _maps(values) for path, values in layers.items()}
+    rows = {path: maps for path, maps in found.items() if maps is not None}
+    if not rows:
+        raise LayerError(
+            f"{title}: none of {counted(len(layers), 'layer')} has maps to draw"
+        )
+    drawn = [] if image is None else [_row("image", [], [_tile(as_picture(image))])]
+    for path, maps in rows.items():
+        strongest = np.argsort(-np.nan_to_num(maps).max(axis=(1, 2)), kind="stable")
+        chosen = strongest[:count]
+        tiles = colorize(stretch(maps[chosen], axis=(1, 2)), colormap or _MAPS)
+        height, width = maps.shape[1:]
+        finite = maps[np.isfinite(maps)]
+        told = [
+            shape_text((height, width, len(maps))),
+            f"{readable(finite.min())} to {readable(finite.max())}"
+            if finite.size
+            else "no finite value",
+            f"maps {', '.join(map(str, chosen[:4]))}" + ", ..." * (len(chosen) > 4),
+        ]
+        drawn.append(_row(path, told, [_tile(tile) for tile in tiles]))
+    width = max(row.shape[1] for row in drawn)
+    page = np.vstack([_padded(row, width) for row in drawn])
+    facts = [] if subtitle is None else [subtitle]
+    facts.append(counted(len(rows), "layer"))
+    if missing := len(layers) - len(rows):
+        facts.append(f"{missing} without maps left out")
+    facts += ["the strongest maps of each", "each map on its own scale"]
+    return grid(
+        page[np.newaxis],
+        scale=1 if max(page.shape) < 2**14 else None,
+        title=title,
+        subtitle=join_facts(facts),
+    ).convert("RGB")
+
+
+def _maps(values: NDArray[Any]) -> NDArray[np.float32] | None:
+    """Maps `(c, h, w)`, of volumes the central slice; None where there are none."""
+    if values.ndim == 4:
+        values = values[len(values) // 2]
+    if values.ndim != 3 or values.size <= values.shape[-1]:
+        return None
+    return np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
+
+
+def _tile(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    whole = Box(0, 0, height, width)
+    return cut_part(pixels, whole, whole, _size(height, width))
+
+
+def _size(height: int, width: int) -> tuple[int, int]:
+    """A size near that of a row, so that pixels of small maps stay squares."""
+    longest = max(height, width)
+    if longest > _SIDE:
+        return tile_size(height, width, _SIDE)
+    scale = max(1, _SIDE // longest)
+    return height * scale, width * scale
+
+
+def _row(
+    name: str, told: list[str], tiles: list[NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """The name of a layer, what is told of it, and its maps."""
+    lines = [draw_line(name, _NAME_SIZE, _NAME_WIDTH)]
+    lines += [draw_line(text, _SMALL_SIZE, _NAME_WIDTH) for text in told]
+    needed = sum(len(line) for line in lines) + _GAP
+    high = max(needed, *(len(tile) + _GAP for tile in tiles))
+    head = np.full((high, _NAME_WIDTH + 2 * _GAP, 3), PAPER, np.uint8)
+    top = 0
+    for i, line in enumerate(lines):
+        ink = line if i == 0 else soften(line, _SMALL_INK)
+        place = head[top : top + len(line), : line.shape[1]]
+        place[:] = 255 - ink[..., np.newaxis]
+        top += len(line)
+    parts = [head]
+    for tile in tiles:
+        pad = ((0, high - len(tile)), (0, _SIDE + _GAP - tile.shape[1]), (0, 0))
+        parts.append(np.pad(tile, pad, constant_values=PAPER))
+    return np.hstack(parts)
+
+
+def _padded(row: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    pad = ((0, 0), (0, width - row.shape[1]), (0, 0))
+    return np.pad(row, pad, constant_values=PAPER)

@@ -1,0 +1,116 @@
+"""Sheets of predictions: each image beside bars of its likeliest classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnviz.arguments import counts
+from cnnviz.drawing.activation_sheets import backdrop
+from cnnviz.drawing.bars import draw_bars, widest
+from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.grids import grid
+from cnnviz.drawing.tiles import PAPER, as_picture, cut_part, tile_size
+from cnnviz.errors import counted
+from cnnviz.images.boxes import Box
+
+if TYPE_CHECKING:
+    from cnnviz.network.predictions import Predictions
+
+_SIDE, _GAP = 128, 12
+
+
+def prediction_sheet(
+    result: Predictions,
+    *,
+    top: int = 5,
+    most_images: int = 12,
+    title: str | None = None,
+    columns: int | None = None,
+) -> Image.Image:
+    """Draws images beside bars of the classes that a network takes them for.
+
+    Args:
+        result: From `ImageModel.predict`.
+        top: How many classes of each image, the likeliest first.
+        most_images: How many images to draw at most: the first ones.
+        title: The headline; None for the name of the output.
+        columns: Images in a row; None for a sheet slightly wider than high.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        ArgumentError: If an argument is out of its range.
+    """
+    counts(top=top, most_images=most_images)
+    rows = result.top(top)[:most_images]
+    percent = result.kind != "linear"
+    names = [[best.name for best in row] for row in rows]
+    width = max(widest(row) for row in names)
+    largest = max(best.value for row in rows for best in row)
+    tiles = []
+    for i, row in enumerate(rows):
+        bars = draw_bars(
+            names[i],
+            [best.value for best in row],
+            [
+                f"{100 * best.value:.1f} %" if percent else readable(best.value)
+                for best in row
+            ],
+            most=1.0 if percent else max(0.0, largest),
+            name_width=width,
+        )
+        image = backdrop([array[i] for array in result.inputs])
+        tiles.append(bars if image is None else _beside(_picture(image), bars))
+    facts = [counted(len(result), "image")]
+    if len(rows) < len(result):
+        facts = [f"the first {len(rows)} of {facts[0]}"]
+    count, shown = result.values.shape[1], len(rows[0])
+    facts.append(
+        f"all {count:,} classes"
+        if shown == count
+        else f"the {shown} likeliest of {count:,} classes"
+        if percent
+        else f"the {shown} largest of {count:,} outputs"
+    )
+    return grid(
+        np.stack(_of_one_size(tiles)),
+        columns=columns,
+        gap=_GAP,
+        scale=1,
+        title=result.head if title is None else title,
+        subtitle=join_facts(facts),
+    ).convert("RGB")
+
+
+def _picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    whole = Box(0, 0, height, width)
+    high, wide = tile_size(height, width, _SIDE)
+    return cut_part(as_picture(image), whole, whole, (high, wide))
+
+
+def _beside(picture: NDArray[np.uint8], bars: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture and bars side by side, in the middle of the same height."""
+    height = max(len(picture), len(bars))
+    gap = np.full((height, _GAP, 3), PAPER, np.uint8)
+    parts = []
+    for part in (picture, bars):
+        above = (height - len(part)) // 2
+        pad = ((above, height - len(part) - above), (0, 0), (0, 0))
+        parts.append(np.pad(part, pad, constant_values=PAPER))
+    return np.hstack([parts[0], gap, parts[1]])
+
+
+def _of_one_size(tiles: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """Tiles widened to the widest: the texts at their right differ."""
+    width = max(tile.shape[1] for tile in tiles)
+    pads = [((0, 0), (0, width - tile.shape[1]), (0, 0)) for tile in tiles]
+    return [
+        np.pad(tile, pad, constant_values=PAPER)
+        for tile, pad in zip(tiles, pads, strict=True)
+    ]

@@ -1,0 +1,89 @@
+"""Numbers that a graph computes and that are known before it runs."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+_ARITHMETIC: dict[str, Callable[[int, int], int]] = {
+    "AddV2": operator.add,
+    "FloorMod": operator.mod,
+    "Maximum": max,
+    "Minimum": min,
+    "Mul": operator.mul,
+    "Sub": operator.sub,
+}
+
+
+def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
+    """An element of a tensor of integers, of which others may be unknown.
+
+    Paddings of dilated convolutions are computed from the size of the image: where that
+    is unknown, those before it are constants nevertheless.
+
+    Args:
+        tensor: The tensor.
+        index: The place of the element, from 0 on.
+
+    Returns:
+        The element; None if it depends on what is fed.
+    """
+    value: Any = tf.get_static_value(tensor, partial=True)
+    if value is not None:
+        element = np.asarray(value, object)[tuple(index)]
+        if element is not None:
+            return int(element)
+    operation = tensor.op
+    if operation.type == "Identity":
+        return known_element(operation.inputs[0], index)
+    if operation.type == "Pack":
+        axis = operation.get_attr("axis") % len(index)
+        part = operation.inputs[index[axis]]
+        return known_element(part, [*index[:axis], *index[axis + 1 :]])
+    if operation.type == "StridedSlice":
+        place = _before_slicing(operation, index)
+        return None if place is None else known_element(operation.inputs[0], place)
+    if operation.type in _ARITHMETIC:
+        parts = [
+            known_element(t, index[len(index) - (t.shape.rank or 0) :])
+            for t in operation.inputs
+            if list(t.shape) == list(tensor.shape) or t.shape.rank == 0
+        ]
+        known = [part for part in parts if part is not None]
+        if len(known) == 2:
+            return _ARITHMETIC[operation.type](*known)
+    return None
+
+
+def _before_slicing(operation: tf.Operation, index: Sequence[int]) -> list[int] | None:
+    """Where an element of a slice is in what was sliced."""
+    begin, end, step = (tf.get_static_value(t) for t in operation.inputs[1:])
+    masks = {
+        name: operation.get_attr(f"{name}_mask")
+        for name in ("begin", "end", "shrink_axis", "new_axis", "ellipsis")
+    }
+    sizes = operation.inputs[0].shape
+    if begin is None or end is None or step is None or sizes.rank is None:
+        return None
+    if masks["new_axis"] or masks["ellipsis"]:
+        return None
+    left = list(index)
+    place: list[int] = []
+    for axis, size in enumerate(sizes):
+        if axis >= len(begin):
+            place.append(left.pop(0))
+            continue
+        if size is None:
+            return None
+        flagged = {name for name, mask in masks.items() if mask >> axis & 1}
+        if "shrink_axis" in flagged:
+            place.append(int(begin[axis]) % size)
+            continue
+        first = None if "begin" in flagged else int(begin[axis])
+        last = None if "end" in flagged else int(end[axis])
+        place.append(range(size)[slice(first, last, int(step[axis]))][left.pop(0)])
+    return place

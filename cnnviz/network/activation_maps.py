@@ -1,0 +1,129 @@
+"""Activations that show themselves: a mapping of layers to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnnviz.errors import ArgumentError, counted, listed, shape_text
+from cnnviz.showing import Result
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Activations(Result, Mapping[str, np.ndarray]):
+    """What layers compute for images: by the path of a layer an array `(n, ..., c)`.
+
+    A layer is drawn by `cnnviz.drawing.activation_sheet`, several together by
+    `cnnviz.drawing.index_sheet`.
+
+    Attributes:
+        arrays: By layer, in the order of computation, float32 `(n, h, w, c)`, channels
+            last; `(n, units)` for dense layers.
+        kinds: By layer its class.
+        inputs: What the network was shown: for each of its inputs an array `(n, ...)`.
+        labels: The names of the classes; None if they are not known.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    kinds: Mapping[str, str]
+    inputs: tuple[np.ndarray, ...]
+    labels: tuple[str, ...] | None
+
+    def __getitem__(self, layer: str) -> np.ndarray:
+        return self.arrays[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    @property
+    def mapped(self) -> list[str]:
+        """The layers that have maps, rather than units or signals."""
+        return [
+            path
+            for path, array in self.arrays.items()
+            if array.ndim in (4, 5) and np.prod(array.shape[1:-1]) > 1
+        ]
+
+    def only(self, layers: Iterable[str]) -> Activations:
+        """Those of some of the layers."""
+        return replace(self, arrays={path: self.arrays[path] for path in layers})
+
+    def picture(
+        self,
+        layer: str | None = None,
+        *,
+        image: int = 0,
+        overlay: bool = False,
+        **options: Any,
+    ) -> Image.Image:
+        """The sheet of a layer, or the strongest maps of each of several.
+
+        Args:
+            layer: Its path; None for all layers.
+            image: The number of the image.
+            overlay: Whether maps are laid over the image.
+            options: Those of `cnnviz.drawing.activation_sheet`, or of `index_sheet` for
+                several layers.
+
+        Raises:
+            ArgumentError: If there is no such layer or image.
+            LayerError: If the values have no picture.
+        """
+        count = len(self.inputs[0])
+        if not 0 <= image < count:
+            raise ArgumentError(f"image is {image}; expected 0 to {count - 1}")
+        if layer is not None and layer not in self.arrays:
+            told = listed([f"'{name}'" for name in list(self.arrays)[:5]])
+            raise ArgumentError(f"layer '{layer}' is not among these; expected {told}")
+        return super().picture(layer=layer, image=image, overlay=overlay, **options)
+
+    def _drawn(
+        self,
+        drawing: ModuleType,
+        *,
+        layer: str | None = None,
+        image: int = 0,
+        overlay: bool = False,
+        **options: Any,
+    ) -> Image.Image:
+        seen = drawing.backdrop([array[image] for array in self.inputs])
+        if len(self.inputs[0]) > 1:
+            source = f"image {image + 1} of {len(self.inputs[0])}"
+            options = {"subtitle": source, **options}
+        sheet: Image.Image
+        if layer is None and len(self.arrays) > 1:
+            own = {path: array[image] for path, array in self.arrays.items()}
+            sheet = drawing.index_sheet(own, image=seen, **options)
+            return sheet
+        path = layer or next(iter(self.arrays))
+        values = self.arrays[path][image]
+        options = {
+            "title": drawing.headline(
+                path, self.kinds.get(path, ""), shape_text(values.shape)
+            ),
+            "labels": self.labels,
+            "image": seen if overlay else None,
+            **options,
+        }
+        sheet = drawing.activation_sheet(values, **options)
+        return sheet
+
+    def __repr__(self) -> str:
+        named = [
+            f"{path} {shape_text(array.shape[1:])}"
+            for path, array in list(self.arrays.items())[:3]
+        ]
+        more = ", ..." if len(self) > 3 else ""
+        images = counted(len(self.inputs[0]), "image")
+        layers = counted(len(self), "layer")
+        return f"Activations({images}, {layers}: {', '.join(named)}{more})"

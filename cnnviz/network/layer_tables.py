@@ -1,0 +1,102 @@
+"""The layers of a network as a table: for terminals, files and notebooks."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from cnnviz.errors import counted, printable, shape_text
+
+if TYPE_CHECKING:
+    from cnnviz.network.layers import LayerInfo
+
+HEADINGS = (
+    "layer",
+    "kind",
+    "output",
+    "parameters",
+    "kernel",
+    "stride",
+    "field",
+    "field\nstride",
+    "field\noffset",
+)
+NUMBERS = frozenset(("parameters",))
+"""The columns that are aligned at the right."""
+
+
+def layer_rows(listed: Iterable[LayerInfo]) -> Iterator[tuple[str, ...]]:
+    """A text for each column, of each layer."""
+    for info in listed:
+        field = info.receptive_field
+        seen = ("", "", "")
+        if field is not None:
+            seen = (_per_axis(field.size), "", "")
+            if any(n is not None for n in field.size):
+                seen = (seen[0], _per_axis(field.stride), _per_axis(field.offset))
+        yield (
+            info.path,
+            info.kind,
+            shape_text(info.output_shape),
+            f"{info.parameters:,}",
+            shape_text(info.kernel_shape or ()),
+            _per_axis(info.strides or ()),
+            *seen,
+        )
+
+
+def layer_remarks(listed: Sequence[LayerInfo], parameters: int) -> list[str]:
+    """What stands below the table: totals, and what its columns are."""
+    count = len({info.path.partition("@")[0] for info in listed})
+    return [
+        f"total: {counted(count, 'layer')}, {parameters:,} parameters",
+        "field: how many pixels of the image a unit sees; its stride: how many pixels "
+        "from one unit to the next; its offset: where that of the first unit begins",
+    ]
+
+
+def aligned(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: frozenset[str] = frozenset(),
+) -> list[str]:
+    """Lines of columns, two spaces apart, as wide as they need to be.
+
+    Args:
+        headings: The names of the columns.
+        rows: A text for each column.
+        numbers: The columns that are aligned at the right.
+    """
+    cells = [tuple(heading.replace("\n", " ") for heading in headings)]
+    cells += [tuple(printable(text) for text in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        texts = [
+            text.rjust(width) if heading in numbers else text.ljust(width)
+            for heading, text, width in zip(headings, row, widths, strict=True)
+        ]
+        lines.append("  ".join(texts).rstrip())
+    return lines
+
+
+def html_table(listed: Sequence[LayerInfo], parameters: int) -> str:
+    """The table as Jupyter shows it."""
+    heads = "".join(f"<th>{heading}</th>" for heading in HEADINGS)
+    rows = [
+        "".join(f"<td>{html.escape(printable(text))}</td>" for text in row)
+        for row in layer_rows(listed)
+    ]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    remarks = "<br>".join(layer_remarks(listed, parameters))
+    return (
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        f"<small>{remarks}</small>"
+    )
+
+
+def _per_axis(numbers: Sequence[float | None]) -> str:
+    """A number per axis, or one where all axes agree."""
+    texts = ["all" if n is None else f"{n:g}" for n in numbers]
+    return texts[0] if len(set(texts)) == 1 else ",".join(texts)

@@ -1,0 +1,139 @@
+"""Results that show themselves: as pictures, in notebooks and in files, and as arrays.
+
+What the public functions return derives from `Result`, and from `ArrayResult` where
+one array is the point of it. Each class says how it is drawn; this module alone, and
+only when a picture is asked for, imports what draws.
+"""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
+
+from cnnviz.errors import CnnvizError
+from cnnviz.images.writing import write_image
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Result(ABC):
+    """What a function of cnnviz returns: a value that notebooks show as a picture."""
+
+    @abstractmethod
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        """The picture.
+
+        Args:
+            drawing: The face of `cnnviz.drawing`.
+            options: What `picture` is given.
+        """
+
+    def picture(self, **options: Any) -> Image.Image:
+        """The sheet that the command line writes, with title, labels and numbers.
+
+        Args:
+            options: Those of the function of `cnnviz.drawing` that the class names,
+                such as `title` and `columns`.
+
+        Raises:
+            CnnvizError: If there is nothing to draw.
+        """
+        import cnnviz.drawing
+
+        return self._drawn(cnnviz.drawing, **options)
+
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Writes the picture to a file, whole or not at all.
+
+        Args:
+            path: The file, of the format that its suffix names; folders that are
+                missing are made.
+            options: As for `picture`.
+
+        Returns:
+            The path.
+
+        Raises:
+            CnnvizError: If there is nothing to draw, or the file cannot be written.
+        """
+        write_image(self.picture(**options), path)
+        return Path(path)
+
+    def _repr_png_(self) -> bytes | None:
+        """What Jupyter shows; nothing but `repr` where there is nothing to draw."""
+        try:
+            picture = self.picture()
+        except CnnvizError:
+            return None
+        encoded = io.BytesIO()
+        picture.save(encoded, "PNG")
+        return encoded.getvalue()
+
+
+class ArrayResult(Result, NDArrayOperatorsMixin):
+    """A result that NumPy takes for its main array.
+
+    It has the array's shape, length, items and methods, and takes part in arithmetic,
+    of which arrays are the outcome.
+
+    Attributes:
+        is_signed: Whether its numbers are of either sign, to be drawn around gray.
+    """
+
+    is_signed: ClassVar[bool] = False
+
+    @abstractmethod
+    def _array(self) -> NDArray[Any]:
+        """The main array."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        array = self._array()
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"an array of {array.dtype} is no {dtype} uncopied")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any
+    ) -> Any:
+        arrays = [i._array() if isinstance(i, ArrayResult) else i for i in inputs]
+        return getattr(ufunc, method)(*arrays, **options)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the main array."""
+        return self._array().shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of its axes."""
+        return self._array().ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its numbers."""
+        return self._array().dtype
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
+        return getattr(self._array(), name)
+
+    def __len__(self) -> int:
+        return len(self._array())
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._array()[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._array())

@@ -1,0 +1,211 @@
+"""Results that show themselves: each function's, as picture, file, text and array."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnviz
+from cnnviz import ArgumentError, CnnvizError, ImageModel, drawing
+from cnnviz.showing import ArrayResult, Result
+
+
+@pytest.fixture(scope="module")
+def model(assets: Path) -> ImageModel:
+    return cnnviz.load_model(assets / "mnist_cnn.keras")
+
+
+@pytest.fixture(scope="module")
+def digits(assets: Path) -> np.ndarray:
+    files = [assets / "digits" / f"{digit}.png" for digit in (7, 2)]
+    return np.stack([cnnviz.read_image(f, size=28, channels=1) for f in files])
+
+
+RESULTS: dict[str, Callable[[ImageModel, np.ndarray], Result]] = {
+    "Activations": lambda m, d: cnnviz.activations(m, d),
+    "ChannelAttribution": lambda m, d: cnnviz.channel_attribution(m, d, top=2),
+    "Check": lambda m, d: cnnviz.check_explanation(
+        m, d, cnnviz.explain(m, d), steps=4, draws=1
+    ),
+    "ClassImages": lambda m, _: cnnviz.visualize_classes(m, [3], steps=4),
+    "Dream": lambda m, d: cnnviz.deep_dream(
+        m, d[0], "conv2", steps=2, octaves=1, tile=32
+    ),
+    "Explanation": lambda m, d: cnnviz.explain(m, d, top=2),
+    "FilterImages": lambda m, _: cnnviz.visualize_filters(m, "conv2", [1, 5], steps=4),
+    "Kernels": lambda m, _: cnnviz.kernels(m, "conv1"),
+    "Predictions": lambda m, d: m.predict(d),
+    "Projections": lambda m, d: cnnviz.deconvnet(m, d, "conv3", top=4),
+    "Stages": lambda m, d: cnnviz.deconvnet_stages(m, d[0], "conv3"),
+    "Stylized": lambda m, d: cnnviz.transfer_style(m, d[0], d[1], steps=2),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_result_shows_itself(
+    name: str, model: ImageModel, digits: np.ndarray, tmp_path: Path
+) -> None:
+    result = RESULTS[name](model, digits)
+    assert type(result) is getattr(cnnviz, name)
+    told = repr(result)
+    assert told.startswith(f"{name}(") and told.endswith(")")
+    assert "\n" not in told and len(told) < 160
+    picture = np.asarray(result.picture())
+    assert picture.std() > 0
+    path = result.save(tmp_path / "deep" / "sheet.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
+    shown = result._repr_png_()
+    assert shown is not None
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown))), picture)
+    with pytest.raises(AttributeError):
+        result.values = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "main"),
+    [
+        ("ChannelAttribution", lambda r: r.values),
+        ("ClassImages", lambda r: r.ascent.images),
+        ("Dream", lambda r: r.image),
+        ("Explanation", lambda r: r.maps),
+        ("FilterImages", lambda r: r.ascent.images),
+        ("Kernels", lambda r: r.weights),
+        ("Predictions", lambda r: r.probabilities),
+        ("Projections", lambda r: r.images),
+        ("Stylized", lambda r: r.image),
+    ],
+)
+def test_results_are_their_main_arrays(
+    name: str, main: Callable[[Any], np.ndarray], model: ImageModel, digits: np.ndarray
+) -> None:
+    result = RESULTS[name](model, digits)
+    assert isinstance(result, ArrayResult)
+    array = main(result)
+    assert np.asarray(result) is array
+    assert (result.shape, result.ndim, result.dtype) == (
+        array.shape,
+        array.ndim,
+        array.dtype,
+    )
+    assert len(result) == len(array)
+    np.testing.assert_array_equal(result[0], array[0])
+    np.testing.assert_array_equal(np.stack(list(result)), array)
+    np.testing.assert_array_equal(1 - 2 * result, 1 - 2 * array)
+    np.testing.assert_array_equal(result + result, array + array)
+    np.testing.assert_array_equal(result.max(axis=0), array.max(axis=0))
+    assert np.asarray(result, np.float64).dtype == np.float64
+    copy = np.array(result)
+    copy += 1
+    np.testing.assert_array_equal(array + 1, copy)
+    assert not hasattr(result, "maximum")
+
+
+def test_the_pictures_are_the_sheets_of_the_library(
+    model: ImageModel, digits: np.ndarray
+) -> None:
+    def same(picture: Image.Image, expected: Image.Image) -> None:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(expected))
+
+    maps = cnnviz.activations(model, digits, ["conv2", "predictions"])
+    same(
+        maps.picture("conv2", image=1, overlay=True, columns=12),
+        drawing.activation_sheet(
+            maps["conv2"][1],
+            title="conv2  \u00b7  Conv2D  \u00b7  14x14x48",
+            subtitle="image 2 of 2",
+            image=digits[1],
+            columns=12,
+        ),
+    )
+    kernels = cnnviz.kernels(model, "conv1")
+    same(
+        kernels.picture(),
+        drawing.kernel_sheet(kernels, title="conv1  \u00b7  Conv2D  \u00b7  24x3x3x1"),
+    )
+    parts = cnnviz.deconvnet(model, digits[0], "conv3", top=4)
+    (info,) = (i for i in cnnviz.list_layers(model) if i.path == "conv3")
+    same(
+        parts.picture(crop=True),
+        drawing.projection_sheet(
+            digits[0],
+            parts,
+            title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
+            facts=["deconvnet", "the 4 strongest of 64 maps"],
+            field=info.receptive_field,
+            crop=True,
+        ),
+    )
+
+
+def test_grids_take_results(model: ImageModel, digits: np.ndarray) -> None:
+    def same(result: Result, tiles: np.ndarray) -> None:
+        drawn, wanted = cnnviz.grid(result), cnnviz.grid(tiles)
+        np.testing.assert_array_equal(np.asarray(drawn), np.asarray(wanted))
+
+    first, second = (cnnviz.kernels(model, layer) for layer in ("conv1", "conv2"))
+    same(first, cnnviz.signed_stretch(np.asarray(first), axis=(1, 2, 3)))
+    planes = np.asarray(second)[:2].transpose(0, 3, 1, 2).reshape(-1, 3, 3, 1)
+    two = cnnviz.Kernels(second[:2], "conv2", "Conv2D")
+    same(two, cnnviz.signed_stretch(planes, axis=(1, 2)))
+    parts = cnnviz.deconvnet(model, digits, "conv3", top=3)
+    tiles = parts.images.reshape(6, 28, 28, 1)
+    same(parts, cnnviz.signed_stretch(tiles, axis=(1, 2)))
+    found = cnnviz.visualize_filters(model, "conv2", [1, 5], steps=2)
+    same(found, found.ascent.images)
+
+
+def test_activations_are_a_mapping(model: ImageModel, digits: np.ndarray) -> None:
+    maps = cnnviz.activations(model, digits)
+    assert list(maps) == ["conv1", "pool1", "conv2", "pool2", "conv3", "pool3"]
+    assert len(maps) == 6 and "conv1" in maps and "dense" not in maps
+    assert {k: v.shape for k, v in maps.items()}["pool3"] == (2, 3, 3, 64)
+    assert maps.kinds["pool1"] == "MaxPooling2D"
+    for arguments in ({"layer": "conv9"}, {"layer": "conv1", "image": 2}):
+        with pytest.raises(ArgumentError, match="expected"):
+            maps.picture(**arguments)
+
+
+def test_nothing_to_draw_is_no_error_in_a_notebook(digits: np.ndarray) -> None:
+    deep = np.zeros((2, 2, 2, 2, 2, 2))
+    maps = cnnviz.Activations({"a": deep}, {"a": "Conv3D"}, (digits,), None)
+    with pytest.raises(CnnvizError):
+        maps.picture()
+    assert maps._repr_png_() is None
+
+
+def test_layers_are_a_table(model: ImageModel) -> None:
+    layers = cnnviz.list_layers(model)
+    assert repr(layers) == (
+        "LayerList(10 layers, 113,514 parameters: conv1, pool1, conv2, ...)"
+    )
+    assert str(layers).splitlines()[1].split()[:3] == ["conv1", "Conv2D", "28x28x24"]
+    page = layers._repr_html_()
+    assert page.count("<tr>") == 11
+    assert "<td>28x28x24</td>" in page
+    named = cnnviz.LayerList(
+        [layers[0].__class__("<b>", "K", (), 0, None, None, None)], 0
+    )
+    assert "<b>" not in named._repr_html_()
+
+
+def test_a_single_layer_is_seen_as_in_the_list(
+    model: ImageModel, digits: np.ndarray
+) -> None:
+    from cnnviz.network import layer_info
+
+    for info in cnnviz.list_layers(model):
+        assert layer_info(model, info.path, [digits]) == info
+
+
+def test_stages_are_a_sequence(model: ImageModel, digits: np.ndarray) -> None:
+    stages = cnnviz.deconvnet_stages(model, digits[0], "conv3")
+    parts = cnnviz.deconvnet(model, digits[0], "conv3", top=1)
+    assert stages.channel == parts.channels[0, 0]
+    np.testing.assert_array_equal(stages.position, parts.positions[0, 0])
+    assert stages[0].operation == "seed"
+    assert [stage.layer for stage in stages[:1]] == ["conv3"]
+    np.testing.assert_allclose(stages[-1].signal, parts.images[0, 0], atol=1e-5)
