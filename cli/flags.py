@@ -17,6 +17,8 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?:cnnviz\.)?load_model\(path\)": "cnnviz COMMAND FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., labels=\.\.\.\)": "--labels FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., trusted=True\)": "--trusted",
+    r"custom_objects=\{[^}]*\}": "--trusted --custom-objects MODULE.py",
+    r"architecture='([^']+)'": r"--architecture \1",
     r"(?:cnnviz\.)?list_layers\(model\)": "cnnviz layers MODEL",
     r"(?:cnnviz\.)?(?:activations|deconvnet|explain)\(\.\.\.\)": "--raw",
     r"model\.hold\(\{name: array\}\)": "--hold NAME=FILE",
@@ -24,7 +26,9 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
         "--style-layer NAME, --content-layer NAME"
     ),
     r"layers=\[([^\]]+)\]": _named_layers,
+    r"cnnviz\.read_image\(path, size=(\d+)\)": r"--size \1",
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
+    r"encoding='\.\.\.'": "--encoding NAME",
     r"encoding='(\w+)'": r"--encoding \1",
     r"rule='(\w+)'": r"--rule \1",
     r"the method '(hirescam|integrated|occlusion|gradient)'": r"--method \1",

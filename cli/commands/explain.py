@@ -18,7 +18,6 @@ from ..signature import command
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL import Image
 
     from cnnviz.attribution import ChannelAttribution, Check, Explanation
     from cnnviz.network import ImageModel
@@ -208,7 +207,6 @@ def explain(
                 checks[each] = check_explanation(
                     loaded, one, explained[each], callback=tell.part(start + 1, parts)
                 )
-        first = next(iter(explained.values()))
         channels = None
         if maps:
             channels = channel_attribution(
@@ -216,7 +214,6 @@ def explain(
             )
         return _Result(
             compare,
-            one[first.input_index][0],
             explained,
             checks,
             channels,
@@ -246,10 +243,9 @@ def explain(
                 work.console.note(f"{source}: {sentence}")
             if raw:
                 work.files.write(f"{picture}.npz", result.write_arrays)
-            title = f"why {work.model.network.name} says so"
-            work.files.write(f"{picture}.png", result.write_sheet, title, source)
+            work.files.write(f"{picture}.png", result.write_sheet, source)
             if result.channels is not None:
-                work.files.write(f"{second}.png", result.write_maps, title, source)
+                work.files.write(f"{second}.png", result.write_maps, source)
 
     run(model, output, compute, draw)
 
@@ -300,7 +296,6 @@ class _Result:
 
     Attributes:
         is_compared: Whether several methods were asked for.
-        image: `(h, w, c)`.
         explained: By method what it says.
         checks: By method how far that can be trusted, if it was asked for.
         channels: What channels add, if it was asked for.
@@ -309,7 +304,6 @@ class _Result:
     """
 
     is_compared: bool
-    image: np.ndarray
     explained: dict[str, Explanation]
     checks: dict[str, Check]
     channels: ChannelAttribution | None
@@ -362,32 +356,23 @@ class _Result:
         with written_whole(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
 
-    def write_sheet(self, path: Path, title: str, source: str) -> None:
-        from cnnviz.drawing import explanation_sheet
-        from cnnviz.images import write_image
-
-        look: dict[str, Any] = {"title": title, "facts": [source]}
-        if self.is_compared:
-            write_image(self._compared(look), path)
-            return
-        ((method, one),) = self.explained.items()
-        check = self.checks.get(method)
-        write_image(explanation_sheet(self.image, one, check=check, **look), path)
-
-    def _compared(self, look: dict[str, Any]) -> Image.Image:
+    def write_sheet(self, path: Path, source: str) -> None:
         from cnnviz.drawing import evidence_comparison_sheet
-
-        return evidence_comparison_sheet(
-            self.image, self.explained, checks=self.checks, **look
-        )
-
-    def write_maps(self, path: Path, title: str, source: str) -> None:
-        from cnnviz.drawing import channel_sheet
         from cnnviz.images import write_image
 
-        if self.channels is None:
-            raise AssertionError
-        sheet = channel_sheet(
-            self.image, self.channels, count=self.count, title=title, facts=[source]
+        method, one = next(iter(self.explained.items()))
+        if not self.is_compared:
+            one.save(path, facts=[source], check=self.checks.get(method))
+            return
+        sheet = evidence_comparison_sheet(
+            one.images[0],
+            self.explained,
+            title=one.title,
+            facts=[source],
+            checks=self.checks,
         )
         write_image(sheet, path)
+
+    def write_maps(self, path: Path, source: str) -> None:
+        if self.channels is not None:
+            self.channels.save(path, facts=[source], count=self.count)

@@ -54,6 +54,7 @@ class ChannelAttribution(ArrayResult):
         notes: What to know when reading it, one sentence each.
         images: What was explained: the input that is looked at, `(n, h, w, c)`.
         placing: How contributions lie on the image; None if the layer has no positions.
+        title: The headline of its pictures.
     """
 
     is_signed = True
@@ -74,6 +75,7 @@ class ChannelAttribution(ArrayResult):
     notes: tuple[str, ...]
     images: np.ndarray = field(repr=False)
     placing: Placing | None = field(repr=False)
+    title: str = "channels"
 
     def strongest(self, count: int = 6) -> np.ndarray:
         """The channels that matter most, for or against, `(n, k, count)`."""
@@ -100,7 +102,7 @@ class ChannelAttribution(ArrayResult):
         sheet: Image.Image = drawing.channel_sheet(
             self.images[image],
             self,
-            **{"title": f"channels of {self.layer}", "number": image, **options},
+            **{"title": self.title, "number": image, **options},
         )
         return sheet
 
@@ -215,6 +217,7 @@ def channel_attribution(
         tuple(notes),
         image,
         placing,
+        f"why {asked.subject.model.network.name} says so",
     )
 
 

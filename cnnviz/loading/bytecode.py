@@ -77,8 +77,8 @@ def _refused(
     if layer:
         where = f"the Python code in Lambda layer {layer}"
         hint = (
-            f"Give a function in its place: custom_objects={{'{layer}': ...}}, or one "
-            "of that name in a module: --trusted --custom-objects MODULE.py."
+            f"Give a function in its place, by the layer's name: "
+            f"custom_objects={{'{layer}': ...}}."
         )
     else:
         where = "Python code in a layer that is no Lambda"

@@ -230,7 +230,7 @@ def _identify_hdf5(path: Path) -> ModelFile:
         if names & {"layer_names", *groups}:
             raise ModelError(
                 f"{path} holds weights only, without the architecture",
-                hint="Add it: --architecture model.json, the text of model.to_json().",
+                hint="Add it, the text of model.to_json(): architecture='model.json'.",
             )
         raise ModelError(f"{path} is an HDF5 file, but no Keras model wrote it")
     config = read_object(text, path, "configuration")
@@ -323,9 +323,7 @@ def _way_out(path: Path, head: bytes) -> str:
     if head.lstrip().startswith(b"version https://git-lfs"):
         return f"Fetch it: git lfs pull --include {path.name}"
     if head.lstrip().startswith(b"{"):
-        return (
-            "With a file of weights: cnnviz ... WEIGHTS.h5 --architecture " + path.name
-        )
+        return f"Load the file of its weights, with architecture='{path.name}'."
     if not head or head.lstrip().startswith(b"<"):
         return "Download it again."
     return "Save the model in Python: model.save('model.keras')."

@@ -18,7 +18,7 @@ from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.safe_configuration import ANONYMOUS, Objection, objections
 from cnnviz.loading.safe_graph import described_layers, harmful_operations
 
-_TRUST = "If you do: --trusted, or load_model(..., trusted=True)."
+_TRUST = "If you do: load_model(..., trusted=True)."
 
 
 def check_safe(
@@ -143,7 +143,4 @@ def unknown_class(path: Path, name: str, module: str = "") -> ModelError:
 
 
 def _give(name: str) -> str:
-    return (
-        f"Give it: --trusted --custom-objects MODULE.py, or "
-        f"custom_objects={{'{name}': ...}} in Python."
-    )
+    return f"Give it: custom_objects={{'{name}': ...}}."
