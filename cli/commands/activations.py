@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cnnviz.errors import counted
+
 from .. import options
 from ..console import Console
 from ..inputs import ImageOptions
@@ -55,12 +57,14 @@ def activations(
 ) -> None:
     """Draw what layers compute for images: one picture per image and layer.
 
-    Without --layer every convolution and pooling layer is drawn.
+    Without --layer every convolution and pooling layer is drawn but convolutions of
+    1x1, numbered in order, with an index sheet of the strongest maps of all.
     """
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.network import activation_batches
+        from cnnviz.network import activation_batches, pointwise_layers
 
+        yield pointwise_layers(loaded) if layer is None else set()
         note = cache(console.note)  # once, not for every batch
         for batch in images.batches(loaded):
             (maps,) = activation_batches(loaded, [batch.arrays], layer, note=note)
@@ -82,25 +86,38 @@ def activations(
                 **options,
             )
 
+        def write_index(path: Path, maps: Activations, **options: Any) -> None:
+            maps.save(path, title=model.name, colormap=sheet.colormap, **options)
+
         folded = frozenset(name.casefold() for name in images.names)
+        pointwise: set[str] = next(work.items)
         for batch, maps in work.items:
+            drawn = maps.only(p for p in maps if p.partition("@")[0] not in pointwise)
+            drawn = drawn or maps
+            is_indexed = layer is None and len(drawn.mapped) > 1
             if batch.numbers[0] == 0:
-                work.console.stage("drawing", len(images.paths) * (len(maps) + raw))
+                sheets = len(drawn) + raw + is_indexed
+                work.console.stage("drawing", len(images.paths) * sheets)
+                if left := len(maps) - len(drawn):
+                    work.console.note(
+                        f"{counted(left, 'convolution')} of 1x1 left out "
+                        "(--layer Conv2D draws them too)"
+                    )
+            named = list(drawn)
+            if layer is None and len(drawn) > 1:
+                digits = max(2, len(str(len(drawn))))
+                named = [f"{i:0{digits}}/{p}" for i, p in enumerate(drawn, 1)]
             for i, number in enumerate(batch.numbers):
                 name = images.names[number]
                 if raw:
                     own = {path: values[i] for path, values in maps.items()}
                     work.files.write(f"{name}.npz", _write_arrays, own)
-                files = _file_names(name, folded, list(maps))
-                for file, path in zip(files, maps, strict=True):
-                    work.files.write(
-                        f"{file}.png",
-                        write_sheet,
-                        maps,
-                        path,
-                        image=i,
-                        subtitle=images.source(number),
-                    )
+                index, *files = _file_names(name, folded, ["layers", *named])
+                told = {"image": i, "subtitle": images.source(number)}
+                if is_indexed:
+                    work.files.write(f"{index}.png", write_index, drawn, **told)
+                for file, path in zip(files, drawn, strict=True):
+                    work.files.write(f"{file}.png", write_sheet, drawn, path, **told)
 
     run(model, output, compute, draw)
 

@@ -37,11 +37,13 @@ def deconv(
     images: ImageOptions,
     output: options.OutputOptions,
     layer: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="NAME", show_default=False, help="Look at the layer of this path."
+            metavar="NAME",
+            show_default="the last convolution that has positions",
+            help="Look at the layer of this path.",
         ),
-    ],
+    ] = None,
     channel: Annotated[
         list[int] | None,
         typer.Option(
@@ -130,19 +132,25 @@ def deconv(
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
         from cnnviz.attribution import projection_batches
+        from cnnviz.network import suggest_layer
 
+        target = layer or suggest_layer(loaded)
+        yield target
         for batch in images.batches(loaded):
             row = 0
             for found in projection_batches(
-                loaded, batch.arrays, layer, channel, rule=rule, top=most
+                loaded, batch.arrays, target, channel, rule=rule, top=most
             ):
                 for i in range(len(found.images)):
                     one = [array[row : row + 1] for array in batch.arrays]
-                    yield batch.numbers[row], explain(loaded, one, found.image(i))
+                    yield (
+                        batch.numbers[row],
+                        explain(loaded, target, one, found.image(i)),
+                    )
                     row += 1
 
     def explain(
-        loaded: ImageModel, one: list[np.ndarray], found: Projections
+        loaded: ImageModel, target: str, one: list[np.ndarray], found: Projections
     ) -> _Result:
         from cnnviz.attribution import RULES, compare_rules, deconvnet_stages
 
@@ -153,21 +161,24 @@ def deconv(
         if compare and fires:
             others = [other for other in RULES if other != rule]
             units = drawn.channels[0].tolist()
-            ruled = compare_rules(loaded, one, layer, units, others)
+            ruled = compare_rules(loaded, one, target, units, others)
             ruled = {each: ruled.get(each, drawn) for each in RULES}
         if stages and fires:
             first = int(found.firing().channels[0, 0])
-            steps = deconvnet_stages(loaded, one, layer, first, rule=rule)
+            steps = deconvnet_stages(loaded, one, target, first, rule=rule)
         return _Result(bool(channel), found, ruled, steps)
 
     def draw(work: Work) -> None:
         from cnnviz.errors import LayerError
         from cnnviz.images import distinct_names
 
+        target = next(work.items)
+        if layer is None:
+            work.console.note(f"layer: {target} (--layer chooses another)")
         kind = "compare" if compare else rule
         names = distinct_names(
             [
-                f"{name}/{layer}/{suffix}"
+                f"{name}/{target}/{suffix}"
                 for name in images.names
                 for suffix in (kind, f"{rule}-stages", rule)
             ]
@@ -205,7 +216,7 @@ def deconv(
                 )
         if not (firing or raw):
             raise LayerError(
-                f"none of the {'given ' * bool(channel)}maps of layer '{layer}' fires "
+                f"none of the {'given ' * bool(channel)}maps of layer '{target}' fires "
                 f"on {'the image' if count == 1 else 'any of the images'}: there is "
                 "nothing to draw"
             )

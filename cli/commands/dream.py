@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cnnviz.network import ImageModel
 
 
+_FINEST = 16  # pixels from one unit of the layer to the next, where none is named
+
+
 @command(
     "cnnviz dream VGG16 cat.jpg --layer block4_conv3",
     "cnnviz dream vgg.h5 photos/ --layer block3_conv1 --layer block5_conv2 "
@@ -37,14 +40,14 @@ def dream(
     output: options.OutputOptions,
     ascent: options.AscentOptions,
     layer: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             metavar="GLOB",
-            show_default=False,
+            show_default="a late one that still sees parts",
             help="Amplify what the layers of this path, glob on paths (block1_*) or "
             "kind (Conv2D) respond to. The option may be given several times.",
         ),
-    ],
+    ] = None,
     octaves: Annotated[
         int,
         typer.Option(
@@ -88,10 +91,12 @@ def dream(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.images import ImageSet
-        from cnnviz.network import native_shape
+        from cnnviz.network import native_shape, suggest_layer
         from cnnviz.synthesis import deep_dream, layer_paths
 
-        layers = layer_paths(loaded, layer, note=console.note)
+        chosen = layer or [suggest_layer(loaded, finest=_FINEST)]
+        layers = layer_paths(loaded, chosen, note=console.note)
+        yield layers
         shape = (None, None, native_shape(loaded)[2])
         photos = ImageSet([[path] for path in paths], [shape], wanted, fit, color)
         for number, path in enumerate(paths):
@@ -109,6 +114,9 @@ def dream(
             )
 
     def draw(work: Work) -> None:
+        layers = next(work.items)
+        if layer is None:
+            work.console.note(f"layer: {', '.join(layers)} (--layer chooses others)")
         work.console.stage("dreaming", len(paths))
         names = distinct_names([f"{name}/dream" for name in stems(paths)])
         for name, image in zip(names, work.items, strict=True):

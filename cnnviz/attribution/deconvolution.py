@@ -137,8 +137,8 @@ class Projections(ArrayResult):
         """
         if self.origin is None:
             raise ArgumentError(
-                "these reconstructions do not tell the images that they were made of",
-                hint="Draw them with cnnviz.drawing.projection_sheet(image, ...).",
+                "these reconstructions do not tell the images that they were made of; "
+                "expected those that deconvnet returns"
             )
         return self.origin
 

@@ -25,7 +25,7 @@ from cnnviz.drawing.inks import (
 )
 from cnnviz.drawing.layouts import Layout, lay_out
 from cnnviz.drawing.text import draw_line, printable, soften, wrap
-from cnnviz.drawing.values import NOT_A_NUMBER, quantize
+from cnnviz.drawing.values import NOT_A_NUMBER, quantize, signed_stretch
 from cnnviz.errors import ArgumentError
 from cnnviz.images.taking import as_array
 
@@ -64,7 +64,9 @@ def grid(
         images: (n, height, width) or (n, height, width, channels) with 1 or 3
             channels, or one image (height, width, channels) or (height, width); floats
             in [0, 1], uint8 or uint16. Tensors, Pillow pictures, paths and lists of
-            images are taken too. NaN is drawn in pink.
+            images are taken too. Kernels and reconstructions, as `kernels` and
+            `deconvnet` return them, are drawn around mid gray, each on its own scale.
+            NaN is drawn in pink.
         colormap: The name of one of matplotlib's colormaps, in whose colors tiles of
             one channel are drawn; None to draw them in gray.
         labels: A text or number for each tile.
@@ -88,7 +90,9 @@ def grid(
         ArgumentError: A shape, a length or a value is out of its range, or there is no
             such colormap.
     """
-    images = _stacked(as_array(images, channels=None))
+    signed = getattr(images, "is_signed", False)
+    images = as_array(images, channels=None)
+    images = _stacked(_around_gray(images) if signed else images)
     if colormap is not None and images.shape[-1] == 3:
         raise ArgumentError(
             f"the images have 3 channels and the colormap is {colormap!r}; "
@@ -134,6 +138,14 @@ def grid(
     if palette is not None:
         picture.putpalette(palette)
     return picture
+
+
+def _around_gray(values: NDArray[Any]) -> NDArray[Any]:
+    """Tiles of numbers of either sign `(..., h, w, c)`; many channels are tiles too."""
+    values = values.reshape(-1, *values.shape[-3:])
+    if values.shape[-1] not in (1, 3):
+        values = np.moveaxis(values, -1, 1).reshape(-1, *values.shape[1:3], 1)
+    return signed_stretch(values, axis=(1, 2, 3))
 
 
 def _stacked(images: NDArray[Any]) -> NDArray[Any]:

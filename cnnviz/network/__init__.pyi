@@ -43,6 +43,10 @@ from .predictions import (
     Predictions as Predictions,
     value_text as value_text,
 )
+from .suggesting import (
+    pointwise_layers as pointwise_layers,
+    suggest_layer as suggest_layer,
+)
 from .survey import (
     HeadInfo as HeadInfo,
     Survey as Survey,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.showing import Result
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL import Image
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Activations(Result, Mapping[str, "np.ndarray"]):
+class Activations(Result, Mapping[str, np.ndarray]):
     """What layers compute for images: by the path of a layer an array `(n, ..., c)`.
 
     A layer is drawn by `cnnviz.drawing.activation_sheet`, several together by
@@ -43,6 +44,19 @@ class Activations(Result, Mapping[str, "np.ndarray"]):
 
     def __len__(self) -> int:
         return len(self.arrays)
+
+    @property
+    def mapped(self) -> list[str]:
+        """The layers that have maps, rather than units or signals."""
+        return [
+            path
+            for path, array in self.arrays.items()
+            if array.ndim in (4, 5) and np.prod(array.shape[1:-1]) > 1
+        ]
+
+    def only(self, layers: Iterable[str]) -> Activations:
+        """Those of some of the layers."""
+        return replace(self, arrays={path: self.arrays[path] for path in layers})
 
     def picture(
         self,

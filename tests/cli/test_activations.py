@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -78,6 +79,48 @@ def test_raw_arrays_are_those_of_the_library(
         assert found["predictions"].argmax() == number
 
 
+def test_without_layers_sheets_are_numbered_and_indexed(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    seven = assets / "digits" / "7.png"
+    paths = run(mnist, seven, "--out", tmp_path)
+    layers = ["conv1", "pool1", "conv2", "pool2", "conv3", "pool3"]
+    assert [path.name for path in paths] == [
+        "7--layers.png",
+        *(f"7--{i:02}--{layer}.png" for i, layer in enumerate(layers, 1)),
+    ]
+    image = cnnviz.read_image(seven, channels=1)
+    maps = cnnviz.activations(cnnviz.load_model(mnist), image)
+    expected = maps.picture(title="mnist_cnn", subtitle="7.png")
+    written = np.asarray(Image.open(paths[0]), int)
+    assert np.abs(written - np.asarray(expected, int)).max() <= 8
+
+
+def test_convolutions_of_one_pixel_are_left_out_unless_asked_for(
+    tmp_path: Path,
+) -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3, name="wide"),
+            layers.Conv2D(4, 1, name="point"),
+            layers.MaxPooling2D(2, name="pool"),
+        ]
+    )
+    network.save(tmp_path / "net.keras")
+    save(tmp_path / "a.npy", 8, 8, 3)
+    given = (tmp_path / "net.keras", tmp_path / "a.npy", "--encoding", "unit")
+    result = invoke(*given, "--out", tmp_path / "out", "--raw")
+    assert "note: 1 convolution of 1x1 left out (--layer Conv2D" in result.stderr
+    names = [Path(line).name for line in result.stdout.splitlines()]
+    assert names == ["a.npz", "a--layers.png", "a--01--wide.png", "a--02--pool.png"]
+    # The arrays are all there.
+    assert list(arrays(tmp_path / "out" / "a.npz")) == ["wide", "point", "pool"]
+    paths = run(*given, "--layer", "Conv2D", "--out", tmp_path / "all")
+    assert [path.name for path in paths] == ["a--wide.png", "a--point.png"]
+
+
 def test_the_sheet_is_that_of_the_library(
     mnist: Path, assets: Path, tmp_path: Path
 ) -> None:
@@ -149,7 +192,8 @@ def test_networks_of_variable_size_see_images_in_their_own(
         for layer, values in expected.items():
             np.testing.assert_allclose(found[layer], values[0], atol=1e-5)
     given = run(model, tmp_path, "--size", "16", "--raw", "--out", tmp_path / "16")
-    assert len(given) == len(sizes) * (1 + len(expected))
+    # Two of the three layers have maps, and make an index sheet.
+    assert len(given) == len(sizes) * (1 + 1 + len(expected))
 
 
 @pytest.mark.parametrize(

@@ -312,10 +312,22 @@ def test_notes_are_said_once_and_not_when_quiet(silent: Path, tmp_path: Path) ->
     assert result.stderr == ""
 
 
+def test_without_a_layer_the_last_with_positions_is_taken(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    given = (mnist, assets / "digits" / "7.png", "--out", tmp_path)
+    result = invoke(*given)
+    assert notes(result) == ["note: layer: conv3 (--layer chooses another)"]
+    (path,) = [Path(line) for line in result.stdout.splitlines()]
+    assert path.name == "7--conv3--deconvnet.png"
+    drawn = np.asarray(Image.open(path))
+    (again,) = run(*given, "--layer", "conv3")
+    np.testing.assert_array_equal(np.asarray(Image.open(again)), drawn)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        ([], 2, "--layer"),
         (["--layer", "conv3", "--rule", "wrong"], 2, "wrong"),
         (["--layer", "conv3", "--top", "0"], 2, "--top"),
         (["--layer", "conv3", "--channel", "64"], 1, "channel 64 does not exist"),

@@ -72,10 +72,21 @@ def test_an_image_keeps_its_size_and_colors(tmp_path: Path) -> None:
     assert pixels(tmp_path / "out" / "noise--dream.png").shape == (37, 52, 3)
 
 
+def test_without_a_layer_one_is_chosen(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    given = [mnist, assets / "digits" / "7.png", "--octaves", 1, "--steps", 2]
+    result = invoke(*given, "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "note: layer: conv3 (--layer chooses others)" in result.stderr
+    drawn = pixels(tmp_path / "7--dream.png")
+    invoke(*given, "--layer", "conv3", "--out", tmp_path)
+    np.testing.assert_array_equal(pixels(tmp_path / "7--dream.png"), drawn)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["IMAGE"], 2, "--layer"),
         (["--layer", "conv1"], 2, "IMAGE"),
         (["IMAGE", "--layer", "conv1", "--octaves", "0"], 2, "--octaves"),
         (["IMAGE", "--layer", "cnov1"], 1, "mean conv1"),

@@ -141,6 +141,23 @@ def test_the_pictures_are_the_sheets_of_the_library(
     )
 
 
+def test_grids_take_results(model: ImageModel, digits: np.ndarray) -> None:
+    def same(result: Result, tiles: np.ndarray) -> None:
+        drawn, wanted = cnnviz.grid(result), cnnviz.grid(tiles)
+        np.testing.assert_array_equal(np.asarray(drawn), np.asarray(wanted))
+
+    first, second = (cnnviz.kernels(model, layer) for layer in ("conv1", "conv2"))
+    same(first, cnnviz.signed_stretch(np.asarray(first), axis=(1, 2, 3)))
+    planes = np.asarray(second)[:2].transpose(0, 3, 1, 2).reshape(-1, 3, 3, 1)
+    two = cnnviz.Kernels(second[:2], "conv2", "Conv2D")
+    same(two, cnnviz.signed_stretch(planes, axis=(1, 2)))
+    parts = cnnviz.deconvnet(model, digits, "conv3", top=3)
+    tiles = parts.images.reshape(6, 28, 28, 1)
+    same(parts, cnnviz.signed_stretch(tiles, axis=(1, 2)))
+    found = cnnviz.visualize_filters(model, "conv2", [1, 5], steps=2)
+    same(found, found.ascent.images)
+
+
 def test_activations_are_a_mapping(model: ImageModel, digits: np.ndarray) -> None:
     maps = cnnviz.activations(model, digits)
     assert list(maps) == ["conv1", "pool1", "conv2", "pool2", "conv3", "pool3"]

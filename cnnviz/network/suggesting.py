@@ -1,0 +1,79 @@
+"""Which layer to look at where none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnnviz.errors import CnnvizError, LayerError
+from cnnviz.network.layers import LayerInfo, list_layers
+from cnnviz.network.model import ImageModel
+from cnnviz.network.naming import addresses
+from cnnviz.network.passing import passed_on
+
+_SIDE = 224  # of images, where networks take any size
+
+
+def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
+    """The deepest convolution that still has positions, with what rectifies it.
+
+    Args:
+        model: A loaded model.
+        finest: How many pixels there may be from one unit to the next; of networks
+            whose convolutions all are coarser, the finest one is taken. None for any.
+
+    Returns:
+        The path of the layer: of the convolution, or of the rectifier that alone sees
+        it.
+
+    Raises:
+        LayerError: If no convolution has positions.
+    """
+    spatial = [info for info in _convolutions(model) if _has_positions(info)]
+    if not spatial:
+        raise LayerError(
+            f"{model.source} has no convolution with positions to choose by itself",
+            hint="List every layer: cnnviz.list_layers(model).",
+        )
+    chosen = spatial[-1]
+    if finest is not None:
+        fine = [info for info in spatial if _stride(info) <= finest]
+        chosen = fine[-1] if fine else min(spatial, key=_stride)
+    try:
+        return passed_on(model, chosen.path)
+    except CnnvizError:
+        return chosen.path  # such as of networks with several inputs
+
+
+def pointwise_layers(model: ImageModel) -> set[str]:
+    """The paths of the convolutions that mix channels at one position (1x1)."""
+    found = set()
+    for address in addresses(model.network):
+        layer = getattr(address.layer, "layer", address.layer)
+        window = getattr(layer, "kernel_size", None)
+        if address.is_convolution and window is not None:
+            sides = (window,) if isinstance(window, int) else tuple(window)
+            if set(sides) == {1}:
+                found.add(address.path)
+    return found
+
+
+def _convolutions(model: ImageModel) -> Sequence[LayerInfo]:
+    specs = model.inputs
+    is_sized = specs is not None and all(None not in spec.shape for spec in specs)
+    known = {a.path for a in addresses(model.network) if a.is_convolution}
+    return [
+        info
+        for info in list_layers(model, size=None if is_sized else (_SIDE, _SIDE))
+        if info.path.partition("@")[0] in known
+    ]
+
+
+def _has_positions(info: LayerInfo) -> bool:
+    return any(side != 1 for side in info.output_shape[:-1])
+
+
+def _stride(info: LayerInfo) -> float:
+    """How many pixels there are from one unit to the next; infinite if unknown."""
+    field = info.receptive_field
+    strides = [s for s in field.stride if s is not None] if field is not None else []
+    return max(strides, default=float("inf"))
