@@ -159,8 +159,11 @@ def test_every_class_of_a_comparison_has_a_row() -> None:
     model = keras.Sequential(layers)
     image = np.ones((8, 8, 1), np.float32)
     methods: tuple[Method, ...] = ("hirescam", "gradient")
-    both = {m: explain(model, image, [0, 1], method=m) for m in methods}
-    one = {m: explain(model, image, [0], method=m) for m in methods}
+    both: dict[str, Explanation] = {}
+    one: dict[str, Explanation] = {}
+    for method in methods:
+        both[method] = explain(model, image, [0, 1], method=method)
+        one[method] = explain(model, image, [0], method=method)
     tall, low = (
         evidence_comparison_sheet(image, each, title="").size for each in (both, one)
     )
