@@ -17,7 +17,7 @@ _OPTION = "auto_mixed_precision_onednn_bfloat16"
 def has_fast_bfloat16() -> bool:
     """Whether the CPU has tiles of bfloat16 (AMX) and no GPU does the work.
 
-    On a GPU with tensor cores TensorFlow already uses them for float32 (TF32).
+    On a GPU all is computed in full float32, see `cnnviz.network.exactness`.
     """
     if tf.config.list_physical_devices("GPU"):
         return False

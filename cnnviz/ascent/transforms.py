@@ -240,13 +240,18 @@ def _sampled(
 
 def _inverse(maps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The inverses of affine maps, and their determinants `(n, 1, 1, 1)`."""
-    a0, a1, a2, b0, b1, b2, _, _ = tf.unstack(maps, axis=-1)
+    # In float32 the last bit depends on how many maps there are: processors divide
+    # several numbers at once by other rules than single ones. Steps of Adam turn that
+    # bit into other images.
+    exact = tf.cast(maps, tf.float64)
+    a0, a1, a2, b0, b1, b2, _, _ = tf.unstack(exact, axis=-1)
     determinant = 1 / (a0 * b1 - a1 * b0)
     rows = [b1, -a1, a1 * b2 - b1 * a2, -b0, a0, b0 * a2 - a0 * b2]
     scaled = [row * determinant for row in rows]
     zero = tf.zeros_like(a0)
     inverse = tf.stack([*scaled, zero, zero], -1)
-    return inverse, determinant[:, None, None, None]
+    of_images = determinant[:, None, None, None]
+    return tf.cast(inverse, tf.float32), tf.cast(of_images, tf.float32)
 
 
 def _wrapped(images: tf.Tensor, axis: int, margin: int) -> tf.Tensor:

@@ -33,6 +33,7 @@ from cnnviz.errors import (
     first_line,
 )
 from cnnviz.graph.writes import restored, written_variables
+from cnnviz.network.exactness import full_float32
 from cnnviz.network.failures import runtime_error, scope_name
 from cnnviz.network.fingerprints import Fingerprint, attributes_kept
 from cnnviz.network.keras_generations import (
@@ -246,7 +247,8 @@ class Trace(Generic[Facts]):
         """
         try:
             tensors = [tf.convert_to_tensor(given) for given in inputs]
-            with _LOCK if self.written else nullcontext(), restored(self.written):
+            alone = _LOCK if self.written else nullcontext()
+            with full_float32(), alone, restored(self.written):
                 return dict(zip(self.names, self.function(*tensors), strict=True))
         except (tf.errors.OpError, MemoryError) as error:
             raise runtime_error(self.network, self.layers, error) from error

@@ -190,6 +190,35 @@ def test_images_are_the_same_alone_and_in_company(model: ImageModel) -> None:
     np.testing.assert_allclose(chunked, together, atol=2e-4)
 
 
+@pytest.mark.parametrize("middle", ["relu6", "tanh"])
+def test_steps_do_not_enlarge_what_company_rounds(middle: str) -> None:
+    """Gradients that are rounding alone would become whole steps of Adam."""
+    keras.utils.set_random_seed(24)
+    network = keras.Sequential(
+        [
+            keras.layers.Input((24, 24, 3)),
+            keras.layers.Conv2D(8, 3, padding="same", activation="elu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(8, 5, padding="same", activation=middle),
+            keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="last"),
+        ]
+    )
+    known = load_model(network, encoding="unit")
+
+    def images(channels: Sequence[int]) -> np.ndarray:
+        goal = channel("last", channels)
+        run = Run(steps=64, precision="float32")
+        loud = Fourier(deviation=0.1, learning_rate=0.1)
+        return maximize(
+            known, goal, streams=channels, parameterization=loud, run=run
+        ).images
+
+    together = images(range(8))
+    for one in (0, 3, 5):
+        alone = images([one])
+        np.testing.assert_allclose(alone[0], together[one], atol=1e-5)
+
+
 def test_other_channels_weights_and_steps_trace_nothing() -> None:
     known = small()
 

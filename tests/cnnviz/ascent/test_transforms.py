@@ -152,3 +152,22 @@ def test_impossible_amounts_are_refused() -> None:
         Motion(jitter=-0.1)
     with pytest.raises(ArgumentError, match=r"pad is -0\.5"):
         Motion(pad=-0.5)
+
+
+def test_gradients_through_motions_do_not_depend_on_company() -> None:
+    rng = np.random.default_rng(0)
+    maps = Motion().draw(rng, 11, (14, 10), (14, 10))
+    images = rng.random((11, 14, 10, 3)).astype("f")
+    upstream = rng.random((11, 14, 10, 3)).astype("f")
+
+    @tf.function
+    def gradient(rows: tf.Tensor) -> tf.Tensor:
+        given = tf.gather(tf.constant(images), rows)
+        seen = Motion().show(given, tf.gather(tf.constant(maps), rows), (14, 10))
+        (by_images,) = tf.gradients(seen, given, tf.gather(upstream, rows))
+        return by_images
+
+    together = gradient(tf.range(11)).numpy()
+    for row in range(11):
+        alone = gradient(tf.constant([row])).numpy()[0]
+        np.testing.assert_array_equal(alone, together[row])
