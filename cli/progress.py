@@ -59,15 +59,15 @@ def write_animation(
     ]
     # The last sheet is the picture's: of the images that were best, not just last.
     sheets.append(draw(ascent.images, f"step {steps} of {steps}"))
-    write_gif(path, _of_one_size(sheets))
+    write_gif(path, sheets)
 
 
 def write_gif(path: Path, sheets: Sequence[Image.Image]) -> None:
-    """Writes pictures of one size as an animation."""
+    """Writes sheets as an animation, those that are smaller on white."""
     from cnnviz.drawing import encode_gif
     from cnnviz.images import written_whole
 
-    data = encode_gif(sheets)
+    data = encode_gif(_of_one_size(sheets))
     with written_whole(path) as temporary:
         temporary.write_bytes(data)
 

@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -109,3 +110,46 @@ def test_pictures_and_files_of_the_readme_exist() -> None:
     assert places
     for place in places:
         assert (ROOT / place).exists(), place
+
+
+def test_numbers_of_class_evidence_are_those_that_are_measured() -> None:
+    import cnnviz
+
+    model = cnnviz.load_model(
+        ROOT / "assets" / "efficientnet_lite0.keras", labels="imagenet"
+    )
+    photo = cnnviz.read_image(
+        ROOT / "assets" / "photos" / "building_chateaude_chenonceau.jpg", size=224
+    )
+    numbers = r"(-?\d\.\d\d)"
+
+    def told(pattern: str) -> list[float]:
+        (found,) = re.findall(
+            pattern.replace("#", numbers).replace(" ", r"\s+"), README
+        )
+        return [float(number) for number in found]
+
+    def measured(method: str, against: str | None = None) -> list[float]:
+        found = cnnviz.explain(
+            model,
+            photo,
+            "castle",
+            against=against,
+            method=method,  # type: ignore[arg-type]
+        )
+        check = cnnviz.check_explanation(model, photo, found, steps=10)
+        before, after, *_ = check.deletion[0, 0]
+        alike = check.similarity[0, 0, 0]
+        return [before, after, check.chance_deletion[0, 0, :, 1].mean(), alike]
+
+    contrast = told("castle against dam from # to #; random tenths: #")
+    np.testing.assert_allclose(measured("hirescam", "dam")[:3], contrast, atol=0.1)
+    falls = told("probability of castle falls from # to #")
+    before, after, chance, _ = measured("hirescam")
+    np.testing.assert_allclose([before, after], falls, atol=0.02)
+    assert chance > before - 0.05
+    for method in ("gradient", "guided", "deconvnet"):
+        before, after, chance, alike = measured(method)
+        assert min(after, chance) > before + 0.05
+        if method != "gradient":
+            assert alike > 0.99

@@ -43,7 +43,8 @@ def activations(
         Literal["channel", "layer"],
         typer.Option(
             rich_help_panel=options.PICTURE_PANEL,
-            help="Give each channel a scale of its own, or all of a layer one scale.",
+            help="Give each channel a scale of its own, or all of a layer one scale, "
+            "with a scale bar.",
         ),
     ] = "channel",
     overlay: Annotated[

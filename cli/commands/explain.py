@@ -139,6 +139,10 @@ def explain(
     """
     if classes and top:
         raise typer.BadParameter("--class names classes, --top counts them: give one")
+    if compare and method != "hirescam":
+        raise typer.BadParameter(
+            f"--compare has methods of its own; given --method {method}"
+        )
     given = "--compare" if compare else f"--method {method}"
     if smooth and (compare or method != "gradient"):
         raise typer.BadParameter(f"--smooth is for --method gradient; given {given}")

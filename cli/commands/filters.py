@@ -103,8 +103,7 @@ def filters(
         counts = survey_layers(loaded, paths).channels
         # Checked before hours go into layers that have the channels.
         chosen = {
-            path: choose_channels(loaded, path, wanted, count)
-            for path, count in counts.items()
+            path: choose_channels(path, wanted, count) for path, count in counts.items()
         }
         yield paths, counts
         photos = ImageSet([[path] for path in natural], [native_shape(loaded)])

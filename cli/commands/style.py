@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -192,7 +192,14 @@ def style(
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
         others = ImageSet([[p] for p in [*paintings, *begin]], shapes, None, fit, color)
         pictures = [others.read(number)[0] for number in range(len(others))]
-        yield optimize_style(
+        plan = Run(
+            steps=steps,
+            snapshots=max(frames, FRAMES) if gif else frames,
+            callback=watch(console, path.name, 0),
+            callback_every=EVERY,
+            **ascent.arguments,
+        )
+        found = optimize_style(
             loaded,
             photo,
             pictures[: len(paintings)],
@@ -207,20 +214,16 @@ def style(
                 content=paths(content_layer) if content_layer else None,
                 average_pooling=average_pooling,
             ),
-            run=Run(
-                steps=steps,
-                snapshots=max(frames, FRAMES) if gif else frames,
-                callback=watch(console, path.name, 0),
-                callback_every=EVERY,
-                **ascent.arguments,
-            ),
+            run=plan,
         )
+        yield found, plan.snapshot_steps(len(found.style_losses))
 
     def draw(work: Work) -> None:
         of = "/".join(stems(paintings)[:_MOST_NAMES])
         (name,) = distinct_names([f"{stems([path])[0]}/{of}/style"])
         work.console.stage("painting", 1)
-        found: Stylized = next(work.items)
+        found: Stylized
+        found, marks = next(work.items)
         work.console.note(
             f"style was measured in {', '.join(found.style_layers)}; "
             f"content in {', '.join(found.content_layers)}"
@@ -232,12 +235,17 @@ def style(
                 f"{name}-{number:03}.png", write_picture, found.frames[kept]
             )
         if gif:
-            work.files.write(f"{name}.gif", _write_gif, found)
+            work.files.write(f"{name}.gif", _write_gif, found, marks)
 
     run(model, output, compute, draw)
 
 
-def _write_gif(path: Path, found: Stylized) -> None:
-    from cnnviz.drawing import plain_picture
+def _write_gif(path: Path, found: Stylized, marks: Sequence[int]) -> None:
+    from cnnviz.drawing import displayable, grid
 
-    write_gif(path, [plain_picture(frame) for frame in found.frames])
+    steps = len(found.style_losses)
+    sheets = [
+        grid(displayable(frame)[None], scale=1, subtitle=f"step {mark} of {steps}")
+        for mark, frame in zip(marks, found.frames, strict=True)
+    ]
+    write_gif(path, sheets)

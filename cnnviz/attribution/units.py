@@ -14,6 +14,7 @@ from cnnviz.attribution.traced_layers import TracedLayer, as_image, trace_layer
 from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.walking import Dependence
+from cnnviz.network.survey import choose_channels
 from cnnviz.network.tracing import Trace, compiled_for_images
 
 _BATCH = 16
@@ -230,18 +231,11 @@ def choose_maps(
         `(n, k)`
 
     Raises:
-        ArgumentError: If a map does not exist.
+        ArgumentError: If the channels are no numbers, or `top` is out of its range.
+        LayerError: If a map does not exist.
     """
     count, known = units.activations.shape
-    among = np.arange(known) if channels is None else np.atleast_1d(channels)
-    if among.dtype.kind not in "iu" or among.ndim != 1 or not among.size:
-        raise ArgumentError(f"channels is {channels!r}; expected a list of numbers")
-    wrong = among[(among < 0) | (among >= known)]
-    if wrong.size:
-        raise ArgumentError(
-            f"channel {wrong[0]} does not exist in layer '{layer}'; "
-            f"expected 0 to {known - 1}"
-        )
+    among = choose_channels(layer, channels, known)
     if top is None:
         return np.tile(among.astype(np.int64), (count, 1))
     counts(top=top)

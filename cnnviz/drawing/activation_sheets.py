@@ -17,6 +17,7 @@ from cnnviz.arguments import choice, counts
 from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.grids import grid
+from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
 from cnnviz.errors import LayerError
@@ -63,8 +64,9 @@ def activation_sheet(
         title: The headline.
         subtitle: What a smaller line says first, such as the name of the image.
         normalize: `"channel"` stretches each channel between its own least and largest
-            value, `"layer"` all channels between those of the layer. Units, which have
-            one value each, always share the range of the layer.
+            value, `"layer"` all channels between those of the layer, with a scale bar
+            below. Units, which have one value each, always share the range of the
+            layer.
         colormap: The name of one of matplotlib's colormaps; None for viridis, and
             inferno over an image.
         columns: Tiles in a row; None for a sheet slightly wider than high.
@@ -76,7 +78,7 @@ def activation_sheet(
             strongest units are named.
 
     Returns:
-        The picture, of mode "RGB" over an image and of signals, else "P": see `grid`.
+        The picture, of mode "RGB" or "P": see `grid`.
 
     Raises:
         LayerError: If the values have no axis or more than four.
@@ -126,17 +128,21 @@ def activation_sheet(
     if maps.ndim == 2:
         return _strip(levels, shown, channels, colormap or _MAPS, title, facts)
     tiles: NDArray[Any] = levels
+    colormap = colormap or (_MAPS if image is None else _HEAT)
     if image is not None:
-        tiles = overlay(_backdrop(image, len(shown)), levels, colormap or _HEAT)
-    return grid(
+        tiles = overlay(_backdrop(image, len(shown)), levels, colormap)
+    drawn = grid(
         tiles,
-        colormap=(colormap or _MAPS) if image is None else None,
+        colormap=colormap if image is None else None,
         labels=[str(number) for number in shown],
         marked=channels.constant[shown],
         columns=columns,
         title=title,
         subtitle=join_facts(facts),
     )
+    if own is None and channels.low < channels.high:
+        return with_scale_bar(drawn, colormap, channels.low, channels.high)
+    return drawn
 
 
 def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:

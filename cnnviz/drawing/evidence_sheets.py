@@ -24,7 +24,7 @@ from cnnviz.drawing.tiles import (
     tile_size,
     to_bytes,
 )
-from cnnviz.errors import LayerError
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.resizing import resize
 
@@ -127,9 +127,10 @@ def evidence_comparison_sheet(
     title: str,
     facts: Sequence[str] = (),
     checks: Mapping[str, Check] | None = None,
-    column: int = 0,
 ) -> Image.Image:
-    """Draws what several methods say of one class, each on its own scale.
+    """Draws what several methods say of the same classes: a row for each class.
+
+    Every map is on its own scale.
 
     Args:
         image: As for `explanation_sheet`.
@@ -138,48 +139,59 @@ def evidence_comparison_sheet(
         title: As for `explanation_sheet`.
         facts: As for `explanation_sheet`.
         checks: By method what `check_explanation` returned.
-        column: Which of the classes.
 
     Returns:
         The picture, RGB.
 
     Raises:
         LayerError: As for `explanation_sheet`.
+        ArgumentError: If the explanations are not of the same classes.
     """
     methods = list(explanations)
-    every = np.stack([explanations[m].maps[0, column] for m in methods])
-    picture, (maps,), told = _flat(image, [every], title)
-    panels = [Panel(["image"], picture, None, "")]
-    texts = list(told)
-    for method, values in zip(methods, maps, strict=True):
-        each = explanations[method]
-        scale, clipped = _scale(values, method)
-        signed = method in _SIGNED
-        lines = [_TITLES[method]]
-        share = each.share[0, column]
-        lines.append(f"share {share:.0%}".replace("%", " %") if share == share else "")
-        if checks is not None and method in checks:
-            better = checks[method].is_better_than_chance[0, column]
-            lines.append("better than chance" if better else "no better than chance")
-            if checks[method].stages:
-                alike = checks[method].similarity[0, column, 0]
-                lines.append(f"{checks[method].stages[0]} drawn anew: {alike:.2f}")
-            sentence = checks[method].sentences[0][column]
-            texts.append(f"{_TITLES[method]}: {sentence}")
-        empty = values.max(initial=0) <= 0
-        words = _MISSING if empty else ""
-        tile = None if empty and not signed else _laid_over(picture, values, scale)
-        bar = _bar(scale, signed) if scale and tile is not None else None
-        panels.append(Panel(lines, tile, bar, words))
     first = explanations[methods[0]]
-    told_of = ", ".join(_lines(first, 0, column)[:-1])
-    told_of += f", score {readable(float(first.scores[0, column]))}"
+    if any(each.names != first.names for each in explanations.values()):
+        raise ArgumentError("the methods are compared on different classes")
+    panels: list[Panel] = []
+    told: list[str] = []
+    sentences: list[str] = []
+    remarks: dict[str, None] = {}
+    for column, name in enumerate(first.names[0]):
+        every = np.stack([explanations[m].maps[0, column] for m in methods])
+        picture, (maps,), told = _flat(image, [every], title)
+        panels.append(Panel(_lines(first, 0, column, share=False), picture, None, ""))
+        for method, values in zip(methods, maps, strict=True):
+            lines = [_TITLES[method]]
+            share = explanations[method].share[0, column]
+            lines.append(_percent("share", share) if share == share else "")
+            if checks is not None and method in checks:
+                lines += _verdict(checks[method], column)
+                ahead = f"{name}, " if len(first.names[0]) > 1 else ""
+                sentence = checks[method].sentences[0][column]
+                sentences.append(f"{ahead}{_TITLES[method]}: {sentence}")
+            scale, clipped = _scale(values, method)
+            remarks.update(dict.fromkeys(clipped))
+            signed = method in _SIGNED
+            empty = values.max(initial=0) <= 0
+            tile = None if empty and not signed else _laid_over(picture, values, scale)
+            bar = _bar(scale, signed) if scale and tile is not None else None
+            panels.append(Panel(lines, tile, bar, _MISSING if empty else ""))
     return panel_sheet(
         panels,
         title=title,
-        subtitle=join_facts([*facts, told_of, "each on its own scale", *clipped]),
-        texts=texts,
+        subtitle=join_facts([*facts, "each on its own scale", *remarks]),
+        texts=[*told, *sentences],
+        columns=1 + len(methods),
     )
+
+
+def _verdict(check: Check, column: int) -> list[str]:
+    """What a check found, in two short lines."""
+    better = check.is_better_than_chance[0, column]
+    lines = ["better than chance" if better else "no better than chance"]
+    if check.stages:
+        alike = check.similarity[0, column, 0]
+        lines.append(f"{check.stages[0]} drawn anew: {alike:.2f}")
+    return lines
 
 
 def channel_sheet(
@@ -256,18 +268,23 @@ def _scale(maps: NDArray[Any], method: str) -> tuple[float, list[str]]:
     return float(np.percentile(sizes[sizes > 0], PERCENTILE)), [told]
 
 
-def _lines(explanation: Explanation, number: int, column: int) -> list[str]:
+def _lines(
+    explanation: Explanation, number: int, column: int, *, share: bool = True
+) -> list[str]:
     """What stands above a map."""
-    score = readable(float(explanation.scores[number, column]))
-    value = float(explanation.probabilities[number, column])
-    facts = [f"score {score}"]
-    share = float(explanation.share[number, column])
-    if share == share:
-        facts.append(f"share {share:.0%}".replace("%", " %"))
+    facts = [f"score {readable(float(explanation.scores[number, column]))}"]
+    part = float(explanation.share[number, column])
+    if share and part == part:
+        facts.append(_percent("share", part))
     name = _versus(explanation, number, column)
     if explanation.kind == "linear":
         return [name, join_facts(facts)]
+    value = float(explanation.probabilities[number, column])
     return [name, f"probability {value:.2f}", join_facts(facts)]
+
+
+def _percent(name: str, part: float) -> str:
+    return f"{name} {100 * part:.0f} %"
 
 
 def _notes(explanation: Explanation, number: int) -> list[str]:

@@ -55,21 +55,19 @@ def activations(
     """
     known = as_model(model)
     arrays = known.prepare(images)
+    selected = select(known.network, layers)
+    count, start = len(arrays[0]), 0
     collected: dict[str, np.ndarray] = {}
-    kinds: dict[str, str] = {}
-    start = 0
-    for batch in activation_batches(
-        known, slices(arrays, batch_size), layers, note=note
-    ):
-        stop = start + len(next(iter(batch.values())))
-        for name, values in batch.items():
+    for batch, maps in _answers(known, slices(arrays, batch_size), selected, note):
+        stop = start + len(batch[0])
+        for name, values in maps.items():
             if name not in collected:
-                collected[name] = np.empty(
-                    (len(arrays[0]), *values.shape[1:]), np.float32
-                )
+                collected[name] = np.empty((count, *values.shape[1:]), np.float32)
             collected[name][start:stop] = values
-        start, kinds = stop, dict(batch.kinds)
-    return Activations(collected, kinds, tuple(arrays), known.labels)
+        start = stop
+    return Activations(
+        collected, _kinds(selected, collected), tuple(arrays), known.labels
+    )
 
 
 def activation_batches(
@@ -92,20 +90,37 @@ def activation_batches(
     """
     known = as_model(model)
     selected = select(known.network, layers)
+    prepared = (known.prepare(images) for images in batches)
+    for arrays, maps in _answers(known, prepared, selected, note):
+        own = {name: np.array(values) for name, values in maps.items()}
+        yield Activations(own, _kinds(selected, own), tuple(arrays), known.labels)
+
+
+def _kinds(selected: Sequence[Selected], names: Iterable[str]) -> dict[str, str]:
+    """The kinds of the layers, by the names of their calls."""
     kinds = {each.address.path: each.address.kind for each in selected}
+    return {name: kinds.get(name) or kinds[name.rpartition("@")[0]] for name in names}
+
+
+def _answers(
+    model: ImageModel,
+    batches: Iterable[list[np.ndarray]],
+    selected: Sequence[Selected],
+    note: Callable[[str], object],
+) -> Iterator[tuple[list[np.ndarray], dict[str, np.ndarray]]]:
+    """Prepared images, batch by batch, with what `_captured` finds for them."""
     told: set[str] = set()
-    for images in batches:
-        arrays = known.prepare(images)
-        maps, left_out = _captured(known, arrays, selected)
+    for arrays in batches:
+        maps, left_out = _captured(model, arrays, selected)
         if left_out and not told.issuperset(left_out):
             told.update(left_out)
             note(_note(left_out))
-        named = {p: kinds.get(p) or kinds[p.rpartition("@")[0]] for p in maps}
-        yield Activations(maps, named, tuple(arrays), known.labels)
+        yield arrays, maps
 
 
 Captured = tuple[dict[str, np.ndarray], tuple[str, ...]]
-"""Activations by layer, and why some layers that a pattern chose have none."""
+"""Activations by layer, not to be written to, and why some layers that a pattern chose
+have none."""
 
 
 def _captured(
@@ -134,7 +149,8 @@ def _computed(
     for name, values in trace(*arrays).items():
         count = len(values) if values.shape.rank else 1
         if values.shape.rank and count == len(arrays[0]):
-            maps[name] = values.numpy()
+            # TensorFlow's own memory; its `numpy()` is a copy.
+            maps[name] = np.asarray(memoryview(values))
             continue
         error = LayerError(
             f"layer '{name}' returns {count} arrays for {len(arrays[0])} images: "

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import tensorflow as tf
 
@@ -92,13 +92,23 @@ def find_heads(network: Network, call: Call) -> list[Head]:
     return [_head(network, name, tensor) for name, tensor in outputs.items()]
 
 
-def choose(network: Network, known: Sequence[Head], name: str | int | None) -> Head:
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_HeadLike = TypeVar("_HeadLike", bound=_Named)
+
+
+def choose(
+    network: Network, known: Sequence[_HeadLike], name: str | int | None
+) -> _HeadLike:
     """The head of a name or number; the first one for None.
 
     Raises:
         LayerError: If there is no such head.
     """
-    named: dict[str | int, Head] = dict(enumerate(known))
+    named: dict[str | int, _HeadLike] = dict(enumerate(known))
     named |= {head.name: head for head in known}
     head = named.get(0 if name is None else name)
     if head is None:

@@ -14,7 +14,7 @@ from cnnviz.graph.logits import behind
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
-from cnnviz.network.heads import HeadKind
+from cnnviz.network.heads import HeadKind, choose
 from cnnviz.network.model import ImageModel, built
 from cnnviz.network.tracing import compiled
 
@@ -139,9 +139,19 @@ def survey_layers(
 
 
 def choose_channels(
-    model: ImageModel, layer: str, channels: int | Sequence[int] | None, count: int
+    layer: str, channels: int | Sequence[int] | None, count: int
 ) -> np.ndarray:
-    """The channels of a layer that were asked for, checked."""
+    """The channels of a layer that were asked for, checked.
+
+    Args:
+        layer: The path of the layer, for messages.
+        channels: Which; None for all.
+        count: How many it has.
+
+    Raises:
+        ArgumentError: If these are no numbers, or none.
+        LayerError: If the layer has no such channel.
+    """
     if channels is None:
         return np.arange(count)
     chosen = np.atleast_1d(np.asarray(channels))
@@ -150,18 +160,15 @@ def choose_channels(
     if chosen.min() < 0 or chosen.max() >= count:
         wrong = chosen[(chosen < 0) | (chosen >= count)][0]
         raise LayerError(
-            f"layer '{layer}' of {model.source} has no channel {wrong}; "
-            f"expected 0 to {count - 1}"
+            f"layer '{layer}' has no channel {wrong}; expected 0 to {count - 1}"
         )
     return chosen
 
 
 def choose_head(model: ImageModel, found: Survey, head: str | int | None) -> HeadInfo:
-    """The head that was asked for, or the only one."""
-    if head is None:
-        return found.heads[0]
-    for i, info in enumerate(found.heads):
-        if head in (info.name, i):
-            return info
-    names = ", ".join(info.name for info in found.heads)
-    raise LayerError(f"{model.source} has no output '{head}'; expected one of {names}")
+    """The head that was asked for, or the first.
+
+    Raises:
+        LayerError: If there is no such head.
+    """
+    return choose(model.network, found.heads, head)

@@ -32,6 +32,7 @@ from cnnviz.errors import (
     ModelError,
     first_line,
 )
+from cnnviz.graph.kernels import computable
 from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.exactness import full_float32
 from cnnviz.network.failures import runtime_error, scope_name
@@ -194,7 +195,7 @@ def record(
         if is_network(layer):
             # Functional models of both generations then skip the check of the size.
             patches.append((layer, "_manual_input_spec", None))
-    with _LOCK, attributes_kept(layers), patched(patches):
+    with _LOCK, attributes_kept(layers), patched(patches), computable():
         try:
             network(packed(network, list(inputs)), **inference_arguments(network))
         except _EverythingAnswered:

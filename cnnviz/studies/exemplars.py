@@ -69,7 +69,7 @@ def find_exemplars(
         built(known, known.prepare(image))
     layer = one_path(known.network, layer)
     chosen = choose_channels(
-        known, layer, channels, survey_layers(known, [layer]).channels[layer]
+        layer, channels, survey_layers(known, [layer]).channels[layer]
     )
     counts(count=count)
     best = np.empty((len(chosen), 0), np.float32)

@@ -189,7 +189,7 @@ def optimize_filters(
     layer = one_path(known.network, layer)
     feature = layer if as_it_is else passed_on(known, layer)
     found = survey_layers(known, [feature])
-    chosen = choose_channels(known, feature, channels, found.channels[feature])
+    chosen = choose_channels(feature, channels, found.channels[feature])
     recipe = filter_recipe(found, feature, chosen, negative)
     run = run or Run()
     steps = run.steps or _STEPS

@@ -330,7 +330,7 @@ def test_without_a_layer_the_last_with_positions_is_taken(
     [
         (["--layer", "conv3", "--rule", "wrong"], 2, "wrong"),
         (["--layer", "conv3", "--top", "0"], 2, "--top"),
-        (["--layer", "conv3", "--channel", "64"], 1, "channel 64 does not exist"),
+        (["--layer", "conv3", "--channel", "64"], 1, "no channel 64"),
         (["--layer", "conv9"], 1, "conv9"),
         (["--layer", "conv*"], 1, "names 3 layers"),
     ],

@@ -216,6 +216,7 @@ def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
         (["--layer", "conv9"], 1, "has no layer 'conv9'"),
         (["--layer", "dense"], 1, "or --method integrated"),
         (["--layer", "conv1", "--method", "gradient"], 2, "--layer is for"),
+        (["--compare", "--method", "occlusion"], 2, "--compare has methods of its"),
         (["--smooth", "4"], 2, "--smooth is for --method gradient"),
         (["--baseline", "white"], 2, "--baseline is for --method integrated"),
         (["--baseline", "2", "--method", "integrated"], 2, "'2' is no baseline"),

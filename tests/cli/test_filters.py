@@ -196,7 +196,7 @@ def test_the_objective_is_told_to_those_who_watch(mnist: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["--channel", "30"], 1, "layer 'conv1' of"),
+        (["--channel", "30"], 1, "layer 'conv1' has no channel 30"),
         (["--layer", "cnov1"], 1, "mean conv1"),
         (["--exemplars", "nowhere"], 1, "nowhere does not exist"),
         (["--batch-size", "0"], 2, "expected auto"),

@@ -74,7 +74,14 @@ def test_one_range_for_the_layer_is_told() -> None:
     sheet = activation_sheet(
         values, title="conv1", normalize="layer", colormap="magma", columns=1
     )
-    assert_same(sheet, expected)
+    above = sheet.crop((0, 0, expected.width, expected.height))
+    assert_same(above, expected)
+    # Below it the colors of the scale, from the least value to the largest.
+    bar = np.asarray(sheet)[expected.height + 5, MARGIN : MARGIN + 200]
+    wanted = colors(np.linspace(0, 1, 200), "magma")
+    assert np.abs(bar.astype(int) - wanted).max() <= 4
+    numbers = np.asarray(sheet)[expected.height + 12 :, MARGIN:]
+    assert (numbers < 150).any()
 
 
 def test_constant_channels_are_marked_and_those_of_zeros_silent() -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from cnnviz.attribution import Explanation, channel_attribution, explain
+from cnnviz.attribution.methods import Method
 from cnnviz.drawing import (
     channel_sheet,
     evidence_comparison_sheet,
     explanation_sheet,
 )
 from cnnviz.drawing.evidence_sheets import AGAINST, FOR
-from cnnviz.errors import LayerError
+from cnnviz.errors import ArgumentError, LayerError
 
 GRAY = np.array([1, 1, 1])
 
@@ -146,6 +147,32 @@ def test_methods_are_compared_each_on_its_own_scale() -> None:
     at_half = [gray * (1 - part) + part * np.array(FOR) for part in (0.45, 0.9)]
     for tile, expected in zip(both, at_half, strict=True):
         np.testing.assert_allclose(tile[30, 40], expected, atol=1)
+
+
+def test_every_class_of_a_comparison_has_a_row() -> None:
+    layers = [
+        keras.layers.Input((8, 8, 1)),
+        keras.layers.Conv2D(1, 1, use_bias=False, name="conv"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(2, name="head"),
+    ]
+    model = keras.Sequential(layers)
+    image = np.ones((8, 8, 1), np.float32)
+    methods: tuple[Method, ...] = ("hirescam", "gradient")
+    both: dict[str, Explanation] = {}
+    one: dict[str, Explanation] = {}
+    for method in methods:
+        both[method] = explain(model, image, [0, 1], method=method)
+        one[method] = explain(model, image, [0], method=method)
+    tall, low = (
+        evidence_comparison_sheet(image, each, title="").size for each in (both, one)
+    )
+    assert tall[0] == low[0]
+    assert tall[1] > low[1] + 160
+    with pytest.raises(ArgumentError, match="on different classes"):
+        evidence_comparison_sheet(
+            image, {"hirescam": both["hirescam"], "gradient": one["gradient"]}, title=""
+        )
 
 
 def test_channels_are_drawn_the_strongest_first() -> None:

@@ -305,3 +305,25 @@ def test_a_chosen_layer_of_several_outputs_is_left_out() -> None:
     assert "'wide' returns 4 arrays for 3 images" in told[0]
     with pytest.raises(LayerError, match="returns a tuple"):
         activations(network, pixels, ["rows", "both"])
+
+
+@GENERATIONS
+def test_activations_are_the_callers_own_memory(k: ModuleType) -> None:
+    network = k.Sequential([k.Input((8, 8, 3)), k.layers.ReLU(name="same")])
+    images = RNG.random((5, 8, 8, 3), np.float32)
+    for batch_size in (2, 32):
+        maps = activations(network, images, "same", batch_size=batch_size)["same"]
+        maps *= 2
+        np.testing.assert_array_equal(maps, 2 * images)
+    (batch,) = activation_batches(network, [images], "same")
+    batch["same"][:] = 0
+    again = activations(network, images, "same")["same"]
+    np.testing.assert_array_equal(again, images)
+
+
+def test_the_name_of_a_layer_may_hold_the_sign_of_a_call() -> None:
+    layer = keras.layers.ReLU(name="a@b")
+    image = keras.Input((4, 4, 3))
+    network = keras.Model(image, layer(layer(image)))
+    pixels = np.zeros((1, 4, 4, 3), np.float32)
+    assert list(activations(network, pixels, "ReLU")) == ["a@b", "a@b@2"]

@@ -1,0 +1,141 @@
+"""What a processor's kernels lack, computed another way while a graph is built.
+
+Without oneDNN (on Apple's processors, for one) TensorFlow has kernels for channels last
+only, and no gradients of grouped convolutions. Convolutions and pooling of channels
+first are then written as those of a transposed image, and grouped convolutions group by
+group, with the same numbers. Where the kernels exist, nothing is touched.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from itertools import chain
+from typing import Any
+
+import tensorflow as tf
+
+_LAST = {b"NCHW": b"NHWC", b"NCDHW": b"NDHWC"}
+_IMAGES = {  # operations with images, and which of their inputs these are
+    **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative"), 0),
+    **dict.fromkeys(("AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"), 0),
+    **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), 2),
+}
+_PER_AXIS = ("dilations", "explicit_paddings", "ksize", "strides")
+Create = Callable[..., tf.Operation]
+
+
+@contextmanager
+def computable() -> Iterator[None]:
+    """Lets the graphs that this thread builds hold operations that can be run.
+
+    Not for several threads at a time.
+    """
+    has_first, has_groups = _has_channels_first(), _has_grouped_gradients()
+    if has_first and has_groups:
+        yield
+        return
+    graphs = type(tf.compat.v1.get_default_graph())  # also those of inner functions
+    create, here = graphs._create_op_internal, threading.get_ident()
+
+    def created(
+        graph: tf.Graph,
+        kind: str,
+        inputs: Sequence[tf.Tensor],
+        *rest: Any,
+        **options: Any,
+    ) -> tf.Operation:
+        attributes = options.get("attrs") or {}
+        if "data_format" in attributes and threading.get_ident() == here:
+            layout = attributes["data_format"].s
+            if kind in _IMAGES and layout in _LAST and not has_first:
+                again = partial(created, graph)
+                return _channels_last(again, kind, inputs, rest, options)
+            if kind == "Conv2D" and layout == b"NHWC" and not has_groups:
+                count = _groups(*inputs)
+                if count > 1:
+                    return _by_group(
+                        count, partial(create, graph), inputs, rest, options
+                    )
+        return create(graph, kind, inputs, *rest, **options)
+
+    graphs._create_op_internal = created
+    try:
+        yield
+    finally:
+        graphs._create_op_internal = create
+
+
+def _channels_last(
+    create: Create,
+    kind: str,
+    inputs: Sequence[tf.Tensor],
+    rest: tuple[Any, ...],
+    options: dict[str, Any],
+) -> tf.Operation:
+    given, place = list(inputs), _IMAGES[kind]
+    rank = len(options["attrs"]["strides"].list.i)
+    given[place] = tf.transpose(given[place], [0, *range(2, rank), 1])
+    if place:  # ahead of it stands the size of what is computed
+        sizes = given[0]
+        given[0] = tf.gather(sizes, [0, *range(2, rank), 1])
+    attributes = {}
+    for name, value in options["attrs"].items():
+        attributes[name] = copy = type(value)()
+        copy.CopyFrom(value)
+        numbers = list(value.list.i)
+        if name in _PER_AXIS and numbers:
+            width = len(numbers) // rank
+            axes = [numbers[i : i + width] for i in range(0, len(numbers), width)]
+            copy.list.i[:] = chain(axes[0], *axes[2:], axes[1])
+    attributes["data_format"].s = _LAST[options["attrs"]["data_format"].s]
+    output = create(kind, given, *rest, **(options | {"attrs": attributes})).outputs[0]
+    return tf.transpose(output, [0, rank - 1, *range(1, rank - 1)]).op
+
+
+def _groups(image: tf.Tensor, kernel: tf.Tensor) -> int:
+    channels, taken = image.shape[-1], kernel.shape[-2]
+    return channels // taken if channels and taken else 1
+
+
+def _by_group(
+    count: int,
+    create: Create,
+    inputs: Sequence[tf.Tensor],
+    rest: tuple[Any, ...],
+    options: dict[str, Any],
+) -> tf.Operation:
+    parts = zip(*(tf.split(tensor, count, -1) for tensor in inputs), strict=True)
+    # A name that ends in a stroke is whole; there can be one of it only.
+    options = options | {"name": (options.get("name") or "Conv2D").rstrip("/")}
+    outputs = [create("Conv2D", list(part), *rest, **options) for part in parts]
+    return tf.concat([operation.outputs[0] for operation in outputs], -1).op
+
+
+@cache
+def _has_channels_first() -> bool:
+    def convolution(image: tf.Tensor) -> tf.Tensor:
+        kernel = tf.zeros((1, 1, 4, 4))
+        return tf.nn.conv2d(image, kernel, 1, "VALID", data_format="NCHW")
+
+    return _runs(convolution)
+
+
+@cache
+def _has_grouped_gradients() -> bool:
+    def gradient(image: tf.Tensor) -> tf.Tensor:
+        convolved = tf.nn.conv2d(image, tf.zeros((3, 3, 2, 4)), 1, "SAME")
+        return tf.gradients(convolved, image)[0]
+
+    return _runs(gradient)
+
+
+def _runs(compute: Callable[[tf.Tensor], tf.Tensor]) -> bool:
+    with tf.init_scope():
+        try:
+            tf.function(compute, autograph=False)(tf.zeros((1, 4, 4, 4)))
+        except tf.errors.OpError:
+            return False
+        return True

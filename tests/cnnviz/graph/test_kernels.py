@@ -1,0 +1,130 @@
+"""What a processor cannot compute is computed another way, with the same numbers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import activations, deconvnet, explain, load_model
+from cnnviz.graph import kernels
+from cnnviz.network import record, select
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+IMAGES = np.random.default_rng(0).random((2, 12, 14, 4), np.float32)
+FIRST = {"data_format": "channels_first"}
+
+LAYERS: dict[str, Callable[[Any], Any]] = {
+    "convolution": lambda ns: ns.Conv2D(4, 3, activation="relu", **FIRST),
+    "strided": lambda ns: ns.Conv2D(4, 3, strides=2, padding="same", **FIRST),
+    "dilated": lambda ns: ns.Conv2D(4, (2, 3), dilation_rate=(2, 3), **FIRST),
+    "grouped": lambda ns: ns.Conv2D(6, 3, groups=2, **FIRST),
+    "grouped, last": lambda ns: ns.Conv2D(6, 3, groups=2, dilation_rate=2),
+    "depthwise": lambda ns: ns.DepthwiseConv2D(3, depth_multiplier=2, **FIRST),
+    "separable": lambda ns: ns.SeparableConv2D(4, 3, padding="same", **FIRST),
+    "transposed": lambda ns: ns.Conv2DTranspose(4, 3, strides=(2, 1), **FIRST),
+    "maximum": lambda ns: ns.MaxPooling2D((2, 3), **FIRST),
+    "average": lambda ns: ns.AveragePooling2D(3, 2, padding="same", **FIRST),
+}
+
+
+def network(k: Any, make: Callable[[Any], Any]) -> Any:
+    k.utils.set_random_seed(4)
+    layer = make(k.layers)
+    first = layer.data_format == "channels_first"
+    head = [k.layers.Flatten(), k.layers.Dense(3)]
+    shape = (4, 12, 14) if first else (12, 14, 4)
+    known = k.Sequential([k.Input(shape), layer, *head])
+    return load_model(known, encoding="unit"), layer.name
+
+
+def looked_at(model: Any, layer: str) -> list[np.ndarray]:
+    shown = explain(model, IMAGES, method="integrated")
+    return [
+        activations(model, IMAGES, layer)[layer],
+        shown.maps,
+        deconvnet(model, IMAGES, layer, top=1, rule="gradient").images,
+    ]
+
+
+@GENERATIONS
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_the_same_numbers_without_the_kernels(
+    make: Callable[[Any], Any], k: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = looked_at(*network(k, make))
+    monkeypatch.setattr(kernels, "_has_channels_first", lambda: False)
+    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda: False)
+    model, layer = network(k, make)
+    for found, known in zip(looked_at(model, layer), expected, strict=True):
+        np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-4)
+
+    def trace(images: tf.Tensor) -> tf.Tensor:
+        (call,) = record(model.network, [images], select(model.network, layer))
+        return call.tensor()
+
+    shape = model.network.input_shape
+    traced = tf.function(trace, autograph=False).get_concrete_function(
+        tf.TensorSpec((2, *shape[1:]), tf.float32)
+    )
+    for operation in traced.graph.get_operations():
+        if operation.type in kernels._IMAGES:
+            assert operation.get_attr("data_format") == b"NHWC"
+        if operation.type == "Conv2D":
+            image, kernel = operation.inputs
+            assert image.shape[-1] == kernel.shape[-2]
+
+
+def test_nothing_is_touched_where_the_kernels_exist(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernels, "_has_channels_first", lambda: True)
+    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda: True)
+
+    @tf.function(autograph=False)
+    def trace() -> tf.Tensor:
+        graphs = type(tf.compat.v1.get_default_graph())
+        before = graphs._create_op_internal
+        with kernels.computable():
+            assert graphs._create_op_internal is before
+        return tf.zeros(1)
+
+    trace()
+
+
+WITHOUT_ONEDNN = """
+import keras, numpy as np, cnnviz
+first = {"data_format": "channels_first"}
+network = keras.Sequential([
+    keras.Input((4, 12, 12)),
+    keras.layers.Conv2D(4, 3, groups=2, activation="relu", **first),
+    keras.layers.MaxPooling2D(2, **first),
+    keras.layers.Conv2D(4, 3, activation="relu", name="last", **first),
+    keras.layers.GlobalAveragePooling2D(**first),
+    keras.layers.Dense(2),
+])
+model = cnnviz.load_model(network, encoding="unit")
+image = np.random.default_rng(0).random((12, 12, 4), np.float32)
+print(cnnviz.activations(model, image, "last")["last"].shape)
+print(cnnviz.deconvnet(model, image, "last", top=1).images.shape)
+print(cnnviz.visualize_filters(model, "last", [0], steps=2).shape)
+print(cnnviz.explain(model, image).maps.shape)
+"""
+
+
+def test_without_onednn_every_method_runs() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ONEDNN],
+        env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[0] == "(1, 3, 3, 4)"
