@@ -1,0 +1,59 @@
+"""Index sheets: the strongest maps of many layers."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cnnviz.drawing import colorize, index_sheet
+from cnnviz.errors import LayerError
+
+MARGIN, NAMES, SIDE, GAP = 16, 196, 72, 3
+
+
+def maps(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def drawn(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A map of 6x6 on its own scale, enlarged to a tile."""
+    levels = (values - values.min()) / (values.max() - values.min())
+    return colorize(levels, "viridis").repeat(12, axis=0).repeat(12, axis=1)
+
+
+def test_each_row_holds_the_strongest_maps_of_a_layer() -> None:
+    first, second = maps(6, 6, 5), maps(6, 6, 4, seed=1)
+    first[2, 3] = [2, 9, 4, 3, 8]
+    second[1, 1] = [5, 2, 7, 3]
+    layers = {"a": first, "dense": maps(10), "b": second}
+    sheet = np.asarray(index_sheet(layers, count=3))
+    body = sheet[-MARGIN - 2 * (SIDE + GAP) : -MARGIN, MARGIN + NAMES :]
+    for row, (values, order) in enumerate(((first, (1, 4, 2)), (second, (2, 0, 3)))):
+        for column, channel in enumerate(order):
+            top, left = row * (SIDE + GAP), column * (SIDE + GAP)
+            tile = body[top : top + SIDE, left : left + SIDE]
+            difference = tile.astype(int) - drawn(values[..., channel])
+            assert np.abs(difference).max() <= 4
+
+
+def test_the_image_comes_first_and_maps_stay_squares() -> None:
+    image = np.zeros((6, 6, 1), np.float32)
+    image[2, 4] = 1
+    with_image = np.asarray(index_sheet({"a": maps(6, 6, 2)}, image=image))
+    without = np.asarray(index_sheet({"a": maps(6, 6, 2)}))
+    assert with_image.shape[0] == without.shape[0] + SIDE + GAP
+    top = with_image.shape[0] - MARGIN - 2 * (SIDE + GAP)
+    tile = with_image[top : top + SIDE, MARGIN + NAMES :][:, :SIDE, 0]
+    assert (tile[24:36, 48:60] == 255).all()
+    assert tile.astype(int).sum() == 255 * 144
+
+
+def test_values_that_are_not_finite_are_no_hindrance() -> None:
+    values = maps(6, 6, 2)
+    values[0, 0] = np.nan
+    assert np.asarray(index_sheet({"a": values})).std() > 0
+    assert index_sheet({"a": np.full((6, 6, 2), np.nan, np.float32)}).width > NAMES
+
+
+def test_layers_without_maps_alone_are_refused() -> None:
+    with pytest.raises(LayerError, match="none of 2 layers has maps"):
+        index_sheet({"dense": maps(10), "pooled": maps(1, 1, 10)})

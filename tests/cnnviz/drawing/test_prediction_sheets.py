@@ -1,0 +1,62 @@
+"""Sheets of predictions: images beside bars."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnviz.drawing import prediction_sheet
+from cnnviz.errors import ArgumentError
+from cnnviz.network import Predictions
+
+FILL, TRACK, MARGIN = (68, 119, 170), (238, 238, 238), 16
+
+
+def predictions(values: list[list[float]], kind: str = "softmax") -> Predictions:
+    array = np.array(values, np.float32)
+    images = np.zeros((len(array), 8, 8, 1), np.float32)
+    images[:, 2:4, 5] = 1
+    names = tuple("abcdef"[: array.shape[1]])
+    return Predictions("head", kind, array, array, names, (images,))  # type: ignore[arg-type]
+
+
+def lengths(sheet: Image.Image) -> list[float]:
+    """How much of each bar is filled, from the top."""
+    pixels = np.asarray(sheet)
+    filled = (pixels == FILL).all(axis=-1).sum(axis=1)
+    whole = filled + (pixels == TRACK).all(axis=-1).sum(axis=1)
+    rows = np.flatnonzero(whole > 100)
+    starts = rows[np.diff(rows, prepend=-2) > 1] + 3
+    return [float(n) for n in filled[starts] / whole[starts]]
+
+
+def test_bars_are_the_probabilities_the_likeliest_first() -> None:
+    found = predictions([[0.1, 0.7, 0.15, 0.05], [0.6, 0.1, 0.1, 0.2]])
+    sheet = prediction_sheet(found, top=3, columns=1)
+    expected = [0.7, 0.15, 0.1, 0.6, 0.2, 0.1]
+    np.testing.assert_allclose(lengths(sheet), expected, atol=0.01)
+    first = prediction_sheet(found, top=3, most_images=1)
+    np.testing.assert_allclose(lengths(first), expected[:3], atol=0.01)
+
+
+def test_values_that_are_no_probabilities_are_drawn_from_zero_to_the_largest() -> None:
+    sheet = prediction_sheet(predictions([[2, 8, 4]], "linear"))
+    np.testing.assert_allclose(lengths(sheet), [1, 0.5, 0.25], atol=0.01)
+
+
+def test_the_image_stands_beside_its_bars() -> None:
+    sheet = np.asarray(prediction_sheet(predictions([[0.5, 0.5]])))
+    # 8x8 pixels are enlarged 20 times, at the left and the lower margin.
+    tile = sheet[-MARGIN - 160 : -MARGIN, MARGIN : MARGIN + 160, 0]
+    pixels = tile.reshape(8, 20, 8, 20)
+    assert (pixels == pixels[:, :1, :, :1]).all()
+    shown = pixels[:, 0, :, 0]
+    assert set(map(tuple, np.argwhere(shown == 255))) == {(2, 5), (3, 5)}
+    assert ((shown == 0) | (shown == 255)).all()
+
+
+def test_wrong_numbers_are_refused() -> None:
+    found = predictions([[0.5, 0.5]])
+    with pytest.raises(ArgumentError, match="top is 0; expected 1 or more"):
+        prediction_sheet(found, top=0)
+    with pytest.raises(ArgumentError, match="most_images is 0; expected 1 or more"):
+        prediction_sheet(found, most_images=0)
