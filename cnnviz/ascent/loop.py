@@ -39,7 +39,7 @@ def maximize(
     size: int | tuple[int, int] | None = None,
     count: int | None = None,
     start: np.ndarray | None = None,
-    parameterization: Parameterization | None = None,
+    parameterization: Parameterization | Sequence[Parameterization] | None = None,
     transform: Transform | None = None,
     streams: Sequence[int] | None = None,
     momentum: Momentum | None = None,
@@ -71,7 +71,8 @@ def maximize(
         count: How many images, where neither objective nor start says so.
         start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], to which
             the parameterization's noise is added; None for mid gray.
-        parameterization: What the optimizer moves; None for `Fourier()`.
+        parameterization: What the optimizer moves; None for `Fourier()`. Restarts take
+            several in turns.
         transform: The motions that the images have to withstand; None for `Motion()`,
             `STILL` for none at all.
         streams: The number of each image's own random numbers; None counts them.
@@ -93,7 +94,7 @@ def maximize(
     known = as_model(model)
     run = run or Run()
     steps, restarts = run.steps or _STEPS, run.restarts or 1
-    parameterization = parameterization or Fourier()
+    turns = _turns(parameterization)
     counts(count=count)
     if restarts > steps:
         raise ArgumentError(
@@ -104,25 +105,29 @@ def maximize(
         (start,) = known.prepare(start)
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
-    plan = Plan(
-        known,
-        objective,
-        parameterization,
-        Motion() if transform is None else transform,
-        shape,
-        window,
-        average_pooling,
-    )
-    built(known, [np.zeros((1, *plan.window, plan.shape[-1]), np.float32)])
-    rates = _rates(each, run.learning_rate or parameterization.learning_rate)
-    batch = _batch(plan, total, run.batch_size)
-    chunks = Chunks(plan, run, rates, momentum)
+    built(known, [np.zeros((1, *window, shape[-1]), np.float32)])
+    moved = Motion() if transform is None else transform
+    plans = [
+        Plan(known, objective, own, moved, shape, window, average_pooling)
+        for own in turns
+    ]
+    batch = _batch(plans[0], total, run.batch_size)
+    tries = [
+        Chunks(
+            plan,
+            run,
+            _rates(each, run.learning_rate or plan.parameterization.learning_rate),
+            momentum,
+        )
+        for plan in plans
+    ]
     rows = [range(a, min(a + batch, total)) for a in range(0, total, batch)]
     parts: list[Ascent] = []
     share = 1 / (len(rows) * restarts)
     for part in rows:
         best: Ascent | None = None
         for restart in range(restarts):
+            chunks = tries[restart % len(tries)]
             seeds = [
                 (run.seed, restart, streams[row] if streams is not None else row)
                 for row in part
@@ -140,6 +145,14 @@ def maximize(
     if np.isnan(found.scores).all():
         raise not_finite(known, objective.layers)
     return found
+
+
+def _turns(
+    parameterization: Parameterization | Sequence[Parameterization] | None,
+) -> Sequence[Parameterization]:
+    if isinstance(parameterization, Sequence):
+        return parameterization
+    return [parameterization or Fourier()]
 
 
 def _rates(steps: int, rate: float) -> np.ndarray:

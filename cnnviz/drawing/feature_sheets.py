@@ -95,14 +95,22 @@ def _states(result: FilterImages) -> list[str]:
 def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     """Draws classes as a grid, labeled with name and the network's probability.
 
+    Images that the network does not take for their classes are said not to be reached.
+
     Args:
         result: From `optimize_classes`.
         title: The headline.
     """
     percent = result.head.kind != "linear"
+    values = [
+        f"{100 * value:.0f} %" if percent else readable(value)
+        for value in result.probabilities
+    ]
     labels = [
-        f"{name}: {100 * value:.0f} %" if percent else f"{name}: {readable(value)}"
-        for name, value in zip(result.names, result.probabilities, strict=True)
+        f"{name}: {value}" if reached else f"{name}: not reached: {value}"
+        for name, value, reached in zip(
+            result.names, values, result.reached, strict=True
+        )
     ]
     meaning = "the network's probability" if percent else "the network's output"
     return grid(

@@ -69,7 +69,9 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
         told = " and ".join(str(spec.shape) for spec in specs)
         raise ModelError(
             f"{model.source} takes {told}; expected one image (h, w, c) to optimize",
-            hint="Hold the others: model.hold({name: array}).",
+            hint="Hold the others: model.hold({name: array})."
+            if len(specs) > 1
+            else "Gradient ascent draws images with height, width and channels only.",
         )
     height, width, channels = specs[0].shape if specs else (None, None, 3)
     return height or _DEFAULT_SIDE, width or _DEFAULT_SIDE, channels or 3

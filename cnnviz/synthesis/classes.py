@@ -59,6 +59,17 @@ class ClassImages(ArrayResult):
     ascent: Ascent
     probabilities: np.ndarray
 
+    @property
+    def reached(self) -> np.ndarray:
+        """Whether the network takes each image for its class, `(k,)`, bool.
+
+        So it does where it gives the class at least half of the probability. Outputs
+        that are no probabilities have no such bound, and count as reached.
+        """
+        if self.head.kind == "linear":
+            return np.ones(len(self.classes), bool)
+        return np.asarray(self.probabilities >= 0.5)
+
     def _array(self) -> np.ndarray:
         return self.ascent.images
 

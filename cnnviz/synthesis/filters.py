@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+_STEPS = 256
+_LEAST_STEPS = 16  # of each of several tries
+
+
 @dataclass(frozen=True, eq=False)
 class FilterImages(ArrayResult):
     """What the filters of a layer look for, drawn by `cnnviz.drawing.filter_sheet`.
@@ -107,7 +111,7 @@ def visualize_filters(
         channels: Which of its channels; None for all.
         size: The size of the images, `(height, width)` or the side of a square; None
             for what the layer's receptive field asks for, at most the network's own.
-        steps: Forward and backward passes over each image.
+        steps: Forward and backward passes for each image.
         seed: The seed of all random numbers.
         negative: Whether to make what the filters dislike most.
         batch_size: How many images are made at a time; None for what fits into memory.
@@ -167,10 +171,12 @@ def optimize_filters(
         as_it_is: Whether to maximize the layer's own output in any case, also that of a
             convolution whose normalization and rectifier follow.
         parameterization: What the optimizer moves; None for what suits the layer's
-            receptive field: `Pixels` where it is small, a `Fourier` one else.
+            receptive field: a `Fourier` one, and where the field is small, at most 12
+            pixels, also `Pixels`; the better image of the two is kept.
         transform: What the images have to withstand; None for what suits the layer's
             receptive field.
-        run: How it is carried out; None for 256 steps.
+        run: How it is carried out; None for 256 steps, shared by the two tries where
+            the receptive field is small.
 
     Returns:
         The images with the activations that they reach.
@@ -185,6 +191,11 @@ def optimize_filters(
     found = survey_layers(known, [feature])
     chosen = choose_channels(feature, channels, found.channels[feature])
     recipe = filter_recipe(found, feature, chosen, negative)
+    run = run or Run()
+    steps = run.steps or _STEPS
+    tries = run.restarts
+    if tries is None and parameterization is None:
+        tries = max(1, min(recipe.restarts, steps // _LEAST_STEPS))
     ascent = maximize(
         known,
         recipe.objective,
@@ -194,7 +205,7 @@ def optimize_filters(
         parameterization=parameterization or recipe.parameterization,
         transform=transform or recipe.transform,
         streams=chosen.tolist(),
-        run=run,
+        run=replace(run, steps=steps, restarts=tries),
     )
     chosen = chosen[: len(ascent.images)]
     gray = np.where(ascent.dead[:, None, None, None], np.float32(0.5), ascent.images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,11 @@ _DIM = 0.25  # where images of filters of single-channel networks start
 _VIEWS = 2.5
 _LEAST_SIDE = 16
 _LARGE = 96  # the side from which on images hold scenes rather than single things
-_FINE_FIELD = 12  # below this field, resampling would blur what the units look for
+_KERNEL_FIELD = 7  # up to this field, units see a kernel in the phase of its stride
+_FINE_FIELD = 12  # up to this field, units look for fine grain or plain edges
+# Some of these find their pattern, fine and full of contrast, by large steps of single
+# pixels, which drown in noise the fainter one of others; so each gets both.
+_FINE = (Fourier(), Pixels(decorrelate=False, learning_rate=0.5))
 _TRIES = 4  # of a class, where images are small: the best is kept
 
 # Seeing now all of an image and now a part of it, a network asks for whole things
@@ -38,7 +43,7 @@ _BROAD = Fourier(decay=1.1, learning_rate=0.04)
 @dataclass(frozen=True, eq=False)
 class _Recipe:
     objective: Objective
-    parameterization: Parameterization
+    parameterization: Parameterization | Sequence[Parameterization]
     transform: Transform
     restarts: int = 1
     size: tuple[int, int] | None = None
@@ -62,15 +67,18 @@ def filter_recipe(
     if is_part:
         side = max(_LEAST_SIDE, math.ceil(_VIEWS * max(seen) / 8) * 8)
         size = (min(side, height), min(side, width))
-    parameterization: Parameterization
+    parameterization: Parameterization | Sequence[Parameterization]
     transform: Transform
-    start = None
+    start, restarts = None, 1
     # A canvas repeated all around, and seen from anywhere, has no edge to cling to.
-    if field is not None and is_part and max(seen) <= _FINE_FIELD:
+    if field is not None and is_part and max(seen) <= _KERNEL_FIELD:
         # Resampling, and small steps for high frequencies, would blur all there is.
         step = max(1, *(math.ceil(s) for s in field.stride))
         transform = Motion(0.5, scale=0, rotate=0, fill="wrap", step=step)
         parameterization = Pixels()
+    elif is_part and max(seen) <= _FINE_FIELD:
+        transform = Motion(0.5, scale=0.05, rotate=5, fill="wrap")
+        parameterization, restarts = _FINE, len(_FINE)
     elif max(height, width) < _LARGE:
         dark = channels_in == 1
         start = _DIM if dark else None
@@ -83,7 +91,7 @@ def filter_recipe(
     else:
         transform, parameterization = _SCENE, _BROAD
     return _Recipe(
-        objective, parameterization, transform, 1, size, start, is_below=below
+        objective, parameterization, transform, restarts, size, start, is_below=below
     )
 
 

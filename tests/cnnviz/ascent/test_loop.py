@@ -219,6 +219,24 @@ def test_steps_do_not_enlarge_what_company_rounds(middle: str) -> None:
         np.testing.assert_allclose(alone[0], together[one], atol=1e-5)
 
 
+def test_restarts_take_parameterizations_in_turns(model: ImageModel) -> None:
+    goal, streams = channel("conv2", range(4)), range(4)
+    both = [Fourier(), Pixels(learning_rate=0.5)]
+
+    def found(own: Any, restarts: int) -> Any:
+        run = Run(steps=10 * restarts, restarts=restarts, precision="float32")
+        return maximize(model, goal, streams=streams, parameterization=own, run=run)
+
+    first, best = found(both[0], 1), found(both, 2)
+    # The second restart has random numbers of its own, as in a run of two alike.
+    second = found([both[1], both[1]], 2)
+    assert (best.scores >= first.scores).all()
+    kept = np.isclose(best.scores, first.scores, rtol=1e-5)
+    np.testing.assert_allclose(best.images[kept], first.images[kept], atol=1e-5)
+    assert (best.scores[~kept] <= second.scores[~kept] + 1e-5).all()
+    assert not kept.all()
+
+
 def test_other_channels_weights_and_steps_trace_nothing() -> None:
     known = small()
 

@@ -117,7 +117,11 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
 @pytest.mark.parametrize(
     ("kind", "labels", "subtitle"),
     [
-        ("softmax", ["cat: 99 %", "dog: 7 %"], "the network's probability for its own"),
+        (
+            "softmax",
+            ["cat: 99 %", "dog: not reached: 7 %"],
+            "the network's probability for its own",
+        ),
         ("linear", ["cat: 0.987", "dog: 0.0654"], "the network's output for its own"),
     ],
 )

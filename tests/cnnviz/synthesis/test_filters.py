@@ -5,9 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnviz import ImageModel, LayerError, activations, load_model
-from cnnviz.ascent import Pixels, Run
+from cnnviz.ascent import Motion, Pixels, Run
 from cnnviz.drawing import displayable
 from cnnviz.synthesis import (
     optimize_filters,
@@ -149,3 +150,17 @@ def test_convolutions_are_seen_as_they_are_passed_on(imagenet: ImageModel) -> No
     disliked = optimize_filters(imagenet, "stem_conv", channels, negative=True, run=run)
     assert disliked.feature == "stem_relu"
     assert (disliked.activations < 0.1 * found.activations).all()
+
+
+def test_early_filters_withstand_small_motions(imagenet: ImageModel) -> None:
+    """The least of what the best of five recipes of two other libraries reached."""
+    layer, channels = "block2_expand_relu", [20, 40, 143]
+    found = optimize_filters(imagenet, layer, channels, size=96, run=Run(steps=128))
+    images = tf.constant(found.ascent.images)
+    motion = Motion(0.04, scale=0.05, rotate=5, fill="wrap")
+    moved = []
+    for draw in motion.draw(np.random.default_rng(1), 8, (96, 96), (96, 96)):
+        shown = motion.show(images, tf.constant(np.tile(draw, (3, 1))), (96, 96))
+        maps = activations(imagenet, shown.numpy().clip(0, 1), [layer])[layer]
+        moved.append(maps.mean((1, 2))[np.arange(3), channels])
+    assert (np.mean(moved, 0) >= [1.5, 4.2, 5.8]).all()

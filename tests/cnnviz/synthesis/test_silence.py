@@ -147,6 +147,27 @@ def test_classes_without_a_gradient_are_refused(front: Any) -> None:
 def test_classes_that_nothing_reaches_are_dead() -> None:
     found = optimize_classes(with_bias(-100.0), run=Run(steps=64))
     assert found.ascent.dead.all()
+    assert not found.reached.any()
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (784,), (100, 1), (8, 16, 16, 1)])
+def test_what_is_no_image_with_channels_is_not_drawn(shape: tuple[int, ...]) -> None:
+    flat = keras.Sequential(
+        [
+            layers.Input(shape),
+            layers.Flatten(),
+            layers.Dense(4, name="d"),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    for draw in (
+        lambda: visualize_filters(flat, "d", [0], steps=2),
+        lambda: optimize_classes(flat, run=Run(steps=2)),
+    ):
+        with pytest.raises(ModelError, match=r"one image \(h, w, c\)") as raised:
+            draw()
+        # There are no other inputs to hold.
+        assert "hold" not in str(raised.value)
 
 
 def test_images_that_were_woken_are_left_alone() -> None:
