@@ -171,12 +171,12 @@ def optimize_filters(
         as_it_is: Whether to maximize the layer's own output in any case, also that of a
             convolution whose normalization and rectifier follow.
         parameterization: What the optimizer moves; None for what suits the layer's
-            receptive field: a `Fourier` one, and where the field is small, at most 12
-            pixels, also `Pixels`; the better image of the two is kept.
+            receptive field: `Pixels` where it is small, a `Fourier` one else. On a
+            canvas many such fields wide, both, and the better image is kept.
         transform: What the images have to withstand; None for what suits the layer's
             receptive field.
-        run: How it is carried out; None for 256 steps, shared by the two tries where
-            the receptive field is small.
+        run: How it is carried out; None for 256 steps, shared by the tries where
+            there are two.
 
     Returns:
         The images with the activations that they reach.
@@ -190,7 +190,7 @@ def optimize_filters(
     feature = layer if as_it_is else passed_on(known, layer)
     found = survey_layers(known, [feature])
     chosen = choose_channels(feature, channels, found.channels[feature])
-    recipe = filter_recipe(found, feature, chosen, negative)
+    recipe = filter_recipe(found, feature, chosen, negative, size)
     run = run or Run()
     steps = run.steps or _STEPS
     tries = run.restarts
@@ -199,9 +199,9 @@ def optimize_filters(
     ascent = maximize(
         known,
         recipe.objective,
-        size=recipe.size if size is None else size,
+        size=recipe.size,
         count=len(chosen),
-        start=start_image(recipe, found, recipe.size if size is None else size),
+        start=start_image(recipe, found, recipe.size),
         parameterization=parameterization or recipe.parameterization,
         transform=transform or recipe.transform,
         streams=chosen.tolist(),

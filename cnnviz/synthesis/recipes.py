@@ -28,8 +28,11 @@ _LEAST_SIDE = 16
 _LARGE = 96  # the side from which on images hold scenes rather than single things
 _KERNEL_FIELD = 7  # up to this field, units see a kernel in the phase of its stride
 _FINE_FIELD = 12  # up to this field, units look for fine grain or plain edges
-# Some of these find their pattern, fine and full of contrast, by large steps of single
-# pixels, which drown in noise the fainter one of others; so each gets both.
+# On canvases this many fields wide, turns and scalings of a few percent move most of
+# what units see by several pixels, and destroy a pattern that keeps the strides' phase.
+_WIDE = 6
+# What withstands them some units find, fine and full of contrast, by large steps of
+# single pixels, which drown in noise the fainter one of others; so each gets both.
 _FINE = (Fourier(), Pixels(decorrelate=False, learning_rate=0.5))
 _TRIES = 4  # of a class, where images are small: the best is kept
 
@@ -52,7 +55,11 @@ class _Recipe:
 
 
 def filter_recipe(
-    found: Survey, layer: str, channels: np.ndarray, negative: bool
+    found: Survey,
+    layer: str,
+    channels: np.ndarray,
+    negative: bool,
+    size: int | tuple[int, int] | None = None,
 ) -> _Recipe:
     """What suits a layer: the less of the image a unit sees, the finer its pattern."""
     height, width, channels_in = found.image
@@ -63,22 +70,25 @@ def filter_recipe(
     field = found.fields[layer]
     seen = () if field is None else tuple(side for side in field.size if side)
     is_part = field is not None and len(seen) == 2 and max(seen) < max(height, width)
-    size = (height, width)
+    canvas = (height, width)
     if is_part:
         side = max(_LEAST_SIDE, math.ceil(_VIEWS * max(seen) / 8) * 8)
-        size = (min(side, height), min(side, width))
+        canvas = (min(side, height), min(side, width))
+    if size is not None:
+        canvas = size_of(size)
     parameterization: Parameterization | Sequence[Parameterization]
     transform: Transform
     start, restarts = None, 1
     # A canvas repeated all around, and seen from anywhere, has no edge to cling to.
-    if field is not None and is_part and max(seen) <= _KERNEL_FIELD:
+    is_fine = is_part and max(seen) <= _FINE_FIELD
+    if is_fine and max(seen) > _KERNEL_FIELD and max(canvas) > _WIDE * max(seen):
+        transform = Motion(0.5, scale=0.05, rotate=5, fill="wrap")
+        parameterization, restarts = _FINE, len(_FINE)
+    elif field is not None and is_fine:
         # Resampling, and small steps for high frequencies, would blur all there is.
         step = max(1, *(math.ceil(s) for s in field.stride))
         transform = Motion(0.5, scale=0, rotate=0, fill="wrap", step=step)
         parameterization = Pixels()
-    elif is_part and max(seen) <= _FINE_FIELD:
-        transform = Motion(0.5, scale=0.05, rotate=5, fill="wrap")
-        parameterization, restarts = _FINE, len(_FINE)
     elif max(height, width) < _LARGE:
         dark = channels_in == 1
         start = _DIM if dark else None
@@ -91,7 +101,7 @@ def filter_recipe(
     else:
         transform, parameterization = _SCENE, _BROAD
     return _Recipe(
-        objective, parameterization, transform, restarts, size, start, is_below=below
+        objective, parameterization, transform, restarts, canvas, start, is_below=below
     )
 
 

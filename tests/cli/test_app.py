@@ -306,7 +306,9 @@ def test_streams_of_the_program_are_clean(
     assert code == 0
     # TensorFlow and Keras have said nothing.
     assert re.fullmatch(r"note: encoding: .+\n", stderr)
-    names = [f"7--{layer}{i}.png" for i in (1, 2, 3) for layer in ("conv", "pool")]
+    layers = [f"{layer}{i}" for i in (1, 2, 3) for layer in ("conv", "pool")]
+    names = [f"7--{i:02}--{layer}.png" for i, layer in enumerate(layers, 1)]
+    names.insert(0, "7--layers.png")
     assert stdout.splitlines() == [str(out / name) for name in names]
 
 
