@@ -73,6 +73,9 @@ def whole(network: Network) -> Selected:
     return Selected(Address("", network), 1, is_named=True)
 
 
+# No part of the network, hence not to be rewritten where a layer of it branches on a
+# tensor in plain Python.
+@tf.autograph.experimental.do_not_convert
 def find_heads(network: Network, call: Call) -> list[Head]:
     """The heads of a network.
 

@@ -54,7 +54,8 @@ _LINEAGES: weakref.WeakKeyDictionary[type, _Lineage] = weakref.WeakKeyDictionary
 
 
 def _lineage(kind: type) -> _Lineage:
-    if (known := _LINEAGES.get(kind)) is not None:
+    known = _LINEAGES.get(kind)  # no `:=`, which AutoGraph does not know
+    if known is not None:
         return known
     classes = [(c.__name__, c.__module__.partition(".")[0]) for c in kind.__mro__]
     _LINEAGES[kind] = found = _Lineage(

@@ -188,13 +188,16 @@ def _matches(network: Network, known: list[Address], pattern: str) -> list[Selec
     by_path = {address.path: address for address in known}
     if pattern in by_path:
         return [Selected(by_path[pattern], 1, is_named=True)]
-    if (named := _CALL.fullmatch(pattern)) and named["path"] in by_path:
+    named = _CALL.fullmatch(pattern)  # no `:=`, which AutoGraph does not know
+    if named and named["path"] in by_path:
         call = int(named["call"])
         return [Selected(by_path[named["path"]], call, is_named=True)]
-    if of_kind := [a for a in known if pattern in _kinds(a)]:
+    of_kind = [a for a in known if pattern in _kinds(a)]
+    if of_kind:
         return [Selected(address) for address in of_kind]
     glob = _glob(pattern)
-    if globbed := [a for a in known if glob.fullmatch(a.path)]:
+    globbed = [a for a in known if glob.fullmatch(a.path)]
+    if globbed:
         return [Selected(address) for address in globbed]
     raise _unknown(network, known, pattern)
 
