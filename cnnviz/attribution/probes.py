@@ -14,6 +14,7 @@ from cnnviz.attribution.gradients import At, Question, Subject
 from cnnviz.attribution.placing import Placing, by_field, spread_evenly
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ModelError
+from cnnviz.network.batches import in_batches
 from cnnviz.network.tracing import compiled, compiled_for_images
 
 AT_ONCE = 4
@@ -167,18 +168,5 @@ class Probe:
     ) -> dict[str, np.ndarray]:
         given = [*arrays, *target.arrays().values()]
         feeds = given if scales is None else [*given, scales]
-        parts = []
-        for start in range(0, len(arrays[0]), self.batch_size):
-            batch = [
-                np.asarray(feed[start : start + self.batch_size], np.float32)
-                for feed in feeds
-            ]
-            few = len(batch[0])
-            if self._size is not None and few < self._size:
-                more = self._size - few
-                batch = [np.concatenate([a, a[-1:].repeat(more, 0)]) for a in batch]
-            outputs = self._trace(*batch)
-            parts.append({n: values.numpy()[:few] for n, values in outputs.items()})
-        if len(parts) == 1:
-            return parts[0]
-        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        feeds = [np.asarray(feed, np.float32) for feed in feeds]
+        return in_batches(self._trace, feeds, self.batch_size, self._size)

@@ -26,8 +26,9 @@ from cnnviz.attribution.traced_layers import (
     seed,
     trace_layer,
 )
-from cnnviz.attribution.units import Route, Seeds, filled, find_geometry_of
+from cnnviz.attribution.units import Route, Seeds, find_geometry_of
 from cnnviz.errors import CnnvizError
+from cnnviz.network.batches import filled
 from cnnviz.network.tracing import Trace, compiled
 
 _NUMBERS = 1 << 22
@@ -136,7 +137,7 @@ def _of_crops(
         rows = np.arange(start, min(start + size, len(seeds.images)))
         some = seeds.some(rows)
         starts = crops.starts(some.positions)
-        shown = [filled(a, size) for a in crops.cut(arrays, some, starts)]
+        shown = filled(crops.cut(arrays, some, starts), size)
         own = some._replace(
             images=np.arange(len(rows)), positions=crops.inside(some.positions, starts)
         )
@@ -168,7 +169,7 @@ def _of_images(
         few = np.searchsorted(np.cumsum(np.diff(seeds.images[rows]) > 0), plan.images)
         rows = rows[: int(few) + 1]
         images, owners = np.unique(seeds.images[rows], return_inverse=True)
-        shown = [filled(array[images], plan.images) for array in arrays]
+        shown = filled([array[images] for array in arrays], plan.images)
         own = seeds.some(rows)._replace(images=owners)
         pulled = _reconstruct(trace, shown, own, plan.size)
         starts = np.zeros((len(rows), pulled.ndim - 2), np.int64)
@@ -181,7 +182,7 @@ def _reconstruct(
 ) -> np.ndarray:
     kinds = (np.int32, np.int32, np.int32, np.float32)
     parts = [part.astype(kind) for part, kind in zip(seeds, kinds, strict=True)]
-    outputs = trace(*shown, *(filled(part, size) for part in parts))
+    outputs = trace(*shown, *filled(parts, size))
     projection: np.ndarray = outputs["projection"].numpy()
     return projection[: len(seeds.images)]
 

@@ -13,9 +13,10 @@ import tensorflow as tf
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import as_image, seed, trace_layer
-from cnnviz.attribution.units import choose_maps, filled, find_units
+from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.errors import ImageError, LayerError, counted, shape_text
 from cnnviz.images.boxes import field_boxes
+from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import displayed, is_network_channels_first
 from cnnviz.network.model import ImageModel, Images, as_model, built
@@ -160,7 +161,7 @@ def deconvnet_stages(
         part.astype(kind.as_numpy_dtype)
         for part, kind in zip(found[1:], kinds, strict=True)
     ]
-    outputs = trace(*(filled(array, size) for array in (*arrays, *given)))
+    outputs = trace(*filled([*arrays, *given], size))
     stages = []
     for (operation, path), signal in zip(trace.facts, outputs.values(), strict=True):
         array = signal.numpy()[0]

@@ -14,6 +14,7 @@ from cnnviz.attribution.traced_layers import TracedLayer, as_image, trace_layer
 from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.walking import Dependence
+from cnnviz.network.batches import in_batches
 from cnnviz.network.survey import choose_channels
 from cnnviz.network.tracing import Trace, compiled_for_images
 
@@ -103,32 +104,14 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
     """Finds the unit to start from, in each map of each image."""
     task.check()
     function, size = _unit_trace(task, arrays)
-    activations, positions = [], []
-    step = size or _BATCH
-    for start in range(0, len(arrays[0]), step):
-        batch = [array[start : start + step] for array in arrays]
-        count = len(batch[0])
-        if size is not None:
-            batch = [filled(array, size) for array in batch]
-        outputs = function(*batch)
-        activations.append(outputs["activations"].numpy()[:count])
-        positions.append(outputs["positions"].numpy()[:count])
-    units = Units(
-        np.concatenate(activations), np.concatenate(positions), function.facts
-    )
+    found = in_batches(function, arrays, _BATCH, size)
+    units = Units(found["activations"], found["positions"], function.facts)
     if not np.isfinite(units.activations).all():
         path = task.selected.address.path
         raise ModelError(
             f"layer '{path}' of {task.model.source} computes no finite numbers"
         )
     return units
-
-
-def filled(array: np.ndarray, size: int) -> np.ndarray:
-    """An array with its last entry repeated until there are `size`."""
-    if len(array) == size:
-        return array
-    return np.concatenate([array, array[-1:].repeat(size - len(array), 0)])
 
 
 def _unit_trace(

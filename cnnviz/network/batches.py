@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from cnnviz.arguments import counts
 
@@ -24,9 +25,39 @@ def filled(arrays: Sequence[np.ndarray], size: int | None) -> list[np.ndarray]:
     """A batch for a network that was built for one size: the last image repeated.
 
     Args:
-        arrays: At most so many images.
+        arrays: At most `size` images.
         size: The only size that the network takes; None if it takes any.
     """
-    if size is None:
+    if size is None or len(arrays[0]) == size:
         return list(arrays)
     return [np.concatenate([a, a[-1:].repeat(size - len(a), 0)]) for a in arrays]
+
+
+def in_batches(
+    function: Callable[..., Mapping[str, tf.Tensor]],
+    arrays: Sequence[np.ndarray],
+    size: int,
+    only: int | None,
+) -> dict[str, np.ndarray]:
+    """What a function finds for any number of images.
+
+    Args:
+        function: Takes a batch of each array; returns named tensors, a row an image.
+        arrays: The images, and what else is given of each, along their first axis.
+        size: How many images the function is given at a time, at most.
+        only: The only number of images that it takes; None if it takes any.
+
+    Returns:
+        By name the rows of all images.
+
+    Raises:
+        ArgumentError: If the size is less than 1.
+    """
+    parts = []
+    for part in slices(arrays, only or size):
+        found = function(*filled(part, only))
+        count = len(part[0])
+        parts.append({name: rows.numpy()[:count] for name, rows in found.items()})
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cnnviz.arguments import counts
 from cnnviz.errors import LayerError, counted
-from cnnviz.network.batches import filled, slices
+from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import show_images
 from cnnviz.network.heads import HeadKind, whole
 from cnnviz.network.tracing import Trace, compiled_for_images
@@ -127,26 +127,23 @@ def predictions_of(
     batch_size: int,
 ) -> Predictions:
     """Shows a network prepared images, see `ImageModel.predict`."""
-    outputs, values = [], []
-    for part in slices(arrays, model.fixed_batch or batch_size):
-        shown = filled(part, model.fixed_batch)
-        trace = _traced(model, shown, head)
-        results = trace(*shown)
-        outputs.append(results["outputs"].numpy()[: len(part[0])])
-        values.append(results["values"].numpy()[: len(part[0])])
+    counts(batch_size=batch_size)
+    trace, only = _traced(model, arrays, head, batch_size)
+    found = in_batches(trace, arrays, batch_size, only)
     name, kind = trace.facts
-    joined = np.concatenate(values)
+    values = found["values"]
     labels = model.labels
-    if labels is not None and len(labels) != joined.shape[1]:
+    if labels is not None and len(labels) != values.shape[1]:
         labels = None
-    return Predictions(
-        name, kind, np.concatenate(outputs), joined, labels, tuple(arrays)
-    )
+    return Predictions(name, kind, found["outputs"], values, labels, tuple(arrays))
 
 
 def _traced(
-    model: ImageModel, arrays: list[np.ndarray], head: str | int | None
-) -> Trace[tuple[str, HeadKind]]:
+    model: ImageModel,
+    arrays: list[np.ndarray],
+    head: str | int | None,
+    batch_size: int,
+) -> tuple[Trace[tuple[str, HeadKind]], int | None]:
     network = model.network
 
     def answer(
@@ -158,5 +155,5 @@ def _traced(
 
     shapes = [array.shape[1:] for array in arrays]
     key = ("predictions", model.key, head)
-    trace, _ = compiled_for_images(network, key, answer, shapes, len(arrays[0]))
-    return trace
+    count = min(batch_size, len(arrays[0]))
+    return compiled_for_images(network, key, answer, shapes, count)

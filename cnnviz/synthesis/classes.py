@@ -17,6 +17,7 @@ from cnnviz.ascent.results import Ascent
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import ArgumentError, shape_text
+from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import observe
 from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
@@ -250,6 +251,8 @@ def _answers(
     size = [own or side for own, side in zip(shape[:2], images.shape[1:3], strict=True)]
 
     def answer(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
+        if image.shape[1:3] != tuple(size):
+            image = tf.image.resize(image, size)
         chosen = observe(model, image, image, [], heads=True).head(head.name)
         return {
             "logits": chosen.class_logits(),
@@ -257,17 +260,8 @@ def _answers(
         }, None
 
     batch = model.fixed_batch or min(_TOGETHER, len(images))
-    signature = [tf.TensorSpec((batch, *size, images.shape[-1]), tf.float32)]
+    signature = [tf.TensorSpec((batch, *images.shape[1:]), tf.float32)]
     key = ("class answers", model.key, head.name)
     trace = compiled(model.network, key, answer, signature)
-    logits, probabilities = [], []
-    for first in range(0, len(images), batch):
-        seen = tf.constant(images[first : first + batch])
-        if images.shape[1:3] != tuple(size):
-            seen = tf.image.resize(seen, size)
-        count = len(seen)
-        seen = tf.concat([seen, tf.repeat(seen[-1:], batch - count, 0)], 0)
-        results = trace(seen)
-        logits.append(results["logits"].numpy()[:count])
-        probabilities.append(results["probabilities"].numpy()[:count])
-    return np.concatenate(logits), np.concatenate(probabilities)
+    found = in_batches(trace, [images], batch, batch)
+    return found["logits"], found["probabilities"]
