@@ -24,7 +24,7 @@ from cnnviz.network.layout import (
     to_channels_first,
     to_channels_last,
 )
-from cnnviz.network.naming import Address, Selected, addresses
+from cnnviz.network.naming import Address, Selected, addresses, walk
 from cnnviz.network.remembered import Memory, encoding_of
 from cnnviz.network.tracing import compiled, record
 
@@ -113,7 +113,7 @@ def evidence(network: Network) -> int:
     """
     told: list[object] = []
     weighed = normalized = False
-    for address in addresses(network):
+    for address in walk(network):
         if is_network(address.layer):
             continue
         normalizes = not normalized and _is_batch_normalization(address)
@@ -282,7 +282,7 @@ def _filled(spec: InputSpec) -> list[int]:
 
 
 def _first(network: Network, suits: Callable[[Address], bool]) -> Address | None:
-    return next((a for a in addresses(network) if suits(a)), None)
+    return next((a for a in walk(network) if suits(a)), None)
 
 
 def _is_before(network: Network, one: Address | None, other: Address | None) -> bool:

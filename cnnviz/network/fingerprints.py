@@ -10,7 +10,7 @@ import sys
 import weakref
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ _BOOKKEEPING = frozenset(  # of compiling and training, and of what shapes are i
         "stop_training",
     )
 )
+_SEQUENCES, _ARRAYS = (list, tuple), (np.ndarray, np.generic)
 _SMALL = 4096  # bytes: an array up to here is compared by its numbers
 _DEEP = 3  # containers within containers
 
@@ -62,13 +63,7 @@ class Fingerprint:
         """
         self._others: list[weakref.ref[Any]] = []
         self._kept: list[object] = []
-        self.key: Hashable = tuple(
-            (
-                self._of(layer, 0),
-                *((name, self._of(v, 0)) for name, v in own_attributes(layer)),
-            )
-            for layer in layers
-        )
+        self.key: Hashable = tuple([self._of_layer(layer) for layer in layers])
 
     @property
     def is_fresh(self) -> bool:
@@ -78,20 +73,24 @@ class Fingerprint:
         """
         return all(other() is not None for other in self._others)
 
+    def _of_layer(self, layer: Layer) -> Hashable:
+        values, names = vars(layer), own_names(layer)
+        return self._of(layer, 0), names, self._of_all([values[n] for n in names], 0)
+
+    def _of_all(self, values: Iterable[Any], depth: int) -> Hashable:
+        return tuple([self._of(value, depth) for value in values])
+
     def _of(self, value: Any, depth: int) -> Hashable:
         kind = type(value)
         if kind in _PLAIN:
             return kind, value
         if depth < _DEEP:
-            if isinstance(value, list | tuple):
-                return kind, tuple([self._of(item, depth + 1) for item in value])
+            if isinstance(value, _SEQUENCES):
+                return kind, self._of_all(value, depth + 1)
             if isinstance(value, Mapping):
-                items = [
-                    (self._of(k, _DEEP), self._of(v, depth + 1))
-                    for k, v in value.items()
-                ]
-                return kind, tuple(items)
-        if isinstance(value, np.ndarray | np.generic) and value.nbytes <= _SMALL:
+                keys = tuple([self._of(key, _DEEP) for key in value])
+                return kind, keys, self._of_all(value.values(), depth + 1)
+        if isinstance(value, _ARRAYS) and value.nbytes <= _SMALL:
             if value.dtype != object:
                 return kind, value.shape, value.dtype.str, value.tobytes()
         try:
@@ -103,8 +102,18 @@ class Fingerprint:
 
 def own_attributes(layer: Layer) -> list[tuple[str, Any]]:
     """The attributes of a layer that not every Keras layer has, or that matter."""
-    left_out = _left_out(is_keras_2(layer))
-    return [(name, v) for name, v in vars(layer).items() if name not in left_out]
+    return [(name, vars(layer)[name]) for name in own_names(layer)]
+
+
+def own_names(layer: Layer) -> tuple[str, ...]:
+    """The names of the attributes of `own_attributes`."""
+    return _told_apart(tuple(vars(layer)), is_keras_2(layer))
+
+
+# Layers of a kind have attributes of the same names.
+@lru_cache(maxsize=1024)
+def _told_apart(names: tuple[str, ...], keras_2: bool) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in _left_out(keras_2))
 
 
 @contextmanager

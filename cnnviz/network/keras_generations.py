@@ -6,10 +6,12 @@ is imported here: a network that exists has brought its own Keras along.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+_LIBRARIES = ("keras", "tf_keras")
 _LOOPS = frozenset(("TimeDistributed", "RNN", "ConvRNN", "Bidirectional"))
 
 Layer = Any
@@ -33,42 +35,60 @@ class InputSpec(NamedTuple):
     dtype: str
 
 
-def ancestry(instance: object) -> list[str]:
+class _Lineage(NamedTuple):
+    """What is asked of the classes that an object descends from, nearest first.
+
+    Attributes:
+        names: The names of all of them.
+        of_keras: The names of those that Keras defines.
+        is_keras_2: Whether Keras 2 defines one of them.
+    """
+
+    names: tuple[str, ...]
+    of_keras: tuple[str, ...]
+    is_keras_2: bool
+
+
+# Every layer is asked in every call: each class is looked at once.
+_LINEAGES: weakref.WeakKeyDictionary[type, _Lineage] = weakref.WeakKeyDictionary()
+
+
+def _lineage(kind: type) -> _Lineage:
+    if (known := _LINEAGES.get(kind)) is not None:
+        return known
+    classes = [(c.__name__, c.__module__.partition(".")[0]) for c in kind.__mro__]
+    _LINEAGES[kind] = found = _Lineage(
+        tuple(name for name, _ in classes),
+        tuple(name for name, library in classes if library in _LIBRARIES),
+        any(library == "tf_keras" for _, library in classes),
+    )
+    return found
+
+
+def ancestry(instance: object) -> tuple[str, ...]:
     """The names of the classes that an object descends from, nearest first."""
-    return [cls.__name__ for cls in type(instance).__mro__]
+    return _lineage(type(instance)).names
 
 
 def library_kind(layer: Layer) -> str:
     """The Keras class that a layer is, or that a user's class was derived from."""
-    for cls in type(layer).__mro__:
-        if cls.__module__.split(".")[0] in ("keras", "tf_keras"):
-            return cls.__name__
-    return type(layer).__name__
+    kind = type(layer)
+    return next(iter(_lineage(kind).of_keras), kind.__name__)
 
 
 def is_network(instance: object) -> bool:
     """Whether an object is a Keras model of either generation."""
-    return any(
-        cls.__name__ == "Model"
-        and cls.__module__.split(".")[0] in ("keras", "tf_keras")
-        for cls in type(instance).__mro__
-    )
+    return "Model" in _lineage(type(instance)).of_keras
 
 
 def is_layer(instance: object) -> bool:
     """Whether an object is a Keras layer of either generation, or a model."""
-    return any(
-        cls.__name__ == "Layer"
-        and cls.__module__.split(".")[0] in ("keras", "tf_keras")
-        for cls in type(instance).__mro__
-    )
+    return "Layer" in _lineage(type(instance)).of_keras
 
 
 def is_keras_2(layer: Layer) -> bool:
     """Whether a layer belongs to Keras 2 (`tf_keras`)."""
-    return any(
-        cls.__module__.split(".")[0] == "tf_keras" for cls in type(layer).__mro__
-    )
+    return _lineage(type(layer)).is_keras_2
 
 
 def children(layer: Layer) -> list[Layer]:
@@ -78,7 +98,7 @@ def children(layer: Layer) -> list[Layer]:
     other layers only know the order in which attributes were set. What TimeDistributed
     and recurrent layers repeat runs inside their loop, which hands nothing out.
     """
-    if _LOOPS & set(ancestry(layer)):
+    if not _LOOPS.isdisjoint(ancestry(layer)):
         return []
     if is_network(layer):
         return list(layer.layers)
@@ -165,8 +185,8 @@ def has_call(network: Network) -> bool:
     """Whether a network says what it computes, as those only for training may not."""
     for cls in type(network).__mro__:
         if "call" in vars(cls):
-            library = cls.__module__.split(".")[0] in ("keras", "tf_keras")
-            return not library or cls.__name__ not in ("Layer", "Model")
+            library = cls.__module__.split(".")[0]
+            return library not in _LIBRARIES or cls.__name__ not in ("Layer", "Model")
     return False
 
 

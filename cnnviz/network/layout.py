@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from cnnviz.network.keras_generations import Network, input_specs, is_channels_first
-from cnnviz.network.naming import addresses
+from cnnviz.network.naming import walk
 from cnnviz.network.tracing import Call
 
 
@@ -22,7 +22,7 @@ def channel_axis(network: Network, call: Call) -> int:
 
 def is_network_channels_first(network: Network) -> bool:
     """Whether the network's first layer with a data format puts channels first."""
-    for address in addresses(network):
+    for address in walk(network):
         if getattr(address.layer, "data_format", None) is not None:
             return bool(is_channels_first(address.layer, 4))
     return False

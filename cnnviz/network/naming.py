@@ -85,8 +85,13 @@ def addresses(network: Network) -> list[Address]:
 
     A layer that is reached in several ways has the first path that leads to it.
     """
+    return list(walk(network))
+
+
+def walk(network: Network) -> Iterator[Address]:
+    """The `addresses` of a network one by one, for those who stop at the first few."""
     seen: set[int] = {id(network)}
-    return list(_walk(network, "", seen))
+    return _walk(network, "", seen)
 
 
 def _walk(layer: Layer, prefix: str, seen: set[int]) -> Iterator[Address]:

@@ -280,13 +280,12 @@ def compiled(
         signature: The inputs.
     """
     with _LOCK:
-        known = addresses(network)
         inputs = tuple((tuple(s.shape), s.dtype) for s in signature)
         traces = _CACHE.setdefault(network, OrderedDict())
         full_key = (key, inputs, Fingerprint(everything(network)).key)
         if full_key not in traces or not traces[full_key].fingerprint.is_fresh:
             concrete, names, facts = _traced(function, signature)
-            paths = tuple(address.path for address in known)
+            paths = tuple(address.path for address in addresses(network))
             # Looked at again: a trace may build layers, and lists in them may grow.
             seen = Fingerprint(everything(network))
             full_key = (key, inputs, seen.key)
