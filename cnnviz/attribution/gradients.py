@@ -23,18 +23,18 @@ from cnnviz.errors import LayerError, first_line
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
-from cnnviz.network.forward import encoded_inputs
-from cnnviz.network.heads import choose, find_heads, whole
+from cnnviz.network.forward import Shown, show_images
+from cnnviz.network.heads import whole
 from cnnviz.network.keras_generations import Network, call_attribute, python_call
 from cnnviz.network.layout import (
     channel_axis,
+    displayed,
     is_network_channels_first,
-    to_channels_last,
 )
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, call_name, one_layer
 from cnnviz.network.survey import HeadInfo
-from cnnviz.network.tracing import Call, patched, record
+from cnnviz.network.tracing import Call, patched
 
 At = Literal["image", "layer"] | None
 Reversed = Literal["guided", "deconvnet"]
@@ -124,7 +124,7 @@ class Question:
             The fields of `Answers` by name, `tensor` and `gradients`; and what was
             found out.
         """
-        model, network = self.subject.model, self.subject.model.network
+        model = self.subject.model
         images = [tf.identity(tensor) for tensor in tensors[: self.inputs]]
         given = dict(zip(self.names, tensors[self.inputs :], strict=False))
         # With an axis of channels, that the network does not get to see.
@@ -132,28 +132,25 @@ class Question:
             image if has_channels(model, image.shape) else tf.expand_dims(image, -1)
             for image in images
         ]
-        shown = [
+        seen = [
             front if front is image else tf.squeeze(front, -1)
             for front, image in zip(fronts, images, strict=True)
         ]
-        inputs = [tf.identity(tensor) for tensor in encoded_inputs(model, shown)]
         scales = tensors[-1] if self.scaled else None
-        calls = self._recorded(network, inputs, scales)
-        return self._concluded(calls, given, images, fronts, inputs)
+        return self._concluded(self._shown(seen, scales), given, images, fronts)
 
     # What follows is no part of the network, hence not to be rewritten with it, should
     # one of its layers branch on a tensor in plain Python.
     @tf.autograph.experimental.do_not_convert
     def _concluded(
         self,
-        calls: dict[str, Call],
+        shown: Shown,
         given: dict[str, tf.Tensor],
         images: list[tf.Tensor],
         fronts: list[tf.Tensor],
-        inputs: list[tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], Facts]:
         network = self.subject.model.network
-        head = choose(network, find_heads(network, calls.pop("")), self.subject.head)
+        head = shown.head(self.subject.head)
         found = answers(head, given, top=self.top, at=self.subject.position)
         index = self._looked_at(images, found.scores)
         elements = _elements(found.scores.graph)
@@ -163,13 +160,12 @@ class Question:
             end = images[index]
             if self.at == "layer":
                 axes = fronts[index].shape.rank - 2
-                spaces = Spaces(
-                    network, [*calls.values()], fronts[index], head.logits, axes
-                )
-                place = self._place(network, spaces, calls)
+                calls = [call for name, call in shown.calls.items() if name]
+                spaces = Spaces(network, calls, fronts[index], head.logits, axes)
+                place = self._place(network, spaces, shown.calls)
                 end, bypassed = place.tensor, spaces.bypassed(place.tensor)
                 field = _field(spaces, fronts[index], place)
-                results["tensor"] = _displayed(end, place.channels_first)
+                results["tensor"] = displayed(end, channels_first=place.channels_first)
             if self.subject.rule is None:
                 gradients = _gradients(network, found.scores, end, place)
             else:
@@ -178,7 +174,7 @@ class Question:
                     self.subject.rule,
                     found.scores,
                     head.logits,
-                    inputs,
+                    shown.inputs,
                     index,
                 )
             results["gradients"] = tf.stack(gradients, 1)
@@ -193,9 +189,8 @@ class Question:
             elements,
         )
 
-    def _recorded(
-        self, network: Network, inputs: list[tf.Tensor], scales: tf.Tensor | None
-    ) -> dict[str, Call]:
+    def _shown(self, images: list[tf.Tensor], scales: tf.Tensor | None) -> Shown:
+        network = self.subject.model.network
         wanted = []
         patches: list[tuple[object, str, object]] = []
         layer = self.subject.layer
@@ -208,13 +203,12 @@ class Question:
         if self.subject.rule is not None:
             patches = marking(network)
         with patched(patches):
-            calls = record(
-                network,
-                inputs,
+            return show_images(
+                self.subject.model,
+                images,
                 [*wanted, whole(network)],
                 required=layer is not None,
             )
-        return {call.name: call for call in calls}
 
     def _looked_at(self, images: list[tf.Tensor], scores: tf.Tensor) -> int:
         model = self.subject.model
@@ -241,11 +235,6 @@ class Question:
                 f"{tuple(tensor.shape[1:])}; expected maps or units of floats"
             )
         return Place(tensor, name, channel_axis(network, calls[name]) == 1, True)
-
-
-def _displayed(tensor: tf.Tensor, channels_first: bool) -> tf.Tensor:
-    tensor = tf.cast(tensor, tf.float32)
-    return to_channels_last(tensor) if channels_first else tensor
 
 
 def _gradients(
@@ -277,7 +266,7 @@ def _gradients(
             )
         gradient = tf.convert_to_tensor(gradient)
         first = place is not None and place.channels_first
-        gradients.append(_displayed(gradient, first) / factor)
+        gradients.append(displayed(gradient, channels_first=first) / factor)
     return gradients
 
 
@@ -300,7 +289,7 @@ def _reversed(
     for score in tf.unstack(scores, axis=1):
         (seed,) = tf.gradients(score, logits)
         pulled = way.pull(tf.convert_to_tensor(seed))[inputs[index].ref()]
-        image = _displayed(pulled, first and (pulled.shape.rank or 0) > 2)
+        image = displayed(pulled, channels_first=first)
         if model.encode.reverses_channels and image.shape[-1] == 3:
             image = image[..., ::-1]
         images.append(image)

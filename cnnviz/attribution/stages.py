@@ -17,7 +17,7 @@ from cnnviz.attribution.units import choose_maps, filled, find_units
 from cnnviz.errors import ImageError, LayerError, counted, shape_text
 from cnnviz.images.boxes import field_boxes
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layout import is_network_channels_first, to_channels_last
+from cnnviz.network.layout import displayed, is_network_channels_first
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, call_name, one_layer
 from cnnviz.network.tracing import compiled
@@ -200,9 +200,7 @@ def _trace_stages(
             passed.append((step.operation, name, at[source.ref()], channels_first))
     results = {}
     for i, (_, _, signal, channels_first) in enumerate(passed):
-        if channels_first and (signal.shape.rank or 0) > 2:
-            signal = to_channels_last(signal)
-        results[str(i)] = tf.cast(signal, tf.float32)
+        results[str(i)] = displayed(signal, channels_first=channels_first)
     # The last is the image, whatever lies between the first filter and it.
     results[str(len(passed) - 1)] = as_image(task, at[way.image.ref()])
     return results, [(operation, name) for operation, name, *_ in passed]

@@ -16,16 +16,16 @@ from cnnviz.attribution.tasks import Task
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
-from cnnviz.network.forward import encoded_inputs
+from cnnviz.network.forward import show_images
 from cnnviz.network.keras_generations import Network, call_attribute, python_call
 from cnnviz.network.layout import (
     channel_axis,
+    displayed,
     is_network_channels_first,
     to_channels_first,
-    to_channels_last,
 )
 from cnnviz.network.naming import addresses
-from cnnviz.network.tracing import patched, record
+from cnnviz.network.tracing import patched
 
 LayerOf = Callable[[tf.Operation], str]
 
@@ -69,9 +69,7 @@ class TracedLayer(NamedTuple):
 
     def maps(self) -> tf.Tensor:
         """The tensor as float32 maps `(n, positions, channels)`."""
-        maps = tf.cast(self.tensor, tf.float32)
-        if self.channels_first:
-            maps = to_channels_last(maps)
+        maps = displayed(self.tensor, channels_first=self.channels_first)
         count, *space, channels = maps.shape
         positions = int(np.prod(space)) if space else 1
         return tf.reshape(maps, [-1 if count is None else count, positions, channels])
@@ -114,12 +112,10 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
         LayerError: If the layer returns nothing to start from.
     """
     network = task.model.network
-    inputs = encoded_inputs(task.model, images)
-    # Also of inputs that pass as they are: the graph begins with tensors of its own.
-    inputs = [tf.identity(tensor) for tensor in inputs]
     regions: list[tuple[tf.Graph, int, int, str]] = []
     with patched(marking(network)), patched(_regions(network, regions)):
-        (call,) = record(network, inputs, [task.selected])
+        shown = show_images(task.model, images, [task.selected])
+    (call,) = shown.calls.values()
     output = call.tensor()
     target, _ = find_logits(output) or (output, None)
     path = task.selected.address.path
@@ -130,7 +126,7 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
     if not target.dtype.is_floating:
         raise LayerError(f"layer '{path}' returns {target.dtype.name}; expected floats")
     first = channel_axis(network, call) == 1
-    return TracedLayer(images, inputs, target, first, _naming(regions, path))
+    return TracedLayer(images, shown.inputs, target, first, _naming(regions, path))
 
 
 def _regions(
@@ -215,6 +211,5 @@ def seed(task: Task, traced: TracedLayer, units: Sequence[tf.Tensor]) -> tf.Tens
 
 def as_image(task: Task, signal: tf.Tensor) -> tf.Tensor:
     """What arrives at the network's input, float32, channels last."""
-    if is_network_channels_first(task.model.network) and (signal.shape.rank or 0) > 2:
-        signal = to_channels_last(signal)
-    return tf.cast(signal, tf.float32)
+    first = is_network_channels_first(task.model.network)
+    return displayed(signal, channels_first=first)

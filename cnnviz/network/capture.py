@@ -12,11 +12,11 @@ import tensorflow as tf
 from cnnviz.errors import LayerError, warn
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
-from cnnviz.network.forward import displayed, encoded_inputs
+from cnnviz.network.forward import show_images
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select
-from cnnviz.network.tracing import Trace, compiled_for_images, record, unanswered
+from cnnviz.network.tracing import Trace, compiled_for_images, unanswered
 
 
 def activations(
@@ -183,7 +183,8 @@ def _traced(
     chosen = {id(s.address): s for s in selected if not s.is_named}
 
     def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], _Facts]:
-        calls = record(network, encoded_inputs(model, images), selected)
+        shown = show_images(model, images, selected)
+        calls = shown.calls.values()
         answered = {id(call.address) for call in calls}
         left_out = [
             unanswered(network, s, {}).message
@@ -193,7 +194,7 @@ def _traced(
         maps: dict[str, tf.Tensor] = {}
         for call in calls:
             try:
-                maps[call.name] = displayed(network, call)
+                maps[call.name] = shown.display(call)
             except LayerError as error:
                 if id(call.address) not in chosen:
                     raise

@@ -1,10 +1,10 @@
-"""Scene: what objectives see of a network that looks at images."""
+"""A network that is shown images: the one way in, and what objectives see of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
@@ -12,11 +12,11 @@ from cnnviz.network.heads import Head, choose, find_heads, whole
 from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layout import (
     channel_axis,
+    displayed,
     is_network_channels_first,
     to_channels_first,
-    to_channels_last,
 )
-from cnnviz.network.naming import call_name, one_layer
+from cnnviz.network.naming import Selected, call_name, one_layer
 from cnnviz.network.tracing import Call, record
 
 if TYPE_CHECKING:
@@ -45,6 +45,67 @@ class Scene:
         return choose(self.model.network, self.heads, name)
 
 
+class Shown(NamedTuple):
+    """A network that was shown images, in the current graph.
+
+    Attributes:
+        network: The Keras model.
+        inputs: What it was given: the images, encoded, in its own layout.
+        calls: By name the calls of its layers that were recorded, in the order in which
+            they began. The name of the network itself is empty.
+    """
+
+    network: Network
+    inputs: list[tf.Tensor]
+    calls: dict[str, Call]
+
+    def output(self, selected: Selected) -> tf.Tensor:
+        """What the first wanted call of a layer returned, float32, channels last."""
+        return self.display(
+            self.calls[call_name(selected.address.path, selected.call or 1)]
+        )
+
+    def display(self, call: Call) -> tf.Tensor:
+        """What a call returned, float32, channels last."""
+        first = channel_axis(self.network, call) == 1
+        return displayed(call.tensor(), channels_first=first)
+
+    def heads(self) -> list[Head]:
+        """The outputs of the network, if `whole` of it was wanted."""
+        return find_heads(self.network, self.calls[""])
+
+    def head(self, name: str | int | None) -> Head:
+        """The output of a name or number; the first one for None."""
+        return choose(self.network, self.heads(), name)
+
+
+def show_images(
+    model: ImageModel,
+    images: Sequence[tf.Tensor],
+    wanted: Sequence[Selected],
+    *,
+    required: bool = True,
+) -> Shown:
+    """Runs a network in the current graph: the only way in which images are shown.
+
+    Args:
+        model: A loaded model.
+        images: For each input that is not held `(n, h, w, c)` in [0, 1], channels last.
+        wanted: The layers whose calls are recorded; see `tracing.record`.
+        required: Whether they must answer; see `tracing.record`.
+
+    Raises:
+        LayerError: If a layer does not answer.
+        ImageError: If the network objects to the images.
+    """
+    network = model.network
+    # Copied, since inputs may pass as they are: the graph of the network begins with
+    # tensors of its own.
+    inputs = [tf.identity(tensor) for tensor in encoded_inputs(model, images)]
+    calls = record(network, inputs, wanted, required=required)
+    return Shown(network, inputs, {call.name: call for call in calls})
+
+
 def observe(
     model: ImageModel,
     images: tf.Tensor,
@@ -70,14 +131,9 @@ def observe(
     wanted = [*chosen.values(), *([whole(network)] if heads else [])]
     if not wanted:
         return Scene(model, images, {}, ())
-    recorded = record(network, encoded_inputs(model, [seen]), wanted)
-    calls = {call.name: call for call in recorded}
-    outputs = {
-        path: displayed(network, calls[call_name(s.address.path, s.call or 1)])
-        for path, s in chosen.items()
-    }
-    known = find_heads(network, calls[""]) if heads else ()
-    return Scene(model, images, outputs, known)
+    shown = show_images(model, [seen], wanted)
+    outputs = {path: shown.output(selected) for path, selected in chosen.items()}
+    return Scene(model, images, outputs, shown.heads() if heads else ())
 
 
 def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -101,9 +157,3 @@ def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Te
             tensor = tf.round(tensor)  # a byte, after a division by 255 and back
         encoded.append(tf.cast(tensor, specs[i].dtype) if specs else tensor)
     return encoded
-
-
-def displayed(network: Network, call: Call) -> tf.Tensor:
-    """A recorded output in float32, channels last."""
-    output = tf.cast(call.tensor(), tf.float32)
-    return to_channels_last(output) if channel_axis(network, call) == 1 else output

@@ -18,7 +18,7 @@ import tensorflow as tf
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import Squashing, find_logits
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layout import is_network_channels_first, to_channels_last
+from cnnviz.network.layout import displayed, is_network_channels_first
 from cnnviz.network.naming import Address, Selected
 from cnnviz.network.tracing import Call
 
@@ -33,11 +33,13 @@ class Head:
         name: The name of the output; its number if it has none.
         kind: What makes probabilities of the logits; `"linear"` if nothing was found.
         logits: float32 `(n, ..., k)`, channels last.
+        output: What the network returns, float32, in its own layout.
     """
 
     name: str
     kind: HeadKind
     logits: tf.Tensor
+    output: tf.Tensor
 
     @property
     def is_binary(self) -> bool:
@@ -81,7 +83,7 @@ def find_heads(network: Network, call: Call) -> list[Head]:
     Raises:
         LayerError: If the network returns no tensors that the trace can hand out.
     """
-    outputs = named_outputs(network, call.output)
+    outputs = _named_outputs(network, call.output)
     graph = tf.compat.v1.get_default_graph()
     if not outputs or any(tensor.graph is not graph for tensor in outputs.values()):
         raise LayerError(
@@ -119,7 +121,7 @@ def choose(
     return head
 
 
-def named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
+def _named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
     """What a network returned, by the name or number of each of its outputs."""
     if isinstance(output, Mapping):
         items = [(str(name), tensor) for name, tensor in output.items()]
@@ -136,6 +138,10 @@ def _head(network: Network, name: str, output: tf.Tensor) -> Head:
     logits, kind = find_logits(output) or (output, "linear")
     if logits.shape.rank == 1:
         logits = logits[:, None]
-    if logits.shape.rank == 4 and is_network_channels_first(network):
-        logits = to_channels_last(logits)
-    return Head(name, kind, tf.cast(logits, tf.float32))
+    first = logits.shape.rank == 4 and is_network_channels_first(network)
+    return Head(
+        name,
+        kind,
+        displayed(logits, channels_first=first),
+        tf.cast(output, tf.float32),
+    )

@@ -28,6 +28,13 @@ def is_network_channels_first(network: Network) -> bool:
     return False
 
 
+def displayed(tensor: tf.Tensor, *, channels_first: bool) -> tf.Tensor:
+    """A tensor in float32, channels last; one without positions has no other layout."""
+    tensor = tf.cast(tensor, tf.float32)
+    moved = channels_first and (tensor.shape.rank or 0) > 2
+    return to_channels_last(tensor) if moved else tensor
+
+
 def to_channels_last(tensor: tf.Tensor) -> tf.Tensor:
     """Moves axis 1 to the end."""
     rank = tensor.shape.rank

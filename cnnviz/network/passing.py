@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
-from cnnviz.network.forward import encoded_inputs
+from cnnviz.network.forward import show_images
 from cnnviz.network.keras_generations import Layer, ancestry, children
 from cnnviz.network.model import ImageModel, built
 from cnnviz.network.naming import Selected, addresses, call_name, one_layer
 from cnnviz.network.survey import native_shape
-from cnnviz.network.tracing import Call, compiled, record
+from cnnviz.network.tracing import Call, compiled
 
 _NORMALIZATIONS = ("BatchNormalization", "SyncBatchNormalization")
 _PASSING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
@@ -55,8 +55,8 @@ def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
 
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, str]]:
         everything = [Selected(a) for a in addresses(network) if not children(a.layer)]
-        inputs = encoded_inputs(model, [image])
-        calls = record(network, inputs, everything, required=False)
+        shown = show_images(model, [image], everything, required=False)
+        calls = list(shown.calls.values())
         return {}, {
             call.name: _end(call, calls)
             for call in calls

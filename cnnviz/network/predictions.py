@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from cnnviz.arguments import counts
 from cnnviz.errors import LayerError, counted
 from cnnviz.network.batches import filled, slices
-from cnnviz.network.forward import encoded_inputs
-from cnnviz.network.heads import HeadKind, choose, find_heads, named_outputs, whole
-from cnnviz.network.tracing import Trace, compiled_for_images, record
+from cnnviz.network.forward import show_images
+from cnnviz.network.heads import HeadKind, whole
+from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
@@ -152,14 +152,8 @@ def _traced(
     def answer(
         *images: tf.Tensor,
     ) -> tuple[dict[str, tf.Tensor], tuple[str, HeadKind]]:
-        encoded = encoded_inputs(model, images)
-        (call,) = record(network, encoded, [whole(network)])
-        found = choose(network, find_heads(network, call), head)
-        output = named_outputs(network, call.output)[found.name]
-        tensors = {
-            "outputs": tf.cast(output, tf.float32),
-            "values": found.probabilities(),
-        }
+        found = show_images(model, images, [whole(network)]).head(head)
+        tensors = {"outputs": found.output, "values": found.probabilities()}
         return tensors, (found.name, found.kind)
 
     shapes = [array.shape[1:] for array in arrays]

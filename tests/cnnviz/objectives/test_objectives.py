@@ -41,7 +41,7 @@ def scored(
     logits: np.ndarray = LOGITS,
     kind: HeadKind = "softmax",
 ) -> np.ndarray:
-    head = Head("answer", kind, tf.constant(logits))
+    head = Head("answer", kind, tf.constant(logits), tf.constant(logits))
     model: Any = None
     scene = Scene(model, tf.constant(IMAGES), {"layer": tf.constant(maps)}, [head])
 
