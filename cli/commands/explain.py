@@ -67,7 +67,7 @@ def explain(
     method: Annotated[
         Literal["hirescam", "gradcam", "integrated", "gradient", "occlusion"],
         typer.Option(
-            help="Explain by activation times gradient (hirescam), by the same with mean "
+            help="Explain by activation times gradient (hirescam), the same with mean "
             "gradients (gradcam), by integrated gradients (integrated), by how far "
             "pixels could change the score (gradient), or by what the score loses "
             "without a patch (occlusion).",
