@@ -67,10 +67,10 @@ def explain(
     method: Annotated[
         Literal["hirescam", "gradcam", "integrated", "gradient", "occlusion"],
         typer.Option(
-            help="hirescam: activation times gradient; gradcam: the same with mean "
-            "gradients, as published; integrated: integrated gradients; gradient: how "
-            "far pixels could change the score; occlusion: what the score loses "
-            "without a patch.",
+            help="Explain by activation times gradient (hirescam), the same with mean "
+            "gradients (gradcam), by integrated gradients (integrated), by how far "
+            "pixels could change the score (gradient), or by what the score loses "
+            "without a patch (occlusion).",
         ),
     ] = "hirescam",
     layer: Annotated[
