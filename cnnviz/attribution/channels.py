@@ -34,26 +34,27 @@ class ChannelAttribution(ArrayResult):
     `cnnviz.drawing.channel_sheet`: `.picture(image=0)`.
 
     Attributes:
-        values: `(n, k, channels)` float32, of either sign: what a channel adds to the
-            score of a class of an image, all its positions together.
-        contributions: `(n, k, rows, columns, channels)` what each position adds. Summed
-            over channels it is the HiResCAM of the layer.
+        values: `(n, k, channels)` float32, positive or negative: what a channel adds to
+            the score of a class of an image, summed over all its positions.
+        contributions: `(n, k, rows, columns, channels)` what each position adds. The
+            sum over the channels is the HiResCAM of the layer.
         classes: `(n, k)` the numbers of the classes.
         names: `(n, k)` their names, or their numbers as texts.
         scores: `(n, k)` what is explained, as in `Explanation`.
         probabilities: `(n, k)` of the classes, as in `Explanation`.
-        share: `(n, k)` the sum of the values over what they explain: the score; along a
-            path, the score less that with all channels at zero. NaN where there is
-            nothing to share.
-        error: `(n, k)` how far that sum is off, relative.
+        share: `(n, k)` the sum of the values, divided by what they explain: the score,
+            or, along a path, the score minus the score with all channels at zero. NaN
+            where there is nothing to share.
+        error: `(n, k)` the relative error of that sum.
         layer: The path of the layer.
         head: The name of the output.
-        against: The number of the class that the others are held against, or None.
-        against_name: Its name; empty for none.
-        path: With how many steps the way from zero was taken; 0 for none.
+        against: The number of the class that the others are compared with, or None.
+        against_name: Its name; empty if there is none.
+        path: How many steps the path from zero has; 0 if there is no path.
         notes: What to know when reading it, one sentence each.
         images: What was explained: the input that is looked at, `(n, h, w, c)`.
-        placing: How contributions lie on the image; None if the layer has no positions.
+        placing: Where the contributions lie on the image; None if the layer has no
+            positions.
         title: The headline of its pictures.
     """
 
@@ -132,27 +133,35 @@ def channel_attribution(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        images: As for `explain`.
-        classes: As for `explain`.
-        top: As for `explain`.
-        against: As for `explain`.
+        images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image; for a
+            network with several inputs a list of arrays or a dict by input name.
+        classes: Numbers or names of classes, the same for all images; `"-0"` is what
+            lowers output 0. None for the most probable ones of each image.
+        top: How many of the most probable classes, where no classes are given.
+        against: A class to compare the others with: the score is the difference of the
+            logits. None for the logit of the class alone.
         layer: The path of the layer; None for the one where the network gives up
             positions.
-        head: As for `explain`.
-        path: 0 for activation times gradient. Otherwise the gradient is averaged along
-            the way from no activation to the whole, with so many steps of the rule of
-            Gauss and Legendre; the values then add up to the difference of the scores,
-            whatever follows the layer.
-        region: As for `explain`.
-        batch_size: As for `explain`.
+        head: The name or number of the output, for networks with several.
+        path: 0 for activation times gradient. With a larger number, the gradient is
+            averaged over that many points between no activation and the whole one (the
+            rule of Gauss and Legendre). The values then add up to the difference of the
+            scores, whatever follows the layer.
+        region: For a network that answers for every pixel, and whose score is the mean
+            over pixels: a position `(row, column)` of the output, or an array of
+            weights `(h, w)` or `(n, h, w)`. None for the pixels that are assigned to
+            the class.
+        batch_size: How many images go through the network at a time; None for as many
+            as suit it.
 
     Returns:
         What every channel adds.
 
     Raises:
-        ArgumentError: As for `explain`.
-        LayerError: As for `explain`.
-        ImageError: As for `explain`.
+        ArgumentError: If an argument has a value outside its range, or there is no such
+            class.
+        LayerError: If there is no such layer or output, or no gradient there.
+        ImageError: If the images do not fit the network.
 
     References:
         Olah et al., "The Building Blocks of Interpretability", Distill 2018,

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 class Check(Result):
     """How far maps can be trusted.
 
-    Curves go in `steps` steps from the image to one without any of its pixels, or the
-    other way round. The picture is that of the explanation, with what the check means
-    in words.
+    The curves lead in `steps` steps from the image to one without any of its pixels, or
+    the other way round. The picture is the picture of the explanation; it also says in
+    words what the check means.
 
     Attributes:
         quantity: What the curves follow: the `probability` of the class; the `score` of
@@ -49,15 +49,15 @@ class Check(Result):
         insertion: `(n, k, steps + 1)` while they come back into a blurred image.
         chance_deletion: `(n, k, draws, steps + 1)` the same for random maps of the same
             grain.
-        chance_insertion: `(n, k, draws, steps + 1)` the same.
+        chance_insertion: `(n, k, draws, steps + 1)` the same, of the insertion.
         center_deletion: `(n, k, steps + 1)` for a map that marks the image's middle.
-        center_insertion: `(n, k, steps + 1)` the same.
-        completeness: `(n, k)` how far the sum of the map is from what it is to explain,
-            relative; NaN for methods whose maps are no shares.
-        similarity: `(n, k, stages)` the rank correlation of the map with that of the
-            network whose top kernels are drawn anew; a map that depends on what the
-            network learned is far from 1.
-        stages: Down to which layer they are, for each stage.
+        center_insertion: `(n, k, steps + 1)` the same, of the insertion.
+        completeness: `(n, k)` the relative difference between the sum of the map and
+            what it should explain; NaN for methods whose maps are not shares of it.
+        similarity: `(n, k, stages)` the rank correlation of the map with the map of the
+            same network after the kernels of its last layers were replaced by random
+            ones. It is far from 1 if the map depends on what the network has learned.
+        stages: For each stage the first of the layers whose kernels were replaced.
         sentences: `(n, k)` what all this means, in words.
         explanation: What was checked.
     """
@@ -89,9 +89,10 @@ class Check(Result):
     def is_better_than_chance(self) -> np.ndarray:
         """`(n, k)` whether the map does clearly better than random maps.
 
-        What counts is the area of insertion less that of deletion. It has to be larger
-        than of every random map, to stand out from them by twice their deviation, and
-        to exceed their mean by a hundredth of what the whole image makes.
+        What counts is the area under the insertion curve minus the area under the
+        deletion curve. It has to be larger than that of every random map, and larger
+        than their mean by twice their standard deviation and by a hundredth of what the
+        whole image changes.
         """
         own = area(self.insertion) - area(self.deletion)
         chance = area(self.chance_insertion) - area(self.chance_deletion)
@@ -121,19 +122,21 @@ def check_explanation(
 ) -> Check:
     """Checks maps against the network that they explain.
 
-    Deletion and insertion follow Petsiuk et al., and are held against random maps of
-    the same grain and a map that always marks the middle. Kernels are drawn anew from
-    the output down, as by Adebayo et al.; the network's own variables stay untouched.
+    Deletion and insertion follow Petsiuk et al. They are compared with those of random
+    maps of the same grain, and with those of a map that always marks the middle.
+    Kernels are replaced by random ones from the output down to the input, as in Adebayo
+    et al.; the network's own variables stay untouched.
 
     Args:
         model: The model that was explained.
         images: The images that were explained.
         explanation: What `explain` returned for them.
-        steps: In how many steps pixels go.
-        draws: How many random maps.
-        seed: The seed of these, of new kernels, and of the order of equal pixels.
-        callback: Is told how many images were asked about, and of how many, for the
-            curves.
+        steps: In how many steps all pixels are removed.
+        draws: How many random maps to compare with.
+        seed: The seed of the random maps, of the random kernels, and of the order of
+            pixels that the map marks equally.
+        callback: A function that is called with two numbers: how many of the images
+            that the curves need have gone through the network, and how many there are.
 
     Returns:
         Curves, correlations, and what they mean in words.

@@ -32,7 +32,7 @@ def projection_batches(
         model: A loaded model, or a Keras model of either generation.
         images: Images as `deconvnet` takes them.
         layer: The path of a layer.
-        channels: Which maps; None for all.
+        channels: The numbers of the maps; None for all.
         rule: The rule of the reconstruction; see `deconvnet`.
         top: The `top` strongest maps of each image only, the strongest first.
 
@@ -66,8 +66,8 @@ def compare_rules(
         model: A loaded model, or a Keras model of either generation.
         image: One image, as `deconvnet` takes it.
         layer: The path of a layer.
-        channels: Which maps.
-        rules: By which rules.
+        channels: The numbers of the maps.
+        rules: The names of the rules; see `deconvnet`.
 
     Returns:
         By rule what `deconvnet` returns. All start from the same units.

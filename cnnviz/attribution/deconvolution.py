@@ -50,20 +50,20 @@ class Projections(ArrayResult):
     `cnnviz.drawing.projection_sheet`: `.picture(image=0)`.
 
     Attributes:
-        images: The reconstructions `(n, k, h, w, c)`, float32 of either sign, one for
-            each image and map, at the network's input and in the image's order of
-            channels (RGB). Zero for maps that do not fire.
+        images: The reconstructions `(n, k, h, w, c)`, float32, positive or negative,
+            one for each image and map, at the network's input and in the image's order
+            of channels (RGB). Zero for maps that do not fire.
         activations: `(n, k)` the activation of the unit that each starts from; the
             logit at a softmax or sigmoid head. Where it is not positive the map is dead
             for that image.
         positions: `(n, k, 2)` the unit's row and column in its map; `(0, 0)` for dense
             layers; one position in 1-D networks, three in 3-D ones.
-        channels: `(n, k)` the maps.
+        channels: `(n, k)` the numbers of the maps.
         input_index: Which of the network's inputs was reconstructed: the first that the
             layer depends on.
-        notes: What was decided that the paper does not settle, and what to know when
+        notes: What was decided where the paper leaves it open, and what to know when
             reading the result; one sentence each.
-        origin: What they were made of.
+        origin: What the reconstructions were made of.
     """
 
     is_signed = True
@@ -202,7 +202,7 @@ def deconvnet(
         rule: `deconvnet` rectifies the reconstruction. `guided` (guided
             backpropagation) also stops it where the image did not excite the rectifier.
             `gradient` is the gradient times the activation, unrectified.
-        top: Only the so many strongest maps of each image, strongest first.
+        top: The `top` strongest maps of each image only, the strongest first.
         space: Where to stop if the network preprocesses images itself: `image` at the
             image before it, turned and resized back but not multiplied by its scales,
             which would only tint; `network` at the values after it.

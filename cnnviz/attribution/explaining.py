@@ -36,10 +36,11 @@ class Explanation(ArrayResult):
 
     Attributes:
         maps: `(n, k, h, w)` float32, on the image's pixels: positive where the image
-            raises the score, negative where it lowers it. Of `gradcam` and `gradient`
-            never negative. In one dimension `(n, k, w)`, in three `(n, k, d, h, w)`.
-        raw: What they were made of: `(n, k, rows, columns)` at the layer, or for each
-            patch of `occlusion`; `(n, k, h, w, c)` of `integrated` and `gradient`.
+            raises the score, negative where it lowers it. Maps of `gradcam` and
+            `gradient` are never negative. `(n, k, w)` for images of one dimension, `(n,
+            k, d, h, w)` for those of three.
+        raw: What the maps were made of: `(n, k, rows, columns)` at the layer, or for
+            each patch of `occlusion`; `(n, k, h, w, c)` of `integrated` and `gradient`.
         classes: `(n, k)` the numbers of the classes.
         names: `(n, k)` their names, or their numbers as texts; `-` ahead of what
             lowers an output.
@@ -47,24 +48,25 @@ class Explanation(ArrayResult):
             `against`; the value of an output without softmax or sigmoid.
         probabilities: `(n, k)` of the classes, in [0, 1]; the value of an output
             without softmax or sigmoid.
-        share: `(n, k)` the sum of the map over what it explains: of `hirescam` the
-            score, the rest being due to biases; of `integrated` the score less that of
-            the baseline. NaN for the other methods, whose maps are no shares, and where
-            there is nothing to share.
-        error: `(n, k)` how far that sum is off, relative; NaN for the other methods.
+        share: `(n, k)` the sum of the map, divided by what it explains: for `hirescam`
+            the score, of which biases make the rest; for `integrated` the score minus
+            the score of the baseline. NaN for the other methods, whose maps are not
+            shares, and where there is nothing to share.
+        error: `(n, k)` the relative error of that sum; NaN for the other methods.
         steps: `(n,)` how many steps `integrated` took; 0 for the other methods.
-        seen: `(h, w)` which pixels any unit of the layer, or any patch, looks at.
+        seen: `(h, w)` bool: the pixels that at least one unit of the layer, or one
+            patch, looks at.
         method: The method.
         layer: The layer that the map is drawn at; empty for pixels.
         head: The name of the output.
         kind: What its values are: `softmax`, `sigmoid` or `linear`.
-        against: The number of the class that the others are held against, or None.
-        against_name: Its name; empty for none.
-        baseline: What the image was held against, by `integrated` and `occlusion`.
+        against: The number of the class that the others are compared with, or None.
+        against_name: Its name; empty if there is none.
+        baseline: What `integrated` and `occlusion` compared the image with.
         input_index: The number of the input that the map lies on.
         notes: What to know when reading it, one sentence each.
         images: What was explained: the input that the map lies on, `(n, h, w, c)`.
-        placing: How `raw` lies on the image.
+        placing: Where `raw` lies on the image.
         settings: How it was made.
     """
 
@@ -150,11 +152,11 @@ def explain(
     batch_size: int | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Explanation:
-    """Finds what in images makes a network say so.
+    """Finds what in images speaks for the classes that a network sees, and against.
 
-    What is explained is a logit, which no softmax or sigmoid flattens. A head of one
-    sigmoid unit has the classes 1 and 0. An output without either is explained as it
-    is: positive is what raises it.
+    What is explained is a logit: the number below the softmax or sigmoid, which would
+    flatten it. A head of one sigmoid unit has the classes 1 and 0. An output without
+    softmax and sigmoid is explained as it is: what raises it is positive.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
@@ -162,32 +164,36 @@ def explain(
             network with several inputs a list of arrays or a dict by input name.
         classes: Numbers or names of classes, the same for all images; `"-0"` is what
             lowers output 0. None for the most probable ones of each image.
-        top: How many of these.
-        against: A class to hold the others against: what speaks for them and not for
-            it. The score is the difference of the logits.
+        top: How many of the most probable classes, where no classes are given.
+        against: A class to compare the others with: the maps then show what speaks for
+            them and not for it, and the score is the difference of the logits. None for
+            the logit of each class alone.
         method: `hirescam`: activation times gradient at a layer, exact for what one
             linear layer decides; `gradcam`: the same with mean gradients, rectified, as
             published; `integrated`: integrated gradients, which add up to the
             difference to the baseline; `gradient`: how far pixels could change the
-            score; `occlusion`: what the score loses without a patch, needs no gradient.
-            To be compared with these, as no evidence: `guided` (backpropagation) and
-            `deconvnet`.
-        layer: For the first two the path of a layer; None for the one where the network
-            gives up positions.
+            score; `occlusion`: what the score loses without a patch, which needs no
+            gradient. `guided` (backpropagation) and `deconvnet` are there to be
+            compared with these; their maps are no evidence.
+        layer: For `hirescam` and `gradcam` the path of a layer; None for the last one
+            before the network gives up positions.
         head: The name or number of the output, for networks with several.
-        baseline: For `integrated` and `occlusion` what an image is held against:
+        baseline: For `integrated` and `occlusion` what an image is compared with:
             `black`, `white`, `mean` (its mean color), `blur`, a number, or an image.
-        smooth: For `gradient` over how many noisy images it is averaged (SmoothGrad).
-        region: For a network that answers for every pixel, of which the score is the
-            mean: a position `(row, column)` of the output, or an array of weights `(h,
-            w)` or `(n, h, w)`. None for the pixels that are assigned to the class.
+        smooth: For `gradient`: over how many noisy copies of the image it is averaged
+            (SmoothGrad).
+        region: For a network that answers for every pixel, and whose score is the mean
+            over pixels: a position `(row, column)` of the output, or an array of
+            weights `(h, w)` or `(n, h, w)`. None for the pixels that are assigned to
+            the class.
         patch: For `occlusion` the side of a patch, or one for each axis; None for an
-            eighth of the image's.
-        stride: How far patches are apart; None for half of one.
+            eighth of the image's side.
+        stride: How far patches are apart; None for half the side of a patch.
         seed: The seed of the noise.
         batch_size: How many images go through the network at a time; None for as many
             as suit it.
-        callback: Is told how much of a long method is done, and of how much.
+        callback: A function that a long method calls with two numbers: how much is
+            done, and how much there is to do.
 
     Returns:
         The maps, with what the network says of the classes.

@@ -55,7 +55,7 @@ class Origin:
             task: What is reconstructed.
             arrays: What the network is shown, but for inputs that are held.
             input_index: The input that is reconstructed, of all.
-            is_chosen: As the attribute.
+            is_chosen: Whether the maps were asked for by number.
         """
         model, selected = task.model, task.selected
         count = len(arrays[0])

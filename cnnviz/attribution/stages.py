@@ -119,16 +119,19 @@ def deconvnet_stages(
         image: One image, as `deconvnet` takes them.
         layer: The path of a layer.
         channel: The map; None for the strongest.
-        keep: As for `deconvnet`.
-        rule: As for `deconvnet`.
+        keep: What of the map to start from, everything else being zero: its strongest
+            unit (`maximum`), all of it (`map`), or the unit at `(row, column)`.
+        rule: `deconvnet`, which rectifies the reconstruction, or `guided`, which also
+            stops it where the image did not excite the rectifier.
 
     Returns:
         A sequence that shows itself: the reconstruction after every step that unpools,
-        rectifies or filters, the seed first. Where branches meet, the sum of those that
-        the steps so far have reached in the end.
+        rectifies or filters, the seed first. Where several branches of the network
+        begin, it is the sum over the branches that were walked back so far.
 
     Raises:
-        LayerError: As for `deconvnet`, and if the map does not fire.
+        LayerError: If the layer does not exist or does not answer, one on the way
+            cannot be reversed, or the map does not fire.
     """
     known = as_model(model)
     arrays = known.prepare(image)
