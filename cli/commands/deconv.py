@@ -128,6 +128,10 @@ def deconv(
 
     This shows what mattered to the unit. It is no evidence for a class.
     """
+    if stages and rule == "gradient":
+        raise typer.BadParameter(
+            "--stages needs --rule deconvnet or guided: the gradient has no such steps"
+        )
     most = top or (_TOP if channel is None else None)
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:

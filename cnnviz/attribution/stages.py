@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import choice
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import as_image, seed, trace_layer
@@ -103,6 +104,9 @@ class Stages(Result, Sequence[Stage]):
         )
 
 
+_STEPWISE = ("deconvnet", "guided")
+
+
 def deconvnet_stages(
     model: ImageModel | Network,
     image: Images,
@@ -130,9 +134,12 @@ def deconvnet_stages(
         begin, it is the sum over the branches that were walked back so far.
 
     Raises:
+        ArgumentError: If `keep` or `rule` is none of these: the plain gradient is not
+            computed in such steps.
         LayerError: If the layer does not exist or does not answer, one on the way
             cannot be reversed, or the map does not fire.
     """
+    choice("rule", rule, _STEPWISE)
     known = as_model(model)
     arrays = known.prepare(image)
     if len(arrays[0]) != 1:

@@ -206,6 +206,12 @@ def test_sheets_are_close_and_scaled_as_asked(
     assert refused.exit_code == 2
 
 
+def test_stages_of_a_gradient_are_refused(mnist: Path, seven: Path) -> None:
+    result = invoke(mnist, seven, "--layer", "conv3", "--stages", "--rule", "gradient")
+    assert result.exit_code == 2
+    assert "--stages needs --rule deconvnet or guided" in result.stderr
+
+
 @pytest.mark.parametrize("channel", [None, 9])
 def test_stages_are_a_second_picture(
     mnist: Path, seven: Path, expected: Expected, tmp_path: Path, channel: int | None

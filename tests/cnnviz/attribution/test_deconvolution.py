@@ -1347,6 +1347,9 @@ class TestSelection:
             deconvnet(raw(broken), image, "last")
         with pytest.raises(ImageError, match="2 images given"):
             deconvnet_stages(model, np.zeros((2, 17, 18, 3)), "last")
+        told = "rule is 'gradient'; expected deconvnet or guided"
+        with pytest.raises(ArgumentError, match=told):
+            deconvnet_stages(model, image, "last", rule="gradient")
 
     def test_what_does_not_depend_on_the_image(self) -> None:
         class Constant(keras.layers.Layer):
