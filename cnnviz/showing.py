@@ -57,7 +57,8 @@ class Result(ABC):
         Args:
             path: The file, of the format that its suffix names; folders that are
                 missing are made.
-            options: As for `picture`.
+            options: Those of the function of `cnnviz.drawing` that the class names,
+                such as `title` and `columns`.
 
         Returns:
             The path.

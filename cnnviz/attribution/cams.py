@@ -38,8 +38,8 @@ def gradcam(tensor: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """The rectified sum over channels, each weighted with its mean gradient.
 
     Args:
-        tensor: As for `hirescam`.
-        gradients: As for `hirescam`.
+        tensor: `(n, ..., c)` the activations of a layer.
+        gradients: `(n, k, ..., c)` the gradients of the scores of k classes there.
 
     Returns:
         `(n, k, ...)`, float32, never negative.
@@ -53,8 +53,8 @@ def channel_sums(tensor: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """The sum over positions of activation times gradient, a number per channel.
 
     Args:
-        tensor: As for `hirescam`.
-        gradients: As for `hirescam`.
+        tensor: `(n, ..., c)` the activations of a layer.
+        gradients: `(n, k, ..., c)` the gradients of the scores of k classes there.
 
     Returns:
         `(n, k, channels)`, float32.

@@ -135,13 +135,13 @@ def smoothed_gradients(
     """The mean gradient at images with noise, whose deviation is 15 % of their range.
 
     Args:
-        probe: As for `integrated_gradients`.
-        arrays: As for `integrated_gradients`.
-        target: As for `integrated_gradients`.
+        probe: Answers with gradients at the image.
+        arrays: Prepared images, one array per input.
+        target: What is asked about each.
         samples: How many noisy images; the noise is the same for every image, so that
             the others of a batch do not matter.
-        seed: Of the noise.
-        tell: As for `integrated_gradients`.
+        seed: The seed of the noise.
+        tell: A function that is called with how many gradients were taken, of how many.
 
     Returns:
         `(n, k, ...)` of the image's shape.

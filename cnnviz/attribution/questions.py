@@ -77,17 +77,19 @@ def ask_about(
 ) -> Answered:
     """Asks a network about classes of images, and what it says is fixed from then on.
 
+    All arguments but `at` are those of `explain`.
+
     Args:
-        model: As for `explain`.
-        images: As for `explain`.
-        classes: As for `explain`.
-        top: As for `explain`.
-        against: As for `explain`.
-        head: As for `explain`.
-        layer: As for `explain`.
-        region: As for `explain`.
+        model: The model, or the network.
+        images: The images.
+        classes: The classes, the same for all images; None for the most probable ones.
+        top: How many of the most probable classes.
+        against: The class that the others are compared with.
+        head: The name or number of the output.
+        layer: The layer that is looked at.
+        region: The positions of the output that count.
         at: Where to take the gradient in the same pass; see `Probe`.
-        batch_size: As for `explain`.
+        batch_size: How many images go through the network at a time.
     """
     known = as_model(model)
     arrays = known.prepare(images)

@@ -34,12 +34,12 @@ class Kernel(NamedTuple):
 
 
 class RandomizedProbe(Probe):
-    """A probe of a network some of whose kernels are drawn anew.
+    """A probe of a network in which other variables take the place of some.
 
     Args:
         values: Other variables, by the `id` of the handle of those that they replace.
-        *args: As for `Probe`.
-        **kwargs: As for `Probe`.
+        *args: The arguments of `Probe`.
+        **kwargs: Its arguments by name.
     """
 
     def __init__(

@@ -133,18 +133,19 @@ def evidence_comparison_sheet(
     Every map is on its own scale.
 
     Args:
-        image: As for `explanation_sheet`.
+        image: `(h, w, c)`, the image that was explained; `(steps, c)` of a signal, `(d,
+            h, w, c)` of a volume, of which the slice with most evidence is drawn.
         explanations: By method what `explain` returned, of this image alone and of the
             same classes.
-        title: As for `explanation_sheet`.
-        facts: As for `explanation_sheet`.
+        title: The headline.
+        facts: What the smaller line below says first.
         checks: By method what `check_explanation` returned.
 
     Returns:
         The picture, RGB.
 
     Raises:
-        LayerError: As for `explanation_sheet`.
+        LayerError: If the image has no picture.
         ArgumentError: If the explanations are not of the same classes.
     """
     methods = list(explanations)
@@ -209,11 +210,12 @@ def channel_sheet(
     speaks for the class or against it.
 
     Args:
-        image: As for `explanation_sheet`.
+        image: `(h, w, c)`, the image that was explained; `(steps, c)` of a signal, `(d,
+            h, w, c)` of a volume, of which the slice with most evidence is drawn.
         attribution: What `channel_attribution` returned.
-        title: As for `explanation_sheet`.
-        facts: As for `explanation_sheet`.
-        count: How many channels of each class.
+        title: The headline.
+        facts: What the smaller line below says first.
+        count: How many channels of each class to draw.
         number: Which of the images that were explained it is.
 
     Returns:

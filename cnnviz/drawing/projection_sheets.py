@@ -75,8 +75,8 @@ def projection_sheet(
         columns: Pairs in a row; None for a sheet slightly wider than high.
         close: Draw only the part of the image that holds nearly all of a
             reconstruction's mass, of the same size for all units.
-        percentile: Of the absolute values of a reconstruction that are not 0, the one
-            that is drawn black or white; 100 for the largest.
+        percentile: The percentile of the absolute values of a reconstruction that are
+            not 0 that is drawn black or white; 100 for the largest value.
 
     Returns:
         The picture, RGB.
@@ -123,23 +123,26 @@ def comparison_sheet(
     have a row each instead, with the rules to the right.
 
     Args:
-        image: As for `projection_sheet`.
+        image: `(h, w, c)`, the image that was projected.
         projections: By rule the reconstructions of the same units.
-        title: As for `projection_sheet`.
-        facts: As for `projection_sheet`.
-        field: As for `projection_sheet`.
-        crop: As for `projection_sheet`.
-        spatial: As for `projection_sheet`.
-        names: As for `projection_sheet`.
+        title: The headline.
+        facts: What the smaller line below says first.
+        field: The receptive field of the layer; None if it is not known.
+        crop: Draw only the field of each unit, with gray outside the image. Otherwise
+            the field is framed.
+        spatial: Whether the maps have positions to tell; units of dense layers do not.
+        names: The names of the classes, if the maps are classes.
         columns: Units side by side; None for all, up to ten.
-        close: As for `projection_sheet`; around the mass under all rules.
-        percentile: As for `projection_sheet`.
+        close: Draw only the part of the image that holds nearly all of the mass of the
+            reconstructions by all rules, of the same size for all units.
+        percentile: The percentile of the absolute values of a reconstruction that are
+            not 0 that is drawn black or white; 100 for the largest value.
 
     Returns:
         The picture, RGB.
 
     Raises:
-        LayerError: As for `projection_sheet`.
+        LayerError: If the arrays are no pictures, or no map fires.
         ArgumentError: If the reconstructions are not of the same units.
     """
     ruled = {

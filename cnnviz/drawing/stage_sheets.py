@@ -64,7 +64,8 @@ def stage_sheet(
         box: The field of the unit; None for the whole image.
         crop: Draw only that part of every map. Otherwise it is framed in the image.
         columns: Steps side by side; None for all, up to ten.
-        percentile: As for `projection_sheet`; of the reconstruction.
+        percentile: The percentile of the absolute values of the reconstruction that are
+            not 0 that is drawn black or white; 100 for the largest value.
 
     Returns:
         The picture, RGB.

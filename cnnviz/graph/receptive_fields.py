@@ -164,8 +164,8 @@ class Views:
     """What the elements of tensors see of the inputs, by axis of these.
 
     Args:
-        inputs: As for `find_receptive_fields`.
-        channels_first: As for `find_receptive_fields`.
+        inputs: The network's inputs, `(n, ..., c)` or, channels first, `(n, c, ...)`.
+        channels_first: The layout of the inputs.
     """
 
     def __init__(self, inputs: Sequence[tf.Tensor], *, channels_first: bool) -> None:

@@ -33,15 +33,16 @@ def activations(
         model: A loaded model, or a Keras model of either generation.
         images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image; for a
             network with several inputs a list of arrays or a dict by input name. Images
-            of another size than the network's are welcome where the layers are: what is
-            above them does not run.
+            may have another size than the network's if the layers can take it: the
+            layers above them do not run.
         layers: One or several: paths (`conv1`, `inception_v3/mixed7`, `conv1@2` for a
             layer's second call), kinds (`Conv2D`), globs (`block1_*`, `*/mixed7`), the
             layers themselves, or their numbers in `network.layers`. None means every
             convolution and pooling layer.
         batch_size: How many images go through the network at a time.
-        note: Is told, once, which of the layers that a kind, a glob or None chooses
-            are left out since they do not answer; by default this is a warning.
+        note: A function that is called, once, with a text that names the layers that a
+            kind, a glob or None chooses and that are left out because they do not
+            answer; by default it warns.
 
     Returns:
         A mapping that shows itself: by layer, in the order of computation, float32
@@ -80,10 +81,14 @@ def activation_batches(
     """Computes activations batch by batch, so that memory does not grow with images.
 
     Args:
-        model: As for `activations`.
+        model: A loaded model, or a Keras model of either generation.
         batches: Images as `activations` takes them, one batch after the other.
-        layers: As for `activations`.
-        note: As for `activations`.
+        layers: One or several layers, as `activations` takes them: paths, kinds, globs,
+            the layers themselves, or their numbers in `network.layers`. None means
+            every convolution and pooling layer.
+        note: A function that is called, once, with a text that names the layers that a
+            kind, a glob or None chooses and that are left out because they do not
+            answer; by default it warns.
 
     Yields:
         What `activations` returns, for each batch.

@@ -54,7 +54,7 @@ class LayerInfo:
         parameters: How many numbers the layer, with the layers inside it, has learned
             or keeps.
         kernel_shape: The spatial shape of a convolution's or pooling layer's window.
-        strides: Its steps, per axis.
+        strides: How far the window moves from one unit to the next, per axis.
         receptive_field: What a unit sees of the input; None if it cannot be told.
     """
 
@@ -235,9 +235,9 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
 
     Returns:
         An array `(k, h, w, c_in)` that shows itself: one kernel per output channel;
-        `(k, w, c_in)` in one dimension and `(k, d, h, w, c_in)` in three. Of depthwise
-        and separable convolutions the spatial kernels, `c_in` being 1. Of the first
-        convolution the input channels are in the image's order (RGB).
+        `(k, w, c_in)` in one dimension and `(k, d, h, w, c_in)` in three. For depthwise
+        and separable convolutions these are the spatial kernels, with a `c_in` of 1. In
+        the first convolution the input channels are in the image's order (RGB).
 
     Raises:
         LayerError: If the layer does not exist or has no such kernels.

@@ -70,14 +70,14 @@ class ImageModel:
         return self.encode.function, tuple(held)
 
     def hold(self, inputs: Mapping[str, Any]) -> ImageModel:
-        """This model with some of its inputs held at what they are given.
+        """This model with some of its inputs held at given values.
 
-        What takes one image, as gradient ascent does, then takes networks with several
-        inputs: all but the image are held.
+        Methods that need a network with one image, such as gradient ascent, can then be
+        used with networks of several inputs: all inputs but the image are held.
 
         Args:
-            inputs: By the name of an input an array, without a batch dimension;
-                pictures in [0, 1].
+            inputs: For the name of each input that is to be held an array without a
+                batch dimension; pictures are in [0, 1].
 
         Raises:
             ImageError: If there is no such input, an array does not fit, or no input is
@@ -116,11 +116,11 @@ class ImageModel:
     def complete(
         self, given: Sequence[T], constant: Callable[[np.ndarray], T]
     ) -> list[T]:
-        """All inputs in their order.
+        """All inputs in the network's order, held ones too.
 
         Args:
-            given: Those that are not held.
-            constant: Makes one of a held array.
+            given: The inputs that are not held.
+            constant: A function that makes an input of an array that is held.
         """
         if not self.held:
             return list(given)
@@ -181,7 +181,7 @@ class ImageModel:
         """What the network makes of images, encoded as it was trained.
 
         Args:
-            images: As for `prepare`.
+            images: An array `(n, h, w, c)` in [0, 1], or whatever else `prepare` takes.
             head: The name or number of the output, for networks with several; None for
                 the first.
             batch_size: How many images go through the network at a time.
@@ -201,8 +201,9 @@ class ImageModel:
         """Makes an array of one image in its own size, with the network's channels.
 
         Args:
-            image: Whatever `cnnviz.images.as_array` takes. Gray becomes color by
-                repetition, and color gray by its luma, where the network wants it.
+            image: Whatever `cnnviz.images.as_array` takes. For a network that takes
+                color, a gray image is repeated in each channel; for one that takes
+                gray, a color image becomes its luma.
             name: What messages call it.
 
         Returns:

@@ -124,7 +124,7 @@ def select(network: Network, patterns: LayerNames) -> list[Selected]:
 
     Raises:
         LayerError: If a pattern names no layer.
-        ArgumentError: If there is none, or one is nothing that names a layer.
+        ArgumentError: If there is no pattern, or one of them cannot name a layer.
     """
     known = addresses(network)
     if patterns is None:
@@ -272,7 +272,9 @@ def one_layer(network: Network, name: LayerName) -> Selected:
 
     Args:
         network: A Keras model.
-        name: As for `select`; also a list of one.
+        name: The path of a layer, a kind or a glob that fits only one, the layer
+            itself, or its number in `network.layers`; or a list that holds one of
+            these.
 
     Raises:
         LayerError: If it names none or several.
@@ -295,12 +297,12 @@ def one_path(network: Network, name: LayerName) -> str:
     """The path, with the number of the call, of the only layer that a name fits.
 
     Args:
-        network: As for `one_layer`.
-        name: As for `one_layer`.
+        network: A Keras model.
+        name: What names one layer, as `one_layer` takes it.
 
     Raises:
-        LayerError: As for `one_layer`.
-        ArgumentError: As for `one_layer`.
+        LayerError: If it names none or several.
+        ArgumentError: If it is nothing that names a layer.
     """
     selected = one_layer(network, name)
     return call_name(selected.address.path, selected.call or 1)
@@ -310,11 +312,11 @@ def paths(network: Network, names: LayerNames) -> list[str]:
     """The paths of all layers that names fit, in the network's order.
 
     Args:
-        network: As for `select`.
-        names: As for `select`.
+        network: A Keras model.
+        names: What names one or several layers, as `select` takes it.
 
     Raises:
-        LayerError: As for `select`.
-        ArgumentError: As for `select`.
+        LayerError: If a name names no layer.
+        ArgumentError: If there is none, or one is nothing that names a layer.
     """
     return [call_name(s.address.path, s.call or 1) for s in select(network, names)]

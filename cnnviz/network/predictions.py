@@ -49,9 +49,9 @@ class Predictions(ArrayResult):
         kind: What makes probabilities in the network: `"softmax"` over the classes,
             `"sigmoid"` for each of them, or `"linear"` for none.
         outputs: float32, what the network returns, `(n, ...)`.
-        values: float32 `(n, classes)`: probabilities where the head gives them, else
-            outputs; means over positions. The one unit of a binary head makes two
-            classes, 0 and 1.
+        values: float32 `(n, classes)`: the probabilities of the classes, or the outputs
+            where the head gives none; their mean over positions if the head has
+            positions. The one unit of a binary head makes two classes, 0 and 1.
         labels: The names of the classes; None if they are not known.
         inputs: What the network was shown: for each of its inputs an array `(n, ...)`.
     """
@@ -86,7 +86,7 @@ class Predictions(ArrayResult):
 
         Returns:
             For each image the number, name and probability of each class; the output
-            in place of the probability where the head gives none.
+            instead of the probability where the head gives none.
         """
         counts(count=count)
         order = np.argsort(-self.values, axis=1, kind="stable")[:, :count]

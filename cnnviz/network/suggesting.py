@@ -18,12 +18,13 @@ def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
 
     Args:
         model: A loaded model.
-        finest: How many pixels there may be from one unit to the next; of networks
-            whose convolutions all are coarser, the finest one is taken. None for any.
+        finest: The largest distance, in pixels, from one unit to the next. In a network
+            where it is larger in every convolution, the finest convolution is taken.
+            None for any distance.
 
     Returns:
-        The path of the layer: of the convolution, or of the rectifier that alone sees
-        it.
+        The path of the convolution, or of the rectifier if nothing else uses the
+        convolution's output.
 
     Raises:
         LayerError: If no convolution has positions.

@@ -45,9 +45,11 @@ class Survey:
         image: Height, width and channels of the images.
         channels: By layer, how many channels.
         fields: By layer, what a unit sees of the image; None if it cannot be told.
-        ceilings: By layer, whether it ends in a rectifier that cuts off from above too.
+        ceilings: By layer, whether it ends in a rectifier that also has a largest value
+            (ReLU6).
         heads: The outputs, if they were asked for.
-        elements: How many numbers one image becomes on its way to all these.
+        elements: How many numbers are computed for one image, up to these layers and
+            outputs.
     """
 
     image: tuple[int, int, int]
@@ -147,11 +149,11 @@ def choose_channels(
 
     Args:
         layer: The path of the layer, for messages.
-        channels: Which; None for all.
-        count: How many it has.
+        channels: The numbers of the channels; None for all.
+        count: How many channels the layer has.
 
     Raises:
-        ArgumentError: If these are no numbers, or none.
+        ArgumentError: If these are not whole numbers, or there is none.
         LayerError: If the layer has no such channel.
     """
     if channels is None:

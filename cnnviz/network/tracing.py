@@ -309,9 +309,10 @@ def compiled_for_images(
     """Like `compiled`, for any number of images wherever the network allows that.
 
     Args:
-        network: As for `compiled`.
-        key: As for `compiled`.
-        function: As for `compiled`; it takes float32 images.
+        network: The Keras model that the function runs.
+        key: What tells this function from others on the same network.
+        function: Takes float32 images, a tensor for each shape, and returns what
+            `compiled` asks for.
         shapes: The shapes of one image for each input.
         count: How many images to trace for if it cannot be any number: some networks
             compute with it in Python.

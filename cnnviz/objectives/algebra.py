@@ -94,7 +94,7 @@ class Objective:
         return Objective((*self.program, *_lifted(other).program, operation))
 
     def named(self, name: str) -> Objective:
-        """The same, reported by a name wherever it becomes a part of another one."""
+        """The same objective with a name, under which it is reported as a part."""
         return Objective((*self.program, Name(name)))
 
     @property
@@ -139,7 +139,7 @@ class Objective:
 
     @property
     def count(self) -> int:
-        """For how many images the operands hold numbers; 1 if for any."""
+        """For how many images the operands hold numbers; 1 if the same for all."""
         counts = {len(o) for term in self.terms for o in term.operands} - {1}
         if len(counts) > 1:
             raise ArgumentError(
@@ -241,8 +241,9 @@ def custom(
     """An objective of your own.
 
     Args:
-        score: Takes a `Scene` and the operands as tensors, `(n, ...)` each; returns
-            scores `(n,)`. Traced once per function: keep it, do not make it anew.
+        score: A function of a `Scene` and the operands as tensors, `(n, ...)` each,
+            that returns scores `(n,)`. It is traced once: use the same function object
+            again in later runs, so that its trace can be used again.
         layers: The paths of the layers whose outputs the scene is to hold.
         operands: Arrays `(n, ...)`, or `(1, ...)` for all images.
         text: What it is called in messages.

@@ -27,18 +27,19 @@ def gram_matrix(features: tf.Tensor) -> tf.Tensor:
 
 
 def softened(features: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
-    """The softmax of a layer's features, all of an image's together, with the mean 1.
+    """The softmax of all features of a layer for an image, scaled to the mean 1.
 
-    Residual networks have features of which a few tower over all others, and alone
-    decide a Gram matrix; the softmax spreads it over all of them. The temperature is
-    measured by the layer's deviation, so that networks of any scale are softened alike.
+    In residual networks a few features are much larger than all others, and decide a
+    Gram matrix alone; after the softmax all features have a part in it. The temperature
+    is in units of the layer's deviation, so that networks of any scale are softened
+    alike.
 
     Wang, Li and Vasconcelos, "Rethinking and Improving the Robustness of Image Style
     Transfer", CVPR 2021, https://arxiv.org/abs/2104.05623
 
     Args:
         features: `(n, ..., c)`.
-        deviation: `(n,)`, what features are measured in.
+        deviation: `(n,)`, the unit in which features are measured.
     """
     count = tf.shape(features)[0]
     flat = tf.reshape(features, [count, -1]) * (_SHARPNESS / deviation[:, None])
@@ -54,7 +55,8 @@ def gram_distance(
     Args:
         layer: The path of a layer.
         gram: `(c, c)`, or `(n, c, c)` with one per image; as from `gram_matrix`.
-        deviation: To compare softened features: what they are measured in, `(n,)`.
+        deviation: `(n,)`, the unit in which features are measured if softened features
+            are to be compared; None for features as they are.
     """
     goal = np.asarray(gram, np.float32)
     operands = [goal[None] if goal.ndim == 2 else goal, *_deviations(deviation)]
@@ -77,7 +79,8 @@ def feature_distance(
     Args:
         layer: The path of a layer.
         features: `(h, w, c)`, or `(n, h, w, c)` with one per image.
-        deviation: To compare softened features: what they are measured in, `(n,)`.
+        deviation: `(n,)`, the unit in which features are measured if softened features
+            are to be compared; None for features as they are.
     """
     goal = np.asarray(features, np.float32)
     operands = [goal[None] if goal.ndim == 3 else goal, *_deviations(deviation)]

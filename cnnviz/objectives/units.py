@@ -37,8 +37,8 @@ def channel(layer: str, index: Indices, *, before_rectifier: bool = False) -> Ob
     Args:
         layer: The path of a layer.
         index: The number of the channel, or one per image.
-        before_rectifier: Whether to look below the ReLU that the layer ends in, if it
-            does: there a channel can be made as negative as it can be made positive.
+        before_rectifier: Whether to take the values before the ReLU, if the layer ends
+            in one: there a channel can become negative too.
     """
     numbers = as_indices("channel", index)
 
@@ -88,13 +88,14 @@ def direction(
 ) -> Objective:
     """How far the activations go in a direction of the layer's space of channels.
 
-    The mean over positions of `<a, v> * max(0.1, cos(a, v)) ** cosine_power`. A linear
-    probe's weights make the score that probe's answer.
+    The mean over positions of `<a, v> * max(0.1, cos(a, v)) ** cosine_power`. With the
+    weights of a linear probe as the vector, the score is the answer of the probe.
 
     Args:
         layer: The path of a layer.
         vector: `(c,)`, or `(n, c)` with one per image.
-        cosine_power: 0 asks for length along the direction, more for alignment.
+        cosine_power: 0 rewards length along the direction alone; larger numbers also
+            reward activations that point in this direction and in no other.
     """
     vectors = np.atleast_2d(np.asarray(vector, np.float32))
     power = float(cosine_power)
@@ -198,12 +199,12 @@ def log_odds(index: Indices, head: str | int | None = None) -> Objective:
 def diversity(layer: str, group: Indices = 0) -> Objective:
     """How different an image is from the others of its group, in style.
 
-    Minus the mean cosine between the Gram matrices of the layer's channels. It couples
-    the images of a batch, and nothing else here does.
+    Minus the mean cosine between the Gram matrices of the layer's channels. This is the
+    only objective here in which the score of an image depends on other images.
 
     Args:
         layer: The path of a layer, usually one before that of the main objective.
-        group: The number of the image's group, one per image; one for all.
+        group: The number of each image's group, or one number for all images.
     """
     numbers = as_indices("group", group)
 

@@ -24,10 +24,10 @@ class Exemplars:
 
     Attributes:
         layer: The path of the layer.
-        channels: Which of its channels, `(k,)`.
+        channels: The numbers of the channels, `(k,)`.
         images: The images, the strongest first, `(k, count, h, w, c)`.
         activations: The channels' mean activations on them, `(k, count)`.
-        numbers: Which of the images that were looked at they are, `(k, count)`.
+        numbers: Their numbers among all images that were looked at, `(k, count)`.
     """
 
     layer: str
@@ -52,7 +52,7 @@ def find_exemplars(
         layer: The path of a layer.
         images: Images `(h, w, c)` in [0, 1] of one size, one after the other: an array
             `(n, h, w, c)`, or a generator, which need not fit into memory.
-        channels: Which of its channels; None for all.
+        channels: The numbers of the channels; None for all.
         count: How many images to keep for each channel.
 
     Returns:
