@@ -49,38 +49,37 @@ def maximize(
     """Finds images that maximize an objective, by Adam on a parameterization of them.
 
     Images of a run never influence each other, unless the objective couples them, and
-    are drawn from generators of their own: an image is the same alone and in company.
-    On a CPU it was so to the last bit for all of 96 images of 32 random networks of
-    three convolutions, after 64 steps. Where a network's own sums are rounded otherwise
-    in batches of another size, as those of dense layers and of graphics processors may
-    be, Adam's steps enlarge the difference, and a rectifier or a maximum near a tie may
-    make it visible. A run with the same arguments on the same machine repeats to the
-    last bit.
+    each has random numbers of its own: an image is the same whether it is made alone or
+    together with others. On a CPU this held to the last bit for all of 96 images of 32
+    random networks of three convolutions, after 64 steps. Dense layers and graphics
+    processors may round a network's sums differently in batches of another size. Adam's
+    steps enlarge such a difference, and a rectifier or a maximum near a tie may make it
+    visible. A run with the same arguments on the same machine repeats to the last bit.
 
-    A unit whose rectifiers are all shut at the start is optimized through opened ones
-    for its first steps, 17 at most, and begun anew from noise if that does not help.
-    Over the last third of the steps the learning rate falls to a tenth.
+    Where all rectifiers that lead to a unit are shut at the start, the first steps, 17
+    at most, are made with opened ones; if that does not help, the image starts again
+    from noise. Over the last third of the steps the learning rate falls to a tenth.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        objective: What to maximize; it says how many images there are, if its numbers
-            differ between images.
+        objective: What to maximize. If it holds numbers for each image, such as one
+            channel for each, these say how many images there are.
         size: The size of the canvas, `(height, width)` or the side of a square; None
             for the network's own, or that of `start`. Networks whose layers need a
             fixed size are shown the canvas resized to it.
-        count: How many images, where neither objective nor start says so.
+        count: How many images to make, where neither objective nor start says so.
         start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], to which
             the parameterization's noise is added; None for mid gray.
-        parameterization: What the optimizer moves; None for `Fourier()`. Restarts take
-            several in turns.
+        parameterization: What the optimizer moves; None for `Fourier()`. If several are
+            given, the restarts use them in turn.
         transform: The motions that the images have to withstand; None for `Motion()`,
             `STILL` for none at all.
         streams: The number of each image's own random numbers; None counts them.
-        momentum: The optimizer's momentum to go on with, that of one image; None to
-            begin without.
+        momentum: The momentum with which the optimizer starts, from an earlier run of
+            one image; None to start without.
         average_pooling: Whether the network pools by the mean where it has the maximum.
-        run: How it is carried out; None for 256 steps, the parameterization's own
-            learning rate, and no restarts.
+        run: How gradient ascent is carried out; None for 256 steps, the
+            parameterization's own learning rate, and no restarts.
 
     Returns:
         The images with their scores.

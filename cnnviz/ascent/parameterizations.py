@@ -95,8 +95,8 @@ class Fourier:
     """The image's spectrum, every frequency scaled to the strength it has in nature.
 
     The image is `sigmoid(K irfft2(S * v) / 4)` with complex free numbers `v`, the scale
-    `S = sqrt(h w) / f ** decay`, and K the colors' square root of covariance. So a
-    step of the optimizer moves broad shapes more than fine grain.
+    `S = sqrt(h w) / f ** decay`, and K the square root of the covariance of colors. So
+    a step of the optimizer changes broad shapes more than fine grain.
 
     Attributes:
         decay: The power of the frequency by which its scale falls.

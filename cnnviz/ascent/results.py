@@ -14,12 +14,13 @@ class Progress:
 
     Attributes:
         step: How many steps have been made with the present images.
-        steps: How many there are to be.
+        steps: How many steps will be made with them in all.
         done: The share of the whole run that is done, in [0, 1].
-        rows: Which of the run's images these are.
-        scores: Their objectives at the last step, transformed as they were, `(n,)`.
-        parts: Those of the objective's parts that have names, `(n,)` each.
-        images: Computes them, `(n, h, w, c)` in [0, 1].
+        rows: The numbers of the present images among all images of the run.
+        scores: The objectives of the images at the last step, under the transform of
+            that step, `(n,)`.
+        parts: The scores of the objective's parts that have names, `(n,)` each.
+        images: A function that computes the images, `(n, h, w, c)` in [0, 1].
     """
 
     step: int
@@ -40,8 +41,8 @@ class Momentum:
 
     Attributes:
         first: The running mean of gradients, shaped as the parameterization's numbers.
-        second: That of their squares.
-        steps: How many steps these are of.
+        second: The running mean of their squares.
+        steps: How many steps the two are taken over.
     """
 
     first: np.ndarray
@@ -54,17 +55,17 @@ class Ascent:
     """What gradient ascent found.
 
     Attributes:
-        images: `(n, h, w, c)`, float32 in [0, 1]; where dead what the run was given to
-            start from, or mid gray.
-        scores: The objective of each image, untransformed, `(n,)`; NaN where the
+        images: `(n, h, w, c)`, float32 in [0, 1]. An image that is dead is what the run
+            was given to start from, or mid gray.
+        scores: The objective of each image, without a transform, `(n,)`; NaN where the
             network computes no finite number.
-        dead: Where no gradient ever arrived, `(n,)`.
+        dead: Which images no gradient ever reached, `(n,)`, bool.
         history: The objectives of the transformed images at each step, `(steps, n)`;
             NaN for steps that were not made.
-        parts: The same of the objective's parts that have names.
-        momentum: The optimizer's, after the last step of the first restart.
-        snapshots: The images at the steps asked for, `(frames, n, h, w, c)`.
-        snapshot_steps: These steps.
+        parts: The same for each of the objective's parts that have names.
+        momentum: The optimizer's momentum after the last step of the first restart.
+        snapshots: The images at these steps, `(frames, n, h, w, c)`.
+        snapshot_steps: The steps after which snapshots were kept.
     """
 
     images: np.ndarray

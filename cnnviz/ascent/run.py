@@ -17,29 +17,30 @@ from cnnviz.errors import ArgumentError
 class Run:
     """How gradient ascent is carried out.
 
-    None always stands for what is usual: for what `maximize` says, or for what a recipe
-    finds best for the layer, the class or the image at hand.
+    None always stands for the usual value: the one that `maximize` states, or the one
+    that a recipe finds best for the layer, the class or the image at hand.
 
     Attributes:
         steps: Forward and backward passes for each image, shared by its restarts; for
             methods that work at several sizes, at each size.
-        learning_rate: The step of Adam, the optimizer.
-        restarts: How many images are tried for each one kept, the best; each in
-            `steps // restarts` steps.
-        keep_best: Whether the best of the images after two thirds, five sixths and all
-            of the steps is kept, judged without a transform, or simply the last, as
-            in runs of fewer than 64 steps.
+        learning_rate: The size of a step of Adam, the optimizer.
+        restarts: How many images are tried for each image that is kept, which is the
+            best of them; each is made in `steps // restarts` steps.
+        keep_best: Whether to keep the best of the images after two thirds, five sixths
+            and all of the steps, measured without a transform. Otherwise, and in runs
+            of fewer than 64 steps, the last image is kept.
         seed: The seed of all random numbers, 0 or more.
         batch_size: How many images are optimized at a time; None for as many as fit
             comfortably into memory.
-        precision: `"bfloat16"` computes convolutions in it; `"auto"` does so where the
-            CPU has tiles for it, gradients agree, and it is faster.
-        snapshots: After which steps images are kept, ascending; 0 is the start, and
-            `steps // restarts` the end. A single number keeps so many, spread evenly
-            from the start to the end.
+        precision: `"bfloat16"` computes convolutions in bfloat16, `"float32"` does not.
+            `"auto"` does so where the CPU has instructions for it (AMX), the gradients
+            agree, and it is faster.
+        snapshots: The steps after which images are kept, ascending; 0 is the start, and
+            `steps // restarts` the end. A single number keeps that many images, spread
+            evenly from the start to the end.
         callback: A function that is called with the progress; the run ends when it
             returns True.
-        callback_every: After how many steps it is called each time.
+        callback_every: How many steps lie between two calls of the callback.
     """
 
     steps: int | None = None
@@ -72,7 +73,7 @@ class Run:
             )
 
     def snapshot_steps(self, steps: int) -> tuple[int, ...]:
-        """After which steps images are kept, in a run of `steps` steps.
+        """The steps after which images are kept, in a run of `steps` steps.
 
         Raises:
             ArgumentError: If a step lies outside the run.

@@ -28,7 +28,7 @@ _RULE = "CnnvizAffineResampling"
 class Motion:
     """Random shifts, scales and rotations about the middle of the canvas.
 
-    Every amount is drawn evenly to either side, so that on average nothing moves.
+    Motions to either side are equally likely, so that on average nothing moves.
 
     Attributes:
         jitter: The largest shift along each axis, as a fraction of the canvas's side.
@@ -39,9 +39,10 @@ class Motion:
             canvas; negative values show only the middle.
         fill: What surrounds the canvas: `background`, or its repetition.
         background: The gray level around the canvas.
-        step: Shifts are multiples of so many pixels; 0 for any shift. With a step, and
-            `scale` and `rotate` 0, nothing is interpolated and the finest detail
-            survives; with a step of the network's strides, even their phase.
+        step: Shifts are multiples of this number of pixels; 0 for any shift. With a
+            step, and with `scale` and `rotate` 0, nothing is interpolated and the
+            finest detail survives. If the step is a multiple of the network's strides,
+            units also keep their place within a stride.
     """
 
     jitter: float = 0.06

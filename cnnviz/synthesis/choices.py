@@ -23,13 +23,13 @@ def layer_paths(
 ) -> list[str]:
     """The paths of the layers that patterns name; without any, of every convolution.
 
-    What a kind or a glob chooses is left out if it does not answer, as a layer that is
-    run in training alone.
+    Layers that a kind or a glob chooses are left out if they do not answer, such as
+    layers that run in training alone.
 
     Args:
         model: A loaded model.
         patterns: Paths, kinds or globs, as `cnnviz.activations` takes them.
-        note: Is told which layers are left out.
+        note: A function that is called with a text that names the layers left out.
 
     Raises:
         LayerError: If a pattern names no layer, or none is given and there is no
@@ -62,7 +62,7 @@ def layer_paths(
 
 
 def first_classes(head: HeadInfo) -> list[int]:
-    """The numbers of all classes of an output, of very many only the first."""
+    """The numbers of the classes of an output: of all, or of the first of very many."""
     return list(range(min(_MOST_CLASSES, head.classes)))
 
 
@@ -72,10 +72,10 @@ def painting_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def painting_channels(model: ImageModel) -> int:
-    """How many channels pictures are read with that are to be painted.
+    """With how many channels the pictures of a painting are read.
 
-    A network for gray pictures gets colors too: it sees their luma, and the painting
-    may keep them.
+    Pictures for a network that takes gray are read in color too: the network sees their
+    luma, and the painting may keep their colors.
     """
     channels = native_shape(model)[2]
     return 3 if channels == 1 else channels

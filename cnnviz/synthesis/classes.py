@@ -49,7 +49,7 @@ class ClassImages(ArrayResult):
         classes: The numbers of the classes, `(k,)`.
         names: Their names, or numbers where the network's labels are unknown.
         head: The output that tells them apart.
-        ascent: The images `.images` `(k, h, w, c)`, and how it went.
+        ascent: The images, `ascent.images` `(k, h, w, c)`, and how they were made.
         probabilities: What the network gives each image for its class, `(k,)`; the
             value of the output where it has neither softmax nor sigmoid.
     """
@@ -105,7 +105,8 @@ def visualize_classes(
         size: The size of the images, `(height, width)` or the side of a square; None
             for the network's own.
         steps: Forward and backward passes for each image; None for 256. Of images
-            smaller than 96 pixels it is 1024: four are tried, and the best is kept.
+            smaller than 96 pixels it is 1024: four images are tried for each class, and
+            the best is kept.
         seed: The seed of all random numbers.
         batch_size: How many images are made at a time; None for what fits into memory.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
@@ -141,14 +142,14 @@ def optimize_classes(
     """Makes images that a network takes for its classes, and says how sure it is.
 
     What is maximized is the class's logit against the others, minus a little total
-    variation: the less, the less the network's logits differ between images. Images
-    other than RGB are drawn on the ground on which the network tells random lines apart
-    better, dark or light: they start there, its surroundings are of it, and only what
-    differs from it costs anything. Where neither is better by far, as for X-rays, and
-    for RGB, they start mid gray.
+    variation; it counts less if the network's logits differ less between images. Images
+    that are not RGB are drawn on a dark or a light ground: the one on which the network
+    tells random lines apart better. They start as that ground, it continues outside the
+    image, and only what differs from it adds to the total variation. RGB images start
+    as mid gray, and so do others if neither ground is clearly better, as for X-rays.
 
-    The random numbers of an image are its class's, whatever other classes are asked
-    for.
+    The random numbers of an image belong to its class: they are the same whichever
+    other classes are asked for.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
@@ -160,8 +161,8 @@ def optimize_classes(
         parameterization: What the optimizer moves; None for a `Fourier` one.
         transform: What the images have to withstand; None for random crops, and
             larger motions where images are small.
-        run: How it is carried out; None for 256 steps, and for small images the best of
-            4, each in as many.
+        run: How gradient ascent is carried out; None for 256 steps, and for small
+            images the best of 4 images, each made in 256 steps.
 
     Returns:
         The images with the probabilities that the network gives them.

@@ -79,20 +79,20 @@ def deep_dream(
     precision: Precision = "auto",
     callback: Callback | None = None,
 ) -> Dream:
-    """Amplifies in an image what layers respond to, from the coarse to the fine.
+    """Amplifies what layers respond to in an image, from coarse sizes to fine ones.
 
     The image is shrunk, changed so as to raise the energy of the layers, enlarged, and
     changed again; the detail that shrinking took away is put back at each size. What is
     maximized is the sum of the logarithms of the layers' mean squares, so that no layer
     drowns the others. Parts of an image for which no layer fires stay as they are.
-    Sizes beyond that of a tile are worked on in tiles that overlap and are blended, so
+    An image larger than a tile is worked on in tiles, which overlap and are blended, so
     that memory does not grow with the image.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
         image: `(h, w, c)` in [0, 1], of any size.
         layers: A layer or several, as `cnnviz.activations` takes them.
-        octaves: At how many sizes to work, the last being the image's own.
+        octaves: At how many sizes to work; the last is the image's own.
         octave_scale: The ratio of one size to the next.
         steps: Forward and backward passes over each tile at each size.
         strength: How far each step goes; 1 changes the image thoroughly.

@@ -41,13 +41,14 @@ class FilterImages(ArrayResult):
 
     Attributes:
         layer: The path of the layer that was asked for.
-        feature: The path of the layer whose output was maximized: where the layer is a
-            convolution that normalization and rectifier of their own follow, the
-            rectifier; else the layer itself.
-        channels: Which of its channels, `(k,)`.
-        activations: The means over all positions of the channels of the feature, on
-            their images, `(k,)`.
-        ascent: The images `.images` `(k, h, w, c)`, which are `.dead`, and how it went.
+        feature: The path of the layer whose output was maximized: the rectifier, if the
+            layer is a convolution whose normalization and rectifier are layers of their
+            own; else the layer itself.
+        channels: The numbers of its channels, `(k,)`.
+        activations: The mean activation of each channel over all positions of
+            `feature`, for its own image, `(k,)`.
+        ascent: The images, `ascent.images` `(k, h, w, c)`, which of them are dead,
+            `ascent.dead`, and how they were made.
         negative: Whether the images are what the filters dislike.
     """
 
@@ -61,7 +62,8 @@ class FilterImages(ArrayResult):
     def strongest_first(self) -> FilterImages:
         """The same filters, those that reached the largest activation first.
 
-        Of what filters dislike the least activation comes first; dead filters are last.
+        For images of what filters dislike, the smallest activation comes first. Dead
+        filters are last.
         """
         reached = self.activations if self.negative else -self.activations
         order = np.lexsort((reached, self.ascent.dead))
@@ -103,12 +105,12 @@ def visualize_filters(
     """Makes images that excite the filters of a layer most.
 
     A convolution that leaves normalization and rectification to layers of their own is
-    looked at behind these, as the network is.
+    looked at after these, where the network uses it.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
         layer: The path of a layer.
-        channels: Which of its channels; None for all.
+        channels: The numbers of its channels; None for all.
         size: The size of the images, `(height, width)` or the side of a square; None
             for what the layer's receptive field asks for, at most the network's own.
         steps: Forward and backward passes for each image.
@@ -150,33 +152,33 @@ def optimize_filters(
 ) -> FilterImages:
     """Makes images that excite the filters of a layer most, and says how far it got.
 
-    What is maximized is the mean of a channel over all positions. A layer that ends in
-    a rectifier is looked at below it for the negative, and where the rectifier has a
-    ceiling (ReLU6): units that have reached it everywhere ask for nothing more.
+    What is maximized is the mean of a channel over all positions. If the layer ends in
+    a rectifier, the values before it are taken for what filters dislike, and for
+    rectifiers with a largest value (ReLU6), from which on no gradient is left.
 
     A convolution that leaves normalization and rectification to layers of their own is
-    looked at behind these, as the network is: its bare mean is largest for an even
-    color.
+    looked at after these, where the network uses it: its own mean is largest for an
+    even color.
 
-    The random numbers of an image are its channel's, whatever other channels are asked
-    for.
+    The random numbers of an image belong to its channel: they are the same whichever
+    other channels are asked for.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
         layer: The path of a layer.
-        channels: Which of its channels; None for all.
+        channels: The numbers of its channels; None for all.
         size: The size of the images, `(height, width)` or the side of a square; None
             for what the layer's receptive field asks for, at most the network's own.
         negative: Whether to make what the filters dislike most.
         as_it_is: Whether to maximize the layer's own output in any case, also that of a
             convolution whose normalization and rectifier follow.
         parameterization: What the optimizer moves; None for what suits the layer's
-            receptive field: `Pixels` where it is small, a `Fourier` one else. On a
-            canvas many such fields wide, both, and the better image is kept.
+            receptive field: `Pixels` where it is small, else `Fourier`. On a canvas
+            that is many such fields wide both are tried, and the better image is kept.
         transform: What the images have to withstand; None for what suits the layer's
             receptive field.
-        run: How it is carried out; None for 256 steps, shared by the tries where
-            there are two.
+        run: How gradient ascent is carried out; None for 256 steps, which two tries
+            share.
 
     Returns:
         The images with the activations that they reach.

@@ -73,11 +73,12 @@ class Stylized(ArrayResult):
             content image's own distance at that size.
         content_losses: At each step, how far its features were from the content's: the
             mean square of the differences, in units of the features' variance.
-        sizes: Heights and widths that it was made at, coarse to fine; each took
-            equally many of the steps.
+        sizes: The heights and widths at which it was made, from coarse to fine, each
+            with the same number of steps.
         style_layers: The paths of the layers that style was measured in.
         content_layers: The paths of the layers that content was measured in.
-        is_softened: Whether both were measured in the softmax of the features.
+        is_softened: Whether style and content were measured after a softmax over the
+            features.
     """
 
     image: np.ndarray
@@ -127,26 +128,26 @@ def transfer_style(
     are measured in units of the images at hand, so that weights mean the same for every
     network and layer.
 
-    Before anything else the content takes on the mean and the covariance of the style's
-    colors, and is what the result is to look like; a network is better at strokes than
-    at palettes. The image is made at several sizes, the smallest first, with the
-    optimizer's momentum carried from each to the next.
+    At the beginning the content takes on the mean and the covariance of the style's
+    colors, because a network is better at strokes than at palettes. The image is made
+    at several sizes, the smallest first, with the optimizer's momentum carried from
+    each to the next.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
         content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size.
-        style: The same, or a list of several.
-        style_weights: How much of each of several styles there is to be; None for
-            equally much.
-        content_weight: Of the content against the style: more keeps more of the photo.
-            None for 0.05, and from noise, where content has to come about first, 0.5.
+        style: An image such as `content`, or a list of several.
+        style_weights: How much each of several styles counts; None for equal parts.
+        content_weight: The weight of the content against the style: more keeps more of
+            the photo. None for 0.05, and for 0.5 from noise, where content has to come
+            about first.
         total_variation: The weight of the mean difference of neighboring pixels: more
             is smoother.
         keep_colors: Whether the result has the content's colors: the style then takes
-            on theirs, and in the end the result's luma is put below the content's
-            chroma.
-        style_scale: How large the style image is against the content, side by side;
-            less makes finer strokes.
+            on the content's colors, and in the end the result's luma is combined with
+            the content's chroma.
+        style_scale: The sides of the style image as a multiple of the content's; less
+            makes finer strokes.
         start: `"content"`, `"noise"`, or an image `(h, w, c)` to start from.
         steps: Forward and backward passes at each size.
         seed: The seed of all random numbers.
@@ -205,23 +206,22 @@ def optimize_style(
     Args:
         model: A loaded model, or a Keras model of either generation.
         content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size.
-        style: The same, or a list of several.
-        style_weights: How much of each of several styles there is to be; None for
-            equally much.
+        style: An image such as `content`, or a list of several.
+        style_weights: How much each of several styles counts; None for equal parts.
         content_weight: The weight of the content against the style: more keeps more of
-            the photo. None for 0.05, and from noise, where content has to come about
-            first, 0.5.
+            the photo. None for 0.05, and for 0.5 from noise, where content has to come
+            about first.
         total_variation: The weight of the mean difference of neighboring pixels: more
             is smoother.
         keep_colors: Whether the result has the content's colors.
-        style_scale: How large the style image is against the content, side by side;
-            less makes finer strokes.
+        style_scale: The sides of the style image as a multiple of the content's; less
+            makes finer strokes.
         start: `"content"`, `"noise"`, or an image `(h, w, c)` to start from.
         layers: Where style and content are measured; None for what suits the network.
-        coarsest: The least length of the shorter side at the smallest size; more than
-            the content's for no smaller size at all.
-        run: How it is carried out, over all sizes; None for 100 steps at each, and a
-            learning rate of 0.05. There is one image, so there are no restarts.
+        coarsest: The least length of the shorter side at the smallest size. If it is
+            more than the content's, the image is made at its own size only.
+        run: How gradient ascent is carried out over all sizes; None for 100 steps at
+            each size and a learning rate of 0.05. There are no restarts.
 
     Returns:
         The image, with the losses on the way.

@@ -105,8 +105,8 @@ class StyleLayers:
             for those that `choose_layers` finds.
         content: Those to measure content in; None for the one that `choose_layers`
             finds.
-        softened: Whether they are measured through a softmax (Wang et al., 2021); None
-            for where the network adds features of several layers, as residual networks
+        softened: Whether they are measured after a softmax (Wang et al., 2021); None to
+            do so if the network adds features of several layers, as residual networks
             do.
         average_pooling: Whether the network pools by the mean where it has the maximum.
     """
