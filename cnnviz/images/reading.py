@@ -34,6 +34,7 @@ from cnnviz.images.resizing import (
     scaled_extent,
     with_channels,
 )
+from cnnviz.sniffing import PICTURE, nature, remedy
 
 # Pillow tries formats in this order; the first five load no further plugins. Formats
 # outside the list are refused: some of Pillow's readers start other programs.
@@ -167,7 +168,7 @@ def read_array(path: str | Path) -> NDArray[Any]:
         file.seek(0)
         if head.startswith(_ARRAY_MAGIC):
             return _loaded_array(file, path)
-    raise ImageError(f"{path} {_nature(head)}; expected a NumPy .npy or .npz array")
+    raise _stranger(path, head, "expected a NumPy .npy or .npz array")
 
 
 class _Picture(NamedTuple):
@@ -197,24 +198,12 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _nature(head: bytes) -> str:
-    """Says what a file is that is no picture, from its first bytes."""
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not head:
-        return "is empty"
-    if start.startswith(b"version https://git-lfs"):
-        return "is a git-LFS pointer (run: git lfs pull)"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "is an HTML page"
-    if b"<svg" in start:
-        return "is an SVG drawing"
-    if start.startswith(b"%pdf"):
-        return "is a PDF document"
-    if head[4:8] == b"ftyp":
-        return "is a HEIF or AVIF picture or a video"
-    if all(byte >= 32 or byte in b"\t\n\f\r" for byte in head):
-        return "is a text file"
-    return "is not a picture that can be read"
+def _stranger(path: Path, head: bytes, expected: str) -> ImageError:
+    """What to tell of a file that is neither a picture nor an array."""
+    what = nature(head)
+    known = what is not None and what != PICTURE
+    told = what if known else "not a picture that can be read"
+    return ImageError(f"{path} is {told}; {expected}", hint=remedy(head))
 
 
 def _loaded_array(file: BinaryIO, path: Path) -> NDArray[Any]:
@@ -291,7 +280,7 @@ def _decoded(
         pixels = _pixels(image, background)
         return _Picture(pixels, extent or pixels.shape[:2], orientation)
     except UnidentifiedImageError:
-        raise ImageError(f"{path} {_nature(head)}; {EXPECTED}") from None
+        raise _stranger(path, head, EXPECTED) from None
     except Image.DecompressionBombError as error:
         count = re.search(r"\d+", str(error))
         raise ImageError(

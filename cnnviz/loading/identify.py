@@ -20,9 +20,9 @@ from cnnviz.errors import ModelError
 from cnnviz.loading.safe_archive import check_archive
 from cnnviz.loading.safe_hdf5 import check_hdf5, truncated
 from cnnviz.loading.safe_json import read_object
+from cnnviz.sniffing import HDF5, JSON, nature, remedy
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 APPLICATIONS = frozenset(
     """
     convnextbase convnextlarge convnextsmall convnexttiny convnextxlarge
@@ -110,9 +110,9 @@ def identify_file(path: Path) -> ModelFile:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     if head.startswith(_ZIP):
         return _identify_zip(path)
-    if head.startswith(_HDF5):
+    if head.startswith(HDF5):
         return _identify_hdf5(path)
-    raise ModelError(f"{path} is {_stranger(path, head)}", hint=_way_out(path, head))
+    raise _stranger(path, head)
 
 
 def architecture_file(path: Path) -> ModelFile:
@@ -254,10 +254,10 @@ def check_weights(path: Path) -> None:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(len(_HDF5))
+            head = file.read(len(HDF5))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    if head != _HDF5:
+    if head != HDF5:
         raise ModelError(f"{path} is no HDF5 file; expected a file of weights")
     check_hdf5(path, path)
 
@@ -294,39 +294,25 @@ def _identify_folder(path: Path) -> ModelFile:
     )
 
 
-def _stranger(path: Path, head: bytes) -> str:
-    if not head:
-        return "empty"
-    text = head.lstrip()[:200].lower()
-    if text.startswith(b"version https://git-lfs"):
-        return "a git-LFS pointer, not the model that it stands for"
-    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
-        return "a web page; the download has failed"
-    if head[4:8] == b"TFL3":
-        return "a TensorFlow Lite model, which keeps no layers to look into"
-    if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF")):
-        return "a picture; expected a Keras model"
-    if re.match(rb"\x80[\x02-\x05]", head):
-        return "a Python pickle, which is never opened: it can run any code"
-    if text.startswith(b"{"):
-        return "a text in JSON; expected a Keras model"
-    if head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar":
-        return "a compressed archive; expected a Keras model"
-    if path.suffix == ".onnx" or re.search(rb"onnx|pytorch|tf2onnx", head[:64]):
-        return "an ONNX model; expected a Keras model"
-    if path.suffix == ".pb" or re.search(rb"(Placeholder|Const|Identity)\x12?", head):
-        return "a TensorFlow graph without Keras' layers"
-    return "no Keras model: neither a zip archive nor HDF5"
-
-
-def _way_out(path: Path, head: bytes) -> str:
-    if head.lstrip().startswith(b"version https://git-lfs"):
-        return f"Fetch it: git lfs pull --include {path.name}"
-    if head.lstrip().startswith(b"{"):
-        return f"Load the file of its weights, with architecture='{path.name}'."
-    if not head or head.lstrip().startswith(b"<"):
-        return "Download it again."
-    return "Save the model in Python: model.save('model.keras')."
+def _stranger(path: Path, head: bytes) -> ModelError:
+    """What to tell of a file that is neither a zip archive nor HDF5."""
+    what = nature(head)
+    hint = remedy(head) or "Save the model in Python: model.save('model.keras')."
+    if what is None and (
+        path.suffix == ".onnx" or re.search(rb"onnx|pytorch|tf2onnx", head[:64])
+    ):
+        what = "an ONNX model"
+    if what is None and (
+        path.suffix == ".pb" or re.search(rb"(Placeholder|Const|Identity)\x12?", head)
+    ):
+        what = "a TensorFlow graph without Keras' layers"
+    if what is None:
+        return ModelError(
+            f"{path} is no Keras model: neither a zip archive nor HDF5", hint=hint
+        )
+    if what == JSON:
+        hint = f"Load the file of its weights, with architecture='{path.name}'."
+    return ModelError(f"{path} is {what}; expected a Keras model", hint=hint)
 
 
 def is_damage(error: BaseException) -> bool:

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 from cnnviz.errors import ModelError
 from cnnviz.loading.safe_hdf5 import LARGEST_RATIO, check_hdf5
+from cnnviz.sniffing import HDF5
 
 _LARGEST_CONFIG = 256 * 2**20
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _NAME_LENGTHS = 26
 """Where the header of a member says how long its name is, and what follows it."""
 
@@ -55,7 +55,7 @@ def _refuse_bomb(path: Path, info: zipfile.ZipInfo) -> None:
 
 def _check_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
     with archive.open(info) as member:
-        is_hdf5 = member.read(len(_HDF5)) == _HDF5
+        is_hdf5 = member.read(len(HDF5)) == HDF5
     if not is_hdf5 and not info.filename.endswith(".h5"):
         return
     if info.compress_type == zipfile.ZIP_STORED:

@@ -18,10 +18,11 @@ PACKAGE = Path(cnnviz.__file__).parent
 
 # What each room may import at run time. `ascent` and `attribution` never meet, and the
 # methods never draw, but through `showing`: both follow from the table.
-FOUNDATIONS = {"arguments", "errors"}
+FOUNDATIONS = {"arguments", "errors", "sniffing"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "arguments": {"errors"},
+    "sniffing": set(),
     "images": FOUNDATIONS,
     "drawing": FOUNDATIONS | {"images"},
     "showing": FOUNDATIONS | {"images", "drawing"},
@@ -43,6 +44,7 @@ WITHOUT_TENSORFLOW = (
     "images",
     "drawing",
     "showing",
+    "sniffing",
     "loading.identify",
     "network.labels",
     "network.encoding",
