@@ -12,7 +12,6 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.rectifiers import marking
@@ -21,6 +20,7 @@ from cnnviz.attribution.spaces import Place, Spaces, has_channels
 from cnnviz.attribution.targets import Position, answers
 from cnnviz.errors import LayerError, first_line
 from cnnviz.graph.receptive_fields import find_receptive_fields
+from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import Shown, show_images
@@ -153,7 +153,7 @@ class Question:
         head = shown.head(self.subject.head)
         found = answers(head, given, top=self.top, at=self.subject.position)
         index = self._looked_at(images, found.scores)
-        elements = _elements(found.scores.graph)
+        elements = numbers_per_image(found.scores.graph)
         results = found._asdict()
         place, field, bypassed = None, None, False
         if self.at is not None:
@@ -322,15 +322,3 @@ def _scaling(
         return output * tf.cast(factors, output.dtype)
 
     return layer, call_attribute(layer), scaled
-
-
-def _elements(graph: tf.Graph) -> int:
-    """How many numbers the tensors of a graph hold for one image."""
-    total = 0
-    for operation in graph.get_operations():
-        if operation.type in ("Identity", "Reshape", "ReadVariableOp", "Const"):
-            continue
-        for tensor in operation.outputs:
-            if tensor.dtype.is_floating and (tensor.shape.rank or 0) > 1:
-                total += int(np.prod([size or 1 for size in tensor.shape[1:]]))
-    return total

@@ -12,6 +12,7 @@ from cnnviz.arguments import size_of
 from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.graph.logits import behind
 from cnnviz.graph.receptive_fields import find_receptive_fields
+from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadKind, choose
@@ -19,7 +20,6 @@ from cnnviz.network.model import ImageModel, built
 from cnnviz.network.tracing import compiled
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
-_WITHOUT_VALUES = ("Identity", "Reshape", "ReadVariableOp", "Const", "Placeholder")
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,7 @@ def survey_layers(
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], Survey]:
         scene = observe(model, image, image, layers, heads=heads)
         outputs = [scene.outputs[path] for path in layers]
-        elements = sum(
-            output.shape.num_elements() or 0
-            for operation in tf.compat.v1.get_default_graph().get_operations()
-            if operation.type not in _WITHOUT_VALUES
-            for output in operation.outputs
-            if output.dtype.is_floating and (output.shape.rank or 0) > 1
-        )
+        elements = numbers_per_image(image.graph)
         fields = find_receptive_fields([image], outputs, channels_first=False)
         ceilings = [behind(output, ["relu6"]) is not None for output in outputs]
         return {}, Survey(
@@ -134,7 +128,7 @@ def survey_layers(
             dict(zip(layers, fields, strict=True)),
             dict(zip(layers, ceilings, strict=True)),
             tuple(HeadInfo(h.name, h.kind, h.classes) for h in scene.heads),
-            elements // batch,
+            elements,
         )
 
     signature = [tf.TensorSpec((batch, *shape), tf.float32)]
