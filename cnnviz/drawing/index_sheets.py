@@ -67,7 +67,7 @@ def index_sheet(
         finite = maps[np.isfinite(maps)]
         told = [
             shape_text((height, width, len(maps))),
-            f"{readable(finite.min())} to {readable(finite.max())}"
+            f"{readable(float(finite.min()))} to {readable(float(finite.max()))}"
             if finite.size
             else "no finite value",
             f"maps {', '.join(map(str, chosen[:4]))}" + ", ..." * (len(chosen) > 4),
