@@ -13,7 +13,7 @@ import tensorflow as tf
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Maco, Parameterization
 from cnnviz.ascent.precision import Precision
-from cnnviz.ascent.results import Ascent
+from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import ArgumentError, shape_text, warn
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _STEPS = 256
+_EVERY = 8  # steps, after which progress is told
 _PATTERNS = 8
 _TOGETHER = 8  # images that are answered for at a time
 _SWAY = 0.2  # the least that is usual for trained networks
@@ -95,6 +96,7 @@ def visualize_classes(
     seed: int = 0,
     batch_size: int | None = None,
     precision: Precision = "auto",
+    callback: Callback | None = None,
 ) -> ClassImages:
     """Makes images that a network takes for its classes.
 
@@ -114,6 +116,8 @@ def visualize_classes(
         batch_size: How many images are made at a time; None for what fits into memory.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
             bfloat16 where the CPU gains by it and gradients agree.
+        callback: A function that is called with the progress, such as
+            `cnnviz.ProgressLine()`; the run ends when it returns True.
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
@@ -128,7 +132,14 @@ def visualize_classes(
         classes,
         head=head,
         size=size,
-        run=Run(steps=steps, seed=seed, batch_size=batch_size, precision=precision),
+        run=Run(
+            steps=steps,
+            seed=seed,
+            batch_size=batch_size,
+            precision=precision,
+            callback=callback,
+            callback_every=_EVERY,
+        ),
     )
 
 
