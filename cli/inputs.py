@@ -121,9 +121,15 @@ class ImageOptions:
 
         return stems([paths[0] for paths in self.paths])
 
-    def source(self, number: int) -> str:
-        """The names of an example's files, for headlines and notes."""
-        return " + ".join(path.name for path in self.paths[number])
+    def source(self, number: int, verdict: str | None = None) -> str:
+        """The names of an example's files, for headlines and notes.
+
+        Args:
+            number: The number of the example.
+            verdict: What the network takes it for, to be told after the names.
+        """
+        names = " + ".join(path.name for path in self.paths[number])
+        return names if verdict is None else f"{names} \u00b7 {verdict}"
 
     def batches(self, model: ImageModel) -> Iterator[Batch]:
         """Reads the examples in order, those of equal shapes together."""

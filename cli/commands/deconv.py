@@ -17,6 +17,7 @@ from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
+from ..verdicts import Verdicts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,8 +141,9 @@ def deconv(
 
         target = layer or suggest_layer(loaded)
         yield target
+        verdicts = Verdicts(loaded)
         for batch in images.batches(loaded):
-            row = 0
+            row, told = 0, verdicts.of(batch.arrays)
             for found in projection_batches(
                 loaded, batch.arrays, target, channel, rule=rule, top=most
             ):
@@ -149,6 +151,7 @@ def deconv(
                     one = [array[row : row + 1] for array in batch.arrays]
                     yield (
                         batch.numbers[row],
+                        told[row],
                         explain(loaded, target, one, found.image(i)),
                     )
                     row += 1
@@ -192,7 +195,7 @@ def deconv(
         look = {"crop": crop, "columns": columns, "percentile": percentile}
         notes: set[str] = set()
         firing = 0
-        for number, result in work.items:
+        for number, verdict, result in work.items:
             for note in result.notes:
                 if note not in notes:
                     work.console.note(note)
@@ -211,6 +214,7 @@ def deconv(
                     f"{source}: {shape} has no picture: only its arrays are written"
                 )
                 continue
+            source = images.source(number, verdict)
             work.files.write(
                 f"{picture}.png", result.write_sheet, source, close=close, **look
             )

@@ -36,6 +36,7 @@ from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, call_name, one_layer
+from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Projections(ArrayResult):
     """Activations carried back to the pixels.
 
     `np.asarray` of it is the reconstructions. Those of one image are drawn by
-    `cnnviz.drawing.projection_sheet`: `.picture(image=0)`.
+    `cnnviz.drawing.projection_sheet`: `.picture(image=0)`. Given
+    `predictions=model.predict(images)`, the sheet says what the image is taken for.
 
     Attributes:
         images: The reconstructions `(n, k, h, w, c)`, float32, positive or negative,
@@ -151,6 +153,7 @@ class Projections(ArrayResult):
         *,
         image: int = 0,
         source: str | None = None,
+        predictions: Predictions | None = None,
         **options: Any,
     ) -> Image.Image:
         if not 0 <= image < len(self.images):
@@ -159,6 +162,9 @@ class Projections(ArrayResult):
             )
         if source is None and len(self.images) > 1:
             source = f"image {image + 1} of {len(self.images)}"
+        verdict = verdict_of(predictions, image, len(self.images))
+        told = [text for text in (source, verdict) if text is not None]
+        source = drawing.join_facts(told) if told else None
         one = self.image(image)
         origin = one.shown
         drawn = one if origin.is_chosen else one.firing()

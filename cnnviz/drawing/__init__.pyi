@@ -8,7 +8,7 @@ from .evidence_sheets import (
     evidence_comparison_sheet as evidence_comparison_sheet,
     explanation_sheet as explanation_sheet,
 )
-from .facts import headline as headline
+from .facts import headline as headline, join_facts as join_facts
 from .feature_sheets import class_sheet as class_sheet, filter_sheet as filter_sheet
 from .grids import grid as grid
 from .index_sheets import index_sheet as index_sheet

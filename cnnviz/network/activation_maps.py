@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
+from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.showing import Result
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
         *,
         image: int = 0,
         overlay: bool = False,
+        predictions: Predictions | None = None,
         **options: Any,
     ) -> Image.Image:
         """The sheet of a layer, or the strongest maps of each of several.
@@ -72,6 +74,8 @@ class Activations(Result, Mapping[str, np.ndarray]):
             layer: Its path; None for all layers.
             image: The number of the image.
             overlay: Whether maps are laid over the image.
+            predictions: What `model.predict` makes of the same images, for the sheet to
+                say what this one is taken for.
             options: Those of `cnnviz.drawing.activation_sheet`, or of `index_sheet` for
                 several layers.
 
@@ -85,7 +89,10 @@ class Activations(Result, Mapping[str, np.ndarray]):
         if layer is not None and layer not in self.arrays:
             told = listed([f"'{name}'" for name in list(self.arrays)[:5]])
             raise ArgumentError(f"layer '{layer}' is not among these; expected {told}")
-        return super().picture(layer=layer, image=image, overlay=overlay, **options)
+        verdict = verdict_of(predictions, image, count)
+        return super().picture(
+            layer=layer, image=image, overlay=overlay, verdict=verdict, **options
+        )
 
     def _drawn(
         self,
@@ -94,12 +101,16 @@ class Activations(Result, Mapping[str, np.ndarray]):
         layer: str | None = None,
         image: int = 0,
         overlay: bool = False,
+        verdict: str | None = None,
         **options: Any,
     ) -> Image.Image:
         seen = drawing.backdrop([array[image] for array in self.inputs])
         if len(self.inputs[0]) > 1:
             source = f"image {image + 1} of {len(self.inputs[0])}"
             options = {"subtitle": source, **options}
+        if verdict is not None:
+            told = [options.get("subtitle"), verdict]
+            options["subtitle"] = drawing.join_facts([text for text in told if text])
         sheet: Image.Image
         if layer is None and len(self.arrays) > 1:
             own = {path: array[image] for path, array in self.arrays.items()}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cnnviz.arguments import counts
-from cnnviz.errors import LayerError, counted
+from cnnviz.errors import ArgumentError, LayerError, counted
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import show_images
 from cnnviz.network.heads import HeadKind, whole
@@ -95,6 +95,29 @@ class Predictions(ArrayResult):
             for best, row in zip(order, self.values, strict=True)
         ]
 
+    def verdict(self, image: int = 0) -> str | None:
+        """What the network takes an image for, such as `taken for cat: 94.0 %`.
+
+        Args:
+            image: The number of the image.
+
+        Returns:
+            The likeliest class with its probability; None where the output does not
+            choose among classes: where it gives no probabilities, has positions, or is
+            of several sigmoids that are not known to be classes, having no names.
+        """
+        one_unit = self.outputs[0].size == 1
+        if (
+            self.kind == "linear"
+            or self.outputs[0].size not in (1, self.values.shape[1])
+            or self.values.shape[1] < 2
+            or (self.kind == "sigmoid" and not one_unit and self.labels is None)
+        ):
+            return None
+        number = int(self.values[image].argmax())
+        name = f"class {number}" if self.labels is None else self.labels[number]
+        return f"taken for {name}: {value_text(self.values[image, number], self.kind)}"
+
     def name(self, number: int) -> str:
         """The name of a class, or its number where none is known."""
         return str(number) if self.labels is None else self.labels[number]
@@ -118,6 +141,26 @@ class Predictions(ArrayResult):
 def value_text(value: float, kind: str) -> str:
     """A probability in percent, `99.2 %`; the output of a head that gives none."""
     return f"{value:.4g}" if kind == "linear" else f"{100 * value:.1f} %"
+
+
+def verdict_of(predictions: Predictions | None, image: int, count: int) -> str | None:
+    """What an image is taken for, where predictions are given that can tell.
+
+    Args:
+        predictions: Of all images.
+        image: The number of the image.
+        count: How many images there are.
+
+    Raises:
+        ArgumentError: If the predictions are of another number of images.
+    """
+    if predictions is None:
+        return None
+    if len(predictions) != count:
+        raise ArgumentError(
+            f"predictions are of {counted(len(predictions), 'image')}; expected {count}"
+        )
+    return predictions.verdict(image)
 
 
 def predictions_of(

@@ -52,6 +52,13 @@ def save(path: Path, *shape: int, seed: int = 0) -> NDArray[np.float32]:
     return array
 
 
+def taken_for(model: Path, image: NDArray[Any], number: int) -> str:
+    """What Keras says that a network takes an image for."""
+    probabilities = np.asarray(keras.saving.load_model(model)(image[None]))[0]
+    assert probabilities.argmax() == number
+    return f"taken for class {number}: {100 * probabilities[number]:.1f} %"
+
+
 def test_raw_arrays_are_those_of_the_library(
     mnist: Path, assets: Path, tmp_path: Path
 ) -> None:
@@ -91,7 +98,8 @@ def test_without_layers_sheets_are_numbered_and_indexed(
     ]
     image = cnnviz.read_image(seven, channels=1)
     maps = cnnviz.activations(cnnviz.load_model(mnist), image)
-    expected = maps.picture(title="mnist_cnn", subtitle="7.png")
+    told = taken_for(mnist, image, 7)
+    expected = maps.picture(title="mnist_cnn", subtitle=f"7.png \u00b7 {told}")
     written = np.asarray(Image.open(paths[0]), int)
     assert np.abs(written - np.asarray(expected, int)).max() <= 8
 
@@ -135,7 +143,7 @@ def test_the_sheet_is_that_of_the_library(
     expected = activation_sheet(
         maps,
         title="conv2  \u00b7  Conv2D  \u00b7  14x14x48",
-        subtitle="7.png",
+        subtitle=f"7.png \u00b7 {taken_for(mnist, image, 7)}",
         normalize="layer",
         colormap="magma",
         columns=2,
@@ -145,6 +153,19 @@ def test_the_sheet_is_that_of_the_library(
     )
     written = np.asarray(Image.open(path), int)
     # Convolutions may differ in the last bit from one run to the next.
+    assert np.abs(written - np.asarray(expected, int)).max() <= 8
+
+
+def test_nothing_is_said_of_images_that_no_class_can_be_told_of(
+    mnist: Path, tmp_path: Path
+) -> None:
+    save(tmp_path / "wide.npy", 28, 40, 1)
+    given = (mnist, tmp_path / "wide.npy", "--size", "28x40", "--layer", "conv1")
+    (path,) = run(*given, "--out", tmp_path)
+    image = np.load(tmp_path / "wide.npy")
+    maps = cnnviz.activations(cnnviz.load_model(mnist), image, ["conv1"])
+    expected = maps.picture(subtitle="wide.npy")
+    written = np.asarray(Image.open(path), int)
     assert np.abs(written - np.asarray(expected, int)).max() <= 8
 
 

@@ -93,6 +93,12 @@ class Expected:
             if info.path == "conv3"
         )
 
+    def told(self, name: str = "class 7") -> str:
+        """The file, and what Keras says that the network takes it for."""
+        probabilities = np.asarray(self.model.network(self.image[None]))[0]
+        assert probabilities.argmax() == 7
+        return f"7.png \u00b7 taken for {name}: {100 * probabilities[7]:.1f} %"
+
     def found(self, layer: str = "conv3", **options: Any) -> Projections:
         return deconvnet(self.model, self.image, layer, **options)
 
@@ -113,7 +119,7 @@ def test_the_nine_strongest_are_drawn(
         expected.image,
         expected.found(top=9),
         title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
-        facts=["7.png", "deconvnet", "the 9 strongest of 64 maps"],
+        facts=[expected.told(), "deconvnet", "the 9 strongest of 64 maps"],
         field=expected.field,
         crop=crop,
     )
@@ -133,7 +139,7 @@ def test_channels_are_drawn_in_the_order_given(
         expected.image,
         own,
         title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
-        facts=["7.png", "guided", "3 of 64 maps"],
+        facts=[expected.told(), "guided", "3 of 64 maps"],
         field=expected.field,
         columns=1,
     )
@@ -180,7 +186,7 @@ def test_rules_are_compared_on_the_same_units(
             "gradient": expected.found(channels=units, rule="gradient"),
         },
         title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
-        facts=["7.png", "the 4 strongest of 64 maps"],
+        facts=[expected.told(), "the 4 strongest of 64 maps"],
         field=expected.field,
         crop=True,
     )
@@ -196,7 +202,7 @@ def test_sheets_are_close_and_scaled_as_asked(
         expected.image,
         expected.found(top=4),
         title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
-        facts=["7.png", "deconvnet", "the 4 strongest of 64 maps"],
+        facts=[expected.told(), "deconvnet", "the 4 strongest of 64 maps"],
         field=expected.field,
         close=True,
         percentile=90,
@@ -232,7 +238,7 @@ def test_stages_are_a_second_picture(
         deconvnet_stages(expected.model, expected.image, "conv3", int(number)),
         title="conv3  \u00b7  Conv2D  \u00b7  7x7x64",
         facts=[
-            "7.png",
+            expected.told(),
             "deconvnet",
             f"map {number} @ {position[0, 0]},{position[0, 1]}",
         ],
@@ -257,7 +263,7 @@ def test_classes_are_named_and_those_that_do_not_fire_counted(
         expected.found("predictions", top=alive),
         title="predictions  \u00b7  Dense  \u00b7  10",
         facts=[
-            "7.png",
+            expected.told("seven"),
             "deconvnet",
             f"the {alive} of 10 units that fire, {10 - alive} silent here",
         ],

@@ -141,6 +141,33 @@ def test_the_pictures_are_the_sheets_of_the_library(
     )
 
 
+def test_sheets_say_what_the_image_is_taken_for(
+    model: ImageModel, digits: np.ndarray
+) -> None:
+    def same(picture: Image.Image, expected: Image.Image) -> None:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(expected))
+
+    found = model.predict(digits)
+    told = f"taken for class 2: {100 * found.values[1, 2]:.1f} %"
+    maps = cnnviz.activations(model, digits, ["conv1", "conv2"])
+    subtitle = f"image 2 of 2 \u00b7 {told}"
+    for layer in (None, "conv1"):
+        same(
+            maps.picture(layer, image=1, predictions=found),
+            maps.picture(layer, image=1, subtitle=subtitle),
+        )
+    parts = cnnviz.deconvnet(model, digits, "conv3", top=2)
+    same(
+        parts.picture(image=1, predictions=found),
+        parts.picture(image=1, source=subtitle),
+    )
+    one = cnnviz.deconvnet(model, digits[1], "conv3", top=2)
+    same(one.picture(predictions=model.predict(digits[1])), one.picture(source=told))
+    for result in (maps, parts):
+        with pytest.raises(ArgumentError, match="predictions are of 1 image; expected"):
+            result.picture(predictions=model.predict(digits[1]))
+
+
 def test_grids_take_results(model: ImageModel, digits: np.ndarray) -> None:
     def same(result: Result, tiles: np.ndarray) -> None:
         drawn, wanted = cnnviz.grid(result), cnnviz.grid(tiles)

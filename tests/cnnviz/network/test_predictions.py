@@ -129,3 +129,44 @@ def test_digits_are_read(assets: Path) -> None:
     assert found.probabilities.max(1).min() > 0.9
     with pytest.raises(ImageError, match="hold values from"):
         model.predict(np.full((28, 28), 200.0))
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "labels", "told"),
+    [
+        (4, "softmax", None, "class {}"),
+        (4, "softmax", ["cat", "dog", "cow", "hen"], "{name}"),
+        (4, "sigmoid", ["cat", "dog", "cow", "hen"], "{name}"),
+        (4, "sigmoid", None, None),  # may be anything between 0 and 1
+        (4, None, ["cat", "dog", "cow", "hen"], None),
+        (1, "sigmoid", ["no", "yes"], "{name}"),
+        (1, "sigmoid", None, "class {}"),
+        (1, None, None, None),
+    ],
+)
+def test_the_verdict_is_the_likeliest_class_of_a_classifier_alone(
+    units: int, activation: str | None, labels: list[str] | None, told: str | None
+) -> None:
+    network = classifier(keras, units, activation)
+    found = model_of(network, labels=labels).predict(IMAGES)
+    for i, row in enumerate(network.predict(2 * IMAGES - 1, verbose=0)):
+        if told is None:
+            assert found.verdict(i) is None
+            continue
+        row = np.array([1 - row[0], row[0]]) if units == 1 else row
+        best = int(row.argmax())
+        name = told.format(best, name=labels[best] if labels else None)
+        assert found.verdict(i) == f"taken for {name}: {100 * row[best]:.1f} %"
+
+
+def test_maps_of_classes_are_no_verdict() -> None:
+    inputs = keras.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(3, 1, activation="softmax")(inputs)
+    assert model_of(keras.Model(inputs, maps)).predict(IMAGES).verdict() is None
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(maps)
+    single = keras.layers.Conv2D(3, 1, activation="softmax")(pooled)
+    network = keras.Model(inputs, single)
+    expected = network.predict(2 * IMAGES - 1, verbose=0)[0, 0, 0]
+    assert model_of(network).predict(IMAGES).verdict() == (
+        f"taken for class {expected.argmax()}: {100 * expected.max():.1f} %"
+    )
