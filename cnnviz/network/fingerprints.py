@@ -20,7 +20,7 @@ from cnnviz.network.keras_generations import Layer, is_keras_2
 
 _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
 _MEANINGFUL = frozenset(("_dtype_policy", "_trainable"))
-# Of compiling and training, of what shapes are inferred, and what `_operations` implies.
+# Of compiling, training, inferred shapes, and what follows from `_operations`.
 _BOOKKEEPING = frozenset(
     (
         "_compile_config",
