@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import printable
+from cnnviz.progress import SECONDS, ProgressLine
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-LINE_SECONDS = 5.0
+LINE_SECONDS = SECONDS
 """After how many seconds a line of progress follows the last, where no bar is shown."""
 
 
@@ -35,11 +35,13 @@ class Console:
         self._stage = ""
         self._total: float | None = None
         self._done = 0.0
-        self._began = self._last_line = time.monotonic()
+        self._line = ProgressLine(seconds=LINE_SECONDS)
         self._is_measured = False
 
     def __enter__(self) -> Console:
-        if not self._quiet and sys.stderr.isatty():
+        # A terminal that cannot move its cursor, such as Emacs's shell, has no bar.
+        plain = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+        if not self._quiet and sys.stderr.isatty() and not plain:
             self._bar = _bar()
             self._bar.start()
         return self
@@ -64,7 +66,7 @@ class Console:
     def stage(self, description: str, total: int | None = None) -> None:
         """Begins a part of the work, in which `total` files are written, if known."""
         self._stage, self._total, self._done = printable(description), total, 0.0
-        self._began = self._last_line = time.monotonic()
+        self._line = ProgressLine(seconds=LINE_SECONDS)
         if self._bar is None:
             return
         if self._task is None:
@@ -108,24 +110,8 @@ class Console:
 
     def _say_progress(self) -> None:
         """Prints a line of progress, where no bar shows it and it is time for one."""
-        now = time.monotonic()
-        if self._quiet or self._bar is not None or not self._total:
-            return
-        if now - self._last_line < LINE_SECONDS or self._done >= self._total:
-            return
-        self._last_line = now
-        share = self._done / self._total
-        line = f"{self._stage}: {share:.0%} done"
-        if share:
-            left = (now - self._began) * (1 - share) / share
-            line += f", about {_clock(left)} left"
-        print(line, file=sys.stderr, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        if not self._quiet and self._bar is None and self._total:
+            self._line.tell(self._done / self._total, self._stage)
 
 
 def _print_above(bar: Progress, line: str) -> None:

@@ -45,6 +45,7 @@ from .network import (
     kernels as kernels,
     list_layers as list_layers,
 )
+from .progress import ProgressLine as ProgressLine
 from .synthesis import (
     ClassImages as ClassImages,
     Dream as Dream,

@@ -10,6 +10,7 @@ import typer
 
 from .. import options
 from ..console import Console
+from ..inputs import ImageOptions, Images
 from ..model import ModelOptions
 from ..progress import EVERY, FRAMES, watch, write_animation
 from ..running import Work, run
@@ -22,23 +23,36 @@ if TYPE_CHECKING:
     from cnnviz.network import ImageModel
     from cnnviz.synthesis import ClassImages
 
+_TOP = 3  # as many as explain explains
+
 
 @command(
     "cnnviz classes mnist.keras",
     "cnnviz classes VGG16 --class espresso --class 985 --gif",
+    "cnnviz classes VGG16 cat.jpg --top 4",
 )
 def classes(
     model: ModelOptions,
     output: options.OutputOptions,
     ascent: options.AscentOptions,
+    images: Images = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
             "--class",
             metavar="N|LABEL",
-            show_default="all, of very many the first",
+            show_default="all of up to 50, 12 of more",
             help="Draw the class of this number or name. The option may be given "
             "several times.",
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            show_default=str(_TOP),
+            help="Draw the N likeliest classes of each IMAGE.",
         ),
     ] = None,
     head: Annotated[
@@ -64,21 +78,30 @@ def classes(
 ) -> None:
     """Draw what classes look like to a network: one picture, made by gradient ascent.
 
-    Each tile is labeled with the probability that the network gives it.
+    With an IMAGE the classes are those that the network takes it for. Each tile is
+    labeled with the probability that the network gives it.
     """
+    if images and classes:
+        raise typer.BadParameter("--class and IMAGE both name classes: give one")
+    if top and not images:
+        raise typer.BadParameter("--top counts the classes of an IMAGE: give one")
+    shown = ImageOptions(images=images) if images else None
     canvas = options.parsed_size(size)
     at_a_time = options.parsed_batch_size(batch_size)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import Run
         from cnnviz.network import choose_head, survey_layers
-        from cnnviz.synthesis import first_classes, optimize_classes
+        from cnnviz.synthesis import optimize_classes, usual_classes
 
         found = survey_layers(loaded, [], heads=True)
         yield found.heads
+        chosen: list[int] | list[str] | None = classes
+        if shown is not None:
+            chosen = _likeliest(loaded, shown, head, top or _TOP)
         yield optimize_classes(
             loaded,
-            classes or first_classes(choose_head(loaded, found, head)),
+            chosen or usual_classes(choose_head(loaded, found, head)),
             head=head,
             size=canvas,
             run=Run(
@@ -100,10 +123,11 @@ def classes(
             work.console.note(f"output: {heads[0].name} (--head chooses of {names})")
         work.console.stage("ascending", 1)
         found: ClassImages = next(work.items)
-        if classes is None and len(found.classes) < found.head.classes:
+        if not (classes or images) and len(found.classes) < found.head.classes:
             work.console.note(
-                f"the first {len(found.classes)} of {found.head.classes} classes are "
-                "drawn; --class draws others"
+                f"{len(found.classes)} of {found.head.classes} classes are drawn, "
+                "spread evenly; --class draws others, and an IMAGE those it is taken "
+                "for"
             )
         name = safe_name(
             "/".join([model.name, *([] if head is None else [head]), "classes"])
@@ -114,6 +138,18 @@ def classes(
             work.files.write(f"{name}.gif", _write_gif, found, title)
 
     run(model, output, compute, draw)
+
+
+def _likeliest(
+    loaded: ImageModel, images: ImageOptions, head: str | None, top: int
+) -> list[int]:
+    """The classes that the network takes images for, in the order of the images."""
+    rows = [
+        row
+        for batch in images.batches(loaded)
+        for row in loaded.predict(batch.arrays, head=head).top(top)
+    ]
+    return list(dict.fromkeys(best.number for row in rows for best in row))
 
 
 def _write_sheet(path: Path, found: ClassImages, title: str) -> None:

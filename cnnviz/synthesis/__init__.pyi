@@ -1,8 +1,8 @@
 from .choices import (
-    first_classes as first_classes,
     layer_paths as layer_paths,
     painting_channels as painting_channels,
     painting_size as painting_size,
+    usual_classes as usual_classes,
 )
 from .classes import (
     ClassImages as ClassImages,

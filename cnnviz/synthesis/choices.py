@@ -11,7 +11,8 @@ from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import call_name, select
 from cnnviz.network.survey import HeadInfo, native_shape, survey_layers
 
-_MOST_CLASSES = 24
+_MOST_CLASSES = 50  # of which all are drawn
+_SPREAD_CLASSES = 12  # of more
 _PAINTING_SIDE = 512
 
 
@@ -61,9 +62,14 @@ def layer_paths(
     return paths
 
 
-def first_classes(head: HeadInfo) -> list[int]:
-    """The numbers of the classes of an output: of all, or of the first of very many."""
-    return list(range(min(_MOST_CLASSES, head.classes)))
+def usual_classes(head: HeadInfo) -> list[int]:
+    """The numbers of the classes that are drawn where nobody names any.
+
+    All of up to 50; of more 12, spread evenly, since neighbors are often alike.
+    """
+    many = head.classes > _MOST_CLASSES
+    count = _SPREAD_CLASSES if many else head.classes
+    return [number * head.classes // count for number in range(count)]
 
 
 def painting_size(size: tuple[int, int]) -> tuple[int, int]:

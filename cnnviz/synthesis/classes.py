@@ -13,10 +13,10 @@ import tensorflow as tf
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Maco, Parameterization
 from cnnviz.ascent.precision import Precision
-from cnnviz.ascent.results import Ascent
+from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Transform
-from cnnviz.errors import ArgumentError, shape_text
+from cnnviz.errors import ArgumentError, shape_text, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import observe
 from cnnviz.network.health import not_finite
@@ -27,6 +27,7 @@ from cnnviz.network.survey import HeadInfo, built_at, choose_head, survey_layers
 from cnnviz.network.tracing import compiled
 from cnnviz.objectives.units import log_odds
 from cnnviz.showing import ArrayResult
+from cnnviz.synthesis.choices import usual_classes
 from cnnviz.synthesis.grounds import Ground, find_ground
 from cnnviz.synthesis.recipes import class_recipe, start_image
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _STEPS = 256
+_EVERY = 8  # steps, after which progress is told
 _PATTERNS = 8
 _TOGETHER = 8  # images that are answered for at a time
 _SWAY = 0.2  # the least that is usual for trained networks
@@ -94,13 +96,16 @@ def visualize_classes(
     seed: int = 0,
     batch_size: int | None = None,
     precision: Precision = "auto",
+    callback: Callback | None = None,
 ) -> ClassImages:
     """Makes images that a network takes for its classes.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        classes: Which classes, by number or by name; None for all. A head of one
-            sigmoid unit has the classes 0 and 1.
+        classes: Which classes, by number or by name. None for all of up to 50, and of
+            more for 12, spread evenly. A head of one sigmoid unit has the classes 0
+            and 1. What a network takes an image for is
+            `[best.name for best in model.predict(image).top(3)[0]]`.
         head: The name or number of the output, for networks with several.
         size: The size of the images, `(height, width)` or the side of a square; None
             for the network's own.
@@ -111,6 +116,8 @@ def visualize_classes(
         batch_size: How many images are made at a time; None for what fits into memory.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
             bfloat16 where the CPU gains by it and gradients agree.
+        callback: A function that is called with the progress, such as
+            `cnnviz.ProgressLine()`; the run ends when it returns True.
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
@@ -125,7 +132,14 @@ def visualize_classes(
         classes,
         head=head,
         size=size,
-        run=Run(steps=steps, seed=seed, batch_size=batch_size, precision=precision),
+        run=Run(
+            steps=steps,
+            seed=seed,
+            batch_size=batch_size,
+            precision=precision,
+            callback=callback,
+            callback_every=_EVERY,
+        ),
     )
 
 
@@ -153,8 +167,9 @@ def optimize_classes(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        classes: Which classes, by number or by name; None for all. A head of one
-            sigmoid unit has the classes 0 and 1.
+        classes: Which classes, by number or by name. None for all of up to 50, and of
+            more for 12, spread evenly. A head of one sigmoid unit has the classes 0
+            and 1.
         head: The name or number of the output, for networks with several.
         size: The size of the images, `(height, width)` or the side of a square; None
             for the network's own.
@@ -206,7 +221,13 @@ def _chosen_classes(
     model: ImageModel, head: HeadInfo, classes: int | str | Sequence[int | str] | None
 ) -> np.ndarray:
     if classes is None:
-        return np.arange(head.classes)
+        usual = usual_classes(head)
+        if len(usual) < head.classes:
+            warn(
+                f"{len(usual)} of {head.classes} classes are drawn, spread evenly; "
+                "name others, such as classes=[0, 1]"
+            )
+        return np.array(usual)
     if isinstance(classes, int | str | np.integer):
         classes = [classes]
     chosen = [class_number(model, head, entry) for entry in classes]

@@ -12,7 +12,7 @@ import numpy as np
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Parameterization
 from cnnviz.ascent.precision import Precision
-from cnnviz.ascent.results import Ascent
+from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import counted, shape_text
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _STEPS = 256
+_EVERY = 8  # steps, after which progress is told
 _LEAST_STEPS = 16  # of each of several tries
 
 
@@ -101,6 +102,7 @@ def visualize_filters(
     negative: bool = False,
     batch_size: int | None = None,
     precision: Precision = "auto",
+    callback: Callback | None = None,
 ) -> FilterImages:
     """Makes images that excite the filters of a layer most.
 
@@ -119,6 +121,8 @@ def visualize_filters(
         batch_size: How many images are made at a time; None for what fits into memory.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
             bfloat16 where the CPU gains by it and gradients agree.
+        callback: A function that is called with the progress, such as
+            `cnnviz.ProgressLine()`; the run ends when it returns True.
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
@@ -134,7 +138,14 @@ def visualize_filters(
         channels,
         size=size,
         negative=negative,
-        run=Run(steps=steps, seed=seed, batch_size=batch_size, precision=precision),
+        run=Run(
+            steps=steps,
+            seed=seed,
+            batch_size=batch_size,
+            precision=precision,
+            callback=callback,
+            callback_every=_EVERY,
+        ),
     )
 
 

@@ -66,25 +66,56 @@ def test_classes_have_names(mnist: Path, tmp_path: Path) -> None:
     )
 
 
-def test_of_many_classes_the_first_are_drawn(tmp_path: Path) -> None:
-    import keras
-
-    layers = keras.layers
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that tells 60 classes apart."""
     keras.utils.set_random_seed(0)
     network = keras.Sequential(
         [
-            layers.Input((8, 8, 1)),
-            layers.Flatten(),
-            layers.Dense(30, activation="softmax"),
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(60, activation="softmax"),
         ]
     )
-    model = tmp_path / "many.keras"
+    model = tmp_path_factory.mktemp("many") / "many.keras"
     network.save(model)
-    result = invoke(model, "--steps", 2, "--out", tmp_path)
+    return model
+
+
+def test_of_many_classes_some_are_drawn_that_are_spread_evenly(
+    many: Path, tmp_path: Path
+) -> None:
+    result = invoke(many, "--steps", 2, "--out", tmp_path)
     assert result.exit_code == 0
     note = result.stderr.splitlines()[-1]
-    assert note.startswith("note: the first 24 of 30 classes are drawn")
-    found = optimize_classes(cnnviz.load_model(model), range(24), run=Run(steps=2))
+    assert note.startswith("note: 12 of 60 classes are drawn, spread evenly")
+    loaded = cnnviz.load_model(many)
+    expected = optimize_classes(loaded, range(0, 60, 5), run=Run(steps=2))
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "many--classes.png"),
+        np.asarray(class_sheet(expected, title="classes of many")),
+    )
+    with pytest.warns(cnnviz.CnnvizWarning, match="12 of 60 classes are drawn"):
+        found = cnnviz.visualize_classes(loaded, steps=2)
+    assert found.classes.tolist() == [*range(0, 60, 5)]
+
+
+def test_an_image_chooses_the_classes_it_is_taken_for(
+    many: Path, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).random((2, 8, 8, 1))
+    for number, image in enumerate(images):
+        np.save(tmp_path / f"{number}.npy", image)
+    loaded = cnnviz.load_model(many)
+    probabilities = np.asarray(loaded.network(images))
+    first, second = np.argsort(-probabilities, axis=1)[:, :2].tolist()
+    assert first != second
+    expected = [*first, *(number for number in second if number not in first)]
+    files = (tmp_path / "0.npy", tmp_path / "1.npy")
+    result = invoke(many, *files, "--top", 2, "--steps", 2, "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "classes are drawn" not in result.stderr
+    found = optimize_classes(loaded, expected, run=Run(steps=2))
     np.testing.assert_array_equal(
         pixels(tmp_path / "many--classes.png"),
         np.asarray(class_sheet(found, title="classes of many")),
@@ -109,6 +140,9 @@ def test_an_output_is_chosen(root: Path, tmp_path: Path) -> None:
         (["--class", "cat"], 1, "class 'cat' is a name"),
         (["--head", "tail"], 1, "has no output 'tail'; expected one of predictions"),
         (["--steps", "none"], 2, "--steps"),
+        (["nowhere.png"], 1, "nowhere.png does not exist"),
+        (["--top", "2"], 2, "--top counts the classes of an IMAGE: give one"),
+        (["seven.png", "--class", "7"], 2, "both name classes: give one"),
     ],
 )
 def test_mistakes(

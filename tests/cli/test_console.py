@@ -9,7 +9,7 @@ import pytest
 from cnnviz_cli import console as module
 from cnnviz_cli.console import Console
 
-CLOCK = "cnnviz_cli.console.time.monotonic"
+CLOCK = "cnnviz.progress.time.monotonic"
 
 
 class Terminal(io.StringIO):
@@ -90,3 +90,16 @@ def test_control_characters_never_reach_a_terminal(
     with Console(quiet=True) as console:
         console.wrote(Path(evil))
     assert terminal.getvalue() == "a\\x1b]0;gone\\x07\\u202e.png\n"
+
+
+def test_a_terminal_that_cannot_move_its_cursor_has_lines(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    with Console(quiet=False) as console:
+        console.stage("ascending", 2)
+        clock[0] += 6
+        console.reached(0.5, "conv1")
+    assert terminal.getvalue() == "conv1: 25% done, about 0:18 left\n"

@@ -18,10 +18,11 @@ PACKAGE = Path(cnnviz.__file__).parent
 
 # What each room may import at run time. `ascent` and `attribution` never meet, and the
 # methods never draw, but through `showing`: both follow from the table.
-FOUNDATIONS = {"arguments", "errors", "sniffing"}
+FOUNDATIONS = {"arguments", "errors", "progress", "sniffing"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "arguments": {"errors"},
+    "progress": {"errors"},
     "sniffing": set(),
     "images": FOUNDATIONS,
     "drawing": FOUNDATIONS | {"images"},
@@ -43,6 +44,7 @@ WITHOUT_TENSORFLOW = (
     "errors",
     "images",
     "drawing",
+    "progress",
     "showing",
     "sniffing",
     "loading.identify",
@@ -157,6 +159,7 @@ def test_public_names_are_these() -> None:
         "LayerList",
         "ModelError",
         "Predictions",
+        "ProgressLine",
         "Projections",
         "ReceptiveField",
         "Stage",

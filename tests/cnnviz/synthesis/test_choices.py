@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cnnviz import LayerError, load_model
-from cnnviz.synthesis import layer_paths
+from cnnviz.network import HeadInfo
+from cnnviz.synthesis import layer_paths, usual_classes
 
 
 class Deep(keras.Model):
@@ -31,3 +32,16 @@ def test_a_layer_that_does_not_run_is_left_out_unless_it_is_named() -> None:
         assert told == ["left out, since they do not answer: auxiliary"]
     with pytest.raises(LayerError, match=r"'auxiliary' .*was not called"):
         layer_paths(model, ["first", "auxiliary"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (2, [0, 1]),
+        (50, [*range(50)]),
+        (60, [*range(0, 60, 5)]),
+        (1000, [0, 83, 166, 250, 333, 416, 500, 583, 666, 750, 833, 916]),
+    ],
+)
+def test_of_many_classes_a_dozen_is_usual(classes: int, expected: list[int]) -> None:
+    assert usual_classes(HeadInfo("classes", "softmax", classes)) == expected
