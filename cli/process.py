@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO, cast
 
 _TERMINATED = 128 + signal.SIGTERM
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Ignored from the start, as by nohup, they stay ignored.
+_DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
 
 
 def run() -> NoReturn:
@@ -50,18 +53,30 @@ def _flushed(stream: TextIO, code: Any) -> Any:
 
 def _stop_on_signals() -> None:
     """Makes the first Ctrl-C raise; those after it do not disturb the cleaning up."""
+    heard = [number for number in _SIGNALS if signal.getsignal(number) in _DEFAULTS]
 
     def stop(number: int, _: object) -> NoReturn:
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in heard:
             signal.signal(each, signal.SIG_IGN)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(_TERMINATED)
+        if number == signal.SIGTERM:
+            raise SystemExit(_TERMINATED)
+        raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Ignored from the start, as by nohup, they stay ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
+    def unraisable(told: sys.UnraisableHookArgs) -> None:
+        # A signal that arrives in the callback of a weak reference, as imports have
+        # them, or in `__del__`, is raised there, and gets no further.
+        if issubclass(told.exc_type, KeyboardInterrupt | SystemExit):
+            terminated = issubclass(told.exc_type, SystemExit)
+            again = signal.SIGTERM if terminated else signal.SIGINT
+            signal.signal(signal.SIGALRM, lambda _, frame: stop(again, frame))
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        else:
+            sys.__unraisablehook__(told)
+
+    for number in heard:
+        signal.signal(number, stop)
+    if hasattr(signal, "setitimer"):
+        sys.unraisablehook = unraisable
 
 
 @contextmanager

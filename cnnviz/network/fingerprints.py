@@ -20,11 +20,14 @@ from cnnviz.network.keras_generations import Layer, is_keras_2
 
 _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
 _MEANINGFUL = frozenset(("_dtype_policy", "_trainable"))
-_BOOKKEEPING = frozenset(  # of compiling and training, and of what shapes are inferred
+# Of compiling, training, inferred shapes, and what follows from `_operations`.
+_BOOKKEEPING = frozenset(
     (
         "_compile_config",
         "_compiled_trainable_state",
         "_eval_epoch_iterator",
+        "_nodes_by_depth",
+        "_operations_by_depth",
         "_pss_evaluation_shards",
         "_self_name_based_restores",
         "_self_saveable_object_factories",
@@ -44,16 +47,13 @@ _BOOKKEEPING = frozenset(  # of compiling and training, and of what shapes are i
     )
 )
 _SEQUENCES, _ARRAYS = (list, tuple), (np.ndarray, np.generic)
+_CHANGEABLE = (*_SEQUENCES, *_ARRAYS, Mapping)  # without another identity
 _SMALL = 4096  # bytes: an array up to here is compared by its numbers
 _DEEP = 3  # containers within containers
 
 
 class Fingerprint:
-    """The attributes of some layers: numbers and text by value, others by identity.
-
-    Attributes:
-        key: Equal for equal attributes, for as long as `is_fresh`.
-    """
+    """The attributes of some layers: numbers and text by value, others by identity."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         """Looks at the layers' own attributes; those of every Keras layer are left out.
@@ -61,43 +61,92 @@ class Fingerprint:
         Args:
             layers: The layers.
         """
-        self._others: list[weakref.ref[Any]] = []
-        self._kept: list[object] = []
-        self.key: Hashable = tuple([self._of_layer(layer) for layer in layers])
+        self._seen = [_Seen(layer) for layer in layers]
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether all objects told by identity still exist, so that none replaced one.
+    def fits(self, layers: Sequence[Layer]) -> bool:
+        """Whether these are the same layers, and none of their attributes changed.
 
-        They are not kept alive: some refer back to the network.
+        Layers and what their attributes refer to are not kept alive: some refer back to
+        the network.
         """
-        return all(other() is not None for other in self._others)
+        return len(layers) == len(self._seen) and all(
+            map(_Seen.fits, self._seen, layers)
+        )
 
-    def _of_layer(self, layer: Layer) -> Hashable:
-        values, names = vars(layer), own_names(layer)
-        return self._of(layer, 0), names, self._of_all([values[n] for n in names], 0)
 
-    def _of_all(self, values: Iterable[Any], depth: int) -> Hashable:
-        return tuple([self._of(value, depth) for value in values])
+class _Seen:
+    """A layer and its attributes, most of which are told by identity: that is cheap."""
 
-    def _of(self, value: Any, depth: int) -> Hashable:
-        kind = type(value)
-        if kind in _PLAIN:
-            return kind, value
-        if depth < _DEEP:
-            if isinstance(value, _SEQUENCES):
-                return kind, self._of_all(value, depth + 1)
-            if isinstance(value, Mapping):
-                keys = tuple([self._of(key, _DEEP) for key in value])
-                return kind, keys, self._of_all(value.values(), depth + 1)
-        if isinstance(value, _ARRAYS) and value.nbytes <= _SMALL:
-            if value.dtype != object:
-                return kind, value.shape, value.dtype.str, value.tobytes()
-        try:
-            self._others.append(weakref.ref(value))
-        except TypeError:
-            self._kept.append(value)
-        return kind, id(value)
+    def __init__(self, layer: Layer) -> None:
+        held = vars(layer)
+        self._layer = weakref.ref(layer)
+        self._all_names, self._names = tuple(held), own_names(layer)
+        values = [held[name] for name in self._names]
+        self._ids = list(map(id, values))
+        # An identity says nothing once what had it is gone.
+        self._weak: list[weakref.ref[Any]] = []
+        self._kept: list[object] = [value for value in values if _is_settled(value)]
+        self._key = {
+            name: _key(value, self._weak, self._kept)
+            for name, value in zip(self._names, values, strict=True)
+        }
+        self._changeable = [
+            name
+            for name, value in zip(self._names, values, strict=True)
+            if isinstance(value, _CHANGEABLE) and not _is_settled(value)
+        ]
+
+    def fits(self, layer: Layer) -> bool:
+        if self._layer() is not layer or any(weak() is None for weak in self._weak):
+            return False
+        held = vars(layer)
+        same_names = tuple(held) == self._all_names
+        if same_names and [id(held[name]) for name in self._names] == self._ids:
+            return all(
+                _key(held[name], [], []) == self._key[name] for name in self._changeable
+            )
+        again = _Seen(layer)
+        if again._key != self._key:
+            return False
+        self.__dict__ = again.__dict__  # set to what it was: compared by identity again
+        return True
+
+
+def _is_settled(value: object) -> bool:
+    """Whether an object never changes, and refers to nothing that does."""
+    kind = type(value)
+    return kind in _PLAIN or (
+        isinstance(value, tuple) and all(type(each) in _PLAIN for each in value)
+    )
+
+
+def _key(value: Any, weak: list[Any], kept: list[object], depth: int = 0) -> Hashable:
+    """Equal for equal values, as long as what is told by identity still exists.
+
+    Args:
+        value: The value of an attribute.
+        weak: Gets references to what is told by identity.
+        kept: Gets what is told by identity and has no weak references.
+        depth: In how many containers the value is.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
+    if depth < _DEEP:
+        if isinstance(value, _SEQUENCES):
+            return kind, tuple([_key(v, weak, kept, depth + 1) for v in value])
+        if isinstance(value, Mapping):
+            names = tuple([_key(name, weak, kept, _DEEP) for name in value])
+            values = [_key(v, weak, kept, depth + 1) for v in value.values()]
+            return kind, names, tuple(values)
+    if isinstance(value, _ARRAYS) and value.nbytes <= _SMALL:
+        if value.dtype != object:
+            return kind, value.shape, value.dtype.str, value.tobytes()
+    try:
+        weak.append(weakref.ref(value))
+    except TypeError:
+        kept.append(value)
+    return kind, id(value)
 
 
 def own_attributes(layer: Layer) -> list[tuple[str, Any]]:

@@ -282,13 +282,13 @@ def compiled(
     with _LOCK:
         inputs = tuple((tuple(s.shape), s.dtype) for s in signature)
         traces = _CACHE.setdefault(network, OrderedDict())
-        full_key = (key, inputs, Fingerprint(everything(network)).key)
-        if full_key not in traces or not traces[full_key].fingerprint.is_fresh:
+        full_key = (key, inputs)
+        known = traces.get(full_key)
+        if known is None or not known.fingerprint.fits(everything(network)):
             concrete, names, facts = _traced(function, signature)
             paths = tuple(address.path for address in addresses(network))
-            # Looked at again: a trace may build layers, and lists in them may grow.
+            # After the trace, which may build layers, and lists in them may grow.
             seen = Fingerprint(everything(network))
-            full_key = (key, inputs, seen.key)
             written = written_variables(concrete.graph)
             traces[full_key] = Trace(
                 concrete, names, facts, network.name, paths, seen, written

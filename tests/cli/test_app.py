@@ -379,3 +379,43 @@ def test_ctrl_c_while_tensorflow_is_loaded(mnist: str, seven: str) -> None:
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 130
+
+
+SWALLOWING = """
+import os, signal, sys, time, weakref
+from cnnviz_cli.process import _stop_on_signals
+
+_stop_on_signals()
+
+class Module:
+    pass
+
+def callback(_):
+    os.kill(os.getpid(), signal.{number})
+    for _ in range(1000):
+        pass  # the signal is raised here, where nothing can get out
+
+module = Module()
+reference = weakref.ref(module, callback)
+try:
+    del module
+    time.sleep(30)
+except BaseException as error:
+    print(repr(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [("SIGINT", "KeyboardInterrupt()"), ("SIGTERM", "SystemExit(143)")],
+)
+def test_a_signal_that_python_swallows_is_raised_again(
+    number: str, raised: str
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", SWALLOWING.format(number=number)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (result.stdout, result.stderr) == (f"{raised}\n", "")
