@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from cnnviz.errors import CnnvizError
+from cnnviz.errors import ArgumentError, CnnvizError
 from cnnviz.images.writing import write_image
 
 if TYPE_CHECKING:
@@ -50,6 +50,18 @@ class Result(ABC):
         import cnnviz.drawing
 
         return self._drawn(cnnviz.drawing, **options)
+
+    @property
+    def tiles(self) -> NDArray[Any]:
+        """What `cnnviz.grid` draws of it, `(..., h, w, c)`.
+
+        Raises:
+            ArgumentError: If it is not a set of images.
+        """
+        raise ArgumentError(
+            f"{type(self).__name__} is no set of images for a grid; its picture() "
+            "draws it"
+        )
 
     def save(self, path: str | Path, **options: Any) -> Path:
         """Writes the picture to a file, whole or not at all.
@@ -95,6 +107,22 @@ class ArrayResult(Result, NDArrayOperatorsMixin):
     @abstractmethod
     def _array(self) -> NDArray[Any]:
         """The main array."""
+
+    @property
+    def tiles(self) -> NDArray[Any]:
+        """What `cnnviz.grid` draws: the main array, `(..., h, w, c)`.
+
+        Images of other than 1 or 3 channels are their mean, as on every sheet.
+
+        Raises:
+            ArgumentError: If it is not a set of images.
+        """
+        array = self._array()
+        if array.ndim < (4 if self.is_signed else 3):
+            return super().tiles  # numbers, such as those of classes
+        if self.is_signed or array.shape[-1] in (1, 3):
+            return array
+        return np.asarray(array.mean(-1, keepdims=True))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         array = self._array()

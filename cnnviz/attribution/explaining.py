@@ -105,6 +105,11 @@ class Explanation(ArrayResult):
     def _array(self) -> np.ndarray:
         return self.maps
 
+    @property
+    def tiles(self) -> np.ndarray:
+        """What `cnnviz.grid` draws: the maps, `(n, k, h, w, 1)`."""
+        return self.maps[..., np.newaxis]
+
     def _drawn(
         self, drawing: ModuleType, *, image: int = 0, **options: Any
     ) -> Image.Image:

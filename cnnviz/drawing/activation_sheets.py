@@ -127,7 +127,7 @@ def activation_sheet(
         levels[channels.constant[shown] & ~channels.dead[shown]] = NEUTRAL
     if maps.ndim == 2:
         return _strip(levels, shown, channels, colormap or _MAPS, title, facts)
-    tiles: NDArray[Any] = levels
+    tiles: NDArray[Any] = levels[..., np.newaxis]
     colormap = colormap or (_MAPS if image is None else _HEAT)
     if image is not None:
         tiles = overlay(_backdrop(image, len(shown)), levels, colormap)

@@ -25,7 +25,7 @@ from cnnviz.drawing.inks import (
 )
 from cnnviz.drawing.layouts import Layout, lay_out
 from cnnviz.drawing.text import draw_line, printable, soften, wrap
-from cnnviz.drawing.values import NOT_A_NUMBER, quantize, signed_stretch
+from cnnviz.drawing.values import NOT_A_NUMBER, quantize, signed_stretch, stretch
 from cnnviz.errors import ArgumentError
 from cnnviz.images.taking import as_array
 
@@ -64,9 +64,12 @@ def grid(
         images: (n, height, width) or (n, height, width, channels) with 1 or 3
             channels, or one image (height, width, channels) or (height, width); floats
             in [0, 1], uint8 or uint16. Tensors, Pillow pictures, paths and lists of
-            images are taken too. Kernels and reconstructions, as `kernels` and
-            `deconvnet` return them, are drawn around mid gray, each on its own scale.
-            NaN is drawn in pink.
+            images are taken too. Maps of a layer, (n, height, width, channels) of
+            another number of channels, are a tile for each channel, stretched from its
+            own least to its own largest value; those of one image may lack the first
+            axis if they are square. What functions of cnnviz return is taken as well:
+            kernels, reconstructions and evidence, which have either sign, are drawn
+            around mid gray, each on its own scale. NaN is drawn in pink.
         colormap: The name of one of matplotlib's colormaps, in whose colors tiles of
             one channel are drawn; None to draw them in gray.
         labels: A text or number for each tile.
@@ -91,7 +94,7 @@ def grid(
             such colormap.
     """
     signed = getattr(images, "is_signed", False)
-    images = as_array(images, channels=None)
+    images = as_array(getattr(images, "tiles", images), channels=None)
     images = _stacked(_around_gray(images) if signed else images)
     if colormap is not None and images.shape[-1] == 3:
         raise ArgumentError(
@@ -144,8 +147,13 @@ def _around_gray(values: NDArray[Any]) -> NDArray[Any]:
     """Tiles of numbers of either sign `(..., h, w, c)`; many channels are tiles too."""
     values = values.reshape(-1, *values.shape[-3:])
     if values.shape[-1] not in (1, 3):
-        values = np.moveaxis(values, -1, 1).reshape(-1, *values.shape[1:3], 1)
+        values = _each_channel(values)
     return signed_stretch(values, axis=(1, 2, 3))
+
+
+def _each_channel(maps: NDArray[Any]) -> NDArray[Any]:
+    """Maps `(n, h, w, c)` as `(n * c, h, w, 1)`."""
+    return np.moveaxis(maps, -1, 1).reshape(-1, *maps.shape[1:3], 1)
 
 
 def _stacked(images: NDArray[Any]) -> NDArray[Any]:
@@ -154,24 +162,28 @@ def _stacked(images: NDArray[Any]) -> NDArray[Any]:
         images = images[np.newaxis]
     if images.ndim == 3:
         images = images[..., np.newaxis]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
+    if images.ndim != 4 or images.size == 0:
         raise ArgumentError(
-            f"the images have shape {images.shape}; expected "
-            "(n, height, width) or (n, height, width, 1 or 3), none of them 0"
+            f"the images have shape {images.shape}; expected (n, height, width) or "
+            "(n, height, width, channels), none of them 0"
         )
+    if images.shape[-1] not in (1, 3):
+        return stretch(_each_channel(images), axis=(1, 2))
     return images
 
 
 def _is_one(images: NDArray[Any]) -> bool:
     """Whether three axes are those of one image, rather than of several gray ones.
 
-    Tiles of one or three columns would be slivers, unless they are hardly higher.
+    Tiles of few columns would be slivers, unless they are hardly higher. As many tiles
+    as each has rows, of another width, are not to be expected, but square maps are.
     """
-    return (
-        images.ndim == 3
-        and images.shape[-1] in (1, 3)
-        and images.shape[1] > 2 * images.shape[-1]
-    )
+    if images.ndim != 3:
+        return False
+    height, width, channels = images.shape
+    if channels <= 4 and width > 2 * channels:
+        return True
+    return height == width != channels and width > 1
 
 
 def _tiles(images: NDArray[Any]) -> NDArray[np.uint8]:

@@ -55,6 +55,20 @@ class Activations(Result, Mapping[str, np.ndarray]):
             if array.ndim in (4, 5) and np.prod(array.shape[1:-1]) > 1
         ]
 
+    @property
+    def tiles(self) -> np.ndarray:
+        """What `cnnviz.grid` draws: the maps of the only layer, `(n, h, w, c)`.
+
+        Raises:
+            ArgumentError: If there are several layers.
+        """
+        if len(self) > 1:
+            raise ArgumentError(
+                f"these are the maps of {len(self)} layers; expected one in a grid, "
+                f"such as maps['{next(iter(self))}']"
+            )
+        return next(iter(self.arrays.values()))
+
     def only(self, layers: Iterable[str]) -> Activations:
         """Those of some of the layers."""
         return replace(self, arrays={path: self.arrays[path] for path in layers})

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -181,8 +182,34 @@ def test_grids_take_results(model: ImageModel, digits: np.ndarray) -> None:
     parts = cnnviz.deconvnet(model, digits, "conv3", top=3)
     tiles = parts.images.reshape(6, 28, 28, 1)
     same(parts, cnnviz.signed_stretch(tiles, axis=(1, 2)))
+    evidence = cnnviz.explain(model, digits, top=2)
+    maps = evidence.maps.reshape(4, 28, 28, 1)
+    same(evidence, cnnviz.signed_stretch(maps, axis=(1, 2)))
     found = cnnviz.visualize_filters(model, "conv2", [1, 5], steps=2)
     same(found, found.ascent.images)
+    seen = cnnviz.activations(model, digits, ["conv1"])
+    channels = seen["conv1"].transpose(0, 3, 1, 2).reshape(48, 28, 28)
+    same(seen, cnnviz.stretch(channels, axis=(1, 2)))
+
+
+def test_grids_refuse_what_is_no_images(model: ImageModel, digits: np.ndarray) -> None:
+    for name in ("ChannelAttribution", "Check", "Predictions", "Stages"):
+        with pytest.raises(ArgumentError, match=rf"^{name} is no set of images"):
+            cnnviz.grid(RESULTS[name](model, digits))
+    with pytest.raises(ArgumentError, match=r"2 layers; .* such as maps\['conv1'\]"):
+        cnnviz.grid(cnnviz.activations(model, digits, ["conv1", "conv2"]))
+
+
+def test_grids_draw_images_of_many_channels_as_their_mean() -> None:
+    class Bands(ArrayResult):
+        def _array(self) -> np.ndarray:
+            return np.arange(64, dtype=np.float32).reshape(2, 4, 4, 2) / 64
+
+        def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+            raise NotImplementedError
+
+    expected = cnnviz.grid(Bands()._array().mean(-1))
+    np.testing.assert_array_equal(np.asarray(cnnviz.grid(Bands())), expected)
 
 
 def test_activations_are_a_mapping(model: ImageModel, digits: np.ndarray) -> None:

@@ -149,7 +149,7 @@ def test_titles_take_room_above() -> None:
         (np.zeros((0, 4, 4)), {}, r"shape \(0, 4, 4, 1\); expected \(n, height, width"),
         (np.zeros((2, 0, 4)), {}, "none of them 0"),
         (np.zeros(4), {}, r"shape \(4,\)"),
-        (np.zeros((1, 4, 4, 2)), {}, r"shape \(1, 4, 4, 2\)"),
+        (np.zeros((1, 1, 4, 4, 2)), {}, r"shape \(1, 1, 4, 4, 2\)"),
         (np.full((1, 4, 4), 1.2), {}, r"range from 0 to 1\.2; expected \[0, 1\]"),
         (np.zeros((1, 4, 4), int), {}, "values are int64"),
         (np.zeros((3, 4, 4)), {"labels": ["a"]}, "labels has 1 entries; .* 3 tiles"),
@@ -195,6 +195,31 @@ def test_one_image_is_one_tile() -> None:
     expected = np.asarray(grid(gray[None]))
     np.testing.assert_array_equal(np.asarray(grid(gray)), expected)
     np.testing.assert_array_equal(np.asarray(grid(gray[..., 0])), expected)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 3), (2, 2, 1), (9, 9, 1), (3, 7, 3)])
+def test_small_images_are_no_slivers(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).random(shape, np.float32)
+    expected = np.asarray(grid(image[None]))
+    np.testing.assert_array_equal(np.asarray(grid(image)), expected)
+
+
+def test_maps_of_a_layer_are_a_tile_for_each_channel() -> None:
+    maps = np.random.default_rng(0).normal(size=(2, 6, 6, 5)).astype(np.float32) * 9
+    maps[1, ..., 2] = 0
+    tiles = []
+    for image in maps:
+        for channel in range(5):
+            own = image[..., channel]
+            spread = np.ptp(own)
+            tiles.append((own - own.min()) / spread if spread else own)
+    wanted = np.asarray(grid(np.stack(tiles), labels=range(10)))
+    np.testing.assert_array_equal(np.asarray(grid(maps, labels=range(10))), wanted)
+    first = np.asarray(grid(np.stack(tiles[:5])))
+    np.testing.assert_array_equal(np.asarray(grid(maps[0])), first)
+    np.testing.assert_array_equal(np.asarray(grid(maps[:1])), first)
+    wide = np.concatenate([maps, maps], 2)
+    assert grid(wide[:1], scale=1, columns=5, gap=0).size == (5 * 12, 6)
 
 
 def test_small_kernels_are_tiles() -> None:
