@@ -17,6 +17,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
+LONG = ("test_notebooks.py", "test_gallery.py", "test_readme.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what takes long first, so that it does not keep one process at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 class Finished(NamedTuple):
