@@ -11,6 +11,9 @@ import warnings
 from collections.abc import Iterable, Sequence
 
 _LONGEST_LINE = 300
+_LIBRARIES = frozenset(
+    "absl cnnviz google h5py keras ml_dtypes numpy optree tensorflow tf_keras".split()
+)
 
 
 def printable(text: str) -> str:
@@ -88,6 +91,28 @@ def first_line(error: BaseException) -> str:
     if len(text) > _LONGEST_LINE:
         text = text[: _LONGEST_LINE - 3] + "..."
     return text
+
+
+def users_error(error: BaseException) -> BaseException | None:
+    """The cause to tell beside a message of ours: an error of the user's own code.
+
+    Of other errors the message says enough, and a traceback through TensorFlow would
+    bury it.
+
+    Args:
+        error: A foreign error that was caught.
+
+    Returns:
+        The error if a function outside the libraries passed it on, such as the call of
+        a layer of the user's; else None.
+    """
+    place = error.__traceback__
+    while place is not None:
+        module = str(place.tb_frame.f_globals.get("__name__")).partition(".")[0]
+        if module not in _LIBRARIES and module not in sys.stdlib_module_names:
+            return error
+        place = place.tb_next
+    return None
 
 
 def listed(words: Iterable[object], last: str = "or") -> str:

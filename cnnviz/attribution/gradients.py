@@ -18,7 +18,7 @@ from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces, has_channels
 from cnnviz.attribution.targets import Position, answers
-from cnnviz.errors import LayerError, first_line
+from cnnviz.errors import LayerError, first_line, users_error
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
@@ -258,7 +258,7 @@ def _gradients(
                 f"model '{network.name}' has no gradient at {where}: "
                 f"{first_line(error)}",
                 hint="Choose the method 'occlusion', which needs none.",
-            ) from error
+            ) from users_error(error)
         if gradient is None:
             raise LayerError(
                 f"the output of model '{network.name}' has no gradient at {where}",

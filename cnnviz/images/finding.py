@@ -55,7 +55,7 @@ def _files_of(source: str | Path) -> list[Path]:
         try:
             files = _image_files(path.iterdir())
         except OSError as error:
-            raise ImageError(f"{path} cannot be listed: {first_line(error)}") from error
+            raise ImageError(f"{path} cannot be listed: {first_line(error)}") from None
         if not files:
             raise ImageError(
                 f"{path} is a folder without images; expected files ending in "

@@ -120,9 +120,9 @@ def picture_array(
     """
     try:
         pixels, orientation = _pixels(picture, WHITE), _orientation(picture)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # Pictures are decoded when they are used, which may fail in any way.
-        raise ImageError(f"the picture cannot be used: {first_line(error)}") from error
+        raise ImageError(f"the picture cannot be used: {first_line(error)}") from None
     found = _Picture(pixels, pixels.shape[:2], orientation)
     return _brought(found, "the picture", size, channels, "crop", WHITE)
 
@@ -193,7 +193,7 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     except PermissionError:
         raise ImageError(f"{path} cannot be opened: permission denied") from None
     except (OSError, ValueError) as error:
-        raise ImageError(f"{path} cannot be opened: {first_line(error)}") from error
+        raise ImageError(f"{path} cannot be opened: {first_line(error)}") from None
     with file:
         yield file
 
@@ -215,11 +215,11 @@ def _loaded_array(file: BinaryIO, path: Path) -> NDArray[Any]:
                     loaded = loaded[_only_name(loaded.files, path)]
     except ImageError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # As with pictures, damage surfaces as any exception of several libraries.
         raise ImageError(
             f"{path} is not an intact NumPy array ({first_line(error)})"
-        ) from error
+        ) from None
     if not isinstance(loaded, np.ndarray):
         raise ImageError(f"{path} is a zip file without a NumPy array; {EXPECTED}")
     if loaded.size == 0:
@@ -288,12 +288,12 @@ def _decoded(
             f"the limit is {Image.MAX_IMAGE_PIXELS}",
             hint="The limit guards against decompression bombs: shrink the picture.",
         ) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # Pillow's decoders raise whatever a damaged file makes them stumble over.
         raise ImageError(
             f"{path} is a {kind} that cannot be decoded ({first_line(error)}); "
             "it may be damaged or cut short"
-        ) from error
+        ) from None
 
 
 @contextlib.contextmanager

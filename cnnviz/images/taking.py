@@ -66,12 +66,12 @@ def as_array(
         )
     try:
         array = np.asarray(images)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # Symbolic tensors and ragged lists, each with an exception of its own library.
         raise ImageError(
             f"images are a {type(images).__name__} that is no array: "
             f"{first_line(error)}"
-        ) from error
+        ) from None
     if array.dtype == object:
         raise ImageError(f"images are a {type(images).__name__}; {_EXPECTED}")
     return array

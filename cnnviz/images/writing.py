@@ -39,12 +39,12 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise CnnvizError(
             f"folder {path.parent} cannot be made: {first_line(error)}"
-        ) from error
+        ) from None
     try:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise CnnvizError(f"{path} cannot be written: {first_line(error)}") from error
+        raise CnnvizError(f"{path} cannot be written: {first_line(error)}") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -81,7 +81,7 @@ def write_image(image: Image.Image, path: str | Path) -> None:
     try:
         image.save(encoded, image_format, **options)
     except OSError as error:
-        raise ArgumentError(f"{path} cannot be encoded: {first_line(error)}") from error
+        raise ArgumentError(f"{path} cannot be encoded: {first_line(error)}") from None
     data = encoded.getvalue()
     with written_whole(path) as temporary:
         temporary.write_bytes(data)

@@ -57,8 +57,8 @@ def check_byte_code(file: ModelFile, replaced: Container[str]) -> None:
         data = decoded(text)
         try:
             pythons, is_same = origin(data)
-        except ValueError as error:
-            raise _refused(file, layer, "is damaged", ()) from error
+        except ValueError:
+            raise _refused(file, layer, "is damaged", ()) from None
         if HERE in pythons and is_same:
             continue
         is_unclear = HERE in pythons or (not pythons and HERE not in _INSTRUCTIONS)

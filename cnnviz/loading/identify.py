@@ -107,7 +107,7 @@ def identify_file(path: Path) -> ModelFile:
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     if head.startswith(_ZIP):
         return _identify_zip(path)
     if head.startswith(HDF5):
@@ -127,11 +127,11 @@ def architecture_file(path: Path) -> ModelFile:
     except FileNotFoundError:
         raise ModelError(f"{path} does not exist; {expected}") from None
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     try:
         config = read_object(text, path, "text")
     except ModelError as error:
-        raise ModelError(f"{error.message}; {expected}") from error
+        raise ModelError(f"{error.message}; {expected}") from None
     if "class_name" not in config:
         raise ModelError(f"{path} holds no architecture; {expected}")
     version = str(config.get("keras_version") or _guessed_version(config))
@@ -176,13 +176,13 @@ def _identify_zip(path: Path) -> ModelFile:
     try:
         with zipfile.ZipFile(path) as archive:
             return _identify_archive(path, archive)
-    except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
-        raise truncated(path) from error
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error):
+        raise truncated(path) from None
     except (NotImplementedError, RuntimeError) as error:
         raise ModelError(
             f"{path} is packed in a way that Keras does not use: {error}",
             hint=_SAVE_AGAIN,
-        ) from error
+        ) from None
 
 
 def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
@@ -223,8 +223,8 @@ def _identify_hdf5(path: Path) -> ModelFile:
             names = {*file, *file.attrs}
             text = _text(file.attrs.get("model_config", ""))
             version = _text(file.attrs.get("keras_version", ""))
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise truncated(path) from error
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError):
+        raise truncated(path) from None
     if "model_config" not in names:
         groups = {"model_weights", "layers", "_layer_checkpoint_dependencies", "vars"}
         if names & {"layer_names", *groups}:
@@ -256,7 +256,7 @@ def check_weights(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(len(HDF5))
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     if head != HDF5:
         raise ModelError(f"{path} is no HDF5 file; expected a file of weights")
     check_hdf5(path, path)

@@ -44,7 +44,7 @@ def load_keras_1(
         for layer in network.layers:
             _assign(layer, list(groups.get(layer.name, {}).values()), theano)
     except ModelError as error:
-        raise ModelError(f"{path}: {error.message}", hint=error.hint) from error
+        raise ModelError(f"{path}: {error.message}", hint=error.hint) from None
     return network
 
 

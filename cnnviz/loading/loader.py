@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnnviz.errors import ArgumentError, ModelError, counted, first_line
+from cnnviz.errors import ArgumentError, ModelError, counted, first_line, users_error
 from cnnviz.loading import newer_files, repairs
 from cnnviz.loading.bytecode import check_byte_code
 from cnnviz.loading.identify import (
@@ -177,11 +177,11 @@ def _application(name: str, weights: str | Path | None) -> Network:
         raise ModelError(f"{weights} does not exist; expected a file of weights")
     try:
         return make(weights=None if weights is None else str(weights))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         hint = "Use weights=None for random ones, or the path of a file of weights."
         raise ModelError(
             f"{name} cannot get its weights: {first_line(error)}", hint=hint
-        ) from error
+        ) from users_error(error)
 
 
 def _loaded(
@@ -192,20 +192,20 @@ def _loaded(
         return _attempted(file, weights, trusted, custom_objects), ()
     except ModelError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         if file.config is None or is_spoken(file.config, file.keras_version):
-            raise _refused(file, error, custom_objects) from error
+            raise _refused(file, error, custom_objects) from users_error(error)
         first = error
     config, notes = newer_files.fitted(file, custom_objects)
     if not notes:
-        raise _refused(file, first, custom_objects) from first
+        raise _refused(file, first, custom_objects) from users_error(first)
     file = replace(file, config=config, configs=[config], is_changed=True)
     try:
         return _attempted(file, weights, trusted, custom_objects), tuple(notes)
     except ModelError:
         raise
-    except Exception as error:
-        raise _refused(file, error, custom_objects) from error
+    except Exception as error:  # noqa: BLE001
+        raise _refused(file, error, custom_objects) from users_error(error)
 
 
 def _attempted(

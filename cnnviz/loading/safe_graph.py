@@ -104,10 +104,10 @@ def _parse(message: Any, path: Path) -> None:
 
     try:
         message.ParseFromString(path.read_bytes())
-    except (DecodeError, RuntimeError) as error:
-        raise ModelError(f"{path} is damaged: it is no protocol buffer") from error
+    except (DecodeError, RuntimeError):
+        raise ModelError(f"{path} is damaged: it is no protocol buffer") from None
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _operations(graph: Any) -> Iterator[str]:

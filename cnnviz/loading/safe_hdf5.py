@@ -37,8 +37,8 @@ def check_hdf5(source: Path | BinaryIO, path: Path) -> bool:
     try:
         with h5py.File(source, "r") as file:
             return _check_groups(file, path)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise truncated(path) from error
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError):
+        raise truncated(path) from None
 
 
 def truncated(path: Path) -> ModelError:

@@ -31,8 +31,8 @@ def read_object(data: bytes | str, path: Path, what: str) -> dict[str, Any]:
         value = json.loads(data)
     except RecursionError:
         raise _damaged(path, f"{what} is nested too deeply") from None
-    except ValueError as error:
-        raise _damaged(path, f"{what} is no JSON") from error
+    except ValueError:
+        raise _damaged(path, f"{what} is no JSON") from None
     if not isinstance(value, dict):
         kind = "null" if value is None else f"a {type(value).__name__}"
         raise _damaged(path, f"{what} is {kind}, not a JSON object")

@@ -37,7 +37,7 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
             f"{path} does not exist; expected a file of labels, or 'imagenet'"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"{path} cannot be read as labels: {error}") from error
+        raise ArgumentError(f"{path} cannot be read as labels: {error}") from None
     if text.lstrip().startswith(("[", "{")):
         names = _from_json(path, text)
     else:
@@ -56,7 +56,7 @@ def _from_json(path: Path, text: str) -> tuple[str, ...]:
         raise ArgumentError(
             f"{path} is no JSON list or object of labels: {error}",
             hint="An object goes from index to name: {'0': 'cat', '1': 'dog'}.",
-        ) from error
+        ) from None
     names = [name[-1] if isinstance(name, list) and name else name for name in value]
     return tuple(str(name) for name in names)
 

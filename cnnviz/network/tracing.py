@@ -31,6 +31,7 @@ from cnnviz.errors import (
     LayerError,
     ModelError,
     first_line,
+    users_error,
 )
 from cnnviz.graph.kernels import computable
 from cnnviz.graph.writes import restored, written_variables
@@ -204,9 +205,9 @@ def record(
             raise
         except tf.errors.OperatorNotAllowedInGraphError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             if missing:
-                raise _objection(network, inputs, error) from error
+                raise _objection(network, inputs, error) from users_error(error)
     if missing and required:
         unmet = [s for s in wanted if (id(s.address), s.call or 1) in missing]
         named = [s for s in unmet if s.is_named]
@@ -252,7 +253,8 @@ class Trace(Generic[Facts]):
             with full_float32(), alone, restored(self.written):
                 return dict(zip(self.names, self.function(*tensors), strict=True))
         except (tf.errors.OpError, MemoryError) as error:
-            raise runtime_error(self.network, self.layers, error) from error
+            told = runtime_error(self.network, self.layers, error)
+            raise told from users_error(error)
 
 
 Traced = Callable[..., tuple[dict[str, tf.Tensor], Facts]]
@@ -348,6 +350,9 @@ def _traced(
     except tf.errors.OperatorNotAllowedInGraphError:
         # A layer of Keras 2 branches on a tensor in plain Python.
         concrete = _converted(listed, signature)
+    except CnnvizError as error:
+        # Its way up through TensorFlow would bury the message.
+        raise error.with_traceback(None) from error.__cause__
     return concrete, tuple(names), found[0]
 
 
@@ -390,8 +395,8 @@ def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
     try:
         with _LOCK, tf.variable_creator_scope(created), restored(_state(network)):
             network(packed(network, list(inputs)), **inference_arguments(network))
-    except Exception as error:
-        raise _objection(network, inputs, error) from error
+    except Exception as error:  # noqa: BLE001
+        raise _objection(network, inputs, error) from users_error(error)
     finally:
         for variable, value in zip(fresh, values, strict=True):
             variable.assign(value)

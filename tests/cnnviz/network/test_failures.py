@@ -1,6 +1,10 @@
 """What goes wrong while a network runs is one line, whatever the method."""
 
+import re
+import traceback
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,11 +14,14 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import (
+    ImageError,
     ModelError,
     activations,
     deconvnet,
     deconvnet_stages,
     deep_dream,
+    load_model,
+    read_image,
     transfer_style,
     visualize_classes,
     visualize_filters,
@@ -113,3 +120,70 @@ def test_messages_of_tensorflow(text: str, told: str) -> None:
 def test_any_name_makes_a_scope(name: str) -> None:
     with tf.Graph().as_default(), tf.name_scope(scope_name(name)) as scope:
         assert tf.constant(1).op.name.startswith(scope)
+
+
+def told(run: Callable[[], Any], kind: type[Exception]) -> tuple[Exception, str]:
+    """The error, and what Python shows of it."""
+    with pytest.raises(kind) as caught:
+        run()
+    return caught.value, "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda m, x: m.predict(x),
+        lambda m, x: activations(m, x, ["dense"]),
+        lambda m, x: deconvnet(m, x, "dense"),
+    ],
+    ids=["predict", "activations", "deconvnet"],
+)
+def test_a_slip_is_shown_without_a_way_through_tensorflow(ask: Any) -> None:
+    layers = [
+        keras.Input((8, 8, 3)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(2, name="dense"),
+    ]
+    model = load_model(keras.Sequential(layers), encoding="unit")
+    error, shown = told(lambda: ask(model, np.zeros((9, 9, 3))), ImageError)
+    assert error.__cause__ is None
+    files = re.findall(r'File "(.*?)"', shown)
+    assert files
+    assert all("cnnviz" in file or "tests" in file for file in files)
+    assert shown.endswith("It was built for 8x8x3.\n")
+
+
+@GENERATIONS
+def test_an_error_of_the_users_own_layer_is_shown_with_its_place(k: Any) -> None:
+    def mistaken() -> Any:
+        raise ValueError("a mistake of mine")
+
+    class Mistaken(k.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return mistaken() if inputs.shape[1] == 8 else inputs
+
+    class Net(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mistaken = Mistaken()
+
+        def call(self, inputs: Any) -> Any:
+            return self.mistaken(inputs)
+
+    model = load_model(Net(), encoding="unit")
+    error, shown = told(lambda: model.predict(np.zeros((8, 8, 3))), ModelError)
+    assert isinstance(error.__cause__, ValueError)
+    assert "in mistaken" in shown
+
+
+def test_files_are_refused_in_one_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.keras").write_bytes(b"PK\x03\x04 but no archive")
+    (tmp_path / "bad.h5").write_bytes(b"\x89HDF\r\n\x1a\n but no tree")
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n but no picture")
+    for name in ("bad.keras", "bad.h5"):
+        error, _ = told(partial(load_model, tmp_path / name), ModelError)
+        assert error.__cause__ is None
+        assert error.__suppress_context__ or error.__context__ is None
+    error, _ = told(lambda: read_image(tmp_path / "bad.png"), ImageError)
+    assert error.__cause__ is None
+    assert error.__suppress_context__ or error.__context__ is None
