@@ -23,9 +23,8 @@ def run() -> NoReturn:
     code: Any = 1
     try:
         _stop_on_signals()
-        # Before anything imports them: what Keras runs on, how much TensorFlow says.
-        os.environ["KERAS_BACKEND"] = "tensorflow"  # other backends have no traces
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        # Before anything imports Keras; other backends have no traces.
+        os.environ["KERAS_BACKEND"] = "tensorflow"
         warnings.simplefilter("ignore")
         # The paths of files are printed as they are, whatever bytes they hold.
         cast(Any, sys.stdout).reconfigure(errors="surrogateescape")

@@ -6,6 +6,6 @@ from cnnviz.objectives import channel, total_variation
 maximize(model, channel("conv3", range(64)) - 0.1 * total_variation()).images
 """
 
-import lazy_loader
+from cnnviz.starting import quiet_face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = quiet_face(__name__, __file__)

@@ -3,6 +3,6 @@
 Who depends on whom, what a unit sees of the image, where the logits are.
 """
 
-import lazy_loader
+from cnnviz.starting import quiet_face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = quiet_face(__name__, __file__)

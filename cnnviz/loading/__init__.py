@@ -1,5 +1,5 @@
 """Any Keras file to an `ImageModel`: identified, judged, loaded."""
 
-import lazy_loader
+from cnnviz.starting import quiet_face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = quiet_face(__name__, __file__)

@@ -3,6 +3,6 @@
 It is named, traced, encoded, and asked for the output of any layer.
 """
 
-import lazy_loader
+from cnnviz.starting import quiet_face
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = quiet_face(__name__, __file__)

@@ -18,12 +18,13 @@ PACKAGE = Path(cnnviz.__file__).parent
 
 # What each room may import at run time. `ascent` and `attribution` never meet, and the
 # methods never draw, but through `showing`: both follow from the table.
-FOUNDATIONS = {"arguments", "errors", "progress", "sniffing"}
+FOUNDATIONS = {"arguments", "errors", "progress", "sniffing", "starting"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "arguments": {"errors"},
     "progress": {"errors"},
     "sniffing": set(),
+    "starting": set(),
     "images": FOUNDATIONS,
     "drawing": FOUNDATIONS | {"images"},
     "showing": FOUNDATIONS | {"images", "drawing"},
@@ -47,6 +48,7 @@ WITHOUT_TENSORFLOW = (
     "progress",
     "showing",
     "sniffing",
+    "starting",
     "loading.identify",
     "network.labels",
     "network.encoding",
