@@ -1,4 +1,4 @@
-"""Small networks whose evidence is known, for the tests of class evidence."""
+"""Small networks for the tests of attribution, and how its results are compared."""
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -6,6 +6,24 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from cnnviz import load_model
+from cnnviz.attribution import Projections
+from cnnviz.network import ImageModel
+
+# 2x2 kernel [[1, -1], [2, 0]] and bias -1.
+KERNEL = np.array([[1, -1], [2, 0]], np.float32)[..., None, None]
+IMAGE_A = np.array([[1, 2, 0], [0, 1, 3], [2, 1, 1]], np.float32)
+IMAGE_C = np.array(
+    [
+        [1, 2, 0, 0, 1],
+        [0, 1, 3, 0, 2],
+        [2, 1, 1, 2, 0],
+        [1, 0, 2, 1, 3],
+        [0, 2, 1, 0, 1],
+    ],
+    np.float32,
+)
 
 # Two maps of 2x2 activations, and the gradient of a score at each of them.
 MAPS = np.stack([[[1, 2], [0, 3]], [[2, 0], [1, 1]]], -1).astype(np.float32)
@@ -110,17 +128,31 @@ def of_numbers(
     return sequential(k, (inputs,), Formula())
 
 
-def randomized(network: Any, seed: int = 0) -> Any:
+def randomized(network: Any, seed: int = 0, shift: float = 0.0) -> Any:
     """Weights without ties, with biases, statistics and scales of their own."""
     rng = np.random.default_rng(seed)
     for variable in network.weights:
         shape = tuple(variable.shape)
-        values = rng.normal(0, 1 / np.sqrt(np.prod(shape[:-1]) or 1), shape)
+        values = rng.normal(shift, 1 / np.sqrt(np.prod(shape[:-1]) or 1), shape)
         if len(shape) == 1:
             values = rng.normal(0.1, 0.3, shape)
         if "variance" in variable.name or "gamma" in variable.name:
             values = rng.uniform(0.5, 2, shape)
         variable.assign(values.astype(np.float32))
+    return network
+
+
+def randomized_last(network: Any) -> Any:
+    """Random kernels and biases, whatever the preprocessing holds."""
+    rng = np.random.default_rng(7)
+    for layer in network.layers:
+        if hasattr(layer, "kernel"):
+            layer.set_weights(
+                [
+                    rng.normal(0.05, 0.4, w.shape).astype("f")
+                    for w in layer.get_weights()
+                ]
+            )
     return network
 
 
@@ -139,3 +171,39 @@ def classifier(
         layers.Dense(classes, activation=activation, name="head"),
     )
     return randomized(network)
+
+
+def raw(network: Any) -> ImageModel:
+    return load_model(network, encoding="raw")
+
+
+def hand_a(k: ModuleType, bias: float = -1, activation: Any = "relu") -> Any:
+    conv = k.layers.Conv2D(1, 2, activation=activation, name="conv")
+    network = sequential(k, (3, 3, 1), conv)
+    conv.set_weights([KERNEL, np.array([bias], np.float32)])
+    return network
+
+
+def mixed_network(k: ModuleType, activation: Any = "relu") -> Any:
+    """Strided convolution, batch normalization, overlapping pool, skip, dense."""
+    layers = k.layers
+    x = inputs = layers.Input((17, 18, 3))
+    x = layers.Conv2D(5, 3, strides=2, padding="same", activation=activation)(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.MaxPooling2D(3, 2, padding="same")(x)
+    y = layers.Conv2D(5, 3, padding="same", activation=activation)(x)
+    x = layers.Concatenate()([layers.Add()([x, y]), y])
+    x = layers.Conv2D(6, 3, activation=activation, name="last")(x)
+    return randomized(k.Model(inputs, x))
+
+
+def plane(found: Projections) -> np.ndarray:
+    array: np.ndarray = found.images[0, 0, ..., 0]
+    return array
+
+
+def close(found: Any, expected: Any, rtol: float = 1e-5) -> None:
+    """Relative to the largest value: sums of signed terms have no other scale."""
+    expected = np.asarray(expected)
+    scale = np.abs(expected).max() or 1.0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=rtol * scale)

@@ -9,18 +9,14 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import ArgumentError, LayerError, load_model
+from cnnviz import ArgumentError, LayerError
 from cnnviz.attribution.channels import channel_attribution
 from cnnviz.attribution.explaining import explain
 from tests import networks
-from tests.networks import MAPS, classifier, randomized, sequential
+from tests.networks import MAPS, classifier, randomized, raw, sequential
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(1).random((3, 16, 18, 3), np.float32)
-
-
-def raw(network: Any) -> Any:
-    return load_model(network, encoding="raw")
 
 
 @GENERATIONS

@@ -1,6 +1,5 @@
 """Checks: curves by hand, chance, and networks that forget."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,21 +24,12 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.attribution.targets import Target
-from tests.networks import classifier, randomized, sequential
+from tests.networks import classifier, randomized, raw, sequential
+
+pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(1).random((2, 16, 18, 3), np.float32)
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    yield
-    keras.backend.clear_session()
-    tf_keras.backend.clear_session()
-
-
-def raw(network: Any) -> Any:
-    return load_model(network, encoding="raw")
 
 
 def fixed(count: int, *classes: int) -> Target:

@@ -1,7 +1,7 @@
 """Class evidence against hand-computed cases, ground truth, and identities."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, get_args
 
@@ -16,22 +16,13 @@ from cnnviz.attribution.explaining import Explanation, explain
 from cnnviz.attribution.methods import Method
 from cnnviz.network.model import ImageModel
 from tests import networks
-from tests.networks import MAPS, classifier, of_numbers, randomized, sequential
+from tests.networks import MAPS, classifier, of_numbers, randomized, raw, sequential
+
+pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 METHODS = get_args(Method)
 IMAGES = np.random.default_rng(1).random((3, 16, 18, 3), np.float32)
-
-
-@pytest.fixture(autouse=True, scope="class")
-def _fresh() -> Iterator[None]:
-    yield
-    keras.backend.clear_session()
-    tf_keras.backend.clear_session()
-
-
-def raw(network: Any) -> ImageModel:
-    return load_model(network, encoding="raw")
 
 
 def close(found: Any, expected: Any, tolerance: float = 1e-6) -> None:

@@ -1,6 +1,5 @@
 """Where maps are drawn if nobody says: never merely at the last convolution."""
 
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -13,14 +12,9 @@ from cnnviz import load_model
 from cnnviz.attribution.explaining import Explanation, explain
 from tests.networks import randomized, sequential
 
+pytestmark = pytest.mark.usefixtures("fresh_sessions")
+
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    yield
-    keras.backend.clear_session()
-    tf_keras.backend.clear_session()
 
 
 def explained(network: Any, **options: Any) -> Explanation:

@@ -1,0 +1,95 @@
+"""Products on the way back: one factor is a gate, or they are refused."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz.attribution import deconvnet
+from tests import reference as twin
+from tests.networks import close, randomized, raw, sequential
+
+pytestmark = pytest.mark.usefixtures("fresh_sessions")
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+
+
+class TestGates:
+    @GENERATIONS
+    @pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid", "mobilenet"])
+    def test_squeeze_and_excitation(self, k: ModuleType, gate: str) -> None:
+        layers = k.layers
+        inputs = layers.Input((6, 6, 3))
+        x = layers.Conv2D(4, 3, activation="relu", name="conv")(inputs)
+        s = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        s = layers.Conv2D(2, 1, activation="relu")(s)
+        s = layers.Conv2D(4, 1, activation=None if gate == "mobilenet" else gate)(s)
+        if gate == "mobilenet":
+            s = layers.ReLU(6.0)(layers.Rescaling(1.0, 3.0)(s))
+            s = layers.Rescaling(1 / 6)(s)
+        s = layers.Activation("linear", name="gate")(s)
+        x = layers.Multiply()([x, s])
+        network = randomized(k.Model(inputs, layers.Conv2D(3, 1, name="last")(x)), 3)
+        image = np.random.default_rng(0).random((6, 6, 3), np.float32)
+        found = deconvnet(raw(network), image, "last")
+        assert any("gates" in note for note in found.notes)
+        from cnnviz import activations
+
+        g = activations(raw(network), image, ["gate"])["gate"][0]
+        kernel, bias = network.get_layer("conv").get_weights()
+        above, above_bias = network.get_layer("last").get_weights()
+        scaled = twin.Convolution(above * g.reshape(1, 1, 4, 1), above_bias)
+        steps: list[twin.Layer] = [twin.Convolution(kernel, bias), twin.Relu(), scaled]
+        maps = twin.forward(steps, image)[0][-1]
+        assert (found.activations > 0).any()
+        for channel in np.flatnonzero(found.activations[0] > 0):
+            seed = twin.strongest(maps, int(channel))
+            close(found.images[0, channel], twin.reconstructed(steps, image, seed))
+
+    @GENERATIONS
+    def test_heads_are_entered_at_the_logit(self, k: ModuleType) -> None:
+        def network(activation: str | None, layer: bool = False) -> Any:
+            layers = k.layers
+            made = [layers.Conv2D(3, 3, activation="relu"), layers.Flatten()]
+            made.append(layers.Dense(4, None if layer else activation, name="head"))
+            if layer:
+                made.append(layers.Softmax(name="soft"))
+            return randomized(sequential(k, (5, 5, 2), *made), 2)
+
+        image = np.random.default_rng(0).random((5, 5, 2), np.float32)
+        logits = deconvnet(raw(network(None)), image, "head")
+        assert (logits.activations > 0).any()
+        assert logits.positions.shape == (1, 4, 2) and not logits.positions.any()
+        for activation in ("softmax", "sigmoid"):
+            found = deconvnet(raw(network(activation)), image, "head")
+            close(found.activations, logits.activations)
+            close(found.images, logits.images)
+        found = deconvnet(raw(network("softmax", layer=True)), image, "soft")
+        close(found.images, logits.images)
+        nested = k.Sequential([k.layers.Input((5, 5, 2)), network("softmax")])
+        close(
+            deconvnet(raw(nested), image, nested.layers[-1].name).images, logits.images
+        )
+
+    def test_attention_weights_are_constant(self) -> None:
+        x = inputs = keras.Input((4, 4, 2))
+        x = keras.layers.Reshape((16, 2))(x)
+        x = keras.layers.MultiHeadAttention(1, 3, name="attention")(x, x)
+        network = randomized(keras.Model(inputs, x), 1)
+        image = np.random.default_rng(0).random((1, 4, 4, 2), np.float32)
+        found = deconvnet(raw(network), image, "attention", keep="map")
+        assert np.abs(found.images).max() > 0
+        assert any("held constant: attention" in note for note in found.notes)
+
+    def test_layer_normalisation_holds_the_deviation(self) -> None:
+        norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
+        network = sequential(keras, (1, 1, 4), norm)
+        x = np.array([1.0, 2, 3, 10], np.float32)[None, None]
+        found = deconvnet(raw(network), x, "norm", [3])
+        one = np.array([0, 0, 0, 1]) - 0.25
+        close(
+            found.images[0, 0, 0, 0], one * found.activations[0, 0] / x.std(), rtol=1e-4
+        )

@@ -1,0 +1,324 @@
+"""Reconstructions of any layout, encoding and precision; the network stays as it is."""
+
+import threading
+from types import ModuleType
+from typing import Any, get_args
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import ModelError, load_model
+from cnnviz.attribution import Rule, Space, deconvnet
+from tests.networks import (
+    close,
+    mixed_network,
+    randomized,
+    randomized_last,
+    raw,
+    sequential,
+)
+
+pytestmark = pytest.mark.usefixtures("fresh_sessions")
+
+IMAGES = np.random.default_rng(3).random((2, 17, 18, 3), np.float32)
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+RULES = get_args(Rule)
+
+
+class TestLayouts:
+    @GENERATIONS
+    def test_signals_and_volumes(self, k: ModuleType) -> None:
+        rng = np.random.default_rng(0)
+        for rank, conv, pool in (
+            (1, k.layers.Conv1D, k.layers.MaxPooling1D),
+            (3, k.layers.Conv3D, k.layers.MaxPooling3D),
+        ):
+            shape = (9,) * rank + (2,)
+            network = randomized(
+                sequential(
+                    k,
+                    shape,
+                    conv(3, 3, activation="relu"),
+                    pool(2),
+                    conv(4, 2, name="last"),
+                ),
+                1,
+            )
+            image = rng.random((2, *shape), np.float32)
+            found = deconvnet(raw(network), image, "last")
+            assert found.images.shape == (2, 4, *shape)
+            assert found.positions.shape == (2, 4, rank)
+            alive = found.activations > 0
+            assert alive.any()
+            assert (np.abs(found.images).reshape(2, 4, -1).max(-1) > 0)[alive].all()
+            gradient = deconvnet(raw(network), image, "last", rule="gradient")
+            guided = deconvnet(raw(network), image, "last", rule="guided")
+            assert not np.allclose(found.images, gradient.images)
+            assert not np.allclose(found.images, guided.images)
+
+    def test_channels_first(self) -> None:
+        rng = np.random.default_rng(0)
+        image = rng.random((2, 9, 8, 3), np.float32)
+        found = []
+        for order, shape in (
+            ("channels_last", (9, 8, 3)),
+            ("channels_first", (3, 9, 8)),
+        ):
+            layers = keras.layers
+            conv1 = layers.Conv2D(4, 3, activation="relu", data_format=order, name="c1")
+            conv2 = layers.Conv2D(5, 3, data_format=order, name="c2")
+            network = randomized(sequential(keras, shape, conv1, conv2), 2)
+            found.append(deconvnet(raw(network), image, "c2"))
+        close(found[0].images, found[1].images)
+        assert found[0].positions.tolist() == found[1].positions.tolist()
+
+    @GENERATIONS
+    def test_half_precision(self, k: ModuleType) -> None:
+        images = IMAGES
+        full = mixed_network(k)
+        expected = deconvnet(raw(full), images, "last")
+        k.mixed_precision.set_global_policy("mixed_float16")
+        try:
+            half = mixed_network(k)
+        finally:
+            k.mixed_precision.set_global_policy("float32")
+        half.set_weights(full.get_weights())
+        found = deconvnet(raw(half), images, "last", keep=(1, 1))
+        expected = deconvnet(raw(full), images, "last", keep=(1, 1))
+        assert found.images.dtype == np.float32
+        close(found.images, expected.images, rtol=0.05)
+
+    @GENERATIONS
+    def test_several_inputs(self, k: ModuleType) -> None:
+        layers = k.layers
+        a, b = layers.Input((6, 6, 1), name="a"), layers.Input((4,), name="b")
+        x = layers.Conv2D(2, 3, activation="relu", name="conv")(a)
+        x = layers.Concatenate()([layers.Flatten()(x), b])
+        network = randomized(k.Model([a, b], layers.Dense(3, name="dense")(x)), 1)
+        rng = np.random.default_rng(0)
+        images = {"a": rng.random((2, 6, 6, 1), "f"), "b": rng.random((2, 4), "f")}
+        found = deconvnet(raw(network), images, "dense")
+        assert found.images.shape == (2, 3, 6, 6, 1)
+        again = deconvnet(raw(network), [images["a"], images["b"]], "dense")
+        close(found.images, again.images)
+
+    @GENERATIONS
+    def test_the_input_that_a_shared_layer_saw(self, k: ModuleType) -> None:
+        left, right = k.layers.Input((6, 6, 1)), k.layers.Input((6, 6, 1))
+        conv = k.layers.Conv2D(2, 3, activation="relu", name="conv")
+        both = k.layers.Add(name="both")([conv(left), conv(right)])
+        network = raw(randomized(k.Model([left, right], both), 1))
+        images = list(np.random.default_rng(0).random((2, 1, 6, 6, 1), np.float32))
+        for number, layer in enumerate(("conv", "conv@2")):
+            for rule in RULES:
+                found = deconvnet(network, images, layer, rule=rule)
+                assert found.input_index == number
+                swapped = deconvnet(network, images[::-1], layer, rule=rule)
+                others = deconvnet(
+                    network, images, ("conv@2", "conv")[number], rule=rule
+                )
+                close(swapped.activations, others.activations)
+                close(swapped.images, others.images)
+
+    @GENERATIONS
+    def test_repeated_over_time(self, k: ModuleType) -> None:
+        conv = k.layers.Conv2D(3, 3, activation="relu", name="inner")
+        network = sequential(
+            k,
+            (3, 6, 6, 1),
+            k.layers.TimeDistributed(conv, name="frames"),
+            k.layers.TimeDistributed(k.layers.MaxPooling2D(), name="pools"),
+        )
+        randomized(network, 1)
+        flat = sequential(k, (6, 6, 1), k.layers.Conv2D(3, 3, activation="relu"))
+        flat.add(k.layers.MaxPooling2D(name="pools"))
+        flat.set_weights(network.get_weights())
+        video = np.random.default_rng(0).random((2, 3, 6, 6, 1), np.float32)
+        found = deconvnet(raw(network), video, "pools")
+        for i, c in np.ndindex(2, 3):
+            if found.activations[i, c] <= 0:
+                continue
+            time, *place = found.positions[i, c]
+            one = deconvnet(
+                raw(flat), video[i, time], "pools", [c], keep=(place[0], place[1])
+            )
+            expected = np.zeros((3, 6, 6, 1))
+            expected[time] = one.images[0, 0]
+            close(found.images[i, c], expected)
+
+
+class TestPreprocessing:
+    image = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+
+    def base(self, k: ModuleType, *front: Any) -> Any:
+        layers = k.layers
+        return randomized_last(
+            sequential(
+                k,
+                (8, 8, 3),
+                *front,
+                layers.ZeroPadding2D(1),
+                layers.Conv2D(4, 3, activation="relu", name="c1"),
+                layers.Conv2D(4, 3, name="c2"),
+            )
+        )
+
+    @GENERATIONS
+    def test_scales_do_not_tint(self, k: ModuleType) -> None:
+        plain = deconvnet(raw(self.base(k)), self.image, "c2", keep=(2, 2))
+        norm = k.layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[4, 9, 0.25])
+        scaled = self.base(k, k.layers.Rescaling(2.0), norm)
+        for space in get_args(Space):
+            found = deconvnet(raw(scaled), self.image, "c2", keep=(2, 2), space=space)
+            alive = (plain.activations > 0) & (found.activations > 0)
+            assert alive.any()
+            assert found.images.shape == plain.images.shape
+            for c in np.flatnonzero(alive[0]):
+                close(
+                    found.images[0, c] / found.activations[0, c],
+                    plain.images[0, c] / plain.activations[0, c],
+                )
+        for space in get_args(Space):
+            gradient = deconvnet(
+                raw(scaled), self.image, "c2", rule="gradient", keep=(2, 2), space=space
+            )
+            assert np.abs(gradient.images).max() > 0
+
+    def test_an_inverted_image_keeps_its_sign(self) -> None:
+        plain = deconvnet(raw(self.base(keras)), 1 - self.image, "c2")
+        inverted = self.base(keras, keras.layers.Rescaling(-1.0, 1.0))
+        found = deconvnet(raw(inverted), self.image, "c2")
+        assert np.abs(plain.images).max() > 0
+        close(found.images, -plain.images)
+
+    def test_resizing_is_undone_in_the_image(self) -> None:
+        network = self.base(
+            keras, keras.layers.Resizing(12, 12), keras.layers.Rescaling(255.0)
+        )
+        found = deconvnet(raw(network), self.image, "c2")
+        assert found.images.shape == (1, 4, 8, 8, 3)
+        inside = deconvnet(raw(network), self.image, "c2", space="network")
+        assert inside.images.shape == (1, 4, 12, 12, 3)
+
+    @GENERATIONS
+    def test_colors_are_in_the_order_of_the_image(self, k: ModuleType) -> None:
+        network = self.base(k)
+        mean = np.array([103.939, 116.779, 123.68])
+        encoded = (255 * self.image[..., ::-1] - mean).astype(np.float32)
+        expected = deconvnet(raw(network), encoded, "c2")
+        found = deconvnet(load_model(network, encoding="caffe"), self.image, "c2")
+        assert np.abs(found.images).max() > 0
+        close(found.images, expected.images[..., ::-1], rtol=1e-4)
+        signed = deconvnet(load_model(network, encoding="signed"), self.image, "c2")
+        plain = deconvnet(raw(network), 2 * self.image - 1, "c2")
+        close(signed.images, plain.images)
+
+
+class TestTheModelIsLeftAlone:
+    @staticmethod
+    def gradients(network: Any, images: np.ndarray) -> list[np.ndarray]:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(network(images, training=False) ** 2)
+        variables = [
+            getattr(v, "value", v) if not callable(getattr(v, "value", None)) else v
+            for v in network.trainable_variables
+        ]
+        return [np.asarray(g) for g in tape.gradient(loss, variables)]
+
+    @staticmethod
+    def state(network: Any) -> list[tuple[int, tuple[str, ...]]]:
+        return [(id(layer), tuple(sorted(vars(layer)))) for layer in network.layers]
+
+    @GENERATIONS
+    def test_training_gradients_and_attributes(self, k: ModuleType) -> None:
+        network = mixed_network(k)
+        images = IMAGES
+        before = self.gradients(network, images)
+        activation = network.layers[1].activation
+        output = np.asarray(network(images))
+        for rule in RULES:
+            deconvnet(raw(network), images, "last", rule=rule)
+        state = self.state(network)
+        deconvnet(raw(network), images, "last", keep="map")
+        assert self.state(network) == state
+        assert network.layers[1].activation is activation
+        assert "call" not in vars(network.layers[1])
+        np.testing.assert_array_equal(output, np.asarray(network(images)))
+        for a, b in zip(before, self.gradients(network, images), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    def test_a_function_first_traced_by_us_trains_as_ever(self) -> None:
+        class Inner(keras.layers.Layer):
+            def __init__(self) -> None:
+                super().__init__(name="inner")
+                self.act = keras.layers.ReLU()
+                self.function = tf.function(lambda x: self.act(x))
+
+            def call(self, x: Any) -> Any:
+                return self.function(x)
+
+        conv = keras.layers.Conv2D(1, 1, use_bias=False, name="conv")
+        network = sequential(keras, (1, 1, 2), Inner(), conv)
+        conv.set_weights([np.array([3.0, -4.0], "f").reshape(1, 1, 2, 1)])
+        image = np.array([-1.0, 2.0], np.float32).reshape(1, 1, 1, 2)
+        deconvnet(raw(network), -image, "conv")
+        x = tf.Variable(image)
+        with tf.GradientTape() as tape:
+            y = network(x)
+        close(np.asarray(tape.gradient(y, x)).ravel(), [0, -4])
+
+    @GENERATIONS
+    def test_after_an_exception(self, k: ModuleType) -> None:
+        class Failing(k.layers.Layer):  # type: ignore[name-defined]
+            fails = False
+
+            def call(self, x: Any) -> Any:
+                if self.fails:
+                    raise ValueError("on purpose")
+                return tf.nn.relu(x)
+
+        failing = Failing(name="failing")
+        conv = k.layers.Conv2D(2, 3, activation="relu", name="conv")
+        network = randomized(sequential(k, (6, 6, 1), conv, failing))
+        images = np.random.default_rng(0).random((1, 6, 6, 1), np.float32)
+        before = self.gradients(network, images)
+        failing.fails = True
+        with pytest.raises(ModelError, match="on purpose"):
+            deconvnet(raw(network), images, "failing")
+        failing.fails = False
+        assert not {"call", "quantized_call"} & set(vars(conv))
+        for a, b in zip(before, self.gradients(network, images), strict=True):
+            np.testing.assert_array_equal(a, b)
+        deconvnet(raw(network), images, "failing")
+
+    def test_from_several_threads(self) -> None:
+        network = mixed_network(keras)
+        images = IMAGES
+        before = self.gradients(network, images)
+        expected = {
+            rule: deconvnet(raw(mixed_network(keras)), images, "last", rule=rule).images
+            for rule in RULES
+        }
+        problems: list[BaseException] = []
+
+        def work(rule: Rule) -> None:
+            try:
+                for _ in range(2):
+                    found = deconvnet(raw(network), images, "last", rule=rule)
+                    close(found.images, expected[rule])
+                    for a, b in zip(
+                        before, self.gradients(network, images), strict=True
+                    ):
+                        np.testing.assert_array_equal(a, b)
+            except BaseException as problem:  # noqa: BLE001
+                problems.append(problem)
+
+        threads = [threading.Thread(target=work, args=(rule,)) for rule in RULES * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not problems

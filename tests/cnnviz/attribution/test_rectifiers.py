@@ -1,0 +1,173 @@
+"""Which activations are rectified on the way back, which passed and which refused."""
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import LayerError
+from cnnviz.attribution import Rule, deconvnet
+from tests.networks import close, raw, sequential
+
+pytestmark = pytest.mark.usefixtures("fresh_sessions")
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+
+
+def rectified_by(k: ModuleType, activation: Any) -> Any:
+    """Two 1x1 convolutions on one pixel: R is (10, 15, -5) above the activation."""
+    first = k.layers.Conv2D(3, 1, name="first")
+    act = activation if isinstance(activation, k.layers.Layer) else None
+    act = act or k.layers.Activation(activation)
+    last = k.layers.Conv2D(1, 1, name="last")
+    network = sequential(k, (1, 1, 3), first, act, last)
+    eye = np.eye(3, dtype=np.float32)[None, None]
+    first.set_weights([eye, np.zeros(3, "f")])
+    v = np.array([2, 3, -1], np.float32)[None, None, :, None]
+    last.set_weights([v, np.zeros(1, "f")])
+    return network
+
+
+RECTIFIED = """relu relu6 leaky_relu elu selu celu silu swish hard_silu hard_swish gelu
+mish softplus squareplus sparse_plus exponential sigmoid hard_sigmoid
+sparse_sigmoid""".split()
+PASSED = "tanh hard_tanh softsign tanh_shrink soft_shrink hard_shrink".split()
+REFUSED = "softmax log_softmax sparsemax log_sigmoid".split()
+
+
+class TestActivations:
+    image = np.array([1.0, -1.0, 0.7], np.float32)[None, None]
+
+    def ratio(self, network: Any, rule: Rule = "deconvnet") -> np.ndarray:
+        """The reconstruction from a seed of 1."""
+        found = deconvnet(raw(network), self.image, "last", rule=rule)
+        assert found.activations[0, 0] != 0
+        if found.activations[0, 0] < 0:
+            bias = np.array([100.0], "f")
+            network.layers[-1].set_weights([network.layers[-1].get_weights()[0], bias])
+            found = deconvnet(raw(network), self.image, "last", rule=rule)
+        ratio: np.ndarray = found.images[0, 0, 0, 0] / found.activations[0, 0]
+        return ratio
+
+    @pytest.mark.parametrize("name", RECTIFIED)
+    def test_rectifiers(self, name: str) -> None:
+        close(self.ratio(rectified_by(keras, name)), [2, 3, 0])
+        activation = getattr(keras.activations, name)
+        if name not in ("sparse_sigmoid", "sparse_plus", "squareplus"):
+            outputs = np.asarray(activation(keras.ops.convert_to_tensor(self.image)))
+            mask = outputs.ravel() > 0
+            close(self.ratio(rectified_by(keras, name), "guided"), [2, 3, 0] * mask)
+
+    @pytest.mark.parametrize("name", PASSED)
+    def test_saturations(self, name: str) -> None:
+        close(self.ratio(rectified_by(keras, name)), [2, 3, -1])
+
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_refused(self, name: str) -> None:
+        with pytest.raises(LayerError, match=name):
+            deconvnet(raw(rectified_by(keras, name)), self.image, "last")
+        deconvnet(raw(rectified_by(keras, name)), self.image, "last", rule="gradient")
+
+    @pytest.mark.parametrize(
+        "name",
+        "relu elu selu swish gelu mish softplus exponential sigmoid "
+        "hard_sigmoid".split(),
+    )
+    def test_rectifiers_of_keras_2(self, name: str) -> None:
+        close(self.ratio(rectified_by(tf_keras, name)), [2, 3, 0])
+
+    @GENERATIONS
+    def test_activation_layers(self, k: ModuleType) -> None:
+        layers = [
+            k.layers.ReLU(),
+            k.layers.ReLU(6.0),
+            k.layers.ReLU(5.0),
+            k.layers.ReLU(negative_slope=0.1),
+            k.layers.ReLU(6.0, negative_slope=0.1),
+            k.layers.ReLU(threshold=0.5),
+            k.layers.LeakyReLU(),
+            k.layers.ELU(),
+            k.layers.ELU(alpha=0.5),
+            k.layers.PReLU(),
+            k.layers.PReLU(alpha_initializer="ones"),
+        ]
+        if k is tf_keras:
+            layers.append(k.layers.ThresholdedReLU(0.2))
+        for layer in layers:
+            close(self.ratio(rectified_by(k, layer)), [2, 3, 0])
+
+    @GENERATIONS
+    def test_hard_swish_of_layers(self, k: ModuleType) -> None:
+        # How MobileNetV3 writes it; the ReLU(6) inside is a gate.
+        layers = k.layers
+        x = inputs = layers.Input((1, 1, 3))
+        x = layers.Conv2D(3, 1, name="first")(x)
+        gate = layers.Rescaling(1 / 6)(layers.ReLU(6.0)(layers.Rescaling(1.0, 3.0)(x)))
+        x = layers.Conv2D(1, 1, name="last")(layers.Multiply()([x, gate]))
+        network = k.Model(inputs, x)
+        network.set_weights(rectified_by(k, "relu").get_weights())
+        close(self.ratio(network), [2, 3, 0])
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            lambda x: x * tf.sigmoid(x),
+            lambda x: x * tf.sigmoid(1.702 * x),
+            lambda x: x * tf.nn.relu6(x + 3) / 6,
+            lambda x: 0.5 * x * (1 + tf.math.erf(x / 1.41421356)),
+            lambda x: 0.5 * x * (1 + tf.tanh(0.8 * (x + 0.044 * x**3))),
+            lambda x: x * tf.tanh(tf.math.softplus(x)),
+            tf.nn.silu,
+            tf.nn.gelu,
+            keras.ops.hard_silu,
+            lambda x: tf.maximum(x, 0.2 * x),
+            lambda x: tf.where(x > 0, x, 0.3 * (tf.exp(x) - 1)),
+            tf.nn.leaky_relu,
+            tf.nn.elu,
+        ],
+    )
+    def test_written_in_code(self, written: Any) -> None:
+        class Written(keras.layers.Layer):
+            def call(self, x: Any) -> Any:
+                return written(x)
+
+        close(self.ratio(rectified_by(keras, Written())), [2, 3, 0])
+
+    def test_what_nobody_chose_a_rule_for_is_refused(self) -> None:
+        for written, told in (
+            (lambda x: x * x, "multiplies two maps"),
+            (tf.square, "Square"),
+            (tf.exp, "Exp"),
+            (lambda x: tf.where(tf.sin(x) > 0.5, x, 0.0), "chooses between"),
+            (lambda x: tf.sin(x), "Sin"),
+        ):
+
+            class Written(keras.layers.Layer):
+                def call(self, x: Any, written: Any = written) -> Any:
+                    return written(x)
+
+            network = rectified_by(keras, Written(name="odd"))
+            with pytest.raises(LayerError, match=f"'odd'.*{told}"):
+                deconvnet(raw(network), self.image, "last")
+
+    def test_every_activation_has_a_policy(self) -> None:
+        from cnnviz.attribution.rectifiers import _POLICIES
+
+        known = {
+            name
+            for name in vars(keras.activations)
+            if not name.startswith("_")
+            and name not in ("get", "serialize", "deserialize", "glu")
+        }
+        assert known <= set(_POLICIES)
+        assert known <= {*RECTIFIED, *PASSED, *REFUSED, "linear", "threshold"}
+
+    def test_the_user_is_told(self) -> None:
+        found = deconvnet(raw(rectified_by(keras, "silu")), self.image, "last")
+        assert any("ReLU: silu" in note for note in found.notes)
+        relu = deconvnet(raw(rectified_by(keras, "relu")), self.image, "last")
+        assert not any("rectifiers" in note for note in relu.notes)
