@@ -50,15 +50,20 @@ def write_animation(
     Args:
         path: The file.
         ascent: Made with snapshots.
-        draw: Makes a sheet of images `(n, h, w, c)`, below a line of text.
+        draw: Makes a sheet of images `(n, h, w, 1 or 3)` in [0, 1], below a line of
+            text.
     """
+    import numpy as np
+
+    from cnnviz.drawing import leveled
+
+    # The last sheet is the picture's: of the images that were best, not just last.
+    frames = leveled(np.concatenate([ascent.snapshots, ascent.images[None]]))
     steps = len(ascent.history)
     sheets = [
         draw(images, f"step {step} of {steps}")
-        for step, images in zip(ascent.snapshot_steps, ascent.snapshots, strict=True)
+        for step, images in zip([*ascent.snapshot_steps, steps], frames, strict=True)
     ]
-    # The last sheet is the picture's: of the images that were best, not just last.
-    sheets.append(draw(ascent.images, f"step {steps} of {steps}"))
     write_gif(path, sheets)
 
 
@@ -73,7 +78,7 @@ def write_gif(path: Path, sheets: Sequence[Image.Image]) -> None:
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:
-    """Writes an image `(h, w, c)` in [0, 1]."""
+    """Writes an image `(h, w, c)`."""
     from cnnviz.drawing import plain_picture
     from cnnviz.images import write_image
 

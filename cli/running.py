@@ -6,12 +6,15 @@ thread draws what was computed before, hears Ctrl-C, and says how far the work i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .background import ahead
 from .console import Console
+from .flags import in_flags
 from .model import ModelOptions, encoding_note
 from .options import OutputOptions
 from .writing import Writer
@@ -66,7 +69,7 @@ def run(
         yield loaded
         yield from compute(loaded, console)
 
-    with Console(output.quiet) as console:
+    with Console(output.quiet) as console, _told(console):
         console.stage(f"loading {model.name}")
         items = ahead(computed(console))
         # While TensorFlow loads in its thread: what most commands draw with.
@@ -79,3 +82,23 @@ def run(
             drawn = draw(Work(loaded, items, files, console))
             files.finish()
     return drawn
+
+
+@contextmanager
+def _told(console: Console) -> Iterator[None]:
+    """Tells each warning of the library once, in the words of the command line."""
+    from cnnviz.errors import CnnvizWarning
+
+    told: set[str] = set()
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        text = in_flags(str(message))
+        if text not in told:
+            told.add(text)
+            console.note(text)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", CnnvizWarning)
+        warnings.showwarning = tell
+        yield

@@ -160,11 +160,11 @@ def _write_sheet(path: Path, found: ClassImages, title: str) -> None:
 
 
 def _write_gif(path: Path, found: ClassImages, title: str) -> None:
-    from cnnviz.drawing import displayable, grid
+    from cnnviz.drawing import grid
 
     def draw(images: np.ndarray, line: str) -> Image.Image:
         return grid(
-            displayable(images),
+            images,
             labels=found.names,
             title=title,
             subtitle=line,

@@ -164,11 +164,11 @@ def _write_sheet(
 
 
 def _write_gif(path: Path, found: FilterImages, title: str) -> None:
-    from cnnviz.drawing import displayable, grid
+    from cnnviz.drawing import grid
 
     def draw(images: np.ndarray, line: str) -> Image.Image:
         return grid(
-            displayable(images),
+            images,
             labels=[str(number) for number in found.channels],
             title=title,
             subtitle=line,

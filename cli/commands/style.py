@@ -241,11 +241,11 @@ def style(
 
 
 def _write_gif(path: Path, found: Stylized, marks: Sequence[int]) -> None:
-    from cnnviz.drawing import displayable, grid
+    from cnnviz.drawing import grid, leveled
 
     steps = len(found.style_losses)
     sheets = [
-        grid(displayable(frame)[None], scale=1, subtitle=f"step {mark} of {steps}")
-        for mark, frame in zip(marks, found.frames, strict=True)
+        grid(frame[None], scale=1, subtitle=f"step {mark} of {steps}")
+        for mark, frame in zip(marks, leveled(found.frames), strict=True)
     ]
     write_gif(path, sheets)

@@ -18,6 +18,7 @@ from cnnviz.ascent.chunks import Chunks
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run
+from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
 from cnnviz.errors import ArgumentError
@@ -69,7 +70,8 @@ def maximize(
             fixed size are shown the canvas resized to it.
         count: How many images to make, where neither objective nor start says so.
         start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], to which
-            the parameterization's noise is added; None for mid gray.
+            the parameterization's noise is added; None for mid gray. Of a model that
+            takes raw values, in these.
         parameterization: What the optimizer moves; None for `Fourier()`. If several are
             given, the restarts use them in turn.
         transform: The motions that the images have to withstand; None for `Motion()`,
@@ -102,6 +104,9 @@ def maximize(
     each = steps // restarts
     if start is not None:
         (start,) = known.prepare(start)
+    known, span = searched(known, [] if start is None else [start])
+    if start is not None:
+        start = span.unit(start)
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
     built(known, [np.zeros((1, *window, shape[-1]), np.float32)])
@@ -143,7 +148,7 @@ def maximize(
     found = join(parts)
     if np.isnan(found.scores).all():
         raise not_finite(known, objective.layers)
-    return found
+    return span.of(found)
 
 
 def _turns(

@@ -56,7 +56,8 @@ class Ascent:
 
     Attributes:
         images: `(n, h, w, c)`, float32 in [0, 1]. An image that is dead is what the run
-            was given to start from, or mid gray.
+            was given to start from, or mid gray. Of a model that takes raw values, in
+            these.
         scores: The objective of each image, without a transform, `(n,)`; NaN where the
             network computes no finite number.
         dead: Which images no gradient ever reached, `(n,)`, bool.

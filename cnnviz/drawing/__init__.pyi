@@ -23,7 +23,7 @@ from .tiles import plain_picture as plain_picture
 from .values import (
     NOT_A_NUMBER as NOT_A_NUMBER,
     colorize as colorize,
-    displayable as displayable,
+    leveled as leveled,
     overlay as overlay,
     signed_stretch as signed_stretch,
     stretch as stretch,

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cnnviz.errors import counted
+from cnnviz.images.ranges import is_unit
 
 SEPARATOR = " \u00b7 "
 
@@ -46,6 +47,14 @@ def count_channels(count: int, shown: int, unit: str, sort: str) -> str:
         which = "strongest" if strongest else "first"
         return f"the {which} {shown} of {counted(count, unit)}"
     return counted(count, unit) + (", strongest first" * (strongest and count > 1))
+
+
+def stretched(images: NDArray[Any]) -> list[str]:
+    """What to say where images out of [0, 1] had to be stretched to be shown."""
+    low, high = float(images.min()), float(images.max())
+    if is_unit(low, high):
+        return []
+    return [f"black is {readable(low)}, white {readable(high)}"]
 
 
 def averaged(image: NDArray[Any]) -> list[str]:

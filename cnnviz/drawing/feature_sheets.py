@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.facts import join_facts, readable, stretched
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.values import displayable
+from cnnviz.drawing.values import displayable, leveled
 from cnnviz.errors import ArgumentError, counted
 from cnnviz.images.resizing import resize
 
@@ -73,10 +73,10 @@ def filter_sheet(
         marked = np.repeat(marked, width) & (np.arange(count * width) % width == 0)
         columns = width * max(1, round(math.sqrt(count / width)))
     return grid(
-        tiles,
+        leveled(tiles),
         labels=labels,
         title=result.layer if title is None else title,
-        subtitle=join_facts(facts),
+        subtitle=join_facts([*facts, *stretched(tiles)]),
         marked=marked,
         columns=columns,
     )
@@ -113,10 +113,11 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
         )
     ]
     meaning = "the network's probability" if percent else "the network's output"
+    tiles = displayable(result.ascent.images)
     return grid(
-        displayable(result.ascent.images),
+        leveled(tiles),
         labels=labels,
         title=title,
-        subtitle=f"{meaning} for its own images",
+        subtitle=join_facts([f"{meaning} for its own images", *stretched(tiles)]),
         marked=result.ascent.dead,
     )

@@ -10,10 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.drawing.values import NOT_A_NUMBER, displayable, signed_stretch, stretch
+from cnnviz.drawing.values import (
+    NOT_A_NUMBER,
+    displayable,
+    leveled,
+    signed_stretch,
+)
 from cnnviz.errors import LayerError
 from cnnviz.images.boxes import Box
-from cnnviz.images.ranges import is_unit
 from cnnviz.images.resizing import resize
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
@@ -44,15 +48,12 @@ def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:
 
 def as_picture(image: NDArray[Any]) -> Pixels:
     """An image in [0, 1] as RGB bytes."""
-    values = displayable(image)
-    if not is_unit(values.min(), values.max()):
-        values = stretch(values)
-    return to_bytes(values.clip(0, 1))
+    return to_bytes(leveled(image).clip(0, 1))
 
 
 def plain_picture(image: NDArray[Any]) -> Image.Image:
-    """An image `(h, w, c)` in [0, 1] as a picture of its own size."""
-    pixels = np.rint(displayable(image) * 255).astype(np.uint8)
+    """An image `(h, w, c)` as a picture of its own size."""
+    pixels = np.rint(leveled(image) * 255).astype(np.uint8)
     return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))
 
 

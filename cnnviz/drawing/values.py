@@ -101,6 +101,12 @@ def displayable(images: np.ndarray) -> np.ndarray:
     return images if images.shape[-1] in (1, 3) else images.mean(-1, keepdims=True)
 
 
+def leveled(images: np.ndarray) -> np.ndarray:
+    """Images `(..., c)` as `(..., 1 or 3)` in [0, 1]; raw values are stretched."""
+    values = displayable(images)
+    return values if is_unit(values.min(), values.max()) else stretch(values)
+
+
 def _ranged(
     maps: NDArray[Any], axis: int | tuple[int, ...] | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

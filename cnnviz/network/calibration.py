@@ -3,14 +3,14 @@
 A wrong value range is the commonest silent failure in this field: the picture looks
 plausible and means nothing. The evidence, strongest first: what the network itself does
 to pixels before its first convolution; the name of a `keras.applications` family; the
-statistics that the first batch normalization remembers from training.
+statistics that the first normalization remembers from training.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -62,6 +62,8 @@ about 4.5 after dividing by a deviation."""
 _DIGESTED = 2**16
 _FACTORS = ("scale", "offset")  # of layers that rescale
 
+_DEVIATIONS = 2.0
+
 NOTHING_TELLS = "nothing in the network tells; [0, 1] is assumed"
 
 
@@ -84,12 +86,12 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
     known = specs or []
     shape = _image_shape(known[index], network)
     photographs = len(shape) == 3 and shape[-1] in (1, 3)
-    normalization = _first(network, _is_batch_normalization)
     weighing = _first(network, _takes_weights)
+    normalization = _first(network, _is_batch_normalization)
     in_front = _is_before(network, normalization, weighing)
-    if photographs and in_front:
+    for layer in _normalizing_in_front(network, weighing) if photographs else []:
         # Its memory is of the training images themselves.
-        found = _remembered(network, known, index, normalization, None)
+        found = _remembered(network, known, index, layer, None)
         if found is not None:
             return found
     found = _inside(network, known, index, weighing, shape)
@@ -102,6 +104,62 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         if found is not None:
             return found
     return named_encoding("unit", NOTHING_TELLS + _hint_of_base(network))
+
+
+class Range(NamedTuple):
+    """The least and the largest value of each channel, float64 `(c,)`."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def remembered_range(network: Network, specs: list[InputSpec] | None) -> Range | None:
+    """The range of values that a network remembers of its training images.
+
+    It is the mean less and plus two standard deviations, by channel, as a normalization
+    in front of the first layer with a kernel knows them. [0, 1] is about as wide for
+    photographs. Layers in between that shift and scale values are allowed for.
+
+    Args:
+        network: A Keras model.
+        specs: Its inputs, if they are known.
+
+    Returns:
+        The range of each channel; None if no normalization tells.
+    """
+    index = _picture_input(network, specs)
+    if index is None or specs is None:
+        return None
+    *size, channels = _image_shape(specs[index], network)
+    if channels is None or len(size) != 2:
+        return None
+    height, width = (side or _LARGEST for side in size)
+    # Nothing, each channel alone, and all of them twice as strong.
+    levels = np.stack([*np.eye(channels + 1, channels, -1), np.full(channels, 2)])
+    shown = np.broadcast_to(
+        levels[:, None, None].astype(np.float32), (len(levels), height, width, channels)
+    )
+    for layer in _normalizing_in_front(network, _first(network, _takes_weights)):
+        memory = Memory.of(layer)
+        seen = _given(network, specs, index, layer, shown)
+        if memory is None or seen is None or seen.ndim != 4 or 0 in seen.shape:
+            continue
+        # The center: resizing and padding layers leave it alone.
+        middle = seen[:, seen.shape[1] // 2, seen.shape[2] // 2].astype(np.float64)
+        zero, response = middle[0], middle[1:-1] - middle[0]
+        slope = np.diagonal(response)
+        if response.shape != (channels, channels) or not slope.all():
+            continue
+        if not np.allclose(middle[-1], zero + 2 * slope, rtol=1e-3, atol=1e-6):
+            continue
+        if np.abs(response - np.diag(slope)).max() > 1e-3 * np.abs(slope).min():
+            continue
+        if len(memory.mean) not in (1, channels):
+            continue
+        center = (memory.mean - zero) / slope
+        reach = _DEVIATIONS * np.sqrt(memory.variance) / np.abs(slope)
+        return Range(center - reach, center + reach)
+    return None
 
 
 def evidence(network: Network) -> int:
@@ -236,6 +294,8 @@ def _remembered(
 
     weights: NDArray[np.float64] | None = None
     if weighing is None:
+        if len(memory.mean) == 1:
+            memory = memory.for_each(channels)
         if len(memory.mean) == channels:
             weights = np.eye(channels)[None, None]
     elif type(weighing.layer).__name__ == "Conv2D":
@@ -279,6 +339,18 @@ def _given(
 
 def _filled(spec: InputSpec) -> list[int]:
     return [n or 16 for n in spec.shape[1:]]
+
+
+def _normalizing_in_front(network: Network, weighing: Address | None) -> list[Address]:
+    """The normalizations before the first layer with a kernel."""
+    found = []
+    for address in walk(network):
+        if weighing is not None and address.path == weighing.path:
+            break
+        kinds = ancestry(address.layer)
+        if "BatchNormalization" in kinds or "Normalization" in kinds:
+            found.append(address)
+    return found
 
 
 def _first(network: Network, suits: Callable[[Address], bool]) -> Address | None:

@@ -1,8 +1,9 @@
 """What a network remembers of its training images, and what pixel values that fits.
 
-A batch normalization keeps the mean and the variance of what it was given in training.
-Photographs are encoded in each way and sent to it; the encoding under which they look
-most like what it remembers is the one of the training.
+A batch normalization keeps the mean and the variance of what it was given in training,
+and a `Normalization` those of the images that it was adapted to. Photographs are
+encoded in each way and sent to it; the encoding under which they look most like what it
+remembers is the one of the training.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.network.encoding import COLOR_ONLY, NAMES, Encoding, named_encoding
+from cnnviz.network.keras_generations import ancestry
 from cnnviz.network.naming import Address
 from cnnviz.network.photographs import patterns
 
@@ -43,13 +45,28 @@ class Memory(NamedTuple):
 
     @classmethod
     def of(cls, address: Address) -> Memory | None:
-        """The memory of a batch normalization; None if it was never trained."""
+        """The memory of a normalization; None if it has learned nothing."""
         layer = address.layer
-        mean = np.asarray(layer.moving_mean, np.float64)
-        variance = np.asarray(layer.moving_variance, np.float64)
+        if "BatchNormalization" in ancestry(layer):
+            mean, variance = layer.moving_mean, layer.moving_variance
+        else:
+            mean = getattr(layer, "mean", None)
+            variance = getattr(layer, "variance", None)
+        if mean is None or variance is None:
+            return None
+        mean = np.asarray(mean, np.float64)
+        variance = np.asarray(variance, np.float64)
         if not mean.any() and (variance == 1).all():
             return None
-        return cls(address.path, mean, variance)
+        return cls(address.path, mean.reshape(-1), variance.reshape(-1))
+
+    def for_each(self, channels: int) -> Memory:
+        """What one mean and variance for all channels say of each."""
+        return Memory(
+            self.path,
+            np.repeat(self.mean, channels),
+            np.repeat(self.variance, channels),
+        )
 
 
 def encoding_of(
@@ -86,10 +103,10 @@ def encoding_of(
     if weights is not None:
         offset = given(np.zeros_like(images[:1]))
         possible = [n for n in candidates if _is_possible(memory, n, weights, offset)]
-    if not possible:
+    best = min(possible or ["raw"], key=lambda name: errors.get(name, np.inf))
+    if "unit" not in possible and errors.get(best, np.inf) > _BEYOND_DOUBT:
         reason = f"no pixels of a known range have what {memory.path} remembers"
         return named_encoding("raw", reason)
-    best = min(possible, key=errors.__getitem__)
     if best == "caffe" and errors["bytes"] - errors[best] < _OFF_CENTER:
         best = "bytes"
     fits = f"the statistics remembered by {memory.path} match it"

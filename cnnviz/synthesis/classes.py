@@ -15,6 +15,7 @@ from cnnviz.ascent.parameterizations import Maco, Parameterization
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import Run
+from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import ArgumentError, shape_text, warn
 from cnnviz.network.batches import in_batches
@@ -121,7 +122,8 @@ def visualize_classes(
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
-        probabilities that the network gives them.
+        probabilities that the network gives them. Of a model that takes raw values,
+        images in these; see `visualize_filters`.
 
     Raises:
         ArgumentError: If there is no such class, or an argument is out of its range.
@@ -186,7 +188,7 @@ def optimize_classes(
         ArgumentError: If there is no such class, or an argument is out of its range.
         LayerError: If the network has no such output.
     """
-    known = built_at(as_model(model), size)
+    known, span = searched(built_at(as_model(model), size))
     found = survey_layers(known, [], heads=True)
     info = choose_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)
@@ -212,7 +214,7 @@ def optimize_classes(
         chosen,
         tuple(class_name(known, info, int(number)) for number in chosen),
         info,
-        ascent,
+        span.of(ascent),
         _probabilities(known, info, chosen, ascent.images),
     )
 

@@ -14,6 +14,7 @@ from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
+from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Motion
 from cnnviz.errors import LayerError, shape_text
 from cnnviz.images.resizing import resize
@@ -90,7 +91,8 @@ def deep_dream(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        image: `(h, w, c)` in [0, 1], of any size.
+        image: `(h, w, c)` in [0, 1], of any size; for a model that takes raw values,
+            in these.
         layers: A layer or several, as `cnnviz.activations` takes them.
         octaves: At how many sizes to work; the last is the image's own.
         octave_scale: The ratio of one size to the next.
@@ -106,7 +108,7 @@ def deep_dream(
             returns True.
 
     Returns:
-        An image `(h, w, c)` that shows itself, float32 in [0, 1].
+        An image `(h, w, c)` that shows itself, float32 in [0, 1], or in raw values.
 
     Raises:
         ImageError: If the image does not fit the network.
@@ -119,6 +121,8 @@ def deep_dream(
     at_least(1.01, octave_scale=octave_scale)
     more_than(0, strength=strength)
     original = known.prepare_one(image)
+    known, span = searched(known, [original])
+    original = span.unit(original)
     names = paths(known.network, layers)
     objective = energy(names[0], logarithm=True)
     for name in names[1:]:
@@ -171,4 +175,5 @@ def deep_dream(
             "so there is nothing to dream of",
             hint="Choose another layer, or another image.",
         )
-    return Dream(enlarge(dreamt, original.shape[:2]), tuple(names))
+    whole = enlarge(dreamt, (original.shape[0], original.shape[1]))
+    return Dream(span.values(whole), tuple(names))

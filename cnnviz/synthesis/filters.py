@@ -14,6 +14,7 @@ from cnnviz.ascent.parameterizations import Parameterization
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import Run
+from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import counted, shape_text
 from cnnviz.network.capture import channel_means
@@ -126,7 +127,9 @@ def visualize_filters(
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
-        activations that they reach; mid gray for channels that are dead.
+        activations that they reach; mid gray for channels that are dead. Of a model
+        that takes raw values, images in these: within two standard deviations of the
+        mean, as its first normalization knows them, else within [0, 1], with a warning.
 
     Raises:
         LayerError: If the layer or a channel does not exist.
@@ -201,6 +204,7 @@ def optimize_filters(
     known = built_at(as_model(model), size)
     layer = one_path(known.network, layer)
     feature = layer if as_it_is else passed_on(known, layer)
+    known, span = searched(known)
     found = survey_layers(known, [feature])
     chosen = choose_channels(feature, channels, found.channels[feature])
     recipe = filter_recipe(found, feature, chosen, negative, size)
@@ -231,4 +235,4 @@ def optimize_filters(
     if recipe.is_below and not negative:
         # Below its rectifier every unit has a gradient, but not every one gets out.
         ascent = replace(ascent, dead=ascent.dead | (reached == 0))
-    return FilterImages(layer, feature, chosen, reached, ascent, negative)
+    return FilterImages(layer, feature, chosen, reached, span.of(ascent), negative)

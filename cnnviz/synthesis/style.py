@@ -28,6 +28,7 @@ from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Momentum, Progress
 from cnnviz.ascent.run import Run
+from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import STILL, Size
 from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.images.colors import recolor, with_chroma_of
@@ -66,7 +67,8 @@ class Stylized(ArrayResult):
     `np.asarray` of it is the pixels.
 
     Attributes:
-        image: `(h, w, c)`, float32 in [0, 1].
+        image: `(h, w, c)`, float32 in [0, 1]; of a model that takes raw values, in
+            these.
         frames: The image on its way, `(frames, h, w, c)`; the last is the result.
         style_losses: At each step, how far its style was from the wanted one: the mean
             over layers of the squared distance of Gram matrices, in units of the
@@ -249,6 +251,11 @@ def optimize_style(
     if not styles:
         raise ArgumentError("no style is given; expected one image or several")
     paintings = [known.prepare_one(image, "style") for image in styles]
+    begun = [] if isinstance(start, str) else [known.prepare_one(start, "start")]
+    known, span = searched(known, [photo, *paintings, *begun])
+    photo, *paintings = map(span.unit, (photo, *paintings))
+    if content.dtype.kind == "f":
+        content = span.unit(content)
     shares = _shares(style_weights, len(paintings))
     if keep_colors and photo.shape[-1] not in (1, 3):
         raise ArgumentError(
@@ -264,7 +271,7 @@ def optimize_style(
         raise ArgumentError(
             f"start is '{start}'; expected content, noise, or an image (h, w, c)"
         )
-    image = painted if isinstance(start, str) else known.prepare_one(start, "start")
+    image = span.unit(begun[0]) if begun else painted
     built(known, [photo[None]])
     layers = layers or StyleLayers()
     measured = MeasuredLayers(known, layers)
@@ -317,8 +324,8 @@ def optimize_style(
         )
         image = found.images[0]
         parts.append(found)
-    frames = [finished(frame) for frame in scales.snapshots(parts, image)]
-    image = finished(enlarge(image, whole))
+    frames = [span.values(finished(frame)) for frame in scales.snapshots(parts, image)]
+    image = span.values(finished(enlarge(image, whole)))
     return Stylized(
         image,
         np.stack(frames) if frames else np.zeros((0, *image.shape), np.float32),

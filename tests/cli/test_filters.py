@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -258,3 +259,36 @@ def test_ctrl_c_during_the_ascent(mnist: Path, tmp_path: Path) -> None:
             process.kill()
     assert process.returncode == 130
     assert not list(tmp_path.iterdir())
+
+
+def test_raw_values_are_drawn_where_the_data_are(tmp_path: Path) -> None:
+    layers = keras.layers
+    for name, front in (
+        ("decibels", [layers.Normalization(mean=[-40.0], variance=[400.0])]),
+        ("unknown", []),
+    ):
+        network = keras.Sequential(
+            [keras.Input((16, 16, 1)), *front, layers.Conv2D(2, 3, name="conv")]
+        )
+        network.save(tmp_path / f"{name}.keras")
+    options = ["--steps=8", "--gif", "--encoding=raw", "--out", tmp_path]
+    result = invoke(tmp_path / "decibels.keras", *options)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == ["note: encoding: raw (given)"]
+    sheet, animation = map(Path, result.stdout.splitlines())
+    with Image.open(animation) as frames:
+        assert len(list(ImageSequence.Iterator(frames))) == 9
+    found = optimize_filters(
+        cnnviz.load_model(tmp_path / "decibels.keras", encoding="raw"),
+        "conv",
+        run=Run(steps=8),
+    )
+    assert -80 <= found.ascent.images.min() and found.ascent.images.max() <= -30
+    title = "conv  \u00b7  decibels"
+    expected = np.asarray(filter_sheet(found, title=title))
+    np.testing.assert_array_equal(pixels(sheet), expected)
+
+    result = invoke(tmp_path / "unknown.keras", *options)
+    assert result.exit_code == 0
+    (note,) = result.stderr.splitlines()[1:]
+    assert "tells the range of its raw values, and [0, 1] is searched" in note

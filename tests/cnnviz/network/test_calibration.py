@@ -261,3 +261,21 @@ def test_detection_leaves_the_network_alone(k: Any, photographs: np.ndarray) -> 
     assert [set(vars(layer)) for layer in model.layers] == state
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("mean", "variance", "axis", "expected"),
+    [
+        ([-40.0], [400.0], -1, "raw"),  # decibels
+        (-40.0, 400.0, None, "raw"),
+        ([0.1], [1.1], -1, "raw"),  # divided by their deviation
+        ([0.13], [0.095], -1, "unit"),  # digits
+        ([33.0], [6200.0], -1, "bytes"),
+    ],
+)
+def test_a_normalization_excludes_what_cannot_have_its_mean(
+    mean: Any, variance: Any, axis: int | None, expected: str, k: Any
+) -> None:
+    layer = k.layers.Normalization(axis=axis, mean=mean, variance=variance)
+    assert detected(convolved(k, layer, shape=(32, 32, 1))).name == expected

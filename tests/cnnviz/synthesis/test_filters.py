@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cnnviz import ImageModel, LayerError, activations, load_model
 from cnnviz.ascent import Motion, Pixels, Run
-from cnnviz.drawing import displayable
+from cnnviz.drawing import leveled
 from cnnviz.synthesis import (
     optimize_filters,
     visualize_filters,
@@ -112,7 +112,7 @@ def test_networks_may_have_many_channels() -> None:
         run=Run(steps=4, snapshots=2),
     )
     assert found.ascent.snapshots.shape == (2, 2, 8, 8, 5)
-    tiles = displayable(found.ascent.images)
+    tiles = leveled(found.ascent.images)
     np.testing.assert_allclose(tiles[..., 0], found.ascent.images.mean(-1), rtol=1e-6)
 
 

@@ -1,0 +1,111 @@
+"""The values that gradient ascent searches, for networks that take raw ones.
+
+All of gradient ascent works on images in [0, 1]. An encoding says what these stand for;
+`raw` says nothing. A span does: the network is then shown `low` for 0 and `high` for 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.ascent.results import Ascent
+from cnnviz.errors import warn
+from cnnviz.network.calibration import remembered_range
+from cnnviz.network.encoding import Encoding
+from cnnviz.network.keras_generations import input_specs
+from cnnviz.network.model import ImageModel
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range of values for each channel, or one for all.
+
+    Attributes:
+        low: What 0 stands for.
+        high: What 1 stands for.
+    """
+
+    low: tuple[float, ...] = (0.0,)
+    high: tuple[float, ...] = (1.0,)
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """What images in [0, 1] stand for; an encoding of a network."""
+        if not self._is_for(images.shape):
+            return images
+        return images * self._width + np.array(self.low, np.float32)
+
+    def values(self, images: np.ndarray) -> np.ndarray:
+        """What images in [0, 1] stand for, float32."""
+        return np.asarray(
+            images * self._width + np.array(self.low, np.float32), np.float32
+        )
+
+    def unit(self, values: np.ndarray) -> np.ndarray:
+        """Values as images in [0, 1], float32."""
+        if not self._is_for(values.shape):
+            return values
+        width = np.where(self._width > 0, self._width, 1)
+        return np.asarray((values - np.array(self.low, np.float32)) / width, np.float32)
+
+    def of(self, found: Ascent) -> Ascent:
+        """What was found in [0, 1], in the values that it stands for."""
+        return replace(
+            found,
+            images=self.values(found.images),
+            snapshots=self.values(found.snapshots),
+        )
+
+    @property
+    def _width(self) -> np.ndarray:
+        return np.array(self.high, np.float32) - np.array(self.low, np.float32)
+
+    def _is_for(self, shape: Sequence[int | None]) -> bool:
+        return len(self.low) in (1, shape[-1])
+
+
+def searched(
+    model: ImageModel, images: Sequence[np.ndarray] = ()
+) -> tuple[ImageModel, Span]:
+    """The model as one that takes images in [0, 1], and what these stand for.
+
+    A model that takes values as they are is searched in the range that it remembers of
+    its training images, and in that of the images at hand.
+
+    Args:
+        model: A loaded model.
+        images: Images `(..., c)` to start from, in the model's own values.
+
+    Returns:
+        The model itself and the span [0, 1], unless its encoding is `raw`.
+    """
+    if model.encode.checks_range:
+        return model, Span()
+    pixels = [image.reshape(-1, image.shape[-1]) for image in images]
+    ranges = [end for values in pixels for end in (values.min(0), values.max(0))]
+    remembered = remembered_range(model.network, input_specs(model.network))
+    if remembered is not None:
+        ranges += list(remembered)
+    elif not ranges:
+        warn(
+            f"nothing in {model.source} tells the range of its raw values, and [0, 1] "
+            "is searched; say another in Python: load_model(path, encoding=lambda "
+            "images: low + (high - low) * images)"
+        )
+    ends = np.min(ranges, initial=0), np.max(ranges, initial=1)
+    if remembered is None and ends == (0, 1):
+        return _in_span(model, Span())
+    low, high = np.min(ranges, 0), np.max(ranges, 0)
+    return _in_span(model, Span(tuple(low.tolist()), tuple(high.tolist())))
+
+
+def _in_span(model: ImageModel, span: Span) -> tuple[ImageModel, Span]:
+    held = {
+        name: span.unit(array) if array.ndim == 3 else array
+        for name, array in model.held.items()
+    }
+    encode = Encoding("custom", span, model.encode.reason)
+    return replace(model, encode=encode, held=held), span
