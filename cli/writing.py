@@ -14,6 +14,7 @@ from typing import Any
 from .console import Console
 
 _MOST_THREADS = 4
+_MOST_WAITING = 32
 
 
 class Writer:
@@ -62,7 +63,10 @@ class Writer:
         path = self._folder / name
         future = self._pool.submit(make, path, *arguments, **named)
         self._pending.append((path, future))
-        while self._pending and self._pending[0][1].done():
+        # Those that wait hold what they will draw: a few of them are enough.
+        while self._pending and (
+            len(self._pending) > _MOST_WAITING or self._pending[0][1].done()
+        ):
             self._print_first()
 
     def finish(self) -> None:

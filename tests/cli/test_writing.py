@@ -80,7 +80,7 @@ def test_after_ctrl_c_no_more_are_begun_and_those_that_are_there_are_named(
 
     def command() -> None:
         with Writer(tmp_path, Console(quiet=True)) as writer:
-            for i in range(200):
+            for i in range(30):
                 writer.write(f"{i}.txt", slow)
             begun.wait()
             raise KeyboardInterrupt
@@ -88,4 +88,30 @@ def test_after_ctrl_c_no_more_are_begun_and_those_that_are_there_are_named(
     with pytest.raises(KeyboardInterrupt):
         command()
     names = ended(tmp_path, capsys)
-    assert 1 <= len(names) < 100
+    assert 1 <= len(names) < 20
+
+
+def test_what_waits_to_be_drawn_is_bounded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Maps:
+        alive = 0
+
+        def __init__(self) -> None:
+            Maps.alive += 1
+
+        def __del__(self) -> None:
+            Maps.alive -= 1
+
+    def draw(path: Path, maps: Maps) -> None:
+        assert maps.alive
+        make(path, 0.002)
+
+    most = 0
+    with Writer(tmp_path, Console(quiet=True)) as writer:
+        for i in range(200):
+            writer.write(f"{i}.txt", draw, Maps())
+            most = max(most, Maps.alive)
+        writer.finish()
+    assert 2 < most < 40
+    assert ended(tmp_path, capsys) == [f"{i}.txt" for i in range(200)]
