@@ -60,5 +60,5 @@ def not_finite(model: ImageModel, layers: Sequence[str]) -> ModelError:
         )
     return ModelError(
         f"{told} for every image",
-        hint="Check the range of the pixels: encoding='...'.",
+        hint="Check the range of the pixels: load_model(..., encoding='...').",
     )
