@@ -112,17 +112,13 @@ class ArrayResult(Result, NDArrayOperatorsMixin):
     def tiles(self) -> NDArray[Any]:
         """What `cnnviz.grid` draws: the main array, `(..., h, w, c)`.
 
-        Images of other than 1 or 3 channels are their mean, as on every sheet.
-
         Raises:
             ArgumentError: If it is not a set of images.
         """
         array = self._array()
         if array.ndim < (4 if self.is_signed else 3):
             return super().tiles  # numbers, such as those of classes
-        if self.is_signed or array.shape[-1] in (1, 3):
-            return array
-        return np.asarray(array.mean(-1, keepdims=True))
+        return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         array = self._array()

@@ -25,7 +25,13 @@ from cnnviz.drawing.inks import (
 )
 from cnnviz.drawing.layouts import Layout, lay_out
 from cnnviz.drawing.text import draw_line, printable, soften, wrap
-from cnnviz.drawing.values import NOT_A_NUMBER, quantize, signed_stretch, stretch
+from cnnviz.drawing.values import (
+    NOT_A_NUMBER,
+    leveled,
+    quantize,
+    signed_stretch,
+    stretch,
+)
 from cnnviz.errors import ArgumentError
 from cnnviz.images.taking import as_array
 
@@ -93,9 +99,12 @@ def grid(
         ArgumentError: A shape, a length or a value is out of its range, or there is no
             such colormap.
     """
-    signed = getattr(images, "is_signed", False)
+    # Results of cnnviz have tiles, and those that are not maps of a layer have a sign.
+    signed = getattr(images, "is_signed", None)
     images = as_array(getattr(images, "tiles", images), channels=None)
-    images = _stacked(_around_gray(images) if signed else images)
+    if signed is not None:
+        images = _around_gray(images) if signed else leveled(images)
+    images = _stacked(images)
     if colormap is not None and images.shape[-1] == 3:
         raise ArgumentError(
             f"the images have 3 channels and the colormap is {colormap!r}; "

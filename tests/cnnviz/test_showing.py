@@ -200,16 +200,21 @@ def test_grids_refuse_what_is_no_images(model: ImageModel, digits: np.ndarray) -
         cnnviz.grid(cnnviz.activations(model, digits, ["conv1", "conv2"]))
 
 
-def test_grids_draw_images_of_many_channels_as_their_mean() -> None:
+@pytest.mark.parametrize("largest", [1, 40])
+def test_grids_draw_images_as_sheets_do(largest: int) -> None:
     class Bands(ArrayResult):
+        """Two images of two channels."""
+
         def _array(self) -> np.ndarray:
-            return np.arange(64, dtype=np.float32).reshape(2, 4, 4, 2) / 64
+            return largest * np.arange(64, dtype=np.float32).reshape(2, 4, 4, 2) / 64
 
         def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
             raise NotImplementedError
 
-    expected = cnnviz.grid(Bands()._array().mean(-1))
-    np.testing.assert_array_equal(np.asarray(cnnviz.grid(Bands())), expected)
+    mean = np.asarray(Bands()).mean(-1)
+    expected = mean if largest == 1 else (mean - mean.min()) / np.ptp(mean)
+    drawn = np.asarray(cnnviz.grid(Bands()))
+    np.testing.assert_array_equal(drawn, np.asarray(cnnviz.grid(expected)))
 
 
 def test_activations_are_a_mapping(model: ImageModel, digits: np.ndarray) -> None:
