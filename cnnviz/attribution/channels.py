@@ -149,8 +149,8 @@ def channel_attribution(
             scores, whatever follows the layer.
         region: For a network that answers for every pixel, and whose score is the mean
             over pixels: a position `(row, column)` of the output, or an array of
-            weights `(h, w)` or `(n, h, w)`. None for the pixels that are assigned to
-            the class.
+            weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for
+            the pixels that are assigned to the class.
         batch_size: How many images go through the network at a time; None for as many
             as suit it.
 

@@ -43,7 +43,8 @@ class Check(Result):
 
     Attributes:
         quantity: What the curves follow: the `probability` of the class; the `score` of
-            an output without softmax or sigmoid, or against another class.
+            an output without softmax or sigmoid, against another class, or of what
+            lowers a class.
         deletion: `(n, k, steps + 1)` while the pixels that the map marks most turn
             black, the strongest first.
         insertion: `(n, k, steps + 1)` while they come back into a blurred image.
@@ -166,7 +167,9 @@ def check_explanation(
     target = explanation.target
     size = explanation.settings.batch_size
     probe = Probe(subject, arrays, target, at=None, batch_size=size)
-    is_score = probe.facts.head.kind == "linear" or explanation.against is not None
+    lowers = target.signs is not None and (target.signs < 0).any()
+    compared = explanation.against is not None
+    is_score = probe.facts.head.kind == "linear" or compared or bool(lowers)
     n, k = explanation.classes.shape
     total = 2 * n * (k + draws + 1) * (steps + 1)
     done = 0

@@ -189,8 +189,8 @@ def explain(
             (SmoothGrad).
         region: For a network that answers for every pixel, and whose score is the mean
             over pixels: a position `(row, column)` of the output, or an array of
-            weights `(h, w)` or `(n, h, w)`. None for the pixels that are assigned to
-            the class.
+            weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for
+            the pixels that are assigned to the class.
         patch: For `occlusion` the side of a patch, or one for each axis; None for an
             eighth of the image's side.
         stride: How far patches are apart; None for half the side of a patch.

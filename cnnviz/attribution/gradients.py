@@ -9,7 +9,7 @@ of the way back only the part above the tensor is computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -24,7 +24,7 @@ from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import Shown, show_images
-from cnnviz.network.heads import whole
+from cnnviz.network.heads import Head, whole
 from cnnviz.network.keras_generations import Network, call_attribute, python_call
 from cnnviz.network.layout import (
     channel_axis,
@@ -150,7 +150,7 @@ class Question:
         fronts: list[tf.Tensor],
     ) -> tuple[dict[str, tf.Tensor], Facts]:
         network = self.subject.model.network
-        head = shown.head(self.subject.head)
+        head = _with_units(shown.head(self.subject.head), fronts)
         found = answers(head, given, top=self.top, at=self.subject.position)
         index = self._looked_at(images, found.scores)
         elements = numbers_per_image(found.scores.graph)
@@ -237,6 +237,19 @@ class Question:
         return Place(tensor, name, channel_axis(network, calls[name]) == 1, True)
 
 
+def _with_units(head: Head, images: list[tf.Tensor]) -> Head:
+    """A head that answers one number for every pixel, with an axis for its one unit.
+
+    Without that, the columns of a mask would be taken for classes.
+    """
+    sizes = tuple(head.logits.shape[1:])
+    if head.kind == "softmax" or len(sizes) < 2 or None in sizes:
+        return head
+    if not any(tuple(image.shape[1:-1]) == sizes for image in images):
+        return head
+    return replace(head, logits=head.logits[..., tf.newaxis])
+
+
 def _gradients(
     network: Network, scores: tf.Tensor, end: tf.Tensor, place: Place | None
 ) -> list[tf.Tensor]:
@@ -262,7 +275,9 @@ def _gradients(
         if gradient is None:
             raise LayerError(
                 f"the output of model '{network.name}' has no gradient at {where}",
-                hint="Choose another layer, or the method 'occlusion'.",
+                hint="Choose the method 'hirescam', or 'occlusion', which needs none."
+                if place is None
+                else "Choose another layer, or the method 'occlusion'.",
             )
         gradient = tf.convert_to_tensor(gradient)
         first = place is not None and place.channels_first

@@ -14,8 +14,9 @@ import numpy as np
 
 from cnnviz.attribution.gradients import At, Subject
 from cnnviz.attribution.probes import AT_ONCE, Probe
+from cnnviz.attribution.spaces import has_channels
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_name, class_number
 from cnnviz.network.model import ImageModel, Images, as_model, built
@@ -27,6 +28,8 @@ Class = int | str
 
 Region = Sequence[int] | np.ndarray
 """A position `(row, column)` of an output, or weights for all of them."""
+
+_AXES = ("d", "h", "w")  # as messages name them
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +100,7 @@ def ask_about(
         raise ImageError("images hold values that are no finite numbers")
     built(known, arrays)
     count = len(arrays[0])
-    position, weights = _region(region, count)
+    position, weights = _region(region, count, _axes(known, arrays))
     named = None if layer is None else one_path(known.network, layer)
     subject = Subject(known, head, named, position)
     rivals = np.full((count, 1), -1.0)
@@ -163,8 +166,14 @@ def ask_about(
     )
 
 
+def _axes(model: ImageModel, arrays: Sequence[np.ndarray]) -> int:
+    """How many axes of positions the images have, hence what answers for each."""
+    image = next((array for array in arrays if array.ndim > 3), arrays[0])
+    return image.ndim - (2 if has_channels(model, image.shape) else 1)
+
+
 def _region(
-    region: Region | None, count: int
+    region: Region | None, count: int, axes: int
 ) -> tuple[tuple[int, ...] | None, np.ndarray | None]:
     """The position, or the weights `(n, 1, ...)`, that a region stands for."""
     if region is None:
@@ -172,17 +181,19 @@ def _region(
     array = np.asarray(region)
     if array.dtype.kind in "iu" and array.ndim == 1:
         return tuple(int(i) for i in array), None
-    if array.dtype.kind not in "fiub" or array.ndim < 2:
+    if array.dtype.kind not in "fiub" or array.ndim not in (axes, axes + 1):
+        given = f"an array of shape {array.shape}" if array.ndim else repr(region)
         raise ArgumentError(
-            f"region is {region!r}; expected a position (row, column) or an array of "
-            "weights (h, w)"
+            f"region is {given}; expected a position, as (row, column), or an array of "
+            f"weights ({', '.join(_AXES[-axes:])}), with an axis of images or without"
         )
     weights = array.astype(np.float32)
-    if weights.ndim == 2:
+    if weights.ndim == axes:
         weights = np.broadcast_to(weights, (count, *weights.shape))
     if len(weights) != count:
         raise ImageError(
-            f"regions for {len(weights)} images given; expected {count}, or one (h, w)"
+            f"regions for {counted(len(weights), 'image')} given; expected {count}, or "
+            f"one ({', '.join(_AXES[-axes:])})"
         )
     if (weights < 0).any() or not (weights.reshape(count, -1).sum(1) > 0).all():
         raise ArgumentError("a region is empty; expected weights, some above 0")

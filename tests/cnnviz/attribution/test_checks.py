@@ -197,6 +197,31 @@ def test_curves_follow_scores_where_there_is_no_probability() -> None:
     assert "the score of 0 against 1" in check.sentences[0][0]
 
 
+@pytest.mark.parametrize("classes", [2, 1])
+def test_what_lowers_a_class_is_right_if_the_score_falls_without_it(
+    classes: int,
+) -> None:
+    # A white square speaks against the last class, and nothing else counts.
+    network = sequential(
+        keras,
+        (16, 16, 1),
+        keras.layers.Conv2D(1, 1, use_bias=False),
+        keras.layers.Flatten(),
+        keras.layers.Dense(classes, activation="softmax" if classes > 1 else "sigmoid"),
+    )
+    weights = np.zeros((16, 16, classes))
+    weights[2:6, 2:6, -1] = -0.5
+    head = [weights.reshape(256, classes), np.zeros(classes)]
+    network.set_weights([np.ones((1, 1, 1, 1)), *head])
+    white = np.ones((1, 16, 16, 1), np.float32)
+    found = explain(raw(network), white, "-1")
+    check = check_explanation(raw(network), white, found)
+    assert check.quantity == "score"
+    np.testing.assert_allclose(check.deletion[0, 0, [0, 5]], [8, 0], atol=1e-5)
+    assert check.is_better_than_chance.all()
+    assert "the score of -1 from 8.00 to 0.00" in check.sentences[0][0]
+
+
 def test_mistakes() -> None:
     model = raw(classifier(keras))
     found = explain(model, IMAGES)

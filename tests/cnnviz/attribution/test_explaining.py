@@ -406,6 +406,42 @@ class TestPixelClasses:
         ranked = explain(raw(network), self.images, region=(2, 3), method="gradient")
         assert ranked.classes[:, 0].tolist() == logits[:, 2, 3].argmax(-1).tolist()
 
+    @pytest.mark.parametrize("activation", ["sigmoid", None])
+    def test_a_mask_without_channels_has_one_unit(
+        self, k: ModuleType, activation: str | None
+    ) -> None:
+        network = pixel_classifier(k, activation, 1)
+        squeezed = k.Sequential([*network.layers, k.layers.Reshape((6, 7))])
+        classes = None if activation is None else [0, 1]
+        for region in (None, (2, 3)):
+            found, expected = (
+                explain(
+                    raw(each), self.images, classes, region=region, method="gradient"
+                )
+                for each in (squeezed, network)
+            )
+            assert found.classes.tolist() == expected.classes.tolist()
+            close(found.scores, expected.scores)
+            close(found.maps, expected.maps)
+
+    @pytest.mark.parametrize("axes", [1, 3])
+    def test_regions_have_as_many_axes_as_images(
+        self, k: ModuleType, axes: int
+    ) -> None:
+        sizes = (4, 5, 6)[:axes]
+        layer = getattr(k.layers, f"Conv{axes}D")(3, 1, activation="softmax")
+        network = randomized(sequential(k, (*sizes, 2), layer), seed=4)
+        images = np.random.default_rng(3).random((2, *sizes, 2), np.float32)
+        kernel, bias = (np.asarray(w) for w in network.layers[-1].get_weights())
+        logits = (images @ kernel.reshape(2, 3) + bias)[..., 1].reshape(2, -1)
+        mask = np.random.default_rng(5).random(sizes)
+        parts = mask.ravel() / mask.sum()
+        for region in (mask, np.stack([mask, mask])):
+            found = explain(raw(network), images, [1], region=region, method="gradient")
+            close(found.scores[:, 0], logits @ parts, 1e-5)
+        with pytest.raises(ArgumentError, match=r"an array of shape \(2, 2, 2, 2, 2\)"):
+            explain(raw(network), images, [1], region=np.ones((2,) * 5))
+
     def test_integrated_gradients_keep_to_the_region(self, k: ModuleType) -> None:
         layers = k.layers
         network = randomized(
