@@ -205,6 +205,50 @@ def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
     ]
 
 
+def test_patches_are_as_large_as_asked(
+    mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
+) -> None:
+    result = invoke(
+        *(mnist, seven, "--top", 1, "--method", "occlusion", "--patch", 9),
+        *("--baseline", "white", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    found = explain(model, image, method="occlusion", patch=9, baseline="white")
+    assert_drawn(
+        tmp_path / "7--explain-occlusion.png",
+        explanation_sheet(image, found, title=TITLE, facts=["7.png"]),
+    )
+
+
+@pytest.mark.parametrize("region", ["2,3", "mask.png"])
+def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((6, 7, 1)),
+            keras.layers.Conv2D(4, 3, padding="same", activation="relu"),
+            keras.layers.Conv2D(3, 1, activation="softmax"),
+        ]
+    )
+    network.save(tmp_path / "pixels.keras")
+    image = np.random.default_rng(1).random((6, 7, 1), np.float32)
+    np.save(tmp_path / "image.npy", image)
+    mask = np.zeros((6, 7), np.uint8)
+    mask[1:3, 4:] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    given = tmp_path / region if "png" in region else region
+    result = invoke(
+        *(tmp_path / "pixels.keras", tmp_path / "image.npy", "--class", 1, "--raw"),
+        *("--region", given, "--encoding", "unit", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    known = cnnviz.load_model(network, encoding="unit")
+    expected: Any = mask / 255 if "png" in region else (2, 3)
+    found = explain(known, image, 1, region=expected)
+    with np.load(tmp_path / "image--explain-hirescam.npz") as file:
+        np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
+        np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -218,6 +262,9 @@ def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
         (["--layer", "conv1", "--method", "gradient"], 2, "--layer is for"),
         (["--compare", "--method", "occlusion"], 2, "--compare has methods of its"),
         (["--smooth", "4"], 2, "--smooth is for --method gradient"),
+        (["--patch", "4"], 2, "--patch is for --method occlusion"),
+        (["--region", "2,3"], 1, "answers once for each image"),
+        (["--region", "mask.png"], 1, "mask.png does not exist"),
         (["--baseline", "white"], 2, "--baseline is for --method integrated"),
         (["--baseline", "2", "--method", "integrated"], 2, "'2' is no baseline"),
         (["--baseline", "pink", "--method", "occlusion"], 2, "is no baseline"),
