@@ -96,7 +96,7 @@ def test_a_check_is_told_and_drawn(
     found = explain(model, image)
     check = check_explanation(model, image, found)
     assert notes(result) == [f"note: 7.png: {check.sentences[0][0]}"]
-    assert "the probability of 7 from 0.98" in check.sentences[0][0]
+    assert "the probability of class 7 from 0.98" in check.sentences[0][0]
     assert_drawn(
         tmp_path / "7--explain-hirescam.png",
         explanation_sheet(image, found, title=TITLE, facts=["7.png"], check=check),
@@ -200,8 +200,8 @@ def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.stderr
     assert notes(result) == [
-        "note: one.npy: no positive evidence for 0",
-        "note: two.npy: no positive evidence for 0",
+        "note: one.npy: no positive evidence for output 0",
+        "note: two.npy: no positive evidence for output 0",
     ]
 
 
