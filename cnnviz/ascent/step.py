@@ -109,7 +109,8 @@ class Plan:
             if by_network is None:
                 raise LayerError(
                     f"'{self.objective}' does not depend on the image: no gradient "
-                    "reaches it. Choose another layer."
+                    "reaches it, as behind rounding or code in NumPy",
+                    hint="Choose another layer, or the network behind that place.",
                 )
             finite = tf.reduce_all(tf.math.is_finite(gradient), axes(gradient))
             # An image whose gradient is no number waits where it is.

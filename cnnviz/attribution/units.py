@@ -15,6 +15,7 @@ from cnnviz.errors import ArgumentError, LayerError, ModelError
 from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.batches import in_batches
+from cnnviz.network.health import broken_weights, is_suspicious, not_finite
 from cnnviz.network.survey import choose_channels
 from cnnviz.network.tracing import Trace, compiled_for_images
 
@@ -106,8 +107,10 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
     function, size = _unit_trace(task, arrays)
     found = in_batches(function, arrays, _BATCH, size)
     units = Units(found["activations"], found["positions"], function.facts)
+    path = task.selected.address.path
+    if is_suspicious(units.activations) and broken_weights(task.model.network):
+        raise not_finite(task.model, [path])
     if not np.isfinite(units.activations).all():
-        path = task.selected.address.path
         raise ModelError(
             f"layer '{path}' of {task.model.source} computes no finite numbers"
         )

@@ -20,6 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cnnviz.errors import ArgumentError, ModelError, counted, first_line, users_error
 from cnnviz.loading import newer_files, repairs
 from cnnviz.loading.bytecode import check_byte_code
@@ -81,8 +83,10 @@ def load_model(
     """
     network: Network
     notes: tuple[str, ...] = ()
+    held: Mapping[str, np.ndarray] = {}
     if isinstance(source, ImageModel):
         network, name, notes = source.network, source.source, source.notes
+        held = source.held
         labels = source.labels if labels is None else labels
     elif not isinstance(source, str | Path) and is_network(source):
         network, name = source, source.name
@@ -106,7 +110,7 @@ def load_model(
         encode = detect_encoding(network, input_specs(network))
     else:
         encode = named_encoding(encoding)
-    model = ImageModel(network, encode, _labels(labels, network), name, notes=notes)
+    model = ImageModel(network, encode, _labels(labels, network), name, held, notes)
     shape = model.input_shape
     if encode.name in COLOR_ONLY and shape and shape[-1] not in (3, None):
         raise ArgumentError(

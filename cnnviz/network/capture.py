@@ -13,6 +13,7 @@ from cnnviz.errors import LayerError, warn
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.forward import show_images
+from cnnviz.network.health import broken_weights, is_suspicious
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select
@@ -40,9 +41,9 @@ def activations(
             layers themselves, or their numbers in `network.layers`. None means every
             convolution and pooling layer.
         batch_size: How many images go through the network at a time.
-        note: A function that is called, once, with a text that names the layers that a
-            kind, a glob or None chooses and that are left out because they do not
-            answer; by default it warns.
+        note: A function that is called with a text: once for the layers that a kind, a
+            glob or None chooses and that are left out because they do not answer, and
+            once for layers whose weights are not finite; by default it warns.
 
     Returns:
         A mapping that shows itself: by layer, in the order of computation, float32
@@ -86,9 +87,9 @@ def activation_batches(
         layers: One or several layers, as `activations` takes them: paths, kinds, globs,
             the layers themselves, or their numbers in `network.layers`. None means
             every convolution and pooling layer.
-        note: A function that is called, once, with a text that names the layers that a
-            kind, a glob or None chooses and that are left out because they do not
-            answer; by default it warns.
+        note: A function that is called with a text: once for the layers that a kind, a
+            glob or None chooses and that are left out because they do not answer, and
+            once for layers whose weights are not finite; by default it warns.
 
     Yields:
         What `activations` returns, for each batch.
@@ -115,11 +116,17 @@ def _answers(
 ) -> Iterator[tuple[list[np.ndarray], dict[str, np.ndarray]]]:
     """Prepared images, batch by batch, with what `_captured` finds for them."""
     told: set[str] = set()
+    is_first = True
     for arrays in batches:
         maps, left_out = _captured(model, arrays, selected)
         if left_out and not told.issuperset(left_out):
             told.update(left_out)
             note(_note(left_out))
+        if is_first and any(is_suspicious(values) for values in maps.values()):
+            broken = broken_weights(model.network)
+            if broken is not None:
+                note(f"{broken}, so that layers may compute NaN, or 0 in its place")
+        is_first = False
         yield arrays, maps
 
 

@@ -26,6 +26,23 @@ def layers_not_finite(network: Network) -> list[str]:
     return [path for path in found if not any(p.startswith(f"{path}/") for p in found)]
 
 
+def broken_weights(network: Network) -> str | None:
+    """A clause that names the layers whose weights are NaN or infinite, if any."""
+    broken = layers_not_finite(network)
+    if not broken:
+        return None
+    more = ", ..." if len(broken) > 3 else ""
+    return f"the weights of {', '.join(broken[:3])}{more} are not finite"
+
+
+def is_suspicious(values: np.ndarray) -> bool:
+    """Whether what a layer computes looks as if its weights were no numbers.
+
+    Fused with a rectifier, TensorFlow's convolutions make 0 of NaN.
+    """
+    return not (values.any() and np.isfinite(values).all())
+
+
 def not_finite(model: ImageModel, layers: Sequence[str]) -> ModelError:
     """The error that tells of NaN or infinite values.
 
@@ -35,14 +52,13 @@ def not_finite(model: ImageModel, layers: Sequence[str]) -> ModelError:
     """
     places = " and ".join(layers) or "its output"
     told = f"{model.source} computes NaN or infinite values in {places}"
-    broken = layers_not_finite(model.network)
-    if broken:
-        more = ", ..." if len(broken) > 3 else ""
+    broken = broken_weights(model.network)
+    if broken is not None:
         return ModelError(
-            f"{told}: the weights of {', '.join(broken[:3])}{more} are not finite",
+            f"{told}: {broken}",
             hint="Load weights from before the training went wrong.",
         )
     return ModelError(
         f"{told} for every image",
-        hint="Check the range of the pixels: encoding='...'.",
+        hint="Check the range of the pixels: load_model(..., encoding='...').",
     )

@@ -162,9 +162,18 @@ class ImageModel:
         given = self._by_input(images, specs)
         if specs is not None and len(given) != len(specs):
             names = ", ".join(spec.name for spec in specs)
+            hint = None
+            if len(given) < len(specs):
+                hint = (
+                    "Give all by name, {name: array, ...}, or hold some: "
+                    "load_model(...).hold({name: array})."
+                )
+            elif len(specs) == 1:
+                hint = "Give the images alone, without labels."
             raise ImageError(
                 f"{counted(len(given), 'input')} given; "
-                f"{self.source} takes {len(specs)}: {names}"
+                f"{self.source} takes {len(specs)}: {names}",
+                hint=hint,
             )
         prepared = [
             self._checked(array, specs[i] if specs else None)
@@ -213,6 +222,12 @@ class ImageModel:
             ImageError: If it does not fit the network.
         """
         array = one_image(image, name)
+        if len(specs := self.inputs or []) > 1:
+            names = ", ".join(spec.name for spec in specs)
+            raise ImageError(
+                f"{name} given; {self.source} takes {len(specs)} inputs: {names}",
+                hint="Hold the others: load_model(...).hold({name: array}).",
+            )
         shape = self.input_shape
         channels = shape[-1] if shape is not None and len(shape) == 3 else None
         if channels is not None and {array.shape[-1], channels} == {1, 3}:
@@ -306,7 +321,8 @@ def _check_range(array: np.ndarray) -> None:
         raise ImageError(
             f"images hold values from {low:.4g} to {high:.4g}; "
             "expected [0, 1], whatever the network was trained on",
-            hint="Divide bytes by 255; pass other values with encoding='raw'.",
+            hint="Divide bytes by 255; for other values: "
+            "load_model(..., encoding='raw').",
         )
 
 

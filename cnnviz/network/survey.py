@@ -16,7 +16,7 @@ from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadKind, choose
-from cnnviz.network.model import ImageModel, built
+from cnnviz.network.model import ImageModel, built, describe
 from cnnviz.network.tracing import compiled
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
@@ -71,12 +71,23 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
         told = " and ".join(str(spec.shape) for spec in specs)
         raise ModelError(
             f"{model.source} takes {told}; expected one image (h, w, c) to optimize",
-            hint="Hold the others: model.hold({name: array})."
+            hint="Hold the others: load_model(...).hold({name: array})."
             if len(specs) > 1
-            else "Gradient ascent draws images with height, width and channels only.",
+            else _hint_of_rank(specs[0].shape),
         )
     height, width, channels = specs[0].shape if specs else (None, None, 3)
     return height or _DEFAULT_SIDE, width or _DEFAULT_SIDE, channels or 3
+
+
+def _hint_of_rank(shape: Sequence[int | None]) -> str:
+    """How to make images of the only input, which is none."""
+    if len(shape) > 3:
+        return "Gradient ascent draws images with height, width and channels only."
+    image = (*shape, 1) if len(shape) == 2 else ("height", "width", 1)
+    return (
+        f"If this is an image, put an Input({describe(image)}) and a "
+        f"Reshape({describe(shape)}) in front of the network."
+    )
 
 
 def built_at(

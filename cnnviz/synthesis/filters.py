@@ -16,7 +16,7 @@ from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
-from cnnviz.errors import counted, shape_text
+from cnnviz.errors import ImageError, counted, shape_text
 from cnnviz.network.capture import channel_means
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
@@ -213,17 +213,27 @@ def optimize_filters(
     tries = run.restarts
     if tries is None and parameterization is None:
         tries = max(1, min(recipe.restarts, steps // _LEAST_STEPS))
-    ascent = maximize(
-        known,
-        recipe.objective,
-        size=recipe.size,
-        count=len(chosen),
-        start=start_image(recipe, found, recipe.size),
-        parameterization=parameterization or recipe.parameterization,
-        transform=transform or recipe.transform,
-        streams=chosen.tolist(),
-        run=replace(run, steps=steps, restarts=tries),
-    )
+
+    def ascended(canvas: tuple[int, int] | None) -> Ascent:
+        return maximize(
+            known,
+            recipe.objective,
+            size=canvas,
+            count=len(chosen),
+            start=start_image(recipe, found, canvas),
+            parameterization=parameterization or recipe.parameterization,
+            transform=transform or recipe.transform,
+            streams=chosen.tolist(),
+            run=replace(run, steps=steps, restarts=tries),
+        )
+
+    try:
+        ascent = ascended(recipe.size)
+    except ImageError:
+        if size is not None or recipe.size in (None, found.image[:2]):
+            raise
+        # A layer on the way takes no other size than the network's own.
+        ascent = ascended(None)
     chosen = chosen[: len(ascent.images)]
     gray = np.where(ascent.dead[:, None, None, None], np.float32(0.5), ascent.images)
     ascent = replace(ascent, images=gray)

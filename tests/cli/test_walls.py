@@ -100,8 +100,9 @@ def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -
     [
         ("Name the layers you want: layers=[...].", "--layer NAME."),
         ("Give one: size=(height, width).", "--size HEIGHTxWIDTH."),
-        ("Pass other values with encoding='raw'.", "--encoding raw."),
-        ("Hold the others: model.hold({name: array}).", "--hold NAME=FILE."),
+        ("Other values: load_model(..., encoding='raw').", "values: --encoding raw."),
+        ("Hold the others: load_model(...).hold({name: array}).", "--hold NAME=FILE."),
+        ("Give all by name, {name: array, ...}.", "name, --input NAME=IMAGE."),
         ("Use a smaller batch_size, or a smaller size.", "--batch-size, or"),
         ("Take the arrays: cnnviz.deconvnet(...).", "arrays: --raw."),
     ],

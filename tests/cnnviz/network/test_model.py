@@ -11,10 +11,12 @@ import tf_keras
 from PIL import Image
 
 from cnnviz import (
+    CnnvizError,
     ImageError,
     ImageModel,
     activations,
     deconvnet,
+    deep_dream,
     list_layers,
     load_model,
     visualize_classes,
@@ -226,3 +228,77 @@ def test_one_image_gets_the_channels_of_the_network() -> None:
         gray.prepare(image)
     with pytest.raises(ImageError, match=r"photo has the shape \(2, 6, 9, 3\)"):
         color.prepare_one(np.stack([image] * 2), "photo")
+
+
+def hint_of(call: Any) -> str:
+    with pytest.raises(CnnvizError) as caught:
+        call()
+    assert caught.value.hint is not None
+    return caught.value.hint
+
+
+@GENERATIONS
+def test_what_messages_about_inputs_advise_can_be_done(k: Any) -> None:
+    network = several(k).network
+    image = np.random.default_rng(0).random((10, 12, 3), np.float32)
+    hint = hint_of(lambda: activations(network, image, ["conv"]))
+    assert hint == (
+        "Give all by name, {name: array, ...}, or hold some: "
+        "load_model(...).hold({name: array})."
+    )
+    given = {"image": image, **held(1)}
+    by_name = activations(network, given, ["conv"])["conv"]
+    model = load_model(network).hold(held(1))
+    np.testing.assert_allclose(activations(model, image, ["conv"])["conv"], by_name)
+    hint = hint_of(lambda: deep_dream(network, image, "conv", steps=1))
+    assert hint == "Hold the others: load_model(...).hold({name: array})."
+    assert hint == hint_of(lambda: visualize_filters(network, "conv", [0]))
+    assert deep_dream(model, image, "scaled", steps=1, octaves=1).image.std() > 0
+    # Loaded once more, as for another encoding, the model still holds them.
+    assert [spec.name for spec in load_model(model).inputs or []] == ["image"]
+
+
+def test_labels_and_other_values_are_told_of() -> None:
+    network = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3, name="conv")]
+    )
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    hint = hint_of(lambda: activations(network, (images, np.zeros(2))))
+    assert hint == "Give the images alone, without labels."
+    hint = hint_of(lambda: activations(network, 255 * images))
+    assert hint == (
+        "Divide bytes by 255; for other values: load_model(..., encoding='raw')."
+    )
+    raw = load_model(network, encoding="raw")
+    np.testing.assert_allclose(
+        activations(raw, 255 * images)["conv"], network(255 * images), rtol=1e-4
+    )
+
+
+@GENERATIONS
+@pytest.mark.parametrize("shape", [(28, 24), (672,)])
+def test_networks_of_flat_images_are_drawn_as_the_message_says(
+    k: Any, shape: tuple[int, ...]
+) -> None:
+    layers = k.layers
+    network = k.Sequential(
+        [
+            k.Input(shape),
+            layers.Reshape((28, 24, 1)),
+            layers.Conv2D(3, 3, activation="relu", name="conv"),
+            layers.Flatten(),
+            layers.Dense(2, activation="softmax"),
+        ],
+        name="flat",
+    )
+    hint = hint_of(lambda: visualize_filters(network, "conv", [0]))
+    image = "(28, 24, 1)" if len(shape) == 2 else "(height, width, 1)"
+    told = str(shape).replace(",)", ")")
+    assert hint == (
+        f"If this is an image, put an Input({image}) and a Reshape({told}) in front of "
+        "the network."
+    )
+    wrapped = k.Sequential([k.Input((28, 24, 1)), layers.Reshape(shape), network])
+    found = visualize_filters(wrapped, "flat/conv", [0, 1], steps=16)
+    assert found.ascent.images.shape[-1] == 1
+    assert visualize_classes(wrapped, steps=16).ascent.images.shape == (2, 28, 24, 1)

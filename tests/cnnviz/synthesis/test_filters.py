@@ -106,7 +106,7 @@ def test_networks_may_have_many_channels() -> None:
         [keras.layers.Input((8, 8, 5)), keras.layers.Conv2D(2, 3, name="conv")]
     )
     found = optimize_filters(
-        load_model(network, encoding="raw"),
+        load_model(network, encoding="unit"),
         "conv",
         parameterization=Pixels(),
         run=Run(steps=4, snapshots=2),

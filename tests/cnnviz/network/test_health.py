@@ -1,0 +1,57 @@
+"""Networks whose weights no longer are numbers are told of."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz.attribution import deconvnet
+from cnnviz.errors import CnnvizWarning, ModelError
+from cnnviz.network import activations
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
+
+
+def network(k: Any, broken: float | None) -> Any:
+    made = k.Sequential(
+        [
+            k.Input((16, 16, 3)),
+            k.layers.Conv2D(4, 3, activation="relu", name="first"),
+            k.layers.Conv2D(4, 3, activation="relu", name="second"),
+            k.layers.GlobalAveragePooling2D(),
+            k.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    if broken is not None:
+        kernel, bias = made.get_layer("second").get_weights()
+        made.get_layer("second").set_weights([np.full_like(kernel, broken), bias])
+    return made
+
+
+IMAGE = np.full((1, 16, 16, 3), 0.5, np.float32)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_maps_of_broken_weights_are_not_shown_as_silent(k: Any, broken: float) -> None:
+    # TensorFlow's convolution with a rectifier in it makes 0 of NaN.
+    with pytest.warns(CnnvizWarning, match="^the weights of second are not finite"):
+        found = activations(network(k, broken), IMAGE, ["first", "second"])
+    assert np.isfinite(found["first"]).all() and found["first"].any()
+    assert not (found["second"] > 0).all() or not np.isfinite(found["second"]).all()
+
+
+@GENERATIONS
+def test_the_deconvnet_names_broken_weights(k: Any) -> None:
+    with pytest.raises(ModelError, match="the weights of second are not finite"):
+        deconvnet(network(k, np.nan), IMAGE, "second", top=1)
+
+
+@GENERATIONS
+def test_a_layer_that_is_silent_is_no_broken_one(k: Any) -> None:
+    made = network(k, None)
+    kernel, bias = made.get_layer("second").get_weights()
+    made.get_layer("second").set_weights([kernel, bias - 1000])
+    assert not activations(made, IMAGE, ["second"])["second"].any()  # and no warning
