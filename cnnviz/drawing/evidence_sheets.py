@@ -43,6 +43,12 @@ _SIGNED = ("hirescam", "integrated", "occlusion")
 _BY_PIXEL = ("integrated", "gradient", "guided", "deconvnet")
 _OF_ONE = re.compile(r"image (\d+): (.*)")
 _MISSING = "no positive evidence"
+_SIDES = "orange speaks for the class, blue against it"
+_MEANING = (
+    "Better than chance: as the pixels that the map marks go and come back, the class "
+    "is lost and found sooner than by random maps. The same map with a random last "
+    "layer: it does not depend on what the network knows of classes."
+)
 _SAME = 0.95  # the rank correlation above which two maps are called the same
 _TITLES = {
     "hirescam": "HiResCAM",
@@ -113,7 +119,7 @@ def explanation_sheet(
                 *facts,
                 _TITLES[explanation.method],
                 *where,
-                "orange speaks for the class" + (", blue against it" if signed else ""),
+                _SIDES if signed else "orange speaks for the class",
                 *clipped,
             ]
         ),
@@ -164,13 +170,14 @@ def evidence_comparison_sheet(
         for method, values in zip(methods, maps, strict=True):
             lines = [_TITLES[method]]
             share = explanations[method].share[0, column]
-            lines.append(_percent("share", share) if share == share else "")
             if checks is not None and method in checks:
                 lines += _verdict(checks[method], column)
                 name = first.caption(0, column)
                 ahead = f"{name}, " if len(first.names[0]) > 1 else ""
                 sentence = checks[method].sentences[0][column]
                 sentences.append(f"{ahead}{_TITLES[method]}: {sentence}")
+            if share == share:
+                lines.append(_percent("share", share))
             scale, clipped = _scale(values, method)
             remarks.update(dict.fromkeys(clipped))
             signed = method in _SIGNED
@@ -181,8 +188,8 @@ def evidence_comparison_sheet(
     return panel_sheet(
         panels,
         title=title,
-        subtitle=join_facts([*facts, "each on its own scale", *remarks]),
-        texts=[*told, *sentences],
+        subtitle=join_facts([*facts, _SIDES, "each on its own scale", *remarks]),
+        texts=[*told, *([_MEANING] if sentences else []), *sentences],
         columns=1 + len(methods),
     )
 
