@@ -245,7 +245,7 @@ def _along(
     if not first.facts.is_call:
         raise LayerError(
             f"'{first.facts.layer}' is no layer, hence cannot be followed from zero",
-            hint="Name a layer.",
+            hint="Name a layer, or take the gradient without a path.",
         )
     subject = Subject(
         asked.subject.model,
