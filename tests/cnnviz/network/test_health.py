@@ -10,6 +10,7 @@ import tf_keras
 from cnnviz.attribution import deconvnet
 from cnnviz.errors import CnnvizWarning, ModelError
 from cnnviz.network import activations
+from cnnviz.synthesis import visualize_filters
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 
@@ -55,3 +56,18 @@ def test_a_layer_that_is_silent_is_no_broken_one(k: Any) -> None:
     kernel, bias = made.get_layer("second").get_weights()
     made.get_layer("second").set_weights([kernel, bias - 1000])
     assert not activations(made, IMAGE, ["second"])["second"].any()  # and no warning
+
+
+@GENERATIONS
+def test_images_that_a_broken_filter_keeps_from_being_drawn(k: Any) -> None:
+    made = network(k, None)
+    kernel, bias = made.get_layer("second").get_weights()
+    kernel[..., 1] = np.nan  # a gradient of 0 times NaN is NaN, in every channel
+    made.get_layer("second").set_weights([kernel, bias])
+    told = (
+        "^the weights of second are not finite, and no gradient passes them: "
+        "3 of 3 images not drawn"
+    )
+    with pytest.warns(CnnvizWarning, match=told):
+        found = visualize_filters(made, "second", [0, 1, 2], steps=8)
+    assert found.ascent.dead.all()
