@@ -18,6 +18,7 @@ MODEL_PANEL = "Model"
 PANELS = (None, STYLE_PANEL, ASCENT_PANEL, PICTURE_PANEL, IMAGE_PANEL, MODEL_PANEL)
 """The panels of the help, in their order; the first holds the options without one."""
 
+_BASELINES = ("black", "white", "mean", "blur")
 _FILE_SUFFIXES = ".png .jpg .jpeg .gif .webp .tif .tiff .npz .npy .txt .json".split()
 
 
@@ -218,6 +219,98 @@ class AscentOptions:
     def arguments(self) -> dict[str, Any]:
         """The options by the names that the library gives them."""
         return {"seed": self.seed, "precision": self.precision}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceOptions:
+    """What some methods of `cnnviz explain`, or some networks, need besides.
+
+    Attributes:
+        baseline: What the image is held against.
+        patch: The side of what `occlusion` takes away.
+        smooth: Over how many noisy images the gradient is averaged.
+        region: Which positions of the output count.
+    """
+
+    baseline: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|N",
+            help="Hold the image against this: black, white, its mean color, a blur of "
+            "it, or a gray from 0 to 1. For integrated and occlusion.",
+        ),
+    ] = "black"
+    patch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PIXELS",
+            show_default="an eighth of the image's side",
+            help="Take away patches with sides of this length. For occlusion.",
+        ),
+    ] = None
+    smooth: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Average over this many noisy images. For gradient.",
+        ),
+    ] = 0
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROW,COLUMN|FILE",
+            show_default="what is assigned to the class",
+            help="Explain this position of the output, or the white part of a picture "
+            "of its size, of a network that answers for every pixel.",
+        ),
+    ] = None
+
+    def check(self, method: str, is_comparison: bool) -> None:
+        """Refuses what the method would not look at.
+
+        Args:
+            method: The name of the method.
+            is_comparison: Whether several methods are compared instead.
+        """
+        given = "--compare" if is_comparison else f"--method {method}"
+        for flag, is_given, methods in (
+            ("--smooth", self.smooth > 0, ("gradient",)),
+            ("--patch", self.patch is not None, ("occlusion",)),
+            ("--baseline", self.baseline != "black", ("integrated", "occlusion")),
+        ):
+            if is_given and (is_comparison or method not in methods):
+                raise typer.BadParameter(
+                    f"{flag} is for --method {' or '.join(methods)}; given {given}"
+                )
+
+    def parsed_baseline(self) -> Any:
+        """The name of a baseline, or a gray."""
+        if self.baseline in _BASELINES:
+            return self.baseline
+        try:
+            gray = float(self.baseline)
+        except ValueError:
+            gray = -1.0
+        if not 0 <= gray <= 1:
+            raise typer.BadParameter(
+                f"{self.baseline!r} is no baseline; expected {', '.join(_BASELINES)}, "
+                "or a number from 0 to 1",
+                param_hint="'--baseline'",
+            )
+        return gray
+
+    def parsed_region(self) -> Any:
+        """A position, or weights `(h, w)` from a file; None for neither."""
+        if self.region is None:
+            return None
+        numbers = self.region.split(",")
+        if all(number.strip().isdecimal() for number in numbers):
+            return tuple(map(int, numbers))
+        from cnnviz.images import read_image
+
+        return read_image(self.region, channels=1)[..., 0]
 
 
 LayerPatterns = Annotated[

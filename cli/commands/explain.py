@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _TOP = 3
 _COMPARED = ("hirescam", "gradcam", "gradient", "guided", "deconvnet")
 _OF_ONE = "image 0: "  # ahead of what the library says of one image
-_BASELINES = ("black", "white", "mean", "blur")
 
 
 @command(
@@ -36,6 +35,7 @@ _BASELINES = ("black", "white", "mean", "blur")
 def explain(
     model: ModelOptions,
     images: ImageOptions,
+    evidence: options.EvidenceOptions,
     output: options.OutputOptions,
     classes: Annotated[
         list[str] | None,
@@ -89,22 +89,6 @@ def explain(
             help="Explain this output of a network that has several.",
         ),
     ] = None,
-    baseline: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|N",
-            help="Hold the image against this: black, white, its mean color, a blur of "
-            "it, or a gray from 0 to 1. For integrated and occlusion.",
-        ),
-    ] = "black",
-    smooth: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Average the gradient over this many noisy images.",
-        ),
-    ] = 0,
     maps: Annotated[
         int | None,
         typer.Option(
@@ -143,24 +127,19 @@ def explain(
         raise typer.BadParameter(
             f"--compare has methods of its own; given --method {method}"
         )
-    given = "--compare" if compare else f"--method {method}"
-    if smooth and (compare or method != "gradient"):
-        raise typer.BadParameter(f"--smooth is for --method gradient; given {given}")
-    if baseline != "black" and (compare or method not in ("integrated", "occlusion")):
-        raise typer.BadParameter(
-            f"--baseline is for --method integrated or occlusion; given {given}"
-        )
+    evidence.check(method, compare)
     if layer and not (maps or compare or method in ("hirescam", "gradcam")):
         raise typer.BadParameter(
             "--layer is for --method hirescam or gradcam, --compare and --maps; given "
-            f"{given}"
+            f"--method {method}"
         )
     asked: dict[str, Any] = {
         "top": top or (1 if compare else _TOP),
         "against": against,
         "head": head,
+        "region": evidence.parsed_region(),
     }
-    held = _parsed_baseline(baseline)
+    held = evidence.parsed_baseline()
     size = options.parsed_batch_size(images.batch_size)
     methods = _COMPARED if compare else (method,)
 
@@ -198,7 +177,8 @@ def explain(
                     method=each,  # type: ignore[arg-type]
                     layer=layer if each in ("hirescam", "gradcam") else None,
                     baseline=held,
-                    smooth=smooth,
+                    patch=evidence.patch,
+                    smooth=evidence.smooth,
                     batch_size=size,
                     callback=tell.part(start, parts),
                 )
@@ -252,22 +232,6 @@ def explain(
                 work.files.write(f"{second}.png", result.write_maps, source)
 
     run(model, output, compute, draw)
-
-
-def _parsed_baseline(text: str) -> Any:
-    if text in _BASELINES:
-        return text
-    try:
-        gray = float(text)
-    except ValueError:
-        gray = -1.0
-    if not 0 <= gray <= 1:
-        raise typer.BadParameter(
-            f"{text!r} is no baseline; expected {', '.join(_BASELINES)}, or a number "
-            "from 0 to 1",
-            param_hint="'--baseline'",
-        )
-    return gray
 
 
 @dataclass(frozen=True)

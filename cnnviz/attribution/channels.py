@@ -14,9 +14,10 @@ from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import completeness_error, nodes_and_weights
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.probes import Probe
-from cnnviz.attribution.questions import Answered, Class, Region, ask_about
+from cnnviz.attribution.questions import Answered, Class, Region, ask_about, called
 from cnnviz.attribution.spaces import has_channels
 from cnnviz.errors import ArgumentError, LayerError, counted
+from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
@@ -48,6 +49,7 @@ class ChannelAttribution(ArrayResult):
         error: `(n, k)` the relative error of that sum.
         layer: The path of the layer.
         head: The name of the output.
+        kind: What its values are: `softmax`, `sigmoid` or `linear`.
         against: The number of the class that the others are compared with, or None.
         against_name: Its name; empty if there is none.
         path: How many steps the path from zero has; 0 if there is no path.
@@ -70,6 +72,7 @@ class ChannelAttribution(ArrayResult):
     error: np.ndarray
     layer: str
     head: str
+    kind: HeadKind
     against: int | None
     against_name: str
     path: int
@@ -92,6 +95,10 @@ class ChannelAttribution(ArrayResult):
         if self.placing is None:
             raise LayerError(f"layer '{self.layer}' has no positions on the image")
         return self.placing(self.contributions[image, column, ..., channel])
+
+    def caption(self, image: int, column: int) -> str:
+        """What the channels of an image add to, in words: `class 3 against class 5`."""
+        return called(self.names[image][column], self.kind, self.against_name)
 
     def _array(self) -> np.ndarray:
         return self.values
@@ -220,6 +227,7 @@ def channel_attribution(
         completeness_error(sums, total),
         facts.layer,
         asked.head.name,
+        asked.head.kind,
         None if rival < 0 else rival,
         asked.against_name,
         path,
@@ -237,7 +245,7 @@ def _along(
     if not first.facts.is_call:
         raise LayerError(
             f"'{first.facts.layer}' is no layer, hence cannot be followed from zero",
-            hint="Name a layer.",
+            hint="Name a layer, or take the gradient without a path.",
         )
     subject = Subject(
         asked.subject.model,

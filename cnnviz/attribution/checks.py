@@ -290,11 +290,10 @@ def _sentences(check: Check, explanation: Explanation) -> tuple[tuple[str, ...],
     rows = []
     for image in range(len(better)):
         row = []
-        for column, name in enumerate(explanation.names[image]):
+        for column in range(better.shape[1]):
             curve = check.deletion[image, column]
             chance = check.chance_deletion[image, column, :, step].mean()
-            against = explanation.against_name
-            what = f"{name} against {against}" if against else name
+            what = explanation.caption(image, column)
             before, after = _text(curve[0]), _text(curve[step])
             change = f"from {before} to {after}"
             verb = "lowers" if curve[step] < curve[0] else "raises"
@@ -304,14 +303,16 @@ def _sentences(check: Check, explanation: Explanation) -> tuple[tuple[str, ...],
                 f"Deleting the marked {part} of the image {verb} the {check.quantity} "
                 f"of {what} {change}; random {parts}: {_text(chance)}."
             )
-            if not better[image, column]:
-                text += " As a whole the map is no better than chance."
+            # A tenth may tell the contrary of all steps together.
+            if not better[image, column] or curve[step] >= chance:
+                verdict = "better" if better[image, column] else "no better"
+                text += f" Over all steps the map is {verdict} than chance."
             if check.stages:
                 alike = check.similarity[image, column]
                 text += (
-                    f" With {check.stages[0]} drawn anew the map agrees to "
-                    f"{alike[0]:.2f}, with all kernels to {alike[-1]:.2f} (1 would be "
-                    "the same map)."
+                    f" With random weights in layer {check.stages[0]} the map agrees "
+                    f"to {alike[0]:.2f} with this one, with random weights everywhere "
+                    f"to {alike[-1]:.2f} (1 would be the same map)."
                 )
             row.append(text)
         rows.append(tuple(row))

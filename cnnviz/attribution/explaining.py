@@ -14,7 +14,7 @@ from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import TOLERANCE
 from cnnviz.attribution.methods import CAMS, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
-from cnnviz.attribution.questions import Answered, Class, Region, ask_about
+from cnnviz.attribution.questions import Answered, Class, Region, ask_about, called
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.heads import HeadKind
@@ -101,6 +101,10 @@ class Explanation(ArrayResult):
     def title(self) -> str:
         """The headline of its pictures."""
         return f"why {self.subject.model.network.name} says so"
+
+    def caption(self, image: int, column: int) -> str:
+        """What a map explains, in words: `class 3 against class 5`."""
+        return called(self.names[image][column], self.kind, self.against_name)
 
     def _array(self) -> np.ndarray:
         return self.maps
@@ -257,7 +261,7 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
         np.divide(sums, raw.total, out=share, where=raw.total != 0)
     notes = [*asked.notes, *raw.notes]
     for image, column in np.ndindex(*share.shape):
-        name = asked.names[image][column]
+        name = called(asked.names[image][column], asked.head.kind)
         if method in CAMS and raw.maps[image, column].max() <= 0:
             notes.append(f"image {image}: no positive evidence for {name}")
         if method == "integrated" and raw.error[image, column] > TOLERANCE:

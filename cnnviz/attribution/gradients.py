@@ -72,6 +72,7 @@ class Facts:
         is_call: Whether that names a call of a layer.
         field: What its units see, gates and statistics apart; None if not known.
         bypassed: Whether the score depends on the image past the tensor, too.
+        attended: Whether its positions attend to each other on the way to the score.
         elements: How many numbers an image becomes.
     """
 
@@ -81,6 +82,7 @@ class Facts:
     is_call: bool
     field: ReceptiveField | None
     bypassed: bool
+    attended: bool
     elements: int
 
 
@@ -155,7 +157,7 @@ class Question:
         index = self._looked_at(images, found.scores)
         elements = numbers_per_image(found.scores.graph)
         results = found._asdict()
-        place, field, bypassed = None, None, False
+        place, field, bypassed, attended = None, None, False, False
         if self.at is not None:
             end = images[index]
             if self.at == "layer":
@@ -164,6 +166,7 @@ class Question:
                 spaces = Spaces(network, calls, fronts[index], head.logits, axes)
                 place = self._place(network, spaces, shown.calls)
                 end, bypassed = place.tensor, spaces.bypassed(place.tensor)
+                attended = spaces.attended(place.tensor)
                 field = _field(spaces, fronts[index], place)
                 results["tensor"] = displayed(end, channels_first=place.channels_first)
             if self.subject.rule is None:
@@ -186,6 +189,7 @@ class Question:
             place is not None and place.is_call,
             field,
             bypassed,
+            attended,
             elements,
         )
 
@@ -275,7 +279,7 @@ def _gradients(
         if gradient is None:
             raise LayerError(
                 f"the output of model '{network.name}' has no gradient at {where}",
-                hint="Choose the method 'hirescam', or 'occlusion', which needs none."
+                hint="Choose the method 'occlusion', which needs none."
                 if place is None
                 else "Choose another layer, or the method 'occlusion'.",
             )

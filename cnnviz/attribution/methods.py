@@ -233,6 +233,11 @@ def _cam(
             f"the score also depends on the image past {layer}, which its maps cannot "
             "show"
         )
+    if probe.facts.attended:
+        notes.append(
+            f"positions attend to each other after {layer}, hence its maps show little "
+            "of what counts: the method 'integrated' sees all of it"
+        )
     values = CAMS[settings.method](tensor, gradients)
     placing = probe.placing(positions, pixels)
     if settings.method == "gradcam":

@@ -17,6 +17,7 @@ from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.spaces import has_channels
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_name, class_number
 from cnnviz.network.model import ImageModel, Images, as_model, built
@@ -147,8 +148,8 @@ def ask_about(
     notes = []
     for image, column in np.argwhere(~found["assigned"]) if dense else []:
         notes.append(
-            f"image {image}: {names[image][column]} is assigned to no position; "
-            "explained where it comes nearest to that"
+            f"image {image}: {called(names[image][column], info.kind)} is assigned to "
+            "no position; explained where it comes nearest to that"
         )
     return Answered(
         subject,
@@ -164,6 +165,23 @@ def ask_about(
         probe,
         found,
     )
+
+
+def called(name: str, kind: HeadKind, against: str = "") -> str:
+    """A class as sentences call it: a number alone is not seen to be one.
+
+    Args:
+        name: Its name, or its number as a text; `-` ahead of what lowers it.
+        kind: What the values of the output are.
+        against: The name of what it is held against; empty for none.
+    """
+    noun = "output" if kind == "linear" else "class"
+    lowers = "what lowers " if name.startswith("-") else ""
+    one, other = (
+        f"{noun} {text}" if text.isdecimal() else text
+        for text in (name.removeprefix("-"), against)
+    )
+    return f"{lowers}{one} against {other}" if other else f"{lowers}{one}"
 
 
 def _axes(model: ImageModel, arrays: Sequence[np.ndarray]) -> int:

@@ -37,6 +37,7 @@ _WEIGHTED = frozenset(
     MatMul BatchMatMul BatchMatMulV2 Einsum While StatelessWhile PartitionedCall
     StatefulPartitionedCall""".split()
 )
+_PRODUCTS = frozenset(("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"))
 _FARTHEST = 4  # how many times more positions a tensor may have where branches meet
 _REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
 
@@ -126,7 +127,8 @@ class Spaces:
             raise LayerError(
                 f"model '{self._network.name}' has no layer with positions between its "
                 "input and its output, hence no class activation map",
-                hint="Choose the method 'integrated', which needs none.",
+                hint="Choose the method 'integrated', which needs none; maps of "
+                "channels need one, too.",
             )
         return self._named(found)
 
@@ -134,6 +136,25 @@ class Spaces:
         """Whether the logits depend on the image past a tensor, too."""
         for passed in self._ancestors(self._logits, lambda t: t is tensor):
             if passed is self._image:
+                return True
+        return False
+
+    def attended(self, tensor: tf.Tensor) -> bool:
+        """Whether positions of a tensor attend to each other before the logits.
+
+        That is a product of two things that depend on the image, with a row and a
+        column for each position.
+        """
+        positions = self._positions(tensor)
+        for after in self._ancestors(self._logits, lambda t: t is tensor):
+            sides = after.shape[-2:] if (after.shape.rank or 0) > 2 else ()
+            if (
+                after.op.type in _PRODUCTS
+                and all(size is not None and size >= positions > 1 for size in sides)
+                and all(self._depends(source) for source in after.op.inputs)
+                and len(after.op.inputs) > 1
+                and len(set(sides)) == 1
+            ):
                 return True
         return False
 

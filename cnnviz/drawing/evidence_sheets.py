@@ -43,6 +43,13 @@ _SIGNED = ("hirescam", "integrated", "occlusion")
 _BY_PIXEL = ("integrated", "gradient", "guided", "deconvnet")
 _OF_ONE = re.compile(r"image (\d+): (.*)")
 _MISSING = "no positive evidence"
+_SIDES = "orange speaks for the class, blue against it"
+_MEANING = (
+    "Better than chance: as the pixels that the map marks go and come back, the class "
+    "is lost and found sooner than by random maps. The same map with a random last "
+    "layer: it does not depend on what the network knows of classes."
+)
+_SAME = 0.95  # the rank correlation above which two maps are called the same
 _TITLES = {
     "hirescam": "HiResCAM",
     "gradcam": "Grad-CAM",
@@ -92,7 +99,7 @@ def explanation_sheet(
         lines = _lines(explanation, number, column)
         words = ""
         if values.max(initial=0) <= 0:
-            words = f"{_MISSING} for {explanation.names[number][column]}"
+            words = f"{_MISSING} for {explanation.caption(number, column)}"
         tile = None if words and not signed else _laid_over(picture, values, scale)
         if tile is not None:
             _hatch(tile, seen[0])
@@ -112,7 +119,7 @@ def explanation_sheet(
                 *facts,
                 _TITLES[explanation.method],
                 *where,
-                "orange speaks for the class" + (", blue against it" if signed else ""),
+                _SIDES if signed else "orange speaks for the class",
                 *clipped,
             ]
         ),
@@ -156,19 +163,21 @@ def evidence_comparison_sheet(
     told: list[str] = []
     sentences: list[str] = []
     remarks: dict[str, None] = {}
-    for column, name in enumerate(first.names[0]):
+    for column in range(len(first.names[0])):
         every = np.stack([explanations[m].maps[0, column] for m in methods])
         picture, (maps,), told = _flat(image, [every], title)
         panels.append(Panel(_lines(first, 0, column, share=False), picture, None, ""))
         for method, values in zip(methods, maps, strict=True):
             lines = [_TITLES[method]]
             share = explanations[method].share[0, column]
-            lines.append(_percent("share", share) if share == share else "")
             if checks is not None and method in checks:
                 lines += _verdict(checks[method], column)
+                name = first.caption(0, column)
                 ahead = f"{name}, " if len(first.names[0]) > 1 else ""
                 sentence = checks[method].sentences[0][column]
                 sentences.append(f"{ahead}{_TITLES[method]}: {sentence}")
+            if share == share:
+                lines.append(_percent("share", share))
             scale, clipped = _scale(values, method)
             remarks.update(dict.fromkeys(clipped))
             signed = method in _SIGNED
@@ -179,8 +188,8 @@ def evidence_comparison_sheet(
     return panel_sheet(
         panels,
         title=title,
-        subtitle=join_facts([*facts, "each on its own scale", *remarks]),
-        texts=[*told, *sentences],
+        subtitle=join_facts([*facts, _SIDES, "each on its own scale", *remarks]),
+        texts=[*told, *([_MEANING] if sentences else []), *sentences],
         columns=1 + len(methods),
     )
 
@@ -191,7 +200,8 @@ def _verdict(check: Check, column: int) -> list[str]:
     lines = ["better than chance" if better else "no better than chance"]
     if check.stages:
         alike = check.similarity[0, column, 0]
-        lines.append(f"{check.stages[0]} drawn anew: {alike:.2f}")
+        same = "same" if alike > _SAME else "another"
+        lines.append(f"random last layer: {same} map ({alike:.2f})")
     return lines
 
 
@@ -230,9 +240,9 @@ def channel_sheet(
     for column, channels in enumerate(chosen):
         where = np.stack([attribution.where(number, column, int(c)) for c in channels])
         picture, (maps,), told = _flat(image, [where], title)
-        name = _versus(attribution, number, column)
-        score = readable(float(attribution.scores[number, column]))
-        panels.append(Panel([name, f"score {score}"], picture, None, ""))
+        panels.append(
+            Panel(_sums(attribution, number, column, channels), picture, None, "")
+        )
         scale = float(np.abs(maps).max())
         for channel, values in zip(channels, maps, strict=True):
             adds = float(attribution.values[number, column, channel])
@@ -255,10 +265,21 @@ def channel_sheet(
     )
 
 
-def _versus(found: Explanation | ChannelAttribution, number: int, column: int) -> str:
-    """A class, and what it is held against."""
-    name = found.names[number][column]
-    return f"{name} against {found.against_name}" if found.against_name else name
+def _sums(
+    attribution: ChannelAttribution, number: int, column: int, channels: NDArray[Any]
+) -> list[str]:
+    """What stands above the image beside the channels of a class."""
+    values = attribution.values[number, column]
+    facts = [f"score {readable(float(attribution.scores[number, column]))}"]
+    share = float(attribution.share[number, column])
+    if share == share:
+        facts.append(_percent("share", share))
+    return [
+        attribution.caption(number, column),
+        join_facts(facts),
+        f"these {len(channels)} add {float(values[channels].sum()):+.3g}, "
+        f"all {len(values)} {float(values.sum()):+.3g}",
+    ]
 
 
 def _scale(maps: NDArray[Any], method: str) -> tuple[float, list[str]]:
@@ -278,7 +299,7 @@ def _lines(
     part = float(explanation.share[number, column])
     if share and part == part:
         facts.append(_percent("share", part))
-    name = _versus(explanation, number, column)
+    name = explanation.caption(number, column)
     if explanation.kind == "linear":
         return [name, join_facts(facts)]
     value = float(explanation.probabilities[number, column])

@@ -96,7 +96,7 @@ def test_a_check_is_told_and_drawn(
     found = explain(model, image)
     check = check_explanation(model, image, found)
     assert notes(result) == [f"note: 7.png: {check.sentences[0][0]}"]
-    assert "the probability of 7 from 0.98" in check.sentences[0][0]
+    assert "the probability of class 7 from 0.98" in check.sentences[0][0]
     assert_drawn(
         tmp_path / "7--explain-hirescam.png",
         explanation_sheet(image, found, title=TITLE, facts=["7.png"], check=check),
@@ -169,7 +169,10 @@ def test_methods_that_cannot_be_right_are_left_out(seven: Path, tmp_path: Path) 
     common = (model, seven, "--encoding", "unit", "--out", tmp_path)
     refused = invoke(*common)
     assert refused.exit_code == 1
-    assert "Choose --method integrated, which needs none." in refused.stderr
+    assert (
+        "Choose --method integrated, which needs none; maps of channels"
+        in refused.stderr
+    )
     result = invoke(*common, "--compare", "--raw")
     assert result.exit_code == 0, result.stderr
     for method in ("hirescam", "gradcam"):
@@ -200,9 +203,53 @@ def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.stderr
     assert notes(result) == [
-        "note: one.npy: no positive evidence for 0",
-        "note: two.npy: no positive evidence for 0",
+        "note: one.npy: no positive evidence for output 0",
+        "note: two.npy: no positive evidence for output 0",
     ]
+
+
+def test_patches_are_as_large_as_asked(
+    mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
+) -> None:
+    result = invoke(
+        *(mnist, seven, "--top", 1, "--method", "occlusion", "--patch", 9),
+        *("--baseline", "white", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    found = explain(model, image, method="occlusion", patch=9, baseline="white")
+    assert_drawn(
+        tmp_path / "7--explain-occlusion.png",
+        explanation_sheet(image, found, title=TITLE, facts=["7.png"]),
+    )
+
+
+@pytest.mark.parametrize("region", ["2,3", "mask.png"])
+def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((6, 7, 1)),
+            keras.layers.Conv2D(4, 3, padding="same", activation="relu"),
+            keras.layers.Conv2D(3, 1, activation="softmax"),
+        ]
+    )
+    network.save(tmp_path / "pixels.keras")
+    image = np.random.default_rng(1).random((6, 7, 1), np.float32)
+    np.save(tmp_path / "image.npy", image)
+    mask = np.zeros((6, 7), np.uint8)
+    mask[1:3, 4:] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    given = tmp_path / region if "png" in region else region
+    result = invoke(
+        *(tmp_path / "pixels.keras", tmp_path / "image.npy", "--class", 1, "--raw"),
+        *("--region", given, "--encoding", "unit", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    known = cnnviz.load_model(network, encoding="unit")
+    expected: Any = mask / 255 if "png" in region else (2, 3)
+    found = explain(known, image, 1, region=expected)
+    with np.load(tmp_path / "image--explain-hirescam.npz") as file:
+        np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
+        np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +265,9 @@ def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
         (["--layer", "conv1", "--method", "gradient"], 2, "--layer is for"),
         (["--compare", "--method", "occlusion"], 2, "--compare has methods of its"),
         (["--smooth", "4"], 2, "--smooth is for --method gradient"),
+        (["--patch", "4"], 2, "--patch is for --method occlusion"),
+        (["--region", "2,3"], 1, "answers once for each image"),
+        (["--region", "mask.png"], 1, "mask.png does not exist"),
         (["--baseline", "white"], 2, "--baseline is for --method integrated"),
         (["--baseline", "2", "--method", "integrated"], 2, "'2' is no baseline"),
         (["--baseline", "pink", "--method", "occlusion"], 2, "is no baseline"),

@@ -194,7 +194,7 @@ def test_curves_follow_scores_where_there_is_no_probability() -> None:
     assert check.quantity == "score"
     np.testing.assert_allclose(check.deletion[..., 0], found.scores, atol=1e-4)
     assert "the marked 20 % of the image" in check.sentences[0][0]
-    assert "the score of 0 against 1" in check.sentences[0][0]
+    assert "the score of class 0 against class 1" in check.sentences[0][0]
 
 
 @pytest.mark.parametrize("classes", [2, 1])
@@ -219,7 +219,27 @@ def test_what_lowers_a_class_is_right_if_the_score_falls_without_it(
     assert check.quantity == "score"
     np.testing.assert_allclose(check.deletion[0, 0, [0, 5]], [8, 0], atol=1e-5)
     assert check.is_better_than_chance.all()
-    assert "the score of -1 from 8.00 to 0.00" in check.sentences[0][0]
+    assert "the score of what lowers class 1 from 8.00 to 0.00" in check.sentences[0][0]
+
+
+def test_the_verdict_is_told_where_a_tenth_tells_the_contrary() -> None:
+    model = raw(classifier(keras))
+    found = explain(model, IMAGES, [0, 1, 2])
+    check = check_explanation(model, IMAGES, found, steps=10, draws=2)
+    better = check.is_better_than_chance
+    told = 0
+    for image, column in np.ndindex(*better.shape):
+        text = check.sentences[image][column]
+        chance = check.chance_deletion[image, column, :, 1].mean()
+        wrong = check.deletion[image, column, 1] >= chance
+        assert ("Over all steps the map is no better" in text) == (
+            not better[image, column]
+        )
+        assert ("the map is better than chance" in text) == (
+            better[image, column] and wrong
+        )
+        told += int("Over all steps" in text)
+    assert 0 < told < better.size
 
 
 def test_mistakes() -> None:

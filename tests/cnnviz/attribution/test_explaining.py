@@ -368,7 +368,9 @@ class TestPixelClasses:
                 others = np.delete(logits[image], number, -1).max(-1)
                 lead = logits[image, ..., number] - others
                 mine = lead == lead.max()
-                assert any(f"image {image}: {number} is" in n for n in found.notes)
+                noun = "class" if activation else "output"
+                told = f"image {image}: {noun} {number} is assigned to no position"
+                assert any(told in note for note in found.notes)
             close(found.scores[image, number], logits[image, mine, number].mean(), 1e-5)
             expected = mine[..., None] / mine.sum() * kernel[:, number]
             close(found.raw[image, number], expected, 1e-5)
@@ -698,13 +700,26 @@ class TestMistakes:
         image = np.full((10, 12, 3), 0.6, np.float32)
         image[2:5, 7:11] = (1, 0, 0)
         found = explain(raw(network), image, [0])
-        assert found.notes == ("image 0: no positive evidence for 0",)
+        assert found.notes == ("image 0: no positive evidence for output 0",)
 
     def test_numbers_that_are_none(self, model: ImageModel) -> None:
         images = IMAGES.copy()
         images[1, 0, 0, 0] = math.nan
         with pytest.raises(ImageError, match="no finite numbers"):
             explain(model, images)
+
+
+def test_captions_say_what_a_number_is() -> None:
+    model = raw(classifier(keras))
+    compared = explain(model, IMAGES[:1], [0, "-2"], against=1)
+    assert [compared.caption(0, column) for column in (0, 1)] == [
+        "class 0 against class 1",
+        "what lowers class 2 against class 1",
+    ]
+    labeled = load_model(classifier(keras), encoding="raw", labels=tuple("abcd"))
+    assert explain(labeled, IMAGES[:1], "c").caption(0, 0) == "c"
+    quantity = explain(raw(networks.red_counter(keras)), np.ones((10, 12, 3)), "-0")
+    assert quantity.caption(0, 0) == "what lowers output 0"
 
 
 def test_repr_is_a_line() -> None:

@@ -62,7 +62,7 @@ def test_they_hardly_depend_on_the_class_nor_on_the_head(assets: Path) -> None:
             assert check.stages[0] == "predictions"
             assert check.similarity[0, 0, 0] > 0.95
             assert (
-                "With predictions drawn anew the map agrees to 1.00"
+                "With random weights in layer predictions the map agrees to 1.00"
                 in (check.sentences[0][0])
             )
     assert alike["deconvnet"] > 0.999 > 0.95 > alike["hirescam"]

@@ -128,3 +128,23 @@ def test_branches_meet(k: ModuleType) -> None:
     found = explained(randomized(k.Model(inputs, layers.Dense(3)(joined))))
     assert found.layer == "late"
     assert "past late" in " ".join(found.notes)
+
+
+@GENERATIONS
+def test_attention_after_a_layer_is_told(k: ModuleType) -> None:
+    layers = k.layers
+    image = layers.Input((16, 16, 3))
+    patches = layers.Conv2D(8, 4, strides=4, name="patches")(image)
+    tokens = layers.Reshape((16, 8))(patches)
+    mixed = layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    pooled = layers.GlobalAveragePooling1D()(layers.Add()([tokens, mixed]))
+    attending = k.Model(image, layers.Dense(3)(pooled))
+    # A weighted mean is no such thing: each position has one weight.
+    weights = layers.Softmax(axis=1)(layers.Dense(1)(tokens))
+    pooling = k.Model(image, layers.Dense(3)(layers.Dot(axes=1)([weights, tokens])))
+    told = [
+        [note for note in explained(network).notes if "'integrated' sees" in note]
+        for network in (attending, pooling)
+    ]
+    assert [len(notes) for notes in told] == [1, 0]
+    assert told[0][0].startswith("positions attend to each other after patches,")

@@ -105,7 +105,7 @@ def test_a_map_without_evidence_is_no_picture() -> None:
     image = np.ones((8, 8, 1), np.float32)
     image[0] = 0
     found = explain(model, image, method="gradcam")
-    assert "image 0: no positive evidence for 0" in found.notes
+    assert "image 0: no positive evidence for output 0" in found.notes
     _, tile = tiles(explanation_sheet(image, found, title=""), 2, 160)
     # Words on plain gray; nothing of the photograph and of the colors.
     assert (tile == tile[..., :1]).all()
@@ -198,6 +198,35 @@ def test_channels_are_drawn_the_strongest_first() -> None:
     np.testing.assert_allclose(
         second[150, 40], 255 * 0.55 + 0.45 * np.array(FOR), atol=1
     )
+
+
+def test_it_is_told_how_much_the_drawn_channels_are_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Conv2D(3, 1, use_bias=False, name="conv"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(1, name="head"),
+        ]
+    )
+    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 3))])
+    head = [np.array([[0.25], [-1], [5]]), np.full(1, 4.25)]
+    model.get_layer("head").set_weights(head)
+    image = np.ones((8, 8, 1), np.float32)
+    drawn: list[Any] = []
+
+    def panels(given: Any, **_: Any) -> None:
+        drawn.extend(panel.lines for panel in given)
+
+    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
+    channel_sheet(image, channel_attribution(model, image), title="", count=2)
+    assert drawn == [
+        ["output 0", "score 8.5 · share 50 %", "these 2 add +4, all 3 +4.25"],
+        ["channel 2", "adds +5"],
+        ["channel 1", "adds -1"],
+    ]
 
 
 @pytest.mark.parametrize("shape", [(40, 2), (5, 8, 8, 1), (300, 200, 3)])
