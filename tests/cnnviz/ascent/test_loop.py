@@ -473,7 +473,7 @@ def test_networks_with_channels_first() -> None:
     convolution.set_weights([kernel])
     one, other = (
         maximize(
-            load_model(n, encoding="raw"), channel("conv", [1, 3]), run=Run(steps=6)
+            load_model(n, encoding="unit"), channel("conv", [1, 3]), run=Run(steps=6)
         )
         for n in (first, last)
     )
