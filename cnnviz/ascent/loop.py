@@ -21,8 +21,8 @@ from cnnviz.ascent.run import Run
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
-from cnnviz.errors import ArgumentError
-from cnnviz.network.health import not_finite
+from cnnviz.errors import ArgumentError, counted, warn
+from cnnviz.network.health import broken_weights, not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import native_shape, survey_layers
@@ -148,6 +148,11 @@ def maximize(
     found = join(parts)
     if np.isnan(found.scores).all():
         raise not_finite(known, objective.layers)
+    if found.dead.any() and (broken := broken_weights(known.network)) is not None:
+        warn(
+            f"{broken}, and no gradient passes them: {found.dead.sum()} of "
+            f"{counted(len(found.dead), 'image')} not drawn"
+        )
     return span.of(found)
 
 

@@ -169,6 +169,9 @@ class Spaces:
         shape = tensor.shape
         if shape.rank != self._axes + 2 or not tensor.dtype.is_floating:
             return False
+        # Loops over frames compute with the frames first, and the images after them.
+        if shape[0] is not None and shape[0] != self._image.shape[0]:
+            return False
         # Networks with channels first also compute with channels last, for a while.
         layouts = (shape[1:-1], shape[2:]) if self._first else (shape[1:-1],)
         return all(any(size != 1 for size in sizes) for sizes in layouts)

@@ -168,7 +168,10 @@ def read_array(path: str | Path) -> NDArray[Any]:
         file.seek(0)
         if head.startswith(_ARRAY_MAGIC):
             return _loaded_array(file, path)
-    raise _stranger(path, head, "expected a NumPy .npy or .npz array")
+    expected = "expected a NumPy .npy or .npz array"
+    if nature(head) == PICTURE:
+        raise ImageError(f"{path} is {PICTURE}; {expected}")
+    raise _stranger(path, head, expected)
 
 
 class _Picture(NamedTuple):

@@ -285,10 +285,11 @@ def one_layer(network: Network, name: LayerName) -> Selected:
     found = select(network, name)
     if len(found) > 1:
         paths = ", ".join(s.address.path for s in found[:3])
-        told = name if isinstance(name, str) else ", ".join(map(str, name))
+        paths += ", ..." * (len(found) > 3)
+        told = f"'{name}' names" if isinstance(name, str) else "the list names"
         raise LayerError(
-            f"'{told}' names {len(found)} layers of model '{network.name}' ({paths}"
-            f"{', ...' if len(found) > 3 else ''}); expected one"
+            f"{told} {len(found)} layers of model '{network.name}' ({paths}); "
+            "expected one"
         )
     return Selected(found[0].address, found[0].call or 1, is_named=True)
 

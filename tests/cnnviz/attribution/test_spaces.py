@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from cnnviz import load_model
@@ -148,3 +149,22 @@ def test_attention_after_a_layer_is_told(k: ModuleType) -> None:
     ]
     assert [len(notes) for notes in told] == [1, 0]
     assert told[0][0].startswith("positions attend to each other after patches,")
+
+
+def test_frames_are_not_taken_for_images() -> None:
+    layers = keras.layers
+    maps = layers.TimeDistributed(layers.Conv2D(4, 3, activation="relu"), name="maps")
+    means = layers.TimeDistributed(layers.GlobalAveragePooling2D())
+    memory, head = layers.LSTM(5), layers.Dense(2)
+    film = layers.Input((6, 12, 12, 3))
+    network = keras.Model(film, layers.Softmax()(head(memory(means(maps(film))))))
+    images = np.random.default_rng(2).random((2, 6, 12, 12, 3), np.float32)
+    found = explain(load_model(network, encoding="unit"), images, 0)
+    assert found.layer == "maps"
+    tensor = tf.constant(maps(images))
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        score = head(memory(means(tensor)))[:, 0]
+    expected = (tensor * tape.gradient(score, tensor)).numpy().sum(-1)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found.raw[:, 0], expected, rtol=0, atol=1e-5 * scale)

@@ -92,5 +92,7 @@ def test_arrays_of_the_wrong_rank_are_no_images(tmp_path: Path) -> None:
 
 def test_a_picture_is_no_array(tmp_path: Path) -> None:
     Image.fromarray(pixels(4, 4, 3)).save(tmp_path / "a.png")
-    with pytest.raises(ImageError, match=r"expected a NumPy \.npy"):
+    with pytest.raises(
+        ImageError, match=r"a\.png is a picture; expected a NumPy \.npy"
+    ):
         read_array(tmp_path / "a.png")

@@ -95,8 +95,13 @@ def test_every_function_refuses_the_same_names(
 @pytest.mark.parametrize("name", ["kernels", "deconvnet", "filters", "explain"])
 def test_one_layer_is_never_the_first_of_several(name: str) -> None:
     known = network(keras)
-    for several in ("Conv2D", ["first", "second"], known.layers[1:3]):
-        with pytest.raises(LayerError, match=r"names 2 layers .*\(first, second\)"):
+    for several, told in (
+        ("Conv2D", "'Conv2D'"),
+        (["first", "second"], "the list"),
+        (known.layers[1:3], "the list"),  # and not what Python calls the objects
+    ):
+        pattern = rf"^{told} names 2 layers .*\(first, second\)"
+        with pytest.raises(LayerError, match=pattern):
             METHODS[name](known, several)
 
 
