@@ -150,7 +150,7 @@ def maximize(
         raise not_finite(known, objective.layers)
     if found.dead.any() and (broken := broken_weights(known.network)) is not None:
         warn(
-            f"{broken}, and no gradient passes them: {found.dead.sum()} of "
+            f"{broken}, which can keep gradients from images: {found.dead.sum()} of "
             f"{counted(len(found.dead), 'image')} not drawn"
         )
     return span.of(found)

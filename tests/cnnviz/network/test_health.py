@@ -66,7 +66,7 @@ def test_images_that_a_broken_filter_keeps_from_being_drawn(k: Any) -> None:
     kernel[..., 1] = np.nan  # a gradient of 0 times NaN is NaN, in every channel
     made.get_layer("second").set_weights([kernel, bias])
     told = (
-        "^the weights of second are not finite, and no gradient passes them: "
+        "^the weights of second are not finite, which can keep gradients from images: "
         "3 of 3 images not drawn"
     )
     with pytest.warns(CnnvizWarning, match=told):

@@ -17,6 +17,7 @@ from cnnviz import (
     visualize_filters,
 )
 from cnnviz.ascent import Pixels, Run, maximize
+from cnnviz.errors import CnnvizWarning
 from cnnviz.objectives import channel
 from cnnviz.synthesis import optimize_classes, optimize_filters
 
@@ -87,7 +88,8 @@ def test_weights_that_are_no_numbers_are_named(
 
 
 def test_one_channel_that_is_no_number_leaves_the_others() -> None:
-    broken = optimize_filters(with_bias([0, 0, np.nan, 0]), "b", run=Run(steps=30))
+    with pytest.warns(CnnvizWarning, match="weights of b are not finite"):
+        broken = optimize_filters(with_bias([0, 0, np.nan, 0]), "b", run=Run(steps=30))
     whole = optimize_filters(with_bias(0.0), "b", run=Run(steps=30))
     assert np.isnan(broken.ascent.scores).tolist() == [False, False, True, False]
     assert broken.ascent.dead[2]
