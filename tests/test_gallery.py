@@ -29,8 +29,8 @@ MAKER = program()
 ENTRIES = MAKER.entries()
 # Gradient ascent takes minutes, and follows another path on another processor.
 ASCENTS = ("filters", "classes", "dream", "style")
-# Takes a minute for numbers that the test of the README measures as well.
-MEASURED_ELSEWHERE = "evidence-compare.png"
+# Takes a minute.
+LONG = "evidence-compare.png"
 
 
 def is_ascent(entry: Any) -> bool:
@@ -57,7 +57,7 @@ def test_every_lesson_is_linked() -> None:
         pytest.param(
             entry,
             marks=[pytest.mark.slow]
-            if is_ascent(entry) or entry.picture == MEASURED_ELSEWHERE
+            if is_ascent(entry) or entry.picture == LONG
             else [],
         )
         for entry in ENTRIES

@@ -10,6 +10,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 LARGEST = 2**20
+LONG = ("filters_and_classes", "style_transfer", "train_and_watch", "transfer_learning")
 
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -18,7 +19,15 @@ def test_there_are_lessons() -> None:
     assert NOTEBOOKS
 
 
-@notebooks
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else []
+        )
+        for path in NOTEBOOKS
+    ],
+)
 def test_notebook_runs(path: Path) -> None:
     # In a process of its own: the warnings of Jupyter's machinery are not ours. Those
     # of a lesson are, and end it.

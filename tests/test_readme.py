@@ -125,6 +125,7 @@ def test_pictures_and_files_of_the_readme_exist() -> None:
         assert (ROOT / place).exists(), place
 
 
+@pytest.mark.slow
 def test_numbers_of_class_evidence_are_those_that_are_measured() -> None:
     import cnnviz
 
