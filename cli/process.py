@@ -12,17 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO, cast
 
-_TERMINATED = 128 + signal.SIGTERM
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Ignored from the start, as by nohup, they stay ignored.
-_DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
+from .signals import stop_on_signals
 
 
 def run() -> NoReturn:
     """Runs the command line of this process, and ends the process."""
     code: Any = 1
     try:
-        _stop_on_signals()
+        stop_on_signals()
         # Before anything imports Keras; other backends have no traces.
         os.environ["KERAS_BACKEND"] = "tensorflow"
         warnings.simplefilter("ignore")
@@ -48,34 +45,6 @@ def _flushed(stream: TextIO, code: Any) -> Any:
     except (OSError, ValueError):  # nobody listens any more
         return code or 1
     return code
-
-
-def _stop_on_signals() -> None:
-    """Makes the first Ctrl-C raise; those after it do not disturb the cleaning up."""
-    heard = [number for number in _SIGNALS if signal.getsignal(number) in _DEFAULTS]
-
-    def stop(number: int, _: object) -> NoReturn:
-        for each in heard:
-            signal.signal(each, signal.SIG_IGN)
-        if number == signal.SIGTERM:
-            raise SystemExit(_TERMINATED)
-        raise KeyboardInterrupt
-
-    def unraisable(told: sys.UnraisableHookArgs) -> None:
-        # A signal that arrives in the callback of a weak reference, as imports have
-        # them, or in `__del__`, is raised there, and gets no further.
-        if issubclass(told.exc_type, KeyboardInterrupt | SystemExit):
-            terminated = issubclass(told.exc_type, SystemExit)
-            again = signal.SIGTERM if terminated else signal.SIGINT
-            signal.signal(signal.SIGALRM, lambda _, frame: stop(again, frame))
-            signal.setitimer(signal.ITIMER_REAL, 0.01)
-        else:
-            sys.__unraisablehook__(told)
-
-    for number in heard:
-        signal.signal(number, stop)
-    if hasattr(signal, "setitimer"):
-        sys.unraisablehook = unraisable
 
 
 @contextmanager

@@ -6,13 +6,15 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from .console import Console
+from .signals import held
 
+_LATENCY = 0.1  # seconds after which Ctrl-C is heard at the latest
 _MOST_THREADS = 4
 _MOST_WAITING = 32
 
@@ -61,11 +63,12 @@ class Writer:
     ) -> None:
         """Calls `make(path, ...)`, which writes the file of this name, in a thread."""
         path = self._folder / name
-        future = self._pool.submit(make, path, *arguments, **named)
-        self._pending.append((path, future))
+        with held():
+            future = self._pool.submit(make, path, *arguments, **named)
+            self._pending.append((path, future))
         # Those that wait hold what they will draw: a few of them are enough.
         while self._pending and (
-            len(self._pending) > _MOST_WAITING or self._pending[0][1].done()
+            len(self._pending) > _MOST_WAITING or self._is_first_done(0)
         ):
             self._print_first()
 
@@ -74,10 +77,17 @@ class Writer:
         while self._pending:
             self._print_first()
 
+    def _is_first_done(self, seconds: float) -> bool:
+        with held():
+            return bool(wait([self._pending[0][1]], seconds).done)
+
     def _print_first(self) -> None:
+        while not self._is_first_done(_LATENCY):
+            pass
         path, future = self._pending[0]
         try:
-            future.result()
+            with held():
+                future.result()
         except Exception:
             self._fails = True
             raise

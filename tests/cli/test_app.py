@@ -383,9 +383,9 @@ def test_ctrl_c_while_tensorflow_is_loaded(mnist: str, seven: str) -> None:
 
 SWALLOWING = """
 import os, signal, sys, time, weakref
-from cnnviz_cli.process import _stop_on_signals
+from cnnviz_cli.signals import stop_on_signals
 
-_stop_on_signals()
+stop_on_signals()
 
 class Module:
     pass
@@ -419,3 +419,36 @@ def test_a_signal_that_python_swallows_is_raised_again(
         timeout=60,
     )
     assert (result.stdout, result.stderr) == (f"{raised}\n", "")
+
+
+HOLDING = """
+import os, signal, threading
+from cnnviz_cli.signals import held, stop_on_signals
+
+stop_on_signals()
+lock = threading.Lock()
+try:
+    with held():
+        lock.acquire()
+        os.kill(os.getpid(), signal.{number})
+        for _ in range(1000):
+            pass
+        lock.release()
+    print("not raised")
+except BaseException as error:
+    print(repr(error), lock.locked())
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [("SIGINT", "KeyboardInterrupt()"), ("SIGTERM", "SystemExit(143)")],
+)
+def test_a_signal_waits_for_locks_to_be_given_back(number: str, raised: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", HOLDING.format(number=number)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (result.stdout, result.stderr) == (f"{raised} False\n", "")
