@@ -15,6 +15,10 @@ _MEMORY = re.compile(r"\bOOM\b|out of memory|failed to allocate", re.IGNORECASE)
 _FRAME = re.compile(r"Graph execution error|Detected at|<stack traces|File \"|\[\[")
 
 
+class OutOfMemoryError(ModelError):
+    """A network did not fit into the memory of the processor or the card."""
+
+
 def runtime_error(network: str, layers: Sequence[str], error: Exception) -> ModelError:
     """What to tell of an error that a network raised while it ran.
 
@@ -25,7 +29,7 @@ def runtime_error(network: str, layers: Sequence[str], error: Exception) -> Mode
     """
     exhausted = isinstance(error, tf.errors.ResourceExhaustedError | MemoryError)
     if exhausted or _MEMORY.search(str(error)):
-        return ModelError(
+        return OutOfMemoryError(
             f"model '{network}' does not fit into memory",
             hint="Use a smaller batch_size, smaller images, or fewer layers.",
         )
