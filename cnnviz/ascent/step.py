@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from cnnviz.ascent.parameterizations import Parameterization, Shape
 from cnnviz.ascent.rescue import opened_rectifiers
 from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import LayerError
+from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import unmoved
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
@@ -39,8 +41,14 @@ class Plan:
     window: tuple[int, int]
     average_pooling: bool
 
-    def trace(self, batch: int) -> Trace[None]:
-        """The compiled block of steps for a batch of so many images."""
+    def trace(self, batch: int, *, rescuing: bool = False) -> Trace[None]:
+        """The compiled block of steps for a batch of so many images.
+
+        Args:
+            batch: How many images.
+            rescuing: Whether rectifiers are opened, for images that need it. These are
+                marked by an argument of their own, behind the state.
+        """
         numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
         state = tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32)
         draws = self.draws(np.random.default_rng(0), 1)
@@ -50,11 +58,10 @@ class Plan:
             for o in term.operands
         ]
         signature = [
-            tf.TensorSpec((), tf.int32),
-            tf.TensorSpec((None,), tf.float32),
+            tf.TensorSpec((None, 2), tf.float32),
             tf.TensorSpec((None, batch, draws.shape[-1]), tf.float32),
             *(state, state, state),
-            tf.TensorSpec((batch,), tf.bool),
+            *([tf.TensorSpec((batch,), tf.bool)] * rescuing),
             *operands,
         ]
         key = (
@@ -66,8 +73,10 @@ class Plan:
             self.shape,
             self.window,
             self.average_pooling,
+            rescuing,
         )
-        return compiled(self.model.network, key, self._block, signature)
+        block = partial(self._block, rescuing)
+        return compiled(self.model.network, key, block, signature)
 
     def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """The numbers of `count` random transforms."""
@@ -79,17 +88,19 @@ class Plan:
 
     def _block(
         self,
-        before: tf.Tensor,
+        rescuing: bool,
         rates: tf.Tensor,
         draws: tf.Tensor,
         numbers: tf.Tensor,
         first: tf.Tensor,
         second: tf.Tensor,
-        rescued: tf.Tensor,
         *operands: tf.Tensor,
     ) -> tuple[dict[str, tf.Tensor], None]:
         steps = tf.shape(rates)[0]
-        pace = broadcast(tf.where(rescued, float(_RESCUE_HASTE), 1.0), numbers)
+        rescued: tf.Tensor | None = None
+        if rescuing:
+            rescued, operands = operands[0], operands[1:]
+            pace = broadcast(tf.where(rescued, float(_RESCUE_HASTE), 1.0), numbers)
         reported = (1 + len(self.objective.names), *numbers.shape[:1])
         history = tf.TensorArray(tf.float32, steps, element_shape=reported)
 
@@ -101,7 +112,7 @@ class Plan:
         def step(
             i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            with opened_rectifiers(rescued):
+            with steady_gradients(), opened_rectifiers(rescued):
                 scores, seen = self._scores(numbers, draws[i], operands)
                 gradient, by_network = tf.gradients(scores[0], [numbers, seen])
             if not self.objective.uses_network:
@@ -117,10 +128,9 @@ class Plan:
             gradient = tf.where(broadcast(finite, gradient), gradient, 0.0)
             first = FIRST_MOMENT * first + (1 - FIRST_MOMENT) * gradient
             second = SECOND_MOMENT * second + (1 - SECOND_MOMENT) * gradient**2
-            time = tf.cast(before + i + 1, tf.float32)
-            unbiased = first / (1 - FIRST_MOMENT**time)
-            scale = tf.sqrt(second / (1 - SECOND_MOMENT**time)) + EPSILON
-            numbers += pace * rates[i] * unbiased / scale
+            rate, correction = tf.unstack(rates[i])
+            rate = rate if rescued is None else rate * pace
+            numbers += rate * first / (tf.sqrt(correction * second) + EPSILON)
             alive = finite & tf.reduce_any(by_network != 0, axes(by_network))
             return numbers, first, second, alive, tf.stack(scores)
 
@@ -176,6 +186,22 @@ class Plan:
             for part in self.objective.parts(scene, operands)
         ]
         return scores, seen
+
+
+def unbiased(rates: np.ndarray, before: int) -> np.ndarray:
+    """Learning rates with the corrections for means that begin at zero.
+
+    Args:
+        rates: `(steps,)` the learning rates.
+        before: How many steps the means have behind them.
+
+    Returns:
+        float32 `(steps, 2)`: `rate / (1 - 0.9**t)` for the mean of the gradients, and
+        `1 / (1 - 0.999**t)` for that of their squares.
+    """
+    time = before + 1 + np.arange(len(rates), dtype=np.float64)
+    corrected = rates / (1 - FIRST_MOMENT**time), 1 / (1 - SECOND_MOMENT**time)
+    return np.stack(corrected, 1).astype(np.float32)
 
 
 def axes(values: tf.Tensor) -> list[int]:

@@ -34,6 +34,7 @@ from cnnviz.errors import (
     users_error,
 )
 from cnnviz.graph.kernels import computable
+from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.exactness import full_float32
 from cnnviz.network.failures import runtime_error, scope_name
@@ -238,19 +239,23 @@ class Trace(Generic[Facts]):
     fingerprint: Fingerprint
     written: Sequence[tf.Tensor]
 
-    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
+    def __call__(self, *inputs: Any, exact: bool = True) -> dict[str, tf.Tensor]:
         """Runs it, and leaves the network's variables as they were.
 
         Args:
             inputs: Tensors, or arrays.
+            exact: Whether a card has to multiply in full float32; otherwise it may do
+                what TensorFlow is set to.
 
         Raises:
-            ModelError: If it does not fit into memory, or an operation fails.
+            OutOfMemoryError: If it does not fit into memory.
+            ModelError: If an operation fails.
         """
+        precision = full_float32() if exact else nullcontext()
         try:
             tensors = [tf.convert_to_tensor(given) for given in inputs]
             alone = _LOCK if self.written else nullcontext()
-            with full_float32(), alone, restored(self.written):
+            with precision, alone, restored(self.written):
                 return dict(zip(self.names, self.function(*tensors), strict=True))
         except (tf.errors.OpError, MemoryError) as error:
             told = runtime_error(self.network, self.layers, error)
@@ -340,7 +345,8 @@ def _traced(
     found: list[Facts] = []
 
     def listed(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        results, facts = function(*inputs)
+        with steady_gradients():
+            results, facts = function(*inputs)
         names[:], found[:] = results, [facts]
         return list(results.values())
 
