@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import at_least, choice, more_than
 from cnnviz.ascent.products import product
-from cnnviz.graph.devices import has_gpu
+from cnnviz.graph.devices import must_repeat
 
 Fill = Literal["flat", "wrap"]
 Size = tuple[int, int]
@@ -158,8 +158,8 @@ class Crops:
     def show(self, images: tf.Tensor, numbers: tf.Tensor, window: Size) -> tf.Tensor:
         """Cuts boxes `(n, 4)` out of images `(n, h, w, c)`: `(n, *window, c)`."""
         rows = tf.range(tf.shape(images)[0])
-        # On a card TensorFlow's gradient adds in any order.
-        rules = {"CropAndResize": _RULE_OF_CROPS} if has_gpu() else {}
+        # On a card TensorFlow's own gradient adds in any order.
+        rules = {"CropAndResize": _RULE_OF_CROPS} if must_repeat() else {}
         with tf.compat.v1.get_default_graph().gradient_override_map(rules):
             return tf.image.crop_and_resize(images, numbers, rows, window)
 

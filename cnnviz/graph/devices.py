@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.python.client.device_lib import list_local_devices
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 _SHARE, _MOST = 0.25, 2**31
 _SHARE_OF_CARD, _MOST_OF_CARD = 0.4, 2**34
@@ -15,6 +16,14 @@ _SHARE_OF_CARD, _MOST_OF_CARD = 0.4, 2**34
 def has_gpu() -> bool:
     """Whether TensorFlow runs networks on a GPU."""
     return bool(tf.config.list_logical_devices("GPU"))
+
+
+def must_repeat() -> bool:
+    """Whether a GPU has to add in the same order in every run, as users may demand.
+
+    They do by `tf.config.experimental.enable_op_determinism()`.
+    """
+    return has_gpu() and bool(is_op_determinism_enabled())
 
 
 def room() -> int:

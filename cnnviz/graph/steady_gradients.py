@@ -1,8 +1,8 @@
-"""Gradients that are the same on every device and in every run.
+"""Gradients that are the same in every run, where a user asks TensorFlow for that.
 
-On graphics processors some of TensorFlow's gradients add in any order, take another of
-several equal values for the largest, or do not exist once a user asks for determinism.
-Here are those of the same operations without these faults.
+Under `tf.config.experimental.enable_op_determinism()` some gradients do not exist on
+graphics processors, and that of max pooling takes another of several equal values for
+the largest. Here are those of the same operations without these faults.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.ops import gradient_registry
 
-from cnnviz.graph.devices import has_gpu
+from cnnviz.graph.devices import must_repeat
 
 _PREFIX = "CnnvizSteady"
 _ACTIVE = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
-_ACTIVE_ON_CARDS = {"MaxPool", "ResizeBilinear", "ResizeNearestNeighbor"}
+_ACTIVE_IF_ASKED = {"MaxPool", "ResizeBilinear", "ResizeNearestNeighbor"}
 
 
 @contextmanager
 def steady_gradients() -> Iterator[None]:
     """Gives what is built in the current graph gradients that do not vary.
 
-    That of batch normalizations is also the faster one; the others are not, and stand
-    only where there is a graphics processor.
+    That of batch normalizations is also the faster one. The others are slower, and
+    stand only where it has to be.
     """
-    kinds = _ACTIVE | (_ACTIVE_ON_CARDS if has_gpu() else set())
+    kinds = _ACTIVE | (_ACTIVE_IF_ASKED if must_repeat() else set())
     graph = tf.compat.v1.get_default_graph()
     with graph.gradient_override_map({kind: _PREFIX + kind for kind in kinds}):
         yield
@@ -99,8 +99,8 @@ def first_of_largest(
 ) -> tf.Tensor:
     """Puts the gradient of each window of a max pooling at its largest value.
 
-    Of equal values at the first by rows, as processors do; cards have other rules. It
-    is added up in a fixed order where windows overlap.
+    Of equal values at the first by rows, as TensorFlow does without determinism. It is
+    added up in a fixed order where windows overlap.
 
     Args:
         operation: A max pooling of two axes; what it computes is not used.

@@ -33,6 +33,7 @@ from cnnviz.errors import (
     first_line,
     users_error,
 )
+from cnnviz.graph.devices import must_repeat
 from cnnviz.graph.kernels import computable
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
@@ -289,7 +290,7 @@ def compiled(
     with _LOCK:
         inputs = tuple((tuple(s.shape), s.dtype) for s in signature)
         traces = _CACHE.setdefault(network, OrderedDict())
-        full_key = (key, inputs)
+        full_key = (key, inputs, must_repeat())
         known = traces.get(full_key)
         if known is None or not known.fingerprint.fits(everything(network)):
             concrete, names, facts = _traced(function, signature)

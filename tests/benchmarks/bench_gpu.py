@@ -112,7 +112,7 @@ def photographs(count: int) -> np.ndarray:
 
 def activations() -> None:
     model = cnnviz.load_model(ASSETS / "efficientnet_lite0.keras")
-    images = photographs(256)
+    images = photographs(128)
     layers = [
         layer.name
         for layer in model.network.layers
@@ -122,8 +122,8 @@ def activations() -> None:
     cut = keras.Model(model.network.inputs, outputs)
     (prepared,) = model.prepare(images)
     compare(
-        f"{len(layers)} layers of EfficientNet-Lite0, 256 photographs, an image",
-        256,
+        f"{len(layers)} layers of EfficientNet-Lite0, 128 photographs, an image",
+        128,
         lambda: cnnviz.activations(model, images, layers),
         lambda: cut.predict(prepared, batch_size=32, verbose=0),
     )
@@ -164,9 +164,9 @@ ROWS = {
     "vgg16": vgg16,
     "vgg16_exact": vgg16_exact,
     "mnist": mnist,
-    "activations": activations,
     "deconvnet": deconvnet,
     "memory": memory,
+    "activations": activations,
 }
 
 if __name__ == "__main__":
