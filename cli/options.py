@@ -228,8 +228,10 @@ class EvidenceOptions:
     Attributes:
         baseline: What the image is held against.
         patch: The side of what `occlusion` takes away.
+        stride: How far the patches are apart.
         smooth: Over how many noisy images the gradient is averaged.
         region: Which positions of the output count.
+        seed: The seed of all random numbers.
     """
 
     baseline: Annotated[
@@ -249,6 +251,15 @@ class EvidenceOptions:
             help="Take away patches with sides of this length. For occlusion.",
         ),
     ] = None
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PIXELS",
+            show_default="half the side of a patch",
+            help="Move the patch by this much at a time. For occlusion.",
+        ),
+    ] = None
     smooth: Annotated[
         int,
         typer.Option(
@@ -266,18 +277,32 @@ class EvidenceOptions:
             "of its size, of a network that answers for every pixel.",
         ),
     ] = None
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Start the random numbers here: the noise of --smooth, and what "
+            "--check and --compare hold the picture against.",
+        ),
+    ] = 0
 
-    def check(self, method: str, is_comparison: bool) -> None:
+    def check(self, method: str, is_comparison: bool, is_checked: bool) -> None:
         """Refuses what the method would not look at.
 
         Args:
             method: The name of the method.
             is_comparison: Whether several methods are compared instead.
+            is_checked: Whether the pictures are checked.
         """
+        if self.seed and not (self.smooth or is_comparison or is_checked):
+            raise typer.BadParameter(
+                "--seed is for --smooth, --check and --compare; nothing else is random"
+            )
         given = "--compare" if is_comparison else f"--method {method}"
         for flag, is_given, methods in (
             ("--smooth", self.smooth > 0, ("gradient",)),
             ("--patch", self.patch is not None, ("occlusion",)),
+            ("--stride", self.stride is not None, ("occlusion",)),
             ("--baseline", self.baseline != "black", ("integrated", "occlusion")),
         ):
             if is_given and (is_comparison or method not in methods):

@@ -99,6 +99,16 @@ def explain(
             "for each class, and where.",
         ),
     ] = None,
+    path: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Average the gradients of --maps over this many steps from no "
+            "activation to the whole one, so that the channels add up to what the "
+            "score gains on the way; 0 takes the gradient at the image.",
+        ),
+    ] = 0,
     compare: Annotated[
         bool,
         typer.Option(
@@ -127,7 +137,9 @@ def explain(
         raise typer.BadParameter(
             f"--compare has methods of its own; given --method {method}"
         )
-    evidence.check(method, compare)
+    evidence.check(method, compare, check)
+    if path and not maps:
+        raise typer.BadParameter("--path is for --maps; expected both")
     if layer and not (maps or compare or method in ("hirescam", "gradcam")):
         raise typer.BadParameter(
             "--layer is for --method hirescam or gradcam, --compare and --maps; given "
@@ -164,10 +176,11 @@ def explain(
         explained: dict[str, Explanation] = {}
         failures: dict[str, LayerError] = {}
         checks: dict[str, Check] = {}
-        parts = len(methods) * (2 if check or compare else 1)
+        passes = len(methods) * (2 if check or compare else 1)
+        parts = passes + (path > 0)
         named: Any = classes
         for number, each in enumerate(methods):
-            start = number * parts // len(methods)
+            start = number * passes // len(methods)
             try:
                 explained[each] = explain(
                     loaded,
@@ -178,6 +191,8 @@ def explain(
                     layer=layer if each in ("hirescam", "gradcam") else None,
                     baseline=held,
                     patch=evidence.patch,
+                    stride=evidence.stride,
+                    seed=evidence.seed,
                     smooth=evidence.smooth,
                     batch_size=size,
                     callback=tell.part(start, parts),
@@ -189,12 +204,23 @@ def explain(
                 continue
             if check or compare:
                 checks[each] = check_explanation(
-                    loaded, one, explained[each], callback=tell.part(start + 1, parts)
+                    loaded,
+                    one,
+                    explained[each],
+                    seed=evidence.seed,
+                    callback=tell.part(start + 1, parts),
                 )
         channels = None
         if maps:
             channels = channel_attribution(
-                loaded, one, classes, **asked, layer=layer, batch_size=size
+                loaded,
+                one,
+                classes,
+                **asked,
+                layer=layer,
+                path=path,
+                batch_size=size,
+                callback=tell.part(passes, parts),
             )
         return _Result(
             compare,
@@ -321,6 +347,8 @@ class _Result:
                     arrays[ahead + name] = getattr(check, name)[0]
         if self.channels is not None:
             arrays["channels"] = self.channels.values[0]
+            for name in ("share", "error"):
+                arrays[f"channels_{name}"] = getattr(self.channels, name)[0]
         with written_whole(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,11 @@ import numpy as np
 
 from cnnviz.attribution.explaining import check_number
 from cnnviz.attribution.gradients import Subject
-from cnnviz.attribution.integrated import completeness_error, nodes_and_weights
+from cnnviz.attribution.integrated import (
+    TOLERANCE,
+    completeness_error,
+    mean_gradients,
+)
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.questions import Answered, Class, Region, ask_about, called
@@ -135,6 +139,7 @@ def channel_attribution(
     path: int = 0,
     region: Region | None = None,
     batch_size: int | None = None,
+    callback: Callable[[int, int], None] | None = None,
 ) -> ChannelAttribution:
     """Finds which channels of a layer speak for classes, and which against them.
 
@@ -160,6 +165,8 @@ def channel_attribution(
             the pixels that are assigned to the class.
         batch_size: How many images go through the network at a time; None for as many
             as suit it.
+        callback: A function that is called on the way along a path with two numbers:
+            how many gradients are done, and how many there are to do.
 
     Returns:
         What every channel adds.
@@ -197,7 +204,7 @@ def channel_attribution(
         found = probe(asked.arrays, asked.target)
     tensor, gradients, total = found["tensor"], found["gradients"], found["scores"]
     if path:
-        gradients, total = _along(asked, probe, path, batch_size)
+        gradients, total = _along(asked, probe, path, batch_size, callback)
     contributions = tensor[:, None] * gradients
     axes = tuple(range(2, contributions.ndim - 1))
     values = contributions.sum(axes)
@@ -209,6 +216,14 @@ def channel_attribution(
     notes = list(asked.notes)
     if facts.bypassed:
         notes.append(f"the score also depends on the image past {facts.layer}")
+    error = completeness_error(sums, total)
+    for number, column in np.argwhere(error > TOLERANCE) if path else []:
+        name = called(asked.names[number][column], asked.head.kind)
+        notes.append(
+            f"image {number}: the channels for {name} are off by "
+            f"{100 * error[number, column]:.0f} % of what they explain after "
+            f"{counted(path, 'step')}"
+        )
     image = asked.arrays[facts.input_index]
     colored = has_channels(asked.subject.model, image.shape)
     pixels = image.shape[1:-1] if colored else image.shape[1:]
@@ -224,7 +239,7 @@ def channel_attribution(
         asked.scores,
         asked.probabilities,
         share,
-        completeness_error(sums, total),
+        error,
         facts.layer,
         asked.head.name,
         asked.head.kind,
@@ -239,7 +254,11 @@ def channel_attribution(
 
 
 def _along(
-    asked: Answered, first: Probe, path: int, batch_size: int | None
+    asked: Answered,
+    first: Probe,
+    path: int,
+    batch_size: int | None,
+    callback: Callable[[int, int], None] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean gradients on the way from zero, and how much the scores gain on it."""
     if not first.facts.is_call:
@@ -261,10 +280,13 @@ def _along(
         scaled=True,
         batch_size=batch_size,
     )
-    ones = np.ones(len(asked.arrays[0]))
-    mean: np.ndarray | float = 0.0
-    for node, weight in zip(*nodes_and_weights(path), strict=True):
-        gradients = probe(asked.arrays, asked.target, node * ones)["gradients"]
-        mean = mean + weight * gradients.astype(np.float64)
-    empty = probe(asked.arrays, asked.target, 0 * ones)["scores"]
-    return np.asarray(mean, np.float32), asked.scores - empty
+    zeros = np.zeros(len(asked.arrays[0]))
+
+    def at(rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        batch = [array[rows] for array in asked.arrays]
+        return probe(batch, asked.target.of(rows), parts)["gradients"]
+
+    every = np.arange(len(zeros))
+    mean = mean_gradients(at, every, path, probe.batch_size, tell=callback)
+    empty = probe(asked.arrays, asked.target, zeros)["scores"]
+    return mean.astype(np.float32), asked.scores - empty

@@ -123,8 +123,8 @@ class Question:
                 the scales, if there are any.
 
         Returns:
-            The fields of `Answers` by name, `tensor` and `gradients`; and what was
-            found out.
+            The fields of `Answers` by name, `tensor`, how many `maps` it holds for each
+            image, and `gradients`; and what was found out.
         """
         model = self.subject.model
         images = [tf.identity(tensor) for tensor in tensors[: self.inputs]]
@@ -169,6 +169,7 @@ class Question:
                 attended = spaces.attended(place.tensor)
                 field = _field(spaces, fronts[index], place)
                 results["tensor"] = displayed(end, channels_first=place.channels_first)
+                results["maps"] = _maps_per_image(end, images[index])
             if self.subject.rule is None:
                 gradients = _gradients(network, found.scores, end, place)
             else:
@@ -313,6 +314,12 @@ def _reversed(
             image = image[..., ::-1]
         images.append(image)
     return images
+
+
+def _maps_per_image(tensor: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """How many rows a tensor has for each image, told of each image."""
+    count, rows = (tf.cast(tf.shape(t)[0], tf.float32) for t in (images, tensor))
+    return tf.fill(tf.shape(images)[:1], rows / count)
 
 
 def _field(spaces: Spaces, front: tf.Tensor, place: Place) -> ReceptiveField | None:

@@ -55,6 +55,46 @@ def nodes_and_weights(count: int) -> tuple[np.ndarray, np.ndarray]:
     return (nodes + 1) / 2, weights / 2
 
 
+def mean_gradients(
+    ask: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    images: np.ndarray,
+    count: int,
+    batch_size: int,
+    *,
+    tell: Tell | None = None,
+) -> np.ndarray:
+    """The mean of gradients on ways that images go, by the rule of Gauss and Legendre.
+
+    Args:
+        ask: Takes numbers of images, and how far each is on its way, in [0, 1]; returns
+            a gradient `(k, ...)` of each.
+        images: The numbers of the images, `(n,)`.
+        count: At how many points.
+        batch_size: Of how many gradients it is asked at a time.
+        tell: Is told of the progress.
+
+    Returns:
+        `(n, k, ...)` float64.
+    """
+    nodes, weights = nodes_and_weights(count)
+    total = len(images) * count
+    sums: np.ndarray = np.zeros(())
+    for start in range(0, total, batch_size):
+        own, step = np.divmod(np.arange(start, min(start + batch_size, total)), count)
+        gradients = ask(images[own], nodes[step])
+        if not start:
+            sums = np.zeros((len(images), *gradients.shape[1:]))
+        # The points of an image are next to each other.
+        for part in np.split(np.arange(len(own)), np.flatnonzero(np.diff(own)) + 1):
+            first, end = part[0], part[-1] + 1
+            # Few enough for float32; the parts are summed up in float64.
+            some = weights[step[first:end]].astype(np.float32)
+            sums[own[first]] += np.tensordot(some, gradients[first:end], 1)
+        if tell is not None:
+            tell(start + len(own), total)
+    return sums
+
+
 def integrated_gradients(
     probe: Probe,
     arrays: Sequence[np.ndarray],
@@ -87,28 +127,21 @@ def integrated_gradients(
     values = np.zeros((n, k, *ways.shape[1:]))
     errors = np.full((n, k), np.inf)
     used = np.zeros(n, int)
+
+    def at(rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        shape = (-1,) + (1,) * (ways.ndim - 1)
+        between = ways[rows]
+        between *= parts.astype(np.float32).reshape(shape)
+        between += baselines[rows]
+        batch = [
+            between if i == index else array[rows] for i, array in enumerate(arrays)
+        ]
+        return probe(batch, target.of(rows))["gradients"]
+
     count = steps or FEWEST_STEPS
     waiting = np.arange(n)
     while len(waiting):
-        nodes, weights = nodes_and_weights(count)
-        sums = np.zeros((len(waiting), *values.shape[1:]))
-        total = len(waiting) * count
-        for start in range(0, total, probe.batch_size):
-            pairs = np.arange(start, min(start + probe.batch_size, total))
-            own, step = np.divmod(pairs, count)
-            rows = waiting[own]
-            shape = (-1,) + (1,) * (ways.ndim - 1)
-            batch = [array[rows] for array in arrays]
-            part = nodes[step].astype(np.float32).reshape(shape)
-            batch[index] = baselines[rows] + part * ways[rows]
-            gradients = probe(batch, target.of(rows))["gradients"]
-            for image in np.unique(own):
-                these = own == image
-                # Few enough for float32; the parts are summed up in float64.
-                part = weights[step[these]].astype(np.float32)
-                sums[image] += np.tensordot(part, gradients[these], 1)
-            if tell is not None:
-                tell(int(pairs[-1]) + 1, total)
+        sums = mean_gradients(at, waiting, count, probe.batch_size, tell=tell)
         sums *= ways[waiting][:, None]
         found = completeness_error(
             sums.reshape(len(waiting), k, -1).sum(-1), differences[waiting]

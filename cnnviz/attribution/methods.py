@@ -231,7 +231,7 @@ def _cam(
     if probe.facts.bypassed:
         notes.append(
             f"the score also depends on the image past {layer}, which its maps cannot "
-            "show"
+            "show: the method 'integrated' sees all of it"
         )
     if probe.facts.attended:
         notes.append(

@@ -13,7 +13,7 @@ import tensorflow as tf
 from cnnviz.attribution.gradients import At, Question, Subject
 from cnnviz.attribution.placing import Placing, by_field, spread_evenly
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ModelError
+from cnnviz.errors import LayerError, ModelError
 from cnnviz.network.batches import in_batches
 from cnnviz.network.tracing import compiled, compiled_for_images
 
@@ -99,8 +99,14 @@ class Probe:
         Returns:
             The fields of `Answers` by name; `gradients` `(n, k, ...)`; and `tensor`
             `(n, ...)` if the gradient is taken at a layer. float32, channels last.
+
+        Raises:
+            LayerError: If the layer has not one map for each image.
+            ModelError: If the network computes something that is not finite.
         """
         parts = [self._batches(arrays, part, scales) for part in self._parts(target)]
+        for part in parts:
+            self._check_maps(part.pop("maps", np.ones(1)))
         results = parts[0]
         if len(parts) > 1 and target.classes is not None:
             count = target.classes.shape[1]
@@ -113,6 +119,16 @@ class Probe:
                     f"{self._model.source} computes no finite {name} for these images"
                 )
         return results
+
+    def _check_maps(self, per_image: np.ndarray) -> None:
+        if (per_image == 1).all():
+            return
+        raise LayerError(
+            f"layer '{self.facts.layer}' of {self._model.source} returns "
+            f"{per_image[per_image != 1][0]:g} maps for each image: its first axis is "
+            "not that of the images",
+            hint="Choose another layer, or the method 'integrated'.",
+        )
 
     def placing(self, positions: Sequence[int], pixels: Sequence[int]) -> Placing:
         """How maps at the layer lie on the image."""

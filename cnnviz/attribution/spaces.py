@@ -37,6 +37,10 @@ _WEIGHTED = frozenset(
     MatMul BatchMatMul BatchMatMulV2 Einsum While StatelessWhile PartitionedCall
     StatefulPartitionedCall""".split()
 )
+_KEEPING = frozenset(
+    """While StatelessWhile If StatelessIf Case StatelessCase PartitionedCall
+    StatefulPartitionedCall""".split()
+)
 _PRODUCTS = frozenset(("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"))
 _FARTHEST = 4  # how many times more positions a tensor may have where branches meet
 _REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
@@ -125,8 +129,8 @@ class Spaces:
             found = self._where_space_ends()
         if found is None or not self._is_learned(found):
             raise LayerError(
-                f"model '{self._network.name}' has no layer with positions between its "
-                "input and its output, hence no class activation map",
+                f"model '{self._network.name}' {self._without_maps()}, hence no class "
+                "activation map",
                 hint="Choose the method 'integrated', which needs none; maps of "
                 "channels need one, too.",
             )
@@ -164,6 +168,31 @@ class Spaces:
         What depends on the image through these alone depends on all of it.
         """
         return [t for t in self._ancestors(tensor) if self._is_global(t)]
+
+    def _without_maps(self) -> str:
+        """Why there is no place for a class activation map."""
+        kept = False
+        for tensor in self._ancestors(self._logits):
+            kept |= tensor.op.type in _KEEPING
+            if self._is_laid_out(tensor) and self._is_learned(tensor):
+                # Of a number of images that is not known nothing of this is seen.
+                several = tensor.shape[0] // (self._image.shape[0] or 1)
+                if several > 1:
+                    return (
+                        f"takes {several} parts or views of each image for images of "
+                        "their own"
+                    )
+        if kept:
+            return (
+                "computes inside a loop, a condition or a compiled function, which "
+                "keeps its maps to itself"
+            )
+        return "has no layer with positions between its input and its output"
+
+    def _is_laid_out(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor has the axes of maps, of however many images."""
+        shape = tensor.shape
+        return shape.rank == self._axes + 2 and shape[0] is not None
 
     def _is_map(self, tensor: tf.Tensor) -> bool:
         shape = tensor.shape

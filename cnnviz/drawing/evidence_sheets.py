@@ -49,6 +49,10 @@ _MEANING = (
     "is lost and found sooner than by random maps. The same map with a random last "
     "layer: it does not depend on what the network knows of classes."
 )
+_ALONG = (
+    "gradients averaged over {} steps from no activation to this one, and the share is "
+    "of what the score gains on the way"
+)
 _SAME = 0.95  # the rank correlation above which two maps are called the same
 _TITLES = {
     "hirescam": "HiResCAM",
@@ -258,9 +262,10 @@ def channel_sheet(
                 f"the {chosen.shape[1]} strongest of {attribution.values.shape[-1]} "
                 f"channels of {attribution.layer}",
                 "orange adds to the score, blue takes from it",
+                *([_ALONG.format(path)] if (path := attribution.path) else []),
             ]
         ),
-        texts=[*told, *attribution.notes],
+        texts=[*told, *_of_image(attribution.notes, number)],
         columns=1 + chosen.shape[1],
     )
 
@@ -312,13 +317,19 @@ def _percent(name: str, part: float) -> str:
 
 def _notes(explanation: Explanation, number: int) -> list[str]:
     """What there is to know of one image; where evidence is missing is seen above."""
-    notes = []
-    for note in explanation.notes:
+    notes = _of_image(explanation.notes, number)
+    return [note for note in notes if not note.startswith(_MISSING)]
+
+
+def _of_image(notes: Sequence[str], number: int) -> list[str]:
+    """Notes on all images, and those on one."""
+    found = []
+    for note in notes:
         if not (of_one := _OF_ONE.match(note)):
-            notes.append(note)
-        elif int(of_one[1]) == number and not of_one[2].startswith(_MISSING):
-            notes.append(of_one[2])
-    return notes
+            found.append(note)
+        elif int(of_one[1]) == number:
+            found.append(of_one[2])
+    return found
 
 
 def _flat(

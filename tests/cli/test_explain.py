@@ -142,6 +142,44 @@ def test_channels_are_a_second_picture(
     )
 
 
+def test_channels_are_followed_along_a_path(
+    mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
+) -> None:
+    result = invoke(
+        *(mnist, seven, "--top", 1, "--maps", 3, "--path", 32, "--layer", "conv2"),
+        *("--raw", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    found = channel_attribution(model, image, layer="conv2", path=32)
+    with np.load(tmp_path / "7--explain-hirescam.npz") as file:
+        np.testing.assert_allclose(file["channels"], found.values[0], atol=1e-5)
+        np.testing.assert_allclose(file["channels_share"], [1], atol=0.05)
+        assert file["channels_error"] < 0.05
+    assert_drawn(
+        tmp_path / "7--explain-maps.png",
+        channel_sheet(image, found, count=3, title=TITLE, facts=["7.png"]),
+    )
+
+
+def test_the_seed_is_that_of_the_noise_and_of_the_check(
+    mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
+) -> None:
+    result = invoke(
+        *(mnist, seven, "--top", 1, "--method", "gradient", "--smooth", 2, "--check"),
+        *("--seed", 7, "--raw", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    found = explain(model, image, method="gradient", smooth=2, seed=7)
+    check = check_explanation(model, image, found, seed=7)
+    with np.load(tmp_path / "7--explain-gradient.npz") as file:
+        np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            file["chance_deletion"], check.chance_deletion[0], rtol=0, atol=1e-5
+        )
+    other = explain(model, image, method="gradient", smooth=2)
+    assert np.abs(other.maps - found.maps).max() > 0.01 * found.maps.max()
+
+
 def test_images_are_explained_each_by_itself(
     mnist: Path, assets: Path, tmp_path: Path
 ) -> None:
@@ -213,10 +251,13 @@ def test_patches_are_as_large_as_asked(
 ) -> None:
     result = invoke(
         *(mnist, seven, "--top", 1, "--method", "occlusion", "--patch", 9),
-        *("--baseline", "white", "--out", tmp_path),
+        *("--stride", 6, "--baseline", "white", "--out", tmp_path),
     )
     assert result.exit_code == 0, result.stderr
-    found = explain(model, image, method="occlusion", patch=9, baseline="white")
+    found = explain(
+        model, image, method="occlusion", patch=9, stride=6, baseline="white"
+    )
+    assert found.raw.shape[2:] == (5, 5)  # from 0, 6, 12, 18 and 19
     assert_drawn(
         tmp_path / "7--explain-occlusion.png",
         explanation_sheet(image, found, title=TITLE, facts=["7.png"]),
@@ -266,6 +307,10 @@ def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> Non
         (["--compare", "--method", "occlusion"], 2, "--compare has methods of its"),
         (["--smooth", "4"], 2, "--smooth is for --method gradient"),
         (["--patch", "4"], 2, "--patch is for --method occlusion"),
+        (["--stride", "4"], 2, "--stride is for --method occlusion"),
+        (["--stride", "0", "--method", "occlusion"], 2, "--stride"),
+        (["--seed", "4"], 2, "--seed is for --smooth, --check and --compare"),
+        (["--path", "4"], 2, "--path is for --maps"),
         (["--region", "2,3"], 1, "answers once for each image"),
         (["--region", "mask.png"], 1, "mask.png does not exist"),
         (["--baseline", "white"], 2, "--baseline is for --method integrated"),

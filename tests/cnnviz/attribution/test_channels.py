@@ -82,6 +82,31 @@ def test_a_path_is_complete_whatever_follows(k: ModuleType) -> None:
     sums = along.values.sum(-1)
     np.testing.assert_allclose(sums[:, :1] - sums[:, 1:], gained, atol=0.02)
     assert along.error.max() < 0.02 < plain.error.max()
+    # One image after the other, in batches that end in the middle of a way.
+    told: list[tuple[int, int]] = []
+    single = channel_attribution(
+        *(model, IMAGES, [0, 1]),
+        layer="first",
+        path=64,
+        batch_size=7,
+        callback=lambda *progress: told.append(progress),
+    )
+    np.testing.assert_allclose(single.values, along.values, atol=1e-5)
+    assert told[0] == (7, 192)
+    assert told[-1] == (192, 192)
+
+
+@GENERATIONS
+def test_a_path_of_too_few_steps_says_so(k: ModuleType) -> None:
+    model = raw(classifier(k))
+    found = channel_attribution(model, IMAGES, [0, 1], layer="first", path=1)
+    off = np.argwhere(found.error > 0.05)
+    assert len(off) > 0
+    assert found.notes == tuple(
+        f"image {image}: the channels for class {column} are off by "
+        f"{100 * found.error[image, column]:.0f} % of what they explain after 1 step"
+        for image, column in off
+    )
 
 
 @GENERATIONS

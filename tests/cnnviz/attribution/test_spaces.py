@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import load_model
+from cnnviz import ImageModel, LayerError, load_model
 from cnnviz.attribution.explaining import Explanation, explain
-from tests.networks import randomized, sequential
+from tests.networks import randomized, raw, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
@@ -168,3 +168,90 @@ def test_frames_are_not_taken_for_images() -> None:
     expected = (tensor * tape.gradient(score, tensor)).numpy().sum(-1)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(found.raw[:, 0], expected, rtol=0, atol=1e-5 * scale)
+
+
+def looking_twice(k: ModuleType, join: Any) -> ImageModel:
+    """A model of the user's own, which computes with two views of an image."""
+    layers = k.layers
+
+    class Model(k.Model):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            super().__init__(name="twice")
+            self.conv = layers.Conv2D(4, 3, activation="relu", name="conv")
+            self.wide = layers.Conv2D(4, 3, strides=4, activation="relu", name="wide")
+            self.head = layers.Dense(3, name="head")
+
+        def build(self, _: Any) -> None:
+            """The layers are built when they are called."""
+            self.built = True
+
+        def call(self, images: Any) -> Any:
+            return self.head(join(self, images))
+
+    network = Model()
+    network(np.zeros((1, 16, 16, 3), np.float32))
+    return raw(randomized(network))
+
+
+@GENERATIONS
+def test_views_that_are_joined_after_their_means(k: ModuleType) -> None:
+    def join(own: Any, images: Any) -> Any:
+        maps = [own.conv(images), own.wide(images), own.conv(images[:, :, ::-1])]
+        return tf.concat([tf.reduce_mean(m, [1, 2]) for m in maps], -1)
+
+    model = looking_twice(k, join)
+    images = np.random.default_rng(5).random((2, 16, 16, 3), np.float32)
+    bias = np.asarray(model.network.head.bias)
+    parts = [
+        explain(model, images, [0, 2], layer=layer)
+        for layer in ("conv", "conv@2", "wide")
+    ]
+    # What the three add is all that there is but the bias.
+    sums = sum(part.raw.sum((2, 3)) for part in parts)
+    np.testing.assert_allclose(sums, parts[0].scores - bias[[0, 2]], atol=1e-5)
+    found = explain(model, images, [0, 2])
+    assert found.layer == "conv@2"
+    assert found.notes[0] == (
+        "the score also depends on the image past conv@2, which its maps cannot show: "
+        "the method 'integrated' sees all of it"
+    )
+
+
+@GENERATIONS
+def test_views_that_are_taken_for_images(k: ModuleType) -> None:
+    def stacked(own: Any, images: Any) -> Any:
+        means = tf.reduce_mean(
+            own.conv(tf.concat([images, images[:, ::-1]], 0)), [1, 2]
+        )
+        return tf.concat(tf.split(means, 2), -1)
+
+    def parted(own: Any, images: Any) -> Any:
+        maps = own.conv(tf.space_to_batch(images, [2, 2], [[0, 0], [0, 0]]))
+        return tf.reduce_mean(tf.reshape(maps, [4, tf.shape(images)[0], -1, 4]), [0, 2])
+
+    image = np.random.default_rng(5).random((16, 16, 3), np.float32)
+    for images in (image, image[None].repeat(3, 0)):
+        with pytest.raises(LayerError, match="'twice' takes 2 parts or views of each"):
+            explain(looking_twice(k, stacked), images)
+        with pytest.raises(LayerError, match="'conv' of twice returns 2 maps for each"):
+            explain(looking_twice(k, stacked), images, layer="conv")
+        with pytest.raises(LayerError, match="'conv' of twice returns 4 maps for each"):
+            explain(looking_twice(k, parted), images)
+
+
+@GENERATIONS
+def test_maps_that_nobody_outside_can_see(k: ModuleType) -> None:
+    def compiled(own: Any, images: Any) -> Any:
+        return tf.function(lambda given: tf.reduce_mean(own.conv(given), [1, 2]))(
+            images
+        )
+
+    def looped(own: Any, images: Any) -> Any:
+        return tf.map_fn(
+            lambda image: tf.reduce_mean(own.conv(image[None]), [0, 1, 2]), images
+        )
+
+    image = np.zeros((16, 16, 3), np.float32)
+    for join in (compiled, looped):
+        with pytest.raises(LayerError, match="which keeps its maps to itself, hence"):
+            explain(looking_twice(k, join), image)

@@ -229,6 +229,24 @@ def test_it_is_told_how_much_the_drawn_channels_are_of_all(
     ]
 
 
+def test_a_sheet_of_channels_tells_what_is_of_its_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = np.ones((2, 8, 8, 1), np.float32)
+    found = channel_attribution(network(np.ones(64)), images, path=2)
+    notes = ("of both", "image 0: of the first", "image 1: of the second")
+    drawn: list[Any] = []
+
+    def panels(*_: Any, subtitle: str, texts: Any, **__: Any) -> None:
+        drawn.extend([subtitle, *texts])
+
+    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
+    noted = replace(found, notes=notes)
+    channel_sheet(images[1], noted, title="", number=1)
+    assert drawn[1:] == ["of both", "of the second"]
+    assert "gradients averaged over 2 steps" in drawn[0]
+
+
 @pytest.mark.parametrize("shape", [(40, 2), (5, 8, 8, 1), (300, 200, 3)])
 def test_other_shapes_have_a_picture(shape: tuple[int, ...]) -> None:
     image = np.linspace(0, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
