@@ -11,7 +11,7 @@ PYTHON :=
 # What is installed, to the release; empty for the newest of everything.
 PINS := constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	$(PINS:%=--constraint %)
+	$(if $(PINS),--constraint $(PINS),--upgrade)
 
 # Each process of the tests holds a TensorFlow, of a gigabyte or two.
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
