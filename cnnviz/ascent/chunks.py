@@ -79,6 +79,8 @@ class Chunks:
         total = max(plan.objective.count, rows.stop)
         operands = [tf.constant(o[order]) for o in plan.objective.operands(total)]
         self._trace = plan.trace(batch)
+        if self._trace.reads_broken(plan.model.network):
+            self._trace = plan.trace(batch, "apart")
         state = _state(numbers)
         self._choose_precision(state, draws, operands)
         if self.momentum is not None:
@@ -239,7 +241,7 @@ class Chunks:
         exact = self.run.precision == "float32" if exact is None else exact
         trace, marked = self._trace, []
         if rescued is not None:
-            trace = self.plan.trace(len(state[0]), rescuing=True)
+            trace = self.plan.trace(len(state[0]), "opened")
             marked = [rescued]
         rates = unbiased(rates, before)
         with bfloat16(bool(self._half if half is None else half)):

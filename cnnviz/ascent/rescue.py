@@ -4,6 +4,9 @@ Behind a ReLU that is negative everywhere no gradient comes through, and an imag
 starts there stays gray. While rectifiers are opened, one that passes nothing at all
 back to an image lets pass what would not push its input further down.
 
+A rectifier whose gradient is that of what it is given is also computed apart from the
+convolution before it, where TensorFlow would make 0 of NaN.
+
 References:
     Olah, Mordvintsev and Schubert, "Feature Visualization", Distill, 2017, appendix.
 """
@@ -42,8 +45,6 @@ def opened_rectifiers(rescued: tf.Tensor | None) -> Iterator[None]:
 def opening(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     """The gradient of an opened rectifier; `gradient` is upwards, to be followed."""
     x, ceiling = operation.inputs[0], _CEILINGS[operation.type]
-    # Of what it is given, not of what it returns: TensorFlow would compute it together
-    # with the convolution before it, and make 0 of NaN.
     plain = _PLAIN[operation.type](gradients=gradient, features=x)
     rescued = _RESCUED.get()
     if rescued is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +26,7 @@ from cnnviz.objectives.algebra import Objective
 FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-12
 """Adam's constants; epsilon is small because gradients of deep layers are."""
 _RESCUE_HASTE = 10  # times the learning rate
+Rectifiers = Literal["fused", "apart", "opened"]
 State = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 """The free numbers, and the means of their gradients and of the squares of these."""
 
@@ -41,13 +43,15 @@ class Plan:
     window: tuple[int, int]
     average_pooling: bool
 
-    def trace(self, batch: int, *, rescuing: bool = False) -> Trace[None]:
+    def trace(self, batch: int, rectifiers: Rectifiers = "fused") -> Trace[None]:
         """The compiled block of steps for a batch of so many images.
 
         Args:
             batch: How many images.
-            rescuing: Whether rectifiers are opened, for images that need it. These are
-                marked by an argument of their own, behind the state.
+            rectifiers: Whether they may be computed together with the convolutions
+                before them, which makes 0 of NaN; apart from these; or opened, for
+                images that need it. Such images are marked by an argument of their own,
+                behind the state.
         """
         numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
         state = tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32)
@@ -61,7 +65,7 @@ class Plan:
             tf.TensorSpec((None, 2), tf.float32),
             tf.TensorSpec((None, batch, draws.shape[-1]), tf.float32),
             *(state, state, state),
-            *([tf.TensorSpec((batch,), tf.bool)] * rescuing),
+            *([tf.TensorSpec((batch,), tf.bool)] * (rectifiers == "opened")),
             *operands,
         ]
         key = (
@@ -73,9 +77,9 @@ class Plan:
             self.shape,
             self.window,
             self.average_pooling,
-            rescuing,
+            rectifiers,
         )
-        block = partial(self._block, rescuing)
+        block = partial(self._block, rectifiers)
         return compiled(self.model.network, key, block, signature)
 
     def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
@@ -88,7 +92,7 @@ class Plan:
 
     def _block(
         self,
-        rescuing: bool,
+        rectifiers: Rectifiers,
         rates: tf.Tensor,
         draws: tf.Tensor,
         numbers: tf.Tensor,
@@ -98,7 +102,7 @@ class Plan:
     ) -> tuple[dict[str, tf.Tensor], None]:
         steps = tf.shape(rates)[0]
         rescued: tf.Tensor | None = None
-        if rescuing:
+        if rectifiers == "opened":
             rescued, operands = operands[0], operands[1:]
             pace = broadcast(tf.where(rescued, float(_RESCUE_HASTE), 1.0), numbers)
         reported = (1 + len(self.objective.names), *numbers.shape[:1])
@@ -112,7 +116,9 @@ class Plan:
         def step(
             i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            with steady_gradients(), opened_rectifiers(rescued):
+            are_fused = rectifiers == "fused"
+            apart = nullcontext() if are_fused else opened_rectifiers(rescued)
+            with steady_gradients(), apart:
                 scores, seen = self._scores(numbers, draws[i], operands)
                 gradient, by_network = tf.gradients(scores[0], [numbers, seen])
             if not self.objective.uses_network:

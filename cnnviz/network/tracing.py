@@ -232,7 +232,7 @@ class Trace(Generic[Facts]):
         written: The handles of the variables that it writes.
     """
 
-    function: Callable[..., list[tf.Tensor]]
+    function: tf.types.experimental.ConcreteFunction
     names: tuple[str, ...]
     facts: Facts
     network: str
@@ -261,6 +261,16 @@ class Trace(Generic[Facts]):
         except (tf.errors.OpError, MemoryError) as error:
             told = runtime_error(self.network, self.layers, error)
             raise told from users_error(error)
+
+    def reads_broken(self, network: Network) -> bool:
+        """Whether weights of the network that it reads are NaN or infinite."""
+        read = {id(handle) for handle in self.function.captured_inputs}
+        checks = [
+            tf.reduce_all(tf.math.is_finite(variable))
+            for variable in variables(network)
+            if id(variable.handle) in read and variable.dtype.is_floating
+        ]
+        return bool(checks) and not tf.reduce_all(checks).numpy()
 
 
 Traced = Callable[..., tuple[dict[str, tf.Tensor], Facts]]

@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 import cnnviz
+from cnnviz.ascent.precision import Precision
 from cnnviz.network.exactness import full_float32
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -67,7 +68,7 @@ def gradient_of(network: Any, layer: str, images: tf.Tensor) -> Callable[[], tf.
     return lambda: gradient(images)
 
 
-def ascent(name: str, layer: str, size: int, steps: int, precision: str) -> None:
+def ascent(name: str, layer: str, size: int, steps: int, precision: Precision) -> None:
     model = cnnviz.load_model(ASSETS / f"{name}.keras")
     network = keras.models.load_model(ASSETS / f"{name}.keras", compile=False)
     channels = network.inputs[0].shape[-1]

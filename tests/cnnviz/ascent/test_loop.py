@@ -36,7 +36,7 @@ from cnnviz.ascent import (
 from cnnviz.ascent.chunks import Chunks, _state
 from cnnviz.ascent.loop import _rates
 from cnnviz.ascent.precision import bfloat16
-from cnnviz.ascent.step import FIRST_MOMENT, Plan, unbiased
+from cnnviz.ascent.step import FIRST_MOMENT, Plan, Rectifiers, unbiased
 from cnnviz.network import tracing
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.tracing import _CACHE
@@ -157,11 +157,11 @@ def test_what_does_not_fit_into_memory_is_made_in_smaller_chunks(
     trace, asked = Plan.trace, []
     shares: list[float] = []
 
-    def little(plan: Plan, batch: int, **options: bool) -> Any:
+    def little(plan: Plan, batch: int, rectifiers: Rectifiers = "fused") -> Any:
         asked.append(batch)
         if batch > 2:
             raise OutOfMemoryError("it does not fit into memory")
-        return trace(plan, batch, **options)
+        return trace(plan, batch, rectifiers)
 
     monkeypatch.setattr(Plan, "trace", little)
     watched = replace(run, callback=lambda told: shares.append(told.done))
