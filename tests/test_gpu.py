@@ -77,7 +77,7 @@ def ascents():
     yield "classes", cnnviz.visualize_classes(lite, [281, 483], steps=32)
     yield "ones", cnnviz.visualize_classes(mnist, [1, 2], steps=64)
     photo = photos(1, 224)[0]
-    yield "dream", cnnviz.deep_dream(lite, photo, "block8_add", steps=8)
+    yield "dream", cnnviz.deep_dream(lite, photo, "block7_add", steps=8)
     yield "style", cnnviz.transfer_style(vgg, photo, photos(3, 224)[2], steps=16)
     yield "deconvnet", cnnviz.deconvnet(vgg, photo, "block3_conv3", top=4)
     yield "evidence", cnnviz.explain(lite, photo, method="gradient", smooth=4).maps
@@ -110,10 +110,13 @@ def run(
     program: str, folder: Path, name: str, assets: Path, *, card: bool = True
 ) -> dict[str, np.ndarray]:
     out = folder / f"{name}.npz"
-    hidden = {} if card else {"CUDA_VISIBLE_DEVICES": "-1"}
+    environment = dict(os.environ)
+    environment.pop("NVIDIA_TF32_OVERRIDE")  # the card as users have it
+    if not card:
+        environment["CUDA_VISIBLE_DEVICES"] = "-1"
     process = subprocess.run(
         [sys.executable, "-c", program, str(assets), str(out)],
-        env={**os.environ, **hidden},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

@@ -172,6 +172,7 @@ ROWS = {
 
 if __name__ == "__main__":
     if not tf.config.list_physical_devices("GPU"):
-        raise SystemExit("TensorFlow sees no GPU")
+        print("TensorFlow sees no GPU")
+        sys.exit()
     for row in sys.argv[1:] or ROWS:
         ROWS[row]()

@@ -37,6 +37,7 @@ from cnnviz.ascent.chunks import Chunks, _state
 from cnnviz.ascent.loop import _rates
 from cnnviz.ascent.precision import bfloat16
 from cnnviz.ascent.step import FIRST_MOMENT, Plan, Rectifiers, unbiased
+from cnnviz.graph.devices import has_gpu
 from cnnviz.network import tracing
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.tracing import _CACHE
@@ -413,6 +414,15 @@ def test_diversity_makes_styles_differ(model: ImageModel) -> None:
     assert likeness(plain + 20 * diversity("conv1")) < likeness(plain) - 0.05
 
 
+def test_bfloat16_is_not_for_cards(
+    model: ImageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "has_gpu", lambda: True)
+    with pytest.raises(ArgumentError, match=r"'bfloat16', .* expected 'auto' or"):
+        maximize(model, channel("conv2", 0), run=Run(steps=1, precision="bfloat16"))
+
+
+@pytest.mark.skipif(has_gpu(), reason="bfloat16 is for processors")
 def test_bfloat16_agrees_and_the_option_is_set_back(model: ImageModel) -> None:
     options = tf.config.optimizer.get_experimental_options()
     objective = channel("conv2", range(4))
