@@ -16,9 +16,10 @@ from PIL import Image
 from cnnviz.arguments import choice, counts
 from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
-from cnnviz.drawing.grids import grid
+from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
+from cnnviz.drawing.tiles import Pixels, as_picture
 from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
 from cnnviz.errors import LayerError
 from cnnviz.images.resizing import resize
@@ -48,6 +49,7 @@ def activation_sheet(
     sort: Sort = "channel",
     image: NDArray[Any] | None = None,
     labels: Sequence[str] | None = None,
+    seen: NDArray[Any] | None = None,
 ) -> Image.Image:
     """Draws what one layer computes for one image.
 
@@ -76,6 +78,8 @@ def activation_sheet(
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps are laid over it.
         labels: The names of the classes. Where there are as many as units, the
             strongest units are named.
+        seen: What the network was shown, as `image`, to be drawn small beside the
+            headline.
 
     Returns:
         The picture, of mode "RGB" or "P": see `grid`.
@@ -104,10 +108,11 @@ def activation_sheet(
     channels = _Channels.of(maps)
     shown = channels.chosen(sort, max_channels)
     unit = "channel" if maps.ndim > 1 else "unit"
+    picture = None if seen is None else as_picture(seen)
     named = labels if labels is not None and len(labels) == len(maps) else None
     if maps.ndim == 1 and len(maps) > 1:
         if named is not None or _are_probabilities(maps):
-            return _bars(maps, shown, max_channels, named, title, facts)
+            return _bars(maps, shown, max_channels, named, title, facts, picture)
         facts.append(_strongest(maps))
     facts.append(count_channels(len(maps), len(shown), unit, sort))
     facts += channels.remarks()
@@ -119,7 +124,7 @@ def activation_sheet(
     if maps.ndim == 1:
         levels = stretch(maps)[shown]
         colormap = colormap or _MAPS
-        return _cells(levels, shown, channels, colormap, columns, title, facts)
+        return _cells(levels, shown, channels, colormap, columns, title, facts, picture)
     own = tuple(range(1, maps.ndim)) if normalize == "channel" else None
     levels = stretch(maps, axis=own)[shown]
     if own is not None:
@@ -131,8 +136,9 @@ def activation_sheet(
     colormap = colormap or (_MAPS if image is None else _HEAT)
     if image is not None:
         tiles = overlay(_backdrop(image, len(shown)), levels, colormap)
-    drawn = grid(
+    drawn = headed_grid(
         tiles,
+        seen=picture,
         colormap=colormap if image is None else None,
         labels=[str(number) for number in shown],
         marked=channels.constant[shown],
@@ -229,6 +235,7 @@ def _bars(
     names: Sequence[str] | None,
     title: str,
     facts: Sequence[str],
+    seen: Pixels | None,
 ) -> Image.Image:
     """A bar for each class; of many classes for the strongest, these first."""
     count = len(values)
@@ -244,8 +251,9 @@ def _bars(
     )
     strongest = count > _FEW_UNITS
     told = count_channels(count, len(shown), "class", "strongest" * strongest)
-    return grid(
+    return headed_grid(
         bars[np.newaxis],
+        seen=seen,
         scale=1,
         title=title,
         subtitle=join_facts([*facts, told]),
@@ -260,6 +268,7 @@ def _cells(
     columns: int | None,
     title: str,
     facts: Sequence[str],
+    seen: Pixels | None,
 ) -> Image.Image:
     """A cell for each unit."""
     labels = [str(number) for number in shown]
@@ -267,8 +276,9 @@ def _cells(
     if len(shown) <= _FEW_UNITS:
         scale = 64
         columns = columns or (len(shown) if len(shown) <= 10 else None)
-    return grid(
+    return headed_grid(
         levels[:, np.newaxis, np.newaxis],
+        seen=seen,
         colormap=colormap,
         labels=labels,
         marked=channels.dead[shown],

@@ -24,7 +24,7 @@ from cnnviz.drawing.inks import (
     shades_of,
 )
 from cnnviz.drawing.layouts import Layout, lay_out
-from cnnviz.drawing.text import draw_line, printable, soften, wrap
+from cnnviz.drawing.text import TITLE_WIDTH, draw_headline, draw_line, soften
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
     leveled,
@@ -35,12 +35,10 @@ from cnnviz.drawing.values import (
 from cnnviz.errors import ArgumentError
 from cnnviz.images.taking import as_array
 
-_TITLE_SIZE, _SUBTITLE_SIZE, _LABEL_SIZE = 20, 13, 11
-_SUBTITLE_INK, _LABEL_INK, _DIMMED_INK = 65, 80, 35  # percent
+_LABEL_SIZE = 11
+_LABEL_INK, _DIMMED_INK = 80, 35  # percent
 _LABEL_STRIP, _LABEL_GAP = 21, 1  # high; between text and tile
-_HEADLINE_GAP = 10
 _MARGIN = 16
-_TITLE_WIDTH = 640  # sheets grow to this width rather than cut their title
 
 
 def grid(
@@ -122,7 +120,7 @@ def grid(
 
     strip = 0 if labels is None else _LABEL_STRIP
     layout = lay_out(images.shape[:3], columns, scale, gap, strip)
-    headline = _headline(title, subtitle, max(layout.width, _TITLE_WIDTH))
+    headline = draw_headline(title, subtitle, max(layout.width, TITLE_WIDTH))
     margin = max(gap, _MARGIN) if strip or headline is not None else gap
     head_height, head_width = (0, 0) if headline is None else headline.shape
     height = margin + head_height + layout.height + margin
@@ -250,27 +248,6 @@ def _shrunk(tiles: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
         counts = np.diff(starts, append=size).astype(np.uint32).reshape(shape)
         tiles = ((sums + counts // 2) // counts).astype(np.uint8)
     return tiles
-
-
-def _headline(
-    title: str | None, subtitle: str | None, width: int
-) -> NDArray[np.uint8] | None:
-    """How much ink covers each pixel of the lines above a sheet."""
-    lines = []
-    if title:
-        lines.append(draw_line(title, _TITLE_SIZE, width))
-    if subtitle:
-        for part in wrap(printable(subtitle), _SUBTITLE_SIZE, width):
-            lines.append(soften(draw_line(part, _SUBTITLE_SIZE, width), _SUBTITLE_INK))
-    if not lines:
-        return None
-    height = sum(len(line) for line in lines) + _HEADLINE_GAP
-    coverage = np.zeros((height, max(line.shape[1] for line in lines)), np.uint8)
-    top = 0
-    for line in lines:
-        coverage[top : top + len(line), : line.shape[1]] = line
-        top += len(line)
-    return coverage
 
 
 def _write_labels(

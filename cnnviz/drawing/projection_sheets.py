@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.drawing.facts import averaged, join_facts, readable
-from cnnviz.drawing.grids import grid
+from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
@@ -93,8 +93,9 @@ def projection_sheet(
     seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
     gap = np.full((seen[0].shape[0], _INNER_GAP, 3), PAPER, np.uint8)
     pairs = [np.hstack([r, gap, s]) for r, s in zip(rebuilt, seen, strict=True)]
-    return grid(
+    return headed_grid(
         np.stack(pairs),
+        seen=as_picture(image) if crop else None,
         labels=units.labels,
         columns=columns,
         gap=_GAP,
@@ -179,8 +180,9 @@ def comparison_sheet(
         texts = [list(row) for row in zip(*texts, strict=True)]
     else:
         tiles, texts = break_rows(tiles, texts, columns)
-    return grid(
+    return headed_grid(
         tiles.reshape(-1, *tiles.shape[2:]),
+        seen=as_picture(image) if crop else None,
         labels=[text for row in texts for text in row],
         columns=columns,
         gap=_GAP // 2,

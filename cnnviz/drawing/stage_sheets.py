@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.drawing.facts import averaged, join_facts
-from cnnviz.drawing.grids import grid
+from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.tiles import (
     PERCENTILE,
     SIDE,
@@ -117,8 +117,9 @@ def stage_sheet(
     columns = min(len(stages), columns or balanced_columns(len(stages)))
     tiles, texts = break_rows(tiles, texts, columns)
     remarks = ["above: strength over all channels", "below: one channel, 0 is gray"]
-    return grid(
+    return headed_grid(
         tiles.reshape(-1, *tiles.shape[2:]),
+        seen=as_picture(image) if crop else None,
         labels=[text for row in texts for text in row],
         columns=columns,
         gap=_GAP,

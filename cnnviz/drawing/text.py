@@ -15,6 +15,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cnnviz.drawing.facts import SEPARATOR
 
+TITLE_WIDTH = 640  # sheets grow to this width rather than cut their title
+
+_TITLE_SIZE, _SUBTITLE_SIZE, _SUBTITLE_INK = 20, 13, 65  # the ink in percent
+_HEADLINE_GAP = 10
 _LONGEST_TEXT = 1000
 _ELLIPSIS = "\u2026"
 _PLAIN = _ELLIPSIS + "\u00b7\u00b0\u00b1"  # middle dot, degree, plus-minus
@@ -35,6 +39,33 @@ def wrap(
         else:
             lines += wrap(part, size, width, finer)
     return lines
+
+
+def draw_headline(
+    title: str | None, subtitle: str | None, width: int
+) -> NDArray[np.uint8] | None:
+    """How much ink covers each pixel of the lines above a sheet; None for no lines.
+
+    Args:
+        title: The headline.
+        subtitle: A smaller line below it, broken where it is too long.
+        width: How wide they may become.
+    """
+    lines = []
+    if title:
+        lines.append(draw_line(title, _TITLE_SIZE, width))
+    if subtitle:
+        for part in wrap(printable(subtitle), _SUBTITLE_SIZE, width):
+            lines.append(soften(draw_line(part, _SUBTITLE_SIZE, width), _SUBTITLE_INK))
+    if not lines:
+        return None
+    height = sum(len(line) for line in lines) + _HEADLINE_GAP
+    coverage = np.zeros((height, max(line.shape[1] for line in lines)), np.uint8)
+    top = 0
+    for line in lines:
+        coverage[top : top + len(line), : line.shape[1]] = line
+        top += len(line)
+    return coverage
 
 
 def soften(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:

@@ -138,6 +138,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
             ),
             "labels": self.labels,
             "image": seen if overlay else None,
+            "seen": None if overlay else seen,
             **options,
         }
         sheet = drawing.activation_sheet(values, **options)

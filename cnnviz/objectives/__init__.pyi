@@ -2,6 +2,7 @@ from .algebra import Objective as Objective, Term as Term, custom as custom
 from .pixels import (
     brightness as brightness,
     norm as norm,
+    outer_brightness as outer_brightness,
     roughness as roughness,
     total_variation as total_variation,
 )

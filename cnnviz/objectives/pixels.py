@@ -32,6 +32,24 @@ def brightness() -> Objective:
     return Objective((Term("brightness", score, "brightness"),))
 
 
+def outer_brightness() -> Objective:
+    """The mean of all pixels, each times its squared distance from the middle.
+
+    Distances are in half sides: that of the middle of an edge is 1, and the square of
+    that of a corner is 2.
+    """
+
+    def score(scene: Scene) -> tf.Tensor:
+        x = scene.images
+        down, across = (
+            ((2 * np.arange(side) + 1) / side - 1) ** 2 for side in x.shape[1:3]
+        )
+        squares = (down[:, None] + across)[..., None].astype(np.float32)
+        return over_image(x * squares)
+
+    return Objective((Term("outer brightness", score, "outer_brightness"),))
+
+
 def norm(power: float = 2.0) -> Objective:
     """The mean of `|2 x - 1| ** power`: how far the pixels are from mid gray."""
 

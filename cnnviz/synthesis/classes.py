@@ -160,9 +160,10 @@ def optimize_classes(
     What is maximized is the class's logit against the others, minus a little total
     variation; it counts less if the network's logits differ less between images. Images
     that are not RGB are drawn on a dark or a light ground: the one on which the network
-    tells random lines apart better. They start as that ground, it continues outside the
-    image, and only what differs from it adds to the total variation. RGB images start
-    as mid gray, and so do others if neither ground is clearly better, as for X-rays.
+    tells random lines apart better. They start near that ground, it continues outside
+    the image, and what differs from it costs the more the farther from the middle.
+    RGB images start as mid gray, and so do others if neither ground is clearly better,
+    as for X-rays.
 
     The random numbers of an image belong to its class: they are the same whichever
     other classes are asked for.

@@ -13,12 +13,14 @@ from cnnviz.ascent.parameterizations import Fourier, Parameterization, Pixels
 from cnnviz.ascent.transforms import Crops, Motion, Transform
 from cnnviz.network.survey import Survey
 from cnnviz.objectives.algebra import Objective
-from cnnviz.objectives.pixels import brightness, total_variation
+from cnnviz.objectives.pixels import outer_brightness, total_variation
 from cnnviz.objectives.units import channel
 from cnnviz.synthesis.grounds import Ground
 
 # Where images of classes start whose ground is black or white, and what surrounds them.
-_STARTS: dict[Ground, float | None] = {"dark": 0.05, "light": 0.95, "none": None}
+# Not quite on it: there the sigmoid is so flat that lines hardly grow, and what a few
+# pixels tell already, such as a one, stays a dot.
+_STARTS: dict[Ground, float | None] = {"dark": 0.15, "light": 0.85, "none": None}
 _AROUND: dict[Ground, float] = {"dark": 0.0, "light": 1.0, "none": 0.5}
 _DIM = 0.25  # where images of filters of single-channel networks start
 
@@ -39,7 +41,7 @@ _TRIES = 4  # of a class, where images are small: the best is kept
 # Seeing now all of an image and now a part of it, a network asks for whole things
 # of several sizes rather than for texture everywhere.
 _SCENE = Crops(0.75, side_deviation=0.2)
-_THING = Motion(0.15, scale=0.3, rotate=15)
+_THING = Motion(0.1, scale=0.3, rotate=15)
 _BROAD = Fourier(decay=1.1, learning_rate=0.04)
 
 
@@ -113,8 +115,10 @@ def class_recipe(
     is_large = max(image[:2]) >= _LARGE
     objective = wanted - weight * (20 if is_large else 10) * total_variation()
     if ground != "none":
-        ink = 5 if ground == "dark" else -5
-        objective -= weight * ink * brightness()
+        # What is drawn on a ground is surrounded by it. In the middle ink costs next to
+        # nothing, or else of all ones the shortest would be the best.
+        ink = 20 if ground == "dark" else -20
+        objective -= weight * ink * outer_brightness()
     if is_large:
         return _Recipe(objective, _BROAD, _SCENE, start=start)
     return _Recipe(

@@ -11,10 +11,10 @@ from PIL import Image
 from cnnviz.attribution import Projections
 from cnnviz.drawing import (
     comparison_sheet,
-    grid,
     projection_sheet,
     projection_sheets,
 )
+from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images import Box, ReceptiveField
 
@@ -35,9 +35,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     def noting(images: NDArray[Any], **texts: Any) -> Image.Image:
         made.clear()
         made.update(texts, tiles=images)
-        return grid(images, **texts)
+        return headed_grid(images, **texts)
 
-    monkeypatch.setattr(projection_sheets, "grid", noting)
+    monkeypatch.setattr(projection_sheets, "headed_grid", noting)
     return made
 
 

@@ -10,10 +10,10 @@ from PIL import Image
 from cnnviz.attribution import Stage
 from cnnviz.drawing import (
     colorize,
-    grid,
     stage_sheet,
     stage_sheets,
 )
+from cnnviz.drawing.headers import headed_grid
 from cnnviz.images import Box
 
 GRAY = 128
@@ -33,9 +33,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     def noting(images: NDArray[Any], **texts: Any) -> Image.Image:
         made.clear()
         made.update(texts, tiles=images)
-        return grid(images, **texts)
+        return headed_grid(images, **texts)
 
-    monkeypatch.setattr(stage_sheets, "grid", noting)
+    monkeypatch.setattr(stage_sheets, "headed_grid", noting)
     return made
 
 

@@ -23,6 +23,7 @@ from cnnviz.objectives import (
     logit,
     neuron,
     norm,
+    outer_brightness,
     roughness,
     softened,
     total_variation,
@@ -143,6 +144,10 @@ def test_regularizers_are_means_over_the_image() -> None:
         expected = (np.abs(2 * IMAGES - 1) ** power).mean((1, 2, 3))
         np.testing.assert_allclose(scored(norm(power)), expected, rtol=1e-4)
     np.testing.assert_allclose(scored(brightness()), IMAGES.mean((1, 2, 3)), rtol=1e-5)
+    place = [[(2 * i + 1 - n) / n for i in range(n)] for n in IMAGES.shape[1:3]]
+    squares = np.square(place[0])[:, None] + np.square(place[1])
+    expected = np.einsum("nhwc,hw->n", IMAGES, squares) / IMAGES[0].size
+    np.testing.assert_allclose(scored(outer_brightness()), expected, rtol=1e-5)
     edge = np.pad(IMAGES, [(0, 0), (1, 1), (1, 1), (0, 0)], "symmetric")
     rows = edge[:, :-2] / 4 + edge[:, 1:-1] / 2 + edge[:, 2:] / 4
     blurred = rows[:, :, :-2] / 4 + rows[:, :, 1:-1] / 2 + rows[:, :, 2:] / 4

@@ -28,6 +28,8 @@ def test_a_second_network_recognises_the_classes(
     mnist: ImageModel, assets: Any
 ) -> None:
     judge = load_model(assets / "mnist_judge.keras").network
+    with np.load(assets / "mnist_5k.npz") as file:
+        written = file["images"][file["labels"] == 1] / 255
     right = 0
     for seed in range(5):
         found = optimize_classes(mnist, run=Run(seed=seed))
@@ -36,6 +38,16 @@ def test_a_second_network_recognises_the_classes(
         own = np.asarray(mnist.network(found.ascent.images))
         expected = own[np.arange(10), np.arange(10)]
         np.testing.assert_allclose(found.probabilities, expected, rtol=1e-4)
+        # All are drawn in the middle, so that none is cut off.
+        inner = found.ascent.images[:, 1:-1, 1:-1].sum((1, 2, 3))
+        whole = found.ascent.images.sum((1, 2, 3))
+        assert ((whole - inner) / (4 * 27) < 0.2).all()
+        # A one is a stroke, as people draw it: neither a dot nor in a corner.
+        one = found.ascent.images[1, ..., 0]
+        assert one.mean() > np.quantile(written.mean((1, 2)), 0.1)
+        rows, columns = np.nonzero(one > 0.5)
+        assert np.ptp(rows) + 1 >= 0.6 * 20  # the height of what people wrote
+        assert np.abs([rows.mean() - 13.5, columns.mean() - 13.5]).max() < 5
     assert right >= 49
 
 
