@@ -41,6 +41,10 @@ class CnnvizError(Exception):
         hint: One more line with the way out, if it does not fit the first.
     """
 
+    # AutoGraph, which rewrites what is called in a `tf.function`, would put a report
+    # of its own in place of the message, unless it finds this.
+    ag_pass_through = True
+
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         message = printable(message)
         hint = None if hint is None else printable(hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -104,11 +105,20 @@ def _sharing_a_palette(
     fewer[:COLORS] = np.linspace(0, kept - 1, COLORS).round()
     palette = np.array(sheet.getpalette(), np.uint8).reshape(-1, 3)
     palette[:kept] = palette[np.linspace(0, COLORS - 1, kept).round().astype(int)]
-    image = Image.fromarray(picture)
+    colors, entries = _own_colors(picture.tobytes(), picture.shape)
+    palette[kept : kept + len(colors)] = colors
+    body = np.frombuffer(sheet.tobytes().translate(fewer.tobytes()), np.uint8)
+    return body.reshape(sheet.height, -1), palette.tobytes(), kept + entries
+
+
+# The same for every layer; it takes longer than the rest of a sheet.
+@functools.lru_cache(maxsize=4)
+def _own_colors(
+    picture: bytes, shape: tuple[int, ...]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The colors that an image is told by best, and which of them each pixel is."""
+    image = Image.fromarray(np.frombuffer(picture, np.uint8).reshape(shape))
     own = image.quantize(_OWN)
     colors = np.array(own.getpalette(), np.uint8).reshape(-1, 3)[:_OWN]
-    palette[kept : kept + len(colors)] = colors
-    entries = np.asarray(
-        image.quantize(palette=own, dither=Image.Dither.FLOYDSTEINBERG)
-    )
-    return fewer[np.asarray(sheet)], palette.tobytes(), kept + entries
+    dithered = image.quantize(palette=own, dither=Image.Dither.FLOYDSTEINBERG)
+    return colors, np.asarray(dithered)

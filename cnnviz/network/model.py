@@ -202,7 +202,9 @@ class ImageModel:
             ImageError: If the images do not fit the inputs.
             LayerError: If there is no such output.
             ModelError: If the network fails.
+            ArgumentError: If this is called inside a `tf.function`.
         """
+        check(self.network)
         arrays = self.prepare(images)
         return predictions_of(built(self, arrays), arrays, head, batch_size)
 

@@ -96,16 +96,21 @@ def test_a_model_without_call_names_those_in_it(k: Any) -> None:
     assert activations(network.encoder, PHOTO, ["maps"])["maps"].shape[1:3] == (30, 30)
 
 
-def test_inside_a_tf_function_says_so() -> None:
+@pytest.mark.parametrize("autograph", [False, True])
+def test_inside_a_tf_function_a_line_says_so(autograph: bool) -> None:
     network = subclassed(keras)
     network(PHOTO[None])
-
-    @tf.function(autograph=False)
-    def inside() -> None:
-        activations(network, PHOTO)
-
-    with pytest.raises(ArgumentError, match="inside a tf"):
-        inside()
+    model = load_model(network, encoding="unit")
+    looks: list[Callable[[Any], object]] = [
+        lambda images: activations(network, images),
+        lambda images: activations(model, images),
+        model.predict,
+    ]
+    for look in looks:
+        inside = tf.function(look, autograph=autograph)
+        for images in (PHOTO[None], tf.constant(PHOTO[None])):
+            with pytest.raises(ArgumentError, match=r"^cnnviz is called inside a tf"):
+                inside(images)
 
 
 WITHOUT_EAGER = """
