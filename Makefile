@@ -11,13 +11,13 @@ PYTHON :=
 # What is installed, to the release; empty for the newest of everything.
 PINS := constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	$(PINS:%=--constraint %)
+	$(if $(PINS),--constraint $(PINS),--upgrade)
 
 # Each process of the tests holds a TensorFlow, of a gigabyte or two.
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo notebooks lessons docs test test-lowest lint versions pins newest \
+.PHONY: help demo notebooks lessons docs test test-gpu test-lowest lint versions pins newest \
 	pythons benchmarks assets pictures clean
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make lessons     runs the notebooks and keeps the pictures in them"
 	@echo "make docs        the reference of the library, in out/docs"
 	@echo "make test        linters, type checker and tests"
+	@echo "make test-gpu    the tests that need a GPU which TensorFlow sees"
 	@echo "make test-lowest the tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint        linters and type checker"
 	@echo "make versions    linters, demo, and the tests that another Python could fail"
@@ -63,6 +64,9 @@ docs: $(STAMP)
 
 test: lint
 	$(PYTEST)
+
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest -m gpu
 
 # Old packages warn of what newer ones below them no longer like; that is not ours.
 test-lowest: $(STAMP)

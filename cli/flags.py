@@ -34,6 +34,9 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"rule='(\w+)'": r"--rule \1",
     r"the method '(hirescam|integrated|occlusion|gradient)'": r"--method \1",
     r"weights=None": "--weights none",
+    r"leave out tf\.config\.experimental\.enable_op_determinism\(\)": (
+        "use --any-order"
+    ),
     r"\bbatch_size\b": "--batch-size",
 }
 """By pattern what the command line says in place of Python."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import MODEL_PANEL, parsed_pair
-from .tensorflow_log import import_tensorflow
+from .tensorflow_start import import_tensorflow
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel

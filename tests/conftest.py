@@ -13,6 +13,9 @@ import pytest
 # Read by TensorFlow when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# What tests compute themselves is in full float32 on cards of NVIDIA, too.
+os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+
 # A shell has its background jobs, and all that these start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

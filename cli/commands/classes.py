@@ -110,7 +110,7 @@ def classes(
                 snapshots=FRAMES if gif else 0,
                 callback=watch(console, "classes", 0),
                 callback_every=EVERY,
-                **ascent.arguments,
+                **ascent.applied(),
             ),
         )
 

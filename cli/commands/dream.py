@@ -110,7 +110,7 @@ def dream(
                 strength=strength,
                 batch_size=at_a_time,
                 callback=watch(console, path.name, number),
-                **ascent.arguments,
+                **ascent.applied(),
             )
 
     def draw(work: Work) -> None:

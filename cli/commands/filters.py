@@ -121,7 +121,7 @@ def filters(
                     snapshots=FRAMES if gif else 0,
                     callback=watch(console, path, number),
                     callback_every=EVERY,
-                    **ascent.arguments,
+                    **ascent.applied(),
                 ),
             )
             if sort == "strongest":

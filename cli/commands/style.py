@@ -197,7 +197,7 @@ def style(
             snapshots=max(frames, FRAMES) if gif else frames,
             callback=watch(console, path.name, 0),
             callback_every=EVERY,
-            **ascent.arguments,
+            **ascent.applied(),
         )
         found = optimize_style(
             loaded,

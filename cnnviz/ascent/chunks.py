@@ -11,7 +11,9 @@ import tensorflow as tf
 from cnnviz.ascent.precision import bfloat16, has_fast_bfloat16
 from cnnviz.ascent.results import Ascent, Momentum, Progress
 from cnnviz.ascent.run import Run
-from cnnviz.ascent.step import Plan, State, broadcast
+from cnnviz.ascent.step import Plan, State, broadcast, unbiased
+from cnnviz.errors import ArgumentError
+from cnnviz.graph.devices import has_gpu
 from cnnviz.network.tracing import Trace
 
 _RESCUES, _RESCUE_STEPS = 2, 8
@@ -38,6 +40,12 @@ class Chunks:
         self.momentum = momentum
         self.before = 0 if momentum is None else momentum.steps
         self.stopped = False
+        self._trace: Trace[None]
+        if run.precision == "bfloat16" and has_gpu():
+            raise ArgumentError(
+                "precision is 'bfloat16', which is for processors, and TensorFlow sees "
+                "a GPU; expected 'auto' or 'float32'"
+            )
         precise: dict[str, bool] = {"float32": False, "bfloat16": True}
         self._half = precise.get(run.precision)
 
@@ -70,9 +78,11 @@ class Chunks:
         order = [*rows, *([rows[-1]] * padding)]
         total = max(plan.objective.count, rows.stop)
         operands = [tf.constant(o[order]) for o in plan.objective.operands(total)]
-        trace = plan.trace(batch)
+        self._trace = plan.trace(batch)
+        if self._trace.reads_broken(plan.model.network):
+            self._trace = plan.trace(batch, "apart")
         state = _state(numbers)
-        self._choose_precision(trace, state, draws, operands)
+        self._choose_precision(state, draws, operands)
         if self.momentum is not None:
             shape = state[0].shape
             carried = (self.momentum.first, self.momentum.second)
@@ -89,7 +99,7 @@ class Chunks:
         # What a unit without a gradient at the start has to exceed, to be alive.
         shut = np.full(count, -np.inf, np.float32)
         woken = np.zeros(count, bool)
-        blocks = self._blocks(trace, state, draws, operands, marks, filled, is_flat)
+        blocks = self._blocks(state, draws, operands, marks, filled, is_flat)
         for first, last, state, scores, alive in blocks:
             history[first:last] = scores[..., :count]
             woken |= alive[:count]
@@ -102,7 +112,7 @@ class Chunks:
             if self._tell(rows, last, state, scores[-1, :, :count], begun, share):
                 self.stopped = True
             if last in checked or self.stopped:
-                clean = self._clean(trace, state, operands)[:count]
+                clean = self._clean(state, operands)[:count]
                 clean = np.where(np.isfinite(clean), clean, -np.inf)
                 images = self._images(state[0])[:count]
                 better = clean > best_scores
@@ -129,7 +139,6 @@ class Chunks:
 
     def _blocks(
         self,
-        trace: Trace[None],
         state: State,
         draws: np.ndarray,
         operands: Sequence[tf.Tensor],
@@ -157,7 +166,6 @@ class Chunks:
                 last = min(last, (first // every + 1) * every)
             began = time.perf_counter()
             state, scores, alive = self._advance(
-                trace,
                 self.before + first,
                 self.rates[first:last],
                 draws[first:last],
@@ -183,7 +191,7 @@ class Chunks:
                 highest = np.full(len(waiting), -np.inf, np.float32)
                 for noise in self._noises(state[0], generators, is_flat):
                     _, scores, alive = self._advance(
-                        *(trace, 0, np.zeros(1, np.float32), draws[first : first + 1]),
+                        *(0, np.zeros(1, np.float32), draws[first : first + 1]),
                         (noise, *state[1:]),
                         operands,
                     )
@@ -219,7 +227,6 @@ class Chunks:
 
     def _advance(
         self,
-        trace: Trace[None],
         before: int,
         rates: np.ndarray,
         draws: np.ndarray,
@@ -228,29 +235,31 @@ class Chunks:
         *,
         rescued: np.ndarray | None = None,
         half: bool | None = None,
+        exact: bool | None = None,
     ) -> tuple[State, np.ndarray, np.ndarray]:
         """Makes steps: the new state, all scores, who had a gradient at the last."""
-        if rescued is None:
-            rescued = np.zeros(len(state[0]), bool)
+        exact = self.run.precision == "float32" if exact is None else exact
+        trace, marked = self._trace, []
+        if rescued is not None:
+            trace = self.plan.trace(len(state[0]), "opened")
+            marked = [rescued]
+        rates = unbiased(rates, before)
         with bfloat16(bool(self._half if half is None else half)):
-            results = trace(before, rates, draws, *state, rescued, *operands)
+            results = trace(rates, draws, *state, *marked, *operands, exact=exact)
         state = (results["numbers"], results["first"], results["second"])
         return state, results["history"].numpy(), results["alive"].numpy()
 
-    def _clean(
-        self, trace: Trace[None], state: State, operands: Sequence[tf.Tensor]
-    ) -> np.ndarray:
+    def _clean(self, state: State, operands: Sequence[tf.Tensor]) -> np.ndarray:
         """Scores without a transform, by a step that goes nowhere."""
         draws = np.broadcast_to(
             self.plan.still()[:, None], (1, len(state[0]), self.plan.still().shape[-1])
         )
         none = np.zeros(1, np.float32)
-        _, scores, _ = self._advance(trace, 0, none, draws, state, operands)
+        _, scores, _ = self._advance(0, none, draws, state, operands, exact=True)
         return scores[0, 0]
 
     def _choose_precision(
         self,
-        trace: Trace[None],
         state: State,
         draws: np.ndarray,
         operands: Sequence[tf.Tensor],
@@ -265,7 +274,7 @@ class Chunks:
             for _ in range(2):  # the first call optimizes the graph
                 began = time.perf_counter()
                 stepped, _, _ = self._advance(
-                    *(trace, 0, self.rates[:1], draws[:1], state, operands), half=half
+                    *(0, self.rates[:1], draws[:1], state, operands), half=half
                 )
                 taken = time.perf_counter() - began
             gradients.append(stepped[1].numpy().astype(np.float64))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +21,8 @@ from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
 from cnnviz.errors import ArgumentError, counted, warn
+from cnnviz.graph.devices import room
+from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.health import broken_weights, not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
@@ -30,7 +31,6 @@ from cnnviz.objectives.algebra import Objective
 
 _STEPS = 256
 _SETTLED = 0.1  # of the learning rate is left at the end of the last third
-_MEMORY_SHARE, _MOST_MEMORY = 0.25, 2**31
 
 
 def maximize(
@@ -125,26 +125,37 @@ def maximize(
         )
         for plan in plans
     ]
-    rows = [range(a, min(a + batch, total)) for a in range(0, total, batch)]
-    parts: list[Ascent] = []
-    share = 1 / (len(rows) * restarts)
-    for part in rows:
-        best: Ascent | None = None
-        for restart in range(restarts):
-            chunks = tries[restart % len(tries)]
-            seeds = [
-                (run.seed, restart, streams[row] if streams is not None else row)
-                for row in part
-            ]
-            begun = (len(parts) * restarts + restart) * share
-            found = chunks.images(part, seeds, start, batch, begun, share)
-            best = found if best is None else better_of(best, found)
-            if chunks.stopped:
+
+    def found_in(restart: int, rows: range, batch: int) -> Ascent:
+        chunks = tries[restart % len(tries)]
+        seeds = [
+            (run.seed, restart, streams[row] if streams is not None else row)
+            for row in rows
+        ]
+        share = len(rows) / (total * restarts)
+        begun = rows.start / total + restart * share
+        return chunks.images(rows, seeds, start, batch, begun, share)
+
+    def best_of(rows: range, batch: int) -> Ascent:
+        best = found_in(0, rows, batch)
+        for restart in range(1, restarts):
+            if any(chunks.stopped for chunks in tries):
                 break
-        if best is not None:
-            parts.append(best)
-        if chunks.stopped:
-            break
+            best = better_of(best, found_in(restart, rows, batch))
+        return best
+
+    parts: list[Ascent] = []
+    row, together = 0, objective.couples or known.fixed_batch is not None
+    while row < total and not any(chunks.stopped for chunks in tries):
+        rows = range(row, min(row + batch, total))
+        try:
+            parts.append(best_of(rows, batch))
+        except OutOfMemoryError:
+            if together or batch == 1:
+                raise
+            batch = -(-batch // 2)
+            continue
+        row = rows.stop
     found = join(parts)
     if np.isnan(found.scores).all():
         raise not_finite(known, objective.layers)
@@ -222,7 +233,7 @@ def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
     if plan.objective.couples:
         return total
     if batch_size is None:
-        batch_size = max(1, _memory() // _image_bytes(plan))
+        batch_size = max(1, room() // _image_bytes(plan))
     chunks = -(-total // min(batch_size, total))
     return -(-total // chunks)
 
@@ -234,12 +245,3 @@ def _image_bytes(plan: Plan) -> int:
     share = math.prod(plan.window) / math.prod(found.image[:2])
     canvas = 8 * math.prod(plan.shape)  # its spectrum, colors and optimizer
     return 4 * max(1, int(2 * found.elements * share) + canvas)
-
-
-def _memory() -> int:
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-        free = int(text.split("MemAvailable:")[1].split()[0]) * 1024
-    except (OSError, IndexError, ValueError):
-        return _MOST_MEMORY
-    return min(_MOST_MEMORY, int(free * _MEMORY_SHARE))

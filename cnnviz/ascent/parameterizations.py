@@ -20,6 +20,9 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.ascent.products import product
+from cnnviz.graph.devices import has_gpu
+
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
 
@@ -30,7 +33,8 @@ COLORS = (
     / 0.46194872
 )
 _DESATURATION = 4.0
-_LARGEST_PRODUCT = 256  # pixels a side; beyond, the fast transform is faster
+# Pixels a side; beyond, the fast transform is faster.
+_LARGEST_PRODUCT, _LARGEST_ON_CARDS = 256, 64
 _MARGIN = 1e-3  # how far from 0 and 1 a start image is kept, or its logit is infinite
 
 # The mean spectrum of photographs, per decorrelated color component: k * f ** -a up to
@@ -216,18 +220,18 @@ def _frequencies(size: tuple[int, ...]) -> np.ndarray:
 def _planes(spectrum: tf.Tensor, shape: Shape) -> tf.Tensor:
     """The inverse real transform of `(n, c, h, 2, w // 2 + 1)`: `(n, h, w, c)`."""
     height, width, channels = shape
-    if max(height, width) > _LARGEST_PRODUCT:
+    if max(height, width) > (_LARGEST_ON_CARDS if has_gpu() else _LARGEST_PRODUCT):
         # Without its length, the inverse transform would round odd widths to even ones.
         complex_spectrum = tf.complex(*tf.unstack(spectrum, axis=3))
         planes = tf.signal.irfft2d(complex_spectrum, (height, width))
         return tf.ensure_shape(tf.transpose(planes, [0, 2, 3, 1]), (None, *shape))
-    # Up to there two products with matrices of waves are faster, and in TensorFlow's
-    # loops several times faster, than the fast transform.
+    # Up to there two products with matrices of waves are faster, and on processors in
+    # TensorFlow's loops several times faster, than the fast transform.
     across, down = _waves(height, width)
-    rows = tf.matmul(tf.reshape(spectrum, [-1, 2 * (width // 2 + 1)]), across)
+    rows = product(tf.reshape(spectrum, [-1, 2 * (width // 2 + 1)]), across)
     columns = tf.reshape(rows, [-1, channels, height, 2, width])
     columns = tf.transpose(columns, [0, 4, 1, 3, 2])
-    columns = tf.matmul(tf.reshape(columns, [-1, 2 * height]), down)
+    columns = product(tf.reshape(columns, [-1, 2 * height]), down)
     planes = tf.reshape(columns, [-1, width, channels, height])
     return tf.transpose(planes, [0, 3, 1, 2])
 
@@ -248,7 +252,8 @@ def _waves(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def _correlated(planes: tf.Tensor, decorrelate: bool) -> tf.Tensor:
     if not decorrelate or planes.shape[-1] != 3:
         return planes
-    return tf.tensordot(planes, COLORS.T.astype(np.float32), 1)
+    colors = product(tf.reshape(planes, [-1, 3]), COLORS.T.astype(np.float32))
+    return tf.reshape(colors, tf.shape(planes))
 
 
 def _decorrelated(planes: np.ndarray, decorrelate: bool) -> np.ndarray:

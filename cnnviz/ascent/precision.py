@@ -1,4 +1,9 @@
-"""Precision: bfloat16 where the processor multiplies it faster than float32."""
+"""Precision: fewer digits where the device multiplies them faster than float32.
+
+That is bfloat16 on processors with tiles for it, and TF32 on cards of NVIDIA, which is
+TensorFlow's own setting there, see `cnnviz.network.exactness`. Only the network is
+computed so; images, their motions and the optimizer are in full float32.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +14,16 @@ from typing import Literal
 
 import tensorflow as tf
 
+from cnnviz.graph.devices import has_gpu
+
 Precision = Literal["auto", "float32", "bfloat16"]
 
 _OPTION = "auto_mixed_precision_onednn_bfloat16"
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether the CPU has tiles of bfloat16 (AMX) and no GPU does the work.
-
-    On a GPU all is computed in full float32, see `cnnviz.network.exactness`.
-    """
-    if tf.config.list_physical_devices("GPU"):
+    """Whether the CPU has tiles of bfloat16 (AMX) and no GPU does the work."""
+    if has_gpu():
         return False
     try:
         return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii")

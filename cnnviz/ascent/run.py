@@ -32,9 +32,12 @@ class Run:
         seed: The seed of all random numbers, 0 or more.
         batch_size: How many images are optimized at a time; None for as many as fit
             comfortably into memory.
-        precision: `"bfloat16"` computes convolutions in bfloat16, `"float32"` does not.
-            `"auto"` does so where the CPU has instructions for it (AMX), the gradients
-            agree, and it is faster.
+        precision: How the network is computed: `"float32"` in full float32;
+            `"bfloat16"`, only without a GPU, its convolutions in bfloat16. `"auto"`
+            does the latter where the CPU has instructions for it (AMX), the gradients
+            agree, and it is faster; on a GPU it leaves TensorFlow as it is set, which
+            is TF32 (10 bits of mantissa) on cards of NVIDIA since Ampere. Scores are
+            in full float32.
         snapshots: The steps after which images are kept, ascending; 0 is the start, and
             `steps // restarts` the end. A single number keeps that many images, spread
             evenly from the start to the end.

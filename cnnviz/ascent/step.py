@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +15,7 @@ from cnnviz.ascent.parameterizations import Parameterization, Shape
 from cnnviz.ascent.rescue import opened_rectifiers
 from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import LayerError
+from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import unmoved
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
@@ -23,6 +26,7 @@ from cnnviz.objectives.algebra import Objective
 FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-12
 """Adam's constants; epsilon is small because gradients of deep layers are."""
 _RESCUE_HASTE = 10  # times the learning rate
+Rectifiers = Literal["fused", "apart", "opened"]
 State = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 """The free numbers, and the means of their gradients and of the squares of these."""
 
@@ -39,8 +43,16 @@ class Plan:
     window: tuple[int, int]
     average_pooling: bool
 
-    def trace(self, batch: int) -> Trace[None]:
-        """The compiled block of steps for a batch of so many images."""
+    def trace(self, batch: int, rectifiers: Rectifiers = "fused") -> Trace[None]:
+        """The compiled block of steps for a batch of so many images.
+
+        Args:
+            batch: How many images.
+            rectifiers: Whether they may be computed together with the convolutions
+                before them, which makes 0 of NaN; apart from these; or opened, for
+                images that need it. Such images are marked by an argument of their own,
+                behind the state.
+        """
         numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
         state = tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32)
         draws = self.draws(np.random.default_rng(0), 1)
@@ -50,11 +62,10 @@ class Plan:
             for o in term.operands
         ]
         signature = [
-            tf.TensorSpec((), tf.int32),
-            tf.TensorSpec((None,), tf.float32),
+            tf.TensorSpec((None, 2), tf.float32),
             tf.TensorSpec((None, batch, draws.shape[-1]), tf.float32),
             *(state, state, state),
-            tf.TensorSpec((batch,), tf.bool),
+            *([tf.TensorSpec((batch,), tf.bool)] * (rectifiers == "opened")),
             *operands,
         ]
         key = (
@@ -66,8 +77,10 @@ class Plan:
             self.shape,
             self.window,
             self.average_pooling,
+            rectifiers,
         )
-        return compiled(self.model.network, key, self._block, signature)
+        block = partial(self._block, rectifiers)
+        return compiled(self.model.network, key, block, signature)
 
     def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """The numbers of `count` random transforms."""
@@ -79,17 +92,19 @@ class Plan:
 
     def _block(
         self,
-        before: tf.Tensor,
+        rectifiers: Rectifiers,
         rates: tf.Tensor,
         draws: tf.Tensor,
         numbers: tf.Tensor,
         first: tf.Tensor,
         second: tf.Tensor,
-        rescued: tf.Tensor,
         *operands: tf.Tensor,
     ) -> tuple[dict[str, tf.Tensor], None]:
         steps = tf.shape(rates)[0]
-        pace = broadcast(tf.where(rescued, float(_RESCUE_HASTE), 1.0), numbers)
+        rescued: tf.Tensor | None = None
+        if rectifiers == "opened":
+            rescued, operands = operands[0], operands[1:]
+            pace = broadcast(tf.where(rescued, float(_RESCUE_HASTE), 1.0), numbers)
         reported = (1 + len(self.objective.names), *numbers.shape[:1])
         history = tf.TensorArray(tf.float32, steps, element_shape=reported)
 
@@ -101,7 +116,9 @@ class Plan:
         def step(
             i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            with opened_rectifiers(rescued):
+            are_fused = rectifiers == "fused"
+            apart = nullcontext() if are_fused else opened_rectifiers(rescued)
+            with steady_gradients(), apart:
                 scores, seen = self._scores(numbers, draws[i], operands)
                 gradient, by_network = tf.gradients(scores[0], [numbers, seen])
             if not self.objective.uses_network:
@@ -117,10 +134,9 @@ class Plan:
             gradient = tf.where(broadcast(finite, gradient), gradient, 0.0)
             first = FIRST_MOMENT * first + (1 - FIRST_MOMENT) * gradient
             second = SECOND_MOMENT * second + (1 - SECOND_MOMENT) * gradient**2
-            time = tf.cast(before + i + 1, tf.float32)
-            unbiased = first / (1 - FIRST_MOMENT**time)
-            scale = tf.sqrt(second / (1 - SECOND_MOMENT**time)) + EPSILON
-            numbers += pace * rates[i] * unbiased / scale
+            rate, correction = tf.unstack(rates[i])
+            rate = rate if rescued is None else rate * pace
+            numbers += rate * first / (tf.sqrt(correction * second) + EPSILON)
             alive = finite & tf.reduce_any(by_network != 0, axes(by_network))
             return numbers, first, second, alive, tf.stack(scores)
 
@@ -176,6 +192,22 @@ class Plan:
             for part in self.objective.parts(scene, operands)
         ]
         return scores, seen
+
+
+def unbiased(rates: np.ndarray, before: int) -> np.ndarray:
+    """Learning rates with the corrections for means that begin at zero.
+
+    Args:
+        rates: `(steps,)` the learning rates.
+        before: How many steps the means have behind them.
+
+    Returns:
+        float32 `(steps, 2)`: `rate / (1 - 0.9**t)` for the mean of the gradients, and
+        `1 / (1 - 0.999**t)` for that of their squares.
+    """
+    time = before + 1 + np.arange(len(rates), dtype=np.float64)
+    corrected = rates / (1 - FIRST_MOMENT**time), 1 / (1 - SECOND_MOMENT**time)
+    return np.stack(corrected, 1).astype(np.float32)
 
 
 def axes(values: tf.Tensor) -> list[int]:

@@ -16,12 +16,14 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import at_least, choice, more_than
+from cnnviz.ascent.products import product
+from cnnviz.graph.devices import must_repeat
 
 Fill = Literal["flat", "wrap"]
 Size = tuple[int, int]
 """Height and width."""
 
-_RULE = "CnnvizAffineResampling"
+_RULE, _RULE_OF_CROPS = "CnnvizAffineResampling", "CnnvizCrops"
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class Motion:
             window: Height and width of what the network sees.
 
         Returns:
-            float32 `(count, 8)`, `a0 a1 a2 b0 b1 b2 0 0`: the window's pixel `(x, y)`
-            shows the canvas at `(a0 x + a1 y + a2, b0 x + b1 y + b2)`.
+            float32 `(count, 17)`, as from `affine`. With repetition the maps are to the
+            canvas with its margin.
         """
         draws = generator.uniform(-1, 1, (count, 4))
         height, width = canvas
@@ -82,30 +84,37 @@ class Motion:
         size = np.exp(draws[:, 2] * np.log1p(self.scale))
         angle = draws[:, 3] * np.deg2rad(self.rotate)
         zoom = self._zoom(canvas, window) / size
-        return affine(zoom, angle, shift, canvas, window)
+        return affine(zoom, angle, shift + self._offset(canvas, window), canvas, window)
 
     def still(self, canvas: Size, window: Size) -> np.ndarray:
-        """The map that shows the whole canvas, unmoved, `(1, 8)`."""
+        """The map that shows the whole canvas, unmoved, `(1, 17)`."""
         zoom = np.full(1, max(canvas[0] / window[0], canvas[1] / window[1]))
-        return affine(zoom, np.zeros(1), np.zeros((1, 2)), canvas, window)
+        offset = self._offset(canvas, window)
+        return affine(zoom, np.zeros(1), offset, canvas, window)
 
     def show(self, images: tf.Tensor, numbers: tf.Tensor, window: Size) -> tf.Tensor:
-        """Shows images `(n, h, w, c)` through maps `(n, 8)`: `(n, *window, c)`."""
-        if self.fill == "flat":
-            return resample(images, numbers, window, self.background)
+        """Shows images `(n, h, w, c)` through maps `(n, 17)`: `(n, *window, c)`."""
         canvas = (int(images.shape[1]), int(images.shape[2]))
+        for axis, more in enumerate(self._margin(canvas, window), start=1):
+            images = _wrapped(images, axis, more)
+        return resample(images, numbers, window, self.background)
+
+    def _margin(self, canvas: Size, window: Size) -> Size:
+        """How far the repetition is shown below and above, left and right."""
+        if self.fill == "flat":
+            return 0, 0
         # Half the diagonal of what is seen, turned and enlarged, beyond the middle.
         reach = self._zoom(canvas, window) * (1 + self.scale)
         reach *= float(np.hypot(*window)) if self.rotate else max(window)
-        margin = [
+        down, across = (
             int(np.ceil(max(reach / 2 - side / 2, 0) + self.jitter * side)) + 1
             for side in canvas
-        ]
-        for axis, more in enumerate(margin, start=1):
-            images = _wrapped(images, axis, more)
-        down, across = margin
-        offset = np.array([0, 0, across, 0, 0, down, 0, 0], np.float32)
-        return resample(images, numbers + offset, window, self.background)
+        )
+        return down, across
+
+    def _offset(self, canvas: Size, window: Size) -> np.ndarray:
+        """Where the canvas lies in its repetition, `(1, 2)`, x first."""
+        return np.array([self._margin(canvas, window)[::-1]], np.float64)
 
     def _zoom(self, canvas: Size, window: Size) -> float:
         # The longer side of the canvas, with its surroundings, fills the window.
@@ -149,7 +158,10 @@ class Crops:
     def show(self, images: tf.Tensor, numbers: tf.Tensor, window: Size) -> tf.Tensor:
         """Cuts boxes `(n, 4)` out of images `(n, h, w, c)`: `(n, *window, c)`."""
         rows = tf.range(tf.shape(images)[0])
-        return tf.image.crop_and_resize(images, numbers, rows, window)
+        # On a card TensorFlow's own gradient adds in any order.
+        rules = {"CropAndResize": _RULE_OF_CROPS} if must_repeat() else {}
+        with tf.compat.v1.get_default_graph().gradient_override_map(rules):
+            return tf.image.crop_and_resize(images, numbers, rows, window)
 
 
 Transform = Motion | Crops
@@ -172,21 +184,23 @@ def affine(
         window: Height and width.
 
     Returns:
-        float32 `(count, 8)`, in the order that `Motion.draw` describes.
+        float32 `(count, 17)`: the map `a0 a1 a2 b0 b1 b2 0 0`, by which the window's
+        pixel `(x, y)` shows the canvas at `(a0 x + a1 y + a2, b0 x + b1 y + b2)`; its
+        inverse in the same order; and the determinant of the latter.
     """
     cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
     from_x, from_y = (window[1] - 1) / 2, (window[0] - 1) / 2
     to_x, to_y = (canvas[1] - 1) / 2 + shift[:, 0], (canvas[0] - 1) / 2 + shift[:, 1]
+    away_x = to_x - cosine * from_x + sine * from_y
+    away_y = to_y - sine * from_x - cosine * from_y
     zero = np.zeros_like(cosine)
+    determinant = 1 / zoom**2
+    back_x, back_y = cosine * determinant, sine * determinant
     columns: Sequence[np.ndarray] = (
-        cosine,
-        -sine,
-        to_x - cosine * from_x + sine * from_y,
-        sine,
-        cosine,
-        to_y - sine * from_x - cosine * from_y,
-        zero,
-        zero,
+        *(cosine, -sine, away_x, sine, cosine, away_y, zero, zero),
+        *(back_x, back_y, -back_x * away_x - back_y * away_y),
+        *(-back_y, back_x, back_y * away_x - back_x * away_y, zero, zero),
+        determinant,
     )
     return np.stack(columns, -1).astype(np.float32)
 
@@ -202,7 +216,7 @@ def resample(
 
     Args:
         images: `(n, h, w, c)`.
-        maps: `(n, 8)`, as from `Motion.draw`.
+        maps: `(n, 17)`, as from `affine`.
         window: Height and width of the result.
         background: The value around the images.
 
@@ -212,15 +226,16 @@ def resample(
     # Not a custom gradient: TensorFlow keeps those, and their graphs, for good.
     graph = tf.compat.v1.get_default_graph()
     with graph.gradient_override_map({"ImageProjectiveTransformV3": _RULE}):
-        seen = _sampled(images, maps, window, background)
+        seen = _sampled(images, maps[:, :8], window, background)
     return tf.ensure_shape(seen, (images.shape[0], *window, images.shape[-1]))
 
 
 @tf.RegisterGradient(_RULE)
 def unsampled(operation: tf.Operation, gradient: tf.Tensor) -> list[tf.Tensor | None]:
     """The gradient of a resampling: by images, and none by maps, size and fill."""
-    images, maps, *rest = operation.inputs
-    inverse, determinant = _inverse(maps)
+    images, cut, *rest = operation.inputs
+    maps = cut.op.inputs[0]  # with their inverses and determinants, see `resample`
+    inverse, determinant = maps[:, 8:16], maps[:, 16, None, None, None]
     canvas = (int(images.shape[1]), int(images.shape[2]))
     by_images = _sampled(gradient * determinant, inverse, canvas, 0.0)
     return [by_images, None, *(None for _ in rest)]
@@ -239,24 +254,39 @@ def _sampled(
     )
 
 
-def _inverse(maps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The inverses of affine maps, and their determinants `(n, 1, 1, 1)`."""
-    # In float32 the last bit depends on how many maps there are: processors divide
-    # several numbers at once by other rules than single ones. Steps of Adam turn that
-    # bit into other images.
-    exact = tf.cast(maps, tf.float64)
-    a0, a1, a2, b0, b1, b2, _, _ = tf.unstack(exact, axis=-1)
-    determinant = 1 / (a0 * b1 - a1 * b0)
-    rows = [b1, -a1, a1 * b2 - b1 * a2, -b0, a0, b0 * a2 - a0 * b2]
-    scaled = [row * determinant for row in rows]
-    zero = tf.zeros_like(a0)
-    inverse = tf.stack([*scaled, zero, zero], -1)
-    of_images = determinant[:, None, None, None]
-    return tf.cast(inverse, tf.float32), tf.cast(of_images, tf.float32)
+@tf.RegisterGradient(_RULE_OF_CROPS)
+def uncropped(operation: tf.Operation, gradient: tf.Tensor) -> list[tf.Tensor | None]:
+    """The gradient of crops of one image each: the transpose, axis by axis."""
+    images, boxes, *_ = operation.inputs
+    sides, result = images.shape[1:3], gradient.shape[1:3]
+    swapped = gradient
+    # Rows first; then columns, in place of rows.
+    for axis in (0, 1):
+        matrices = _interpolation(
+            boxes[:, axis], boxes[:, axis + 2], sides[axis], result[axis]
+        )
+        shape = tf.shape(swapped)
+        flat = tf.reshape(swapped, [shape[0], result[axis], shape[2] * shape[3]])
+        flat = product(tf.transpose(matrices, [0, 2, 1]), flat)
+        put = tf.reshape(flat, [shape[0], sides[axis], shape[2], shape[3]])
+        swapped = tf.transpose(put, [0, 2, 1, 3])
+    return [swapped, None, None, None]
+
+
+def _interpolation(
+    first: tf.Tensor, last: tf.Tensor, before: int, after: int
+) -> tf.Tensor:
+    """Matrices that show parts of an axis, `(n, after, before)`; ends in [0, 1]."""
+    shares = np.linspace(0, 1, after) if after > 1 else np.array([0.5])
+    at = first[:, None] + (last - first)[:, None] * shares
+    distance = at[..., None] * (before - 1) - np.arange(before)
+    return tf.maximum(1 - tf.abs(distance), 0)
 
 
 def _wrapped(images: tf.Tensor, axis: int, margin: int) -> tf.Tensor:
     """The images continued by `margin` pixels of their repetition at both ends."""
+    if not margin:
+        return images
     side = int(images.shape[axis])
     if margin > side:
         return tf.gather(images, np.arange(-margin, side + margin) % side, axis=axis)

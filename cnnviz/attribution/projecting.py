@@ -28,12 +28,18 @@ from cnnviz.attribution.traced_layers import (
 )
 from cnnviz.attribution.units import Route, Seeds, find_geometry_of
 from cnnviz.errors import CnnvizError
+from cnnviz.graph.devices import has_gpu, room
 from cnnviz.network.batches import filled
+from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.tracing import Trace, compiled
 
 _NUMBERS = 1 << 22
 """How many numbers the largest tensor of a block of reconstructions may hold: small
 enough to stay near the processor, large enough to keep it busy."""
+
+_SHARE_OF_LARGEST = 64
+"""On a card, how many bytes there must be for each of these numbers: there are about 16
+such tensors of float32 on the way to the image and back."""
 
 
 class Part(NamedTuple):
@@ -78,6 +84,8 @@ def project(
 ) -> Iterator[Part]:
     """Reconstructs units of images, in blocks that fit memory.
 
+    If one does not, those that follow are half as large.
+
     Args:
         task: The layer and the rule. If it keeps whole maps, positions do not count.
         arrays: The images, as `ImageModel.prepare` returns them.
@@ -93,26 +101,58 @@ def project(
     if not len(seeds.images):
         return
     crops = find_crops(task, route, arrays)
+    largest = route.largest
     if crops is not None:
-        size = _block(task, total, math.ceil(crops.share * route.largest))
-        trace = compiled(
-            task.model.network,
-            ("deconvnet crops", *task.key),
-            lambda *tensors: _trace_crops(task, route, tensors),
-            _signature(crops.shapes(arrays), size, size),
-        )
-        if trace.facts:
-            yield from _of_crops(trace, crops, arrays, seeds, size)
-            return
-    yield from _of_images(task, arrays, route, seeds, total)
+        largest = math.ceil(crops.share * largest)
+    most = room() // _SHARE_OF_LARGEST if has_gpu() else _NUMBERS
+    rest = np.arange(len(seeds.images))
+    while len(rest):
+        is_open = np.ones(len(rest), bool)
+        blocks = _Blocks(task, arrays, route, crops, total, most)
+        try:
+            for part in blocks.reconstruct(seeds.some(rest)):
+                is_open[part.rows] = False
+                yield part._replace(rows=rest[part.rows])
+        except OutOfMemoryError:
+            if blocks.size(largest) == 1 or task.model.fixed_batch is not None:
+                raise
+            most //= 2
+        rest = rest[is_open]
 
 
-def _block(task: Task, total: int, largest: int) -> int:
-    """How many reconstructions to make at a time."""
-    if task.model.fixed_batch is not None:
-        return task.model.fixed_batch
-    blocks = -(-total // max(1, _NUMBERS // max(1, largest)))
-    return -(-total // blocks)
+class _Blocks(NamedTuple):
+    """What is reconstructed in blocks, and how many numbers each may hold at most."""
+
+    task: Task
+    arrays: Sequence[np.ndarray]
+    route: Route
+    crops: Crops | None
+    total: int
+    most: int
+
+    def size(self, largest: int) -> int:
+        """How many reconstructions to make at a time."""
+        if self.task.model.fixed_batch is not None:
+            return self.task.model.fixed_batch
+        blocks = -(-self.total // max(1, self.most // max(1, largest)))
+        return -(-self.total // blocks)
+
+    def reconstruct(self, seeds: Seeds) -> Iterator[Part]:
+        """Each of the units once."""
+        task, arrays, route, crops, *_ = self
+        if crops is not None:
+            size = self.size(math.ceil(crops.share * route.largest))
+            trace = compiled(
+                task.model.network,
+                ("deconvnet crops", *task.key),
+                lambda *tensors: _trace_crops(task, route, tensors),
+                _signature(crops.shapes(arrays), size, size),
+            )
+            if trace.facts:
+                yield from _of_crops(trace, crops, arrays, seeds, size)
+                return
+        size = self.size(route.largest)
+        yield from _of_images(task, arrays, size, seeds, self.total)
 
 
 def _signature(
@@ -147,12 +187,12 @@ def _of_crops(
 def _of_images(
     task: Task,
     arrays: Sequence[np.ndarray],
-    route: Route,
+    size: int,
     seeds: Seeds,
     total: int,
 ) -> Iterator[Part]:
     # Sizes are static, so that no forward pass runs for mere shapes.
-    size, count = _block(task, total, route.largest), len(arrays[0])
+    count = len(arrays[0])
     plan = _Plan(size, min(count, size, -(-size // -(-total // count)) + 1))
     if task.model.fixed_batch is not None:
         plan = _Plan(size, size)

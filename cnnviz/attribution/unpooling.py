@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.steps import Step, Value, Walk, registered_gradient
+from cnnviz.graph.devices import must_repeat
+from cnnviz.graph.steady_gradients import first_of_largest
 
 
 def unpooled(walk: Walk, tensor: tf.Tensor) -> Step:
@@ -36,6 +38,8 @@ def larger_map(walk: Walk, tensor: tf.Tensor) -> Step | None:
 
 
 def _unpooled_2d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
+    if must_repeat():
+        return first_of_largest(op, value(op.inputs[0]), value(op.outputs[0]), r)
     explicit = "explicit_paddings" in op.node_def.attr
     return tf.raw_ops.MaxPoolGrad(
         orig_input=value(op.inputs[0]),

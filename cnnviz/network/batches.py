@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import counts
+from cnnviz.network.failures import OutOfMemoryError
 
 
 def slices(arrays: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
@@ -41,6 +42,8 @@ def in_batches(
 ) -> dict[str, np.ndarray]:
     """What a function finds for any number of images.
 
+    Where so many at a time do not fit into memory, it goes on with half as many.
+
     Args:
         function: Takes a batch of each array; returns named tensors, a row an image.
         arrays: The images, and what else is given of each, along their first axis.
@@ -53,11 +56,20 @@ def in_batches(
     Raises:
         ArgumentError: If the size is less than 1.
     """
-    parts = []
-    for part in slices(arrays, only or size):
-        found = function(*filled(part, only))
+    counts(batch_size=size)
+    parts, start, total = [], 0, len(arrays[0])
+    while start < total:
+        part = [array[start : start + (only or size)] for array in arrays]
         count = len(part[0])
-        parts.append({name: rows.numpy()[:count] for name, rows in found.items()})
+        try:
+            found = function(*filled(part, only))
+            parts.append({name: rows.numpy()[:count] for name, rows in found.items()})
+        except OutOfMemoryError:
+            if only is not None or count == 1:
+                raise
+            size = -(-count // 2)
+            continue
+        start += count
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -12,6 +12,7 @@ import tensorflow as tf
 from cnnviz.errors import LayerError, warn
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
+from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.forward import show_images
 from cnnviz.network.health import broken_weights, is_suspicious
 from cnnviz.network.keras_generations import Network
@@ -141,11 +142,18 @@ def _captured(
     built(model, arrays)
     count, fixed = len(arrays[0]), model.fixed_batch
     if fixed is None:
-        return _computed(model, arrays, selected)
-    parts = [
-        _computed(model, filled(part, fixed), selected)
-        for part in slices(arrays, fixed)
-    ]
+        try:
+            return _computed(model, arrays, selected)
+        except OutOfMemoryError:
+            if count == 1:
+                raise
+        halves = slices(arrays, -(-count // 2))
+        parts = [_captured(model, half, selected) for half in halves]
+    else:
+        parts = [
+            _computed(model, filled(part, fixed), selected)
+            for part in slices(arrays, fixed)
+        ]
     return {
         name: np.concatenate([maps[name] for maps, _ in parts])[:count]
         for name in parts[0][0]

@@ -12,7 +12,12 @@ from cnnviz.errors import ModelError, first_line
 _NODE = re.compile(r"\{\{node ([^}]+)\}\}|at node '?([^\s']+)")
 _NUMBER = re.compile(r"_\d+$")
 _MEMORY = re.compile(r"\bOOM\b|out of memory|failed to allocate", re.IGNORECASE)
+_DETERMINISM = re.compile(r"determinis", re.IGNORECASE)
 _FRAME = re.compile(r"Graph execution error|Detected at|<stack traces|File \"|\[\[")
+
+
+class OutOfMemoryError(ModelError):
+    """A network did not fit into the memory of the processor or the card."""
 
 
 def runtime_error(network: str, layers: Sequence[str], error: Exception) -> ModelError:
@@ -25,18 +30,24 @@ def runtime_error(network: str, layers: Sequence[str], error: Exception) -> Mode
     """
     exhausted = isinstance(error, tf.errors.ResourceExhaustedError | MemoryError)
     if exhausted or _MEMORY.search(str(error)):
-        return ModelError(
+        return OutOfMemoryError(
             f"model '{network}' does not fit into memory",
             hint="Use a smaller batch_size, smaller images, or fewer layers.",
         )
     told = _cause(str(error)) or first_line(error)
+    hint = (
+        "This operation cannot repeat itself on a GPU: leave out "
+        "tf.config.experimental.enable_op_determinism()."
+        if _DETERMINISM.search(told)
+        else None
+    )
     if (node := _NODE.search(str(error))) is None:
-        return ModelError(f"model '{network}' fails: {told}")
+        return ModelError(f"model '{network}' fails: {told}", hint=hint)
     *parts, operation = (node[1] or node[2]).split("/")
     operation = _NUMBER.sub("", operation)
     path = _layer(parts, layers)
     where = f"layer '{path}' ({operation})" if path else operation
-    return ModelError(f"model '{network}' fails in {where}: {told}")
+    return ModelError(f"model '{network}' fails in {where}: {told}", hint=hint)
 
 
 def scope_name(name: str) -> str:

@@ -33,7 +33,9 @@ from cnnviz.errors import (
     first_line,
     users_error,
 )
+from cnnviz.graph.devices import must_repeat
 from cnnviz.graph.kernels import computable
+from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.exactness import full_float32
 from cnnviz.network.failures import runtime_error, scope_name
@@ -230,7 +232,7 @@ class Trace(Generic[Facts]):
         written: The handles of the variables that it writes.
     """
 
-    function: Callable[..., list[tf.Tensor]]
+    function: tf.types.experimental.ConcreteFunction
     names: tuple[str, ...]
     facts: Facts
     network: str
@@ -238,23 +240,37 @@ class Trace(Generic[Facts]):
     fingerprint: Fingerprint
     written: Sequence[tf.Tensor]
 
-    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
+    def __call__(self, *inputs: Any, exact: bool = True) -> dict[str, tf.Tensor]:
         """Runs it, and leaves the network's variables as they were.
 
         Args:
             inputs: Tensors, or arrays.
+            exact: Whether a card has to multiply in full float32; otherwise it may do
+                what TensorFlow is set to.
 
         Raises:
-            ModelError: If it does not fit into memory, or an operation fails.
+            OutOfMemoryError: If it does not fit into memory.
+            ModelError: If an operation fails.
         """
+        precision = full_float32() if exact else nullcontext()
         try:
             tensors = [tf.convert_to_tensor(given) for given in inputs]
             alone = _LOCK if self.written else nullcontext()
-            with full_float32(), alone, restored(self.written):
+            with precision, alone, restored(self.written):
                 return dict(zip(self.names, self.function(*tensors), strict=True))
         except (tf.errors.OpError, MemoryError) as error:
             told = runtime_error(self.network, self.layers, error)
             raise told from users_error(error)
+
+    def reads_broken(self, network: Network) -> bool:
+        """Whether weights of the network that it reads are NaN or infinite."""
+        read = {id(handle) for handle in self.function.captured_inputs}
+        checks = [
+            tf.reduce_all(tf.math.is_finite(variable))
+            for variable in variables(network)
+            if id(variable.handle) in read and variable.dtype.is_floating
+        ]
+        return bool(checks) and not tf.reduce_all(checks).numpy()
 
 
 Traced = Callable[..., tuple[dict[str, tf.Tensor], Facts]]
@@ -284,7 +300,7 @@ def compiled(
     with _LOCK:
         inputs = tuple((tuple(s.shape), s.dtype) for s in signature)
         traces = _CACHE.setdefault(network, OrderedDict())
-        full_key = (key, inputs)
+        full_key = (key, inputs, must_repeat())
         known = traces.get(full_key)
         if known is None or not known.fingerprint.fits(everything(network)):
             concrete, names, facts = _traced(function, signature)
@@ -340,7 +356,8 @@ def _traced(
     found: list[Facts] = []
 
     def listed(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        results, facts = function(*inputs)
+        with steady_gradients():
+            results, facts = function(*inputs)
         names[:], found[:] = results, [facts]
         return list(results.values())
 

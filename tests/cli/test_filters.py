@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -87,6 +88,31 @@ def test_what_is_asked_for_is_drawn(mnist: Path, tmp_path: Path) -> None:
     assert found.ascent.images.shape == (2, 20, 24, 1)
     sheet = filter_sheet(found, title="conv2  \u00b7  mnist_cnn")
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+
+
+@pytest.mark.parametrize(
+    ("cards", "given", "asked"),
+    [(1, [], True), (1, ["--any-order"], False), (0, [], False)],
+)
+def test_cards_are_asked_to_repeat_themselves(
+    cards: int, given: list[str], asked: bool, mnist: Path, tmp_path: Path
+) -> None:
+    """In a program of its own, since TensorFlow's setting lasts."""
+    program = f"""
+import sys
+import tensorflow as tf
+from cnnviz_cli import run
+tf.config.list_physical_devices = lambda kind=None: [object()] * {cards}
+tf.config.experimental.enable_op_determinism = lambda: print("asked")
+tf.config.experimental.set_memory_growth = lambda device, enabled: None
+sys.argv = ["cnnviz", "filters", {str(mnist)!r}, "--layer", "conv1", "--steps", "2",
+    "--max-channels", "1", "--out", {str(tmp_path)!r}, *{given!r}]
+run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ("asked" in done.stdout.splitlines()) == asked
 
 
 def test_the_strongest_come_first(mnist: Path, tmp_path: Path) -> None:

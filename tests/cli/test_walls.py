@@ -104,6 +104,10 @@ def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -
         ("Hold the others: load_model(...).hold({name: array}).", "--hold NAME=FILE."),
         ("Give all by name, {name: array, ...}.", "name, --input NAME=IMAGE."),
         ("Use a smaller batch_size, or a smaller size.", "--batch-size, or"),
+        (
+            "It cannot: leave out tf.config.experimental.enable_op_determinism().",
+            "cannot: use --any-order.",
+        ),
         ("Take the arrays: cnnviz.deconvnet(...).", "arrays: --raw."),
     ],
 )

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,8 +36,10 @@ from cnnviz.ascent import (
 from cnnviz.ascent.chunks import Chunks, _state
 from cnnviz.ascent.loop import _rates
 from cnnviz.ascent.precision import bfloat16
-from cnnviz.ascent.step import FIRST_MOMENT, Plan
+from cnnviz.ascent.step import FIRST_MOMENT, Plan, Rectifiers, unbiased
+from cnnviz.graph.devices import has_gpu
 from cnnviz.network import tracing
+from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.tracing import _CACHE
 from cnnviz.objectives import (
     Objective,
@@ -130,11 +133,10 @@ def test_gradients_through_everything_agree_with_finite_differences(
     # Away from flat gray, where windows of the max pooling hold equal values.
     numbers = 30 * parameterization.start([rng], plan.shape)
     operands = [tf.constant(o) for o in objective.operands(1)]
-    trace = plan.trace(1)
-    quiet = tf.zeros(1, tf.bool)
+    trace, nowhere = plan.trace(1), unbiased(np.zeros(1), 0)
 
     def still(x: np.ndarray) -> dict[str, tf.Tensor]:
-        return trace(tf.constant(0), tf.zeros(1), draws, *_state(x), quiet, *operands)
+        return trace(nowhere, draws, *_state(x), *operands)
 
     gradient = still(numbers)["first"].numpy() / (1 - FIRST_MOMENT)
     uphill = gradient / np.linalg.norm(gradient)
@@ -146,6 +148,33 @@ def test_gradients_through_everything_agree_with_finite_differences(
     )
     measured = (ahead - behind) / (2 * step)
     np.testing.assert_allclose((gradient * along).sum(), measured, rtol=0.02)
+
+
+def test_what_does_not_fit_into_memory_is_made_in_smaller_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, run = small(), Run(steps=8, batch_size=5)
+    whole = maximize(known, channel("conv1", range(5)), run=run)
+    trace, asked = Plan.trace, []
+    shares: list[float] = []
+
+    def little(plan: Plan, batch: int, rectifiers: Rectifiers = "fused") -> Any:
+        asked.append(batch)
+        if batch > 2:
+            raise OutOfMemoryError("it does not fit into memory")
+        return trace(plan, batch, rectifiers)
+
+    monkeypatch.setattr(Plan, "trace", little)
+    watched = replace(run, callback=lambda told: shares.append(told.done))
+    parts = maximize(known, channel("conv1", range(5)), run=watched)
+    assert asked[:3] == [5, 3, 2]
+    np.testing.assert_array_equal(parts.images, whole.images)
+    assert sorted(shares) == shares
+    assert shares[-1] == pytest.approx(1)
+    # Images that belong together cannot be made apart.
+    together = channel("conv1", range(5)) + diversity("conv1")
+    with pytest.raises(OutOfMemoryError):
+        maximize(known, together, run=run)
 
 
 @GENERATIONS
@@ -385,6 +414,15 @@ def test_diversity_makes_styles_differ(model: ImageModel) -> None:
     assert likeness(plain + 20 * diversity("conv1")) < likeness(plain) - 0.05
 
 
+def test_bfloat16_is_not_for_cards(
+    model: ImageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "has_gpu", lambda: True)
+    with pytest.raises(ArgumentError, match=r"'bfloat16', .* expected 'auto' or"):
+        maximize(model, channel("conv2", 0), run=Run(steps=1, precision="bfloat16"))
+
+
+@pytest.mark.skipif(has_gpu(), reason="bfloat16 is for processors")
 def test_bfloat16_agrees_and_the_option_is_set_back(model: ImageModel) -> None:
     options = tf.config.optimizer.get_experimental_options()
     objective = channel("conv2", range(4))

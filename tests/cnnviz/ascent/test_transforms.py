@@ -32,8 +32,7 @@ def test_motions_resample_as_numpy_does(
 @pytest.mark.parametrize("motion", [Motion(0.3), Motion(0.3, 0.5, 30), Motion(pad=0.2)])
 def test_nothing_moves_on_average(motion: Motion) -> None:
     count, canvas = 40_000, (20, 30)
-    maps = drawn(motion, count, canvas, canvas).reshape(count, 8)[:, :6]
-    maps = maps.reshape(count, 2, 3)
+    maps = drawn(motion, count, canvas, canvas)[:, :6].reshape(count, 2, 3)
     middle = np.array([14.5, 9.5, 1])
     shift = maps @ middle - middle[:2]
     error = 4 * shift.std(0) / np.sqrt(count) + 1e-4
@@ -42,6 +41,19 @@ def test_nothing_moves_on_average(motion: Motion) -> None:
     assert abs(turn.mean()) < 4 * turn.std() / np.sqrt(count) + 1e-6
     size = np.log(np.hypot(maps[:, 0, 0], maps[:, 1, 0]) / (1 + 2 * motion.pad))
     assert abs(size.mean()) < 4 * size.std() / np.sqrt(count) + 1e-6
+
+
+@pytest.mark.parametrize("fill", ["flat", "wrap"])
+def test_maps_bring_their_inverses(fill: Fill) -> None:
+    motion = Motion(0.3, scale=0.5, rotate=30, pad=0.1, fill=fill)
+    drawn_maps = drawn(motion, 50, (20, 30), (10, 12)).astype(np.float64)
+    last = np.tile([0.0, 0, 1], (50, 1, 1))
+    there, back = (
+        np.concatenate([numbers[:, :6].reshape(50, 2, 3), last], 1)
+        for numbers in (drawn_maps[:, :8], drawn_maps[:, 8:16])
+    )
+    np.testing.assert_allclose(there @ back, np.tile(np.eye(3), (50, 1, 1)), atol=1e-4)
+    np.testing.assert_allclose(drawn_maps[:, 16], np.linalg.det(back), rtol=1e-5)
 
 
 def test_amounts_scale_with_the_canvas() -> None:
@@ -55,8 +67,9 @@ def test_whole_shifts_with_repetition_roll_the_image() -> None:
     motion = Motion(0.4, scale=0, rotate=0, fill="wrap", step=2)
     images = np.random.default_rng(2).random((6, 10, 10, 1)).astype("f")
     maps = drawn(motion, 6, (10, 10), (10, 10))
+    (still,) = motion.still((10, 10), (10, 10))
     shown = motion.show(tf.constant(images), tf.constant(maps), (10, 10)).numpy()
-    for image, result, numbers in zip(images, shown, maps, strict=True):
+    for image, result, numbers in zip(images, shown, maps - still, strict=True):
         across, down = round(float(numbers[2])), round(float(numbers[5]))
         assert across % 2 == down % 2 == 0
         rolled = np.roll(image, (-down, -across), (0, 1))
@@ -117,6 +130,34 @@ def test_gradients_point_uphill(transform: Transform, least: float) -> None:
     assert cosine > least
     length = np.linalg.norm(gradient) / np.linalg.norm(measured)
     np.testing.assert_allclose(length, 1, atol=0.1)
+
+
+@pytest.mark.parametrize("window", [(8, 8), (20, 5), (1, 3)])
+def test_gradients_of_crops_under_determinism(
+    window: Size, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    images = tf.constant(rng.random((5, 12, 9, 3)).astype("f"))
+    maps = tf.constant(drawn(Crops(0.6, 0.3, 0.4), 5, (12, 9), window))
+    above = tf.constant(rng.standard_normal((5, *window, 3)).astype("f"))
+
+    @tf.function(autograph=False)
+    def slope() -> tf.Tensor:
+        return tf.gradients(Crops().show(images, maps, window), images, above)[0]
+
+    plain = slope().numpy()
+    monkeypatch.setattr("cnnviz.ascent.transforms.must_repeat", lambda: True)
+    monkeypatch.setattr("cnnviz.ascent.products.has_gpu", lambda: True)
+
+    @tf.function(autograph=False)
+    def repeatable() -> tf.Tensor:
+        return tf.gradients(Crops().show(images, maps, window), images, above)[0]
+
+    np.testing.assert_allclose(repeatable().numpy(), plain, atol=1e-5)
+    kinds = {
+        op.type for op in repeatable.get_concrete_function().graph.get_operations()
+    }
+    assert "CropAndResizeGradImage" not in kinds
 
 
 @pytest.mark.parametrize("transform", [Motion(), Motion(pad=-0.2), Crops()])

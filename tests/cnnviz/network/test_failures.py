@@ -116,6 +116,18 @@ def test_messages_of_tensorflow(text: str, told: str) -> None:
     )
 
 
+def test_what_cannot_repeat_itself_says_how_to_go_on() -> None:
+    text = (
+        "A deterministic GPU implementation of X is not currently available.\n"
+        "\t [[{{node a/X}}]]"
+    )
+    told = runtime_error("net", ["a"], tf.errors.UnimplementedError(None, None, text))
+    assert told.message.startswith(
+        "model 'net' fails in layer 'a' (X): A deterministic"
+    )
+    assert "leave out tf.config.experimental.enable_op_determinism()" in str(told)
+
+
 @pytest.mark.parametrize("name", ["conv[1]", "a/b", "größe", "_a", "50%", "a b"])
 def test_any_name_makes_a_scope(name: str) -> None:
     with tf.Graph().as_default(), tf.name_scope(scope_name(name)) as scope:

@@ -1,4 +1,4 @@
-"""Importing TensorFlow without its remarks."""
+"""Starting TensorFlow: without its remarks, and as a command needs it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ def import_tensorflow() -> None:
     if is_silence_wanted():
         logging.getLogger("absl").setLevel(logging.ERROR)
         tf.get_logger().setLevel(logging.ERROR)
+
+
+def repeat_on_gpus() -> None:
+    """Has GPUs add in the same order in every run; before networks run backwards.
+
+    Algorithms that are chosen once stay chosen, so this is for the start of a process.
+    """
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
 
 
 def _grow_memory(tf: Any) -> None:

@@ -1,0 +1,111 @@
+"""Batches of any size, and what happens where one does not fit into memory."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnviz import ImageModel, activations, deconvnet, load_model
+from cnnviz.attribution import projecting
+from cnnviz.graph import devices
+from cnnviz.network import capture
+from cnnviz.network.batches import in_batches
+from cnnviz.network.failures import OutOfMemoryError
+
+Rows = Mapping[str, tf.Tensor]
+
+
+def scarce(most: int, asked: list[int]) -> Callable[[np.ndarray], Rows]:
+    """Squares, of at most so many rows at a time."""
+
+    def squares(rows: np.ndarray) -> Rows:
+        asked.append(len(rows))
+        if len(rows) > most:
+            raise OutOfMemoryError("it does not fit into memory")
+        return {"squares": tf.constant(rows**2)}
+
+    return squares
+
+
+def test_what_does_not_fit_goes_on_with_half_as_many() -> None:
+    asked: list[int] = []
+    rows = np.arange(23.0)
+    found = in_batches(scarce(3, asked), [rows], 10, None)
+    np.testing.assert_array_equal(found["squares"], rows**2)
+    assert asked == [10, 5, *[3] * 7, 2]
+
+
+def test_what_does_not_fit_alone_is_told() -> None:
+    with pytest.raises(OutOfMemoryError):
+        in_batches(scarce(0, []), [np.arange(4.0)], 4, None)
+    # A network that takes one number of images only cannot go on with fewer.
+    with pytest.raises(OutOfMemoryError):
+        in_batches(scarce(3, []), [np.arange(4.0)], 4, 4)
+
+
+@pytest.fixture
+def model() -> ImageModel:
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.layers.Input((12, 12, 3)),
+        keras.layers.Conv2D(4, 3, activation="relu", name="conv1"),
+        keras.layers.MaxPooling2D(name="pool"),
+        keras.layers.Conv2D(6, 3, activation="relu", name="conv2"),
+    ]
+    return load_model(keras.Sequential(layers), encoding="unit")
+
+
+def test_activations_go_on_with_fewer_images(
+    model: ImageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = np.random.default_rng(0).random((7, 12, 12, 3), np.float32)
+    expected = activations(model, images, "conv2")["conv2"]
+    computed = capture._computed
+
+    def little(model: ImageModel, arrays: list[np.ndarray], selected: Any) -> Any:
+        if len(arrays[0]) > 2:
+            raise OutOfMemoryError("it does not fit into memory")
+        return computed(model, arrays, selected)
+
+    monkeypatch.setattr(capture, "_computed", little)
+    found = activations(model, images, "conv2")["conv2"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("largest", [0.0, 1.0], ids=["images", "crops"])
+def test_reconstructions_go_on_in_smaller_blocks(
+    model: ImageModel, largest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnnviz.attribution.crops._LARGEST", largest)
+    images = np.random.default_rng(0).random((9, 12, 12, 3), np.float32)
+    expected = deconvnet(model, images, "conv2")
+    reconstruct, sizes = projecting._reconstruct, []
+
+    def little(trace: Any, shown: Any, seeds: Any, size: int) -> np.ndarray:
+        sizes.append(size)
+        # The second block is the first that does not fit, as if others took memory.
+        if size > 3 and len(sizes) > 1:
+            raise OutOfMemoryError("it does not fit into memory")
+        return reconstruct(trace, shown, seeds, size)
+
+    monkeypatch.setattr(projecting, "_NUMBERS", 5 * 10 * 10 * 4)
+    monkeypatch.setattr(projecting, "_reconstruct", little)
+    found = deconvnet(model, images, "conv2")
+    assert sizes[0] > 3
+    assert sizes[-1] <= 3
+    np.testing.assert_allclose(found.images, expected.images, rtol=1e-5, atol=1e-6)
+
+
+def test_blocks_follow_the_memory_of_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    gib = 2**30
+    assert 1 <= devices.room() <= 2 * gib
+    monkeypatch.setattr(devices, "has_gpu", lambda: True)
+    monkeypatch.setattr(
+        tf.config.experimental, "get_memory_info", lambda _: {"current": 4 * gib}
+    )
+    for card, room in ((14 * gib, 4 * gib), (100 * gib, 16 * gib), (4 * gib, 1)):
+        monkeypatch.setattr(devices, "_memory_of_card", lambda card=card: card)
+        assert devices.room() == room
