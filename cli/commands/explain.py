@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,6 +11,7 @@ import typer
 
 from .. import options
 from ..console import Console
+from ..flags import in_flags
 from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run
@@ -241,11 +242,12 @@ def explain(
         )
         work.console.stage("explaining", len(images.paths))
         told: set[str] = set()
+        heads = list(getattr(work.model.network, "output_names", None) or [])
         for number, result in work.items:
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
-            for note in result.notes:
-                text = note.replace(_OF_ONE, f"{source}: ", 1)
+            for note in [*result.output(heads if head is None else []), *result.notes]:
+                text = in_flags(note.replace(_OF_ONE, f"{source}: ", 1))
                 if text not in told:
                     told.add(text)
                     work.console.note(text)
@@ -310,6 +312,13 @@ class _Result:
         every = [note for each in self.explained.values() for note in each.notes]
         more = self.channels.notes if self.channels is not None else ()
         return [*self.failures, *every, *more]
+
+    def output(self, heads: Sequence[str]) -> list[str]:
+        """Which output is explained, if there are several to choose from."""
+        if len(heads) < 2:
+            return []
+        own = next(iter(self.explained.values())).head
+        return [f"output: {own} (--head chooses of {', '.join(heads)})"]
 
     @property
     def sentences(self) -> list[str]:

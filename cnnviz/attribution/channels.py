@@ -16,9 +16,17 @@ from cnnviz.attribution.integrated import (
     completeness_error,
     mean_gradients,
 )
+from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.probes import Probe
-from cnnviz.attribution.questions import Answered, Class, Region, ask_about, called
+from cnnviz.attribution.questions import (
+    Answered,
+    Class,
+    Region,
+    ask_about,
+    called,
+    headline_of,
+)
 from cnnviz.attribution.spaces import has_channels
 from cnnviz.errors import ArgumentError, LayerError, counted
 from cnnviz.network.heads import HeadKind
@@ -215,7 +223,7 @@ def channel_attribution(
     facts = probe.facts
     notes = list(asked.notes)
     if facts.bypassed:
-        notes.append(f"the score also depends on the image past {facts.layer}")
+        notes.append(PAST.format(facts.layer))
     error = completeness_error(sums, total)
     for number, column in np.argwhere(error > TOLERANCE) if path else []:
         name = called(asked.names[number][column], asked.head.kind)
@@ -249,7 +257,7 @@ def channel_attribution(
         tuple(notes),
         image,
         placing,
-        f"why {asked.subject.model.network.name} says so",
+        headline_of(asked.subject.model, asked.head.name),
     )
 
 

@@ -14,7 +14,14 @@ from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import TOLERANCE
 from cnnviz.attribution.methods import CAMS, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
-from cnnviz.attribution.questions import Answered, Class, Region, ask_about, called
+from cnnviz.attribution.questions import (
+    Answered,
+    Class,
+    Region,
+    ask_about,
+    called,
+    headline_of,
+)
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.heads import HeadKind
@@ -100,7 +107,7 @@ class Explanation(ArrayResult):
     @property
     def title(self) -> str:
         """The headline of its pictures."""
-        return f"why {self.subject.model.network.name} says so"
+        return headline_of(self.subject.model, self.head)
 
     def caption(self, image: int, column: int) -> str:
         """What a map explains, in words: `class 3 against class 5`."""

@@ -40,6 +40,12 @@ CAMS = {"hirescam": hirescam, "gradcam": gradcam}
 RULES: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
 """Methods that are no evidence; offered to be compared with what is."""
 
+PAST = (
+    "the score also depends on the image past {}, which its maps cannot show: the "
+    "method 'integrated' sees all of it"
+)
+"""What is told of a layer beside which other ways lead to the score."""
+
 _PATCH = 8  # patches are this part of the image's side, half of one apart
 
 
@@ -229,10 +235,7 @@ def _cam(
             "evenly over the image"
         )
     if probe.facts.bypassed:
-        notes.append(
-            f"the score also depends on the image past {layer}, which its maps cannot "
-            "show: the method 'integrated' sees all of it"
-        )
+        notes.append(PAST.format(layer))
     if probe.facts.attended:
         notes.append(
             f"positions attend to each other after {layer}, hence its maps show little "

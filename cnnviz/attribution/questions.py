@@ -167,6 +167,13 @@ def ask_about(
     )
 
 
+def headline_of(model: ImageModel, head: str) -> str:
+    """The headline of pictures of an output, named if there are several."""
+    network = model.network
+    several = len(getattr(network, "output_names", None) or []) > 1
+    return f"why {network.name} says so" + f" ({head})" * several
+
+
 def called(name: str, kind: HeadKind, against: str = "") -> str:
     """A class as sentences call it: a number alone is not seen to be one.
 

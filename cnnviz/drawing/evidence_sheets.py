@@ -282,8 +282,8 @@ def _sums(
     return [
         attribution.caption(number, column),
         join_facts(facts),
-        f"these {len(channels)} add {float(values[channels].sum()):+.3g}, "
-        f"all {len(values)} {float(values.sum()):+.3g}",
+        f"these {len(channels)} add {float(values[channels].sum()):+.3g}",
+        f"all {len(values)} add {float(values.sum()):+.3g}",
     ]
 
 

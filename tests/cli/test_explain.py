@@ -246,6 +246,35 @@ def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
     ]
 
 
+def test_the_output_that_is_explained_is_told(tmp_path: Path) -> None:
+    layers = keras.layers
+    image = layers.Input((8, 8, 1))
+    maps = layers.Conv2D(3, 3, activation="relu", name="maps")(image)
+    deep = layers.Conv2D(3, 3, activation="relu", name="deep")(maps)
+    means = [layers.GlobalAveragePooling2D()(each) for each in (maps, deep)]
+    kind = layers.Dense(2, activation="softmax", name="kind")(
+        layers.Concatenate()(means)
+    )
+    size = layers.Dense(1, name="size")(layers.Flatten()(deep))
+    model = tmp_path / "two.keras"
+    keras.Model(image, [kind, size]).save(model)
+    np.save(tmp_path / "one.npy", np.ones((8, 8, 1), np.float32))
+    common = (model, tmp_path / "one.npy", "--encoding", "unit", "--class", 0)
+    result = invoke(*common, "--layer", "deep", "--maps", 2, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    # Once, though both pictures are of it, and in the words of the command line.
+    assert [line for line in notes(result) if "no positive" not in line] == [
+        "note: output: kind (--head chooses of kind, size)",
+        "note: the score also depends on the image past deep, which its maps cannot "
+        "show: --method integrated sees all of it",
+    ]
+    chosen = invoke(*common, "--head", "size", "--out", tmp_path / "out")
+    assert chosen.exit_code == 0, chosen.stderr
+    assert "note: output" not in chosen.stderr
+    found = explain(cnnviz.load_model(model, encoding="unit"), np.ones((8, 8, 1)), 0)
+    assert found.title.endswith(" says so (kind)")
+
+
 def test_patches_are_as_large_as_asked(
     mnist: Path, seven: Path, model: Any, image: NDArray[Any], tmp_path: Path
 ) -> None:

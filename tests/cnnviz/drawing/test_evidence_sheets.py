@@ -223,7 +223,7 @@ def test_it_is_told_how_much_the_drawn_channels_are_of_all(
     monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
     channel_sheet(image, channel_attribution(model, image), title="", count=2)
     assert drawn == [
-        ["output 0", "score 8.5 · share 50 %", "these 2 add +4, all 3 +4.25"],
+        ["output 0", "score 8.5 · share 50 %", "these 2 add +4", "all 3 add +4.25"],
         ["channel 2", "adds +5"],
         ["channel 1", "adds -1"],
     ]
