@@ -14,7 +14,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(PINS),--constraint $(PINS),--upgrade)
 
 # Each process of the tests holds a TensorFlow, of a gigabyte or two.
-PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
+PYTEST = python -m pytest -n logical --maxprocesses 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo notebooks lessons docs test test-gpu test-lowest lint versions pins newest \
@@ -63,7 +63,7 @@ docs: $(STAMP)
 		{ ! grep -v -e 'absl::InitializeLog' -e '^[IW]0000 '; }
 
 test: lint
-	$(PYTEST)
+	$(BIN)/$(PYTEST)
 
 test-gpu: $(STAMP)
 	$(BIN)/python -m pytest -m gpu
@@ -74,7 +74,7 @@ test-lowest: $(STAMP)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ENV)/lowest
 	$(BIN)/uv pip install --quiet --python $(ENV)/lowest/bin/python \
 		--resolution lowest-direct --editable '.[dev]'
-	$(ENV)/lowest/bin/python -m pytest -W ignore::DeprecationWarning
+	$(ENV)/lowest/bin/$(PYTEST) -W ignore::DeprecationWarning
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -82,7 +82,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 versions: lint demo
-	$(PYTEST) -m 'versions and not slow'
+	$(BIN)/$(PYTEST) -m 'versions and not slow'
 
 # TensorFlow and both Keras first, the rest around them: releases of other packages
 # that they do not take yet would otherwise bring back old ones.

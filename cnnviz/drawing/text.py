@@ -73,7 +73,7 @@ def soften(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
     return (coverage.astype(np.uint16) * percent // 100).astype(np.uint8)
 
 
-@functools.lru_cache(maxsize=2**14)
+@functools.lru_cache(maxsize=2**11)
 def draw_line(text: str, size: int, width: int) -> NDArray[np.uint8]:
     """One line of text at most so wide: how much ink covers each pixel, 0 to 255."""
     text = printable(text)
@@ -89,7 +89,7 @@ def draw_line(text: str, size: int, width: int) -> NDArray[np.uint8]:
     return _written(text, size)
 
 
-@functools.lru_cache(maxsize=2**14)
+@functools.lru_cache(maxsize=2**11)
 def _written(text: str, size: int) -> NDArray[np.uint8]:
     font = _font(size, _is_plain(text))
     ascent, descent = font.getmetrics()
