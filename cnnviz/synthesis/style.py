@@ -34,6 +34,7 @@ from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import image_list, one_image
+from cnnviz.network.exactness import full_float32
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.objectives.algebra import Objective
@@ -338,6 +339,8 @@ def optimize_style(
     )
 
 
+# The statistics are measured outside of traces, which see to that themselves.
+@full_float32()
 def _objective(
     layers: MeasuredLayers,
     content: np.ndarray,
