@@ -14,6 +14,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -207,7 +208,11 @@ class Maco:
 def _normal(
     generators: Sequence[np.random.Generator], shape: tuple[int, ...], deviation: float
 ) -> np.ndarray:
-    rows = [g.standard_normal(shape, np.float32) for g in generators]
+    # Generators of NumPy leave the interpreter to others while they draw.
+    with ThreadPoolExecutor() as pool:
+        rows = list(
+            pool.map(lambda g: g.standard_normal(shape, np.float32), generators)
+        )
     return np.stack(rows) * np.float32(deviation)
 
 

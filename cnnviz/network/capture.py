@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
@@ -68,13 +69,17 @@ def activations(
     count, start = len(arrays[0]), 0
     collected: dict[str, np.ndarray] = {}
     answered: Answer | None = None
-    for batch, found in _answers(asked, slices(arrays, batch_size), note):
-        stop = start + len(batch[0])
-        for name, values in found.rows.items():
-            if name not in collected:
-                collected[name] = np.empty((count, *values.shape[1:]), np.float32)
-            collected[name][start:stop] = values
-        start, answered = stop, found.answer
+    # Several layers are copied at a time, as one core does not use all of the memory's
+    # speed.
+    with ThreadPoolExecutor() as pool:
+        for batch, found in _answers(asked, slices(arrays, batch_size), note):
+            stop = start + len(batch[0])
+            for name, values in found.rows.items():
+                if name not in collected:
+                    collected[name] = np.empty((count, *values.shape[1:]), np.float32)
+            into = [collected[name][start:stop] for name in found.rows]
+            list(pool.map(np.copyto, into, found.rows.values()))
+            start, answered = stop, found.answer
     return _activations(asked, arrays, collected, answered)
 
 
@@ -176,7 +181,7 @@ def _answers(
         if found.left_out and not told.issuperset(found.left_out):
             told.update(found.left_out)
             note(_note(found.left_out))
-        if is_first and any(is_suspicious(values) for values in found.rows.values()):
+        if is_first and any(is_suspicious(maps[:1]) for maps in found.rows.values()):
             broken = broken_weights(asked.model.network)
             if broken is not None:
                 note(f"{broken}, so that layers may compute NaN, or 0 in its place")
