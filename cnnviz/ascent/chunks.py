@@ -124,7 +124,8 @@ class Chunks:
         scores, images = best_scores[:count], self._images(best)[:count]
         frames += [images] * (len(self.snapshots) - len(frames))
         dead = ~(woken & (scores > shut))
-        images = np.where(dead[:, None, None, None], given, images)
+        if dead.any():
+            images = np.where(dead[:, None, None, None], given, images)
         momentum = None
         if count == 1:
             first, second = (moment[:1].numpy() for moment in state[1:])

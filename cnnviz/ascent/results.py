@@ -114,6 +114,8 @@ def better_of(one: Ascent, other: Ascent) -> Ascent:
 
 def join(parts: Sequence[Ascent]) -> Ascent:
     """Runs over chunks of images as one run."""
+    if len(parts) == 1:
+        return parts[0]
     return Ascent(
         np.concatenate([part.images for part in parts]),
         np.concatenate([part.scores for part in parts]),
@@ -123,7 +125,7 @@ def join(parts: Sequence[Ascent]) -> Ascent:
             name: np.concatenate([part.parts[name] for part in parts], 1)
             for name in parts[0].parts
         },
-        parts[0].momentum if len(parts) == 1 else None,
+        None,
         np.concatenate([part.snapshots for part in parts], 1),
         parts[0].snapshot_steps,
     )
