@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cnnviz.attribution.tasks import Task
-from cnnviz.attribution.units import Route, Seeds
+from cnnviz.attribution.units import Route
 from cnnviz.graph.places import Axis
 
 _LARGEST = 0.75
@@ -37,6 +37,38 @@ class Crops(NamedTuple):
     maps: tuple[int, ...]
     share: float
 
+    @classmethod
+    def of(
+        cls,
+        number: int,
+        axes: Sequence[Axis | None],
+        lengths: Sequence[int],
+        whole: Sequence[int],
+        spans: Sequence[int] | None = None,
+    ) -> Crops:
+        """Crops that are just enough.
+
+        Args:
+            number: Which of the arrays of images is cut.
+            axes: How, along each of its axes.
+            lengths: The lengths of these.
+            whole: The shape of the layer's maps for a whole image.
+            spans: For how many units side by side along each axis a crop has to be
+                enough; None for one.
+        """
+        sizes = tuple(
+            n if axis is None else axis.crop(span)
+            for n, axis, span in zip(
+                lengths, axes, spans or [1] * len(axes), strict=True
+            )
+        )
+        maps = list(whole)
+        for axis, size in zip(axes, sizes, strict=True):
+            if axis is not None:
+                maps[axis.place] -= int((axis.length - size) / axis.jump)
+        share = math.prod(sizes) / math.prod(lengths)
+        return cls(number, tuple(axes), sizes, tuple(whole), tuple(maps), share)
+
     def starts(self, positions: np.ndarray) -> np.ndarray:
         """`(k, axes)` where crops begin for units at positions of the flattened map."""
         places = np.unravel_index(positions, self.whole)
@@ -56,18 +88,24 @@ class Crops(NamedTuple):
         return np.ravel_multi_index(places, self.maps)
 
     def cut(
-        self, arrays: Sequence[np.ndarray], seeds: Seeds, starts: np.ndarray
+        self, arrays: Sequence[np.ndarray], images: np.ndarray, starts: np.ndarray
     ) -> list[np.ndarray]:
-        """What a network is shown, `(k, ...)` of each array: a crop for each unit."""
+        """What a network is shown, `(k, ...)` of each array: a crop for each unit.
+
+        Args:
+            arrays: The images.
+            images: `(k,)` which of them each unit belongs to.
+            starts: `(k, axes)` where the crops begin.
+        """
         shown = []
         for number, array in enumerate(arrays):
             if number != self.number:
-                shown.append(array[seeds.images])
+                shown.append(array[images])
                 continue
             windows = np.lib.stride_tricks.sliding_window_view(
                 array, self.sizes, tuple(range(1, 1 + len(self.sizes)))
             )
-            cut = windows[(seeds.images, *starts.T)]
+            cut = windows[(images, *starts.T)]
             shown.append(np.ascontiguousarray(np.moveaxis(cut, 1, -1)))
         return shown
 
@@ -87,15 +125,5 @@ def find_crops(task: Task, route: Route, arrays: Sequence[np.ndarray]) -> Crops 
     if task.keep == "map" or route.image is None or not any(axes):
         return None
     lengths = arrays[route.image].shape[1:-1]
-    sizes = tuple(
-        n if axis is None else axis.crop()
-        for n, axis in zip(lengths, axes, strict=True)
-    )
-    share = math.prod(sizes) / math.prod(lengths)
-    if share > _LARGEST:
-        return None
-    maps = list(route.shape)
-    for axis, size in zip(axes, sizes, strict=True):
-        if axis is not None:
-            maps[axis.place] -= int((axis.length - size) / axis.jump)
-    return Crops(route.image, axes, sizes, route.shape, tuple(maps), share)
+    crops = Crops.of(route.image, axes, lengths, route.shape)
+    return None if crops.share > _LARGEST else crops

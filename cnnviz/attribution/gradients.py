@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
@@ -71,7 +71,8 @@ class Facts:
         layer: Where the tensor is; empty for the image.
         is_call: Whether that names a call of a layer.
         field: What its units see, gates and statistics apart; None if not known.
-        bypassed: Whether the score depends on the image past the tensor, too.
+        bypassed: Whether the score depends on the image past the tensor, or past what
+            is given instead of the image, too.
         attended: Whether its positions attend to each other on the way to the score.
         elements: How many numbers an image becomes.
     """
@@ -86,6 +87,22 @@ class Facts:
     elements: int
 
 
+class Given(NamedTuple):
+    """The output of a layer, given instead of an image of which nothing else is seen.
+
+    Attributes:
+        layer: The call of the layer.
+        maps: The shape of its output for one image; float32, channels last.
+        number: Which of the images is not given.
+        image: Its shape.
+    """
+
+    layer: str
+    maps: tuple[int, ...]
+    number: int
+    image: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Question:
     """What a traced function answers.
@@ -98,6 +115,7 @@ class Question:
         names: What is given of the target.
         top: How many of the most probable classes, if the target names none.
         scaled: Whether the layer's output is multiplied by a number for each image.
+        given: What is given instead of one of the images; None for nothing.
     """
 
     subject: Subject
@@ -106,13 +124,14 @@ class Question:
     names: tuple[str, ...]
     top: int
     scaled: bool
+    given: Given | None = None
 
     @property
     def key(self) -> Hashable:
         """What tells this question from others to the same network."""
         subject = self.subject
         asked = (subject.model.key, subject.head, subject.layer, subject.position)
-        how = (subject.rule, self.at, self.names, self.top, self.scaled)
+        how = (subject.rule, self.at, self.names, self.top, self.scaled, self.given)
         return ("attribution", *asked, *how)
 
     def answered(self, *tensors: tf.Tensor) -> tuple[dict[str, tf.Tensor], Facts]:
@@ -120,7 +139,7 @@ class Question:
 
         Args:
             *tensors: The images, one tensor per input; what is given of the target; and
-                the scales, if there are any.
+                the scales, or what is given instead of an image, if there are any.
 
         Returns:
             The fields of `Answers` by name, `tensor`, how many `maps` it holds for each
@@ -128,6 +147,9 @@ class Question:
         """
         model = self.subject.model
         images = [tf.identity(tensor) for tensor in tensors[: self.inputs]]
+        if self.given is not None:
+            shape = [tf.shape(tensors[-1])[0], *self.given.image]
+            images.insert(self.given.number, tf.zeros(shape))
         given = dict(zip(self.names, tensors[self.inputs :], strict=False))
         # With an axis of channels, that the network does not get to see.
         fronts = [
@@ -138,8 +160,7 @@ class Question:
             front if front is image else tf.squeeze(front, -1)
             for front, image in zip(fronts, images, strict=True)
         ]
-        scales = tensors[-1] if self.scaled else None
-        return self._concluded(self._shown(seen, scales), given, images, fronts)
+        return self._concluded(self._shown(seen, tensors[-1]), given, images, fronts)
 
     # What follows is no part of the network, hence not to be rewritten with it, should
     # one of its layers branch on a tensor in plain Python.
@@ -154,10 +175,14 @@ class Question:
         network = self.subject.model.network
         head = _with_units(shown.head(self.subject.head), fronts)
         found = answers(head, given, top=self.top, at=self.subject.position)
-        index = self._looked_at(images, found.scores)
+        if self.given is None:
+            index = self._looked_at(images, found.scores)
+        else:
+            index = self.given.number
         elements = numbers_per_image(found.scores.graph)
         results = found._asdict()
-        place, field, bypassed, attended = None, None, False, False
+        place, field, attended = None, None, False
+        bypassed = self.given is not None and Dependence([images[index]])(found.scores)
         if self.at is not None:
             end = images[index]
             if self.at == "layer":
@@ -194,7 +219,7 @@ class Question:
             elements,
         )
 
-    def _shown(self, images: list[tf.Tensor], scales: tf.Tensor | None) -> Shown:
+    def _shown(self, images: list[tf.Tensor], last: tf.Tensor) -> Shown:
         network = self.subject.model.network
         wanted = []
         patches: list[tuple[object, str, object]] = []
@@ -203,10 +228,13 @@ class Question:
             wanted = [Selected(address) for address in addresses(network)]
         elif self.at == "layer" and layer is not None:
             wanted = [one_layer(network, layer)]
-            if scales is not None:
-                patches = [_scaling(wanted[0], scales)]
+            if self.scaled:
+                patches = [changing(wanted[0], lambda output: _scaled(output, last))]
         if self.subject.rule is not None:
             patches = marking(network)
+        if self.given is not None:
+            layer = self.given.layer
+            patches = [changing(one_layer(network, layer), lambda _: last)]
         with patched(patches):
             return show_images(
                 self.subject.model,
@@ -331,20 +359,31 @@ def _field(spaces: Spaces, front: tf.Tensor, place: Place) -> ReceptiveField | N
     return field
 
 
-def _scaling(
-    selected: Selected, scales: tf.Tensor
+def changing(
+    selected: Selected, change: Callable[[tf.Tensor], tf.Tensor]
 ) -> tuple[object, str, Callable[..., Any]]:
-    """What to set on a layer so that one of its calls returns multiples."""
+    """What to set on a layer so that one of its calls returns something else.
+
+    Args:
+        selected: The layer, and which call of it.
+        change: Takes what the call returns, and returns what it is to return.
+
+    Returns:
+        What `tracing.patched` takes.
+    """
     layer = selected.address.layer
     call, made = python_call(layer), 0
 
-    def scaled(*args: Any, **kwargs: Any) -> Any:
+    def changed(*args: Any, **kwargs: Any) -> Any:
         nonlocal made
         output = call(*args, **kwargs)
         made += 1
-        if made != (selected.call or 1) or not isinstance(output, tf.Tensor):
-            return output
-        factors = tf.reshape(scales, [-1] + [1] * (output.shape.rank - 1))
-        return output * tf.cast(factors, output.dtype)
+        is_it = made == (selected.call or 1) and isinstance(output, tf.Tensor)
+        return change(output) if is_it else output
 
-    return layer, call_attribute(layer), scaled
+    return layer, call_attribute(layer), changed
+
+
+def _scaled(output: tf.Tensor, scales: tf.Tensor) -> tf.Tensor:
+    factors = tf.reshape(scales, [-1] + [1] * (output.shape.rank - 1))
+    return output * tf.cast(factors, output.dtype)

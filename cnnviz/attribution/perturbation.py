@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from cnnviz.attribution.incremental import find_incremental, replace_patches
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.targets import Target
 
@@ -49,22 +50,21 @@ def occlusion(
         patch gone.
     """
     index = probe.facts.input_index
-    grid = tuple(map(len, starts))
-    each = int(np.prod(grid))
-    total = len(scores) * each
+    corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(starts))
+    each, total = len(corners), len(scores) * len(corners)
+    incremental = find_incremental(probe, arrays, target, baselines, corners, patch)
     losses = np.empty((total, scores.shape[1]), np.float32)
     for start in range(0, total, probe.batch_size):
         pairs = np.arange(start, min(start + probe.batch_size, total))
         rows, places = np.divmod(pairs, each)
-        batch = [array[rows] for array in arrays]
-        for image, row, place in zip(batch[index], rows, places, strict=True):
-            corner = np.unravel_index(place, grid)
-            part = tuple(
-                slice(first[i], first[i] + size)
-                for first, i, size in zip(starts, corner, patch, strict=True)
-            )
-            image[part] = baselines[row][part]
-        losses[pairs] = scores[rows] - probe(batch, target.of(rows))["scores"]
+        if incremental is None:
+            batch = [array[rows] for array in arrays]
+            replace_patches(batch[index], baselines[rows], corners[places], patch)
+            left = probe(batch, target.of(rows))["scores"]
+        else:
+            left = incremental(rows, places)
+        losses[pairs] = scores[rows] - left
         if tell is not None:
             tell(int(pairs[-1]) + 1, total)
+    grid = map(len, starts)
     return np.moveaxis(losses.reshape(len(scores), *grid, -1), -1, 1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.gradients import At, Question, Subject
+from cnnviz.attribution.gradients import At, Given, Question, Subject
 from cnnviz.attribution.placing import Placing, by_field, spread_evenly
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError, ModelError
@@ -36,8 +36,17 @@ class Probe:
             gradient.
         top: How many of the most probable classes, if the target names none.
         scaled: Whether the layer's output is multiplied by a number for each image.
+        given: What is given instead of one of the images, which then is none of the
+            arrays; None for nothing.
         batch_size: How many images go through the network at a time; None for as many
             as suit it.
+        private: Whether no one else may use the trace.
+
+    Attributes:
+        subject: What is asked.
+        facts: What the trace found out.
+        batch_size: How many images go through the network at a time.
+        takes_any_number: Whether the network takes any number of images.
         private: Whether no one else may use the trace.
 
     Raises:
@@ -55,19 +64,22 @@ class Probe:
         at: At,
         top: int = 1,
         scaled: bool = False,
+        given: Given | None = None,
         batch_size: int | None = None,
         private: bool = False,
     ) -> None:
+        self.subject, self.private = subject, private
         self._model = subject.model
         network = subject.model.network
         names = tuple(target.arrays())
-        question = Question(subject, at, len(arrays), names, top, scaled)
+        question = Question(subject, at, len(arrays), names, top, scaled, given)
         self._width = 0
         if at is not None and target.classes is not None:
             self._width = min(AT_ONCE, target.classes.shape[1])
         first = next(self._parts(target))
         shapes = [array.shape[1:] for array in (*arrays, *first.arrays().values())]
         shapes += [()] * scaled
+        shapes += [] if given is None else [given.maps]
         trace, self._size = compiled_for_images(
             network, (question.key, private), question.answered, shapes, batch_size or 1
         )
@@ -82,19 +94,21 @@ class Probe:
         elements = self.facts.elements * (1 if at is None else 2)
         most = max(1, min(_MOST_IMAGES, _ELEMENTS // max(elements, 1)))
         self.batch_size = self._size or batch_size or most
+        self.takes_any_number = self._size is None
 
     def __call__(
         self,
         arrays: Sequence[np.ndarray],
         target: Target,
-        scales: np.ndarray | None = None,
+        last: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Asks about any number of images.
 
         Args:
             arrays: Prepared images, one array per input.
             target: What is asked about each.
-            scales: What the layer's output is multiplied with, `(n,)`.
+            last: `(n,)` what the layer's output is multiplied with, or `(n, ...)` what
+                is given instead of an image.
 
         Returns:
             The fields of `Answers` by name; `gradients` `(n, k, ...)`; and `tensor`
@@ -104,7 +118,7 @@ class Probe:
             LayerError: If the layer has not one map for each image.
             ModelError: If the network computes something that is not finite.
         """
-        parts = [self._batches(arrays, part, scales) for part in self._parts(target)]
+        parts = [self._batches(arrays, part, last) for part in self._parts(target)]
         for part in parts:
             self._check_maps(part.pop("maps", np.ones(1)))
         results = parts[0]
@@ -180,9 +194,9 @@ class Probe:
             )
 
     def _batches(
-        self, arrays: Sequence[np.ndarray], target: Target, scales: np.ndarray | None
+        self, arrays: Sequence[np.ndarray], target: Target, last: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         given = [*arrays, *target.arrays().values()]
-        feeds = given if scales is None else [*given, scales]
+        feeds = given if last is None else [*given, last]
         feeds = [np.asarray(feed, np.float32) for feed in feeds]
         return in_batches(self._trace, feeds, self.batch_size, self._size)

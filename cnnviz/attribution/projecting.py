@@ -177,7 +177,7 @@ def _of_crops(
         rows = np.arange(start, min(start + size, len(seeds.images)))
         some = seeds.some(rows)
         starts = crops.starts(some.positions)
-        shown = filled(crops.cut(arrays, some, starts), size)
+        shown = filled(crops.cut(arrays, some.images, starts), size)
         own = some._replace(
             images=np.arange(len(rows)), positions=crops.inside(some.positions, starts)
         )

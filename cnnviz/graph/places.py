@@ -61,12 +61,15 @@ class Axis(NamedTuple):
     high: Fraction
     units: int
 
-    def crop(self) -> int:
-        """The length of a crop that is enough for any unit; at most the image's."""
-        first = [self._first(i) for i in range(self.units)]
+    def crop(self, span: int = 1) -> int:
+        """The length of a crop that is enough for any unit; at most the image's.
+
+        Args:
+            span: For how many units side by side one crop has to be enough.
+        """
         reach = max(
-            math.ceil(self.jump * i + self.high) - start + 1
-            for i, start in enumerate(first)
+            math.ceil(self.jump * (i + span - 1) + self.high) - self._first(i) + 1
+            for i in range(self.units - span + 1)
         )
         spare = max(self.length - reach, 0)
         return self.length - spare // self.stride * self.stride
@@ -75,12 +78,36 @@ class Axis(NamedTuple):
         """Where the crops for units begin.
 
         Args:
-            positions: `(k,)` the units.
+            positions: `(k,)` the units; the first ones of spans.
             crop: The length of the crops, as `crop` tells it.
         """
         first = np.array([self._first(i) for i in range(self.units)], np.int64)
         starts: np.ndarray = np.clip(first[positions], 0, self.length - crop)
         return starts
+
+    def reached(self, starts: np.ndarray, size: int) -> tuple[np.ndarray, int]:
+        """The units that parts of the image decide.
+
+        Args:
+            starts: `(k,)` where the parts begin.
+            size: How long they are.
+
+        Returns:
+            `(k,)` the first unit of a span for each part, and how long spans are, all
+            alike. Outside of its span no unit depends on a part.
+        """
+        distinct, places = np.unique(starts, return_inverse=True)
+        ends = [
+            (
+                math.ceil((int(start) - self.high) / self.jump),
+                math.floor((int(start) + size - 1 - self.low) / self.jump),
+            )
+            for start in distinct
+        ]
+        first, last = np.clip(ends, 0, self.units - 1).T
+        # A part that no unit looks at has the last before the first.
+        span = max(int((last - first).max()) + 1, 1)
+        return np.minimum(first, self.units - span)[places], span
 
     def _first(self, unit: int) -> int:
         """The last possible beginning of a crop, not yet held inside the image."""

@@ -1,9 +1,13 @@
-"""How much a graph computes: what decides how many images fit into memory."""
+"""How much a graph computes: what decides how many images fit into memory, and time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import tensorflow as tf
+
+from cnnviz.graph.functions import CALLS, body
 
 _WITHOUT_VALUES = ("Identity", "Reshape", "ReadVariableOp", "Const", "Placeholder")
 """Operations whose outputs are those of others, or no part of an image's."""
@@ -25,3 +29,59 @@ def numbers_per_image(graph: tf.Graph) -> int:
         for output in operation.outputs
         if output.dtype.is_floating and (output.shape.rank or 0) > 1
     )
+
+
+class Work:
+    """How long tensors take to be computed, in multiply-adds of one image.
+
+    It is an estimate: of every operation the multiply-adds, and as many as are done
+    while a number is written.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, float] = {}
+
+    def __call__(
+        self, tensors: Iterable[tf.Tensor], given: Iterable[tf.Tensor] = ()
+    ) -> float:
+        """What it takes to compute tensors, if others are given."""
+        known = {tensor.ref() for tensor in given}
+        stack = [tensor for tensor in tensors if tensor.ref() not in known]
+        seen = {tensor.op.name: tensor.op for tensor in stack}
+        while stack:
+            for tensor in stack.pop().op.inputs:
+                if tensor.ref() not in known and tensor.op.name not in seen:
+                    seen[tensor.op.name] = tensor.op
+                    stack.append(tensor)
+        return sum(map(self._of_operation, seen.values()))
+
+    def _of_operation(self, op: tf.Operation) -> float:
+        if op.name not in self._known:
+            self._known[op.name] = _work(op)
+        return self._known[op.name]
+
+
+def copying(tensor: tf.Tensor) -> float:
+    """How long it takes to bring a tensor into a graph and out of it, the same way."""
+    return 4.0 * _PER_NUMBER * float(np.prod([n or 1 for n in tensor.shape[1:]]))
+
+
+def _work(op: tf.Operation) -> float:
+    if op.type in CALLS and (inner := body(op)) is not None:
+        return sum(map(_work, inner.get_operations()))
+    if op.type in _WITHOUT_VALUES or not op.outputs or not op.outputs[0].shape.rank:
+        return 0.0
+    sizes = [n or 1 for n in op.outputs[0].shape[1:]]
+    taps = 0.0
+    if op.type in _MULTIPLYING and op.inputs[1].shape.is_fully_defined():
+        taps = op.inputs[1].shape.num_elements() / sizes[-1]
+    return float(np.prod(sizes)) * (taps + _PER_NUMBER)
+
+
+_PER_NUMBER = 32
+"""How many multiply-adds take as long as writing a number."""
+
+_MULTIPLYING = frozenset(
+    """Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput Conv3DBackpropInputV2
+    MatMul""".split()
+)

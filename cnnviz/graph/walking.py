@@ -12,10 +12,14 @@ class Dependence:
 
     Args:
         inputs: The given tensors.
+        past: Tensors through which they do not count.
     """
 
-    def __init__(self, inputs: Sequence[tf.Tensor]) -> None:
+    def __init__(
+        self, inputs: Sequence[tf.Tensor], past: Sequence[tf.Tensor] = ()
+    ) -> None:
         self._known = {tensor.ref(): True for tensor in inputs}
+        self._known |= {tensor.ref(): False for tensor in past}
 
     def __call__(self, tensor: tf.Tensor) -> bool:
         """Whether a tensor depends on the inputs, and not only on their shapes."""
