@@ -158,7 +158,10 @@ def optimize_classes(
     """Makes images that a network takes for its classes, and says how sure it is.
 
     What is maximized is the class's logit against the others, minus a little total
-    variation; it counts less if the network's logits differ less between images. Images
+    variation; it counts less if the network's logits differ less between images. From
+    96 pixels on, features that are unlike what the network's batch normalizations
+    remember of its training cost something too, see `objectives.statistics_distance`:
+    so there is a thing in its surroundings, rather than texture everywhere. Images
     that are not RGB are drawn on a dark or a light ground: the one on which the network
     tells random lines apart better. They start near that ground, it continues outside
     the image, and what differs from it costs the more the farther from the middle.
@@ -195,7 +198,8 @@ def optimize_classes(
     chosen = _chosen_classes(known, info, classes)
     weight = min(1.0, _sway(known, info, found.image) / _SWAY)
     ground = _ground(known, info, found.image)
-    recipe = class_recipe(found.image, log_odds(chosen, info.name), weight, ground)
+    wanted = log_odds(chosen, info.name)
+    recipe = class_recipe(known, found.image, wanted, weight, ground)
     run = run or Run()
     steps = run.steps or _STEPS * (run.restarts or recipe.restarts)
     restarts = run.restarts or min(recipe.restarts, max(1, steps // _STEPS))
