@@ -71,7 +71,7 @@ test-gpu: $(STAMP)
 # Old packages warn of what newer ones below them no longer like; that is not ours.
 test-lowest: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ENV)/lowest
+	$(BIN)/uv venv --quiet --clear --seed --python $(BIN)/python $(ENV)/lowest
 	$(BIN)/uv pip install --quiet --python $(ENV)/lowest/bin/python \
 		--resolution lowest-direct --editable '.[dev]'
 	$(ENV)/lowest/bin/$(PYTEST) -W ignore::DeprecationWarning

@@ -14,6 +14,7 @@ import pytest
 import tf_keras
 from PIL import Image
 
+import cnnviz
 from cnnviz.network import read_labels
 
 
@@ -31,7 +32,7 @@ def training(assets: Path) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def mnist(assets: Path) -> keras.Model:
-    return keras.models.load_model(assets / "mnist_cnn.keras")
+    return cnnviz.load_model(assets / "mnist_cnn.keras").network
 
 
 def test_digits_are_split_by_class_without_overlap(training: ModuleType) -> None:
@@ -108,7 +109,7 @@ def test_mnist_network_carries_no_optimizer(assets: Path) -> None:
 def test_legacy_mnist_network_has_the_same_outputs(
     assets: Path, training: ModuleType, mnist: keras.Model
 ) -> None:
-    legacy = tf_keras.models.load_model(assets / "mnist_cnn.h5", compile=False)
+    legacy = cnnviz.load_model(assets / "mnist_cnn.h5").network
     images, _ = training.read_digits()["held_out"]
     for layer in ("conv1", "pool3", "predictions"):
         expected = keras.Model(mnist.inputs, mnist.get_layer(layer).output)
@@ -162,7 +163,7 @@ def test_imagenet_network_names_photographs(
 
 @pytest.fixture(scope="module")
 def imagenet(assets: Path) -> keras.Model:
-    return keras.models.load_model(assets / "efficientnet_lite0.keras")
+    return cnnviz.load_model(assets / "efficientnet_lite0.keras").network
 
 
 @pytest.mark.parametrize("name", ["glass", "swirls", "waves"])
@@ -201,7 +202,7 @@ def test_every_photograph_is_free_and_listed(assets: Path) -> None:
 
 
 def test_vgg16_is_what_the_page_says(assets: Path) -> None:
-    network = keras.models.load_model(assets / "vgg16_block4.keras")
+    network = cnnviz.load_model(assets / "vgg16_block4.keras").network
     kinds = [type(layer).__name__ for layer in network.layers]
     assert (kinds.count("Conv2D"), kinds.count("MaxPooling2D")) == (10, 4)
     assert network.count_params() == 7_635_264

@@ -102,9 +102,14 @@ def test_command_of_the_readme_runs(folder: Path, command: str) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_python_of_the_readme_runs(folder: Path, number: int) -> None:
+def test_python_of_the_readme_runs(
+    folder: Path, number: int, request: pytest.FixtureRequest
+) -> None:
     code = blocks("python")[number]
-    done = run(folder, [sys.executable, "-W", "error", "-c", code])
+    # Warnings are errors there as here, but for those that this run was told to let be.
+    told = request.config.getoption("pythonwarnings") or []
+    filters = [f"-W{each}" for each in ("error", *told)]
+    done = run(folder, [sys.executable, *filters, "-c", code])
     assert done.returncode == 0, done.stderr[-3000:]
 
 

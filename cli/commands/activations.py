@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
-from functools import cache
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,7 +18,6 @@ from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
-from ..verdicts import Verdicts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,11 +66,18 @@ def activations(
         from cnnviz.network import activation_batches, pointwise_layers
 
         yield pointwise_layers(loaded) if layer is None else set()
-        note = cache(console.note)  # once, not for every batch
-        verdicts = Verdicts(loaded)
-        for batch in images.batches(loaded):
-            (maps,) = activation_batches(loaded, [batch.arrays], layer, note=note)
-            yield batch, maps, verdicts.of(batch.arrays)
+        batches, shown = tee(images.batches(loaded))
+        yield from zip(
+            batches,
+            activation_batches(
+                loaded,
+                (batch.arrays for batch in shown),
+                layer,
+                predict=True,
+                note=console.note,
+            ),
+            strict=True,
+        )
 
     def draw(work: Work) -> None:
         def write_sheet(
@@ -94,7 +100,7 @@ def activations(
 
         folded = frozenset(name.casefold() for name in images.names)
         pointwise: set[str] = next(work.items)
-        for batch, maps, verdicts in work.items:
+        for batch, maps in work.items:
             drawn = maps.only(p for p in maps if p.partition("@")[0] not in pointwise)
             drawn = drawn or maps
             is_indexed = layer is None and len(drawn.mapped) > 1
@@ -116,7 +122,7 @@ def activations(
                     own = {path: values[i] for path, values in maps.items()}
                     work.files.write(f"{name}.npz", _write_arrays, own)
                 index, *files = _file_names(name, folded, ["layers", *named])
-                told = {"image": i, "subtitle": images.source(number, verdicts[i])}
+                told = {"image": i, "subtitle": images.source(number)}
                 if is_indexed:
                     work.files.write(f"{index}.png", write_index, drawn, **told)
                 for file, path in zip(files, drawn, strict=True):

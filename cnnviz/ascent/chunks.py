@@ -89,11 +89,10 @@ class Chunks:
             state = (state[0], *(tf.broadcast_to(moment, shape) for moment in carried))
 
         count = len(rows)
-        best_scores = np.full(count, -np.inf, np.float32)
-        best = self._images(state[0])[:count]
+        best, best_scores = state[0], np.full(batch, -np.inf, np.float32)
         names = plan.objective.names
         history = np.full((steps, 1 + len(names), count), np.nan, np.float32)
-        frames = [best] if 0 in self.snapshots else []
+        frames = [self._images(best)[:count]] if 0 in self.snapshots else []
         checked = {max(1, steps * sixth // 6) for sixth in self.checks}
         marks = checked | set(self.snapshots)
         # What a unit without a gradient at the start has to exceed, to be alive.
@@ -112,28 +111,33 @@ class Chunks:
             if self._tell(rows, last, state, scores[-1, :, :count], begun, share):
                 self.stopped = True
             if last in checked or self.stopped:
-                clean = self._clean(state, operands)[:count]
-                clean = np.where(np.isfinite(clean), clean, -np.inf)
-                images = self._images(state[0])[:count]
+                clean = self._clean(state, operands)
                 better = clean > best_scores
-                best = np.where(better[:, None, None, None], images, best)
+                best = tf.where(broadcast(tf.constant(better), best), state[0], best)
                 best_scores = np.where(better, clean, best_scores)
             if self.stopped:
                 break
-        frames += [best] * (len(self.snapshots) - len(frames))
-        dead = ~(woken & (best_scores > shut))
-        best = np.where(dead[:, None, None, None], given, best)
-        best_scores = np.where(best_scores > -np.inf, best_scores, np.nan)
+        if self._half or (has_gpu() and self.run.precision != "float32"):
+            # Found with fewer digits, which is enough to choose by.
+            exact = self._clean((best, *state[1:]), operands, exact=True)
+            best_scores = np.where(best_scores > -np.inf, exact, best_scores)
+        scores, images = best_scores[:count], self._images(best)[:count]
+        frames += [images] * (len(self.snapshots) - len(frames))
+        dead = ~(woken & (scores > shut))
+        if dead.any():
+            images = np.where(dead[:, None, None, None], given, images)
+        momentum = None
+        if count == 1:
+            first, second = (moment[:1].numpy() for moment in state[1:])
+            momentum = Momentum(first, second, self.before + last)
         return Ascent(
-            best,
-            best_scores,
+            images,
+            np.where(scores > -np.inf, scores, np.nan),
             dead,
             history[:, 0],
             {name: history[:, i] for i, name in enumerate(names, start=1)},
-            Momentum(
-                state[1][:count].numpy(), state[2][:count].numpy(), self.before + last
-            ),
-            np.stack(frames) if frames else np.zeros((0, *best.shape), np.float32),
+            momentum,
+            np.stack(frames) if frames else np.zeros((0, *images.shape), np.float32),
             self.snapshots,
         )
 
@@ -249,14 +253,26 @@ class Chunks:
         state = (results["numbers"], results["first"], results["second"])
         return state, results["history"].numpy(), results["alive"].numpy()
 
-    def _clean(self, state: State, operands: Sequence[tf.Tensor]) -> np.ndarray:
-        """Scores without a transform, by a step that goes nowhere."""
+    def _clean(
+        self, state: State, operands: Sequence[tf.Tensor], *, exact: bool = False
+    ) -> np.ndarray:
+        """Scores without a transform, by a step that goes nowhere; -inf for none.
+
+        Args:
+            state: Where the images are.
+            operands: Those of the objective.
+            exact: Whether they are computed in full float32, and not as the steps are.
+        """
         draws = np.broadcast_to(
             self.plan.still()[:, None], (1, len(state[0]), self.plan.still().shape[-1])
         )
         none = np.zeros(1, np.float32)
-        _, scores, _ = self._advance(0, none, draws, state, operands, exact=True)
-        return scores[0, 0]
+        _, scores, _ = self._advance(
+            *(0, none, draws, state, operands),
+            exact=exact or None,
+            half=False if exact else None,
+        )
+        return np.where(np.isfinite(scores[0, 0]), scores[0, 0], np.float32(-np.inf))
 
     def _choose_precision(
         self,

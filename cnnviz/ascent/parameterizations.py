@@ -14,6 +14,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -207,8 +208,16 @@ class Maco:
 def _normal(
     generators: Sequence[np.random.Generator], shape: tuple[int, ...], deviation: float
 ) -> np.ndarray:
-    rows = [g.standard_normal(shape, np.float32) for g in generators]
-    return np.stack(rows) * np.float32(deviation)
+    noise = np.empty((len(generators), *shape), np.float32)
+    # Generators of NumPy leave the interpreter to others while they draw.
+    with ThreadPoolExecutor() as pool:
+        list(
+            pool.map(
+                lambda g, row: g.standard_normal(out=row, dtype="f"), generators, noise
+            )
+        )
+    noise *= np.float32(deviation)
+    return noise
 
 
 def _frequencies(size: tuple[int, ...]) -> np.ndarray:
@@ -252,8 +261,16 @@ def _waves(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def _correlated(planes: tf.Tensor, decorrelate: bool) -> tf.Tensor:
     if not decorrelate or planes.shape[-1] != 3:
         return planes
-    colors = product(tf.reshape(planes, [-1, 3]), COLORS.T.astype(np.float32))
-    return tf.reshape(colors, tf.shape(planes))
+    if not has_gpu():
+        colors = tf.matmul(tf.reshape(planes, [-1, 3]), COLORS.T.astype(np.float32))
+        return tf.reshape(colors, tf.shape(planes))
+    # Cards are slow at products with so small a matrix.
+    parts = tf.unstack(planes, axis=-1)
+    mixed = [
+        tf.add_n([float(share) * part for share, part in zip(row, parts, strict=True)])
+        for row in COLORS
+    ]
+    return tf.stack(mixed, -1)
 
 
 def _decorrelated(planes: np.ndarray, decorrelate: bool) -> np.ndarray:

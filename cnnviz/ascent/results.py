@@ -64,7 +64,8 @@ class Ascent:
         history: The objectives of the transformed images at each step, `(steps, n)`;
             NaN for steps that were not made.
         parts: The same for each of the objective's parts that have names.
-        momentum: The optimizer's momentum after the last step of the first restart.
+        momentum: The optimizer's momentum after the last step of the first restart, if
+            there is one image.
         snapshots: The images at these steps, `(frames, n, h, w, c)`.
         snapshot_steps: The steps after which snapshots were kept.
     """
@@ -74,7 +75,7 @@ class Ascent:
     dead: np.ndarray
     history: np.ndarray
     parts: Mapping[str, np.ndarray]
-    momentum: Momentum
+    momentum: Momentum | None
     snapshots: np.ndarray
     snapshot_steps: tuple[int, ...]
 
@@ -86,11 +87,7 @@ class Ascent:
             self.dead[rows],
             self.history[:, rows],
             {name: part[:, rows] for name, part in self.parts.items()},
-            Momentum(
-                self.momentum.first[rows],
-                self.momentum.second[rows],
-                self.momentum.steps,
-            ),
+            self.momentum,
             self.snapshots[:, rows],
             self.snapshot_steps,
         )
@@ -117,6 +114,8 @@ def better_of(one: Ascent, other: Ascent) -> Ascent:
 
 def join(parts: Sequence[Ascent]) -> Ascent:
     """Runs over chunks of images as one run."""
+    if len(parts) == 1:
+        return parts[0]
     return Ascent(
         np.concatenate([part.images for part in parts]),
         np.concatenate([part.scores for part in parts]),
@@ -126,11 +125,7 @@ def join(parts: Sequence[Ascent]) -> Ascent:
             name: np.concatenate([part.parts[name] for part in parts], 1)
             for name in parts[0].parts
         },
-        Momentum(
-            np.concatenate([part.momentum.first for part in parts]),
-            np.concatenate([part.momentum.second for part in parts]),
-            parts[0].momentum.steps,
-        ),
+        None,
         np.concatenate([part.snapshots for part in parts], 1),
         parts[0].snapshot_steps,
     )

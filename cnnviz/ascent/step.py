@@ -15,6 +15,7 @@ from cnnviz.ascent.parameterizations import Parameterization, Shape
 from cnnviz.ascent.rescue import opened_rectifiers
 from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import LayerError
+from cnnviz.graph.devices import has_gpu
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import unmoved
 from cnnviz.network.averaging import averaged_pooling
@@ -110,9 +111,12 @@ class Plan:
 
         # A network with state is in the same one at every step.
         # Inlined into the loop, whose cycle has no order, gradients of max pooling may
-        # come before what they are gradients of, and miss their fast kernel.
+        # come before what they are gradients of, and miss their fast kernel on a
+        # processor. On a card they do not, and the network is optimized better.
         @unmoved
-        @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+        @tf.function(
+            autograph=False, experimental_attributes={"_noinline": not has_gpu()}
+        )
         def step(
             i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:

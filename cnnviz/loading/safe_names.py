@@ -133,26 +133,26 @@ OPERATIONS = {
         "numpy": """
             Abs Absolute Add All AllClose Amax Amin Angle Any Append Arange Arccos
             Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax Argmin Argpartition
-            Argsort Array ArraySplit Average Bincount BitwiseAnd BitwiseInvert
-            BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor
+            Argsort Array ArraySplit Average Bartlett Bincount BitwiseAnd BitwiseInvert
+            BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor Blackman
             BroadcastTo Cbrt Ceil Clip Concatenate Conj Conjugate Copy Corrcoef
             Correlate Cos Cosh CountNonzero Cross Cumprod Cumsum Deg2rad Diag Diagflat
             Diagonal Diff Digitize Divide DivideNoNan Dot Dsplit Dstack Einsum EmptyLike
             Equal Exp Exp2 ExpandDims Expm1 Fabs Flip Fliplr Flipud Floor FloorDivide
             Fmax Fmin Fmod Full FullLike Gcd Geomspace GetItem Greater GreaterEqual
-            Heaviside Histogram Hsplit Hstack Hypot I0 Imag Inner IsIn Isclose Isfinite
-            Isinf Isnan Isneginf Isposinf Isreal Kron Lcm Ldexp LeftShift Less LessEqual
-            Linspace Log Log10 Log1p Log2 Logaddexp Logaddexp2 LogicalAnd LogicalNot
-            LogicalOr LogicalXor Logspace Matmul Max Maximum Mean Median Meshgrid Min
-            Minimum Mod Moveaxis Multiply NanToNum Nanargmax Nanargmin Nancumprod
-            Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile Nanprod Nanquantile
-            Nanstd Nansum Nanvar Ndim Negative Nextafter Nonzero NotEqual OnesLike Outer
-            Pad Percentile Power Prod Ptp Quantile Rad2deg Ravel Real Reciprocal Repeat
-            Reshape RightShift Roll Rot90 Round SearchSorted Select Sign Signbit Sin
-            Sinc Sinh Size Slogdet Sort Split Sqrt Square Squeeze Stack Std Subtract Sum
-            Swapaxes Take TakeAlongAxis Tan Tanh Tensordot Tile Trace Transpose
-            Trapezoid Tril Triu TrueDivide Trunc Unique UnravelIndex Vander Var Vdot
-            View Vsplit Vstack Where ZerosLike
+            Hamming Hanning Heaviside Histogram Hsplit Hstack Hypot I0 Imag Inner IsIn
+            Isclose Isfinite Isinf Isnan Isneginf Isposinf Isreal Kaiser Kron Lcm Ldexp
+            LeftShift Less LessEqual Linspace Log Log10 Log1p Log2 Logaddexp Logaddexp2
+            LogicalAnd LogicalNot LogicalOr LogicalXor Logspace Matmul Max Maximum Mean
+            Median Meshgrid Min Minimum Mod Moveaxis Multiply NanToNum Nanargmax
+            Nanargmin Nancumprod Nancumsum Nanmax Nanmean Nanmedian Nanmin Nanpercentile
+            Nanprod Nanquantile Nanstd Nansum Nanvar Ndim Negative Nextafter Nonzero
+            NotEqual OnesLike Outer Pad Percentile Power Prod Ptp Quantile Rad2deg Ravel
+            Real Reciprocal Repeat Reshape RightShift Roll Rot90 Round SearchSorted
+            Select Sign Signbit Sin Sinc Sinh Size Slogdet Sort Split Sqrt Square
+            Squeeze Stack Std Subtract Sum Swapaxes Take TakeAlongAxis Tan Tanh
+            Tensordot Tile Trace Transpose Trapezoid Tril Triu TrueDivide Trunc Unique
+            UnravelIndex Vander Var Vdot View Vsplit Vstack Where ZerosLike
         """,
     }.items()
 }

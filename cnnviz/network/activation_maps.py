@@ -30,12 +30,15 @@ class Activations(Result, Mapping[str, np.ndarray]):
         kinds: By layer its class.
         inputs: What the network was shown: for each of its inputs an array `(n, ...)`.
         labels: The names of the classes; None if they are not known.
+        predictions: What the network makes of the images, where it was to predict and
+            could be run to its end; sheets say it.
     """
 
     arrays: Mapping[str, np.ndarray]
     kinds: Mapping[str, str]
     inputs: tuple[np.ndarray, ...]
     labels: tuple[str, ...] | None
+    predictions: Predictions | None = None
 
     def __getitem__(self, layer: str) -> np.ndarray:
         return self.arrays[layer]
@@ -89,7 +92,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
             image: The number of the image.
             overlay: Whether maps are laid over the image.
             predictions: What `model.predict` makes of the same images, for the sheet to
-                say what this one is taken for.
+                say what this one is taken for; None for the maps' own.
             options: Those of `cnnviz.drawing.activation_sheet`, or of `index_sheet` for
                 several layers.
 
@@ -103,6 +106,8 @@ class Activations(Result, Mapping[str, np.ndarray]):
         if layer is not None and layer not in self.arrays:
             told = listed([f"'{name}'" for name in list(self.arrays)[:5]])
             raise ArgumentError(f"layer '{layer}' is not among these; expected {told}")
+        if predictions is None:
+            predictions = self.predictions
         verdict = verdict_of(predictions, image, count)
         return super().picture(
             layer=layer, image=image, overlay=overlay, verdict=verdict, **options

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,10 +16,12 @@ from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.forward import show_images
+from cnnviz.network.heads import whole
 from cnnviz.network.health import broken_weights, is_suspicious
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select
+from cnnviz.network.predictions import ANSWERED, Answer, answer, named
 from cnnviz.network.tracing import Trace, compiled_for_images, unanswered
 
 
@@ -27,6 +31,7 @@ def activations(
     layers: LayerNames = None,
     *,
     batch_size: int = 32,
+    predict: bool = False,
     note: Callable[[str], object] = warn,
 ) -> Activations:
     """Computes the activations of layers for images.
@@ -42,6 +47,8 @@ def activations(
             layers themselves, or their numbers in `network.layers`. None means every
             convolution and pooling layer.
         batch_size: How many images go through the network at a time.
+        predict: Whether the network runs to its end, so that `.predictions` has what it
+            makes of the images, and sheets say it.
         note: A function that is called with a text: once for the layers that a kind, a
             glob or None chooses and that are left out because they do not answer, and
             once for layers whose weights are not finite; by default it warns.
@@ -58,19 +65,22 @@ def activations(
     """
     known = as_model(model)
     arrays = known.prepare(images)
-    selected = select(known.network, layers)
+    asked = _Asked(known, tuple(select(known.network, layers)), predict)
     count, start = len(arrays[0]), 0
     collected: dict[str, np.ndarray] = {}
-    for batch, maps in _answers(known, slices(arrays, batch_size), selected, note):
-        stop = start + len(batch[0])
-        for name, values in maps.items():
-            if name not in collected:
-                collected[name] = np.empty((count, *values.shape[1:]), np.float32)
-            collected[name][start:stop] = values
-        start = stop
-    return Activations(
-        collected, _kinds(selected, collected), tuple(arrays), known.labels
-    )
+    answered: Answer | None = None
+    # Several layers are copied at a time, as one core does not use all of the memory's
+    # speed.
+    with ThreadPoolExecutor() as pool:
+        for batch, found in _answers(asked, slices(arrays, batch_size), note):
+            stop = start + len(batch[0])
+            for name, values in found.rows.items():
+                if name not in collected:
+                    collected[name] = np.empty((count, *values.shape[1:]), np.float32)
+            into = [collected[name][start:stop] for name in found.rows]
+            list(pool.map(np.copyto, into, found.rows.values()))
+            start, answered = stop, found.answer
+    return _activations(asked, arrays, collected, answered)
 
 
 def activation_batches(
@@ -78,6 +88,7 @@ def activation_batches(
     batches: Iterable[Images],
     layers: LayerNames = None,
     *,
+    predict: bool = False,
     note: Callable[[str], object] = warn,
 ) -> Iterator[Activations]:
     """Computes activations batch by batch, so that memory does not grow with images.
@@ -88,6 +99,7 @@ def activation_batches(
         layers: One or several layers, as `activations` takes them: paths, kinds, globs,
             the layers themselves, or their numbers in `network.layers`. None means
             every convolution and pooling layer.
+        predict: Whether the network runs to its end, as in `activations`.
         note: A function that is called with a text: once for the layers that a kind, a
             glob or None chooses and that are left out because they do not answer, and
             once for layers whose weights are not finite; by default it warns.
@@ -96,81 +108,120 @@ def activation_batches(
         What `activations` returns, for each batch.
     """
     known = as_model(model)
-    selected = select(known.network, layers)
+    asked = _Asked(known, tuple(select(known.network, layers)), predict)
     prepared = (known.prepare(images) for images in batches)
-    for arrays, maps in _answers(known, prepared, selected, note):
-        own = {name: np.array(values) for name, values in maps.items()}
-        yield Activations(own, _kinds(selected, own), tuple(arrays), known.labels)
+    for arrays, found in _answers(asked, prepared, note):
+        own = {name: np.array(values) for name, values in found.rows.items()}
+        yield _activations(asked, arrays, own, found.answer)
 
 
-def _kinds(selected: Sequence[Selected], names: Iterable[str]) -> dict[str, str]:
-    """The kinds of the layers, by the names of their calls."""
-    kinds = {each.address.path: each.address.kind for each in selected}
-    return {name: kinds.get(name) or kinds[name.rpartition("@")[0]] for name in names}
+class _Asked(NamedTuple):
+    """What activations are computed of.
+
+    Attributes:
+        model: The model.
+        selected: The layers.
+        predict: Whether the output of the network is wanted too.
+    """
+
+    model: ImageModel
+    selected: tuple[Selected, ...]
+    predict: bool
+
+
+def _activations(
+    asked: _Asked,
+    arrays: list[np.ndarray],
+    rows: dict[str, np.ndarray],
+    answered: Answer | None,
+) -> Activations:
+    """Activations of what was found for images, see `_Found`."""
+    predictions = None
+    found = {n: rows.pop(_OUTPUT + n) for n in ANSWERED if _OUTPUT + n in rows}
+    if answered is not None and len(found) == len(ANSWERED):
+        predictions = named(asked.model, arrays, answered, found)
+    kinds = {each.address.path: each.address.kind for each in asked.selected}
+    return Activations(
+        rows,
+        {name: kinds.get(name) or kinds[name.rpartition("@")[0]] for name in rows},
+        tuple(arrays),
+        asked.model.labels,
+        predictions,
+    )
+
+
+class _Found(NamedTuple):
+    """What was found for a batch.
+
+    Attributes:
+        rows: Activations by layer, not to be written to, and what predictions are made
+            of, by names that begin with `_OUTPUT`.
+        left_out: Why some layers that a pattern chose have none.
+        answer: What is known of the output, if it is wanted and was reached.
+    """
+
+    rows: dict[str, np.ndarray]
+    left_out: tuple[str, ...]
+    answer: Answer | None
+
+
+_OUTPUT = "/"  # no path of a layer begins with it
 
 
 def _answers(
-    model: ImageModel,
+    asked: _Asked,
     batches: Iterable[list[np.ndarray]],
-    selected: Sequence[Selected],
     note: Callable[[str], object],
-) -> Iterator[tuple[list[np.ndarray], dict[str, np.ndarray]]]:
-    """Prepared images, batch by batch, with what `_captured` finds for them."""
+) -> Iterator[tuple[list[np.ndarray], _Found]]:
+    """Prepared images, batch by batch, with what is found for them."""
     told: set[str] = set()
     is_first = True
     for arrays in batches:
-        maps, left_out = _captured(model, arrays, selected)
-        if left_out and not told.issuperset(left_out):
-            told.update(left_out)
-            note(_note(left_out))
-        if is_first and any(is_suspicious(values) for values in maps.values()):
-            broken = broken_weights(model.network)
+        found = _captured(asked, arrays)
+        if found.left_out and not told.issuperset(found.left_out):
+            told.update(found.left_out)
+            note(_note(found.left_out))
+        if is_first and any(is_suspicious(maps[:1]) for maps in found.rows.values()):
+            broken = broken_weights(asked.model.network)
             if broken is not None:
                 note(f"{broken}, so that layers may compute NaN, or 0 in its place")
         is_first = False
-        yield arrays, maps
+        yield arrays, found
 
 
-Captured = tuple[dict[str, np.ndarray], tuple[str, ...]]
-"""Activations by layer, not to be written to, and why some layers that a pattern chose
-have none."""
-
-
-def _captured(
-    model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
-) -> Captured:
-    built(model, arrays)
-    count, fixed = len(arrays[0]), model.fixed_batch
+def _captured(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
+    built(asked.model, arrays)
+    count, fixed = len(arrays[0]), asked.model.fixed_batch
     if fixed is None:
         try:
-            return _computed(model, arrays, selected)
+            return _computed(asked, arrays)
         except OutOfMemoryError:
             if count == 1:
                 raise
         halves = slices(arrays, -(-count // 2))
-        parts = [_captured(model, half, selected) for half in halves]
+        parts = [_captured(asked, half) for half in halves]
     else:
         parts = [
-            _computed(model, filled(part, fixed), selected)
-            for part in slices(arrays, fixed)
+            _computed(asked, filled(part, fixed)) for part in slices(arrays, fixed)
         ]
-    return {
-        name: np.concatenate([maps[name] for maps, _ in parts])[:count]
-        for name in parts[0][0]
-    }, parts[0][1]
+    rows = {
+        name: np.concatenate([part.rows[name] for part in parts])[:count]
+        for name in parts[0].rows
+    }
+    return parts[0]._replace(rows=rows)
 
 
-def _computed(
-    model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
-) -> Captured:
-    trace = _traced(model, arrays, selected)
-    maps: dict[str, np.ndarray] = {}
+def _computed(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
+    trace = _traced(asked, arrays)
+    rows: dict[str, np.ndarray] = {}
     left_out = list(trace.facts.left_out)
     for name, values in trace(*arrays).items():
         count = len(values) if values.shape.rank else 1
         if values.shape.rank and count == len(arrays[0]):
             # TensorFlow's own memory; its `numpy()` is a copy.
-            maps[name] = np.asarray(memoryview(values))
+            rows[name] = np.asarray(memoryview(values))
+            continue
+        if name.startswith(_OUTPUT):
             continue
         error = LayerError(
             f"layer '{name}' returns {count} arrays for {len(arrays[0])} images: "
@@ -179,9 +230,9 @@ def _computed(
         if name in trace.facts.named:
             raise error
         left_out.append(error.message)
-    if not maps:
+    if all(name.startswith(_OUTPUT) for name in rows):
         raise LayerError(left_out[0])
-    return maps, tuple(left_out)
+    return _Found(rows, tuple(left_out), trace.facts.answer)
 
 
 class _Facts(NamedTuple):
@@ -190,21 +241,23 @@ class _Facts(NamedTuple):
     Attributes:
         named: The names of the calls that were asked for by name.
         left_out: Why layers that a pattern chose have no maps.
+        answer: What is known of the output, if it is wanted and was reached.
     """
 
     named: frozenset[str]
     left_out: tuple[str, ...]
+    answer: Answer | None
 
 
-def _traced(
-    model: ImageModel, arrays: list[np.ndarray], selected: Sequence[Selected]
-) -> Trace[_Facts]:
+def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
+    model, selected, predict = asked
     network = model.network
     chosen = {id(s.address): s for s in selected if not s.is_named}
+    end = [whole(network)] if predict else []
 
     def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], _Facts]:
-        shown = show_images(model, images, selected)
-        calls = shown.calls.values()
+        shown = show_images(model, images, selected, welcome=end)
+        calls = [call for name, call in shown.calls.items() if name]
         answered = {id(call.address) for call in calls}
         left_out = [
             unanswered(network, s, {}).message
@@ -221,13 +274,20 @@ def _traced(
                 left_out.append(error.message)
         if not maps:
             raise LayerError(left_out[0])
-        named = frozenset(c.name for c in calls if id(c.address) not in chosen)
-        return maps, _Facts(named, tuple(left_out))
+        by_name = {call.name for call in calls if id(call.address) not in chosen}
+        facts = _Facts(frozenset(by_name), tuple(left_out), None)
+        if "" in shown.calls:
+            with suppress(LayerError):
+                outputs, found = answer(shown, None)
+                maps |= {_OUTPUT + key: tensor for key, tensor in outputs.items()}
+                facts = facts._replace(answer=found)
+        return maps, facts
 
     key = (
         "activations",
         model.key,
         tuple((s.address.path, s.call) for s in selected),
+        predict,
     )
     shapes = [array.shape[1:] for array in arrays]
     trace, _ = compiled_for_images(network, key, capture, shapes, len(arrays[0]))

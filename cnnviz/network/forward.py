@@ -85,6 +85,7 @@ def show_images(
     wanted: Sequence[Selected],
     *,
     required: bool = True,
+    welcome: Sequence[Selected] = (),
 ) -> Shown:
     """Runs a network in the current graph: the only way in which images are shown.
 
@@ -93,6 +94,7 @@ def show_images(
         images: For each input that is not held `(n, h, w, c)` in [0, 1], channels last.
         wanted: The layers whose calls are recorded; see `tracing.record`.
         required: Whether they must answer; see `tracing.record`.
+        welcome: Those that need not answer; see `tracing.record`.
 
     Raises:
         LayerError: If a layer does not answer.
@@ -102,7 +104,7 @@ def show_images(
     # Copied, since inputs may pass as they are: the graph of the network begins with
     # tensors of its own.
     inputs = [tf.identity(tensor) for tensor in encoded_inputs(model, images)]
-    calls = record(network, inputs, wanted, required=required)
+    calls = record(network, inputs, wanted, required=required, welcome=welcome)
     return Shown(network, inputs, {call.name: call for call in calls})
 
 

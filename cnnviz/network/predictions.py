@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from cnnviz.arguments import counts
 from cnnviz.errors import ArgumentError, LayerError, counted
 from cnnviz.network.batches import in_batches
-from cnnviz.network.forward import show_images
+from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import HeadKind, whole
 from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
@@ -173,12 +174,60 @@ def predictions_of(
     counts(batch_size=batch_size)
     trace, only = _traced(model, arrays, head, batch_size)
     found = in_batches(trace, arrays, batch_size, only)
-    name, kind = trace.facts
+    return named(model, arrays, trace.facts, found)
+
+
+ANSWERED = ("outputs", "values")
+"""The names of the tensors of `answer`."""
+
+
+class Answer(NamedTuple):
+    """What is known of the output that predictions are read from.
+
+    Attributes:
+        head: Its name.
+        kind: What makes probabilities of it.
+    """
+
+    head: str
+    kind: HeadKind
+
+
+def answer(shown: Shown, head: str | int | None) -> tuple[dict[str, tf.Tensor], Answer]:
+    """What predictions are made of, in the current graph.
+
+    Args:
+        shown: A network whose output was recorded.
+        head: The name or number of the output; None for the first.
+
+    Raises:
+        LayerError: If there is no such output.
+    """
+    found = shown.head(head)
+    tensors = found.output, found.probabilities()
+    return dict(zip(ANSWERED, tensors, strict=True)), Answer(found.name, found.kind)
+
+
+def named(
+    model: ImageModel,
+    arrays: Sequence[np.ndarray],
+    answered: Answer,
+    found: Mapping[str, np.ndarray],
+) -> Predictions:
+    """Predictions of what `answer` found for images.
+
+    Args:
+        model: The model.
+        arrays: The images that it was shown.
+        answered: What `answer` knows of the output.
+        found: By the names of the tensors of `answer` their values.
+    """
     values = found["values"]
     labels = model.labels
     if labels is not None and len(labels) != values.shape[1]:
         labels = None
-    return Predictions(name, kind, found["outputs"], values, labels, tuple(arrays))
+    head, kind = answered
+    return Predictions(head, kind, found["outputs"], values, labels, tuple(arrays))
 
 
 def _traced(
@@ -186,17 +235,13 @@ def _traced(
     arrays: list[np.ndarray],
     head: str | int | None,
     batch_size: int,
-) -> tuple[Trace[tuple[str, HeadKind]], int | None]:
+) -> tuple[Trace[Answer], int | None]:
     network = model.network
 
-    def answer(
-        *images: tf.Tensor,
-    ) -> tuple[dict[str, tf.Tensor], tuple[str, HeadKind]]:
-        found = show_images(model, images, [whole(network)]).head(head)
-        tensors = {"outputs": found.output, "values": found.probabilities()}
-        return tensors, (found.name, found.kind)
+    def answered(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], Answer]:
+        return answer(show_images(model, images, [whole(network)]), head)
 
     shapes = [array.shape[1:] for array in arrays]
     key = ("predictions", model.key, head)
     count = min(batch_size, len(arrays[0]))
-    return compiled_for_images(network, key, answer, shapes, count)
+    return compiled_for_images(network, key, answered, shapes, count)

@@ -131,6 +131,7 @@ def record(
     wanted: Sequence[Selected],
     *,
     required: bool = True,
+    welcome: Sequence[Selected] = (),
 ) -> list[Call]:
     """Runs a network inside the current graph and records calls of its layers.
 
@@ -140,6 +141,8 @@ def record(
         wanted: The layers, and which of their calls.
         required: Whether layers must be called: every one that is named, and of the
             others at least one.
+        welcome: Further layers and which of their calls: the network runs on for them,
+            but they need not answer.
 
     Returns:
         The recorded calls, in the order in which they began. When every call that
@@ -155,9 +158,10 @@ def record(
     counts: Counter[int] = Counter()
     clock = count()
     missing = {(id(s.address), s.call or 1) for s in wanted}
+    hoped = {(id(s.address), s.call or 1) for s in welcome}
     endless = any(s.call is None for s in wanted)
     calls_wanted: dict[int, set[int | None]] = {}
-    for selected in wanted:
+    for selected in (*wanted, *welcome):
         calls_wanted.setdefault(id(selected.address), set()).add(selected.call)
     tracing_thread = threading.get_ident()
 
@@ -174,13 +178,14 @@ def record(
                 name = call_name(address.path, made)
                 calls.append((began, Call(name, address, given, output)))
             missing.discard((id(address), made))
-            if not missing and not endless:
+            hoped.discard((id(address), made))
+            if not (missing or hoped or endless):
                 raise _EverythingAnswered
             return output
 
         return recorded
 
-    by_layer = {id(s.address.layer): s.address for s in wanted}
+    by_layer = {id(s.address.layer): s.address for s in (*wanted, *welcome)}
     patches: list[tuple[object, str, object]] = []
     layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
     for layer in layers:

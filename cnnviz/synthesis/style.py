@@ -26,7 +26,7 @@ from cnnviz.arguments import at_least, counts, more_than
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
-from cnnviz.ascent.results import Ascent, Callback, Momentum, Progress
+from cnnviz.ascent.results import Ascent, Callback, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import STILL, Size
@@ -309,9 +309,9 @@ def optimize_style(
         begin = resize(image, size, fit="stretch")
         if origin == "noise" and not parts:
             begin = np.broadcast_to(goal.mean((0, 1)), goal.shape)
-        momentum: Momentum | None = None
-        if parts:
-            momentum = carry(parts[-1].momentum, sizes[len(parts) - 1], size)
+        momentum = parts[-1].momentum if parts else None
+        if momentum is not None:
+            momentum = carry(momentum, sizes[len(parts) - 1], size)
         found = maximize(
             known,
             objective,

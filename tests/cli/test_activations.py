@@ -54,7 +54,7 @@ def save(path: Path, *shape: int, seed: int = 0) -> NDArray[np.float32]:
 
 def taken_for(model: Path, image: NDArray[Any], number: int) -> str:
     """What Keras says that a network takes an image for."""
-    probabilities = np.asarray(keras.saving.load_model(model)(image[None]))[0]
+    probabilities = np.asarray(cnnviz.load_model(model).network(image[None]))[0]
     assert probabilities.argmax() == number
     return f"taken for class {number}: {100 * probabilities[number]:.1f} %"
 

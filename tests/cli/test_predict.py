@@ -23,7 +23,7 @@ def test_the_table_tells_what_the_network_computes(assets: Path) -> None:
     images = [assets / "digits" / f"{digit}.png" for digit in (7, 2)]
     lines = run(model, *images, "--top", "2").stdout.splitlines()
     assert lines[0].split() == ["image", "class", "probability"]
-    network = keras.models.load_model(model)
+    network = cnnviz.load_model(model).network
     rows = [line.rsplit(maxsplit=3) for line in lines[1:]]
     assert [row[0] for row in rows] == [str(p) for p in images for _ in range(2)]
     for image, first, second in zip(images, rows[::2], rows[1::2], strict=True):

@@ -157,6 +157,8 @@ def test_sheets_say_what_the_image_is_taken_for(
             maps.picture(layer, image=1, predictions=found),
             maps.picture(layer, image=1, subtitle=subtitle),
         )
+    told_so = cnnviz.activations(model, digits, "conv1", predict=True)
+    same(told_so.picture(image=1), maps.picture("conv1", image=1, subtitle=subtitle))
     parts = cnnviz.deconvnet(model, digits, "conv3", top=2)
     same(
         parts.picture(image=1, predictions=found),

@@ -579,6 +579,7 @@ def test_a_run_goes_on_with_momentum(model: ImageModel) -> None:
 
     rates = np.tile(_rates(6, 0.05), 2).astype(np.float64)
     expected = 1 / (1 + np.exp(-adam(np.zeros((12, 10, 3)), gradient, rates)))
+    assert first.momentum is not None and second.momentum is not None
     assert (first.momentum.steps, second.momentum.steps) == (6, 12)
     np.testing.assert_allclose(second.images[0], expected, atol=1e-5)
     alone = maximize(model, goal, start=first.images, **options)

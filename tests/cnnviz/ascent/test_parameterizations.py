@@ -26,9 +26,16 @@ def started(
 
 @pytest.mark.parametrize("shape", [(6, 8, 3), (7, 5, 1), (5, 6, 2)])
 @pytest.mark.parametrize("decay", [1.0, 1.3])
+@pytest.mark.parametrize("is_card", [False, True], ids=["processor", "card"])
 def test_fourier_images_are_sums_of_waves(
-    shape: tuple[int, int, int], decay: float
+    shape: tuple[int, int, int],
+    decay: float,
+    is_card: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A card has ways of its own, which any device can go.
+    for module in ("parameterizations", "products"):
+        monkeypatch.setattr(f"cnnviz.ascent.{module}.has_gpu", lambda: is_card)
     fourier = Fourier(decay=decay, deviation=0.5)
     numbers = started(fourier, shape)
     images = fourier.image(tf.constant(numbers), shape)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnnviz import ArgumentError
-from cnnviz.ascent import Ascent, Momentum
+from cnnviz.ascent import Ascent
 from cnnviz.drawing import class_sheet, filter_sheet, grid
 from cnnviz.network import HeadInfo
 from cnnviz.studies import Exemplars
@@ -23,7 +23,7 @@ def ascended(count: int, dead: tuple[int, ...] = ()) -> Ascent:
         dead=np.isin(np.arange(count), dead),
         history=np.zeros((1, count), np.float32),
         parts={},
-        momentum=Momentum(np.zeros(0), np.zeros(0), 0),
+        momentum=None,
         snapshots=np.zeros((0, *images.shape), np.float32),
         snapshot_steps=(),
     )

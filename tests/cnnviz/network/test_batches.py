@@ -62,17 +62,22 @@ def test_activations_go_on_with_fewer_images(
     model: ImageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = np.random.default_rng(0).random((7, 12, 12, 3), np.float32)
-    expected = activations(model, images, "conv2")["conv2"]
+    expected = activations(model, images, "conv2", predict=True)
+    assert expected.predictions is not None
     computed = capture._computed
 
-    def little(model: ImageModel, arrays: list[np.ndarray], selected: Any) -> Any:
+    def little(asked: Any, arrays: list[np.ndarray]) -> Any:
         if len(arrays[0]) > 2:
             raise OutOfMemoryError("it does not fit into memory")
-        return computed(model, arrays, selected)
+        return computed(asked, arrays)
 
     monkeypatch.setattr(capture, "_computed", little)
-    found = activations(model, images, "conv2")["conv2"]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    found = activations(model, images, "conv2", predict=True)
+    np.testing.assert_allclose(found["conv2"], expected["conv2"], atol=1e-6)
+    assert found.predictions is not None
+    np.testing.assert_allclose(
+        found.predictions.values, expected.predictions.values, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("largest", [0.0, 1.0], ids=["images", "crops"])

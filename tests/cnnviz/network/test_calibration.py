@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+import cnnviz
 from cnnviz.images import read_image
 from cnnviz.network import Encoding, detect_encoding, named_encoding
 from cnnviz.network.keras_generations import input_specs
@@ -160,7 +161,7 @@ def test_published_network_with_the_users_own_preprocessing(k: Any) -> None:
 
 def test_sample_networks(assets: Path) -> None:
     for name, expected in (("efficientnet_lite0", "signed"), ("mnist_cnn", "unit")):
-        model = keras.models.load_model(assets / f"{name}.keras", compile=False)
+        model = cnnviz.load_model(assets / f"{name}.keras").network
         assert detected(model).name == expected
 
 

@@ -327,3 +327,53 @@ def test_the_name_of_a_layer_may_hold_the_sign_of_a_call() -> None:
     network = keras.Model(image, layer(layer(image)))
     pixels = np.zeros((1, 4, 4, 3), np.float32)
     assert list(activations(network, pixels, "ReLU")) == ["a@b", "a@b@2"]
+
+
+@GENERATIONS
+def test_one_run_finds_maps_and_predictions(k: ModuleType) -> None:
+    k.utils.set_random_seed(0)
+    inputs = k.Input((8, 8, 3))
+    maps = k.layers.Conv2D(4, 3, name="conv")(inputs)
+    pooled = k.layers.GlobalAveragePooling2D()(maps)
+    named = {
+        "kind": k.layers.Dense(3, activation="softmax", name="kind")(pooled),
+        "age": k.layers.Dense(1, name="age")(pooled),
+    }
+    model = load_model(k.Model(inputs, list(named.values())), labels=["a", "b", "c"])
+    images = RNG.random((5, 8, 8, 3), np.float32)
+    expected = model.predict(images)
+    for found in (
+        activations(model, images, predict=True, batch_size=2),
+        activations(model, images, "conv", predict=True),
+        *activation_batches(model, [images], "conv", predict=True),
+    ):
+        assert "conv" in found and not any(name.startswith("/") for name in found)
+        assert found.predictions is not None
+        assert (found.predictions.head, found.predictions.kind) == ("kind", "softmax")
+        assert found.predictions.labels == ("a", "b", "c")
+        close(found.predictions.values, expected.values)
+        close(found.predictions.outputs, expected.outputs)
+    assert activations(model, images).predictions is None
+
+
+@GENERATIONS
+def test_without_an_end_there_are_maps_and_no_predictions(k: ModuleType) -> None:
+    layers = k.layers
+    network = k.Sequential(
+        [
+            layers.Input((8, 8, 3)),
+            layers.Conv2D(2, 3, name="conv"),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    images = RNG.random((2, 10, 10, 3), np.float32)
+    found = activations(network, images, predict=True)
+    assert found.predictions is None
+    close(found["conv"], activations(network, images)["conv"])
+    # Nor where the first axis of the output is not that of the images.
+    inputs = k.Input((8, 8, 3))
+    pixels = layers.Conv2D(2, 3, name="conv")(inputs)
+    rows = layers.Lambda(lambda maps: maps[0])(pixels)
+    found = activations(k.Model(inputs, rows), images[:, :8, :8], predict=True)
+    assert set(found) == {"conv"} and found.predictions is None

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+import cnnviz
 from cnnviz.images import read_image
 from cnnviz.network import Encoding, as_model, detect_encoding, named_encoding
 from cnnviz.network.keras_generations import input_specs
@@ -34,7 +35,7 @@ def kernels(assets: Path) -> dict[str, np.ndarray]:
     """First convolutions that learned from photographs, some filters dead."""
     found = {}
     for name in ("efficientnet_lite0", "vgg16_block4"):
-        model = keras.models.load_model(assets / f"{name}.keras", compile=False)
+        model = cnnviz.load_model(assets / f"{name}.keras").network
         layers = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
         found[name] = layers[0].kernel.numpy()
     return found
