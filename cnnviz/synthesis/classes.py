@@ -35,7 +35,6 @@ from cnnviz.synthesis.recipes import class_recipe, start_image
 if TYPE_CHECKING:
     from PIL import Image
 
-_STEPS = 256
 _EVERY = 8  # steps, after which progress is told
 _PATTERNS = 8
 _TOGETHER = 8  # images that are answered for at a time
@@ -110,7 +109,7 @@ def visualize_classes(
         head: The name or number of the output, for networks with several.
         size: The size of the images, `(height, width)` or the side of a square; None
             for the network's own.
-        steps: Forward and backward passes for each image; None for 256. Of images
+        steps: Forward and backward passes for each image; None for 192. Of images
             smaller than 96 pixels it is 1024: four images are tried for each class, and
             the best is kept.
         seed: The seed of all random numbers.
@@ -182,7 +181,7 @@ def optimize_classes(
         parameterization: What the optimizer moves; None for a `Fourier` one.
         transform: What the images have to withstand; None for random crops, and
             larger motions where images are small.
-        run: How gradient ascent is carried out; None for 256 steps, and for small
+        run: How gradient ascent is carried out; None for 192 steps, and for small
             images the best of 4 images, each made in 256 steps.
 
     Returns:
@@ -201,8 +200,8 @@ def optimize_classes(
     wanted = log_odds(chosen, info.name)
     recipe = class_recipe(known, found.image, wanted, weight, ground)
     run = run or Run()
-    steps = run.steps or _STEPS * (run.restarts or recipe.restarts)
-    restarts = run.restarts or min(recipe.restarts, max(1, steps // _STEPS))
+    steps = run.steps or recipe.steps * (run.restarts or recipe.restarts)
+    restarts = run.restarts or min(recipe.restarts, max(1, steps // recipe.steps))
     ascent = maximize(
         known,
         recipe.objective,

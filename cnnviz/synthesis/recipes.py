@@ -59,6 +59,7 @@ class _Recipe:
     size: tuple[int, int] | None = None
     start: float | None = None
     is_below: bool = False
+    steps: int = 256  # of each try of a class
 
 
 def filter_recipe(
@@ -132,7 +133,7 @@ def class_recipe(
         strange = statistics_distance(model)
         if strange is not None:
             objective -= weight * _USUAL * strange
-        return _Recipe(objective, _BROAD, _SCENE, start=start)
+        return _Recipe(objective, _BROAD, _SCENE, start=start, steps=192)
     return _Recipe(
         objective,
         Fourier(decay=1.25, learning_rate=0.06),
