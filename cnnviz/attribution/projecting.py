@@ -228,8 +228,9 @@ def _clear_unseen(route: Route, images: np.ndarray, positions: np.ndarray) -> No
         images: `(k, ..., c)` the reconstructions, in the size of whole images or not.
         positions: `(k,)` the units along the flattened map.
     """
-    places = np.unravel_index(positions, route.shape)
-    for number, axis in enumerate(route.geometry.axes):
+    axes = route.geometry.axes
+    places = np.unravel_index(positions, route.shape) if any(axes) else ()
+    for number, axis in enumerate(axes):
         if axis is None or images.shape[1 + number] != axis.length:
             continue
         for image, first, end in zip(
