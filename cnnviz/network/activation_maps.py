@@ -67,10 +67,14 @@ class Activations(Result, Mapping[str, np.ndarray]):
         """
         if len(self) > 1:
             raise ArgumentError(
-                f"these are the maps of {len(self)} layers; expected one in a grid, "
+                f"these are the maps of {len(self)} layers; expected those of one, "
                 f"such as maps['{next(iter(self))}']"
             )
         return next(iter(self.arrays.values()))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The array of the only layer. NumPy would take the names of a mapping."""
+        return np.array(self.tiles, dtype, copy=copy)
 
     def only(self, layers: Iterable[str]) -> Activations:
         """Those of some of the layers."""
