@@ -51,7 +51,7 @@ def distances(network: Any, images: np.ndarray = IMAGES) -> np.ndarray:
 
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
 def test_it_is_the_distance_of_moments_in_units_of_those_remembered(
-    options: dict[str, bool],
+    options: dict[str, Any],
 ) -> None:
     windows = np.lib.stride_tricks.sliding_window_view(IMAGES, (3, 3), (1, 2))
     given = np.einsum("nijcab,abco->nijo", windows, KERNEL)[..., :3]
