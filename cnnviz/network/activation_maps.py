@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.predictions import Predictions, verdict_of
-from cnnviz.showing import Result
+from cnnviz.showing import Result, given_to_numpy
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,7 +74,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The array of the only layer. NumPy would take the names of a mapping."""
-        return np.array(self.tiles, dtype, copy=copy)
+        return given_to_numpy(self.tiles, dtype, copy)
 
     def only(self, layers: Iterable[str]) -> Activations:
         """Those of some of the layers."""
