@@ -45,6 +45,8 @@ _TRIES = 4  # of a class, where images are small: the best is kept
 _SCENE = Crops(0.75, side_deviation=0.2)
 _THING = Motion(0.1, scale=0.3, rotate=15)
 _BROAD = Fourier(decay=1.1, learning_rate=0.04)
+# Whole things first, details later.
+_COARSE_TO_FINE = replace(_BROAD, coarse=0.03)
 # The weight of the statistics that a network remembers: half of it leaves more texture,
 # four times as much hides what tells the class.
 _USUAL = 60
@@ -133,7 +135,7 @@ def class_recipe(
         strange = statistics_distance(model)
         if strange is not None:
             objective -= weight * _USUAL * strange
-        return _Recipe(objective, _BROAD, _SCENE, start=start, steps=192)
+        return _Recipe(objective, _COARSE_TO_FINE, _SCENE, start=start, steps=192)
     return _Recipe(
         objective,
         Fourier(decay=1.25, learning_rate=0.06),
