@@ -92,6 +92,15 @@ class Result(ABC):
         return encoded.getvalue()
 
 
+def given_to_numpy(array: NDArray[Any], dtype: Any, copy: bool | None) -> NDArray[Any]:
+    """What `__array__` returns of an array that it has, as NumPy wants it."""
+    if dtype is not None and array.dtype != dtype:
+        if copy is False:
+            raise ValueError(f"an array of {array.dtype} is no {dtype} uncopied")
+        return array.astype(dtype)
+    return array.copy() if copy else array
+
+
 class ArrayResult(Result, NDArrayOperatorsMixin):
     """A result that NumPy takes for its main array.
 
@@ -121,12 +130,7 @@ class ArrayResult(Result, NDArrayOperatorsMixin):
         return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        array = self._array()
-        if dtype is not None and array.dtype != dtype:
-            if copy is False:
-                raise ValueError(f"an array of {array.dtype} is no {dtype} uncopied")
-            return array.astype(dtype)
-        return array.copy() if copy else array
+        return given_to_numpy(self._array(), dtype, copy)
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any

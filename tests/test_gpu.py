@@ -54,7 +54,7 @@ for key, network, images, layer in (
     ("vgg", vgg, photos(2, 224), "block3_conv3"),
     ("lite", lite, photos(2, 224), "block10_add"),
 ):
-    found[f"{key} maps"] = np.asarray(cnnviz.activations(network, images, layer))
+    found[f"{key} maps"] = cnnviz.activations(network, images, layer)[layer]
     for rule in ("deconvnet", "guided", "gradient"):
         found[f"{key} {rule}"] = np.asarray(
             cnnviz.deconvnet(network, images, layer, [0, 3, 5], rule=rule)
@@ -97,9 +97,8 @@ LARGE = """
 found["filters"] = np.asarray(
     cnnviz.visualize_filters(vgg, "block2_conv2", range(64), steps=4, size=224)
 )
-found["maps"] = np.asarray(
-    cnnviz.activations(vgg, photos(56, 224), "block1_conv2", batch_size=56)
-)[..., 0]
+maps = cnnviz.activations(vgg, photos(56, 224), "block1_conv2", batch_size=56)
+found["maps"] = maps["block1_conv2"][..., 0]
 found["deconvnet"] = np.asarray(
     cnnviz.deconvnet(vgg, photos(2, 224), "block4_conv3", range(64))
 )

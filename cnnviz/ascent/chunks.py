@@ -11,7 +11,7 @@ import tensorflow as tf
 from cnnviz.ascent.precision import bfloat16, has_fast_bfloat16
 from cnnviz.ascent.results import Ascent, Momentum, Progress
 from cnnviz.ascent.run import Run
-from cnnviz.ascent.step import Plan, State, broadcast, unbiased
+from cnnviz.ascent.step import Plan, State, broadcast, schedule
 from cnnviz.errors import ArgumentError
 from cnnviz.graph.devices import has_gpu
 from cnnviz.network.tracing import Trace
@@ -175,6 +175,7 @@ class Chunks:
                 draws[first:last],
                 state,
                 operands,
+                done=np.arange(first, last) / steps,
                 rescued=shut,
             )
             yield first, last, state, scores, alive & (shut is None)
@@ -237,6 +238,7 @@ class Chunks:
         state: State,
         operands: Sequence[tf.Tensor],
         *,
+        done: np.ndarray | float = 1.0,
         rescued: np.ndarray | None = None,
         half: bool | None = None,
         exact: bool | None = None,
@@ -247,7 +249,7 @@ class Chunks:
         if rescued is not None:
             trace = self.plan.trace(len(state[0]), "opened")
             marked = [rescued]
-        rates = unbiased(rates, before)
+        rates = schedule(rates, before, done)
         with bfloat16(bool(self._half if half is None else half)):
             results = trace(rates, draws, *state, *marked, *operands, exact=exact)
         state = (results["numbers"], results["first"], results["second"])

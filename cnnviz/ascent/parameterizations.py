@@ -60,8 +60,16 @@ class Parameterization(Protocol):
     def inverse(self, images: np.ndarray) -> np.ndarray:
         """The numbers that stand for given images `(n, h, w, c)` in [0, 1]."""
 
-    def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
-        """The images `(n, h, w, c)` in (0, 1) that numbers stand for."""
+    def image(
+        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+    ) -> tf.Tensor:
+        """The images `(n, h, w, c)` in (0, 1) that numbers stand for.
+
+        Args:
+            numbers: The free numbers.
+            shape: The shape of an image.
+            done: The share of the run that is done; 1 for the images that it returns.
+        """
 
 
 @dataclass(frozen=True)
@@ -89,9 +97,11 @@ class Pixels:
         """Logits of the pixels, decorrelated."""
         return _decorrelated(_logit(images), self.decorrelate).astype(np.float32)
 
-    def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
+    def image(
+        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+    ) -> tf.Tensor:
         """Sigmoids of the correlated numbers."""
-        del shape
+        del shape, done
         return tf.sigmoid(_correlated(numbers, self.decorrelate))
 
 
@@ -110,12 +120,18 @@ class Fourier:
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
         learning_rate: Adam's step.
+        coarse: At the beginning of a run, the frequency in cycles per pixel above which
+            waves hardly show: they are weakened by `1 + (f / cutoff) ** 4`. The cutoff
+            rises by the same factor at every step, to 1 at half of the run, and the
+            waves show in full at its end. So the network first asks for broad shapes,
+            and details come to what is there. None for all waves at all steps.
     """
 
     decay: float = 1.0
     deviation: float = 0.01
     decorrelate: bool = True
     learning_rate: float = 0.05
+    coarse: float | None = None
 
     def start(
         self, generators: Sequence[np.random.Generator], shape: Shape
@@ -133,9 +149,15 @@ class Fourier:
         spectrum /= self.scale(images.shape[1:3])
         return np.stack([spectrum.real, spectrum.imag], 3).astype(np.float32)
 
-    def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
+    def image(
+        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+    ) -> tf.Tensor:
         """Sigmoids of the correlated planes of the scaled spectrum."""
         scale = (self.scale(shape[:2]) / _DESATURATION).astype(np.float32)
+        if self.coarse is not None:
+            frequency = _frequencies(shape[:2]).astype(np.float32)
+            cutoff = self.coarse ** (1 - 2 * done)
+            scale = scale / (1 + (frequency / cutoff) ** 4)
         planes = _planes(numbers * scale[:, None], shape)
         return tf.sigmoid(_correlated(planes, self.decorrelate))
 
@@ -182,8 +204,11 @@ class Maco:
         plane = np.moveaxis(_decorrelated(_logit(images), self.decorrelate), -1, 1)
         return np.angle(np.fft.rfft2(plane)).astype(np.float32)
 
-    def image(self, numbers: tf.Tensor, shape: Shape) -> tf.Tensor:
+    def image(
+        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+    ) -> tf.Tensor:
         """Sigmoids of the correlated planes, brought to the contrast."""
+        del done
         magnitude = self.magnitude(shape).astype(np.float32)
         waves = tf.stack([tf.cos(numbers), tf.sin(numbers)], 3)
         planes = _planes(waves * magnitude[:, :, None], shape)

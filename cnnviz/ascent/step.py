@@ -63,7 +63,7 @@ class Plan:
             for o in term.operands
         ]
         signature = [
-            tf.TensorSpec((None, 2), tf.float32),
+            tf.TensorSpec((None, 3), tf.float32),
             tf.TensorSpec((None, batch, draws.shape[-1]), tf.float32),
             *(state, state, state),
             *([tf.TensorSpec((batch,), tf.bool)] * (rectifiers == "opened")),
@@ -120,10 +120,11 @@ class Plan:
         def step(
             i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
+            rate, correction, done = tf.unstack(rates[i])
             are_fused = rectifiers == "fused"
             apart = nullcontext() if are_fused else opened_rectifiers(rescued)
             with steady_gradients(), apart:
-                scores, seen = self._scores(numbers, draws[i], operands)
+                scores, seen = self._scores(numbers, draws[i], operands, done)
                 gradient, by_network = tf.gradients(scores[0], [numbers, seen])
             if not self.objective.uses_network:
                 by_network = gradient
@@ -138,7 +139,6 @@ class Plan:
             gradient = tf.where(broadcast(finite, gradient), gradient, 0.0)
             first = FIRST_MOMENT * first + (1 - FIRST_MOMENT) * gradient
             second = SECOND_MOMENT * second + (1 - SECOND_MOMENT) * gradient**2
-            rate, correction = tf.unstack(rates[i])
             rate = rate if rescued is None else rate * pace
             numbers += rate * first / (tf.sqrt(correction * second) + EPSILON)
             alive = finite & tf.reduce_any(by_network != 0, axes(by_network))
@@ -171,10 +171,14 @@ class Plan:
         }, None
 
     def _scores(
-        self, numbers: tf.Tensor, draw: tf.Tensor, operands: Sequence[tf.Tensor]
+        self,
+        numbers: tf.Tensor,
+        draw: tf.Tensor,
+        operands: Sequence[tf.Tensor],
+        done: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """The scores and their parts, and what the network was shown."""
-        images = self.parameterization.image(numbers, self.shape)
+        images = self.parameterization.image(numbers, self.shape, done)
         # Apart from the images, so that gradients through the network can be told from
         # those of the image itself.
         seen = tf.identity(images)
@@ -198,20 +202,24 @@ class Plan:
         return scores, seen
 
 
-def unbiased(rates: np.ndarray, before: int) -> np.ndarray:
+def schedule(
+    rates: np.ndarray, before: int, done: np.ndarray | float = 1.0
+) -> np.ndarray:
     """Learning rates with the corrections for means that begin at zero.
 
     Args:
         rates: `(steps,)` the learning rates.
         before: How many steps the means have behind them.
+        done: `(steps,)` the share of the run that is done before each step.
 
     Returns:
-        float32 `(steps, 2)`: `rate / (1 - 0.9**t)` for the mean of the gradients, and
-        `1 / (1 - 0.999**t)` for that of their squares.
+        float32 `(steps, 3)`: `rate / (1 - 0.9**t)` for the mean of the gradients,
+        `1 / (1 - 0.999**t)` for that of their squares, and `done`.
     """
     time = before + 1 + np.arange(len(rates), dtype=np.float64)
     corrected = rates / (1 - FIRST_MOMENT**time), 1 / (1 - SECOND_MOMENT**time)
-    return np.stack(corrected, 1).astype(np.float32)
+    columns = (*corrected, np.broadcast_to(done, time.shape))
+    return np.stack(columns, 1).astype(np.float32)
 
 
 def axes(values: tf.Tensor) -> list[int]:

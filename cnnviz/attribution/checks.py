@@ -311,8 +311,8 @@ def _sentences(check: Check, explanation: Explanation) -> tuple[tuple[str, ...],
                 alike = check.similarity[image, column]
                 text += (
                     f" With random weights in layer {check.stages[0]} the map agrees "
-                    f"to {alike[0]:.2f} with this one, with random weights everywhere "
-                    f"to {alike[-1]:.2f} (1 would be the same map)."
+                    f"to {alike[0]:z.2f} with this one, with random weights everywhere "
+                    f"to {alike[-1]:z.2f} (1 would be the same map)."
                 )
             row.append(text)
         rows.append(tuple(row))
@@ -320,4 +320,4 @@ def _sentences(check: Check, explanation: Explanation) -> tuple[tuple[str, ...],
 
 
 def _text(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:.4g}"
+    return f"{value:z.2f}" if abs(value) < 100 else f"{value:.4g}"

@@ -152,7 +152,10 @@ class _Blocks(NamedTuple):
                 yield from _of_crops(trace, crops, arrays, seeds, size)
                 return
         size = self.size(route.largest)
-        yield from _of_images(task, arrays, size, seeds, self.total)
+        for part in _of_images(task, arrays, size, seeds, self.total):
+            if task.keep != "map":
+                _clear_unseen(route, part.images, seeds.positions[part.rows])
+            yield part
 
 
 def _signature(
@@ -215,6 +218,27 @@ def _of_images(
         starts = np.zeros((len(rows), pulled.ndim - 2), np.int64)
         yield Part(rows, pulled, starts)
         start += len(rows)
+
+
+def _clear_unseen(route: Route, images: np.ndarray, positions: np.ndarray) -> None:
+    """Sets to 0 what units do not see, where algorithms of cards leave rounding.
+
+    Args:
+        route: The way from the units.
+        images: `(k, ..., c)` the reconstructions, in the size of whole images or not.
+        positions: `(k,)` the units along the flattened map.
+    """
+    axes = route.geometry.axes
+    places = np.unravel_index(positions, route.shape) if any(axes) else ()
+    for number, axis in enumerate(axes):
+        if axis is None or images.shape[1 + number] != axis.length:
+            continue
+        for image, first, end in zip(
+            images, *axis.seen(places[axis.place]), strict=True
+        ):
+            along = np.moveaxis(image, number, 0)
+            along[:first] = 0
+            along[end:] = 0
 
 
 def _reconstruct(

@@ -205,7 +205,7 @@ def _verdict(check: Check, column: int) -> list[str]:
     if check.stages:
         alike = check.similarity[0, column, 0]
         same = "same" if alike > _SAME else "another"
-        lines.append(f"random last layer: {same} map ({alike:.2f})")
+        lines.append(f"random last layer: {same} map ({alike:z.2f})")
     return lines
 
 

@@ -109,6 +109,22 @@ class Axis(NamedTuple):
         span = max(int((last - first).max()) + 1, 1)
         return np.minimum(first, self.units - span)[places], span
 
+    def seen(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where what units depend on begins and ends.
+
+        Args:
+            positions: `(k,)` the units.
+
+        Returns:
+            `(k,)` the first position, and the first behind the last.
+        """
+        ends = [
+            (math.ceil(self.jump * i + self.low), math.floor(self.jump * i + self.high))
+            for i in range(self.units)
+        ]
+        first, last = np.array(ends, np.int64)[positions].T
+        return np.clip(first, 0, None), np.clip(last + 1, 0, self.length)
+
     def _first(self, unit: int) -> int:
         """The last possible beginning of a crop, not yet held inside the image."""
         return math.floor((self.jump * unit + self.low) / self.stride) * self.stride

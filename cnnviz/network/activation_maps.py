@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.predictions import Predictions, verdict_of
-from cnnviz.showing import Result
+from cnnviz.showing import Result, given_to_numpy
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,10 +67,14 @@ class Activations(Result, Mapping[str, np.ndarray]):
         """
         if len(self) > 1:
             raise ArgumentError(
-                f"these are the maps of {len(self)} layers; expected one in a grid, "
+                f"these are the maps of {len(self)} layers; expected those of one, "
                 f"such as maps['{next(iter(self))}']"
             )
         return next(iter(self.arrays.values()))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The array of the only layer. NumPy would take the names of a mapping."""
+        return given_to_numpy(self.tiles, dtype, copy)
 
     def only(self, layers: Iterable[str]) -> Activations:
         """Those of some of the layers."""

@@ -6,6 +6,7 @@ from .pixels import (
     roughness as roughness,
     total_variation as total_variation,
 )
+from .statistics import statistics_distance as statistics_distance
 from .textures import (
     feature_distance as feature_distance,
     gram_distance as gram_distance,

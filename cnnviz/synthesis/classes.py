@@ -35,7 +35,6 @@ from cnnviz.synthesis.recipes import class_recipe, start_image
 if TYPE_CHECKING:
     from PIL import Image
 
-_STEPS = 256
 _EVERY = 8  # steps, after which progress is told
 _PATTERNS = 8
 _TOGETHER = 8  # images that are answered for at a time
@@ -110,7 +109,7 @@ def visualize_classes(
         head: The name or number of the output, for networks with several.
         size: The size of the images, `(height, width)` or the side of a square; None
             for the network's own.
-        steps: Forward and backward passes for each image; None for 256. Of images
+        steps: Forward and backward passes for each image; None for 192. Of images
             smaller than 96 pixels it is 1024: four images are tried for each class, and
             the best is kept.
         seed: The seed of all random numbers.
@@ -158,7 +157,10 @@ def optimize_classes(
     """Makes images that a network takes for its classes, and says how sure it is.
 
     What is maximized is the class's logit against the others, minus a little total
-    variation; it counts less if the network's logits differ less between images. Images
+    variation; it counts less if the network's logits differ less between images. From
+    96 pixels on, features that are unlike what the network's batch normalizations
+    remember of its training cost something too, see `objectives.statistics_distance`:
+    so there is a thing in its surroundings, rather than texture everywhere. Images
     that are not RGB are drawn on a dark or a light ground: the one on which the network
     tells random lines apart better. They start near that ground, it continues outside
     the image, and what differs from it costs the more the farther from the middle.
@@ -179,7 +181,7 @@ def optimize_classes(
         parameterization: What the optimizer moves; None for a `Fourier` one.
         transform: What the images have to withstand; None for random crops, and
             larger motions where images are small.
-        run: How gradient ascent is carried out; None for 256 steps, and for small
+        run: How gradient ascent is carried out; None for 192 steps, and for small
             images the best of 4 images, each made in 256 steps.
 
     Returns:
@@ -195,10 +197,11 @@ def optimize_classes(
     chosen = _chosen_classes(known, info, classes)
     weight = min(1.0, _sway(known, info, found.image) / _SWAY)
     ground = _ground(known, info, found.image)
-    recipe = class_recipe(found.image, log_odds(chosen, info.name), weight, ground)
+    wanted = log_odds(chosen, info.name)
+    recipe = class_recipe(known, found.image, wanted, weight, ground)
     run = run or Run()
-    steps = run.steps or _STEPS * (run.restarts or recipe.restarts)
-    restarts = run.restarts or min(recipe.restarts, max(1, steps // _STEPS))
+    steps = run.steps or recipe.steps * (run.restarts or recipe.restarts)
+    restarts = run.restarts or min(recipe.restarts, max(1, steps // recipe.steps))
     ascent = maximize(
         known,
         recipe.objective,

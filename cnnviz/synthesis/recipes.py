@@ -11,9 +11,11 @@ import numpy as np
 from cnnviz.arguments import size_of
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Pixels
 from cnnviz.ascent.transforms import Crops, Motion, Transform
+from cnnviz.network.model import ImageModel
 from cnnviz.network.survey import Survey
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.pixels import outer_brightness, total_variation
+from cnnviz.objectives.statistics import statistics_distance
 from cnnviz.objectives.units import channel
 from cnnviz.synthesis.grounds import Ground
 
@@ -43,6 +45,11 @@ _TRIES = 4  # of a class, where images are small: the best is kept
 _SCENE = Crops(0.75, side_deviation=0.2)
 _THING = Motion(0.1, scale=0.3, rotate=15)
 _BROAD = Fourier(decay=1.1, learning_rate=0.04)
+# Whole things first, details later.
+_COARSE_TO_FINE = replace(_BROAD, coarse=0.03)
+# The weight of the statistics that a network remembers: half of it leaves more texture,
+# four times as much hides what tells the class.
+_USUAL = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +61,7 @@ class _Recipe:
     size: tuple[int, int] | None = None
     start: float | None = None
     is_below: bool = False
+    steps: int = 256  # of each try of a class
 
 
 def filter_recipe(
@@ -108,7 +116,11 @@ def filter_recipe(
 
 
 def class_recipe(
-    image: tuple[int, int, int], wanted: Objective, weight: float, ground: Ground
+    model: ImageModel,
+    image: tuple[int, int, int],
+    wanted: Objective,
+    weight: float,
+    ground: Ground,
 ) -> _Recipe:
     """What suits a class: the canvas, the motions, and the weight of smoothness."""
     start = _STARTS[ground]
@@ -120,7 +132,10 @@ def class_recipe(
         ink = 20 if ground == "dark" else -20
         objective -= weight * ink * outer_brightness()
     if is_large:
-        return _Recipe(objective, _BROAD, _SCENE, start=start)
+        strange = statistics_distance(model)
+        if strange is not None:
+            objective -= weight * _USUAL * strange
+        return _Recipe(objective, _COARSE_TO_FINE, _SCENE, start=start, steps=192)
     return _Recipe(
         objective,
         Fourier(decay=1.25, learning_rate=0.06),

@@ -36,7 +36,7 @@ from cnnviz.ascent import (
 from cnnviz.ascent.chunks import Chunks, _state
 from cnnviz.ascent.loop import _rates
 from cnnviz.ascent.precision import bfloat16
-from cnnviz.ascent.step import FIRST_MOMENT, Plan, Rectifiers, unbiased
+from cnnviz.ascent.step import FIRST_MOMENT, Plan, Rectifiers, schedule
 from cnnviz.graph.devices import has_gpu
 from cnnviz.network import tracing
 from cnnviz.network.failures import OutOfMemoryError
@@ -133,7 +133,7 @@ def test_gradients_through_everything_agree_with_finite_differences(
     # Away from flat gray, where windows of the max pooling hold equal values.
     numbers = 30 * parameterization.start([rng], plan.shape)
     operands = [tf.constant(o) for o in objective.operands(1)]
-    trace, nowhere = plan.trace(1), unbiased(np.zeros(1), 0)
+    trace, nowhere = plan.trace(1), schedule(np.zeros(1), 0)
 
     def still(x: np.ndarray) -> dict[str, tf.Tensor]:
         return trace(nowhere, draws, *_state(x), *operands)
@@ -664,3 +664,25 @@ def test_traces_that_are_dropped_leave_nothing(
     ascend(8)
     before = ascend(9)
     assert [ascend(size) for size in (10, 11, 12)] == [before] * 3
+
+
+def test_steps_see_how_much_of_the_run_is_done(model: ImageModel) -> None:
+    fourier = Fourier(coarse=0.05, deviation=1.0)
+    found = maximize(
+        model,
+        channel("conv1", [0, 1, 2, 3]),
+        parameterization=fourier,
+        transform=STILL,
+        run=Run(steps=4, learning_rate=1e-9),
+    )
+    assert not found.dead.all()
+    shape = found.images.shape[1:]
+    for i in np.flatnonzero(~found.dead):
+        start = fourier.start([np.random.default_rng((0, 0, int(i), 0))], shape)
+        begun = tf.constant(start)
+        steps = [fourier.image(begun, shape, j / 4).numpy() for j in range(4)]
+        seen = np.concatenate([*steps, found.images[i : i + 1]])
+        expected = activations(model, seen, "conv1")["conv1"][..., i].mean((1, 2))
+        assert np.ptp(expected) > 1e-3
+        np.testing.assert_allclose(found.history[:, i], expected[:4], rtol=1e-4)
+        np.testing.assert_allclose(found.scores[i], expected[4], rtol=1e-4)

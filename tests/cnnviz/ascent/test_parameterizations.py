@@ -167,3 +167,26 @@ def test_the_law_of_spectra_falls_as_in_photographs(assets: Path) -> None:
     fall = np.log(spectrum[high].mean() / spectrum[low].mean())
     expected = np.log(law[high].mean() / law[low].mean())
     np.testing.assert_allclose(fall, expected, atol=0.5)
+
+
+@pytest.mark.parametrize("shape", [(16, 12, 3), (9, 11, 1), (300, 8, 3)])
+@pytest.mark.parametrize(
+    ("done", "cutoff"), [(0.0, 0.04), (0.25, 0.2), (0.5, 1.0), (0.75, 5.0)]
+)
+def test_from_coarse_to_fine(
+    shape: tuple[int, int, int], done: float, cutoff: float
+) -> None:
+    fourier = Fourier(coarse=0.04, deviation=0.3)
+    numbers = started(fourier, shape)
+    height, width, _ = shape
+    f = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    weakened = numbers / (1 + (f / cutoff) ** 4)[:, None]
+    plain = Fourier(deviation=0.3)
+    expected = plain.image(tf.constant(weakened.astype("f")), shape).numpy()
+    got = fourier.image(tf.constant(numbers), shape, tf.constant(done)).numpy()
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    # What a run returns is the whole.
+    whole = plain.image(tf.constant(numbers), shape).numpy()
+    np.testing.assert_allclose(
+        fourier.image(tf.constant(numbers), shape).numpy(), whole, atol=1e-5
+    )

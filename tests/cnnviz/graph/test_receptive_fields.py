@@ -80,7 +80,9 @@ def supports(
         if channels_first:
             output = tf.transpose(output, [0, *range(2, output.shape.rank), 1])
         indices = [[k, *units[k % count]] for k in range(len(drawn))]
-        score = tf.reduce_sum(tf.cast(tf.gather_nd(output, indices), tf.float32))
+        values = tf.cast(tf.gather_nd(output, indices), tf.float32)
+        # By weights of their own, as the channels of a softmax have a constant sum.
+        score = tf.reduce_sum(values * tf.range(1.0, 1.0 + values.shape[-1]))
     gradient = np.abs(np.asarray(tape.gradient(score, inputs)))
     touched = gradient.reshape(DRAWS, count, *shape).max(0) > 0
     touched = touched.max(1 if channels_first else -1)

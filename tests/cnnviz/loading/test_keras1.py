@@ -15,6 +15,7 @@ import tf_keras
 from cnnviz.errors import ModelError
 from cnnviz.loading.keras1_config import translated
 from cnnviz.loading.keras1_weights import converted, load_keras_1
+from cnnviz.network.exactness import full_float32
 
 pytestmark = pytest.mark.versions
 
@@ -53,7 +54,8 @@ def activations(model: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
     def run(x: Any) -> dict[str, Any]:
         return {"output": model(x, training=False), **found}
 
-    return {name: value.numpy() for name, value in run(inputs).items()}
+    with full_float32():
+        return {name: value.numpy() for name, value in run(inputs).items()}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -96,6 +96,7 @@ def test_reconstructions_go_on_in_smaller_blocks(
             raise OutOfMemoryError("it does not fit into memory")
         return reconstruct(trace, shown, seeds, size)
 
+    monkeypatch.setattr(projecting, "has_gpu", lambda: False)
     monkeypatch.setattr(projecting, "_NUMBERS", 5 * 10 * 10 * 4)
     monkeypatch.setattr(projecting, "_reconstruct", little)
     found = deconvnet(model, images, "conv2")
@@ -106,6 +107,7 @@ def test_reconstructions_go_on_in_smaller_blocks(
 
 def test_blocks_follow_the_memory_of_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
     gib = 2**30
+    monkeypatch.setattr(devices, "has_gpu", lambda: False)
     assert 1 <= devices.room() <= 2 * gib
     monkeypatch.setattr(devices, "has_gpu", lambda: True)
     monkeypatch.setattr(

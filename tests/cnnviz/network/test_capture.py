@@ -377,3 +377,17 @@ def test_without_an_end_there_are_maps_and_no_predictions(k: ModuleType) -> None
     rows = layers.Lambda(lambda maps: maps[0])(pixels)
     found = activations(k.Model(inputs, rows), images[:, :8, :8], predict=True)
     assert set(found) == {"conv"} and found.predictions is None
+
+
+def test_numpy_takes_the_array_of_the_only_layer() -> None:
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(2, 3, name="a"),
+            keras.layers.Conv2D(2, 3, name="b"),
+        ]
+    )
+    found = activations(network, np.zeros((2, 8, 8, 3), np.float32))
+    with pytest.raises(ArgumentError, match=r"maps of 2 layers; .* as maps\['a'\]"):
+        np.asarray(found)
+    np.testing.assert_array_equal(np.asarray(found.only(["b"])), found["b"])

@@ -6,12 +6,16 @@ import keras
 import numpy as np
 import pytest
 
-from cnnviz import ArgumentError, ImageModel, LayerError, load_model
-from cnnviz.ascent import Run
-from cnnviz.synthesis import (
-    optimize_classes,
-    visualize_classes,
+from cnnviz import (
+    ArgumentError,
+    ImageModel,
+    LayerError,
+    activations,
+    load_model,
+    read_image,
 )
+from cnnviz.ascent import Run
+from cnnviz.synthesis import optimize_classes, recipes, visualize_classes
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +135,27 @@ def test_what_does_not_exist_is_named(mnist: ImageModel, imagenet: ImageModel) -
         optimize_classes(imagenet, "expresso")
     with pytest.raises(LayerError, match="no output 'top'"):
         optimize_classes(mnist, head="top")
+
+
+def test_to_another_network_large_pictures_are_more_like_photographs(
+    imagenet: ImageModel, assets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = load_model(assets / "vgg16_block4.keras")
+
+    def features(images: np.ndarray) -> np.ndarray:
+        maps = activations(judge, images, "block4_pool")["block4_pool"]
+        return np.asarray(np.sqrt(maps).mean((1, 2)))
+
+    paths = sorted((assets / "photos").glob("animal_*.jpg"))
+    photographs = features(np.stack([read_image(path, size=224) for path in paths]))
+    mean, deviation = photographs.mean(0), photographs.std(0) + 1e-3
+
+    def distance() -> float:
+        found = optimize_classes(imagenet, [388, 88], run=Run(steps=40))
+        assert found.reached.all()
+        off = (features(found.ascent.images) - mean) / deviation
+        return float(np.sqrt((off**2).mean()))
+
+    usual = distance()
+    monkeypatch.setattr(recipes, "statistics_distance", lambda _: None)
+    assert usual < 0.9 * distance()

@@ -15,6 +15,7 @@ from cnnviz import (
     read_image,
 )
 from cnnviz.ascent import Progress
+from cnnviz.graph.devices import has_gpu
 from cnnviz.synthesis import deep_dream
 from cnnviz.synthesis.scales import blend, cut_tiles, lay_tiles, scale_sizes
 
@@ -57,7 +58,9 @@ def test_the_same_seed_dreams_the_same(imagenet: ImageModel, photo: np.ndarray) 
             deep_dream(imagenet, photo, "stem_relu", octaves=1, steps=3, seed=seed)
         )
 
-    np.testing.assert_array_equal(dream(1), dream(1))
+    # A card adds in any order, unless it is asked not to.
+    off = 1e-5 if has_gpu() else 0
+    np.testing.assert_allclose(dream(1), dream(1), rtol=0, atol=off)
     assert np.abs(dream(1) - dream(2)).max() > 1e-3
 
 

@@ -19,6 +19,7 @@ from cnnviz import (
     read_image,
 )
 from cnnviz.ascent import Fourier, Momentum, Progress, Run
+from cnnviz.graph.devices import has_gpu
 from cnnviz.images.colors import recolor
 from cnnviz.synthesis import (
     StyleLayers,
@@ -260,7 +261,9 @@ def test_equal_seeds_make_equal_images(
         found = transfer_style(imagenet, photo, painting, steps=5, seed=seed)
         return np.asarray(found)
 
-    np.testing.assert_array_equal(made(1), made(1))
+    # A card adds in any order, unless it is asked not to.
+    off = 1e-5 if has_gpu() else 0
+    np.testing.assert_allclose(made(1), made(1), rtol=0, atol=off)
     assert np.abs(made(1) - made(2)).max() > 1e-3
 
 

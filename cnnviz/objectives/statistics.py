@@ -1,0 +1,114 @@
+"""What batch normalizations remember of the training images, as a prior for images."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.network.forward import Scene, show_images
+from cnnviz.network.keras_generations import Layer, ancestry
+from cnnviz.network.model import ImageModel
+from cnnviz.network.naming import Selected, addresses
+from cnnviz.network.remembered import Memory
+from cnnviz.network.survey import built_at, native_shape
+from cnnviz.network.tracing import compiled
+from cnnviz.objectives.algebra import Objective, Term
+
+_POSITIONS = 16  # on maps of fewer, a deviation over positions tells little
+_DEAD = 1e-5  # of a layer's largest variance, and of its factor: channels that died
+_LEAST = 1e-4  # added to variances: at 0 the root has no gradient
+
+
+def statistics_distance(model: ImageModel) -> Objective | None:
+    """How far an image's features are from what a network remembers of its training.
+
+    A batch normalization remembers the mean and the deviation that each channel had
+    over the training images, and brings them to 0 and 1. Of one image the channel has
+    others, over the positions of its map. The distance is the mean over channels of
+    `mean**2 + (deviation - 1)**2`, and of these the mean over all layers. Even for
+    photographs it is not 0, since no single one has the statistics of all.
+
+    Yin et al., "Dreaming to Distill: Data-free Knowledge Transfer via DeepInversion",
+    CVPR 2020, https://arxiv.org/abs/1912.08795
+
+    Args:
+        model: A loaded model.
+
+    Returns:
+        The distance; None if no batch normalization of maps has learned anything.
+
+    Raises:
+        ModelError: If the network takes anything but one image.
+    """
+    layers = _remembering(model)
+    if not layers:
+        return None
+    chosen = {a.path: a.layer for a in addresses(model.network) if a.path in layers}
+    centers, factors, weights = [], [], []
+    for path in layers:
+        variance, factor, center = _affine(chosen[path])
+        alive = _exceeds(np.abs(factor)) & _exceeds(variance)
+        centers.append(center)
+        factors.append(np.where(alive, factor, 1))
+        weights.append(alive / (max(1, alive.sum()) * len(layers)))
+    rows = (np.concatenate(parts)[None] for parts in (centers, factors, weights))
+    operands = tuple(row.astype(np.float32) for row in rows)
+
+    def score(
+        scene: Scene, center: tf.Tensor, factor: tf.Tensor, weight: tf.Tensor
+    ) -> tf.Tensor:
+        moments = [tf.nn.moments(scene.outputs[path], [1, 2]) for path in layers]
+        means, variances = (tf.concat(m, -1) for m in zip(*moments, strict=True))
+        deviation = tf.sqrt(variances / factor**2 + _LEAST)
+        off = ((means - center) / factor) ** 2 + (deviation - 1) ** 2
+        return tf.reduce_sum(off * weight, -1)
+
+    term = Term(
+        "distance from remembered statistics",
+        score,
+        "statistics_distance",
+        layers,
+        operands=operands,
+    )
+    return Objective((term,))
+
+
+def _remembering(model: ImageModel) -> tuple[str, ...]:
+    """The paths of the batch normalizations of maps that have learned, as they run."""
+    network, shape = built_at(model).network, native_shape(model)
+    wanted = [
+        Selected(address, 1)
+        for address in addresses(network)
+        if "BatchNormalization" in ancestry(address.layer)
+        and Memory.of(address) is not None
+    ]
+    if not wanted:
+        return ()
+
+    def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], tuple[str, ...]]:
+        shown = show_images(model, [image], wanted, required=False)
+        found = []
+        for call in shown.calls.values():
+            output = call.output
+            if isinstance(output, tf.Tensor) and output.graph is image.graph:
+                output = shown.display(call)
+                sides = output.shape[1:-1]
+                if len(sides) == 2 and (sides.num_elements() or 0) >= _POSITIONS:
+                    found.append(call.address.path)
+        return {}, tuple(found)
+
+    signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
+    key = ("remembering", model.key, tuple(s.address.path for s in wanted))
+    return compiled(network, key, look, signature).facts
+
+
+def _affine(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The variances that a normalization remembers, its factors, and what it adds."""
+    variance = np.asarray(layer.moving_variance, np.float64)
+    factor = np.asarray(layer.gamma) if layer.scale else np.ones(len(variance))
+    center = np.asarray(layer.beta) if layer.center else np.zeros(len(variance))
+    return variance, factor.astype(np.float64), center.astype(np.float64)
+
+
+def _exceeds(values: np.ndarray) -> np.ndarray:
+    return values > _DEAD * values.max()

@@ -1,0 +1,86 @@
+"""Remembered statistics against the definition in NumPy, on networks of all kinds."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnviz import load_model
+from cnnviz.network import observe
+from cnnviz.objectives import statistics_distance
+
+RNG = np.random.default_rng(3)
+KERNEL = RNG.standard_normal((3, 3, 2, 4)).astype("f")
+IMAGES = RNG.random((3, 9, 8, 2)).astype("f")
+
+
+def remembering(data_format: str = "channels_last", **options: Any) -> Any:
+    """A convolution and a normalization that has learned, in front of three classes."""
+    first = data_format == "channels_first"
+    image = keras.Input((2, 9, 8) if first else (9, 8, 2))
+    convolution = keras.layers.Conv2D(4, 3, use_bias=False, data_format=data_format)
+    normalization = keras.layers.BatchNormalization(axis=1 if first else -1, **options)
+    maps = normalization(convolution(image))
+    pooled = keras.layers.GlobalAveragePooling2D(data_format=data_format)(maps)
+    network = keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled))
+    convolution.set_weights([KERNEL])
+    normalization.moving_mean.assign([0.5, -1, 2, 0])
+    normalization.moving_variance.assign([1.5, 0.2, 4, 0])  # the last has died
+    if normalization.scale:
+        normalization.gamma.assign([2, -0.5, 1, 1])
+    if normalization.center:
+        normalization.beta.assign([1, 0, -3, 0])
+    return network
+
+
+def distances(network: Any, images: np.ndarray = IMAGES) -> np.ndarray:
+    model = load_model(network, encoding="unit")
+    objective = statistics_distance(model)
+    assert objective is not None
+
+    @tf.function(autograph=False)
+    def score(image: tf.Tensor) -> tf.Tensor:
+        scene = observe(model, image, image, objective.layers)
+        operands = [tf.constant(o) for o in objective.operands(len(images))]
+        return objective.scores(scene, operands)
+
+    return np.asarray(score(tf.constant(images)))
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
+def test_it_is_the_distance_of_moments_in_units_of_those_remembered(
+    options: dict[str, Any],
+) -> None:
+    windows = np.lib.stride_tricks.sliding_window_view(IMAGES, (3, 3), (1, 2))
+    given = np.einsum("nijcab,abco->nijo", windows, KERNEL)[..., :3]
+    unit = np.sqrt(np.array([1.5, 0.2, 4]) + 1e-3)
+    mean = (given.mean((1, 2)) - [0.5, -1, 2]) / unit
+    deviation = given.std((1, 2)) / unit
+    expected = (mean**2 + (deviation - 1) ** 2).mean(1)
+    found = distances(remembering(**options))
+    np.testing.assert_allclose(found, expected, rtol=2e-3)
+
+
+def test_the_layout_does_not_matter() -> None:
+    model = load_model(remembering("channels_first"), encoding="unit")
+    objective = statistics_distance(model)
+    assert objective is not None
+    other = statistics_distance(load_model(remembering(), encoding="unit"))
+    assert other is not None
+    for own, theirs in zip(objective.operands(1), other.operands(1), strict=True):
+        np.testing.assert_array_equal(own, theirs)
+
+
+def test_what_has_learned_nothing_is_left_out() -> None:
+    image = keras.Input((9, 8, 2))
+    maps = keras.layers.Conv2D(4, 3)(image)
+    fresh = keras.layers.BatchNormalization()(maps)
+    assert statistics_distance(load_model(keras.Model(image, fresh))) is None
+    # Nor is there a deviation over a single position.
+    pooled = keras.layers.GlobalAveragePooling2D(keepdims=True)(maps)
+    learned = keras.layers.BatchNormalization()
+    network = keras.Model(image, learned(pooled))
+    learned.moving_mean.assign(np.ones(4))
+    assert statistics_distance(load_model(network)) is None
