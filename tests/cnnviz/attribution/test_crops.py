@@ -429,8 +429,8 @@ def test_a_broken_condition_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         starts = whole_starts(axis, positions, crop)
         return np.clip(starts + 1, 0, axis.length - crop)
 
-    def too_small(axis: Axis) -> int:
-        return whole_crop(axis) - axis.stride
+    def too_small(axis: Axis, span: int = 1) -> int:
+        return whole_crop(axis, span) - axis.stride
 
     for name, broken in (("starts", unaligned), ("crop", too_small)):
         with monkeypatch.context() as patch:

@@ -1,0 +1,226 @@
+"""Occlusion by what a patch changes, against occlusion of whole images."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz import explain, load_model
+from cnnviz.attribution import cuts, incremental, perturbation
+from cnnviz.graph.places import Axis
+from cnnviz.network import ImageModel
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+IMAGES = np.random.default_rng(0).random((2, 40, 44, 3), np.float32)
+
+
+def head(k: ModuleType, inputs: Any, maps: Any) -> Any:
+    pooled = k.layers.GlobalAveragePooling2D()(maps)
+    return k.Model(inputs, k.layers.Dense(4, activation="softmax")(pooled))
+
+
+def valid(k: ModuleType) -> Any:
+    image = k.Input((40, 44, 3))
+    maps = k.layers.Conv2D(6, 3, activation="relu")(image)
+    return head(k, image, k.layers.Conv2D(8, 5, activation="relu")(maps))
+
+
+def strided(k: ModuleType) -> Any:
+    image = k.Input((40, 44, 3))
+    maps = k.layers.Conv2D(6, 5, 2, padding="same", activation="relu")(image)
+    maps = k.layers.MaxPooling2D(3, 2, padding="same")(maps)
+    return head(k, image, k.layers.Conv2D(8, 3, padding="same")(maps))
+
+
+def residual(k: ModuleType) -> Any:
+    image = k.Input((40, 44, 3))
+    first = k.layers.Conv2D(6, 3, padding="same")(image)
+    maps = k.layers.BatchNormalization()(first)
+    maps = k.layers.Conv2D(6, 3, padding="same", activation="relu")(maps)
+    maps = k.layers.ReLU()(k.layers.Add()([first, maps]))
+    return head(k, image, k.layers.Conv2D(8, 3, 2, activation="relu")(maps))
+
+
+def nested(k: ModuleType) -> Any:
+    image = k.Input((40, 44, 3))
+    inner = k.Sequential(
+        [
+            k.layers.Input((40, 44, 3)),
+            k.layers.Rescaling(2.0, -1.0),
+            k.layers.Conv2D(6, 3, activation="relu"),
+            k.layers.DepthwiseConv2D(3, activation="relu"),
+        ]
+    )
+    maps = k.layers.Conv2D(8, 3, 2, activation="relu")(inner(image))
+    return head(k, image, k.layers.Conv2D(8, 3, activation="relu")(maps))
+
+
+def shared(k: ModuleType) -> Any:
+    image = k.Input((40, 44, 3))
+    twice = k.layers.Conv2D(3, 3, padding="same", activation="relu")
+    maps = twice(k.layers.AveragePooling2D(2)(twice(image)))
+    return head(k, image, k.layers.Conv2D(8, 3, activation="relu")(maps))
+
+
+CUT: dict[str, Callable[[ModuleType], Any]] = {
+    f.__name__: f for f in (valid, strided, residual, nested, shared)
+}
+
+
+def gated(k: ModuleType) -> Any:
+    """The whole image decides every position of all maps but the first."""
+    image = k.Input((40, 44, 3))
+    means = k.layers.GlobalAveragePooling2D(keepdims=True)(image)
+    maps = k.layers.Conv2D(6, 3, activation="relu")(k.layers.Multiply()([image, means]))
+    return head(k, image, maps)
+
+
+def bypassing(k: ModuleType) -> Any:
+    """What is behind any layer is not all that the score depends on."""
+    image = k.Input((40, 44, 3))
+    maps = k.layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    seen = k.layers.Concatenate()(
+        [k.layers.GlobalAveragePooling2D()(x) for x in (image, maps)]
+    )
+    return k.Model(image, k.layers.Dense(3, activation="softmax")(seen))
+
+
+def flat(k: ModuleType) -> Any:
+    """One size only is taken, and every position has weights of its own."""
+    image = k.Input((40, 44, 3))
+    maps = k.layers.Conv2D(2, 3, activation="relu")(image)
+    return k.Model(image, k.layers.Dense(3)(k.layers.Flatten()(maps)))
+
+
+OTHERS: dict[str, Callable[[ModuleType], Any]] = {
+    f.__name__: f for f in (gated, bypassing, flat)
+}
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each explanation is found by what patches change, if it can be."""
+    monkeypatch.setattr(incremental, "_LONG", 0)
+    monkeypatch.setattr(cuts, "_LARGEST", 100.0)
+    found: list[bool] = []
+    real = incremental.find_incremental
+
+    def spied(*given: Any) -> Any:
+        way = real(*given)
+        found.append(way is not None)
+        return way
+
+    monkeypatch.setattr(perturbation, "find_incremental", spied)
+    return found
+
+
+def occluded(model: ImageModel, images: Any, **options: Any) -> np.ndarray:
+    found = explain(model, images, [0, 2], method="occlusion", **options)
+    return found.raw
+
+
+def plain(model: ImageModel, images: Any, **options: Any) -> np.ndarray:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(perturbation, "find_incremental", lambda *_: None)
+        return occluded(model, images, **options)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("name", [*CUT, *OTHERS])
+def test_the_result_is_that_of_whole_images(
+    name: str, k: ModuleType, made: list[bool]
+) -> None:
+    k.utils.set_random_seed(1)
+    model = load_model((CUT | OTHERS)[name](k), encoding="unit")
+    for options in ({}, {"patch": 7, "stride": 5}, {"baseline": "blur", "patch": 9}):
+        expected = plain(model, IMAGES, **options)
+        found = occluded(model, IMAGES, **options)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5)
+    if name in CUT:
+        assert made == [True] * 3
+    if name in ("gated", "bypassing"):
+        assert made == [False] * 3
+
+
+def test_other_inputs_are_shown_as_they_are(made: list[bool]) -> None:
+    keras.utils.set_random_seed(0)
+    image, meta = keras.Input((40, 44, 3), name="image"), keras.Input((5,), name="meta")
+    maps = keras.layers.Conv2D(6, 3, activation="relu")(image)
+    maps = keras.layers.Conv2D(6, 3, 2, activation="relu")(maps)
+    pooled = keras.layers.GlobalAveragePooling2D()(maps)
+    seen = keras.layers.Concatenate()([pooled, meta])
+    seen = keras.layers.Dense(8, activation="tanh")(seen)
+    answer = keras.layers.Dense(4, activation="softmax")(seen)
+    model = load_model(keras.Model([image, meta], answer), encoding="unit")
+    facts = np.random.default_rng(1).standard_normal((2, 5)).astype("f")
+    given = {"image": IMAGES, "meta": facts}
+    held = model.hold({"meta": facts[0]})
+    for known, images in ((model, given), (held, IMAGES)):
+        expected = plain(known, images, patch=8)
+        np.testing.assert_allclose(
+            occluded(known, images, patch=8), expected, atol=1e-5 * abs(expected).max()
+        )
+    assert made == [True, True]
+
+
+def test_a_patch_in_the_wrong_place_of_a_crop_would_show(
+    made: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keras.utils.set_random_seed(1)
+    model = load_model(valid(keras), encoding="unit")
+    expected = plain(model, IMAGES, patch=7)
+    replace = incremental.replace_patches
+    monkeypatch.setattr(
+        incremental,
+        "replace_patches",
+        lambda images, others, corners, patch: replace(
+            images, others, corners + 1, patch
+        ),
+    )
+    found = occluded(model, IMAGES, patch=7)
+    assert made == [True]
+    assert np.abs(found - expected).max() > 1e-2 * np.abs(expected).max()
+
+
+def test_little_work_is_done_in_the_plain_way(assets: Any) -> None:
+    model = load_model(assets / "mnist_cnn.keras")
+    digit = np.zeros((28, 28, 1), np.float32)
+    calls: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incremental, "find_cut", lambda *given: calls.append(given))
+        explain(model, digit, 0, method="occlusion")
+    assert not calls
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+@pytest.mark.parametrize(
+    "axis",
+    [
+        Axis(0, 30, 2, Fraction(2), Fraction(-6), Fraction(7), 15),
+        Axis(0, 30, 1, Fraction(1), Fraction(0), Fraction(4), 26),
+        Axis(0, 31, 4, Fraction(4), Fraction(-3), Fraction(5), 8),
+    ],
+)
+def test_the_units_that_a_part_reaches(axis: Axis, size: int) -> None:
+    starts = np.arange(axis.length - size + 1)
+    first, span = axis.reached(starts, size)
+    assert first.min() >= 0 and (first + span).max() <= axis.units
+    crop = axis.crop(span)
+    begins = axis.starts(first, crop)
+    for start, unit, begin in zip(starts, first, begins, strict=True):
+        for i in range(axis.units):
+            low, high = axis.jump * i + axis.low, axis.jump * i + axis.high
+            if low < start + size and high >= start:
+                assert unit <= i < unit + span
+            if unit <= i < unit + span:  # a crop has all that is in the image of it
+                assert begin <= max(low, 0)
+                assert begin + crop > min(high, axis.length - 1)
+    # And no more than that, but for the ends of the image.
+    most = int((size + axis.high - axis.low - 1) // axis.jump) + 1
+    assert span <= most
