@@ -116,8 +116,8 @@ class Incremental:
         )
         self.is_exact = self._trace.facts and not self._rest.facts.bypassed
 
-    def __call__(self, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """`(k, classes)` the scores.
+    def prepare(self, rows: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
+        """What `ask` wants, `(k, ...)` each: the inputs but the image, and the maps.
 
         Args:
             rows: `(k,)` which of the images.
@@ -134,7 +134,11 @@ class Incremental:
             maps, parts, self._places[places], self._inside[places], strict=True
         ):
             image[self._block(outer)] = part[self._block(inner)]
-        others = [array[rows] for array in self._others]
+        return [*(array[rows] for array in self._others), maps]
+
+    def ask(self, prepared: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """`(k, classes)` the scores."""
+        *others, maps = prepared
         return self._rest(others, self._target.of(rows), maps)["scores"]
 
     def _block(self, corner: np.ndarray) -> tuple[slice, ...]:

@@ -6,7 +6,9 @@ Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,11 +17,25 @@ from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.targets import Target
 
 Tell = Callable[[int, int], None]
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 def patch_starts(size: int, patch: int, stride: int) -> np.ndarray:
     """Where patches begin along an axis; the last ends with it."""
     return np.unique([*range(0, size - patch, stride), size - patch])
+
+
+def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+    """What a function finds for items; the next one, in a thread, meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        pending: Future[Found] | None = None
+        for item in items:
+            last, pending = pending, pool.submit(function, item)
+            if last is not None:
+                yield last.result()
+        if pending is not None:
+            yield pending.result()
 
 
 def occlusion(
@@ -54,15 +70,24 @@ def occlusion(
     each, total = len(corners), len(scores) * len(corners)
     incremental = find_incremental(probe, arrays, target, baselines, corners, patch)
     losses = np.empty((total, scores.shape[1]), np.float32)
-    for start in range(0, total, probe.batch_size):
+
+    def prepare(rows: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
+        if incremental is not None:
+            return incremental.prepare(rows, places)
+        batch = [array[rows] for array in arrays]
+        replace_patches(batch[index], baselines[rows], corners[places], patch)
+        return batch
+
+    def prepared(start: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         pairs = np.arange(start, min(start + probe.batch_size, total))
         rows, places = np.divmod(pairs, each)
+        return pairs, rows, prepare(rows, places)
+
+    for pairs, rows, batch in ahead(prepared, range(0, total, probe.batch_size)):
         if incremental is None:
-            batch = [array[rows] for array in arrays]
-            replace_patches(batch[index], baselines[rows], corners[places], patch)
             left = probe(batch, target.of(rows))["scores"]
         else:
-            left = incremental(rows, places)
+            left = incremental.ask(batch, rows)
         losses[pairs] = scores[rows] - left
         if tell is not None:
             tell(int(pairs[-1]) + 1, total)
