@@ -240,7 +240,7 @@ def test_one_item_is_worked_on_ahead() -> None:
     begun.clear()
     results = perturbation.ahead(square, range(100))
     assert [next(results), next(results)] == [0, 1]
-    results.close()
+    del results
     assert len(begun) <= 4
     with pytest.raises(ValueError, match="three"):
         list(perturbation.ahead(square, [2, 3, 4]))
