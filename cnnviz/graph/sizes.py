@@ -63,7 +63,8 @@ class Work:
 
 def copying(tensor: tf.Tensor) -> float:
     """How long it takes to bring a tensor into a graph and out of it, the same way."""
-    return 4.0 * _PER_NUMBER * float(np.prod([n or 1 for n in tensor.shape[1:]]))
+    # More than what is written there: one core copies, where all of them multiply.
+    return 8.0 * _PER_NUMBER * float(np.prod([n or 1 for n in tensor.shape[1:]]))
 
 
 def _work(op: tf.Operation) -> float:

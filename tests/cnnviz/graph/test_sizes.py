@@ -41,4 +41,4 @@ def test_work_is_that_of_multiply_adds_and_of_numbers() -> None:
     assert work([sums], [deep]) == 7 * (75 + number)
     assert work([sums]) == work([maps]) + work([deep], [maps]) + work([sums], [deep])
     assert work([maps], [maps]) == 0
-    assert copying(maps) == 4 * number * 120
+    assert copying(maps) == 8 * number * 120
