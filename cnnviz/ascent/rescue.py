@@ -44,13 +44,15 @@ def opened_rectifiers(rescued: tf.Tensor | None) -> Iterator[None]:
 @tf.RegisterGradient(_RULE)
 def opening(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     """The gradient of an opened rectifier; `gradient` is upwards, to be followed."""
-    x, ceiling = operation.inputs[0], _CEILINGS[operation.type]
-    plain = _PLAIN[operation.type](gradients=gradient, features=x)
+    ceiling, plain = _CEILINGS[operation.type], _PLAIN[operation.type]
     rescued = _RESCUED.get()
     if rescued is None:
-        return plain
-    axes = list(range(1, x.shape.rank))
-    shut = rescued & ~tf.reduce_any(plain != 0, axes)
-    pushes_out = ((x <= 0) & (gradient < 0)) | ((x >= ceiling) & (gradient > 0))
+        return plain(gradients=gradient, features=operation.inputs[0])
+    # By the result, which says the same, so that the two are still computed together.
+    y = operation.outputs[0]
+    passed = plain(gradients=gradient, features=y)
+    axes = list(range(1, y.shape.rank))
+    shut = rescued & ~tf.reduce_any(passed != 0, axes)
+    pushes_out = ((y <= 0) & (gradient < 0)) | ((y >= ceiling) & (gradient > 0))
     every = tf.reshape(shut, [-1] + [1] * len(axes))
-    return tf.where(every & ~pushes_out, gradient, plain)
+    return tf.where(every & ~pushes_out, gradient, passed)

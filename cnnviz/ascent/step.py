@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager.context import anonymous_name
 
 from cnnviz.ascent.parameterizations import Parameterization, Shape
 from cnnviz.ascent.rescue import opened_rectifiers
@@ -108,6 +109,7 @@ class Plan:
             pace = broadcast(tf.where(rescued, float(_RESCUE_HASTE), 1.0), numbers)
         reported = (1 + len(self.objective.names), *numbers.shape[:1])
         history = tf.TensorArray(tf.float32, steps, element_shape=reported)
+        state = [_variable(tensor) for tensor in (numbers, first, second)]
 
         # A network with state is in the same one at every step.
         # Inlined into the loop, whose cycle has no order, gradients of max pooling may
@@ -117,10 +119,9 @@ class Plan:
         @tf.function(
             autograph=False, experimental_attributes={"_noinline": not has_gpu()}
         )
-        def step(
-            i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor
+        def look(
+            i: tf.Tensor, numbers: tf.Tensor, done: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            rate, correction, done = tf.unstack(rates[i])
             are_fused = rectifiers == "fused"
             apart = nullcontext() if are_fused else opened_rectifiers(rescued)
             with steady_gradients(), apart:
@@ -137,35 +138,40 @@ class Plan:
             finite = tf.reduce_all(tf.math.is_finite(gradient), axes(gradient))
             # An image whose gradient is no number waits where it is.
             gradient = tf.where(broadcast(finite, gradient), gradient, 0.0)
-            first = FIRST_MOMENT * first + (1 - FIRST_MOMENT) * gradient
-            second = SECOND_MOMENT * second + (1 - SECOND_MOMENT) * gradient**2
-            rate = rate if rescued is None else rate * pace
-            numbers += rate * first / (tf.sqrt(correction * second) + EPSILON)
             alive = finite & tf.reduce_any(by_network != 0, axes(by_network))
-            return numbers, first, second, alive, tf.stack(scores)
+            return gradient, alive, tf.stack(scores)
 
-        def stepped(
-            i: tf.Tensor,
-            numbers: tf.Tensor,
-            first: tf.Tensor,
-            second: tf.Tensor,
-            alive: tf.Tensor,
-            history: tf.TensorArray,
+        def step(
+            i: tf.Tensor, alive: tf.Tensor, history: tf.TensorArray
         ) -> tuple[tf.Tensor, ...]:
-            *state, now, scores = step(i, numbers, first, second)
-            return i + 1, *state, alive | now, history.write(i, scores)
+            rate, epsilon, done = tf.unstack(rates[i])
+            before = _value(state[0], numbers)
+            gradient, now, scores = look(i, before, done)
+            tf.raw_ops.ResourceApplyAdam(
+                **dict(zip(("var", "m", "v"), state, strict=True)),
+                beta1_power=0.0,
+                beta2_power=0.0,
+                lr=rate,
+                beta1=FIRST_MOMENT,
+                beta2=SECOND_MOMENT,
+                epsilon=epsilon,
+                grad=gradient,
+            )
+            if rescued is not None:
+                more = (pace - 1) * (_value(state[0], numbers) - before)
+                tf.raw_ops.AssignAddVariableOp(resource=state[0], value=more)
+            return i + 1, alive | now, history.write(i, scores)
 
         nothing = tf.zeros(numbers.shape[:1], tf.bool)
-        _, numbers, first, second, alive, history = tf.while_loop(
+        _, alive, history = tf.while_loop(
             lambda i, *_: i < steps,
-            stepped,
-            (tf.constant(0), numbers, first, second, nothing, history),
+            step,
+            (tf.constant(0), nothing, history),
             parallel_iterations=1,
         )
+        names = "numbers", "first", "second"
         return {
-            "numbers": numbers,
-            "first": first,
-            "second": second,
+            **{n: _value(h, numbers) for n, h in zip(names, state, strict=True)},
             "alive": alive,
             "history": history.stack(),
         }, None
@@ -213,13 +219,31 @@ def schedule(
         done: `(steps,)` the share of the run that is done before each step.
 
     Returns:
-        float32 `(steps, 3)`: `rate / (1 - 0.9**t)` for the mean of the gradients,
-        `1 / (1 - 0.999**t)` for that of their squares, and `done`.
+        float32 `(steps, 3)`: what Adam subtracts is its first column, negative since it
+        is to climb, times the mean of the gradients, over the root of that of their
+        squares plus its second; the third is `done`.
     """
     time = before + 1 + np.arange(len(rates), dtype=np.float64)
-    corrected = rates / (1 - FIRST_MOMENT**time), 1 / (1 - SECOND_MOMENT**time)
+    # Instead of the means, which are too small by `1 - beta**t`, these are corrected.
+    root = np.sqrt(1 - SECOND_MOMENT**time)
+    corrected = -rates * root / (1 - FIRST_MOMENT**time), EPSILON * root
     columns = (*corrected, np.broadcast_to(done, time.shape))
     return np.stack(columns, 1).astype(np.float32)
+
+
+def _variable(value: tf.Tensor) -> tf.Tensor:
+    """The handle of a variable that lives for one call of the graph."""
+    handle = tf.raw_ops.VarHandleOp(
+        dtype=value.dtype, shape=value.shape, shared_name=anonymous_name()
+    )
+    tf.raw_ops.AssignVariableOp(resource=handle, value=value)
+    return handle
+
+
+def _value(handle: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    return tf.ensure_shape(
+        tf.raw_ops.ReadVariableOp(resource=handle, dtype=like.dtype), like.shape
+    )
 
 
 def axes(values: tf.Tensor) -> list[int]:

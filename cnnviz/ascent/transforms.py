@@ -225,19 +225,20 @@ def resample(
     """
     # Not a custom gradient: TensorFlow keeps those, and their graphs, for good.
     graph = tf.compat.v1.get_default_graph()
+    forth, *_ = tf.split(maps, [8, 8, 1], 1)
     with graph.gradient_override_map({"ImageProjectiveTransformV3": _RULE}):
-        seen = _sampled(images, maps[:, :8], window, background)
+        seen = _sampled(images, forth, window, background)
     return tf.ensure_shape(seen, (images.shape[0], *window, images.shape[-1]))
 
 
 @tf.RegisterGradient(_RULE)
 def unsampled(operation: tf.Operation, gradient: tf.Tensor) -> list[tf.Tensor | None]:
     """The gradient of a resampling: by images, and none by maps, size and fill."""
-    images, cut, *rest = operation.inputs
-    maps = cut.op.inputs[0]  # with their inverses and determinants, see `resample`
-    inverse, determinant = maps[:, 8:16], maps[:, 16, None, None, None]
+    images, forth, *rest = operation.inputs
+    _, back, determinant = forth.op.outputs  # see `resample`
     canvas = (int(images.shape[1]), int(images.shape[2]))
-    by_images = _sampled(gradient * determinant, inverse, canvas, 0.0)
+    scaled = gradient * tf.reshape(determinant, [-1, 1, 1, 1])
+    by_images = _sampled(scaled, back, canvas, 0.0)
     return [by_images, None, *(None for _ in rest)]
 
 
