@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import numpy as np
 import tensorflow as tf
 
 _RULE = "CnnvizOpenedRectifier"
-_CEILINGS = {"Relu": float("inf"), "Relu6": 6.0}
+_CEILINGS = {"Relu": np.inf, "Relu6": 6.0}
 _PLAIN = {"Relu": tf.raw_ops.ReluGrad, "Relu6": tf.raw_ops.Relu6Grad}
 _RESCUED: ContextVar[tf.Tensor | None] = ContextVar("rescued")
 
@@ -53,6 +54,9 @@ def opening(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     passed = plain(gradients=gradient, features=y)
     axes = list(range(1, y.shape.rank))
     shut = rescued & ~tf.reduce_any(passed != 0, axes)
-    pushes_out = ((y <= 0) & (gradient < 0)) | ((y >= ceiling) & (gradient > 0))
-    every = tf.reshape(shut, [-1] + [1] * len(axes))
-    return tf.where(every & ~pushes_out, gradient, passed)
+    # What would push the input further out is left behind. Where a shut rectifier is
+    # neither below nor above, there is no gradient.
+    back = tf.nn.relu(gradient)
+    if ceiling < np.inf:
+        back = tf.where(y < ceiling, back, -tf.nn.relu(-gradient))
+    return tf.where(tf.reshape(shut, [-1] + [1] * len(axes)), back, passed)
