@@ -41,6 +41,7 @@ class Chunks:
         self.before = 0 if momentum is None else momentum.steps
         self.stopped = False
         self._trace: Trace[None]
+        self._scorer: Trace[None]
         if run.precision == "bfloat16" and has_gpu():
             raise ArgumentError(
                 "precision is 'bfloat16', which is for processors, and TensorFlow sees "
@@ -78,9 +79,10 @@ class Chunks:
         order = [*rows, *([rows[-1]] * padding)]
         total = max(plan.objective.count, rows.stop)
         operands = [tf.constant(o[order]) for o in plan.objective.operands(total)]
-        self._trace = plan.trace(batch)
+        self._trace, self._scorer = plan.trace(batch), plan.scorer(batch)
         if self._trace.reads_broken(plan.model.network):
             self._trace = plan.trace(batch, "apart")
+            self._scorer = plan.scorer(batch, "apart")
         state = _state(numbers)
         self._choose_precision(state, draws, operands)
         if self.momentum is not None:
@@ -111,7 +113,7 @@ class Chunks:
             if self._tell(rows, last, state, scores[-1, :, :count], begun, share):
                 self.stopped = True
             if last in checked or self.stopped:
-                clean = self._clean(state, operands)
+                clean = self._clean(state[0], operands)
                 better = clean > best_scores
                 best = tf.where(broadcast(tf.constant(better), best), state[0], best)
                 best_scores = np.where(better, clean, best_scores)
@@ -119,7 +121,7 @@ class Chunks:
                 break
         if self._half or (has_gpu() and self.run.precision != "float32"):
             # Found with fewer digits, which is enough to choose by.
-            exact = self._clean((best, *state[1:]), operands, exact=True)
+            exact = self._clean(best, operands, exact=True)
             best_scores = np.where(best_scores > -np.inf, exact, best_scores)
         scores, images = best_scores[:count], self._images(best)[:count]
         frames += [images] * (len(self.snapshots) - len(frames))
@@ -241,40 +243,35 @@ class Chunks:
         done: np.ndarray | float = 1.0,
         rescued: np.ndarray | None = None,
         half: bool | None = None,
-        exact: bool | None = None,
     ) -> tuple[State, np.ndarray, np.ndarray]:
         """Makes steps: the new state, all scores, who had a gradient at the last."""
-        exact = self.run.precision == "float32" if exact is None else exact
         trace, marked = self._trace, []
         if rescued is not None:
             trace = self.plan.trace(len(state[0]), "opened")
             marked = [rescued]
         rates = schedule(rates, before, done)
         with bfloat16(bool(self._half if half is None else half)):
-            results = trace(rates, draws, *state, *marked, *operands, exact=exact)
+            results = trace(
+                *(rates, draws, *state, *marked, *operands),
+                exact=self.run.precision == "float32",
+            )
         state = (results["numbers"], results["first"], results["second"])
         return state, results["history"].numpy(), results["alive"].numpy()
 
     def _clean(
-        self, state: State, operands: Sequence[tf.Tensor], *, exact: bool = False
+        self, numbers: tf.Tensor, operands: Sequence[tf.Tensor], *, exact: bool = False
     ) -> np.ndarray:
-        """Scores without a transform, by a step that goes nowhere; -inf for none.
+        """Scores without a transform; -inf for none.
 
         Args:
-            state: Where the images are.
+            numbers: The free numbers of the images.
             operands: Those of the objective.
             exact: Whether they are computed in full float32, and not as the steps are.
         """
-        draws = np.broadcast_to(
-            self.plan.still()[:, None], (1, len(state[0]), self.plan.still().shape[-1])
-        )
-        none = np.zeros(1, np.float32)
-        _, scores, _ = self._advance(
-            *(0, none, draws, state, operands),
-            exact=exact or None,
-            half=False if exact else None,
-        )
-        return np.where(np.isfinite(scores[0, 0]), scores[0, 0], np.float32(-np.inf))
+        with bfloat16(bool(self._half and not exact)):
+            wholly = exact or self.run.precision == "float32"
+            scores = self._scorer(numbers, *operands, exact=wholly)["scores"].numpy()
+        return np.where(np.isfinite(scores), scores, np.float32(-np.inf))
 
     def _choose_precision(
         self,

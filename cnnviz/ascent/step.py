@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -55,23 +55,33 @@ class Plan:
                 images that need it. Such images are marked by an argument of their own,
                 behind the state.
         """
-        numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
-        state = tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32)
+        numbers, *operands = self._signature(batch)
         draws = self.draws(np.random.default_rng(0), 1)
-        operands = [
-            tf.TensorSpec((batch, *o.shape[1:]), o.dtype)
-            for term in self.objective.terms
-            for o in term.operands
-        ]
         signature = [
             tf.TensorSpec((None, 3), tf.float32),
             tf.TensorSpec((None, batch, draws.shape[-1]), tf.float32),
-            *(state, state, state),
+            *(numbers, numbers, numbers),
             *([tf.TensorSpec((batch,), tf.bool)] * (rectifiers == "opened")),
             *operands,
         ]
-        key = (
-            "ascent",
+        block = partial(self._block, rectifiers)
+        key = "ascent", *self._key, rectifiers
+        return compiled(self.model.network, key, block, signature)
+
+    def scorer(self, batch: int, rectifiers: Rectifiers = "fused") -> Trace[None]:
+        """The compiled scores of images that are not moved, from their numbers.
+
+        Args:
+            batch: How many images.
+            rectifiers: As in `trace`.
+        """
+        score = partial(self._score, rectifiers)
+        key = "scores", *self._key, rectifiers
+        return compiled(self.model.network, key, score, self._signature(batch))
+
+    @property
+    def _key(self) -> tuple[Hashable, ...]:
+        return (
             self.model.key,
             self.objective.key,
             self.parameterization,
@@ -79,18 +89,20 @@ class Plan:
             self.shape,
             self.window,
             self.average_pooling,
-            rectifiers,
         )
-        block = partial(self._block, rectifiers)
-        return compiled(self.model.network, key, block, signature)
+
+    def _signature(self, batch: int) -> list[tf.TensorSpec]:
+        """The free numbers of a batch, and the operands of the objective."""
+        numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
+        operands = (o for term in self.objective.terms for o in term.operands)
+        return [
+            tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32),
+            *(tf.TensorSpec((batch, *o.shape[1:]), o.dtype) for o in operands),
+        ]
 
     def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """The numbers of `count` random transforms."""
         return self.transform.draw(generator, count, self.shape[:2], self.window)
-
-    def still(self) -> np.ndarray:
-        """The numbers of the transform that moves nothing."""
-        return self.transform.still(self.shape[:2], self.window)
 
     def _block(
         self,
@@ -175,6 +187,20 @@ class Plan:
             "alive": alive,
             "history": history.stack(),
         }, None
+
+    def _score(
+        self, rectifiers: Rectifiers, numbers: tf.Tensor, *operands: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], None]:
+        still = self.transform.still(self.shape[:2], self.window)
+        draw = tf.constant(np.repeat(still, numbers.shape[0], 0))
+        apart = nullcontext() if rectifiers == "fused" else opened_rectifiers(None)
+        with apart:
+            scores, _ = self._scores(numbers, draw, operands, tf.constant(1.0))
+        results = {"scores": scores[0]}
+        if rectifiers == "apart":
+            # It needs what rectifiers are given, which keeps them so.
+            (results["gradient"],) = tf.gradients(scores[0], [numbers])
+        return results, None
 
     def _scores(
         self,
