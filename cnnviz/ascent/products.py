@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from cnnviz.graph.devices import has_gpu
 
 
-def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """The product of matrices, of each pair of a batch of them.
+def product(a: tf.Tensor, b: tf.Tensor | np.ndarray) -> tf.Tensor:
+    """The product of matrices, of each pair of a batch of them, in float32.
 
     Cards of NVIDIA may multiply float32 with 10 bits of mantissa, which is enough for
     networks and not for images; float64 they do not shorten.
     """
-    if not has_gpu():
-        return tf.matmul(a, b)
-    exact = tf.matmul(tf.cast(a, tf.float64), tf.cast(b, tf.float64))
-    return tf.cast(exact, tf.float32)
+    digits = tf.float64 if has_gpu() else tf.float32
+    b = tf.constant(b, digits) if isinstance(b, np.ndarray) else tf.cast(b, digits)
+    return tf.cast(tf.matmul(tf.cast(a, digits), b), tf.float32)

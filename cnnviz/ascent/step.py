@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -80,7 +80,7 @@ class Plan:
         return compiled(self.model.network, key, score, self._signature(batch))
 
     @property
-    def _key(self) -> tuple[Hashable, ...]:
+    def _key(self) -> tuple[object, ...]:
         return (
             self.model.key,
             self.objective.key,

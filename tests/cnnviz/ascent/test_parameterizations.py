@@ -24,7 +24,7 @@ def started(
     return parameterization.start(generators, shape)
 
 
-@pytest.mark.parametrize("shape", [(6, 8, 3), (7, 5, 1), (5, 6, 2)])
+@pytest.mark.parametrize("shape", [(6, 8, 3), (7, 5, 1), (5, 6, 2), (34, 33, 1)])
 @pytest.mark.parametrize("decay", [1.0, 1.3])
 @pytest.mark.parametrize("is_card", [False, True], ids=["processor", "card"])
 def test_fourier_images_are_sums_of_waves(

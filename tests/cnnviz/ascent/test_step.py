@@ -1,0 +1,98 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.eager.context import context
+
+from cnnviz import load_model
+from cnnviz.ascent import Fourier, Motion
+from cnnviz.ascent.step import Plan, _value, _variable, schedule
+from cnnviz.objectives import channel
+
+_FREE = frozenset(
+    """Const Identity NoOp ReadVariableOp Reshape ExpandDims Squeeze EnsureShape _Arg
+    _Retval Enter Exit Merge Switch NextIteration LoopCond""".split()
+)
+"""Operations that compute nothing."""
+
+
+def resident() -> int:
+    """How many bytes of memory this process holds."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_variables_of_a_call_are_gone_after_it() -> None:
+    @tf.function(autograph=False)
+    def doubled(numbers: tf.Tensor) -> tf.Tensor:
+        variable = _variable(numbers)
+        tf.raw_ops.AssignAddVariableOp(resource=variable, value=numbers)
+        return _value(variable, numbers)
+
+    numbers = tf.random.normal((2**20,))  # 4 MiB
+    for _ in range(4):
+        result = doubled(numbers)
+    before = resident()
+    for _ in range(100):
+        result = doubled(numbers)
+    assert resident() - before < 100 * 2**20
+    np.testing.assert_array_equal(result, 2 * numbers.numpy())
+
+
+def operations(run: Callable[[], object]) -> int:
+    """How many operations that compute something a graph has when it is optimized.
+
+    Args:
+        run: Runs it for the first time.
+    """
+    context().enable_run_metadata()
+    try:
+        run()
+        graphs = context().export_run_metadata().function_graphs
+    finally:
+        context().disable_run_metadata()
+    return max(
+        sum(node.op not in _FREE for node in graph.post_optimization_graph.node)
+        for graph in graphs
+    )
+
+
+def test_a_step_on_a_card_adds_few_operations_to_the_network(
+    assets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A step of a small network takes a card as long as launching its operations does.
+    for module in ("parameterizations", "products", "step"):
+        monkeypatch.setattr(f"cnnviz.ascent.{module}.has_gpu", lambda: True)
+    network = keras.models.load_model(assets / "mnist_cnn.keras", compile=False)
+    cut = keras.Model(network.inputs, network.get_layer("conv3").output)
+    images = tf.zeros((4, 28, 28, 1))
+
+    @tf.function
+    def bare(images: tf.Tensor) -> tf.Tensor:
+        score = tf.reduce_sum(tf.reduce_mean(cut(images, training=False), (1, 2)))
+        return tf.gradients(score, images)[0]
+
+    plan = Plan(
+        load_model(network, encoding="unit"),
+        channel("conv3", range(4)),
+        Fourier(),
+        Motion(),
+        shape=(28, 28, 1),
+        window=(28, 28),
+        average_pooling=False,
+    )
+    generators = [np.random.default_rng(i) for i in range(4)]
+    numbers = tf.constant(plan.parameterization.start(generators, plan.shape))
+    draws = np.stack([plan.draws(generator, 1) for generator in generators], 1)
+    trace = plan.trace(4)
+    rates = schedule(np.ones(1), 0)
+    ours = operations(
+        lambda: trace(rates, draws, *(numbers,) * 3, np.arange(4, dtype=np.int32))
+    )
+    floor = operations(lambda: bare(images))
+    assert floor >= 13  # three convolutions, with rectifiers in them, and two poolings
+    assert ours - floor <= 50
