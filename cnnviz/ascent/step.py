@@ -121,7 +121,7 @@ class Plan:
             pace = broadcast(tf.where(rescued, float(_RESCUE_HASTE), 1.0), numbers)
         reported = (1 + len(self.objective.names), *numbers.shape[:1])
         history = tf.TensorArray(tf.float32, steps, element_shape=reported)
-        state = [_variable(tensor) for tensor in (numbers, first, second)]
+        place, mean, square = (_variable(t) for t in (numbers, first, second))
 
         # A network with state is in the same one at every step.
         # Inlined into the loop, whose cycle has no order, gradients of max pooling may
@@ -157,10 +157,12 @@ class Plan:
             i: tf.Tensor, alive: tf.Tensor, history: tf.TensorArray
         ) -> tuple[tf.Tensor, ...]:
             rate, epsilon, done = tf.unstack(rates[i])
-            before = _value(state[0], numbers)
+            before = _value(place, numbers)
             gradient, now, scores = look(i, before, done)
             tf.raw_ops.ResourceApplyAdam(
-                **dict(zip(("var", "m", "v"), state, strict=True)),
+                var=place,
+                m=mean,
+                v=square,
                 beta1_power=0.0,
                 beta2_power=0.0,
                 lr=rate,
@@ -170,8 +172,8 @@ class Plan:
                 grad=gradient,
             )
             if rescued is not None:
-                more = (pace - 1) * (_value(state[0], numbers) - before)
-                tf.raw_ops.AssignAddVariableOp(resource=state[0], value=more)
+                more = (pace - 1) * (_value(place, numbers) - before)
+                tf.raw_ops.AssignAddVariableOp(resource=place, value=more)
             return i + 1, alive | now, history.write(i, scores)
 
         nothing = tf.zeros(numbers.shape[:1], tf.bool)
@@ -181,9 +183,10 @@ class Plan:
             (tf.constant(0), nothing, history),
             parallel_iterations=1,
         )
-        names = "numbers", "first", "second"
         return {
-            **{n: _value(h, numbers) for n, h in zip(names, state, strict=True)},
+            "numbers": _value(place, numbers),
+            "first": _value(mean, numbers),
+            "second": _value(square, numbers),
             "alive": alive,
             "history": history.stack(),
         }, None
