@@ -196,21 +196,20 @@ class Plan:
     ) -> tuple[dict[str, tf.Tensor], None]:
         still = self.transform.still(self.shape[:2], self.window)
         draw = tf.constant(np.repeat(still, numbers.shape[0], 0))
-        apart = nullcontext() if rectifiers == "fused" else opened_rectifiers(None)
-        with apart:
-            scores, _ = self._scores(numbers, draw, operands, tf.constant(1.0))
-        results = {"scores": scores[0]}
-        if rectifiers == "apart":
-            # It needs what rectifiers are given, which keeps them so.
-            (results["gradient"],) = tf.gradients(scores[0], [numbers])
-        return results, None
+        if rectifiers == "fused":
+            return {"scores": self._scores(numbers, draw, operands)[0][0]}, None
+        with opened_rectifiers(None):
+            (score, *_), _ = self._scores(numbers, draw, operands)
+            # It needs what rectifiers are given, which keeps them apart.
+            (gradient,) = tf.gradients(score, [numbers])
+        return {"scores": score, "gradient": gradient}, None
 
     def _scores(
         self,
         numbers: tf.Tensor,
         draw: tf.Tensor,
         operands: Sequence[tf.Tensor],
-        done: tf.Tensor,
+        done: tf.Tensor | float = 1.0,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """The scores and their parts, and what the network was shown."""
         images = self.parameterization.image(numbers, self.shape, done)
