@@ -51,12 +51,12 @@ def maximize(
 
     Images of a run never influence each other, unless the objective couples them, and
     each has random numbers of its own: an image is the same whether it is made alone or
-    together with others, but for rounding. Convolutions and dense layers may round their
-    sums differently in batches of another size, Adam's steps enlarge such a difference,
-    and a rectifier or a maximum near a tie may make it visible. Measured on a CPU, with
-    96 images of 32 random networks of three convolutions, after 64 steps: 20 were equal
-    to the last bit, half differed by less than 2e-6, and one by more than 1e-3. A run
-    with the same arguments on the same CPU repeats to the last bit.
+    together with others, but for rounding. Convolutions and dense layers may round
+    their sums differently in batches of another size. Adam's steps enlarge the
+    difference, and a rectifier or a maximum near a tie may make it visible. Measured on
+    a CPU, with 96 images of 32 random networks of three convolutions, after 64 steps:
+    20 were equal to the last bit, half differed by less than 2e-6, and one by more than
+    1e-3. A run with the same arguments on the same CPU repeats to the last bit.
 
     Where all rectifiers that lead to a unit are shut at the start, the first steps, 17
     at most, are made with opened ones; if that does not help, the image starts again
