@@ -90,7 +90,11 @@ def first_line(error: BaseException) -> str:
     text = str(getattr(error, "strerror", None) or error)
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # Keras prints in bold
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("Exception encountered")]
+    # AutoGraph tells the way through the user's code first: places, and their lines.
+    places = [i for i, line in enumerate(lines) if line.startswith('File "')]
+    if "in user code:" in lines and places:
+        lines = lines[places[-1] + 2 :]
+    lines = [line for line in lines if "Exception encountered when" not in line]
     text = lines[0] if lines else type(error).__name__
     if len(text) > _LONGEST_LINE:
         text = text[: _LONGEST_LINE - 3] + "..."

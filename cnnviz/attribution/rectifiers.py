@@ -44,9 +44,9 @@ from cnnviz.network.keras_generations import (
     Network,
     ancestry,
     call_attribute,
-    python_call,
 )
 from cnnviz.network.naming import addresses
+from cnnviz.network.python_code import python_call
 
 _POLICIES: dict[str, Policy] = {
     **dict.fromkeys(

@@ -17,7 +17,7 @@ from cnnviz.errors import LayerError
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.network.forward import show_images
-from cnnviz.network.keras_generations import Network, call_attribute, python_call
+from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
     channel_axis,
     displayed,
@@ -25,6 +25,7 @@ from cnnviz.network.layout import (
     to_channels_first,
 )
 from cnnviz.network.naming import addresses
+from cnnviz.network.python_code import python_call
 from cnnviz.network.tracing import patched
 
 LayerOf = Callable[[tf.Operation], str]

@@ -7,8 +7,6 @@ is imported here: a network that exists has brought its own Keras along.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 _LIBRARIES = ("keras", "tf_keras")
@@ -54,8 +52,7 @@ _LINEAGES: weakref.WeakKeyDictionary[type, _Lineage] = weakref.WeakKeyDictionary
 
 
 def _lineage(kind: type) -> _Lineage:
-    known = _LINEAGES.get(kind)  # no `:=`, which AutoGraph does not know
-    if known is not None:
+    if (known := _LINEAGES.get(kind)) is not None:
         return known
     classes = [(c.__name__, c.__module__.partition(".")[0]) for c in kind.__mro__]
     _LINEAGES[kind] = found = _Lineage(
@@ -194,22 +191,6 @@ def has_call(network: Network) -> bool:
 def call_attribute(layer: Layer) -> str:
     """The name of the method that computes a layer's output."""
     return "quantized_call" if getattr(layer, "quantization_mode", None) else "call"
-
-
-def python_call(layer: Layer) -> Callable[..., Any]:
-    """What computes a layer's output, freed from a `tf.function` around it.
-
-    Tensors made inside a `tf.function` belong to a graph of their own and cannot be
-    handed out; the same Python code run without it builds them where they are wanted.
-    """
-    call = getattr(layer, call_attribute(layer))
-    python_function = getattr(call, "python_function", None)
-    if python_function is None:
-        return call
-    # A bound tf.function wraps its method in a function of (weak self, ...).
-    method = getattr(type(layer), call_attribute(layer), None)
-    unbound = getattr(method, "python_function", None)
-    return python_function if unbound is None else partial(unbound, layer)
 
 
 def is_channels_first(layer: Layer, rank: int) -> bool | None:

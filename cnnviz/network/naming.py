@@ -188,8 +188,7 @@ def _matches(network: Network, known: list[Address], pattern: str) -> list[Selec
     by_path = {address.path: address for address in known}
     if pattern in by_path:
         return [Selected(by_path[pattern], 1, is_named=True)]
-    named = _CALL.fullmatch(pattern)  # no `:=`, which AutoGraph does not know
-    if named and named["path"] in by_path:
+    if (named := _CALL.fullmatch(pattern)) and named["path"] in by_path:
         call = int(named["call"])
         return [Selected(by_path[named["path"]], call, is_named=True)]
     of_kind = [a for a in known if pattern in _kinds(a)]

@@ -13,11 +13,11 @@ Whatever the requested tensors do not need, TensorFlow prunes from the graph.
 from __future__ import annotations
 
 import threading
-import warnings
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -47,15 +47,23 @@ from cnnviz.network.keras_generations import (
     everything,
     inference_arguments,
     input_specs,
+    is_keras_2,
     is_network,
     packed,
-    python_call,
     variables,
 )
 from cnnviz.network.naming import Address, Selected, addresses, call_name
+from cnnviz.network.python_code import (
+    graphed,
+    is_of_library,
+    python_call,
+    python_methods,
+)
 
 _LOCK = threading.RLock()
 _TRACES_KEPT = 16
+_BRANCHING = ContextVar("branching", default=False)
+"""Whether branches of plain Python are made operations of the graph that is traced."""
 Facts = TypeVar("Facts")
 _CACHE: weakref.WeakKeyDictionary[Network, OrderedDict[Hashable, Trace[Any]]] = (
     weakref.WeakKeyDictionary()
@@ -189,12 +197,13 @@ def record(
     patches: list[tuple[object, str, object]] = []
     layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
     for layer in layers:
-        attribute, call = call_attribute(layer), python_call(layer)
-        address = by_layer.get(id(layer))  # no `:=`, which AutoGraph does not know
-        if address is not None:
-            patches.append((layer, attribute, recording(address, call)))
-        elif call is not getattr(layer, attribute) and hasattr(call, "func"):
-            patches.append((layer, attribute, call))
+        methods, attribute = python_methods(layer), call_attribute(layer)
+        call = python_call(layer)
+        if _BRANCHING.get() and (is_keras_2(layer) or not is_of_library(type(layer))):
+            methods[attribute] = call = graphed(call)
+        if (address := by_layer.get(id(layer))) is not None:
+            methods[attribute] = recording(address, call)
+        patches += [(layer, name, method) for name, method in methods.items()]
         patches += _own_losses(layer)
         if hasattr(layer, "_open_name_scope"):
             # In graphs Keras 3 opens a scope of the layer's name, which may not be one.
@@ -210,9 +219,10 @@ def record(
             pass
         except CnnvizError:
             raise
-        except tf.errors.OperatorNotAllowedInGraphError:
-            raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            plain = isinstance(error, tf.errors.OperatorNotAllowedInGraphError)
+            if plain and not _BRANCHING.get():
+                raise
             if missing:
                 raise _objection(network, inputs, error) from users_error(error)
     if missing and required:
@@ -366,33 +376,20 @@ def _traced(
         names[:], found[:] = results, [facts]
         return list(results.values())
 
+    traced = tf.function(listed, autograph=False)
     try:
-        traced = tf.function(listed, autograph=False)
         concrete = traced.get_concrete_function(*signature)
     except tf.errors.OperatorNotAllowedInGraphError:
-        # A layer of Keras 2 branches on a tensor in plain Python.
-        concrete = _converted(listed, signature)
+        # A layer branches on a tensor in plain Python.
+        token = _BRANCHING.set(True)
+        try:
+            concrete = traced.get_concrete_function(*signature)
+        finally:
+            _BRANCHING.reset(token)
     except CnnvizError as error:
         # Its way up through TensorFlow would bury the message.
         raise error.with_traceback(None) from error.__cause__
     return concrete, tuple(names), found[0]
-
-
-def _converted(
-    function: Callable[..., list[tf.Tensor]], signature: Sequence[tf.TensorSpec]
-) -> tf.types.experimental.ConcreteFunction:
-    """A function traced with AutoGraph, which makes conditions of Python branches."""
-    with warnings.catch_warnings():
-        # AutoGraph's nodes have a field that Python 3.13 and later warn of, and it
-        # gives up where warnings are errors.
-        warnings.filterwarnings("ignore", ".*___pyct_anno", DeprecationWarning)
-        try:
-            return tf.function(function).get_concrete_function(*signature)
-        except Exception as error:
-            # AutoGraph puts its own error in place of one that it cannot copy.
-            if isinstance(cause := error.__context__, CnnvizError):
-                raise cause from None
-            raise
 
 
 def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:

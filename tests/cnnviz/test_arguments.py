@@ -106,6 +106,15 @@ def test_words() -> None:
         (OSError(28, "No space left on device", "a.png"), "No space left on device"),
         (ValueError("\x1b[1mbold\x1b[0m"), "bold"),
         (ValueError("Exception encountered when calling x\n\nreason"), "reason"),
+        (
+            ValueError(
+                "Exception encountered when calling x\n\nin user code:\n\n"
+                '  File "a.py", line 1, in f\n    g()\n'
+                '  File "b.py", line 2, in g\n    raise E\n\n'
+                "    E: reason\n    and more"
+            ),
+            "E: reason",
+        ),
         (ValueError("x" * 400), "x" * 297 + "..."),
     ],
 )

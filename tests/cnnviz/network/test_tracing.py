@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import ImageError, LayerError, ModelError, activations
+from cnnviz import ImageError, LayerError, ModelError, activations, deconvnet
 from cnnviz.network import record, select
 from cnnviz.network.tracing import patched
 
@@ -191,6 +191,91 @@ def test_layers_behind_a_tf_function_are_reached(k: Any, jit: bool) -> None:
     second = np.asarray(network.second(np.maximum(first, 0)))
     np.testing.assert_allclose(found["first"], first, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found["second"], second, rtol=1e-5, atol=1e-6)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("place", ["class", "instance"])
+def test_layers_in_a_method_that_is_a_tf_function_are_reached(
+    k: Any, place: str
+) -> None:
+    class Helped(k.Model):
+        def __init__(self) -> None:
+            super().__init__(name="helped")
+            self.first = k.layers.Conv2D(3, 3, name="first")
+            self.second = k.layers.Conv2D(2, 3, name="second")
+            if place == "instance":
+                self.front = tf.function(self.plain)
+
+        def plain(self, inputs: Any) -> Any:
+            return tf.nn.relu(self.first(inputs))
+
+        front = tf.function(plain)
+
+        def call(self, inputs: Any) -> Any:
+            return self.second(self.front(inputs))
+
+    network = Helped()
+    first = np.asarray(network.first(IMAGES))
+    second = np.asarray(network(IMAGES))  # traced, so that `first` is called no more
+    found = activations(network, IMAGES)
+    np.testing.assert_allclose(found["first"], first, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["second"], second, rtol=1e-5, atol=1e-6)
+    # No rule could reach through a function that keeps its operations to itself.
+    projected = deconvnet(network, IMAGES[:1], "second", [0], rule="gradient")
+    image = tf.constant(IMAGES[:1])
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        strongest = tf.reduce_max(network(image)[..., 0])
+    expected = strongest * tape.gradient(strongest, image)
+    np.testing.assert_allclose(projected.images[0], expected, rtol=1e-4, atol=1e-6)
+    network.front(IMAGES)  # is as it was
+
+
+@GENERATIONS
+@pytest.mark.parametrize("decorated", [False, True])
+def test_branches_on_tensors_in_plain_python_are_taken(k: Any, decorated: bool) -> None:
+    class Branching(k.Model):
+        def __init__(self) -> None:
+            super().__init__(name="branching")
+            self.first = k.layers.Conv2D(3, 3, name="first")
+            self.second = k.layers.Conv2D(2, 3, name="second")
+
+        def call(self, inputs: Any) -> Any:
+            if tf.reduce_mean(inputs) > 0.9:
+                inputs = 1 - inputs
+            return self.second(self.first(inputs))
+
+        if decorated:
+            call = tf.function(call)
+
+    network = Branching()
+    for images in (IMAGES, np.ones_like(IMAGES)):
+        expected = np.asarray(network(images))
+        found = activations(network, images, ["second"])["second"]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("decorate", [lambda f: f, tf.function])
+def test_an_error_in_a_users_call_is_told_in_a_line(k: Any, decorate: Any) -> None:
+    class Failing(k.Model):
+        def __init__(self) -> None:
+            super().__init__(name="failing")
+            self.first = k.layers.Conv2D(3, 3, name="first")
+
+        @decorate
+        def call(self, inputs: Any) -> Any:
+            if is_broken:
+                message = "no number\nof images"
+                raise ValueError(message)
+            return self.first(inputs)
+
+    is_broken = False
+    network = Failing()
+    network(IMAGES)
+    is_broken = True
+    with pytest.raises(ModelError, match=r"'failing' fails .*: (Value.*)?no number$"):
+        activations(network, IMAGES)
 
 
 def test_a_layer_inside_a_loop_says_so() -> None:
