@@ -19,7 +19,7 @@ from cnnviz.graph.places import Axis, find_geometry
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.sizes import Work, copying
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.forward import Shown, show_images
+from cnnviz.network.forward import show_images
 from cnnviz.network.heads import whole
 from cnnviz.network.layout import channel_axis
 from cnnviz.network.model import ImageModel
@@ -64,31 +64,13 @@ def find_cut(
     network = subject.model.network
     wanted = [*map(Selected, addresses(network)), whole(network)]
     shown = show_images(subject.model, images, wanted, required=False)
-    return _chosen(shown, subject.head, index, patch, images)
-
-
-# No part of the network, hence not to be rewritten where a layer of it branches on a
-# tensor in plain Python.
-@tf.autograph.experimental.do_not_convert
-def _chosen(
-    shown: Shown,
-    head: str | int | None,
-    index: int,
-    patch: Sequence[int],
-    images: Sequence[tf.Tensor],
-) -> tuple[dict[str, tf.Tensor], Cut | None]:
-    image, end = images[index], shown.head(head).logits
+    image, end = images[index], shown.head(subject.head).logits
     views, work = Views(images, channels_first=False), Work()
     most, costs = _LARGEST * work([end]), []
     for name, call in shown.calls.items():
-        if (
-            not name
-            or not _is_map(call, image)
-            or channel_axis(shown.network, call) != -1
-        ):
+        if not name or not _is_map(call, image) or channel_axis(network, call) != -1:
             continue
-        reach = _reach(views, call.output, index, len(patch))
-        if reach is None:
+        if (reach := _reach(views, call.output, index, len(patch))) is None:
             continue
         share = math.prod(
             min(1.0, (side + 2 * r) / size)
@@ -100,8 +82,7 @@ def _chosen(
             costs.append((cost, name))
     for _, name in sorted(costs)[:_TRIES]:
         maps = shown.calls[name].output
-        cut = _cut(name, maps, index, images)
-        if cut is not None:
+        if (cut := _cut(name, maps, index, images)) is not None:
             return {"maps": maps}, cut
     return {}, None
 

@@ -163,9 +163,6 @@ class Question:
         ]
         return self._concluded(self._shown(seen, tensors[-1]), given, images, fronts)
 
-    # What follows is no part of the network, hence not to be rewritten with it, should
-    # one of its layers branch on a tensor in plain Python.
-    @tf.autograph.experimental.do_not_convert
     def _concluded(
         self,
         shown: Shown,

@@ -73,11 +73,8 @@ def whole(network: Network) -> Selected:
     return Selected(Address("", network), 1, is_named=True)
 
 
-# No part of the network, hence not to be rewritten where a layer of it branches on a
-# tensor in plain Python.
-@tf.autograph.experimental.do_not_convert
 def find_heads(network: Network, call: Call) -> list[Head]:
-    """The heads of a network.
+    """The heads of a network: its outputs with values for each image.
 
     Args:
         network: A Keras model.
@@ -93,6 +90,12 @@ def find_heads(network: Network, call: Call) -> list[Head]:
             f"model '{network.name}' computes its outputs inside a loop, a condition "
             "or a compiled function, which keeps them to itself. "
             "Choose a layer before them."
+        )
+    outputs = {name: t for name, t in outputs.items() if t.shape.rank != 0}
+    if not outputs:
+        raise LayerError(
+            f"model '{network.name}' returns one number for all images; expected "
+            "values for each image"
         )
     return [_head(network, name, tensor) for name, tensor in outputs.items()]
 

@@ -143,6 +143,30 @@ def test_maps_of_classes_are_averaged(k: Any) -> None:
     np.testing.assert_allclose(head["class_logits"], expected, rtol=1e-4, atol=1e-5)
 
 
+@GENERATIONS
+def test_one_number_for_all_images_is_no_head(k: Any) -> None:
+    class Measured(k.Model):
+        def __init__(self, **heads: Any) -> None:
+            super().__init__(name="measured")
+            self.convolution = k.layers.Conv2D(3, 1)
+            self.heads = heads
+
+        def call(self, images: Any) -> Any:
+            maps = self.convolution(images)
+            found = {"energy": tf.reduce_mean(maps**2)}
+            return {**found, **{name: head(maps) for name, head in self.heads.items()}}
+
+    network = Measured(mean=k.layers.GlobalAveragePooling2D())
+    network(IMAGES)
+    (head,) = looked_at(network)
+    expected = np.asarray(network(IMAGES)["mean"])
+    np.testing.assert_allclose(head["logits"], expected, rtol=1e-4, atol=1e-6)
+    alone = Measured()
+    alone(IMAGES)
+    with pytest.raises(LayerError, match="one number for all images"):
+        looked_at(alone)
+
+
 def test_heads_are_chosen_by_name_or_number() -> None:
     inputs, x = body(keras)
     outputs = {
