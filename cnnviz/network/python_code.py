@@ -74,7 +74,7 @@ def _freed(layer: Layer, name: str) -> Callable[..., Any]:
     if not isinstance(function, _Compiled):
         return function
     code = function.python_function
-    method = None if name in vars(layer) else getattr(type(layer), name)
+    method = None if name in vars(layer) else getattr(type(layer), name, None)
     if isinstance(method, _Compiled):
         # A bound tf.function wraps its method in a function of (weak self, ...).
         code = partial(method.python_function, layer)
