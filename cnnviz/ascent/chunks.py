@@ -244,7 +244,7 @@ class Chunks:
         rescued: np.ndarray | None = None,
         half: bool | None = None,
     ) -> tuple[State, np.ndarray, np.ndarray]:
-        """Makes steps: the new state, all scores, who had a gradient at the last."""
+        """Makes steps: the new state, all scores, who had a gradient at any of them."""
         trace, marked = self._trace, []
         if rescued is not None:
             trace = self.plan.trace(len(state[0]), "opened")
