@@ -67,8 +67,8 @@ def test_a_step_on_a_card_adds_few_operations_to_the_network(
     # A step of a small network takes a card as long as launching its operations does.
     for module in ("parameterizations", "products", "step"):
         monkeypatch.setattr(f"cnnviz.ascent.{module}.has_gpu", lambda: True)
-    network = keras.models.load_model(assets / "mnist_cnn.keras", compile=False)
-    cut = keras.Model(network.inputs, network.get_layer("conv3").output)
+    model = load_model(assets / "mnist_cnn.keras")
+    cut = keras.Model(model.network.inputs, model.network.get_layer("conv3").output)
     images = tf.zeros((4, 28, 28, 1))
 
     @tf.function
@@ -77,7 +77,7 @@ def test_a_step_on_a_card_adds_few_operations_to_the_network(
         return tf.gradients(score, images)[0]
 
     plan = Plan(
-        load_model(network, encoding="unit"),
+        model,
         channel("conv3", range(4)),
         Fourier(),
         Motion(),
