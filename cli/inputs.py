@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cnnviz.images import Batch
     from cnnviz.network import ImageModel
 
-_NAME = re.compile(r"[\w@#]+")  # of a layer: no dot, no folder
+_NAME = re.compile(r"[\w@#]+")  # of a layer or a class: no dot, no folder
 
 Images = Annotated[
     list[str] | None,
@@ -40,7 +40,11 @@ def find(sources: Sequence[str]) -> list[Path]:
         # The shell hands `--layer conv1 conv2` over as a layer and an image.
         names = [s for s in sources if _NAME.fullmatch(s) and not Path(s).exists()]
         if error.hint is None and names:
-            hint = f"If {names[0]} is a layer, name it on its own: --layer {names[0]}"
+            name = names[0]
+            hint = (
+                f"If {name} is a layer or a class, name it on its own: --layer {name} "
+                f"or --class {name}"
+            )
             raise ImageError(error.message, hint=hint) from None
         raise
 

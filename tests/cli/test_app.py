@@ -216,11 +216,13 @@ def test_what_the_user_can_mend_exits_with_1(
         ),
         (
             ["activations", "MODEL", "IMAGE", "--layer", "conv1", "conv2"],
-            "If conv2 is a layer, name it on its own: --layer conv2",
+            "If conv2 is a layer or a class, name it on its own: "
+            "--layer conv2 or --class conv2",
         ),
         (
             ["dream", "MODEL", "IMAGE", "--layer", "conv1", "conv2"],
-            "If conv2 is a layer, name it on its own: --layer conv2",
+            "If conv2 is a layer or a class, name it on its own: "
+            "--layer conv2 or --class conv2",
         ),
         (
             ["activations", "keras.applications.VGG16", "IMAGE"],
