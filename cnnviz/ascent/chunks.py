@@ -11,7 +11,7 @@ import tensorflow as tf
 from cnnviz.ascent.precision import bfloat16, has_fast_bfloat16
 from cnnviz.ascent.results import Ascent, Momentum, Progress
 from cnnviz.ascent.run import Run
-from cnnviz.ascent.step import Plan, State, broadcast, schedule
+from cnnviz.ascent.step import Plan, Rectifiers, State, broadcast, schedule
 from cnnviz.errors import ArgumentError
 from cnnviz.graph.devices import has_gpu
 from cnnviz.network.tracing import Trace
@@ -41,7 +41,7 @@ class Chunks:
         self.before = 0 if momentum is None else momentum.steps
         self.stopped = False
         self._trace: Trace[None]
-        self._scorer: Trace[None]
+        self._rectifiers: Rectifiers
         if run.precision == "bfloat16" and has_gpu():
             raise ArgumentError(
                 "precision is 'bfloat16', which is for processors, and TensorFlow sees "
@@ -79,10 +79,9 @@ class Chunks:
         order = [*rows, *([rows[-1]] * padding)]
         total = max(plan.objective.count, rows.stop)
         operands = [tf.constant(o[order]) for o in plan.objective.operands(total)]
-        self._trace, self._scorer = plan.trace(batch), plan.scorer(batch)
+        self._trace, self._rectifiers = plan.trace(batch), "fused"
         if self._trace.reads_broken(plan.model.network):
-            self._trace = plan.trace(batch, "apart")
-            self._scorer = plan.scorer(batch, "apart")
+            self._trace, self._rectifiers = plan.trace(batch, "apart"), "apart"
         state = _state(numbers)
         self._choose_precision(state, draws, operands)
         if self.momentum is not None:
@@ -113,7 +112,7 @@ class Chunks:
             if self._tell(rows, last, state, scores[-1, :, :count], begun, share):
                 self.stopped = True
             if last in checked or self.stopped:
-                clean = self._clean(state[0], operands)
+                clean = self._clean(state, operands)
                 better = clean > best_scores
                 best = tf.where(broadcast(tf.constant(better), best), state[0], best)
                 best_scores = np.where(better, clean, best_scores)
@@ -121,7 +120,7 @@ class Chunks:
                 break
         if self._half or (has_gpu() and self.run.precision != "float32"):
             # Found with fewer digits, which is enough to choose by.
-            exact = self._clean(best, operands, exact=True)
+            exact = self._exact(best, operands)
             best_scores = np.where(best_scores > -np.inf, exact, best_scores)
         scores, images = best_scores[:count], self._images(best)[:count]
         frames += [images] * (len(self.snapshots) - len(frames))
@@ -258,20 +257,17 @@ class Chunks:
         state = (results["numbers"], results["first"], results["second"])
         return state, results["history"].numpy(), results["alive"].numpy()
 
-    def _clean(
-        self, numbers: tf.Tensor, operands: Sequence[tf.Tensor], *, exact: bool = False
-    ) -> np.ndarray:
-        """Scores without a transform; -inf for none.
+    def _clean(self, state: State, operands: Sequence[tf.Tensor]) -> np.ndarray:
+        """Scores without a transform, by a step that goes nowhere; -inf for none."""
+        still = np.repeat(self.plan.still(), len(state[0]), 0)
+        none = np.zeros(1, np.float32)
+        _, scores, _ = self._advance(0, none, still[None], state, operands)
+        return _finite(scores[0, 0])
 
-        Args:
-            numbers: The free numbers of the images.
-            operands: Those of the objective.
-            exact: Whether they are computed in full float32, and not as the steps are.
-        """
-        with bfloat16(bool(self._half and not exact)):
-            wholly = exact or self.run.precision == "float32"
-            scores = self._scorer(numbers, *operands, exact=wholly)["scores"].numpy()
-        return np.where(np.isfinite(scores), scores, np.float32(-np.inf))
+    def _exact(self, numbers: tf.Tensor, operands: Sequence[tf.Tensor]) -> np.ndarray:
+        """The same in full float32, also where the steps are not."""
+        scorer = self.plan.scorer(len(numbers), self._rectifiers)
+        return _finite(scorer(numbers, *operands)["scores"].numpy())
 
     def _choose_precision(
         self,
@@ -331,6 +327,10 @@ class Chunks:
                 )
             )
         )
+
+
+def _finite(scores: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(scores), scores, np.float32(-np.inf))
 
 
 def _state(numbers: np.ndarray) -> State:

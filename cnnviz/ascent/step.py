@@ -71,6 +71,10 @@ class Plan:
     def scorer(self, batch: int, rectifiers: Rectifiers = "fused") -> Trace[None]:
         """The compiled scores of images that are not moved, from their numbers.
 
+        To trace a network once more takes longer than the gradients that a step would
+        add. It pays where these were to be computed in another precision than before,
+        for which a card has to choose algorithms first.
+
         Args:
             batch: How many images.
             rectifiers: As in `trace`.
@@ -103,6 +107,10 @@ class Plan:
     def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """The numbers of `count` random transforms."""
         return self.transform.draw(generator, count, self.shape[:2], self.window)
+
+    def still(self) -> np.ndarray:
+        """The numbers of the transform that moves nothing."""
+        return self.transform.still(self.shape[:2], self.window)
 
     def _block(
         self,
@@ -194,8 +202,7 @@ class Plan:
     def _score(
         self, rectifiers: Rectifiers, numbers: tf.Tensor, *operands: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], None]:
-        still = self.transform.still(self.shape[:2], self.window)
-        draw = tf.constant(np.repeat(still, numbers.shape[0], 0))
+        draw = tf.constant(np.repeat(self.still(), numbers.shape[0], 0))
         if rectifiers == "fused":
             return {"scores": self._scores(numbers, draw, operands)[0][0]}, None
         with opened_rectifiers(None):

@@ -96,3 +96,37 @@ def test_a_step_on_a_card_adds_few_operations_to_the_network(
     floor = operations(lambda: bare(images))
     assert floor >= 13  # three convolutions, with rectifiers in them, and two poolings
     assert ours - floor <= 50
+
+
+def test_scores_without_a_step_are_those_of_a_step_that_goes_nowhere() -> None:
+    keras.utils.set_random_seed(2)
+    network = keras.Sequential(
+        [
+            keras.layers.Input((12, 12, 3)),
+            keras.layers.Conv2D(3, 3, activation="relu", name="conv"),
+        ]
+    )
+    plan = Plan(
+        load_model(network, encoding="unit"),
+        channel("conv", range(3)),
+        Fourier(),
+        Motion(),
+        shape=(12, 12, 3),
+        window=(12, 12),
+        average_pooling=False,
+    )
+    generators = [np.random.default_rng(i) for i in range(3)]
+    numbers = plan.parameterization.start(generators, plan.shape)
+    index = np.arange(3, dtype=np.int32)
+    still = np.repeat(plan.still(), 3, 0)[None]
+    rates = schedule(np.zeros(1), 0)
+    step = plan.trace(3)(rates, still, numbers, 0 * numbers, 0 * numbers, index)
+    np.testing.assert_array_equal(step["numbers"], numbers)
+    scores = plan.scorer(3)(numbers, index)["scores"]
+    np.testing.assert_allclose(scores, step["history"][0, 0], rtol=1e-5)
+    assert np.ptp(scores) > 0
+    # A rectifier that is computed with its convolution would make 0 of NaN.
+    kernel, bias = network.get_layer("conv").get_weights()
+    network.get_layer("conv").set_weights([kernel, bias + np.array([0, np.nan, 0])])
+    apart = plan.scorer(3, "apart")(numbers, index)["scores"]
+    np.testing.assert_allclose(apart, [scores[0], np.nan, scores[2]], rtol=1e-5)
