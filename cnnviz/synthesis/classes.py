@@ -25,7 +25,7 @@ from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_name, class_number
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import HeadInfo, built_at, choose_head, survey_layers
-from cnnviz.network.tracing import compiled
+from cnnviz.network.tracing import compiled_for_images
 from cnnviz.objectives.units import log_odds
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.choices import usual_classes
@@ -287,9 +287,10 @@ def _answers(
             "probabilities": chosen.probabilities(),
         }, None
 
-    batch = model.fixed_batch or min(_TOGETHER, len(images))
-    signature = [tf.TensorSpec((batch, *images.shape[1:]), tf.float32)]
     key = ("class answers", model.key, head.name)
-    trace = compiled(model.network, key, answer, signature)
-    found = in_batches(trace, [images], batch, batch)
+    together = min(_TOGETHER, len(images))
+    trace, only = compiled_for_images(
+        model.network, key, answer, [images.shape[1:]], together
+    )
+    found = in_batches(trace, [images], together, only)
     return found["logits"], found["probabilities"]
