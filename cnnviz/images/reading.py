@@ -45,6 +45,8 @@ EXPECTED = (
 )
 _ARRAY_MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # npy, zip, empty zip
 _HEAD_BYTES = 512
+# What a packed array may unpack to: so many bytes, or so many times what is stored.
+_LARGEST_ARRAY, _LARGEST_RATIO = 2**28, 200
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -215,7 +217,9 @@ def _loaded_array(file: BinaryIO, path: Path) -> NDArray[Any]:
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.lib.npyio.NpzFile):
                 with loaded:
-                    loaded = loaded[_only_name(loaded.files, path)]
+                    name = _only_name(loaded.files, path)
+                    _refuse_bomb(loaded, path)
+                    loaded = loaded[name]
     except ImageError:
         raise
     except Exception as error:  # noqa: BLE001
@@ -232,6 +236,16 @@ def _loaded_array(file: BinaryIO, path: Path) -> NDArray[Any]:
             f"{path} holds {loaded.dtype} values; expected uint8, uint16, bool or float"
         )
     return loaded
+
+
+def _refuse_bomb(arrays: np.lib.npyio.NpzFile, path: Path) -> None:
+    for info in arrays.zip.infolist() if arrays.zip is not None else ():
+        largest = max(_LARGEST_ARRAY, _LARGEST_RATIO * info.compress_size)
+        if info.file_size > largest:
+            raise ImageError(
+                f"{path} is refused: its {info.filename} unpacks "
+                f"{info.compress_size:,} bytes to {info.file_size:,}"
+            )
 
 
 def _only_name(names: list[str], path: Path) -> str:

@@ -103,6 +103,8 @@ def identify_file(path: Path) -> ModelFile:
         raise _missing(path)
     if path.is_dir():
         return _identify_folder(path)
+    if not path.is_file():  # to open a pipe is to wait for whoever fills it
+        raise ModelError(f"{path} is not a regular file; expected a Keras model")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -264,10 +266,10 @@ def check_weights(path: Path) -> None:
 
 def _identify_folder(path: Path) -> ModelFile:
     names = sorted(p.name for p in path.iterdir())
-    if "saved_model.pb" in names:
+    if (path / "saved_model.pb").is_file():
         graph = (path / "saved_model.pb").read_bytes()
         metadata = path / "keras_metadata.pb"
-        described = metadata.read_bytes() if metadata.exists() else graph
+        described = metadata.read_bytes() if metadata.is_file() else graph
         configs = list(_embedded_json(described))
         if not any(isinstance(c, dict) and "class_name" in c for c in configs):
             raise ModelError(

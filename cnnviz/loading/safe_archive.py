@@ -34,6 +34,13 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
         raise ModelError(f"{path} is damaged: it holds {twice} more than once")
     for info in archive.infolist():
         _refuse_bomb(path, info)
+    # Many members that are small enough each, or lie in the same bytes, add up.
+    size, stored = (
+        sum(info.file_size for info in archive.infolist()),
+        path.stat().st_size,
+    )
+    if size > LARGEST_RATIO * max(stored, 2**16):
+        raise ModelError(f"{path} is refused: it unpacks {stored:,} bytes to {size:,}")
     # Nobody else looks: Keras reads weights here and there in a member.
     if (damaged := archive.testzip()) is not None:
         raise ModelError(

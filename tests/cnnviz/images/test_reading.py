@@ -271,3 +271,12 @@ def test_large_jpegs_decoded_coarsely_look_the_same(
         resize(whole, (50, 40), fit=fit),
         atol=2.5 / 255,
     )
+
+
+def test_an_array_that_unpacks_to_far_more_than_is_stored_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, zeros=np.zeros((2**14, 2**14 + 1), np.uint8))
+    with pytest.raises(ImageError, match=r"bomb.npz is refused: its zeros.npy unpacks"):
+        read_image(path)

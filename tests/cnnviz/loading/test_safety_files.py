@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -420,3 +421,22 @@ def test_numbers_that_were_written_as_arrays_are_numbers_again(
     loaded = load_model(path, encoding="raw")
     images = np.ones((1, 8, 8, 3), np.float32)
     np.testing.assert_allclose(loaded.network(images), 0.25)
+
+
+def test_members_that_are_small_add_up_to_a_bomb(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.keras"
+    network(keras).save(path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(8):
+            archive.writestr(f"assets/{number}", bytes(12 * 2**20))
+    with pytest.raises(ModelError, match=r"bomb.keras is refused: it unpacks .* to"):
+        identify_file(path)
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.keras")
+    with pytest.raises(ModelError, match=r"pipe.keras is not a regular file"):
+        identify_file(tmp_path / "pipe.keras")
+    (tmp_path / "folder" / "saved_model.pb").mkdir(parents=True)
+    with pytest.raises(ModelError, match="folder is a folder, but no SavedModel"):
+        identify_file(tmp_path / "folder")
