@@ -270,7 +270,7 @@ def _identify_folder(path: Path) -> ModelFile:
         graph = (path / "saved_model.pb").read_bytes()
         metadata = path / "keras_metadata.pb"
         described = metadata.read_bytes() if metadata.is_file() else graph
-        configs = list(_embedded_json(described))
+        configs = list(_embedded_json(path, described))
         if not any(isinstance(c, dict) and "class_name" in c for c in configs):
             raise ModelError(
                 f"{path} is a SavedModel without Keras' layers, made for serving",
@@ -331,18 +331,26 @@ def is_damage(error: BaseException) -> bool:
 
 
 _SUFFIXES = (".keras", ".h5", ".hdf5")
+_FAILED = 100
 
 
-def _embedded_json(data: bytes) -> Iterator[Any]:
+def _embedded_json(path: Path, data: bytes) -> Iterator[Any]:
     """The JSON objects inside the protocol buffer of a SavedModel."""
     decoder = json.JSONDecoder()
     text = data.decode("utf-8", errors="replace")
-    position = 0
+    position = failed = 0
     while (position := text.find('{"', position)) >= 0:
         try:
             value, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError):
             position += 1
+            failed += 1
+            # Each may read to the end of the text.
+            if failed > _FAILED:
+                raise ModelError(
+                    f"{path} is damaged: more than {_FAILED} JSON objects in its "
+                    "description do not end"
+                ) from None
             continue
         yield value
 

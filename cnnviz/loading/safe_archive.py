@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,17 +29,14 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
         ModelError: If it does, if a checksum does not fit, or if an HDF5 file in it
             reads other files.
     """
-    names = archive.namelist()
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ModelError(f"{path} is damaged: it holds {twice} more than once")
+    for name, count in Counter(archive.namelist()).items():
+        if count > 1:
+            raise ModelError(f"{path} is damaged: it holds {name} more than once")
     for info in archive.infolist():
         _refuse_bomb(path, info)
     # Many members that are small enough each, or lie in the same bytes, add up.
-    size, stored = (
-        sum(info.file_size for info in archive.infolist()),
-        path.stat().st_size,
-    )
+    size = sum(info.file_size for info in archive.infolist())
+    stored = path.stat().st_size
     if size > LARGEST_RATIO * max(stored, 2**16):
         raise ModelError(f"{path} is refused: it unpacks {stored:,} bytes to {size:,}")
     # Nobody else looks: Keras reads weights here and there in a member.

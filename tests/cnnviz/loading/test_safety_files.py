@@ -440,3 +440,11 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "folder" / "saved_model.pb").mkdir(parents=True)
     with pytest.raises(ModelError, match="folder is a folder, but no SavedModel"):
         identify_file(tmp_path / "folder")
+
+
+def test_a_description_that_never_ends_is_not_tried_again_and_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b'{"a":[' * 200_000)
+    with pytest.raises(ModelError, match="JSON objects in its description do not end"):
+        load_model(tmp_path)
