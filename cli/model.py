@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +205,11 @@ class ModelOptions:
                 raise ImageError(f"several files given for input {name}; expected one")
             files[name] = paths[0]
         return files
+
+
+def output_note(head: str, heads: Sequence[str]) -> str:
+    """The note that says which output was taken, and what others there are."""
+    return f"output: {head} (--head chooses of {', '.join(heads)})"
 
 
 def encoding_note(model: ImageModel) -> str:

@@ -11,7 +11,7 @@ import typer
 from .. import options
 from ..console import Console
 from ..inputs import ImageOptions, Images
-from ..model import ModelOptions
+from ..model import ModelOptions, output_note
 from ..progress import EVERY, FRAMES, watch, write_animation
 from ..running import Work, run
 from ..signature import command
@@ -119,8 +119,7 @@ def classes(
 
         heads = next(work.items)
         if head is None and len(heads) > 1:
-            names = ", ".join(each.name for each in heads)
-            work.console.note(f"output: {heads[0].name} (--head chooses of {names})")
+            work.console.note(output_note(heads[0].name, heads[0].heads))
         work.console.stage("ascending", 1)
         found: ClassImages = next(work.items)
         if not (classes or images) and len(found.classes) < found.head.classes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +13,7 @@ from .. import options
 from ..console import Console
 from ..flags import in_flags
 from ..inputs import ImageOptions
-from ..model import ModelOptions
+from ..model import ModelOptions, output_note
 from ..running import Work, run
 from ..signature import command
 
@@ -242,11 +242,10 @@ def explain(
         )
         work.console.stage("explaining", len(images.paths))
         told: set[str] = set()
-        heads = list(getattr(work.model.network, "output_names", None) or [])
         for number, result in work.items:
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
-            for note in [*result.output(heads if head is None else []), *result.notes]:
+            for note in [*result.output * (head is None), *result.notes]:
                 text = in_flags(note.replace(_OF_ONE, f"{source}: ", 1))
                 if text not in told:
                     told.add(text)
@@ -313,12 +312,11 @@ class _Result:
         more = self.channels.notes if self.channels is not None else ()
         return [*self.failures, *every, *more]
 
-    def output(self, heads: Sequence[str]) -> list[str]:
+    @property
+    def output(self) -> list[str]:
         """Which output is explained, if there are several to choose from."""
-        if len(heads) < 2:
-            return []
-        own = next(iter(self.explained.values())).head
-        return [f"output: {own} (--head chooses of {', '.join(heads)})"]
+        one = next(iter(self.explained.values()))
+        return [output_note(one.head, one.heads)] if len(one.heads) > 1 else []
 
     @property
     def sentences(self) -> list[str]:

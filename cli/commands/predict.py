@@ -11,7 +11,7 @@ import typer
 from .. import options
 from ..console import Console
 from ..inputs import ImageOptions
-from ..model import ModelOptions
+from ..model import ModelOptions, output_note
 from ..running import Work, run
 from ..signature import command
 from ..tables import json_rows, write_text
@@ -27,6 +27,7 @@ class _Answer(NamedTuple):
     head: str
     kind: str
     top: list[Prediction]
+    heads: tuple[str, ...]
 
 
 @command(
@@ -70,27 +71,24 @@ def predict(
     """
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
-        yield list(getattr(loaded.network, "output_names", None) or [])
         for batch in images.batches(loaded):
             found = loaded.predict(batch.arrays, head=head)
             rows = found.top(top)
             for number, row in zip(batch.numbers, rows, strict=True):
                 source = " + ".join(str(path) for path in images.paths[number])
-                yield number, _Answer(source, found.head, found.kind, row)
+                yield number, _Answer(source, found.head, found.kind, row, found.heads)
 
     def draw(work: Work) -> str:
         from cnnviz.images import safe_name
 
-        heads = next(work.items)
         work.console.stage("predicting", len(images.paths))
         answers: dict[int, _Answer] = {}
         for number, answer in work.items:
             answers[number] = answer
             work.console.reached(len(answers), "predicting")
         told = [answers[number] for number in sorted(answers)]
-        if head is None and len(heads) > 1:
-            names = ", ".join(heads)
-            work.console.note(f"output: {told[0].head} (--head chooses of {names})")
+        if head is None and len(told[0].heads) > 1:
+            work.console.note(output_note(told[0].head, told[0].heads))
         text = _json(told) if as_json else _text(told)
         if out is not None:
             name = safe_name(f"{model.name}/predictions")
@@ -106,7 +104,12 @@ def predict(
 
 def _json(answers: Sequence[_Answer]) -> str:
     return json_rows(
-        {**answer._asdict(), "top": [best._asdict() for best in answer.top]}
+        {
+            "image": answer.image,
+            "head": answer.head,
+            "kind": answer.kind,
+            "top": [best._asdict() for best in answer.top],
+        }
         for answer in answers
     )
 

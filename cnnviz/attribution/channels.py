@@ -257,7 +257,7 @@ def channel_attribution(
         tuple(notes),
         image,
         placing,
-        headline_of(asked.subject.model, asked.head.name),
+        headline_of(asked.subject.model, asked.head.name, asked.head.heads),
     )
 
 

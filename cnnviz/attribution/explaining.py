@@ -66,6 +66,7 @@ class Explanation(ArrayResult):
         method: The method.
         layer: The layer that the map is drawn at; empty for pixels.
         head: The name of the output.
+        heads: The names of all outputs of the network.
         kind: What its values are: `softmax`, `sigmoid` or `linear`.
         against: The number of the class that the others are compared with, or None.
         against_name: Its name; empty if there is none.
@@ -92,6 +93,7 @@ class Explanation(ArrayResult):
     method: Method
     layer: str
     head: str
+    heads: tuple[str, ...]
     kind: HeadKind
     against: int | None
     against_name: str
@@ -107,7 +109,7 @@ class Explanation(ArrayResult):
     @property
     def title(self) -> str:
         """The headline of its pictures."""
-        return headline_of(self.subject.model, self.head)
+        return headline_of(self.subject.model, self.head, self.heads)
 
     def caption(self, image: int, column: int) -> str:
         """What a map explains, in words: `class 3 against class 5`."""
@@ -292,6 +294,7 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
         method=method,
         layer=raw.facts.layer,
         head=asked.head.name,
+        heads=asked.head.heads,
         kind=asked.head.kind,
         against=None if rival < 0 else rival,
         against_name=asked.against_name,

@@ -205,7 +205,7 @@ class Question:
                     index,
                 )
             results["gradients"] = tf.stack(gradients, 1)
-        info = HeadInfo(head.name, head.kind, head.classes)
+        info = HeadInfo.of(head)
         return results, Facts(
             info,
             index,

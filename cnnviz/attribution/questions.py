@@ -167,11 +167,15 @@ def ask_about(
     )
 
 
-def headline_of(model: ImageModel, head: str) -> str:
-    """The headline of pictures of an output, named if there are several."""
-    network = model.network
-    several = len(getattr(network, "output_names", None) or []) > 1
-    return f"why {network.name} says so" + f" ({head})" * several
+def headline_of(model: ImageModel, head: str, heads: Sequence[str]) -> str:
+    """The headline of pictures of an output, named if there are several.
+
+    Args:
+        model: The model.
+        head: The name of the output.
+        heads: The names of all outputs.
+    """
+    return f"why {model.network.name} says so" + f" ({head})" * (len(heads) > 1)
 
 
 def called(name: str, kind: HeadKind, against: str = "") -> str:

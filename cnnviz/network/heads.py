@@ -34,12 +34,14 @@ class Head:
         kind: What makes probabilities of the logits; `"linear"` if nothing was found.
         logits: float32 `(n, ..., k)`, channels last.
         output: What the network returns, float32, in its own layout.
+        heads: The names of all outputs of the network.
     """
 
     name: str
     kind: HeadKind
     logits: tf.Tensor
     output: tf.Tensor
+    heads: tuple[str, ...] = ()
 
     @property
     def is_binary(self) -> bool:
@@ -97,7 +99,7 @@ def find_heads(network: Network, call: Call) -> list[Head]:
             f"model '{network.name}' returns one number for all images; expected "
             "values for each image"
         )
-    return [_head(network, name, tensor) for name, tensor in outputs.items()]
+    return [_head(network, name, outputs) for name in outputs]
 
 
 class _Named(Protocol):
@@ -139,8 +141,9 @@ def _named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
     return dict(zip(names, tensors, strict=True))
 
 
-def _head(network: Network, name: str, output: tf.Tensor) -> Head:
+def _head(network: Network, name: str, outputs: Mapping[str, tf.Tensor]) -> Head:
     kind: HeadKind
+    output = outputs[name]
     logits, kind = find_logits(output) or (output, "linear")
     if logits.shape.rank == 1:
         logits = logits[:, None]
@@ -150,4 +153,5 @@ def _head(network: Network, name: str, output: tf.Tensor) -> Head:
         kind,
         displayed(logits, channels_first=first),
         tf.cast(output, tf.float32),
+        tuple(outputs),
     )

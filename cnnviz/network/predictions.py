@@ -55,6 +55,7 @@ class Predictions(ArrayResult):
             positions. The one unit of a binary head makes two classes, 0 and 1.
         labels: The names of the classes; None if they are not known.
         inputs: What the network was shown: for each of its inputs an array `(n, ...)`.
+        heads: The names of all outputs of the network.
     """
 
     head: str
@@ -63,6 +64,7 @@ class Predictions(ArrayResult):
     values: NDArray[np.float32]
     labels: tuple[str, ...] | None
     inputs: tuple[NDArray[np.float32], ...] = ()
+    heads: tuple[str, ...] = ()
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -187,10 +189,12 @@ class Answer(NamedTuple):
     Attributes:
         head: Its name.
         kind: What makes probabilities of it.
+        heads: The names of all outputs.
     """
 
     head: str
     kind: HeadKind
+    heads: tuple[str, ...]
 
 
 def answer(shown: Shown, head: str | int | None) -> tuple[dict[str, tf.Tensor], Answer]:
@@ -205,7 +209,8 @@ def answer(shown: Shown, head: str | int | None) -> tuple[dict[str, tf.Tensor], 
     """
     found = shown.head(head)
     tensors = found.output, found.probabilities()
-    return dict(zip(ANSWERED, tensors, strict=True)), Answer(found.name, found.kind)
+    known = Answer(found.name, found.kind, found.heads)
+    return dict(zip(ANSWERED, tensors, strict=True)), known
 
 
 def named(
@@ -226,8 +231,9 @@ def named(
     labels = model.labels
     if labels is not None and len(labels) != values.shape[1]:
         labels = None
-    head, kind = answered
-    return Predictions(head, kind, found["outputs"], values, labels, tuple(arrays))
+    head, kind, heads = answered
+    outputs = found["outputs"]
+    return Predictions(head, kind, outputs, values, labels, tuple(arrays), heads)
 
 
 def _traced(

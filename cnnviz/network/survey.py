@@ -15,7 +15,7 @@ from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
-from cnnviz.network.heads import HeadKind, choose
+from cnnviz.network.heads import Head, HeadKind, choose
 from cnnviz.network.model import ImageModel, built, describe
 from cnnviz.network.tracing import compiled
 
@@ -30,11 +30,18 @@ class HeadInfo:
         name: Its name, or its number.
         kind: What makes probabilities of its logits.
         classes: How many classes it tells apart.
+        heads: The names of all outputs of the network.
     """
 
     name: str
     kind: HeadKind
     classes: int
+    heads: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, head: Head) -> HeadInfo:
+        """What is known of a traced output."""
+        return cls(head.name, head.kind, head.classes, head.heads)
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,7 @@ def survey_layers(
             {p: int(o.shape[-1]) for p, o in zip(layers, outputs, strict=True)},
             dict(zip(layers, fields, strict=True)),
             dict(zip(layers, ceilings, strict=True)),
-            tuple(HeadInfo(h.name, h.kind, h.classes) for h in scene.heads),
+            tuple(map(HeadInfo.of, scene.heads)),
             elements,
         )
 

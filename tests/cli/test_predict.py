@@ -80,3 +80,39 @@ def test_several_outputs(tmp_path: Path) -> None:
     (_, line) = run(*arguments, "--head", "age").stdout.splitlines()
     expected = float(np.ravel(network.predict(pixels[None], verbose=0)[1])[0])
     assert float(line.split()[-1]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_outputs_are_named_as_they_are_returned(tmp_path: Path) -> None:
+    """Not as the layers that made them, which may be one layer for all."""
+    layers = keras.layers
+    inputs = {name: keras.Input((8, 8, 3), name=name) for name in ("left", "right")}
+    shared = layers.GlobalAveragePooling2D(name="embedding")
+    outputs = {name: shared(tensor) for name, tensor in inputs.items()}
+    keras.Model(inputs, outputs).save(tmp_path / "pair.keras")
+    keras.utils.save_img(tmp_path / "a.png", np.zeros((8, 8, 3)))
+    given = [f"--input={name}={tmp_path / 'a.png'}" for name in inputs]
+    told = run(tmp_path / "pair.keras", *given).stderr
+    assert "output: left (--head chooses of left, right)" in told
+    for name in outputs:
+        run(tmp_path / "pair.keras", *given, "--head", name)
+
+
+def test_outputs_of_a_subclassed_network_are_told(tmp_path: Path) -> None:
+    code = tmp_path / "networks.py"
+    code.write_text(
+        "import keras\n"
+        "@keras.saving.register_keras_serializable('test')\n"
+        "class Two(keras.Model):\n"
+        "    def call(self, images):\n"
+        "        mean = keras.ops.mean(images, (1, 2))\n"
+        "        return {'kind': keras.ops.softmax(mean), 'color': mean}\n"
+    )
+    space: dict[str, type] = {}
+    exec(code.read_text(), space)
+    network = space["Two"]()
+    network(np.zeros((1, 8, 8, 3), np.float32))
+    network.save(tmp_path / "two.keras")
+    keras.utils.save_img(tmp_path / "a.png", np.zeros((8, 8, 3)))
+    trusted = ["--trusted", "--custom-objects", str(code)]
+    told = run(tmp_path / "two.keras", tmp_path / "a.png", *trusted).stderr
+    assert "output: kind (--head chooses of kind, color)" in told
