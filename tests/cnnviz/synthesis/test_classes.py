@@ -126,6 +126,23 @@ def test_networks_of_faint_opinions_have_class_images_too() -> None:
     assert found.ascent.images[1].std() > 0.05
 
 
+@pytest.mark.parametrize("shape", [(1, 40, 1), (40, 1, 3)])
+def test_images_may_have_a_single_row(shape: tuple[int, int, int]) -> None:
+    keras.utils.set_random_seed(1)
+    kernel = tuple(min(5, side) for side in shape[:2])
+    network = keras.Sequential(
+        [
+            keras.layers.Input(shape),
+            keras.layers.Conv2D(4, kernel, activation="tanh"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    found = visualize_classes(load_model(network, encoding="unit"), steps=64)
+    assert found.shape == (3, *shape)
+    assert (found.probabilities > 1 / 3).all()
+
+
 def test_what_does_not_exist_is_named(mnist: ImageModel, imagenet: ImageModel) -> None:
     with pytest.raises(ArgumentError, match="no class 10; expected 0 to 9"):
         optimize_classes(mnist, 10)
