@@ -14,7 +14,7 @@ from cnnviz import (
     load_model,
     read_image,
 )
-from cnnviz.ascent import Run
+from cnnviz.ascent import Progress, Run
 from cnnviz.synthesis import optimize_classes, recipes, visualize_classes
 
 
@@ -114,6 +114,21 @@ def test_the_tries_of_a_class_share_its_steps(mnist: ImageModel) -> None:
     assert len(optimize_classes(mnist, 3, run=Run(steps=600)).ascent.history) == 300
 
 
+@pytest.mark.parametrize("size", [None, 64, 112])
+def test_the_networks_own_images_say_how_many_steps(
+    mnist: ImageModel, imagenet: ImageModel, size: int | None
+) -> None:
+    told: list[int] = []
+
+    def stop(progress: Progress) -> bool:
+        told.append(progress.steps)
+        return True
+
+    visualize_classes(mnist, 0, size=size, callback=stop)
+    visualize_classes(imagenet, 0, size=size, callback=stop)
+    assert told == [1024 // 4, 192]
+
+
 def test_networks_of_faint_opinions_have_class_images_too() -> None:
     # Full weight on smoothness and darkness would leave nothing but black.
     keras.utils.set_random_seed(1)
@@ -148,6 +163,9 @@ def test_what_does_not_exist_is_named(mnist: ImageModel, imagenet: ImageModel) -
         optimize_classes(mnist, 10)
     with pytest.raises(ArgumentError, match="is a name"):
         optimize_classes(mnist, "seven")
+    for classes in (1.5, [1.5], [None]):
+        with pytest.raises(ArgumentError, match="neither a number nor a name"):
+            optimize_classes(mnist, classes)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="did you mean espresso"):
         optimize_classes(imagenet, "expresso")
     with pytest.raises(LayerError, match="no output 'top'"):
