@@ -107,6 +107,15 @@ def test_log_odds_are_those_of_the_softmax() -> None:
     np.testing.assert_allclose(scored(logit(3)), LOGITS[:, 3])
 
 
+def test_outputs_that_are_no_probabilities_compete_as_those_of_a_softmax() -> None:
+    expected = scored(log_odds(3), kind="softmax")
+    np.testing.assert_array_equal(scored(log_odds(3), kind="linear"), expected)
+    one = LOGITS[:, :1]
+    np.testing.assert_allclose(
+        scored(log_odds(0), logits=one, kind="linear"), one[:, 0]
+    )
+
+
 def test_classes_of_sigmoids_do_not_compete() -> None:
     np.testing.assert_allclose(scored(log_odds(3), kind="sigmoid"), LOGITS[:, 3])
 
