@@ -129,7 +129,12 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         from cnnviz.errors import ModelError
-        from cnnviz.loading import APPLICATIONS, architecture_file, identify_file
+        from cnnviz.loading import (
+            APPLICATIONS,
+            architecture_file,
+            check_weights,
+            identify_file,
+        )
         from cnnviz.network import read_labels
 
         if self.custom_objects is not None and not self.trusted:
@@ -148,15 +153,15 @@ class ModelOptions:
                 f"{self.custom_objects} does not exist; expected a Python file"
             )
         if self.weights not in (None, "imagenet", "none"):
-            if not Path(str(self.weights)).is_file():
+            if not Path(str(self.weights)).exists():
                 raise ModelError(
                     f"{self.weights} does not exist; expected a file of weights, "
                     "imagenet or none"
                 )
+            check_weights(Path(str(self.weights)))
         if self.architecture is not None:
             architecture_file(self.architecture)
-            if not path.is_file():
-                raise ModelError(f"{path} does not exist; expected a file of weights")
+            check_weights(path)
         elif not named:
             identify_file(path)
         self._held_files()

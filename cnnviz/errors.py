@@ -85,6 +85,9 @@ class ArgumentError(CnnvizError, ValueError):
     """An argument has a value outside its range."""
 
 
+_WHERE = "Exception encountered when|Example error message for object"
+
+
 def first_line(error: BaseException) -> str:
     """The line of a foreign error's message that says what went wrong."""
     text = str(getattr(error, "strerror", None) or error)
@@ -94,8 +97,10 @@ def first_line(error: BaseException) -> str:
     places = [i for i, line in enumerate(lines) if line.startswith('File "')]
     if "in user code:" in lines and places:
         lines = lines[places[-1] + 2 :]
-    lines = [line for line in lines if "Exception encountered when" not in line]
+    # Keras tells in which of its objects before it tells what.
+    lines = [line for line in lines if not re.search(_WHERE, line)]
     text = lines[0] if lines else type(error).__name__
+    text = text.partition(" Target variable: <")[0]  # with all its values
     if len(text) > _LONGEST_LINE:
         text = text[: _LONGEST_LINE - 3] + "..."
     return text

@@ -12,6 +12,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -103,18 +104,23 @@ def identify_file(path: Path) -> ModelFile:
         raise _missing(path)
     if path.is_dir():
         return _identify_folder(path)
-    if not path.is_file():  # to open a pipe is to wait for whoever fills it
-        raise ModelError(f"{path} is not a regular file; expected a Keras model")
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    head = _beginning(path, "a Keras model")
     if head.startswith(_ZIP):
-        return _identify_zip(path)
+        with _unpacked(path) as archive:
+            return _identify_archive(path, archive)
     if head.startswith(HDF5):
         return _identify_hdf5(path)
     raise _stranger(path, head)
+
+
+def _beginning(path: Path, expected: str) -> bytes:
+    if not path.is_file():  # to open a pipe is to wait for whoever fills it
+        raise ModelError(f"{path} is not a regular file; expected {expected}")
+    try:
+        with path.open("rb") as file:
+            return file.read(4096)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def architecture_file(path: Path) -> ModelFile:
@@ -174,10 +180,11 @@ def _missing(path: Path) -> ModelError:
     return ModelError(f"{path} does not exist; expected a Keras model", hint=hint)
 
 
-def _identify_zip(path: Path) -> ModelFile:
+@contextmanager
+def _unpacked(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return _identify_archive(path, archive)
+            yield archive
     except (zipfile.BadZipFile, EOFError, OSError, zlib.error):
         raise truncated(path) from None
     except (NotImplementedError, RuntimeError) as error:
@@ -205,15 +212,17 @@ def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
     metadata: dict[str, Any] = {}
     if "metadata.json" in names:
         metadata = read_object(archive.read("metadata.json"), path, "metadata.json")
-    if "model.weights.h5" not in names and not any(
-        name.startswith("model.weights") for name in names
-    ):
+    if not _hold_weights(names):
         raise ModelError(
             f"{path} holds a configuration but no weights; it is damaged",
             hint=_SAVE_AGAIN,
         )
     version = str(metadata.get("keras_version") or _guessed_version(config))
     return ModelFile(path, "zip", version, config, [config])
+
+
+def _hold_weights(members: list[str]) -> bool:
+    return any(name.startswith("model.weights") for name in members)
 
 
 def _identify_hdf5(path: Path) -> ModelFile:
@@ -249,19 +258,28 @@ def _identify_hdf5(path: Path) -> ModelFile:
 
 
 def check_weights(path: Path) -> None:
-    """Refuses a file of weights that reads other files, or is none.
+    """Refuses what is no file of weights, reads other files, or unpacks to too much.
+
+    Args:
+        path: What `save_weights` or `save` of either Keras wrote, by any name.
 
     Raises:
-        ModelError: If the file is no whole HDF5 file that keeps to itself.
+        ModelError: If there is no such file, or it is none that keeps to itself.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(HDF5))
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
-    if head != HDF5:
-        raise ModelError(f"{path} is no HDF5 file; expected a file of weights")
-    check_hdf5(path, path)
+    if not path.exists():
+        raise ModelError(f"{path} does not exist; expected a file of weights")
+    head = _beginning(path, "a file of weights")
+    if head.startswith(_ZIP):
+        with _unpacked(path) as archive:
+            if not _hold_weights(archive.namelist()):
+                raise ModelError(f"{path} is a zip archive that holds no weights")
+            check_archive(archive, path)
+    elif head.startswith(HDF5):
+        check_hdf5(path, path)
+    else:
+        raise ModelError(
+            f"{path} is {nature(head) or 'no HDF5 file'}; expected a file of weights"
+        )
 
 
 def _identify_folder(path: Path) -> ModelFile:

@@ -177,10 +177,16 @@ def _application(name: str, weights: str | Path | None) -> Network:
 
     by_name = {key.lower(): key for key in vars(keras.applications)}
     make = getattr(keras.applications, by_name[name.lower()])
-    if weights not in ("imagenet", None) and not Path(str(weights)).is_file():
-        raise ModelError(f"{weights} does not exist; expected a file of weights")
+    path = None if weights in ("imagenet", None) else Path(str(weights))
+    if path is not None:
+        check_weights(path)
     try:
-        return make(weights=None if weights is None else str(weights))
+        network = make(weights=weights if path is None else None)
+        if path is not None:
+            _fill(network, path)
+        return network
+    except ModelError:
+        raise
     except Exception as error:  # noqa: BLE001
         hint = "Use weights=None for random ones, or the path of a file of weights."
         raise ModelError(
@@ -235,9 +241,7 @@ def _load_keras_3(
     if weights is not None:
         text = json.dumps(repairs.mended(file, custom_objects) or file.config)
         network = keras.models.model_from_json(text, custom_objects)
-        ending = ".weights.h5" if _is_keras_3_weights(weights) else ".h5"
-        with _named(weights, ending) as path:
-            network.load_weights(path)
+        _fill(network, weights)
     else:
         with _readable(file, custom_objects) as path:
             network = keras.models.load_model(
@@ -262,8 +266,7 @@ def _load_keras_2(
     if weights is not None:
         text = json.dumps(repairs.mended(file, custom_objects) or file.config)
         network = tf_keras.models.model_from_json(text, known)
-        with _named(weights, ".h5") as path:
-            network.load_weights(path)
+        _fill(network, weights)
         return network
     options = {"safe_mode": not trusted} if file.kind == "zip" else {}
     with _readable(file, custom_objects) as path:
@@ -289,17 +292,36 @@ def _readable(file: ModelFile, custom_objects: Mapping[str, Any]) -> Iterator[st
             yield path
 
 
-def _is_keras_3_weights(path: Path) -> bool:
+def _fill(network: Network, weights: Path) -> None:
+    """Reads weights from a file, which Keras would judge by its name alone."""
+    try:
+        with _named(weights, _layout(weights)) as path:
+            network.load_weights(path)
+    except Exception as error:  # noqa: BLE001
+        if is_damage(error):
+            raise truncated(weights) from None
+        raise ModelError(
+            f"{weights} does not fit the network {network.name}: {first_line(error)}",
+            hint="Weights must be of this very architecture, from input to output.",
+        ) from users_error(error)
+
+
+def _layout(weights: Path) -> str:
+    """The ending by which both Kerases know how a file of weights is laid out."""
     import h5py
 
-    with h5py.File(path, "r") as file:
-        return "layer_names" not in file.attrs and "model_weights" not in file
+    if not h5py.is_hdf5(weights):
+        return ".keras"
+    with h5py.File(weights, "r") as file:
+        is_old = "layer_names" in file.attrs or "model_weights" in file
+    return ".h5" if is_old else ".weights.h5"
 
 
 @contextmanager
 def _named(path: Path, suffix: str) -> Iterator[str]:
     """The path under a name with the ending that Keras insists on."""
-    if path.name.endswith(suffix):
+    said = re.search(r"(\.weights)?\.\w+$", path.name)
+    if said is not None and said[0] == suffix:
         yield str(path)
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -108,6 +108,13 @@ def test_words() -> None:
         (ValueError("Exception encountered when calling x\n\nreason"), "reason"),
         (
             ValueError(
+                "3 objects. Example error message for object <x>:\n\n"
+                "Shapes must match. Target variable: <a, value=[[1\n 2]]>"
+            ),
+            "Shapes must match.",
+        ),
+        (
+            ValueError(
                 "Exception encountered when calling x\n\nin user code:\n\n"
                 '  File "a.py", line 1, in f\n    g()\n'
                 '  File "b.py", line 2, in g\n    raise E\n\n'

@@ -21,13 +21,13 @@ from cnnviz.loading import APPLICATIONS, identify_file, module_objects
 pytestmark = pytest.mark.versions
 
 
-def network(**options: Any) -> keras.Model:
-    return keras.Sequential(
+def network(library: Any = keras, **options: Any) -> Any:
+    return library.Sequential(
         [
-            keras.Input((8, 8, 3)),
-            keras.layers.Conv2D(2, 3),
-            keras.layers.Flatten(),
-            keras.layers.Dense(3, activation="softmax"),
+            library.Input((8, 8, 3)),
+            library.layers.Conv2D(2, 3),
+            library.layers.Flatten(),
+            library.layers.Dense(3, activation="softmax"),
         ],
         **options,
     )
@@ -80,6 +80,68 @@ def test_weights_of_an_application_from_a_file(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
     with pytest.raises(ModelError, match="does not exist; expected a file of weights"):
         load_model("mobilenetv2", weights=tmp_path / "other.weights.h5")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_weights_are_told_by_what_they_hold_not_by_their_name(
+    library: Any, tmp_path: Path
+) -> None:
+    donor = network(library)
+    (tmp_path / "model.json").write_text(donor.to_json())
+    ways = {
+        "layers.weights.h5": donor.save_weights,
+        "whole.h5": donor.save,
+        "whole.keras": donor.save,
+    }
+    if library is tf_keras:
+        ways["old.h5"] = donor.save_weights
+    for saved, save in ways.items():
+        save(tmp_path / saved)
+        for name in (saved, "a.h5", "a.weights.h5", "a.keras", "a.bin", "a"):
+            if name != saved:
+                shutil.copy(tmp_path / saved, tmp_path / name)
+            model = load_model(tmp_path / name, architecture=tmp_path / "model.json")
+            for ours, theirs in zip(
+                model.network.get_weights(), donor.get_weights(), strict=True
+            ):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_weights_of_another_network_are_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wider = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    wider.save_weights(tmp_path / "wider.weights.h5")
+    wider.save(tmp_path / "wider.h5")
+    (tmp_path / "text.h5").write_text("0.1 0.2")
+    with zipfile.ZipFile(tmp_path / "pages.keras", "w") as archive:
+        archive.writestr("page.txt", "0.1 0.2")
+    (tmp_path / "model.json").write_text(network().to_json())
+    monkeypatch.setattr(keras.applications, "VGG16", lambda **_: network())
+    for name, told in {
+        "wider.weights.h5": r"does not fit the network .*shape=\(3, 3, 3, 4\)\.\n",
+        "wider.h5": r"does not fit the network .*shape \(3, 3, 3, 4\)\n",
+        "text.h5": "is a text file; expected a file of weights",
+        "pages.keras": "is a zip archive that holds no weights",
+        "no.h5": "does not exist; expected a file of weights",
+    }.items():
+        ways: list[tuple[Any, dict[str, Any]]] = [
+            ("VGG16", {"weights": tmp_path / name}),
+            (tmp_path / name, {"architecture": tmp_path / "model.json"}),
+        ]
+        for source, options in ways:
+            with pytest.raises(ModelError, match=told) as error:
+                load_model(source, **options)
+            assert error.value.message.startswith(str(tmp_path / name))
 
 
 def test_a_download_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,35 @@ def test_hdf5_keeps_to_itself_in_every_container(
     assert len(list(hostile.iterdir())) == 4 + (library is tf_keras)
 
 
+@pytest.mark.parametrize("message", ATTACKS)
+def test_weights_for_an_application_keep_to_themselves(
+    message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network(keras)
+    monkeypatch.setattr(keras.applications, "VGG16", lambda **_: model)
+    for name in ("only.weights.h5", "whole.h5", "whole.keras"):
+        weights = tmp_path / name
+        (model.save_weights if name.startswith("only") else model.save)(weights)
+        load_model("VGG16", weights=weights)
+        if name.endswith(".h5"):
+            with h5py.File(weights, "r+") as file:
+                ATTACKS[message](file.create_group("more"), tmp_path)
+        else:
+            zipped = weights.with_name("hostile.keras")
+            with (
+                zipfile.ZipFile(weights) as old,
+                zipfile.ZipFile(zipped, "w") as new,
+            ):
+                for member in old.namelist():
+                    data = old.read(member)
+                    if member.endswith(".h5"):
+                        data = attacked(data, ATTACKS[message], tmp_path)
+                    new.writestr(member, data)
+            weights = zipped
+        with pytest.raises(ModelError, match=f"is refused: it {message}"):
+            load_model("VGG16", weights=weights)
+
+
 def attacked(data: bytes, attack: Callable[[Any, Path], None], folder: Path) -> bytes:
     inside = folder / "inside.h5"
     inside.write_bytes(data)
