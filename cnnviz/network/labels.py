@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import operator
 from importlib.resources import files
 from operator import itemgetter
 from pathlib import Path
@@ -72,9 +73,18 @@ def _from_json(path: Path, text: str) -> tuple[str, ...]:
 
 
 def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
-    """The number of a class that is given by number or by name."""
+    """The number of a class that is given by number or by name.
+
+    Raises:
+        ArgumentError: If there is no such class, or it is neither.
+    """
     if not isinstance(entry, str):
-        number = int(entry)
+        try:
+            number = operator.index(entry)
+        except TypeError:
+            raise ArgumentError(
+                f"class {entry!r} is neither a number nor a name; expected one of them"
+            ) from None
         if not 0 <= number < head.classes:
             raise ArgumentError(
                 f"{model.source} has no class {number}; "
