@@ -69,7 +69,7 @@ def classes(
         typer.Option(
             min=1,
             rich_help_panel=options.ASCENT_PANEL,
-            show_default="256; for the best of 4 small images 1024",
+            show_default="192; for the best of 4 small images 1024",
             help="Take this many steps, each a forward and a backward pass, per image.",
         ),
     ] = None,

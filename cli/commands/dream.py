@@ -53,7 +53,8 @@ def dream(
         typer.Option(
             min=1,
             rich_help_panel=options.ASCENT_PANEL,
-            help="Work at this many sizes, from a small one to the image's own.",
+            help="Work at up to this many sizes, from a small one to the image's own. "
+            "No side is made shorter than 32 pixels.",
         ),
     ] = 4,
     strength: Annotated[

@@ -26,7 +26,7 @@ from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.health import broken_weights, not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.survey import native_shape, survey_layers
+from cnnviz.network.survey import Survey, native_shape, survey_layers
 from cnnviz.objectives.algebra import Objective
 
 _STEPS = 256
@@ -58,17 +58,19 @@ def maximize(
     20 were equal to the last bit, half differed by less than 2e-6, and one by more than
     1e-3. A run with the same arguments on the same CPU repeats to the last bit.
 
-    Where all rectifiers that lead to a unit are shut at the start, the first steps, 17
-    at most, are made with opened ones; if that does not help, the image starts again
-    from noise. Over the last third of the steps the learning rate falls to a tenth.
+    Where all rectifiers that lead to a unit are shut at the start, 8 steps are made
+    with opened ones; if that does not help, the image starts again from noise, with 8
+    such steps more. Over the last third of the steps the learning rate falls to a
+    tenth.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
         objective: What to maximize. If it holds numbers for each image, such as one
             channel for each, these say how many images there are.
         size: The size of the canvas, `(height, width)` or the side of a square; None
-            for the network's own, or that of `start`. Networks whose layers need a
-            fixed size are shown the canvas resized to it.
+            for the network's own, or that of `start`. If the objective asks for
+            outputs of a network that takes one size, such as classes, the network is
+            shown the canvas resized to it. Layers take the canvas as it is.
         count: How many images to make, where neither objective nor start says so.
         start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], to which
             the parameterization's noise is added; None for mid gray. Of a model that
@@ -77,9 +79,11 @@ def maximize(
             given, the restarts use them in turn.
         transform: The motions that the images have to withstand; None for `Motion()`,
             `STILL` for none at all.
-        streams: The number of each image's own random numbers; None counts them.
+        streams: For each image a number, 0 or more, that its random numbers belong to;
+            None for 0, 1, 2 and so on.
         momentum: The momentum with which the optimizer starts, from an earlier run of
-            one image; None to start without.
+            one image with a parameterization and a canvas of the same shape; None to
+            start without.
         average_pooling: Whether the network pools by the mean where it has the maximum.
         run: How gradient ascent is carried out; None for 256 steps, the
             parameterization's own learning rate, and no restarts.
@@ -88,9 +92,11 @@ def maximize(
         The images with their scores.
 
     Raises:
-        ArgumentError: If an argument is out of its range.
-        LayerError: If the objective names a layer that does not exist, or nothing that
-            depends on the image.
+        ArgumentError: If an argument is out of its range, or the objective names a
+            class that does not exist.
+        LayerError: If the objective names a layer or a channel that does not exist, or
+            nothing that depends on the image.
+        ImageError: If a layer on the way does not take images of this size.
         ModelError: If the network computes NaN or infinite values for every image.
     """
     known = as_model(model)
@@ -116,6 +122,9 @@ def maximize(
         Plan(known, objective, own, moved, shape, window, average_pooling)
         for own in turns
     ]
+    if momentum is not None:
+        _check_momentum(momentum, plans)
+    _check(plans[0])
     batch = _batch(plans[0], total, run.batch_size)
     tries = [
         Chunks(
@@ -172,8 +181,20 @@ def _turns(
     parameterization: Parameterization | Sequence[Parameterization] | None,
 ) -> Sequence[Parameterization]:
     if isinstance(parameterization, Sequence):
+        if not parameterization:
+            raise ArgumentError("no parameterization is given; expected one or several")
         return parameterization
     return [parameterization or Fourier()]
+
+
+def _check_momentum(momentum: Momentum, plans: Sequence[Plan]) -> None:
+    for plan in plans:
+        given, expected = momentum.first.shape, (1, *plan.numbers)
+        if given != expected:
+            raise ArgumentError(
+                f"the momentum has the shape {given}; expected {expected}, that of one "
+                "image with this parameterization and canvas"
+            )
 
 
 def _rates(steps: int, rate: float) -> np.ndarray:
@@ -199,7 +220,15 @@ def _count(
     if len(set(several.values())) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in several.items())
         raise ArgumentError(f"numbers of images differ: {listed}; expected one number")
-    return max(told.values())
+    total = max(told.values())
+    if streams is not None and (
+        len(streams) != total or any(stream < 0 for stream in streams)
+    ):
+        raise ArgumentError(
+            f"streams are {list(streams)}; expected {counted(total, 'number')} from 0, "
+            "one for each image"
+        )
+    return total
 
 
 def _sizes(
@@ -226,6 +255,24 @@ def _sizes(
     return (*canvas, channels), window
 
 
+def _check(plan: Plan) -> None:
+    """Refuses numbers of channels and classes that the network does not have.
+
+    None of these would be chosen, and the score be that of nothing.
+    """
+    objective = plan.objective
+    checks = [term.check for term in objective.terms if term.check is not None]
+    if checks:
+        found = _surveyed(plan)
+        for check in checks:
+            check(plan.model, found)
+
+
+def _surveyed(plan: Plan) -> Survey:
+    objective = plan.objective
+    return survey_layers(plan.model, objective.layers, heads=objective.needs_head)
+
+
 def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
     """How many images go together: equal chunks, so that one trace serves all."""
     fixed = plan.model.fixed_batch
@@ -241,8 +288,7 @@ def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
 
 def _image_bytes(plan: Plan) -> int:
     """About what one image takes on its way through the network and back."""
-    objective = plan.objective
-    found = survey_layers(plan.model, objective.layers, heads=objective.needs_head)
+    found = _surveyed(plan)
     share = math.prod(plan.window) / math.prod(found.image[:2])
     canvas = 8 * math.prod(plan.shape)  # its spectrum, colors and optimizer
     return 4 * max(1, int(2 * found.elements * share) + canvas)

@@ -1,6 +1,6 @@
 """Parameterizations: what the optimizer moves, and the image that it stands for.
 
-Each is a differentiable map from free numbers to images in (0, 1), so that no step can
+Each is a differentiable map from free numbers to images in [0, 1], so that no step can
 leave the range of valid images. Starting points are drawn with NumPy, a generator for
 each image: an image does not depend on the others of its batch.
 
@@ -47,7 +47,7 @@ _CUTOFF, _LOWEST = 0.28, 1 / 512
 
 
 class Parameterization(Protocol):
-    """A differentiable map from free numbers to images in (0, 1)."""
+    """A differentiable map from free numbers to images in [0, 1]."""
 
     @property
     def learning_rate(self) -> float:
@@ -64,7 +64,7 @@ class Parameterization(Protocol):
     def image(
         self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
     ) -> tf.Tensor:
-        """The images `(n, h, w, c)` in (0, 1) that numbers stand for.
+        """The images `(n, h, w, c)` in [0, 1] that numbers stand for.
 
         Args:
             numbers: The free numbers.

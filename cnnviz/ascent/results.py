@@ -55,12 +55,13 @@ class Ascent:
     """What gradient ascent found.
 
     Attributes:
-        images: `(n, h, w, c)`, float32 in [0, 1]. An image that is dead is what the run
-            was given to start from, or mid gray. Of a model that takes raw values, in
-            these.
+        images: `(n, h, w, c)`, float32 in [0, 1]. In place of a dead one stands what
+            the run was given to start from, or mid gray. Of a model that takes raw
+            values, in these.
         scores: The objective of each image, without a transform, `(n,)`; NaN where the
             network computes no finite number.
-        dead: Which images no gradient ever reached, `(n,)`, bool.
+        dead: Which images could not be made, `(n,)`, bool: no finite gradient reached
+            them, or they score no higher than their start, which had no gradient.
         history: The objectives of the transformed images at each step, `(steps, n)`;
             NaN for steps that were not made.
         parts: The same for each of the objective's parts that have names.

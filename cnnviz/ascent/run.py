@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -27,8 +28,8 @@ class Run:
         restarts: How many images are tried for each image that is kept, which is the
             best of them; each is made in `steps // restarts` steps.
         keep_best: Whether to keep the best of the images after two thirds, five sixths
-            and all of the steps, measured without a transform. Otherwise, and in runs
-            of fewer than 64 steps, the last image is kept.
+            and all of the steps, measured without a transform. Otherwise, and if it has
+            fewer than 64 steps, the last image is kept.
         seed: The seed of all random numbers, 0 or more.
         batch_size: How many images are optimized at a time; None for as many as fit
             comfortably into memory.
@@ -40,7 +41,9 @@ class Run:
             in full float32.
         snapshots: The steps after which images are kept, ascending; 0 is the start, and
             `steps // restarts` the end. A single number keeps that many images, spread
-            evenly from the start to the end.
+            evenly from the start to the end, or one after every step if there are fewer
+            steps. Of a run that the callback ends, the last image stands for all that
+            were to come.
         callback: A function that is called with the progress; the run ends when it
             returns True.
         callback_every: How many steps lie between two calls of the callback.
@@ -68,9 +71,11 @@ class Run:
         counts(0, seed=self.seed)
         if self.learning_rate is not None:
             more_than(0, learning_rate=self.learning_rate)
-        if isinstance(self.snapshots, int):
+        if not isinstance(self.snapshots, Sequence | np.ndarray):
             counts(0, snapshots=self.snapshots)
-        elif sorted(set(self.snapshots)) != list(self.snapshots):
+        elif sorted(set(self.snapshots)) != list(self.snapshots) or any(
+            not isinstance(step, Integral) for step in self.snapshots
+        ):
             raise ArgumentError(
                 f"snapshots are {list(self.snapshots)}; expected ascending steps"
             )
@@ -81,7 +86,7 @@ class Run:
         Raises:
             ArgumentError: If a step lies outside the run.
         """
-        if isinstance(self.snapshots, int):
+        if not isinstance(self.snapshots, Sequence | np.ndarray):
             # Backwards, so that a single one is the last.
             marks = np.linspace(steps, 0, self.snapshots).round().astype(int)
             return tuple(sorted(set(marks.tolist())))
@@ -90,7 +95,7 @@ class Run:
                 f"snapshots are {list(self.snapshots)}; expected ascending steps from "
                 f"0 to {steps}"
             )
-        return tuple(self.snapshots)
+        return tuple(map(int, self.snapshots))
 
 
 def derived_seed(seed: int, number: int) -> int:

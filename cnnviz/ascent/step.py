@@ -95,12 +95,17 @@ class Plan:
             self.average_pooling,
         )
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The shape of the free numbers of an image."""
+        generators = [np.random.default_rng(0)]
+        return self.parameterization.start(generators, self.shape).shape[1:]
+
     def _signature(self, batch: int) -> list[tf.TensorSpec]:
         """The free numbers of a batch, and the operands of the objective."""
-        numbers = self.parameterization.start([np.random.default_rng(0)], self.shape)
         operands = (o for term in self.objective.terms for o in term.operands)
         return [
-            tf.TensorSpec((batch, *numbers.shape[1:]), tf.float32),
+            tf.TensorSpec((batch, *self.numbers), tf.float32),
             *(tf.TensorSpec((batch, *o.shape[1:]), o.dtype) for o in operands),
         ]
 

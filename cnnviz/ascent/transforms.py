@@ -33,18 +33,21 @@ class Motion:
     Motions to either side are equally likely, so that on average nothing moves.
 
     Attributes:
-        jitter: The largest shift along each axis, as a fraction of the canvas's side.
+        jitter: The largest shift along each axis, as a fraction of the canvas's side,
+            before `step` rounds it.
         scale: The largest change of size: factors are log-uniform in
             [1 / (1 + scale), 1 + scale].
         rotate: The largest rotation, in degrees.
         pad: How much of the surroundings shows on each side, as a fraction of the
             canvas; negative values show only the middle.
-        fill: What surrounds the canvas: `background`, or its repetition.
+        fill: What surrounds the canvas: `"flat"` for the gray of `background`,
+            `"wrap"` for the canvas again and again.
         background: The gray level around the canvas.
-        step: Shifts are multiples of this number of pixels; 0 for any shift. With a
-            step, and with `scale` and `rotate` 0, nothing is interpolated and the
-            finest detail survives. If the step is a multiple of the network's strides,
-            units also keep their place within a stride.
+        step: Shifts are rounded to multiples of this number of pixels; 0 for any shift.
+            With a step, and with `scale`, `rotate` and `pad` 0, a network that is shown
+            the canvas in its own size sees it without interpolation, and the finest
+            detail survives. If the step is a multiple of the network's strides, units
+            also keep their place within a stride.
     """
 
     jitter: float = 0.06
@@ -127,13 +130,17 @@ STILL = Motion(jitter=0.0, scale=0.0, rotate=0.0)
 
 @dataclass(frozen=True)
 class Crops:
-    """Random square crops, as MACO takes them, enlarged to the network's window.
+    """Random crops, as MACO takes them, enlarged to the network's window.
+
+    A crop has the same ratio of height to width as the canvas.
 
     Attributes:
         side: The mean side of a crop, as a fraction of the canvas's sides.
-        side_deviation: Its standard deviation; sides are kept in [0.05, 1].
+        side_deviation: Its standard deviation. A side that is drawn below 0.05 becomes
+            0.05, one above 1 becomes 1.
         center_deviation: The standard deviation of the crop's center along each axis,
-            as a fraction of the canvas's side. Crops stay inside the canvas.
+            as a fraction of the canvas's side. A crop that would reach beyond the
+            canvas is moved back to its edge.
     """
 
     side: float = 0.6

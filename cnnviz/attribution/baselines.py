@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.images.ranges import UNIT_SCALES, to_unit
 
 Name = Literal["black", "white", "mean", "blur"]
 Baseline = Name | float | np.ndarray
@@ -25,7 +26,8 @@ def baseline_images(baseline: Baseline, images: np.ndarray) -> np.ndarray:
     Args:
         baseline: `black` (0), `white` (1), `mean` (the image's own mean color), `blur`
             (the image without detail: a Gaussian of 5 % of its shorter side); a number
-            for an image of that value; or an image of the same shape, or one each.
+            for an image of that value; or an image of the same shape, or one each, of
+            which uint8 and uint16 are brought to [0, 1].
         images: `(n, ..., c)`.
 
     Returns:
@@ -54,8 +56,8 @@ def baseline_images(baseline: Baseline, images: np.ndarray) -> np.ndarray:
             f"baseline is {baseline!r}; expected {', '.join(get_args(Name))}, a number "
             "or an image"
         )
-    if array.dtype == np.uint8 and array.ndim:
-        array = array / np.float32(255)
+    if array.dtype in UNIT_SCALES and array.ndim:
+        array = to_unit(array)
     if not np.isfinite(array).all():
         raise ArgumentError("baseline holds values that are no finite numbers")
     if array.ndim and array.shape not in (images.shape, images.shape[1:]):

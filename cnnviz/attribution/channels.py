@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnviz.arguments import counts
 from cnnviz.attribution.explaining import check_number
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import (
@@ -28,7 +29,7 @@ from cnnviz.attribution.questions import (
     headline_of,
 )
 from cnnviz.attribution.spaces import has_channels
-from cnnviz.errors import ArgumentError, LayerError, counted
+from cnnviz.errors import LayerError, counted
 from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
@@ -49,8 +50,8 @@ class ChannelAttribution(ArrayResult):
     Attributes:
         values: `(n, k, channels)` float32, positive or negative: what a channel adds to
             the score of a class of an image, summed over all its positions.
-        contributions: `(n, k, rows, columns, channels)` what each position adds. The
-            sum over the channels is the HiResCAM of the layer.
+        contributions: `(n, k, rows, columns, channels)` what each position adds. Where
+            `path` is 0, the sum over the channels is the HiResCAM of the layer.
         classes: `(n, k)` the numbers of the classes.
         names: `(n, k)` their names, or their numbers as texts.
         scores: `(n, k)` what is explained, as in `Explanation`.
@@ -165,8 +166,9 @@ def channel_attribution(
         head: The name or number of the output, for networks with several.
         path: 0 for activation times gradient. With a larger number, the gradient is
             averaged over that many points between no activation and the whole one (the
-            rule of Gauss and Legendre). The values then add up to the difference of the
-            scores, whatever follows the layer.
+            rule of Gauss and Legendre). The more points, the closer the values add up
+            to the difference of the scores, whatever follows the layer; `error` says
+            how close.
         region: For a network that answers for every pixel, and whose score is the mean
             over pixels: a position `(row, column)` of the output, or an array of
             weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for
@@ -189,9 +191,8 @@ def channel_attribution(
         Olah et al., "The Building Blocks of Interpretability", Distill 2018,
         https://distill.pub/2018/building-blocks
     """
-    for name, value, least in (("top", top, 1), ("path", path, 0)):
-        if not isinstance(value, int | np.integer) or value < least:
-            raise ArgumentError(f"{name} is {value}; expected at least {least}")
+    counts(top=top, batch_size=batch_size)
+    counts(0, path=path)
     asked = ask_about(
         model,
         images,

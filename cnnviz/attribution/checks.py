@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnviz.arguments import counts
 from cnnviz.attribution.baselines import blurred
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import Explanation
@@ -24,7 +25,7 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.attribution.spaces import has_channels
-from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.errors import ImageError, counted
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.showing import Result
@@ -53,12 +54,15 @@ class Check(Result):
         chance_insertion: `(n, k, draws, steps + 1)` the same, of the insertion.
         center_deletion: `(n, k, steps + 1)` for a map that marks the image's middle.
         center_insertion: `(n, k, steps + 1)` the same, of the insertion.
-        completeness: `(n, k)` the relative difference between the sum of the map and
-            what it should explain; NaN for methods whose maps are not shares of it.
+        completeness: `(n, k)` the relative difference between the sum of `raw` of the
+            explanation and what it should explain; NaN for methods whose maps are not
+            shares of it.
         similarity: `(n, k, stages)` the rank correlation of the map with the map of the
             same network after the kernels of its last layers were replaced by random
             ones. It is far from 1 if the map depends on what the network has learned.
-        stages: For each stage the first of the layers whose kernels were replaced.
+        stages: For each stage, of the layers whose kernels were replaced, the one
+            nearest to the image; the output's is replaced first, in the last stage all
+            are.
         sentences: `(n, k)` what all this means, in words.
         explanation: What was checked.
     """
@@ -91,9 +95,10 @@ class Check(Result):
         """`(n, k)` whether the map does clearly better than random maps.
 
         What counts is the area under the insertion curve minus the area under the
-        deletion curve. It has to be larger than that of every random map, and larger
-        than their mean by twice their standard deviation and by a hundredth of what the
-        whole image changes.
+        deletion curve. It has to be larger than that of every random map. It also has
+        to be larger than their mean: by twice their standard deviation, and by 0.01.
+        Where the curves follow scores, that is 0.01 of what the score changes when the
+        whole image turns black.
         """
         own = area(self.insertion) - area(self.deletion)
         chance = area(self.chance_insertion) - area(self.chance_deletion)
@@ -150,9 +155,7 @@ def check_explanation(
         Petsiuk, Das and Saenko, BMVC 2018, https://arxiv.org/abs/1806.07421
         Adebayo et al., NeurIPS 2018, https://arxiv.org/abs/1810.03292
     """
-    for name, value in (("steps", steps), ("draws", draws)):
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ArgumentError(f"{name} is {value}; expected at least 1")
+    counts(steps=steps, draws=draws)
     known = as_model(model)
     arrays = known.prepare(images)
     index, subject = explanation.input_index, replace(explanation.subject, model=known)
@@ -163,6 +166,11 @@ def check_explanation(
             f"{len(arrays[0])} images of {'x'.join(map(str, pixels))} given; expected "
             f"the {len(explanation.maps)} that were explained, of "
             f"{'x'.join(map(str, explanation.maps.shape[2:]))}"
+        )
+    if not np.array_equal(arrays[index], explanation.images):
+        raise ImageError(
+            "these are not the images that were explained, though as many and as large",
+            hint="Give both calls the same array.",
         )
     target = explanation.target
     size = explanation.settings.batch_size
@@ -262,9 +270,9 @@ def _similarity(
     before = explanation.raw
     if explanation.method in ("integrated", "gradient", *RULES):
         before = explanation.maps
-    counts = stages(kernels)
-    alike = np.zeros((*explanation.classes.shape, len(counts)))
-    for stage, count in enumerate(counts):
+    doubled = stages(kernels)
+    alike = np.zeros((*explanation.classes.shape, len(doubled)))
+    for stage, count in enumerate(doubled):
         values = {
             id(kernel.variable.handle): variable
             for kernel, variable in zip(kernels[:count], drawn, strict=False)
@@ -277,7 +285,7 @@ def _similarity(
             ask=partial(RandomizedProbe, values),
         )
         alike[..., stage] = rank_correlation(before, raw.maps)
-    return alike, tuple(kernels[count - 1].layer for count in counts)
+    return alike, tuple(kernels[count - 1].layer for count in doubled)
 
 
 def _sentences(check: Check, explanation: Explanation) -> tuple[tuple[str, ...], ...]:

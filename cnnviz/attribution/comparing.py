@@ -9,6 +9,7 @@ from cnnviz.attribution.deconvolution import Projections, deconvnet
 from cnnviz.attribution.tasks import Rule
 from cnnviz.errors import ArgumentError
 from cnnviz.network.keras_generations import Network
+from cnnviz.network.layers import layer_info
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.network.naming import LayerName
 
@@ -46,8 +47,10 @@ def projection_batches(
     """
     known = as_model(model)
     arrays = known.prepare(images)
-    count = top or (len(channels) if channels is not None else 1)
-    step = max(1, _NUMBERS // max(1, count * arrays[0][0].size))
+    count = top or (None if channels is None else len(channels))
+    if count is None:  # all of them
+        (*_, count) = layer_info(known, layer, arrays).output_shape or (1,)
+    step = max(1, _NUMBERS // max(1, (count or 1) * arrays[0][0].size))
     for start in range(0, len(arrays[0]), step):
         batch = [array[start : start + step] for array in arrays]
         yield deconvnet(known, batch, layer, channels, rule=rule, top=top)

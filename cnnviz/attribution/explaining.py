@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from cnnviz.arguments import counts
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import TOLERANCE
@@ -43,11 +44,11 @@ class Explanation(ArrayResult):
 
     Attributes:
         maps: `(n, k, h, w)` float32, on the image's pixels: positive where the image
-            raises the score, negative where it lowers it. Maps of `gradcam` and
-            `gradient` are never negative. `(n, k, w)` for images of one dimension, `(n,
-            k, d, h, w)` for those of three.
+            raises the score, negative where it lowers it. Maps of `gradcam`,
+            `gradient`, `guided` and `deconvnet` are never negative. `(n, k, w)` for
+            images of one dimension, `(n, k, d, h, w)` for those of three.
         raw: What the maps were made of: `(n, k, rows, columns)` at the layer, or for
-            each patch of `occlusion`; `(n, k, h, w, c)` of `integrated` and `gradient`.
+            each patch of `occlusion`; `(n, k, h, w, c)` of all other methods.
         classes: `(n, k)` the numbers of the classes.
         names: `(n, k)` their names, or their numbers as texts; `-` ahead of what
             lowers an output.
@@ -55,7 +56,7 @@ class Explanation(ArrayResult):
             `against`; the value of an output without softmax or sigmoid.
         probabilities: `(n, k)` of the classes, in [0, 1]; the value of an output
             without softmax or sigmoid.
-        share: `(n, k)` the sum of the map, divided by what it explains: for `hirescam`
+        share: `(n, k)` the sum of `raw`, divided by what it explains: for `hirescam`
             the score, of which biases make the rest; for `integrated` the score minus
             the score of the baseline. NaN for the other methods, whose maps are not
             shares, and where there is nothing to share.
@@ -327,10 +328,5 @@ def _check(
             f"smooth is {smooth} for the method '{method}'; expected the method "
             "'gradient' with it"
         )
-    for name, value, least in (
-        ("top", top, 1),
-        ("smooth", smooth, 0),
-        ("batch_size", batch_size or 1, 1),
-    ):
-        if not isinstance(value, int | np.integer) or value < least:
-            raise ArgumentError(f"{name} is {value}; expected at least {least}")
+    counts(top=top, batch_size=batch_size)
+    counts(0, smooth=smooth)

@@ -8,7 +8,7 @@ and only then goes on: at a fork below a rectifier, the sum is rectified.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,14 +71,28 @@ class Reversal:
         Returns:
             The reconstruction at every tensor on the way, by `tensor.ref()`.
         """
+        *_, at = self.pulled(seed)
+        return at
+
+    def pulled(self, seed: tf.Tensor) -> Iterator[dict[Any, tf.Tensor]]:
+        """Carries a reconstruction on, a step at a time.
+
+        Args:
+            seed: What to start with, of the shape of the target.
+
+        Yields:
+            The reconstruction so far at every tensor reached, by `tensor.ref()`: at the
+            start, then after each of `steps`. Where branches meet, it grows with each.
+        """
         at = {self.steps[0][0].ref() if self.steps else self.image.ref(): seed}
+        yield at
         for tensor, step in self.steps:
             pulled = step.pull(at[tensor.ref()])
             for source, part in zip(step.sources, pulled, strict=True):
                 part.set_shape(source.shape)
                 key = source.ref()
                 at[key] = at[key] + part if key in at else part
-        return at
+            yield at
 
     def largest(self) -> int:
         """How many numbers the largest tensor on the way holds for one image."""

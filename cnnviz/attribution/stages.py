@@ -36,8 +36,9 @@ class Stage:
     Attributes:
         layer: The layer that was just passed.
         operation: What was done: `seed`, `unpool`, `rectify` or `filter`.
-        signal: The reconstruction after it, `(h, w, c)`; `(1, 1, units)` below dense
-            layers, and the last one is the image's.
+        signal: The reconstruction after it, `(h, w, c)`; `(1, w, c)` in 1-D networks,
+            `(d, h, w, c)` in 3-D ones, `(1, 1, units)` where there are no positions.
+            The last one is the image's.
     """
 
     layer: str
@@ -53,7 +54,8 @@ class Stages(Result, Sequence[Stage]):
         steps: The stages, the seed first.
         origin: What they were made of.
         channel: The map that they start from.
-        position: The unit, `(2,)` its row and column.
+        position: The unit, `(2,)` its row and column; `(1,)` in 1-D networks, `(3,)` in
+            3-D ones, zeros for dense layers.
     """
 
     steps: tuple[Stage, ...]
@@ -136,6 +138,7 @@ def deconvnet_stages(
     Raises:
         ArgumentError: If `keep` or `rule` is none of these: the plain gradient is not
             computed in such steps.
+        ImageError: If the image does not fit the network, or there are several.
         LayerError: If the layer does not exist or does not answer, one on the way
             cannot be reversed, or the map does not fire.
     """
@@ -197,10 +200,11 @@ def _trace_stages(
     traced = trace_layer(task, images)
     start = seed(task, traced, units)
     way = traced.way(task)
-    at = way.pull(start)
     first = is_network_channels_first(task.model.network)
     passed = [("seed", task.selected.address.path, start, traced.channels_first)]
-    for tensor, step in way.steps:
+    pulled = way.pulled(start)
+    at = next(pulled)
+    for (tensor, step), at in zip(way.steps, pulled, strict=True):
         if step.operation:
             (source,) = step.sources[:1]
             formats = tensor.op.node_def.attr

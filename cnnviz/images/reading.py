@@ -27,6 +27,7 @@ from cnnviz.images.resizing import (
     WHITE,
     Color,
     Fit,
+    check_color,
     orient,
     pad,
     place,
@@ -64,10 +65,11 @@ def read_image(
 ) -> NDArray[np.float32]:
     """Reads a picture, or an array that serves as one.
 
-    Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of 8 or 16 bits: gray,
+    Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of up to 16 bits: gray,
     color, palette or CMYK. Of several frames the first is read. The EXIF orientation
     is applied; color profiles are not. 16-bit gray keeps its precision, 16-bit
-    colors are cut to 8 bits. What the file holds decides, not its suffix.
+    colors are cut to 8 bits. Gray TIFF files of floats are read as they are. What the
+    file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
     (height, width, channels); their values are scaled as by `to_unit`.
@@ -78,12 +80,13 @@ def read_image(
             the file's own size. See `resize` for the kernel.
         channels: How many channels the result has. Color becomes gray by the luma
             of ITU-R BT.601, gray becomes color by repetition; any other number
-            must be the file's own. None keeps the file's own number.
+            must be that of an array. None keeps the number of an array; pictures
+            then have 1 channel if they are gray and opaque, else 3.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded ones.
 
     Returns:
-        float32 (height, width, channels) in [0, 1]; float arrays keep their range.
+        float32 (height, width, channels) in [0, 1]; floats in a file keep their range.
 
     Raises:
         ImageError: The file cannot be read, or has the wrong number of channels.
@@ -93,6 +96,7 @@ def read_image(
     target = None if size is None else size_of(size)
     choice("fit", fit, Fit)
     counts(channels=channels)
+    check_color(background)
     with open_file(path) as file:
         head = file.read(_HEAD_BYTES)
         file.seek(0)

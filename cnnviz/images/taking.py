@@ -44,8 +44,9 @@ def as_array(
         rank: The number of axes of one image.
 
     Returns:
-        The array of what was given: arrays and tensors keep their type and shape, files
-        and pictures are float32 in [0, 1]; of several images, `(n, ...)`.
+        The array of what was given: arrays and tensors keep their type and shape,
+        pictures are float32 in [0, 1], files are as `read_image` reads them, or
+        `read_array` where `rank` is not 3; of several images, `(n, ...)`.
 
     Raises:
         ImageError: If it is none of them, is endless, or the shapes differ.

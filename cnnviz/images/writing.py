@@ -80,7 +80,7 @@ def write_image(image: Image.Image, path: str | Path) -> None:
     options = _PNG_OPTIONS if image_format == "PNG" else {}
     try:
         image.save(encoded, image_format, **options)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # which one is up to the format
         raise ArgumentError(f"{path} cannot be encoded: {first_line(error)}") from None
     data = encoded.getvalue()
     with written_whole(path) as temporary:

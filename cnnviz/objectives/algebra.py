@@ -16,6 +16,8 @@ import tensorflow as tf
 
 from cnnviz.errors import ArgumentError
 from cnnviz.network.forward import Scene
+from cnnviz.network.model import ImageModel
+from cnnviz.network.survey import Survey
 
 Numbers = int | float | Sequence[float] | np.ndarray
 Indices = int | Sequence[int] | np.ndarray
@@ -33,6 +35,8 @@ class Term:
         needs_head: Whether it needs the outputs of the network.
         operands: Numbers, each `(n, ...)`, or `(1, ...)` for all images.
         couples: Whether an image's score depends on the other images.
+        check: Refuses operands that a network has nothing for, such as the numbers of
+            channels that do not exist, given the model and what was found in it.
     """
 
     text: str
@@ -42,6 +46,7 @@ class Term:
     needs_head: bool = False
     operands: tuple[np.ndarray, ...] = ()
     couples: bool = False
+    check: Callable[[ImageModel, Survey], object] | None = None
 
 
 @dataclass(frozen=True)

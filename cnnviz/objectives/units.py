@@ -9,12 +9,17 @@ than built into it: another channel is no other program.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import behind
 from cnnviz.network.forward import Scene
+from cnnviz.network.labels import class_number
+from cnnviz.network.model import ImageModel
+from cnnviz.network.survey import Survey, choose_channels, choose_head
 from cnnviz.objectives.algebra import (
     Indices,
     Objective,
@@ -50,7 +55,7 @@ def channel(layer: str, index: Indices, *, before_rectifier: bool = False) -> Ob
 
     text = f"{layer}[{describe(numbers)}]"
     key = ("channel", before_rectifier)
-    return Objective((Term(text, score, key, (layer,), operands=(numbers,)),))
+    return _of_channels(text, score, key, layer, numbers)
 
 
 def neuron(
@@ -80,7 +85,7 @@ def neuron(
 
     text = f"{layer}[{describe(numbers)}]@{position or 'middle'}"
     key = ("neuron", position)
-    return Objective((Term(text, score, key, (layer,), operands=(numbers,)),))
+    return _of_channels(text, score, key, layer, numbers)
 
 
 def direction(
@@ -154,21 +159,15 @@ def logit(index: Indices, head: str | int | None = None) -> Objective:
     def score(scene: Scene, index: tf.Tensor) -> tf.Tensor:
         return pick(scene.head(head).class_logits(), index)
 
-    term = Term(
-        f"logit[{describe(numbers)}]",
-        score,
-        ("logit", head),
-        needs_head=True,
-        operands=(numbers,),
-    )
-    return Objective((term,))
+    return _of_classes(f"logit[{describe(numbers)}]", score, "logit", head, numbers)
 
 
 def log_odds(index: Indices, head: str | int | None = None) -> Objective:
     """The logit of a class against the others: `logit[k] - logsumexp(the rest)`.
 
-    With a softmax it is the logarithm of the odds of the class. The classes of other
-    heads do not compete, and the score is the logit.
+    With a softmax it is the logarithm of the odds of the class; outputs with neither
+    softmax nor sigmoid are treated alike. Classes of a sigmoid head do not compete, and
+    the only output of a head has none to compete with: the score is the logit.
 
     Args:
         index: The number of the class, or one per image.
@@ -186,14 +185,8 @@ def log_odds(index: Indices, head: str | int | None = None) -> Objective:
         apart = tf.one_hot(index, logits.shape[-1], on_value=-1e9, off_value=0.0)
         return wanted - tf.reduce_logsumexp(logits + apart, -1)
 
-    term = Term(
-        f"log odds[{describe(numbers)}]",
-        score,
-        ("log_odds", head),
-        needs_head=True,
-        operands=(numbers,),
-    )
-    return Objective((term,))
+    text = f"log odds[{describe(numbers)}]"
+    return _of_classes(text, score, "log_odds", head, numbers)
 
 
 def diversity(layer: str, group: Indices = 0) -> Objective:
@@ -226,5 +219,40 @@ def diversity(layer: str, group: Indices = 0) -> Objective:
         (layer,),
         operands=(numbers,),
         couples=True,
+    )
+    return Objective((term,))
+
+
+def _of_channels(
+    text: str,
+    score: Callable[..., tf.Tensor],
+    key: Hashable,
+    layer: str,
+    numbers: np.ndarray,
+) -> Objective:
+    def check(_: ImageModel, found: Survey) -> None:
+        choose_channels(layer, numbers.tolist(), found.channels[layer])
+
+    term = Term(text, score, key, (layer,), operands=(numbers,), check=check)
+    return Objective((term,))
+
+
+def _of_classes(
+    text: str,
+    score: Callable[..., tf.Tensor],
+    kind: str,
+    head: str | int | None,
+    numbers: np.ndarray,
+) -> Objective:
+    def check(model: ImageModel, found: Survey) -> None:
+        # Those of the ends: all others are between them.
+        for number in (numbers.min(), numbers.max()):
+            class_number(model, choose_head(model, found, head), int(number))
+
+    term = Term(
+        *(text, score, (kind, head)),
+        needs_head=True,
+        operands=(numbers,),
+        check=check,
     )
     return Objective((term,))

@@ -109,9 +109,9 @@ def visualize_classes(
         head: The name or number of the output, for networks with several.
         size: The size of the images, `(height, width)` or the side of a square; None
             for the network's own.
-        steps: Forward and backward passes for each image; None for 192. Of images
-            smaller than 96 pixels it is 1024: four images are tried for each class, and
-            the best is kept.
+        steps: Forward and backward passes for each image; None for 192. For networks
+            whose own images are smaller than 96 pixels it is 1024: four images are
+            tried for each class, and the best is kept.
         seed: The seed of all random numbers.
         batch_size: How many images are made at a time; None for what fits into memory.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
@@ -157,15 +157,16 @@ def optimize_classes(
     """Makes images that a network takes for its classes, and says how sure it is.
 
     What is maximized is the class's logit against the others, minus a little total
-    variation; it counts less if the network's logits differ less between images. From
-    96 pixels on, features that are unlike what the network's batch normalizations
-    remember of its training cost something too, see `objectives.statistics_distance`:
-    so there is a thing in its surroundings, rather than texture everywhere. Images
-    that are not RGB are drawn on a dark or a light ground: the one on which the network
-    tells random lines apart better. They start near that ground, it continues outside
-    the image, and what differs from it costs the more the farther from the middle.
-    RGB images start as mid gray, and so do others if neither ground is clearly better,
-    as for X-rays.
+    variation; it counts less if the network's logits differ less between images. Of
+    networks whose own images have 96 pixels or more on the longer side, features that
+    are unlike what batch normalizations remember of the training cost something too,
+    see `objectives.statistics_distance`: so there is a thing in its surroundings,
+    rather than texture everywhere. Images that are not RGB are drawn on a dark or a
+    light ground: the one on which the network tells random lines apart better. They
+    start near that ground. If the images are small, the ground continues outside them.
+    What differs from it costs the more the farther it is from the middle. RGB images
+    start as mid gray, and so do others if neither ground is clearly better, as for
+    X-rays.
 
     The random numbers of an image belong to its class: they are the same whichever
     other classes are asked for.
@@ -179,10 +180,10 @@ def optimize_classes(
         size: The size of the images, `(height, width)` or the side of a square; None
             for the network's own.
         parameterization: What the optimizer moves; None for a `Fourier` one.
-        transform: What the images have to withstand; None for random crops, and
-            larger motions where images are small.
-        run: How gradient ascent is carried out; None for 192 steps, and for small
-            images the best of 4 images, each made in 256 steps.
+        transform: What the images have to withstand; None for random crops, and for
+            motions if the network's own images are smaller than 96 pixels.
+        run: How gradient ascent is carried out; None for 192 steps, and for networks
+            with such small images the best of 4 images, each made in 256 steps.
 
     Returns:
         The images with the probabilities that the network gives them.
@@ -234,9 +235,9 @@ def _chosen_classes(
                 "name others, such as classes=[0, 1]"
             )
         return np.array(usual)
-    if isinstance(classes, int | str | np.integer):
-        classes = [classes]
-    chosen = [class_number(model, head, entry) for entry in classes]
+    given: Any = classes
+    entries = [given] if np.ndim(given) == 0 else given
+    chosen = [class_number(model, head, entry) for entry in entries]
     if not chosen:
         raise ArgumentError("no class is given; expected numbers or names")
     return np.array(chosen)

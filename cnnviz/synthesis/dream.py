@@ -28,7 +28,6 @@ from cnnviz.synthesis.scales import (
     CoarseToFine,
     blend,
     cut_tiles,
-    enlarge,
     lay_tiles,
     scale_sizes,
 )
@@ -44,10 +43,13 @@ _EVERY = 4
 
 @dataclass(frozen=True, eq=False)
 class Dream(ArrayResult):
-    """An image that a network has dreamt of; `np.asarray` of it is the pixels.
+    """An image that a network has dreamt of, drawn by `cnnviz.drawing.plain_picture`.
+
+    `np.asarray` of it is the pixels.
 
     Attributes:
-        image: `(h, w, c)`, float32 in [0, 1].
+        image: `(h, w, c)`, float32 in [0, 1]; of a model that takes raw values, in
+            these.
         layers: The paths of the layers whose energy was raised.
     """
 
@@ -85,16 +87,17 @@ def deep_dream(
     The image is shrunk, changed so as to raise the energy of the layers, enlarged, and
     changed again; the detail that shrinking took away is put back at each size. What is
     maximized is the sum of the logarithms of the layers' mean squares, so that no layer
-    drowns the others. Parts of an image for which no layer fires stay as they are.
-    An image larger than a tile is worked on in tiles, which overlap and are blended, so
-    that memory does not grow with the image.
+    drowns the others. An image larger than a tile is worked on in tiles, which overlap
+    and are blended, so that the network needs no more memory for a large image than for
+    a tile. Tiles for which no layer fires stay as they are.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        image: `(h, w, c)` in [0, 1], of any size; for a model that takes raw values,
-            in these.
+        image: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size. For a
+            model that takes raw values, in these.
         layers: A layer or several, as `cnnviz.activations` takes them.
-        octaves: At how many sizes to work; the last is the image's own.
+        octaves: At how many sizes to work at most; the last is the image's own, and
+            sides of the others are at least 32 pixels long.
         octave_scale: The ratio of one size to the next.
         steps: Forward and backward passes over each tile at each size.
         strength: How far each step goes; 1 changes the image thoroughly.
@@ -105,7 +108,7 @@ def deep_dream(
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
             bfloat16 where the CPU gains by it and gradients agree.
         callback: A function that is called with the progress; the dream ends when it
-            returns True.
+            returns True, with what was added until then.
 
     Returns:
         An image `(h, w, c)` that shows itself, float32 in [0, 1], or in raw values.
@@ -144,17 +147,16 @@ def deep_dream(
     def shown(progress: Progress) -> np.ndarray:
         tiles = started.copy()
         tiles[progress.rows.start : progress.rows.stop] = progress.images()
-        return blend(tiles, corners, base.shape[:2])
+        return _onto(original, blend(tiles, corners, base.shape[:2]), base)
 
     fires = False
     dreamt = base = resize(original, sizes[0], fit="stretch")
     scales = CoarseToFine(sizes, run, shown)
     for size, own in scales.runs():
         if size != sizes[0]:
-            # What the dream added so far, onto an image with all the detail it had.
             before = base
             base = resize(original, size, fit="stretch")
-            dreamt = np.clip(base + resize(dreamt - before, size, fit="stretch"), 0, 1)
+            dreamt = _onto(base, dreamt, before)
         corners, shape = lay_tiles(size, largest)
         started = np.stack([cut_tiles(dreamt, corner, shape) for corner in corners])
         found = maximize(
@@ -175,5 +177,12 @@ def deep_dream(
             "so there is nothing to dream of",
             hint="Choose another layer, or another image.",
         )
-    whole = enlarge(dreamt, (original.shape[0], original.shape[1]))
-    return Dream(span.values(whole), tuple(names))
+    return Dream(span.values(_onto(original, dreamt, base)), tuple(names))
+
+
+def _onto(image: np.ndarray, dreamt: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """What a dream added at a smaller size, onto an image with all its detail."""
+    size = (image.shape[0], image.shape[1])
+    if dreamt.shape[:2] == size:
+        return dreamt
+    return np.clip(image + resize(dreamt - before, size, fit="stretch"), 0, 1)

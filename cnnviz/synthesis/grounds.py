@@ -36,9 +36,10 @@ def find_ground(
 
     Returns:
         `"dark"` or `"light"`; `"none"` if neither is better by far, or for images with
-        three channels: the subjects of photographs fill them.
+        three channels: the subjects of photographs fill them. Images of one row or
+        column have no room for drawings, and no ground either.
     """
-    if shape[2] == 3:
+    if shape[2] == 3 or min(shape[:2]) == 1:
         return "none"
     light_lines = drawings(_DRAWINGS, shape)
     on_dark = _information(logits(light_lines))

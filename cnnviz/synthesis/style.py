@@ -65,19 +65,22 @@ _EVERY = 8
 class Stylized(ArrayResult):
     """An image with the content of one and the style of others.
 
-    `np.asarray` of it is the pixels.
+    `np.asarray` of it is the pixels; `cnnviz.drawing.plain_picture` draws it.
 
     Attributes:
         image: `(h, w, c)`, float32 in [0, 1]; of a model that takes raw values, in
             these.
-        frames: The image on its way, `(frames, h, w, c)`; the last is the result.
+        frames: The image after the steps that `Run.snapshots` names, `(frames, h, w,
+            c)`; none if it names none.
         style_losses: At each step, how far its style was from the wanted one: the mean
-            over layers of the squared distance of Gram matrices, in units of the
-            content image's own distance at that size.
+            over layers of the squared distance of Gram matrices. The unit is the
+            content image's own distance at that size, plus a hundredth of the square
+            of the wanted matrix, as the distance may be 0. NaN for the steps that were
+            left when a callback ended the run.
         content_losses: At each step, how far its features were from the content's: the
             mean square of the differences, in units of the features' variance.
         sizes: The heights and widths at which it was made, from coarse to fine, each
-            with the same number of steps.
+            with the same number of steps; those that a callback left out are missing.
         style_layers: The paths of the layers that style was measured in.
         content_layers: The paths of the layers that content was measured in.
         is_softened: Whether style and content were measured after a softmax over the
@@ -138,7 +141,8 @@ def transfer_style(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size.
+        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size. For a
+            model that takes raw values, in these.
         style: An image such as `content`, or a list of several.
         style_weights: How much each of several styles counts; None for equal parts.
         content_weight: The weight of the content against the style: more keeps more of
@@ -160,9 +164,9 @@ def transfer_style(
             parts `style` and `content`; the transfer ends when it returns True.
 
     Returns:
-        An image `(h, w, c)` that shows itself, float32 in [0, 1], as large as the
-        content. It has the network's channels, or three if the content's colors are
-        kept.
+        An image `(h, w, c)` that shows itself, float32 in [0, 1], or in raw values, as
+        large as the content. It has the network's channels, or three if the colors of
+        a content in color are kept.
 
     Raises:
         ImageError: If an image is none, or does not fit the network.
@@ -208,7 +212,8 @@ def optimize_style(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size.
+        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size. For a
+            model that takes raw values, in these.
         style: An image such as `content`, or a list of several.
         style_weights: How much each of several styles counts; None for equal parts.
         content_weight: The weight of the content against the style: more keeps more of
@@ -332,7 +337,7 @@ def optimize_style(
         np.stack(frames) if frames else np.zeros((0, *image.shape), np.float32),
         np.concatenate([part.parts["style"][:, 0] for part in parts]),
         np.concatenate([part.parts["content"][:, 0] for part in parts]),
-        tuple(sizes),
+        tuple(sizes[: len(parts)]),
         measured.style,
         measured.content,
         soften,
@@ -395,15 +400,16 @@ def _over(unit: float) -> float:
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     if weights is None:
         return np.full(count, 1 / count)
-    shares = np.asarray(weights, np.float64)
-    if shares.shape != (count,):
+    given = np.asarray(weights)
+    if given.shape != (count,) or given.dtype.kind not in "iuf":
         raise ArgumentError(
-            f"style_weights are {list(weights)}; expected one for each of "
+            f"style_weights are {given.tolist()}; expected a number for each of "
             + counted(count, "style")
         )
+    shares = given.astype(np.float64)
     if not (shares >= 0).all() or not 0 < shares.sum() < math.inf:
         raise ArgumentError(
-            f"style_weights are {list(weights)}; expected 0 or more, and not all 0"
+            f"style_weights are {given.tolist()}; expected 0 or more, and not all 0"
         )
     return shares / shares.sum()
 

@@ -1,5 +1,6 @@
 """`cnnviz classes`: the library's images in a file, and what is told on the way."""
 
+import re
 from pathlib import Path
 
 import keras
@@ -27,6 +28,11 @@ def invoke(*arguments: object) -> Result:
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as picture:
         return np.asarray(picture)
+
+
+def test_the_help_tells_the_usual_steps() -> None:
+    told = " ".join(re.findall(r"[^\s\u2500-\u257f]+", invoke("--help").stdout))
+    assert "default: (192; for the best of 4 small images 1024)" in told
 
 
 def test_all_of_a_few_classes_are_drawn(mnist: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from cnnviz import (
     ArgumentError,
+    ImageError,
     ImageModel,
     LayerError,
     ModelError,
@@ -47,6 +48,8 @@ from cnnviz.objectives import (
     custom,
     diversity,
     log_odds,
+    logit,
+    neuron,
     total_variation,
 )
 from cnnviz.objectives.algebra import over_image
@@ -356,6 +359,23 @@ def test_units_that_are_shut_at_the_start_are_woken(
     assert not found.dead[0]
 
 
+def test_rectifiers_are_opened_for_twice_eight_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[int] = []
+    advance = Chunks._advance
+
+    def noted(self: Any, before: int, rates: Any, *given: Any, **options: Any) -> Any:
+        if options.get("rescued") is not None:
+            opened.extend(range(before, before + len(rates)))
+        return advance(self, before, rates, *given, **options)
+
+    monkeypatch.setattr(Chunks, "_advance", noted)
+    maximize(dying(-2.0), channel("conv", 1), run=Run(steps=40))
+    # One step tells whether it helped.
+    assert opened == [*range(1, 9), *range(10, 18)]
+
+
 def test_units_that_nothing_wakes_are_called_dead() -> None:
     found = maximize(dying(-2.0), channel("conv", [0, 1]), run=Run(steps=40))
     assert found.dead.tolist() == [False, True]
@@ -536,6 +556,8 @@ def test_what_cannot_be_is_refused(model: ImageModel) -> None:
         maximize(model, objective, run=Run(precision="half"))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="the objective 2, count 3"):
         maximize(model, objective, count=3)
+    with pytest.raises(ArgumentError, match="differ: the objective 2, streams 3"):
+        maximize(model, objective, streams=[0, 1, 2])
     with pytest.raises(ArgumentError, match="snapshots are"):
         maximize(model, objective, run=Run(steps=4, snapshots=[3, 9]))
     with pytest.raises(LayerError, match="no layer 'conv9'"):
@@ -544,12 +566,37 @@ def test_what_cannot_be_is_refused(model: ImageModel) -> None:
         maximize(model, channel("conv*", 0))
     with pytest.raises(ArgumentError, match="size is"):
         maximize(model, objective, size=(0, 5))
+    with pytest.raises(ImageError, match="cannot take an input of 20x10x3"):
+        maximize(model, channel("predictions", 0), size=(20, 10))
+    with pytest.raises(ArgumentError, match="no parameterization is given"):
+        maximize(model, objective, parameterization=[])
+    for streams in ([3], [], [0, -1]):
+        with pytest.raises(ArgumentError, match="expected 2 numbers from 0, one"):
+            maximize(model, objective, streams=streams)
+    momentum = maximize(model, channel("conv1", 0), run=Run(steps=2)).momentum
+    for other in ({"size": 20}, {"parameterization": Pixels()}):
+        with pytest.raises(ArgumentError, match="the momentum has the shape"):
+            maximize(model, objective, momentum=momentum, **other)
     pair = keras.Model(
         inputs := [keras.Input((4, 4, 1)), keras.Input((4, 4, 1))],
         keras.layers.Add()(inputs),
     )
     with pytest.raises(ModelError, match="expected one image"):
         maximize(pair, log_odds(0))
+
+
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_channels_and_classes_that_do_not_exist_are_refused(
+    model: ImageModel, batch_size: int | None
+) -> None:
+    run = Run(steps=2, batch_size=batch_size)
+    for objective in (channel("conv1", [0, 6]), neuron("conv1", 6)):
+        with pytest.raises(LayerError, match="no channel 6; expected 0 to 5"):
+            maximize(model, 2 * objective - total_variation(), run=run)
+    for objective in (logit([3, 4, 0]), log_odds(4)):
+        with pytest.raises(ArgumentError, match="no class 4; expected 0 to 3"):
+            maximize(model, objective, run=run)
+    assert maximize(model, channel("conv1", 5) + log_odds(3), run=run).scores[0] > -9
 
 
 def test_an_objective_apart_from_the_image_is_refused(model: ImageModel) -> None:

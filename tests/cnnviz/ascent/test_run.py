@@ -14,6 +14,9 @@ def test_snapshots_are_spread_or_named() -> None:
     assert Run(snapshots=5).snapshot_steps(20) == (0, 5, 10, 15, 20)
     assert Run(snapshots=9).snapshot_steps(2) == (0, 1, 2)
     assert Run(snapshots=[0, 3]).snapshot_steps(3) == (0, 3)
+    numbers = np.array([0, 3])
+    assert Run(snapshots=numbers).snapshot_steps(3) == (0, 3)  # type: ignore[arg-type]
+    assert Run(snapshots=numbers[1]).snapshot_steps(2) == (0, 1, 2)
     with pytest.raises(ArgumentError, match="from 0 to 2"):
         Run(snapshots=[0, 3]).snapshot_steps(2)
 
@@ -40,6 +43,8 @@ def test_parts_of_runs_share_no_random_numbers() -> None:
         ({"precision": "half"}, "precision is 'half'; expected auto, float32"),
         ({"snapshots": -1}, "snapshots is -1"),
         ({"snapshots": [3, 1]}, "expected ascending steps"),
+        ({"snapshots": [0, 1.5]}, "expected ascending steps"),
+        ({"snapshots": 1.5}, "snapshots is 1.5; expected a whole number"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, object], told: str) -> None:

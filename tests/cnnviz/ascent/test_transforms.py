@@ -168,10 +168,28 @@ def test_standing_still_shows_the_whole_canvas(transform: Transform) -> None:
     np.testing.assert_allclose(shown, images, atol=1e-5)
 
 
+@pytest.mark.parametrize("fill", ["flat", "wrap"])
+def test_whole_steps_interpolate_nothing(fill: Fill) -> None:
+    # 0.1 of 27 pixels is 2.7, which is nearer to 4 than to 0.
+    motion = Motion(0.1, scale=0, rotate=0, fill=fill, step=4)
+    images = np.random.default_rng(7).random((1, 27, 31, 1)).astype("f")
+    rng = np.random.default_rng(0)
+    for _ in range(9):
+        maps = motion.draw(rng, 1, (27, 31), (27, 31))
+        shown = motion.show(tf.constant(images), tf.constant(maps), (27, 31)).numpy()
+        assert np.isin(shown, [*images.ravel(), motion.background]).all()
+    still = motion.still((27, 31), (27, 31))
+    shifts = motion.draw(rng, 200, (27, 31), (27, 31))[:, [2, 5]] - still[:, [2, 5]]
+    np.testing.assert_array_equal(np.unique(shifts), [-4, 0, 4])
+
+
 def test_crops_stay_inside_the_canvas() -> None:
     boxes = drawn(Crops(0.5, 0.3, 0.5), 1000)
     assert boxes.min() >= -1e-6
     assert boxes.max() <= 1 + 1e-6
+    sides = boxes[:, 2:] - boxes[:, :2]
+    np.testing.assert_allclose(sides[:, 0], sides[:, 1], atol=1e-6)
+    np.testing.assert_allclose([sides.min(), sides.max()], [0.05, 1], atol=1e-6)
     np.testing.assert_allclose(
         boxes[:, :2].mean(0), 1 - boxes[:, 2:].mean(0), atol=0.02
     )

@@ -128,6 +128,8 @@ def test_mistakes() -> None:
     model = raw(classifier(keras))
     with pytest.raises(ArgumentError, match="path is -1"):
         channel_attribution(model, IMAGES, path=-1)
+    with pytest.raises(ArgumentError, match="batch_size is 0"):
+        channel_attribution(model, IMAGES, batch_size=0)
     with pytest.raises(LayerError, match="no layer 'x'"):
         channel_attribution(model, IMAGES, layer="x")
 

@@ -251,3 +251,5 @@ def test_mistakes() -> None:
         check_explanation(model, IMAGES, found, draws=0)
     with pytest.raises(ImageError, match="expected the 2 that were explained"):
         check_explanation(model, IMAGES[:1], found)
+    with pytest.raises(ImageError, match="not the images that were explained"):
+        check_explanation(model, IMAGES[::-1], found)

@@ -31,19 +31,25 @@ def images() -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "counts"), [(1 << 26, [5]), (64 * 2 * 2, [2, 2, 1])]
+    ("numbers", "top", "counts"),
+    [
+        (1 << 26, 2, [5]),
+        (64 * 2 * 2, 2, [2, 2, 1]),
+        (64 * 5 * 2, None, [2, 2, 1]),  # all five maps
+    ],
 )
 def test_batches_fit_into_memory_and_change_nothing(
     model: ImageModel,
     images: np.ndarray,
     monkeypatch: pytest.MonkeyPatch,
     numbers: int,
+    top: int | None,
     counts: list[int],
 ) -> None:
     monkeypatch.setattr(comparing, "_NUMBERS", numbers)
-    found = list(projection_batches(model, images, "top", top=2))
+    found = list(projection_batches(model, images, "top", top=top))
     assert [len(part.images) for part in found] == counts
-    whole = deconvnet(model, images, "top", top=2)
+    whole = deconvnet(model, images, "top", top=top)
     for name in ("images", "activations", "positions", "channels"):
         joined = np.concatenate([getattr(part, name) for part in found])
         np.testing.assert_allclose(joined, getattr(whole, name), atol=1e-6)

@@ -437,6 +437,26 @@ class TestIdentities:
             if stage.operation == "rectify":
                 assert stage.signal.min() >= 0
 
+    @GENERATIONS
+    def test_a_stage_holds_the_branches_walked_so_far(self, k: ModuleType) -> None:
+        layers = k.layers
+        image = k.Input((6, 7, 1))
+        first = layers.Conv2D(3, 3, padding="same", activation="relu", name="first")
+        x = first(image)
+        one, other = (layers.Conv2D(4, 3, padding="same", name=n)(x) for n in "ab")
+        last = layers.Add(name="last")([one, other])
+        model = raw(randomized(k.Model(image, last)))
+        stages = deconvnet_stages(model, self.image[0, :6, :7, :1], "last")
+        seed, *passed = stages
+        assert [s.operation for s in passed] == ["filter"] * 2 + ["rectify", "filter"]
+        below: np.ndarray = np.zeros((6, 7, 3))
+        for stage in passed[:2]:
+            kernel, _ = model.network.get_layer(stage.layer).get_weights()
+            layer = twin.Convolution(kernel, np.zeros(4), padding="same")
+            below = below + twin.filtered(seed.signal, layer, (6, 7, 3))
+            close(stage.signal, below)
+        assert {stage.layer for stage in passed[:2]} == {"a", "b"}
+
 
 def test_the_sample_network_on_digits(assets: Path) -> None:
     model = load_model(assets / "mnist_cnn.keras")

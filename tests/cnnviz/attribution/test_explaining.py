@@ -660,6 +660,7 @@ class TestMistakes:
             (ArgumentError, "held against itself", {"classes": [1], "against": "dog"}),
             (ArgumentError, "top is 0", {"top": 0}),
             (ArgumentError, "batch_size is -1", {"batch_size": -1}),
+            (ArgumentError, "batch_size is 0", {"batch_size": 0}),
             (ArgumentError, "smooth is 3 for the method 'hirescam'", {"smooth": 3}),
             (
                 ArgumentError,

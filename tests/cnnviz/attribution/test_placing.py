@@ -78,3 +78,6 @@ def test_baselines() -> None:
     )
     own = np.random.default_rng(1).random((20, 24, 3), np.float32)
     np.testing.assert_array_equal(baseline_images(own, images)[1], own)
+    for largest in (np.uint8(255), np.uint16(65535)):
+        white = np.full((20, 24, 3), largest)
+        np.testing.assert_array_equal(baseline_images(white, images), 1)

@@ -1,12 +1,17 @@
 """Images brought to another size."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnnviz.errors import ArgumentError
 from cnnviz.images import (
     Fit,
     Kernel,
+    read_image,
     resize,
 )
 
@@ -84,6 +89,28 @@ def test_pad_keeps_all_and_fills_with_the_background() -> None:
     np.testing.assert_array_equal(enlarged[9], np.tile(around, (80, 1)))
     gray = resize(values[..., :1], 40, fit="pad", background=BACKGROUND)
     np.testing.assert_allclose(gray[0, 0, 0], BACKGROUND @ LUMA, rtol=1e-6)
+
+
+@pytest.mark.parametrize("color", [(255, 255, 255), (0, 0), 0.5, "red", (0, 0, -1)])
+def test_what_is_no_background(color: Any, tmp_path: Path) -> None:
+    told = r"background is .*; expected red, green and blue, each from 0 to 1"
+    with pytest.raises(ArgumentError, match=told):
+        resize(np.zeros((4, 8, 3)), 8, fit="pad", background=color)
+    Image.new("RGBA", (4, 8)).save(tmp_path / "a.png")
+    with pytest.raises(ArgumentError, match=told):
+        read_image(tmp_path / "a.png", background=color)
+
+
+def test_shrinking_is_one_step_up_to_a_sixth(assets: Path) -> None:
+    for name in ("astronaut", "coffee"):
+        values = read_image(assets / "images" / f"{name}.jpg", channels=1)
+        for side, atol in ((75, 1e-6), (74, 0.03), (28, 0.03)):  # of 448 pixels
+            once = Image.fromarray(values[..., 0]).resize(
+                (side, side), Image.Resampling.BICUBIC
+            )
+            expected = np.clip(np.asarray(once), values.min(), values.max())
+            resized = resize(values, side, fit="stretch")[..., 0]
+            np.testing.assert_allclose(resized, expected, atol=atol)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])

@@ -41,10 +41,11 @@ def scored(
     maps: np.ndarray = MAPS,
     logits: np.ndarray = LOGITS,
     kind: HeadKind = "softmax",
+    images: np.ndarray = IMAGES,
 ) -> np.ndarray:
     head = Head("answer", kind, tf.constant(logits), tf.constant(logits))
     model: Any = None
-    scene = Scene(model, tf.constant(IMAGES), {"layer": tf.constant(maps)}, [head])
+    scene = Scene(model, tf.constant(images), {"layer": tf.constant(maps)}, [head])
 
     class Alone(Scene):
         def head(self, name: str | int | None) -> Head:
@@ -106,6 +107,15 @@ def test_log_odds_are_those_of_the_softmax() -> None:
     np.testing.assert_allclose(scored(logit(3)), LOGITS[:, 3])
 
 
+def test_outputs_that_are_no_probabilities_compete_as_those_of_a_softmax() -> None:
+    expected = scored(log_odds(3), kind="softmax")
+    np.testing.assert_array_equal(scored(log_odds(3), kind="linear"), expected)
+    one = LOGITS[:, :1]
+    np.testing.assert_allclose(
+        scored(log_odds(0), logits=one, kind="linear"), one[:, 0]
+    )
+
+
 def test_classes_of_sigmoids_do_not_compete() -> None:
     np.testing.assert_allclose(scored(log_odds(3), kind="sigmoid"), LOGITS[:, 3])
 
@@ -153,6 +163,17 @@ def test_regularizers_are_means_over_the_image() -> None:
     blurred = rows[:, :, :-2] / 4 + rows[:, :, 1:-1] / 2 + rows[:, :, 2:] / 4
     expected = ((IMAGES - blurred) ** 2).mean((1, 2, 3))
     np.testing.assert_allclose(scored(roughness()), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 6), (7, 1), (1, 1)])
+def test_images_of_one_row_or_column_vary_along_the_other(
+    size: tuple[int, int],
+) -> None:
+    thin = IMAGES[:, : size[0], : size[1]]
+    expected = np.abs(np.diff(thin.reshape(3, max(size), 2), axis=1)).sum((1, 2))
+    expected /= max(1, 2 * (max(size) - 1))
+    found = scored(total_variation(), images=thin)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_arithmetic_is_that_of_numbers() -> None:

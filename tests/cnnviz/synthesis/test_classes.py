@@ -14,7 +14,7 @@ from cnnviz import (
     load_model,
     read_image,
 )
-from cnnviz.ascent import Run
+from cnnviz.ascent import Progress, Run
 from cnnviz.synthesis import optimize_classes, recipes, visualize_classes
 
 
@@ -114,6 +114,21 @@ def test_the_tries_of_a_class_share_its_steps(mnist: ImageModel) -> None:
     assert len(optimize_classes(mnist, 3, run=Run(steps=600)).ascent.history) == 300
 
 
+@pytest.mark.parametrize("size", [None, 64, 112])
+def test_the_networks_own_images_say_how_many_steps(
+    mnist: ImageModel, imagenet: ImageModel, size: int | None
+) -> None:
+    told: list[int] = []
+
+    def stop(progress: Progress) -> bool:
+        told.append(progress.steps)
+        return True
+
+    visualize_classes(mnist, 0, size=size, callback=stop)
+    visualize_classes(imagenet, 0, size=size, callback=stop)
+    assert told == [1024 // 4, 192]
+
+
 def test_networks_of_faint_opinions_have_class_images_too() -> None:
     # Full weight on smoothness and darkness would leave nothing but black.
     keras.utils.set_random_seed(1)
@@ -126,11 +141,31 @@ def test_networks_of_faint_opinions_have_class_images_too() -> None:
     assert found.ascent.images[1].std() > 0.05
 
 
+@pytest.mark.parametrize("shape", [(1, 40, 1), (40, 1, 3)])
+def test_images_may_have_a_single_row(shape: tuple[int, int, int]) -> None:
+    keras.utils.set_random_seed(1)
+    kernel = tuple(min(5, side) for side in shape[:2])
+    network = keras.Sequential(
+        [
+            keras.layers.Input(shape),
+            keras.layers.Conv2D(4, kernel, activation="tanh"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    found = visualize_classes(load_model(network, encoding="unit"), steps=64)
+    assert found.shape == (3, *shape)
+    assert (found.probabilities > 1 / 3).all()
+
+
 def test_what_does_not_exist_is_named(mnist: ImageModel, imagenet: ImageModel) -> None:
     with pytest.raises(ArgumentError, match="no class 10; expected 0 to 9"):
         optimize_classes(mnist, 10)
     with pytest.raises(ArgumentError, match="is a name"):
         optimize_classes(mnist, "seven")
+    for classes in (1.5, [1.5], [None]):
+        with pytest.raises(ArgumentError, match="neither a number nor a name"):
+            optimize_classes(mnist, classes)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="did you mean espresso"):
         optimize_classes(imagenet, "expresso")
     with pytest.raises(LayerError, match="no output 'top'"):

@@ -106,6 +106,38 @@ def test_a_dream_can_be_ended(imagenet: ImageModel, photo: np.ndarray) -> None:
     np.testing.assert_allclose(heard, [51 * 71 / (51 * 71 + 72 * 100), 1])
 
 
+def test_a_dream_that_is_ended_early_keeps_the_detail_of_the_image(
+    imagenet: ImageModel, photo: np.ndarray
+) -> None:
+    shown: list[np.ndarray] = []
+
+    def stop(progress: Progress) -> bool:
+        shown.extend(progress.images())
+        return True
+
+    faint = {"octaves": 2, "steps": 1, "strength": 1e-6, "callback": stop}
+    dreamt = deep_dream(imagenet, photo, "stem_relu", **faint)  # type: ignore[arg-type]
+    # At 51x71 pixels, of which the photo would be blurred by 0.1 and more.
+    np.testing.assert_allclose(dreamt, photo, atol=0.01)
+    np.testing.assert_array_equal(shown, dreamt[np.newaxis])
+
+
+def test_sides_of_octaves_are_no_shorter_than_32_pixels(
+    imagenet: ImageModel, photo: np.ndarray
+) -> None:
+    told: list[int] = []
+    deep_dream(
+        imagenet,
+        photo[:64, :90],
+        "stem_relu",
+        octaves=9,
+        steps=1,
+        callback=lambda progress: told.append(progress.steps),
+    )
+    # 64, 46, 33, and no 23.
+    assert set(told) == {3}
+
+
 def test_what_cannot_be_is_refused(imagenet: ImageModel, photo: np.ndarray) -> None:
     with pytest.raises(ArgumentError, match="octaves is 0"):
         deep_dream(imagenet, photo, "stem_relu", octaves=0)

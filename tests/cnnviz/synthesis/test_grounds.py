@@ -75,6 +75,7 @@ def test_the_ground_is_where_lines_make_a_difference(answer: Any, ground: str) -
 
     assert find_ground(seen, (24, 20, 1)) == ground
     assert find_ground(seen, (24, 20, 3)) == "none"
+    assert find_ground(seen, (1, 20, 1)) == find_ground(seen, (24, 1, 1)) == "none"
 
 
 def test_bundled_digits_are_light_on_dark(assets: Any) -> None:

@@ -307,6 +307,17 @@ def test_the_colors_of_the_content_are_kept(
         assert np.abs(luma - own).mean() > 0.01
 
 
+def test_content_of_16_bits_keeps_its_colors_too(
+    digits: ImageModel, photo: np.ndarray, painting: np.ndarray
+) -> None:
+    fine = np.rint(photo * np.float64(65535)).astype(np.uint16)
+    found, expected = (
+        transfer_style(digits, content, painting, keep_colors=True, steps=1)
+        for content in (fine, (fine / 65535).astype("f"))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 def test_styles_are_mixed_by_weight(
     digits: ImageModel, photo: np.ndarray, painting: np.ndarray
 ) -> None:
@@ -455,7 +466,10 @@ def test_a_transfer_can_be_ended(
         coarsest=33,
         run=Run(steps=16, snapshots=4, callback=lambda _: True, callback_every=8),
     )
-    assert np.isfinite(found.style_losses).sum() == 8
+    assert np.isfinite(found.style_losses[:8]).all()
+    assert np.isnan(found.style_losses[8:]).all()
+    assert len(found.style_losses) == 16
+    assert found.sizes == ((33, 37),)
     assert found.image.shape == (66, 75, 1)
     assert found.frames.shape == (4, 66, 75, 1)
 
@@ -477,7 +491,8 @@ def test_what_cannot_be_is_refused(
     refused(ArgumentError, "style_scale is 0", style_scale=0)
     refused(ArgumentError, "no style is given", style=[])
     refused(ArgumentError, "start is 'style'", start="style")
-    refused(ArgumentError, "expected one for each of 1 style", style_weights=[1, 2])
+    for weights in ([1, 2], 1, ["much"]):
+        refused(ArgumentError, "number for each of 1 style", style_weights=weights)
     refused(ArgumentError, "not all 0", style_weights=[0])
     refused(ImageError, r"content has the shape \(66,\)", content=photo[:, 0, 0])
     refused(ImageError, r"expected \[0, 1\]", style=painting * 255)
