@@ -84,8 +84,8 @@ class ImageOptions:
         typer.Option(
             metavar="auto|N",
             rich_help_panel=options.IMAGE_PANEL,
-            help="Show the network this many images at a time; auto takes fewer of "
-            "large ones, at most 32.",
+            help="Show the network at most this many images at a time; auto takes "
+            "fewer of large ones, at most 32.",
         ),
     ] = "auto"
 

@@ -41,7 +41,7 @@ def deconv(
         str | None,
         typer.Option(
             metavar="NAME",
-            show_default="the last convolution that has positions",
+            show_default="the last convolution that has positions, with its rectifier",
             help="Look at the layer of this path.",
         ),
     ] = None,

@@ -228,7 +228,8 @@ def _hold_weights(members: list[str]) -> bool:
 def _identify_hdf5(path: Path) -> ModelFile:
     import h5py
 
-    holds_weights = check_hdf5(path, path)
+    with path.open("rb") as source:
+        holds_weights = check_hdf5(source, path)
     try:
         with h5py.File(path, "r") as file:
             names = {*file, *file.attrs}
@@ -275,7 +276,8 @@ def check_weights(path: Path) -> None:
                 raise ModelError(f"{path} is a zip archive that holds no weights")
             check_archive(archive, path)
     elif head.startswith(HDF5):
-        check_hdf5(path, path)
+        with path.open("rb") as source:
+            check_hdf5(source, path)
     else:
         raise ModelError(
             f"{path} is {nature(head) or 'no HDF5 file'}; expected a file of weights"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnnviz.errors import ModelError
+from cnnviz.loading.safe_heaps import has_sound_heaps
 
 LARGEST_RATIO = 200
 """How many times larger data may be than what is stored of them."""
@@ -18,7 +19,7 @@ _SMALLEST = 2**24
 """Datasets up to this many bytes may be stored in any way, or not at all."""
 
 
-def check_hdf5(source: Path | BinaryIO, path: Path) -> bool:
+def check_hdf5(source: BinaryIO, path: Path) -> bool:
     """Refuses a file that reads other files, or unpacks to many times its size.
 
     Args:
@@ -34,6 +35,8 @@ def check_hdf5(source: Path | BinaryIO, path: Path) -> bool:
     """
     import h5py
 
+    if not has_sound_heaps(source):
+        raise truncated(path)
     try:
         with h5py.File(source, "r") as file:
             return _check_groups(file, path)

@@ -62,6 +62,7 @@ def activations(
         LayerError: If a layer does not exist, or one named by its path does not answer:
             it is not run, returns several arrays, or none per image.
         ImageError: If the images do not fit the network.
+        ArgumentError: If no layer is named, or `batch_size` is less than 1.
     """
     known = as_model(model)
     arrays = known.prepare(images)

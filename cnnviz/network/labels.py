@@ -6,6 +6,7 @@ import difflib
 import json
 import operator
 from importlib.resources import files
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
             `"imagenet"` for the 1000 classes of ILSVRC 2012.
 
     Raises:
-        ArgumentError: If there is no such file, or it holds no labels.
+        ArgumentError: If there is no such file, it holds no labels, or leaves out some.
     """
     if str(source) == "imagenet":
         text = (files("cnnviz") / "imagenet_labels.txt").read_text(encoding="utf-8")
@@ -49,15 +50,24 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
 
 
 def _from_json(path: Path, text: str) -> tuple[str, ...]:
+    numbers: list[int] = []
     try:
         value = json.loads(text)
         if isinstance(value, dict):
-            value = [value[key] for key in sorted(value, key=int)]
+            numbered = sorted(
+                ((int(key), name) for key, name in value.items()), key=itemgetter(0)
+            )
+            numbers, value = [n for n, _ in numbered], [name for _, name in numbered]
     except ValueError as error:
         raise ArgumentError(
             f"{path} is no JSON list or object of labels: {error}",
-            hint="An object goes from index to name: {'0': 'cat', '1': 'dog'}.",
+            hint='An object goes from index to name: {"0": "cat", "1": "dog"}.',
         ) from None
+    if numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        raise ArgumentError(
+            f"{path} names {len(numbers)} classes from {numbers[0]} to {numbers[-1]}; "
+            "expected one for each number between"
+        )
     names = [name[-1] if isinstance(name, list) and name else name for name in value]
     return tuple(str(name) for name in names)
 

@@ -262,9 +262,10 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
 
 def _without_kernels(model: ImageModel, address: Address) -> LayerError:
     convolutions = [a.path for a in addresses(model.network) if a.is_convolution]
+    known = f"such as {', '.join(convolutions[:3])}" if convolutions else ""
     return LayerError(
         f"layer '{address.path}' is a {address.kind}, which has no kernels; expected a "
-        f"convolution, such as {', '.join(convolutions[:3])}"
+        f"convolution, {known or f'of which {model.source} has none'}"
     )
 
 

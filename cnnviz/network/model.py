@@ -85,7 +85,14 @@ class ImageModel:
         """
         held = dict(self.held)
         for name, array in inputs.items():
-            (held[name], *more) = self._checked(array, self.input(name))
+            spec = self.input(name)
+            (held[name], *more) = self._checked(array, spec)
+            # Pictures of another size may do, for layers that can take them.
+            if len(spec.shape) != 3 and any(
+                n not in (None, m)
+                for n, m in zip(spec.shape, held[name].shape, strict=True)
+            ):
+                self._refuse(held[name], spec.shape)
             if more:
                 raise ImageError(
                     f"{1 + len(more)} examples given for input {name}; expected one, "

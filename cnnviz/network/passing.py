@@ -36,8 +36,8 @@ def passed_on(model: ImageModel, layer: str) -> str:
 
     Returns:
         The path of the rectifier that the layer's output goes to, through a batch
-        normalization or directly, and nowhere else; the layer's own path if it is no
-        convolution, rectifies itself, or goes to no rectifier.
+        normalization and dropout or directly, and nowhere else; the layer's own path if
+        it is no convolution, rectifies itself, or goes to no rectifier.
 
     Raises:
         LayerError: If there is no such layer.

@@ -65,6 +65,15 @@ def test_broken_json(text: str, tmp_path: Path) -> None:
     assert e.value.hint is not None
 
 
+def test_a_number_that_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text('{"0": "cat", "2": "dog"}')
+    with pytest.raises(ArgumentError, match=r"names 2 classes from 0 to 2; expected"):
+        read_labels(path)
+    path.write_text('{"2": "dog", "1": "cat"}')
+    assert read_labels(path) == ("cat", "dog")
+
+
 def test_bytes_and_folders_are_no_labels(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10")

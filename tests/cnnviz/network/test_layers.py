@@ -337,6 +337,9 @@ def test_layers_without_kernels(k: Any) -> None:
     told = "'pool' is a MaxPooling2D, which has no kernels; expected .* such as conv"
     with pytest.raises(LayerError, match=told):
         kernels(model, "pool")
+    dense = k.Sequential([k.Input((4,)), k.layers.Dense(2, name="dense")])
+    with pytest.raises(LayerError, match=r"a convolution, of which .* has none"):
+        kernels(dense, "dense")
     with pytest.raises(LayerError, match=r"no layer .cnov.\. Did you mean conv"):
         kernels(model, "cnov")
 
