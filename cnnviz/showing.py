@@ -38,11 +38,11 @@ class Result(ABC):
         """
 
     def picture(self, **options: Any) -> Image.Image:
-        """The sheet that the command line writes, with title, labels and numbers.
+        """The picture, as the command line writes it: mostly a sheet with labels.
 
         Args:
-            options: Those of the function of `cnnviz.drawing` that the class names,
-                such as `title` and `columns`.
+            options: Those of the function of `cnnviz.drawing` that the class names.
+                All that draw sheets take a `title`.
 
         Raises:
             CnnvizError: If there is nothing to draw.
@@ -69,8 +69,7 @@ class Result(ABC):
         Args:
             path: The file, of the format that its suffix names; folders that are
                 missing are made.
-            options: Those of the function of `cnnviz.drawing` that the class names,
-                such as `title` and `columns`.
+            options: Those that `picture` takes.
 
         Returns:
             The path.
@@ -105,7 +104,7 @@ class ArrayResult(Result, NDArrayOperatorsMixin):
     """A result that NumPy takes for its main array.
 
     It has the array's shape, length, items and methods, and takes part in arithmetic,
-    of which arrays are the outcome.
+    of which arrays are the outcome: `result += 1` leaves the result itself as it is.
 
     Attributes:
         is_signed: Whether its numbers are of either sign, to be drawn around gray.
@@ -135,6 +134,10 @@ class ArrayResult(Result, NDArrayOperatorsMixin):
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any
     ) -> Any:
+        if any(isinstance(o, ArrayResult) for o in options.get("out", ())):
+            if options["out"][0] is not inputs[0]:
+                return NotImplemented
+            del options["out"]  # of an operator such as +=
         arrays = [i._array() if isinstance(i, ArrayResult) else i for i in inputs]
         return getattr(ufunc, method)(*arrays, **options)
 

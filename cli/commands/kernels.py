@@ -28,8 +28,8 @@ def kernels(
 ) -> None:
     """Draw learned kernels: one picture per convolution.
 
-    Kernels on the colors of the image are drawn in color, others as signed maps around
-    gray.
+    Kernels on three channels, such as the colors of an image, are drawn in color,
+    others as signed maps around gray.
     """
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:

@@ -21,7 +21,7 @@ from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.tiles import Pixels, as_picture
 from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
-from cnnviz.errors import LayerError
+from cnnviz.errors import LayerError, counted
 from cnnviz.images.resizing import resize
 
 Normalize = Literal["channel", "layer"]
@@ -57,7 +57,8 @@ def activation_sheet(
     of maps `(d, h, w, c)` one of their central slices; signals `(steps, c)` become a
     strip with the channels as rows and time to the right; units `(c,)`, or maps of a
     single position, become a cell each, but those of a classifier bars: probabilities,
-    and as many as there are labels. Channels that are constant are marked, and counted
+    and as many as there are labels; of more than 16 the 16 strongest, if not told
+    otherwise. Channels that are constant are marked, and counted
     in the subtitle: where all is 0 they are silent here, as other images may well
     excite them. Values that are not finite are pink, and counted too.
 
@@ -71,8 +72,9 @@ def activation_sheet(
             layer.
         colormap: The name of one of matplotlib's colormaps; None for viridis, and
             inferno over an image.
-        columns: Tiles in a row; None for a sheet slightly wider than high.
-        max_channels: How many channels to draw; None for all.
+        columns: Tiles in a row; None for a sheet slightly wider than high. It has
+            no effect on strips and bars.
+        max_channels: How many channels to draw; None for all, and for 16 bars.
         sort: Draw the channels by number, or those with the largest value first; of
             equally large ones the one with the larger mean.
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps are laid over it.
@@ -112,7 +114,11 @@ def activation_sheet(
     named = labels if labels is not None and len(labels) == len(maps) else None
     if maps.ndim == 1 and len(maps) > 1:
         if named is not None or _are_probabilities(maps):
-            return _bars(maps, shown, max_channels, named, title, facts, picture)
+            if len(maps) > _FEW_UNITS:
+                sort = "strongest"
+                shown = channels.chosen(sort, max_channels or _FEW_UNITS)
+            facts.append(count_channels(len(maps), len(shown), "class", sort))
+            return _bars(maps, shown, named, title, facts, picture)
         facts.append(_strongest(maps))
     facts.append(count_channels(len(maps), len(shown), unit, sort))
     facts += channels.remarks()
@@ -211,7 +217,7 @@ class _Channels(NamedTuple):
         if constant := int((self.constant & ~self.dead).sum()):
             remarks.append(f"{constant} constant")
         if self.missing:
-            remarks.append(f"{self.missing} values not finite (pink)")
+            remarks.append(f"{counted(self.missing, 'value')} not finite (pink)")
         return remarks
 
 
@@ -231,17 +237,12 @@ def _are_probabilities(values: NDArray[np.float32]) -> bool:
 def _bars(
     values: NDArray[np.float32],
     shown: NDArray[np.intp],
-    most: int | None,
     names: Sequence[str] | None,
     title: str,
     facts: Sequence[str],
     seen: Pixels | None,
 ) -> Image.Image:
-    """A bar for each class; of many classes for the strongest, these first."""
-    count = len(values)
-    if count > _FEW_UNITS:
-        ranked = np.nan_to_num(values, nan=-np.inf)
-        shown = np.argsort(-ranked, kind="stable")[: most or _FEW_UNITS]
+    """A bar for each class that is shown."""
     percent = _are_probabilities(values)
     bars = draw_bars(
         [str(i) if names is None else names[i] for i in shown],
@@ -249,14 +250,12 @@ def _bars(
         [f"{100 * v:.1f} %" if percent else readable(float(v)) for v in values[shown]],
         most=1.0 if percent else None,
     )
-    strongest = count > _FEW_UNITS
-    told = count_channels(count, len(shown), "class", "strongest" * strongest)
     return headed_grid(
         bars[np.newaxis],
         seen=seen,
         scale=1,
         title=title,
-        subtitle=join_facts([*facts, told]),
+        subtitle=join_facts(facts),
     )
 
 

@@ -58,9 +58,9 @@ def grid(
 
     A sheet has `gap` pixels between its tiles. Labels stand in a strip above each
     tile and are cut to its width; a tile is never written on. With text, there is a
-    margin around all. Sheets that would exceed 16,384 pixels a side or 32 million in
-    all are made of tiles shrunk by a whole factor. A subtitle that is too long goes on
-    below, if possible from a " · " on.
+    margin around all. Without `scale`, sheets that would exceed 16,384 pixels a side or
+    33.6 million in all are made of tiles shrunk by a whole factor. A subtitle that is
+    too long goes on below, if possible from a " · " on.
 
     Values of a Dense layer are tiles of one pixel: `grid(values[:, None, None])`.
 

@@ -38,17 +38,19 @@ def kernel_sheet(
     three channels `(k, h, w, 3)` are drawn in color, those on one `(k, h, w, 1)` as a
     signed map: a tile each. Of kernels on more channels a matrix is drawn: a row for
     each kernel, a column for each of the 16 input channels with the largest weights
-    (root mean square over all kernels), by number. Pointwise kernels `(k, 1, 1, c)` are
-    drawn as one matrix of weights, without that limit. Kernels in one dimension `(k, w,
-    c)` are a tile each, with the input channels as rows; of those in three `(k, d, h,
-    w, c)` the central slice is drawn.
+    (root mean square over the kernels that are drawn), by number. Pointwise kernels
+    `(k, 1, 1, c)` are drawn as one matrix of weights, without that limit, also those on
+    three channels. Kernels in one dimension `(k, w, c)` are a tile each, with the input
+    channels as rows; of those in three `(k, d, h, w, c)` the central slice is drawn,
+    stretched by its own largest weight.
 
     Args:
         kernels: The weights, kernels first, input channels last.
         title: The headline.
         subtitle: What a smaller line says first.
         colormap: The name of one of matplotlib's colormaps, for what is not in color.
-        columns: Tiles in a row; None for a sheet slightly wider than high.
+        columns: Tiles in a row; None for a sheet slightly wider than high. It has
+            no effect on a matrix.
         max_kernels: How many kernels to draw; None for all.
 
     Returns:
@@ -58,7 +60,7 @@ def kernel_sheet(
         LayerError: If the array has another number of axes.
         ArgumentError: If an argument is out of its range.
     """
-    counts(max_kernels=max_kernels)
+    counts(max_kernels=max_kernels, columns=columns)
     kernels = np.asarray(kernels)
     if not 3 <= kernels.ndim <= 5 or kernels.size == 0:
         raise LayerError(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, counted
 
 # Sizes in pixels of a tile's side (the root of its area) when enlarged automatically:
 # readable beside its label, at most a good look, the sheet in between.
@@ -83,9 +83,10 @@ def lay_out(
         if laid_out(*option).fits:
             return laid_out(*option)
     raise ArgumentError(
-        f"{count} tiles of {height}x{width} pixels make too large a sheet; "
-        f"expected at most {_LARGEST_SHEET_SIDE} pixels a side: "
-        "give more columns, fewer tiles or a smaller scale"
+        f"{counted(count, 'tile')} of {height}x{width} pixels make too large a sheet; "
+        f"expected at most {_LARGEST_SHEET_SIDE} pixels a side and "
+        f"{_LARGEST_SHEET / 1e6:.1f} million in all: give more columns, fewer tiles or "
+        "a smaller scale"
     )
 
 

@@ -114,7 +114,7 @@ def deep_dream(
         An image `(h, w, c)` that shows itself, float32 in [0, 1], or in raw values.
 
     Raises:
-        ImageError: If the image does not fit the network.
+        ImageError: If it is no image, or does not fit the network.
         LayerError: If a layer does not exist, or no layer fires for the image.
         ModelError: If the network computes NaN or infinite values.
         ArgumentError: If an argument is out of its range.

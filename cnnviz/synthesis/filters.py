@@ -133,6 +133,7 @@ def visualize_filters(
 
     Raises:
         LayerError: If the layer or a channel does not exist.
+        ImageError: If a layer on the way does not take images of this size.
         ArgumentError: If an argument is out of its range.
     """
     return optimize_filters(
@@ -187,18 +188,20 @@ def optimize_filters(
         as_it_is: Whether to maximize the layer's own output in any case, also that of a
             convolution whose normalization and rectifier follow.
         parameterization: What the optimizer moves; None for what suits the layer's
-            receptive field: `Pixels` where it is small, else `Fourier`. On a canvas
-            that is many such fields wide both are tried, and the better image is kept.
+            receptive field: `Pixels` up to 12 pixels, else `Fourier`. For fields of 8
+            to 12 pixels on a canvas more than 6 times as wide both are tried, and the
+            better image is kept.
         transform: What the images have to withstand; None for what suits the layer's
             receptive field.
-        run: How gradient ascent is carried out; None for 256 steps, which two tries
-            share.
+        run: How gradient ascent is carried out; None for 256 steps, which the tries
+            share where there are two.
 
     Returns:
         The images with the activations that they reach.
 
     Raises:
         LayerError: If the layer or a channel does not exist.
+        ImageError: If a layer on the way does not take images of this size.
         ArgumentError: If an argument is out of its range.
     """
     known = built_at(as_model(model), size)

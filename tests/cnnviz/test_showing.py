@@ -103,6 +103,14 @@ def test_results_are_their_main_arrays(
     copy += 1
     np.testing.assert_array_equal(array + 1, copy)
     assert not hasattr(result, "maximum")
+    before = array.copy()
+    other: Any = result
+    with pytest.raises(TypeError, match="NotImplemented"):
+        np.add(copy, 1, out=other)
+    other *= 2
+    assert type(other) is np.ndarray
+    np.testing.assert_array_equal(other, 2 * before)
+    np.testing.assert_array_equal(array, before)
 
 
 def test_the_pictures_are_the_sheets_of_the_library(

@@ -8,7 +8,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.drawing import NOT_A_NUMBER, activation_sheet, grid, overlay
+from cnnviz.drawing import (
+    NOT_A_NUMBER,
+    activation_sheet,
+    activation_sheets,
+    grid,
+    overlay,
+)
+from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, LayerError
 
 MARGIN = 16
@@ -249,6 +256,31 @@ def test_of_many_classes_the_likeliest_are_bars() -> None:
     sheet = activation_sheet(values / values.sum(), title="p", max_channels=3)
     expected = values[[500, 7, 0]] / values.sum()
     np.testing.assert_allclose(bar_lengths(sheet), expected, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "told"),
+    [
+        (4, {}, "4 classes"),
+        (4, {"max_channels": 2}, "the first 2 of 4 classes"),
+        (4, {"max_channels": 2, "sort": "strongest"}, "the strongest 2 of 4 classes"),
+        (4, {"sort": "strongest"}, "4 classes, strongest first"),
+        (17, {}, "the strongest 16 of 17 classes"),
+        (17, {"max_channels": 17}, "17 classes, strongest first"),
+    ],
+)
+def test_it_is_told_which_bars_are_drawn(
+    count: int, options: Any, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subtitles: list[str] = []
+
+    def noted(*given: Any, subtitle: str, **others: Any) -> Image.Image:
+        subtitles.append(subtitle)
+        return headed_grid(*given, subtitle=subtitle, **others)
+
+    monkeypatch.setattr(activation_sheets, "headed_grid", noted)
+    activation_sheet(np.full(count, 1 / count), title="p", **options)
+    assert subtitles == [told]
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (2, 2, 2, 2, 2), (2, 0, 3)])

@@ -146,6 +146,12 @@ def test_kernels_on_many_channels_are_a_matrix_of_the_strongest() -> None:
     assert np.abs(middles[..., 0] / 255 - expected).max() < 1.5 / 255
     fewer = kernel_sheet(kernels, title="conv2", max_kernels=2)
     assert fewer.height == sheet.height - 2 * cell
+    # Which are the strongest is asked of the kernels that are drawn.
+    alone = kernel_sheet(
+        kernels[:2], title="conv2", subtitle="the first 2 of 4 kernels"
+    )
+    drawn, expected = (body(each, 2 * cell, 16 * cell, 3) for each in (fewer, alone))
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_pointwise_kernels_are_one_matrix_of_weights() -> None:
@@ -183,3 +189,5 @@ def test_arrays_that_are_no_kernels_are_refused() -> None:
         kernel_sheet(maps(3, 4), title="conv1")
     with pytest.raises(ArgumentError, match="max_kernels is 0"):
         kernel_sheet(maps(3, 4, 4, 1), title="conv1", max_kernels=0)
+    with pytest.raises(ArgumentError, match="columns is 0"):
+        kernel_sheet(maps(3, 4, 4, 9), title="conv1", columns=0)

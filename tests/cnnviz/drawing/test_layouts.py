@@ -7,6 +7,7 @@ from cnnviz.drawing import (
     grid,
 )
 from cnnviz.drawing.layouts import automatic_scale
+from cnnviz.errors import ArgumentError
 
 MARGIN = 16
 
@@ -46,6 +47,17 @@ def test_small_tiles_are_enlarged(count: int, shape: tuple[int, int]) -> None:
 
 def test_large_tiles_are_left_alone() -> None:
     assert automatic_scale(4, 300, 300) == 1
+
+
+def test_tiles_shrink_beyond_two_to_the_25_pixels() -> None:
+    def shape(side: int) -> tuple[int, int]:
+        tile = np.broadcast_to(np.uint8(7), (1, side, 5792))
+        return grid(tile, gap=0).size
+
+    assert shape(5792) == (5792, 5792)  # 33.55 million
+    assert shape(5794) == (2896, 2897)
+    with pytest.raises(ArgumentError, match=r"1 tile of .* and 33.6 million in all"):
+        grid(np.broadcast_to(np.uint8(7), (1, 5794, 5792)), scale=1)
 
 
 @pytest.mark.parametrize(
