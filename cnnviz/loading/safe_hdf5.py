@@ -2,7 +2,8 @@
 
 HDF5 can show the content of other files as its own: by external links, external storage
 and virtual datasets. A model file has no use for any of them, nor for links that are
-not plain, so only datasets that lie in the file itself are accepted.
+not plain, so only datasets that lie in the file itself are accepted. Of some damage the
+HDF5 library does not recover, so that it has to be seen before.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def check_hdf5(source: BinaryIO, path: Path) -> bool:
         Whether it holds any dataset.
 
     Raises:
-        ModelError: If it is damaged, has a link to another file or inside itself, or a
-            dataset that lies outside it, is virtual, or larger than could be stored.
+        ModelError: If it is damaged, has a link to another file or inside itself, a
+            value that is neither text nor numbers, or a dataset that lies outside it,
+            is virtual, or larger than could be stored.
     """
     import h5py
 
@@ -59,6 +61,7 @@ def _check_groups(file: Any, path: Path) -> bool:
     seen = set()
     groups = [file]
     holds_data = False
+    _check_attributes(file, path)
     while groups:
         group = groups.pop()
         for name in group:
@@ -72,6 +75,7 @@ def _check_groups(file: Any, path: Path) -> bool:
             if address in seen:
                 continue
             seen.add(address)
+            _check_attributes(item, path)
             if isinstance(item, h5py.Group):
                 groups.append(item)
             elif isinstance(item, h5py.Dataset):
@@ -80,9 +84,26 @@ def _check_groups(file: Any, path: Path) -> bool:
     return holds_data
 
 
+def _check_attributes(item: Any, path: Path) -> None:
+    import h5py
+
+    for i in range(h5py.h5a.get_num_attrs(item.id)):
+        attribute = h5py.h5a.open(item.id, index=i)
+        _check_type(attribute.get_type(), item, path)
+
+
+def _check_type(kind: Any, item: Any, path: Path) -> None:
+    """Refuses what only damage makes: the library follows it out of the memory."""
+    import h5py
+
+    if kind.get_class() in (h5py.h5t.VLEN, h5py.h5t.REFERENCE):
+        raise _refused(path, f"has a list or a reference as a value at {item.name}")
+
+
 def _check_dataset(dataset: Any, path: Path) -> None:
     import h5py
 
+    _check_type(dataset.id.get_type(), dataset, path)
     if dataset.external:
         raise _refused(path, f"reads the file {dataset.external[0][0]}")
     layout = dataset.id.get_create_plist().get_layout()

@@ -92,12 +92,28 @@ def unstored(group: Any, folder: Path) -> None:  # noqa: ARG001
     group.create_dataset("huge", (2**40,), "float32", chunks=(2**20,))
 
 
+def list_of_numbers(group: Any, folder: Path) -> None:  # noqa: ARG001
+    group.create_dataset("lists", (2,), h5py.vlen_dtype("int8"))
+
+
+def attribute_of_lists(group: Any, folder: Path) -> None:  # noqa: ARG001
+    value = np.array([np.zeros(n, np.int8) for n in (1, 2)], object)
+    group.attrs.create("lists", value, dtype=h5py.vlen_dtype("int8"))
+
+
+def reference(group: Any, folder: Path) -> None:  # noqa: ARG001
+    group.create_dataset("there", data=group.ref, dtype=h5py.ref_dtype)
+
+
 ATTACKS: dict[str, Callable[[Any, Path], None]] = {
     "links to the file": external_link,
     "has a link at": soft_link,
     "reads the file": external_storage,
     "reads other files by its virtual": virtual_dataset,
     "unpacks 0 bytes": unstored,
+    "has a list or a reference as a value at .*/lists": list_of_numbers,
+    "has a list or a reference as a value at .*(more|deeper)": attribute_of_lists,
+    "has a list or a reference as a value at .*/there": reference,
 }
 
 
