@@ -108,7 +108,7 @@ def filters(
         yield paths, counts
         photos = ImageSet([[path] for path in natural], [native_shape(loaded)])
         for number, path in enumerate(paths):
-            channels = chosen[path][: max_channels if wanted is None else None].tolist()
+            channels = chosen[path][:max_channels].tolist()
             found = optimize_filters(
                 loaded,
                 path,

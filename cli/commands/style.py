@@ -230,7 +230,9 @@ def style(
         )
         work.files.write(f"{name}.png", write_picture, found.image)
         for number in range(frames):
-            kept = round(number * (len(found.frames) - 1) / max(frames - 1, 1))
+            # From the last one backwards, which is the one if there is one.
+            before = (frames - 1 - number) / max(frames - 1, 1)
+            kept = round((1 - before) * (len(found.frames) - 1))
             work.files.write(
                 f"{name}-{number:03}.png", write_picture, found.frames[kept]
             )

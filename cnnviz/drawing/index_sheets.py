@@ -32,7 +32,7 @@ def index_sheet(
     colormap: str | None = None,
     count: int = 10,
 ) -> Image.Image:
-    """Draws the strongest maps of each layer in a row, from the input to the output.
+    """Draws the strongest maps of each layer in a row, one layer below the other.
 
     Layers without maps, such as dense ones, are left out.
 

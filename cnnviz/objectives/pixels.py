@@ -66,7 +66,7 @@ def norm(power: float = 2.0) -> Objective:
 def roughness() -> Objective:
     """The mean square of what a blur takes away, with a kernel of 1/4, 1/2, 1/4.
 
-    The gradient pulls pixels towards the blurred image, which is held constant.
+    The blurred image is held constant: less roughness means pixels nearer to it.
     """
 
     def score(scene: Scene) -> tf.Tensor:

@@ -25,8 +25,10 @@ def statistics_distance(model: ImageModel) -> Objective | None:
     A batch normalization remembers the mean and the deviation that each channel had
     over the training images, and brings them to 0 and 1. Of one image the channel has
     others, over the positions of its map. The distance is the mean over channels of
-    `mean**2 + (deviation - 1)**2`, and of these the mean over all layers. Even for
-    photographs it is not 0, since no single one has the statistics of all.
+    `mean**2 + (deviation - 1)**2`, and of these the mean over all layers. Maps of fewer
+    than 16 positions are left out, and so are channels whose remembered variance or
+    factor is next to 0. Even for photographs the distance is not 0, since no single one
+    has the statistics of all.
 
     Yin et al., "Dreaming to Distill: Data-free Knowledge Transfer via DeepInversion",
     CVPR 2020, https://arxiv.org/abs/1912.08795

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError
+from cnnviz.errors import ArgumentError, LayerError, shape_text
 from cnnviz.network.forward import Scene
 from cnnviz.objectives.algebra import Objective, Term, over_image
 
@@ -59,6 +59,10 @@ def gram_distance(
             are to be compared; None for features as they are.
     """
     goal = np.asarray(gram, np.float32)
+    if goal.ndim not in (2, 3) or goal.shape[-2] != goal.shape[-1]:
+        raise ArgumentError(
+            f"the Gram matrix has the shape {goal.shape}; expected (c, c) or (n, c, c)"
+        )
     operands = [goal[None] if goal.ndim == 2 else goal, *_deviations(deviation)]
 
     def score(scene: Scene, goal: tf.Tensor, *deviation: tf.Tensor) -> tf.Tensor:
@@ -78,7 +82,8 @@ def feature_distance(
 
     Args:
         layer: The path of a layer.
-        features: `(h, w, c)`, or `(n, h, w, c)` with one per image.
+        features: `(h, w, c)`, or `(n, h, w, c)` with one per image, as many rows and
+            columns as the layer has for the image that is made.
         deviation: `(n,)`, the unit in which features are measured if softened features
             are to be compared; None for features as they are.
     """
@@ -87,6 +92,11 @@ def feature_distance(
 
     def score(scene: Scene, goal: tf.Tensor, *deviation: tf.Tensor) -> tf.Tensor:
         output = _features(scene, layer, int(goal.shape[-1]), *deviation)
+        if not output.shape[1:].is_compatible_with(goal.shape[1:]):
+            raise LayerError(
+                f"a target of {shape_text(goal.shape[1:])} was given; layer '{layer}' "
+                f"has {shape_text(output.shape[1:])} for this image"
+            )
         return over_image((output - goal) ** 2)
 
     term = Term(

@@ -94,7 +94,8 @@ def direction(
     """How far the activations go in a direction of the layer's space of channels.
 
     The mean over positions of `<a, v> * max(0.1, cos(a, v)) ** cosine_power`. With the
-    weights of a linear probe as the vector, the score is the answer of the probe.
+    weights of a linear probe as the vector, and `cosine_power` 0, the score is the mean
+    answer of the probe, less its bias.
 
     Args:
         layer: The path of a layer.

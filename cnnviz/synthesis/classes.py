@@ -127,6 +127,9 @@ def visualize_classes(
     Raises:
         ArgumentError: If there is no such class, or an argument is out of its range.
         LayerError: If the network has no such output.
+        ImageError: If the network does not take images of this size.
+        ModelError: If the network takes anything but one image, or computes NaN or
+            infinite values for every image.
     """
     return optimize_classes(
         model,
@@ -191,6 +194,9 @@ def optimize_classes(
     Raises:
         ArgumentError: If there is no such class, or an argument is out of its range.
         LayerError: If the network has no such output.
+        ImageError: If the network does not take images of this size.
+        ModelError: If the network takes anything but one image, or computes NaN or
+            infinite values for every image.
     """
     known, span = searched(built_at(as_model(model), size))
     found = survey_layers(known, [], heads=True)

@@ -171,6 +171,8 @@ def transfer_style(
     Raises:
         ImageError: If an image is none, or does not fit the network.
         LayerError: If the network has no layers with positions.
+        ModelError: If the network takes anything but one image, or computes NaN or
+            infinite values.
         ArgumentError: If an argument is out of its range.
     """
     return optimize_style(
@@ -237,6 +239,8 @@ def optimize_style(
     Raises:
         ImageError: If an image is none, or does not fit the network.
         LayerError: If the network has no layers with positions.
+        ModelError: If the network takes anything but one image, or computes NaN or
+            infinite values.
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)

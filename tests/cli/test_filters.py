@@ -115,6 +115,17 @@ run()
     assert ("asked" in done.stdout.splitlines()) == asked
 
 
+def test_the_first_of_the_channels_are_drawn(mnist: Path, tmp_path: Path) -> None:
+    (path,) = run(
+        *(mnist, "--layer", "conv2", "--max-channels", 2, "--steps", 2, "--quiet"),
+        *("--channel", 9, "--channel", 3, "--channel", 5, "--out", tmp_path),
+    )
+    loaded = cnnviz.load_model(mnist)
+    found = optimize_filters(loaded, "conv2", [9, 3], run=Run(steps=2))
+    sheet = filter_sheet(found, title="conv2  \u00b7  mnist_cnn")
+    np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+
+
 def test_the_strongest_come_first(mnist: Path, tmp_path: Path) -> None:
     (path,) = run(
         *(mnist, "--layer", "conv2", "--max-channels", 6, "--steps", 4, "--quiet"),

@@ -73,6 +73,21 @@ def test_a_painting_is_the_librarys(mnist: Path, assets: Path, tmp_path: Path) -
     assert (last[: -16 - 40] < 0.6).any()
 
 
+def test_a_single_frame_is_the_painting(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    coffee = assets / "images" / "coffee.jpg"
+    for number, options in enumerate(([], ["--gif"])):
+        out = tmp_path / str(number)
+        result = invoke(
+            *(mnist, coffee, coffee, "--size", 40, "--steps", 3, "--frames", 1),
+            *("--out", out, *options),
+        )
+        assert result.exit_code == 0, result.stderr
+        painted, frame = sorted(out.glob("*.png"), key=lambda path: len(path.name))
+        np.testing.assert_array_equal(pixels(frame), pixels(painted))
+
+
 def test_pictures_keep_their_aspect(mnist: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0).integers(0, 256, (24, 52, 3), np.uint8)
     Image.fromarray(random).save(tmp_path / "noise.png")

@@ -264,6 +264,11 @@ def test_distances_of_features_and_of_their_grams(deviation: float | None) -> No
     np.testing.assert_allclose(scored(content), expected, rtol=1e-4)
     with pytest.raises(LayerError, match="target of 5 channels"):
         scored(gram_distance("layer", np.eye(5)))
+    with pytest.raises(ArgumentError, match=r"Gram matrix has the shape \(5, 6\)"):
+        gram_distance("layer", np.eye(5, 6))
+    for shape, told in (((1, 1, 6), "1x1x6"), ((3, 5, 6), "3x5x6")):
+        with pytest.raises(LayerError, match=f"target of {told} was.*has 4x5x6 for"):
+            scored(feature_distance("layer", np.zeros(shape)))
 
 
 def test_named_parts_are_reported_beside_the_whole() -> None:
