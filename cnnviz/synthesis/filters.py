@@ -242,8 +242,7 @@ def optimize_filters(
         # A layer on the way takes no other size than the network's own.
         ascent = ascended(None)
     chosen = chosen[: len(ascent.images)]
-    gray = np.where(ascent.dead[:, None, None, None], np.float32(0.5), ascent.images)
-    ascent = replace(ascent, images=gray)
+    ascent = _grayed(ascent)
     reached = ascent.scores
     if negative or recipe.is_below:
         reached = channel_means(known, feature, ascent.images)[
@@ -251,5 +250,11 @@ def optimize_filters(
         ]
     if recipe.is_below and not negative:
         # Below its rectifier every unit has a gradient, but not every one gets out.
-        ascent = replace(ascent, dead=ascent.dead | (reached == 0))
+        ascent = _grayed(replace(ascent, dead=ascent.dead | (reached == 0)))
     return FilterImages(layer, feature, chosen, reached, span.of(ascent), negative)
+
+
+def _grayed(ascent: Ascent) -> Ascent:
+    """The same with mid gray in place of images that are dead."""
+    dead = ascent.dead[:, None, None, None]
+    return replace(ascent, images=np.where(dead, np.float32(0.5), ascent.images))
