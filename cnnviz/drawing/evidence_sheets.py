@@ -77,8 +77,8 @@ def explanation_sheet(
 ) -> Image.Image:
     """Draws what in an image speaks for each class, beside the image.
 
-    The classes share one scale. Above each map stand its class, score, probability and
-    share, below it the scale.
+    The classes share one scale. Above each map stand its class, its score and, if there
+    are any, its probability and share, below it the scale.
 
     Args:
         image: `(h, w, c)`, the image that was explained; `(steps, c)` of a signal, `(d,
