@@ -54,13 +54,15 @@ def activation_sheet(
     """Draws what one layer computes for one image.
 
     Maps `(h, w, c)` become a grid with a tile for each channel, volumes and sequences
-    of maps `(d, h, w, c)` one of their central slices; signals `(steps, c)` become a
-    strip with the channels as rows and time to the right; units `(c,)`, or maps of a
-    single position, become a cell each, but those of a classifier bars: probabilities,
-    and as many as there are labels; of more than 16 the 16 strongest, if not told
-    otherwise. Channels that are constant are marked, and counted
-    in the subtitle: where all is 0 they are silent here, as other images may well
-    excite them. Values that are not finite are pink, and counted too.
+    of maps `(d, h, w, c)` one of their central slices. Signals `(steps, c)` become a
+    strip with the channels as rows and time to the right. Units `(c,)`, or maps of a
+    single position, become a cell each. Units of a classifier become bars instead:
+    those that are probabilities, and those that have labels. Of more than 16 the 16
+    strongest are drawn, if `max_channels` does not say more or fewer.
+
+    Channels that are constant are marked, and counted in the subtitle. Where all is 0,
+    they are called silent here: other images may well excite them. Values that are not
+    finite are pink, and counted too.
 
     Args:
         values: The activations, channels last, without the batch.

@@ -53,10 +53,10 @@ def stage_sheet(
 
     A column for each step. Its upper tile is the signal over all channels, the root of
     the sum of squares, on a scale of its own. The lower one is one channel with its
-    sign, 0 being mid gray: from one filtering to the next the same channel on the same
-    scale, the one that has the largest value in the end, so that one sees what
-    unpooling moves and rectifying takes away. Units of dense layers are folded into a
-    rectangle. The last column is the reconstruction, above the image.
+    sign, 0 being mid gray. From one filtering to the next it is the same channel on the
+    same scale, so that one sees what unpooling moves and rectifying takes away: the
+    channel with the largest value before the next filtering. Units of dense layers are
+    folded into a rectangle. The last column is the reconstruction, above the image.
 
     Args:
         image: `(h, w, c)`, the image.

@@ -107,7 +107,7 @@ def visualize_filters(
 ) -> FilterImages:
     """Makes images that excite the filters of a layer most.
 
-    A convolution that leaves normalization and rectification to layers of their own is
+    If normalization and rectifier are layers of their own behind a convolution, it is
     looked at after these, where the network uses it.
 
     Args:
@@ -170,10 +170,11 @@ def optimize_filters(
     """Makes images that excite the filters of a layer most, and says how far it got.
 
     What is maximized is the mean of a channel over all positions. If the layer ends in
-    a rectifier, the values before it are taken for what filters dislike, and for
-    rectifiers with a largest value (ReLU6), from which on no gradient is left.
+    a rectifier, the values before it are taken instead in two cases: for what filters
+    dislike, and if the rectifier has a largest value (ReLU6), at which there is no
+    gradient any more.
 
-    A convolution that leaves normalization and rectification to layers of their own is
+    If normalization and rectifier are layers of their own behind a convolution, it is
     looked at after these, where the network uses it: its own mean is largest for an
     even color.
 
