@@ -45,7 +45,7 @@ class Run:
             steps. Of a run that the callback ends, the last image stands for all that
             were to come.
         callback: A function that is called with the progress; the run ends when it
-            returns True.
+            returns True. Images that it did not come to are then missing.
         callback_every: How many steps lie between two calls of the callback.
     """
 
