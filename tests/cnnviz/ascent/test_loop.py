@@ -462,6 +462,7 @@ def test_bfloat16_agrees_and_the_option_is_set_back(model: ImageModel) -> None:
         (True, 1, 0.5, True),
         (True, -1, 0.5, False),
         (True, 1, 2.0, False),
+        (True, 1, 0.9, False),
         (False, 1, 0.5, False),
     ],
 )
