@@ -23,8 +23,8 @@ _CHECKED = (4, 5, 6)  # sixths of the run after which the best image is looked f
 _LONG = 64  # steps; of shorter runs the last image is kept
 _BLOCK_SECONDS = 0.3  # so that an interrupt is heard
 _AGREEMENT = 0.99  # the least cosine between gradients of the two precisions
-# Of the seconds of a step in float32, what it may take in bfloat16. VGG16 gains a factor
-# of 3.4 and depthwise convolutions nothing: of these noise must not choose in each run.
+# Of the seconds of a step in float32, what it may take in bfloat16. VGG16 gains a
+# factor of 3.4, depthwise convolutions nothing: for these the choice must not be noise.
 _GAIN = 0.8
 
 
