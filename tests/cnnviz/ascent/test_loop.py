@@ -462,6 +462,7 @@ def test_bfloat16_agrees_and_the_option_is_set_back(model: ImageModel) -> None:
         (True, 1, 0.5, True),
         (True, -1, 0.5, False),
         (True, 1, 2.0, False),
+        (True, 1, 0.9, False),
         (False, 1, 0.5, False),
     ],
 )
@@ -511,6 +512,17 @@ def test_networks_of_one_batch_size(k: Any) -> None:
         got = maximize(fixed, objective, run=Run(steps=6))
         expected = maximize(free, objective, run=Run(steps=6))
         np.testing.assert_allclose(got.images, expected.images, atol=1e-4)
+
+
+def test_images_are_compared_within_one_batch() -> None:
+    # Three are filled up to four, and five are two batches: neither is all and no more.
+    network = small(batch_size=4)
+    for count in (3, 5):
+        with pytest.raises(ArgumentError, match=f"compares {count} images .* takes 4"):
+            maximize(network, diversity("conv1"), count=count)
+    found = maximize(network, diversity("conv1"), count=4, run=Run(steps=2))
+    free = maximize(small(), diversity("conv1"), count=4, run=Run(steps=2))
+    np.testing.assert_allclose(found.scores, free.scores, rtol=1e-4)
 
 
 def test_networks_with_channels_first() -> None:
