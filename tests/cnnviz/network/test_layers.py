@@ -327,7 +327,7 @@ def test_kernels_are_in_the_order_of_the_image(k: Any) -> None:
 
 @GENERATIONS
 def test_the_first_kernels_are_those_computed_first(k: Any) -> None:
-    class Listed(k.Model):  # type: ignore[misc]
+    class Listed(k.Model):
         def __init__(self) -> None:
             super().__init__()
             self.last = k.layers.Conv2D(2, 3, name="last")
