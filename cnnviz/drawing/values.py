@@ -16,7 +16,8 @@ from cnnviz.images.ranges import is_unit, to_unit
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import as_array
 
-NOT_A_NUMBER = (255, 0, 160)  # a pink that no colormap of matplotlib's comes near
+# A pink that no colormap of matplotlib's comes near but hsv and gist_ncar.
+NOT_A_NUMBER = (255, 0, 160)
 
 NEUTRAL = 0.5  # what 0 is drawn as where values have a sign
 _HALF_RANGE = np.finfo(np.float32).max / 2
