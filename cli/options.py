@@ -224,7 +224,7 @@ class AscentOptions:
             "--repeatable/--any-order",
             rich_help_panel=ASCENT_PANEL,
             help="Make the same images in every run on a GPU, in up to a third more "
-            "time. Without a GPU they always are the same.",
+            "time. Without a GPU they are the same, if auto chooses one precision.",
         ),
     ] = True
 

@@ -37,6 +37,8 @@ def test_an_objective_can_be_added() -> None:
     )
     model = cnnviz.load_model(network, encoding="unit")
     start = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    with pytest.raises(LayerError, match="no channel 3"):
+        maximize(model, contrast("conv", 3))
     objective, run = contrast("conv", [2, 0]), Run(steps=8)
     found = maximize(model, objective, start=start, transform=STILL, run=run)
     maps = cnnviz.activations(model, found.images, ["conv"])["conv"]

@@ -56,7 +56,8 @@ def maximize(
     difference, and a rectifier or a maximum near a tie may make it visible. Measured on
     a CPU, with 96 images of 32 random networks of three convolutions, after 64 steps:
     20 were equal to the last bit, half differed by less than 2e-6, and one by more than
-    1e-3. A run with the same arguments on the same CPU repeats to the last bit.
+    1e-3. A run with the same arguments on the same CPU repeats to the last bit, if
+    `precision="auto"` chooses the same.
 
     Where all rectifiers that lead to a unit are shut at the start, 8 steps are made
     with opened ones; if that does not help, the image starts again from noise, with 8

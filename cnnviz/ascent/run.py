@@ -36,16 +36,16 @@ class Run:
         precision: How the network is computed: `"float32"` in full float32;
             `"bfloat16"`, only without a GPU, its convolutions in bfloat16. `"auto"`
             does the latter where the CPU has instructions for it (AMX), the gradients
-            agree, and it is faster; on a GPU it leaves TensorFlow as it is set, which
-            is TF32 (10 bits of mantissa) on cards of NVIDIA since Ampere. Scores are
-            in full float32.
+            agree, and a trial step is faster by a fifth or more; on a GPU it leaves
+            TensorFlow as it is set, which is TF32 (10 bits of mantissa) on cards of
+            NVIDIA since Ampere. Scores are in full float32.
         snapshots: The steps after which images are kept, ascending; 0 is the start, and
             `steps // restarts` the end. A single number keeps that many images, spread
             evenly from the start to the end, or one after every step if there are fewer
             steps. Of a run that the callback ends, the last image stands for all that
             were to come.
         callback: A function that is called with the progress; the run ends when it
-            returns True.
+            returns True. Images that it did not come to are then missing.
         callback_every: How many steps lie between two calls of the callback.
     """
 

@@ -15,7 +15,7 @@ from tensorflow.python.eager.context import anonymous_name
 from cnnviz.ascent.parameterizations import Parameterization, Shape
 from cnnviz.ascent.rescue import opened_rectifiers
 from cnnviz.ascent.transforms import STILL, Transform
-from cnnviz.errors import LayerError
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.graph.devices import has_gpu
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import unmoved
@@ -242,10 +242,17 @@ class Plan:
             )
         count = numbers.shape[:1]
         scores = [
-            tf.ensure_shape(tf.broadcast_to(part, count), count)
+            tf.convert_to_tensor(part, tf.float32)
             for part in self.objective.parts(scene, operands)
         ]
-        return scores, seen
+        for part in scores:
+            if not any(part.shape.is_compatible_with(s) for s in ((), (1,), count)):
+                raise ArgumentError(
+                    f"'{self.objective}' gives scores of shape {tuple(part.shape)}; "
+                    f"expected {tuple(count)}, one for each image"
+                )
+        alike = [tf.broadcast_to(part, count) for part in scores]
+        return [tf.ensure_shape(part, count) for part in alike], seen
 
 
 def schedule(

@@ -54,22 +54,24 @@ def activation_sheet(
     """Draws what one layer computes for one image.
 
     Maps `(h, w, c)` become a grid with a tile for each channel, volumes and sequences
-    of maps `(d, h, w, c)` one of their central slices; signals `(steps, c)` become a
-    strip with the channels as rows and time to the right; units `(c,)`, or maps of a
-    single position, become a cell each, but those of a classifier bars: probabilities,
-    and as many as there are labels; of more than 16 the 16 strongest, if not told
-    otherwise. Channels that are constant are marked, and counted
-    in the subtitle: where all is 0 they are silent here, as other images may well
-    excite them. Values that are not finite are pink, and counted too.
+    of maps `(d, h, w, c)` one of their central slices. Signals `(steps, c)` become a
+    strip with the channels as rows and time to the right. Units `(c,)`, or maps of a
+    single position, become a cell each. Units of a classifier become bars instead:
+    those that are probabilities, and those that have labels. Of more than 16 the 16
+    strongest are drawn, if `max_channels` does not say more or fewer.
+
+    Channels that are constant are marked, and counted in the subtitle. Where all is 0,
+    they are called silent here: other images may well excite them. Values that are not
+    finite are pink, and counted too.
 
     Args:
         values: The activations, channels last, without the batch.
         title: The headline.
         subtitle: What a smaller line says first, such as the name of the image.
         normalize: `"channel"` stretches each channel between its own least and largest
-            value, `"layer"` all channels between those of the layer, with a scale bar
-            below. Units, which have one value each, always share the range of the
-            layer.
+            value, `"layer"` all channels between those of the layer, or of the slice
+            that is drawn, with a scale bar below. Units, which have one value each,
+            always share the range of the layer.
         colormap: The name of one of matplotlib's colormaps; None for viridis, and
             inferno over an image.
         columns: Tiles in a row; None for a sheet slightly wider than high. It has
@@ -77,11 +79,12 @@ def activation_sheet(
         max_channels: How many channels to draw; None for all, and for 16 bars.
         sort: Draw the channels by number, or those with the largest value first; of
             equally large ones the one with the larger mean.
-        image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps are laid over it.
+        image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
+            laid over it.
         labels: The names of the classes. Where there are as many as units, the
             strongest units are named.
         seen: What the network was shown, as `image`, to be drawn small beside the
-            headline.
+            headline, but not above strips.
 
     Returns:
         The picture, of mode "RGB" or "P": see `grid`.
@@ -137,21 +140,23 @@ def activation_sheet(
         # The constant 0.2 is not the least value of a range: it has none.
         levels[channels.constant[shown] & ~channels.dead[shown]] = NEUTRAL
     if maps.ndim == 2:
-        return _strip(levels, shown, channels, colormap or _MAPS, title, facts)
-    tiles: NDArray[Any] = levels[..., np.newaxis]
-    colormap = colormap or (_MAPS if image is None else _HEAT)
-    if image is not None:
-        tiles = overlay(_backdrop(image, len(shown)), levels, colormap)
-    drawn = headed_grid(
-        tiles,
-        seen=picture,
-        colormap=colormap if image is None else None,
-        labels=[str(number) for number in shown],
-        marked=channels.constant[shown],
-        columns=columns,
-        title=title,
-        subtitle=join_facts(facts),
-    )
+        colormap = colormap or _MAPS
+        drawn = _strip(levels, shown, channels, colormap, title, facts)
+    else:
+        tiles: NDArray[Any] = levels[..., np.newaxis]
+        colormap = colormap or (_MAPS if image is None else _HEAT)
+        if image is not None:
+            tiles = overlay(_backdrop(image, len(shown)), levels, colormap)
+        drawn = headed_grid(
+            tiles,
+            seen=picture,
+            colormap=colormap if image is None else None,
+            labels=[str(number) for number in shown],
+            marked=channels.constant[shown],
+            columns=columns,
+            title=title,
+            subtitle=join_facts(facts),
+        )
     if own is None and channels.low < channels.high:
         return with_scale_bar(drawn, colormap, channels.low, channels.high)
     return drawn

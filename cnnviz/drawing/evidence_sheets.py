@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import counts
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import (
@@ -76,8 +77,8 @@ def explanation_sheet(
 ) -> Image.Image:
     """Draws what in an image speaks for each class, beside the image.
 
-    The classes share one scale. Above each map stand its class, score, probability and
-    share, below it the scale.
+    The classes share one scale. Above each map stand its class, its score and, if there
+    are any, its probability and share, below it the scale.
 
     Args:
         image: `(h, w, c)`, the image that was explained; `(steps, c)` of a signal, `(d,
@@ -157,8 +158,11 @@ def evidence_comparison_sheet(
 
     Raises:
         LayerError: If the image has no picture.
-        ArgumentError: If the explanations are not of the same classes.
+        ArgumentError: If the explanations are not of the same classes, or there are
+            none.
     """
+    if not explanations:
+        raise ArgumentError("no explanations are given to compare; expected some")
     methods = list(explanations)
     first = explanations[methods[0]]
     if any(each.names != first.names for each in explanations.values()):
@@ -237,7 +241,9 @@ def channel_sheet(
 
     Raises:
         LayerError: If the image has no picture, or the layer no positions.
+        ArgumentError: If the count is out of its range.
     """
+    counts(count=count)
     chosen = attribution.strongest(count)[number]
     panels: list[Panel] = []
     told: list[str] = []

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import counts
 from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.tiles import (
@@ -83,6 +84,8 @@ def projection_sheet(
 
     Raises:
         LayerError: If the arrays are no pictures, or no map fires.
+        ArgumentError: If the reconstructions are not of this image alone, or an
+            argument is out of its range.
     """
     units = _Units.of(projections, field, image, spatial, names, title)
     if close:
@@ -133,7 +136,8 @@ def comparison_sheet(
             the field is framed.
         spatial: Whether the maps have positions to tell; units of dense layers do not.
         names: The names of the classes, if the maps are classes.
-        columns: Units side by side; None for all, up to ten.
+        columns: Units side by side; None for all, and of more than ten for rows that
+            are equally long.
         close: Draw only the part of the image that holds nearly all of the mass of the
             reconstructions by all rules, of the same size for all units.
         percentile: The percentile of the absolute values of a reconstruction that are
@@ -144,8 +148,12 @@ def comparison_sheet(
 
     Raises:
         LayerError: If the arrays are no pictures, or no map fires.
-        ArgumentError: If the reconstructions are not of the same units.
+        ArgumentError: If the reconstructions are not of the same units, there are none,
+            or an argument is out of its range.
     """
+    counts(columns=columns)
+    if not projections:
+        raise ArgumentError("no reconstructions are given to compare; expected some")
     ruled = {
         rule: _Units.of(each, field, image, spatial, names, title)
         for rule, each in projections.items()

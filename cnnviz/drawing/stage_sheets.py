@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import counts
 from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.tiles import (
@@ -26,6 +27,7 @@ from cnnviz.drawing.tiles import (
     to_bytes,
 )
 from cnnviz.drawing.values import colorize
+from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Box
 
 if TYPE_CHECKING:
@@ -51,10 +53,10 @@ def stage_sheet(
 
     A column for each step. Its upper tile is the signal over all channels, the root of
     the sum of squares, on a scale of its own. The lower one is one channel with its
-    sign, 0 being mid gray: from one filtering to the next the same channel on the same
-    scale, the one that has the largest value in the end, so that one sees what
-    unpooling moves and rectifying takes away. Units of dense layers are folded into a
-    rectangle. The last column is the reconstruction, above the image.
+    sign, 0 being mid gray. From one filtering to the next it is the same channel on the
+    same scale, so that one sees what unpooling moves and rectifying takes away: the
+    channel with the largest value before the next filtering. Units of dense layers are
+    folded into a rectangle. The last column is the reconstruction, above the image.
 
     Args:
         image: `(h, w, c)`, the image.
@@ -63,7 +65,8 @@ def stage_sheet(
         facts: What the smaller line below says first.
         box: The field of the unit; None for the whole image.
         crop: Draw only that part of every map. Otherwise it is framed in the image.
-        columns: Steps side by side; None for all, up to ten.
+        columns: Steps side by side; None for all, and of more than ten for rows that
+            are equally long.
         percentile: The percentile of the absolute values of the reconstruction that are
             not 0 that is drawn black or white; 100 for the largest value.
 
@@ -72,7 +75,11 @@ def stage_sheet(
 
     Raises:
         LayerError: If the image is no picture.
+        ArgumentError: If there are no stages, or an argument is out of its range.
     """
+    counts(columns=columns)
+    if not stages:
+        raise ArgumentError("no stages are given to draw; expected one or more")
     check_picture(image.shape, title)
     *hidden, last = stages
     most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE

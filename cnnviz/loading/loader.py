@@ -82,6 +82,7 @@ def load_model(
         ModelError: If the model cannot be loaded; the message names the cause.
         ArgumentError: If an argument does not fit.
     """
+    _check_extras(source, weights, architecture)
     network: Network
     notes: tuple[str, ...] = ()
     held: Mapping[str, np.ndarray] = {}
@@ -145,6 +146,37 @@ def module_objects(path: Path) -> dict[str, Any]:
     }
 
 
+def _check_extras(
+    source: Any, weights: str | Path | None, architecture: str | Path | None
+) -> None:
+    """Refuses files that would not be looked at.
+
+    Raises:
+        ArgumentError: If weights or an architecture is given to what has its own.
+    """
+    is_path = isinstance(source, str | Path)
+    is_named = is_path and _is_application(Path(source))
+    if is_path and not is_named and not Path(source).exists():
+        return  # which is what will be told
+    what = source if is_path else f"a {type(source).__name__}"
+    if weights not in ("imagenet", None) and not is_named:
+        raise ArgumentError(
+            f"weights is {weights} and the model {what}, which has its own; expected "
+            "the name of a network of keras.applications with it"
+        )
+    if architecture is not None and (is_named or not is_path):
+        raise ArgumentError(
+            f"architecture is {architecture} and the model {what}, which has its own; "
+            "expected a file of weights with it"
+        )
+
+
+def _is_application(path: Path) -> bool:
+    """Whether a path is the name of a network of `keras.applications`."""
+    is_name = path.name.lower() in APPLICATIONS and path.name == str(path)
+    return is_name and not path.exists()
+
+
 def _from_name(
     path: Path,
     weights: str | Path | None,
@@ -152,11 +184,7 @@ def _from_name(
     trusted: bool,
     custom_objects: dict[str, Any],
 ) -> tuple[Network, tuple[str, ...]]:
-    if (
-        not path.exists()
-        and path.name.lower() in APPLICATIONS
-        and path.name == str(path)
-    ):
+    if _is_application(path):
         return _application(path.name, weights), ()
     if architecture is not None:
         file = architecture_file(Path(architecture))

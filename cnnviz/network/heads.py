@@ -58,16 +58,28 @@ class Head:
 
         The one unit of a binary head counts for class 1, and negated for class 0.
         """
-        middle = list(range(1, self.logits.shape.rank - 1))
-        logits = tf.reduce_mean(self.logits, middle) if middle else self.logits
-        return tf.concat([-logits, logits], -1) if self.is_binary else logits
+        return _averaged(self._by_class())
 
     def probabilities(self) -> tf.Tensor:
-        """Probabilities per class `(n, classes)`; the values of a linear head."""
-        logits = self.class_logits()
+        """Probabilities per class `(n, classes)`, averaged over positions.
+
+        Of a linear head the values.
+        """
+        logits = self._by_class()
         if self.kind == "softmax":
-            return tf.nn.softmax(logits)
-        return tf.sigmoid(logits) if self.kind == "sigmoid" else logits
+            logits = tf.nn.softmax(logits)
+        return _averaged(tf.sigmoid(logits) if self.kind == "sigmoid" else logits)
+
+    def _by_class(self) -> tf.Tensor:
+        """Logits per class, `(n, ..., classes)`."""
+        logits = self.logits
+        return tf.concat([-logits, logits], -1) if self.is_binary else logits
+
+
+def _averaged(values: tf.Tensor) -> tf.Tensor:
+    """The mean over all axes between the first and the last."""
+    middle = list(range(1, values.shape.rank - 1))
+    return tf.reduce_mean(values, middle) if middle else values
 
 
 def whole(network: Network) -> Selected:

@@ -1,4 +1,4 @@
-"""A score per image, with arithmetic: what to maximize, and what to explain."""
+"""A score per image, with arithmetic: what gradient ascent is to maximize."""
 
 from cnnviz.starting import quiet_face
 

@@ -172,7 +172,7 @@ def deep_dream(
         tiles = np.concatenate([found.images, started[len(found.images) :]])
         fires |= not found.dead.all()
         dreamt = blend(tiles, corners, size)
-    if not fires:
+    if not fires and not scales.stopped:
         raise LayerError(
             f"nothing in the image makes {' or '.join(names)} of {known.source} fire, "
             "so there is nothing to dream of",

@@ -107,7 +107,7 @@ def visualize_filters(
 ) -> FilterImages:
     """Makes images that excite the filters of a layer most.
 
-    A convolution that leaves normalization and rectification to layers of their own is
+    If normalization and rectifier are layers of their own behind a convolution, it is
     looked at after these, where the network uses it.
 
     Args:
@@ -170,10 +170,11 @@ def optimize_filters(
     """Makes images that excite the filters of a layer most, and says how far it got.
 
     What is maximized is the mean of a channel over all positions. If the layer ends in
-    a rectifier, the values before it are taken for what filters dislike, and for
-    rectifiers with a largest value (ReLU6), from which on no gradient is left.
+    a rectifier, the values before it are taken instead in two cases: for what filters
+    dislike, and if the rectifier has a largest value (ReLU6), at which there is no
+    gradient any more.
 
-    A convolution that leaves normalization and rectification to layers of their own is
+    If normalization and rectifier are layers of their own behind a convolution, it is
     looked at after these, where the network uses it: its own mean is largest for an
     even color.
 
@@ -242,8 +243,7 @@ def optimize_filters(
         # A layer on the way takes no other size than the network's own.
         ascent = ascended(None)
     chosen = chosen[: len(ascent.images)]
-    gray = np.where(ascent.dead[:, None, None, None], np.float32(0.5), ascent.images)
-    ascent = replace(ascent, images=gray)
+    ascent = _grayed(ascent)
     reached = ascent.scores
     if negative or recipe.is_below:
         reached = channel_means(known, feature, ascent.images)[
@@ -251,5 +251,11 @@ def optimize_filters(
         ]
     if recipe.is_below and not negative:
         # Below its rectifier every unit has a gradient, but not every one gets out.
-        ascent = replace(ascent, dead=ascent.dead | (reached == 0))
+        ascent = _grayed(replace(ascent, dead=ascent.dead | (reached == 0)))
     return FilterImages(layer, feature, chosen, reached, span.of(ascent), negative)
+
+
+def _grayed(ascent: Ascent) -> Ascent:
+    """The same with mid gray in place of images that are dead."""
+    dead = ascent.dead[:, None, None, None]
+    return replace(ascent, images=np.where(dead, np.float32(0.5), ascent.images))

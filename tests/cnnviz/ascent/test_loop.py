@@ -462,6 +462,7 @@ def test_bfloat16_agrees_and_the_option_is_set_back(model: ImageModel) -> None:
         (True, 1, 0.5, True),
         (True, -1, 0.5, False),
         (True, 1, 2.0, False),
+        (True, 1, 0.9, False),
         (False, 1, 0.5, False),
     ],
 )
@@ -597,6 +598,18 @@ def test_channels_and_classes_that_do_not_exist_are_refused(
         with pytest.raises(ArgumentError, match="no class 4; expected 0 to 3"):
             maximize(model, objective, run=run)
     assert maximize(model, channel("conv1", 5) + log_odds(3), run=run).scores[0] > -9
+
+
+def test_scores_are_one_for_each_image(model: ImageModel) -> None:
+    def scores_over(axes: list[int]) -> np.ndarray:
+        own = custom(lambda scene: tf.reduce_sum(scene.outputs["conv1"], axes), "conv1")
+        return maximize(model, own, count=3, run=Run(steps=2)).scores
+
+    for axes in ([1, 2, 3], [0, 1, 2, 3]):
+        assert scores_over(axes).shape == (3,)
+    for axes, told in (([0, 1, 2], r"\(6,\)"), ([2, 3], r"\(3, 10\)")):
+        with pytest.raises(ArgumentError, match=f"of shape {told}; expected .3,., one"):
+            scores_over(axes)
 
 
 def test_an_objective_apart_from_the_image_is_refused(model: ImageModel) -> None:

@@ -91,6 +91,15 @@ def test_one_range_for_the_layer_is_told() -> None:
     assert (numbers < 150).any()
 
 
+def test_strips_on_one_scale_have_a_scale_bar_too() -> None:
+    values = maps(30, 3)
+    bare = activation_sheet(values, title="x")
+    sheet = activation_sheet(values, title="x", normalize="layer")
+    bar = np.asarray(sheet)[bare.height : bare.height + 10, MARGIN : MARGIN + 200]
+    expected = colors(np.linspace(0, 1, 200))
+    np.testing.assert_array_equal(bar, np.broadcast_to(expected, bar.shape))
+
+
 def test_constant_channels_are_marked_and_those_of_zeros_silent() -> None:
     values = maps(6, 8, 4)
     values[..., 0] = 0

@@ -271,3 +271,8 @@ def test_other_shapes_have_a_picture(shape: tuple[int, ...]) -> None:
 def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
     with pytest.raises(LayerError, match="have no picture"):
         explanation_sheet(np.ones((2, 2, 2, 2, 1)), halves, title="")
+    with pytest.raises(ArgumentError, match="no explanations are given"):
+        evidence_comparison_sheet(np.ones((2, 2, 1)), {}, title="")
+    channels = channel_attribution(network(np.ones(64)), np.ones((8, 8, 1), "f"))
+    with pytest.raises(ArgumentError, match="count is 0"):
+        channel_sheet(np.ones((8, 8, 1)), channels, title="", count=0)

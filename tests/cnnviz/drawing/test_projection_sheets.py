@@ -278,6 +278,10 @@ def test_rules_are_compared_in_rows_below_the_image(told: Told) -> None:
     other = found(random(2, 9, 9, 3), [(1, 1)] * 2, [1, 1])
     with pytest.raises(ArgumentError, match="different maps"):
         comparison_sheet(image, compared | {"guided": other}, title="conv")
+    with pytest.raises(ArgumentError, match="no reconstructions are given"):
+        comparison_sheet(image, {}, title="conv")
+    with pytest.raises(ArgumentError, match="columns is 0"):
+        comparison_sheet(image, compared, title="conv", columns=0)
 
 
 def test_long_comparisons_are_continued_below(told: Told) -> None:

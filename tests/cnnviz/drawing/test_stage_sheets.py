@@ -14,6 +14,7 @@ from cnnviz.drawing import (
     stage_sheets,
 )
 from cnnviz.drawing.headers import headed_grid
+from cnnviz.errors import ArgumentError
 from cnnviz.images import Box
 
 GRAY = 128
@@ -133,3 +134,11 @@ def test_large_images_are_made_smaller_in_the_strip(told: Told) -> None:
     assert told["columns"] == 3
     assert len(told["tiles"]) == 12
     assert max(sheet.size) < 1200
+
+
+def test_nothing_to_draw_is_refused() -> None:
+    image = random(9, 9, 1) % 1
+    with pytest.raises(ArgumentError, match="no stages are given"):
+        stage_sheet(image, [], title="conv")
+    with pytest.raises(ArgumentError, match="columns is 0"):
+        stage_sheet(image, [Stage("a", "filter", image)], title="conv", columns=0)

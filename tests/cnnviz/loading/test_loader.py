@@ -110,6 +110,18 @@ def test_weights_of_an_application_from_a_file(tmp_path: Path) -> None:
         load_model("mobilenetv2", weights=tmp_path / "other.weights.h5")
 
 
+def test_what_has_its_own_weights_or_architecture(assets: Path) -> None:
+    file = assets / "mnist_cnn.keras"
+    for source in (file, str(file), network(keras), load_model(file)):
+        with pytest.raises(ArgumentError, match=r"weights is my\.h5 and the .* own"):
+            load_model(source, weights="my.h5")
+    for source in ("VGG16", network(keras)):
+        with pytest.raises(ArgumentError, match=r"architecture is my\.json and the"):
+            load_model(source, architecture="my.json")
+    with pytest.raises(ModelError, match="does not exist; expected a Keras model"):
+        load_model("no.keras", weights="my.h5")
+
+
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize("library", [keras, tf_keras])
 def test_weights_are_told_by_what_they_hold_not_by_their_name(

@@ -141,6 +141,9 @@ def test_maps_of_classes_are_averaged(k: Any) -> None:
     np.testing.assert_allclose(head["logits"], maps, rtol=1e-5, atol=1e-6)
     expected = maps.mean((1, 2))
     np.testing.assert_allclose(head["class_logits"], expected, rtol=1e-4, atol=1e-5)
+    # Of the probabilities the mean too, which is not what the mean logits give.
+    expected = np.asarray(network(IMAGES)).mean((1, 2))
+    np.testing.assert_allclose(head["probabilities"], expected, rtol=1e-4, atol=1e-5)
 
 
 @GENERATIONS

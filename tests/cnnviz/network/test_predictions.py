@@ -159,6 +159,23 @@ def test_the_verdict_is_the_likeliest_class_of_a_classifier_alone(
         assert found.verdict(i) == f"taken for {name}: {100 * row[best]:.1f} %"
 
 
+@GENERATIONS
+@pytest.mark.parametrize(("units", "kind"), [(3, "softmax"), (1, "sigmoid")])
+def test_of_maps_of_classes_the_mean_is_told(k: Any, units: int, kind: str) -> None:
+    inputs = k.layers.Input((8, 8, 3))
+    maps = k.layers.Conv2D(
+        units, 3, activation=kind, kernel_initializer=k.initializers.RandomNormal()
+    )
+    network = k.Model(inputs, maps(inputs))
+    maps.kernel.assign(20 * maps.kernel)
+    expected = network.predict(2 * IMAGES - 1, verbose=0)
+    found = model_of(network).predict(IMAGES)
+    np.testing.assert_allclose(found.outputs, expected, rtol=1e-4, atol=1e-6)
+    means = expected.mean((1, 2))
+    means = np.hstack([1 - means, means]) if units == 1 else means
+    np.testing.assert_allclose(found.values, means, rtol=1e-4)
+
+
 def test_maps_of_classes_are_no_verdict() -> None:
     inputs = keras.Input((8, 8, 3))
     maps = keras.layers.Conv2D(3, 1, activation="softmax")(inputs)

@@ -69,6 +69,24 @@ def test_tiles_for_which_nothing_fires_stay_as_they_are() -> None:
     # The tiles at the left end see nothing bright, even where motions show more.
     np.testing.assert_allclose(dreamt[:, :16], image[:, :16], atol=1e-3)
     assert np.abs(dreamt[:, 70:] - image[:, 70:]).max() > 1e-3
+    # Nor is anything amiss if it ends at the first of them.
+    ended = deep_dream(
+        *(dark, image, "c"), octaves=1, tile=32, batch_size=1, callback=lambda _: True
+    )
+    np.testing.assert_allclose(ended, image, atol=1e-6)
+
+
+def test_filters_with_a_ceiling_that_nothing_wakes_are_gray() -> None:
+    capped = keras.Sequential(
+        [layers.Input((32, 32, 3)), layers.Conv2D(2, 3), layers.ReLU(6.0, name="r")]
+    )
+    kernel = np.full((3, 3, 3, 2), 0.1, np.float32)
+    capped.layers[0].set_weights([kernel, np.array([-100, 0], np.float32)])
+    found = visualize_filters(load_model(capped, encoding="unit"), "r", steps=16)
+    assert found.ascent.dead.tolist() == [True, False]
+    np.testing.assert_array_equal(found[0], 0.5)
+    assert found[1].mean() > 0.55
+    assert found.activations[0] == 0
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
