@@ -61,7 +61,7 @@ def test_models_of_both_generations_are_taken_as_they_are() -> None:
 def test_a_layer_of_ones_own_may_be_named_as_one_of_keras(
     library: Any, name: str, tmp_path: Path
 ) -> None:
-    class Attention(library.layers.Layer):  # type: ignore[name-defined,misc]
+    class Attention(library.layers.Layer):
         def __init__(self, units: int, **options: Any) -> None:
             super().__init__(**options)
             self.units = units
