@@ -278,6 +278,12 @@ def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
     """How many images go together: equal chunks, so that one trace serves all."""
     fixed = plan.model.fixed_batch
     if fixed is not None:
+        if plan.objective.couples and fixed != total:
+            raise ArgumentError(
+                f"'{plan.objective}' compares {counted(total, 'image')} with each "
+                f"other, and {plan.model.source} takes {fixed} at a time; expected "
+                f"{counted(fixed, 'image')}"
+            )
         return fixed
     if plan.objective.couples:
         return total

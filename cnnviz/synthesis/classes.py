@@ -160,7 +160,8 @@ def optimize_classes(
     """Makes images that a network takes for its classes, and says how sure it is.
 
     What is maximized is the class's logit against the others, minus a little total
-    variation; it counts less if the network's logits differ less between images. Of
+    variation. This cost, and those named below, are smaller if the network's logits
+    differ less between images. Of
     networks whose own images have 96 pixels or more on the longer side, features that
     are unlike what batch normalizations remember of the training cost something too,
     see `objectives.statistics_distance`: so there is a thing in its surroundings,

@@ -514,6 +514,17 @@ def test_networks_of_one_batch_size(k: Any) -> None:
         np.testing.assert_allclose(got.images, expected.images, atol=1e-4)
 
 
+def test_images_are_compared_within_one_batch() -> None:
+    # Three are filled up to four, and five are two batches: neither is all and no more.
+    network = small(batch_size=4)
+    for count in (3, 5):
+        with pytest.raises(ArgumentError, match=f"compares {count} images .* takes 4"):
+            maximize(network, diversity("conv1"), count=count)
+    found = maximize(network, diversity("conv1"), count=4, run=Run(steps=2))
+    free = maximize(small(), diversity("conv1"), count=4, run=Run(steps=2))
+    np.testing.assert_allclose(found.scores, free.scores, rtol=1e-4)
+
+
 def test_networks_with_channels_first() -> None:
     kernel = np.random.default_rng(1).standard_normal((3, 3, 2, 4)).astype("f")
 
