@@ -79,7 +79,7 @@ def test_a_layer_of_ones_own_may_be_named_as_one_of_keras(
     told = (
         "uses the custom layer or function Attention of module"
         if library is keras and name == "a.keras"
-        else r"\(Attention\) has the unknown argument units=3\nIf Attention is a layer of"
+        else r"\(Attention\) has the unknown argument units=3\nIf Attention is a layer"
     )
     with pytest.raises(ModelError, match=told) as error:
         load_model(tmp_path / name)
