@@ -78,7 +78,7 @@ def test_a_layer_of_ones_own_may_be_named_as_one_of_keras(
     library.Sequential(layers).save(tmp_path / name)
     told = (
         "uses the custom layer or function Attention of module"
-        if library is keras and name == "a.keras"
+        if name == "a.keras"
         else r"\(Attention\) has the unknown argument units=3\nIf Attention is a layer"
     )
     with pytest.raises(ModelError, match=told) as error:
