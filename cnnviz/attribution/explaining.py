@@ -53,7 +53,8 @@ class Explanation(ArrayResult):
         names: `(n, k)` their names, or their numbers as texts; `-` ahead of what
             lowers an output.
         scores: `(n, k)` what is explained: the logit, or the difference to the logit of
-            `against`; the value of an output without softmax or sigmoid.
+            `against`; the value of an output without softmax or sigmoid. Negated for
+            what lowers an output.
         probabilities: `(n, k)` of the classes, in [0, 1]; the value of an output
             without softmax or sigmoid.
         share: `(n, k)` the sum of `raw`, divided by what it explains: for `hirescam`
@@ -183,7 +184,8 @@ def explain(
             network with several inputs a list of arrays or a dict by input name.
         classes: Numbers or names of classes, the same for all images; `"-0"` is what
             lowers output 0. None for the most probable ones of each image.
-        top: How many of the most probable classes, where no classes are given.
+        top: How many of the most probable classes, where no classes are given; all, if
+            there are fewer.
         against: A class to compare the others with: the maps then show what speaks for
             them and not for it, and the score is the difference of the logits. None for
             the logit of each class alone.

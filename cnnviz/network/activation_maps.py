@@ -77,7 +77,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
         return given_to_numpy(self.tiles, dtype, copy)
 
     def only(self, layers: Iterable[str]) -> Activations:
-        """Those of some of the layers."""
+        """The activations of some of the layers alone."""
         return replace(self, arrays={path: self.arrays[path] for path in layers})
 
     def picture(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError, ModelError, counted, shape_text
+from cnnviz.errors import CnnvizError, LayerError, ModelError, counted, shape_text
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Layer, Network, input_specs, library_kind
@@ -135,8 +136,8 @@ def list_layers(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        size: The height and width of the image to think of, for networks that do not
-            tell their own.
+        size: The height and width of the images, for networks that take any, or do not
+            tell which they take.
 
     Returns:
         A list, which is a table where it is printed.
@@ -244,7 +245,6 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
     """
     known = as_model(model)
     address = one_layer(known.network, layer).address
-    convolutions = [a for a in addresses(known.network) if a.is_convolution]
     if not address.is_convolution:
         raise _without_kernels(known, address)
     inner: Layer = getattr(address.layer, "layer", address.layer)
@@ -254,10 +254,23 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
             hint="Call it on an image first.",
         )
     array = _kernel(inner)
-    if known.encode.reverses_channels and array.shape[-1] == 3:
-        is_first = address.path == convolutions[0].path
-        array = array[..., ::-1] if is_first else array
+    is_color = known.encode.reverses_channels and array.shape[-1] == 3
+    if is_color and address.path == _first_convolution(known):
+        array = array[..., ::-1]
     return Kernels(array, address.path, address.kind)
+
+
+def _first_convolution(model: ImageModel) -> str:
+    """The path of the convolution that is computed first, told by a trace.
+
+    A subclassed network may list its layers in any order.
+    """
+    convolutions = [a for a in addresses(model.network) if a.is_convolution]
+    found: Sequence[LayerInfo] = ()
+    with suppress(CnnvizError):
+        everything = [Selected(address) for address in convolutions]
+        found = _looked_at(model, everything, _input_shapes(model, None))
+    return found[0].path if found else convolutions[0].path
 
 
 def _without_kernels(model: ImageModel, address: Address) -> LayerError:

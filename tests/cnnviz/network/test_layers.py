@@ -326,6 +326,26 @@ def test_kernels_are_in_the_order_of_the_image(k: Any) -> None:
 
 
 @GENERATIONS
+def test_the_first_kernels_are_those_computed_first(k: Any) -> None:
+    class Listed(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = k.layers.Conv2D(2, 3, name="last")
+            self.first = k.layers.Conv2D(3, 3, name="first")
+
+        def call(self, x: Any) -> Any:
+            return self.last(self.first(x))
+
+    model = Listed()
+    model(np.zeros((1, 8, 8, 3), "f"))
+    bgr = ImageModel(model, named_encoding("caffe"), None, "bgr")
+    for layer, turned in (("first", True), ("last", False)):
+        kernel = np.moveaxis(getattr(model, layer).get_weights()[0], -1, 0)
+        expected = kernel[..., ::-1] if turned else kernel
+        np.testing.assert_array_equal(kernels(bgr, layer), expected)
+
+
+@GENERATIONS
 def test_layers_without_kernels(k: Any) -> None:
     model = k.Sequential(
         [
