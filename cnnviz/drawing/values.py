@@ -37,6 +37,9 @@ def stretch(
         float32 of the same shape. Where all values are equal they become 0; NaN and
         infinite values are left out of the range and become NaN, which `colorize` and
         `grid` draw in pink.
+
+    Raises:
+        ArgumentError: If there are no values, or none that are real numbers.
     """
     values, low, high = _ranged(maps, axis)
     flat = ~(high > low)  # also where nothing is finite
@@ -65,7 +68,8 @@ def signed_stretch(
         infinite values are treated as by `stretch`.
 
     Raises:
-        ArgumentError: If the percentile is out of its range.
+        ArgumentError: If there are no values, or none that are real numbers, or the
+            percentile is out of its range.
     """
     if not 0 < percentile <= 100:
         raise ArgumentError(
