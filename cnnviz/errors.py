@@ -92,6 +92,7 @@ def first_line(error: BaseException) -> str:
     """The line of a foreign error's message that says what went wrong."""
     text = str(getattr(error, "strerror", None) or error)
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # Keras prints in bold
+    text = re.sub(r"\{\{\w+ [^}]*\}\} *", "", text)  # nodes of TensorFlow's graphs
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # AutoGraph tells the way through the user's code first: places, and their lines.
     places = [i for i, line in enumerate(lines) if line.startswith('File "')]

@@ -32,6 +32,7 @@ from cnnviz.loading.identify import (
     check_weights,
     identify_file,
     is_damage,
+    is_of_variables,
 )
 from cnnviz.loading.keras1_config import is_spoken
 from cnnviz.loading.keras1_weights import load_keras_1
@@ -303,7 +304,9 @@ def _load_keras_2(
         )
     for layer in (network, *(a.layer for a in addresses(network))):
         if type(layer).__module__.endswith("saved_model.load"):
-            raise unknown_class(file.path, type(layer).__name__)
+            name = type(layer).__name__
+            found = newer_files.is_known(name, file) and newer_files.fault(file, known)
+            raise _faulty(file, *found) if found else unknown_class(file.path, name)
     return network
 
 
@@ -362,7 +365,6 @@ def _refused(
     file: ModelFile, error: Exception, custom_objects: Mapping[str, Any]
 ) -> ModelError:
     text = str(error)
-    wrote = f"Keras {file.keras_version}" if file.keras_version else "an old Keras"
     unknown = re.search(
         r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?([\w.]+)'?"
         r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
@@ -374,11 +376,28 @@ def _refused(
         return unknown_class(file.path, name)
     if is_damage(error):
         return truncated(file.path)
-    if why := newer_files.fault(file, custom_objects):
-        return ModelError(f"{file.path}, written by {wrote}, cannot be loaded: {why}")
-    return ModelError(
-        f"{file.path}, written by {wrote}, cannot be loaded: {first_line(error)}"
+    if file.kind == "savedmodel" and is_of_variables(error):
+        return ModelError(
+            f"{file.path} is damaged: its variables cannot be read: "
+            f"{first_line(error)}",
+            hint="Copy or download it again.",
+        )
+    if found := newer_files.fault(file, custom_objects):
+        return _faulty(file, *found)
+    return _unloadable(file, first_line(error))
+
+
+def _faulty(file: ModelFile, why: str, name: str) -> ModelError:
+    hint = (
+        f"If {name} is a layer of your own, give it: custom_objects={{'{name}': ...}}."
     )
+    return _unloadable(file, why, hint)
+
+
+def _unloadable(file: ModelFile, why: str, hint: str | None = None) -> ModelError:
+    wrote = f"Keras {file.keras_version}" if file.keras_version else "an old Keras"
+    told = f"{file.path}, written by {wrote}, cannot be loaded: {why}"
+    return ModelError(told, hint=hint)
 
 
 def _labels(

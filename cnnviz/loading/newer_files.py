@@ -69,21 +69,26 @@ def fitted(
     return config, list(notes)
 
 
-def fault(file: ModelFile, custom_objects: Mapping[str, Any]) -> str | None:
-    """Which layer of a file Keras refuses, and why; None if it takes each by itself.
+def fault(file: ModelFile, custom_objects: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Which layer of a file Keras refuses, and why.
 
     Args:
         file: The file that Keras refused.
         custom_objects: The user's own classes and functions.
+
+    Returns:
+        The sentence, and the name of the layer's class; None if Keras takes each layer
+        by itself.
     """
     for node in _innermost_first(file.configs):
         if unknown := _unknown(node, file, custom_objects):
             values = ", ".join(f"{k}={node['config'][k]!r}" for k in unknown)
             s = "s" * (len(unknown) > 1)
-            return f"{_title(node)} has the unknown argument{s} {values}"
+            told = f"{_title(node)} has the unknown argument{s} {values}"
+            return told, node["class_name"]
         error = _error(node, file, custom_objects)
         if error is not None:
-            return f"{_title(node)} is refused: {_reason(error)}"
+            return f"{_title(node)} is refused: {_reason(error)}", node["class_name"]
     return None
 
 
@@ -162,6 +167,15 @@ def _parameters(cls: Any) -> set[str]:
     return names
 
 
+def _plain(value: Any) -> Any:
+    """A copy of a configuration with the tuples that a SavedModel keeps as objects."""
+    if isinstance(value, dict):
+        if value.get("class_name") in ("__tuple__", "TensorShape") and "items" in value:
+            return tuple(_plain(each) for each in value["items"])
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
 def _error(
     node: dict[str, Any], file: ModelFile, custom: Mapping[str, Any]
 ) -> Exception | None:
@@ -171,7 +185,7 @@ def _error(
         return None
     try:
         with _keras(file).utils.custom_object_scope(dict(custom)):
-            cls.from_config(deepcopy(node["config"]))
+            cls.from_config(_plain(node["config"]))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is asked for
         return error
     return None

@@ -169,7 +169,7 @@ def transfer_style(
         a content in color are kept.
 
     Raises:
-        ImageError: If an image is none, or does not fit the network.
+        ImageError: If what is given is no image, or does not fit the network.
         LayerError: If the network has no layers with positions.
         ModelError: If the network takes anything but one image, or computes NaN or
             infinite values.
@@ -237,7 +237,7 @@ def optimize_style(
         The image, with the losses on the way.
 
     Raises:
-        ImageError: If an image is none, or does not fit the network.
+        ImageError: If what is given is no image, or does not fit the network.
         LayerError: If the network has no layers with positions.
         ModelError: If the network takes anything but one image, or computes NaN or
             infinite values.

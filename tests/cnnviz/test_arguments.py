@@ -105,6 +105,7 @@ def test_words() -> None:
         (ValueError(""), "ValueError"),
         (OSError(28, "No space left on device", "a.png"), "No space left on device"),
         (ValueError("\x1b[1mbold\x1b[0m"), "bold"),
+        (ValueError("{{function_node __a_device_/job:b:0}} reason"), "reason"),
         (ValueError("Exception encountered when calling x\n\nreason"), "reason"),
         (
             ValueError(

@@ -55,6 +55,39 @@ def test_models_of_both_generations_are_taken_as_they_are() -> None:
         load_model(3)
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+@pytest.mark.parametrize("name", ["a.h5", "a.keras", "a"])
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_a_layer_of_ones_own_may_be_named_as_one_of_keras(
+    library: Any, name: str, tmp_path: Path
+) -> None:
+    class Attention(library.layers.Layer):
+        def __init__(self, units: int, **options: Any) -> None:
+            super().__init__(**options)
+            self.units = units
+
+        def call(self, x: Any) -> Any:
+            return x * 2.0
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "units": self.units}
+
+    if library is keras and name == "a":
+        pytest.skip("Keras 3 saves no SavedModel with layers")
+    layers = [library.layers.Input((4,)), Attention(3), library.layers.Dense(2)]
+    library.Sequential(layers).save(tmp_path / name)
+    told = (
+        "uses the custom layer or function Attention of module"
+        if name == "a.keras"
+        else r"\(Attention\) has the unknown argument units=3\nIf Attention is a layer"
+    )
+    with pytest.raises(ModelError, match=told) as error:
+        load_model(tmp_path / name)
+    assert "custom_objects={'Attention': ...}" in str(error.value)
+    model = load_model(tmp_path / name, custom_objects={"Attention": Attention})
+    assert any(isinstance(layer, Attention) for layer in model.network.layers)
+
+
 def test_every_network_of_keras_applications_is_known_by_name() -> None:
     functions = {
         name.lower()

@@ -493,3 +493,32 @@ def test_a_description_that_never_ends_is_not_tried_again_and_again(
     (tmp_path / "saved_model.pb").write_bytes(b'{"a":[' * 200_000)
     with pytest.raises(ModelError, match="JSON objects in its description do not end"):
         load_model(tmp_path)
+
+
+def test_damaged_variables_of_a_saved_model_are_told_as_such(tmp_path: Path) -> None:
+    network(tf_keras).save(tmp_path / "good")
+    variables = sorted((tmp_path / "good" / "variables").iterdir())
+    assert len(variables) == 2
+    for i, path in enumerate(variables):
+        data = path.read_bytes()
+        changed = bytearray(data)
+        changed[len(data) // 2] ^= 1
+        for j, bad in enumerate([data[: len(data) // 2], bytes(changed), b""]):
+            folder = tmp_path / f"bad{i}{j}"
+            shutil.copytree(tmp_path / "good", folder)
+            (folder / "variables" / path.name).write_bytes(bad)
+            told = r"bad\d\d is damaged: its variables cannot be read: "
+            with pytest.raises(ModelError, match=told) as error:
+                load_model(folder)
+            assert "{{" not in str(error.value)
+
+
+def test_the_layer_of_a_saved_model_that_keras_refuses_is_named(tmp_path: Path) -> None:
+    network(tf_keras).save(tmp_path / "old")
+    graph = tmp_path / "old" / "keras_metadata.pb"
+    data = graph.read_bytes()
+    assert b'"use_bias"' in data
+    graph.write_bytes(data.replace(b'"use_bias"', b'"use_bies"'))
+    told = r"layer conv \(Conv2D\) has the unknown argument use_bies=True"
+    with pytest.raises(ModelError, match=told):
+        load_model(tmp_path / "old")
