@@ -166,7 +166,7 @@ class SheetOptions:
         typer.Option(
             min=1,
             rich_help_panel=PICTURE_PANEL,
-            show_default="a sheet a little wider than high",
+            show_default="a nearly square sheet",
             help="Put this many tiles in a row.",
         ),
     ] = None

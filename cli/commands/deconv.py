@@ -118,7 +118,7 @@ def deconv(
         typer.Option(
             min=1,
             rich_help_panel=options.PICTURE_PANEL,
-            show_default="a sheet a little wider than high",
+            show_default="a nearly square sheet",
             help="Put this many tiles in a row.",
         ),
     ] = None,

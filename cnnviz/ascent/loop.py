@@ -53,10 +53,11 @@ def maximize(
     each has random numbers of its own: an image is the same whether it is made alone or
     together with others, but for rounding. Convolutions and dense layers may round
     their sums differently in batches of another size. Adam's steps enlarge the
-    difference, and a rectifier or a maximum near a tie may make it visible. Measured on
-    a CPU, with 96 images of 32 random networks of three convolutions, after 64 steps:
-    20 were equal to the last bit, half differed by less than 2e-6, and one by more than
-    1e-3. A run with the same arguments on the same CPU repeats to the last bit, if
+    difference, and a rectifier or a maximum near a tie may make it visible. How much
+    depends on the CPU. Measured with 96 images of 32 random networks of three
+    convolutions, after 64 steps: on one CPU 20 were equal to the last bit, half
+    differed by less than 2e-6, and one by more than 1e-3; on another all were equal. A
+    run with the same arguments on the same CPU repeats to the last bit, if
     `precision="auto"` chooses the same.
 
     Where all rectifiers that lead to a unit are shut at the start, 8 steps are made

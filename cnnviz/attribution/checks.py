@@ -149,7 +149,8 @@ def check_explanation(
 
     Raises:
         ArgumentError: If an argument has a value outside its range.
-        ImageError: If these are not the images that were explained.
+        ImageError: If these are not the images that were explained; of several inputs
+            the one that the maps lie on is looked at.
 
     References:
         Petsiuk, Das and Saenko, BMVC 2018, https://arxiv.org/abs/1806.07421

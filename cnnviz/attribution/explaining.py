@@ -58,9 +58,9 @@ class Explanation(ArrayResult):
         probabilities: `(n, k)` of the classes, in [0, 1]; the value of an output
             without softmax or sigmoid.
         share: `(n, k)` the sum of `raw`, divided by what it explains: for `hirescam`
-            the score, of which biases make the rest; for `integrated` the score minus
-            the score of the baseline. NaN for the other methods, whose maps are not
-            shares, and where there is nothing to share.
+            the score, of which biases and other inputs make the rest; for `integrated`
+            the score minus the score of the baseline. NaN for the other methods, whose
+            maps are not shares, and where there is nothing to share.
         error: `(n, k)` the relative error of that sum; NaN for the other methods.
         steps: `(n,)` how many steps `integrated` took; 0 for the other methods.
         seen: `(h, w)` bool: the pixels that at least one unit of the layer, or one
@@ -73,7 +73,8 @@ class Explanation(ArrayResult):
         against: The number of the class that the others are compared with, or None.
         against_name: Its name; empty if there is none.
         baseline: What `integrated` and `occlusion` compared the image with.
-        input_index: The number of the input that the map lies on.
+        input_index: The number of the input that the map lies on: of several the first
+            picture that counts, and that the layer depends on if it was named.
         notes: What to know when reading it, one sentence each.
         images: What was explained: the input that the map lies on, `(n, h, w, c)`.
         placing: Where `raw` lies on the image.

@@ -68,7 +68,8 @@ class Facts:
 
     Attributes:
         head: The output that is asked.
-        input_index: The input that is looked at: the first picture that counts.
+        input_index: The input that is looked at: the first picture that counts, and
+            that the named layer depends on.
         layer: Where the tensor is; empty for the image.
         is_call: Whether that names a call of a layer.
         field: What its units see, gates and statistics apart; None if not known.
@@ -174,7 +175,7 @@ class Question:
         head = _with_units(shown.head(self.subject.head), fronts)
         found = answers(head, given, top=self.top, at=self.subject.position)
         if self.given is None:
-            index = self._looked_at(images, found.scores)
+            index = self._looked_at(images, found.scores, shown.calls)
         else:
             index = self.given.number
         elements = numbers_per_image(found.scores.graph)
@@ -224,7 +225,7 @@ class Question:
         layer = self.subject.layer
         if self.at == "layer" and layer is None:
             wanted = [Selected(address) for address in addresses(network)]
-        elif self.at == "layer" and layer is not None:
+        elif layer is not None:
             wanted = [one_layer(network, layer)]
             if self.scaled:
                 patches = [changing(wanted[0], lambda output: _scaled(output, last))]
@@ -241,23 +242,31 @@ class Question:
                 required=layer is not None,
             )
 
-    def _looked_at(self, images: list[tf.Tensor], scores: tf.Tensor) -> int:
+    def _looked_at(
+        self, images: list[tf.Tensor], scores: tf.Tensor, calls: Mapping[str, Call]
+    ) -> int:
         model = self.subject.model
         needed = [i for i, t in enumerate(images) if Dependence([t])(scores)]
         if not needed:
             raise LayerError(
                 f"the output of {model.source} does not depend on its input"
             )
+        if self.subject.layer is not None:
+            tensor = self._named(model.network, calls).tensor
+            below = [i for i in needed if Dependence([images[i]])(tensor)]
+            needed = below or needed
         pictures = [i for i in needed if images[i].shape.rank > 3]
         return (pictures or needed)[0]
 
     def _place(
         self, network: Network, spaces: Spaces, calls: Mapping[str, Call]
     ) -> Place:
-        layer = self.subject.layer
-        if layer is None:
+        if self.subject.layer is None:
             return spaces.default()
-        selected = one_layer(network, layer)
+        return self._named(network, calls)
+
+    def _named(self, network: Network, calls: Mapping[str, Call]) -> Place:
+        selected = one_layer(network, self.subject.layer)
         name = call_name(selected.address.path, selected.call or 1)
         tensor = calls[name].tensor()
         if not tensor.dtype.is_floating or (tensor.shape.rank or 0) < 2:

@@ -74,8 +74,8 @@ def activation_sheet(
             always share the range of the layer.
         colormap: The name of one of matplotlib's colormaps; None for viridis, and
             inferno over an image.
-        columns: Tiles in a row; None for a sheet slightly wider than high. It has
-            no effect on strips and bars.
+        columns: Tiles in a row; None for a nearly square sheet. It has no effect on
+            strips and bars.
         max_channels: How many channels to draw; None for all, and for 16 bars.
         sort: Draw the channels by number, or those with the largest value first; of
             equally large ones the one with the larger mean.

@@ -29,9 +29,9 @@ def filter_sheet(
     """Draws filters as a grid, labeled with channel and the activation reached.
 
     Args:
-        result: From `optimize_filters`.
-        natural: From `exemplars`, of the same channels, to be drawn to the right of
-            each filter's image, brought to one size.
+        result: From `cnnviz.visualize_filters`, or `optimize_filters`.
+        natural: From `cnnviz.studies.find_exemplars`, of the same channels, to be drawn
+            to the right of each filter's image, brought to one size.
         title: The headline; None for the layer's path.
 
     Raises:
@@ -98,7 +98,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     Images that the network does not take for their classes are said not to be reached.
 
     Args:
-        result: From `optimize_classes`.
+        result: From `cnnviz.visualize_classes`, or `optimize_classes`.
         title: The headline.
     """
     percent = result.head.kind != "linear"

@@ -81,7 +81,8 @@ def grid(
         subtitle: A smaller line below it.
         marked: True for each tile that is to be set apart as dead: it is hatched and
             its label is dimmed.
-        columns: Tiles in a row; None for a sheet slightly wider than high.
+        columns: Tiles in a row; None for a nearly square sheet with few empty cells,
+            and for a wide one if tiles are single pixels.
         gap: Pixels between tiles.
         scale: Each pixel becomes a square of this side. None enlarges small tiles
             until they are good to look at and leaves large ones alone.

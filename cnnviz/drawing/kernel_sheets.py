@@ -49,8 +49,8 @@ def kernel_sheet(
         title: The headline.
         subtitle: What a smaller line says first.
         colormap: The name of one of matplotlib's colormaps, for what is not in color.
-        columns: Tiles in a row; None for a sheet slightly wider than high. It has
-            no effect on a matrix.
+        columns: Tiles in a row; None for a nearly square sheet. It has no effect on a
+            matrix.
         max_kernels: How many kernels to draw; None for all.
 
     Returns:

@@ -38,7 +38,7 @@ def prediction_sheet(
         top: How many classes of each image, the likeliest first.
         most_images: How many images to draw at most: the first ones.
         title: The headline; None for the name of the output.
-        columns: Images in a row; None for a sheet slightly wider than high.
+        columns: Images in a row; None for a nearly square sheet.
 
     Returns:
         The picture, RGB.

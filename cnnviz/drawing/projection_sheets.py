@@ -73,7 +73,7 @@ def projection_sheet(
             Otherwise the field is framed.
         spatial: Whether the maps have positions to tell; units of dense layers do not.
         names: The names of the classes, if the maps are classes.
-        columns: Pairs in a row; None for a sheet slightly wider than high.
+        columns: Pairs in a row; None for a nearly square sheet.
         close: Draw only the part of the image that holds nearly all of a
             reconstruction's mass, of the same size for all units.
         percentile: The percentile of the absolute values of a reconstruction that are

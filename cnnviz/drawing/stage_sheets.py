@@ -60,7 +60,7 @@ def stage_sheet(
 
     Args:
         image: `(h, w, c)`, the image.
-        stages: As `cnnviz.attribution.deconvolution.deconvnet_stages` returns them.
+        stages: As `cnnviz.deconvnet_stages` returns them.
         title: The headline.
         facts: What the smaller line below says first.
         box: The field of the unit; None for the whole image.

@@ -16,7 +16,8 @@ from cnnviz.images.ranges import is_unit, to_unit
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import as_array
 
-NOT_A_NUMBER = (255, 0, 160)  # a pink that no colormap of matplotlib's comes near
+# A pink that no colormap of matplotlib's comes near but hsv and gist_ncar.
+NOT_A_NUMBER = (255, 0, 160)
 
 NEUTRAL = 0.5  # what 0 is drawn as where values have a sign
 _HALF_RANGE = np.finfo(np.float32).max / 2
@@ -36,6 +37,9 @@ def stretch(
         float32 of the same shape. Where all values are equal they become 0; NaN and
         infinite values are left out of the range and become NaN, which `colorize` and
         `grid` draw in pink.
+
+    Raises:
+        ArgumentError: If there are no values, or none that are real numbers.
     """
     values, low, high = _ranged(maps, axis)
     flat = ~(high > low)  # also where nothing is finite
@@ -64,7 +68,8 @@ def signed_stretch(
         infinite values are treated as by `stretch`.
 
     Raises:
-        ArgumentError: If the percentile is out of its range.
+        ArgumentError: If there are no values, or none that are real numbers, or the
+            percentile is out of its range.
     """
     if not 0 < percentile <= 100:
         raise ArgumentError(

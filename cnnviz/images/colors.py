@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnviz.images.ranges import to_unit
-
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _LEAST_VARIANCE = 1e-4  # of colors, so that the noise of flat images is not enlarged
 
@@ -52,6 +50,5 @@ def with_chroma_of(content: np.ndarray, image: np.ndarray) -> np.ndarray:
     luma = image if image.shape[-1] == 1 else image @ LUMA[:, None]
     if content.shape[-1] == 1:
         return luma.repeat(image.shape[-1], -1)
-    content = to_unit(content)
     colored = luma + content - content @ LUMA[:, None]
     return np.clip(colored, 0, 1).astype(np.float32)

@@ -9,7 +9,7 @@ statistics that the first normalization remembers from training.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,8 @@ from cnnviz.network.layout import (
     to_channels_first,
     to_channels_last,
 )
-from cnnviz.network.naming import Address, Selected, addresses, walk
+from cnnviz.network.naming import Address, Selected, addresses
+from cnnviz.network.ordering import in_order
 from cnnviz.network.remembered import Memory, encoding_of
 from cnnviz.network.tracing import compiled, record
 
@@ -86,10 +87,11 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
     known = specs or []
     shape = _image_shape(known[index], network)
     photographs = len(shape) == 3 and shape[-1] in (1, 3)
-    weighing = _first(network, _takes_weights)
-    normalization = _first(network, _is_batch_normalization)
-    in_front = _is_before(network, normalization, weighing)
-    for layer in _normalizing_in_front(network, weighing) if photographs else []:
+    ordered = list(in_order(network))
+    weighing = _first(ordered, _takes_weights)
+    normalization = _first(ordered, _is_batch_normalization)
+    in_front = _is_before(ordered, normalization, weighing)
+    for layer in _normalizing_in_front(ordered, weighing) if photographs else []:
         # Its memory is of the training images themselves.
         found = _remembered(network, known, index, layer, None)
         if found is not None:
@@ -139,7 +141,8 @@ def remembered_range(network: Network, specs: list[InputSpec] | None) -> Range |
     shown = np.broadcast_to(
         levels[:, None, None].astype(np.float32), (len(levels), height, width, channels)
     )
-    for layer in _normalizing_in_front(network, _first(network, _takes_weights)):
+    ordered = list(in_order(network))
+    for layer in _normalizing_in_front(ordered, _first(ordered, _takes_weights)):
         memory = Memory.of(layer)
         seen = _given(network, specs, index, layer, shown)
         if memory is None or seen is None or seen.ndim != 4 or 0 in seen.shape:
@@ -171,7 +174,7 @@ def evidence(network: Network) -> int:
     """
     told: list[object] = []
     weighed = normalized = False
-    for address in walk(network):
+    for address in in_order(network):
         if is_network(address.layer):
             continue
         normalizes = not normalized and _is_batch_normalization(address)
@@ -341,10 +344,12 @@ def _filled(spec: InputSpec) -> list[int]:
     return [n or 16 for n in spec.shape[1:]]
 
 
-def _normalizing_in_front(network: Network, weighing: Address | None) -> list[Address]:
+def _normalizing_in_front(
+    ordered: Sequence[Address], weighing: Address | None
+) -> list[Address]:
     """The normalizations before the first layer with a kernel."""
     found = []
-    for address in walk(network):
+    for address in ordered:
         if weighing is not None and address.path == weighing.path:
             break
         kinds = ancestry(address.layer)
@@ -353,20 +358,24 @@ def _normalizing_in_front(network: Network, weighing: Address | None) -> list[Ad
     return found
 
 
-def _first(network: Network, suits: Callable[[Address], bool]) -> Address | None:
-    return next((a for a in walk(network) if suits(a)), None)
+def _first(
+    ordered: Sequence[Address], suits: Callable[[Address], bool]
+) -> Address | None:
+    return next((a for a in ordered if suits(a)), None)
 
 
-def _is_before(network: Network, one: Address | None, other: Address | None) -> bool:
+def _is_before(
+    ordered: Sequence[Address], one: Address | None, other: Address | None
+) -> bool:
     if one is None or other is None:
         return one is not None
-    paths = [address.path for address in addresses(network)]
+    paths = [address.path for address in ordered]
     return paths.index(one.path) < paths.index(other.path)
 
 
 def _between(network: Network, first: Address, last: Address) -> list[Address]:
     """The layers with weights between two."""
-    known = addresses(network)
+    known = list(in_order(network))
     paths = [address.path for address in known]
     inner = known[paths.index(first.path) + 1 : paths.index(last.path)]
     return [address for address in inner if address.layer.weights]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import CnnvizError, LayerError, ModelError, counted, shape_text
+from cnnviz.errors import LayerError, ModelError, counted, shape_text
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Layer, Network, input_specs, library_kind
@@ -35,6 +34,7 @@ from cnnviz.network.naming import (
     one_layer,
     select,
 )
+from cnnviz.network.ordering import in_order
 from cnnviz.network.tracing import Call, compiled, record
 from cnnviz.showing import ArrayResult
 
@@ -237,8 +237,9 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
     Returns:
         An array `(k, h, w, c_in)` that shows itself: one kernel per output channel;
         `(k, w, c_in)` in one dimension and `(k, d, h, w, c_in)` in three. For depthwise
-        and separable convolutions these are the spatial kernels, with a `c_in` of 1. In
-        the first convolution the input channels are in the image's order (RGB).
+        and separable convolutions these are the spatial kernels, with a `c_in` of 1;
+        for a ConvLSTM those of its four gates, one after the other. In the first
+        convolution the input channels are in the image's order (RGB).
 
     Raises:
         LayerError: If the layer does not exist or has no such kernels.
@@ -255,22 +256,10 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
         )
     array = _kernel(inner)
     is_color = known.encode.reverses_channels and array.shape[-1] == 3
-    if is_color and address.path == _first_convolution(known):
-        array = array[..., ::-1]
+    if is_color:
+        first = next(a for a in in_order(known.network) if a.is_convolution)
+        array = array[..., ::-1] if address.path == first.path else array
     return Kernels(array, address.path, address.kind)
-
-
-def _first_convolution(model: ImageModel) -> str:
-    """The path of the convolution that is computed first, told by a trace.
-
-    A subclassed network may list its layers in any order.
-    """
-    convolutions = [a for a in addresses(model.network) if a.is_convolution]
-    found: Sequence[LayerInfo] = ()
-    with suppress(CnnvizError):
-        everything = [Selected(address) for address in convolutions]
-        found = _looked_at(model, everything, _input_shapes(model, None))
-    return found[0].path if found else convolutions[0].path
 
 
 def _without_kernels(model: ImageModel, address: Address) -> LayerError:

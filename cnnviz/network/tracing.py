@@ -165,12 +165,12 @@ def record(
     calls: list[tuple[int, Call]] = []
     counts: Counter[int] = Counter()
     clock = count()
-    missing = {(id(s.address), s.call or 1) for s in wanted}
-    hoped = {(id(s.address), s.call or 1) for s in welcome}
+    missing = {(id(s.address.layer), s.call or 1) for s in wanted}
+    hoped = {(id(s.address.layer), s.call or 1) for s in welcome}
     endless = any(s.call is None for s in wanted)
     calls_wanted: dict[int, set[int | None]] = {}
     for selected in (*wanted, *welcome):
-        calls_wanted.setdefault(id(selected.address), set()).add(selected.call)
+        calls_wanted.setdefault(id(selected.address.layer), set()).add(selected.call)
     tracing_thread = threading.get_ident()
 
     def recording(address: Address, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -179,14 +179,15 @@ def record(
                 return call(*args, **kwargs)
             began = next(clock)
             output = call(*args, **kwargs)
-            counts[id(address)] += 1
-            made = counts[id(address)]
-            if calls_wanted[id(address)] & {None, made}:
+            own = id(address.layer)
+            counts[own] += 1
+            made = counts[own]
+            if calls_wanted[own] & {None, made}:
                 given = args[0] if args else next(iter(kwargs.values()), None)
                 name = call_name(address.path, made)
                 calls.append((began, Call(name, address, given, output)))
-            missing.discard((id(address), made))
-            hoped.discard((id(address), made))
+            missing.discard((own, made))
+            hoped.discard((own, made))
             if not (missing or hoped or endless):
                 raise _EverythingAnswered
             return output
@@ -226,7 +227,7 @@ def record(
             if missing:
                 raise _objection(network, inputs, error) from users_error(error)
     if missing and required:
-        unmet = [s for s in wanted if (id(s.address), s.call or 1) in missing]
+        unmet = [s for s in wanted if (id(s.address.layer), s.call or 1) in missing]
         named = [s for s in unmet if s.is_named]
         if named or not calls:
             raise unanswered(network, (named or unmet)[0], counts)
@@ -464,9 +465,9 @@ def unanswered(
     Args:
         network: A Keras model that was run.
         selected: A layer and which call of it was wanted.
-        counts: How often layers were called, by the id of their address.
+        counts: How often layers were called, by the id of the layer.
     """
-    made = counts.get(id(selected.address), 0)
+    made = counts.get(id(selected.address.layer), 0)
     path = selected.address.path
     if made:
         last = call_name(path, made)

@@ -57,6 +57,9 @@ def gram_distance(
         gram: `(c, c)`, or `(n, c, c)` with one per image; as from `gram_matrix`.
         deviation: `(n,)`, the unit in which features are measured if softened features
             are to be compared; None for features as they are.
+
+    Raises:
+        ArgumentError: If it is no square matrix.
     """
     goal = np.asarray(gram, np.float32)
     if goal.ndim not in (2, 3) or goal.shape[-2] != goal.shape[-1]:

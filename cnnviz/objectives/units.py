@@ -5,6 +5,9 @@
 An objective is a score per image. Its numbers (which channel, which weight) may be one
 for all images or a sequence with one for each, and are fed to the compiled loop rather
 than built into it: another channel is no other program.
+
+An objective knows no network. Layers, channels, positions and classes that a network
+does not have are refused when it is maximized, see `cnnviz.ascent.maximize`.
 """
 
 from __future__ import annotations
@@ -44,6 +47,9 @@ def channel(layer: str, index: Indices, *, before_rectifier: bool = False) -> Ob
         index: The number of the channel, or one per image.
         before_rectifier: Whether to take the values before the ReLU, if the layer ends
             in one: there a channel can become negative too.
+
+    Raises:
+        ArgumentError: If a number is negative, or no whole number.
     """
     numbers = as_indices("channel", index)
 
@@ -67,6 +73,9 @@ def neuron(
         layer: The path of a layer.
         index: The number of the channel, or one per image.
         position: `(row, column)` in the layer's output; None for the middle.
+
+    Raises:
+        ArgumentError: If a number is negative, or no whole number.
     """
     numbers = as_indices("channel", index)
 
@@ -154,6 +163,9 @@ def logit(index: Indices, head: str | int | None = None) -> Objective:
         index: The number of the class, or one per image. A head of one sigmoid unit
             has class 1, and class 0 with the logit negated.
         head: The name or number of the output, for networks with several.
+
+    Raises:
+        ArgumentError: If a number is negative, or no whole number.
     """
     numbers = as_indices("class", index)
 
@@ -173,6 +185,9 @@ def log_odds(index: Indices, head: str | int | None = None) -> Objective:
     Args:
         index: The number of the class, or one per image.
         head: The name or number of the output, for networks with several.
+
+    Raises:
+        ArgumentError: If a number is negative, or no whole number.
     """
     numbers = as_indices("class", index)
 
@@ -199,6 +214,9 @@ def diversity(layer: str, group: Indices = 0) -> Objective:
     Args:
         layer: The path of a layer, usually one before that of the main objective.
         group: The number of each image's group, or one number for all images.
+
+    Raises:
+        ArgumentError: If a number is negative, or no whole number.
     """
     numbers = as_indices("group", group)
 

@@ -32,6 +32,7 @@ from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import STILL, Size
 from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.images.colors import recolor, with_chroma_of
+from cnnviz.images.ranges import to_unit
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import image_list, one_image
 from cnnviz.network.exactness import full_float32
@@ -169,7 +170,7 @@ def transfer_style(
         a content in color are kept.
 
     Raises:
-        ImageError: If an image is none, or does not fit the network.
+        ImageError: If what is given is no image, or does not fit the network.
         LayerError: If the network has no layers with positions.
         ModelError: If the network takes anything but one image, or computes NaN or
             infinite values.
@@ -237,7 +238,7 @@ def optimize_style(
         The image, with the losses on the way.
 
     Raises:
-        ImageError: If an image is none, or does not fit the network.
+        ImageError: If what is given is no image, or does not fit the network.
         LayerError: If the network has no layers with positions.
         ModelError: If the network takes anything but one image, or computes NaN or
             infinite values.
@@ -263,9 +264,7 @@ def optimize_style(
     paintings = [known.prepare_one(image, "style") for image in styles]
     begun = [] if isinstance(start, str) else [known.prepare_one(start, "start")]
     known, span = searched(known, [photo, *paintings, *begun])
-    photo, *paintings = map(span.unit, (photo, *paintings))
-    if content.dtype.kind == "f":
-        content = span.unit(content)
+    content, photo, *paintings = map(span.unit, (to_unit(content), photo, *paintings))
     shares = _shares(style_weights, len(paintings))
     if keep_colors and photo.shape[-1] not in (1, 3):
         raise ArgumentError(

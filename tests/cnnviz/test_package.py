@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -191,6 +193,26 @@ def test_public_names_are_these() -> None:
     ]
     for name in PUBLIC:
         assert getattr(cnnviz, name).__doc__, name
+
+
+def test_names_that_docstrings_give_exist() -> None:
+    missing = [
+        f"{name_of(path)}: {name}"
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module)
+        for name in re.findall(r"`(cnnviz[\w.]*\w)", ast.get_docstring(node) or "")
+        if not _exists(name)
+    ]
+    assert missing == []
+
+
+def _exists(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (AttributeError, ImportError):
+        return False
+    return True
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:

@@ -611,6 +611,18 @@ def test_channels_and_classes_that_do_not_exist_are_refused(
     assert maximize(model, channel("conv1", 5) + log_odds(3), run=run).scores[0] > -9
 
 
+@GENERATIONS
+def test_an_objective_may_ask_for_several_calls_of_a_layer(k: Any) -> None:
+    shared = k.layers.Conv2D(3, 3, padding="same", activation="tanh", name="shared")
+    image = k.layers.Input((9, 9, 3))
+    known = load_model(k.Model(image, shared(shared(image))), encoding="unit")
+    apart = 2 * channel("shared@2", 1) - channel("shared", 0)
+    found = maximize(known, apart, run=Run(steps=4))
+    maps = activations(known, found.images, ["shared", "shared@2"])
+    second, first = maps["shared@2"][..., 1].mean(), maps["shared"][..., 0].mean()
+    np.testing.assert_allclose(found.scores, 2 * second - first, atol=1e-5)
+
+
 def test_scores_are_one_for_each_image(model: ImageModel) -> None:
     def scores_over(axes: list[int]) -> np.ndarray:
         own = custom(lambda scene: tf.reduce_sum(scene.outputs["conv1"], axes), "conv1")

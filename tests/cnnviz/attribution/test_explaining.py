@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import ArgumentError, CnnvizError, ImageError, LayerError, load_model
+from cnnviz.attribution.checks import check_explanation
 from cnnviz.attribution.explaining import Explanation, explain
 from cnnviz.attribution.methods import Method
 from cnnviz.network.model import ImageModel
@@ -337,6 +338,32 @@ class TestTargets:
         close(pixels.share, np.ones((2, 2)), 0.05)
         held = model.hold({"vector": given["vector"][0]})
         close(explain(held, given["picture"][:1], [0, 1]).maps, found.maps[:1], 1e-5)
+
+    def test_a_layer_is_drawn_on_the_input_that_it_sees(self, k: ModuleType) -> None:
+        layers = k.layers
+        pictures = [layers.Input((8, n, 1), name=f"of{n}") for n in (8, 9)]
+        means = [
+            layers.GlobalAveragePooling2D()(
+                layers.Conv2D(4, 3, activation="relu", name=f"maps{i}")(picture)
+            )
+            for i, picture in enumerate(pictures)
+        ]
+        joined = layers.Concatenate()(means)
+        network = randomized(k.Model(pictures, layers.Dense(2)(joined)))
+        rng = np.random.default_rng(0)
+        given = [rng.random((2, 8, n, 1), np.float32) for n in (8, 9)]
+        model = raw(network)
+        for index in (0, 1):
+            found = explain(model, given, [0, 1], layer=f"maps{index}")
+            assert found.input_index == index
+            assert not any("cannot be told" in note for note in found.notes)
+            assert found.maps.shape == (2, 2, 8, 8 + index)
+            np.testing.assert_array_equal(found.images, given[index])
+            check = check_explanation(model, given, found, steps=4, draws=1)
+            gone = [array.copy() for array in given]
+            gone[index][:] = 0
+            close(check.deletion[..., -1], model.predict(gone).outputs, 1e-5)
+        assert explain(model, given, [0]).input_index == 0
 
 
 def pixel_classifier(k: ModuleType, activation: str | None, classes: int = 3) -> Any:

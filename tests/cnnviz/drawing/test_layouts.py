@@ -6,7 +6,7 @@ import pytest
 from cnnviz.drawing import (
     grid,
 )
-from cnnviz.drawing.layouts import automatic_scale
+from cnnviz.drawing.layouts import automatic_scale, lay_out
 from cnnviz.errors import ArgumentError
 
 MARGIN = 16
@@ -29,6 +29,13 @@ def test_default_columns_are_nearly_square(count: int, columns: int) -> None:
     sheet = grid(numbered(1, 56, 56).repeat(count, 0), labels=range(count))
     tile = 56 * automatic_scale(count, 56, 56)
     assert sheet.width == 2 * MARGIN + columns * (tile + 2) - 2
+
+
+def test_no_number_of_tiles_makes_a_long_sheet_or_one_of_holes() -> None:
+    for count in range(1, 600):
+        layout = lay_out((count, 28, 28), None, None, gap=2, strip=21)
+        assert 0.8 < layout.width / layout.height < (2 if count > 10 else 2.6)
+        assert layout.rows * layout.columns <= 1.2 * count
 
 
 def test_values_are_a_strip_of_cells() -> None:

@@ -108,6 +108,29 @@ def test_preprocessing_in_the_code_of_a_network(k: Any) -> None:
 
 
 @GENERATIONS
+@pytest.mark.parametrize("listed", ["scale conv head", "head conv scale"])
+def test_layers_may_be_listed_in_any_order(k: Any, listed: str) -> None:
+    class Net(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            made = {
+                "scale": k.layers.Rescaling(1 / 255),
+                "conv": k.layers.Conv2D(2, 3, activation="relu"),
+                "head": k.layers.Dense(3),
+            }
+            for name in listed.split():
+                setattr(self, name, made[name])
+            self.pool = k.layers.GlobalAveragePooling2D()
+
+        def call(self, x: Any) -> Any:
+            return self.head(self.pool(self.conv(self.scale(x))))
+
+    net = Net()
+    net(np.zeros((1, 16, 16, 3), np.float32))
+    assert detected(net).name == "bytes"
+
+
+@GENERATIONS
 def test_channels_first(k: Any) -> None:
     model = k.Sequential(
         [

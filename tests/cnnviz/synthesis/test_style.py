@@ -316,6 +316,19 @@ def test_content_of_16_bits_keeps_its_colors_too(
         for content in (fine, (fine / 65535).astype("f"))
     )
     np.testing.assert_allclose(found, expected, atol=1e-3)
+    # For a model that takes raw values, whole numbers are such values.
+    layers = keras.layers
+    norm = layers.Normalization(mean=[100.0], variance=[900.0])
+    network = keras.Sequential(
+        [layers.Input((24, 24, 3)), norm, layers.Conv2D(4, 3, activation="relu")]
+    )
+    model = load_model(network, encoding="raw")
+    whole = np.rint(photo * 200).astype(int)
+    found, expected = (
+        transfer_style(model, content, whole[::-1], keep_colors=True, steps=1)
+        for content in (whole, whole.astype("f"))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_styles_are_mixed_by_weight(
