@@ -87,7 +87,15 @@ class Projections(ArrayResult):
         return ~(self.activations > 0)
 
     def image(self, number: int) -> Projections:
-        """The reconstructions of one of the images alone."""
+        """The reconstructions of one of the images alone.
+
+        Raises:
+            ArgumentError: If there is no image of that number, counted from 0.
+        """
+        if not 0 <= number < len(self.images):
+            raise ArgumentError(
+                f"image is {number}; expected 0 to {len(self.images) - 1}"
+            )
         one = slice(number, number + 1)
         return replace(
             self,
@@ -156,16 +164,12 @@ class Projections(ArrayResult):
         predictions: Predictions | None = None,
         **options: Any,
     ) -> Image.Image:
-        if not 0 <= image < len(self.images):
-            raise ArgumentError(
-                f"image is {image}; expected 0 to {len(self.images) - 1}"
-            )
+        one = self.image(image)
         if source is None and len(self.images) > 1:
             source = f"image {image + 1} of {len(self.images)}"
         verdict = verdict_of(predictions, image, len(self.images))
         told = [text for text in (source, verdict) if text is not None]
         source = drawing.join_facts(told) if told else None
-        one = self.image(image)
         origin = one.shown
         drawn = one if origin.is_chosen else one.firing()
         sheet: Image.Image = drawing.projection_sheet(

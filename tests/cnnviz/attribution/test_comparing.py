@@ -80,6 +80,9 @@ def test_one_image_and_the_maps_that_fire_are_taken_out(images: np.ndarray) -> N
     found = deconvnet(network, np.stack([images[0], dark]), "conv")
     assert found.dead.tolist() == [[False, True, False], [False, True, True]]
     np.testing.assert_allclose(found.activations[1], [16, -984, -14], rtol=1e-5)
+    for number in (-1, 2):
+        with pytest.raises(ArgumentError, match=f"image is {number}; expected 0 to 1"):
+            found.image(number)
     second = found.image(1)
     assert second.images.shape == (1, 3, 8, 8, 1)
     np.testing.assert_array_equal(second.images[0], found.images[1])
