@@ -91,6 +91,8 @@ _WHERE = "Exception encountered when|Example error message for object"
 def first_line(error: BaseException) -> str:
     """The line of a foreign error's message that says what went wrong."""
     text = str(getattr(error, "strerror", None) or error)
+    if isinstance(error, KeyError):  # which says nothing but the key
+        text = f"{type(error).__name__}: {text}"
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # Keras prints in bold
     text = re.sub(r"\{\{\w+ [^}]*\}\} *", "", text)  # nodes of TensorFlow's graphs
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -129,6 +129,13 @@ def ask_about(
         target = Target(rivals, numbers, signs, weights)
     else:
         target = Target(rivals, regions=weights)
+        if against is not None and info.classes == 1:
+            raise ArgumentError(f"class {against} is held against itself")
+        if against is not None and top >= info.classes:
+            top = info.classes - 1  # all others
+            probe = Probe(
+                subject, arrays, target, at=at, top=top, batch_size=batch_size
+            )
     found = probe(arrays, target)
     chosen = found["classes"].astype(int)
     dense = found["regions"].ndim > 2

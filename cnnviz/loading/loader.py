@@ -38,6 +38,7 @@ from cnnviz.loading.keras1_config import is_spoken
 from cnnviz.loading.keras1_weights import load_keras_1
 from cnnviz.loading.safe_hdf5 import truncated
 from cnnviz.loading.safe_size import bounded_weights
+from cnnviz.loading.safe_wiring import check_wiring
 from cnnviz.loading.safety import check_safe, unknown_class
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.conditions import check, check_backend
@@ -196,6 +197,7 @@ def _from_name(
             custom_objects.setdefault(registered, custom_objects[short])
     check_safe(file, trusted, custom_objects)
     check_byte_code(file, custom_objects)
+    check_wiring(file)
     return _loaded(
         file, path if architecture is not None else None, trusted, custom_objects
     )

@@ -237,8 +237,9 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
     Returns:
         An array `(k, h, w, c_in)` that shows itself: one kernel per output channel;
         `(k, w, c_in)` in one dimension and `(k, d, h, w, c_in)` in three. For depthwise
-        and separable convolutions these are the spatial kernels, with a `c_in` of 1. In
-        the first convolution the input channels are in the image's order (RGB).
+        and separable convolutions these are the spatial kernels, with a `c_in` of 1;
+        for a ConvLSTM those of its four gates, one after the other. In the first
+        convolution the input channels are in the image's order (RGB).
 
     Raises:
         LayerError: If the layer does not exist or has no such kernels.

@@ -279,7 +279,9 @@ class ImageModel:
         array = as_array(given, size=sides, channels=of_files, rank=rank)
         if array.dtype.kind not in "fiub":
             raise ImageError(f"images are of type {array.dtype}; expected numbers")
-        bytewise = array.dtype in UNIT_SCALES
+        # In a row of integers bytes are numbers too, as of words.
+        is_counted = rank == 1 and spec is not None and "int" in spec.dtype
+        bytewise = array.dtype in UNIT_SCALES and not is_counted
         array = to_unit(array) if bytewise else array.astype(np.float32, copy=False)
         if picture and _lacks_channel(array, shape):
             array = array[..., None]

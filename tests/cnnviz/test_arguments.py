@@ -103,6 +103,7 @@ def test_words() -> None:
     [
         (ValueError("\n  first \nsecond"), "first"),
         (ValueError(""), "ValueError"),
+        (KeyError("weights"), "KeyError: 'weights'"),
         (OSError(28, "No space left on device", "a.png"), "No space left on device"),
         (ValueError("\x1b[1mbold\x1b[0m"), "bold"),
         (ValueError("{{function_node __a_device_/job:b:0}} reason"), "reason"),

@@ -211,6 +211,15 @@ class TestIdentities:
         close(against.scores[:, 0], both.scores[:, 0] - both.scores[:, 1], 1e-5)
         assert (against.against, against.against_name) == (0, "0")
 
+    def test_no_class_is_held_against_itself(self, k: ModuleType) -> None:
+        model = raw(classifier(k))  # of four classes
+        for top in (3, 4, 9):
+            found = explain(model, IMAGES, top=top, against=2)
+            assert np.sort(found.classes).tolist() == [[0, 1, 3]] * len(IMAGES)
+        single = sequential(k, (8, 8, 1), k.layers.Flatten(), k.layers.Dense(1))
+        with pytest.raises(ArgumentError, match="held against itself"):
+            explain(raw(single), np.zeros((8, 8, 1)), against=0, method="integrated")
+
     def test_permuted_classes_permute_maps(self, k: ModuleType) -> None:
         network = classifier(k)
         before = explain(raw(network), IMAGES, [0, 1, 2, 3])

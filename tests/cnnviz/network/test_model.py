@@ -260,6 +260,19 @@ def test_what_messages_about_inputs_advise_can_be_done(k: Any) -> None:
     assert [spec.name for spec in load_model(model).inputs or []] == ["image"]
 
 
+@GENERATIONS
+def test_numbers_of_words_are_no_pixels(k: Any) -> None:
+    words = k.Input((6,), dtype="int32")
+    found = k.layers.Embedding(9, 4, name="words")(words)
+    model = load_model(k.Model(words, found))
+    numbers = np.arange(6, dtype=np.uint8)[None]
+    (prepared,) = model.prepare(numbers)
+    np.testing.assert_array_equal(prepared, numbers)
+    table = model.network.get_layer("words").get_weights()[0]
+    got = activations(model, numbers, "words")["words"]
+    np.testing.assert_array_equal(got, table[None, :6])
+
+
 def test_labels_and_other_values_are_told_of() -> None:
     network = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3, name="conv")]

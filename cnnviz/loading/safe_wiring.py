@@ -1,0 +1,91 @@
+"""Whether the layers of a configuration can be called one after the other.
+
+Keras calls each layer when what it is given has been computed, and goes round the
+layers until all are called. Where two wait for each other, Keras 2 and some versions of
+Keras 3 go round for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cnnviz.errors import ModelError
+from cnnviz.loading.identify import ModelFile, nodes
+from cnnviz.loading.safe_names import LAYERS
+
+_CONSTANT = "_CONSTANT_VALUE"
+_MODELS = {"Functional", "Model", "Sequential"}
+
+
+def check_wiring(file: ModelFile) -> None:
+    """Refuses models with a layer that waits for ever.
+
+    Raises:
+        ModelError: If a model in the file has a layer that is given what only a later
+            layer computes, or a call that is not there.
+    """
+    for node in nodes(file.configs):
+        inner = node.get("config")
+        layers = inner.get("layers") if isinstance(inner, dict) else None
+        if isinstance(layers, list) and (name := _waiting(layers)) is not None:
+            raise ModelError(
+                f"{file.path} is damaged: its layer {name} is given what no layer "
+                "before it computes"
+            )
+
+
+def _waiting(layers: list[Any]) -> str | None:
+    """The first layer that is never called; None if all are."""
+    calls: dict[Any, list[list[tuple[Any, Any]]]] = {}
+    # How many results a layer has so far. That of an input is there from the beginning;
+    # a model that is a layer, or a class of the user's, may count its own as well.
+    made: dict[Any, float] = {}
+    for layer in layers:
+        if not isinstance(layer, dict):
+            return None
+        name, given = layer.get("name"), layer.get("inbound_nodes")
+        if not isinstance(name, str) or not isinstance(given, list):
+            return None
+        calls[name] = [list(_sources(each)) for each in given]
+        kind = layer.get("class_name")
+        is_layer = isinstance(kind, str) and kind in LAYERS - _MODELS
+        made[name] = float("inf") if kind == "InputLayer" else float(not is_layer)
+    waiting = [name for name in calls if calls[name]]
+    while waiting:
+        before = sum(len(calls[name]) for name in waiting)
+        for name in waiting:
+            while calls[name] and all(
+                _is_made(made.get(source), number) for source, number in calls[name][0]
+            ):
+                del calls[name][0]
+                made[name] += 1
+        waiting = [name for name in waiting if calls[name]]
+        if sum(len(calls[name]) for name in waiting) == before:
+            return str(waiting[0])
+    return None
+
+
+def _is_made(made: float | None, number: Any) -> bool:
+    # Of a layer that is not there Keras tells by itself.
+    return made is None or (isinstance(number, int) and number < made)
+
+
+def _sources(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The layers that a call takes results of, with the numbers of their calls."""
+    if isinstance(value, dict):
+        history = (value.get("config") or {}) if "class_name" in value else {}
+        found = history.get("keras_history") if isinstance(history, dict) else None
+        if isinstance(found, list) and len(found) == 3:
+            yield found[0], found[1]
+        else:
+            for each in value.values():
+                yield from _sources(each)
+    elif isinstance(value, list):
+        # Keras 2: the layer, its call, which of its results, and other arguments.
+        if len(value) in (3, 4) and isinstance(value[0], str):
+            if value[0] != _CONSTANT:
+                yield value[0], value[1]
+            value = value[3:]
+        for each in value:
+            yield from _sources(each)

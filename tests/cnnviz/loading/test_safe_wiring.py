@@ -1,0 +1,118 @@
+"""Layers that wait for each other, which Keras would go round for ever."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz import ModelError, load_model
+
+pytestmark = [
+    pytest.mark.versions,
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5"),
+]
+Kerases = (keras, tf_keras)
+
+
+def network(library: Any) -> Any:
+    layers = library.layers
+    image = layers.Input((8, 8, 3), name="image")
+    first = layers.Conv2D(4, 3, padding="same", name="first")(image)
+    second = layers.Conv2D(4, 3, padding="same", name="second")(first)
+    sum_of = layers.Add(name="sum")([first, second])
+    return library.Model(image, sum_of)
+
+
+def rewired(source: Path, target: Path, change: Any) -> Path:
+    """A copy of a file with other inputs of the layer called `first`."""
+
+    def text(old: Any) -> str:
+        config = json.loads(old)
+        (layer,) = [x for x in config["config"]["layers"] if x["name"] == "first"]
+        change(layer["inbound_nodes"])
+        return json.dumps(config)
+
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+            for name in old.namelist():
+                data = old.read(name)
+                new.writestr(name, text(data) if name == "config.json" else data)
+    else:
+        shutil.copyfile(source, target)
+        with h5py.File(target, "r+") as file:
+            file.attrs["model_config"] = text(file.attrs["model_config"])
+    return target
+
+
+def histories(value: Any) -> list[list[Any]]:
+    """The places in a configuration that name a layer, its call and its result."""
+    if isinstance(value, dict):
+        found = value.get("keras_history")
+        rest = [h for each in value.values() for h in histories(each)]
+        return [found, *rest] if found else rest
+    if isinstance(value, list):
+        if len(value) in (3, 4) and isinstance(value[0], str):
+            return [value]
+        return [h for each in value for h in histories(each)]
+    return []
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("library", Kerases)
+def test_layers_that_wait_for_each_other(
+    library: Any, suffix: str, tmp_path: Path
+) -> None:
+    good = tmp_path / f"good{suffix}"
+    network(library).save(good)
+
+    def itself(nodes: Any) -> None:
+        histories(nodes)[0][0] = "first"
+
+    def later(nodes: Any) -> None:
+        histories(nodes)[0][0] = "sum"
+
+    def call_that_is_not_there(nodes: Any) -> None:
+        histories(nodes)[0][:2] = ["second", 1]
+
+    for i, change in enumerate([itself, later, call_that_is_not_there]):
+        bad = rewired(good, tmp_path / f"bad{i}{suffix}", change)
+        told = f"bad{i}{suffix} is damaged: its layer first is given what no layer"
+        with pytest.raises(ModelError, match=told):
+            load_model(bad)
+    same = rewired(good, tmp_path / f"same{suffix}", lambda _: None)
+    assert load_model(same).input_shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("library", Kerases)
+def test_all_that_may_be_wired(library: Any, suffix: str, tmp_path: Path) -> None:
+    layers = library.layers
+    image, other = (layers.Input((8, 8, 3), name=name) for name in "ab")
+    shared = layers.Conv2D(3, 3, padding="same")
+    again = shared(layers.ReLU()(shared(image)))  # before and behind the same layer
+    inner_image = layers.Input((8, 8, 3))
+    deepest = library.Sequential([layers.Input((8, 8, 3)), layers.ReLU()])
+    inner = library.Model(
+        inner_image, [deepest(inner_image), layers.Conv2D(2, 1)(inner_image)]
+    )
+    left, _ = inner(again)
+    right, more = inner(other)
+    if library is tf_keras or suffix == ".keras":  # HDF5 of Keras 3 cannot hold these
+        right = right * 2.0 + 1.0
+    total = layers.Add()([left, right, other])
+    rows = layers.Reshape((64, 3))(total)
+    attended = layers.MultiHeadAttention(1, 2)(rows, value=rows, key=rows)
+    model = library.Model({"a": image, "b": other}, [attended, more])
+    model.save(tmp_path / f"model{suffix}")
+    found = load_model(tmp_path / f"model{suffix}").network
+    rng = np.random.default_rng(0)
+    images = {key: rng.random((1, 8, 8, 3), np.float32) for key in "ab"}
+    for ours, theirs in zip(found(images), model(images), strict=True):
+        np.testing.assert_allclose(ours, theirs, 1e-5, 1e-6)
