@@ -111,8 +111,10 @@ class Fourier:
     """The image's spectrum, every frequency scaled to the strength it has in nature.
 
     The image is `sigmoid(K irfft2(S * v) / 4)` with complex free numbers `v`, the scale
-    `S = sqrt(h w) / f ** decay`, and K the square root of the covariance of colors. So
-    a step of the optimizer changes broad shapes more than fine grain.
+    `S = sqrt(h w) / f ** decay`, and K the square root of the covariance of colors. The
+    frequency `f` is in cycles per pixel; for the mean it is taken to be that of a wave
+    as long as the longer side. So a step of the optimizer changes broad shapes more
+    than fine grain.
 
     Attributes:
         decay: The power of the frequency by which its scale falls.

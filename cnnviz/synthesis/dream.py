@@ -88,8 +88,8 @@ def deep_dream(
     changed again; the detail that shrinking took away is put back at each size. What is
     maximized is the sum of the logarithms of the layers' mean squares, so that no layer
     drowns the others. An image larger than a tile is worked on in tiles, which overlap
-    and are blended, so that the network needs no more memory for a large image than for
-    a tile. Tiles for which no layer fires stay as they are.
+    and are blended; as many go through the network together as fit into memory. Tiles
+    for which no layer fires stay as they are.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
@@ -104,7 +104,8 @@ def deep_dream(
         tile: Height and width of a tile, or the side of a square; None for the
             network's own size.
         seed: The seed of all random numbers.
-        batch_size: How many tiles are worked on at a time.
+        batch_size: How many tiles are worked on at a time; None for what fits into
+            memory.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
             bfloat16 where the CPU gains by it and gradients agree.
         callback: A function that is called with the progress; the dream ends when it
