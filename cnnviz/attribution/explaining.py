@@ -73,8 +73,9 @@ class Explanation(ArrayResult):
         against: The number of the class that the others are compared with, or None.
         against_name: Its name; empty if there is none.
         baseline: What `integrated` and `occlusion` compared the image with.
-        input_index: The number of the input that the map lies on: of several the first
-            picture that counts, and that the layer depends on if it was named.
+        input_index: The number of the input that the map lies on, among those that are
+            not held: the first picture that counts, and that the layer depends on if it
+            was named.
         notes: What to know when reading it, one sentence each.
         images: What was explained: the input that the map lies on, `(n, h, w, c)`.
         placing: Where `raw` lies on the image.

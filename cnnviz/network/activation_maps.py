@@ -28,7 +28,8 @@ class Activations(Result, Mapping[str, np.ndarray]):
         arrays: By layer, in the order of computation, float32 `(n, h, w, c)`, channels
             last; `(n, units)` for dense layers.
         kinds: By layer its class.
-        inputs: What the network was shown: for each of its inputs an array `(n, ...)`.
+        inputs: The images, before they are encoded: an array `(n, ...)` for each input
+            of the network that is not held.
         labels: The names of the classes; None if they are not known.
         predictions: What the network makes of the images, where it was to predict and
             could be run to its end; sheets say it.

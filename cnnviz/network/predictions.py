@@ -54,7 +54,8 @@ class Predictions(ArrayResult):
             where the head gives none; their mean over positions if the head has
             positions. The one unit of a binary head makes two classes, 0 and 1.
         labels: The names of the classes; None if they are not known.
-        inputs: What the network was shown: for each of its inputs an array `(n, ...)`.
+        inputs: The images, before they are encoded: an array `(n, ...)` for each input
+            of the network that is not held.
         heads: The names of all outputs of the network.
     """
 

@@ -110,8 +110,10 @@ def test_one_input_after_the_other_may_be_held() -> None:
     assert model.held == {}
     image = np.full((1, 10, 12, 3), 0.25, np.float32)
     expected = activations(model.hold(fixed), image, ["answer"])["answer"]
-    got = activations(twice, image, ["answer"])["answer"]
-    np.testing.assert_array_equal(got, expected)
+    found = activations(twice, image, ["answer"])
+    np.testing.assert_array_equal(found["answer"], expected)
+    (shown,) = found.inputs  # those that are held are not among them
+    np.testing.assert_array_equal(shown, image)
 
 
 def test_what_cannot_be_held_is_named() -> None:
