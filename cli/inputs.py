@@ -146,6 +146,7 @@ class ImageOptions:
             options.parsed_size(self.size),
             self.fit,
             options.parsed_color(self.background),
+            model.encode.is_raw,
         ).batches(options.parsed_batch_size(self.batch_size))
 
     def _sources(self) -> dict[str, list[str]]:

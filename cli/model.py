@@ -194,7 +194,8 @@ class ModelOptions:
 
         held = {}
         for name, file in self._held_files().items():
-            (held[name],) = ImageSet([[file]], [model.input(name).shape]).read(0)
+            shapes = [model.input(name).shape]
+            (held[name],) = ImageSet([[file]], shapes, raw=model.encode.is_raw).read(0)
         return model.hold(held) if held else model
 
     def _held_files(self) -> dict[str, Path]:

@@ -99,7 +99,8 @@ def dream(
         layers = layer_paths(loaded, chosen, note=console.note)
         yield layers
         shape = (None, None, native_shape(loaded)[2])
-        photos = ImageSet([[path] for path in paths], [shape], wanted, fit, color)
+        raw = loaded.encode.is_raw
+        photos = ImageSet([[path] for path in paths], [shape], wanted, fit, color, raw)
         for number, path in enumerate(paths):
             (image,) = photos.read(number)
             yield deep_dream(

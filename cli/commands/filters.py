@@ -106,7 +106,11 @@ def filters(
             path: choose_channels(path, wanted, count) for path, count in counts.items()
         }
         yield paths, counts
-        photos = ImageSet([[path] for path in natural], [native_shape(loaded)])
+        photos = ImageSet(
+            [[path] for path in natural],
+            [native_shape(loaded)],
+            raw=loaded.encode.is_raw,
+        )
         for number, path in enumerate(paths):
             channels = chosen[path][:max_channels].tolist()
             found = optimize_filters(

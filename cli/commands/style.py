@@ -187,10 +187,12 @@ def style(
 
         paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
-        (photo,) = ImageSet([[path]], shapes, wanted, fit, color).read(0)
+        raw = loaded.encode.is_raw
+        (photo,) = ImageSet([[path]], shapes, wanted, fit, color, raw).read(0)
         if wanted is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
-        others = ImageSet([[p] for p in [*paintings, *begin]], shapes, None, fit, color)
+        rest = [[p] for p in [*paintings, *begin]]
+        others = ImageSet(rest, shapes, None, fit, color, raw)
         pictures = [others.read(number)[0] for number in range(len(others))]
         plan = Run(
             steps=steps,

@@ -82,7 +82,7 @@ def searched(
     Returns:
         The model itself and the span [0, 1], unless its encoding is `raw`.
     """
-    if model.encode.checks_range:
+    if not model.encode.is_raw:
         return model, Span()
     pixels = [image.reshape(-1, image.shape[-1]) for image in images]
     ranges = [end for values in pixels for end in (values.min(0), values.max(0))]

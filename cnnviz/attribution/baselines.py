@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from cnnviz.errors import ArgumentError, ImageError
-from cnnviz.images.ranges import UNIT_SCALES, to_unit
+from cnnviz.images.ranges import in_range
 
 Name = Literal["black", "white", "mean", "blur"]
 Baseline = Name | float | np.ndarray
@@ -20,7 +20,9 @@ Baseline = Name | float | np.ndarray
 _BLUR = 0.05  # the deviation, as a part of the image's shorter side
 
 
-def baseline_images(baseline: Baseline, images: np.ndarray) -> np.ndarray:
+def baseline_images(
+    baseline: Baseline, images: np.ndarray, *, raw: bool = False
+) -> np.ndarray:
     """The baseline of each image.
 
     Args:
@@ -29,6 +31,7 @@ def baseline_images(baseline: Baseline, images: np.ndarray) -> np.ndarray:
             for an image of that value; or an image of the same shape, or one each, of
             which uint8 and uint16 are brought to [0, 1].
         images: `(n, ..., c)`.
+        raw: Whether these keep their values too, as the network takes any.
 
     Returns:
         float32, of the shape of `images`.
@@ -56,8 +59,8 @@ def baseline_images(baseline: Baseline, images: np.ndarray) -> np.ndarray:
             f"baseline is {baseline!r}; expected {', '.join(get_args(Name))}, a number "
             "or an image"
         )
-    if array.dtype in UNIT_SCALES and array.ndim:
-        array = to_unit(array)
+    if array.ndim:
+        array = in_range(array, raw)
     if not np.isfinite(array).all():
         raise ArgumentError("baseline holds values that are no finite numbers")
     if array.ndim and array.shape not in (images.shape, images.shape[1:]):

@@ -252,7 +252,8 @@ def explain(
     )
     if settings.at != "layer":
         # Before anything takes long.
-        baseline_images(baseline, asked.arrays[asked.probe.facts.input_index])
+        shown = asked.arrays[asked.probe.facts.input_index]
+        baseline_images(baseline, shown, raw=asked.subject.model.encode.is_raw)
     raw = found_by(
         asked.subject,
         asked.arrays,

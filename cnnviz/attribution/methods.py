@@ -149,13 +149,14 @@ def found_by(
         probe = ask(subject, arrays, target, at=settings.at, batch_size=size)
     index = probe.facts.input_index
     image = arrays[index]
+    raw = subject.model.encode.is_raw
     colored = has_channels(subject.model, image.shape)
     pixels = image.shape[1:-1] if colored else image.shape[1:]
     if settings.method in CAMS:
         found = probe(arrays, target) if found is None else found
         return _cam(subject, settings, probe, found, pixels)
     if settings.method == "occlusion":
-        baselines = baseline_images(settings.baseline, image)
+        baselines = baseline_images(settings.baseline, image, raw=raw)
         patch = _sizes("patch", settings.patch, [-(-n // _PATCH) for n in pixels])
         patch = [min(p, n) for p, n in zip(patch, pixels, strict=True)]
         stride = _sizes("stride", settings.stride, [max(1, p // 2) for p in patch])
@@ -189,7 +190,7 @@ def found_by(
         )
         maps = maps.max(-1) if colored else maps
         return _raw(probe, values, maps, placing, notes=tuple(notes))
-    baselines = baseline_images(settings.baseline, image)
+    baselines = baseline_images(settings.baseline, image, raw=raw)
     empty = list(arrays)
     empty[index] = baselines
     if scores is None:

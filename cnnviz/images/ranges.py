@@ -29,6 +29,19 @@ def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
     return unit
 
 
+def in_range(values: NDArray[Any], raw: bool) -> NDArray[np.float32]:
+    """Values as a network takes them, before its encoding.
+
+    Args:
+        values: Numbers.
+        raw: Whether the network takes whatever an array holds, rather than [0, 1].
+
+    Returns:
+        float32: the values if `raw`, else as `to_unit` has them.
+    """
+    return values.astype(np.float32, copy=False) if raw else to_unit(values)
+
+
 def is_unit(low: float, high: float) -> bool:
     """Whether values from `low` to `high` are in [0, 1], up to rounding; NaN is not."""
     return low >= -TOLERANCE and high <= 1 + TOLERANCE

@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cnnviz.arguments import Size, choice, counts, size_of
 from cnnviz.errors import ImageError, first_line
-from cnnviz.images.ranges import UNIT_SCALES, to_unit
+from cnnviz.images.ranges import UNIT_SCALES, in_range, to_unit
 from cnnviz.images.resizing import (
     REDUCING_GAP,
     WHITE,
@@ -62,6 +62,7 @@ def read_image(
     channels: int | None = 3,
     fit: Fit = "crop",
     background: Color = WHITE,
+    raw: bool = False,
 ) -> NDArray[np.float32]:
     """Reads a picture, or an array that serves as one.
 
@@ -72,7 +73,7 @@ def read_image(
     file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
-    (height, width, channels); their values are scaled as by `to_unit`.
+    (height, width, channels); bytes and uint16 are brought to [0, 1].
 
     Args:
         path: The file.
@@ -84,6 +85,8 @@ def read_image(
             then have 1 channel if they are gray and opaque, else 3.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded ones.
+        raw: Whether arrays of whole numbers, of any type, keep their values as well,
+            for networks that take whatever an array holds.
 
     Returns:
         float32 (height, width, channels) in [0, 1]; floats in a file keep their range.
@@ -101,7 +104,8 @@ def read_image(
         head = file.read(_HEAD_BYTES)
         file.seek(0)
         if head.startswith(_ARRAY_MAGIC):
-            picture = _array_picture(to_unit(_loaded_array(file, path)), path)
+            array = _loaded_array(file, path, raw)
+            picture = _array_picture(in_range(array, raw), path)
         else:
             picture = _decoded(file, path, head, target, fit, background)
 
@@ -155,15 +159,16 @@ def _brought(
     return pad(with_channels(image, channels, what), target, background)
 
 
-def read_array(path: str | Path) -> NDArray[Any]:
+def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
     """Reads a NumPy array of any rank, for inputs that are not pictures.
 
     Args:
         path: A `.npy` file, or a `.npz` file that holds one array.
+        raw: Whether whole numbers of other types than uint8 and uint16 are taken too.
 
     Returns:
-        The array as the file holds it: uint8, uint16, bool or floats. A model brings
-        bytes into the range that it takes; see `to_unit`.
+        The array as the file holds it. A model brings bytes into the range that it
+        takes; see `to_unit`.
 
     Raises:
         ImageError: The file cannot be read, or holds other numbers.
@@ -173,7 +178,7 @@ def read_array(path: str | Path) -> NDArray[Any]:
         head = file.read(_HEAD_BYTES)
         file.seek(0)
         if head.startswith(_ARRAY_MAGIC):
-            return _loaded_array(file, path)
+            return _loaded_array(file, path, raw)
     expected = "expected a NumPy .npy or .npz array"
     if nature(head) == PICTURE:
         raise ImageError(f"{path} is {PICTURE}; {expected}")
@@ -215,7 +220,7 @@ def _stranger(path: Path, head: bytes, expected: str) -> ImageError:
     return ImageError(f"{path} is {told}; {expected}", hint=remedy(head))
 
 
-def _loaded_array(file: BinaryIO, path: Path) -> NDArray[Any]:
+def _loaded_array(file: BinaryIO, path: Path, raw: bool) -> NDArray[Any]:
     try:
         with _quiet():
             loaded = np.load(file, allow_pickle=False)
@@ -235,7 +240,11 @@ def _loaded_array(file: BinaryIO, path: Path) -> NDArray[Any]:
         raise ImageError(f"{path} is a zip file without a NumPy array; {EXPECTED}")
     if loaded.size == 0:
         raise ImageError(f"{path} holds an array of shape {loaded.shape}: no values")
-    if not (np.issubdtype(loaded.dtype, np.floating) or loaded.dtype in UNIT_SCALES):
+    if not (
+        loaded.dtype.kind == "f"
+        or loaded.dtype in UNIT_SCALES
+        or (raw and loaded.dtype.kind in "iu")
+    ):
         raise ImageError(
             f"{path} holds {loaded.dtype} values; expected uint8, uint16, bool or float"
         )

@@ -53,6 +53,7 @@ class ImageSet:
             picture's own.
         fit: How pictures of another aspect are brought to size; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded pictures.
+        raw: Whether arrays of whole numbers keep their values; see `read_image`.
     """
 
     files: Sequence[Sequence[Path]]
@@ -60,6 +61,7 @@ class ImageSet:
     size: tuple[int, int] | int | None = None
     fit: Fit = "crop"
     background: Color = WHITE
+    raw: bool = False
 
     def __len__(self) -> int:
         return len(self.files)
@@ -134,7 +136,7 @@ class ImageSet:
 
     def _read(self, path: Path, shape: Shape) -> NDArray[Any]:
         if len(shape) != 3:
-            return _read_fitting(path, shape)
+            return _read_fitting(path, shape, self.raw)
         height, width, channels = shape
         own = None if height is None or width is None else (height, width)
         size = own if self.size is None else self.size
@@ -142,7 +144,11 @@ class ImageSet:
             size = scaled_size(own, size)
         if isinstance(size, int):
             return read_scaled(
-                path, size, channels=channels or 3, background=self.background
+                path,
+                size,
+                channels=channels or 3,
+                background=self.background,
+                raw=self.raw,
             )
         return read_image(
             path,
@@ -150,6 +156,7 @@ class ImageSet:
             channels=channels or 3,
             fit=self.fit,
             background=self.background,
+            raw=self.raw,
         )
 
 
@@ -159,6 +166,7 @@ def read_scaled(
     *,
     channels: int = 3,
     background: Color = WHITE,
+    raw: bool = False,
 ) -> NDArray[np.float32]:
     """Reads a picture in its own aspect, its longer side of a given length.
 
@@ -167,12 +175,13 @@ def read_scaled(
         longer_side: The length of the longer side of the result, in pixels.
         channels: How many channels the result has.
         background: RGB in [0, 1] behind transparent pixels.
+        raw: Whether arrays of whole numbers keep their values; see `read_image`.
 
     Raises:
         ImageError: The file cannot be read, or has the wrong number of channels.
         ArgumentError: An argument is out of its range.
     """
-    picture = read_image(path, channels=channels, background=background)
+    picture = read_image(path, channels=channels, background=background, raw=raw)
     height, width = picture.shape[:2]
     return resize(picture, scaled_size((height, width), longer_side), fit="stretch")
 
@@ -185,8 +194,8 @@ def scaled_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
     return height, width
 
 
-def _read_fitting(path: Path, shape: Shape) -> NDArray[Any]:
-    array = read_array(path)
+def _read_fitting(path: Path, shape: Shape, raw: bool) -> NDArray[Any]:
+    array = read_array(path, raw=raw)
     if array.ndim == len(shape) - 1 and shape[-1] == 1:
         array = array[..., np.newaxis]
     if array.ndim != len(shape) or any(

@@ -31,6 +31,7 @@ def as_array(
     size: tuple[int, int] | None = None,
     channels: int | None = 3,
     rank: int = 3,
+    raw: bool = False,
 ) -> NDArray[Any]:
     """Makes an array of anything that holds one image or several.
 
@@ -42,6 +43,7 @@ def as_array(
         size: What files and pictures are cropped and resized to; None keeps their own.
         channels: How many channels files and pictures get; None keeps their own.
         rank: The number of axes of one image.
+        raw: Whether files of arrays keep their values; see `read_image`.
 
     Returns:
         The array of what was given: arrays and tensors keep their type and shape,
@@ -58,13 +60,15 @@ def as_array(
     if isinstance(images, str | os.PathLike):
         path = Path(images)
         if rank != 3:
-            return read_array(path)
-        return read_image(path, size=size, channels=channels)
+            return read_array(path, raw=raw)
+        return read_image(path, size=size, channels=channels, raw=raw)
     if is_many(images) or (isinstance(images, list | tuple) and not _numbers(images)):
         items = images if isinstance(images, list | tuple) else walk(images)
-        return _stacked(
-            [as_array(i, size=size, channels=channels, rank=rank) for i in items], rank
-        )
+        arrays = [
+            as_array(item, size=size, channels=channels, rank=rank, raw=raw)
+            for item in items
+        ]
+        return _stacked(arrays, rank)
     try:
         array = np.asarray(images)
     except Exception as error:  # noqa: BLE001
@@ -78,18 +82,21 @@ def as_array(
     return array
 
 
-def one_image(image: Any, name: str = "the image") -> NDArray[Any]:
+def one_image(
+    image: Any, name: str = "the image", *, raw: bool = False
+) -> NDArray[Any]:
     """One image `(h, w, c)` in its own size, of anything that `as_array` takes.
 
     Args:
         image: The image; gray ones may lack the axis for their channel, and a batch of
             one is that one.
         name: What messages call it.
+        raw: Whether files of arrays keep their values; see `read_image`.
 
     Raises:
         ImageError: If it is no image, or several.
     """
-    array = as_array(image, channels=None)
+    array = as_array(image, channels=None, raw=raw)
     if array.ndim == 2:
         array = array[..., np.newaxis]
     if array.ndim == 4 and len(array) == 1:
@@ -99,8 +106,15 @@ def one_image(image: Any, name: str = "the image") -> NDArray[Any]:
     return array
 
 
-def image_list(images: Any, name: str = "images") -> list[NDArray[Any]]:
+def image_list(
+    images: Any, name: str = "images", *, raw: bool = False
+) -> list[NDArray[Any]]:
     """Images `(h, w, c)`, each in its own size: of one image, several, or a batch.
+
+    Args:
+        images: The images, of anything that `as_array` takes.
+        name: What messages call them.
+        raw: Whether files of arrays keep their values; see `read_image`.
 
     Raises:
         ImageError: If one is no image.
@@ -108,9 +122,9 @@ def image_list(images: Any, name: str = "images") -> list[NDArray[Any]]:
     if is_many(images):
         images = list(walk(images))
     if not isinstance(images, list | tuple):
-        batch = as_array(images, channels=None)
+        batch = as_array(images, channels=None, raw=raw)
         images = list(batch) if batch.ndim == 4 else [batch]
-    return [one_image(image, name) for image in images]
+    return [one_image(image, name, raw=raw) for image in images]
 
 
 def is_many(images: Any) -> bool:

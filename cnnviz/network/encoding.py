@@ -10,7 +10,7 @@ a network and to differentiate through.
 | bytes  | [0, 255]                                 | EfficientNet, ConvNeXt       |
 | caffe  | [0, 255], BGR, less ImageNet's mean      | VGG, ResNet                  |
 | torch  | less ImageNet's mean, over its deviation | DenseNet, PyTorch            |
-| raw    | whatever the array holds, unchecked      | spectra, signals, scans      |
+| raw    | whatever an array holds, unchecked       | spectra, signals, scans      |
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class Encoding:
         return self.function(values)
 
     @property
-    def checks_range(self) -> bool:
-        """Whether the images must be in [0, 1]."""
-        return self.name != "raw"
+    def is_raw(self) -> bool:
+        """Whether images may hold any values, rather than [0, 1]."""
+        return self.name == "raw"
 
 
 def _caffe(images: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from cnnviz.errors import ArgumentError, ImageError, counted
-from cnnviz.images.ranges import UNIT_SCALES, is_unit, to_unit
+from cnnviz.images.ranges import UNIT_SCALES, in_range, is_unit
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.taking import as_array, is_many, one_image, walk
 from cnnviz.network.calibration import detect_encoding, evidence
@@ -230,7 +230,8 @@ class ImageModel:
         Raises:
             ImageError: If it does not fit the network.
         """
-        array = one_image(image, name)
+        raw = self.encode.is_raw
+        array = one_image(image, name, raw=raw)
         if len(specs := self.inputs or []) > 1:
             names = ", ".join(spec.name for spec in specs)
             raise ImageError(
@@ -240,7 +241,7 @@ class ImageModel:
         shape = self.input_shape
         channels = shape[-1] if shape is not None and len(shape) == 3 else None
         if channels is not None and {array.shape[-1], channels} == {1, 3}:
-            array = with_channels(to_unit(array), channels, name)
+            array = with_channels(in_range(array, raw), channels, name)
         (prepared,) = self.prepare(array)
         return np.asarray(prepared[0])
 
@@ -276,13 +277,14 @@ class ImageModel:
         picture = rank == 3
         sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
         of_files = channels or 3 if picture else None
-        array = as_array(given, size=sides, channels=of_files, rank=rank)
+        raw = self.encode.is_raw
+        array = as_array(given, size=sides, channels=of_files, rank=rank, raw=raw)
         if array.dtype.kind not in "fiub":
             raise ImageError(f"images are of type {array.dtype}; expected numbers")
         # In a row of integers bytes are numbers too, as of words.
         is_counted = rank == 1 and spec is not None and "int" in spec.dtype
-        bytewise = array.dtype in UNIT_SCALES and not is_counted
-        array = to_unit(array) if bytewise else array.astype(np.float32, copy=False)
+        bytewise = array.dtype in UNIT_SCALES and not (is_counted or raw)
+        array = in_range(array, not bytewise)
         if picture and _lacks_channel(array, shape):
             array = array[..., None]
         if array.ndim == rank:
@@ -293,7 +295,7 @@ class ImageModel:
             self._refuse(array, shape)
         if not array.size:
             raise ImageError(f"images of shape {array.shape} hold nothing")
-        if picture and self.encode.checks_range:
+        if picture and not self.encode.is_raw:
             _check_range(array)
         if bytewise and not picture:
             # Inputs that are no pictures are shown as they are; but what is in bytes

@@ -32,7 +32,7 @@ from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import STILL, Size
 from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.images.colors import recolor, with_chroma_of
-from cnnviz.images.ranges import to_unit
+from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import image_list, one_image
 from cnnviz.network.exactness import full_float32
@@ -256,15 +256,18 @@ def optimize_style(
         raise ArgumentError(
             f"restarts are {run.restarts}; style transfer has none, expected 1"
         )
-    content = one_image(content, "content")
+    raw = known.encode.is_raw
+    content = one_image(content, "content", raw=raw)
     photo = known.prepare_one(content, "content")
-    styles = image_list(style, "style")
+    styles = image_list(style, "style", raw=raw)
     if not styles:
         raise ArgumentError("no style is given; expected one image or several")
     paintings = [known.prepare_one(image, "style") for image in styles]
     begun = [] if isinstance(start, str) else [known.prepare_one(start, "start")]
     known, span = searched(known, [photo, *paintings, *begun])
-    content, photo, *paintings = map(span.unit, (to_unit(content), photo, *paintings))
+    content, photo, *paintings = map(
+        span.unit, (in_range(content, raw), photo, *paintings)
+    )
     shares = _shares(style_weights, len(paintings))
     if keep_colors and photo.shape[-1] not in (1, 3):
         raise ArgumentError(

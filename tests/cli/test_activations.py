@@ -242,6 +242,23 @@ def test_arrays_for_other_inputs(
         np.testing.assert_allclose(found[layer], values[0], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("model", "shape"), [("conv1d", None), ("five_channels", (12, 18, 5))]
+)
+def test_raw_values_of_whole_numbers(
+    zoo: Path, tmp_path: Path, model: str, shape: tuple[int, ...] | None
+) -> None:
+    network = cnnviz.load_model(zoo / f"{model}.keras", encoding="raw")
+    own = tuple(n or 4 for n in network.input_shape or ())
+    image = np.random.default_rng(0).integers(0, 2000, shape or own, np.uint16)
+    np.save(tmp_path / "a.npy", image)
+    options = ("--raw", "--encoding", "raw", "--out", tmp_path)
+    run(zoo / f"{model}.keras", tmp_path / "a.npy", *options)
+    expected = cnnviz.activations(network, image.astype("f").reshape(own))
+    for layer, values in arrays(tmp_path / "a.npz").items():
+        np.testing.assert_allclose(values, expected[layer][0], 1e-5, 1e-2)
+
+
 def test_arrays_that_do_not_fit_are_refused(zoo: Path, tmp_path: Path) -> None:
     save(tmp_path / "a.npy", 64, 3)
     result = invoke(zoo / "conv1d.keras", tmp_path / "a.npy", "--out", tmp_path / "o")

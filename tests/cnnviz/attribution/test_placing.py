@@ -81,3 +81,5 @@ def test_baselines() -> None:
     for largest in (np.uint8(255), np.uint16(65535)):
         white = np.full((20, 24, 3), largest)
         np.testing.assert_array_equal(baseline_images(white, images), 1)
+        raw = baseline_images(white, images, raw=True)
+        np.testing.assert_array_equal(raw, np.float32(largest))

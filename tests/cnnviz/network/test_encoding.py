@@ -89,8 +89,8 @@ def test_only_caffe_reverses_the_channels() -> None:
 
 
 def test_raw_leaves_values_unchecked() -> None:
-    assert not named_encoding("raw").checks_range
-    assert all(named_encoding(name).checks_range for name in NAMES if name != "raw")
+    assert named_encoding("raw").is_raw
+    assert not any(named_encoding(name).is_raw for name in NAMES if name != "raw")
 
 
 def test_own_function(images: np.ndarray) -> None:

@@ -23,7 +23,7 @@ from cnnviz import (
     visualize_filters,
 )
 from cnnviz.ascent import Run
-from cnnviz.images import read_image
+from cnnviz.images import ImageSet, read_image, resize
 from cnnviz.synthesis import optimize_classes
 
 pytestmark = pytest.mark.versions
@@ -290,6 +290,47 @@ def test_labels_and_other_values_are_told_of() -> None:
     np.testing.assert_allclose(
         activations(raw, 255 * images)["conv"], network(255 * images), rtol=1e-4
     )
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int16", "bool", "float64"])
+@pytest.mark.parametrize("shape", [(6,), (8, 2), (8, 9, 3), (4, 5, 6, 2)])
+def test_raw_values_are_those_of_the_array_in_memory_and_in_a_file(
+    shape: tuple[int, ...], kind: str, tmp_path: Path
+) -> None:
+    network = keras.Sequential([keras.Input(shape), keras.layers.ReLU()])
+    model = load_model(network, encoding="raw")
+    values = np.random.default_rng(0).integers(0, 200, (2, *shape)).astype(kind)
+    for number, value in enumerate(values):
+        np.save(tmp_path / f"{number}.npy", value)
+    files = [tmp_path / "0.npy", tmp_path / "1.npy"]
+    for given in (values, list(values), files, tf.constant(values)):
+        (prepared,) = model.prepare(given)
+        assert prepared.dtype == np.float32
+        np.testing.assert_array_equal(prepared, values.astype(np.float32))
+    examples = ImageSet([[file] for file in files], [shape], raw=True)
+    (batch,) = examples.batches()
+    (prepared,) = model.prepare(batch.arrays)
+    np.testing.assert_array_equal(prepared, values.astype(np.float32))
+    if len(shape) == 3:
+        for one in (values[0], files[0]):
+            np.testing.assert_array_equal(model.prepare_one(one), values[0])
+
+
+def test_raw_colors_and_sizes_of_whole_numbers(tmp_path: Path) -> None:
+    gray = np.random.default_rng(0).integers(0, 4000, (8, 9), np.int16)
+    np.save(tmp_path / "scan.npy", gray)
+    network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.ReLU()])
+    model = load_model(network, encoding="raw")
+    color = np.repeat(gray[..., None], 3, -1)
+    np.testing.assert_array_equal(model.prepare_one(gray), color)
+    np.testing.assert_array_equal(model.prepare_one(tmp_path / "scan.npy"), color)
+    small = read_image(tmp_path / "scan.npy", size=(4, 3), channels=1, raw=True)
+    expected = resize(gray[..., None].astype(np.float32), (4, 3))
+    np.testing.assert_array_equal(small, expected)
+    assert small.max() > 1000
+    # Pictures have no raw values: their bytes are levels of gray.
+    Image.fromarray(np.full((8, 9), 51, np.uint8)).save(tmp_path / "gray.png")
+    np.testing.assert_allclose(model.prepare_one(tmp_path / "gray.png"), 0.2)
 
 
 @GENERATIONS

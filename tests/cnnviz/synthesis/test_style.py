@@ -323,7 +323,7 @@ def test_content_of_16_bits_keeps_its_colors_too(
         [layers.Input((24, 24, 3)), norm, layers.Conv2D(4, 3, activation="relu")]
     )
     model = load_model(network, encoding="raw")
-    whole = np.rint(photo * 200).astype(int)
+    whole = np.rint(photo * 200).astype(np.uint8)
     found, expected = (
         transfer_style(model, content, whole[::-1], keep_colors=True, steps=1)
         for content in (whole, whole.astype("f"))
