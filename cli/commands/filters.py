@@ -146,8 +146,9 @@ def filters(
         for name, (path, found, exciting) in zip(names, work.items, strict=True):
             drawn, count = len(found.channels), counts[path]
             if channel is None and drawn < count:
+                first = "first is" if drawn == 1 else f"first {drawn} are"
                 work.console.note(
-                    f"{path}: the first {drawn} of {count} filters are drawn; "
+                    f"{path}: of {count} filters the {first} drawn; "
                     "--max-channels and --channel draw others"
                 )
             title = "  \u00b7  ".join([path, model.name])

@@ -24,7 +24,7 @@ from cnnviz.attribution.questions import (
     headline_of,
 )
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError, counted, shape_text
+from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
@@ -275,6 +275,10 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
         sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
         np.divide(sums, raw.total, out=share, where=raw.total != 0)
     notes = [*asked.notes, *raw.notes]
+    if raw.facts.others:
+        inputs = asked.subject.model.inputs or []
+        names = listed((inputs[i].name for i in raw.facts.others), "and")
+        notes.append(f"the score depends on {names} too, which no map shows")
     for image, column in np.ndindex(*share.shape):
         name = called(asked.names[image][column], asked.head.kind)
         if method in CAMS and raw.maps[image, column].max() <= 0:

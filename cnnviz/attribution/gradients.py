@@ -70,6 +70,7 @@ class Facts:
         head: The output that is asked.
         input_index: The input that is looked at: the first picture that counts, and
             that the named layer depends on.
+        others: The other inputs that the score depends on.
         layer: Where the tensor is; empty for the image.
         is_call: Whether that names a call of a layer.
         field: What its units see, gates and statistics apart; None if not known.
@@ -81,6 +82,7 @@ class Facts:
 
     head: HeadInfo
     input_index: int
+    others: tuple[int, ...]
     layer: str
     is_call: bool
     field: ReceptiveField | None
@@ -175,9 +177,9 @@ class Question:
         head = _with_units(shown.head(self.subject.head), fronts)
         found = answers(head, given, top=self.top, at=self.subject.position)
         if self.given is None:
-            index = self._looked_at(images, found.scores, shown.calls)
+            index, *others = self._needed(images, found.scores, shown.calls)
         else:
-            index = self.given.number
+            index, others = self.given.number, []
         elements = numbers_per_image(found.scores.graph)
         results = found._asdict()
         place, field, attended = None, None, False
@@ -210,6 +212,7 @@ class Question:
         return results, Facts(
             info,
             index,
+            tuple(others),
             "" if place is None else place.name,
             place is not None and place.is_call,
             field,
@@ -242,21 +245,23 @@ class Question:
                 required=layer is not None,
             )
 
-    def _looked_at(
+    def _needed(
         self, images: list[tf.Tensor], scores: tf.Tensor, calls: Mapping[str, Call]
-    ) -> int:
+    ) -> list[int]:
+        """The inputs that the score depends on, the one to look at first."""
         model = self.subject.model
         needed = [i for i, t in enumerate(images) if Dependence([t])(scores)]
         if not needed:
             raise LayerError(
                 f"the output of {model.source} does not depend on its input"
             )
+        below = []
         if self.subject.layer is not None:
             tensor = self._named(model.network, calls).tensor
             below = [i for i in needed if Dependence([images[i]])(tensor)]
-            needed = below or needed
-        pictures = [i for i in needed if images[i].shape.rank > 3]
-        return (pictures or needed)[0]
+        pictures = [i for i in below or needed if images[i].shape.rank > 3]
+        first = (pictures or below or needed)[0]
+        return [first, *(i for i in needed if i != first)]
 
     def _place(
         self, network: Network, spaces: Spaces, calls: Mapping[str, Call]

@@ -55,7 +55,9 @@ def test_every_convolution_is_drawn(mnist: Path, tmp_path: Path) -> None:
     notes = result.stderr.splitlines()
     assert notes[0].startswith("note: encoding: ")
     for note, layer, count in zip(notes[1:], layers, (24, 48, 64), strict=True):
-        assert note.startswith(f"note: {layer}: the first 4 of {count} filters")
+        assert note.startswith(
+            f"note: {layer}: of {count} filters the first 4 are drawn"
+        )
     loaded = cnnviz.load_model(mnist)
     for path, layer in zip(paths, layers, strict=True):
         found = optimize_filters(loaded, layer, range(4), run=Run(steps=3))

@@ -338,6 +338,8 @@ class TestTargets:
         model = raw(network)
         found = explain(model, given, [0, 1])
         assert (found.input_index, found.layer) == (1, "maps")
+        note = "the score depends on vector too, which no map shows"
+        assert note in found.notes
         bias = np.asarray(network.layers[-1].get_weights()[1])
         kernel = np.asarray(network.layers[-1].get_weights()[0])
         others = given["vector"] @ kernel[:3] + bias
@@ -345,8 +347,11 @@ class TestTargets:
         pixels = explain(model, given, [0, 1], method="integrated")
         assert pixels.raw.shape == (2, 2, 8, 8, 1)
         close(pixels.share, np.ones((2, 2)), 0.05)
-        held = model.hold({"vector": given["vector"][0]})
-        close(explain(held, given["picture"][:1], [0, 1]).maps, found.maps[:1], 1e-5)
+        held = explain(
+            model.hold({"vector": given["vector"][0]}), given["picture"][:1], [0, 1]
+        )
+        close(held.maps, found.maps[:1], 1e-5)
+        assert note not in held.notes
 
     def test_a_layer_is_drawn_on_the_input_that_it_sees(self, k: ModuleType) -> None:
         layers = k.layers
