@@ -8,6 +8,7 @@ objective and shape; channels, weights, steps and seeds are numbers that it is f
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -95,7 +96,7 @@ def maximize(
 
     Raises:
         ArgumentError: If an argument is out of its range, or the objective names a
-            class that does not exist.
+            class that does not exist or has two parts of one name.
         LayerError: If the objective names a layer or a channel that does not exist, or
             nothing that depends on the image.
         ImageError: If a layer on the way does not take images of this size.
@@ -258,11 +259,17 @@ def _sizes(
 
 
 def _check(plan: Plan) -> None:
-    """Refuses numbers of channels and classes that the network does not have.
+    """Refuses parts of one name, and channels and classes that the network lacks.
 
     None of these would be chosen, and the score be that of nothing.
     """
     objective = plan.objective
+    for name, times in Counter(objective.names).items():
+        if times > 1:
+            raise ArgumentError(
+                f"{times} parts of '{objective}' are named '{name}'; expected a name "
+                "for each"
+            )
     checks = [term.check for term in objective.terms if term.check is not None]
     if checks:
         found = _surveyed(plan)

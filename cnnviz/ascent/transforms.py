@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import at_least, choice, more_than
+from cnnviz.arguments import at_least, between, choice, more_than
 from cnnviz.ascent.products import product
 from cnnviz.graph.devices import must_repeat
 
@@ -42,7 +42,7 @@ class Motion:
             canvas; negative values show only the middle.
         fill: What surrounds the canvas: `"flat"` for the gray of `background`,
             `"wrap"` for the canvas again and again.
-        background: The gray level around the canvas.
+        background: The gray level around the canvas, in [0, 1].
         step: Shifts are rounded to multiples of this number of pixels; 0 for any shift.
             With a step, and with `scale`, `rotate` and `pad` 0, a network that is shown
             the canvas in its own size sees it without interpolation, and the finest
@@ -63,6 +63,7 @@ class Motion:
         at_least(0, jitter=self.jitter, scale=self.scale, rotate=self.rotate)
         at_least(0, step=self.step)
         more_than(-0.5, pad=self.pad)
+        between(0, 1, background=self.background)
 
     def draw(
         self, generator: np.random.Generator, count: int, canvas: Size, window: Size
@@ -146,6 +147,14 @@ class Crops:
     side: float = 0.6
     side_deviation: float = 0.1
     center_deviation: float = 0.15
+
+    def __post_init__(self) -> None:
+        more_than(0, side=self.side)
+        at_least(
+            0,
+            side_deviation=self.side_deviation,
+            center_deviation=self.center_deviation,
+        )
 
     def draw(
         self, generator: np.random.Generator, count: int, canvas: Size, window: Size

@@ -684,6 +684,8 @@ def test_named_parts_are_told_at_each_step(model: ImageModel) -> None:
         run=Run(steps=4, batch_size=1, keep_best=False, callback=listen),
     )
     assert list(found.parts) == ["unit", "roughness"]
+    with pytest.raises(ArgumentError, match=r"2 parts of .* named 'unit'; expected"):
+        maximize(model, objective + channel("conv1", [0, 3]).named("unit"))
     assert {part.shape for part in found.parts.values()} == {(4, 2)}
     np.testing.assert_allclose(
         found.history, found.parts["unit"] - found.parts["roughness"], rtol=1e-5
