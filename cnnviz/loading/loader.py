@@ -69,7 +69,8 @@ def load_model(
             `cnnviz.network.NAMES`, a function on tensors `(n, h, w, c)` in [0, 1],
             or `"auto"` to find out; `model.encode` says what was chosen and why.
         labels: The names of the classes: a file with one a line or a JSON list or dict,
-            `"imagenet"`, or the names themselves.
+            `"imagenet"`, or the names themselves. A network of one sigmoid unit takes
+            two names, or one, that of class 1.
         weights: For a network named by `source`: `"imagenet"`, which Keras downloads,
             a file of weights, or None for random ones.
         architecture: For files that hold weights only: the text of `model.to_json()`.

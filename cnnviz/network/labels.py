@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cnnviz.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from cnnviz.network.heads import HeadKind
     from cnnviz.network.model import ImageModel
     from cnnviz.network.survey import HeadInfo
 
@@ -114,8 +115,22 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
 
 def head_labels(model: ImageModel, head: HeadInfo) -> tuple[str, ...] | None:
     """The names of the classes of a head, if they are known."""
-    labels = model.labels
-    return labels if labels is not None and len(labels) == head.classes else None
+    return fitting(model.labels, head.kind, head.classes)
+
+
+def fitting(
+    labels: tuple[str, ...] | None, kind: HeadKind, classes: int
+) -> tuple[str, ...] | None:
+    """Names of classes as the names of those of an output; None if they are of others.
+
+    Args:
+        labels: The names; the only one of a sigmoid unit is that of its class 1.
+        kind: What makes probabilities of the output's logits.
+        classes: How many classes the output tells apart.
+    """
+    if labels is not None and len(labels) == 1 and (kind, classes) == ("sigmoid", 2):
+        return f"not {labels[0]}", labels[0]
+    return labels if labels is not None and len(labels) == classes else None
 
 
 def class_name(model: ImageModel, head: HeadInfo, number: int) -> str:

@@ -16,6 +16,7 @@ from cnnviz.errors import ArgumentError, LayerError, counted
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import HeadKind, whole
+from cnnviz.network.labels import fitting
 from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
 
@@ -229,10 +230,8 @@ def named(
         found: By the names of the tensors of `answer` their values.
     """
     values = found["values"]
-    labels = model.labels
-    if labels is not None and len(labels) != values.shape[1]:
-        labels = None
     head, kind, heads = answered
+    labels = fitting(model.labels, kind, values.shape[1])
     outputs = found["outputs"]
     return Predictions(head, kind, outputs, values, labels, tuple(arrays), heads)
 

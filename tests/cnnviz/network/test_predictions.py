@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import tf_keras
 
-from cnnviz import ArgumentError, ImageError, ImageModel, LayerError, load_model
+from cnnviz import (
+    ArgumentError,
+    ImageError,
+    ImageModel,
+    LayerError,
+    explain,
+    load_model,
+)
 from cnnviz.network import Prediction
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
@@ -66,6 +73,17 @@ def test_one_unit_makes_two_classes(k: Any) -> None:
     np.testing.assert_allclose(found.probabilities, both, rtol=1e-5)
     for best, row in zip(found.top(1), both, strict=True):
         assert best[0].name == ("dog" if row[1] > 0.5 else "cat")
+    # A single name is that of the unit.
+    model = model_of(network, labels=["dog"])
+    for best, row in zip(model.predict(IMAGES).top(1), both, strict=True):
+        assert best[0].name == ("dog" if row[1] > 0.5 else "not dog")
+    told = explain(model, IMAGES, ["dog", "-dog", "not dog"], method="gradient")
+    assert told.classes.tolist() == [[1, 1, 0]] * len(IMAGES)
+    # Of a number that is no probability it says nothing about classes.
+    plain = model_of(classifier(k, 1, None), labels=["age"])
+    assert [row[0].name for row in plain.predict(IMAGES).top(1)] == ["age"] * len(
+        IMAGES
+    )
 
 
 def test_logarithms_come_back_as_they_are_and_as_probabilities() -> None:
