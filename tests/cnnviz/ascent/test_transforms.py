@@ -80,7 +80,7 @@ def test_whole_shifts_with_repetition_roll_the_image() -> None:
 def test_with_repetition_there_is_no_edge(motion: Motion) -> None:
     # The background would show if the repetition did not reach far enough.
     motion = Motion(
-        motion.jitter, motion.scale, motion.rotate, fill="wrap", background=9.0
+        motion.jitter, motion.scale, motion.rotate, fill="wrap", background=1.0
     )
     images = np.full((50, 12, 16, 1), 0.25, np.float32)
     maps = drawn(motion, 50, (12, 16), (12, 16))
