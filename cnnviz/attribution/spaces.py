@@ -77,6 +77,15 @@ def has_channels(model: ImageModel, shape: Sequence[int | None]) -> bool:
     )
 
 
+def _has_own_gradient(operation: tf.Operation) -> bool:
+    """Whether what an operation was applied to has no gradient.
+
+    `tf.custom_gradient`, of which `tf.nn.silu` is made, ends in one that passes values
+    on, and goes back from there to where its function began.
+    """
+    return "_gradient_op_type" in operation.node_def.attr
+
+
 class Spaces:
     """The maps between an image and the logits that are computed from it.
 
@@ -270,7 +279,11 @@ class Spaces:
     def _followed_back(self, tensor: tf.Tensor, passed: frozenset[str]) -> tf.Tensor:
         """The tensor that operations were applied to that decide nothing."""
         chain = [tensor]
-        while tensor.op.type in passed and tensor is not self._image:
+        while (
+            tensor.op.type in passed
+            and tensor is not self._image
+            and not _has_own_gradient(tensor.op)
+        ):
             of_many = tensor.op.type == "IdentityN"
             tensor = tensor.op.inputs[tensor.value_index if of_many else 0]
             if self._is_map(tensor) and self._is_learned(tensor):
@@ -332,7 +345,9 @@ class Spaces:
                 "told: it computes outside of its layers, with channels first",
                 hint="Name one.",
             )
-        name = tensor.op.type.lower()
+        name = "function"
+        if not _has_own_gradient(tensor.op):
+            name = tensor.op.type.lower()
         if before:
             last = max(before, key=lambda c: self._order[c.output.op.name])
             name = f"{name} after {last.name}"

@@ -218,6 +218,25 @@ def test_views_that_are_joined_after_their_means(k: ModuleType) -> None:
 
 
 @GENERATIONS
+def test_activations_in_code_that_have_gradients_of_their_own(k: ModuleType) -> None:
+    def in_code(own: Any, images: Any) -> Any:
+        return tf.reduce_mean(tf.nn.silu(own.conv(images)), [1, 2])
+
+    def in_layer(own: Any, images: Any) -> Any:
+        return tf.reduce_mean(own.conv(images), [1, 2])
+
+    images = np.random.default_rng(5).random((2, 16, 16, 3), np.float32)
+    models = [looking_twice(k, join) for join in (in_code, in_layer)]
+    models[0].network.conv.activation = k.activations.linear
+    models[1].network.conv.activation = tf.nn.silu
+    found, expected = (explain(model, images, [0, 2]) for model in models)
+    assert found.layer == "function after conv"
+    assert expected.layer == "conv"
+    scale = np.abs(expected.maps).max()
+    np.testing.assert_allclose(found.maps, expected.maps, rtol=0, atol=1e-5 * scale)
+
+
+@GENERATIONS
 def test_views_that_are_taken_for_images(k: ModuleType) -> None:
     def stacked(own: Any, images: Any) -> Any:
         means = tf.reduce_mean(
