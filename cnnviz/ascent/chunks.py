@@ -258,7 +258,10 @@ class Chunks:
                 exact=self.run.precision == "float32",
             )
         state = (results["numbers"], results["first"], results["second"])
-        return state, results["history"].numpy(), results["alive"].numpy()
+        history = results["history"].numpy()
+        strengths = history[:, -1]
+        alive = (np.isfinite(strengths) & (strengths > 0)).any(0)
+        return state, history[:, :-1], alive
 
     def _clean(self, state: State, operands: Sequence[tf.Tensor]) -> np.ndarray:
         """Scores without a transform, by a step that goes nowhere; -inf for none."""

@@ -161,7 +161,7 @@ class Fourier:
             frequency = _frequencies(shape[:2]).astype(np.float32)
             cutoff = self.coarse ** (1 - 2 * done)
             scale = scale / (1 + (frequency / cutoff) ** 4)
-        planes = _planes(numbers * scale[:, None], shape)
+        planes = _planes(numbers, scale, shape)
         return tf.sigmoid(_correlated(planes, self.decorrelate))
 
     def scale(self, size: tuple[int, ...]) -> np.ndarray:
@@ -214,7 +214,7 @@ class Maco:
         del done
         magnitude = self.magnitude(shape).astype(np.float32)
         waves = tf.stack([tf.cos(numbers), tf.sin(numbers)], 3)
-        planes = _planes(waves * magnitude[:, :, None], shape)
+        planes = _planes(waves, magnitude, shape)
         mean, variance = tf.nn.moments(planes, [1, 2, 3], keepdims=True)
         planes = (planes - mean) * tf.math.rsqrt(variance + 1e-12) * self.contrast
         return tf.sigmoid(_correlated(planes, self.decorrelate))
@@ -254,9 +254,21 @@ def _frequencies(size: tuple[int, ...]) -> np.ndarray:
     return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
 
 
-def _planes(spectrum: tf.Tensor, shape: Shape) -> tf.Tensor:
-    """The inverse real transform of `(n, c, h, 2, w // 2 + 1)`: `(n, h, w, c)`."""
+def _planes(
+    numbers: tf.Tensor, scale: tf.Tensor | np.ndarray, shape: Shape
+) -> tf.Tensor:
+    """The inverse real transform of scaled numbers.
+
+    Args:
+        numbers: `(n, c, h, 2, w // 2 + 1)`.
+        scale: What they are multiplied by, `(h, w // 2 + 1)`, or with channels first.
+        shape: The shape of an image.
+
+    Returns:
+        `(n, h, w, c)`.
+    """
     height, width, channels = shape
+    spectrum = numbers * scale[..., None, :]
     if max(height, width) > (_LARGEST_ON_CARDS if has_gpu() else _LARGEST_PRODUCT):
         # Without its length, the inverse transform would round odd widths to even ones.
         complex_spectrum = tf.complex(*tf.unstack(spectrum, axis=3))
@@ -266,13 +278,19 @@ def _planes(spectrum: tf.Tensor, shape: Shape) -> tf.Tensor:
     # TensorFlow's loops several times faster, than the fast transform.
     across, down = _waves(height, width)
     if has_gpu() and height * width <= _LARGEST_AT_ONCE:
-        # The same in one product: more work in fewer operations, which cost more there.
+        # The same, and the scale, in one product: operations cost more there than work.
         wave = np.einsum(
             "pvqx,quy->upvyx",
             across.reshape(2, -1, 2, width),
             down.reshape(2, height, height),
-        ).reshape(-1, height * width)
+        )
+        if isinstance(scale, np.ndarray) and scale.ndim == 2:
+            spectrum = numbers
+            wave *= scale[:, None, :, None, None]
+        wave = wave.reshape(-1, height * width)
         planes = product(tf.reshape(spectrum, [-1, len(wave)]), wave)
+        if channels == 1:
+            return tf.reshape(planes, [-1, *shape])
         planes = tf.reshape(planes, [-1, channels, height, width])
         return tf.transpose(planes, [0, 2, 3, 1])
     rows = product(tf.reshape(spectrum, [-1, 2 * (width // 2 + 1)]), across)

@@ -132,7 +132,7 @@ class Plan:
         if rectifiers == "opened":
             rescued, operands = operands[0], operands[1:]
             pace = broadcast(tf.where(rescued, float(_RESCUE_HASTE), 1.0), numbers)
-        reported = (1 + len(self.objective.names), *numbers.shape[:1])
+        reported = (2 + len(self.objective.names), *numbers.shape[:1])
         history = tf.TensorArray(tf.float32, steps, element_shape=reported)
         place, mean, square = (_variable(t) for t in (numbers, first, second))
 
@@ -150,9 +150,11 @@ class Plan:
             are_fused = rectifiers == "fused"
             apart = nullcontext() if are_fused else opened_rectifiers(rescued)
             with steady_gradients(), apart:
-                scores, seen = self._scores(numbers, draws[i], operands, done)
-                gradient, by_network = tf.gradients(scores[0], [numbers, seen])
-            if not self.objective.uses_network:
+                scores, (given, seen) = self._scores(numbers, draws[i], operands, done)
+                gradient, itself, by_network = tf.gradients(
+                    scores[0], [numbers, given, seen]
+                )
+            if itself is None or not self.objective.uses_network:
                 by_network = gradient
             if by_network is None:
                 raise LayerError(
@@ -160,18 +162,18 @@ class Plan:
                     "reaches it, as behind rounding or code in NumPy",
                     hint="Choose another layer, or the network behind that place.",
                 )
-            finite = tf.reduce_all(tf.math.is_finite(gradient), axes(gradient))
+            strength = _norm(gradient)
+            finite = tf.math.is_finite(strength)
             # An image whose gradient is no number waits where it is.
             gradient = tf.where(broadcast(finite, gradient), gradient, 0.0)
-            alive = finite & tf.reduce_any(by_network != 0, axes(by_network))
-            return gradient, alive, tf.stack(scores)
+            if by_network is not gradient:
+                strength = tf.where(finite, _norm(by_network), 0.0)
+            return gradient, tf.stack([*scores, strength])
 
-        def step(
-            i: tf.Tensor, alive: tf.Tensor, history: tf.TensorArray
-        ) -> tuple[tf.Tensor, ...]:
+        def step(i: tf.Tensor, history: tf.TensorArray) -> tuple[tf.Tensor, ...]:
             rate, epsilon, done = tf.unstack(rates[i])
             before = _value(place, numbers)
-            gradient, now, scores = look(i, before, done)
+            gradient, report = look(i, before, done)
             tf.raw_ops.ResourceApplyAdam(
                 var=place,
                 m=mean,
@@ -187,20 +189,19 @@ class Plan:
             if rescued is not None:
                 more = (pace - 1) * (_value(place, numbers) - before)
                 tf.raw_ops.AssignAddVariableOp(resource=place, value=more)
-            return i + 1, alive | now, history.write(i, scores)
+            return i + 1, history.write(i, report)
 
-        nothing = tf.zeros(numbers.shape[:1], tf.bool)
-        _, alive, history = tf.while_loop(
+        _, history = tf.while_loop(
             lambda i, *_: i < steps,
             step,
-            (tf.constant(0), nothing, history),
+            (tf.constant(0), history),
             parallel_iterations=1,
         )
         return {
             "numbers": _value(place, numbers),
             "first": _value(mean, numbers),
             "second": _value(square, numbers),
-            "alive": alive,
+            # The scores, and what tells whether an image had a gradient.
             "history": history.stack(),
         }, None
 
@@ -222,12 +223,12 @@ class Plan:
         draw: tf.Tensor,
         operands: Sequence[tf.Tensor],
         done: tf.Tensor | float = 1.0,
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """The scores and their parts, and what the network was shown."""
+    ) -> tuple[list[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """The scores and their parts; the images, and what the network was shown."""
         images = self.parameterization.image(numbers, self.shape, done)
-        # Apart from the images, so that gradients through the network can be told from
-        # those of the image itself.
-        seen = tf.identity(images)
+        # Each apart, so that gradients through the network can be told from those of
+        # the image itself.
+        given, seen = tf.identity(images), tf.identity(images)
         # What is not moved need not be resampled.
         if self.transform != STILL or self.window != self.shape[:2]:
             seen = self.transform.show(images, draw, self.window)
@@ -235,7 +236,7 @@ class Plan:
         with averaged_pooling(network) if self.average_pooling else nullcontext():
             scene = observe(
                 self.model,
-                images,
+                given,
                 seen,
                 self.objective.layers,
                 heads=self.objective.needs_head,
@@ -252,7 +253,7 @@ class Plan:
                     f"expected {tuple(count)}, one for each image"
                 )
         alike = [tf.broadcast_to(part, count) for part in scores]
-        return [tf.ensure_shape(part, count) for part in alike], seen
+        return [tf.ensure_shape(part, count) for part in alike], (given, seen)
 
 
 def schedule(
@@ -293,9 +294,13 @@ def _value(handle: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     )
 
 
-def axes(values: tf.Tensor) -> list[int]:
-    """All axes but the first."""
-    return list(range(1, values.shape.rank))
+def _norm(values: tf.Tensor) -> tf.Tensor:
+    """The length of each row, `(n,)`.
+
+    It is no number if any of the row is none. Squares that are too small or too large
+    for float32 are so for Adam as well.
+    """
+    return tf.math.reduce_euclidean_norm(values, list(range(1, values.shape.rank)))
 
 
 def broadcast(rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
