@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
+from cnnviz.graph.whole_numbers import bypass, rounded
 from cnnviz.network.heads import Head, choose, find_heads, whole
 from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layout import (
@@ -104,7 +105,15 @@ def show_images(
     # Copied, since inputs may pass as they are: the graph of the network begins with
     # tensors of its own.
     inputs = [tf.identity(tensor) for tensor in encoded_inputs(model, images)]
-    calls = record(network, inputs, wanted, required=required, welcome=welcome)
+    types = [tf.as_dtype(spec.dtype) for spec in input_specs(network) or ()]
+    given = [
+        tf.cast(tensor, kind)
+        for tensor, kind in zip(inputs, types or [t.dtype for t in inputs], strict=True)
+    ]
+    calls = record(network, given, wanted, required=required, welcome=welcome)
+    for tensor, numbers in zip(inputs, given, strict=True):
+        if tensor.dtype.is_floating and numbers.dtype.is_integer:
+            bypass(numbers, tensor)
     return Shown(network, inputs, {call.name: call for call in calls})
 
 
@@ -142,7 +151,7 @@ def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Te
     """Images in [0, 1], channels last, as the network wants them.
 
     Only pictures `(h, w, c)` are encoded; other inputs pass as they are. Inputs that
-    are held are added.
+    are held are added. Where the network takes whole numbers they are such, in float32.
     """
     network = model.network
     count = images[0].shape[0] or tf.shape(images[0])[0]
@@ -156,6 +165,8 @@ def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Te
         if channels_first and (tensor.shape.rank or 0) > 2:
             tensor = to_channels_first(tensor)
         if specs and tf.as_dtype(specs[i].dtype).is_integer:
-            tensor = tf.round(tensor)  # a byte, after a division by 255 and back
-        encoded.append(tf.cast(tensor, specs[i].dtype) if specs else tensor)
+            tensor = rounded(tensor)  # a byte, after a division by 255 and back
+        elif specs:
+            tensor = tf.cast(tensor, specs[i].dtype)
+        encoded.append(tensor)
     return encoded
