@@ -1,15 +1,16 @@
 """What a processor's kernels lack, computed another way while a graph is built.
 
 Without oneDNN (on Apple's processors, for one) TensorFlow has kernels for channels last
-only, and no gradients of grouped convolutions. Convolutions and pooling of channels
-first are then written as those of a transposed image, and grouped convolutions group by
-group, with the same numbers. Where the kernels exist, nothing is touched.
+only, and no gradients of grouped convolutions; of those in three dimensions no
+processor has any. Convolutions and pooling of channels first are then written as those
+of a transposed image, and grouped convolutions group by group, with the same numbers.
+Where the kernels exist, nothing is touched.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import chain
@@ -28,13 +29,18 @@ Create = Callable[..., tf.Operation]
 
 
 @contextmanager
-def computable() -> Iterator[None]:
+def computable(layers: Iterable[object]) -> Iterator[None]:
     """Lets the graphs that this thread builds hold operations that can be run.
 
     Not for several threads at a time.
+
+    Args:
+        layers: The layers of the networks that will be called.
     """
-    has_first, has_groups = _has_channels_first(), _has_grouped_gradients()
-    if has_first and has_groups:
+    has_first = _has_channels_first()
+    grouped = {2, *(getattr(a, "rank", 2) for a in layers if _is_grouped(a))} & {2, 3}
+    by_group = {f"Conv{axes}D" for axes in grouped if not _has_grouped_gradients(axes)}
+    if has_first and not by_group:
         yield
         return
     graphs = type(tf.compat.v1.get_default_graph())  # also those of inner functions
@@ -53,12 +59,11 @@ def computable() -> Iterator[None]:
             if kind in _IMAGES and layout in _LAST and not has_first:
                 again = partial(created, graph)
                 return _channels_last(again, kind, inputs, rest, options)
-            if kind == "Conv2D" and layout == b"NHWC" and not has_groups:
+            if kind in by_group and layout in _LAST.values():
                 count = _groups(*inputs)
                 if count > 1:
-                    return _by_group(
-                        count, partial(create, graph), inputs, rest, options
-                    )
+                    again = partial(create, graph, kind)
+                    return _by_group(count, again, inputs, rest, options)
         return create(graph, kind, inputs, *rest, **options)
 
     graphs._create_op_internal = created
@@ -95,6 +100,10 @@ def _channels_last(
     return tf.transpose(output, [0, rank - 1, *range(1, rank - 1)]).op
 
 
+def _is_grouped(layer: object) -> bool:
+    return getattr(layer, "groups", 1) != 1
+
+
 def _groups(image: tf.Tensor, kernel: tf.Tensor) -> int:
     channels, taken = image.shape[-1], kernel.shape[-2]
     return channels // taken if channels and taken else 1
@@ -109,8 +118,8 @@ def _by_group(
 ) -> tf.Operation:
     parts = zip(*(tf.split(tensor, count, -1) for tensor in inputs), strict=True)
     # A name that ends in a stroke is whole; there can be one of it only.
-    options = options | {"name": (options.get("name") or "Conv2D").rstrip("/")}
-    outputs = [create("Conv2D", list(part), *rest, **options) for part in parts]
+    options = options | {"name": (options.get("name") or "convolution").rstrip("/")}
+    outputs = [create(list(part), *rest, **options) for part in parts]
     return tf.concat([operation.outputs[0] for operation in outputs], -1).op
 
 
@@ -124,18 +133,19 @@ def _has_channels_first() -> bool:
 
 
 @cache
-def _has_grouped_gradients() -> bool:
+def _has_grouped_gradients(axes: int) -> bool:
     def gradient(image: tf.Tensor) -> tf.Tensor:
-        convolved = tf.nn.conv2d(image, tf.zeros((3, 3, 2, 4)), 1, "SAME")
+        kernel = tf.zeros((*(3,) * axes, 2, 4))
+        convolved = tf.nn.convolution(image, kernel, padding="SAME")
         return tf.gradients(convolved, image)[0]
 
-    return _runs(gradient)
+    return _runs(gradient, axes)
 
 
-def _runs(compute: Callable[[tf.Tensor], tf.Tensor]) -> bool:
+def _runs(compute: Callable[[tf.Tensor], tf.Tensor], axes: int = 2) -> bool:
     with tf.init_scope():
         try:
-            tf.function(compute, autograph=False)(tf.zeros((1, 4, 4, 4)))
+            tf.function(compute, autograph=False)(tf.zeros((1, *(4,) * axes, 4)))
         except tf.errors.OpError:
             return False
         return True

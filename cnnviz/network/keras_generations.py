@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 _LIBRARIES = ("keras", "tf_keras")
 _LOOPS = frozenset(("TimeDistributed", "RNN", "ConvRNN", "Bidirectional"))
 
+GROUPED = "_jit_compiled_convolution_op"
+"""The method of Keras 2, compiled apart, by which convolutions compute in groups."""
+
 Layer = Any
 """A `keras.Layer` or a `tf_keras.layers.Layer`: the two share no base class."""
 

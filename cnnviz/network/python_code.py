@@ -19,7 +19,7 @@ import tensorflow as tf
 from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
 from tensorflow.python.autograph.impl.api import tf_convert
 
-from cnnviz.network.keras_generations import Layer, call_attribute
+from cnnviz.network.keras_generations import GROUPED, Layer, call_attribute
 
 _LIBRARIES = ("keras", "tf_keras", "tensorflow")
 _Compiled = tf.types.experimental.PolymorphicFunction
@@ -31,12 +31,18 @@ def python_call(layer: Layer) -> Callable[..., Any]:
 
 
 def python_methods(layer: Layer) -> dict[str, Callable[..., Any]]:
-    """By name the methods of a layer that its author made a `tf.function`, freed."""
-    return {
+    """By name the methods of a layer that its author made a `tf.function`, freed.
+
+    And the one that Keras 2 compiles: what it holds for a shape is never built anew.
+    """
+    methods = {
         name: _freed(layer, name)
         for name, function in _functions(layer)
         if not is_of_library(function.python_function)
     }
+    if isinstance(getattr(layer, GROUPED, None), _Compiled):
+        methods[GROUPED] = layer.convolution_op
+    return methods
 
 
 def is_of_library(thing: object) -> bool:

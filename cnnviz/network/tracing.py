@@ -213,7 +213,7 @@ def record(
         if is_network(layer):
             # Functional models of both generations then skip the check of the size.
             patches.append((layer, "_manual_input_spec", None))
-    with _LOCK, attributes_kept(layers), patched(patches), computable():
+    with _LOCK, attributes_kept(layers), patched(patches), computable(layers):
         try:
             network(packed(network, list(inputs)), **inference_arguments(network))
         except _EverythingAnswered:

@@ -15,6 +15,7 @@ import tf_keras
 from cnnviz import activations, deconvnet, explain, load_model
 from cnnviz.graph import kernels
 from cnnviz.network import record, select
+from tests.networks import randomized
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((2, 12, 14, 4), np.float32)
@@ -60,7 +61,7 @@ def test_the_same_numbers_without_the_kernels(
 ) -> None:
     expected = looked_at(*network(k, make))
     monkeypatch.setattr(kernels, "_has_channels_first", lambda: False)
-    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda: False)
+    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda _: False)
     model, layer = network(k, make)
     for found, known in zip(looked_at(model, layer), expected, strict=True):
         np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-4)
@@ -81,17 +82,49 @@ def test_the_same_numbers_without_the_kernels(
             assert image.shape[-1] == kernel.shape[-2]
 
 
+@GENERATIONS
+def test_grouped_convolutions_in_three_dimensions(k: Any) -> None:
+    def built(groups: int) -> Any:
+        layers = [
+            k.layers.Conv3D(6, 3, groups=groups, activation="relu", name="grouped"),
+            k.layers.GlobalAveragePooling3D(),
+            k.layers.Dense(3),
+        ]
+        return k.Sequential([k.Input((6, 7, 8, 4)), *layers])
+
+    grouped, full = built(2), built(1)
+    kernel, bias, *head = randomized(grouped).get_weights()
+    # The same convolution without groups has zeros where these do not look.
+    whole = np.zeros((3, 3, 3, 4, 6), np.float32)
+    whole[..., :2, :3], whole[..., 2:, 3:] = kernel[..., :3], kernel[..., 3:]
+    full.set_weights([whole, bias, *head])
+    films = np.random.default_rng(0).random((2, 6, 7, 8, 4), np.float32)
+    models = [load_model(each, encoding="unit") for each in (grouped, full)]
+    found, expected = (
+        [
+            explain(model, films, 1, method="gradient").raw,
+            explain(model, films, 1, method="integrated").raw,
+            deconvnet(model, films, "grouped").images,
+        ]
+        for model in models
+    )
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(other).max() > 0
+        scale = np.abs(other).max()
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * scale)
+
+
 def test_nothing_is_touched_where_the_kernels_exist(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kernels, "_has_channels_first", lambda: True)
-    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda: True)
+    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda _: True)
 
     @tf.function(autograph=False)
     def trace() -> tf.Tensor:
         graphs = type(tf.compat.v1.get_default_graph())
         before = graphs._create_op_internal
-        with kernels.computable():
+        with kernels.computable([]):
             assert graphs._create_op_internal is before
         return tf.zeros(1)
 
