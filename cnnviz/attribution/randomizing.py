@@ -10,6 +10,7 @@ other values in their place. A map that stays the same shows the image, not the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -74,8 +75,18 @@ def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
         if id(handle) in owners:
             places = (order[op.name] for op in inside.consumers())
             read.append((min(places, default=-1), owners[id(handle)]))
-    floats = [entry for entry in read if entry[1].variable.dtype.is_floating]
-    return [kernel for _, kernel in sorted(floats, key=lambda e: -e[0])]
+    found = [kernel for _, kernel in sorted(read, key=lambda e: -e[0])]
+    whole: dict[str, int] = {}
+    for layer, variable in found:
+        if variable.dtype.is_integer:
+            whole[layer] = max(whole.get(layer, 0), math.prod(variable.shape))
+    # Beside a quantized kernel lie its scales and zeros, which are no kernels.
+    return [
+        kernel
+        for kernel in found
+        if kernel.layer not in whole
+        or math.prod(kernel.variable.shape) == whole[kernel.layer]
+    ]
 
 
 def stages(kernels: Sequence[Kernel]) -> list[int]:
@@ -85,12 +96,18 @@ def stages(kernels: Sequence[Kernel]) -> list[int]:
 
 
 def drawn_anew(kernels: Sequence[Kernel], seed: int) -> Iterator[tf.Variable]:
-    """Other values for kernels: normal, with their deviation and no mean."""
+    """Other values for kernels: normal, with their deviation and no mean.
+
+    Those of whole numbers, which are quantized, are rounded to such.
+    """
     for number, kernel in enumerate(kernels):
+        kind = kernel.variable.dtype
         values = tf.cast(kernel.variable, tf.float32).numpy()
         generator = np.random.default_rng((seed, number))
         drawn = generator.normal(0, values.std(), values.shape)
-        yield tf.Variable(drawn.astype(np.float32), dtype=kernel.variable.dtype)
+        if kind.is_integer:
+            drawn = np.clip(drawn.round(), kind.min, kind.max)
+        yield tf.Variable(drawn.astype(np.float32), dtype=kind)
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -11,11 +11,11 @@ from itertools import islice
 from pathlib import Path
 
 from cnnviz.errors import ImageError, first_line
-from cnnviz.images.reading import EXPECTED, open_file
+from cnnviz.images.reading import EXPECTED, HAS_AVIF, open_file
 
 _ARRAY_SUFFIXES = {".npy", ".npz"}
 _SUFFIXES = _ARRAY_SUFFIXES | set(
-    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .webp .tif .tiff "
+    f".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .webp {'.avif' * HAS_AVIF} .tif .tiff "
     ".ppm .pgm .pbm .pnm".split()
 )
 

@@ -12,6 +12,7 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -39,9 +40,11 @@ from cnnviz.sniffing import PICTURE, nature, remedy
 
 # Pillow tries formats in this order; the first five load no further plugins. Formats
 # outside the list are refused: some of Pillow's readers start other programs.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF")
+# Pillow reads AVIF since 11.3, if it was built with a decoder.
+HAS_AVIF = find_spec("PIL._avif") is not None
+_FORMATS = ["JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", *["AVIF"] * HAS_AVIF]
 EXPECTED = (
-    "expected a JPEG, PNG, GIF, WebP, TIFF, BMP or PNM picture, "
+    f"expected a JPEG, PNG, GIF, WebP, {'AVIF, ' * HAS_AVIF}TIFF, BMP or PNM picture, "
     "or a NumPy .npy or .npz array"
 )
 _ARRAY_MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # npy, zip, empty zip
@@ -66,11 +69,11 @@ def read_image(
 ) -> NDArray[np.float32]:
     """Reads a picture, or an array that serves as one.
 
-    Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of up to 16 bits: gray,
-    color, palette or CMYK. Of several frames the first is read. The EXIF orientation
-    is applied; color profiles are not. 16-bit gray keeps its precision, 16-bit
-    colors are cut to 8 bits. Gray TIFF files of floats are read as they are. What the
-    file holds decides, not its suffix.
+    Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of up to 16 bits, and AVIF
+    files where Pillow reads them: gray, color, palette or CMYK. Of several frames the
+    first is read. The EXIF orientation is applied; color profiles are not. 16-bit gray
+    keeps its precision, 16-bit colors are cut to 8 bits. Gray TIFF files of floats are
+    read as they are. What the file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
     (height, width, channels); bytes and uint16 are brought to [0, 1].

@@ -114,6 +114,32 @@ def test_kernels_are_drawn_anew_for_the_probe_alone(k: ModuleType) -> None:
     )
 
 
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_quantized_kernels_are_drawn_anew_as_whole_numbers(mode: str) -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((16, 18, 3)),
+            keras.layers.Conv2D(6, 3, activation="relu", name="first"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(8, activation="relu", name="second"),
+            keras.layers.Dense(4, name="head"),
+        ]
+    )
+    network.quantize(mode)
+    model, target = raw(network), fixed(2, 0, 1)
+    probe = Probe(Subject(model), [IMAGES], target, at=None, private=True)
+    kernels = kernels_from_the_top(network, probe)
+    assert [kernel.layer for kernel in kernels] == ["head", "second", "first"]
+    kinds = [kernel.variable.dtype.name for kernel in kernels]
+    assert kinds == ["int8", "int8", "float32"]
+    for kernel, variable in zip(kernels, drawn_anew(kernels, 0), strict=True):
+        assert variable.dtype == kernel.variable.dtype
+        old, new = np.asarray(kernel.variable, float), variable.numpy().astype(float)
+        assert np.abs(new - old).max() > old.std()
+        np.testing.assert_allclose(new.std(), old.std(), rtol=0.4)
+
+
 def test_stages_double() -> None:
     kernels: list[Any] = [None] * 11
     assert stages(kernels) == [1, 2, 4, 8, 11]

@@ -76,7 +76,10 @@ def test_a_file_named_like_a_glob_is_a_file(folder: Path) -> None:
     ("source", "message"),
     [
         ("no.png", r"no\.png does not exist; expected a JPEG"),
-        ("empty", r"empty is a folder without images; expected files ending in \.bmp"),
+        (
+            "empty",
+            r"empty is a folder without images; expected files ending in \.\w+, \.",
+        ),
         ("*.webp", r"\*\.webp matches no image"),
         ("blank.png", r"blank\.png is empty"),
     ],

@@ -15,6 +15,9 @@ from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images import (
     read_image,
 )
+from cnnviz.images.reading import HAS_AVIF
+
+AVIF = [".avif"] * HAS_AVIF
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:
@@ -84,8 +87,9 @@ def test_forbidden_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "permission denied" in error_of(tmp_path / "a.png").message
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.webp", "a.bmp"])
-def test_truncated_pictures_are_errors(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".webp", ".bmp", *AVIF])
+def test_truncated_pictures_are_errors(tmp_path: Path, suffix: str) -> None:
+    name = f"a{suffix}"
     Image.fromarray(pixels(64, 64, 3)).save(tmp_path / name)
     content = (tmp_path / name).read_bytes()
     for kept in np.linspace(20, len(content) * 0.97, 12).astype(int):
@@ -93,7 +97,9 @@ def test_truncated_pictures_are_errors(tmp_path: Path, name: str) -> None:
         error_of(tmp_path / name)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".webp", ".npy", ".npz"])
+@pytest.mark.parametrize(
+    "suffix", [".jpg", ".png", ".gif", ".webp", ".npy", ".npz", *AVIF]
+)
 def test_damage_never_escapes_as_another_error(tmp_path: Path, suffix: str) -> None:
     values = photo(24, 24)
     path = tmp_path / f"a{suffix}"
