@@ -16,7 +16,7 @@ from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import Head, HeadKind, choose
-from cnnviz.network.model import ImageModel, built, describe
+from cnnviz.network.model import ImageModel, built
 from cnnviz.network.tracing import compiled
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
@@ -90,10 +90,11 @@ def _hint_of_rank(shape: Sequence[int | None]) -> str:
     """How to make images of the only input, which is none."""
     if len(shape) > 3:
         return "Gradient ascent draws images with height, width and channels only."
-    image = (*shape, 1) if len(shape) == 2 else ("height", "width", 1)
+    image = (*shape, 1) if len(shape) == 2 else "(height, width, 1)"
+    flat = tuple(-1 if size is None else size for size in shape)
     return (
-        f"If this is an image, put an Input({describe(image)}) and a "
-        f"Reshape({describe(shape)}) in front of the network."
+        f"If this is an image, put an Input({image}) and a Reshape({flat}) in front "
+        "of the network."
     )
 
 

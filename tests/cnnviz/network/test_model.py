@@ -351,10 +351,9 @@ def test_networks_of_flat_images_are_drawn_as_the_message_says(
     )
     hint = hint_of(lambda: visualize_filters(network, "conv", [0]))
     image = "(28, 24, 1)" if len(shape) == 2 else "(height, width, 1)"
-    told = str(shape).replace(",)", ")")
     assert hint == (
-        f"If this is an image, put an Input({image}) and a Reshape({told}) in front of "
-        "the network."
+        f"If this is an image, put an Input({image}) and a Reshape({shape}) in front "
+        "of the network."
     )
     wrapped = k.Sequential([k.Input((28, 24, 1)), layers.Reshape(shape), network])
     found = visualize_filters(wrapped, "flat/conv", [0, 1], steps=16)
