@@ -333,9 +333,9 @@ def test_closed_streams_are_as_if_nobody_listened(
     mnist: str, seven: str, tmp_path: Path, closed: str
 ) -> None:
     out = tmp_path / "out"
-    command = [PROGRAM, "activations", mnist, seven, "--layer", "conv1", "--out", out]
+    images = ["activations", mnist, seven, "--layer", "conv1", "--out", str(out)]
     done = subprocess.run(
-        ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        ["sh", "-c", f'exec "$@" {closed}', "sh", str(PROGRAM), *images],
         capture_output=True,
         text=True,
         check=False,
