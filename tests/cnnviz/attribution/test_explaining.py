@@ -533,6 +533,33 @@ class TestAnyNetwork:
                     close(found.raw.sum(axes), found.scores - bias, 1e-5)
                     assert found.layer == "maps"
 
+    def test_rows_that_code_of_the_users_convolves(self, k: ModuleType) -> None:
+        class Causal(k.layers.Conv1D):  # type: ignore[name-defined]
+            """A convolution by another name."""
+
+        class Written(k.layers.Layer):  # type: ignore[name-defined]
+            def build(self, shape: Any) -> None:
+                self.kernel = self.add_weight(name="k", shape=(5, shape[-1], 4))
+                self.bias = self.add_weight(name="b", shape=(4,))
+                self.built = True
+
+            def call(self, images: Any) -> Any:
+                kernel = tf.convert_to_tensor(self.kernel)
+                return tf.nn.relu(tf.nn.conv1d(images, kernel, 1, "VALID") + self.bias)
+
+        makers = [k.layers.Conv1D, Causal]
+        convolutions = [make(4, 5, activation="relu", name="maps") for make in makers]
+        rows = np.random.default_rng(0).random((2, 40, 2), np.float32)
+        found = []
+        for layer in (*convolutions, Written(name="maps")):
+            head = [k.layers.Flatten(), k.layers.Dense(3)]
+            model = raw(randomized(sequential(k, (40, 2), layer, *head)))
+            found.append([explain(model, rows, 1, method=m).maps for m in METHODS])
+        for other in found[1:]:
+            for one, expected in zip(other, found[0], strict=True):
+                assert one.shape == (2, 1, 40)
+                close(one, expected, 1e-4)
+
     def test_channels_first(self, k: ModuleType) -> None:
         def network(order: str) -> Any:
             first = order == "channels_first"
