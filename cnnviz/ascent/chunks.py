@@ -159,8 +159,8 @@ class Chunks:
         An image without a gradient goes through opened rectifiers; if that does not
         help, it begins anew from the noise that it scores highest with, and goes
         through opened rectifiers from there if there still is none. Single steps tell
-        whether it has one; steps that are opened for it never do. An image that had a gradient once is
-        left alone, whatever the others need.
+        whether it has one; steps that are opened for it never do. An image that had a
+        gradient once is left alone, whatever the others need.
         """
         steps, first, length = len(self.rates), 0, 1
         generators = [np.random.default_rng((*s, 2)) for s in seeds]
