@@ -257,7 +257,8 @@ class Spaces:
         if shape.rank is None or not tensor.dtype.is_floating or tensor is self._image:
             return False
         if shape.rank <= 2:
-            return True
+            # A dense layer on maps makes a row of every position of every image.
+            return not shape.rank or shape[0] == self._image.shape[0]
         if shape.rank == self._axes + 2 and not self._is_map(tensor):
             return True
         if tensor.op.type not in _REDUCTIONS:

@@ -692,6 +692,23 @@ class TestAnyNetwork:
         assert "integrated" in str(caught.value.hint)
         assert explain(raw(network), images, method="integrated").share.shape == (1, 1)
 
+    def test_a_dense_layer_on_maps_is_a_convolution_of_one_pixel(
+        self, k: ModuleType
+    ) -> None:
+        def found(pointwise: Any) -> Explanation:
+            layers = k.layers
+            maps = layers.Conv2D(4, 3, strides=2, activation="relu")
+            last = layers.Conv2D(5, 3, activation="relu", name="last")
+            head = [layers.Flatten(), layers.Dense(3)]
+            network = sequential(k, (16, 18, 3), maps, pointwise, last, *head)
+            return explain(raw(randomized(network)), IMAGES, 1)
+
+        dense = found(k.layers.Dense(6, activation="relu"))
+        pixel = found(k.layers.Conv2D(6, 1, activation="relu"))
+        assert (dense.layer, dense.notes) == ("last", ())
+        close(dense.maps, pixel.maps, 1e-5)
+        np.testing.assert_array_equal(dense.seen, pixel.seen)
+
     def test_a_gate_does_not_blur_where_units_look(self, k: ModuleType) -> None:
         layers = k.layers
         inputs = layers.Input((21, 21, 1))
