@@ -10,7 +10,8 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.arguments import shown
+from cnnviz.errors import ArgumentError, ImageError, counted, listed
 from cnnviz.images.ranges import UNIT_SCALES, in_range, is_unit
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.taking import as_array, is_many, one_image, walk
@@ -83,6 +84,10 @@ class ImageModel:
             ImageError: If there is no such input, an array does not fit, or no input is
                 left.
         """
+        if not isinstance(inputs, Mapping):
+            raise ArgumentError(
+                f"inputs is {shown(inputs)}; expected {{name: array, ...}}"
+            )
         held = dict(self.held)
         for name, array in inputs.items():
             spec = self.input(name)
@@ -92,7 +97,7 @@ class ImageModel:
                 n not in (None, m)
                 for n, m in zip(spec.shape, held[name].shape, strict=True)
             ):
-                self._refuse(held[name], spec.shape)
+                self._refuse(held[name].shape, spec.shape)
             if more:
                 raise ImageError(
                     f"{1 + len(more)} examples given for input {name}; expected one, "
@@ -176,7 +181,7 @@ class ImageModel:
                     "load_model(...).hold({name: array})."
                 )
             elif len(specs) == 1:
-                hint = "Give the images alone, without labels."
+                hint = "Give one array of images, without labels."
             raise ImageError(
                 f"{counted(len(given), 'input')} given; "
                 f"{self.source} takes {len(specs)}: {names}",
@@ -187,7 +192,7 @@ class ImageModel:
             for i, array in enumerate(given)
         ]
         if len({len(array) for array in prepared}) > 1:
-            counts = ", ".join(str(len(array)) for array in prepared)
+            counts = listed((len(array) for array in prepared), "and")
             raise ImageError(f"the inputs hold {counts} images; expected equally many")
         return prepared
 
@@ -280,11 +285,12 @@ class ImageModel:
         raw = self.encode.is_raw
         array = as_array(given, size=sides, channels=of_files, rank=rank, raw=raw)
         if array.dtype.kind not in "fiub":
-            raise ImageError(f"images are of type {array.dtype}; expected numbers")
+            raise ImageError(f"images are of type {array.dtype}; expected real numbers")
         # In a row of integers bytes are numbers too, as of words.
         is_counted = rank == 1 and spec is not None and "int" in spec.dtype
         bytewise = array.dtype in UNIT_SCALES and not (is_counted or raw)
         array = in_range(array, not bytewise)
+        given_shape = array.shape
         if picture and _lacks_channel(array, shape):
             array = array[..., None]
         if array.ndim == rank:
@@ -292,9 +298,9 @@ class ImageModel:
         if array.ndim != rank + 1 or (
             picture and channels not in (None, array.shape[-1])
         ):
-            self._refuse(array, shape)
+            self._refuse(given_shape, shape)
         if not array.size:
-            raise ImageError(f"images of shape {array.shape} hold nothing")
+            raise ImageError(f"images of shape {given_shape} hold nothing")
         if picture and not self.encode.is_raw:
             _check_range(array)
         if bytewise and not picture:
@@ -303,15 +309,17 @@ class ImageModel:
             array = np.asarray(self.encode.of_any(array), np.float32)
         return array
 
-    def _refuse(self, array: np.ndarray, shape: Shape) -> NoReturn:
+    def _refuse(self, given: tuple[int, ...], shape: Shape) -> NoReturn:
         one = describe(shape)
-        if array.ndim == len(shape) + 1 and len(shape) == 3:
+        # Of three axes the last may be the width of gray images, without their channel.
+        colored = len(given) == 4 or (len(given) == 3 and given[-1] in (1, 3, 4))
+        if colored and len(shape) == 3:
             raise ImageError(
-                f"images with {counted(array.shape[-1], 'channel')}; "
+                f"images with {counted(given[-1], 'channel')}; "
                 f"{self.source} takes {shape[-1]}: {one}"
             )
         raise ImageError(
-            f"images of shape {array.shape}; {self.source} takes {one}, or a batch "
+            f"images of shape {given}; {self.source} takes {one}, or a batch "
             f"{describe(('n', *shape))}"
         )
 
@@ -360,8 +368,7 @@ def as_model(model: ImageModel | Network) -> ImageModel:
         return model
     if not is_network(model):
         raise ArgumentError(
-            f"model is a {type(model).__name__}; expected an ImageModel or a Keras "
-            "model",
+            f"model is {shown(model)}; expected an ImageModel or a Keras model",
             hint="Load files with cnnviz.load_model(path).",
         )
     check(model)
