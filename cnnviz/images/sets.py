@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts, counts_or_none
 from cnnviz.errors import CnnvizError, ImageError
 from cnnviz.images.reading import read_array, read_image
 from cnnviz.images.resizing import WHITE, Color, Fit, resize
@@ -89,7 +89,7 @@ class ImageSet:
             ImageError: If a file cannot be read, or does not fit its shape.
             ArgumentError: If `batch_size` is less than 1.
         """
-        counts(batch_size=batch_size)
+        counts_or_none(batch_size=batch_size)
         numbers: list[int] = []
         rows: list[list[np.ndarray]] = []
         rest = self._ahead(batch_size)
