@@ -67,6 +67,8 @@ def _told(error: Exception) -> int:
         _say(error.format_message(), None)  # type: ignore[attr-defined]
     elif isinstance(error, CnnvizError):
         _say(error.message, error.hint)
+    elif isinstance(error, MemoryError):
+        _say(f"out of memory: {error}", "Give fewer or smaller images, see --size.")
     else:
         _say(
             f"this should not happen: {type(error).__name__}: {error}",
