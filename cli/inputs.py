@@ -192,7 +192,7 @@ class ImageOptions:
         given = list(self._sources())
         if sorted(names) != sorted(given):
             raise ImageError(
-                f"inputs {', '.join(given)} given; "
+                f"inputs given: {', '.join(given)}; "
                 f"{model.source} takes {', '.join(names)}"
             )
         return [given.index(name) for name in names], [spec.shape for spec in specs]

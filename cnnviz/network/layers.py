@@ -219,8 +219,13 @@ def kernel_layers(model: ImageModel | Network, patterns: LayerNames) -> list[Add
         LayerError: If a pattern names no layer, or no layer named has kernels.
     """
     known = as_model(model)
-    named = [selected.address for selected in select(known.network, patterns)]
+    if patterns is None:
+        named = addresses(known.network)
+    else:
+        named = [selected.address for selected in select(known.network, patterns)]
     convolutions = [address for address in named if address.is_convolution]
+    if not convolutions and patterns is None:
+        raise LayerError(f"{known.source} has no convolution, hence no kernels to draw")
     if not convolutions:
         raise _without_kernels(known, named[0])
     return convolutions

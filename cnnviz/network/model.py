@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ import numpy as np
 
 from cnnviz.arguments import shown
 from cnnviz.errors import ArgumentError, ImageError, counted, listed
-from cnnviz.images.ranges import UNIT_SCALES, in_range, is_unit
+from cnnviz.images.ranges import UNIT_SCALES, check_unit, in_range
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.taking import as_array, is_many, one_image, walk
 from cnnviz.network.calibration import detect_encoding, evidence
@@ -263,7 +262,8 @@ class ImageModel:
             names = [spec.name for spec in specs or []]
             if set(names) != set(images):
                 raise ImageError(
-                    f"inputs {', '.join(map(str, images))} given; {self.source} takes "
+                    f"inputs given: {', '.join(map(str, images)) or 'none'}; "
+                    f"{self.source} takes "
                     f"{', '.join(names) or 'one input without a name'}"
                 )
             return [images[name] for name in names]
@@ -302,7 +302,7 @@ class ImageModel:
         if not array.size:
             raise ImageError(f"images of shape {given_shape} hold nothing")
         if picture and not self.encode.is_raw:
-            _check_range(array)
+            check_unit(array, "images hold")
         if bytewise and not picture:
             # Inputs that are no pictures are shown as they are; but what is in bytes
             # are pixels, which the encoding turns into what the network scales itself.
@@ -312,7 +312,7 @@ class ImageModel:
     def _refuse(self, given: tuple[int, ...], shape: Shape) -> NoReturn:
         one = describe(shape)
         # Of three axes the last may be the width of gray images, without their channel.
-        colored = len(given) == 4 or (len(given) == 3 and given[-1] in (1, 3, 4))
+        colored = len(given) == 4 or (len(given) == 3 and given[-1] <= 4)
         if colored and len(shape) == 3:
             raise ImageError(
                 f"images with {counted(given[-1], 'channel')}; "
@@ -332,19 +332,6 @@ def _lacks_channel(array: np.ndarray, shape: Shape) -> bool:
     if array.ndim != 3 or channels != 1 or array.shape[-1] in (1, 3, 4):
         return False
     return height in (None, array.shape[1]) and width in (None, array.shape[2])
-
-
-def _check_range(array: np.ndarray) -> None:
-    low, high = float(array.min()), float(array.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ImageError("images hold values that are NaN or infinite; expected [0, 1]")
-    if not is_unit(low, high):
-        raise ImageError(
-            f"images hold values from {low:.4g} to {high:.4g}; "
-            "expected [0, 1], whatever the network was trained on",
-            hint="Divide bytes by 255; for other values: "
-            "load_model(..., encoding='raw').",
-        )
 
 
 Images = Any
