@@ -95,6 +95,8 @@ def first_line(error: BaseException) -> str:
         text = f"{type(error).__name__}: {text}"
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # Keras prints in bold
     text = re.sub(r"\{\{\w+ [^}]*\}\} *", "", text)  # nodes of TensorFlow's graphs
+    # Keras quotes whole configurations before what it, or a layer, stumbled over.
+    text = re.split(r"(?:Exception|Error) encountered: *", text)[-1]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # AutoGraph tells the way through the user's code first: places, and their lines.
     places = [i for i, line in enumerate(lines) if line.startswith('File "')]

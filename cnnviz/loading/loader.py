@@ -99,9 +99,12 @@ def load_model(
     if architecture is not None:
         told = "a file with the text of model.to_json()"
         architecture = path_of("architecture", architecture, told)
-    if not isinstance(custom_objects, Mapping | None):
+    if not isinstance(custom_objects, Mapping | None) or not all(
+        map(callable, (custom_objects or {}).values())
+    ):
         raise ArgumentError(
-            f"custom_objects is {shown(custom_objects)}; expected {{'name': ...}}"
+            f"custom_objects is {shown(custom_objects)}; expected classes and "
+            "functions by name"
         )
     _check_extras(source, weights, architecture)
     network: Network
@@ -399,7 +402,8 @@ def _refused(
         text,
     )
     name = next((g for g in unknown.groups() if g), "") if unknown else ""
-    if name and not newer_files.is_known(name, file):
+    given = name in custom_objects
+    if name and not given and not newer_files.is_known(name, file):
         return unknown_class(file.path, name)
     if is_damage(error):
         return truncated(file.path)

@@ -211,6 +211,8 @@ def test_words() -> None:
         (ValueError("\x1b[1mbold\x1b[0m"), "bold"),
         (ValueError("{{function_node __a_device_/job:b:0}} reason"), "reason"),
         (ValueError("Exception encountered when calling x\n\nreason"), "reason"),
+        (ValueError("Class {...} fails.\n\nException encountered: reason"), "reason"),
+        (ValueError("The call is wrong. Error encountered:\n\nreason"), "reason"),
         (
             ValueError(
                 "3 objects. Example error message for object <x>:\n\n"
@@ -289,7 +291,7 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
         ),
         (
             lambda n: c.load_model(n, custom_objects=["F"]),
-            "custom_objects is ['F']; exp",
+            "custom_objects is ['F']; expected classes and",
         ),
         (
             lambda n: c.load_model(n).hold([1]),
