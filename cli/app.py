@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ from .commands.layers import layers
 from .commands.predict import predict
 from .commands.style import style
 from .commands.versions import versions
+
+# Standard output is a file on a disk that takes no more.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Commands(TyperGroup):
@@ -69,6 +73,8 @@ def _told(error: Exception) -> int:
         _say(error.message, error.hint)
     elif isinstance(error, MemoryError):
         _say(f"out of memory: {error}", "Give fewer or smaller images, see --size.")
+    elif isinstance(error, OSError) and error.errno in _FULL:
+        _say(f"what is printed cannot be written: {error.strerror}", None)
     else:
         _say(
             f"this should not happen: {type(error).__name__}: {error}",

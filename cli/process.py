@@ -19,6 +19,7 @@ def run() -> NoReturn:
     """Runs the command line of this process, and ends the process."""
     code: Any = 1
     try:
+        _open_streams()
         stop_on_signals()
         # Before anything imports Keras; other backends have no traces.
         os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -39,6 +40,22 @@ def run() -> NoReturn:
     os._exit(code if isinstance(code, int) else 1)
 
 
+def _open_streams() -> None:
+    """Opens the streams that the process was given closed, as by `2>&-`.
+
+    The next file that is opened would take the number of one, and be written into by
+    all that prints, TensorFlow's own code included.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the first number that is free
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+
+
 def _flushed(stream: TextIO, code: Any) -> Any:
     try:
         stream.flush()
@@ -50,7 +67,15 @@ def _flushed(stream: TextIO, code: Any) -> Any:
 @contextmanager
 def _private_temporary_folder() -> Iterator[None]:
     """Gathers all temporary files of the process, to remove them however it ends."""
-    folder = tempfile.mkdtemp(prefix="cnnviz-")
+    try:
+        folder = tempfile.mkdtemp(prefix="cnnviz-")
+    except OSError as error:  # TensorFlow cannot be imported then, either
+        print(
+            f"error: temporary files have no place: {error.strerror}\n"
+            "Name a folder that may be written to: TMPDIR=FOLDER cnnviz ...",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
     tempfile.tempdir = folder
     try:
         yield

@@ -270,6 +270,14 @@ def _elementwise(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     return extent.along(dim)
 
 
+def _biased(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
+    # Keras adds maps in this way, too, if they are a vector but for axes of one.
+    if number == 0:
+        return extent
+    first = tensor.op.get_attr("data_format").startswith(b"NC")
+    return extent.along(1 if first else tensor.shape.rank - 1)
+
+
 def _convolution(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     op = tensor.op
     source = op.inputs[0].shape
@@ -683,7 +691,7 @@ def _constant(tensor: tf.Tensor, *index: Any) -> int:
 _VALUELESS = frozenset(("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"))
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(
-        """Abs Add AddN AddV2 BiasAdd BroadcastTo Cast Ceil CheckNumerics
+        """Abs Add AddN AddV2 BroadcastTo Cast Ceil CheckNumerics
         ClipByValue Cos Div DivNoNan Elu EnsureShape Equal Erf Erfc Exp Expm1
         FakeQuantWithMinMaxVars Floor FloorDiv FloorMod Greater GreaterEqual
         Identity Inv IsFinite IsInf IsNan LeakyRelu Less LessEqual Log Log1p
@@ -709,6 +717,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), _between_space_and_depth),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _over_last),
     "BatchToSpaceND": _batch_to_space,
+    "BiasAdd": _biased,
     "Einsum": _einsum,
     "ExpandDims": _expanded,
     "FusedBatchNormV3": _normalized,

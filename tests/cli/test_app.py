@@ -360,6 +360,61 @@ def test_broken_pipes_are_quiet(mnist: str) -> None:
     assert process.wait(60) == 1
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_as_if_nobody_listened(
+    mnist: str, seven: str, tmp_path: Path, closed: str
+) -> None:
+    out = tmp_path / "out"
+    images = ["activations", mnist, seven, "--layer", "conv1", "--out", str(out)]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", str(PROGRAM), *images],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    (path,) = out.iterdir()
+    with Image.open(path) as picture:
+        picture.load()
+    assert done.stdout == ("" if " >&-" in f" {closed}" else f"{path}\n")
+    assert ("note: encoding" in done.stderr) == ("2>&-" not in closed)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_full_disk_below_standard_output_is_told(mnist: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [PROGRAM, "layers", mnist, "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: what is printed cannot be written: No space left on device\n"
+    )
+
+
+def test_without_a_place_for_temporary_files(mnist: str) -> None:
+    program = (
+        "import tempfile\n"
+        "tempfile._candidate_tempdir_list = lambda: ['/nowhere']\n"
+        "from cnnviz_cli import process\n"
+        "process.run()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "layers", mnist],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    message, hint = done.stderr.splitlines()
+    assert message.startswith("error: temporary files have no place: No usable temp")
+    assert hint.endswith("TMPDIR=FOLDER cnnviz ...")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_nothing_half_done(
     mnist: str, tmp_path: Path, number: signal.Signals

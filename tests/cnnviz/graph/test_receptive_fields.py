@@ -170,6 +170,13 @@ def residual(k: Any, x: Any) -> Any:
     return ns.ReLU()(ns.Add()([y, ns.Conv2D(3, 1, strides=2)(x)]))
 
 
+def one_channel(k: Any, x: Any) -> Any:
+    # Of one image, Keras adds maps of one channel as it does a bias.
+    ns = k.layers
+    y = ns.Conv1D(1, 3, padding="same")(x)
+    return ns.Add()([y, ns.Conv1D(1, 4, padding="same")(y)])
+
+
 def convnext(k: Any, x: Any) -> Any:
     ns = k.layers
     x = ns.LayerNormalization()(ns.Conv2D(4, 2, strides=2)(x))
@@ -229,6 +236,7 @@ def padded_by_hand(x: tf.Tensor) -> tf.Tensor:
 
 
 EXACT: dict[str, tuple[Builder, tuple[int, ...]]] = {
+    "one channel": (one_channel, (44, 1)),
     "dilated": (
         layers(conv(2, dilation_rate=2, padding="same"), conv(2, dilation_rate=(3, 2))),
         (19, 20, 2),
