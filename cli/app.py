@@ -71,6 +71,8 @@ def _told(error: Exception) -> int:
         _say(error.format_message(), None)  # type: ignore[attr-defined]
     elif isinstance(error, CnnvizError):
         _say(error.message, error.hint)
+    elif isinstance(error, MemoryError):
+        _say(f"out of memory: {error}", "Give fewer or smaller images, see --size.")
     elif isinstance(error, OSError) and error.errno in _FULL:
         _say(f"what is printed cannot be written: {error.strerror}", None)
     else:

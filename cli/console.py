@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from cnnviz.errors import printable
 from cnnviz.progress import SECONDS, ProgressLine
 
+from .flags import in_flags
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -57,7 +59,7 @@ class Console:
 
     def note(self, text: str) -> None:
         """Says something that the user should know but need not mend."""
-        line = f"note: {printable(text)}"
+        line = f"note: {in_flags(printable(text))}"
         if self._bar is not None:
             _print_above(self._bar, line)
         elif not self._quiet:

@@ -27,12 +27,17 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
         "--style-layer NAME, --content-layer NAME"
     ),
     r"layers=\[([^\]]+)\]": _named_layers,
-    r"cnnviz\.read_image\(path, size=(\d+)\)": r"--size \1",
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"load_model\(\.\.\., encoding='\.\.\.'\)": "--encoding NAME",
     r"load_model\(\.\.\., encoding='(\w+)'\)": r"--encoding \1",
     r"rule='(\w+)'": r"--rule \1",
     r"the method '(hirescam|integrated|occlusion|gradient)'": r"--method \1",
+    r"the rule '(guided)'": r"--rule \1",
+    r"\bwithout a path\b": "without --path",
+    r"without maps of channels, which do": "without --maps",
+    r"\bstyle_weights is\b": "--style-weight is",
+    r"\b(region|labels|precision) is\b": r"--\1 is",
+    r"\bkeep_colors\b": "--keep-colors",
     r"weights=None": "--weights none",
     r"leave out tf\.config\.experimental\.enable_op_determinism\(\)": (
         "use --any-order"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,14 +40,24 @@ def find(sources: Sequence[str]) -> list[Path]:
     except ImageError as error:
         # The shell hands `--layer conv1 conv2` over as a layer and an image.
         names = [s for s in sources if _NAME.fullmatch(s) and not Path(s).exists()]
-        if error.hint is None and names:
+        known = _flags()
+        named = [flag for flag in ("--layer", "--class") if flag in known]
+        if error.hint is None and names and named:
             name = names[0]
-            hint = (
-                f"If {name} is a layer or a class, name it on its own: --layer {name} "
-                f"or --class {name}"
-            )
+            kinds = " or ".join(f"a {flag.removeprefix('--')}" for flag in named)
+            flags = " or ".join(f"{flag} {name}" for flag in named)
+            hint = f"If {name} is {kinds}, name it on its own: {flags}"
             raise ImageError(error.message, hint=hint) from None
         raise
+
+
+def _flags() -> set[str]:
+    """The options of the command that runs."""
+    # Typer has its own copy of Click, or uses the one that is installed.
+    package = typer.Context.__mro__[1].__module__.rpartition(".")[0]
+    context = import_module(f"{package}.globals").get_current_context(silent=True)
+    options = [] if context is None else context.command.params
+    return {flag for option in options for flag in option.opts}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +192,7 @@ class ImageOptions:
         given = list(self._sources())
         if sorted(names) != sorted(given):
             raise ImageError(
-                f"inputs {', '.join(given)} given; "
+                f"inputs given: {', '.join(given)}; "
                 f"{model.source} takes {', '.join(names)}"
             )
         return [given.index(name) for name in names], [spec.shape for spec in specs]

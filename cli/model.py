@@ -22,8 +22,10 @@ def _known_encoding(name: str) -> str:
     from cnnviz.network import NAMES
 
     if name not in ("auto", *NAMES):
+        from cnnviz.errors import listed
+
         raise typer.BadParameter(
-            f"{name!r} is unknown; expected auto, {', '.join(NAMES)}"
+            f"{name!r} is unknown; expected {listed(('auto', *NAMES))}"
         )
     return name
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -73,20 +76,32 @@ def parsed_pair(text: str, flag: str, source: str) -> tuple[str, str]:
     return name, given
 
 
+@contextmanager
+def in_place_of(told: str) -> Iterator[None]:
+    """Tells, where a file cannot be read, that nothing else was given either."""
+    from cnnviz.errors import ImageError
+
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{told}, and {error.message}", hint=error.hint) from None
+
+
 def check_folder(path: Path) -> None:
     """Refuses to write into what is no folder, before time is spent on computing."""
     from cnnviz.errors import ArgumentError, first_line
 
     for part in (path, *path.parents):
         try:
-            if part.is_dir():
-                break
-            if part.exists():
-                raise ArgumentError(f"{part} is a file; expected a folder to write to")
+            is_folder, is_there = part.is_dir(), part.exists()
         except (OSError, ValueError) as error:
             raise ArgumentError(
                 f"--out {path} cannot be a folder: {first_line(error)}"
             ) from None
+        if is_folder:
+            break
+        if is_there:
+            raise ArgumentError(f"{part} is a file; expected a folder to write to")
     if not os.access(part, os.W_OK | os.X_OK):
         raise ArgumentError(
             f"--out {path} cannot be written to: permission denied for {part}"
@@ -344,12 +359,12 @@ class EvidenceOptions:
         """A position, or weights `(h, w)` from a file; None for neither."""
         if self.region is None:
             return None
-        numbers = self.region.split(",")
-        if all(number.strip().isdecimal() for number in numbers):
-            return tuple(map(int, numbers))
+        if re.fullmatch(r"-?\d+(,-?\d+)*", self.region.replace(" ", "")):
+            return tuple(map(int, self.region.split(",")))
         from cnnviz.images import read_image
 
-        return read_image(self.region, channels=1)[..., 0]
+        with in_place_of(f"--region {self.region} is no position ROW,COLUMN"):
+            return read_image(self.region, channels=1)[..., 0]
 
 
 LayerPatterns = Annotated[

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .background import ahead
 from .console import Console
-from .flags import in_flags
 from .model import ModelOptions, encoding_note
 from .options import OutputOptions
 from .writing import Writer
@@ -92,7 +91,7 @@ def _told(console: Console) -> Iterator[None]:
     told: set[str] = set()
 
     def tell(message: Warning | str, *_: Any, **__: Any) -> None:
-        text = in_flags(str(message))
+        text = str(message)
         if text not in told:
             told.add(text)
             console.note(text)

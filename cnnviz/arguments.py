@@ -6,13 +6,37 @@ Each takes the name of the argument, for the message, and its value.
 from __future__ import annotations
 
 import math
-import operator
+import os
+from collections.abc import Iterable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cnnviz.errors import ArgumentError, listed
 
 Size = int | tuple[int, int]
+
+_LONGEST_VALUE, _FEW_VALUES = 80, 4
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: its `repr` on one line, cut where it is long.
+
+    Of arrays of more than a few numbers the shape says more.
+    """
+    if isinstance(value, np.ndarray) and value.size > _FEW_VALUES:
+        return f"an array of shape {value.shape}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+
+
+def whole(value: object) -> int | None:
+    """A value as an integer; None if it is no whole number, as True is none."""
+    is_one = isinstance(value, Integral) and not isinstance(value, bool)
+    return int(value) if is_one else None  # type: ignore[call-overload]
 
 
 def choice(name: str, value: object, choices: Any) -> None:
@@ -28,22 +52,24 @@ def choice(name: str, value: object, choices: Any) -> None:
     """
     known = get_args(choices) or tuple(choices)
     if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"{name} is {value!r}; expected {listed(known)}")
+        raise ArgumentError(f"{name} is {shown(value)}; expected {listed(known)}")
 
 
 def at_least(least: float, /, **values: object) -> None:
-    """Refuses numbers below a bound, and what is no number.
+    """Refuses numbers below a bound, and what is no finite number.
 
     Args:
         least: The least value that is allowed.
-        **values: By name the arguments; None is skipped, as it stands for a default.
+        **values: By name the arguments.
 
     Raises:
         ArgumentError: If a value is smaller, or no number.
     """
     for name, value in values.items():
-        if value is not None and not _number(value) >= least:
-            raise ArgumentError(f"{name} is {value!r}; expected {least:g} or more")
+        if not _number(value) >= least:
+            raise ArgumentError(
+                f"{name} is {shown(value)}; expected a number, {least:g} or more"
+            )
 
 
 def counts(least: int = 1, /, **values: object) -> None:
@@ -51,25 +77,28 @@ def counts(least: int = 1, /, **values: object) -> None:
 
     Args:
         least: The least value that is allowed.
-        **values: By name the arguments; None is skipped, as it stands for a default.
+        **values: By name the arguments.
 
     Raises:
         ArgumentError: If a value is smaller, or no whole number.
     """
     for name, value in values.items():
-        if value is None:
-            continue
-        try:
-            whole = operator.index(value)  # type: ignore[arg-type]
-        except TypeError:
+        count = whole(value)
+        if count is None:
             raise ArgumentError(
-                f"{name} is {value!r}; expected a whole number, {least} or more"
-            ) from None
-        at_least(least, **{name: whole})
+                f"{name} is {shown(value)}; expected a whole number, {least} or more"
+            )
+        if count < least:
+            raise ArgumentError(f"{name} is {count}; expected {least} or more")
+
+
+def counts_or_none(least: int = 1, /, **values: object) -> None:
+    """Refuses what `counts` refuses, but None, which stands for a default."""
+    counts(least, **{name: v for name, v in values.items() if v is not None})
 
 
 def more_than(bound: float, /, **values: object) -> None:
-    """Refuses numbers at a bound or below, and what is no number.
+    """Refuses numbers at a bound or below, and what is no finite number.
 
     Args:
         bound: What the values must exceed.
@@ -80,7 +109,9 @@ def more_than(bound: float, /, **values: object) -> None:
     """
     for name, value in values.items():
         if not _number(value) > bound:
-            raise ArgumentError(f"{name} is {value!r}; expected more than {bound:g}")
+            raise ArgumentError(
+                f"{name} is {shown(value)}; expected a number above {bound:g}"
+            )
 
 
 def between(low: float, high: float, /, **values: object) -> None:
@@ -97,13 +128,128 @@ def between(low: float, high: float, /, **values: object) -> None:
     for name, value in values.items():
         if not low <= _number(value) <= high:
             raise ArgumentError(
-                f"{name} is {value!r}; expected a number from {low:g} to {high:g}"
+                f"{name} is {shown(value)}; expected a number from {low:g} to {high:g}"
             )
 
 
 def _number(value: object) -> float:
     """The value, or NaN, which nothing is larger or smaller than, if it is none."""
-    return float(value) if isinstance(value, Real) else math.nan
+    number = float(value) if isinstance(value, Real) else math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def number_of(name: str, value: object, count: int) -> int:
+    """Which of several things a value stands for, counted from 0.
+
+    Args:
+        name: The argument.
+        value: Its value.
+        count: How many things there are.
+
+    Raises:
+        ArgumentError: If it is no whole number, or there are not so many.
+    """
+    number = whole(value)
+    if number is None or not 0 <= number < count:
+        expected = "0" if count == 1 else f"a whole number from 0 to {count - 1}"
+        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+    return number
+
+
+def name_or_number(name: str, value: object) -> None:
+    """Refuses what is neither a text nor a whole number; None stands for a default.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    if value is not None and not isinstance(value, str) and whole(value) is None:
+        raise ArgumentError(f"{name} is {shown(value)}; expected a name or a number")
+
+
+def function_or_none(name: str, value: object) -> None:
+    """Refuses what is neither a function nor None.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    if value is not None and not callable(value):
+        raise ArgumentError(f"{name} is {shown(value)}; expected a function")
+
+
+def returned_by(function: str, kind: type, name: str, value: object) -> None:
+    """Refuses what is not the result of a function.
+
+    Args:
+        function: The name of the function.
+        kind: What it returns.
+        name: The argument.
+        value: Its value.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    if not isinstance(value, kind):
+        raise ArgumentError(
+            f"{name} is {shown(value)}; expected what {function} returns"
+        )
+
+
+def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:
+    """An array of a value: of a number, or of numbers in nested lists or tensors.
+
+    Args:
+        name: The argument.
+        value: Its value.
+        expected: What to tell that it should have been.
+
+    Raises:
+        ArgumentError: If it holds anything but real numbers.
+    """
+    try:
+        array = np.asarray(value)
+    except Exception:  # noqa: BLE001
+        # Ragged lists and symbolic tensors, each with an exception of its library.
+        array = np.array(None)
+    if array.dtype.kind not in "fiub":
+        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+    return array
+
+
+def entries_of(name: str, value: object, count: int, things: str) -> list[Any]:
+    """The entries of a list that has one for each of several things.
+
+    Args:
+        name: The argument.
+        value: A list, or what else can be walked and ends.
+        count: How many things there are.
+        things: What they are called.
+
+    Raises:
+        ArgumentError: If it is no list, or one of another length.
+    """
+    expected = f"expected one for each of {count} {things}"
+    if not isinstance(value, Iterable):
+        raise ArgumentError(f"{name} is {shown(value)}; {expected}")
+    entries = list(value)
+    if len(entries) != count:
+        raise ArgumentError(f"{name} holds {len(entries)}; {expected}")
+    return entries
+
+
+def path_of(name: str, value: object, expected: str) -> Path:
+    """A path of a text or of what else stands for one.
+
+    Args:
+        name: The argument.
+        value: Its value.
+        expected: What to tell that it should have been.
+
+    Raises:
+        ArgumentError: If it is no path, or an empty text, which would be this folder.
+    """
+    if not isinstance(value, str | os.PathLike) or value == "":
+        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+    return Path(value)
 
 
 def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:
@@ -118,14 +264,14 @@ def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:
         ArgumentError: If it is neither, or a side is smaller.
     """
     given: Any = size
+    sides = (given, given) if isinstance(given, Integral) else given
     try:
-        sides = (given, given) if isinstance(given, Integral) else given
-        height, width = (operator.index(side) for side in sides)
-    except (TypeError, ValueError):
-        height = width = least - 1
-    if min(height, width) < least:
+        height, width = map(whole, sides)
+    except (TypeError, ValueError, NotImplementedError):  # the last of tensors
+        height = width = None
+    if height is None or width is None or min(height, width) < least:
         raise ArgumentError(
-            f"{name} is {size!r}; expected (height, width) or one number, "
-            f"{least} or more"
+            f"{name} is {shown(size)}; expected (height, width) or one side, in whole "
+            f"numbers, {least} or more"
         )
     return height, width

@@ -95,6 +95,8 @@ def first_line(error: BaseException) -> str:
         text = f"{type(error).__name__}: {text}"
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # Keras prints in bold
     text = re.sub(r"\{\{\w+ [^}]*\}\} *", "", text)  # nodes of TensorFlow's graphs
+    # Keras quotes whole configurations before what it, or a layer, stumbled over.
+    text = re.split(r"(?:Exception|Error) encountered: *", text)[-1]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # AutoGraph tells the way through the user's code first: places, and their lines.
     places = [i for i, line in enumerate(lines) if line.startswith('File "')]
@@ -104,6 +106,8 @@ def first_line(error: BaseException) -> str:
     lines = [line for line in lines if not re.search(_WHERE, line)]
     text = lines[0] if lines else type(error).__name__
     text = text.partition(" Target variable: <")[0]  # with all its values
+    # Of an operation that refuses its inputs, all its attributes stand in between.
+    text = re.sub(r" for '= (\w+)\[.*\]\(.*\)' with", r" in \1 with", text)
     if len(text) > _LONGEST_LINE:
         text = text[: _LONGEST_LINE - 3] + "..."
     return text
@@ -145,4 +149,4 @@ def shape_text(shape: Sequence[int | None]) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 channel`, `3 channels`."""
     plural = "es" if noun.endswith("s") else "s"
-    return f"{count:,} {noun}{plural * (count != 1)}"
+    return f"{count:,} {noun}{plural if count != 1 else ''}"

@@ -160,20 +160,28 @@ def deconv(
         loaded: ImageModel, target: str, one: list[np.ndarray], found: Projections
     ) -> _Result:
         from cnnviz.attribution import RULES, compare_rules, deconvnet_stages
+        from cnnviz.errors import LayerError
 
         fires = not found.dead.all()
         drawn = found if channel else found.firing()
         ruled: dict[Any, Projections] = {}
+        failures: list[str] = []
         steps: Stages | None = None
         if compare and fires:
-            others = [other for other in RULES if other != rule]
             units = drawn.channels[0].tolist()
-            ruled = compare_rules(loaded, one, target, units, others)
-            ruled = {each: ruled.get(each, drawn) for each in RULES}
+            for each in RULES:
+                try:
+                    ruled |= (
+                        {rule: drawn}
+                        if each == rule
+                        else compare_rules(loaded, one, target, units, [each])
+                    )
+                except LayerError as error:
+                    failures.append(f"left out {each}: {error.message}")
         if stages and fires:
             first = int(found.firing().channels[0, 0])
             steps = deconvnet_stages(loaded, one, target, first, rule=rule)
-        return _Result(bool(channel), found, ruled, steps)
+        return _Result(bool(channel), found, ruled, steps, failures)
 
     def draw(work: Work) -> None:
         from cnnviz.errors import LayerError
@@ -241,12 +249,14 @@ class _Result:
         found: The reconstructions, of this image alone.
         ruled: Those by each rule, if they are compared.
         stages: The steps of the first map that fires, if they are wanted.
+        failures: Which rules cannot reverse this network, and why.
     """
 
     is_chosen: bool
     found: Projections
     ruled: dict[Any, Projections]
     stages: Stages | None
+    failures: list[str]
 
     @property
     def image(self) -> np.ndarray:
@@ -257,7 +267,7 @@ class _Result:
     def notes(self) -> list[str]:
         """What there is to know, whatever the image."""
         every = [note for each in self.ruled.values() for note in each.notes]
-        return [*self.found.notes, *every]
+        return [*self.failures, *self.found.notes, *every]
 
     @property
     def silence(self) -> str:

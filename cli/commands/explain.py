@@ -11,7 +11,6 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..flags import in_flags
 from ..inputs import ImageOptions
 from ..model import ModelOptions, output_note
 from ..running import Work, run
@@ -246,7 +245,7 @@ def explain(
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
             for note in [*result.output * (head is None), *result.notes]:
-                text = in_flags(note.replace(_OF_ONE, f"{source}: ", 1))
+                text = note.replace(_OF_ONE, f"{source}: ", 1)
                 if text not in told:
                     told.add(text)
                     work.console.note(text)

@@ -57,12 +57,11 @@ def layers(
     a unit to the next, and where that of the first unit begins.
     """
     pixels = options.parsed_size(size)
-    extent = (pixels, pixels) if isinstance(pixels, int) else pixels
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
         from cnnviz.network import list_layers
 
-        yield list_layers(loaded, size=extent)
+        yield list_layers(loaded, size=pixels)
 
     def draw(work: Work) -> LayerList:
         from cnnviz.images import safe_name

@@ -172,7 +172,12 @@ def style(
             f"--style-weight is given {len(style_weight)} times, for {len(paintings)} "
             f"style{'s' * (len(paintings) != 1)}; expected once for each"
         )
-    begin = [] if start in ("content", "noise") else find_images([start])[:1]
+    begin = []
+    if start not in ("content", "noise"):
+        with options.in_place_of(f"--start {start} is neither content nor noise"):
+            begin = find_images([start])
+    if len(begin) > 1:
+        raise ArgumentError(f"{start} is {len(begin)} pictures; expected one")
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import Run

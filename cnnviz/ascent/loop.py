@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnviz.arguments import counts, size_of
+from cnnviz.arguments import counts_or_none, shown, size_of, whole
 from cnnviz.ascent.chunks import Chunks
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
@@ -103,10 +103,19 @@ def maximize(
         ModelError: If the network computes NaN or infinite values for every image.
     """
     known = as_model(model)
+    if not isinstance(objective, Objective):
+        raise ArgumentError(
+            f"objective is {shown(objective)}; expected an Objective, such as "
+            "channel('conv1', 0)"
+        )
+    if not isinstance(run, Run | None):
+        raise ArgumentError(
+            f"run is {shown(run)}; expected a Run, such as Run(steps=9)"
+        )
     run = run or Run()
     steps, restarts = run.steps or _STEPS, run.restarts or 1
     turns = _turns(parameterization)
-    counts(count=count)
+    counts_or_none(count=count)
     if restarts > steps:
         raise ArgumentError(
             f"restarts are {restarts} and steps {steps}; expected a step for each"
@@ -225,11 +234,12 @@ def _count(
         raise ArgumentError(f"numbers of images differ: {listed}; expected one number")
     total = max(told.values())
     if streams is not None and (
-        len(streams) != total or any(stream < 0 for stream in streams)
+        len(streams) != total
+        or any((number := whole(s)) is None or number < 0 for s in streams)
     ):
         raise ArgumentError(
-            f"streams are {list(streams)}; expected {counted(total, 'number')} from 0, "
-            "one for each image"
+            f"streams are {shown(streams)}; expected {counted(total, 'whole number')}, "
+            "0 or more, one for each image"
         )
     return total
 

@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import at_least, more_than
 from cnnviz.ascent.products import product
 from cnnviz.graph.devices import has_gpu
 
@@ -88,6 +89,10 @@ class Pixels:
     decorrelate: bool = True
     learning_rate: float = 0.05
 
+    def __post_init__(self) -> None:
+        at_least(0, deviation=self.deviation)
+        more_than(0, learning_rate=self.learning_rate)
+
     def start(
         self, generators: Sequence[np.random.Generator], shape: Shape
     ) -> np.ndarray:
@@ -135,6 +140,12 @@ class Fourier:
     decorrelate: bool = True
     learning_rate: float = 0.05
     coarse: float | None = None
+
+    def __post_init__(self) -> None:
+        at_least(0, decay=self.decay, deviation=self.deviation)
+        more_than(0, learning_rate=self.learning_rate)
+        if self.coarse is not None:
+            more_than(0, coarse=self.coarse)
 
     def start(
         self, generators: Sequence[np.random.Generator], shape: Shape
@@ -191,6 +202,10 @@ class Maco:
     contrast: float = 1.0
     decorrelate: bool = True
     learning_rate: float = 0.3
+
+    def __post_init__(self) -> None:
+        at_least(0, contrast=self.contrast)
+        more_than(0, learning_rate=self.learning_rate)
 
     def start(
         self, generators: Sequence[np.random.Generator], shape: Shape

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 
-from cnnviz.arguments import choice, counts, more_than
+from cnnviz.arguments import (
+    choice,
+    counts,
+    counts_or_none,
+    function_or_none,
+    more_than,
+    shown,
+    whole,
+)
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback
 from cnnviz.errors import ArgumentError
@@ -62,22 +69,21 @@ class Run:
 
     def __post_init__(self) -> None:
         choice("precision", self.precision, Precision)
-        counts(
-            steps=self.steps,
-            restarts=self.restarts,
-            batch_size=self.batch_size,
-            callback_every=self.callback_every,
+        counts_or_none(
+            steps=self.steps, restarts=self.restarts, batch_size=self.batch_size
         )
+        counts(callback_every=self.callback_every)
         counts(0, seed=self.seed)
+        function_or_none("callback", self.callback)
         if self.learning_rate is not None:
             more_than(0, learning_rate=self.learning_rate)
         if not isinstance(self.snapshots, Sequence | np.ndarray):
             counts(0, snapshots=self.snapshots)
-        elif sorted(set(self.snapshots)) != list(self.snapshots) or any(
-            not isinstance(step, Integral) for step in self.snapshots
-        ):
+        elif any(whole(step) is None for step in self.snapshots) or sorted(
+            set(self.snapshots)
+        ) != list(self.snapshots):
             raise ArgumentError(
-                f"snapshots are {list(self.snapshots)}; expected ascending steps"
+                f"snapshots are {shown(self.snapshots)}; expected ascending steps"
             )
 
     def snapshot_steps(self, steps: int) -> tuple[int, ...]:
@@ -92,7 +98,7 @@ class Run:
             return tuple(sorted(set(marks.tolist())))
         if any(not 0 <= step <= steps for step in self.snapshots):
             raise ArgumentError(
-                f"snapshots are {list(self.snapshots)}; expected ascending steps from "
+                f"snapshots are {shown(self.snapshots)}; expected ascending steps from "
                 f"0 to {steps}"
             )
         return tuple(map(int, self.snapshots))

@@ -160,7 +160,9 @@ class Plan:
                 raise LayerError(
                     f"'{self.objective}' does not depend on the image: no gradient "
                     "reaches it, as behind rounding or code in NumPy",
-                    hint="Choose another layer, or the network behind that place.",
+                    hint="Choose another layer."
+                    if self.objective.layers
+                    else "Give the part of the network behind that place.",
                 )
             strength = _norm(gradient)
             finite = tf.math.is_finite(strength)

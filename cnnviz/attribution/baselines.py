@@ -11,8 +11,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from cnnviz.arguments import numbers_of, shown
 from cnnviz.errors import ArgumentError, ImageError
-from cnnviz.images.ranges import in_range
+from cnnviz.images.ranges import in_range, is_unit
 
 Name = Literal["black", "white", "mean", "blur"]
 Baseline = Name | float | np.ndarray
@@ -37,15 +38,14 @@ def baseline_images(
         float32, of the shape of `images`.
 
     Raises:
-        ArgumentError: If there is no baseline of that name.
+        ArgumentError: If there is no baseline of that name, or one of pictures
+            is not in [0, 1]; unless these are raw.
         ImageError: If an image does not fit.
     """
+    expected = f"{', '.join(get_args(Name))}, a number or an image"
     if isinstance(baseline, str):
         if baseline not in get_args(Name):
-            raise ArgumentError(
-                f"baseline is '{baseline}'; expected {', '.join(get_args(Name))}, a "
-                "number or an image"
-            )
+            raise ArgumentError(f"baseline is {shown(baseline)}; expected {expected}")
         if baseline == "mean":
             axes = tuple(range(1, max(images.ndim - 1, 2)))
             means = images.mean(axes, keepdims=True, dtype=np.float64)
@@ -53,16 +53,17 @@ def baseline_images(
         if baseline == "blur":
             return blurred(images)
         return np.full_like(images, baseline == "white")
-    array = np.asarray(baseline)
-    if array.dtype.kind not in "fiub":
-        raise ArgumentError(
-            f"baseline is {baseline!r}; expected {', '.join(get_args(Name))}, a number "
-            "or an image"
-        )
+    array = numbers_of("baseline", baseline, expected)
     if array.ndim:
         array = in_range(array, raw)
     if not np.isfinite(array).all():
         raise ArgumentError("baseline holds values that are no finite numbers")
+    # Of other inputs than pictures nobody knows the range.
+    pictures = images.ndim == 4 and not raw
+    if pictures and not is_unit(array.min(initial=0), array.max(initial=0)):
+        told = f"holds {array.min():.4g} to {array.max():.4g}"
+        told = told if array.ndim else f"is {shown(baseline)}"
+        raise ArgumentError(f"baseline {told}; expected [0, 1], the range of images")
     if array.ndim and array.shape not in (images.shape, images.shape[1:]):
         raise ImageError(
             f"baseline is of shape {array.shape}; expected that of an image, "

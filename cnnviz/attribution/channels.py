@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts, counts_or_none, function_or_none
 from cnnviz.attribution.explaining import check_number
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import (
@@ -191,8 +191,10 @@ def channel_attribution(
         Olah et al., "The Building Blocks of Interpretability", Distill 2018,
         https://distill.pub/2018/building-blocks
     """
-    counts(top=top, batch_size=batch_size)
+    counts(top=top)
+    counts_or_none(batch_size=batch_size)
     counts(0, path=path)
+    function_or_none("callback", callback)
     asked = ask_about(
         model,
         images,

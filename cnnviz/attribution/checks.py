@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts, function_or_none, returned_by
 from cnnviz.attribution.baselines import blurred
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import Explanation
@@ -25,7 +25,7 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.attribution.spaces import has_channels
-from cnnviz.errors import ImageError, counted
+from cnnviz.errors import ImageError, counted, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.showing import Result
@@ -156,7 +156,10 @@ def check_explanation(
         Petsiuk, Das and Saenko, BMVC 2018, https://arxiv.org/abs/1806.07421
         Adebayo et al., NeurIPS 2018, https://arxiv.org/abs/1810.03292
     """
+    returned_by("explain", Explanation, "explanation", explanation)
     counts(steps=steps, draws=draws)
+    counts(0, seed=seed)
+    function_or_none("callback", callback)
     known = as_model(model)
     arrays = known.prepare(images)
     index, subject = explanation.input_index, replace(explanation.subject, model=known)
@@ -164,9 +167,9 @@ def check_explanation(
     pixels = arrays[index].shape[1 : -1 if colored else None]
     if len(arrays[0]) != len(explanation.maps) or pixels != explanation.maps.shape[2:]:
         raise ImageError(
-            f"{len(arrays[0])} images of {'x'.join(map(str, pixels))} given; expected "
-            f"the {len(explanation.maps)} that were explained, of "
-            f"{'x'.join(map(str, explanation.maps.shape[2:]))}"
+            f"{counted(len(arrays[0]), 'image')} of {shape_text(pixels)} given; "
+            f"expected the {len(explanation.maps)} that were explained, of "
+            f"{shape_text(explanation.maps.shape[2:])}"
         )
     if not np.array_equal(arrays[index], explanation.images):
         raise ImageError(

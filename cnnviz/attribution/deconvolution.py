@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnviz.arguments import number_of
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.projecting import project
 from cnnviz.attribution.tasks import Keep, Rule, Space, Task
@@ -92,10 +93,7 @@ class Projections(ArrayResult):
         Raises:
             ArgumentError: If there is no image of that number, counted from 0.
         """
-        if not 0 <= number < len(self.images):
-            raise ArgumentError(
-                f"image is {number}; expected 0 to {len(self.images) - 1}"
-            )
+        number = number_of("image", number, len(self.images))
         one = slice(number, number + 1)
         return replace(
             self,

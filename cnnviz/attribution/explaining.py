@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import choice, counts, counts_or_none, function_or_none, number_of
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import TOLERANCE
@@ -26,6 +26,7 @@ from cnnviz.attribution.questions import (
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.heads import HeadKind
+from cnnviz.network.health import broken_weights
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
@@ -151,8 +152,7 @@ class Explanation(ArrayResult):
 
 def check_number(image: int, images: np.ndarray) -> None:
     """Refuses the number of an image that was not explained."""
-    if not 0 <= image < len(images):
-        raise ArgumentError(f"image is {image}; expected 0 to {len(images) - 1}")
+    number_of("image", image, len(images))
 
 
 def explain(
@@ -236,7 +236,11 @@ def explain(
         (gradient); Smilkov et al., 2017, https://arxiv.org/abs/1706.03825 (SmoothGrad)
         Zeiler and Fergus, ECCV 2014, https://arxiv.org/abs/1311.2901 (occlusion)
     """
-    _check(method, layer, top, smooth, batch_size)
+    counts(top=top)
+    counts(0, smooth=smooth, seed=seed)
+    counts_or_none(batch_size=batch_size)
+    function_or_none("callback", callback)
+    _check(method, layer, smooth)
     settings = Settings(method, baseline, smooth, seed, patch, stride, batch_size)
     asked = ask_about(
         model,
@@ -279,6 +283,8 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
         inputs = asked.subject.model.inputs or []
         names = listed((inputs[i].name for i in raw.facts.others), "and")
         notes.append(f"the score depends on {names} too, which no map shows")
+    if not raw.maps.any() and (broken := broken_weights(asked.subject.model.network)):
+        notes.append(f"{broken}, so that these maps mean nothing")
     for image, column in np.ndindex(*share.shape):
         name = called(asked.names[image][column], asked.head.kind)
         if method in CAMS and raw.maps[image, column].max() <= 0:
@@ -319,14 +325,8 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
     )
 
 
-def _check(
-    method: str, layer: str | None, top: int, smooth: int, batch_size: int | None
-) -> None:
-    allowed = get_args(Method)
-    if method not in allowed:
-        raise ArgumentError(
-            f"method is {method!r}; expected {', '.join(allowed[:-1])} or {allowed[-1]}"
-        )
+def _check(method: str, layer: LayerName | None, smooth: int) -> None:
+    choice("method", method, Method)
     if layer is not None and method not in CAMS:
         raise ArgumentError(
             f"layer is '{layer}', and the method '{method}' works on pixels; expected "
@@ -337,5 +337,3 @@ def _check(
             f"smooth is {smooth} for the method '{method}'; expected the method "
             "'gradient' with it"
         )
-    counts(top=top, batch_size=batch_size)
-    counts(0, smooth=smooth)

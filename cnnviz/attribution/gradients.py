@@ -23,6 +23,7 @@ from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
+from cnnviz.network.failures import layer_of
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import Head, whole
 from cnnviz.network.keras_generations import Network, call_attribute
@@ -317,12 +318,18 @@ def _gradients(
                 f"{first_line(error)}",
                 hint="Choose the method 'occlusion', which needs none.",
             ) from users_error(error)
-        if gradient is None:
+        if gradient is None and place is None:
             raise LayerError(
                 f"the output of model '{network.name}' has no gradient at {where}",
-                hint="Choose the method 'occlusion', which needs none."
-                if place is None
-                else "Choose another layer, or the method 'occlusion'.",
+                hint="Choose the method 'occlusion', which needs none.",
+            )
+        if gradient is None:
+            what = "has no gradient at"
+            if not Dependence([end])(score):  # as of a softmax, which comes after it
+                what = "does not depend on"
+            raise LayerError(
+                f"the score that is explained {what} {where} of model '{network.name}'",
+                hint="Choose another layer, or the method 'occlusion' without a layer.",
             )
         gradient = tf.convert_to_tensor(gradient)
         first = place is not None and place.channels_first
@@ -339,11 +346,17 @@ def _reversed(
     index: int,
 ) -> list[tf.Tensor]:
     """What comes back from the score of each class to the image, by another rule."""
+    paths = [address.path for address in addresses(model.network)]
 
-    def layer_of(operation: tf.Operation) -> str:
-        return str(operation.name.rpartition("/")[0] or operation.name)
+    def named(operation: tf.Operation) -> str:
+        return layer_of(operation.name, paths) or str(operation.name)
 
-    way = Reversal(inputs, logits, guided=rule == "guided", layer_of=layer_of)
+    try:
+        way = Reversal(inputs, logits, guided=rule == "guided", layer_of=named)
+    except LayerError as error:
+        # A class has no layer to go below.
+        hint = "Choose the method 'gradient'."
+        raise LayerError(error.message, hint=hint) from None
     first = is_network_channels_first(model.network)
     images = []
     for score in tf.unstack(scores, axis=1):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cnnviz.arguments import numbers_of, shown
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import gradcam, hirescam
 from cnnviz.attribution.gradients import At, Facts, Reversed, Subject
@@ -285,11 +286,14 @@ def _sizes(
 ) -> list[int]:
     if value is None:
         return list(default)
-    sizes = [value] * len(default) if isinstance(value, int) else list(value)
-    if len(sizes) != len(default) or any(
-        not isinstance(n, int | np.integer) or n < 1 for n in sizes
+    axes = len(default)
+    several = "" if axes == 1 else f", or {axes} of them"
+    expected = f"a whole number of pixels, 1 or more{several}"
+    sizes = numbers_of(name, value, expected)
+    if (
+        sizes.dtype.kind not in "iu"
+        or sizes.shape not in ((), (axes,))
+        or (sizes < 1).any()
     ):
-        raise ArgumentError(
-            f"{name} is {value!r}; expected a number of pixels, or {len(default)}"
-        )
-    return [int(n) for n in sizes]
+        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+    return [int(n) for n in np.broadcast_to(sizes, axes)]

@@ -13,8 +13,9 @@ import tensorflow as tf
 from cnnviz.attribution.gradients import At, Given, Question, Subject
 from cnnviz.attribution.placing import Placing, by_field, spread_evenly
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import LayerError, ModelError
+from cnnviz.errors import LayerError
 from cnnviz.network.batches import in_batches
+from cnnviz.network.health import not_finite
 from cnnviz.network.tracing import compiled, compiled_for_images
 
 AT_ONCE = 4
@@ -127,11 +128,9 @@ class Probe:
             for name in results.keys() - {"tensor"}:
                 columns = np.concatenate([part[name] for part in parts], 1)
                 results[name] = columns[:, :count]
-        for name in ("scores", "gradients"):
+        for name, where in (("scores", []), ("gradients", ["its gradients"])):
             if name in results and not np.isfinite(results[name]).all():
-                raise ModelError(
-                    f"{self._model.source} computes no finite {name} for these images"
-                )
+                raise not_finite(self._model, where)
         return results
 
     def _check_maps(self, per_image: np.ndarray) -> None:

@@ -27,7 +27,7 @@ from cnnviz.attribution.traced_layers import (
     trace_layer,
 )
 from cnnviz.attribution.units import Route, Seeds, find_geometry_of
-from cnnviz.errors import CnnvizError
+from cnnviz.errors import CnnvizError, LayerError
 from cnnviz.graph.devices import has_gpu, room
 from cnnviz.network.batches import filled
 from cnnviz.network.failures import OutOfMemoryError
@@ -342,7 +342,7 @@ def _carry_back(
     """
     if task.rule == "gradient":
         end = traced.end(task)
-        pulled = _gradient(traced, start, end)
+        pulled = _gradient(task, traced, start, end)
     else:
         way = traced.way(task, value)
         end = traced.end(task, way)
@@ -350,16 +350,16 @@ def _carry_back(
     return as_image(task, pulled), as_image(task, end.tensor)
 
 
-def _gradient(traced: TracedLayer, start: tf.Tensor, end: End) -> tf.Tensor:
+def _gradient(task: Task, traced: TracedLayer, start: tf.Tensor, end: End) -> tf.Tensor:
     """The plain gradient; only the preprocessing ahead of it is passed as by others."""
     above = end.front[-1] if end.front else end.input
-    (pulled,) = tf.gradients(
-        traced.tensor,
-        above,
-        start,
-        unconnected_gradients="zero",
-        stop_gradients=[above],
-    )
+    (pulled,) = tf.gradients(traced.tensor, above, start, stop_gradients=[above])
+    if pulled is None:
+        raise LayerError(
+            f"layer '{task.selected.address.path}' has no gradient at the image, as "
+            "behind rounding or code in NumPy",
+            hint="Choose a layer below it.",
+        )
     if above is end.tensor:
         return pulled
     way = Reversal(traced.inputs, above, guided=False, layer_of=traced.layer_of)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnnviz.arguments import name_or_number, numbers_of, shown
 from cnnviz.attribution.gradients import At, Subject
 from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.spaces import has_channels
@@ -19,7 +20,7 @@ from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.labels import class_name, class_number
+from cnnviz.network.labels import class_entries, class_name, class_number
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.survey import HeadInfo
@@ -96,6 +97,7 @@ def ask_about(
         batch_size: How many images go through the network at a time.
     """
     known = as_model(model)
+    name_or_number("head", head)
     arrays = known.prepare(images)
     if not all(np.isfinite(array).all() for array in arrays):
         raise ImageError("images hold values that are no finite numbers")
@@ -105,11 +107,9 @@ def ask_about(
     named = None if layer is None else one_path(known.network, layer)
     subject = Subject(known, head, named, position)
     rivals = np.full((count, 1), -1.0)
-    wanted: Sequence[Class] = ()
+    wanted: list[Class] = []
     if classes is not None:
-        wanted = [classes] if isinstance(classes, int | str | np.integer) else classes
-        if not len(wanted):
-            raise ArgumentError("no class is given; expected numbers or names")
+        wanted = class_entries(classes)
         zeros = np.zeros((count, len(wanted)))
         target = Target(rivals, zeros, zeros, weights)
     else:
@@ -214,15 +214,15 @@ def _region(
     """The position, or the weights `(n, 1, ...)`, that a region stands for."""
     if region is None:
         return None, None
-    array = np.asarray(region)
+    expected = (
+        "a position, as (row, column), or an array of weights "
+        f"({', '.join(_AXES[-axes:])}), with an axis of images or without"
+    )
+    array = numbers_of("region", region, expected)
     if array.dtype.kind in "iu" and array.ndim == 1:
         return tuple(int(i) for i in array), None
-    if array.dtype.kind not in "fiub" or array.ndim not in (axes, axes + 1):
-        given = f"an array of shape {array.shape}" if array.ndim else repr(region)
-        raise ArgumentError(
-            f"region is {given}; expected a position, as (row, column), or an array of "
-            f"weights ({', '.join(_AXES[-axes:])}), with an axis of images or without"
-        )
+    if array.ndim not in (axes, axes + 1):
+        raise ArgumentError(f"region is {shown(region)}; expected {expected}")
     weights = array.astype(np.float32)
     if weights.ndim == axes:
         weights = np.broadcast_to(weights, (count, *weights.shape))
@@ -231,7 +231,11 @@ def _region(
             f"regions for {counted(len(weights), 'image')} given; expected {count}, or "
             f"one ({', '.join(_AXES[-axes:])})"
         )
-    if (weights < 0).any() or not (weights.reshape(count, -1).sum(1) > 0).all():
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ArgumentError(
+            "region holds negative, NaN or infinite weights; expected 0 or more"
+        )
+    if not weights.any(tuple(range(1, weights.ndim))).all():
         raise ArgumentError("a region is empty; expected weights, some above 0")
     return None, weights[:, None]
 

@@ -174,8 +174,8 @@ class Spaces:
             raise LayerError(
                 f"model '{self._network.name}' {self._without_maps()}, hence no class "
                 "activation map",
-                hint="Choose the method 'integrated', which needs none; maps of "
-                "channels need one, too.",
+                hint="Choose the method 'integrated', which needs none, without maps "
+                "of channels, which do.",
             )
         return self._named(found)
 

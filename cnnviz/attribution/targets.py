@@ -199,7 +199,7 @@ def _fixed_region(
         if None in sizes or len(at) != len(sizes) or not _inside(at, sizes):
             raise ArgumentError(
                 f"region is {at}; expected a position of output '{head.name}', which "
-                f"has {told}"
+                f"has {told} positions"
             )
         place = int(np.ravel_multi_index(at, sizes))
         return tf.one_hot(place, int(np.prod(sizes)))[None, None]

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from cnnviz.arguments import choice
+from cnnviz.arguments import choice, shown
 from cnnviz.errors import ArgumentError
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected
@@ -44,8 +44,9 @@ class Task(NamedTuple):
         if isinstance(place, tuple):
             if all(isinstance(i, int | np.integer) and i >= 0 for i in place):
                 return
-        elif place in ("maximum", "map"):
+        elif isinstance(place, str) and place in ("maximum", "map"):
             return
         raise ArgumentError(
-            f"keep is {place!r}; expected maximum, map or a position (row, column)"
+            f"keep is {shown(place)}; expected maximum, map or a position, the tuple "
+            "(row, column)"
         )

@@ -11,7 +11,7 @@ import tensorflow as tf
 from cnnviz.arguments import counts
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.traced_layers import TracedLayer, as_image, trace_layer
-from cnnviz.errors import ArgumentError, LayerError, ModelError
+from cnnviz.errors import ArgumentError, LayerError, shape_text
 from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.batches import in_batches
@@ -108,12 +108,11 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
     found = in_batches(function, arrays, _BATCH, size)
     units = Units(found["activations"], found["positions"], function.facts)
     path = task.selected.address.path
-    if is_suspicious(units.activations) and broken_weights(task.model.network):
+    finite = np.isfinite(units.activations).all()
+    if not finite or (
+        is_suspicious(units.activations) and broken_weights(task.model.network)
+    ):
         raise not_finite(task.model, [path])
-    if not np.isfinite(units.activations).all():
-        raise ModelError(
-            f"layer '{path}' of {task.model.source} computes no finite numbers"
-        )
     return units
 
 
@@ -139,9 +138,10 @@ def _trace_units(
             i < n for i, n in zip(task.keep, space, strict=True)
         )
         if not inside:
+            told = f"which has {shape_text(space) or 'no'} positions"
             raise ArgumentError(
-                f"keep is {task.keep}; the maps of layer "
-                f"'{task.selected.address.path}' are of shape {space}"
+                f"keep is {task.keep}; expected a position of layer "
+                f"'{task.selected.address.path}', {told}"
             )
         place = int(np.ravel_multi_index(task.keep, space))
         activations = maps[:, place]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import choice, counts
+from cnnviz.arguments import choice, counts_or_none
 from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
@@ -95,7 +95,7 @@ def activation_sheet(
     """
     choice("normalize", normalize, Normalize)
     choice("sort", sort, Sort)
-    counts(max_channels=max_channels)
+    counts_or_none(max_channels=max_channels)
     if not 1 <= values.ndim <= 4 or values.size == 0:
         raise LayerError(
             f"{title}: activations of shape {values.shape} have no picture; expected "

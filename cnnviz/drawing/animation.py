@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from cnnviz.arguments import between
 from cnnviz.errors import ArgumentError
 
 _MOST_SECONDS = 60.0
@@ -40,11 +41,8 @@ def encode_gif(
         told = " and ".join(f"{width}x{height}" for width, height in sizes)
         raise ArgumentError(f"the sheets are of {told} pixels; expected one size")
     for name, value in (("seconds", seconds), ("last", last)):
-        if not 0.02 <= value <= _MOST_SECONDS:
-            raise ArgumentError(
-                f"{name} is {value}; expected 0.02 to {_MOST_SECONDS:g}, as viewers "
-                "slow down what is faster"
-            )
+        # Viewers slow down what is faster.
+        between(0.02, _MOST_SECONDS, **{name: value})
     palette = _strip(sheets).quantize(_COLORS, dither=Image.Dither.NONE)
     frames = [
         sheet.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)

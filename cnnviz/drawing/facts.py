@@ -16,7 +16,7 @@ SEPARATOR = " \u00b7 "
 
 def join_facts(facts: Sequence[str]) -> str:
     """Facts on one line, each kept together."""
-    return SEPARATOR.join(facts)
+    return SEPARATOR.join(map(str, facts))
 
 
 def headline(*parts: str) -> str:

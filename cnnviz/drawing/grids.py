@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import between, counts
+from cnnviz.arguments import between, counts, counts_or_none, entries_of
 from cnnviz.drawing.inks import (
     COLORS,
     GRAY_ENTRIES,
@@ -27,6 +27,7 @@ from cnnviz.drawing.layouts import Layout, lay_out
 from cnnviz.drawing.text import TITLE_WIDTH, draw_headline, draw_line, soften
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
+    check_colormap,
     leveled,
     quantize,
     signed_stretch,
@@ -104,20 +105,20 @@ def grid(
     if signed is not None:
         images = _around_gray(images) if signed else leveled(images)
     images = _stacked(images)
+    if colormap is not None:
+        check_colormap(colormap)
     if colormap is not None and images.shape[-1] == 3:
         raise ArgumentError(
-            f"the images have 3 channels and the colormap is {colormap!r}; "
+            f"the images have 3 channels and the colormap is '{colormap}'; "
             "expected 1 channel, or no colormap"
         )
     counts(0, gap=gap)
-    counts(columns=columns, scale=scale)
+    counts_or_none(columns=columns, scale=scale)
     between(0, 1, background=background)
-    for name, entries in (("labels", labels), ("marked", marked)):
-        if entries is not None and len(entries) != len(images):
-            raise ArgumentError(
-                f"{name} has {len(entries)} entries; expected one for each "
-                f"of {len(images)} tiles"
-            )
+    if labels is not None:
+        labels = entries_of("labels", labels, len(images), "tiles")
+    if marked is not None:
+        marked = entries_of("marked", marked, len(images), "tiles")
 
     strip = 0 if labels is None else _LABEL_STRIP
     layout = lay_out(images.shape[:3], columns, scale, gap, strip)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts_or_none
 from cnnviz.drawing.facts import count_channels, join_facts
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import draw_matrix, draw_rows
@@ -60,7 +60,7 @@ def kernel_sheet(
         LayerError: If the array has another number of axes.
         ArgumentError: If an argument is out of its range.
     """
-    counts(max_kernels=max_kernels, columns=columns)
+    counts_or_none(max_kernels=max_kernels, columns=columns)
     kernels = np.asarray(kernels)
     if not 3 <= kernels.ndim <= 5 or kernels.size == 0:
         raise LayerError(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from cnnviz.errors import ArgumentError, counted
+from cnnviz.errors import ArgumentError, counted, listed
 
 # Sizes in pixels of a tile's side (the root of its area) when enlarged automatically:
 # readable beside its label, at most a good look, the sheet in between.
@@ -82,12 +83,24 @@ def lay_out(
     for option in options:
         if laid_out(*option).fits:
             return laid_out(*option)
+    smallest = laid_out(*options[-1])
     raise ArgumentError(
-        f"{counted(count, 'tile')} of {height}x{width} pixels make too large a sheet; "
-        f"expected at most {_LARGEST_SHEET_SIDE} pixels a side and "
-        f"{_LARGEST_SHEET / 1e6:.1f} million in all: give more columns, fewer tiles or "
-        "a smaller scale"
+        f"{counted(count, 'tile')} of {height}x{width} pixels make a sheet of "
+        f"{smallest.height}x{smallest.width}; expected at most {_LARGEST_SHEET_SIDE} "
+        f"pixels a side and {_LARGEST_SHEET / 1e6:.1f} million in all: give "
+        + listed(_ways_out(smallest, columns, scale))
     )
+
+
+def _ways_out(layout: Layout, columns: int | None, scale: int | None) -> Iterator[str]:
+    """What would make a sheet smaller."""
+    if columns is not None and layout.width > _LARGEST_SHEET_SIDE:
+        yield "fewer columns"
+    if columns is not None and layout.height > _LARGEST_SHEET_SIDE:
+        yield "more columns"
+    if scale is not None and scale > 1:
+        yield "a smaller scale"
+    yield "fewer tiles"
 
 
 def automatic_scale(count: int, height: int, width: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts_or_none
 from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.tiles import (
@@ -151,7 +151,7 @@ def comparison_sheet(
         ArgumentError: If the reconstructions are not of the same units, there are none,
             or an argument is out of its range.
     """
-    counts(columns=columns)
+    counts_or_none(columns=columns)
     if not projections:
         raise ArgumentError("no reconstructions are given to compare; expected some")
     ruled = {
@@ -297,5 +297,5 @@ class _Units(NamedTuple):
             *remarks,
             *averaged(self.images[0]),
             "each on its own scale, 0 is gray"
-            + f", clipped at the {percentile:g}th percentile" * (percentile < 100),
+            + f", clipped at the {percentile:g}th percentile" * bool(percentile < 100),
         ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts_or_none
 from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.tiles import (
@@ -77,7 +77,7 @@ def stage_sheet(
         LayerError: If the image is no picture.
         ArgumentError: If there are no stages, or an argument is out of its range.
     """
-    counts(columns=columns)
+    counts_or_none(columns=columns)
     if not stages:
         raise ArgumentError("no stages are given to draw; expected one or more")
     check_picture(image.shape, title)

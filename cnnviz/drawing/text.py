@@ -53,7 +53,7 @@ def draw_headline(
     """
     lines = []
     if title:
-        lines.append(draw_line(title, _TITLE_SIZE, width))
+        lines.append(draw_line(printable(title), _TITLE_SIZE, width))
     if subtitle:
         for part in wrap(printable(subtitle), _SUBTITLE_SIZE, width):
             lines.append(soften(draw_line(part, _SUBTITLE_SIZE, width), _SUBTITLE_INK))
@@ -101,10 +101,12 @@ def _written(text: str, size: int) -> NDArray[np.uint8]:
     return line
 
 
-def printable(text: str) -> str:
-    """A text with what cannot be drawn replaced."""
+def printable(text: object) -> str:
+    """A text, or what else stands for one, with what cannot be drawn replaced."""
     # Unprintable are also line ends, and halves of surrogate pairs, which no font has.
-    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST_TEXT]).strip()
+    return "".join(
+        c if c.isprintable() else " " for c in str(text)[:_LONGEST_TEXT]
+    ).strip()
 
 
 def _is_plain(text: str) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import between
-from cnnviz.errors import ArgumentError
+from cnnviz.arguments import between, more_than, shown
+from cnnviz.errors import ArgumentError, listed
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import is_unit, to_unit
 from cnnviz.images.resizing import resize
@@ -71,10 +71,8 @@ def signed_stretch(
         ArgumentError: If there are no values, or none that are real numbers, or the
             percentile is out of its range.
     """
-    if not 0 < percentile <= 100:
-        raise ArgumentError(
-            f"percentile is {percentile}; expected more than 0, and at most 100"
-        )
+    between(0, 100, percentile=percentile)
+    more_than(0, percentile=percentile)
     values, low, high = _ranged(maps, axis)
     largest = np.maximum(np.abs(low), np.abs(high))
     if percentile < 100:
@@ -122,7 +120,13 @@ def _ranged(
             f"the maps are {maps.dtype} of shape {maps.shape}; expected real numbers"
         )
     values = maps.astype(np.promote_types(maps.dtype, np.float32))
-    low = values.min(axis, keepdims=True)
+    try:
+        low = values.min(axis, keepdims=True)
+    except (TypeError, ValueError):  # of which NumPy's AxisError is one
+        raise ArgumentError(
+            f"axis is {shown(axis)}; expected one or several of the {maps.ndim} axes "
+            "of the maps, or None"
+        ) from None
     high = values.max(axis, keepdims=True)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         values[~np.isfinite(values)] = np.nan
@@ -146,6 +150,7 @@ def colorize(maps: Any, colormap: str = "viridis") -> NDArray[np.uint8]:
     Raises:
         ArgumentError: There is no such colormap, or a value is out of its range.
     """
+    check_colormap(colormap)
     table = color_table(colormap)
     levels, missing = quantize(as_array(maps, channels=None))
     colors = np.take(table, levels, axis=0)
@@ -154,20 +159,30 @@ def colorize(maps: Any, colormap: str = "viridis") -> NDArray[np.uint8]:
     return colors
 
 
+def check_colormap(colormap: object) -> None:
+    """Refuses what is not the name of one of matplotlib's colormaps.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    import matplotlib
+
+    if isinstance(colormap, str) and colormap in matplotlib.colormaps:
+        return
+    near = difflib.get_close_matches(str(colormap), list(matplotlib.colormaps), 3)
+    names = near or ["viridis", "magma", "gray", "coolwarm"]
+    raise ArgumentError(
+        f"colormap is {shown(colormap)}; expected the name of one of matplotlib's, "
+        f"such as {listed(names)}"
+    )
+
+
 @functools.lru_cache
 def color_table(colormap: str, size: int = 256) -> NDArray[np.uint8]:
     """The colors of a Matplotlib colormap as bytes, `(size, 3)`."""
     import matplotlib
 
-    try:
-        colors = matplotlib.colormaps[colormap]
-    except (KeyError, TypeError):
-        near = difflib.get_close_matches(str(colormap), list(matplotlib.colormaps), 3)
-        names = near or ["viridis", "magma", "gray", "coolwarm"]
-        raise ArgumentError(
-            f"there is no colormap {colormap!r}; expected one of matplotlib's, such as "
-            + ", ".join(names)
-        ) from None
+    colors = matplotlib.colormaps[colormap]
     table: NDArray[np.uint8] = colors(np.linspace(0, 1, size), bytes=True)
     return np.ascontiguousarray(table[:, :3])
 
@@ -185,7 +200,9 @@ def quantize(
     if values.dtype == bool:
         return values.astype(np.uint8) * np.uint8(most), None
     if not np.issubdtype(values.dtype, np.floating):
-        raise ArgumentError(f"the values are {values.dtype}; expected floats or uint8")
+        raise ArgumentError(
+            f"the values are {values.dtype}; expected floats, uint8, uint16 or bool"
+        )
     missing = None
     low, high = values.min(initial=0), values.max(initial=0)
     if np.isnan(low):

@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from cnnviz.arguments import path_of
 from cnnviz.errors import ImageError, first_line
-from cnnviz.images.reading import EXPECTED, HAS_AVIF, open_file
+from cnnviz.images.reading import EXPECTED, HAS_AVIF, open_file, refuse_address
 
 _ARRAY_SUFFIXES = {".npy", ".npz"}
 _SUFFIXES = _ARRAY_SUFFIXES | set(
@@ -19,18 +21,17 @@ _SUFFIXES = _ARRAY_SUFFIXES | set(
     ".ppm .pgm .pbm .pnm".split()
 )
 
-_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
 _MOST_LOOKED_AT = 10_000
 
 
-def find_images(sources: Iterable[str | Path]) -> list[Path]:
+def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
     """Lists the image files that files, folders and globs stand for.
 
     Args:
-        sources: Each is a file; a folder, for the image files right in it, told by
-            their suffix and in natural order (`img2` before `img10`); or a glob
-            (`photos/*.jpg`, `photos/**/*.png`), likewise. A file whose name looks like
-            a glob is a file. Hidden files of folders and globs are skipped.
+        sources: One or several. Each is a file; a folder, for the image files right in
+            it, told by their suffix and in natural order (`img2` before `img10`); or a
+            glob (`photos/*.jpg`, `photos/**/*.png`), likewise. A file whose name looks
+            like a glob is a file. Hidden files of folders and globs are skipped.
 
     Returns:
         The files in the order of `sources`, each once. None is decoded, but those
@@ -38,9 +39,13 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
 
     Raises:
         ImageError: A source is missing, cannot be opened, or stands for no image.
+        ArgumentError: A source is no path.
     """
     found: dict[str, Path] = {}
-    for source in sources:
+    given: Any = sources
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    for source in given if several else [given]:
+        path_of("image", source, "an image file, a folder or a glob")
         for path in _files_of(source):
             found.setdefault(os.path.realpath(path), path)
     if not found:
@@ -51,7 +56,7 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
 def _files_of(source: str | Path) -> list[Path]:
     text = os.fspath(source)
     path = Path(source)
-    if text and path.is_dir():
+    if path.is_dir():
         try:
             files = _image_files(path.iterdir())
         except OSError as error:
@@ -63,11 +68,7 @@ def _files_of(source: str | Path) -> list[Path]:
                 hint=_images_below(path),
             )
         return files
-    if _ADDRESS.match(text):
-        raise ImageError(
-            f"{text} is an address; expected a file, a folder or a glob",
-            hint="Download it first, and give the file.",
-        )
+    refuse_address(text)
     if glob.has_magic(text) and not path.exists():
         # Unlike Path.glob, glob.glob takes absolute patterns and skips hidden files.
         matches = glob.glob(text, recursive=True)  # noqa: PTH207
@@ -78,8 +79,6 @@ def _files_of(source: str | Path) -> list[Path]:
                 + ", ".join(sorted(_SUFFIXES))
             )
         return files
-    if not text:
-        raise ImageError("'' is not a path; expected an image file, a folder or a glob")
     with open_file(path) as file:
         if not file.read(1):
             raise ImageError(f"{path} is empty; {EXPECTED}")

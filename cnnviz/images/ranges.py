@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cnnviz.errors import ImageError
 
 UNIT_SCALES = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
@@ -40,6 +43,28 @@ def in_range(values: NDArray[Any], raw: bool) -> NDArray[np.float32]:
         float32: the values if `raw`, else as `to_unit` has them.
     """
     return values.astype(np.float32, copy=False) if raw else to_unit(values)
+
+
+def check_unit(values: NDArray[Any], told: str) -> None:
+    """Refuses values of images that are not in [0, 1].
+
+    Args:
+        values: The values.
+        told: What holds them, with the verb.
+
+    Raises:
+        ImageError: If some are out of the range, or no finite numbers.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ImageError(f"{told} values that are NaN or infinite; expected [0, 1]")
+    if not is_unit(low, high):
+        raise ImageError(
+            f"{told} values from {low:.4g} to {high:.4g}; expected [0, 1], whatever "
+            "the network was trained on",
+            hint="Divide bytes by 255; for other values: "
+            "load_model(..., encoding='raw').",
+        )
 
 
 def is_unit(low: float, high: float) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from cnnviz.arguments import Size, choice, counts, size_of
+from cnnviz.arguments import Size, choice, counts_or_none, path_of, size_of
 from cnnviz.errors import ImageError, first_line
 from cnnviz.images.ranges import UNIT_SCALES, in_range, to_unit
 from cnnviz.images.resizing import (
@@ -98,10 +98,11 @@ def read_image(
         ImageError: The file cannot be read, or has the wrong number of channels.
         ArgumentError: An argument is out of its range.
     """
-    path = Path(path)
+    refuse_address(path)
+    path = path_of("path", path, "that of a file")
     target = None if size is None else size_of(size)
     choice("fit", fit, Fit)
-    counts(channels=channels)
+    counts_or_none(channels=channels)
     check_color(background)
     with open_file(path) as file:
         head = file.read(_HEAD_BYTES)
@@ -176,7 +177,8 @@ def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
     Raises:
         ImageError: The file cannot be read, or holds other numbers.
     """
-    path = Path(path)
+    refuse_address(path)
+    path = path_of("path", path, "that of a file")
     with open_file(path) as file:
         head = file.read(_HEAD_BYTES)
         file.seek(0)
@@ -194,6 +196,18 @@ class _Picture(NamedTuple):
     pixels: NDArray[Any]  # uint8, or float32 in [0, 1]; (height, width, channels)
     extent: tuple[float, float]  # the part of height and width that is picture
     orientation: int = 1
+
+
+_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
+
+
+def refuse_address(source: object) -> None:
+    """Refuses the address of a page or a file in the net, which no path is."""
+    if isinstance(source, str) and _ADDRESS.match(source):
+        raise ImageError(
+            f"{source} is an address; expected a file",
+            hint="Download it first, and give the file.",
+        )
 
 
 @contextlib.contextmanager
@@ -229,18 +243,22 @@ def _loaded_array(file: BinaryIO, path: Path, raw: bool) -> NDArray[Any]:
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.lib.npyio.NpzFile):
                 with loaded:
-                    name = _only_name(loaded.files, path)
+                    name = _only_array(loaded, path)
                     _refuse_bomb(loaded, path)
                     loaded = loaded[name]
+            if not isinstance(loaded, np.ndarray):
+                raise ValueError("it holds other bytes")
     except ImageError:
         raise
     except Exception as error:  # noqa: BLE001
+        if "allow_pickle" in str(error):
+            raise ImageError(
+                f"{path} holds Python objects, which are never opened; expected numbers"
+            ) from None
         # As with pictures, damage surfaces as any exception of several libraries.
         raise ImageError(
             f"{path} is not an intact NumPy array ({first_line(error)})"
         ) from None
-    if not isinstance(loaded, np.ndarray):
-        raise ImageError(f"{path} is a zip file without a NumPy array; {EXPECTED}")
     if loaded.size == 0:
         raise ImageError(f"{path} holds an array of shape {loaded.shape}: no values")
     if not (
@@ -249,7 +267,9 @@ def _loaded_array(file: BinaryIO, path: Path, raw: bool) -> NDArray[Any]:
         or (raw and loaded.dtype.kind in "iu")
     ):
         raise ImageError(
-            f"{path} holds {loaded.dtype} values; expected uint8, uint16, bool or float"
+            f"{path} holds {loaded.dtype} values; expected uint8, uint16, bool or "
+            "float",
+            hint="Save bytes as uint8, other numbers as float32.",
         )
     return loaded
 
@@ -264,7 +284,11 @@ def _refuse_bomb(arrays: np.lib.npyio.NpzFile, path: Path) -> None:
             )
 
 
-def _only_name(names: list[str], path: Path) -> str:
+def _only_array(arrays: np.lib.npyio.NpzFile, path: Path) -> str:
+    members = arrays.zip.namelist() if arrays.zip is not None else []
+    if members and not any(member.endswith(".npy") for member in members):
+        raise ImageError(f"{path} is a zip file without a NumPy array; {EXPECTED}")
+    names = arrays.files
     if len(names) != 1:
         listed = ", ".join(names[:5]) or "none"
         raise ImageError(f"{path} holds {len(names)} arrays ({listed}); expected one")

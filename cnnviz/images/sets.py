@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts, counts_or_none
 from cnnviz.errors import CnnvizError, ImageError
+from cnnviz.images.ranges import check_unit
 from cnnviz.images.reading import read_array, read_image
 from cnnviz.images.resizing import WHITE, Color, Fit, resize
 
@@ -89,7 +90,7 @@ class ImageSet:
             ImageError: If a file cannot be read, or does not fit its shape.
             ArgumentError: If `batch_size` is less than 1.
         """
-        counts(batch_size=batch_size)
+        counts_or_none(batch_size=batch_size)
         numbers: list[int] = []
         rows: list[list[np.ndarray]] = []
         rest = self._ahead(batch_size)
@@ -137,6 +138,12 @@ class ImageSet:
     def _read(self, path: Path, shape: Shape) -> NDArray[Any]:
         if len(shape) != 3:
             return _read_fitting(path, shape, self.raw)
+        picture = self._picture(path, shape)
+        if not self.raw:
+            check_unit(picture, f"{path} gives")
+        return picture
+
+    def _picture(self, path: Path, shape: Shape) -> NDArray[np.float32]:
         height, width, channels = shape
         own = None if height is None or width is None else (height, width)
         size = own if self.size is None else self.size

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import shown
 from cnnviz.errors import ImageError, first_line, listed
 from cnnviz.images.reading import picture_array, read_array, read_image
 
 _MOST_ITEMS = 4096
 _EXPECTED = (
-    "expected an array, a Pillow picture, the path of an image file, a list of them, "
+    "an array, a Pillow picture, the path of an image file, a list of them, "
     "or a dataset or generator that ends"
 )
 _ENDLESS = (
@@ -57,11 +58,15 @@ def as_array(
         return images
     if isinstance(images, Image.Image):
         return picture_array(images, size=size, channels=channels)
-    if isinstance(images, str | os.PathLike):
-        path = Path(images)
+    if isinstance(images, str | os.PathLike) and images != "":
+        if Path(images).is_dir():
+            raise ImageError(
+                f"{images} is a folder; expected an image file",
+                hint="Give the files in it: cnnviz.find_images(folder).",
+            )
         if rank != 3:
-            return read_array(path, raw=raw)
-        return read_image(path, size=size, channels=channels, raw=raw)
+            return read_array(os.fspath(images), raw=raw)
+        return read_image(os.fspath(images), size=size, channels=channels, raw=raw)
     if is_many(images) or (isinstance(images, list | tuple) and not _numbers(images)):
         items = images if isinstance(images, list | tuple) else walk(images)
         arrays = [
@@ -74,11 +79,10 @@ def as_array(
     except Exception as error:  # noqa: BLE001
         # Symbolic tensors and ragged lists, each with an exception of its own library.
         raise ImageError(
-            f"images are a {type(images).__name__} that is no array: "
-            f"{first_line(error)}"
+            f"images are {shown(images)}, which is no array: {first_line(error)}"
         ) from None
-    if array.dtype == object:
-        raise ImageError(f"images are a {type(images).__name__}; {_EXPECTED}")
+    if array.dtype.kind in "OSU":
+        raise ImageError(f"images are {shown(images)}; expected {_EXPECTED}")
     return array
 
 
@@ -129,9 +133,12 @@ def image_list(
 
 def is_many(images: Any) -> bool:
     """Whether `images` are a dataset or a generator: to be walked, see `walk`."""
-    if isinstance(images, Image.Image | str | os.PathLike | Mapping | list | tuple):
+    if isinstance(
+        images, Image.Image | str | bytes | os.PathLike | Mapping | list | tuple
+    ):
         return False
-    if hasattr(images, "__array__"):
+    # Those that can be read from are open files, which are walked line by line.
+    if hasattr(images, "__array__") or hasattr(images, "read"):
         return False
     return isinstance(images, Iterable) or _has_length(images)
 
@@ -148,7 +155,9 @@ def walk(images: Any) -> Iterator[Any]:
     if (_has_length(images) and hasattr(images, "__next__")) or (
         callable(cardinality) and int(cardinality()) == -1
     ):
-        raise ImageError(f"images are an endless {what}; {_EXPECTED}", hint=_ENDLESS)
+        raise ImageError(
+            f"images are an endless {what}; expected {_EXPECTED}", hint=_ENDLESS
+        )
     items = images
     if _has_length(images) and callable(getattr(images, "__getitem__", None)):
         items = (images[i] for i in range(len(images)))
@@ -186,6 +195,6 @@ def _stacked(arrays: list[NDArray[Any]], rank: int) -> NDArray[Any]:
     if len(shapes) > 1:
         raise ImageError(
             f"the images have the shapes {listed(shapes[:3], 'and')}; expected one",
-            hint="Resize them first: cnnviz.read_image(path, size=224).",
+            hint="Bring them to one: cnnviz.images.resize(image, (height, width)).",
         )
     return np.concatenate(arrays) if batches else np.stack(arrays)

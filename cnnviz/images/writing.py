@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cnnviz.arguments import path_of
 from cnnviz.errors import ArgumentError, CnnvizError, first_line
 
 # The fastest level: one run of the command line writes hundreds of sheets.
@@ -62,7 +63,7 @@ def write_image(image: Image.Image, path: str | Path) -> None:
             cannot hold the picture.
         CnnvizError: The system refuses to write.
     """
-    path = Path(path)
+    path = path_of("path", path, "that of a file to write")
     suffix = path.suffix.lower()
     # Only for other formats need Pillow load all its plugins.
     image_format = (

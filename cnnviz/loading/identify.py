@@ -139,7 +139,9 @@ def architecture_file(path: Path) -> ModelFile:
     try:
         config = read_object(text, path, "text")
     except ModelError as error:
-        raise ModelError(f"{error.message}; {expected}") from None
+        what = nature(text[:512])
+        told = error.message if what == JSON else f"{path} is {what or 'no text'}"
+        raise ModelError(f"{told}; {expected}") from None
     if "class_name" not in config:
         raise ModelError(f"{path} holds no architecture; {expected}")
     version = str(config.get("keras_version") or _guessed_version(config))
@@ -310,7 +312,8 @@ def _identify_folder(path: Path) -> ModelFile:
     models = [name for name in names if name.endswith(_SUFFIXES)]
     raise ModelError(
         f"{path} is a folder, but no SavedModel: it holds no saved_model.pb",
-        hint=f"It holds models: {', '.join(models[:5])}. Give the path of one."
+        hint=f"It holds models: {', '.join(models[:5])}{', ...' * (len(models) > 5)}. "
+        "Give the path of one."
         if models
         else None,
     )
@@ -333,7 +336,7 @@ def _stranger(path: Path, head: bytes) -> ModelError:
             f"{path} is no Keras model: neither a zip archive nor HDF5", hint=hint
         )
     if what == JSON:
-        hint = f"Load the file of its weights, with architecture='{path.name}'."
+        hint = f"Load the file of its weights, with architecture='{path}'."
     return ModelError(f"{path} is {what}; expected a Keras model", hint=hint)
 
 

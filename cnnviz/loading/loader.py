@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import os
 import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.errors import ArgumentError, ModelError, counted, first_line, users_error
+from cnnviz.arguments import path_of, shown
+from cnnviz.errors import (
+    ArgumentError,
+    ModelError,
+    counted,
+    first_line,
+    listed,
+    users_error,
+)
 from cnnviz.loading import newer_files, repairs
 from cnnviz.loading.bytecode import check_byte_code
 from cnnviz.loading.identify import (
@@ -84,6 +93,19 @@ def load_model(
         ModelError: If the model cannot be loaded; the message names the cause.
         ArgumentError: If an argument does not fit.
     """
+    if weights is not None:
+        weights = path_of("weights", weights, "a file of weights, 'imagenet' or None")
+        weights = "imagenet" if str(weights) == "imagenet" else weights
+    if architecture is not None:
+        told = "a file with the text of model.to_json()"
+        architecture = path_of("architecture", architecture, told)
+    if not isinstance(custom_objects, Mapping | None) or not all(
+        map(callable, (custom_objects or {}).values())
+    ):
+        raise ArgumentError(
+            f"custom_objects is {shown(custom_objects)}; expected classes and "
+            "functions by name"
+        )
     _check_extras(source, weights, architecture)
     network: Network
     notes: tuple[str, ...] = ()
@@ -94,23 +116,25 @@ def load_model(
         labels = source.labels if labels is None else labels
     elif not isinstance(source, str | Path) and is_network(source):
         network, name = source, source.name
-    elif isinstance(source, str | Path):
-        name = str(source)
+    elif isinstance(source, str | os.PathLike) and source != "":
+        path = Path(source)
+        name = str(path)
         check_backend(name)
         network, notes = _from_name(
-            Path(source), weights, architecture, trusted, dict(custom_objects or {})
+            path, weights, architecture, trusted, dict(custom_objects or {})
         )
-        if labels is None and weights == "imagenet" and not Path(source).exists():
+        if labels is None and weights == "imagenet" and not path.exists():
             labels = "imagenet"
     else:
         raise ArgumentError(
-            f"model is a {type(source).__name__}; expected a path, the name of a "
-            "network of keras.applications, or a Keras model"
+            f"model is {shown(source)}; expected a path, the name of a network of "
+            "keras.applications, or a Keras model"
         )
     check(network)
-    if encoding == "auto" and isinstance(source, ImageModel):
+    is_auto = isinstance(encoding, str) and encoding == "auto"
+    if is_auto and isinstance(source, ImageModel):
         encode = source.encode
-    elif encoding == "auto":
+    elif is_auto:
         encode = detect_encoding(network, input_specs(network))
     else:
         encode = named_encoding(encoding)
@@ -156,7 +180,7 @@ def _check_extras(
     Raises:
         ArgumentError: If weights or an architecture is given to what has its own.
     """
-    is_path = isinstance(source, str | Path)
+    is_path = isinstance(source, str | os.PathLike)
     is_named = is_path and _is_application(Path(source))
     if is_path and not is_named and not Path(source).exists():
         return  # which is what will be told
@@ -220,9 +244,12 @@ def _application(name: str, weights: str | Path | None) -> Network:
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001
-        hint = "Use weights=None for random ones, or the path of a file of weights."
+        fails, hint = "be made", None
+        if weights is not None:
+            fails = "get its weights"
+            hint = "Use weights=None for random ones, or the path of a file of weights."
         raise ModelError(
-            f"{name} cannot get its weights: {first_line(error)}", hint=hint
+            f"{name} cannot {fails}: {first_line(error)}", hint=hint
         ) from users_error(error)
 
 
@@ -375,7 +402,8 @@ def _refused(
         text,
     )
     name = next((g for g in unknown.groups() if g), "") if unknown else ""
-    if name and not newer_files.is_known(name, file):
+    given = name in custom_objects
+    if name and not given and not newer_files.is_known(name, file):
         return unknown_class(file.path, name)
     if is_damage(error):
         return truncated(file.path)
@@ -408,15 +436,25 @@ def _labels(
 ) -> tuple[str, ...] | None:
     if labels is None:
         return None
-    names = read_labels(labels) if isinstance(labels, str | Path) else tuple(labels)
+    if isinstance(labels, str | os.PathLike):
+        names = read_labels(labels)
+    else:
+        listing = isinstance(labels, Iterable) and not isinstance(labels, Mapping)
+        names = tuple(labels) if listing else ()
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ArgumentError(
+                f"labels is {shown(labels)}; expected a file of them, a list of their "
+                "names, or 'imagenet'"
+            )
     shapes = getattr(network, "output_shape", None)
     if isinstance(shapes, tuple):
         shapes = [shapes]
     counts = [shape[-1] for shape in shapes or [] if isinstance(shape, tuple)]
     # One unit, of a sigmoid, tells two classes apart.
-    if counts and len(names) not in {*counts, *(2 for n in counts if n == 1)}:
+    fitting = dict.fromkeys([*counts, *(2 for n in counts if n == 1)])
+    if counts and len(names) not in fitting:
         raise ArgumentError(
-            f"{len(names)} labels given; model '{network.name}' has "
-            f"{' and '.join(map(str, counts))} outputs"
+            f"{counted(len(names), 'label')} given; expected {listed(fitting)}, for "
+            f"the classes of model '{network.name}'"
         )
     return names

@@ -88,13 +88,8 @@ def fault(file: ModelFile, custom_objects: Mapping[str, Any]) -> tuple[str, str]
             return told, node["class_name"]
         error = _error(node, file, custom_objects)
         if error is not None:
-            return f"{_title(node)} is refused: {_reason(error)}", node["class_name"]
+            return f"{_title(node)} is refused: {first_line(error)}", node["class_name"]
     return None
-
-
-def _reason(error: Exception) -> str:
-    """What Keras says behind the whole configuration that it quotes first."""
-    return first_line(Exception(str(error).rpartition("Exception encountered: ")[2]))
 
 
 def is_known(name: str, file: ModelFile) -> bool:

@@ -7,6 +7,7 @@ program has given: see `safe_configuration`, `safe_graph` and `safe_hdf5`.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,9 +55,35 @@ def check_safe(
     # What Keras lacks is no matter of trust.
     grave = [each for each in found if not trusted or each.kind == "value"]
     if worst := min(grave, key=_rank, default=None):
+        if not file.is_keras_2 and _is_lacking(worst.name):
+            raise _of_another_version(file, worst)
         raise _refused(file.path, worst)
     if is_folder and (names := harmful_operations(file.path)):
         raise _refused(file.path, Objection("function", names[0], ""))
+
+
+def _is_lacking(name: str) -> bool:
+    """Whether a name is that of a layer of Keras that the installed one lacks."""
+    package, *rest = name.split(".")
+    if package != "keras" or rest[:1] != ["layers"]:
+        return False
+    found: Any = importlib.import_module("keras")
+    for part in rest:
+        if not part.isidentifier() or not hasattr(found, part):
+            return part.isidentifier()
+        found = getattr(found, part)
+    return False
+
+
+def _of_another_version(file: ModelFile, found: Objection) -> ModelError:
+    installed = importlib.import_module("keras").__version__
+    return ModelError(
+        f"{file.path} uses {found.name} of Keras {file.keras_version}, which the "
+        f"installed Keras {installed} lacks",
+        hint=f"Install Keras {file.keras_version} to look into it."
+        if file.keras_version != installed
+        else None,
+    )
 
 
 def _rank(objection: Objection) -> int:

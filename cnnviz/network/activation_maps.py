@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnviz.arguments import number_of, shown
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.showing import Result, given_to_numpy
@@ -106,11 +107,11 @@ class Activations(Result, Mapping[str, np.ndarray]):
             LayerError: If the values have no picture.
         """
         count = len(self.inputs[0])
-        if not 0 <= image < count:
-            raise ArgumentError(f"image is {image}; expected 0 to {count - 1}")
-        if layer is not None and layer not in self.arrays:
-            told = listed([f"'{name}'" for name in list(self.arrays)[:5]])
-            raise ArgumentError(f"layer '{layer}' is not among these; expected {told}")
+        image = number_of("image", image, count)
+        if layer is not None and layer not in list(self.arrays):
+            named = [f"'{name}'" for name in self.arrays]
+            told = listed([*named[:5], *["another of them"] * (len(named) > 5)])
+            raise ArgumentError(f"layer is {shown(layer)}; expected {told}")
         if predictions is None:
             predictions = self.predictions
         verdict = verdict_of(predictions, image, count)

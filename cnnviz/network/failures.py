@@ -43,9 +43,9 @@ def runtime_error(network: str, layers: Sequence[str], error: Exception) -> Mode
     )
     if (node := _NODE.search(str(error))) is None:
         return ModelError(f"model '{network}' fails: {told}", hint=hint)
-    *parts, operation = (node[1] or node[2]).split("/")
-    operation = _NUMBER.sub("", operation)
-    path = _layer(parts, layers)
+    place = node[1] or node[2]
+    operation = _NUMBER.sub("", place.rpartition("/")[2])
+    path = layer_of(place, layers)
     where = f"layer '{path}' ({operation})" if path else operation
     return ModelError(f"model '{network}' fails in {where}: {told}", hint=hint)
 
@@ -64,8 +64,14 @@ def _cause(text: str) -> str | None:
     return first_line(RuntimeError(lines[0])) if lines else None
 
 
-def _layer(parts: Sequence[str], layers: Sequence[str]) -> str | None:
-    """The innermost layer whose path is part of the name of an operation."""
+def layer_of(operation: str, layers: Sequence[str]) -> str | None:
+    """The innermost layer that an operation belongs to, as its name tells.
+
+    Args:
+        operation: The name of the operation.
+        layers: The paths of the layers of the network.
+    """
+    parts = operation.split("/")[:-1]
     known = {"/".join(map(scope_name, path.split("/"))): path for path in layers}
     plain = [_NUMBER.sub("", part) for part in parts]
     for end in range(len(parts), 0, -1):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
+from cnnviz.errors import ArgumentError, first_line, users_error
 from cnnviz.graph.whole_numbers import bypass, rounded
+from cnnviz.network.encoding import Encoding
 from cnnviz.network.heads import Head, choose, find_heads, whole
 from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layout import (
@@ -161,7 +163,7 @@ def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Te
     encoded = []
     for i, tensor in enumerate(images):
         if tensor.shape.rank == 4:
-            tensor = tf.cast(model.encode.of_any(tensor), tf.float32)
+            tensor = _encoded(model.encode, tensor)
         if channels_first and (tensor.shape.rank or 0) > 2:
             tensor = to_channels_first(tensor)
         if specs and tf.as_dtype(specs[i].dtype).is_integer:
@@ -170,3 +172,15 @@ def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Te
             tensor = tf.cast(tensor, specs[i].dtype)
         encoded.append(tensor)
     return encoded
+
+
+def _encoded(encoding: Encoding, images: tf.Tensor) -> tf.Tensor:
+    """Pictures as an encoding makes them, float32; it may be a function of the user."""
+    try:
+        return tf.cast(encoding.of_any(images), tf.float32)
+    except Exception as error:  # noqa: BLE001
+        shape = tuple(images.shape)
+        raise ArgumentError(
+            f"encoding fails on a tensor of shape {shape}: {first_line(error)}",
+            hint="Compute with tf or keras.ops, not with NumPy, and return a tensor.",
+        ) from users_error(error)

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import tensorflow as tf
 
+from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import Squashing, find_logits
 from cnnviz.network.keras_generations import Network
@@ -130,6 +131,7 @@ def choose(
     Raises:
         LayerError: If there is no such head.
     """
+    name_or_number("head", name)
     named: dict[str | int, _HeadLike] = dict(enumerate(known))
     named |= {head.name: head for head in known}
     head = named.get(0 if name is None else name)

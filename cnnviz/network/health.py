@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnnviz.errors import ModelError
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
+
+if TYPE_CHECKING:
+    from cnnviz.network.model import ImageModel
 
 
 def layers_not_finite(network: Network) -> list[str]:
@@ -43,15 +46,15 @@ def is_suspicious(values: np.ndarray) -> bool:
     return not (values.any() and np.isfinite(values).all())
 
 
-def not_finite(model: ImageModel, layers: Sequence[str]) -> ModelError:
+def not_finite(model: ImageModel, places: Sequence[str]) -> ModelError:
     """The error that tells of NaN or infinite values.
 
     Args:
         model: A model that computed them.
-        layers: Where they were met; none for the output.
+        places: Where they were met, such as the paths of layers; none for the output.
     """
-    places = " and ".join(layers) or "its output"
-    told = f"{model.source} computes NaN or infinite values in {places}"
+    where = " and ".join(places) or "its output"
+    told = f"{model.source} computes NaN or infinite values in {where}"
     broken = broken_weights(model.network)
     if broken is not None:
         return ModelError(
@@ -59,6 +62,6 @@ def not_finite(model: ImageModel, layers: Sequence[str]) -> ModelError:
             hint="Load weights from before the training went wrong.",
         )
     return ModelError(
-        f"{told} for every image",
+        told,
         hint="Check the range of the pixels: load_model(..., encoding='...').",
     )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import difflib
 import json
-import operator
 from importlib.resources import files
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cnnviz.errors import ArgumentError
+from cnnviz.arguments import path_of, shown, whole
+from cnnviz.errors import ArgumentError, first_line, listed
 
 if TYPE_CHECKING:
     from cnnviz.network.heads import HeadKind
     from cnnviz.network.model import ImageModel
     from cnnviz.network.survey import HeadInfo
+
+
+_FEW = 5  # names that a message lists
 
 
 def read_labels(source: str | Path) -> tuple[str, ...]:
@@ -32,7 +35,7 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
     if str(source) == "imagenet":
         text = (files("cnnviz") / "imagenet_labels.txt").read_text(encoding="utf-8")
         return tuple(text.splitlines())
-    path = Path(source)
+    path = path_of("labels", source, "a file of them, their names, or 'imagenet'")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -40,7 +43,9 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
             f"{path} does not exist; expected a file of labels, or 'imagenet'"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"{path} cannot be read as labels: {error}") from None
+        raise ArgumentError(
+            f"{path} cannot be read as labels: {first_line(error)}"
+        ) from None
     if text.lstrip().startswith(("[", "{")):
         names = _from_json(path, text)
     else:
@@ -64,13 +69,34 @@ def _from_json(path: Path, text: str) -> tuple[str, ...]:
             f"{path} is no JSON list or object of labels: {error}",
             hint='An object goes from index to name: {"0": "cat", "1": "dog"}.',
         ) from None
-    if numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+    if numbers and numbers not in [list(range(i, i + len(numbers))) for i in (0, 1)]:
         raise ArgumentError(
             f"{path} names {len(numbers)} classes from {numbers[0]} to {numbers[-1]}; "
-            "expected one for each number between"
+            "expected one for each number from 0, or from 1"
         )
     names = [name[-1] if isinstance(name, list) and name else name for name in value]
+    for name in names:
+        if not isinstance(name, str | int | float):
+            raise ArgumentError(
+                f"{path} holds {shown(name)} among the labels; expected their names"
+            )
     return tuple(str(name) for name in names)
+
+
+def class_entries(classes: Any) -> list[int | str]:
+    """The classes that are asked for, one or several, as a list.
+
+    Raises:
+        ArgumentError: If there is none.
+    """
+    try:
+        several = not isinstance(classes, str | bytes) and whole(classes) is None
+        entries = list(classes) if several else [classes]
+    except (TypeError, NotImplementedError):  # what cannot be walked, as a number
+        entries = [classes]
+    if not entries:
+        raise ArgumentError("no class is given; expected numbers or names")
+    return entries
 
 
 def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
@@ -80,12 +106,11 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
         ArgumentError: If there is no such class, or it is neither.
     """
     if not isinstance(entry, str):
-        try:
-            number = operator.index(entry)
-        except TypeError:
+        number = whole(entry)
+        if number is None:
             raise ArgumentError(
-                f"class {entry!r} is neither a number nor a name; expected one of them"
-            ) from None
+                f"class is {shown(entry)}; expected a whole number or a name"
+            )
         if not 0 <= number < head.classes:
             raise ArgumentError(
                 f"{model.source} has no class {number}; "
@@ -96,11 +121,15 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
     if labels is None:
         if entry.isdecimal():
             return class_number(model, head, int(entry))
+        # Where there are labels, they are those of another output.
+        hint = (
+            "Give the names: load_model(..., labels=...); 'imagenet' has those of "
+            "ImageNet."
+        )
         raise ArgumentError(
-            f"class '{entry}' is a name, and the classes of {model.source} have none; "
-            f"expected a number from 0 to {head.classes - 1}",
-            hint="Give the names: load_model(..., labels=...); 'imagenet' has those "
-            "of ImageNet.",
+            f"{model.source} has no class '{entry}'; those of output '{head.name}' "
+            f"have no names, only numbers from 0 to {head.classes - 1}",
+            hint=hint if model.labels is None else None,
         )
     names = [label.casefold() for label in labels]
     if entry.casefold() in names:
@@ -109,8 +138,13 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
         return class_number(model, head, int(entry))
     near = difflib.get_close_matches(entry.casefold(), names, 3)
     near = near or [name for name in names if entry.casefold() in name][:3]
-    told = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise ArgumentError(f"{model.source} has no class '{entry}'{told}")
+    told = (
+        f"did you mean {listed(near)}?"
+        if near
+        else "its classes are "
+        + ", ".join([*labels[:_FEW], *["..."] * (len(labels) > _FEW)])
+    )
+    raise ArgumentError(f"{model.source} has no class '{entry}'; {told}")
 
 
 def head_labels(model: ImageModel, head: HeadInfo) -> tuple[str, ...] | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError, ModelError, counted, shape_text
+from cnnviz.arguments import Size, size_of
+from cnnviz.errors import LayerError, ModelError, counted, listed, shape_text
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Layer, Network, input_specs, library_kind
@@ -129,24 +130,23 @@ class Kernels(ArrayResult):
         return f"Kernels({self.layer}: {counted(count, 'kernel')} {shape_text(shape)})"
 
 
-def list_layers(
-    model: ImageModel | Network, *, size: tuple[int, int] | None = None
-) -> LayerList:
+def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> LayerList:
     """Lists every call of every layer, nested ones too, in the order of computation.
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        size: The height and width of the images, for networks that take any, or do not
-            tell which they take.
+        size: The height and width of the images, or one number for a square, for
+            networks that take any, or do not tell which they take.
 
     Returns:
         A list, which is a table where it is printed.
 
     Raises:
         ModelError: If the network does not tell the shape of its input.
+        ArgumentError: If the size is none.
     """
     known = as_model(model)
-    shapes = _input_shapes(known, size)
+    shapes = _input_shapes(known, None if size is None else size_of(size))
     everything = [Selected(address) for address in addresses(known.network)]
     found = _looked_at(known, everything, shapes)
     return LayerList(found, int(known.network.count_params()))
@@ -219,8 +219,13 @@ def kernel_layers(model: ImageModel | Network, patterns: LayerNames) -> list[Add
         LayerError: If a pattern names no layer, or no layer named has kernels.
     """
     known = as_model(model)
-    named = [selected.address for selected in select(known.network, patterns)]
+    if patterns is None:
+        named = addresses(known.network)
+    else:
+        named = [selected.address for selected in select(known.network, patterns)]
     convolutions = [address for address in named if address.is_convolution]
+    if not convolutions and patterns is None:
+        raise LayerError(f"{known.source} has no convolution, hence no kernels to draw")
     if not convolutions:
         raise _without_kernels(known, named[0])
     return convolutions
@@ -264,10 +269,10 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
 
 def _without_kernels(model: ImageModel, address: Address) -> LayerError:
     convolutions = [a.path for a in addresses(model.network) if a.is_convolution]
-    known = f"such as {', '.join(convolutions[:3])}" if convolutions else ""
+    known = f"such as {listed(convolutions[:3])}" if convolutions else ""
     return LayerError(
-        f"layer '{address.path}' is a {address.kind}, which has no kernels; expected a "
-        f"convolution, {known or f'of which {model.source} has none'}"
+        f"layer '{address.path}' ({address.kind}) is no convolution; expected one, "
+        f"{known or f'of which {model.source} has none'}"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,8 +9,9 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from cnnviz.errors import ArgumentError, ImageError, counted
-from cnnviz.images.ranges import UNIT_SCALES, in_range, is_unit
+from cnnviz.arguments import shown
+from cnnviz.errors import ArgumentError, ImageError, counted, listed
+from cnnviz.images.ranges import UNIT_SCALES, check_unit, in_range
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.taking import as_array, is_many, one_image, walk
 from cnnviz.network.calibration import detect_encoding, evidence
@@ -83,6 +83,10 @@ class ImageModel:
             ImageError: If there is no such input, an array does not fit, or no input is
                 left.
         """
+        if not isinstance(inputs, Mapping):
+            raise ArgumentError(
+                f"inputs is {shown(inputs)}; expected {{name: array, ...}}"
+            )
         held = dict(self.held)
         for name, array in inputs.items():
             spec = self.input(name)
@@ -92,7 +96,7 @@ class ImageModel:
                 n not in (None, m)
                 for n, m in zip(spec.shape, held[name].shape, strict=True)
             ):
-                self._refuse(held[name], spec.shape)
+                self._refuse(held[name].shape, spec.shape)
             if more:
                 raise ImageError(
                     f"{1 + len(more)} examples given for input {name}; expected one, "
@@ -176,7 +180,7 @@ class ImageModel:
                     "load_model(...).hold({name: array})."
                 )
             elif len(specs) == 1:
-                hint = "Give the images alone, without labels."
+                hint = "Give one array of images, without labels."
             raise ImageError(
                 f"{counted(len(given), 'input')} given; "
                 f"{self.source} takes {len(specs)}: {names}",
@@ -187,7 +191,7 @@ class ImageModel:
             for i, array in enumerate(given)
         ]
         if len({len(array) for array in prepared}) > 1:
-            counts = ", ".join(str(len(array)) for array in prepared)
+            counts = listed((len(array) for array in prepared), "and")
             raise ImageError(f"the inputs hold {counts} images; expected equally many")
         return prepared
 
@@ -258,7 +262,8 @@ class ImageModel:
             names = [spec.name for spec in specs or []]
             if set(names) != set(images):
                 raise ImageError(
-                    f"inputs {', '.join(map(str, images))} given; {self.source} takes "
+                    f"inputs given: {', '.join(map(str, images)) or 'none'}; "
+                    f"{self.source} takes "
                     f"{', '.join(names) or 'one input without a name'}"
                 )
             return [images[name] for name in names]
@@ -280,11 +285,12 @@ class ImageModel:
         raw = self.encode.is_raw
         array = as_array(given, size=sides, channels=of_files, rank=rank, raw=raw)
         if array.dtype.kind not in "fiub":
-            raise ImageError(f"images are of type {array.dtype}; expected numbers")
+            raise ImageError(f"images are of type {array.dtype}; expected real numbers")
         # In a row of integers bytes are numbers too, as of words.
         is_counted = rank == 1 and spec is not None and "int" in spec.dtype
         bytewise = array.dtype in UNIT_SCALES and not (is_counted or raw)
         array = in_range(array, not bytewise)
+        given_shape = array.shape
         if picture and _lacks_channel(array, shape):
             array = array[..., None]
         if array.ndim == rank:
@@ -292,26 +298,28 @@ class ImageModel:
         if array.ndim != rank + 1 or (
             picture and channels not in (None, array.shape[-1])
         ):
-            self._refuse(array, shape)
+            self._refuse(given_shape, shape)
         if not array.size:
-            raise ImageError(f"images of shape {array.shape} hold nothing")
+            raise ImageError(f"images of shape {given_shape} hold nothing")
         if picture and not self.encode.is_raw:
-            _check_range(array)
+            check_unit(array, "images hold")
         if bytewise and not picture:
             # Inputs that are no pictures are shown as they are; but what is in bytes
             # are pixels, which the encoding turns into what the network scales itself.
             array = np.asarray(self.encode.of_any(array), np.float32)
         return array
 
-    def _refuse(self, array: np.ndarray, shape: Shape) -> NoReturn:
+    def _refuse(self, given: tuple[int, ...], shape: Shape) -> NoReturn:
         one = describe(shape)
-        if array.ndim == len(shape) + 1 and len(shape) == 3:
+        # Of three axes the last may be the width of gray images, without their channel.
+        colored = len(given) == 4 or (len(given) == 3 and given[-1] <= 4)
+        if colored and len(shape) == 3:
             raise ImageError(
-                f"images with {counted(array.shape[-1], 'channel')}; "
+                f"images with {counted(given[-1], 'channel')}; "
                 f"{self.source} takes {shape[-1]}: {one}"
             )
         raise ImageError(
-            f"images of shape {array.shape}; {self.source} takes {one}, or a batch "
+            f"images of shape {given}; {self.source} takes {one}, or a batch "
             f"{describe(('n', *shape))}"
         )
 
@@ -324,19 +332,6 @@ def _lacks_channel(array: np.ndarray, shape: Shape) -> bool:
     if array.ndim != 3 or channels != 1 or array.shape[-1] in (1, 3, 4):
         return False
     return height in (None, array.shape[1]) and width in (None, array.shape[2])
-
-
-def _check_range(array: np.ndarray) -> None:
-    low, high = float(array.min()), float(array.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ImageError("images hold values that are NaN or infinite; expected [0, 1]")
-    if not is_unit(low, high):
-        raise ImageError(
-            f"images hold values from {low:.4g} to {high:.4g}; "
-            "expected [0, 1], whatever the network was trained on",
-            hint="Divide bytes by 255; for other values: "
-            "load_model(..., encoding='raw').",
-        )
 
 
 Images = Any
@@ -360,8 +355,7 @@ def as_model(model: ImageModel | Network) -> ImageModel:
         return model
     if not is_network(model):
         raise ArgumentError(
-            f"model is a {type(model).__name__}; expected an ImageModel or a Keras "
-            "model",
+            f"model is {shown(model)}; expected an ImageModel or a Keras model",
             hint="Load files with cnnviz.load_model(path).",
         )
     check(model)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
+from cnnviz.arguments import shown, whole
 from cnnviz.errors import ArgumentError, LayerError, listed
 from cnnviz.network.keras_generations import (
     Layer,
@@ -138,8 +138,7 @@ def select(network: Network, patterns: LayerNames) -> list[Selected]:
         return [Selected(address) for address in chosen]
     order = {id(address): i for i, address in enumerate(known)}
     found: dict[tuple[int, int], Selected] = {}
-    several = isinstance(patterns, Iterable) and not isinstance(patterns, str)
-    names = list(patterns) if several and not is_layer(patterns) else [patterns]
+    names = _several(patterns)
     if not names:
         raise ArgumentError("no layer is given; expected one or several")
     for name in names:
@@ -153,31 +152,36 @@ def select(network: Network, patterns: LayerNames) -> list[Selected]:
     return [selected for _, selected in sorted(found.items(), key=lambda it: it[0])]
 
 
+def _several(patterns: LayerNames) -> list[LayerName]:
+    """What names layers, one or several, as a list."""
+    if not isinstance(patterns, str | bytes) and not is_layer(patterns):
+        with suppress(TypeError, NotImplementedError):  # what cannot be walked
+            return list(patterns)
+    return [patterns]
+
+
 def _pattern(network: Network, known: Sequence[Address], name: LayerName) -> str:
     """The path of a layer that is named by a number or itself; a text as it is."""
     if isinstance(name, str):
         return name
     layer = name
-    if isinstance(name, int | np.integer) and name is not True and name is not False:
+    if (number := whole(name)) is not None:
         count = len(network.layers)
-        if not -count <= int(name) < count:
+        if not -count <= number < count:
             raise LayerError(
-                f"model '{network.name}' has no layer number {name}; expected "
+                f"model '{network.name}' has no layer number {number}; expected "
                 f"{-count} to {count - 1}, as in network.layers"
             )
-        layer = network.layers[int(name)]
+        layer = network.layers[number]
     elif not is_layer(name):
         raise ArgumentError(
-            f"layer is {name!r}; expected its path, its number or the layer itself"
+            f"layer is {shown(name)}; expected its path, its number or the layer itself"
         )
     for address in known:
         if address.layer is layer:
             return address.path
     if "InputLayer" in ancestry(layer):
-        raise LayerError(
-            f"layer '{layer.name}' of model '{network.name}' is its input, which "
-            "computes nothing; expected another"
-        )
+        raise _is_input(network, layer.name)
     raise LayerError(
         f"layer '{layer.name}' ({type(layer).__name__}) is not a part of model "
         f"'{network.name}', or runs in a loop that hands nothing out"
@@ -201,7 +205,17 @@ def _matches(network: Network, known: list[Address], pattern: str) -> list[Selec
     raise _unknown(network, known, pattern)
 
 
+def _is_input(network: Network, name: str) -> LayerError:
+    return LayerError(
+        f"layer '{name}' of model '{network.name}' is its input, which computes "
+        "nothing; expected another"
+    )
+
+
 def _unknown(network: Network, known: list[Address], pattern: str) -> LayerError:
+    inputs = [c.name for c in children(network) if "InputLayer" in ancestry(c)]
+    if pattern in inputs:
+        return _is_input(network, pattern)
     several = [part.strip() for part in pattern.split(",")]
     if len(several) > 1 and {a.path for a in known}.issuperset(several):
         return LayerError(

@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from cnnviz.arguments import counts
-from cnnviz.errors import ArgumentError, LayerError, counted
+from cnnviz.arguments import counts, name_or_number, number_of, returned_by
+from cnnviz.errors import ArgumentError, LayerError, counted, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import HeadKind, whole
+from cnnviz.network.health import broken_weights
 from cnnviz.network.labels import fitting
 from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
@@ -111,6 +112,7 @@ class Predictions(ArrayResult):
             choose among classes: where it gives no probabilities, has positions, or is
             of several sigmoids that are not known to be classes, having no names.
         """
+        image = number_of("image", image, len(self))
         one_unit = self.outputs[0].size == 1
         if (
             self.kind == "linear"
@@ -161,6 +163,7 @@ def verdict_of(predictions: Predictions | None, image: int, count: int) -> str |
     """
     if predictions is None:
         return None
+    returned_by("model.predict", Predictions, "predictions", predictions)
     if len(predictions) != count:
         raise ArgumentError(
             f"predictions are of {counted(len(predictions), 'image')}; expected {count}"
@@ -176,9 +179,25 @@ def predictions_of(
 ) -> Predictions:
     """Shows a network prepared images, see `ImageModel.predict`."""
     counts(batch_size=batch_size)
+    name_or_number("head", head)
     trace, only = _traced(model, arrays, head, batch_size)
     found = in_batches(trace, arrays, batch_size, only)
+    if _is_constant(found["values"]):
+        broken = broken_weights(model.network)
+        if broken is not None:
+            warn(f"{broken}, so that predictions mean nothing")
     return named(model, arrays, trace.facts, found)
+
+
+def _is_constant(values: np.ndarray) -> bool:
+    """Whether values `(n, classes)` look as if the network's weights were no numbers.
+
+    Fused with a rectifier, TensorFlow's convolutions make 0 of NaN.
+    """
+    if not np.isfinite(values).all():
+        return True
+    among_images = len(values) > 1 and not np.ptp(values, 0).any()
+    return among_images or not np.ptp(values, 1).any()
 
 
 ANSWERED = ("outputs", "values")

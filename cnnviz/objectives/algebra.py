@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import numbers_of, shown
 from cnnviz.errors import ArgumentError
 from cnnviz.network.forward import Scene
 from cnnviz.network.model import ImageModel
@@ -198,16 +199,21 @@ class Objective:
 def _lifted(value: Objective | Numbers) -> Objective:
     if isinstance(value, Objective):
         return value
-    numbers = np.atleast_1d(np.asarray(value, np.float32))
+    expected = "a number, one for each image, or another objective"
+    numbers = np.atleast_1d(numbers_of("operand", value, expected))
+    if numbers.ndim > 1:
+        raise ArgumentError(f"operand is {shown(value)}; expected {expected}")
+    numbers = numbers.astype(np.float32)
     text = f"{numbers[0]:g}" if len(numbers) == 1 else "weights"
     return Objective((Term(text, lambda _, x: x, "number", operands=(numbers,)),))
 
 
 def as_indices(name: str, value: Indices) -> np.ndarray:
     """Indices as an array of whole numbers."""
-    numbers = np.atleast_1d(np.asarray(value))
+    expected = "a whole number or several"
+    numbers = np.atleast_1d(numbers_of(name, value, expected))
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not numbers.size:
-        raise ArgumentError(f"{name} is {value!r}; expected an integer or several")
+        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
     if numbers.min() < 0:
         raise ArgumentError(f"{name} {numbers.min()} is negative; they start at 0")
     return numbers.astype(np.int32)

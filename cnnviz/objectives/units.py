@@ -17,6 +17,7 @@ from collections.abc import Callable, Hashable
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import at_least, numbers_of
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import behind
 from cnnviz.network.forward import Scene
@@ -78,6 +79,8 @@ def neuron(
         ArgumentError: If a number is negative, or no whole number.
     """
     numbers = as_indices("channel", index)
+    if position is not None and position != ():
+        position = tuple(as_indices("position", position).tolist())
 
     def score(scene: Scene, index: tf.Tensor) -> tf.Tensor:
         output = scene.outputs[layer]
@@ -112,7 +115,9 @@ def direction(
         cosine_power: 0 rewards length along the direction alone; larger numbers also
             reward activations that point in this direction and in no other.
     """
-    vectors = np.atleast_2d(np.asarray(vector, np.float32))
+    expected = "numbers (channels,), or (n, channels) with one row for each image"
+    vectors = np.atleast_2d(numbers_of("vector", vector, expected)).astype(np.float32)
+    at_least(0, cosine_power=cosine_power)
     power = float(cosine_power)
 
     def score(scene: Scene, vector: tf.Tensor) -> tf.Tensor:

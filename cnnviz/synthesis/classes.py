@@ -17,12 +17,12 @@ from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
-from cnnviz.errors import ArgumentError, shape_text, warn
+from cnnviz.errors import shape_text, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import observe
 from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.labels import class_name, class_number
+from cnnviz.network.labels import class_entries, class_name, class_number
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import HeadInfo, built_at, choose_head, survey_layers
 from cnnviz.network.tracing import compiled_for_images
@@ -242,12 +242,7 @@ def _chosen_classes(
                 "name others, such as classes=[0, 1]"
             )
         return np.array(usual)
-    given: Any = classes
-    entries = [given] if np.ndim(given) == 0 else given
-    chosen = [class_number(model, head, entry) for entry in entries]
-    if not chosen:
-        raise ArgumentError("no class is given; expected numbers or names")
-    return np.array(chosen)
+    return np.array([class_number(model, head, e) for e in class_entries(classes)])
 
 
 def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> float:

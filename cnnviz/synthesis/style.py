@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import at_least, counts, more_than
+from cnnviz.arguments import at_least, counts, more_than, numbers_of, shown
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
@@ -406,16 +406,14 @@ def _over(unit: float) -> float:
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     if weights is None:
         return np.full(count, 1 / count)
-    given = np.asarray(weights)
-    if given.shape != (count,) or given.dtype.kind not in "iuf":
-        raise ArgumentError(
-            f"style_weights are {given.tolist()}; expected a number for each of "
-            + counted(count, "style")
-        )
+    expected = f"a number for each of {counted(count, 'style')}"
+    given = numbers_of("style_weights", weights, expected)
+    if given.shape != (count,):
+        raise ArgumentError(f"style_weights is {shown(weights)}; expected {expected}")
     shares = given.astype(np.float64)
     if not (shares >= 0).all() or not 0 < shares.sum() < math.inf:
         raise ArgumentError(
-            f"style_weights are {given.tolist()}; expected 0 or more, and not all 0"
+            f"style_weights is {shown(weights)}; expected 0 or more, and not all 0"
         )
     return shares / shares.sum()
 

@@ -300,7 +300,7 @@ def test_several_inputs(zoo: Path, tmp_path: Path) -> None:
     assert "--input a=IMAGE --input b=IMAGE" in result.stderr
     result = invoke(model, f"--input=a={folders['a']}", f"--input=c={folders['b']}")
     assert result.exit_code == 1
-    assert "inputs a, c given" in result.stderr
+    assert "inputs given: a, c; " in result.stderr
     (folders["b"] / "2-b.npy").unlink()
     result = invoke(model, *inputs)
     assert result.exit_code == 1

@@ -143,7 +143,7 @@ def test_an_output_is_chosen(root: Path, tmp_path: Path) -> None:
     ("arguments", "code", "told"),
     [
         (["--class", "12"], 1, "has no class 12; expected 0 to 9"),
-        (["--class", "cat"], 1, "class 'cat' is a name"),
+        (["--class", "cat"], 1, "has no class 'cat'; those of output"),
         (["--head", "tail"], 1, "has no output 'tail'; expected one of predictions"),
         (["--steps", "none"], 2, "--steps"),
         (["nowhere.png"], 1, "nowhere.png does not exist"),

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -310,6 +311,24 @@ def test_dead_maps_are_told_and_never_drawn(silent: Path, tmp_path: Path) -> Non
     assert path.name == "dark--conv--deconvnet.npz"
     np.testing.assert_allclose(arrays(path)["activations"], [0])
     np.testing.assert_array_equal(arrays(path)["images"], np.zeros((1, 9, 9, 1)))
+
+
+def test_rules_that_a_network_does_not_allow_are_left_out(tmp_path: Path) -> None:
+    layers = keras.layers
+    inputs = keras.Input((9, 9, 1))
+    maps = [layers.Conv2D(2, 3, bias_initializer="ones")(inputs) for _ in range(2)]
+    product = layers.Multiply(name="product")(maps)
+    keras.Model(inputs, product).save(tmp_path / "model.keras")
+    image = save(tmp_path / "a.npy", 0.5, 9, 9, 1)
+    command = [tmp_path / "model.keras", image, "--layer=product", "--compare"]
+    result = invoke(*command, "--out", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Choose a layer below it, or --rule gradient.\n")
+    result = invoke(*command, "--rule=gradient", "--out", tmp_path)
+    assert result.exit_code == 0
+    left_out = [note.partition(": layer")[0] for note in notes(result)[:2]]
+    assert left_out == ["note: left out deconvnet", "note: left out guided"]
+    assert result.stdout == f"{tmp_path / 'a--product--compare.png'}\n"
 
 
 def test_notes_are_said_once_and_not_when_quiet(silent: Path, tmp_path: Path) -> None:

@@ -326,7 +326,7 @@ def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> Non
     ("arguments", "code", "told"),
     [
         (["--class", "12"], 1, "has no class 12; expected 0 to 9"),
-        (["--class", "cat"], 1, "class 'cat' is a name"),
+        (["--class", "cat"], 1, "has no class 'cat'; those of output"),
         (["--class", "7", "--against", "7"], 1, "class 7 is held against itself"),
         (["--class", "7", "--top", "2"], 2, "give one"),
         (["--head", "tail"], 1, "has no output 'tail'"),

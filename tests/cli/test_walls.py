@@ -74,6 +74,8 @@ def written(value: ast.expr) -> str:
 ALWAYS_PYTHON = (
     "model.save('model.keras')",
     "model.to_json()",
+    "cnnviz.images.resize(image, (height, width))",
+    "cnnviz.find_images(folder)",
     "KERAS_BACKEND=tensorflow",
     "cnnviz.drawing.projection_sheet(image, ...)",
     "tf.compat.v1.disable_eager_execution()",
@@ -109,6 +111,8 @@ def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -
             "cannot: use --any-order.",
         ),
         ("Take the arrays: cnnviz.deconvnet(...).", "arrays: --raw."),
+        ("Compare the rule 'guided'.", "Compare --rule guided."),
+        ("region is (9, 9); expected a position", "--region is (9, 9)"),
     ],
 )
 def test_python_is_translated(python: str, flags: str) -> None:
@@ -116,6 +120,9 @@ def test_python_is_translated(python: str, flags: str) -> None:
 
 
 def test_every_row_is_used(root: Path) -> None:
-    text = "\n".join(h for path in modules(root, "cnnviz") for h in hints(path))
+    paths = list(modules(root, "cnnviz"))
+    text = "\n".join(
+        [h for p in paths for h in hints(p)] + [p.read_text() for p in paths]
+    )
     for python in FLAGS:
         assert re.search(python, text), python

@@ -1,11 +1,32 @@
 """The checks of arguments, and the words of their messages."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 import pytest
 
-from cnnviz.arguments import at_least, between, choice, counts, more_than, size_of
+import cnnviz
+from cnnviz import ascent, objectives
+from cnnviz.arguments import (
+    at_least,
+    between,
+    choice,
+    counts,
+    counts_or_none,
+    entries_of,
+    function_or_none,
+    more_than,
+    name_or_number,
+    number_of,
+    numbers_of,
+    path_of,
+    returned_by,
+    shown,
+    size_of,
+)
 from cnnviz.errors import ArgumentError, counted, first_line, listed
 
 Fruit = Literal["apple", "pear", "plum"]
@@ -26,7 +47,8 @@ def test_sizes_are_a_side_or_two(size: Any, expected: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [0, (0, 3), (3, -1), (3,), (1, 2, 3), 2.5, (2.5, 3), "33", None, np.ones(2)]
+    "size",
+    [0, (0, 3), (3, -1), (3,), (1, 2, 3), 2.5, (2.5, 3), "33", None, np.ones(2), True],
 )
 def test_other_sizes_are_refused(size: Any) -> None:
     with pytest.raises(ArgumentError, match=r"tile is .*; expected \(height, width\)"):
@@ -38,7 +60,8 @@ def test_the_least_side_is_told() -> None:
     with pytest.raises(ArgumentError) as caught:
         size_of((31, 64), "tile", 32)
     assert str(caught.value) == (
-        "tile is (31, 64); expected (height, width) or one number, 32 or more"
+        "tile is (31, 64); expected (height, width) or one side, in whole numbers, "
+        "32 or more"
     )
 
 
@@ -50,9 +73,10 @@ def test_choices_are_those_of_a_literal_or_of_a_list() -> None:
             choice("fruit", value, Fruit)
 
 
-@pytest.mark.parametrize("value", [1, np.int32(1), np.uint8(200), None])
+@pytest.mark.parametrize("value", [1, np.int32(1), np.uint8(200)])
 def test_counts_are_whole_numbers(value: Any) -> None:
     counts(steps=value)
+    counts_or_none(steps=value, frames=None)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +86,9 @@ def test_counts_are_whole_numbers(value: Any) -> None:
         (np.int64(-3), "steps is -3; expected 1 or more"),
         (2.0, "steps is 2.0; expected a whole number, 1 or more"),
         ("2", "steps is '2'; expected a whole number, 1 or more"),
+        (True, "steps is True; expected a whole number, 1 or more"),
+        (None, "steps is None; expected a whole number, 1 or more"),
+        ([1, 2], "steps is [1, 2]; expected a whole number, 1 or more"),
     ],
 )
 def test_other_counts_are_refused(value: Any, message: str) -> None:
@@ -70,24 +97,98 @@ def test_other_counts_are_refused(value: Any, message: str) -> None:
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("value", [-0.1, float("nan"), "1", None, 1 + 0j, [1]])
+@pytest.mark.parametrize(
+    "value", [-0.1, float("nan"), float("inf"), "1", None, 1 + 0j, [1]]
+)
 def test_what_is_no_number_is_in_no_range(value: Any) -> None:
     with pytest.raises(
         ArgumentError, match=r"alpha is .*; expected a number from 0 to"
     ):
         between(0, 1, alpha=value)
-    with pytest.raises(ArgumentError, match=r"alpha is .*; expected more than 0"):
+    with pytest.raises(ArgumentError, match=r"alpha is .*; expected a number above 0"):
         more_than(0, alpha=value)
-    if value is not None:
-        with pytest.raises(ArgumentError, match=r"alpha is .*; expected 0 or more"):
-            at_least(0, alpha=value)
+    with pytest.raises(ArgumentError, match="expected a number, 0 or more"):
+        at_least(0, alpha=value)
 
 
 def test_bounds_belong_to_a_range() -> None:
     between(0, 1, low=0, high=np.float32(1))
     at_least(1.5, least=1.5)
-    with pytest.raises(ArgumentError, match=r"scale is 1.5; expected more than 1\.5"):
+    with pytest.raises(ArgumentError, match=r"1\.5; expected a number above 1\.5"):
         more_than(1.5, scale=1.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: number_of("image", 2, 2),
+            "image is 2; expected a whole number from 0 to 1",
+        ),
+        (lambda: number_of("image", -1, 1), "image is -1; expected 0"),
+        (
+            lambda: number_of("image", 1.0, 2),
+            "image is 1.0; expected a whole number from 0 to 1",
+        ),
+        (
+            lambda: name_or_number("head", ["a"]),
+            "head is ['a']; expected a name or a number",
+        ),
+        (
+            lambda: function_or_none("callback", 3),
+            "callback is 3; expected a function",
+        ),
+        (
+            lambda: returned_by("explain", tuple, "explanation", [1]),
+            "explanation is [1]; expected what explain returns",
+        ),
+        (
+            lambda: numbers_of("patch", [[1], [2, 3]], "pixels"),
+            "patch is [[1], [2, 3]]; expected pixels",
+        ),
+        (
+            lambda: numbers_of("patch", ["a"], "pixels"),
+            "patch is ['a']; expected pixels",
+        ),
+        (
+            lambda: entries_of("labels", 3, 2, "tiles"),
+            "labels is 3; expected one for each of 2 tiles",
+        ),
+        (
+            lambda: entries_of("labels", range(3), 2, "tiles"),
+            "labels holds 3; expected one for each of 2 tiles",
+        ),
+        (lambda: path_of("path", "", "a file"), "path is ''; expected a file"),
+        (
+            lambda: path_of("path", b"a.png", "a file"),
+            "path is b'a.png'; expected a file",
+        ),
+    ],
+)
+def test_what_else_is_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_what_else_is_taken() -> None:
+    assert number_of("image", np.int64(1), 2) == 1
+    for head in (None, "a", 1, np.int64(1)):
+        name_or_number("head", head)
+    function_or_none("callback", None)
+    function_or_none("callback", print)
+    returned_by("explain", list, "explanation", [])
+    np.testing.assert_array_equal(numbers_of("patch", (1, 2), "pixels"), [1, 2])
+    assert entries_of("labels", (str(i) for i in range(2)), 2, "tiles") == ["0", "1"]
+    assert path_of("path", Path("a.png"), "a file") == Path("a.png")
+
+
+def test_values_are_shown_on_one_short_line() -> None:
+    assert shown("a") == "'a'"
+    assert shown(np.zeros((50, 50))) == "an array of shape (50, 50)"
+    text = shown(["a long text\n"] * 50)
+    assert len(text) == 80
+    assert text.isprintable()
 
 
 def test_words() -> None:
@@ -96,6 +197,8 @@ def test_words() -> None:
     assert listed(range(3), "and") == "0, 1 and 2"
     assert counted(1, "map") == "1 map"
     assert [counted(n, "map") for n in (0, 2)] == ["0 maps", "2 maps"]
+    several: Any = np.int64(2)
+    assert counted(several, "map") == "2 maps"
 
 
 @pytest.mark.parametrize(
@@ -108,6 +211,8 @@ def test_words() -> None:
         (ValueError("\x1b[1mbold\x1b[0m"), "bold"),
         (ValueError("{{function_node __a_device_/job:b:0}} reason"), "reason"),
         (ValueError("Exception encountered when calling x\n\nreason"), "reason"),
+        (ValueError("Class {...} fails.\n\nException encountered: reason"), "reason"),
+        (ValueError("The call is wrong. Error encountered:\n\nreason"), "reason"),
         (
             ValueError(
                 "3 objects. Example error message for object <x>:\n\n"
@@ -129,3 +234,229 @@ def test_words() -> None:
 )
 def test_of_foreign_errors_one_line_is_told(error: Exception, line: str) -> None:
     assert first_line(error) == line
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3), name="image"),
+            layers.Conv2D(3, 3, activation="relu", name="conv"),
+            layers.Flatten(),
+            layers.Dense(2, activation="softmax", name="classes"),
+        ]
+    )
+
+
+c: Any = cnnviz  # any argument, as Python takes it
+run: Any = ascent.Run
+maximize: Any = ascent.maximize
+fourier: Any = ascent.Fourier
+unit: Any = objectives.channel
+neuron: Any = objectives.neuron
+direction: Any = objectives.direction
+IMAGES = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+LABELS = "expected a file of them, a list of their names, or 'imagenet'"
+CLASS = "expected a whole number or a name"
+PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda _: c.load_model(""), "model is ''; expected a path"),
+        (lambda _: c.load_model(3), "model is 3; expected a path"),
+        (lambda n: c.load_model(n, labels=3), f"labels is 3; {LABELS}"),
+        (
+            lambda n: c.load_model(n, labels={0: "a"}),
+            f"labels is {{0: 'a'}}; {LABELS}",
+        ),
+        (lambda n: c.load_model(n, labels=[0, 1]), f"labels is [0, 1]; {LABELS}"),
+        (
+            lambda n: c.load_model(n, labels=["a"]),
+            "1 label given; expected 2, for the",
+        ),
+        (
+            lambda n: c.load_model(n, encoding=np.ones(9)),
+            "encoding is an array of shape",
+        ),
+        (
+            lambda n: c.load_model(n, weights=np.ones(9)),
+            "weights is an array of shape",
+        ),
+        (
+            lambda n: c.load_model(n, architecture=3),
+            "architecture is 3; expected a file",
+        ),
+        (
+            lambda n: c.load_model(n, custom_objects=["F"]),
+            "custom_objects is ['F']; expected classes and",
+        ),
+        (
+            lambda n: c.load_model(n).hold([1]),
+            "inputs is [1]; expected {name: array, ...",
+        ),
+        (
+            lambda n: c.load_model(n).predict(IMAGES, head=["a"]),
+            "head is ['a']; expected",
+        ),
+        (
+            lambda n: c.load_model(n).predict(IMAGES, batch_size=None),
+            "batch_size is None; expected a whole number, 1 or more",
+        ),
+        (
+            lambda n: c.load_model(n).predict(IMAGES).verdict(2),
+            "image is 2; expected a whole number from 0 to 1",
+        ),
+        (
+            lambda n: c.list_layers(n, size="28"),
+            "size is '28'; expected (height, width)",
+        ),
+        (
+            lambda n: c.activations(n, IMAGES).picture(image="0"),
+            "image is '0'; expected a whole number from 0 to 1",
+        ),
+        (
+            lambda n: c.activations(n, IMAGES).picture("dense"),
+            "layer is 'dense'; expected 'conv'",
+        ),
+        (lambda n: c.explain(n, IMAGES, 1.0), f"class is 1.0; {CLASS}"),
+        (
+            lambda n: c.explain(n, IMAGES, np.array(1)),
+            f"class is array(1); {CLASS}",
+        ),
+        (lambda n: c.explain(n, IMAGES, True), f"class is True; {CLASS}"),
+        (lambda n: c.explain(n, IMAGES, iter(())), "no class is given"),
+        (
+            lambda n: c.explain(n, IMAGES, top=None),
+            "top is None; expected a whole number",
+        ),
+        (
+            lambda n: c.explain(n, IMAGES, head=(0,)),
+            "head is (0,); expected a name or a",
+        ),
+        (
+            lambda n: c.explain(n, IMAGES, method=[1]),
+            "method is [1]; expected hirescam,",
+        ),
+        (
+            lambda n: c.explain(n, IMAGES, callback=1),
+            "callback is 1; expected a function",
+        ),
+        (
+            lambda n: c.explain(n, IMAGES, method="gradient", smooth=True),
+            "smooth is True; expected a whole number, 0 or more",
+        ),
+        (
+            lambda n: c.explain(n, IMAGES, method="gradient", smooth=2, seed=None),
+            "seed is None; expected a whole number, 0 or more",
+        ),
+        (
+            lambda n: c.explain(n, IMAGES, method="occlusion", patch=2.0),
+            f"patch is 2.0; {PIXELS}",
+        ),
+        (
+            lambda n: c.explain(n, IMAGES, method="occlusion", stride=(1, 2, 3)),
+            f"stride is (1, 2, 3); {PIXELS}",
+        ),
+        (
+            lambda n: c.explain(n, IMAGES, method="integrated", baseline=128),
+            "baseline is 128; expected [0, 1], the range of images",
+        ),
+        (
+            lambda n: c.explain(
+                n, IMAGES, method="integrated", baseline=IMAGES[0] * 255
+            ),
+            "baseline holds ",
+        ),
+        (
+            lambda n: c.check_explanation(n, IMAGES, IMAGES),
+            "explanation is an array of shape (2, 8, 8, 3); expected what explain",
+        ),
+        (
+            lambda n: c.deconvnet(n, IMAGES, "conv", keep=np.array([1, 1])),
+            "keep is array([1, 1]); expected maximum, map or a position, the tuple",
+        ),
+        (
+            lambda n: c.deconvnet(n, IMAGES, "conv", [[0], [1, 2]]),
+            "channels is [[0], [1, 2]]; expected a whole number or several",
+        ),
+        (
+            lambda n: c.deconvnet(n, IMAGES, "conv").picture(image=1.5),
+            "image is 1.5; expected a whole number from 0 to 1",
+        ),
+        (
+            lambda n: c.visualize_filters(n, "conv", callback=3),
+            "callback is 3; expected a function",
+        ),
+        (
+            lambda n: c.visualize_filters(n, "conv", seed=None),
+            "seed is None; expected a whole number, 0 or more",
+        ),
+        (
+            lambda n: c.visualize_classes(n, [0.5]),
+            f"class is 0.5; {CLASS}",
+        ),
+        (
+            lambda n: c.deep_dream(n, IMAGES[0], "conv", strength=float("inf")),
+            "strength is inf; expected a number above 0",
+        ),
+        (
+            lambda n: c.transfer_style(n, *IMAGES, style_weights=[[1], [1, 2]]),
+            "style_weights is [[1], [1, 2]]; expected a number for each of 1 style",
+        ),
+        (
+            lambda _: run(snapshots=[[1], [2, 3]]),
+            "snapshots are [[1], [2, 3]]; expected",
+        ),
+        (
+            lambda n: maximize(n, "conv"),
+            "objective is 'conv'; expected an Objective, su",
+        ),
+        (
+            lambda n: maximize(n, unit("conv", 0), run=9),
+            "run is 9; expected a Run, such",
+        ),
+        (
+            lambda n: maximize(n, unit("conv", [0, 1]), streams=[0, 0.5]),
+            "streams are [0, 0.5]; expected 2 whole numbers, 0 or more, one for each",
+        ),
+        (lambda _: unit("conv", 0) * "a", "operand is 'a'; expected a number, one for"),
+        (
+            lambda _: neuron("conv", 0, (1.5, 0)),
+            "position is (1.5, 0); expected a whole",
+        ),
+        (lambda _: direction("conv", "ab"), "vector is 'ab'; expected numbers"),
+        (lambda _: fourier(decay="1"), "decay is '1'; expected a number, 0 or more"),
+        (lambda _: c.read_image(3), "path is 3; expected that of a file"),
+        (
+            lambda _: c.stretch(IMAGES, axis=9),
+            "axis is 9; expected one or several of the",
+        ),
+        (
+            lambda _: c.signed_stretch(IMAGES, percentile="99"),
+            "percentile is '99'; expected a number from 0 to 100",
+        ),
+    ],
+)
+def test_every_function_says_what_it_takes(
+    network: Any, call: Callable[[Any], object], message: str
+) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        call(network)
+    assert str(caught.value).startswith(message)
+
+
+def test_every_function_takes_numbers_of_numpy_and_what_can_be_walked(
+    network: Any,
+) -> None:
+    expected = c.explain(network, IMAGES, [0, 1], method="occlusion", patch=4)
+    found = c.explain(
+        network, IMAGES, iter((0, 1)), method="occlusion", patch=np.int64(4)
+    )
+    np.testing.assert_array_equal(found.maps, expected.maps)
+    notes = c.channel_attribution(network, IMAGES, [0], path=np.int64(1)).notes
+    assert all("after 1 step" in note for note in notes)
+    projections = c.deconvnet(network, IMAGES, "conv")
+    assert projections.picture(percentile=np.int64(99), source=Path("a.png"))

@@ -39,7 +39,7 @@ def test_parts_of_runs_share_no_random_numbers() -> None:
         ({"seed": -1}, "seed is -1; expected 0 or more"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"callback_every": 0}, "callback_every is 0"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0; expected more than 0"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a number above 0"),
         ({"precision": "half"}, "precision is 'half'; expected auto, float32"),
         ({"snapshots": -1}, "snapshots is -1"),
         ({"snapshots": [3, 1]}, "expected ascending steps"),

@@ -482,8 +482,14 @@ class TestPixelClasses:
         for region in (mask, np.stack([mask, mask])):
             found = explain(raw(network), images, [1], region=region, method="gradient")
             close(found.scores[:, 0], logits @ parts, 1e-5)
-        with pytest.raises(ArgumentError, match=r"an array of shape \(2, 2, 2, 2, 2\)"):
-            explain(raw(network), images, [1], region=np.ones((2,) * 5))
+        for wrong, told in (
+            (np.ones((2,) * 5), r"an array of shape \(2, 2, 2, 2, 2\)"),
+            (np.zeros(sizes), "a region is empty"),
+            (-np.ones(sizes), "region holds negative, NaN or infinite weights"),
+            (np.full(sizes, np.nan), "region holds negative, NaN or infinite weights"),
+        ):
+            with pytest.raises(ArgumentError, match=told):
+                explain(raw(network), images, [1], region=wrong)
 
     def test_integrated_gradients_keep_to_the_region(self, k: ModuleType) -> None:
         layers = k.layers
@@ -769,7 +775,7 @@ class TestMistakes:
             ),
             (ArgumentError, "answers once for each image", {"region": (1, 2)}),
             (LayerError, "no layer 'secnd'. Did you mean", {"layer": "secnd"}),
-            (LayerError, "no gradient at layer 'head'", {"layer": "head"}),
+            (LayerError, "does not depend on layer 'head'", {"layer": "head"}),
             (LayerError, "has no positions", {"layer": "flat"}),
             (LayerError, "no output 'x'", {"head": "x"}),
         ],

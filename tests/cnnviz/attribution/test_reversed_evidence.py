@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnviz import load_model, read_image
 from cnnviz.attribution import check_explanation, deconvnet, explain
+from cnnviz.errors import LayerError
 from cnnviz.network.model import ImageModel
 
 
@@ -47,6 +50,32 @@ def test_channels_are_in_the_order_of_the_image(assets: Path) -> None:
         expected = rebuilt.images / rebuilt.activations[..., None, None, None]
         scale = np.abs(expected).max()
         np.testing.assert_allclose(found.raw, expected, rtol=0, atol=1e-4 * scale)
+
+
+def test_a_layer_without_a_way_back_is_named() -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3),
+            layers.Lambda(tf.sin, name="wave"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    )
+    image = np.random.default_rng(0).random((8, 8, 3), np.float32)
+    with pytest.raises(LayerError, match=r"^layer 'wave' computes with") as caught:
+        explain(network, image, method="guided")
+    assert caught.value.hint == "Choose the method 'gradient'."
+    assert explain(network, image, method="gradient").maps.any()
+
+
+def test_a_layer_without_a_gradient_is_told() -> None:
+    rounded = keras.layers.Lambda(tf.round, name="rounded")
+    network = keras.Sequential([keras.Input((8, 8, 3)), rounded])
+    image = np.full((8, 8, 3), 0.75, np.float32)
+    with pytest.raises(LayerError, match="'rounded' has no gradient at the image"):
+        deconvnet(network, image, "rounded", rule="gradient")
 
 
 def test_they_hardly_depend_on_the_class_nor_on_the_head(assets: Path) -> None:

@@ -83,11 +83,11 @@ class TestSelection:
         model = raw(mixed_network(keras))
         image = np.zeros((17, 18, 3), "f")
         wrong: list[tuple[dict[str, Any], str]] = [
-            ({"channels": []}, "channels are"),
-            ({"channels": ["a"]}, "channels are"),
+            ({"channels": []}, "channels is"),
+            ({"channels": ["a"]}, "channels is"),
             ({"top": 0}, "top is 0"),
             ({"keep": "all"}, "keep is 'all'"),
-            ({"keep": (1, 99)}, r"keep is \(1, 99\); the maps .* shape \(3, 3\)"),
+            ({"keep": (1, 99)}, r"keep is \(1, 99\); .* which has 3x3 positions"),
             ({"keep": (1,)}, "keep is"),
             ({"keep": (-1, 0)}, "keep is"),
             ({"rule": "lrp"}, "rule is 'lrp'; expected deconvnet, guided or gradient"),

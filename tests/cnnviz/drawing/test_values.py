@@ -142,7 +142,7 @@ def test_colorize_draws_nan_in_pink() -> None:
 @pytest.mark.parametrize(
     ("values", "colormap", "message"),
     [
-        (np.zeros(2), "virids", "no colormap 'virids'; .* such as viridis"),
+        (np.zeros(2), "virids", "colormap is 'virids'; .* such as viridis"),
         (np.zeros(2), "?", "such as viridis, magma"),
         (np.array([0, 1.5]), "viridis", r"range from 0 to 1\.5; expected \[0, 1\]"),
         (np.array([-0.1, np.nan]), "viridis", "range from -0.1 to 0"),

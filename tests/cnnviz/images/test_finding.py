@@ -2,10 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cnnviz.errors import ImageError
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images import (
     find_images,
 )
@@ -93,8 +94,19 @@ def test_sources_without_images(folder: Path, source: str, message: str) -> None
 def test_no_source_at_all() -> None:
     with pytest.raises(ImageError, match="no image is given"):
         find_images([])
-    with pytest.raises(ImageError, match="'' is not a path"):
-        find_images([""])
+
+
+@pytest.mark.parametrize("source", ["", b"a.png", 3, None])
+def test_what_is_no_path_is_no_source(source: Any) -> None:
+    expected = re.escape(f"image is {source!r}; expected an image file, a folder or")
+    with pytest.raises(ArgumentError, match=expected):
+        find_images([source])
+
+
+def test_one_source_need_not_be_in_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"x")
+    assert find_images(str(path)) == find_images(path) == [path]
 
 
 def test_a_folder_of_folders_says_where_the_images_are(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import random
 import threading
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import ArgumentError, ImageError
-from cnnviz.images import (
-    read_image,
-)
+from cnnviz.images import as_array, read_image
 from cnnviz.images.reading import HAS_AVIF
 
 AVIF = [".avif"] * HAS_AVIF
@@ -62,6 +61,41 @@ def test_other_files_are_named_for_what_they_are(
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     assert cause in error_of(tmp_path / "a.jpg").message
+
+
+@pytest.mark.parametrize(
+    ("array", "told", "hint"),
+    [
+        (np.zeros((4, 4, 4)), "has 4 channels; expected 3", None),
+        (np.array([None]), "holds Python objects, which are never opened", None),
+        (
+            np.zeros((4, 4), np.int64),
+            "holds int64 values; expected uint8, uint16, bool or float",
+            "Save bytes as uint8, other numbers as float32.",
+        ),
+    ],
+)
+def test_arrays_that_are_no_pictures(
+    tmp_path: Path, array: np.ndarray, told: str, hint: str | None
+) -> None:
+    np.save(tmp_path / "a.npy", array, allow_pickle=True)
+    error = error_of(tmp_path / "a.npy")
+    assert told in error.message
+    assert error.hint == hint
+
+
+def test_archives_of_something_else(tmp_path: Path) -> None:
+    for name, told in (("config.json", "without a NumPy array"), ("a.npy", "intact")):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr(name, "{}")
+            archive.writestr("notes.txt", "") if name != "a.npy" else None
+        assert told in error_of(tmp_path / "a.npz").message
+
+
+def test_addresses_are_told_from_files() -> None:
+    for read in (read_image, as_array):
+        with pytest.raises(ImageError, match=r"^https://a\.org/7\.png is an address"):
+            read("https://a.org/7.png")
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:

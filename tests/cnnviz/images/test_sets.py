@@ -93,6 +93,17 @@ def test_arrays_of_other_ranks_are_checked(tmp_path: Path) -> None:
         ImageSet([[path]], [(None, 2)]).read(0)
 
 
+def test_a_file_out_of_range_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.linspace(0, 255, 48, dtype=np.float32).reshape(4, 4, 3))
+    with pytest.raises(
+        ImageError, match=r"a\.npy gives values from 0 to 255; expected"
+    ):
+        ImageSet([[path]]).read(0)
+    (image,) = ImageSet([[path]], raw=True).read(0)
+    assert image.max() == 255
+
+
 def test_several_inputs_come_side_by_side(tmp_path: Path) -> None:
     rows = [
         [save(tmp_path / f"a{i}.npy", 2, 3, 1), save(tmp_path / f"b{i}.npy", 5, seed=i)]

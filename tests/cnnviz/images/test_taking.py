@@ -1,5 +1,6 @@
 """Whatever holds images: the same numbers come out as from an array."""
 
+import io
 import itertools
 import time
 from collections.abc import Iterator
@@ -113,11 +114,18 @@ def test_endless_images_are_refused(images: Any) -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (object(), "images are a object; expected an array"),
+        (object(), "images are <object object at .*>; expected an array"),
         ([UNIT[0], UNIT[0, :3]], r"shapes \(3, 8, 3\) and \(6, 8, 3\); expected one"),
         ([], "hold nothing"),
         (iter(()), "hold nothing"),
-        ([[1.0, 2.0], [3.0]], "images are a list that is no array"),
+        (
+            [[1.0, 2.0], [3.0]],
+            r"are \[\[1.0, 2.0\], \[3.0\]\], which is no array",
+        ),
+        (b"abc", "images are b'abc'; expected an array"),
+        (io.BytesIO(b"a\nbc"), "images are <_io.BytesIO .*>; expected an array"),
+        ("", "images are ''; expected an array"),
+        (None, "images are None; expected an array"),
         ("nowhere.png", "nowhere.png does not exist"),
     ],
 )

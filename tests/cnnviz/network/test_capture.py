@@ -138,7 +138,7 @@ def test_several_inputs_by_name_and_by_position(k: ModuleType) -> None:
         activations(network, values["left"])
     with pytest.raises(ImageError, match="takes left, right, extra"):
         activations(network, {"left": values["left"], "rihgt": values["right"]})
-    with pytest.raises(ImageError, match="hold 3, 3, 2 images"):
+    with pytest.raises(ImageError, match="hold 3, 3 and 2 images"):
         activations(network, [*ordered[:2], values["extra"][:2]])
 
 
@@ -216,7 +216,7 @@ NETWORK = keras.Sequential(
             r"of shape \(8, 8\); net takes \(8, 8, 3\), or a batch",
         ),
         (np.zeros((0, 8, 8, 3)), "hold nothing"),
-        (np.array(["cat"]), "expected numbers"),
+        (np.array(["cat"]), "expected real numbers"),
     ],
 )
 def test_images_that_do_not_fit(images: np.ndarray, message: str) -> None:

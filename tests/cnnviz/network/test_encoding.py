@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz.errors import ArgumentError
+from cnnviz.loading import load_model
 from cnnviz.network import COLOR_ONLY, NAMES, named_encoding
 
 PUBLISHED = {
@@ -97,6 +98,16 @@ def test_own_function(images: np.ndarray) -> None:
     own = named_encoding(lambda x: x * 3.0 - 1.0)
     assert own.name == "custom"
     np.testing.assert_allclose(own(images), images * 3 - 1)
+
+
+@pytest.mark.parametrize("function", [lambda x: np.asarray(x) / 2, lambda _: None])
+def test_a_function_that_makes_no_tensor_is_told(function: Any) -> None:
+    network = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()])
+    model = load_model(network, encoding=function)
+    told = r"^encoding fails on a tensor of shape \(1, 4, 4, 3\): "
+    with pytest.raises(ArgumentError, match=told) as caught:
+        model.predict(np.zeros((4, 4, 3)))
+    assert caught.value.hint is not None
 
 
 def test_one_channel_goes_through_encodings_without_color() -> None:

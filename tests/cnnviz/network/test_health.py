@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tf_keras
 
-from cnnviz.attribution import deconvnet
+from cnnviz.attribution import deconvnet, explain
 from cnnviz.errors import CnnvizWarning, ModelError
+from cnnviz.loading import load_model
 from cnnviz.network import activations
 from cnnviz.synthesis import visualize_filters
 
@@ -72,3 +73,20 @@ def test_images_that_a_broken_filter_keeps_from_being_drawn(k: Any) -> None:
     with pytest.warns(CnnvizWarning, match=told):
         found = visualize_filters(made, "second", [0, 1, 2], steps=8)
     assert found.ascent.dead.all()
+
+
+@GENERATIONS
+def test_predictions_and_maps_of_broken_weights_say_so(k: Any) -> None:
+    made = load_model(network(k, np.nan))
+    with pytest.warns(
+        CnnvizWarning, match="second are not finite, so that predictions"
+    ):
+        made.predict(IMAGE)
+    notes = explain(made, IMAGE).notes
+    assert (
+        "the weights of second are not finite, so that these maps mean nothing" in notes
+    )
+    with pytest.raises(
+        ModelError, match=r"NaN .* in its output: the weights of second"
+    ):
+        explain(network(k, np.inf), IMAGE)

@@ -70,8 +70,18 @@ def test_a_number_that_is_left_out(tmp_path: Path) -> None:
     path.write_text('{"0": "cat", "2": "dog"}')
     with pytest.raises(ArgumentError, match=r"names 2 classes from 0 to 2; expected"):
         read_labels(path)
+    path.write_text('{"-1": "cat", "0": "dog"}')
+    with pytest.raises(ArgumentError, match=r"from -1 to 0; .* from 0, or from 1$"):
+        read_labels(path)
     path.write_text('{"2": "dog", "1": "cat"}')
     assert read_labels(path) == ("cat", "dog")
+
+
+def test_what_is_no_name_is_no_label(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text('[{"name": "cat"}, {"name": "dog"}]')
+    with pytest.raises(ArgumentError, match=r"holds .'name': 'cat'. among the labels"):
+        read_labels(path)
 
 
 def test_bytes_and_folders_are_no_labels(tmp_path: Path) -> None:

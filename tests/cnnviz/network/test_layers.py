@@ -9,7 +9,14 @@ import tf_keras
 
 from cnnviz.errors import LayerError, ModelError
 from cnnviz.images import ReceptiveField
-from cnnviz.network import ImageModel, LayerInfo, kernels, list_layers, named_encoding
+from cnnviz.network import (
+    ImageModel,
+    LayerInfo,
+    kernel_layers,
+    kernels,
+    list_layers,
+    named_encoding,
+)
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 
@@ -354,12 +361,17 @@ def test_layers_without_kernels(k: Any) -> None:
             k.layers.MaxPooling2D(name="pool"),
         ]
     )
-    told = "'pool' is a MaxPooling2D, which has no kernels; expected .* such as conv"
+    told = "'pool' \\(MaxPooling2D\\) is no convolution; expected one, such as conv"
     with pytest.raises(LayerError, match=told):
         kernels(model, "pool")
     dense = k.Sequential([k.Input((4,)), k.layers.Dense(2, name="dense")])
-    with pytest.raises(LayerError, match=r"a convolution, of which .* has none"):
+    with pytest.raises(LayerError, match=r"expected one, of which .* has none"):
         kernels(dense, "dense")
+    with pytest.raises(
+        LayerError, match="has no convolution, hence no kernels"
+    ) as none:
+        kernel_layers(dense, None)
+    assert none.value.hint is None
     with pytest.raises(LayerError, match=r"no layer .cnov.\. Did you mean conv"):
         kernels(model, "cnov")
 

@@ -1,5 +1,6 @@
 """Models some of whose inputs are held, against models that are given all of them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -281,7 +282,7 @@ def test_labels_and_other_values_are_told_of() -> None:
     )
     images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
     hint = hint_of(lambda: activations(network, (images, np.zeros(2))))
-    assert hint == "Give the images alone, without labels."
+    assert hint == "Give one array of images, without labels."
     hint = hint_of(lambda: activations(network, 255 * images))
     assert hint == (
         "Divide bytes by 255; for other values: load_model(..., encoding='raw')."
@@ -355,7 +356,9 @@ def test_networks_of_flat_images_are_drawn_as_the_message_says(
         f"If this is an image, put an Input({image}) and a Reshape({shape}) in front "
         "of the network."
     )
-    wrapped = k.Sequential([k.Input((28, 24, 1)), layers.Reshape(shape), network])
+    typed = re.findall(r"\w+\(\(.*?\)\)", hint)
+    names = {"Input": k.Input, "Reshape": layers.Reshape, "height": 28, "width": 24}
+    wrapped = k.Sequential([*(eval(text, names) for text in typed), network])
     found = visualize_filters(wrapped, "flat/conv", [0, 1], steps=16)
     assert found.ascent.images.shape[-1] == 1
     assert visualize_classes(wrapped, steps=16).ascent.images.shape == (2, 28, 24, 1)

@@ -86,6 +86,9 @@ def test_every_function_refuses_the_same_names(
         (0, LayerError, "is its input, which computes nothing"),
         (keras.layers.Conv2D(1, 1, name="x"), LayerError, "'x' .* is not a part of"),
         ("third", LayerError, "has no layer 'third'"),
+        (known.layers[0].name, LayerError, "is its input, which computes nothing"),
+        (b"first", ArgumentError, "layer is b'first'; expected its path, its number"),
+        (np.array(2), ArgumentError, r"layer is array\(2\); expected its path"),
     ]
     for name, kind, told in refusals:
         with pytest.raises(kind, match=told):

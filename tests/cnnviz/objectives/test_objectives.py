@@ -230,7 +230,7 @@ def test_objectives_of_your_own() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ArgumentError, match="negative"):
         channel("layer", -1)
-    with pytest.raises(ArgumentError, match="expected an integer"):
+    with pytest.raises(ArgumentError, match="expected a whole number"):
         channel("layer", 1.5)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="2 and for 3 images"):
         _ = (channel("layer", [0, 1]) + channel("layer", [0, 1, 2])).count
