@@ -718,7 +718,8 @@ class TestAnyNetwork:
     def test_a_gate_does_not_blur_where_units_look(self, k: ModuleType) -> None:
         layers = k.layers
         inputs = layers.Input((21, 21, 1))
-        maps = layers.Conv2D(3, 5, strides=2, activation="relu", name="maps")(inputs)
+        maps = layers.Conv2D(3, 5, strides=2, activation="relu")(inputs)
+        maps = layers.Dense(3, activation="relu")(maps)
         pooled = layers.GlobalAveragePooling2D()(maps)
         gate = layers.Dense(3, activation="sigmoid")(pooled)
         scaled = layers.Multiply(name="gated")([maps, layers.Reshape((1, 1, 3))(gate)])
