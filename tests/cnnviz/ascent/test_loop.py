@@ -583,7 +583,7 @@ def test_what_cannot_be_is_refused(model: ImageModel) -> None:
     with pytest.raises(ArgumentError, match="no parameterization is given"):
         maximize(model, objective, parameterization=[])
     for streams in ([3], [], [0, -1]):
-        with pytest.raises(ArgumentError, match="expected 2 numbers from 0, one"):
+        with pytest.raises(ArgumentError, match="expected 2 whole numbers, 0 or more"):
             maximize(model, objective, streams=streams)
     momentum = maximize(model, channel("conv1", 0), run=Run(steps=2)).momentum
     for other in ({"size": 20}, {"parameterization": Pixels()}):
