@@ -159,8 +159,8 @@ class Chunks:
         An image without a gradient goes through opened rectifiers; if that does not
         help, it begins anew from the noise that it scores highest with, and goes
         through opened rectifiers from there if there still is none. Single steps tell
-        whether it has one; opened steps never do. An image that had a gradient once is
-        left alone, whatever the others need.
+        whether it has one; steps that are opened for it never do. An image that had a
+        gradient once is left alone, whatever the others need.
         """
         steps, first, length = len(self.rates), 0, 1
         generators = [np.random.default_rng((*s, 2)) for s in seeds]
@@ -182,7 +182,8 @@ class Chunks:
                 done=np.arange(first, last) / steps,
                 rescued=shut,
             )
-            yield first, last, state, scores, alive & (shut is None)
+            told = alive if shut is None else alive & ~shut
+            yield first, last, state, scores, told
             seconds = (time.perf_counter() - began) / (last - first)
             length = max(1, min(2 * length, int(_BLOCK_SECONDS / max(seconds, 1e-6))))
             first = last

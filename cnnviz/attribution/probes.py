@@ -87,7 +87,9 @@ class Probe:
         self._function: Any = trace.function
         self._trace = trace
         self.facts = trace.facts
-        if at == "layer" and self.facts.field is None and self._size is None:
+        field = self.facts.field
+        is_placed = field is not None and None not in field.size
+        if at == "layer" and not is_placed and self._size is None:
             # With a known number of images, reshapes are understood more often.
             signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]
             key = (question.key, "one")

@@ -19,13 +19,15 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from cnnviz.errors import LayerError
+from cnnviz.errors import CnnvizError, LayerError
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.keras_generations import Network
+from cnnviz.network.forward import show_images
+from cnnviz.network.heads import whole
+from cnnviz.network.keras_generations import Network, library_kind
 from cnnviz.network.layout import channel_axis, is_network_channels_first
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
-from cnnviz.network.tracing import Call
+from cnnviz.network.tracing import Call, compiled_for_images
 
 _SAME = frozenset(("Identity", "IdentityN", "Cast"))
 _PASSED = _SAME | frozenset(
@@ -37,6 +39,7 @@ _WEIGHTED = frozenset(
     MatMul BatchMatMul BatchMatMulV2 Einsum While StatelessWhile PartitionedCall
     StatefulPartitionedCall""".split()
 )
+_WINDOWED = frozenset(("Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"))
 _KEEPING = frozenset(
     """While StatelessWhile If StatelessIf Case StatelessCase PartitionedCall
     StatefulPartitionedCall""".split()
@@ -71,10 +74,41 @@ def has_channels(model: ImageModel, shape: Sequence[int | None]) -> bool:
     """
     if len(shape) != 3:
         return len(shape) > 3
-    return any(
-        "1D" in address.kind and (address.is_convolution or address.is_pooling)
+    known = any(
+        (address.is_convolution or address.is_pooling)
+        and "1D" in address.kind + library_kind(address.layer)
         for address in addresses(model.network)
     )
+    return known or _is_a_row(model, shape)
+
+
+def _is_a_row(model: ImageModel, shape: Sequence[int | None]) -> bool:
+    """Whether code of the user's convolves an input `(n, length, channels)`.
+
+    TensorFlow then makes an image of one row of it, and not one of one channel.
+    """
+    if len(model.inputs or [None]) > 1 or shape[1] == 1:
+        return False
+
+    def first_window(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool]:
+        show_images(model, [image], [whole(model.network)])
+        depends = Dependence([image])
+        windows = (
+            operation.inputs[0]
+            for operation in image.graph.get_operations()
+            if operation.type in _WINDOWED and depends(operation.inputs[0])
+        )
+        first = next(windows, None)
+        return {"": tf.zeros(())}, first is not None and first.shape[1] == 1
+
+    try:
+        with tf.init_scope():
+            trace, _ = compiled_for_images(
+                model.network, ("axes", model.key), first_window, [tuple(shape[1:])], 1
+            )
+    except CnnvizError:
+        return False  # which whoever asks the network next will tell
+    return trace.facts
 
 
 def _has_own_gradient(operation: tf.Operation) -> bool:
@@ -223,7 +257,8 @@ class Spaces:
         if shape.rank is None or not tensor.dtype.is_floating or tensor is self._image:
             return False
         if shape.rank <= 2:
-            return True
+            # A dense layer on maps makes a row of every position of every image.
+            return not shape.rank or shape[0] == self._image.shape[0]
         if shape.rank == self._axes + 2 and not self._is_map(tensor):
             return True
         if tensor.op.type not in _REDUCTIONS:

@@ -582,13 +582,25 @@ def _multiplied(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
 
 def _einsum(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     equation = tensor.op.get_attr("equation").decode().replace(" ", "")
-    if "." in equation:
-        raise _Unknown
     left, _, right = equation.partition("->")
-    label = left.split(",")[number][extent.dim]
-    if label in right:
-        return extent.along(right.index(label))
-    return extent.summed(tensor.op.inputs[number].shape)
+    source = tensor.op.inputs[number].shape
+    label = _labels(left.split(",")[number], source.rank)[extent.dim]
+    labels = _labels(right, tensor.shape.rank)
+    if label not in labels:
+        return extent.summed(source)
+    if (
+        isinstance(label, int)
+        and source[extent.dim] != tensor.shape[labels.index(label)]
+    ):
+        raise _Unknown  # one size that is spread
+    return extent.along(labels.index(label))
+
+
+def _labels(term: str, rank: int) -> list[str | int]:
+    """The labels of dimensions; those of an ellipsis are numbered from the last."""
+    before, dots, after = term.partition("...")
+    numbers = range(rank - len(before) - len(after), 0, -1) if dots else ()
+    return [*before, *numbers, *after]
 
 
 def _concatenated(tensor: tf.Tensor, seen: list[View]) -> View:

@@ -539,6 +539,33 @@ class TestAnyNetwork:
                     close(found.raw.sum(axes), found.scores - bias, 1e-5)
                     assert found.layer == "maps"
 
+    def test_rows_that_code_of_the_users_convolves(self, k: ModuleType) -> None:
+        class Causal(k.layers.Conv1D):  # type: ignore[name-defined]
+            """A convolution by another name."""
+
+        class Written(k.layers.Layer):  # type: ignore[name-defined]
+            def build(self, shape: Any) -> None:
+                self.kernel = self.add_weight(name="k", shape=(5, shape[-1], 4))
+                self.bias = self.add_weight(name="b", shape=(4,))
+                self.built = True
+
+            def call(self, images: Any) -> Any:
+                kernel = tf.convert_to_tensor(self.kernel)
+                return tf.nn.relu(tf.nn.conv1d(images, kernel, 1, "VALID") + self.bias)
+
+        makers = [k.layers.Conv1D, Causal]
+        convolutions = [make(4, 5, activation="relu", name="maps") for make in makers]
+        rows = np.random.default_rng(0).random((2, 40, 2), np.float32)
+        found = []
+        for layer in (*convolutions, Written(name="maps")):
+            head = [k.layers.Flatten(), k.layers.Dense(3)]
+            model = raw(randomized(sequential(k, (40, 2), layer, *head)))
+            found.append([explain(model, rows, 1, method=m).maps for m in METHODS])
+        for other in found[1:]:
+            for one, expected in zip(other, found[0], strict=True):
+                assert one.shape == (2, 1, 40)
+                close(one, expected, 1e-4)
+
     def test_channels_first(self, k: ModuleType) -> None:
         def network(order: str) -> Any:
             first = order == "channels_first"
@@ -671,10 +698,28 @@ class TestAnyNetwork:
         assert "integrated" in str(caught.value.hint)
         assert explain(raw(network), images, method="integrated").share.shape == (1, 1)
 
+    def test_a_dense_layer_on_maps_is_a_convolution_of_one_pixel(
+        self, k: ModuleType
+    ) -> None:
+        def found(pointwise: Any) -> Explanation:
+            layers = k.layers
+            maps = layers.Conv2D(4, 3, strides=2, activation="relu")
+            last = layers.Conv2D(5, 3, activation="relu", name="last")
+            head = [layers.Flatten(), layers.Dense(3)]
+            network = sequential(k, (16, 18, 3), maps, pointwise, last, *head)
+            return explain(raw(randomized(network)), IMAGES, 1)
+
+        dense = found(k.layers.Dense(6, activation="relu"))
+        pixel = found(k.layers.Conv2D(6, 1, activation="relu"))
+        assert (dense.layer, dense.notes) == ("last", ())
+        close(dense.maps, pixel.maps, 1e-5)
+        np.testing.assert_array_equal(dense.seen, pixel.seen)
+
     def test_a_gate_does_not_blur_where_units_look(self, k: ModuleType) -> None:
         layers = k.layers
         inputs = layers.Input((21, 21, 1))
-        maps = layers.Conv2D(3, 5, strides=2, activation="relu", name="maps")(inputs)
+        maps = layers.Conv2D(3, 5, strides=2, activation="relu")(inputs)
+        maps = layers.Dense(3, activation="relu")(maps)
         pooled = layers.GlobalAveragePooling2D()(maps)
         gate = layers.Dense(3, activation="sigmoid")(pooled)
         scaled = layers.Multiply(name="gated")([maps, layers.Reshape((1, 1, 3))(gate)])

@@ -237,6 +237,14 @@ def padded_by_hand(x: tf.Tensor) -> tf.Tensor:
 
 EXACT: dict[str, tuple[Builder, tuple[int, ...]]] = {
     "one channel": (one_channel, (44, 1)),
+    "ellipsis": (
+        layers(
+            conv(2),
+            custom(lambda x: tf.einsum("...c,cd->...d", x, tf.ones((2, 3)))),
+            conv(2),
+        ),
+        (12, 13, 1),
+    ),
     "dilated": (
         layers(conv(2, dilation_rate=2, padding="same"), conv(2, dilation_rate=(3, 2))),
         (19, 20, 2),

@@ -211,3 +211,26 @@ def test_images_that_were_woken_are_left_alone() -> None:
     alone, together = ascend([0]), ascend([0, 1])
     assert together.dead.tolist() == [False, True]
     np.testing.assert_allclose(alone.images[0], together.images[0], atol=1e-5)
+
+
+def test_units_that_wake_while_others_are_opened_are_not_dead() -> None:
+    """Where one unit is dead to the last step, another that fires is drawn."""
+    dots = keras.Sequential(
+        [layers.Input((16, 16, 1)), layers.Conv2D(2, 3, activation="relu", name="c")]
+    )
+    # Fires for bright dots on black; on the way there from gray everything turns black.
+    kernel = np.full((3, 3, 1, 2), -1, np.float32)
+    kernel[1, 1, 0, 0] = 1
+    dots.get_layer("c").set_weights([kernel, np.array([-0.2, -50], np.float32)])
+    alone, together = (
+        maximize(
+            load_model(dots, encoding="unit"),
+            channel("c", channels),
+            streams=channels,
+            run=Run(steps=14, batch_size=len(channels)),
+        )
+        for channels in ([0], [0, 1])
+    )
+    assert alone.dead.tolist() == [False]
+    assert together.dead.tolist() == [False, True]
+    np.testing.assert_allclose(alone.images[0], together.images[0], atol=1e-4)
