@@ -34,12 +34,13 @@ def find(sources: Sequence[str]) -> list[Path]:
     """The files that IMAGE arguments stand for."""
     from cnnviz.errors import ImageError
     from cnnviz.images import find_images
+    from cnnviz.sniffing import is_there
 
     try:
         return find_images(sources)
     except ImageError as error:
         # The shell hands `--layer conv1 conv2` over as a layer and an image.
-        names = [s for s in sources if _NAME.fullmatch(s) and not Path(s).exists()]
+        names = [s for s in sources if _NAME.fullmatch(s) and not is_there(Path(s))]
         known = _flags()
         named = [flag for flag in ("--layer", "--class") if flag in known]
         if error.hint is None and names and named:

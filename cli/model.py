@@ -138,11 +138,12 @@ class ModelOptions:
             identify_file,
         )
         from cnnviz.network import read_labels
+        from cnnviz.sniffing import is_there
 
         if self.custom_objects is not None and not self.trusted:
             raise typer.BadParameter("--custom-objects runs code: it needs --trusted")
         path = Path(self.source)
-        named = self.source.lower() in APPLICATIONS and not path.exists()
+        named = self.source.lower() in APPLICATIONS and not is_there(path)
         if self.weights is not None and not named:
             raise typer.BadParameter(
                 f"--weights is for networks of keras.applications; "
@@ -150,12 +151,12 @@ class ModelOptions:
             )
         if self.labels is not None:
             read_labels(self.labels)
-        if self.custom_objects is not None and not self.custom_objects.is_file():
+        if self.custom_objects is not None and not is_there(self.custom_objects):
             raise ModelError(
                 f"{self.custom_objects} does not exist; expected a Python file"
             )
         if self.weights not in (None, "imagenet", "none"):
-            if not Path(str(self.weights)).exists():
+            if not is_there(Path(str(self.weights))):
                 raise ModelError(
                     f"{self.weights} does not exist; expected a file of weights, "
                     "imagenet or none"

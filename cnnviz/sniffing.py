@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 HDF5 = b"\x89HDF\r\n\x1a\n"
 PICTURE, JSON = "a picture", "a text in JSON"
 _POINTER = "a git-LFS pointer, not the file that it stands for"
@@ -28,6 +30,14 @@ _BYTES: tuple[tuple[int, tuple[bytes, ...], str], ...] = (
     ),
 )
 """Where they stand, and what they are."""
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file; none is called what the system does not allow."""
+    try:
+        return path.exists()
+    except OSError:  # such as of a name that is too long
+        return False
 
 
 def nature(head: bytes) -> str | None:

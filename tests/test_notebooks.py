@@ -10,7 +10,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 LARGEST = 2**20
-LONG = ("filters_and_classes", "transfer_learning")
+LONG = ("filters_and_classes", "style_transfer", "train_and_watch", "transfer_learning")
 
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

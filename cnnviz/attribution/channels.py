@@ -96,6 +96,7 @@ class ChannelAttribution(ArrayResult):
 
     def strongest(self, count: int = 6) -> np.ndarray:
         """The channels that matter most, for or against, `(n, k, count)`."""
+        counts(count=count)
         order = np.argsort(-np.abs(self.values), axis=-1, kind="stable")
         return order[..., :count]
 

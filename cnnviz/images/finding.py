@@ -13,7 +13,14 @@ from typing import Any
 
 from cnnviz.arguments import path_of
 from cnnviz.errors import ImageError, first_line
-from cnnviz.images.reading import EXPECTED, HAS_AVIF, open_file, refuse_address
+from cnnviz.images.reading import (
+    EXPECTED,
+    HAS_AVIF,
+    is_folder,
+    open_file,
+    refuse_address,
+)
+from cnnviz.sniffing import is_there
 
 _ARRAY_SUFFIXES = {".npy", ".npz"}
 _SUFFIXES = _ARRAY_SUFFIXES | set(
@@ -56,7 +63,7 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
 def _files_of(source: str | Path) -> list[Path]:
     text = os.fspath(source)
     path = Path(source)
-    if path.is_dir():
+    if is_folder(path):
         try:
             files = _image_files(path.iterdir())
         except OSError as error:
@@ -69,7 +76,7 @@ def _files_of(source: str | Path) -> list[Path]:
             )
         return files
     refuse_address(text)
-    if glob.has_magic(text) and not path.exists():
+    if glob.has_magic(text) and not is_there(path):
         # Unlike Path.glob, glob.glob takes absolute patterns and skips hidden files.
         matches = glob.glob(text, recursive=True)  # noqa: PTH207
         files = _image_files(map(Path, matches))

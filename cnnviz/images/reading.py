@@ -36,7 +36,7 @@ from cnnviz.images.resizing import (
     scaled_extent,
     with_channels,
 )
-from cnnviz.sniffing import PICTURE, nature, remedy
+from cnnviz.sniffing import PICTURE, is_there, nature, remedy
 
 # Pillow tries formats in this order; the first five load no further plugins. Formats
 # outside the list are refused: some of Pillow's readers start other programs.
@@ -132,6 +132,10 @@ def picture_array(
     Raises:
         ImageError: The picture cannot be decoded, or has other channels.
     """
+    if 0 in picture.size:
+        raise ImageError(
+            f"the picture has {picture.height}x{picture.width} pixels; expected some"
+        )
     try:
         pixels, orientation = _pixels(picture, WHITE), _orientation(picture)
     except Exception as error:  # noqa: BLE001
@@ -210,12 +214,17 @@ def refuse_address(source: object) -> None:
         )
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is that of a folder."""
+    return is_there(path) and path.is_dir()
+
+
 @contextlib.contextmanager
 def open_file(path: Path) -> Iterator[BinaryIO]:
     """Opens a file, or says in one line why it cannot be opened."""
-    if path.is_dir():
+    if is_folder(path):
         raise ImageError(f"{path} is a folder; {EXPECTED}")
-    if path.exists() and not path.is_file():
+    if is_there(path) and not path.is_file():
         raise ImageError(f"{path} is not a regular file; {EXPECTED}")
     try:
         file = path.open("rb")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cnnviz.arguments import shown
 from cnnviz.errors import ImageError, first_line, listed
-from cnnviz.images.reading import picture_array, read_array, read_image
+from cnnviz.images.reading import is_folder, picture_array, read_array, read_image
 
 _MOST_ITEMS = 4096
 _EXPECTED = (
@@ -59,7 +59,7 @@ def as_array(
     if isinstance(images, Image.Image):
         return picture_array(images, size=size, channels=channels)
     if isinstance(images, str | os.PathLike) and images != "":
-        if Path(images).is_dir():
+        if is_folder(Path(images)):
             raise ImageError(
                 f"{images} is a folder; expected an image file",
                 hint="Give the files in it: cnnviz.find_images(folder).",

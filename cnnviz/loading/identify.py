@@ -21,7 +21,7 @@ from cnnviz.errors import ModelError
 from cnnviz.loading.safe_archive import check_archive
 from cnnviz.loading.safe_hdf5 import check_hdf5, truncated
 from cnnviz.loading.safe_json import read_object
-from cnnviz.sniffing import HDF5, JSON, nature, remedy
+from cnnviz.sniffing import HDF5, JSON, is_there, nature, remedy
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 APPLICATIONS = frozenset(
@@ -100,7 +100,7 @@ def identify_file(path: Path) -> ModelFile:
         ModelError: If there is no such file, or it is no whole Keras model: the message
             names what it is instead, and the way out.
     """
-    if not path.exists():
+    if not is_there(path):
         raise _missing(path)
     if path.is_dir():
         return _identify_folder(path)
@@ -269,7 +269,7 @@ def check_weights(path: Path) -> None:
     Raises:
         ModelError: If there is no such file, or it is none that keeps to itself.
     """
-    if not path.exists():
+    if not is_there(path):
         raise ModelError(f"{path} does not exist; expected a file of weights")
     head = _beginning(path, "a file of weights")
     if head.startswith(_ZIP):

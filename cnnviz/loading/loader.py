@@ -56,6 +56,7 @@ from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
+from cnnviz.sniffing import is_there
 
 
 def load_model(
@@ -123,7 +124,7 @@ def load_model(
         network, notes = _from_name(
             path, weights, architecture, trusted, dict(custom_objects or {})
         )
-        if labels is None and weights == "imagenet" and not path.exists():
+        if labels is None and weights == "imagenet" and not is_there(path):
             labels = "imagenet"
     else:
         raise ArgumentError(
@@ -154,7 +155,7 @@ def module_objects(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: If the file is missing or fails.
     """
-    if not path.is_file():
+    if not is_there(path):
         raise ModelError(f"{path} does not exist; expected a Python file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
@@ -182,7 +183,7 @@ def _check_extras(
     """
     is_path = isinstance(source, str | os.PathLike)
     is_named = is_path and _is_application(Path(source))
-    if is_path and not is_named and not Path(source).exists():
+    if is_path and not is_named and not is_there(Path(source)):
         return  # which is what will be told
     what = source if is_path else f"a {type(source).__name__}"
     if weights not in ("imagenet", None) and not is_named:
@@ -200,7 +201,7 @@ def _check_extras(
 def _is_application(path: Path) -> bool:
     """Whether a path is the name of a network of `keras.applications`."""
     is_name = path.name.lower() in APPLICATIONS and path.name == str(path)
-    return is_name and not path.exists()
+    return is_name and not is_there(path)
 
 
 def _from_name(

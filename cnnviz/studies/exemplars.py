@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import counts
-from cnnviz.errors import ArgumentError
+from cnnviz.arguments import counts, shown
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.capture import channel_means, rebatch
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
@@ -60,9 +60,12 @@ def find_exemplars(
 
     Raises:
         ArgumentError: If there are no images.
+        ImageError: If they do not fit the network, or are of several sizes.
         LayerError: If the layer or a channel does not exist.
     """
     known = as_model(model)
+    if not isinstance(images, Iterable):
+        raise ArgumentError(f"images is {shown(images)}; expected images to look at")
     rest = iter(images)
     first = list(islice(rest, 1))
     for image in first:
@@ -76,7 +79,7 @@ def find_exemplars(
     kept = np.empty((len(chosen), 0), np.int64)
     pictures: dict[int, np.ndarray] = {}
     seen = 0
-    for batch in rebatch(known.prepare(image)[0][0] for image in chain(first, rest)):
+    for batch in rebatch(_prepared(known, chain(first, rest))):
         means = channel_means(known, layer, batch)[:, chosen].T
         numbers = np.arange(seen, seen + len(batch))
         pictures |= dict(zip(numbers.tolist(), batch, strict=True))
@@ -92,3 +95,16 @@ def find_exemplars(
         raise ArgumentError("no image is given to look for exemplars in")
     found = np.stack([[pictures[n] for n in row] for row in kept.tolist()])
     return Exemplars(layer, chosen, found, best, kept)
+
+
+def _prepared(model: ImageModel, images: Iterable[Any]) -> Iterator[np.ndarray]:
+    """Images `(h, w, c)` as the model takes them, all of one shape."""
+    shape = None
+    for image in images:
+        prepared = model.prepare(image)[0][0]
+        shape = shape or prepared.shape
+        if prepared.shape != shape:
+            raise ImageError(
+                f"images have the shapes {shape} and {prepared.shape}; expected one"
+            )
+        yield prepared

@@ -252,6 +252,11 @@ def optimize_style(
     at_least(0, content_weight=content_weight, total_variation=total_variation)
     more_than(0, style_scale=style_scale)
     run = run or Run()
+    layers = layers or StyleLayers()
+    if not isinstance(layers, StyleLayers):
+        raise ArgumentError(
+            f"layers are a {type(layers).__name__}; expected StyleLayers(style=[...])"
+        )
     if (run.restarts or 1) > 1:
         raise ArgumentError(
             f"restarts are {run.restarts}; style transfer has none, expected 1"
@@ -285,7 +290,6 @@ def optimize_style(
         )
     image = span.unit(begun[0]) if begun else painted
     built(known, [photo[None]])
-    layers = layers or StyleLayers()
     measured = MeasuredLayers(known, layers)
     soften = layers.softened
     if soften is None:

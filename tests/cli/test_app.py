@@ -174,6 +174,12 @@ def test_wrong_usage_exits_with_2(
     ("arguments", "told"),
     [
         (["layers", "nowhere.keras"], "nowhere.keras does not exist"),
+        (["layers", "y" * 300], "y does not exist; expected a Keras model"),
+        (["predict", "MODEL", "y" * 300], "y cannot be opened: File name too long"),
+        (
+            ["layers", "MODEL", "--trusted", "--custom-objects", "."],
+            ". is no Python file; expected one that defines layers",
+        ),
         (["layers", "MODEL", "--labels", "no.txt"], "no.txt does not exist"),
         (["layers", "MODEL", "--architecture", "no.json"], "no.json does not exist"),
         (["layers", "VGG16", "--weights", "no.h5"], "no.h5 does not exist"),

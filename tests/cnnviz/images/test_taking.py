@@ -125,6 +125,8 @@ def test_endless_images_are_refused(images: Any) -> None:
         (b"abc", "images are b'abc'; expected an array"),
         (io.BytesIO(b"a\nbc"), "images are <_io.BytesIO .*>; expected an array"),
         ("", "images are ''; expected an array"),
+        ("x" * 300, "cannot be opened: File name too long"),
+        (Image.new("L", (0, 5)), "the picture has 5x0 pixels; expected some"),
         (None, "images are None; expected an array"),
         ("nowhere.png", "nowhere.png does not exist"),
     ],

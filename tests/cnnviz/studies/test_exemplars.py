@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-from cnnviz import ArgumentError, ImageModel, activations, load_model
+from cnnviz import ArgumentError, ImageError, ImageModel, activations, load_model
 from cnnviz.studies import find_exemplars
 
 
@@ -37,3 +38,15 @@ def test_exemplars_are_the_strongest_images(
 def test_what_does_not_exist_is_named(mnist: ImageModel) -> None:
     with pytest.raises(ArgumentError, match="no image"):
         find_exemplars(mnist, "conv3", [])
+
+
+def test_what_is_no_set_of_images_of_one_size_is_told() -> None:
+    network = keras.Sequential(
+        [keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3)]
+    )
+    sizes = [np.zeros((side, side, 1)) for side in (5, 6)]
+    told = r"shapes \(5, 5, 1\) and \(6, 6, 1\); expected one"
+    with pytest.raises(ImageError, match=told):
+        find_exemplars(network, 0, sizes)
+    with pytest.raises(ArgumentError, match="images is 3; expected images to look at"):
+        find_exemplars(network, 0, 3)  # type: ignore[arg-type]

@@ -172,6 +172,7 @@ def test_what_does_not_exist_is_named(mnist: ImageModel, imagenet: ImageModel) -
         optimize_classes(mnist, head="top")
 
 
+@pytest.mark.slow
 def test_to_another_network_large_pictures_are_more_like_photographs(
     imagenet: ImageModel, assets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
