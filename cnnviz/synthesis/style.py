@@ -156,7 +156,8 @@ def transfer_style(
             the content's chroma.
         style_scale: The sides of the style image as a multiple of the content's; less
             makes finer strokes.
-        start: `"content"`, `"noise"`, or an image `(h, w, c)` to start from.
+        start: `"content"`, which takes on the colors of the styles first, unless colors
+            are kept; `"noise"`; or an image `(h, w, c)`, which is taken as it is.
         steps: Forward and backward passes at each size.
         seed: The seed of all random numbers.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
@@ -227,7 +228,8 @@ def optimize_style(
         keep_colors: Whether the result has the content's colors.
         style_scale: The sides of the style image as a multiple of the content's; less
             makes finer strokes.
-        start: `"content"`, `"noise"`, or an image `(h, w, c)` to start from.
+        start: `"content"`, which takes on the colors of the styles first, unless colors
+            are kept; `"noise"`; or an image `(h, w, c)`, which is taken as it is.
         layers: Where style and content are measured; None for what suits the network.
         coarsest: The least length of the shorter side at the smallest size. If it is
             more than the content's, the image is made at its own size only.
