@@ -208,7 +208,7 @@ def test_methods_that_cannot_be_right_are_left_out(seven: Path, tmp_path: Path) 
     refused = invoke(*common)
     assert refused.exit_code == 1
     assert (
-        "Choose --method integrated, which needs none; maps of channels"
+        "Choose --method integrated, which needs none, without --maps."
         in refused.stderr
     )
     result = invoke(*common, "--compare", "--raw")

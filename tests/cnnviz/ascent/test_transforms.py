@@ -207,13 +207,13 @@ def test_an_affine_map_turns_about_the_middle() -> None:
 def test_impossible_amounts_are_refused() -> None:
     with pytest.raises(ArgumentError, match="fill is 'gray'"):
         Motion(fill="gray")  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match=r"jitter is -0.1; expected 0"):
+    with pytest.raises(ArgumentError, match=r"jitter is -0.1; expected a number, 0"):
         Motion(jitter=-0.1)
     with pytest.raises(ArgumentError, match=r"background is 128; expected"):
         Motion(background=128)
     with pytest.raises(ArgumentError, match=r"side is 0; expected"):
         Crops(0)
-    with pytest.raises(ArgumentError, match=r"side_deviation is -1; expected 0"):
+    with pytest.raises(ArgumentError, match=r"side_deviation is -1; expected a number, 0"):
         Crops(side_deviation=-1)
     with pytest.raises(ArgumentError, match=r"center_deviation is nan; expected"):
         Crops(center_deviation=np.nan)

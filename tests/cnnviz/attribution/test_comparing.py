@@ -81,7 +81,7 @@ def test_one_image_and_the_maps_that_fire_are_taken_out(images: np.ndarray) -> N
     assert found.dead.tolist() == [[False, True, False], [False, True, True]]
     np.testing.assert_allclose(found.activations[1], [16, -984, -14], rtol=1e-5)
     for number in (-1, 2):
-        with pytest.raises(ArgumentError, match=f"image is {number}; expected 0 to 1"):
+        with pytest.raises(ArgumentError, match=f"image is {number}; expected a whole"):
             found.image(number)
     second = found.image(1)
     assert second.images.shape == (1, 3, 8, 8, 1)
