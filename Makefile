@@ -10,7 +10,8 @@ PYTHONS := 3.13 3.12 3.11
 PYTHON :=
 # What is installed, to the release; empty for the newest of everything.
 PINS := constraints.txt
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+# Byte code is written when a module is first imported; most never are.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	$(if $(PINS),--constraint $(PINS),--upgrade)
 
 # Each process of the tests holds a TensorFlow, of a gigabyte or two.
