@@ -213,7 +213,9 @@ def test_impossible_amounts_are_refused() -> None:
         Motion(background=128)
     with pytest.raises(ArgumentError, match=r"side is 0; expected"):
         Crops(0)
-    with pytest.raises(ArgumentError, match=r"side_deviation is -1; expected a number, 0"):
+    with pytest.raises(
+        ArgumentError, match=r"side_deviation is -1; expected a number, 0"
+    ):
         Crops(side_deviation=-1)
     with pytest.raises(ArgumentError, match=r"center_deviation is nan; expected"):
         Crops(center_deviation=np.nan)
