@@ -170,12 +170,11 @@ def deconv(
         if compare and fires:
             units = drawn.channels[0].tolist()
             for each in RULES:
+                if each == rule:
+                    ruled[each] = drawn
+                    continue
                 try:
-                    ruled |= (
-                        {rule: drawn}
-                        if each == rule
-                        else compare_rules(loaded, one, target, units, [each])
-                    )
+                    ruled |= compare_rules(loaded, one, target, units, [each])
                 except LayerError as error:
                     failures.append(f"left out {each}: {error.message}")
         if stages and fires:
