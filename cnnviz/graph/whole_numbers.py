@@ -53,8 +53,7 @@ def bypass(numbers: tf.Tensor, fractions: tf.Tensor) -> None:
         for op in whole.consumers():
             result = op.outputs[0]
             if op.type == "Cast":
-                # A narrower type would not hold them all.
-                if result.dtype.is_integer and result.dtype.max >= whole.dtype.max:
+                if result.dtype.is_integer and _holds(result.dtype, whole.dtype):
                     stack.append((result, twin))
                 if not result.dtype.is_floating:
                     continue
@@ -70,6 +69,11 @@ def bypass(numbers: tf.Tensor, fractions: tf.Tensor) -> None:
                 for i, tensor in enumerate(user.inputs):
                     if tensor is result:
                         user._update_input(i, made)
+
+
+def _holds(kind: tf.DType, other: tf.DType) -> bool:
+    """Whether a type has all the whole numbers of another; a cast changes none then."""
+    return bool(kind.min <= other.min and kind.max >= other.max)
 
 
 def _copied(op: tf.Operation, twin: tf.Tensor) -> tf.Tensor:

@@ -90,6 +90,23 @@ def test_what_computes_with_whole_numbers_keeps_them(way: Callable[[Any], Any]) 
     assert gradient is None
 
 
+def test_a_type_without_negative_numbers_does_not_hold_them() -> None:
+    # -1 as a byte is 255, which its fraction is not.
+    numbers = np.array([[-1.0, 2.0]], np.float32)
+
+    @tf.function(autograph=False)
+    def run(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        fractions = rounded(values)
+        whole = tf.cast(fractions, tf.int8)
+        made = tf.identity(tf.cast(tf.cast(whole, tf.uint8), tf.float32))
+        bypass(whole, fractions)
+        return made, tf.gradients(made, values)[0]
+
+    made, gradient = run(tf.constant(numbers))
+    np.testing.assert_array_equal(made, [[255, 2]])
+    assert gradient is None
+
+
 def networks(library: Any) -> tuple[Any, Any]:
     """A network that takes bytes, and the same that takes fractions."""
     library.utils.set_random_seed(3)
