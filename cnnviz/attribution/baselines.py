@@ -72,15 +72,13 @@ def baseline_images(
     return np.broadcast_to(array, images.shape).astype(np.float32)
 
 
-def blurred(images: np.ndarray, share: float = _BLUR) -> np.ndarray:
+def blurred(images: np.ndarray) -> np.ndarray:
     """Images `(n, ..., c)` after a Gaussian along every axis of positions.
 
-    Args:
-        images: The images; borders are mirrored.
-        share: The deviation, as a part of the shorter side.
+    Its deviation is 5 % of the shorter side; borders are mirrored.
     """
     axes = range(1, max(images.ndim - 1, 2))
-    deviation = share * min(images.shape[axis] for axis in axes)
+    deviation = _BLUR * min(images.shape[axis] for axis in axes)
     reach = math.ceil(3 * deviation)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(deviation, 1e-6)) ** 2)
     taps /= taps.sum()

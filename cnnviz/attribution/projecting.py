@@ -80,7 +80,7 @@ def project(
     arrays: Sequence[np.ndarray],
     route: Route,
     seeds: Seeds,
-    total: int | None = None,
+    total: int,
 ) -> Iterator[Part]:
     """Reconstructs units of images, in blocks that fit memory.
 
@@ -89,7 +89,7 @@ def project(
     Args:
         task: The layer and the rule. If it keeps whole maps, positions do not count.
         arrays: The images, as `ImageModel.prepare` returns them.
-        route: What `find_route` tells of images of their shape.
+        route: What `find_units` tells of them.
         seeds: The units, of any of the images, in any order.
         total: How many units there would be if all fired. The size of a block follows
             from it, so that the next call finds the traces of this one.
@@ -97,7 +97,6 @@ def project(
     Yields:
         Each reconstruction once.
     """
-    total = max(total or 0, len(seeds.images))
     if not len(seeds.images):
         return
     crops = find_crops(task, route, arrays)

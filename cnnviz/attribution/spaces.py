@@ -139,7 +139,7 @@ class Spaces:
         logits: tf.Tensor,
         axes: int,
     ) -> None:
-        self._network, self._calls = network, calls
+        self._network = network
         self._image, self._logits, self._axes = image, logits, axes
         self._first = is_network_channels_first(network)
         self._depends = Dependence([image])

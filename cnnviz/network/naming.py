@@ -23,7 +23,7 @@ from cnnviz.network.keras_generations import (
 _CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv(LSTM)?\dD(Transpose)?")
 _POOLING = re.compile(r"(Global)?(Adaptive)?(Max|Average)Pooling\dD")
 _CALL = re.compile(r"(?P<path>.+)@(?P<call>[1-9]\d*)")
-
+_FEW = 6  # layers that a message lists
 
 LayerName = Any
 """How a user may name a layer: by its path, a kind or a glob; by its number in
@@ -237,11 +237,11 @@ def _unknown(network: Network, known: list[Address], pattern: str) -> LayerError
     )
 
 
-def _listed(chosen: Iterable[Address], most: int = 6) -> str:
+def _listed(chosen: Iterable[Address]) -> str:
     paths = [address.path for address in chosen]
     if not paths:
         return "none"
-    return ", ".join(paths[:most]) + (", ..." if len(paths) > most else "")
+    return ", ".join(paths[:_FEW]) + (", ..." if len(paths) > _FEW else "")
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
