@@ -33,7 +33,7 @@ from cnnviz.network.layout import (
     is_network_channels_first,
 )
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import Selected, addresses, call_name, one_layer
+from cnnviz.network.naming import Selected, addresses, one_layer
 from cnnviz.network.python_code import python_call
 from cnnviz.network.survey import HeadInfo
 from cnnviz.network.tracing import Call, patched
@@ -272,8 +272,7 @@ class Question:
         return self._named(network, calls)
 
     def _named(self, network: Network, calls: Mapping[str, Call]) -> Place:
-        selected = one_layer(network, self.subject.layer)
-        name = call_name(selected.address.path, selected.call or 1)
+        name = one_layer(network, self.subject.layer).name
         tensor = calls[name].tensor()
         if not tensor.dtype.is_floating or (tensor.shape.rank or 0) < 2:
             raise LayerError(
@@ -403,7 +402,7 @@ def changing(
         nonlocal made
         output = call(*args, **kwargs)
         made += 1
-        is_it = made == (selected.call or 1) and isinstance(output, tf.Tensor)
+        is_it = made == selected.first_call and isinstance(output, tf.Tensor)
         return change(output) if is_it else output
 
     return layer, call_attribute(layer), changed

@@ -31,7 +31,6 @@ from cnnviz.network.naming import (
     LayerNames,
     Selected,
     addresses,
-    call_name,
     one_layer,
     select,
 )
@@ -203,13 +202,13 @@ def layer_info(
     """
     known = as_model(model)
     selected = one_layer(known.network, layer)
-    path = call_name(selected.address.path, selected.call or 1)
     arrays = known.complete(images, lambda held: held[None])
     shapes = [array.shape[1:] for array in arrays]
     for info in _looked_at(known, [Selected(selected.address)], shapes):
-        if info.path == path:
+        if info.path == selected.name:
             return info
-    return LayerInfo(path, selected.address.kind, (), 0, None, None, None)
+    kind = selected.address.kind
+    return LayerInfo(selected.name, kind, (), 0, None, None, None)
 
 
 def kernel_layers(model: ImageModel | Network, patterns: LayerNames) -> list[Address]:

@@ -79,6 +79,16 @@ class Selected:
     call: int | None = None
     is_named: bool = False
 
+    @property
+    def first_call(self) -> int:
+        """Which call it is; the first where all were asked for."""
+        return self.call or 1
+
+    @property
+    def name(self) -> str:
+        """The name of that call: `conv1`, or `conv1@2`."""
+        return call_name(self.address.path, self.first_call)
+
 
 def addresses(network: Network) -> list[Address]:
     """Every layer inside a network, each once, a layer before the layers inside it.
@@ -304,7 +314,7 @@ def one_layer(network: Network, name: LayerName) -> Selected:
             f"{told} {len(found)} layers of model '{network.name}' ({paths}); "
             "expected one"
         )
-    return Selected(found[0].address, found[0].call or 1, is_named=True)
+    return Selected(found[0].address, found[0].first_call, is_named=True)
 
 
 def one_path(network: Network, name: LayerName) -> str:
@@ -318,8 +328,7 @@ def one_path(network: Network, name: LayerName) -> str:
         LayerError: If it names none or several.
         ArgumentError: If it is nothing that names a layer.
     """
-    selected = one_layer(network, name)
-    return call_name(selected.address.path, selected.call or 1)
+    return one_layer(network, name).name
 
 
 def paths(network: Network, names: LayerNames) -> list[str]:
@@ -333,4 +342,4 @@ def paths(network: Network, names: LayerNames) -> list[str]:
         LayerError: If a name names no layer.
         ArgumentError: If there is none, or one is nothing that names a layer.
     """
-    return [call_name(s.address.path, s.call or 1) for s in select(network, names)]
+    return [selected.name for selected in select(network, names)]

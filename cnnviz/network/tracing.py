@@ -165,8 +165,8 @@ def record(
     calls: list[tuple[int, Call]] = []
     counts: Counter[int] = Counter()
     clock = count()
-    missing = {(id(s.address.layer), s.call or 1) for s in wanted}
-    hoped = {(id(s.address.layer), s.call or 1) for s in welcome}
+    missing = {(id(s.address.layer), s.first_call) for s in wanted}
+    hoped = {(id(s.address.layer), s.first_call) for s in welcome}
     endless = any(s.call is None for s in wanted)
     calls_wanted: dict[int, set[int | None]] = {}
     for selected in (*wanted, *welcome):
@@ -227,7 +227,7 @@ def record(
             if missing:
                 raise _objection(network, inputs, error) from users_error(error)
     if missing and required:
-        unmet = [s for s in wanted if (id(s.address.layer), s.call or 1) in missing]
+        unmet = [s for s in wanted if (id(s.address.layer), s.first_call) in missing]
         named = [s for s in unmet if s.is_named]
         if named or not calls:
             raise unanswered(network, (named or unmet)[0], counts)
@@ -474,7 +474,7 @@ def unanswered(
         return LayerError(
             f"layer '{path}' is called {made} time{'s' * (made > 1)} in model "
             f"'{network.name}', the last time as '{last}'; "
-            f"'{call_name(path, selected.call or 1)}' does not exist"
+            f"'{selected.name}' does not exist"
         )
     around = path.rpartition("/")[0]
     return LayerError(
