@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import counts, counts_or_none, function_or_none
-from cnnviz.attribution.explaining import check_number
+from cnnviz.arguments import counts, counts_or_none, function_or_none, number_of
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import (
     TOLERANCE,
     completeness_error,
     mean_gradients,
+    shares,
 )
 from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing
@@ -28,7 +28,7 @@ from cnnviz.attribution.questions import (
     called,
     headline_of,
 )
-from cnnviz.attribution.spaces import has_channels
+from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import LayerError, counted
 from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
@@ -120,7 +120,7 @@ class ChannelAttribution(ArrayResult):
     def _drawn(
         self, drawing: ModuleType, *, image: int = 0, **options: Any
     ) -> Image.Image:
-        check_number(image, self.images)
+        number_of("image", image, len(self.images))
         sheet: Image.Image = drawing.channel_sheet(
             self.images[image],
             self,
@@ -221,9 +221,6 @@ def channel_attribution(
     axes = tuple(range(2, contributions.ndim - 1))
     values = contributions.sum(axes)
     sums = values.sum(-1, dtype=np.float64)
-    share = np.full(total.shape, np.nan)
-    np.divide(sums, total, out=share, where=total != 0)
-    rival = int(asked.target.rivals[0, 0])
     facts = probe.facts
     notes = list(asked.notes)
     if facts.bypassed:
@@ -237,8 +234,7 @@ def channel_attribution(
             f"{counted(path, 'step')}"
         )
     image = asked.arrays[facts.input_index]
-    colored = has_channels(asked.subject.model, image.shape)
-    pixels = image.shape[1:-1] if colored else image.shape[1:]
+    pixels = pixels_of(asked.subject.model, image.shape)
     positions = tensor.shape[1:-1]
     placing = None
     if len(positions) == len(pixels):
@@ -250,12 +246,12 @@ def channel_attribution(
         asked.names,
         asked.scores,
         asked.probabilities,
-        share,
+        shares(sums, total),
         error,
         facts.layer,
         asked.head.name,
         asked.head.kind,
-        None if rival < 0 else rival,
+        asked.against,
         asked.against_name,
         path,
         tuple(notes),

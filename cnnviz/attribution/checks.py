@@ -14,8 +14,9 @@ from cnnviz.arguments import counts, function_or_none, returned_by
 from cnnviz.attribution.baselines import blurred
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import Explanation
+from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import FEWEST_STEPS
-from cnnviz.attribution.methods import RULES, found_by
+from cnnviz.attribution.methods import found_by
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.randomizing import (
     RandomizedProbe,
@@ -24,7 +25,7 @@ from cnnviz.attribution.randomizing import (
     rank_correlation,
     stages,
 )
-from cnnviz.attribution.spaces import has_channels
+from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import ImageError, counted, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
@@ -163,8 +164,7 @@ def check_explanation(
     known = as_model(model)
     arrays = known.prepare(images)
     index, subject = explanation.input_index, replace(explanation.subject, model=known)
-    colored = has_channels(known, arrays[index].shape)
-    pixels = arrays[index].shape[1 : -1 if colored else None]
+    pixels = pixels_of(known, arrays[index].shape)
     if len(arrays[0]) != len(explanation.maps) or pixels != explanation.maps.shape[2:]:
         raise ImageError(
             f"{counted(len(arrays[0]), 'image')} of {shape_text(pixels)} given; "
@@ -216,7 +216,7 @@ def check_explanation(
     found = np.stack(curves).reshape(n, 2, k + draws + 1, steps + 1, k)
     own = np.stack([found[:, :, i, :, i] for i in range(k)], 2)
     others = np.moveaxis(found[:, :, k:], -1, 2)
-    similarity, names = _similarity(known, explanation, subject, arrays, seed)
+    similarity, names = _similarity(explanation, subject, arrays, seed)
     check = Check(
         "score" if is_score else "probability",
         own[:, 0],
@@ -231,7 +231,7 @@ def check_explanation(
         (),
         explanation,
     )
-    return replace(check, sentences=_sentences(check, explanation))
+    return replace(check, sentences=_sentences(check))
 
 
 def _orders(
@@ -253,9 +253,8 @@ def _orders(
 
 
 def _similarity(
-    model: ImageModel,
     explanation: Explanation,
-    subject: Any,
+    subject: Subject,
     arrays: list[np.ndarray],
     seed: int,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -269,11 +268,10 @@ def _similarity(
         batch_size=settings.batch_size,
         private=True,
     )
-    kernels = kernels_from_the_top(model.network, probe)
+    kernels = kernels_from_the_top(subject.model.network, probe)
     drawn = list(drawn_anew(kernels, seed))
-    before = explanation.raw
-    if explanation.method in ("integrated", "gradient", *RULES):
-        before = explanation.maps
+    # What `found_by` maps before they are placed: pixels need no placing.
+    before = explanation.maps if settings.at == "image" else explanation.raw
     doubled = stages(kernels)
     alike = np.zeros((*explanation.classes.shape, len(doubled)))
     for stage, count in enumerate(doubled):
@@ -292,7 +290,8 @@ def _similarity(
     return alike, tuple(kernels[count - 1].layer for count in doubled)
 
 
-def _sentences(check: Check, explanation: Explanation) -> tuple[tuple[str, ...], ...]:
+def _sentences(check: Check) -> tuple[tuple[str, ...], ...]:
+    explanation = check.explanation
     steps = check.deletion.shape[-1] - 1
     step = max(1, round(steps / 10))
     part, parts = "tenth", "tenths"

@@ -48,6 +48,12 @@ def completeness_error(sums: np.ndarray, differences: np.ndarray) -> np.ndarray:
     return np.abs(sums - differences) / np.maximum(np.abs(differences), 1e-3)
 
 
+def shares(sums: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Sums, divided by what they are to add up to; NaN where that is 0."""
+    nothing = np.full(totals.shape, np.nan)
+    return np.divide(sums, totals, out=nothing, where=totals != 0)
+
+
 @cache
 def nodes_and_weights(count: int) -> tuple[np.ndarray, np.ndarray]:
     """The rule of Gauss and Legendre on [0, 1]."""

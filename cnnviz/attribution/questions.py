@@ -15,7 +15,7 @@ import numpy as np
 from cnnviz.arguments import name_or_number, numbers_of, shown
 from cnnviz.attribution.gradients import At, Subject
 from cnnviz.attribution.probes import AT_ONCE, Probe
-from cnnviz.attribution.spaces import has_channels
+from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.heads import HeadKind
@@ -65,6 +65,12 @@ class Answered:
     notes: tuple[str, ...]
     probe: Probe
     found: dict[str, np.ndarray]
+
+    @property
+    def against(self) -> int | None:
+        """The number of the class that they are held against; None for none."""
+        rival = int(self.target.rivals[0, 0])
+        return None if rival < 0 else rival
 
 
 def ask_about(
@@ -205,7 +211,7 @@ def called(name: str, kind: HeadKind, against: str = "") -> str:
 def _axes(model: ImageModel, arrays: Sequence[np.ndarray]) -> int:
     """How many axes of positions the images have, hence what answers for each."""
     image = next((array for array in arrays if array.ndim > 3), arrays[0])
-    return image.ndim - (2 if has_channels(model, image.shape) else 1)
+    return len(pixels_of(model, image.shape))
 
 
 def _region(

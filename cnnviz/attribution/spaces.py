@@ -82,6 +82,16 @@ def has_channels(model: ImageModel, shape: Sequence[int | None]) -> bool:
     return known or _is_a_row(model, shape)
 
 
+def pixels_of(model: ImageModel, shape: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of the axes of positions of an input.
+
+    Args:
+        model: The model.
+        shape: Of the input, with the axis of images.
+    """
+    return tuple(shape[1:-1] if has_channels(model, shape) else shape[1:])
+
+
 def _is_a_row(model: ImageModel, shape: Sequence[int | None]) -> bool:
     """Whether code of the user's convolves an input `(n, length, channels)`.
 
