@@ -50,19 +50,24 @@ class Address:
     @property
     def kind(self) -> str:
         """The class of the layer, and of the one that TimeDistributed repeats."""
-        repeated = _repeated(self.layer)
-        name = type(self.layer).__name__
-        return f"{name}({type(repeated).__name__})" if repeated is not None else name
+        name, inner = type(self.layer).__name__, self.inner
+        return name if inner is self.layer else f"{name}({type(inner).__name__})"
+
+    @property
+    def inner(self) -> Layer:
+        """The layer that TimeDistributed repeats; of others, the layer itself."""
+        repeats = "TimeDistributed" in ancestry(self.layer)
+        return self.layer.layer if repeats else self.layer
 
     @property
     def is_convolution(self) -> bool:
         """Whether the layer is a convolution of any kind, or repeats one over time."""
-        return _descends(self.layer, _CONVOLUTION)
+        return any(map(_CONVOLUTION.fullmatch, ancestry(self.inner)))
 
     @property
     def is_pooling(self) -> bool:
         """Whether the layer is a pooling layer, or repeats one over time."""
-        return _descends(self.layer, _POOLING)
+        return any(map(_POOLING.fullmatch, ancestry(self.inner)))
 
 
 @dataclass(frozen=True)
@@ -274,20 +279,10 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def _kinds(address: Address) -> set[str]:
-    repeated = _repeated(address.layer)
-    layers = [address.layer] if repeated is None else [address.layer, repeated]
-    own = {type(layer).__name__ for layer in layers}
-    return own | {address.kind} | {library_kind(layer) for layer in layers}
-
-
-def _repeated(layer: Layer) -> Layer | None:
-    return layer.layer if "TimeDistributed" in ancestry(layer) else None
-
-
-def _descends(layer: Layer, kind: re.Pattern[str]) -> bool:
-    repeated = _repeated(layer)
-    names = ancestry(layer if repeated is None else repeated)
-    return any(kind.fullmatch(name) for name in names)
+    kinds = {address.kind}
+    for layer in (address.layer, address.inner):
+        kinds |= {type(layer).__name__, library_kind(layer)}
+    return kinds
 
 
 def one_layer(network: Network, name: LayerName) -> Selected:
