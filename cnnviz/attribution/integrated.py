@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.targets import Target
 
 FEWEST_STEPS, MOST_STEPS = 32, 512
@@ -22,8 +22,6 @@ TOLERANCE = 0.05
 """How much of the difference of the scores may be missing from the sum of a map."""
 
 _NOISE = 0.15  # the deviation, as a part of an image's range
-Tell = Callable[[int, int], None]
-"""Is told how many gradients are done, and of how many."""
 
 
 class Integrated(NamedTuple):

@@ -20,7 +20,7 @@ from cnnviz.attribution.integrated import (
 )
 from cnnviz.attribution.perturbation import occlusion, patch_starts
 from cnnviz.attribution.placing import Placing, by_patches, pixel_by_pixel
-from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, LayerError, shape_text
@@ -34,7 +34,6 @@ Method = Literal[
     "guided",
     "deconvnet",
 ]
-Tell = Callable[[int, int], None]
 Ask = Callable[..., Probe]
 """Makes a probe; see there."""
 

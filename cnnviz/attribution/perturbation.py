@@ -13,10 +13,9 @@ from typing import TypeVar
 import numpy as np
 
 from cnnviz.attribution.incremental import find_incremental, replace_patches
-from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.targets import Target
 
-Tell = Callable[[int, int], None]
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 

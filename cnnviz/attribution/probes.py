@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,9 @@ from cnnviz.errors import LayerError
 from cnnviz.network.batches import in_batches
 from cnnviz.network.health import not_finite
 from cnnviz.network.tracing import compiled, compiled_for_images
+
+Tell = Callable[[int, int], None]
+"""Is told how much of the work is done, and how much there is."""
 
 AT_ONCE = 4
 """For how many classes one trace computes gradients."""
@@ -84,7 +87,6 @@ class Probe:
         trace, self._size = compiled_for_images(
             network, (question.key, private), question.answered, shapes, batch_size or 1
         )
-        self._function: Any = trace.function
         self._trace = trace
         self.facts = trace.facts
         field = self.facts.field
@@ -168,7 +170,7 @@ class Probe:
             values: By the `id` of the handle of a variable that the trace reads,
                 another variable.
         """
-        function = self._function
+        function: Any = self._trace.function
         with _SUBSTITUTING:
             before = list(function.captured_inputs)
             handles = {key: variable.handle for key, variable in values.items()}
@@ -181,7 +183,7 @@ class Probe:
     @property
     def captures(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """What the trace reads from outside, and what stands for it in the graph."""
-        return list(self._function.graph.captures)
+        return list(self._trace.function.graph.captures)
 
     def _parts(self, target: Target) -> Iterator[Target]:
         """The target in parts of as many classes as the trace takes."""

@@ -97,7 +97,7 @@ def registered_gradient(
 
 
 def as_like(r: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """A reconstruction in the precision and shape of a tensor."""
+    """A reconstruction in the precision of a tensor, if that one holds fractions."""
     if like.dtype.is_floating and r.dtype != like.dtype:
         return tf.cast(r, like.dtype)
     return r

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, shape_text
 from cnnviz.network.heads import Head
 
 Position = tuple[int, ...]
@@ -82,10 +82,10 @@ def class_maps(head: Head) -> tf.Tensor:
 
     Axes between the first and the last are left out if each holds one position.
     """
-    logits = head.logits
+    logits = head.by_class()
     if all(size == 1 for size in logits.shape[1:-1]):
-        logits = tf.reshape(logits, [-1, logits.shape[-1]])
-    return tf.concat([-logits, logits], -1) if head.is_binary else logits
+        return tf.reshape(logits, [-1, logits.shape[-1]])
+    return logits
 
 
 def answers(
@@ -123,7 +123,7 @@ def answers(
         assigned = tf.ones_like(signs, bool)
     regions = tf.stop_gradient(regions)
     means = tf.einsum("nkp,npc->nkc", regions, flat)
-    values = tf.einsum("nkp,npc->nkc", regions, _probabilities(head, flat))
+    values = tf.einsum("nkp,npc->nkc", regions, head.squashed(flat))
     positions = tf.shape(maps)[1:-1] if maps.shape.rank > 2 else []
     return Answers(
         classes,
@@ -132,12 +132,6 @@ def answers(
         tf.reshape(regions, tf.concat([tf.shape(classes), positions], 0)),
         assigned,
     )
-
-
-def _probabilities(head: Head, logits: tf.Tensor) -> tf.Tensor:
-    if head.kind == "softmax":
-        return tf.nn.softmax(logits)
-    return tf.sigmoid(logits) if head.kind == "sigmoid" else logits
 
 
 def _is_exclusive(head: Head) -> bool:
@@ -194,7 +188,7 @@ def _fixed_region(
             f"region is given; output '{head.name}' answers once for each image, not "
             "for every position"
         )
-    told = "x".join("?" if n is None else str(n) for n in sizes)
+    told = shape_text(sizes)
     if at is not None:
         if None in sizes or len(at) != len(sizes) or not _inside(at, sizes):
             raise ArgumentError(
@@ -208,7 +202,7 @@ def _fixed_region(
         n not in (None, m) for n, m in zip(sizes, given, strict=True)
     ):
         raise ArgumentError(
-            f"region is a mask of {'x'.join(map(str, given))}; output '{head.name}' "
+            f"region is a mask of {shape_text(given)}; output '{head.name}' "
             f"has {told} positions"
         )
     shape = tf.shape(weights)

@@ -100,8 +100,7 @@ def encoding_of(
             return None
         errors[name] = _error(memory, seen)
     possible = candidates
-    if weights is not None:
-        offset = given(np.zeros_like(images[:1]))
+    if weights is not None and (offset := given(np.zeros_like(images[:1]))) is not None:
         possible = [n for n in candidates if _is_possible(memory, n, weights, offset)]
     best = min(possible or ["raw"], key=lambda name: errors.get(name, np.inf))
     if "unit" not in possible and errors.get(best, np.inf) > _BEYOND_DOUBT:
@@ -138,7 +137,7 @@ def _is_possible(
     memory: Memory,
     name: str,
     weights: NDArray[np.float64],
-    offset: NDArray[np.float32] | None,
+    offset: NDArray[np.float32],
 ) -> bool:
     """Whether any images at all, encoded so, can have left what is remembered.
 
@@ -146,8 +145,6 @@ def _is_possible(
     (Bhatia and Davis, American Mathematical Monthly, 2000). A convolution of values in
     a range has the range of its weights' positive and negative parts.
     """
-    if offset is None:
-        return True
     channels = weights.shape[2]
     ends = [
         np.asarray(named_encoding(name)(np.full((1, 1, 1, channels), value)))

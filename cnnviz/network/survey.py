@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import numbers_of, shown, size_of
-from cnnviz.errors import ArgumentError, LayerError, ModelError
+from cnnviz.arguments import size_of, whole_numbers
+from cnnviz.errors import LayerError, ModelError
 from cnnviz.graph.logits import behind
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.sizes import numbers_per_image
@@ -171,10 +171,7 @@ def choose_channels(
     """
     if channels is None:
         return np.arange(count)
-    expected = "a whole number or several"
-    chosen = np.atleast_1d(numbers_of("channels", channels, expected))
-    if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
-        raise ArgumentError(f"channels is {shown(channels)}; expected {expected}")
+    chosen = whole_numbers("channels", channels)
     if chosen.min() < 0 or chosen.max() >= count:
         wrong = chosen[(chosen < 0) | (chosen >= count)][0]
         raise LayerError(

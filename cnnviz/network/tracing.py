@@ -31,6 +31,7 @@ from cnnviz.errors import (
     LayerError,
     ModelError,
     first_line,
+    shape_text,
     users_error,
 )
 from cnnviz.graph.devices import must_repeat
@@ -445,10 +446,10 @@ def _own_losses(layer: Layer) -> list[tuple[object, str, object]]:
 def _objection(
     network: Network, inputs: Sequence[tf.Tensor], error: Exception
 ) -> CnnvizError:
-    given = " and ".join(_shape(tensor.shape) for tensor in inputs)
+    given = " and ".join(shape_text(tensor.shape[1:]) for tensor in inputs)
     told = first_line(error)
-    specs = input_specs(network)
-    expected = " and ".join(_shape(spec.shape) for spec in specs) if specs else ""
+    specs = input_specs(network) or []
+    expected = " and ".join(shape_text(spec.shape[1:]) for spec in specs)
     if specs and expected != given:
         return ImageError(
             f"model '{network.name}' cannot take an input of {given}: {told}",
@@ -483,10 +484,6 @@ def unanswered(
         "computes without calling it",
         hint=f"Choose {around}." if around else None,
     )
-
-
-def _shape(shape: Sequence[int | None]) -> str:
-    return "x".join("?" if n is None else str(n) for n in tuple(shape)[1:])
 
 
 def _described(output: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import numbers_of, shown
+from cnnviz.arguments import numbers_of, shown, whole_numbers
 from cnnviz.errors import ArgumentError
 from cnnviz.network.forward import Scene
 from cnnviz.network.model import ImageModel
@@ -210,10 +210,7 @@ def _lifted(value: Objective | Numbers) -> Objective:
 
 def as_indices(name: str, value: Indices) -> np.ndarray:
     """Indices as an array of whole numbers."""
-    expected = "a whole number or several"
-    numbers = np.atleast_1d(numbers_of(name, value, expected))
-    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not numbers.size:
-        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+    numbers = whole_numbers(name, value)
     if numbers.min() < 0:
         raise ArgumentError(f"{name} {numbers.min()} is negative; they start at 0")
     return numbers.astype(np.int32)
@@ -222,12 +219,6 @@ def as_indices(name: str, value: Indices) -> np.ndarray:
 def describe(numbers: np.ndarray) -> str:
     """Numbers as they stand in the name of an objective."""
     return str(numbers[0]) if len(numbers) == 1 else "..."
-
-
-def over_positions(values: tf.Tensor) -> tf.Tensor:
-    """The mean over all axes between the first and the last: `(n, c)`."""
-    axes = list(range(1, values.shape.rank - 1))
-    return tf.reduce_mean(values, axes) if axes else values
 
 
 def over_image(values: tf.Tensor) -> tf.Tensor:
