@@ -296,19 +296,22 @@ def _forward_once(
     Returns:
         The trace, and what to read in place of its tensors.
     """
-    graph = owners.graph
-    if task.model.fixed_batch is not None:
-        return trace_layer(task, [tf.gather(i, owners) for i in images]), _as_it_is
-    bounds = [len(graph.get_operations())]
-    for batch in (images, [tf.gather(image, owners) for image in images]):
-        if len(bounds) > 1:
-            bounds.append(len(graph.get_operations()))
+    each = [tf.gather(image, owners) for image in images]
+    if plan.images == plan.size:
+        return trace_layer(task, each), _as_it_is
+
+    def operations(batch: Sequence[tf.Tensor]) -> tuple[TracedLayer, list[Any]]:
+        before = len(owners.graph.get_operations())
         traced = trace_layer(task, batch)
-        bounds.append(len(graph.get_operations()))
-    operations = graph.get_operations()
-    once, each = operations[bounds[0] : bounds[1]], operations[bounds[2] : bounds[3]]
-    alike = [op.type for op in once] == [op.type for op in each]
-    twins = dict(zip((op.name for op in each), once, strict=True)) if alike else {}
+        made = owners.graph.get_operations()[before:]
+        # A variable has a placeholder where it is read first, for both.
+        return traced, [op for op in made if op.type != "Placeholder"]
+
+    _, once = operations(images)
+    traced, again = operations(each)
+    if [op.type for op in once] != [op.type for op in again]:
+        return traced, _as_it_is
+    twins = dict(zip((op.name for op in again), once, strict=True))
 
     def value(tensor: tf.Tensor) -> tf.Tensor:
         twin = twins.get(tensor.op.name)

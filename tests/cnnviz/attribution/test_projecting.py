@@ -28,6 +28,31 @@ GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "ke
 RULES = get_args(Rule)
 
 
+@GENERATIONS
+def test_one_forward_pass_of_an_image_is_enough_for_all_of_its_units(
+    k: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = []
+
+    def watched(*args: Any) -> Any:
+        trace = compiled(*args)
+        graphs.append(trace.function.graph)
+        return trace
+
+    compiled = projecting.compiled
+    monkeypatch.setattr(projecting, "compiled", watched)
+    conv = k.layers.Conv2D(4, 3, activation="relu")
+    pool, units = k.layers.MaxPooling2D(), k.layers.Dense(5, name="last")
+    network = sequential(k, (17, 18, 3), conv, pool, k.layers.Flatten(), units)
+    deconvnet(raw(randomized(network, 1)), IMAGES, "last")
+    (graph,) = graphs
+    (unpooled,) = (o for o in graph.get_operations() if o.type == "MaxPoolGrad")
+    for given in list(unpooled.inputs)[:2]:
+        assert given.shape[0] == 10
+        assert given.op.type == "GatherV2"
+        assert given.op.inputs[0].shape[0] == len(IMAGES)
+
+
 class TestLayouts:
     @GENERATIONS
     def test_signals_and_volumes(self, k: ModuleType) -> None:
