@@ -112,51 +112,38 @@ def ask_about(
     position, weights = _region(region, count, _axes(known, arrays))
     named = None if layer is None else one_path(known.network, layer)
     subject = Subject(known, head, named, position)
-    rivals = np.full((count, 1), -1.0)
-    wanted: list[Class] = []
-    if classes is not None:
-        wanted = class_entries(classes)
-        zeros = np.zeros((count, len(wanted)))
-        target = Target(rivals, zeros, zeros, weights)
-    else:
-        target = Target(rivals, regions=weights)
-        at = at if top <= AT_ONCE else None
+    entries = [] if classes is None else class_entries(classes)
+    if not entries and top > AT_ONCE:
+        at = None
+    # Which classes, the trace does not have to know, but how many.
+    zeros = np.zeros((count, len(entries))) if entries else None
+    target = Target(np.full((count, 1), -1), zeros, zeros, weights)
     probe = Probe(subject, arrays, target, at=at, top=top, batch_size=batch_size)
     info = probe.facts.head
-    if against is not None:
-        rivals = np.full((count, 1), class_number(known, info, against))
-    signs = np.ones((count, 1))
-    if classes is not None:
-        numbered = [_signed_number(known, info, entry) for entry in wanted]
-        if rivals[0, 0] in [number for number, _ in numbered]:
-            raise ArgumentError(f"class {against} is held against itself")
-        numbers = np.tile([number for number, _ in numbered], (count, 1))
-        signs = np.tile([float(sign) for _, sign in numbered], (count, 1))
-        target = Target(rivals, numbers, signs, weights)
-    else:
-        target = Target(rivals, regions=weights)
-        if against is not None and info.classes == 1:
-            raise ArgumentError(f"class {against} is held against itself")
-        if against is not None and top >= info.classes:
-            top = info.classes - 1  # all others
-            probe = Probe(
-                subject, arrays, target, at=at, top=top, batch_size=batch_size
-            )
+    rival = -1 if against is None else class_number(known, info, against)
+    signed = [_signed_number(known, info, entry) for entry in entries]
+    numbers, signs = [number for number, _ in signed], [sign for _, sign in signed]
+    if against is not None and (rival in numbers or info.classes == 1):
+        raise ArgumentError(f"class {against} is held against itself")
+    if against is not None and not entries and top >= info.classes:
+        top = info.classes - 1  # all others
+        probe = Probe(subject, arrays, target, at=at, top=top, batch_size=batch_size)
+    rivals = np.full((count, 1), rival)
+    target = Target(rivals, regions=weights)
+    if entries:
+        each, way = (np.tile(row, (count, 1)) for row in (numbers, signs))
+        target = Target(rivals, each, way, weights)
     found = probe(arrays, target)
     chosen = found["classes"].astype(int)
+    every = np.broadcast_to(signs or 1, chosen.shape)
     dense = found["regions"].ndim > 2
-    target = Target(
-        rivals,
-        chosen,
-        np.broadcast_to(signs, chosen.shape),
-        found["regions"] if dense else None,
-    )
+    target = Target(rivals, chosen, every, found["regions"] if dense else None)
     names = tuple(
         tuple(
             ("-" if sign < 0 else "") + class_name(known, info, int(number))
             for number, sign in zip(*row, strict=True)
         )
-        for row in zip(chosen, np.broadcast_to(signs, chosen.shape), strict=True)
+        for row in zip(chosen, every, strict=True)
     )
     notes = []
     for image, column in np.argwhere(~found["assigned"]) if dense else []:
@@ -173,7 +160,7 @@ def ask_about(
         found["scores"],
         found["probabilities"],
         info,
-        "" if against is None else class_name(known, info, int(rivals[0, 0])),
+        "" if against is None else class_name(known, info, rival),
         tuple(notes),
         probe,
         found,
