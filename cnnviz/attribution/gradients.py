@@ -181,46 +181,50 @@ class Question:
             index, *others = self._needed(images, found.scores, shown.calls)
         else:
             index, others = self.given.number, []
-        elements = numbers_per_image(found.scores.graph)
-        results = found._asdict()
-        place, field, attended = None, None, False
         bypassed = self.given is not None and Dependence([images[index]])(found.scores)
-        if self.at is not None:
-            end = images[index]
-            if self.at == "layer":
-                axes = fronts[index].shape.rank - 2
-                calls = [call for name, call in shown.calls.items() if name]
-                spaces = Spaces(network, calls, fronts[index], head.logits, axes)
-                place = self._place(network, spaces, shown.calls)
-                end, bypassed = place.tensor, spaces.bypassed(place.tensor)
-                attended = spaces.attended(place.tensor)
-                field = _field(spaces, fronts[index], place)
-                results["tensor"] = displayed(end, channels_first=place.channels_first)
-                results["maps"] = _maps_per_image(end, images[index])
-            if self.subject.rule is None:
-                gradients = _gradients(network, found.scores, end, place)
-            else:
-                gradients = _reversed(
-                    self.subject.model,
-                    self.subject.rule,
-                    found.scores,
-                    head.logits,
-                    shown.inputs,
-                    index,
-                )
-            results["gradients"] = tf.stack(gradients, 1)
-        info = HeadInfo.of(head)
-        return results, Facts(
-            info,
+        facts = Facts(
+            HeadInfo.of(head),
             index,
             tuple(others),
-            "" if place is None else place.name,
-            place is not None and place.is_call,
-            field,
-            bypassed,
-            attended,
-            elements,
+            layer="",
+            is_call=False,
+            field=None,
+            bypassed=bypassed,
+            attended=False,
+            elements=numbers_per_image(found.scores.graph),
         )
+        results = found._asdict()
+        if self.at is None:
+            return results, facts
+        end, place = images[index], None
+        if self.at == "layer":
+            calls = [call for name, call in shown.calls.items() if name]
+            spaces = Spaces(network, calls, fronts[index], head.logits)
+            place = self._place(network, spaces, shown.calls)
+            end = place.tensor
+            results["tensor"] = displayed(end, channels_first=place.channels_first)
+            results["maps"] = _maps_per_image(end, images[index])
+            facts = replace(
+                facts,
+                layer=place.name,
+                is_call=place.is_call,
+                field=_field(spaces, fronts[index], place),
+                bypassed=spaces.bypassed(end),
+                attended=spaces.attended(end),
+            )
+        if self.subject.rule is None:
+            gradients = _gradients(network, found.scores, end, place)
+        else:
+            gradients = _reversed(
+                self.subject.model,
+                self.subject.rule,
+                found.scores,
+                head.logits,
+                shown.inputs,
+                index,
+            )
+        results["gradients"] = tf.stack(gradients, 1)
+        return results, facts
 
     def _shown(self, images: list[tf.Tensor], last: tf.Tensor) -> Shown:
         network = self.subject.model.network

@@ -131,8 +131,9 @@ def ask_about(
     rivals = np.full((count, 1), rival)
     target = Target(rivals, regions=weights)
     if entries:
-        each, way = (np.tile(row, (count, 1)) for row in (numbers, signs))
-        target = Target(rivals, each, way, weights)
+        target = Target(
+            rivals, np.tile(numbers, (count, 1)), np.tile(signs, (count, 1)), weights
+        )
     found = probe(arrays, target)
     chosen = found["classes"].astype(int)
     every = np.broadcast_to(signs or 1, chosen.shape)

@@ -136,9 +136,9 @@ class Spaces:
     Args:
         network: A Keras model.
         calls: The recorded calls of its layers.
-        image: What the network was shown, a tensor of the current graph.
+        image: What the network was shown, a tensor of the current graph, with an axis
+            of channels.
         logits: What came of it.
-        axes: How many axes of positions the image has.
     """
 
     def __init__(
@@ -147,10 +147,10 @@ class Spaces:
         calls: Sequence[Call],
         image: tf.Tensor,
         logits: tf.Tensor,
-        axes: int,
     ) -> None:
         self._network = network
-        self._image, self._logits, self._axes = image, logits, axes
+        self._image, self._logits = image, logits
+        self._axes = image.shape.rank - 2  # of positions
         self._first = is_network_channels_first(network)
         self._depends = Dependence([image])
         graph = logits.graph
@@ -191,10 +191,8 @@ class Spaces:
 
     def bypassed(self, tensor: tf.Tensor) -> bool:
         """Whether the logits depend on the image past a tensor, too."""
-        for passed in self._ancestors(self._logits, lambda t: t is tensor):
-            if passed is self._image:
-                return True
-        return False
+        above = self._ancestors(self._logits, lambda t: t is tensor)
+        return any(passed is self._image for passed in above)
 
     def attended(self, tensor: tf.Tensor) -> bool:
         """Whether positions of a tensor attend to each other before the logits.
