@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from cnnviz.attribution.crops import Crops, find_crops
 from cnnviz.attribution.reversal import Reversal
-from cnnviz.attribution.steps import Value
+from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.traced_layers import (
     End,
@@ -298,7 +298,7 @@ def _forward_once(
     """
     each = [tf.gather(image, owners) for image in images]
     if plan.images == plan.size:
-        return trace_layer(task, each), _as_it_is
+        return trace_layer(task, each), as_it_is
 
     def operations(batch: Sequence[tf.Tensor]) -> tuple[TracedLayer, list[Any]]:
         before = len(owners.graph.get_operations())
@@ -310,7 +310,7 @@ def _forward_once(
     _, once = operations(images)
     traced, again = operations(each)
     if [op.type for op in once] != [op.type for op in again]:
-        return traced, _as_it_is
+        return traced, as_it_is
     twins = dict(zip((op.name for op in again), once, strict=True))
 
     def value(tensor: tf.Tensor) -> tf.Tensor:
@@ -329,12 +329,8 @@ def _forward_once(
     return traced, value
 
 
-def _as_it_is(tensor: tf.Tensor) -> tf.Tensor:
-    return tensor
-
-
 def _carry_back(
-    task: Task, traced: TracedLayer, start: tf.Tensor, value: Value = _as_it_is
+    task: Task, traced: TracedLayer, start: tf.Tensor, value: Value = as_it_is
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Carries a seed back to the image, by the rule of a task.
 
@@ -358,8 +354,8 @@ def _gradient(task: Task, traced: TracedLayer, start: tf.Tensor, end: End) -> tf
     (pulled,) = tf.gradients(traced.tensor, above, start, stop_gradients=[above])
     if pulled is None:
         raise LayerError(
-            f"layer '{task.selected.address.path}' has no gradient at the image, as "
-            "behind rounding or code in NumPy",
+            f"layer '{task.selected.name}' has no gradient at the image, as behind "
+            "rounding or code in NumPy",
             hint="Choose a layer below it.",
         )
     if above is end.tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.rules import step_back
-from cnnviz.attribution.steps import Step, Topic, Value, Walk
+from cnnviz.attribution.steps import Step, Topic, Value, Walk, as_it_is
 from cnnviz.errors import LayerError
 from cnnviz.graph.functions import Inlining
 from cnnviz.graph.walking import Dependence, preprocessing
@@ -47,7 +47,7 @@ class Reversal:
         *,
         guided: bool,
         layer_of: Callable[[tf.Operation], str],
-        value: Value = lambda tensor: tensor,
+        value: Value = as_it_is,
     ) -> None:
         depends = Dependence(inputs)
         if not depends(target):

@@ -16,6 +16,11 @@ Topic = Literal["rectified", "passed", "gated", "normalized"]
 Value = Callable[[tf.Tensor], tf.Tensor]
 
 
+def as_it_is(tensor: tf.Tensor) -> tf.Tensor:
+    """The `Value` of a walk that reads its own forward pass."""
+    return tensor
+
+
 class Note(NamedTuple):
     """Something that a rule decided and the paper does not settle.
 

@@ -110,12 +110,11 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
     )
     found = in_batches(trace, arrays, _BATCH, size)
     units = Units(found["activations"], found["positions"], trace.facts)
-    path = task.selected.address.path
     finite = np.isfinite(units.activations).all()
     if not finite or (
         is_suspicious(units.activations) and broken_weights(task.model.network)
     ):
-        raise not_finite(task.model, [path])
+        raise not_finite(task.model, [task.selected.name])
     return units
 
 
@@ -132,7 +131,7 @@ def _trace_units(
             told = f"which has {shape_text(space) or 'no'} positions"
             raise ArgumentError(
                 f"keep is {task.keep}; expected a position of layer "
-                f"'{task.selected.address.path}', {told}"
+                f"'{task.selected.name}', {told}"
             )
         place = int(np.ravel_multi_index(task.keep, space))
         activations = maps[:, place]
@@ -163,8 +162,8 @@ def _route(task: Task, traced: TracedLayer) -> Route:
     number = next(i for i, t in enumerate(traced.inputs) if t is end.input)
     image = as_image(task, end.tensor)
     if not image.shape[1:].is_fully_defined():
-        path = task.selected.address.path
-        raise LayerError(f"layer '{path}' is computed from an image of unknown size")
+        name = task.selected.name
+        raise LayerError(f"layer '{name}' is computed from an image of unknown size")
     given = [Dependence([tensor])(end.input) for tensor in traced.images]
     which = given.index(True) if any(given) else None
     geometry = find_geometry_of(traced, which, image)

@@ -163,12 +163,13 @@ class Objective:
             for o in term.operands
         ]
 
-    def scores(self, scene: Scene, operands: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Computes the scores `(n,)`, given what `operands` returned, as tensors."""
-        return self.parts(scene, operands)[0]
-
     def parts(self, scene: Scene, operands: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The scores, and those of the parts that have names, in their order."""
+        """The scores `(n,)`, and those of the parts that have names, in their order.
+
+        Args:
+            scene: What they are computed from.
+            operands: What `operands` returned, as tensors.
+        """
         given = iter(operands)
         stack: list[tf.Tensor] = []
         named: list[tf.Tensor] = []
