@@ -36,7 +36,7 @@ class Writer:
         self._folder = folder
         self._console = console
         self._pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
-        self._pending: deque[tuple[Path, Future[None]]] = deque()
+        self._pending: deque[tuple[Path, Future[object]]] = deque()
         self._fails = False
 
     def __enter__(self) -> Writer:
@@ -59,7 +59,7 @@ class Writer:
             self._print_finished()
 
     def write(
-        self, name: str, make: Callable[..., None], *arguments: Any, **named: Any
+        self, name: str, make: Callable[..., object], *arguments: Any, **named: Any
     ) -> None:
         """Calls `make(path, ...)`, which writes the file of this name, in a thread."""
         path = self._folder / name

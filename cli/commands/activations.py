@@ -22,7 +22,7 @@ from ..signature import command
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.network import Activations, ImageModel
+    from cnnviz.network import ImageModel
 
 
 @command(
@@ -80,24 +80,14 @@ def activations(
         )
 
     def draw(work: Work) -> None:
-        def write_sheet(
-            path: Path, maps: Activations, layer: str, **options: Any
-        ) -> None:
-            maps.save(
-                path,
-                layer=layer,
-                normalize=normalize,
-                colormap=sheet.colormap,
-                columns=sheet.columns,
-                max_channels=sheet.max_channels,
-                sort=sort,
-                overlay=overlay,
-                **options,
-            )
-
-        def write_index(path: Path, maps: Activations, **options: Any) -> None:
-            maps.save(path, title=model.name, colormap=sheet.colormap, **options)
-
+        look = {
+            "normalize": normalize,
+            "colormap": sheet.colormap,
+            "columns": sheet.columns,
+            "max_channels": sheet.max_channels,
+            "sort": sort,
+            "overlay": overlay,
+        }
         folded = frozenset(name.casefold() for name in images.names)
         pointwise: set[str] = next(work.items)
         for batch, maps in work.items:
@@ -124,9 +114,17 @@ def activations(
                 index, *files = _file_names(name, folded, ["layers", *named])
                 told = {"image": i, "subtitle": images.source(number)}
                 if is_indexed:
-                    work.files.write(f"{index}.png", write_index, drawn, **told)
+                    work.files.write(
+                        f"{index}.png",
+                        drawn.save,
+                        title=model.name,
+                        colormap=sheet.colormap,
+                        **told,
+                    )
                 for file, path in zip(files, drawn, strict=True):
-                    work.files.write(f"{file}.png", write_sheet, drawn, path, **told)
+                    work.files.write(
+                        f"{file}.png", drawn.save, layer=path, **look, **told
+                    )
 
     run(model, output, compute, draw)
 

@@ -11,7 +11,7 @@ from .. import options
 from ..console import Console
 from ..inputs import find
 from ..model import ModelOptions
-from ..progress import watch, write_picture
+from ..progress import watch
 from ..running import Work, run
 from ..signature import command
 
@@ -122,6 +122,6 @@ def dream(
         work.console.stage("dreaming", len(paths))
         names = distinct_names([f"{name}/dream" for name in stems(paths)])
         for name, image in zip(names, work.items, strict=True):
-            work.files.write(f"{name}.png", write_picture, image)
+            work.files.write(f"{name}.png", image.save)
 
     run(model, output, compute, draw)
