@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .console import Console
 from .signals import held
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _LATENCY = 0.1  # seconds after which Ctrl-C is heard at the latest
 _MOST_THREADS = 4
 _MOST_WAITING = 32
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays by any name; `np.savez` would take some for its own arguments."""
+    import numpy as np
+
+    from cnnviz.images import written_whole
+
+    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 class Writer:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import tee
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,10 +16,9 @@ from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
+from ..writing import write_arrays
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from cnnviz.network import ImageModel
 
 
@@ -110,7 +107,7 @@ def activations(
                 name = images.names[number]
                 if raw:
                     own = {path: values[i] for path, values in maps.items()}
-                    work.files.write(f"{name}.npz", _write_arrays, own)
+                    work.files.write(f"{name}.npz", write_arrays, own)
                 index, *files = _file_names(name, folded, ["layers", *named])
                 told = {"image": i, "subtitle": images.source(number)}
                 if is_indexed:
@@ -145,15 +142,3 @@ def _file_names(image: str, images: frozenset[str], layers: list[str]) -> list[s
         # Layer `b/c` of image `a` would be taken for layer `c` of image `a--b`.
         return distinct_names([f"{image}/{layer}" for layer in layers])
     return [f"{image}--{name}" for name in distinct_names(layers)]
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays by any name; `np.savez` would take some for its own arguments."""
-    import numpy as np
-
-    from cnnviz.images import written_whole
-
-    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
