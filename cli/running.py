@@ -29,13 +29,11 @@ class Work:
     """What a command draws, and where.
 
     Attributes:
-        model: The loaded model.
         items: What the command computes, in its order, each when it is asked for.
         files: Writes files into the folder of the output.
         console: Says what there is to say.
     """
 
-    model: ImageModel
     items: Iterator[Any]
     files: Writer
     console: Console
@@ -78,7 +76,7 @@ def run(
         if reads_pixels:
             console.note(encoding_note(loaded))
         with Writer(output.out, console) as files:
-            drawn = draw(Work(loaded, items, files, console))
+            drawn = draw(Work(items, files, console))
             files.finish()
     return drawn
 

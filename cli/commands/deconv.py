@@ -114,15 +114,7 @@ def deconv(
             "white. 100 leaves the scale to the largest value alone.",
         ),
     ] = 99.5,
-    columns: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            rich_help_panel=options.PICTURE_PANEL,
-            show_default="a nearly square sheet",
-            help="Put this many tiles in a row.",
-        ),
-    ] = None,
+    columns: options.Columns = None,
 ) -> None:
     """Draw what in an image made the maps of a layer fire: one picture per image.
 

@@ -9,7 +9,7 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import find
+from ..inputs import IMAGE, find
 from ..model import ModelOptions
 from ..progress import watch
 from ..running import Work, run
@@ -17,7 +17,6 @@ from ..signature import command
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel
-
 
 _FINEST = 16  # pixels from one unit of the layer to the next, where none is named
 
@@ -29,14 +28,7 @@ _FINEST = 16  # pixels from one unit of the layer to the next, where none is nam
 )
 def dream(
     model: ModelOptions,
-    images: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE",
-            show_default=False,
-            help="Pictures, or .npy and .npz arrays, as files, folders or globs.",
-        ),
-    ],
+    images: Annotated[list[str], IMAGE],
     output: options.OutputOptions,
     ascent: options.AscentOptions,
     layer: Annotated[
