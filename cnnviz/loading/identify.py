@@ -100,7 +100,10 @@ def identify_file(path: Path) -> ModelFile:
     if not is_there(path):
         raise _missing(path)
     if path.is_dir():
-        return _identify_folder(path)
+        try:
+            return _identify_folder(path)
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     head = _beginning(path, "a Keras model")
     if head.startswith(_ZIP):
         with _unpacked(path) as archive:
