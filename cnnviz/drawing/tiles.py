@@ -47,7 +47,7 @@ def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:
 
 
 def as_picture(image: NDArray[Any]) -> Pixels:
-    """An image in [0, 1] as RGB bytes."""
+    """An image as RGB bytes; raw values are stretched."""
     return to_bytes(leveled(image).clip(0, 1))
 
 
