@@ -95,12 +95,12 @@ def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...], scale: float) -> N
 
 
 def tile_side(count: int, sheet: int) -> int:
-    """The side that so many tiles are enlarged to, about."""
+    """About how long the sides of `count` tiles are, once they are enlarged."""
     return int(np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, SIDE))
 
 
 def tile_size(height: int, width: int, most: int) -> tuple[int, int]:
-    """A tile's height and width: at most so long; small ones enlarged to about 160."""
+    """A tile's height and width: at most `most` pixels; small ones become about 160."""
     longest = max(height, width)
     if longest > most:
         return shrunk_size(height, width, most)

@@ -267,7 +267,7 @@ def check_weights(path: Path) -> None:
         path: What `save_weights` or `save` of either Keras wrote, by any name.
 
     Raises:
-        ModelError: If there is no such file, or it is none that keeps to itself.
+        ModelError: If there is no such file, or it is refused.
     """
     if not is_there(path):
         raise ModelError(f"{path} does not exist; expected a file of weights")
