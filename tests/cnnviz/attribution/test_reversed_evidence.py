@@ -52,7 +52,7 @@ def test_channels_are_in_the_order_of_the_image(tmp_path: Path, encoding: str) -
         ]
     )
     network.save(tmp_path / "colors.keras")
-    model = load_model(tmp_path / "colors.keras", encoding=encoding)  # type: ignore[arg-type]
+    model = load_model(tmp_path / "colors.keras", encoding=encoding)
     image = np.random.default_rng(0).random((12, 12, 3), np.float32)
     found = explain(model, image, method="guided")
     rebuilt = deconvnet(model, image, "predictions", found.classes[0], rule="guided")
