@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import printable
@@ -15,9 +14,6 @@ from .flags import in_flags
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-LINE_SECONDS = SECONDS
-"""After how many seconds a line of progress follows the last, where no bar is shown."""
 
 
 class Console:
@@ -37,7 +33,7 @@ class Console:
         self._stage = ""
         self._total: float | None = None
         self._done = 0.0
-        self._line = ProgressLine(seconds=LINE_SECONDS)
+        self._line = ProgressLine(seconds=SECONDS)
         self._is_measured = False
 
     def __enter__(self) -> Console:
@@ -48,12 +44,7 @@ class Console:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 
@@ -68,7 +59,7 @@ class Console:
     def stage(self, description: str, total: int | None = None) -> None:
         """Begins a part of the work, in which `total` files are written, if known."""
         self._stage, self._total, self._done = printable(description), total, 0.0
-        self._line = ProgressLine(seconds=LINE_SECONDS)
+        self._line = ProgressLine(seconds=SECONDS)
         if self._bar is None:
             return
         if self._task is None:

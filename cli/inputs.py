@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[\w@#]+")  # of a layer or a class: no dot, no folder
 
-Images = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="IMAGE",
-        show_default=False,
-        help="Pictures, or .npy and .npz arrays, as files, folders or globs.",
-    ),
-]
+IMAGE: Any = typer.Argument(
+    metavar="IMAGE",
+    show_default=False,
+    help="Pictures, or .npy and .npz arrays, as files, folders or globs.",
+)
+Images = Annotated[list[str] | None, IMAGE]
 
 
 def find(sources: Sequence[str]) -> list[Path]:

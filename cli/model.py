@@ -155,13 +155,14 @@ class ModelOptions:
             raise ModelError(
                 f"{self.custom_objects} does not exist; expected a Python file"
             )
-        if self.weights not in (None, "imagenet", "none"):
-            if not is_there(Path(str(self.weights))):
+        if self.weights is not None and self.weights not in ("imagenet", "none"):
+            weights = Path(self.weights)
+            if not is_there(weights):
                 raise ModelError(
                     f"{self.weights} does not exist; expected a file of weights, "
                     "imagenet or none"
                 )
-            check_weights(Path(str(self.weights)))
+            check_weights(weights)
         if self.architecture is not None:
             architecture_file(self.architecture)
             check_weights(path)

@@ -144,6 +144,17 @@ Quiet = Annotated[
 ]
 
 
+Columns = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        rich_help_panel=PICTURE_PANEL,
+        show_default="a nearly square sheet",
+        help="Put this many tiles in a row.",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """Where files go, and whether more is said than their paths.
@@ -176,15 +187,7 @@ class SheetOptions:
         max_channels: How many channels are drawn at most.
     """
 
-    columns: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            rich_help_panel=PICTURE_PANEL,
-            show_default="a nearly square sheet",
-            help="Put this many tiles in a row.",
-        ),
-    ] = None
+    columns: Columns = None
     colormap: Annotated[
         str | None,
         typer.Option(

@@ -1,4 +1,4 @@
-"""What the commands that ascend gradients share: progress, pictures, animations."""
+"""What the commands that ascend gradients share: progress and animations."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from .console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    import numpy as np
     from PIL import Image
 
     from cnnviz.ascent import Ascent, Callback, Progress
@@ -41,27 +40,31 @@ def watch(console: Console, name: str, before: int) -> Callback | None:
 
 
 def write_animation(
-    path: Path,
-    ascent: Ascent,
-    draw: Callable[[np.ndarray, str], Image.Image],
+    path: Path, ascent: Ascent, labels: Sequence[str], title: str
 ) -> None:
-    """Writes the snapshots of a run, and its result, as a GIF.
+    """Writes the snapshots of a run, and its result, as a GIF of sheets.
 
     Args:
         path: The file.
         ascent: Made with snapshots.
-        draw: Makes a sheet of images `(n, h, w, 1 or 3)` in [0, 1], below a line of
-            text.
+        labels: What stands above each image.
+        title: The headline.
     """
     import numpy as np
 
-    from cnnviz.drawing import leveled
+    from cnnviz.drawing import grid, leveled
 
     # The last sheet is the picture's: of the images that were best, not just last.
     frames = leveled(np.concatenate([ascent.snapshots, ascent.images[None]]))
     steps = len(ascent.history)
     sheets = [
-        draw(images, f"step {step} of {steps}")
+        grid(
+            images,
+            labels=labels,
+            title=title,
+            subtitle=f"step {step} of {steps}",
+            marked=ascent.dead,
+        )
         for step, images in zip([*ascent.snapshot_steps, steps], frames, strict=True)
     ]
     write_gif(path, sheets)
@@ -75,14 +78,6 @@ def write_gif(path: Path, sheets: Sequence[Image.Image]) -> None:
     data = encode_gif(_of_one_size(sheets))
     with written_whole(path) as temporary:
         temporary.write_bytes(data)
-
-
-def write_picture(path: Path, image: np.ndarray) -> None:
-    """Writes an image `(h, w, c)`."""
-    from cnnviz.drawing import plain_picture
-    from cnnviz.images import write_image
-
-    write_image(plain_picture(image), path)
 
 
 def _of_one_size(sheets: Sequence[Image.Image]) -> list[Image.Image]:

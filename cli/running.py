@@ -10,12 +10,14 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .background import ahead
 from .console import Console
 from .model import ModelOptions, encoding_note
 from .options import OutputOptions
+from .tables import TableOptions
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -29,13 +31,11 @@ class Work:
     """What a command draws, and where.
 
     Attributes:
-        model: The loaded model.
         items: What the command computes, in its order, each when it is asked for.
         files: Writes files into the folder of the output.
         console: Says what there is to say.
     """
 
-    model: ImageModel
     items: Iterator[Any]
     files: Writer
     console: Console
@@ -43,7 +43,7 @@ class Work:
 
 def run(
     model: ModelOptions,
-    output: OutputOptions,
+    output: OutputOptions | TableOptions,
     compute: Callable[[ImageModel, Console], Iterator[Any]],
     draw: Callable[[Work], _T],
     *,
@@ -53,7 +53,7 @@ def run(
 
     Args:
         model: The model.
-        output: Where files go.
+        output: Where files go, if any are written.
         compute: Yields results. It runs in TensorFlow's thread, one result ahead of
             their use.
         draw: Draws them. It runs in the main thread.
@@ -77,8 +77,8 @@ def run(
         loaded = next(items)
         if reads_pixels:
             console.note(encoding_note(loaded))
-        with Writer(output.out, console) as files:
-            drawn = draw(Work(loaded, items, files, console))
+        with Writer(output.out or Path(), console) as files:
+            drawn = draw(Work(items, files, console))
             files.finish()
     return drawn
 

@@ -1,11 +1,53 @@
-"""What commands print and write as text: JSON that terminals can be shown."""
+"""What commands print or write as text: tables, and JSON for terminals."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+
+from .options import Quiet, check_folder
+from .writing import Writer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """Whether a table is printed or written to a file, and in which form.
+
+    Attributes:
+        as_json: Whether it is JSON.
+        out: The folder of the file, checked when the options are made; None to print.
+        quiet: Whether notes and progress are left out.
+    """
+
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of a table.")
+    ] = False
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default=False,
+            help="Write the table to a file in this folder instead of printing it.",
+        ),
+    ] = None
+    quiet: Quiet = False
+
+    def __post_init__(self) -> None:
+        if self.out is not None:
+            check_folder(self.out)
+
+    def write(self, files: Writer, name: str, text: str) -> None:
+        """Writes the text of the table to a file, unless it is to be printed."""
+        from cnnviz.images import safe_name
+
+        if self.out is not None:
+            suffix = "json" if self.as_json else "txt"
+            files.write(f"{safe_name(name)}.{suffix}", _write_text, text)
 
 
 def json_rows(rows: Iterable[Any]) -> str:
@@ -14,7 +56,7 @@ def json_rows(rows: Iterable[Any]) -> str:
     return f"[\n{lines}\n]\n"
 
 
-def write_text(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     from cnnviz.images import written_whole
 

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .console import Console
 from .signals import held
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _LATENCY = 0.1  # seconds after which Ctrl-C is heard at the latest
 _MOST_THREADS = 4
 _MOST_WAITING = 32
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays by any name; `np.savez` would take some for its own arguments."""
+    import numpy as np
+
+    from cnnviz.images import written_whole
+
+    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 class Writer:
@@ -36,7 +52,7 @@ class Writer:
         self._folder = folder
         self._console = console
         self._pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
-        self._pending: deque[tuple[Path, Future[None]]] = deque()
+        self._pending: deque[tuple[Path, Future[object]]] = deque()
         self._fails = False
 
     def __enter__(self) -> Writer:
@@ -59,7 +75,7 @@ class Writer:
             self._print_finished()
 
     def write(
-        self, name: str, make: Callable[..., None], *arguments: Any, **named: Any
+        self, name: str, make: Callable[..., object], *arguments: Any, **named: Any
     ) -> None:
         """Calls `make(path, ...)`, which writes the file of this name, in a thread."""
         path = self._folder / name

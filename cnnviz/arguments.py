@@ -92,9 +92,9 @@ def counts(least: int = 1, /, **values: object) -> None:
             raise ArgumentError(f"{name} is {count}; expected {least} or more")
 
 
-def counts_or_none(least: int = 1, /, **values: object) -> None:
+def counts_or_none(**values: object) -> None:
     """Refuses what `counts` refuses, but None, which stands for a default."""
-    counts(least, **{name: v for name, v in values.items() if v is not None})
+    counts(**{name: value for name, value in values.items() if value is not None})
 
 
 def more_than(bound: float, /, **values: object) -> None:

@@ -1,4 +1,4 @@
-"""What a file is that is not what was expected, told from its first bytes."""
+"""What a file holds in place of what was expected, told from its first bytes."""
 
 from __future__ import annotations
 

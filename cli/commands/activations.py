@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import tee
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,11 +16,10 @@ from ..inputs import ImageOptions
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
+from ..writing import write_arrays
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from cnnviz.network import Activations, ImageModel
+    from cnnviz.network import ImageModel
 
 
 @command(
@@ -80,24 +77,14 @@ def activations(
         )
 
     def draw(work: Work) -> None:
-        def write_sheet(
-            path: Path, maps: Activations, layer: str, **options: Any
-        ) -> None:
-            maps.save(
-                path,
-                layer=layer,
-                normalize=normalize,
-                colormap=sheet.colormap,
-                columns=sheet.columns,
-                max_channels=sheet.max_channels,
-                sort=sort,
-                overlay=overlay,
-                **options,
-            )
-
-        def write_index(path: Path, maps: Activations, **options: Any) -> None:
-            maps.save(path, title=model.name, colormap=sheet.colormap, **options)
-
+        look = {
+            "normalize": normalize,
+            "colormap": sheet.colormap,
+            "columns": sheet.columns,
+            "max_channels": sheet.max_channels,
+            "sort": sort,
+            "overlay": overlay,
+        }
         folded = frozenset(name.casefold() for name in images.names)
         pointwise: set[str] = next(work.items)
         for batch, maps in work.items:
@@ -120,13 +107,21 @@ def activations(
                 name = images.names[number]
                 if raw:
                     own = {path: values[i] for path, values in maps.items()}
-                    work.files.write(f"{name}.npz", _write_arrays, own)
+                    work.files.write(f"{name}.npz", write_arrays, own)
                 index, *files = _file_names(name, folded, ["layers", *named])
                 told = {"image": i, "subtitle": images.source(number)}
                 if is_indexed:
-                    work.files.write(f"{index}.png", write_index, drawn, **told)
+                    work.files.write(
+                        f"{index}.png",
+                        drawn.save,
+                        title=model.name,
+                        colormap=sheet.colormap,
+                        **told,
+                    )
                 for file, path in zip(files, drawn, strict=True):
-                    work.files.write(f"{file}.png", write_sheet, drawn, path, **told)
+                    work.files.write(
+                        f"{file}.png", drawn.save, layer=path, **look, **told
+                    )
 
     run(model, output, compute, draw)
 
@@ -147,15 +142,3 @@ def _file_names(image: str, images: frozenset[str], layers: list[str]) -> list[s
         # Layer `b/c` of image `a` would be taken for layer `c` of image `a--b`.
         return distinct_names([f"{image}/{layer}" for layer in layers])
     return [f"{image}--{name}" for name in distinct_names(layers)]
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays by any name; `np.savez` would take some for its own arguments."""
-    import numpy as np
-
-    from cnnviz.images import written_whole
-
-    with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)

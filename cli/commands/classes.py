@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,9 +16,6 @@ from ..running import Work, run
 from ..signature import command
 
 if TYPE_CHECKING:
-    import numpy as np
-    from PIL import Image
-
     from cnnviz.network import ImageModel
     from cnnviz.synthesis import ClassImages
 
@@ -132,9 +128,11 @@ def classes(
             "/".join([model.name, *([] if head is None else [head]), "classes"])
         )
         title = f"classes of {model.name}"
-        work.files.write(f"{name}.png", _write_sheet, found, title)
+        work.files.write(f"{name}.png", found.save, title=title)
         if gif:
-            work.files.write(f"{name}.gif", _write_gif, found, title)
+            work.files.write(
+                f"{name}.gif", write_animation, found.ascent, found.names, title
+            )
 
     run(model, output, compute, draw)
 
@@ -149,25 +147,3 @@ def _likeliest(
         for row in loaded.predict(batch.arrays, head=head).top(top)
     ]
     return list(dict.fromkeys(best.number for row in rows for best in row))
-
-
-def _write_sheet(path: Path, found: ClassImages, title: str) -> None:
-    from cnnviz.drawing import class_sheet
-    from cnnviz.images import write_image
-
-    write_image(class_sheet(found, title=title), path)
-
-
-def _write_gif(path: Path, found: ClassImages, title: str) -> None:
-    from cnnviz.drawing import grid
-
-    def draw(images: np.ndarray, line: str) -> Image.Image:
-        return grid(
-            images,
-            labels=found.names,
-            title=title,
-            subtitle=line,
-            marked=found.ascent.dead,
-        )
-
-    write_animation(path, found.ascent, draw)

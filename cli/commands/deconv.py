@@ -18,6 +18,7 @@ from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
 from ..verdicts import Verdicts
+from ..writing import write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,15 +114,7 @@ def deconv(
             "white. 100 leaves the scale to the largest value alone.",
         ),
     ] = 99.5,
-    columns: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            rich_help_panel=options.PICTURE_PANEL,
-            show_default="a nearly square sheet",
-            help="Put this many tiles in a row.",
-        ),
-    ] = None,
+    columns: options.Columns = None,
 ) -> None:
     """Draw what in an image made the maps of a layer fire: one picture per image.
 
@@ -210,7 +203,7 @@ def deconv(
             picture, strip, arrays = names[3 * number : 3 * number + 3]
             source = images.source(number)
             if raw:
-                work.files.write(f"{arrays}.npz", result.write_arrays)
+                work.files.write(f"{arrays}.npz", write_arrays, result.arrays)
             if result.found.dead.all():
                 work.console.note(f"{source}: {result.silence}")
                 continue
@@ -276,19 +269,11 @@ class _Result:
         numbers = ", ".join(str(number) for number in self.found.channels[0])
         return f"no map of {numbers} fires, nothing to draw"
 
-    def write_arrays(self, path: Path) -> None:
-        import numpy as np
-
-        from cnnviz.images import written_whole
-
-        with written_whole(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                images=self.found.images[0],
-                activations=self.found.activations[0],
-                positions=self.found.positions[0],
-                channels=self.found.channels[0],
-            )
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The reconstructions, and which units they are of."""
+        names = ("images", "activations", "positions", "channels")
+        return {name: getattr(self.found, name)[0] for name in names}
 
     def write_sheet(self, path: Path, source: str, **look: Any) -> None:
         from cnnviz import drawing

@@ -9,15 +9,14 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import find
+from ..inputs import IMAGE, find
 from ..model import ModelOptions
-from ..progress import watch, write_picture
+from ..progress import watch
 from ..running import Work, run
 from ..signature import command
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel
-
 
 _FINEST = 16  # pixels from one unit of the layer to the next, where none is named
 
@@ -29,14 +28,7 @@ _FINEST = 16  # pixels from one unit of the layer to the next, where none is nam
 )
 def dream(
     model: ModelOptions,
-    images: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE",
-            show_default=False,
-            help="Pictures, or .npy and .npz arrays, as files, folders or globs.",
-        ),
-    ],
+    images: Annotated[list[str], IMAGE],
     output: options.OutputOptions,
     ascent: options.AscentOptions,
     layer: Annotated[
@@ -122,6 +114,6 @@ def dream(
         work.console.stage("dreaming", len(paths))
         names = distinct_names([f"{name}/dream" for name in stems(paths)])
         for name, image in zip(names, work.items, strict=True):
-            work.files.write(f"{name}.png", write_picture, image)
+            work.files.write(f"{name}.png", image.save)
 
     run(model, output, compute, draw)

@@ -15,6 +15,7 @@ from ..inputs import ImageOptions
 from ..model import ModelOptions, output_note
 from ..running import Work, run
 from ..signature import command
+from ..writing import write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -252,7 +253,7 @@ def explain(
             for sentence in result.sentences:
                 work.console.note(f"{source}: {sentence}")
             if raw:
-                work.files.write(f"{picture}.npz", result.write_arrays)
+                work.files.write(f"{picture}.npz", write_arrays, result.arrays)
             work.files.write(f"{picture}.png", result.write_sheet, source)
             if result.channels is not None:
                 work.files.write(f"{second}.png", result.write_maps, source)
@@ -326,12 +327,12 @@ class _Result:
             for sentence in check.sentences[0]
         ]
 
-    def write_arrays(self, path: Path) -> None:
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All numbers that the pictures show."""
         import numpy as np
 
-        from cnnviz.images import written_whole
-
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, np.ndarray] = {}
         for method, each in self.explained.items():
             ahead = f"{method}_" if self.is_compared else ""
             for name in ("maps", "raw", "share", "error"):
@@ -355,8 +356,7 @@ class _Result:
             arrays["channels"] = self.channels.values[0]
             for name in ("share", "error"):
                 arrays[f"channels_{name}"] = getattr(self.channels, name)[0]
-        with written_whole(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        return arrays
 
     def write_sheet(self, path: Path, source: str) -> None:
         from cnnviz.drawing import evidence_comparison_sheet

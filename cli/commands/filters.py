@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,12 +15,7 @@ from ..running import Work, run
 from ..signature import command
 
 if TYPE_CHECKING:
-    import numpy as np
-    from PIL import Image
-
     from cnnviz.network import ImageModel
-    from cnnviz.studies import Exemplars
-    from cnnviz.synthesis import FilterImages
 
 _EXEMPLARS = 3
 
@@ -152,32 +146,11 @@ def filters(
                     "--max-channels and --channel draw others"
                 )
             title = "  \u00b7  ".join([path, model.name])
-            work.files.write(f"{name}.png", _write_sheet, found, exciting, title)
+            work.files.write(f"{name}.png", found.save, natural=exciting, title=title)
             if gif:
-                work.files.write(f"{name}.gif", _write_gif, found, title)
+                labels = [str(number) for number in found.channels]
+                work.files.write(
+                    f"{name}.gif", write_animation, found.ascent, labels, title
+                )
 
     run(model, output, compute, draw)
-
-
-def _write_sheet(
-    path: Path, found: FilterImages, exciting: Exemplars | None, title: str
-) -> None:
-    from cnnviz.drawing import filter_sheet
-    from cnnviz.images import write_image
-
-    write_image(filter_sheet(found, natural=exciting, title=title), path)
-
-
-def _write_gif(path: Path, found: FilterImages, title: str) -> None:
-    from cnnviz.drawing import grid
-
-    def draw(images: np.ndarray, line: str) -> Image.Image:
-        return grid(
-            images,
-            labels=[str(number) for number in found.channels],
-            title=title,
-            subtitle=line,
-            marked=found.ascent.dead,
-        )
-
-    write_animation(path, found.ascent, draw)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import options
@@ -13,7 +12,7 @@ from ..running import Work, run
 from ..signature import command
 
 if TYPE_CHECKING:
-    from cnnviz.network import ImageModel, Kernels
+    from cnnviz.network import ImageModel
 
 
 @command(
@@ -43,19 +42,17 @@ def kernels(
     def draw(work: Work) -> None:
         from cnnviz.images import distinct_names
 
-        def write_sheet(path: Path, found: Kernels) -> None:
-            found.save(
-                path,
+        paths = next(work.items)
+        work.console.stage("drawing", len(paths))
+        names = distinct_names([f"{model.name}/{path}/kernels" for path in paths])
+        for name, found in zip(names, work.items, strict=True):
+            work.files.write(
+                f"{name}.png",
+                found.save,
                 subtitle=model.name,
                 colormap=sheet.colormap or "gray",
                 columns=sheet.columns,
                 max_kernels=sheet.max_channels,
             )
-
-        paths = next(work.items)
-        work.console.stage("drawing", len(paths))
-        names = distinct_names([f"{model.name}/{path}/kernels" for path in paths])
-        for name, found in zip(names, work.items, strict=True):
-            work.files.write(f"{name}.png", write_sheet, found)
 
     run(model, output, compute, draw, reads_pixels=False)

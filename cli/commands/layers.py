@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from ..console import Console
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
-from ..tables import json_rows, write_text
+from ..tables import TableOptions, json_rows
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,18 +27,7 @@ if TYPE_CHECKING:
 )
 def layers(
     model: ModelOptions,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON instead of a table.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            show_default=False,
-            help="Write the list to a file in this folder instead of printing it.",
-        ),
-    ] = None,
-    quiet: options.Quiet = False,
+    table: TableOptions,
     size: Annotated[
         str | None,
         typer.Option(
@@ -63,24 +51,16 @@ def layers(
 
         yield list_layers(loaded, size=pixels)
 
-    def draw(work: Work) -> LayerList:
-        from cnnviz.images import safe_name
-
+    def draw(work: Work) -> tuple[LayerList, str]:
         listed: LayerList = next(work.items)
-        if out is not None:
-            text = _json(listed) if as_json else f"{listed}\n"
-            suffix = "json" if as_json else "txt"
-            name = safe_name(f"{model.name}/layers")
-            work.files.write(f"{name}.{suffix}", write_text, text)
-        return listed
+        text = _json(listed) if table.as_json else f"{listed}\n"
+        table.write(work.files, f"{model.name}/layers", text)
+        return listed, text
 
-    output = options.OutputOptions(out=out or Path(), quiet=quiet)
-    listed = run(model, output, compute, draw, reads_pixels=False)
-    if out is not None:
+    listed, text = run(model, table, compute, draw, reads_pixels=False)
+    if table.out is not None:
         return
-    if as_json:
-        print(_json(listed), end="")
-    elif sys.stdout.isatty():
+    if sys.stdout.isatty() and not table.as_json:
         from rich.console import Console as Terminal
 
         from cnnviz.network import layer_remarks
@@ -90,7 +70,7 @@ def layers(
         for line in layer_remarks(listed, listed.parameters):
             terminal.print(line, style="dim", highlight=False)
     else:
-        print(listed)
+        print(text, end="")
     sys.stdout.flush()
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from .. import options
 from ..console import Console
 from ..inputs import ImageOptions
 from ..model import ModelOptions, output_note
 from ..running import Work, run
 from ..signature import command
-from ..tables import json_rows, write_text
+from ..tables import TableOptions, json_rows
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel, Prediction
@@ -38,6 +36,7 @@ class _Answer(NamedTuple):
 def predict(
     model: ModelOptions,
     images: ImageOptions,
+    table: TableOptions,
     top: Annotated[
         int,
         typer.Option(
@@ -52,18 +51,6 @@ def predict(
             help="Take this output of a network with several.",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON instead of a table.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            show_default=False,
-            help="Write the table to a file in this folder instead of printing it.",
-        ),
-    ] = None,
-    quiet: options.Quiet = False,
 ) -> None:
     """Tell what a network takes images for: the likeliest classes of each image.
 
@@ -79,8 +66,6 @@ def predict(
                 yield number, _Answer(source, found.head, found.kind, row, found.heads)
 
     def draw(work: Work) -> str:
-        from cnnviz.images import safe_name
-
         work.console.stage("predicting", len(images.paths))
         answers: dict[int, _Answer] = {}
         for number, answer in work.items:
@@ -89,16 +74,12 @@ def predict(
         told = [answers[number] for number in sorted(answers)]
         if head is None and len(told[0].heads) > 1:
             work.console.note(output_note(told[0].head, told[0].heads))
-        text = _json(told) if as_json else _text(told)
-        if out is not None:
-            name = safe_name(f"{model.name}/predictions")
-            suffix = "json" if as_json else "txt"
-            work.files.write(f"{name}.{suffix}", write_text, text)
+        text = _json(told) if table.as_json else _text(told)
+        table.write(work.files, f"{model.name}/predictions", text)
         return text
 
-    output = options.OutputOptions(out=out or Path(), quiet=quiet)
-    text = run(model, output, compute, draw)
-    if out is None:
+    text = run(model, table, compute, draw)
+    if table.out is None:
         print(text, end="", flush=True)
 
 

@@ -12,11 +12,13 @@ import typer
 from .. import options
 from ..console import Console
 from ..model import ModelOptions
-from ..progress import EVERY, FRAMES, watch, write_gif, write_picture
+from ..progress import EVERY, FRAMES, watch, write_gif
 from ..running import Work, run
 from ..signature import command
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cnnviz.network import ImageModel
     from cnnviz.synthesis import Stylized
 
@@ -235,18 +237,25 @@ def style(
             f"style was measured in {', '.join(found.style_layers)}; "
             f"content in {', '.join(found.content_layers)}"
         )
-        work.files.write(f"{name}.png", write_picture, found.image)
+        work.files.write(f"{name}.png", found.save)
         for number in range(frames):
             # From the last one backwards, which is the one if there is one.
             before = (frames - 1 - number) / max(frames - 1, 1)
             kept = round((1 - before) * (len(found.frames) - 1))
             work.files.write(
-                f"{name}-{number:03}.png", write_picture, found.frames[kept]
+                f"{name}-{number:03}.png", _write_frame, found.frames[kept]
             )
         if gif:
             work.files.write(f"{name}.gif", _write_gif, found, marks)
 
     run(model, output, compute, draw)
+
+
+def _write_frame(path: Path, image: np.ndarray) -> None:
+    from cnnviz.drawing import plain_picture
+    from cnnviz.images import write_image
+
+    write_image(plain_picture(image), path)
 
 
 def _write_gif(path: Path, found: Stylized, marks: Sequence[int]) -> None:

@@ -247,7 +247,7 @@ class Chunks:
         rescued: np.ndarray | None = None,
         half: bool | None = None,
     ) -> tuple[State, np.ndarray, np.ndarray]:
-        """Makes steps: the new state, all scores, who had a gradient at any of them."""
+        """Makes steps: the new state, all scores, which images had a gradient."""
         trace, marked = self._trace, []
         if rescued is not None:
             trace = self.plan.trace(len(state[0]), "opened")
@@ -265,7 +265,7 @@ class Chunks:
         return state, history[:, :-1], alive
 
     def _clean(self, state: State, operands: Sequence[tf.Tensor]) -> np.ndarray:
-        """Scores without a transform, by a step that goes nowhere; -inf for none."""
+        """Scores without a transform, by a step of length 0; -inf where not finite."""
         still = np.repeat(self.plan.still(), len(state[0]), 0)
         none = np.zeros(1, np.float32)
         _, scores, _ = self._advance(0, none, still[None], state, operands)

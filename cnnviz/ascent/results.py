@@ -82,15 +82,14 @@ class Ascent:
 
     def take(self, rows: np.ndarray) -> Ascent:
         """Some of the images, in the order of `rows`, their numbers."""
-        return Ascent(
-            self.images[rows],
-            self.scores[rows],
-            self.dead[rows],
-            self.history[:, rows],
-            {name: part[:, rows] for name, part in self.parts.items()},
-            self.momentum,
-            self.snapshots[:, rows],
-            self.snapshot_steps,
+        return replace(
+            self,
+            images=self.images[rows],
+            scores=self.scores[rows],
+            dead=self.dead[rows],
+            history=self.history[:, rows],
+            parts={name: part[:, rows] for name, part in self.parts.items()},
+            snapshots=self.snapshots[:, rows],
         )
 
 
@@ -117,16 +116,16 @@ def join(parts: Sequence[Ascent]) -> Ascent:
     """Runs over chunks of images as one run."""
     if len(parts) == 1:
         return parts[0]
-    return Ascent(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.dead for part in parts]),
-        np.concatenate([part.history for part in parts], 1),
-        {
+    return replace(
+        parts[0],
+        images=np.concatenate([part.images for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        dead=np.concatenate([part.dead for part in parts]),
+        history=np.concatenate([part.history for part in parts], 1),
+        parts={
             name: np.concatenate([part.parts[name] for part in parts], 1)
             for name in parts[0].parts
         },
-        None,
-        np.concatenate([part.snapshots for part in parts], 1),
-        parts[0].snapshot_steps,
+        momentum=None,
+        snapshots=np.concatenate([part.snapshots for part in parts], 1),
     )

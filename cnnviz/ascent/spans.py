@@ -40,9 +40,7 @@ class Span:
 
     def values(self, images: np.ndarray) -> np.ndarray:
         """What images in [0, 1] stand for, float32."""
-        return np.asarray(
-            images * self._width + np.array(self.low, np.float32), np.float32
-        )
+        return np.asarray(self(images), np.float32)
 
     def unit(self, values: np.ndarray) -> np.ndarray:
         """Values as images in [0, 1], float32."""

@@ -1,8 +1,4 @@
-"""Sheets: one picture per layer, of its activations or of its learned kernels.
-
-`activation_sheet` chooses the picture that the shape of the activations asks for and
-says in its headline what is to be seen; `kernel_sheet` does so for kernels.
-"""
+"""Sheets of activations: a picture per layer, of the kind that their shape asks for."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
-from cnnviz.drawing.tiles import Pixels, as_picture
+from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
 from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
 from cnnviz.errors import LayerError, counted
 from cnnviz.images.resizing import resize
@@ -320,8 +316,7 @@ def _backdrop(image: NDArray[Any], tiles: int) -> NDArray[Any]:
     least, most = _OVERLAY_SIDES
     most = max(least, min(most, int((_OVERLAY_PIXELS / tiles) ** 0.5)))
     if (longest := max(height, width)) > most:
-        size = (max(1, height * most // longest), max(1, width * most // longest))
-        return resize(image, size, fit="stretch")
+        return resize(image, shrunk_size(height, width, most), fit="stretch")
     if longest < least:
         enlarged = -(-least // longest)
         return image.repeat(enlarged, axis=0).repeat(enlarged, axis=1)

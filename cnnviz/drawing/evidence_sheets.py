@@ -7,6 +7,7 @@ symmetric, zero is never shifted, and every color bar tells its ends.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,12 +23,11 @@ from cnnviz.drawing.tiles import (
     PERCENTILE,
     Pixels,
     as_picture,
+    resized,
     tile_size,
-    to_bytes,
 )
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
-from cnnviz.images.resizing import resize
 
 if TYPE_CHECKING:
     from cnnviz.attribution.channels import ChannelAttribution
@@ -102,14 +102,11 @@ def explanation_sheet(
     panels = [Panel(["image"], picture, None, "")]
     for column, values in enumerate(maps):
         lines = _lines(explanation, number, column)
-        words = ""
-        if values.max(initial=0) <= 0:
-            words = f"{_MISSING} for {explanation.caption(number, column)}"
-        tile = None if words and not signed else _laid_over(picture, values, scale)
-        if tile is not None:
-            _hatch(tile, seen[0])
-        bar = _bar(scale, signed) if scale and tile is not None else None
-        panels.append(Panel(lines, tile, bar, words))
+        missing = f"{_MISSING} for {explanation.caption(number, column)}"
+        panel = _panel(lines, picture, values, scale, signed, missing)
+        if panel.tile is not None:
+            _hatch(panel.tile, seen[0])
+        panels.append(panel)
     texts = [*told, *_notes(explanation, number)]
     if not seen.all():
         texts.append("hatched: what no unit of the layer looks at")
@@ -177,22 +174,17 @@ def evidence_comparison_sheet(
         panels.append(Panel(_lines(first, 0, column, share=False), picture, None, ""))
         for method, values in zip(methods, maps, strict=True):
             lines = [_TITLES[method]]
-            share = explanations[method].share[0, column]
             if checks is not None and method in checks:
                 lines += _verdict(checks[method], column)
                 name = first.caption(0, column)
                 ahead = f"{name}, " if len(first.names[0]) > 1 else ""
                 sentence = checks[method].sentences[0][column]
                 sentences.append(f"{ahead}{_TITLES[method]}: {sentence}")
-            if share == share:
-                lines.append(_percent("share", share))
+            lines += _share(explanations[method].share[0, column])
             scale, clipped = _scale(values, method)
             remarks.update(dict.fromkeys(clipped))
             signed = method in _SIGNED
-            empty = values.max(initial=0) <= 0
-            tile = None if empty and not signed else _laid_over(picture, values, scale)
-            bar = _bar(scale, signed) if scale and tile is not None else None
-            panels.append(Panel(lines, tile, bar, _MISSING if empty else ""))
+            panels.append(_panel(lines, picture, values, scale, signed, _MISSING))
     return panel_sheet(
         panels,
         title=title,
@@ -257,8 +249,7 @@ def channel_sheet(
         for channel, values in zip(channels, maps, strict=True):
             adds = float(attribution.values[number, column, channel])
             lines = [f"channel {channel}", f"adds {adds:+.3g}"]
-            tile = _laid_over(picture, values, scale)
-            panels.append(Panel(lines, tile, _bar(scale, True) if scale else None, ""))
+            panels.append(_panel(lines, picture, values, scale, True, ""))
     return panel_sheet(
         panels,
         title=title,
@@ -281,13 +272,11 @@ def _sums(
 ) -> list[str]:
     """What stands above the image beside the channels of a class."""
     values = attribution.values[number, column]
-    facts = [f"score {readable(float(attribution.scores[number, column]))}"]
-    share = float(attribution.share[number, column])
-    if share == share:
-        facts.append(_percent("share", share))
+    score = readable(float(attribution.scores[number, column]))
+    share = _share(attribution.share[number, column])
     return [
         attribution.caption(number, column),
-        join_facts(facts),
+        join_facts([f"score {score}", *share]),
         f"these {len(channels)} add {float(values[channels].sum()):+.3g}",
         f"all {len(values)} add {float(values.sum()):+.3g}",
     ]
@@ -307,9 +296,8 @@ def _lines(
 ) -> list[str]:
     """What stands above a map."""
     facts = [f"score {readable(float(explanation.scores[number, column]))}"]
-    part = float(explanation.share[number, column])
-    if share and part == part:
-        facts.append(_percent("share", part))
+    if share:
+        facts += _share(explanation.share[number, column])
     name = explanation.caption(number, column)
     if explanation.kind == "linear":
         return [name, join_facts(facts)]
@@ -317,8 +305,9 @@ def _lines(
     return [name, f"probability {value:.2f}", join_facts(facts)]
 
 
-def _percent(name: str, part: float) -> str:
-    return f"{name} {100 * part:.0f} %"
+def _share(part: float) -> list[str]:
+    """What share of the score a map tells; nothing where that is not known."""
+    return [] if math.isnan(part) else [f"share {100 * part:.0f} %"]
 
 
 def _notes(explanation: Explanation, number: int) -> list[str]:
@@ -370,17 +359,7 @@ def _flat(
     size = tile_size(image.shape[0], image.shape[1], _SIDE)
     if axes == 1:
         size = (len(image), max(_SIDE, min(size[1], 4 * _SIDE)))
-    return _sized(as_picture(image), size), [_stretched(v, size) for v in maps], told
-
-
-def _sized(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    height, width = picture.shape[:2]
-    if size[0] < height or size[1] < width:
-        return to_bytes(resize(picture, size, fit="stretch").clip(0, 1))
-    rows, columns = (
-        np.arange(n) * m // n for n, m in zip(size, (height, width), strict=True)
-    )
-    return picture[rows[:, None], columns]
+    return resized(as_picture(image), size), [_stretched(v, size) for v in maps], told
 
 
 def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
@@ -390,6 +369,31 @@ def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
         for n, m in zip(size, maps.shape[1:], strict=True)
     )
     return maps[:, rows[:, None], columns]
+
+
+def _panel(
+    lines: Sequence[str],
+    picture: Pixels,
+    values: NDArray[Any],
+    scale: float,
+    signed: bool,
+    missing: str,
+) -> Panel:
+    """A map over its picture, with its scale.
+
+    Args:
+        lines: What stands above it.
+        picture: The picture.
+        values: The map `(h, w)`.
+        scale: The value at which colors are strongest; 0 where the map is 0.
+        signed: Whether values below 0 mean something, so that there is always a map.
+        missing: What is said of a map with nothing above 0.
+    """
+    words = missing if values.max(initial=0) <= 0 else ""
+    if words and not signed:
+        return Panel(lines, None, None, words)
+    bar = _bar(scale, signed) if scale else None
+    return Panel(lines, _laid_over(picture, values, scale), bar, words)
 
 
 def _laid_over(picture: Pixels, values: NDArray[Any], scale: float) -> Pixels:

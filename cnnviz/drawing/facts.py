@@ -25,7 +25,7 @@ def headline(*parts: str) -> str:
 
 
 def readable(value: float) -> str:
-    """A number with three digits that say something, and no exponent if it can be."""
+    """A number with three significant digits, without an exponent where possible."""
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
         return f"{value:.2e}"
     digits = math.floor(math.log10(abs(value))) if value else 2

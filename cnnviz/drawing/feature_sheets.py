@@ -38,13 +38,12 @@ def filter_sheet(
         ArgumentError: If the exemplars are of other channels.
     """
     ascent, count = result.ascent, len(result.channels)
-    facts = [counted(count, "channel")]
-    facts.append(
-        "what each dislikes most" if result.negative else "what each looks for"
-    )
-    facts.append("mean activation reached")
-    if result.feature != result.layer:
-        facts[-1] += f" in {result.feature}, which passes it on"
+    where = f" in {result.feature}, which passes it on"
+    facts = [
+        counted(count, "channel"),
+        "what each dislikes most" if result.negative else "what each looks for",
+        "mean activation reached" + where * (result.feature != result.layer),
+    ]
     if natural is not None:
         facts.append("the natural images that excite it most")
     if ascent.dead.any():

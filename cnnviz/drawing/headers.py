@@ -12,8 +12,7 @@ from PIL import Image
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.inks import COLORS, GRAY_ENTRIES, shades_of
 from cnnviz.drawing.text import TITLE_WIDTH, draw_headline
-from cnnviz.drawing.tiles import PAPER, Pixels, to_bytes
-from cnnviz.images.resizing import resize
+from cnnviz.drawing.tiles import PAPER, Pixels, fitted
 
 _MARGIN, _GAP, _BELOW = 16, 14, 10
 _SIDE = 84  # of the image beside a headline; three times that of a digit
@@ -53,7 +52,7 @@ def _headed(
     sheet: Image.Image, picture: Pixels, title: str, subtitle: str
 ) -> Image.Image:
     """A sheet, with a margin around it, below its headline and beside an image."""
-    small = _small(picture)
+    small = fitted(picture, _SIDE)
     left = _MARGIN + small.shape[1] + _GAP
     room = max(sheet.width - left - _MARGIN, TITLE_WIDTH - left)
     ink = draw_headline(title, subtitle, room)
@@ -78,17 +77,6 @@ def _headed(
     if palette is not None:
         drawn.putpalette(palette)
     return drawn
-
-
-def _small(picture: Pixels) -> Pixels:
-    """The image as high or wide as there is room for."""
-    height, width = picture.shape[:2]
-    longest = max(height, width)
-    if longest > _SIDE:
-        size = max(1, height * _SIDE // longest), max(1, width * _SIDE // longest)
-        return to_bytes(resize(picture, size, fit="stretch").clip(0, 1))
-    scale = _SIDE // longest
-    return picture.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _sharing_a_palette(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,9 @@ from cnnviz.arguments import counts
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.text import draw_line, soften
-from cnnviz.drawing.tiles import PAPER, as_picture, cut_part, tile_size
+from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper
 from cnnviz.drawing.values import colorize, stretch
 from cnnviz.errors import LayerError, counted, shape_text
-from cnnviz.images.boxes import Box
 
 _SIDE, _GAP, _NAME_WIDTH = 72, 3, 190  # pixels
 _NAME_SIZE, _SMALL_SIZE, _SMALL_INK = 13, 11, 60
@@ -58,7 +57,7 @@ def index_sheet(
         raise LayerError(
             f"{title}: none of {counted(len(layers), 'layer')} has maps to draw"
         )
-    drawn = [] if image is None else [_row("image", [], [_tile(as_picture(image))])]
+    drawn = [] if image is None else [_row("image", [], [as_picture(image)])]
     for path, maps in rows.items():
         strongest = np.argsort(-np.nan_to_num(maps).max(axis=(1, 2)), kind="stable")
         chosen = strongest[:count]
@@ -72,9 +71,9 @@ def index_sheet(
             else "no finite value",
             f"maps {', '.join(map(str, chosen[:4]))}" + ", ..." * (len(chosen) > 4),
         ]
-        drawn.append(_row(path, told, [_tile(tile) for tile in tiles]))
+        drawn.append(_row(path, told, tiles))
     width = max(row.shape[1] for row in drawn)
-    page = np.vstack([_padded(row, width) for row in drawn])
+    page = np.vstack([on_paper(row, len(row), width) for row in drawn])
     facts = [] if subtitle is None else [subtitle]
     facts.append(counted(len(rows), "layer"))
     if missing := len(layers) - len(rows):
@@ -97,25 +96,9 @@ def _maps(values: NDArray[Any]) -> NDArray[np.float32] | None:
     return np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
 
 
-def _tile(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = pixels.shape[:2]
-    whole = Box(0, 0, height, width)
-    return cut_part(pixels, whole, whole, _size(height, width))
-
-
-def _size(height: int, width: int) -> tuple[int, int]:
-    """A size near that of a row, so that pixels of small maps stay squares."""
-    longest = max(height, width)
-    if longest > _SIDE:
-        return tile_size(height, width, _SIDE)
-    scale = max(1, _SIDE // longest)
-    return height * scale, width * scale
-
-
-def _row(
-    name: str, told: list[str], tiles: list[NDArray[np.uint8]]
-) -> NDArray[np.uint8]:
+def _row(name: str, told: list[str], pictures: Iterable[Pixels]) -> Pixels:
     """The name of a layer, what is told of it, and its maps."""
+    tiles = [fitted(picture, _SIDE) for picture in pictures]
     lines = [draw_line(name, _NAME_SIZE, _NAME_WIDTH)]
     lines += [draw_line(text, _SMALL_SIZE, _NAME_WIDTH) for text in told]
     needed = sum(len(line) for line in lines) + _GAP
@@ -127,13 +110,4 @@ def _row(
         place = head[top : top + len(line), : line.shape[1]]
         place[:] = 255 - ink[..., np.newaxis]
         top += len(line)
-    parts = [head]
-    for tile in tiles:
-        pad = ((0, high - len(tile)), (0, _SIDE + _GAP - tile.shape[1]), (0, 0))
-        parts.append(np.pad(tile, pad, constant_values=PAPER))
-    return np.hstack(parts)
-
-
-def _padded(row: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    pad = ((0, 0), (0, width - row.shape[1]), (0, 0))
-    return np.pad(row, pad, constant_values=PAPER)
+    return np.hstack([head, *(on_paper(tile, high, _SIDE + _GAP) for tile in tiles)])

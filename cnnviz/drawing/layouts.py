@@ -104,7 +104,7 @@ def _ways_out(layout: Layout, columns: int | None, scale: int | None) -> Iterato
 
 
 def automatic_scale(count: int, height: int, width: int) -> int:
-    """What a pixel of so many tiles is enlarged to for them to be good to look at."""
+    """How many times pixels are enlarged, so that `count` tiles are easy to see."""
     if height == width == 1:
         return _CELL_SIDE
     side = math.sqrt(height * width)

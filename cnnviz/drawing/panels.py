@@ -27,7 +27,7 @@ class Panel(NamedTuple):
         lines: Above it, its name first.
         tile: The picture; None for the words alone.
         bar: A color bar, and the numbers below it, from its left end to its right.
-        words: In place of the picture, or below its name if there is one.
+        words: In place of the picture, or at the bottom if there is one.
     """
 
     lines: Sequence[str]
@@ -65,13 +65,13 @@ def panel_sheet(
     lines = max(len(panel.lines) for panel in panels)
     drawn = [_drawn(panel, shape[0], width, lines) for panel in panels]
     across = max(columns * (width + _GAP) - _GAP, _NARROWEST)
-    blocks = [_text([title], _TITLE, across, 100), _text([subtitle], _SMALL, across)]
-    blocks.append(np.full((_TEXT_GAP, 1), PAPER, np.uint8))
+    gap = np.full((_TEXT_GAP, 1, 3), PAPER, np.uint8)
+    head = [_text(title, _TITLE, across, 100), _text(subtitle, _SMALL, across), gap]
     body = [_beside(drawn[i : i + columns]) for i in range(0, len(drawn), columns)]
-    foot = [_text([text], _SMALL, across) for text in texts]
+    foot = [_text(text, _SMALL, across) for text in texts]
     if foot:
-        foot.insert(0, np.full((_TEXT_GAP, 1), PAPER, np.uint8))
-    return Image.fromarray(_stacked([*blocks, *body, *foot], across))
+        foot.insert(0, gap)
+    return Image.fromarray(_stacked([*head, *body, *foot], across))
 
 
 def _drawn(panel: Panel, height: int, width: int, lines: int) -> Pixels:
@@ -86,15 +86,14 @@ def _drawn(panel: Panel, height: int, width: int, lines: int) -> Pixels:
         tile = np.full((height, width, 3), 240, np.uint8)
         _write_words(tile, panel.words)
     parts.append(tile)
-    pixels, numbers = panel.bar or (np.zeros((0, width, 3), np.uint8), [])
     parts.append(np.full((_BAR_GAP, width, 3), PAPER, np.uint8))
     if panel.bar is not None:
-        places = np.arange(width) * pixels.shape[1] // width
-        parts.append(pixels[:, places])
+        pixels, numbers = panel.bar
+        parts.append(pixels[:, np.arange(width) * pixels.shape[1] // width])
         parts.append(_numbers(numbers, width))
-        if panel.words and panel.tile is not None:
-            parts.append(_one_line(panel.words, _LINE, width, _INK))
-    return _stacked_exactly(parts, width)
+    if panel.words and panel.tile is not None:
+        parts.append(_one_line(panel.words, _LINE, width, _INK))
+    return np.concatenate(parts)
 
 
 def _one_line(text: str, size: int, width: int, ink: int) -> Pixels:
@@ -129,11 +128,10 @@ def _ink(place: Pixels, line: Pixels, top: int, left: int, ink: int) -> None:
     part[:] = np.minimum(part, shades_of(PAPER)[covered])
 
 
-def _text(texts: Sequence[str], size: int, width: int, ink: int = _SOFT) -> Pixels:
-    """Texts on paper, broken into lines."""
-    lines = [part for text in texts for part in wrap(printable(text), size, width)]
-    strips = [_one_line(line, size, width, ink) for line in lines]
-    return np.concatenate(strips)
+def _text(text: str, size: int, width: int, ink: int = _SOFT) -> Pixels:
+    """A text on paper, broken into lines."""
+    lines = wrap(printable(text), size, width)
+    return np.concatenate([_one_line(line, size, width, ink) for line in lines])
 
 
 def _beside(tiles: Sequence[Pixels]) -> Pixels:
@@ -146,17 +144,12 @@ def _beside(tiles: Sequence[Pixels]) -> Pixels:
     return row[:, : row.shape[1] - _GAP]
 
 
-def _stacked_exactly(parts: Sequence[Pixels], width: int) -> Pixels:
-    return np.concatenate([part.reshape(len(part), width, 3) for part in parts])
-
-
 def _stacked(parts: Sequence[Pixels], width: int) -> Pixels:
     """Parts below each other, at the left of a sheet with a margin."""
     height = sum(map(len, parts))
     sheet = np.full((height + 2 * _MARGIN, width + 2 * _MARGIN, 3), PAPER, np.uint8)
     top = _MARGIN
     for part in parts:
-        if part.ndim == 3:
-            sheet[top : top + len(part), _MARGIN : _MARGIN + part.shape[1]] = part
+        sheet[top : top + len(part), _MARGIN : _MARGIN + part.shape[1]] = part
         top += len(part)
     return sheet

@@ -13,9 +13,8 @@ from cnnviz.drawing.activation_sheets import backdrop
 from cnnviz.drawing.bars import draw_bars, widest
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.tiles import PAPER, as_picture, cut_part, tile_size
+from cnnviz.drawing.tiles import PAPER, as_picture, on_paper, resized, tile_size
 from cnnviz.errors import counted
-from cnnviz.images.boxes import Box
 
 if TYPE_CHECKING:
     from cnnviz.network.predictions import Predictions
@@ -65,7 +64,12 @@ def prediction_sheet(
             name_width=width,
         )
         image = backdrop([array[i] for array in result.inputs])
-        tiles.append(bars if image is None else _beside(_picture(image), bars))
+        if image is not None:
+            size = tile_size(image.shape[0], image.shape[1], _SIDE)
+            bars = _beside(resized(as_picture(image), size), bars)
+        tiles.append(bars)
+    # The texts at their right differ.
+    wide = max(tile.shape[1] for tile in tiles)
     facts = [counted(len(result), "image")]
     if len(rows) < len(result):
         facts = [f"the first {len(rows)} of {facts[0]}"]
@@ -78,20 +82,13 @@ def prediction_sheet(
         else f"the {shown} largest of {count:,} outputs"
     )
     return grid(
-        np.stack(_of_one_size(tiles)),
+        np.stack([on_paper(tile, len(tile), wide) for tile in tiles]),
         columns=columns,
         gap=_GAP,
         scale=1,
         title=result.head if title is None else title,
         subtitle=join_facts(facts),
     ).convert("RGB")
-
-
-def _picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    whole = Box(0, 0, height, width)
-    high, wide = tile_size(height, width, _SIDE)
-    return cut_part(as_picture(image), whole, whole, (high, wide))
 
 
 def _beside(picture: NDArray[np.uint8], bars: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -104,13 +101,3 @@ def _beside(picture: NDArray[np.uint8], bars: NDArray[np.uint8]) -> NDArray[np.u
         pad = ((above, height - len(part) - above), (0, 0), (0, 0))
         parts.append(np.pad(part, pad, constant_values=PAPER))
     return np.hstack([parts[0], gap, parts[1]])
-
-
-def _of_one_size(tiles: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    """Tiles widened to the widest: the texts at their right differ."""
-    width = max(tile.shape[1] for tile in tiles)
-    pads = [((0, 0), (0, width - tile.shape[1]), (0, 0)) for tile in tiles]
-    return [
-        np.pad(tile, pad, constant_values=PAPER)
-        for tile, pad in zip(tiles, pads, strict=True)
-    ]

@@ -6,7 +6,7 @@ its absolute values black or white, and colors are kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -89,9 +89,10 @@ def projection_sheet(
     """
     units = _Units.of(projections, field, image, spatial, names, title)
     if close:
-        units, crop = units.around(mass_boxes(_shares(units.images))), True
+        units = units._replace(boxes=mass_boxes(_shares(units.images)))
+        crop = True
     side = tile_side(2 * len(units.alive), SHEET_SIDE)
-    pictures = [*signed_pictures(units.images, percentile)]
+    pictures = signed_pictures(units.images, percentile)
     rebuilt = units.tiles(pictures, side, crop, framed=False)
     seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
     gap = np.full((seen[0].shape[0], _INNER_GAP, 3), PAPER, np.uint8)
@@ -165,14 +166,14 @@ def comparison_sheet(
     if close:
         shares = [_shares(each.images) for each in ruled.values()]
         boxes = mass_boxes(np.sum(shares, axis=0))
-        ruled = {rule: each.around(boxes) for rule, each in ruled.items()}
+        ruled = {rule: each._replace(boxes=boxes) for rule, each in ruled.items()}
         units, crop = next(iter(ruled.values())), True
     count = len(units.alive)
     side = tile_side(count, _COMPARED_SIDE)
     rows = [units.tiles([as_picture(image)] * count, side, crop, framed=True)]
     zeros = []
     for each in ruled.values():
-        pictures = [*signed_pictures(each.images, percentile)]
+        pictures = signed_pictures(each.images, percentile)
         rows.append(each.tiles(pictures, side, crop, framed=False))
         zeros.append(["" if own.any() else " zero" for own in each.images])
     tiles = np.stack([np.stack(row) for row in rows])
@@ -262,7 +263,7 @@ class _Units(NamedTuple):
         )
 
     def tiles(
-        self, pictures: Sequence[Pixels], side: int, crop: bool, *, framed: bool
+        self, pictures: Iterable[Pixels], side: int, crop: bool, *, framed: bool
     ) -> list[Pixels]:
         """The pictures as they are drawn: cropped, enlarged, framed."""
         tiles = []
@@ -274,9 +275,6 @@ class _Units(NamedTuple):
                 draw_frame(tile, box, self.size, scale)
             tiles.append(tile)
         return tiles
-
-    def around(self, boxes: list[Box]) -> _Units:
-        return self._replace(boxes=boxes)
 
     def remarks(self, crop: bool, close: bool, percentile: float) -> list[str]:
         remarks = [self.legend]

@@ -88,13 +88,13 @@ def stage_sheet(
     part = box if crop else whole
     size = tile_size(part.height, part.width, most)
     signals = [_plane(stage.signal) for stage in hidden]
+    dark = colorize(np.zeros(()), _HEAT)
     upper = []
     for stage, signal in zip(hidden, signals, strict=True):
         length = np.sqrt(np.square(signal, dtype=np.float64).sum(axis=-1))
         # From 0: a signal that is the same everywhere is not nothing.
         levels = length / (length.max() or 1)
         heat = colorize(levels, _HEAT)
-        dark = colorize(np.zeros(()), _HEAT)
         shown = whole if _is_dense(stage.signal) else part
         upper.append(cut_part(heat, shown, whole, size, outside=dark))
     lower, lower_labels = [], []

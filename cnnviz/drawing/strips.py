@@ -127,7 +127,7 @@ def _row_labels(
     *,
     below: int = 0,
 ) -> NDArray[np.uint8]:
-    """Numbers (rows * height, w, channels), right-aligned, centerd on their rows."""
+    """Numbers (rows * height, w, channels), right-aligned, centered on their rows."""
     font = ImageFont.load_default(_LABEL_SIZE)
     width = max(int(font.getlength(label)) + 1 for label in labels) + 8
     picture = Image.new("L", (width, len(labels) * height), 255)

@@ -27,7 +27,7 @@ _PLAIN = _ELLIPSIS + "\u00b7\u00b0\u00b1"  # middle dot, degree, plus-minus
 def wrap(
     text: str, size: int, width: int, separators: Sequence[str] = (SEPARATOR, " ")
 ) -> list[str]:
-    """Breaks a text into lines at most so wide, between facts rather than words."""
+    """Breaks a text into lines of a width, between facts rather than words."""
     font = _font(size, _is_plain(text))
     if not separators or font.getlength(text) <= width:
         return [text]
@@ -75,7 +75,7 @@ def soften(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
 
 @functools.lru_cache(maxsize=2**11)
 def draw_line(text: str, size: int, width: int) -> NDArray[np.uint8]:
-    """One line of text at most so wide: how much ink covers each pixel, 0 to 255."""
+    """One line of text, cut to a width: how much ink covers each pixel, 0 to 255."""
     text = printable(text)
     font = _font(size, _is_plain(text))
     if font.getlength(text) > width:

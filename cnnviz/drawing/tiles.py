@@ -47,7 +47,7 @@ def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:
 
 
 def as_picture(image: NDArray[Any]) -> Pixels:
-    """An image in [0, 1] as RGB bytes."""
+    """An image as RGB bytes; raw values are stretched."""
     return to_bytes(leveled(image).clip(0, 1))
 
 
@@ -95,17 +95,44 @@ def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...], scale: float) -> N
 
 
 def tile_side(count: int, sheet: int) -> int:
-    """The side that so many tiles are enlarged to, about."""
+    """About how long the sides of `count` tiles are, once they are enlarged."""
     return int(np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, SIDE))
 
 
 def tile_size(height: int, width: int, most: int) -> tuple[int, int]:
-    """The height and width of a tile whose longer side is given."""
+    """A tile's height and width: at most `most` pixels; small ones become about 160."""
     longest = max(height, width)
     if longest > most:
-        return max(1, height * most // longest), max(1, width * most // longest)
+        return shrunk_size(height, width, most)
     scale = max(1, round(SIDE / longest))
     return height * scale, width * scale
+
+
+def shrunk_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    """A smaller height and width of the same aspect, by the longest side."""
+    own = max(height, width)
+    return max(1, height * longest // own), max(1, width * longest // own)
+
+
+def fitted(picture: Pixels, side: int) -> Pixels:
+    """A picture as large as a square has room for, small ones by a whole factor."""
+    height, width = picture.shape[:2]
+    scale = side // max(height, width)
+    if scale == 0:
+        return resized(picture, shrunk_size(height, width, side))
+    return resized(picture, (height * scale, width * scale))
+
+
+def resized(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    """A picture in another size: its pixels enlarged, or made smaller smoothly."""
+    whole = Box(0, 0, picture.shape[0], picture.shape[1])
+    return cut_part(picture, whole, whole, size)
+
+
+def on_paper(tile: Pixels, height: int, width: int) -> Pixels:
+    """A tile in the upper left corner of a sheet of paper of a size."""
+    pad = ((0, height - len(tile)), (0, width - tile.shape[1]), (0, 0))
+    return np.pad(tile, pad, constant_values=PAPER)
 
 
 def cut_part(

@@ -22,10 +22,9 @@ from cnnviz.images.reading import (
 )
 from cnnviz.sniffing import is_there
 
-_ARRAY_SUFFIXES = {".npy", ".npz"}
-_SUFFIXES = _ARRAY_SUFFIXES | set(
+_SUFFIXES = set(
     f".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .webp {'.avif' * HAS_AVIF} .tif .tiff "
-    ".ppm .pgm .pbm .pnm".split()
+    ".ppm .pgm .pbm .pnm .npy .npz".split()
 )
 
 _MOST_LOOKED_AT = 10_000

@@ -1,4 +1,4 @@
-"""Picture files to float arrays and back; the one place that knows Pillow's readers.
+"""Picture files to float arrays; the one place that knows Pillow's readers.
 
 An image is a float32 array (height, width, channels) with values in [0, 1].
 """
@@ -38,10 +38,10 @@ from cnnviz.images.resizing import (
 )
 from cnnviz.sniffing import PICTURE, is_there, nature, remedy
 
-# Pillow tries formats in this order; the first five load no further plugins. Formats
-# outside the list are refused: some of Pillow's readers start other programs.
 # Pillow reads AVIF since 11.3, if it was built with a decoder.
 HAS_AVIF = find_spec("PIL._avif") is not None
+# Pillow tries formats in this order; the first five load no further plugins. Formats
+# outside the list are refused: some of Pillow's readers start other programs.
 _FORMATS = ["JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", *["AVIF"] * HAS_AVIF]
 EXPECTED = (
     f"expected a JPEG, PNG, GIF, WebP, {'AVIF, ' * HAS_AVIF}TIFF, BMP or PNM picture, "

@@ -22,7 +22,7 @@ from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import ModelFile, nodes
+from cnnviz.loading.identify import LAMBDA_FUNCTIONS, ModelFile, nodes
 from cnnviz.loading.marshalled import OLD, Code, unmarshalled
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -99,7 +99,7 @@ def byte_codes(file: ModelFile) -> Iterator[tuple[str, str]]:
     for node in nodes(file.configs):
         config = node.get("config")
         if node.get("class_name") == "Lambda" and isinstance(config, dict):
-            for key in ("function", "output_shape", "mask"):
+            for key in LAMBDA_FUNCTIONS:
                 value = config.get(key)
                 kind = config.get(f"{key}_type", "lambda" if key == "function" else "")
                 text = _object_code(value)

@@ -40,6 +40,8 @@ APPLICATIONS = frozenset(
 """The networks of `keras.applications`, in lower case."""
 
 _SAVE_AGAIN = "Save the model again: model.save('model.keras')."
+_SUFFIXES = (".keras", ".h5", ".hdf5")
+_FAILED = 100  # objects in a description that do not end: such a file is damaged
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,6 @@ class ModelFile:
         major = self.keras_version.partition(".")[0]
         return not major.isdigit() or int(major) < 3
 
-    def lambdas(self) -> list[str]:
-        """The names of the Lambda layers that carry Python byte code."""
-        found = [n["config"].get("name") for n in nodes(self.configs) if has_code(n)]
-        return list(dict.fromkeys(str(name or "lambda") for name in found))
-
     def class_names(self) -> set[str]:
         """Every class that the configuration names."""
         names = (node.get("class_name") for node in nodes(self.configs))
@@ -103,7 +100,10 @@ def identify_file(path: Path) -> ModelFile:
     if not is_there(path):
         raise _missing(path)
     if path.is_dir():
-        return _identify_folder(path)
+        try:
+            return _identify_folder(path)
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     head = _beginning(path, "a Keras model")
     if head.startswith(_ZIP):
         with _unpacked(path) as archive:
@@ -171,14 +171,14 @@ def _check_model(config: dict[str, Any], path: Path) -> None:
 
 
 def _missing(path: Path) -> ModelError:
-    siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
+    if not path.parent.is_dir():
+        return ModelError(f"{path} does not exist: there is no folder {path.parent}")
+    siblings = [p.name for p in path.parent.glob("*")]
     close = difflib.get_close_matches(path.name, siblings, n=1)
     hint = f"Did you mean {path.parent / close[0]}?" if close else None
     named = re.sub(r"\W|_", "", path.name.lower().removeprefix("keras.applications."))
     if named in APPLICATIONS:
         hint = f"A network of keras.applications is called {named}."
-    if path.parent != Path() and not path.parent.is_dir():
-        return ModelError(f"{path} does not exist: there is no folder {path.parent}")
     return ModelError(f"{path} does not exist; expected a Keras model", hint=hint)
 
 
@@ -267,7 +267,7 @@ def check_weights(path: Path) -> None:
         path: What `save_weights` or `save` of either Keras wrote, by any name.
 
     Raises:
-        ModelError: If there is no such file, or it is none that keeps to itself.
+        ModelError: If there is no such file, or it is refused.
     """
     if not is_there(path):
         raise ModelError(f"{path} does not exist; expected a file of weights")
@@ -365,10 +365,6 @@ def _origin(error: BaseException) -> str:
     return "" if last is None else str(last.tb_frame.f_globals.get("__name__"))
 
 
-_SUFFIXES = (".keras", ".h5", ".hdf5")
-_FAILED = 100
-
-
 def _embedded_json(path: Path, data: bytes) -> Iterator[Any]:
     """The JSON objects inside the protocol buffer of a SavedModel."""
     decoder = json.JSONDecoder()
@@ -423,6 +419,16 @@ def has_code(node: dict[str, Any]) -> bool:
         or (key == "function" and isinstance(config.get(key), list))
         for key in LAMBDA_FUNCTIONS
     )
+
+
+def named_function(name: str) -> dict[str, Any]:
+    """A function as Keras 3 writes it down, to be looked up among the user's own."""
+    return {
+        "module": "builtins",
+        "class_name": "function",
+        "config": name,
+        "registered_name": name,
+    }
 
 
 def _text(value: Any) -> str:

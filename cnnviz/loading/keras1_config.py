@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import nodes
+from cnnviz.loading.identify import named_function, nodes
 
 _CLASSES = {
     "AtrousConvolution1D": "Conv1D",
@@ -225,13 +225,7 @@ def _changed(kind: str, config: Config) -> Config:
         )
     if kind == "Lambda" and config.get("function_type") == "function":
         # tf-keras looks a bare name up twice and stumbles over what it found.
-        name = config["function"]
-        changes["function"] = {
-            "class_name": "function",
-            "config": name,
-            "module": "builtins",
-            "registered_name": name,
-        }
+        changes["function"] = named_function(config["function"])
     if kind == "Deconvolution2D":
         changes |= _output_padding(config)
     if kind in ("ZeroPadding1D", "ZeroPadding2D"):

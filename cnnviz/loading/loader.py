@@ -293,11 +293,6 @@ def _load_keras_3(
 ) -> Network:
     import keras
 
-    if keras.backend.backend() != "tensorflow":
-        raise ModelError(
-            f"Keras runs on {keras.backend.backend()}; cnnviz needs TensorFlow",
-            hint="Set the environment variable KERAS_BACKEND=tensorflow.",
-        )
     if weights is not None:
         text = json.dumps(repairs.mended(file, custom_objects) or file.config)
         network = keras.models.model_from_json(text, custom_objects)

@@ -33,7 +33,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from cnnviz.loading.identify import ModelFile, has_code, nodes
+from cnnviz.loading.identify import ModelFile, has_code, named_function, nodes
 from cnnviz.network.keras_generations import Network, ancestry
 from cnnviz.network.naming import addresses
 
@@ -111,23 +111,13 @@ def _replaced_lambda(
     name = config.get("name")
     if name not in custom_objects:
         return False
-    function = _by_name(name) if kind == "zip" else name
+    function = named_function(name) if kind == "zip" else name
     config.update(function=function, function_type="function", module=None)
     for key in ("output_shape", "mask"):
         if config.get(f"{key}_type") == "lambda" or isinstance(config.get(key), dict):
             config[key] = None
             config[f"{key}_type"] = "raw"
     return True
-
-
-def _by_name(name: str) -> dict[str, Any]:
-    """A function as Keras 3 writes it down, to be looked up among the user's own."""
-    return {
-        "module": "builtins",
-        "class_name": "function",
-        "config": name,
-        "registered_name": name,
-    }
 
 
 def _given_activations(node: dict[str, Any], custom_objects: Mapping[str, Any]) -> bool:
@@ -137,7 +127,7 @@ def _given_activations(node: dict[str, Any], custom_objects: Mapping[str, Any]) 
     for key, value in config.items() if isinstance(config, dict) else ():
         if key.endswith("activation") and isinstance(value, str):
             if value in custom_objects:
-                config[key] = _by_name(value)  # type: ignore[index]
+                config[key] = named_function(value)  # type: ignore[index]
                 changed = True
     return changed
 

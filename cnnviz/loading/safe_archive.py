@@ -1,4 +1,4 @@
-"""Whether a zip archive unpacks to no more than it should, and keeps to itself."""
+"""Whether a zip archive unpacks to no more than it should, and reads no other file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an HDF5 file keeps to itself, and has room for what it says it holds.
+"""Whether an HDF5 file reads no other file, and has room for what it says it holds.
 
 HDF5 can show the content of other files as its own: by external links, external storage
 and virtual datasets. A model file has no use for any of them, nor for links that are

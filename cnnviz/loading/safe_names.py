@@ -2,8 +2,8 @@
 
 These lists are written down, not taken from the packages that are installed: a name is
 here because somebody looked at what it does. A layer of a Keras newer than the lists is
-refused until the file is trusted, which is the safe side; `tests/cnnviz/test_safety.py`
-fails on every public name of the installed packages that nobody has decided on.
+refused until the file is trusted, which is the safe side; a test fails on every public
+name of the installed packages that nobody has decided on.
 
 Left out on purpose: what runs code (Lambda), what loads other files or frameworks
 (TFSMLayer, JaxLayer, FlaxLayer, TorchModuleWrapper, DenseFeatures), what calls any

@@ -15,7 +15,7 @@ from typing import Any
 
 from cnnviz.errors import ModelError
 from cnnviz.loading import repairs
-from cnnviz.loading.identify import ModelFile
+from cnnviz.loading.identify import LAMBDA_FUNCTIONS, ModelFile
 from cnnviz.loading.safe_configuration import ANONYMOUS, Objection, objections
 from cnnviz.loading.safe_graph import described_layers, harmful_operations
 
@@ -120,7 +120,7 @@ def _is_registered(name: str, keras: str) -> bool:
 def _refused(path: Path, found: Objection) -> ModelError:
     layer = f" of layer {found.layer}" if found.layer else ""
     if found.kind == "code":
-        if found.detail in ("function", "output_shape", "mask"):
+        if found.detail in LAMBDA_FUNCTIONS:
             where = f"in its Lambda layer {found.layer}"
         else:
             where = f"as the {found.detail or 'function'}{layer}"

@@ -29,7 +29,7 @@ from cnnviz.network.tracing import compiled_for_images
 from cnnviz.objectives.units import log_odds
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.choices import usual_classes
-from cnnviz.synthesis.grounds import Ground, find_ground
+from cnnviz.synthesis.grounds import find_ground
 from cnnviz.synthesis.recipes import class_recipe, start_image
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def optimize_classes(
     info = choose_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)
     weight = min(1.0, _sway(known, info, found.image) / _SWAY)
-    ground = _ground(known, info, found.image)
+    ground = find_ground(lambda images: _answers(known, info, images)[0], found.image)
     wanted = log_odds(chosen, info.name)
     recipe = class_recipe(known, found.image, wanted, weight, ground)
     run = run or Run()
@@ -258,13 +258,6 @@ def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> flo
     if not np.isfinite(logits).all():
         raise not_finite(model, [])
     return float(logits.std(0).mean())
-
-
-def _ground(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> Ground:
-    def logits(images: np.ndarray) -> np.ndarray:
-        return _answers(model, head, images)[0]
-
-    return find_ground(logits, shape)
 
 
 def _probabilities(

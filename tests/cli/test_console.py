@@ -23,7 +23,7 @@ class Terminal(io.StringIO):
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, in its only element."""
     now = [100.0]
-    monkeypatch.setattr(module, "LINE_SECONDS", 5.0)
+    monkeypatch.setattr(module, "SECONDS", 5.0)
     monkeypatch.setattr(CLOCK, lambda: now[0])
     return now
 

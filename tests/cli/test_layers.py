@@ -48,6 +48,13 @@ def test_columns(mnist: Path) -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_a_folder_that_cannot_be_written_to_is_no_matter_for_what_is_printed(
+    mnist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnnviz_cli.options.os.access", lambda *_: False)
+    assert run(mnist).stdout.startswith("layer")
+
+
 def test_json_holds_what_the_library_lists(mnist: Path) -> None:
     listed = json.loads(run(mnist, "--json", "--quiet").stdout)
     infos = cnnviz.list_layers(cnnviz.load_model(mnist))

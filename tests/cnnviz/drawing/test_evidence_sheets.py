@@ -268,6 +268,32 @@ def test_other_shapes_have_a_picture(shape: tuple[int, ...]) -> None:
         assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 50
 
 
+def test_a_map_of_nothing_is_said_to_be_one() -> None:
+    """Its picture is the gray image alone, without a scale."""
+    image = np.ones((8, 8, 1), np.float32)
+    image[0] = 0
+    found = explain(network(np.zeros((8, 8))), image)
+    assert (found.maps == 0).all()
+    pixels = np.asarray(explanation_sheet(image, found, title=""))
+    top = next(y for y in range(len(pixels)) if (pixels[y, 16 : 16 + 160] == 0).all())
+    below = pixels[top + 160 : top + 160 + 20]
+    assert (below[:, 16 : 16 + 160] == 255).all()  # of the image nothing is said
+    assert (below[:, 16 + 160 + 14 :][:, :160] < 100).any()
+
+
+def test_a_map_of_a_signal_lies_over_the_steps_that_it_is_of() -> None:
+    step = np.zeros(40)
+    step[5] = 1  # 40 steps are drawn 256 pixels wide
+    signal = step[:, None].astype(np.float32)
+    found = explain(network(step, (40, 1)), signal)
+    pixels = np.asarray(explanation_sheet(signal, found, title=""))
+    photo, evidence = pixels[:, 16 : 16 + 256], pixels[:, 16 + 256 + 14 :][:, :256]
+    orange = np.abs(evidence - (255 * 0.1 + 0.9 * np.array(FOR))).max(-1) <= 1
+    row = orange.any(1).argmax()
+    assert 6 <= orange[row].sum() <= 7
+    np.testing.assert_array_equal((photo[row] == 255).all(-1), orange[row])
+
+
 def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
     with pytest.raises(LayerError, match="have no picture"):
         explanation_sheet(np.ones((2, 2, 2, 2, 1)), halves, title="")

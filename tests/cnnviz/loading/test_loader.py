@@ -431,3 +431,10 @@ def test_a_folder_of_models_names_them(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a folder, but no SavedModel") as error:
         load_model(tmp_path)
     assert error.value.hint == "It holds models: a.keras, b.h5. Give the path of one."
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="is Linux's own")
+def test_a_folder_that_the_system_does_not_let_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").symlink_to("/proc/self/mem")
+    with pytest.raises(ModelError, match="cannot be read: Input/output error"):
+        load_model(tmp_path)
