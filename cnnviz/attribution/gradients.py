@@ -25,7 +25,7 @@ from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.failures import layer_of
 from cnnviz.network.forward import Shown, show_images
-from cnnviz.network.heads import Head, whole
+from cnnviz.network.heads import Head, HeadInfo, whole
 from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
     channel_axis,
@@ -35,7 +35,6 @@ from cnnviz.network.layout import (
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
 from cnnviz.network.python_code import python_call
-from cnnviz.network.survey import HeadInfo
 from cnnviz.network.tracing import Call, patched
 
 At = Literal["image", "layer"] | None

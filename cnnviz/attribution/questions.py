@@ -18,12 +18,11 @@ from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError, counted
-from cnnviz.network.heads import HeadKind
+from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_entries, class_name, class_number
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, one_path
-from cnnviz.network.survey import HeadInfo
 
 Class = int | str
 """The number or the name of a class; `-` ahead of it in a text means what lowers it."""

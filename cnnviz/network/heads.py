@@ -80,6 +80,28 @@ class Head:
         return tf.sigmoid(logits) if self.kind == "sigmoid" else logits
 
 
+@dataclass(frozen=True)
+class HeadInfo:
+    """One output of a network.
+
+    Attributes:
+        name: Its name, or its number.
+        kind: What makes probabilities of its logits.
+        classes: How many classes it tells apart.
+        heads: The names of all outputs of the network.
+    """
+
+    name: str
+    kind: HeadKind
+    classes: int
+    heads: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, head: Head) -> HeadInfo:
+        """What is known of a traced output."""
+        return cls(head.name, head.kind, head.classes, head.heads)
+
+
 def whole(network: Network) -> Selected:
     """The network itself, as what `record` is to record."""
     return Selected(Address("", network), 1, is_named=True)

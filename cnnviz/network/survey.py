@@ -15,33 +15,11 @@ from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
-from cnnviz.network.heads import Head, HeadKind, choose
+from cnnviz.network.heads import HeadInfo, choose
 from cnnviz.network.model import ImageModel, built
 from cnnviz.network.tracing import compiled
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
-
-
-@dataclass(frozen=True)
-class HeadInfo:
-    """One output of a network.
-
-    Attributes:
-        name: Its name, or its number.
-        kind: What makes probabilities of its logits.
-        classes: How many classes it tells apart.
-        heads: The names of all outputs of the network.
-    """
-
-    name: str
-    kind: HeadKind
-    classes: int
-    heads: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, head: Head) -> HeadInfo:
-        """What is known of a traced output."""
-        return cls(head.name, head.kind, head.classes, head.heads)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 from cnnviz.errors import LayerError, warn
 from cnnviz.images.sets import scaled_size
+from cnnviz.network.heads import HeadInfo
 from cnnviz.network.layers import list_layers
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import select
-from cnnviz.network.survey import HeadInfo, native_shape, survey_layers
+from cnnviz.network.survey import native_shape, survey_layers
 
 _MOST_CLASSES = 50  # of which all are drawn
 _SPREAD_CLASSES = 12  # of more
