@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnviz.arguments import counts, counts_or_none, function_or_none, number_of
-from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import (
     TOLERANCE,
     completeness_error,
@@ -274,14 +273,8 @@ def _along(
             f"'{first.facts.layer}' is no layer, hence cannot be followed from zero",
             hint="Name a layer, or take the gradient without a path.",
         )
-    subject = Subject(
-        asked.subject.model,
-        asked.subject.head,
-        first.facts.layer,
-        asked.subject.position,
-    )
     probe = Probe(
-        subject,
+        replace(asked.subject, layer=first.facts.layer),
         asked.arrays,
         asked.target,
         at="layer",

@@ -81,6 +81,8 @@ class Explanation(ArrayResult):
         images: What was explained: the input that the map lies on, `(n, h, w, c)`.
         placing: Where `raw` lies on the image.
         settings: How it was made.
+        subject: What of the model was asked.
+        target: What of each image is explained.
     """
 
     is_signed = True

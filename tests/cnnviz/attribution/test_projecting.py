@@ -12,6 +12,7 @@ import tf_keras
 
 from cnnviz import ModelError, load_model
 from cnnviz.attribution import Rule, Space, crops, deconvnet, projecting
+from cnnviz.network.tracing import compiled
 from tests.networks import (
     close,
     mixed_network,
@@ -32,14 +33,13 @@ RULES = get_args(Rule)
 def test_one_forward_pass_of_an_image_is_enough_for_all_of_its_units(
     k: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graphs = []
+    graphs: list[tf.Graph] = []
 
     def watched(*args: Any) -> Any:
         trace = compiled(*args)
         graphs.append(trace.function.graph)
         return trace
 
-    compiled = projecting.compiled
     monkeypatch.setattr(projecting, "compiled", watched)
     conv = k.layers.Conv2D(4, 3, activation="relu")
     pool, units = k.layers.MaxPooling2D(), k.layers.Dense(5, name="last")
