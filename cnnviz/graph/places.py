@@ -32,8 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.graph.extents import NOWHERE, Extent
 from cnnviz.graph.functions import CALLS, Inlining
-from cnnviz.graph.receptive_fields import NOWHERE, Extent, Views
+from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 
 
