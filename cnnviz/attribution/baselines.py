@@ -1,4 +1,4 @@
-"""Baselines: images that hold nothing, to hold an image against.
+"""Baselines: images that show nothing, to compare an image with.
 
 They are made in the image's space, before the network's encoding: zeros *after* it are
 no black image but, for many networks, the mean color of ImageNet.
@@ -58,7 +58,7 @@ def baseline_images(
         array = in_range(array, raw)
     if not np.isfinite(array).all():
         raise ArgumentError("baseline holds values that are no finite numbers")
-    # Of other inputs than pictures nobody knows the range.
+    # The range of inputs that are no pictures is not known.
     pictures = images.ndim == 4 and not raw
     if pictures and not is_unit(array.min(initial=0), array.max(initial=0)):
         told = f"holds {array.min():.4g} to {array.max():.4g}"

@@ -40,7 +40,7 @@ from cnnviz.network.tracing import Call, patched
 At = Literal["image", "layer"] | None
 Reversed = Literal["guided", "deconvnet"]
 
-_HALF_PRECISION = 256.0  # what gradients are multiplied with lest they vanish in it
+_HALF_PRECISION = 256.0  # factor of gradients, so that they do not become 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,9 +326,8 @@ def _gradients(
                 hint="Choose the method 'occlusion', which needs none.",
             )
         if gradient is None:
-            what = "has no gradient at"
-            if not Dependence([end])(score):  # as of a softmax, which comes after it
-                what = "does not depend on"
+            depends = Dependence([end])(score)  # not on a softmax, which comes after it
+            what = "has no gradient at" if depends else "does not depend on"
             raise LayerError(
                 f"the score that is explained {what} {where} of model '{network.name}'",
                 hint="Choose another layer, or the method 'occlusion' without a layer.",

@@ -1,4 +1,4 @@
-"""Integrated gradients, and smoothed ones: gradients at many images near an image.
+"""Integrated and smoothed gradients: means of gradients at many related images.
 
 Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017,
 https://arxiv.org/abs/1703.01365
@@ -75,7 +75,7 @@ def mean_gradients(
         images: The numbers of the images, `(n,)`.
         count: At how many points.
         batch_size: Of how many gradients it is asked at a time.
-        tell: Is told of the progress.
+        tell: Is called with the progress.
 
     Returns:
         `(n, k, ...)` float64.
@@ -121,9 +121,9 @@ def integrated_gradients(
             looks at goes the way, the others stay.
         target: What is explained.
         baselines: Where the ways begin.
-        differences: `(n, k)` the scores of the images less those of the baselines.
+        differences: `(n, k)` the scores of the images minus those of the baselines.
         steps: How many, whatever comes of it.
-        tell: Is told of the progress.
+        tell: Is called with the progress.
     """
     index = probe.facts.input_index
     ways = arrays[index] - baselines

@@ -35,7 +35,7 @@ Method = Literal[
     "deconvnet",
 ]
 Ask = Callable[..., Probe]
-"""Makes a probe; see there."""
+"""Makes a `Probe` of the arguments that its class takes."""
 
 CAMS = {"hirescam": hirescam, "gradcam": gradcam}
 RULES: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
@@ -45,7 +45,7 @@ PAST = (
     "the score also depends on the image past {}, which its maps cannot show: the "
     "method 'integrated' sees all of it"
 )
-"""What is told of a layer beside which other ways lead to the score."""
+"""The note where the score depends on the image in other ways than by a layer."""
 
 _PATCH = 8  # patches are this part of the image's side, half of one apart
 
@@ -56,7 +56,7 @@ class Settings:
 
     Attributes:
         method: The method.
-        baseline: What images are held against.
+        baseline: What images are compared with.
         smooth: How many noisy images the gradient is averaged over; 0 for none.
         seed: Of the noise.
         patch: The sizes of what `occlusion` takes away; None for an eighth of a side.
@@ -122,7 +122,7 @@ class _Run:
         settings: How to explain.
         target: What is explained.
         found: What the network says of the images, if that is known already.
-        tell: Is told of the progress.
+        tell: Is called with the progress.
     """
 
     probe: Probe
@@ -148,7 +148,7 @@ class _Run:
         return self.probe(self.arrays, self.target) if known is None else known
 
     def baselines(self) -> np.ndarray:
-        """What the images are held against."""
+        """What the images are compared with."""
         raw = self.probe.subject.model.encode.is_raw
         return baseline_images(self.settings.baseline, self.image, raw=raw)
 
@@ -181,7 +181,7 @@ def found_by(
         found: What it answered: the scores, and perhaps the gradients that the method
             needs.
         ask: Makes probes.
-        tell: Is told of the progress.
+        tell: Is called with the progress.
     """
     if probe is None or found is None or "gradients" not in found:
         if settings.method in RULES:

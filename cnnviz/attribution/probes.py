@@ -19,7 +19,7 @@ from cnnviz.network.health import not_finite
 from cnnviz.network.tracing import compiled, compiled_for_images
 
 Tell = Callable[[int, int], None]
-"""Is told how much of the work is done, and how much there is."""
+"""Is called with how much of the work is done, and with how much there is."""
 
 AT_ONCE = 4
 """For how many classes one trace computes gradients."""

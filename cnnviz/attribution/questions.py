@@ -46,7 +46,7 @@ class Answered:
         scores: `(n, k)` what is explained.
         probabilities: `(n, k)` of the classes.
         head: The output.
-        against_name: The name of the class that they are held against; empty for none.
+        against_name: The name of the class that they are compared with; empty for none.
         notes: What to know.
         probe: What was asked.
         found: What it answered.
@@ -67,7 +67,7 @@ class Answered:
 
     @property
     def against(self) -> int | None:
-        """The number of the class that they are held against; None for none."""
+        """The number of the class that they are compared with; None for none."""
         rival = int(self.target.rivals[0, 0])
         return None if rival < 0 else rival
 
@@ -184,7 +184,7 @@ def called(name: str, kind: HeadKind, against: str = "") -> str:
     Args:
         name: Its name, or its number as a text; `-` ahead of what lowers it.
         kind: What the values of the output are.
-        against: The name of what it is held against; empty for none.
+        against: The name of what it is compared with; empty for none.
     """
     noun = "output" if kind == "linear" else "class"
     lowers = "what lowers " if name.startswith("-") else ""
@@ -196,7 +196,7 @@ def called(name: str, kind: HeadKind, against: str = "") -> str:
 
 
 def _axes(model: ImageModel, arrays: Sequence[np.ndarray]) -> int:
-    """How many axes of positions the images have, hence what answers for each."""
+    """How many axes of positions the images have, and outputs for every pixel too."""
     image = next((array for array in arrays if array.ndim > 3), arrays[0])
     return len(pixels_of(model, image.shape))
 

@@ -4,8 +4,8 @@ The table below is the whole policy. A row says what a reader should know, and h
 each type of operation a function that makes the step back, or answers None where the
 row is about another case of that operation: `Mul` is a rectifier in `x * sigmoid(x)`, a
 gate in squeeze-and-excitation and a plain scale elsewhere. The first row that answers
-counts. Nothing is ever passed by a rule that nobody chose: what no row answers for is
-refused, by the name of the layer.
+counts. What no row answers for is refused, with the name of the layer: no operation is
+passed by a rule that was not chosen for it.
 
 The table in the README shows these rows.
 """

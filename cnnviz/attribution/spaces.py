@@ -117,7 +117,7 @@ def _is_a_row(model: ImageModel, shape: Sequence[int | None]) -> bool:
                 model.network, ("axes", model.key), first_window, [tuple(shape[1:])], 1
             )
     except CnnvizError:
-        return False  # which whoever asks the network next will tell
+        return False  # the next call of the network raises the same error
     return trace.facts
 
 
@@ -155,7 +155,7 @@ class Spaces:
         self._depends = Dependence([image])
         graph = logits.graph
         self._order = {op.name: i for i, op in enumerate(graph.get_operations())}
-        # Of a layer that returns what it was given, as dropout does, nothing is told.
+        # Layers that return what they were given, as dropout does, name no tensor.
         self._returned: dict[Any, Call] = {
             call.output.ref(): call
             for call in calls
@@ -171,7 +171,7 @@ class Spaces:
                 self._learned.add(tensor.ref())
 
     def default(self) -> Place:
-        """Where a class activation map is drawn if nobody says otherwise.
+        """Where a class activation map is drawn if no layer is named.
 
         Raises:
             LayerError: If there is no such place.

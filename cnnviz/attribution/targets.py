@@ -26,7 +26,7 @@ class Target:
     """What is explained of each image, as arrays.
 
     Attributes:
-        rivals: `(n, 1)` the class that the others are held against; -1 for none.
+        rivals: `(n, 1)` the class that the others are compared with; -1 for none.
         classes: `(n, k)` the numbers of the classes; None for the most probable ones.
         signs: `(n, k)` 1, or -1 for what lowers the output; None with the classes.
         regions: `(n, k, ...)` or `(n, 1, ...)` weights of the output's positions; None
@@ -111,7 +111,7 @@ def answers(
     if "classes" in given:
         classes, signs = tf.cast(given["classes"], tf.int32), given["signs"]
     else:
-        # None is held against itself, if there are others.
+        # No class is compared with itself, if there are others.
         votes = _votes(maps, flat, own, fixed) - 1e9 * rivals[:, 0]
         classes = tf.math.top_k(votes, min(top, head.classes)).indices
         signs = tf.ones_like(classes, tf.float32)

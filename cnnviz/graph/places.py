@@ -207,7 +207,7 @@ def _dependent(target: tf.Tensor, depends: Dependence) -> list[tf.Tensor]:
 
 
 class _Differs(Exception):  # noqa: N818
-    """Something differs from place to place, or nobody knows."""
+    """Something differs from place to place, or may do so."""
 
 
 class _Walk:

@@ -283,4 +283,4 @@ _RULES_OF_VIEWS: dict[str, Callable[[tf.Tensor, list[View]], View]] = {
     "IdentityN": _identity_n,
     "Pack": _stacked,
 }
-"""Operations whose inputs do not count one by one."""
+"""The rules of operations that have to look at the views of all inputs together."""

@@ -16,7 +16,7 @@ from cnnviz.graph.extents import Extent, Unknown, channel_dim, element_of
 
 
 def convolution(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
-    """As far as its kernel reaches, and all channels; of groups nothing is told."""
+    """As far as the kernel reaches, and all channels; unknown for groups of them."""
     op = tensor.op
     source = op.inputs[0].shape
     if number > 0:

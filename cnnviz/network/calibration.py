@@ -189,7 +189,7 @@ def evidence(network: Network) -> int:
 
 
 def _digest(weight: NDArray[Any]) -> int:
-    """A hash of a weight; of a large one, of every so many numbers."""
+    """A hash of a weight; of a large one, of numbers at equal distances in it."""
     return hash(weight.ravel()[:: max(1, weight.size // _DIGESTED)].tobytes())
 
 

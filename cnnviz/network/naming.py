@@ -104,7 +104,7 @@ def addresses(network: Network) -> list[Address]:
 
 
 def walk(network: Network) -> Iterator[Address]:
-    """The `addresses` of a network one by one, for those who stop at the first few."""
+    """The `addresses` of a network one by one, where only the first few are needed."""
     seen: set[int] = {id(network)}
     return _walk(network, "", seen)
 

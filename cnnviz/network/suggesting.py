@@ -42,7 +42,7 @@ def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
     try:
         return passed_on(model, chosen.path)
     except CnnvizError:
-        return chosen.path  # such as of networks with several inputs
+        return chosen.path  # such as where the network has several inputs
 
 
 def pointwise_layers(model: ImageModel) -> set[str]:

@@ -229,8 +229,8 @@ def over_image(values: tf.Tensor) -> tf.Tensor:
 
 def pick(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """Of each row of values the one at its index."""
-    # No gather, whose gradient is a scatter, and no product, in which one value that is
-    # no number would spoil all.
+    # No gather, whose gradient is a scatter, and no product, in which one NaN would
+    # make all of them NaN.
     chosen = tf.one_hot(index, values.shape[-1], on_value=True, off_value=False)
     return tf.reduce_sum(tf.where(chosen, values, 0.0), -1)
 

@@ -107,7 +107,7 @@ def direction(
 
     The mean over positions of `<a, v> * max(0.1, cos(a, v)) ** cosine_power`. With the
     weights of a linear probe as the vector, and `cosine_power` 0, the score is the mean
-    answer of the probe, less its bias.
+    answer of the probe, minus its bias.
 
     Args:
         layer: The path of a layer.
