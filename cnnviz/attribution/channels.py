@@ -288,6 +288,6 @@ def _along(
         return probe(batch, asked.target.of(rows), parts)["gradients"]
 
     every = np.arange(len(zeros))
-    mean = mean_gradients(at, every, path, probe.batch_size, tell=callback)
+    mean = mean_gradients(at, every, path, probe.batch_size, callback)
     empty = probe(asked.arrays, asked.target, zeros)["scores"]
     return mean.astype(np.float32), asked.scores - empty

@@ -64,8 +64,7 @@ def mean_gradients(
     images: np.ndarray,
     count: int,
     batch_size: int,
-    *,
-    tell: Tell | None = None,
+    tell: Tell | None,
 ) -> np.ndarray:
     """The mean of gradients on ways that images go, by the rule of Gauss and Legendre.
 
@@ -145,7 +144,7 @@ def integrated_gradients(
     count = steps or FEWEST_STEPS
     waiting = np.arange(n)
     while len(waiting):
-        sums = mean_gradients(at, waiting, count, probe.batch_size, tell=tell)
+        sums = mean_gradients(at, waiting, count, probe.batch_size, tell)
         sums *= ways[waiting][:, None]
         found = completeness_error(
             sums.reshape(len(waiting), k, -1).sum(-1), differences[waiting]
@@ -166,8 +165,7 @@ def smoothed_gradients(
     target: Target,
     samples: int,
     seed: int,
-    *,
-    tell: Tell | None = None,
+    tell: Tell | None,
 ) -> np.ndarray:
     """The mean gradient at images with noise, whose deviation is 15 % of their range.
 

@@ -209,7 +209,7 @@ def _occluded(run: _Run) -> Raw:
         starts,
         patch,
         run.asked()["scores"],
-        tell=run.tell,
+        run.tell,
     )
     return _raw(run.probe, values, values, by_patches(starts, patch, pixels))
 
@@ -252,7 +252,7 @@ def _gradient(run: _Run) -> Raw:
             run.target,
             settings.smooth,
             settings.seed,
-            tell=run.tell,
+            run.tell,
         )
     else:
         values = run.asked()["gradients"]

@@ -45,8 +45,7 @@ def occlusion(
     starts: Sequence[np.ndarray],
     patch: Sequence[int],
     scores: np.ndarray,
-    *,
-    tell: Tell | None = None,
+    tell: Tell | None,
 ) -> np.ndarray:
     """What scores lose when a patch of the image is replaced by the baseline's.
 
@@ -58,7 +57,7 @@ def occlusion(
         starts: Per axis where patches begin.
         patch: The sizes of a patch.
         scores: `(n, k)` of the whole images.
-        tell: Is called with how many images were asked about, and with all.
+        tell: Is called with how many images were asked about, and how many there are.
 
     Returns:
         `(n, k, *positions)`: the score of the image minus that of the image without

@@ -89,7 +89,7 @@ def class_maps(head: Head) -> tf.Tensor:
 
 
 def answers(
-    head: Head, given: dict[str, tf.Tensor], *, top: int = 1, at: Position | None = None
+    head: Head, given: dict[str, tf.Tensor], *, top: int, at: Position | None
 ) -> Answers:
     """Computes the scores of a target in the current graph.
 
@@ -97,7 +97,7 @@ def answers(
         head: The output that is asked.
         given: The arrays of a `Target`, as tensors.
         top: How many of the most probable classes, if none are given.
-        at: The only position of the output that counts.
+        at: The only position of the output that counts; None for all.
 
     Raises:
         ArgumentError: If the region does not fit the output.
