@@ -121,8 +121,9 @@ def _steps(
 
 def _notes(steps: Sequence[Step], guided: bool) -> tuple[str, ...]:
     notes = []
+    noted = [step.note for step in steps if step.note is not None]
     for topic, text in _TEXTS.items():
-        names = sorted({s.note.subject for s in steps if s.note and s.note[0] == topic})
+        names = sorted({note.subject for note in noted if note.topic == topic})
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             notes.append(text.format(", ".join(names[:3]) + more))
