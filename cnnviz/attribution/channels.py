@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -220,24 +220,16 @@ def channel_attribution(
     axes = tuple(range(2, contributions.ndim - 1))
     values = contributions.sum(axes)
     sums = values.sum(-1, dtype=np.float64)
-    facts = probe.facts
+    facts, error = probe.facts, completeness_error(sums, total)
     notes = list(asked.notes)
     if facts.bypassed:
         notes.append(PAST.format(facts.layer))
-    error = completeness_error(sums, total)
-    for number, column in np.argwhere(error > TOLERANCE) if path else []:
-        name = called(asked.names[number][column], asked.head.kind)
-        notes.append(
-            f"image {number}: the channels for {name} are off by "
-            f"{100 * error[number, column]:.0f} % of what they explain after "
-            f"{counted(path, 'step')}"
-        )
+    if path:
+        notes += _missing(asked, error, path)
     image = asked.arrays[facts.input_index]
     pixels = pixels_of(asked.subject.model, image.shape)
     positions = tensor.shape[1:-1]
-    placing = None
-    if len(positions) == len(pixels):
-        placing = probe.placing(positions, pixels)
+    has_places = len(positions) == len(pixels)
     return ChannelAttribution(
         values,
         contributions,
@@ -255,9 +247,20 @@ def channel_attribution(
         path,
         tuple(notes),
         image,
-        placing,
+        probe.placing(positions, pixels) if has_places else None,
         headline_of(asked.subject.model, asked.head.name, asked.head.heads),
     )
+
+
+def _missing(asked: Answered, error: np.ndarray, path: int) -> Iterator[str]:
+    """The notes where a path was too short."""
+    for number, column in np.argwhere(error > TOLERANCE):
+        name = called(asked.names[number][column], asked.head.kind)
+        yield (
+            f"image {number}: the channels for {name} are off by "
+            f"{100 * error[number, column]:.0f} % of what they explain after "
+            f"{counted(path, 'step')}"
+        )
 
 
 def _along(

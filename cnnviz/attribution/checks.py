@@ -17,7 +17,7 @@ from cnnviz.attribution.explaining import Explanation
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import FEWEST_STEPS
 from cnnviz.attribution.methods import found_by
-from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.randomizing import (
     RandomizedProbe,
     drawn_anew,
@@ -163,57 +163,16 @@ def check_explanation(
     function_or_none("callback", callback)
     known = as_model(model)
     arrays = known.prepare(images)
-    index, subject = explanation.input_index, replace(explanation.subject, model=known)
-    pixels = pixels_of(known, arrays[index].shape)
-    if len(arrays[0]) != len(explanation.maps) or pixels != explanation.maps.shape[2:]:
-        raise ImageError(
-            f"{counted(len(arrays[0]), 'image')} of {shape_text(pixels)} given; "
-            f"expected the {len(explanation.maps)} that were explained, of "
-            f"{shape_text(explanation.maps.shape[2:])}"
-        )
-    if not np.array_equal(arrays[index], explanation.images):
-        raise ImageError(
-            "these are not the images that were explained, though as many and as large",
-            hint="Give both calls the same array.",
-        )
-    target = explanation.target
+    _require_explained(known, arrays, explanation)
+    target, subject = explanation.target, replace(explanation.subject, model=known)
     size = explanation.settings.batch_size
     probe = Probe(subject, arrays, target, at=None, batch_size=size)
-    lowers = target.signs is not None and (target.signs < 0).any()
+    lowers = target.signs is not None and bool((target.signs < 0).any())
     compared = explanation.against is not None
-    is_score = probe.facts.head.kind == "linear" or compared or bool(lowers)
-    n, k = explanation.classes.shape
-    total = 2 * n * (k + draws + 1) * (steps + 1)
-    done = 0
-
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        if callback is not None:
-            callback(done, total)
-
-    black, blur = np.zeros_like(arrays[index]), blurred(arrays[index])
-    curves = []
-    for number in range(n):
-        orders = _orders(explanation, number, draws, seed)
-        one = [array[number : number + 1] for array in arrays]
-        inserted = list(one)
-        inserted[index] = blur[number : number + 1]
-        for start, end in ((one, black[number]), (inserted, arrays[index][number])):
-            curves.append(
-                replaced(
-                    probe,
-                    start,
-                    target.of(slice(number, number + 1)),
-                    orders,
-                    end,
-                    steps,
-                    "scores" if is_score else "probabilities",
-                    tell,
-                )
-            )
-    # Deletion or insertion of each image, by orders, steps and classes.
-    found = np.stack(curves).reshape(n, 2, k + draws + 1, steps + 1, k)
+    is_score = probe.facts.head.kind == "linear" or compared or lowers
+    quantity = "scores" if is_score else "probabilities"
+    k = explanation.classes.shape[1]
+    found = _curves(probe, arrays, explanation, quantity, steps, draws, seed, callback)
     own = np.stack([found[:, :, i, :, i] for i in range(k)], 2)
     others = np.moveaxis(found[:, :, k:], -1, 2)
     similarity, names = _similarity(explanation, subject, arrays, seed)
@@ -232,6 +191,66 @@ def check_explanation(
         explanation,
     )
     return replace(check, sentences=_sentences(check))
+
+
+def _require_explained(
+    model: ImageModel, arrays: list[np.ndarray], explanation: Explanation
+) -> None:
+    """Refuses images that are not those that were explained."""
+    image = arrays[explanation.input_index]
+    count, pixels = len(image), pixels_of(model, image.shape)
+    if count != len(explanation.maps) or pixels != explanation.maps.shape[2:]:
+        raise ImageError(
+            f"{counted(count, 'image')} of {shape_text(pixels)} given; "
+            f"expected the {len(explanation.maps)} that were explained, of "
+            f"{shape_text(explanation.maps.shape[2:])}"
+        )
+    if not np.array_equal(image, explanation.images):
+        raise ImageError(
+            "these are not the images that were explained, though as many and as large",
+            hint="Give both calls the same array.",
+        )
+
+
+def _curves(
+    probe: Probe,
+    arrays: list[np.ndarray],
+    explanation: Explanation,
+    quantity: str,
+    steps: int,
+    draws: int,
+    seed: int,
+    callback: Tell | None,
+) -> np.ndarray:
+    """Deletion and insertion of each image, `(n, 2, orders, steps + 1, k)`.
+
+    The orders are those of the k maps, of the random ones, and from the middle.
+    """
+    n, k = explanation.classes.shape
+    total = 2 * n * (k + draws + 1) * (steps + 1)
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        if callback is not None:
+            callback(done, total)
+
+    index = explanation.input_index
+    images = arrays[index]
+    black, blur = np.zeros_like(images), blurred(images)
+    curves = []
+    for number in range(n):
+        orders = _orders(explanation, number, draws, seed)
+        target = explanation.target.of(slice(number, number + 1))
+        one = [array[number : number + 1] for array in arrays]
+        without = list(one)
+        without[index] = blur[number : number + 1]
+        for start, end in ((one, black[number]), (without, images[number])):
+            curves.append(
+                replaced(probe, start, target, orders, end, steps, quantity, tell)
+            )
+    return np.stack(curves).reshape(n, 2, k + draws + 1, steps + 1, k)
 
 
 def _orders(
