@@ -30,7 +30,7 @@ help:
 	@echo "make test-gpu    the tests that need a GPU which TensorFlow sees"
 	@echo "make test-lowest the tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint        linters and type checker"
-	@echo "make versions    linters, demo, and the tests that another Python could fail"
+	@echo "make versions    the demo, and the tests that another Python could fail"
 	@echo "make pins        pins the newest of everything in constraints.txt"
 	@echo "make newest      tests with the newest of everything, in .venv-newest"
 	@echo "make benchmarks  measures speed and memory against the textbook way"
@@ -82,7 +82,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-versions: lint demo
+versions: demo
 	$(BIN)/$(PYTEST) -m 'versions and not slow'
 
 # TensorFlow and both Keras first, the rest around them: releases of other packages

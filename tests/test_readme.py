@@ -20,6 +20,8 @@ EXCEPTIONS = {
     "make": "makes an environment, from the network; its targets are looked up",
     "pip": "installs from the network",
 }
+# Programs that take half a minute.
+LONG = ("cnnviz dream ", "cnnviz style ")
 # Names that stand for the reader's own files, and what they are here.
 STAND_INS = {
     "model.keras": "mnist_cnn.keras",
@@ -87,7 +89,13 @@ def test_the_readme_has_commands_in_known_languages() -> None:
     assert len(commands()) - 10 < len(commands_run_here()) < len(commands())
 
 
-@pytest.mark.parametrize("command", commands_run_here())
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(c, marks=pytest.mark.slow) if c.startswith(LONG) else c
+        for c in commands_run_here()
+    ],
+)
 def test_command_of_the_readme_runs(folder: Path, command: str) -> None:
     if (reason := EXCEPTIONS.get(command.split()[0])) is not None:
         pytest.skip(reason)

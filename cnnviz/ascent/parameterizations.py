@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +39,7 @@ _DESATURATION = 4.0
 # Pixels a side; beyond, the fast transform is faster.
 _LARGEST_PRODUCT, _LARGEST_ON_CARDS = 256, 64
 _LARGEST_AT_ONCE = 1024  # pixels of an image
+_MANY_NUMBERS = 2**20  # a processor draws them in a hundredth of a second
 _MARGIN = 1e-3  # how far from 0 and 1 a start image is kept, or its logit is infinite
 
 # The mean spectrum of photographs, per decorrelated color component: k * f ** -a up to
@@ -252,13 +254,15 @@ def _normal(
     generators: Sequence[np.random.Generator], shape: tuple[int, ...], deviation: float
 ) -> np.ndarray:
     noise = np.empty((len(generators), *shape), np.float32)
-    # Generators of NumPy leave the interpreter to others while they draw.
-    with ThreadPoolExecutor() as pool:
-        list(
-            pool.map(
-                lambda g, row: g.standard_normal(out=row, dtype="f"), generators, noise
-            )
-        )
+
+    def draw(generator: np.random.Generator, row: np.ndarray) -> None:
+        generator.standard_normal(out=row, dtype="f")
+
+    # Generators of NumPy leave the interpreter to others while they draw, which pays
+    # where that takes longer than threads take to start.
+    several = noise.size > _MANY_NUMBERS
+    with ThreadPoolExecutor() if several else nullcontext() as pool:
+        list((pool.map if pool else map)(draw, generators, noise))
     noise *= np.float32(deviation)
     return noise
 

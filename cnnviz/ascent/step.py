@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -95,7 +95,7 @@ class Plan:
             self.average_pooling,
         )
 
-    @property
+    @cached_property
     def numbers(self) -> tuple[int, ...]:
         """The shape of the free numbers of an image."""
         generators = [np.random.default_rng(0)]

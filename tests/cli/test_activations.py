@@ -14,8 +14,6 @@ from typer.testing import CliRunner, Result
 import cnnviz
 from cnnviz_cli.app import app
 
-pytestmark = pytest.mark.versions
-
 
 @pytest.fixture(scope="module")
 def zoo(root: Path) -> Path:

@@ -13,8 +13,6 @@ import pytest
 
 import cnnviz
 
-pytestmark = pytest.mark.versions
-
 PUBLIC: list[str] = vars(cnnviz)["__all__"]
 PACKAGE = Path(cnnviz.__file__).parent
 

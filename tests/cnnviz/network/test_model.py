@@ -27,8 +27,6 @@ from cnnviz.ascent import Run
 from cnnviz.images import ImageSet, read_image, resize
 from cnnviz.synthesis import optimize_classes
 
-pytestmark = pytest.mark.versions
-
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
 
 

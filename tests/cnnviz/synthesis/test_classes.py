@@ -28,14 +28,15 @@ def imagenet(assets: Any) -> ImageModel:
     return load_model(assets / "efficientnet_lite0.keras", labels="imagenet")
 
 
+@pytest.mark.parametrize("runs", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_second_network_recognises_the_classes(
-    mnist: ImageModel, assets: Any
+    mnist: ImageModel, assets: Any, runs: int
 ) -> None:
     judge = load_model(assets / "mnist_judge.keras").network
     with np.load(assets / "mnist_5k.npz") as file:
         written = file["images"][file["labels"] == 1] / 255
     right = 0
-    for seed in range(5):
+    for seed in range(runs):
         found = optimize_classes(mnist, run=Run(seed=seed))
         judged = np.asarray(judge(found.ascent.images)).argmax(1)
         right += int((judged == found.classes).sum())
@@ -52,7 +53,7 @@ def test_a_second_network_recognises_the_classes(
         rows, columns = np.nonzero(one > 0.5)
         assert np.ptp(rows) + 1 >= 0.6 * 20  # the height of what people wrote
         assert np.abs([rows.mean() - 13.5, columns.mean() - 13.5]).max() < 5
-    assert right >= 49
+    assert right >= 0.98 * 10 * runs
 
 
 def test_the_judge_is_another_architecture(mnist: ImageModel, assets: Any) -> None:
