@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cnnviz import load_model
 from cnnviz.attribution import Projections
+from cnnviz.attribution.reversal import Reversal
 from cnnviz.network import ImageModel
 
 # 2x2 kernel [[1, -1], [2, 0]] and bias -1.
@@ -207,3 +208,33 @@ def close(found: Any, expected: Any, rtol: float = 1e-5) -> None:
     expected = np.asarray(expected)
     scale = np.abs(expected).max() or 1.0
     np.testing.assert_allclose(found, expected, rtol=0, atol=rtol * scale)
+
+
+def pulled(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    x: np.ndarray,
+    seed: np.ndarray,
+    *,
+    guided: bool = False,
+) -> np.ndarray:
+    """A seed at the output of a function, carried back to its input."""
+
+    @tf.function(autograph=False)
+    def run(x: tf.Tensor) -> tf.Tensor:
+        y = function(x)
+        way = Reversal([x], y, guided=guided, layer_of=lambda op: str(op.name))
+        return way.pull(tf.constant(seed, y.dtype))[x.ref()]
+
+    found: np.ndarray = run(tf.constant(x, tf.float32)).numpy()
+    return found
+
+
+def seeded(network: Any, image: np.ndarray, seed: np.ndarray) -> np.ndarray:
+    """The way back alone: from any seed at a network's output to its one image."""
+
+    def output(x: tf.Tensor) -> tf.Tensor:
+        return network(x, training=False)
+
+    x = np.asarray(image, np.float32).reshape(1, *network.input_shape[1:])
+    array = pulled(output, x, seed[None])[0]
+    return array[..., 0] if array.shape[-1] == 1 else array

@@ -13,7 +13,6 @@ import tf_keras
 
 from cnnviz import load_model
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
-from cnnviz.attribution.reversal import Reversal
 from tests import reference as twin
 from tests.networks import (
     IMAGE_A,
@@ -25,6 +24,7 @@ from tests.networks import (
     plane,
     randomized,
     raw,
+    seeded,
     sequential,
 )
 
@@ -32,20 +32,6 @@ pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RULES = get_args(Rule)
-
-
-def seeded(network: Any, image: np.ndarray, seed: np.ndarray) -> np.ndarray:
-    """The way back alone: from any seed at a network's output to its one image."""
-
-    @tf.function(autograph=False)
-    def pulled(x: tf.Tensor) -> tf.Tensor:
-        y = network(x, training=False)
-        way = Reversal([x], y, guided=False, layer_of=lambda op: str(op.name))
-        return way.pull(tf.constant(seed[None], tf.float32))[x.ref()]
-
-    x = tf.constant(np.asarray(image, np.float32).reshape(1, *network.input_shape[1:]))
-    array: np.ndarray = pulled(x).numpy()[0]
-    return array[..., 0] if array.shape[-1] == 1 else array
 
 
 class TestByHand:

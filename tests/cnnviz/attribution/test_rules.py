@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.rules import TABLE
+from tests.networks import pulled
 
 README = Path(__file__).parents[3] / "README.md"
 
@@ -21,25 +21,6 @@ def test_the_readme_shows_the_table() -> None:
     assert text.count(head) == 1
     shown = text.partition(head)[2].partition("\n\n")[0].splitlines()
     assert shown == [f"| {row.subject} | {row.meets} |" for row in TABLE]
-
-
-def pulled(
-    function: Callable[[tf.Tensor], tf.Tensor],
-    x: np.ndarray,
-    seed: np.ndarray,
-    *,
-    guided: bool = False,
-) -> np.ndarray:
-    """A seed at the output of a function, carried back to its input."""
-
-    @tf.function(autograph=False)
-    def run(x: tf.Tensor) -> tf.Tensor:
-        y = function(x)
-        way = Reversal([x], y, guided=guided, layer_of=lambda op: str(op.name))
-        return way.pull(tf.constant(seed, y.dtype))[x.ref()]
-
-    found: np.ndarray = run(tf.constant(x, tf.float32)).numpy()
-    return found
 
 
 X = np.array([[[[1.0, -2.0], [3.0, 4.0]], [[3.0, 0.5], [-1.0, 4.0]]]], np.float32)

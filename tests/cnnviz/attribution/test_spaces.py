@@ -77,7 +77,7 @@ def test_maps_of_one_position_are_no_maps(k: ModuleType) -> None:
         k,
         (16, 16, 3),
         layers.Conv2D(4, 3, strides=2, activation="relu", name="maps"),
-        layers.Conv2D(5, 7, activation="relu", name="as dense".replace(" ", "_")),
+        layers.Conv2D(5, 7, activation="relu", name="as_dense"),
         layers.Conv2D(3, 1),
         layers.Flatten(),
         layers.Softmax(),

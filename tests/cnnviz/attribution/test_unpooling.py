@@ -1,36 +1,19 @@
 """What max pooling chose is where the way back goes."""
 
 from types import ModuleType
-from typing import Any
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import tf_keras
 
 from cnnviz.attribution import deconvnet
-from cnnviz.attribution.reversal import Reversal
 from tests import reference as twin
-from tests.networks import close, plane, raw, sequential
+from tests.networks import close, plane, raw, seeded, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
-
-
-def seeded(network: Any, image: np.ndarray, seed: np.ndarray) -> np.ndarray:
-    """The way back alone: from any seed at a network's output to its one image."""
-
-    @tf.function(autograph=False)
-    def pulled(x: tf.Tensor) -> tf.Tensor:
-        y = network(x, training=False)
-        way = Reversal([x], y, guided=False, layer_of=lambda op: str(op.name))
-        return way.pull(tf.constant(seed[None], tf.float32))[x.ref()]
-
-    x = tf.constant(np.asarray(image, np.float32).reshape(1, *network.input_shape[1:]))
-    array: np.ndarray = pulled(x).numpy()[0]
-    return array[..., 0] if array.shape[-1] == 1 else array
 
 
 class TestSwitches:
