@@ -63,19 +63,12 @@ class Chunks:
         share: float,
     ) -> Ascent:
         """Optimizes the images of some rows, in a batch filled with the last one."""
-        plan, steps = self.plan, len(self.rates)
-        padding = batch - len(rows)
+        plan, steps, count = self.plan, len(self.rates), len(rows)
+        padding = batch - count
         filled = [*seeds, *([seeds[-1]] * padding)]
-        generators = [np.random.default_rng((*s, 0)) for s in filled]
-        numbers = plan.parameterization.start(generators, plan.shape)
-        # Nothing that was given is painted over, and no noise comes where none is.
-        is_flat = True
-        given = np.full((1, *plan.shape), 0.5, np.float32)
-        if start is not None:
-            given = start[rows.start : rows.stop] if len(start) > 1 else start
-            is_flat = np.ptp(given) == 0 and bool(numbers.any())
-            numbers[: len(rows)] += plan.parameterization.inverse(given)
-            numbers[len(rows) :] = numbers[len(rows) - 1]
+        if start is not None and len(start) > 1:
+            start = start[rows.start : rows.stop]
+        numbers, is_flat = self._start(filled, start, count)
         draws = np.stack(
             [plan.draws(np.random.default_rng((*s, 1)), steps) for s in filled], 1
         )
@@ -92,7 +85,6 @@ class Chunks:
             carried = (self.momentum.first, self.momentum.second)
             state = (state[0], *(tf.broadcast_to(moment, shape) for moment in carried))
 
-        count = len(rows)
         best, best_scores = state[0], np.full(batch, -np.inf, np.float32)
         names = plan.objective.names
         history = np.full((steps, 1 + len(names), count), np.nan, np.float32)
@@ -129,6 +121,7 @@ class Chunks:
         frames += [images] * (len(self.snapshots) - len(frames))
         dead = ~(woken & (scores > shut))
         if dead.any():
+            given = np.float32(0.5) if start is None else start
             images = np.where(dead[:, None, None, None], given, images)
         momentum = None
         if count == 1:
@@ -144,6 +137,30 @@ class Chunks:
             np.stack(frames) if frames else np.zeros((0, *images.shape), np.float32),
             self.snapshots,
         )
+
+    def _start(
+        self,
+        seeds: Sequence[tuple[int, int, int]],
+        start: np.ndarray | None,
+        count: int,
+    ) -> tuple[np.ndarray, bool]:
+        """The free numbers of a batch, and whether its images may become plain noise.
+
+        Args:
+            seeds: Those of the batch.
+            start: One image to start from, or one for each; None for mid gray.
+            count: How many images there are; the rest of the batch repeats the last.
+        """
+        parameterization, shape = self.plan.parameterization, self.plan.shape
+        generators = [np.random.default_rng((*s, 0)) for s in seeds]
+        numbers = parameterization.start(generators, shape)
+        if start is None:
+            return numbers, True
+        # Nothing that was given is painted over, and no noise comes where none is.
+        is_flat = np.ptp(start) == 0 and bool(numbers.any())
+        numbers[:count] += parameterization.inverse(start)
+        numbers[count:] = numbers[count - 1]
+        return numbers, is_flat
 
     def _blocks(
         self,

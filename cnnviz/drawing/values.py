@@ -191,7 +191,7 @@ def quantize(
     values: NDArray[Any], most: int = 255
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
     """Values as levels from 0 to `most`, and where they are NaN, if anywhere."""
-    if values.dtype == np.uint16:
+    if values.dtype.newbyteorder("=") == np.uint16:
         values = to_unit(values)
     if values.dtype == np.uint8:
         if most == 255:

@@ -10,11 +10,16 @@ from numpy.typing import NDArray
 
 from cnnviz.errors import ImageError
 
-UNIT_SCALES = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+_UNIT_SCALES = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 TOLERANCE = 1e-3
 """How far out of [0, 1] a value may lie and still count as in it: what resampling and
 rounding do, and a quarter of the step between two bytes."""
+
+
+def unit_scale(dtype: np.dtype[Any]) -> int | None:
+    """Which value of a type stands for 1, in either order of bytes; None for none."""
+    return _UNIT_SCALES.get(dtype.newbyteorder("="))
 
 
 def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -27,7 +32,7 @@ def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
         The values, always in memory of their own.
     """
     unit: NDArray[np.float32] = values.astype(np.float32)
-    if (scale := UNIT_SCALES.get(values.dtype, 1)) != 1:
+    if (scale := unit_scale(values.dtype) or 1) != 1:
         unit /= np.float32(scale)
     return unit
 

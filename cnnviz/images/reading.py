@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cnnviz.arguments import Size, choice, counts_or_none, path_of, size_of
 from cnnviz.errors import ImageError, first_line
-from cnnviz.images.ranges import UNIT_SCALES, in_range, to_unit
+from cnnviz.images.ranges import in_range, to_unit, unit_scale
 from cnnviz.images.resizing import (
     REDUCING_GAP,
     WHITE,
@@ -272,7 +272,7 @@ def _loaded_array(file: BinaryIO, path: Path, raw: bool) -> NDArray[Any]:
         raise ImageError(f"{path} holds an array of shape {loaded.shape}: no values")
     if not (
         loaded.dtype.kind == "f"
-        or loaded.dtype in UNIT_SCALES
+        or unit_scale(loaded.dtype) is not None
         or (raw and loaded.dtype.kind in "iu")
     ):
         raise ImageError(

@@ -13,7 +13,7 @@ from PIL import Image
 from cnnviz.arguments import Size, choice, size_of
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.images.colors import LUMA
-from cnnviz.images.ranges import UNIT_SCALES
+from cnnviz.images.ranges import unit_scale
 
 Fit = Literal["crop", "pad", "stretch"]
 Kernel = Literal["bicubic", "bilinear"]
@@ -144,7 +144,7 @@ def resample(
         )
         low, high = np.fmin.reduce(plane, None), np.fmax.reduce(plane, None)
         np.clip(np.asarray(resized), low, high, out=resampled[..., channel])
-    resampled /= np.float32(UNIT_SCALES.get(pixels.dtype, 1))
+    resampled /= np.float32(unit_scale(pixels.dtype) or 1)
     return resampled
 
 

@@ -1,8 +1,8 @@
 """Any Keras file to an `ImageModel`: which Keras wrote it, is it safe, who loads it.
 
-Old files are not repaired, they are loaded by the Keras that wrote them: Keras 3 loads
-its own, `tf_keras` (Keras 2, kept up with TensorFlow) everything older. The optimizer
-and the loss are never loaded.
+A file is loaded by the Keras that wrote it: Keras 3 loads its own, `tf_keras` (Keras 2,
+kept up with TensorFlow) everything older. A few need a repair first, see `repairs`. The
+optimizer and the loss are never loaded.
 """
 
 from __future__ import annotations

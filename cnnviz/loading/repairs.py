@@ -27,7 +27,7 @@ import shutil
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -165,9 +165,9 @@ def _unwrapped_output(node: dict[str, Any]) -> bool:
 def copy_with(file: ModelFile, config: dict[str, Any]) -> Iterator[Path]:
     """A temporary copy of a file with another configuration, under the right ending."""
     with tempfile.TemporaryDirectory() as folder:
-        _COPIERS[file.kind](
-            file.path, copy := Path(folder) / f"model{ENDINGS[file.kind]}", config
-        )
+        copy = Path(folder) / f"model{ENDINGS[file.kind]}"
+        write = _copied_zip if file.kind == "zip" else _copied_hdf5
+        write(file.path, copy, config)
         yield copy
 
 
@@ -232,12 +232,6 @@ def _copied_hdf5(source: Path, target: Path, config: dict[str, Any]) -> None:
     shutil.copyfile(source, target)
     with h5py.File(target, "r+") as copy:
         copy.attrs["model_config"] = json.dumps(config)
-
-
-_COPIERS: dict[str, Callable[[Path, Path, dict[str, Any]], None]] = {
-    "zip": _copied_zip,
-    "hdf5": _copied_hdf5,
-}
 
 
 def finish_normalizations(network: Network) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnviz.arguments import shown
 from cnnviz.errors import ArgumentError, ImageError, counted, listed
-from cnnviz.images.ranges import UNIT_SCALES, check_unit, in_range
+from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.taking import as_array, is_many, one_image, walk
 from cnnviz.network.calibration import detect_encoding, evidence
@@ -288,7 +288,7 @@ class ImageModel:
             raise ImageError(f"images are of type {array.dtype}; expected real numbers")
         # In a row of integers bytes are numbers too, as of words.
         is_counted = rank == 1 and spec is not None and "int" in spec.dtype
-        bytewise = array.dtype in UNIT_SCALES and not (is_counted or raw)
+        bytewise = unit_scale(array.dtype) is not None and not (is_counted or raw)
         array = in_range(array, not bytewise)
         given_shape = array.shape
         if picture and _lacks_channel(array, shape):
@@ -301,7 +301,7 @@ class ImageModel:
             self._refuse(given_shape, shape)
         if not array.size:
             raise ImageError(f"images of shape {given_shape} hold nothing")
-        if picture and not self.encode.is_raw:
+        if picture and not raw:
             check_unit(array, "images hold")
         if bytewise and not picture:
             # Inputs that are no pictures are shown as they are; but what is in bytes

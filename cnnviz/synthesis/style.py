@@ -15,9 +15,9 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import reduce
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -52,8 +52,6 @@ from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
 
 if TYPE_CHECKING:
     from PIL import Image
-
-Start = Literal["content", "noise"]
 
 _COARSEST, _RATIO = 128, math.sqrt(2)
 _STEPS, _RATE = 100, 0.05
@@ -247,9 +245,13 @@ def optimize_style(
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
-    origin = start if isinstance(start, str) else "image"
+    if isinstance(start, str) and start not in ("content", "noise"):
+        raise ArgumentError(
+            f"start is '{start}'; expected content, noise, or an image (h, w, c)"
+        )
+    is_noise = isinstance(start, str) and start == "noise"
     if content_weight is None:
-        content_weight = _FROM_NOISE if origin == "noise" else _CONTENT
+        content_weight = _FROM_NOISE if is_noise else _CONTENT
     counts(coarsest=coarsest)
     at_least(0, content_weight=content_weight, total_variation=total_variation)
     more_than(0, style_scale=style_scale)
@@ -286,10 +288,6 @@ def optimize_style(
         painted = photo
     else:
         painted = recolor(photo, paintings, shares)
-    if isinstance(start, str) and start not in get_args(Start):
-        raise ArgumentError(
-            f"start is '{start}'; expected content, noise, or an image (h, w, c)"
-        )
     image = span.unit(begun[0]) if begun else painted
     built(known, [photo[None]])
     measured = MeasuredLayers(known, layers)
@@ -297,7 +295,9 @@ def optimize_style(
     if soften is None:
         soften = measured.add_up(photo.shape)
 
-    finished = partial(with_chroma_of, content) if keep_colors else _same
+    def finished(picture: np.ndarray) -> np.ndarray:
+        return with_chroma_of(content, picture) if keep_colors else picture
+
     whole = (photo.shape[0], photo.shape[1])
     sizes = scale_sizes(whole, _RATIO, coarsest)
 
@@ -324,7 +324,7 @@ def optimize_style(
             soften,
         )
         begin = resize(image, size, fit="stretch")
-        if origin == "noise" and not parts:
+        if is_noise and not parts:
             begin = np.broadcast_to(goal.mean((0, 1)), goal.shape)
         momentum = parts[-1].momentum if parts else None
         if momentum is not None:
@@ -429,7 +429,3 @@ def _scaled(style: np.ndarray, canvas: Size, scale: float) -> np.ndarray:
     factor = scale * max(canvas) / max(style.shape[:2])
     height, width = (max(1, round(factor * side)) for side in style.shape[:2])
     return resize(style, (height, width), fit="stretch")
-
-
-def _same(image: np.ndarray) -> np.ndarray:
-    return image

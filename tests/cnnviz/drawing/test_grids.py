@@ -238,5 +238,6 @@ def test_pictures_lists_and_16_bits_are_tiles() -> None:
     levels = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), np.uint8)
     expected = np.asarray(grid(levels))
     pictures = [Image.fromarray(image) for image in levels]
-    for same in (list(levels), pictures, levels.astype(np.uint16) * 257):
+    words = levels.astype(np.uint16) * 257
+    for same in (list(levels), pictures, words, words.astype(">u2")):
         np.testing.assert_array_equal(np.asarray(grid(same)), expected)

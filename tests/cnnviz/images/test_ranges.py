@@ -12,9 +12,16 @@ from cnnviz.images.ranges import is_unit
 
 @pytest.mark.parametrize(
     ("dtype", "largest"),
-    [(np.uint8, 255), (np.uint16, 65535), (bool, 1), (np.float16, 1), (np.int32, 1)],
+    [
+        (np.uint8, 255),
+        (np.uint16, 65535),
+        (">u2", 65535),  # as scans in the order of bytes of other machines
+        (bool, 1),
+        (np.float16, 1),
+        (np.int32, 1),
+    ],
 )
-def test_integers_with_a_range_are_brought_into_it(dtype: type, largest: int) -> None:
+def test_integers_with_a_range_are_brought_into_it(dtype: Any, largest: int) -> None:
     values: NDArray[Any] = np.array([0, largest]).astype(dtype)
     unit = to_unit(values)
     assert unit.dtype == np.float32

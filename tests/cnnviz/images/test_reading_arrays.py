@@ -20,10 +20,11 @@ def pixels(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "largest"), [(np.uint8, 255), (np.uint16, 65535), (bool, 1)]
+    ("dtype", "largest"),
+    [(np.uint8, 255), (np.uint16, 65535), (">u2", 65535), (bool, 1)],
 )
 def test_integers_are_scaled_where_they_are_images(
-    tmp_path: Path, dtype: type, largest: int
+    tmp_path: Path, dtype: Any, largest: int
 ) -> None:
     values: np.ndarray = np.array([[0, 1], [largest // 2, largest]]).astype(dtype)
     np.save(tmp_path / "a.npy", values)

@@ -156,7 +156,8 @@ def test_bytes_are_what_keras_makes_of_them(shape: tuple[int, ...], dtype: str) 
     network = scaling(shape, dtype)
     levels = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
     expected = network.predict(levels, verbose=0)
-    for images in (levels, levels.astype(np.uint16) * 257):
+    words = levels.astype(np.uint16) * 257
+    for images in (levels, words, words.astype(">u2")):
         found = activations(network, images, ["conv"])["conv"]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
