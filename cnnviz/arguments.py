@@ -215,6 +215,23 @@ def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:
     return array
 
 
+def whole_numbers(name: str, value: object) -> NDArray[Any]:
+    """The numbers of things that are chosen, `(k,)`.
+
+    Args:
+        name: The argument.
+        value: A whole number, or several.
+
+    Raises:
+        ArgumentError: If it is something else, or holds none.
+    """
+    expected = "a whole number or several"
+    numbers = np.atleast_1d(numbers_of(name, value, expected))
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not numbers.size:
+        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+    return numbers
+
+
 def entries_of(name: str, value: object, count: int, things: str) -> list[Any]:
     """The entries of a list that has one for each of several things.
 

@@ -1,4 +1,4 @@
-"""Baselines: images that hold nothing, to hold an image against.
+"""Baselines: images that show nothing, to compare an image with.
 
 They are made in the image's space, before the network's encoding: zeros *after* it are
 no black image but, for many networks, the mean color of ImageNet.
@@ -58,7 +58,7 @@ def baseline_images(
         array = in_range(array, raw)
     if not np.isfinite(array).all():
         raise ArgumentError("baseline holds values that are no finite numbers")
-    # Of other inputs than pictures nobody knows the range.
+    # The range of inputs that are no pictures is not known.
     pictures = images.ndim == 4 and not raw
     if pictures and not is_unit(array.min(initial=0), array.max(initial=0)):
         told = f"holds {array.min():.4g} to {array.max():.4g}"
@@ -72,15 +72,13 @@ def baseline_images(
     return np.broadcast_to(array, images.shape).astype(np.float32)
 
 
-def blurred(images: np.ndarray, share: float = _BLUR) -> np.ndarray:
+def blurred(images: np.ndarray) -> np.ndarray:
     """Images `(n, ..., c)` after a Gaussian along every axis of positions.
 
-    Args:
-        images: The images; borders are mirrored.
-        share: The deviation, as a part of the shorter side.
+    Its deviation is 5 % of the shorter side; borders are mirrored.
     """
     axes = range(1, max(images.ndim - 1, 2))
-    deviation = share * min(images.shape[axis] for axis in axes)
+    deviation = _BLUR * min(images.shape[axis] for axis in axes)
     reach = math.ceil(3 * deviation)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(deviation, 1e-6)) ** 2)
     taps /= taps.sum()

@@ -12,8 +12,6 @@ References:
     convolutional neural networks", 2020, https://arxiv.org/abs/2011.08891
     Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
     Gradient-based Localization", ICCV 2017, https://arxiv.org/abs/1610.02391
-    Olah et al., "The Building Blocks of Interpretability", Distill 2018,
-    https://distill.pub/2018/building-blocks (channels)
 """
 
 from __future__ import annotations
@@ -47,17 +45,3 @@ def gradcam(tensor: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     axes = tuple(range(2, gradients.ndim - 1))
     weights = gradients.mean(axes)
     return np.maximum(np.einsum("n...c,nkc->nk...", tensor, weights), 0)
-
-
-def channel_sums(tensor: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The sum over positions of activation times gradient, a number per channel.
-
-    Args:
-        tensor: `(n, ..., c)` the activations of a layer.
-        gradients: `(n, k, ..., c)` the gradients of the scores of k classes there.
-
-    Returns:
-        `(n, k, channels)`, float32.
-    """
-    products = tensor[:, None] * gradients
-    return products.sum(tuple(range(2, products.ndim - 1)))

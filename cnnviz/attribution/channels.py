@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import counts, counts_or_none, function_or_none
-from cnnviz.attribution.explaining import check_number
-from cnnviz.attribution.gradients import Subject
+from cnnviz.arguments import counts, counts_or_none, function_or_none, number_of
 from cnnviz.attribution.integrated import (
     TOLERANCE,
     completeness_error,
     mean_gradients,
+    shares,
 )
 from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing
@@ -28,7 +27,7 @@ from cnnviz.attribution.questions import (
     called,
     headline_of,
 )
-from cnnviz.attribution.spaces import has_channels
+from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import LayerError, counted
 from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
@@ -120,7 +119,7 @@ class ChannelAttribution(ArrayResult):
     def _drawn(
         self, drawing: ModuleType, *, image: int = 0, **options: Any
     ) -> Image.Image:
-        check_number(image, self.images)
+        number_of("image", image, len(self.images))
         sheet: Image.Image = drawing.channel_sheet(
             self.images[image],
             self,
@@ -221,28 +220,16 @@ def channel_attribution(
     axes = tuple(range(2, contributions.ndim - 1))
     values = contributions.sum(axes)
     sums = values.sum(-1, dtype=np.float64)
-    share = np.full(total.shape, np.nan)
-    np.divide(sums, total, out=share, where=total != 0)
-    rival = int(asked.target.rivals[0, 0])
-    facts = probe.facts
+    facts, error = probe.facts, completeness_error(sums, total)
     notes = list(asked.notes)
     if facts.bypassed:
         notes.append(PAST.format(facts.layer))
-    error = completeness_error(sums, total)
-    for number, column in np.argwhere(error > TOLERANCE) if path else []:
-        name = called(asked.names[number][column], asked.head.kind)
-        notes.append(
-            f"image {number}: the channels for {name} are off by "
-            f"{100 * error[number, column]:.0f} % of what they explain after "
-            f"{counted(path, 'step')}"
-        )
+    if path:
+        notes += _missing(asked, error, path)
     image = asked.arrays[facts.input_index]
-    colored = has_channels(asked.subject.model, image.shape)
-    pixels = image.shape[1:-1] if colored else image.shape[1:]
+    pixels = pixels_of(asked.subject.model, image.shape)
     positions = tensor.shape[1:-1]
-    placing = None
-    if len(positions) == len(pixels):
-        placing = probe.placing(positions, pixels)
+    has_places = len(positions) == len(pixels)
     return ChannelAttribution(
         values,
         contributions,
@@ -250,19 +237,30 @@ def channel_attribution(
         asked.names,
         asked.scores,
         asked.probabilities,
-        share,
+        shares(sums, total),
         error,
         facts.layer,
         asked.head.name,
         asked.head.kind,
-        None if rival < 0 else rival,
+        asked.against,
         asked.against_name,
         path,
         tuple(notes),
         image,
-        placing,
+        probe.placing(positions, pixels) if has_places else None,
         headline_of(asked.subject.model, asked.head.name, asked.head.heads),
     )
+
+
+def _missing(asked: Answered, error: np.ndarray, path: int) -> Iterator[str]:
+    """The notes where a path was too short."""
+    for number, column in np.argwhere(error > TOLERANCE):
+        name = called(asked.names[number][column], asked.head.kind)
+        yield (
+            f"image {number}: the channels for {name} are off by "
+            f"{100 * error[number, column]:.0f} % of what they explain after "
+            f"{counted(path, 'step')}"
+        )
 
 
 def _along(
@@ -278,14 +276,8 @@ def _along(
             f"'{first.facts.layer}' is no layer, hence cannot be followed from zero",
             hint="Name a layer, or take the gradient without a path.",
         )
-    subject = Subject(
-        asked.subject.model,
-        asked.subject.head,
-        first.facts.layer,
-        asked.subject.position,
-    )
     probe = Probe(
-        subject,
+        replace(asked.subject, layer=first.facts.layer),
         asked.arrays,
         asked.target,
         at="layer",
@@ -299,6 +291,6 @@ def _along(
         return probe(batch, asked.target.of(rows), parts)["gradients"]
 
     every = np.arange(len(zeros))
-    mean = mean_gradients(at, every, path, probe.batch_size, tell=callback)
+    mean = mean_gradients(at, every, path, probe.batch_size, callback)
     empty = probe(asked.arrays, asked.target, zeros)["scores"]
     return mean.astype(np.float32), asked.scores - empty

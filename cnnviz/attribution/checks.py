@@ -14,9 +14,10 @@ from cnnviz.arguments import counts, function_or_none, returned_by
 from cnnviz.attribution.baselines import blurred
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import Explanation
+from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import FEWEST_STEPS
-from cnnviz.attribution.methods import RULES, found_by
-from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.methods import found_by
+from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.randomizing import (
     RandomizedProbe,
     drawn_anew,
@@ -24,7 +25,7 @@ from cnnviz.attribution.randomizing import (
     rank_correlation,
     stages,
 )
-from cnnviz.attribution.spaces import has_channels
+from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import ImageError, counted, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
@@ -162,61 +163,19 @@ def check_explanation(
     function_or_none("callback", callback)
     known = as_model(model)
     arrays = known.prepare(images)
-    index, subject = explanation.input_index, replace(explanation.subject, model=known)
-    colored = has_channels(known, arrays[index].shape)
-    pixels = arrays[index].shape[1 : -1 if colored else None]
-    if len(arrays[0]) != len(explanation.maps) or pixels != explanation.maps.shape[2:]:
-        raise ImageError(
-            f"{counted(len(arrays[0]), 'image')} of {shape_text(pixels)} given; "
-            f"expected the {len(explanation.maps)} that were explained, of "
-            f"{shape_text(explanation.maps.shape[2:])}"
-        )
-    if not np.array_equal(arrays[index], explanation.images):
-        raise ImageError(
-            "these are not the images that were explained, though as many and as large",
-            hint="Give both calls the same array.",
-        )
-    target = explanation.target
+    _require_explained(known, arrays, explanation)
+    target, subject = explanation.target, replace(explanation.subject, model=known)
     size = explanation.settings.batch_size
     probe = Probe(subject, arrays, target, at=None, batch_size=size)
-    lowers = target.signs is not None and (target.signs < 0).any()
+    lowers = target.signs is not None and bool((target.signs < 0).any())
     compared = explanation.against is not None
-    is_score = probe.facts.head.kind == "linear" or compared or bool(lowers)
-    n, k = explanation.classes.shape
-    total = 2 * n * (k + draws + 1) * (steps + 1)
-    done = 0
-
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        if callback is not None:
-            callback(done, total)
-
-    black, blur = np.zeros_like(arrays[index]), blurred(arrays[index])
-    curves = []
-    for number in range(n):
-        orders = _orders(explanation, number, draws, seed)
-        one = [array[number : number + 1] for array in arrays]
-        inserted = list(one)
-        inserted[index] = blur[number : number + 1]
-        for start, end in ((one, black[number]), (inserted, arrays[index][number])):
-            curves.append(
-                replaced(
-                    probe,
-                    start,
-                    target.of(slice(number, number + 1)),
-                    orders,
-                    end,
-                    steps,
-                    "scores" if is_score else "probabilities",
-                    tell,
-                )
-            )
-    # Deletion or insertion of each image, by orders, steps and classes.
-    found = np.stack(curves).reshape(n, 2, k + draws + 1, steps + 1, k)
+    is_score = probe.facts.head.kind == "linear" or compared or lowers
+    quantity = "scores" if is_score else "probabilities"
+    k = explanation.classes.shape[1]
+    found = _curves(probe, arrays, explanation, quantity, steps, draws, seed, callback)
     own = np.stack([found[:, :, i, :, i] for i in range(k)], 2)
     others = np.moveaxis(found[:, :, k:], -1, 2)
-    similarity, names = _similarity(known, explanation, subject, arrays, seed)
+    similarity, names = _similarity(explanation, subject, arrays, seed)
     check = Check(
         "score" if is_score else "probability",
         own[:, 0],
@@ -231,7 +190,67 @@ def check_explanation(
         (),
         explanation,
     )
-    return replace(check, sentences=_sentences(check, explanation))
+    return replace(check, sentences=_sentences(check))
+
+
+def _require_explained(
+    model: ImageModel, arrays: list[np.ndarray], explanation: Explanation
+) -> None:
+    """Refuses images that are not those that were explained."""
+    image = arrays[explanation.input_index]
+    count, pixels = len(image), pixels_of(model, image.shape)
+    if count != len(explanation.maps) or pixels != explanation.maps.shape[2:]:
+        raise ImageError(
+            f"{counted(count, 'image')} of {shape_text(pixels)} given; "
+            f"expected the {len(explanation.maps)} that were explained, of "
+            f"{shape_text(explanation.maps.shape[2:])}"
+        )
+    if not np.array_equal(image, explanation.images):
+        raise ImageError(
+            "these are not the images that were explained, though as many and as large",
+            hint="Give both calls the same array.",
+        )
+
+
+def _curves(
+    probe: Probe,
+    arrays: list[np.ndarray],
+    explanation: Explanation,
+    quantity: str,
+    steps: int,
+    draws: int,
+    seed: int,
+    callback: Tell | None,
+) -> np.ndarray:
+    """Deletion and insertion of each image, `(n, 2, orders, steps + 1, k)`.
+
+    The orders are those of the k maps, of the random ones, and from the middle.
+    """
+    n, k = explanation.classes.shape
+    total = 2 * n * (k + draws + 1) * (steps + 1)
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        if callback is not None:
+            callback(done, total)
+
+    index = explanation.input_index
+    images = arrays[index]
+    black, blur = np.zeros_like(images), blurred(images)
+    curves = []
+    for number in range(n):
+        orders = _orders(explanation, number, draws, seed)
+        target = explanation.target.of(slice(number, number + 1))
+        one = [array[number : number + 1] for array in arrays]
+        without = list(one)
+        without[index] = blur[number : number + 1]
+        for start, end in ((one, black[number]), (without, images[number])):
+            curves.append(
+                replaced(probe, start, target, orders, end, steps, quantity, tell)
+            )
+    return np.stack(curves).reshape(n, 2, k + draws + 1, steps + 1, k)
 
 
 def _orders(
@@ -253,9 +272,8 @@ def _orders(
 
 
 def _similarity(
-    model: ImageModel,
     explanation: Explanation,
-    subject: Any,
+    subject: Subject,
     arrays: list[np.ndarray],
     seed: int,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -269,11 +287,10 @@ def _similarity(
         batch_size=settings.batch_size,
         private=True,
     )
-    kernels = kernels_from_the_top(model.network, probe)
+    kernels = kernels_from_the_top(subject.model.network, probe)
     drawn = list(drawn_anew(kernels, seed))
-    before = explanation.raw
-    if explanation.method in ("integrated", "gradient", *RULES):
-        before = explanation.maps
+    # What `found_by` maps before they are placed: pixels need no placing.
+    before = explanation.maps if settings.at == "image" else explanation.raw
     doubled = stages(kernels)
     alike = np.zeros((*explanation.classes.shape, len(doubled)))
     for stage, count in enumerate(doubled):
@@ -292,7 +309,8 @@ def _similarity(
     return alike, tuple(kernels[count - 1].layer for count in doubled)
 
 
-def _sentences(check: Check, explanation: Explanation) -> tuple[tuple[str, ...], ...]:
+def _sentences(check: Check) -> tuple[tuple[str, ...], ...]:
+    explanation = check.explanation
     steps = check.deletion.shape[-1] - 1
     step = max(1, round(steps / 10))
     part, parts = "tenth", "tenths"

@@ -1,9 +1,9 @@
 """Deletion and insertion: what becomes of a score as pixels go, or come.
 
 The pixels that a map marks most go first. If the map is right the score falls at once;
-inserted into a blurred image in the same order, it rises at once. How fast is worth
-nothing without what other orders do, which is why they are computed along: random maps
-of the same grain, and a map that marks the middle of every image alike.
+inserted into a blurred image in the same order, it rises at once. How fast means
+nothing without a comparison, so the same is done in other orders: those of random maps
+of the same grain, and of a map that marks the middle of every image alike.
 
     Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of
     Black-box Models", BMVC 2018, https://arxiv.org/abs/1806.07421
@@ -19,7 +19,7 @@ from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.targets import Target
 
 Tell = Callable[[int], None]
-"""Is told how many images were asked about since the last time."""
+"""Is called with how many images were asked about since the last time."""
 
 
 def ranks_of(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -57,7 +57,7 @@ def replaced(
         end: What they are replaced by, `(h, w, c)`.
         steps: In how many steps.
         quantity: Which of the answers to follow.
-        tell: Is told of the progress.
+        tell: Is called with the progress.
 
     Returns:
         `(orders, steps + 1, k)`, the image itself first.

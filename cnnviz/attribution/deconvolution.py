@@ -36,7 +36,7 @@ from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import LayerName, call_name, one_layer
+from cnnviz.network.naming import LayerName, one_layer
 from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.showing import ArrayResult
 
@@ -228,10 +228,9 @@ def deconvnet(
     arrays = known.prepare(images)
     built(known, arrays)
     selected = one_layer(known.network, layer)
-    layer = call_name(selected.address.path, selected.call or 1)
     task = Task(known, selected, keep, rule, space)
     units = find_units(task, arrays)
-    chosen = choose_maps(layer, units, channels, top)
+    chosen = choose_maps(selected.name, units, channels, top)
     activations = np.take_along_axis(units.activations, chosen, 1)
     flat = np.take_along_axis(units.positions, chosen, 1)
     fires = activations > 0

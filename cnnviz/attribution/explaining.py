@@ -12,7 +12,7 @@ import numpy as np
 from cnnviz.arguments import choice, counts, counts_or_none, function_or_none, number_of
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.gradients import Subject
-from cnnviz.attribution.integrated import TOLERANCE
+from cnnviz.attribution.integrated import TOLERANCE, shares
 from cnnviz.attribution.methods import CAMS, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.questions import (
@@ -81,6 +81,8 @@ class Explanation(ArrayResult):
         images: What was explained: the input that the map lies on, `(n, h, w, c)`.
         placing: Where `raw` lies on the image.
         settings: How it was made.
+        subject: What of the model was asked.
+        target: What of each image is explained.
     """
 
     is_signed = True
@@ -131,7 +133,7 @@ class Explanation(ArrayResult):
     def _drawn(
         self, drawing: ModuleType, *, image: int = 0, **options: Any
     ) -> Image.Image:
-        check_number(image, self.images)
+        number_of("image", image, len(self.images))
         sheet: Image.Image = drawing.explanation_sheet(
             self.images[image],
             self,
@@ -148,11 +150,6 @@ class Explanation(ArrayResult):
             f"{counted(k, 'class')}, "
             f"maps of {size})"
         )
-
-
-def check_number(image: int, images: np.ndarray) -> None:
-    """Refuses the number of an image that was not explained."""
-    number_of("image", image, len(images))
 
 
 def explain(
@@ -263,7 +260,6 @@ def explain(
         asked.arrays,
         settings,
         asked.target,
-        scores=asked.scores,
         probe=asked.probe,
         found=asked.found,
         tell=callback,
@@ -273,11 +269,10 @@ def explain(
 
 def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
     method = settings.method
-    maps = raw.placed()
     share = np.full(asked.scores.shape, np.nan)
     if raw.total is not None:
         sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
-        np.divide(sums, raw.total, out=share, where=raw.total != 0)
+        share = shares(sums, raw.total)
     notes = [*asked.notes, *raw.notes]
     if raw.facts.others:
         inputs = asked.subject.model.inputs or []
@@ -295,9 +290,8 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
                 f"{100 * raw.error[image, column]:.0f} % of what it explains after "
                 f"{raw.steps[image]} steps"
             )
-    rival = int(asked.target.rivals[0, 0])
     return Explanation(
-        maps=maps,
+        maps=raw.placing(raw.maps),
         raw=raw.values,
         classes=asked.classes,
         names=asked.names,
@@ -312,7 +306,7 @@ def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
         head=asked.head.name,
         heads=asked.head.heads,
         kind=asked.head.kind,
-        against=None if rival < 0 else rival,
+        against=asked.against,
         against_name=asked.against_name,
         baseline=settings.baseline,
         input_index=raw.facts.input_index,

@@ -137,11 +137,11 @@ def unscaled_root(walk: Walk, tensor: tf.Tensor) -> tf.Tensor:
     """What a tensor was before it was multiplied by, or divided by, constants."""
     while tensor.op.type in ("Mul", "RealDiv", "Identity", "Cast"):
         inputs = [t for t in tensor.op.inputs if walk.depends(t)]
-        if len(inputs) != 1 or inputs[0] is not tensor.op.inputs[0]:
-            inputs = inputs if tensor.op.type == "Mul" else []
         if len(inputs) != 1:
             break
-        tensor = inputs[0]
+        if tensor.op.type == "RealDiv" and inputs[0] is not tensor.op.inputs[0]:
+            break  # a constant is divided by it
+        (tensor,) = inputs
     return tensor
 
 
@@ -163,7 +163,7 @@ def batch_normalization(walk: Walk, tensor: tf.Tensor) -> Step | None:
     op = tensor.op
     if op.get_attr("is_training") or walk.is_preprocessing(tensor):
         return None
-    return Step((tensor.op.inputs[0],), lambda r: [registered_gradient(op, r)[0]])
+    return Step((op.inputs[0],), lambda r: [registered_gradient(op, r)[0]])
 
 
 def fused_normalization(walk: Walk, tensor: tf.Tensor) -> Step | None:
@@ -176,9 +176,7 @@ def fused_normalization(walk: Walk, tensor: tf.Tensor) -> Step | None:
     shape = [1, -1, 1, 1] if first else [1, 1, 1, -1]
 
     def pull(r: tf.Tensor) -> list[tf.Tensor]:
-        _, variance = tf.nn.moments(
-            walk.value(tensor.op.inputs[0]), axes, keepdims=True
-        )
+        _, variance = tf.nn.moments(walk.value(op.inputs[0]), axes, keepdims=True)
         gamma = tf.reshape(op.inputs[1], shape)
         scale = gamma * tf.math.rsqrt(variance + op.get_attr("epsilon"))
         return [(r - tf.reduce_mean(r, axes, keepdims=True)) * scale]

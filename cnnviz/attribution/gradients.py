@@ -25,7 +25,7 @@ from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.failures import layer_of
 from cnnviz.network.forward import Shown, show_images
-from cnnviz.network.heads import Head, whole
+from cnnviz.network.heads import Head, HeadInfo, whole
 from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
     channel_axis,
@@ -33,15 +33,14 @@ from cnnviz.network.layout import (
     is_network_channels_first,
 )
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import Selected, addresses, call_name, one_layer
+from cnnviz.network.naming import Selected, addresses, one_layer
 from cnnviz.network.python_code import python_call
-from cnnviz.network.survey import HeadInfo
 from cnnviz.network.tracing import Call, patched
 
 At = Literal["image", "layer"] | None
 Reversed = Literal["guided", "deconvnet"]
 
-_HALF_PRECISION = 256.0  # what gradients are multiplied with lest they vanish in it
+_HALF_PRECISION = 256.0  # factor of gradients, so that they do not become 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,46 +180,50 @@ class Question:
             index, *others = self._needed(images, found.scores, shown.calls)
         else:
             index, others = self.given.number, []
-        elements = numbers_per_image(found.scores.graph)
-        results = found._asdict()
-        place, field, attended = None, None, False
         bypassed = self.given is not None and Dependence([images[index]])(found.scores)
-        if self.at is not None:
-            end = images[index]
-            if self.at == "layer":
-                axes = fronts[index].shape.rank - 2
-                calls = [call for name, call in shown.calls.items() if name]
-                spaces = Spaces(network, calls, fronts[index], head.logits, axes)
-                place = self._place(network, spaces, shown.calls)
-                end, bypassed = place.tensor, spaces.bypassed(place.tensor)
-                attended = spaces.attended(place.tensor)
-                field = _field(spaces, fronts[index], place)
-                results["tensor"] = displayed(end, channels_first=place.channels_first)
-                results["maps"] = _maps_per_image(end, images[index])
-            if self.subject.rule is None:
-                gradients = _gradients(network, found.scores, end, place)
-            else:
-                gradients = _reversed(
-                    self.subject.model,
-                    self.subject.rule,
-                    found.scores,
-                    head.logits,
-                    shown.inputs,
-                    index,
-                )
-            results["gradients"] = tf.stack(gradients, 1)
-        info = HeadInfo.of(head)
-        return results, Facts(
-            info,
+        facts = Facts(
+            HeadInfo.of(head),
             index,
             tuple(others),
-            "" if place is None else place.name,
-            place is not None and place.is_call,
-            field,
-            bypassed,
-            attended,
-            elements,
+            layer="",
+            is_call=False,
+            field=None,
+            bypassed=bypassed,
+            attended=False,
+            elements=numbers_per_image(found.scores.graph),
         )
+        results = found._asdict()
+        if self.at is None:
+            return results, facts
+        end, place = images[index], None
+        if self.at == "layer":
+            calls = [call for name, call in shown.calls.items() if name]
+            spaces = Spaces(network, calls, fronts[index], head.logits)
+            place = self._place(network, spaces, shown.calls)
+            end = place.tensor
+            results["tensor"] = displayed(end, channels_first=place.channels_first)
+            results["maps"] = _maps_per_image(end, images[index])
+            facts = replace(
+                facts,
+                layer=place.name,
+                is_call=place.is_call,
+                field=_field(spaces, fronts[index], place),
+                bypassed=spaces.bypassed(end),
+                attended=spaces.attended(end),
+            )
+        if self.subject.rule is None:
+            gradients = _gradients(network, found.scores, end, place)
+        else:
+            gradients = _reversed(
+                self.subject.model,
+                self.subject.rule,
+                found.scores,
+                head.logits,
+                shown.inputs,
+                index,
+            )
+        results["gradients"] = tf.stack(gradients, 1)
+        return results, facts
 
     def _shown(self, images: list[tf.Tensor], last: tf.Tensor) -> Shown:
         network = self.subject.model.network
@@ -272,8 +275,7 @@ class Question:
         return self._named(network, calls)
 
     def _named(self, network: Network, calls: Mapping[str, Call]) -> Place:
-        selected = one_layer(network, self.subject.layer)
-        name = call_name(selected.address.path, selected.call or 1)
+        name = one_layer(network, self.subject.layer).name
         tensor = calls[name].tensor()
         if not tensor.dtype.is_floating or (tensor.shape.rank or 0) < 2:
             raise LayerError(
@@ -324,9 +326,8 @@ def _gradients(
                 hint="Choose the method 'occlusion', which needs none.",
             )
         if gradient is None:
-            what = "has no gradient at"
-            if not Dependence([end])(score):  # as of a softmax, which comes after it
-                what = "does not depend on"
+            depends = Dependence([end])(score)  # not on a softmax, which comes after it
+            what = "has no gradient at" if depends else "does not depend on"
             raise LayerError(
                 f"the score that is explained {what} {where} of model '{network.name}'",
                 hint="Choose another layer, or the method 'occlusion' without a layer.",
@@ -403,7 +404,7 @@ def changing(
         nonlocal made
         output = call(*args, **kwargs)
         made += 1
-        is_it = made == (selected.call or 1) and isinstance(output, tf.Tensor)
+        is_it = made == selected.first_call and isinstance(output, tf.Tensor)
         return change(output) if is_it else output
 
     return layer, call_attribute(layer), changed

@@ -105,14 +105,13 @@ class Incremental:
             [tf.TensorSpec((None, *s), tf.float32) for s in self._crops.shapes(arrays)],
         )
         image = arrays[index].shape[1:]
-        self.batch_size = probe.batch_size
         self._rest = Probe(
             probe.subject,
             self._others,
             target,
             at=None,
             given=Given(cut.layer, maps.shape[1:], index, image),
-            batch_size=self.batch_size,
+            batch_size=probe.batch_size,
         )
         self.is_exact = self._trace.facts and not self._rest.facts.bypassed
 

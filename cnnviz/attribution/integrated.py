@@ -1,4 +1,4 @@
-"""Integrated gradients, and smoothed ones: gradients at many images near an image.
+"""Integrated and smoothed gradients: means of gradients at many related images.
 
 Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017,
 https://arxiv.org/abs/1703.01365
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.targets import Target
 
 FEWEST_STEPS, MOST_STEPS = 32, 512
@@ -22,8 +22,6 @@ TOLERANCE = 0.05
 """How much of the difference of the scores may be missing from the sum of a map."""
 
 _NOISE = 0.15  # the deviation, as a part of an image's range
-Tell = Callable[[int, int], None]
-"""Is told how many gradients are done, and of how many."""
 
 
 class Integrated(NamedTuple):
@@ -48,6 +46,12 @@ def completeness_error(sums: np.ndarray, differences: np.ndarray) -> np.ndarray:
     return np.abs(sums - differences) / np.maximum(np.abs(differences), 1e-3)
 
 
+def shares(sums: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Sums, divided by what they are to add up to; NaN where that is 0."""
+    nothing = np.full(totals.shape, np.nan)
+    return np.divide(sums, totals, out=nothing, where=totals != 0)
+
+
 @cache
 def nodes_and_weights(count: int) -> tuple[np.ndarray, np.ndarray]:
     """The rule of Gauss and Legendre on [0, 1]."""
@@ -60,8 +64,7 @@ def mean_gradients(
     images: np.ndarray,
     count: int,
     batch_size: int,
-    *,
-    tell: Tell | None = None,
+    tell: Tell | None,
 ) -> np.ndarray:
     """The mean of gradients on ways that images go, by the rule of Gauss and Legendre.
 
@@ -71,7 +74,7 @@ def mean_gradients(
         images: The numbers of the images, `(n,)`.
         count: At how many points.
         batch_size: Of how many gradients it is asked at a time.
-        tell: Is told of the progress.
+        tell: Is called with the progress.
 
     Returns:
         `(n, k, ...)` float64.
@@ -117,9 +120,9 @@ def integrated_gradients(
             looks at goes the way, the others stay.
         target: What is explained.
         baselines: Where the ways begin.
-        differences: `(n, k)` the scores of the images less those of the baselines.
+        differences: `(n, k)` the scores of the images minus those of the baselines.
         steps: How many, whatever comes of it.
-        tell: Is told of the progress.
+        tell: Is called with the progress.
     """
     index = probe.facts.input_index
     ways = arrays[index] - baselines
@@ -141,7 +144,7 @@ def integrated_gradients(
     count = steps or FEWEST_STEPS
     waiting = np.arange(n)
     while len(waiting):
-        sums = mean_gradients(at, waiting, count, probe.batch_size, tell=tell)
+        sums = mean_gradients(at, waiting, count, probe.batch_size, tell)
         sums *= ways[waiting][:, None]
         found = completeness_error(
             sums.reshape(len(waiting), k, -1).sum(-1), differences[waiting]
@@ -162,8 +165,7 @@ def smoothed_gradients(
     target: Target,
     samples: int,
     seed: int,
-    *,
-    tell: Tell | None = None,
+    tell: Tell | None,
 ) -> np.ndarray:
     """The mean gradient at images with noise, whose deviation is 15 % of their range.
 

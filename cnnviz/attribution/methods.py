@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -19,10 +20,10 @@ from cnnviz.attribution.integrated import (
 )
 from cnnviz.attribution.perturbation import occlusion, patch_starts
 from cnnviz.attribution.placing import Placing, by_patches, pixel_by_pixel
-from cnnviz.attribution.probes import Probe
-from cnnviz.attribution.spaces import has_channels
+from cnnviz.attribution.probes import Probe, Tell
+from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import ArgumentError, LayerError, shape_text
 
 Method = Literal[
     "hirescam",
@@ -33,9 +34,8 @@ Method = Literal[
     "guided",
     "deconvnet",
 ]
-Tell = Callable[[int, int], None]
 Ask = Callable[..., Probe]
-"""Makes a probe; see there."""
+"""Makes a `Probe` of the arguments that its class takes."""
 
 CAMS = {"hirescam": hirescam, "gradcam": gradcam}
 RULES: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
@@ -45,7 +45,7 @@ PAST = (
     "the score also depends on the image past {}, which its maps cannot show: the "
     "method 'integrated' sees all of it"
 )
-"""What is told of a layer beside which other ways lead to the score."""
+"""The note where the score depends on the image in other ways than by a layer."""
 
 _PATCH = 8  # patches are this part of the image's side, half of one apart
 
@@ -56,7 +56,7 @@ class Settings:
 
     Attributes:
         method: The method.
-        baseline: What images are held against.
+        baseline: What images are compared with.
         smooth: How many noisy images the gradient is averaged over; 0 for none.
         seed: Of the noise.
         patch: The sizes of what `occlusion` takes away; None for an eighth of a side.
@@ -111,9 +111,52 @@ class Raw:
     facts: Facts
     notes: tuple[str, ...] = ()
 
-    def placed(self) -> np.ndarray:
-        """The map on the image's pixels."""
-        return self.placing(self.maps)
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What a method is given.
+
+    Attributes:
+        probe: What to ask, at the place that the method needs.
+        arrays: Prepared images, one array per input.
+        settings: How to explain.
+        target: What is explained.
+        found: What the network says of the images, if that is known already.
+        tell: Is called with the progress.
+    """
+
+    probe: Probe
+    arrays: Sequence[np.ndarray]
+    settings: Settings
+    target: Target
+    found: dict[str, np.ndarray] | None
+    tell: Tell | None
+
+    @property
+    def image(self) -> np.ndarray:
+        """The input that is looked at."""
+        return self.arrays[self.probe.facts.input_index]
+
+    @cached_property
+    def pixels(self) -> tuple[int, ...]:
+        """The sizes of its axes of positions."""
+        return pixels_of(self.probe.subject.model, self.image.shape)
+
+    def asked(self) -> dict[str, np.ndarray]:
+        """What the network says of the images."""
+        known = self.found
+        return self.probe(self.arrays, self.target) if known is None else known
+
+    def baselines(self) -> np.ndarray:
+        """What the images are compared with."""
+        raw = self.probe.subject.model.encode.is_raw
+        return baseline_images(self.settings.baseline, self.image, raw=raw)
+
+    def over_channels(
+        self, reduced: Callable[..., np.ndarray], values: np.ndarray
+    ) -> np.ndarray:
+        """Values of pixels `(n, k, ...)`, reduced over channels if there are any."""
+        return reduced(values, -1) if values.ndim > 2 + len(self.pixels) else values
 
 
 def found_by(
@@ -122,7 +165,6 @@ def found_by(
     settings: Settings,
     target: Target,
     *,
-    scores: np.ndarray | None = None,
     probe: Probe | None = None,
     found: dict[str, np.ndarray] | None = None,
     ask: Ask = Probe,
@@ -135,98 +177,105 @@ def found_by(
         arrays: Prepared images, one array per input.
         settings: How.
         target: What is explained; all classes are named.
-        scores: `(n, k)` its scores, if they are known.
-        probe: One that was asked already, at the place that the method needs.
-        found: What it answered.
+        probe: One that was asked about it already.
+        found: What it answered: the scores, and perhaps the gradients that the method
+            needs.
         ask: Makes probes.
-        tell: Is told of the progress.
+        tell: Is called with the progress.
     """
-    if found is None or probe is None or "gradients" not in found:
-        probe, found = None, None
-    if settings.method in RULES:
-        subject = replace(subject, rule=RULES[settings.method])
-    if probe is None:
+    if probe is None or found is None or "gradients" not in found:
+        if settings.method in RULES:
+            subject = replace(subject, rule=RULES[settings.method])
         size = settings.batch_size
         probe = ask(subject, arrays, target, at=settings.at, batch_size=size)
-    index = probe.facts.input_index
-    image = arrays[index]
-    raw = subject.model.encode.is_raw
-    colored = has_channels(subject.model, image.shape)
-    pixels = image.shape[1:-1] if colored else image.shape[1:]
+        found = found if settings.method in _BY_SCORES else None
+    run = _Run(probe, arrays, settings, target, found, tell)
     if settings.method in CAMS:
-        found = probe(arrays, target) if found is None else found
-        return _cam(subject, settings, probe, found, pixels)
-    if settings.method == "occlusion":
-        baselines = baseline_images(settings.baseline, image, raw=raw)
-        patch = _sizes("patch", settings.patch, [-(-n // _PATCH) for n in pixels])
-        patch = [min(p, n) for p, n in zip(patch, pixels, strict=True)]
-        stride = _sizes("stride", settings.stride, [max(1, p // 2) for p in patch])
-        starts = [
-            patch_starts(*sizes) for sizes in zip(pixels, patch, stride, strict=True)
-        ]
-        if scores is None:
-            scores = probe(arrays, target)["scores"]
-        values = occlusion(
-            probe, arrays, target, baselines, starts, patch, scores, tell=tell
-        )
-        placing = by_patches(starts, patch, pixels)
-        return _raw(probe, values, values, placing)
-    placing = pixel_by_pixel(pixels)
-    if settings.method == "gradient" or settings.method in RULES:
-        if settings.smooth:
-            values = smoothed_gradients(
-                probe, arrays, target, settings.smooth, settings.seed, tell=tell
-            )
-        else:
-            found = probe(arrays, target) if found is None else found
-            values = found["gradients"]
-        maps = np.abs(values)
-        notes = (
-            []
-            if settings.method not in RULES
-            else [
-                f"{settings.method} is no evidence for a class: it shows much the same "
-                "for all of them"
-            ]
-        )
-        maps = maps.max(-1) if colored else maps
-        return _raw(probe, values, maps, placing, notes=tuple(notes))
-    baselines = baseline_images(settings.baseline, image, raw=raw)
-    empty = list(arrays)
-    empty[index] = baselines
-    if scores is None:
-        scores = probe(arrays, target)["scores"]
-    total = scores - probe(empty, target)["scores"]
-    result = integrated_gradients(
-        probe, arrays, target, baselines, total, steps=settings.steps, tell=tell
+        return _cam(run)
+    return _BY_SCORES.get(settings.method, _gradient)(run)
+
+
+def _occluded(run: _Run) -> Raw:
+    settings, pixels = run.settings, run.pixels
+    patch = _sizes("patch", settings.patch, [-(-n // _PATCH) for n in pixels])
+    patch = [min(p, n) for p, n in zip(patch, pixels, strict=True)]
+    stride = _sizes("stride", settings.stride, [max(1, p // 2) for p in patch])
+    starts = [patch_starts(*sizes) for sizes in zip(pixels, patch, stride, strict=True)]
+    values = occlusion(
+        run.probe,
+        run.arrays,
+        run.target,
+        run.baselines(),
+        starts,
+        patch,
+        run.asked()["scores"],
+        run.tell,
     )
-    values = result.values
-    maps = values.sum(-1) if colored else values
+    return _raw(run.probe, values, values, by_patches(starts, patch, pixels))
+
+
+def _integrated(run: _Run) -> Raw:
+    baselines = run.baselines()
+    empty = list(run.arrays)
+    empty[run.probe.facts.input_index] = baselines
+    total = run.asked()["scores"] - run.probe(empty, run.target)["scores"]
+    found = integrated_gradients(
+        run.probe,
+        run.arrays,
+        run.target,
+        baselines,
+        total,
+        steps=run.settings.steps,
+        tell=run.tell,
+    )
     return _raw(
-        probe,
-        values,
-        maps,
-        placing,
+        run.probe,
+        found.values,
+        run.over_channels(np.sum, found.values),
+        pixel_by_pixel(run.pixels),
         total=total,
-        error=result.error,
-        steps=result.steps,
+        error=found.error,
+        steps=found.steps,
     )
 
 
-def _cam(
-    subject: Subject,
-    settings: Settings,
-    probe: Probe,
-    found: dict[str, np.ndarray],
-    pixels: Sequence[int],
-) -> Raw:
+_BY_SCORES = {"occlusion": _occluded, "integrated": _integrated}
+"""Methods that take the scores of the images, and find the rest by themselves."""
+
+
+def _gradient(run: _Run) -> Raw:
+    settings = run.settings
+    if settings.smooth:
+        values = smoothed_gradients(
+            run.probe,
+            run.arrays,
+            run.target,
+            settings.smooth,
+            settings.seed,
+            run.tell,
+        )
+    else:
+        values = run.asked()["gradients"]
+    notes: tuple[str, ...] = ()
+    if settings.method in RULES:
+        notes = (
+            f"{settings.method} is no evidence for a class: it shows much the same "
+            "for all of them",
+        )
+    maps = run.over_channels(np.max, np.abs(values))
+    return _raw(run.probe, values, maps, pixel_by_pixel(run.pixels), notes=notes)
+
+
+def _cam(run: _Run) -> Raw:
+    probe, pixels, method = run.probe, run.pixels, run.settings.method
+    found = run.asked()
     tensor, gradients = found["tensor"], found["gradients"]
     positions = tensor.shape[1:-1]
     layer = probe.facts.layer
     if len(positions) != len(pixels) or set(positions) == {1}:
         raise LayerError(
-            f"layer '{layer}' of {subject.model.source} has "
-            f"{'x'.join(map(str, positions)) or 'no'} positions; expected several, "
+            f"layer '{layer}' of {probe.subject.model.source} has "
+            f"{shape_text(positions) or 'no'} positions; expected several, "
             f"along {len(pixels)} axes, for a class activation map",
             hint="Choose a layer below it, or the method 'integrated'.",
         )
@@ -243,9 +292,9 @@ def _cam(
             f"positions attend to each other after {layer}, hence its maps show little "
             "of what counts: the method 'integrated' sees all of it"
         )
-    values = CAMS[settings.method](tensor, gradients)
+    values = CAMS[method](tensor, gradients)
     placing = probe.placing(positions, pixels)
-    if settings.method == "gradcam":
+    if method == "gradcam":
         if not _alike(values, np.maximum(hirescam(tensor, gradients), 0)):
             notes.append(
                 "Grad-CAM and HiResCAM differ here: positions are not all alike to the "

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from cnnviz.errors import shape_text
 from cnnviz.network.layers import layer_info
-from cnnviz.network.naming import call_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +59,7 @@ class Origin:
         model, selected = task.model, task.selected
         count = len(arrays[0])
         every = model.complete(arrays, lambda held: held[None].repeat(count, 0))
-        layer = call_name(selected.address.path, selected.call or 1)
-        info = layer_info(model, layer, arrays)
+        info = layer_info(model, selected.name, arrays)
         return cls(every[input_index], info, task.rule, model.labels, is_chosen)
 
     @property

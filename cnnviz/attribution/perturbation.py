@@ -13,10 +13,9 @@ from typing import TypeVar
 import numpy as np
 
 from cnnviz.attribution.incremental import find_incremental, replace_patches
-from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.targets import Target
 
-Tell = Callable[[int, int], None]
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
@@ -27,7 +26,7 @@ def patch_starts(size: int, patch: int, stride: int) -> np.ndarray:
 
 
 def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
-    """What a function finds for items; the next one, in a thread, meanwhile."""
+    """What a function finds for items, one by one; the next in a thread meanwhile."""
     with ThreadPoolExecutor(1) as pool:
         pending: Future[Found] | None = None
         for item in items:
@@ -46,8 +45,7 @@ def occlusion(
     starts: Sequence[np.ndarray],
     patch: Sequence[int],
     scores: np.ndarray,
-    *,
-    tell: Tell | None = None,
+    tell: Tell | None,
 ) -> np.ndarray:
     """What scores lose when a patch of the image is replaced by the baseline's.
 
@@ -59,11 +57,11 @@ def occlusion(
         starts: Per axis where patches begin.
         patch: The sizes of a patch.
         scores: `(n, k)` of the whole images.
-        tell: Is told how many images were asked about, and of how many.
+        tell: Is called with how many images were asked about, and how many there are.
 
     Returns:
-        `(n, k, *positions)`: the score of the image less that of the image with the
-        patch gone.
+        `(n, k, *positions)`: the score of the image minus that of the image without
+        the patch.
     """
     index = probe.facts.input_index
     corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(starts))

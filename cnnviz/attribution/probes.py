@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,9 @@ from cnnviz.errors import LayerError
 from cnnviz.network.batches import in_batches
 from cnnviz.network.health import not_finite
 from cnnviz.network.tracing import compiled, compiled_for_images
+
+Tell = Callable[[int, int], None]
+"""Is called with how much of the work is done, and with how much there is."""
 
 AT_ONCE = 4
 """For how many classes one trace computes gradients."""
@@ -70,8 +73,6 @@ class Probe:
         private: bool = False,
     ) -> None:
         self.subject, self.private = subject, private
-        self._model = subject.model
-        network = subject.model.network
         names = tuple(target.arrays())
         question = Question(subject, at, len(arrays), names, top, scaled, given)
         self._width = 0
@@ -81,10 +82,10 @@ class Probe:
         shapes = [array.shape[1:] for array in (*arrays, *first.arrays().values())]
         shapes += [()] * scaled
         shapes += [] if given is None else [given.maps]
+        network, answered = subject.model.network, question.answered
         trace, self._size = compiled_for_images(
-            network, (question.key, private), question.answered, shapes, batch_size or 1
+            network, (question.key, private), answered, shapes, batch_size or 1
         )
-        self._function: Any = trace.function
         self._trace = trace
         self.facts = trace.facts
         field = self.facts.field
@@ -93,7 +94,7 @@ class Probe:
             # With a known number of images, reshapes are understood more often.
             signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]
             key = (question.key, "one")
-            self.facts = compiled(network, key, question.answered, signature).facts
+            self.facts = compiled(network, key, answered, signature).facts
         elements = self.facts.elements * (1 if at is None else 2)
         most = max(1, min(_MOST_IMAGES, _ELEMENTS // max(elements, 1)))
         self.batch_size = self._size or batch_size or most
@@ -132,14 +133,14 @@ class Probe:
                 results[name] = columns[:, :count]
         for name, where in (("scores", []), ("gradients", ["its gradients"])):
             if name in results and not np.isfinite(results[name]).all():
-                raise not_finite(self._model, where)
+                raise not_finite(self.subject.model, where)
         return results
 
     def _check_maps(self, per_image: np.ndarray) -> None:
         if (per_image == 1).all():
             return
         raise LayerError(
-            f"layer '{self.facts.layer}' of {self._model.source} returns "
+            f"layer '{self.facts.layer}' of {self.subject.model.source} returns "
             f"{per_image[per_image != 1][0]:g} maps for each image: its first axis is "
             "not that of the images",
             hint="Choose another layer, or the method 'integrated'.",
@@ -168,7 +169,7 @@ class Probe:
             values: By the `id` of the handle of a variable that the trace reads,
                 another variable.
         """
-        function = self._function
+        function: Any = self._trace.function
         with _SUBSTITUTING:
             before = list(function.captured_inputs)
             handles = {key: variable.handle for key, variable in values.items()}
@@ -181,7 +182,7 @@ class Probe:
     @property
     def captures(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """What the trace reads from outside, and what stands for it in the graph."""
-        return list(self._function.graph.captures)
+        return list(self._trace.function.graph.captures)
 
     def _parts(self, target: Target) -> Iterator[Target]:
         """The target in parts of as many classes as the trace takes."""

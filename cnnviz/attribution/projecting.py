@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from cnnviz.attribution.crops import Crops, find_crops
 from cnnviz.attribution.reversal import Reversal
-from cnnviz.attribution.steps import Value
+from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.traced_layers import (
     End,
@@ -80,7 +80,7 @@ def project(
     arrays: Sequence[np.ndarray],
     route: Route,
     seeds: Seeds,
-    total: int | None = None,
+    total: int,
 ) -> Iterator[Part]:
     """Reconstructs units of images, in blocks that fit memory.
 
@@ -89,7 +89,7 @@ def project(
     Args:
         task: The layer and the rule. If it keeps whole maps, positions do not count.
         arrays: The images, as `ImageModel.prepare` returns them.
-        route: What `find_route` tells of images of their shape.
+        route: What `find_units` tells of them.
         seeds: The units, of any of the images, in any order.
         total: How many units there would be if all fired. The size of a block follows
             from it, so that the next call finds the traces of this one.
@@ -97,7 +97,6 @@ def project(
     Yields:
         Each reconstruction once.
     """
-    total = max(total or 0, len(seeds.images))
     if not len(seeds.images):
         return
     crops = find_crops(task, route, arrays)
@@ -297,19 +296,22 @@ def _forward_once(
     Returns:
         The trace, and what to read in place of its tensors.
     """
-    graph = owners.graph
-    if task.model.fixed_batch is not None:
-        return trace_layer(task, [tf.gather(i, owners) for i in images]), _as_it_is
-    bounds = [len(graph.get_operations())]
-    for batch in (images, [tf.gather(image, owners) for image in images]):
-        if len(bounds) > 1:
-            bounds.append(len(graph.get_operations()))
+    each = [tf.gather(image, owners) for image in images]
+    if plan.images == plan.size:
+        return trace_layer(task, each), as_it_is
+
+    def operations(batch: Sequence[tf.Tensor]) -> tuple[TracedLayer, list[Any]]:
+        before = len(owners.graph.get_operations())
         traced = trace_layer(task, batch)
-        bounds.append(len(graph.get_operations()))
-    operations = graph.get_operations()
-    once, each = operations[bounds[0] : bounds[1]], operations[bounds[2] : bounds[3]]
-    alike = [op.type for op in once] == [op.type for op in each]
-    twins = dict(zip((op.name for op in each), once, strict=True)) if alike else {}
+        made = owners.graph.get_operations()[before:]
+        # A variable has a placeholder where it is read first, for both.
+        return traced, [op for op in made if op.type != "Placeholder"]
+
+    _, once = operations(images)
+    traced, again = operations(each)
+    if [op.type for op in once] != [op.type for op in again]:
+        return traced, as_it_is
+    twins = dict(zip((op.name for op in again), once, strict=True))
 
     def value(tensor: tf.Tensor) -> tf.Tensor:
         twin = twins.get(tensor.op.name)
@@ -327,12 +329,8 @@ def _forward_once(
     return traced, value
 
 
-def _as_it_is(tensor: tf.Tensor) -> tf.Tensor:
-    return tensor
-
-
 def _carry_back(
-    task: Task, traced: TracedLayer, start: tf.Tensor, value: Value = _as_it_is
+    task: Task, traced: TracedLayer, start: tf.Tensor, value: Value = as_it_is
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Carries a seed back to the image, by the rule of a task.
 
@@ -356,8 +354,8 @@ def _gradient(task: Task, traced: TracedLayer, start: tf.Tensor, end: End) -> tf
     (pulled,) = tf.gradients(traced.tensor, above, start, stop_gradients=[above])
     if pulled is None:
         raise LayerError(
-            f"layer '{task.selected.address.path}' has no gradient at the image, as "
-            "behind rounding or code in NumPy",
+            f"layer '{task.selected.name}' has no gradient at the image, as behind "
+            "rounding or code in NumPy",
             hint="Choose a layer below it.",
         )
     if above is end.tensor:

@@ -15,15 +15,14 @@ import numpy as np
 from cnnviz.arguments import name_or_number, numbers_of, shown
 from cnnviz.attribution.gradients import At, Subject
 from cnnviz.attribution.probes import AT_ONCE, Probe
-from cnnviz.attribution.spaces import has_channels
+from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError, counted
-from cnnviz.network.heads import HeadKind
+from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_entries, class_name, class_number
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, one_path
-from cnnviz.network.survey import HeadInfo
 
 Class = int | str
 """The number or the name of a class; `-` ahead of it in a text means what lowers it."""
@@ -47,7 +46,7 @@ class Answered:
         scores: `(n, k)` what is explained.
         probabilities: `(n, k)` of the classes.
         head: The output.
-        against_name: The name of the class that they are held against; empty for none.
+        against_name: The name of the class that they are compared with; empty for none.
         notes: What to know.
         probe: What was asked.
         found: What it answered.
@@ -65,6 +64,12 @@ class Answered:
     notes: tuple[str, ...]
     probe: Probe
     found: dict[str, np.ndarray]
+
+    @property
+    def against(self) -> int | None:
+        """The number of the class that they are compared with; None for none."""
+        rival = int(self.target.rivals[0, 0])
+        return None if rival < 0 else rival
 
 
 def ask_about(
@@ -106,51 +111,39 @@ def ask_about(
     position, weights = _region(region, count, _axes(known, arrays))
     named = None if layer is None else one_path(known.network, layer)
     subject = Subject(known, head, named, position)
-    rivals = np.full((count, 1), -1.0)
-    wanted: list[Class] = []
-    if classes is not None:
-        wanted = class_entries(classes)
-        zeros = np.zeros((count, len(wanted)))
-        target = Target(rivals, zeros, zeros, weights)
-    else:
-        target = Target(rivals, regions=weights)
-        at = at if top <= AT_ONCE else None
+    entries = [] if classes is None else class_entries(classes)
+    if not entries and top > AT_ONCE:
+        at = None
+    # Which classes, the trace does not have to know, but how many.
+    zeros = np.zeros((count, len(entries))) if entries else None
+    target = Target(np.full((count, 1), -1), zeros, zeros, weights)
     probe = Probe(subject, arrays, target, at=at, top=top, batch_size=batch_size)
     info = probe.facts.head
-    if against is not None:
-        rivals = np.full((count, 1), class_number(known, info, against))
-    signs = np.ones((count, 1))
-    if classes is not None:
-        numbered = [_signed_number(known, info, entry) for entry in wanted]
-        if rivals[0, 0] in [number for number, _ in numbered]:
-            raise ArgumentError(f"class {against} is held against itself")
-        numbers = np.tile([number for number, _ in numbered], (count, 1))
-        signs = np.tile([float(sign) for _, sign in numbered], (count, 1))
-        target = Target(rivals, numbers, signs, weights)
-    else:
-        target = Target(rivals, regions=weights)
-        if against is not None and info.classes == 1:
-            raise ArgumentError(f"class {against} is held against itself")
-        if against is not None and top >= info.classes:
-            top = info.classes - 1  # all others
-            probe = Probe(
-                subject, arrays, target, at=at, top=top, batch_size=batch_size
-            )
+    rival = -1 if against is None else class_number(known, info, against)
+    signed = [_signed_number(known, info, entry) for entry in entries]
+    numbers, signs = [number for number, _ in signed], [sign for _, sign in signed]
+    if against is not None and (rival in numbers or info.classes == 1):
+        raise ArgumentError(f"class {against} is held against itself")
+    if against is not None and not entries and top >= info.classes:
+        top = info.classes - 1  # all others
+        probe = Probe(subject, arrays, target, at=at, top=top, batch_size=batch_size)
+    rivals = np.full((count, 1), rival)
+    target = Target(rivals, regions=weights)
+    if entries:
+        target = Target(
+            rivals, np.tile(numbers, (count, 1)), np.tile(signs, (count, 1)), weights
+        )
     found = probe(arrays, target)
     chosen = found["classes"].astype(int)
+    every = np.broadcast_to(signs or 1, chosen.shape)
     dense = found["regions"].ndim > 2
-    target = Target(
-        rivals,
-        chosen,
-        np.broadcast_to(signs, chosen.shape),
-        found["regions"] if dense else None,
-    )
+    target = Target(rivals, chosen, every, found["regions"] if dense else None)
     names = tuple(
         tuple(
             ("-" if sign < 0 else "") + class_name(known, info, int(number))
             for number, sign in zip(*row, strict=True)
         )
-        for row in zip(chosen, np.broadcast_to(signs, chosen.shape), strict=True)
+        for row in zip(chosen, every, strict=True)
     )
     notes = []
     for image, column in np.argwhere(~found["assigned"]) if dense else []:
@@ -167,7 +160,7 @@ def ask_about(
         found["scores"],
         found["probabilities"],
         info,
-        "" if against is None else class_name(known, info, int(rivals[0, 0])),
+        "" if against is None else class_name(known, info, rival),
         tuple(notes),
         probe,
         found,
@@ -191,7 +184,7 @@ def called(name: str, kind: HeadKind, against: str = "") -> str:
     Args:
         name: Its name, or its number as a text; `-` ahead of what lowers it.
         kind: What the values of the output are.
-        against: The name of what it is held against; empty for none.
+        against: The name of what it is compared with; empty for none.
     """
     noun = "output" if kind == "linear" else "class"
     lowers = "what lowers " if name.startswith("-") else ""
@@ -203,9 +196,9 @@ def called(name: str, kind: HeadKind, against: str = "") -> str:
 
 
 def _axes(model: ImageModel, arrays: Sequence[np.ndarray]) -> int:
-    """How many axes of positions the images have, hence what answers for each."""
+    """How many axes of positions the images have, and outputs for every pixel too."""
     image = next((array for array in arrays if array.ndim > 3), arrays[0])
-    return image.ndim - (2 if has_channels(model, image.shape) else 1)
+    return len(pixels_of(model, image.shape))
 
 
 def _region(

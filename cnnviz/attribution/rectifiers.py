@@ -46,7 +46,7 @@ from cnnviz.network.keras_generations import (
     call_attribute,
 )
 from cnnviz.network.naming import addresses
-from cnnviz.network.python_code import python_call
+from cnnviz.network.python_code import is_of_library, python_call
 
 _POLICIES: dict[str, Policy] = {
     **dict.fromkeys(
@@ -70,8 +70,6 @@ _LAYERS = {
     "ThresholdedReLU": "threshold",
     "Softmax": "softmax",
 }
-
-_LIBRARIES = frozenset(("keras", "tf_keras", "tensorflow"))
 
 
 def marking(network: Network) -> list[tuple[object, str, object]]:
@@ -191,8 +189,7 @@ def _name(activation: Any) -> str | None:
     while isinstance(activation, partial):
         activation = activation.func
     name = getattr(activation, "__name__", None)
-    module = getattr(activation, "__module__", None) or ""
-    if name not in _POLICIES or module.split(".")[0] not in _LIBRARIES:
+    if name not in _POLICIES or not is_of_library(activation):
         return None
     return str(name)
 

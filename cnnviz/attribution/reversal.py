@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.rules import step_back
-from cnnviz.attribution.steps import Step, Topic, Value, Walk
+from cnnviz.attribution.steps import Step, Topic, Value, Walk, as_it_is
 from cnnviz.errors import LayerError
 from cnnviz.graph.functions import Inlining
 from cnnviz.graph.walking import Dependence, preprocessing
@@ -47,7 +47,7 @@ class Reversal:
         *,
         guided: bool,
         layer_of: Callable[[tf.Operation], str],
-        value: Value = lambda tensor: tensor,
+        value: Value = as_it_is,
     ) -> None:
         depends = Dependence(inputs)
         if not depends(target):
@@ -121,8 +121,9 @@ def _steps(
 
 def _notes(steps: Sequence[Step], guided: bool) -> tuple[str, ...]:
     notes = []
+    noted = [step.note for step in steps if step.note is not None]
     for topic, text in _TEXTS.items():
-        names = sorted({s.note.subject for s in steps if s.note and s.note[0] == topic})
+        names = sorted({note.subject for note in noted if note.topic == topic})
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             notes.append(text.format(", ".join(names[:3]) + more))

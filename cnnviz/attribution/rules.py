@@ -4,8 +4,8 @@ The table below is the whole policy. A row says what a reader should know, and h
 each type of operation a function that makes the step back, or answers None where the
 row is about another case of that operation: `Mul` is a rectifier in `x * sigmoid(x)`, a
 gate in squeeze-and-excitation and a plain scale elsewhere. The first row that answers
-counts. Nothing is ever passed by a rule that nobody chose: what no row answers for is
-refused, by the name of the layer.
+counts. What no row answers for is refused, with the name of the layer: no operation is
+passed by a rule that was not chosen for it.
 
 The table in the README shows these rows.
 """
@@ -202,12 +202,14 @@ def _refusal(walk: Walk, op: tf.Operation) -> LayerError:
 
 
 _LOOP = "computes inside a loop or a condition, where no rule can reach."
+_PRODUCTS = ("Mul", "MulNoNan")
+_SCALINGS = (*_PRODUCTS, *gates.QUOTIENTS)
 _BATCH_NORMALIZATIONS = ("FusedBatchNormV3", "FusedBatchNormV2", "FusedBatchNorm")
 
 _REFUSALS = {
     **dict.fromkeys(("If", "StatelessIf", "While", "StatelessWhile", "Case"), _LOOP),
     **dict.fromkeys(
-        ("Mul", "MulNoNan", *gates.MATRIX_PRODUCTS),
+        (*_PRODUCTS, *gates.MATRIX_PRODUCTS),
         "multiplies two maps of which neither is a gate, which the deconvnet has no "
         "rule for.",
     ),
@@ -225,9 +227,6 @@ _REFUSALS = {
 def _rules(types: str, rule: Rule) -> dict[str, Rule]:
     return dict.fromkeys(types.split(), rule)
 
-
-_MULTIPLICATIONS = "Mul MulNoNan"
-_DIVISIONS = " ".join(gates.QUOTIENTS)
 
 TABLE: tuple[Row, ...] = (
     Row(
@@ -247,14 +246,14 @@ TABLE: tuple[Row, ...] = (
             "Minimum": rectifiers.smaller_than_zero,
             "ClipByValue": rectifiers.clipped_at_zero,
             **_rules("SelectV2 Select", rectifiers.selected_by_sign),
-            **_rules(f"{_MULTIPLICATIONS} {_DIVISIONS}", rectifiers.self_gated),
+            **dict.fromkeys(_SCALINGS, rectifiers.self_gated),
         },
     ),
     Row(
         "max pooling, also global and 3-D; maximum of maps",
         "put at the switch, the first largest value of its window; overlaps add up",
         {
-            **_rules(" ".join(unpooling.SWITCHES), unpooling.unpooled),
+            **dict.fromkeys(unpooling.SWITCHES, unpooling.unpooled),
             **_rules("Maximum Minimum", unpooling.larger_map),
         },
     ),
@@ -268,7 +267,7 @@ TABLE: tuple[Row, ...] = (
                 DepthwiseConv2dNativeBackpropInput""",
                 partial(_filter, 2),
             ),
-            **_rules(" ".join(gates.MATRIX_PRODUCTS), _matrix_product),
+            **dict.fromkeys(gates.MATRIX_PRODUCTS, _matrix_product),
         },
     ),
     Row(
@@ -282,7 +281,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "batch normalization",
         "scaled by gamma/sigma, not shifted; a negative gamma flips the sign",
-        _rules(" ".join(_BATCH_NORMALIZATIONS), gates.batch_normalization),
+        dict.fromkeys(_BATCH_NORMALIZATIONS, gates.batch_normalization),
     ),
     Row(
         "local response normalization",
@@ -293,20 +292,20 @@ TABLE: tuple[Row, ...] = (
         "layer, group, unit normalization",
         "scaled; the image's own deviation is held constant",
         {
-            **_rules(_MULTIPLICATIONS, gates.normalized),
-            **_rules(_DIVISIONS, gates.divided),
-            **_rules(" ".join(_BATCH_NORMALIZATIONS), gates.fused_normalization),
+            **dict.fromkeys(_PRODUCTS, gates.normalized),
+            **dict.fromkeys(gates.QUOTIENTS, gates.divided),
+            **dict.fromkeys(_BATCH_NORMALIZATIONS, gates.fused_normalization),
         },
     ),
     Row(
         "product with a gate: squeeze-and-excitation, attention weights",
         "scaled by the gate, which is held constant",
-        _rules(_MULTIPLICATIONS, gates.gated),
+        dict.fromkeys(_PRODUCTS, gates.gated),
     ),
     Row(
-        "product with a constant, division by one",
+        "product or quotient with a constant",
         "scaled",
-        _rules(f"{_MULTIPLICATIONS} {_DIVISIONS}", gates.scaled_by_constant),
+        dict.fromkeys(_SCALINGS, gates.scaled_by_constant),
     ),
     Row(
         "sum, concatenation, fork",
@@ -357,7 +356,7 @@ TABLE: tuple[Row, ...] = (
         "functions: `tf.function`, SavedModel, custom gradients",
         "followed inside",
         {
-            **_rules(" ".join(CALLS), _called),
+            **dict.fromkeys(CALLS, _called),
             **_rules("IdentityN CustomGradient", _one_of_several),
         },
     ),
@@ -366,9 +365,8 @@ TABLE: tuple[Row, ...] = (
         "preprocessing layers in front",
         "turned and resized back, not multiplied by their scales, which would only "
         "tint",
-        _rules(
-            f"Mul RealDiv Div {' '.join(_BATCH_NORMALIZATIONS)}",
-            gates.keeps_sign,
+        dict.fromkeys(
+            ("Mul", "RealDiv", "Div", *_BATCH_NORMALIZATIONS), gates.keeps_sign
         ),
     ),
     Row("loops, conditions, softmax inside the network, all else", "refused", {}),

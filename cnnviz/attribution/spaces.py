@@ -82,6 +82,16 @@ def has_channels(model: ImageModel, shape: Sequence[int | None]) -> bool:
     return known or _is_a_row(model, shape)
 
 
+def pixels_of(model: ImageModel, shape: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of the axes of positions of an input.
+
+    Args:
+        model: The model.
+        shape: Of the input, with the axis of images.
+    """
+    return tuple(shape[1:-1] if has_channels(model, shape) else shape[1:])
+
+
 def _is_a_row(model: ImageModel, shape: Sequence[int | None]) -> bool:
     """Whether code of the user's convolves an input `(n, length, channels)`.
 
@@ -107,7 +117,7 @@ def _is_a_row(model: ImageModel, shape: Sequence[int | None]) -> bool:
                 model.network, ("axes", model.key), first_window, [tuple(shape[1:])], 1
             )
     except CnnvizError:
-        return False  # which whoever asks the network next will tell
+        return False  # the next call of the network raises the same error
     return trace.facts
 
 
@@ -126,9 +136,9 @@ class Spaces:
     Args:
         network: A Keras model.
         calls: The recorded calls of its layers.
-        image: What the network was shown, a tensor of the current graph.
+        image: What the network was shown, a tensor of the current graph, with an axis
+            of channels.
         logits: What came of it.
-        axes: How many axes of positions the image has.
     """
 
     def __init__(
@@ -137,15 +147,15 @@ class Spaces:
         calls: Sequence[Call],
         image: tf.Tensor,
         logits: tf.Tensor,
-        axes: int,
     ) -> None:
-        self._network, self._calls = network, calls
-        self._image, self._logits, self._axes = image, logits, axes
+        self._network = network
+        self._image, self._logits = image, logits
+        self._axes = image.shape.rank - 2  # of positions
         self._first = is_network_channels_first(network)
         self._depends = Dependence([image])
         graph = logits.graph
         self._order = {op.name: i for i, op in enumerate(graph.get_operations())}
-        # Of a layer that returns what it was given, as dropout does, nothing is told.
+        # Layers that return what they were given, as dropout does, name no tensor.
         self._returned: dict[Any, Call] = {
             call.output.ref(): call
             for call in calls
@@ -161,7 +171,7 @@ class Spaces:
                 self._learned.add(tensor.ref())
 
     def default(self) -> Place:
-        """Where a class activation map is drawn if nobody says otherwise.
+        """Where a class activation map is drawn if no layer is named.
 
         Raises:
             LayerError: If there is no such place.
@@ -181,10 +191,8 @@ class Spaces:
 
     def bypassed(self, tensor: tf.Tensor) -> bool:
         """Whether the logits depend on the image past a tensor, too."""
-        for passed in self._ancestors(self._logits, lambda t: t is tensor):
-            if passed is self._image:
-                return True
-        return False
+        above = self._ancestors(self._logits, lambda t: t is tensor)
+        return any(passed is self._image for passed in above)
 
     def attended(self, tensor: tf.Tensor) -> bool:
         """Whether positions of a tensor attend to each other before the logits.

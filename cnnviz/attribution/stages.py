@@ -21,7 +21,7 @@ from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import displayed, is_network_channels_first
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import LayerName, call_name, one_layer
+from cnnviz.network.naming import LayerName, one_layer
 from cnnviz.network.tracing import compiled
 from cnnviz.showing import Result
 
@@ -149,15 +149,15 @@ def deconvnet_stages(
         raise ImageError(f"{len(arrays[0])} images given; expected one")
     built(known, arrays)
     selected = one_layer(known.network, layer)
-    layer = call_name(selected.address.path, selected.call or 1)
     task = Task(known, selected, keep, rule, "image")
     units = find_units(task, arrays)
-    chosen = choose_maps(layer, units, None if channel is None else [channel], 1)
+    asked = None if channel is None else [channel]
+    chosen = choose_maps(selected.name, units, asked, 1)
     found = units.seeds(np.zeros(1, int), chosen[0])
     if found.values[0] <= 0:
         raise LayerError(
-            f"map {chosen[0, 0]} of layer '{layer}' does not fire on the image: "
-            f"its activation is {found.values[0]:.3g}"
+            f"map {chosen[0, 0]} of layer '{selected.name}' does not fire on the "
+            f"image: its activation is {found.values[0]:.3g}"
         )
     size = known.fixed_batch or 1
     kinds = (tf.int32, tf.int32, tf.float32)

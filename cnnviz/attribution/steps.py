@@ -16,6 +16,11 @@ Topic = Literal["rectified", "passed", "gated", "normalized"]
 Value = Callable[[tf.Tensor], tf.Tensor]
 
 
+def as_it_is(tensor: tf.Tensor) -> tf.Tensor:
+    """The `Value` of a walk that reads its own forward pass."""
+    return tensor
+
+
 class Note(NamedTuple):
     """Something that a rule decided and the paper does not settle.
 
@@ -97,7 +102,7 @@ def registered_gradient(
 
 
 def as_like(r: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """A reconstruction in the precision and shape of a tensor."""
+    """A reconstruction in the precision of a tensor, if that one holds fractions."""
     if like.dtype.is_floating and r.dtype != like.dtype:
         return tf.cast(r, like.dtype)
     return r

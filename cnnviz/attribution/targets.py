@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, shape_text
 from cnnviz.network.heads import Head
 
 Position = tuple[int, ...]
@@ -26,7 +26,7 @@ class Target:
     """What is explained of each image, as arrays.
 
     Attributes:
-        rivals: `(n, 1)` the class that the others are held against; -1 for none.
+        rivals: `(n, 1)` the class that the others are compared with; -1 for none.
         classes: `(n, k)` the numbers of the classes; None for the most probable ones.
         signs: `(n, k)` 1, or -1 for what lowers the output; None with the classes.
         regions: `(n, k, ...)` or `(n, 1, ...)` weights of the output's positions; None
@@ -82,14 +82,14 @@ def class_maps(head: Head) -> tf.Tensor:
 
     Axes between the first and the last are left out if each holds one position.
     """
-    logits = head.logits
+    logits = head.by_class()
     if all(size == 1 for size in logits.shape[1:-1]):
-        logits = tf.reshape(logits, [-1, logits.shape[-1]])
-    return tf.concat([-logits, logits], -1) if head.is_binary else logits
+        return tf.reshape(logits, [-1, logits.shape[-1]])
+    return logits
 
 
 def answers(
-    head: Head, given: dict[str, tf.Tensor], *, top: int = 1, at: Position | None = None
+    head: Head, given: dict[str, tf.Tensor], *, top: int, at: Position | None
 ) -> Answers:
     """Computes the scores of a target in the current graph.
 
@@ -97,7 +97,7 @@ def answers(
         head: The output that is asked.
         given: The arrays of a `Target`, as tensors.
         top: How many of the most probable classes, if none are given.
-        at: The only position of the output that counts.
+        at: The only position of the output that counts; None for all.
 
     Raises:
         ArgumentError: If the region does not fit the output.
@@ -111,7 +111,7 @@ def answers(
     if "classes" in given:
         classes, signs = tf.cast(given["classes"], tf.int32), given["signs"]
     else:
-        # None is held against itself, if there are others.
+        # No class is compared with itself, if there are others.
         votes = _votes(maps, flat, own, fixed) - 1e9 * rivals[:, 0]
         classes = tf.math.top_k(votes, min(top, head.classes)).indices
         signs = tf.ones_like(classes, tf.float32)
@@ -123,7 +123,7 @@ def answers(
         assigned = tf.ones_like(signs, bool)
     regions = tf.stop_gradient(regions)
     means = tf.einsum("nkp,npc->nkc", regions, flat)
-    values = tf.einsum("nkp,npc->nkc", regions, _probabilities(head, flat))
+    values = tf.einsum("nkp,npc->nkc", regions, head.squashed(flat))
     positions = tf.shape(maps)[1:-1] if maps.shape.rank > 2 else []
     return Answers(
         classes,
@@ -132,12 +132,6 @@ def answers(
         tf.reshape(regions, tf.concat([tf.shape(classes), positions], 0)),
         assigned,
     )
-
-
-def _probabilities(head: Head, logits: tf.Tensor) -> tf.Tensor:
-    if head.kind == "softmax":
-        return tf.nn.softmax(logits)
-    return tf.sigmoid(logits) if head.kind == "sigmoid" else logits
 
 
 def _is_exclusive(head: Head) -> bool:
@@ -194,7 +188,7 @@ def _fixed_region(
             f"region is given; output '{head.name}' answers once for each image, not "
             "for every position"
         )
-    told = "x".join("?" if n is None else str(n) for n in sizes)
+    told = shape_text(sizes)
     if at is not None:
         if None in sizes or len(at) != len(sizes) or not _inside(at, sizes):
             raise ArgumentError(
@@ -208,7 +202,7 @@ def _fixed_region(
         n not in (None, m) for n, m in zip(sizes, given, strict=True)
     ):
         raise ArgumentError(
-            f"region is a mask of {'x'.join(map(str, given))}; output '{head.name}' "
+            f"region is a mask of {shape_text(given)}; output '{head.name}' "
             f"has {told} positions"
         )
     shape = tf.shape(weights)

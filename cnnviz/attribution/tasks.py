@@ -28,9 +28,8 @@ class Task(NamedTuple):
     @property
     def key(self) -> tuple[Any, ...]:
         """What tells traces of this task from others, wherever in a map it starts."""
-        address, call = self.selected.address, self.selected.call
         whole = self.keep == "map"
-        return self.model.key, address.path, call, whole, self.rule, self.space
+        return self.model.key, self.selected.name, whole, self.rule, self.space
 
     def check(self) -> None:
         """Refuses what no task has.

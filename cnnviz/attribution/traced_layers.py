@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
-from cnnviz.attribution.steps import Value
+from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import find_logits
@@ -75,7 +75,7 @@ class TracedLayer(NamedTuple):
         positions = int(np.prod(space)) if space else 1
         return tf.reshape(maps, [-1 if count is None else count, positions, channels])
 
-    def way(self, task: Task, value: Value = lambda tensor: tensor) -> Reversal:
+    def way(self, task: Task, value: Value = as_it_is) -> Reversal:
         """The way back to the image, by the rule of a task that is no gradient."""
         return Reversal(
             self.inputs,
@@ -101,9 +101,7 @@ class TracedLayer(NamedTuple):
                 front = preprocessing([tensor], self.tensor, depends)
                 ahead = front and task.space == "network"
                 return End(tensor, front, front[-1] if ahead else tensor)
-        raise LayerError(
-            f"layer '{task.selected.address.path}' does not depend on the image"
-        )
+        raise LayerError(f"layer '{task.selected.name}' does not depend on the image")
 
 
 def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
@@ -119,15 +117,16 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
     (call,) = shown.calls.values()
     output = call.tensor()
     target, _ = find_logits(output) or (output, None)
-    path = task.selected.address.path
+    name = task.selected.name
     if target.shape.rank is None or target.shape.rank < 2:
-        raise LayerError(f"layer '{path}' returns no map: it has no channels")
+        raise LayerError(f"layer '{name}' returns no map: it has no channels")
     if any(n is None for n in target.shape[1:]):
-        raise LayerError(f"layer '{path}' returns a map of unknown size")
+        raise LayerError(f"layer '{name}' returns a map of unknown size")
     if not target.dtype.is_floating:
-        raise LayerError(f"layer '{path}' returns {target.dtype.name}; expected floats")
+        raise LayerError(f"layer '{name}' returns {target.dtype.name}; expected floats")
     first = channel_axis(network, call) == 1
-    return TracedLayer(images, shown.inputs, target, first, _naming(regions, path))
+    layer_of = _naming(regions, task.selected.address.path)
+    return TracedLayer(images, shown.inputs, target, first, layer_of)
 
 
 def _regions(

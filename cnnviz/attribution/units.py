@@ -17,7 +17,7 @@ from cnnviz.graph.walking import Dependence
 from cnnviz.network.batches import in_batches
 from cnnviz.network.health import broken_weights, is_suspicious, not_finite
 from cnnviz.network.survey import choose_channels
-from cnnviz.network.tracing import Trace, compiled_for_images
+from cnnviz.network.tracing import compiled_for_images
 
 _BATCH = 16
 
@@ -88,44 +88,34 @@ class Units(NamedTuple):
         )
 
 
-def find_route(task: Task, arrays: Sequence[np.ndarray]) -> Route:
-    """What the way back is like for images of a shape; nothing is computed of them.
+def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
+    """Finds the unit to start from, in each map of each image.
 
     Args:
         task: The task.
         arrays: The images, as `ImageModel.prepare` returns them.
 
     Raises:
+        ArgumentError: If the rule, the space or what to keep is none of those.
         LayerError: If the layer has no way back.
+        ModelError: If the network computes what is not finite.
     """
-    return _unit_trace(task, arrays)[0].facts
-
-
-def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
-    """Finds the unit to start from, in each map of each image."""
     task.check()
-    function, size = _unit_trace(task, arrays)
-    found = in_batches(function, arrays, _BATCH, size)
-    units = Units(found["activations"], found["positions"], function.facts)
-    path = task.selected.address.path
-    finite = np.isfinite(units.activations).all()
-    if not finite or (
-        is_suspicious(units.activations) and broken_weights(task.model.network)
-    ):
-        raise not_finite(task.model, [path])
-    return units
-
-
-def _unit_trace(
-    task: Task, arrays: Sequence[np.ndarray]
-) -> tuple[Trace[Route], int | None]:
-    return compiled_for_images(
+    trace, size = compiled_for_images(
         task.model.network,
         ("deconvnet units", *task.key, task.keep),
         lambda *tensors: _trace_units(task, tensors),
         [array.shape[1:] for array in arrays],
         min(_BATCH, len(arrays[0])),
     )
+    found = in_batches(trace, arrays, _BATCH, size)
+    units = Units(found["activations"], found["positions"], trace.facts)
+    finite = np.isfinite(units.activations).all()
+    if not finite or (
+        is_suspicious(units.activations) and broken_weights(task.model.network)
+    ):
+        raise not_finite(task.model, [task.selected.name])
+    return units
 
 
 def _trace_units(
@@ -141,7 +131,7 @@ def _trace_units(
             told = f"which has {shape_text(space) or 'no'} positions"
             raise ArgumentError(
                 f"keep is {task.keep}; expected a position of layer "
-                f"'{task.selected.address.path}', {told}"
+                f"'{task.selected.name}', {told}"
             )
         place = int(np.ravel_multi_index(task.keep, space))
         activations = maps[:, place]
@@ -172,8 +162,8 @@ def _route(task: Task, traced: TracedLayer) -> Route:
     number = next(i for i, t in enumerate(traced.inputs) if t is end.input)
     image = as_image(task, end.tensor)
     if not image.shape[1:].is_fully_defined():
-        path = task.selected.address.path
-        raise LayerError(f"layer '{path}' is computed from an image of unknown size")
+        name = task.selected.name
+        raise LayerError(f"layer '{name}' is computed from an image of unknown size")
     given = [Dependence([tensor])(end.input) for tensor in traced.images]
     which = given.index(True) if any(given) else None
     geometry = find_geometry_of(traced, which, image)

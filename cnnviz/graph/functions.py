@@ -12,8 +12,12 @@ CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 
 def body(call: tf.Operation) -> tf.Graph | None:
     """The graph of the function that an operation calls, if it can be looked into."""
-    function = call.graph._get_function(call.get_attr("f").name)
-    return getattr(function, "graph", None)
+    return graph_of(call.graph, call.get_attr("f").name)
+
+
+def graph_of(caller: tf.Graph, name: str) -> tf.Graph | None:
+    """The graph of a function that a graph knows by name, if it can be looked into."""
+    return getattr(caller._get_function(name), "graph", None)
 
 
 class Inlining:

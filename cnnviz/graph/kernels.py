@@ -117,7 +117,7 @@ def _by_group(
     options: dict[str, Any],
 ) -> tf.Operation:
     parts = zip(*(tf.split(tensor, count, -1) for tensor in inputs), strict=True)
-    # A name that ends in a stroke is whole; there can be one of it only.
+    # A name that ends in a slash is taken as it is, and can be used once only.
     options = options | {"name": (options.get("name") or "convolution").rstrip("/")}
     outputs = [create(list(part), *rest, **options) for part in parts]
     return tf.concat([operation.outputs[0] for operation in outputs], -1).op

@@ -118,11 +118,10 @@ def _keeps_all(op: tf.Operation) -> bool:
 
 def _type_of(op: tf.Operation, given: tf.Tensor) -> dict[str, object]:
     """The attribute that says what an operation is given, if it has to change."""
-    name = "SrcT" if op.type == "Cast" else "T"
     if given.dtype == op.inputs[0].dtype:
         return {}
     kind = tf.compat.v1.AttrValue(type=given.dtype.as_datatype_enum)
-    return {name: kind}
+    return {"SrcT" if op.type == "Cast" else "T": kind}
 
 
 def _activation(tensor: tf.Tensor) -> tuple[tf.Tensor, str] | None:
@@ -132,10 +131,8 @@ def _activation(tensor: tf.Tensor) -> tuple[tf.Tensor, str] | None:
         return mark.given, mark.activation
     if op.type in _ACTIVATIONS:
         return op.inputs[0], _ACTIVATIONS[op.type]
-    for written_out in (_softmax, _log_softmax, _sigmoid, _log_sigmoid, _logarithm):
-        if (found := written_out(op)) is not None:
-            return found
-    return None
+    written_out = (_softmax, _log_softmax, _sigmoid, _log_sigmoid, _logarithm)
+    return next((found for look in written_out if (found := look(op))), None)
 
 
 def _softmax(op: tf.Operation) -> tuple[tf.Tensor, str] | None:

@@ -32,8 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.graph.extents import NOWHERE, Extent
 from cnnviz.graph.functions import CALLS, Inlining
-from cnnviz.graph.receptive_fields import NOWHERE, Extent, Views
+from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 
 
@@ -206,7 +207,7 @@ def _dependent(target: tf.Tensor, depends: Dependence) -> list[tf.Tensor]:
 
 
 class _Differs(Exception):  # noqa: N818
-    """Something differs from place to place, or nobody knows."""
+    """Something differs from place to place, or may do so."""
 
 
 class _Walk:
@@ -228,12 +229,8 @@ class _Walk:
     ) -> None:
         if length is None:
             raise _Differs
-        self.depends, self._views, self._axis, self._length = (
-            depends,
-            views,
-            axis,
-            length,
-        )
+        self.depends, self._views = depends, views
+        self._axis, self._length = axis, length
         self._stride = 1
         # How far inside the image the views of first and last elements end at most.
         self._before = self._after = Fraction(0)
@@ -396,21 +393,19 @@ def _resized(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
         raise _Differs
 
 
-def _joined(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> Hashable:
+def _joined(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
     op = tensor.op
     if op.type == "ConcatV2":
-        *parts, axis = op.inputs
-        if int(tf.get_static_value(axis)) % tensor.shape.rank == extent.dim:
-            raise _Differs
+        *parts, last = op.inputs
+        axis = int(tf.get_static_value(last))
     else:
-        parts = list(op.inputs)
-        if op.get_attr("axis") % tensor.shape.rank == extent.dim:
-            raise _Differs
+        parts, axis = list(op.inputs), op.get_attr("axis")
+    if axis % tensor.shape.rank == extent.dim:
+        raise _Differs
     for part in parts:
         moves = walk.depends(part) and walk.extent(part) is not None
         if not moves and part.op.type not in _UNIFORM:
             raise _Differs
-    return None
 
 
 _OF_SIZES = frozenset(("Shape", "ShapeN", "Size"))

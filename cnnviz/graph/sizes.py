@@ -10,7 +10,7 @@ import tensorflow as tf
 from cnnviz.graph.functions import CALLS, body
 
 _WITHOUT_VALUES = ("Identity", "Reshape", "ReadVariableOp", "Const", "Placeholder")
-"""Operations whose outputs are those of others, or no part of an image's."""
+"""Operations that pass values on, or whose outputs do not come from an image."""
 
 
 def numbers_per_image(graph: tf.Graph) -> int:
@@ -34,8 +34,8 @@ def numbers_per_image(graph: tf.Graph) -> int:
 class Work:
     """How long tensors take to be computed, in multiply-adds of one image.
 
-    It is an estimate: of every operation the multiply-adds, and as many as are done
-    while a number is written.
+    It is an estimate: for every operation its multiply-adds, and for each number that
+    it writes as many as take the same time.
     """
 
     def __init__(self) -> None:

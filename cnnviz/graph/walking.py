@@ -29,7 +29,7 @@ class Dependence:
             if top.ref() in self._known:
                 stack.pop()
                 continue
-            if top.op.type in _VALUELESS:
+            if top.op.type in VALUELESS:
                 self._known[top.ref()] = False
                 continue
             waiting = [t for t in top.op.inputs if t.ref() not in self._known]
@@ -65,7 +65,7 @@ def preprocessing(
             users = {
                 op.name: op
                 for op in tensor.consumers()
-                if op.name in below and op.type not in _VALUELESS
+                if op.name in below and op.type not in VALUELESS
             }
             if len(users) != 1:
                 break
@@ -95,17 +95,10 @@ def _ancestors(target: tf.Tensor) -> set[str]:
     return found
 
 
-_VALUELESS = frozenset(
-    (
-        "Shape",
-        "ShapeN",
-        "Size",
-        "Rank",
-        "ZerosLike",
-        "OnesLike",
-        "BroadcastGradientArgs",
-    )
+VALUELESS = frozenset(
+    "Shape ShapeN Size Rank ZerosLike OnesLike BroadcastGradientArgs".split()
 )
+"""Operations that look at nothing but the shapes of what they are given."""
 
 _SCALINGS = frozenset(
     """Mul RealDiv Div Add AddV2 Sub Cast ResizeBilinear ResizeNearestNeighbor

@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from cnnviz.graph.functions import graph_of
+
 _READS = frozenset(
     """ReadVariableOp VariableShape VarIsInitializedOp ResourceGather ResourceGatherNd
     DisableCopyOnRead""".split()
@@ -78,10 +80,8 @@ def _written(graph: tf.Graph) -> set[Any]:
         resources = [t for t in operation.inputs if t.dtype == tf.resource]
         if not resources or operation.type in _READS | _ALIASES:
             continue
-        functions = list(_functions(operation))
-        if not functions:
-            found |= {_origin(tensor).ref() for tensor in resources}
-        for inner in functions:
+        # An operation without functions writes by itself; a hidden function may write.
+        for inner in list(_functions(operation)) or [None]:
             if inner is None:
                 found |= {_origin(tensor).ref() for tensor in resources}
                 continue
@@ -101,8 +101,7 @@ def _functions(operation: tf.Operation) -> Iterator[tf.Graph | None]:
     for value in operation.node_def.attr.values():
         for name in (value.func.name, *(func.name for func in value.list.func)):
             if name:
-                function = operation.graph._get_function(name)
-                yield getattr(function, "graph", None)
+                yield graph_of(operation.graph, name)
 
 
 def _origin(tensor: tf.Tensor) -> tf.Tensor:

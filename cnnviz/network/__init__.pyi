@@ -11,7 +11,12 @@ from .encoding import (
     named_encoding as named_encoding,
 )
 from .forward import Scene as Scene, observe as observe
-from .heads import Head as Head, HeadKind as HeadKind, find_heads as find_heads
+from .heads import (
+    Head as Head,
+    HeadInfo as HeadInfo,
+    HeadKind as HeadKind,
+    find_heads as find_heads,
+)
 from .keras_generations import InputSpec as InputSpec
 from .labels import read_labels as read_labels
 from .layer_tables import (
@@ -48,7 +53,6 @@ from .suggesting import (
     suggest_layer as suggest_layer,
 )
 from .survey import (
-    HeadInfo as HeadInfo,
     Survey as Survey,
     choose_channels as choose_channels,
     choose_head as choose_head,

@@ -12,7 +12,7 @@ from cnnviz.network.failures import OutOfMemoryError
 
 
 def slices(arrays: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """Parts of arrays along their first axis, at most so many images each.
+    """Parts of arrays along their first axis, of at most `size` images each.
 
     Raises:
         ArgumentError: If the size is less than 1.
@@ -42,7 +42,7 @@ def in_batches(
 ) -> dict[str, np.ndarray]:
     """What a function finds for any number of images.
 
-    Where so many at a time do not fit into memory, it goes on with half as many.
+    If a batch does not fit into memory, it goes on with batches of half the size.
 
     Args:
         function: Takes a batch of each array; returns named tensors, a row an image.

@@ -90,8 +90,8 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
     ordered = list(in_order(network))
     weighing = _first(ordered, _takes_weights)
     normalization = _first(ordered, _is_batch_normalization)
-    in_front = _is_before(ordered, normalization, weighing)
-    for layer in _normalizing_in_front(ordered, weighing) if photographs else []:
+    in_front = _normalizing_in_front(ordered, weighing)
+    for layer in in_front if photographs else []:
         # Its memory is of the training images themselves.
         found = _remembered(network, known, index, layer, None)
         if found is not None:
@@ -101,7 +101,7 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         return found
     if family is not None and (shape[-1] == 3 or family == "signed"):
         return named_encoding(family, f"{network.name} of keras.applications")
-    if photographs and not in_front:
+    if photographs and normalization not in in_front:
         found = _remembered(network, known, index, normalization, weighing)
         if found is not None:
             return found
@@ -189,7 +189,7 @@ def evidence(network: Network) -> int:
 
 
 def _digest(weight: NDArray[Any]) -> int:
-    """A hash of a weight; of a large one, of every so many numbers."""
+    """A hash of a weight; of a large one, of numbers at equal distances in it."""
     return hash(weight.ravel()[:: max(1, weight.size // _DIGESTED)].tobytes())
 
 
@@ -322,7 +322,8 @@ def _given(
 
     def given(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
         moved = channels_first and pixels.shape.rank > 3
-        tensors = [tf.zeros([tf.shape(pixels)[0], *_filled(spec)]) for spec in specs]
+        count = tf.shape(pixels)[0]
+        tensors = [tf.zeros([count, *(n or 16 for n in s.shape[1:])]) for s in specs]
         tensors[index] = to_channels_first(pixels) if moved else pixels
         tensors = [tf.cast(t, s.dtype) for t, s in zip(tensors, specs, strict=True)]
         (call,) = record(network, tensors, [Selected(target, 1, is_named=True)])
@@ -340,17 +341,13 @@ def _given(
     return np.asarray(seen)
 
 
-def _filled(spec: InputSpec) -> list[int]:
-    return [n or 16 for n in spec.shape[1:]]
-
-
 def _normalizing_in_front(
     ordered: Sequence[Address], weighing: Address | None
 ) -> list[Address]:
     """The normalizations before the first layer with a kernel."""
     found = []
     for address in ordered:
-        if weighing is not None and address.path == weighing.path:
+        if address is weighing:
             break
         kinds = ancestry(address.layer)
         if "BatchNormalization" in kinds or "Normalization" in kinds:
@@ -362,15 +359,6 @@ def _first(
     ordered: Sequence[Address], suits: Callable[[Address], bool]
 ) -> Address | None:
     return next((a for a in ordered if suits(a)), None)
-
-
-def _is_before(
-    ordered: Sequence[Address], one: Address | None, other: Address | None
-) -> bool:
-    if one is None or other is None:
-        return one is not None
-    paths = [address.path for address in ordered]
-    return paths.index(one.path) < paths.index(other.path)
 
 
 def _between(network: Network, first: Address, last: Address) -> list[Address]:

@@ -16,12 +16,12 @@ from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.forward import show_images
-from cnnviz.network.heads import whole
+from cnnviz.network.heads import HeadInfo, whole
 from cnnviz.network.health import broken_weights, is_suspicious
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select
-from cnnviz.network.predictions import ANSWERED, Answer, answer, named
+from cnnviz.network.predictions import ANSWERED, answer, named
 from cnnviz.network.tracing import Trace, compiled_for_images, unanswered
 
 
@@ -69,7 +69,7 @@ def activations(
     asked = _Asked(known, tuple(select(known.network, layers)), predict)
     count, start = len(arrays[0]), 0
     collected: dict[str, np.ndarray] = {}
-    answered: Answer | None = None
+    answered: HeadInfo | None = None
     # Several layers are copied at a time, as one core does not use all of the memory's
     # speed.
     with ThreadPoolExecutor() as pool:
@@ -134,7 +134,7 @@ def _activations(
     asked: _Asked,
     arrays: list[np.ndarray],
     rows: dict[str, np.ndarray],
-    answered: Answer | None,
+    answered: HeadInfo | None,
 ) -> Activations:
     """Activations of what was found for images, see `_Found`."""
     predictions = None
@@ -163,7 +163,7 @@ class _Found(NamedTuple):
 
     rows: dict[str, np.ndarray]
     left_out: tuple[str, ...]
-    answer: Answer | None
+    answer: HeadInfo | None
 
 
 _OUTPUT = "/"  # no path of a layer begins with it
@@ -247,7 +247,7 @@ class _Facts(NamedTuple):
 
     named: frozenset[str]
     left_out: tuple[str, ...]
-    answer: Answer | None
+    answer: HeadInfo | None
 
 
 def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:

@@ -40,7 +40,7 @@ def check(network: Network) -> None:
 
 
 def check_eager() -> None:
-    """Checks that TensorFlow computes at once what it is told.
+    """Checks that TensorFlow computes at once, rather than builds a graph.
 
     Raises:
         ArgumentError: If it does not.

@@ -3,14 +3,14 @@
 An encoding is arithmetic that arrays and tensors share, so the same one serves to feed
 a network and to differentiate through.
 
-| name   | values                                   | networks                     |
-|--------|------------------------------------------|------------------------------|
-| unit   | [0, 1], as they are                      | most trained at home         |
-| signed | [-1, 1]                                  | Inception, MobileNet, NASNet |
-| bytes  | [0, 255]                                 | EfficientNet, ConvNeXt       |
-| caffe  | [0, 255], BGR, less ImageNet's mean      | VGG, ResNet                  |
-| torch  | less ImageNet's mean, over its deviation | DenseNet, PyTorch            |
-| raw    | whatever an array holds, unchecked       | spectra, signals, scans      |
+| name   | values                                    | networks                     |
+|--------|-------------------------------------------|------------------------------|
+| unit   | [0, 1], as they are                       | most trained at home         |
+| signed | [-1, 1]                                   | Inception, MobileNet, NASNet |
+| bytes  | [0, 255]                                  | EfficientNet, ConvNeXt       |
+| caffe  | [0, 255], BGR, minus ImageNet's mean      | VGG, ResNet                  |
+| torch  | minus ImageNet's mean, over its deviation | DenseNet, PyTorch            |
+| raw    | whatever an array holds, unchecked        | spectra, signals, scans      |
 """
 
 from __future__ import annotations

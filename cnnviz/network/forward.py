@@ -19,7 +19,7 @@ from cnnviz.network.layout import (
     is_network_channels_first,
     to_channels_first,
 )
-from cnnviz.network.naming import Selected, call_name, one_layer
+from cnnviz.network.naming import Selected, one_layer
 from cnnviz.network.tracing import Call, record
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ class Shown(NamedTuple):
 
     def output(self, selected: Selected) -> tf.Tensor:
         """What the first wanted call of a layer returned, float32, channels last."""
-        return self.display(
-            self.calls[call_name(selected.address.path, selected.call or 1)]
-        )
+        return self.display(self.calls[selected.name])
 
     def display(self, call: Call) -> tf.Tensor:
         """What a call returned, float32, channels last."""

@@ -19,7 +19,7 @@ from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import Squashing, find_logits
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layout import displayed, is_network_channels_first
+from cnnviz.network.layout import displayed, is_network_channels_first, over_positions
 from cnnviz.network.naming import Address, Selected
 from cnnviz.network.tracing import Call
 
@@ -59,28 +59,47 @@ class Head:
 
         The one unit of a binary head counts for class 1, and negated for class 0.
         """
-        return _averaged(self._by_class())
+        return over_positions(self.by_class())
 
     def probabilities(self) -> tf.Tensor:
         """Probabilities per class `(n, classes)`, averaged over positions.
 
         Of a linear head the values.
         """
-        logits = self._by_class()
-        if self.kind == "softmax":
-            logits = tf.nn.softmax(logits)
-        return _averaged(tf.sigmoid(logits) if self.kind == "sigmoid" else logits)
+        return over_positions(self.squashed(self.by_class()))
 
-    def _by_class(self) -> tf.Tensor:
+    def by_class(self) -> tf.Tensor:
         """Logits per class, `(n, ..., classes)`."""
         logits = self.logits
         return tf.concat([-logits, logits], -1) if self.is_binary else logits
 
+    def squashed(self, logits: tf.Tensor) -> tf.Tensor:
+        """Probabilities of logits `(..., classes)`; of a linear head the values."""
+        if self.kind == "softmax":
+            return tf.nn.softmax(logits)
+        return tf.sigmoid(logits) if self.kind == "sigmoid" else logits
 
-def _averaged(values: tf.Tensor) -> tf.Tensor:
-    """The mean over all axes between the first and the last."""
-    middle = list(range(1, values.shape.rank - 1))
-    return tf.reduce_mean(values, middle) if middle else values
+
+@dataclass(frozen=True)
+class HeadInfo:
+    """One output of a network.
+
+    Attributes:
+        name: Its name, or its number.
+        kind: What makes probabilities of its logits.
+        classes: How many classes it tells apart.
+        heads: The names of all outputs of the network.
+    """
+
+    name: str
+    kind: HeadKind
+    classes: int
+    heads: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, head: Head) -> HeadInfo:
+        """What is known of a traced output."""
+        return cls(head.name, head.kind, head.classes, head.heads)
 
 
 def whole(network: Network) -> Selected:

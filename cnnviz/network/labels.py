@@ -13,9 +13,8 @@ from cnnviz.arguments import path_of, shown, whole
 from cnnviz.errors import ArgumentError, first_line, listed
 
 if TYPE_CHECKING:
-    from cnnviz.network.heads import HeadKind
+    from cnnviz.network.heads import HeadInfo
     from cnnviz.network.model import ImageModel
-    from cnnviz.network.survey import HeadInfo
 
 
 _FEW = 5  # names that a message lists
@@ -148,23 +147,16 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
 
 
 def head_labels(model: ImageModel, head: HeadInfo) -> tuple[str, ...] | None:
-    """The names of the classes of a head, if they are known."""
-    return fitting(model.labels, head.kind, head.classes)
+    """The names of the classes of a head; None if they are not known.
 
-
-def fitting(
-    labels: tuple[str, ...] | None, kind: HeadKind, classes: int
-) -> tuple[str, ...] | None:
-    """Names of classes as the names of those of an output; None if they are of others.
-
-    Args:
-        labels: The names; the only one of a sigmoid unit is that of its class 1.
-        kind: What makes probabilities of the output's logits.
-        classes: How many classes the output tells apart.
+    Names of another number are those of another output. The only name of a sigmoid unit
+    is that of its class 1.
     """
-    if labels is not None and len(labels) == 1 and (kind, classes) == ("sigmoid", 2):
-        return f"not {labels[0]}", labels[0]
-    return labels if labels is not None and len(labels) == classes else None
+    labels = model.labels
+    if labels is None or len(labels) == head.classes:
+        return labels
+    is_one = len(labels) == 1 and (head.kind, head.classes) == ("sigmoid", 2)
+    return (f"not {labels[0]}", labels[0]) if is_one else None
 
 
 def class_name(model: ImageModel, head: HeadInfo, number: int) -> str:

@@ -31,7 +31,6 @@ from cnnviz.network.naming import (
     LayerNames,
     Selected,
     addresses,
-    call_name,
     one_layer,
     select,
 )
@@ -203,13 +202,13 @@ def layer_info(
     """
     known = as_model(model)
     selected = one_layer(known.network, layer)
-    path = call_name(selected.address.path, selected.call or 1)
     arrays = known.complete(images, lambda held: held[None])
     shapes = [array.shape[1:] for array in arrays]
     for info in _looked_at(known, [Selected(selected.address)], shapes):
-        if info.path == path:
+        if info.path == selected.name:
             return info
-    return LayerInfo(path, selected.address.kind, (), 0, None, None, None)
+    kind = selected.address.kind
+    return LayerInfo(selected.name, kind, (), 0, None, None, None)
 
 
 def kernel_layers(model: ImageModel | Network, patterns: LayerNames) -> list[Address]:
@@ -253,7 +252,7 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
     address = one_layer(known.network, layer).address
     if not address.is_convolution:
         raise _without_kernels(known, address)
-    inner: Layer = getattr(address.layer, "layer", address.layer)
+    inner = address.inner
     if not inner.built:
         raise LayerError(
             f"layer '{address.path}' has no kernels yet: the network was never called",
@@ -325,8 +324,7 @@ def _described(
         shape = tuple(tensor.shape.as_list()[1:])
         if channel_axis(network, call) == 1:
             shape = (*shape[1:], shape[0])
-    layer = call.address.layer
-    inner = getattr(layer, "layer", layer) if call.address.is_convolution else layer
+    inner = call.address.inner
     windowed = call.address.is_convolution or call.address.is_pooling
     window = getattr(inner, "kernel_size", None) or getattr(inner, "pool_size", None)
     strides = getattr(inner, "strides", None)
@@ -334,7 +332,7 @@ def _described(
         call.name,
         call.address.kind,
         shape,
-        sum(int(np.prod(weight.shape)) for weight in layer.weights),
+        sum(int(np.prod(weight.shape)) for weight in call.address.layer.weights),
         _numbers(window) if windowed else None,
         _numbers(strides) if windowed else None,
         field,

@@ -35,6 +35,12 @@ def displayed(tensor: tf.Tensor, *, channels_first: bool) -> tf.Tensor:
     return to_channels_last(tensor) if moved else tensor
 
 
+def over_positions(values: tf.Tensor) -> tf.Tensor:
+    """The mean over all axes between the first and the last: `(n, c)`."""
+    axes = list(range(1, values.shape.rank - 1))
+    return tf.reduce_mean(values, axes) if axes else values
+
+
 def to_channels_last(tensor: tf.Tensor) -> tf.Tensor:
     """Moves axis 1 to the end."""
     rank = tensor.shape.rank

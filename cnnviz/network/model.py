@@ -301,7 +301,7 @@ class ImageModel:
             self._refuse(given_shape, shape)
         if not array.size:
             raise ImageError(f"images of shape {given_shape} hold nothing")
-        if picture and not self.encode.is_raw:
+        if picture and not raw:
             check_unit(array, "images hold")
         if bytewise and not picture:
             # Inputs that are no pictures are shown as they are; but what is in bytes

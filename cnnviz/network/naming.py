@@ -23,7 +23,7 @@ from cnnviz.network.keras_generations import (
 _CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv(LSTM)?\dD(Transpose)?")
 _POOLING = re.compile(r"(Global)?(Adaptive)?(Max|Average)Pooling\dD")
 _CALL = re.compile(r"(?P<path>.+)@(?P<call>[1-9]\d*)")
-
+_FEW = 6  # layers that a message lists
 
 LayerName = Any
 """How a user may name a layer: by its path, a kind or a glob; by its number in
@@ -50,19 +50,24 @@ class Address:
     @property
     def kind(self) -> str:
         """The class of the layer, and of the one that TimeDistributed repeats."""
-        repeated = _repeated(self.layer)
-        name = type(self.layer).__name__
-        return f"{name}({type(repeated).__name__})" if repeated is not None else name
+        name, inner = type(self.layer).__name__, self.inner
+        return name if inner is self.layer else f"{name}({type(inner).__name__})"
+
+    @property
+    def inner(self) -> Layer:
+        """The layer that TimeDistributed repeats; of others, the layer itself."""
+        repeats = "TimeDistributed" in ancestry(self.layer)
+        return self.layer.layer if repeats else self.layer
 
     @property
     def is_convolution(self) -> bool:
         """Whether the layer is a convolution of any kind, or repeats one over time."""
-        return _descends(self.layer, _CONVOLUTION)
+        return any(map(_CONVOLUTION.fullmatch, ancestry(self.inner)))
 
     @property
     def is_pooling(self) -> bool:
         """Whether the layer is a pooling layer, or repeats one over time."""
-        return _descends(self.layer, _POOLING)
+        return any(map(_POOLING.fullmatch, ancestry(self.inner)))
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,16 @@ class Selected:
     call: int | None = None
     is_named: bool = False
 
+    @property
+    def first_call(self) -> int:
+        """Which call it is; the first where all were asked for."""
+        return self.call or 1
+
+    @property
+    def name(self) -> str:
+        """The name of that call: `conv1`, or `conv1@2`."""
+        return call_name(self.address.path, self.first_call)
+
 
 def addresses(network: Network) -> list[Address]:
     """Every layer inside a network, each once, a layer before the layers inside it.
@@ -89,7 +104,7 @@ def addresses(network: Network) -> list[Address]:
 
 
 def walk(network: Network) -> Iterator[Address]:
-    """The `addresses` of a network one by one, for those who stop at the first few."""
+    """The `addresses` of a network one by one, where only the first few are needed."""
     seen: set[int] = {id(network)}
     return _walk(network, "", seen)
 
@@ -237,11 +252,11 @@ def _unknown(network: Network, known: list[Address], pattern: str) -> LayerError
     )
 
 
-def _listed(chosen: Iterable[Address], most: int = 6) -> str:
+def _listed(chosen: Iterable[Address]) -> str:
     paths = [address.path for address in chosen]
     if not paths:
         return "none"
-    return ", ".join(paths[:most]) + (", ..." if len(paths) > most else "")
+    return ", ".join(paths[:_FEW]) + (", ..." if len(paths) > _FEW else "")
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
@@ -264,20 +279,10 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def _kinds(address: Address) -> set[str]:
-    repeated = _repeated(address.layer)
-    layers = [address.layer] if repeated is None else [address.layer, repeated]
-    own = {type(layer).__name__ for layer in layers}
-    return own | {address.kind} | {library_kind(layer) for layer in layers}
-
-
-def _repeated(layer: Layer) -> Layer | None:
-    return layer.layer if "TimeDistributed" in ancestry(layer) else None
-
-
-def _descends(layer: Layer, kind: re.Pattern[str]) -> bool:
-    repeated = _repeated(layer)
-    names = ancestry(layer if repeated is None else repeated)
-    return any(kind.fullmatch(name) for name in names)
+    kinds = {address.kind}
+    for layer in (address.layer, address.inner):
+        kinds |= {type(layer).__name__, library_kind(layer)}
+    return kinds
 
 
 def one_layer(network: Network, name: LayerName) -> Selected:
@@ -304,7 +309,7 @@ def one_layer(network: Network, name: LayerName) -> Selected:
             f"{told} {len(found)} layers of model '{network.name}' ({paths}); "
             "expected one"
         )
-    return Selected(found[0].address, found[0].call or 1, is_named=True)
+    return Selected(found[0].address, found[0].first_call, is_named=True)
 
 
 def one_path(network: Network, name: LayerName) -> str:
@@ -318,8 +323,7 @@ def one_path(network: Network, name: LayerName) -> str:
         LayerError: If it names none or several.
         ArgumentError: If it is nothing that names a layer.
     """
-    selected = one_layer(network, name)
-    return call_name(selected.address.path, selected.call or 1)
+    return one_layer(network, name).name
 
 
 def paths(network: Network, names: LayerNames) -> list[str]:
@@ -333,4 +337,4 @@ def paths(network: Network, names: LayerNames) -> list[str]:
         LayerError: If a name names no layer.
         ArgumentError: If there is none, or one is nothing that names a layer.
     """
-    return [call_name(s.address.path, s.call or 1) for s in select(network, names)]
+    return [selected.name for selected in select(network, names)]

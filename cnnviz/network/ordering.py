@@ -31,7 +31,7 @@ def in_order(network: Network) -> Iterator[Address]:
     """Every layer inside a network, a layer before the layers inside it.
 
     They come in the order in which their first calls begin; those that are not called
-    come last. As they come one by one, nothing is traced for who stops ahead of the
+    come last. They come one by one: nothing is traced if the caller stops before the
     first layer whose order is not known.
 
     Args:

@@ -11,7 +11,7 @@ from cnnviz.errors import CnnvizError
 from cnnviz.network.forward import show_images
 from cnnviz.network.keras_generations import Layer, ancestry, children
 from cnnviz.network.model import ImageModel, built
-from cnnviz.network.naming import Selected, addresses, call_name, one_layer
+from cnnviz.network.naming import Selected, addresses, one_layer
 from cnnviz.network.survey import native_shape
 from cnnviz.network.tracing import Call, compiled
 
@@ -43,10 +43,9 @@ def passed_on(model: ImageModel, layer: str) -> str:
         LayerError: If there is no such layer.
     """
     selected = one_layer(model.network, layer)
-    own = call_name(selected.address.path, selected.call or 1)
     if not selected.address.is_convolution or not _is_linear(selected.address.layer):
         return layer
-    return _all_passed_on(model).get(own, layer)
+    return _all_passed_on(model).get(selected.name, layer)
 
 
 def _all_passed_on(model: ImageModel) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """Random pictures with the statistics of photographs.
 
-What a layer computes for photographs can be foretold without having any: the mean and
+What a layer computes for photographs can be predicted without any: the mean and
 the variance of a filter's response follow from the mean, the covariance and the
 spectrum of the pixels.
 """

@@ -15,9 +15,9 @@ from cnnviz.arguments import counts, name_or_number, number_of, returned_by
 from cnnviz.errors import ArgumentError, LayerError, counted, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import Shown, show_images
-from cnnviz.network.heads import HeadKind, whole
+from cnnviz.network.heads import HeadInfo, HeadKind, whole
 from cnnviz.network.health import broken_weights
-from cnnviz.network.labels import fitting
+from cnnviz.network.labels import head_labels
 from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
 
@@ -204,21 +204,9 @@ ANSWERED = ("outputs", "values")
 """The names of the tensors of `answer`."""
 
 
-class Answer(NamedTuple):
-    """What is known of the output that predictions are read from.
-
-    Attributes:
-        head: Its name.
-        kind: What makes probabilities of it.
-        heads: The names of all outputs.
-    """
-
-    head: str
-    kind: HeadKind
-    heads: tuple[str, ...]
-
-
-def answer(shown: Shown, head: str | int | None) -> tuple[dict[str, tf.Tensor], Answer]:
+def answer(
+    shown: Shown, head: str | int | None
+) -> tuple[dict[str, tf.Tensor], HeadInfo]:
     """What predictions are made of, in the current graph.
 
     Args:
@@ -230,14 +218,13 @@ def answer(shown: Shown, head: str | int | None) -> tuple[dict[str, tf.Tensor], 
     """
     found = shown.head(head)
     tensors = found.output, found.probabilities()
-    known = Answer(found.name, found.kind, found.heads)
-    return dict(zip(ANSWERED, tensors, strict=True)), known
+    return dict(zip(ANSWERED, tensors, strict=True)), HeadInfo.of(found)
 
 
 def named(
     model: ImageModel,
     arrays: Sequence[np.ndarray],
-    answered: Answer,
+    head: HeadInfo,
     found: Mapping[str, np.ndarray],
 ) -> Predictions:
     """Predictions of what `answer` found for images.
@@ -245,14 +232,18 @@ def named(
     Args:
         model: The model.
         arrays: The images that it was shown.
-        answered: What `answer` knows of the output.
+        head: The output that they are read from.
         found: By the names of the tensors of `answer` their values.
     """
-    values = found["values"]
-    head, kind, heads = answered
-    labels = fitting(model.labels, kind, values.shape[1])
-    outputs = found["outputs"]
-    return Predictions(head, kind, outputs, values, labels, tuple(arrays), heads)
+    return Predictions(
+        head.name,
+        head.kind,
+        found["outputs"],
+        found["values"],
+        head_labels(model, head),
+        tuple(arrays),
+        head.heads,
+    )
 
 
 def _traced(
@@ -260,10 +251,10 @@ def _traced(
     arrays: list[np.ndarray],
     head: str | int | None,
     batch_size: int,
-) -> tuple[Trace[Answer], int | None]:
+) -> tuple[Trace[HeadInfo], int | None]:
     network = model.network
 
-    def answered(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], Answer]:
+    def answered(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], HeadInfo]:
         return answer(show_images(model, images, [whole(network)]), head)
 
     shapes = [array.shape[1:] for array in arrays]

@@ -25,11 +25,12 @@ _EXPLAINED = 0.6
 _DECISIVE = 1.5
 _BEYOND_DOUBT = 30.0
 _OFF_CENTER = 0.8
-"""How well an encoding must explain the remembered statistics to be believed, and how
-much better than plain [0, 1]: squared log ratio of the variances plus squared shift of
-the means in units of the spread. Twice the contrast is log(4)^2 = 1.9 apart. What is 30
-apart, as bytes are (log(255^2)^2 = 123), is believed of other than photographs too.
-Dark bytes look a little like bytes less a mean, which differ by more if they are."""
+"""An error is the squared log ratio of the variances plus the squared shift of the
+means in units of the spread. An encoding is believed that has at most `_EXPLAINED`, if
+plain [0, 1] has `_DECISIVE` more: twice the contrast is log(4)^2 = 1.9 apart. What is
+`_BEYOND_DOUBT` better, as bytes can be (log(255^2)^2 = 123), is believed of images that
+are no photographs too. Dark bytes look a little like bytes minus a mean, which has to
+be better by `_OFF_CENTER` to be believed."""
 _MARGIN = 1.1  # by which a variance must exceed what is possible to rule it out
 
 Given = Callable[[NDArray[np.float32]], NDArray[np.float32] | None]
@@ -100,8 +101,7 @@ def encoding_of(
             return None
         errors[name] = _error(memory, seen)
     possible = candidates
-    if weights is not None:
-        offset = given(np.zeros_like(images[:1]))
+    if weights is not None and (offset := given(np.zeros_like(images[:1]))) is not None:
         possible = [n for n in candidates if _is_possible(memory, n, weights, offset)]
     best = min(possible or ["raw"], key=lambda name: errors.get(name, np.inf))
     if "unit" not in possible and errors.get(best, np.inf) > _BEYOND_DOUBT:
@@ -138,7 +138,7 @@ def _is_possible(
     memory: Memory,
     name: str,
     weights: NDArray[np.float64],
-    offset: NDArray[np.float32] | None,
+    offset: NDArray[np.float32],
 ) -> bool:
     """Whether any images at all, encoded so, can have left what is remembered.
 
@@ -146,8 +146,6 @@ def _is_possible(
     (Bhatia and Davis, American Mathematical Monthly, 2000). A convolution of values in
     a range has the range of its weights' positive and negative parts.
     """
-    if offset is None:
-        return True
     channels = weights.shape[2]
     ends = [
         np.asarray(named_encoding(name)(np.full((1, 1, 1, channels), value)))

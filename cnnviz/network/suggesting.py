@@ -42,15 +42,14 @@ def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
     try:
         return passed_on(model, chosen.path)
     except CnnvizError:
-        return chosen.path  # such as of networks with several inputs
+        return chosen.path  # such as where the network has several inputs
 
 
 def pointwise_layers(model: ImageModel) -> set[str]:
     """The paths of the convolutions that mix channels at one position (1x1)."""
     found = set()
     for address in addresses(model.network):
-        layer = getattr(address.layer, "layer", address.layer)
-        window = getattr(layer, "kernel_size", None)
+        window = getattr(address.inner, "kernel_size", None)
         if address.is_convolution and window is not None:
             sides = (window,) if isinstance(window, int) else tuple(window)
             if set(sides) == {1}:

@@ -8,40 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import numbers_of, shown, size_of
-from cnnviz.errors import ArgumentError, LayerError, ModelError
+from cnnviz.arguments import size_of, whole_numbers
+from cnnviz.errors import LayerError, ModelError
 from cnnviz.graph.logits import behind
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
-from cnnviz.network.heads import Head, HeadKind, choose
+from cnnviz.network.heads import HeadInfo, choose
 from cnnviz.network.model import ImageModel, built
 from cnnviz.network.tracing import compiled
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
-
-
-@dataclass(frozen=True)
-class HeadInfo:
-    """One output of a network.
-
-    Attributes:
-        name: Its name, or its number.
-        kind: What makes probabilities of its logits.
-        classes: How many classes it tells apart.
-        heads: The names of all outputs of the network.
-    """
-
-    name: str
-    kind: HeadKind
-    classes: int
-    heads: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, head: Head) -> HeadInfo:
-        """What is known of a traced output."""
-        return cls(head.name, head.kind, head.classes, head.heads)
 
 
 @dataclass(frozen=True)
@@ -171,10 +149,7 @@ def choose_channels(
     """
     if channels is None:
         return np.arange(count)
-    expected = "a whole number or several"
-    chosen = np.atleast_1d(numbers_of("channels", channels, expected))
-    if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
-        raise ArgumentError(f"channels is {shown(channels)}; expected {expected}")
+    chosen = whole_numbers("channels", channels)
     if chosen.min() < 0 or chosen.max() >= count:
         wrong = chosen[(chosen < 0) | (chosen >= count)][0]
         raise LayerError(

@@ -31,6 +31,7 @@ from cnnviz.errors import (
     LayerError,
     ModelError,
     first_line,
+    shape_text,
     users_error,
 )
 from cnnviz.graph.devices import must_repeat
@@ -165,8 +166,8 @@ def record(
     calls: list[tuple[int, Call]] = []
     counts: Counter[int] = Counter()
     clock = count()
-    missing = {(id(s.address.layer), s.call or 1) for s in wanted}
-    hoped = {(id(s.address.layer), s.call or 1) for s in welcome}
+    missing = {(id(s.address.layer), s.first_call) for s in wanted}
+    hoped = {(id(s.address.layer), s.first_call) for s in welcome}
     endless = any(s.call is None for s in wanted)
     calls_wanted: dict[int, set[int | None]] = {}
     for selected in (*wanted, *welcome):
@@ -227,7 +228,7 @@ def record(
             if missing:
                 raise _objection(network, inputs, error) from users_error(error)
     if missing and required:
-        unmet = [s for s in wanted if (id(s.address.layer), s.call or 1) in missing]
+        unmet = [s for s in wanted if (id(s.address.layer), s.first_call) in missing]
         named = [s for s in unmet if s.is_named]
         if named or not calls:
             raise unanswered(network, (named or unmet)[0], counts)
@@ -445,10 +446,10 @@ def _own_losses(layer: Layer) -> list[tuple[object, str, object]]:
 def _objection(
     network: Network, inputs: Sequence[tf.Tensor], error: Exception
 ) -> CnnvizError:
-    given = " and ".join(_shape(tensor.shape) for tensor in inputs)
+    given = " and ".join(shape_text(tensor.shape[1:]) for tensor in inputs)
     told = first_line(error)
-    specs = input_specs(network)
-    expected = " and ".join(_shape(spec.shape) for spec in specs) if specs else ""
+    specs = input_specs(network) or []
+    expected = " and ".join(shape_text(spec.shape[1:]) for spec in specs)
     if specs and expected != given:
         return ImageError(
             f"model '{network.name}' cannot take an input of {given}: {told}",
@@ -474,7 +475,7 @@ def unanswered(
         return LayerError(
             f"layer '{path}' is called {made} time{'s' * (made > 1)} in model "
             f"'{network.name}', the last time as '{last}'; "
-            f"'{call_name(path, selected.call or 1)}' does not exist"
+            f"'{selected.name}' does not exist"
         )
     around = path.rpartition("/")[0]
     return LayerError(
@@ -483,10 +484,6 @@ def unanswered(
         "computes without calling it",
         hint=f"Choose {around}." if around else None,
     )
-
-
-def _shape(shape: Sequence[int | None]) -> str:
-    return "x".join("?" if n is None else str(n) for n in tuple(shape)[1:])
 
 
 def _described(output: Any) -> str:

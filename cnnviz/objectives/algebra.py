@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import numbers_of, shown
+from cnnviz.arguments import numbers_of, shown, whole_numbers
 from cnnviz.errors import ArgumentError
 from cnnviz.network.forward import Scene
 from cnnviz.network.model import ImageModel
@@ -163,12 +163,13 @@ class Objective:
             for o in term.operands
         ]
 
-    def scores(self, scene: Scene, operands: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Computes the scores `(n,)`, given what `operands` returned, as tensors."""
-        return self.parts(scene, operands)[0]
-
     def parts(self, scene: Scene, operands: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The scores, and those of the parts that have names, in their order."""
+        """The scores `(n,)`, and those of the parts that have names, in their order.
+
+        Args:
+            scene: What they are computed from.
+            operands: What `operands` returned, as tensors.
+        """
         given = iter(operands)
         stack: list[tf.Tensor] = []
         named: list[tf.Tensor] = []
@@ -210,10 +211,7 @@ def _lifted(value: Objective | Numbers) -> Objective:
 
 def as_indices(name: str, value: Indices) -> np.ndarray:
     """Indices as an array of whole numbers."""
-    expected = "a whole number or several"
-    numbers = np.atleast_1d(numbers_of(name, value, expected))
-    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not numbers.size:
-        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+    numbers = whole_numbers(name, value)
     if numbers.min() < 0:
         raise ArgumentError(f"{name} {numbers.min()} is negative; they start at 0")
     return numbers.astype(np.int32)
@@ -224,12 +222,6 @@ def describe(numbers: np.ndarray) -> str:
     return str(numbers[0]) if len(numbers) == 1 else "..."
 
 
-def over_positions(values: tf.Tensor) -> tf.Tensor:
-    """The mean over all axes between the first and the last: `(n, c)`."""
-    axes = list(range(1, values.shape.rank - 1))
-    return tf.reduce_mean(values, axes) if axes else values
-
-
 def over_image(values: tf.Tensor) -> tf.Tensor:
     """The mean over all axes but the first: `(n,)`."""
     return tf.reduce_mean(values, list(range(1, values.shape.rank)))
@@ -237,8 +229,8 @@ def over_image(values: tf.Tensor) -> tf.Tensor:
 
 def pick(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """Of each row of values the one at its index."""
-    # No gather, whose gradient is a scatter, and no product, in which one value that is
-    # no number would spoil all.
+    # No gather, whose gradient is a scatter, and no product, in which one NaN would
+    # make all of them NaN.
     chosen = tf.one_hot(index, values.shape[-1], on_value=True, off_value=False)
     return tf.reduce_sum(tf.where(chosen, values, 0.0), -1)
 

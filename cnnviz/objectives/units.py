@@ -18,10 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import at_least, numbers_of
-from cnnviz.errors import LayerError
+from cnnviz.errors import LayerError, shape_text
 from cnnviz.graph.logits import behind
 from cnnviz.network.forward import Scene
 from cnnviz.network.labels import class_number
+from cnnviz.network.layout import over_positions
 from cnnviz.network.model import ImageModel
 from cnnviz.network.survey import Survey, choose_channels, choose_head
 from cnnviz.objectives.algebra import (
@@ -31,7 +32,6 @@ from cnnviz.objectives.algebra import (
     as_indices,
     describe,
     over_image,
-    over_positions,
     pick,
 )
 from cnnviz.objectives.textures import gram_matrix
@@ -91,7 +91,7 @@ def neuron(
         ):
             raise LayerError(
                 f"position {place} is outside layer '{layer}', whose output has "
-                f"{'x'.join(map(str, sizes)) or 'no'} positions"
+                f"{shape_text(sizes) or 'no'} positions"
             )
         return pick(output[(slice(None), *place)], index)
 
@@ -107,7 +107,7 @@ def direction(
 
     The mean over positions of `<a, v> * max(0.1, cos(a, v)) ** cosine_power`. With the
     weights of a linear probe as the vector, and `cosine_power` 0, the score is the mean
-    answer of the probe, less its bias.
+    answer of the probe, minus its bias.
 
     Args:
         layer: The path of a layer.
@@ -274,9 +274,6 @@ def _of_classes(
             class_number(model, choose_head(model, found, head), int(number))
 
     term = Term(
-        *(text, score, (kind, head)),
-        needs_head=True,
-        operands=(numbers,),
-        check=check,
+        text, score, (kind, head), needs_head=True, operands=(numbers,), check=check
     )
     return Objective((term,))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 from cnnviz.errors import LayerError, warn
 from cnnviz.images.sets import scaled_size
+from cnnviz.network.heads import HeadInfo
 from cnnviz.network.layers import list_layers
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import call_name, select
-from cnnviz.network.survey import HeadInfo, native_shape, survey_layers
+from cnnviz.network.naming import select
+from cnnviz.network.survey import native_shape, survey_layers
 
 _MOST_CLASSES = 50  # of which all are drawn
 _SPREAD_CLASSES = 12  # of more
@@ -44,7 +45,7 @@ def layer_paths(
                 f"{model.source} has no convolution that can be told by its kind",
                 hint="Name the layers you want: layers=[...].",
             )
-    paths = [call_name(s.address.path, s.call or 1) for s in named]
+    paths = [selected.name for selected in named]
     try:
         survey_layers(model, paths)
     except LayerError:

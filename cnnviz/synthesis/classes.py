@@ -20,11 +20,12 @@ from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import shape_text, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import observe
+from cnnviz.network.heads import HeadInfo
 from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_entries, class_name, class_number
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.survey import HeadInfo, built_at, choose_head, survey_layers
+from cnnviz.network.survey import built_at, choose_head, survey_layers
 from cnnviz.network.tracing import compiled_for_images
 from cnnviz.objectives.units import log_odds
 from cnnviz.showing import ArrayResult

@@ -17,7 +17,7 @@ from cnnviz.attribution import Rule, Space, deconvnet, projecting
 from cnnviz.attribution.crops import Crops, find_crops
 from cnnviz.attribution.projecting import project
 from cnnviz.attribution.tasks import Task
-from cnnviz.attribution.units import Route, Seeds, find_route
+from cnnviz.attribution.units import Route, Seeds, find_units
 from cnnviz.graph.places import Axis
 from cnnviz.network import ImageModel, addresses
 from cnnviz.network.keras_generations import input_specs
@@ -64,7 +64,7 @@ def reconstructed(
     canvas = np.zeros((len(seeds.images), *route.size), np.float32)
     masks = [np.ones(route.size, bool)] * len(canvas)
     done = np.zeros(len(canvas), int)
-    for part in project(task, arrays, route, seeds):
+    for part in project(task, arrays, route, seeds, len(canvas)):
         part.paste(canvas, np.arange(len(canvas)))
         done[part.rows] += 1
         for row, start in zip(part.rows, part.starts, strict=True):
@@ -90,7 +90,7 @@ def compare(
 ) -> Crops | None:
     """Compares crops with whole images; None if the layer must keep the whole."""
     task = Task(model, one_layer(model.network, path), "maximum", rule, space)
-    route = find_route(task, arrays)
+    route = find_units(task, arrays).route
     used: list[bool] = []
 
     def watched(*args: Any, **options: Any) -> Any:
@@ -310,7 +310,7 @@ def test_what_looks_at_the_whole_image_keeps_it(
         task = Task(model, one_layer(network, "last"), "maximum", "gradient", "image")
         monkeypatch.setattr("cnnviz.attribution.crops._LARGEST", 1.0)
         monkeypatch.setattr(projecting, "_of_crops", None)
-        route = find_route(task, arrays)
+        route = find_units(task, arrays).route
         nought = np.zeros(1, int)
         seeds = Seeds(nought, nought, nought, np.ones(1, np.float32))
         if name == "turned":
@@ -318,7 +318,7 @@ def test_what_looks_at_the_whole_image_keeps_it(
             monkeypatch.undo()
             assert compare(model, arrays, "last", "gradient", monkeypatch)
             continue
-        (part,) = project(task, arrays, route, seeds)
+        (part,) = project(task, arrays, route, seeds, 1)
         assert part.images.shape[1:] == route.size, name
 
 
@@ -348,7 +348,7 @@ def test_only_pixelwise_encodings_are_cropped() -> None:
         task = Task(
             model, one_layer(network, "block1_conv2"), "maximum", "guided", "image"
         )
-        found = find_crops(task, find_route(task, arrays), arrays)
+        found = find_crops(task, find_units(task, arrays).route, arrays)
         assert (found is not None) == cut
 
 
@@ -377,7 +377,9 @@ def test_two_images_that_meet_are_not_cut() -> None:
         task = Task(
             model, one_layer(model.network, path), "maximum", "deconvnet", "image"
         )
-        assert (find_crops(task, find_route(task, arrays), arrays) is not None) == cut
+        assert (
+            find_crops(task, find_units(task, arrays).route, arrays) is not None
+        ) == cut
 
 
 def test_the_layer_decides_not_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,7 +409,7 @@ def test_blocks_of_any_size_agree(monkeypatch: pytest.MonkeyPatch) -> None:
             "deconvnet",
             "image",
         )
-        route = find_route(task, arrays)
+        route = find_units(task, arrays).route
         crops = find_crops(task, route, arrays)
         assert (crops is not None) == (largest > 0)
         numbers = int(route.largest * (crops.share if crops else 1)) + 1

@@ -12,6 +12,7 @@ import tf_keras
 
 from cnnviz import ModelError, load_model
 from cnnviz.attribution import Rule, Space, crops, deconvnet, projecting
+from cnnviz.network.tracing import compiled
 from tests.networks import (
     close,
     mixed_network,
@@ -26,6 +27,30 @@ pytestmark = pytest.mark.usefixtures("fresh_sessions")
 IMAGES = np.random.default_rng(3).random((2, 17, 18, 3), np.float32)
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RULES = get_args(Rule)
+
+
+@GENERATIONS
+def test_one_forward_pass_of_an_image_is_enough_for_all_of_its_units(
+    k: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs: list[tf.Graph] = []
+
+    def watched(*args: Any) -> Any:
+        trace = compiled(*args)
+        graphs.append(trace.function.graph)
+        return trace
+
+    monkeypatch.setattr(projecting, "compiled", watched)
+    conv = k.layers.Conv2D(4, 3, activation="relu")
+    pool, units = k.layers.MaxPooling2D(), k.layers.Dense(5, name="last")
+    network = sequential(k, (17, 18, 3), conv, pool, k.layers.Flatten(), units)
+    deconvnet(raw(randomized(network, 1)), IMAGES, "last")
+    (graph,) = graphs
+    (unpooled,) = (o for o in graph.get_operations() if o.type == "MaxPoolGrad")
+    for given in list(unpooled.inputs)[:2]:
+        assert given.shape[0] == 10
+        assert given.op.type == "GatherV2"
+        assert given.op.inputs[0].shape[0] == len(IMAGES)
 
 
 class TestLayouts:

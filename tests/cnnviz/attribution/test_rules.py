@@ -124,7 +124,7 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
             R / (1 + np.exp(-X.mean((1, 2)))),
         )
     ],
-    "product with a constant": [
+    "product or quotient": [
         (lambda x: tf.nn.relu(x) * 3.0, 3 * RELU),
         (lambda x: tf.nn.relu(x) / -2.0, np.maximum(R / -2, 0)),
     ],

@@ -116,6 +116,13 @@ class TestSelection:
         with pytest.raises(ArgumentError, match=told):
             deconvnet_stages(model, image, "last", rule="gradient")
 
+    def test_a_mistake_about_a_second_call_names_it(self) -> None:
+        conv = keras.layers.Conv2D(2, 3, name="conv")
+        image = np.zeros((9, 9, 2), "f")
+        model = raw(sequential(keras, image.shape, conv, conv))
+        with pytest.raises(ArgumentError, match="a position of layer 'conv@2', which"):
+            deconvnet(model, image, "conv@2", keep=(9, 9))
+
     def test_what_does_not_depend_on_the_image(self) -> None:
         class Constant(keras.layers.Layer):
             def call(self, x: Any) -> Any:

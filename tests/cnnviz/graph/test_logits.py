@@ -175,7 +175,7 @@ def kind_and_logits(model: ImageModel) -> tuple[str, np.ndarray]:
 def odds(model: ImageModel) -> np.ndarray:
     def score(images: tf.Tensor) -> tf.Tensor:
         scene = observe(model, images, images, [], heads=True)
-        return log_odds(1).scores(scene, [tf.constant([1] * len(IMAGES))])
+        return log_odds(1).parts(scene, [tf.constant([1] * len(IMAGES))])[0]
 
     return np.asarray(tf.function(score, autograph=False)(tf.constant(IMAGES)))
 

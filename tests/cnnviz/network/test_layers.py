@@ -313,6 +313,19 @@ def test_kernels_of_grouped_and_half_precision_and_repeated_layers(k: Any) -> No
 
 
 @GENERATIONS
+def test_windows_of_what_is_repeated_over_time(k: Any) -> None:
+    model = k.Sequential(
+        [
+            k.Input((3, 8, 8, 4)),
+            k.layers.TimeDistributed(k.layers.Conv2D(6, 3), name="filters"),
+            k.layers.TimeDistributed(k.layers.MaxPooling2D((2, 3)), name="maxima"),
+        ]
+    )
+    windows = {i.path: (i.kernel_shape, i.strides) for i in list_layers(model)}
+    assert windows == {"filters": ((3, 3), (1, 1)), "maxima": ((2, 3), (2, 3))}
+
+
+@GENERATIONS
 def test_kernels_are_in_the_order_of_the_image(k: Any) -> None:
     inner = k.Sequential(
         [

@@ -54,7 +54,7 @@ def scored(
 
     scene = Alone(scene.model, scene.images, scene.outputs, scene.heads)
     operands = [tf.constant(o) for o in objective.operands(len(maps))]
-    result = tf.broadcast_to(objective.scores(scene, operands), [len(maps)])
+    result = tf.broadcast_to(objective.parts(scene, operands)[0], [len(maps)])
     return np.asarray(result)
 
 

@@ -44,7 +44,7 @@ def distances(network: Any, images: np.ndarray = IMAGES) -> np.ndarray:
     def score(image: tf.Tensor) -> tf.Tensor:
         scene = observe(model, image, image, objective.layers)
         operands = [tf.constant(o) for o in objective.operands(len(images))]
-        return objective.scores(scene, operands)
+        return objective.parts(scene, operands)[0]
 
     return np.asarray(score(tf.constant(images)))
 

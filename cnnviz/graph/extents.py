@@ -1,0 +1,169 @@
+"""Extents: what the elements of a tensor see of one axis of an input.
+
+The element at position `i` along an axis sees the input positions from `jump * i + low`
+to `jump * i + high`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import tensorflow as tf
+
+from cnnviz.graph.constants import known_element
+
+Number = Fraction | float
+"""An exact position, or an infinity."""
+
+NOWHERE = -1
+"""Instead of a dimension, where a view is the same for all elements."""
+
+
+class Unknown(Exception):  # noqa: N818
+    """An operation whose view cannot be told."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What the elements of a tensor see of one input axis.
+
+    Attributes:
+        axis: The number of the input and the dimension of it that this is about.
+        length: The size of the input along it.
+        dim: The dimension along which the view moves; NOWHERE: all see the same.
+        jump: How far it moves from one element to the next; 0 where the view moves in
+            a way that cannot be told, `low` and `high` then bounding all of it.
+        low: The first position that element 0 sees.
+        high: The last.
+        fold: Where a reshape joined several dimensions to `dim`: their sizes, and which
+            of them the view moves along.
+    """
+
+    axis: tuple[int, int]
+    length: int | None
+    dim: int
+    jump: Fraction = Fraction(1)
+    low: Number = Fraction(0)
+    high: Number = Fraction(0)
+    fold: tuple[tuple[int | None, ...], int] | None = None
+
+    def steps(self, shape: tf.TensorShape) -> int | None:
+        """How many elements of a tensor of a shape the view moves over."""
+        sizes, place = self.fold or (shape.as_list(), self.dim)
+        return sizes[place]
+
+    def along(self, dim: int) -> Extent:
+        """The same view, moving along another dimension."""
+        return replace(self, dim=dim)
+
+    def window(self, stride: Fraction | int, low: Any, high: Any) -> Extent:
+        """Of an output whose element `i` reads `stride * i + low` to `... + high`."""
+        if (stride, low, high) == (1, 0, 0):
+            return self
+        plain = self.plain()
+        ends = plain.jump * low, plain.jump * high
+        return replace(
+            plain,
+            jump=plain.jump * stride,
+            low=plain.low + min(ends),
+            high=plain.high + max(ends),
+        )
+
+    def shifted(self, by: int) -> Extent:
+        """Of an output whose element `i` is the input's element `i + by`."""
+        return self.window(1, by, by)
+
+    def union(self, other: Extent) -> Extent:
+        """Of an output that depends on two tensors with views along one dimension."""
+        if self.fold != other.fold:
+            return self.plain().union(other.plain())
+        if self.jump != other.jump:
+            raise Unknown
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return replace(self, low=low, high=high)
+
+    def summed(self, shape: tf.TensorShape) -> Extent:
+        """Of an output that depends on all elements along the dimension."""
+        if self.dim == NOWHERE:
+            return self
+        size = self.steps(shape)
+        way = math.inf if size is None else self.jump * (size - 1)
+        return self._everywhere(self.low + min(way, 0), self.high + max(way, 0))
+
+    def picked(self, index: int) -> Extent:
+        """Of an output that depends on one element along the dimension."""
+        only = self.shifted(index).plain()
+        return self._everywhere(only.low, only.high)
+
+    def plain(self) -> Extent:
+        """The same view without a fold: `sizes[0]` blocks of equal elements."""
+        if self.dim == NOWHERE:
+            return self
+        if self.jump == 0:
+            raise Unknown
+        if self.fold is None:
+            return self
+        sizes, place = self.fold
+        inner = sizes[place + 1 :]
+        if set(sizes[:place]) - {1} or None in inner:
+            raise Unknown
+        block = math.prod(n or 1 for n in inner)
+        unfolded = replace(self, fold=None)
+        return unfolded.window(Fraction(1, block), Fraction(1 - block, block), 0)
+
+    def _everywhere(self, low: Number, high: Number) -> Extent:
+        last = math.inf if self.length is None else self.length - 1
+        low, high = max(low, Fraction(0)), min(high, last)
+        return Extent(self.axis, self.length, NOWHERE, Fraction(0), low, high)
+
+
+View = list[Extent]
+"""What a tensor sees: for every axis of the inputs at most one extent along each of its
+dimensions, and one along none. Empty for a constant."""
+
+
+def together(extents: list[Extent], shape: tf.TensorShape) -> View:
+    """The view of an output of a shape that depends on all of these extents."""
+    united: dict[tuple[tuple[int, int], int], Extent] = {}
+    for extent in extents:
+        key = (extent.axis, extent.dim)
+        united[key] = united[key].union(extent) if key in united else extent
+    view = []
+    for (axis, _), extent in united.items():
+        fixed, whole = united.get((axis, NOWHERE), extent), extent.summed(shape)
+        if fixed is extent or whole.low < fixed.low or whole.high > fixed.high:
+            view.append(extent)
+    return view
+
+
+def value_of(tensor: tf.Tensor) -> Any:
+    """The value of a constant.
+
+    Raises:
+        Unknown: If the tensor is none.
+    """
+    value = tf.get_static_value(tensor)
+    if value is None:
+        raise Unknown
+    return value
+
+
+def element_of(tensor: tf.Tensor, *index: Any) -> int:
+    """An element of a constant that may be known in part.
+
+    Raises:
+        Unknown: If it is not known.
+    """
+    element = known_element(tensor, index)
+    if element is None:
+        raise Unknown
+    return element
+
+
+def channel_dim(op: tf.Operation) -> int:
+    """The dimension of channels of an operation that has a data format."""
+    data_format = op.get_attr("data_format")
+    return 1 if data_format.startswith(b"NC") else len(data_format) - 1
