@@ -24,16 +24,6 @@ METHODS = ("hirescam", "gradcam", "gradient", "guided", "deconvnet")
 
 
 @pytest.fixture(scope="module")
-def mnist(assets: Path) -> Path:
-    return assets / "mnist_cnn.keras"
-
-
-@pytest.fixture(scope="module")
-def seven(assets: Path) -> Path:
-    return assets / "digits" / "7.png"
-
-
-@pytest.fixture(scope="module")
 def model(mnist: Path) -> Any:
     return cnnviz.load_model(mnist)
 
