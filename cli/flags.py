@@ -13,11 +13,19 @@ def _named_layers(match: re.Match[str]) -> str:
     return " ".join(f"--layer {name}" for name in names)
 
 
+def _custom_object(match: re.Match[str]) -> str:
+    """The option for a custom object, and how one is named that Python cannot name."""
+    option = "--trusted --custom-objects MODULE.py"
+    if match[1].isidentifier():
+        return option
+    return f"{option}, which says custom_objects = {{'{match[1]}': ...}}"
+
+
 FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?:cnnviz\.)?load_model\(path\)": "cnnviz COMMAND FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., labels=\.\.\.\)": "--labels FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., trusted=True\)": "--trusted",
-    r"custom_objects=\{[^}]*\}": "--trusted --custom-objects MODULE.py",
+    r"custom_objects=\{'([^']*)': \.\.\.\}": _custom_object,
     r"architecture='([^']+)'": r"--architecture \1",
     r"(?:cnnviz\.)?list_layers\(model\)": "cnnviz layers MODEL",
     r"(?:cnnviz\.)?(?:activations|deconvnet|explain)\(\.\.\.\)": "--raw",

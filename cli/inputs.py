@@ -55,8 +55,8 @@ def _flags() -> set[str]:
     # Typer has its own copy of Click, or uses the one that is installed.
     package = typer.Context.__mro__[1].__module__.rpartition(".")[0]
     context = import_module(f"{package}.globals").get_current_context(silent=True)
-    options = [] if context is None else context.command.params
-    return {flag for option in options for flag in option.opts}
+    parameters = [] if context is None else context.command.params
+    return {flag for parameter in parameters for flag in parameter.opts}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class ImageOptions:
 
     Attributes:
         images: Files, folders and globs, for networks with one input.
-        inputs: For the others `NAME=SOURCE` each, instead.
+        inputs: `NAME=SOURCE` for each input of other networks, instead of images.
         size: What images are brought to, also where the network has a size of its own.
         fit: How images of another aspect are brought to size.
         background: The color behind transparent pixels and around padded images.

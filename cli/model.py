@@ -125,7 +125,8 @@ class ModelOptions:
             metavar="MODULE.py",
             rich_help_panel=MODEL_PANEL,
             help="Run this Python code, which defines the layers and functions that "
-            "the model uses. It needs --trusted.",
+            "the model uses; other names stand in a dict custom_objects. It needs "
+            "--trusted.",
         ),
     ] = None
 

@@ -305,8 +305,9 @@ class EvidenceOptions:
         typer.Option(
             metavar="ROW,COLUMN|FILE",
             show_default="what is assigned to the class",
-            help="Explain this position of the output, or the white part of a picture "
-            "of its size, of a network that answers for every pixel.",
+            help="Explain this position of the output, a step of a signal, or the "
+            "white part of a picture or .npy array of its size, of a network that "
+            "answers for every pixel.",
         ),
     ] = None
     seed: Annotated[
@@ -359,14 +360,18 @@ class EvidenceOptions:
         return gray
 
     def parsed_region(self) -> Any:
-        """A position, or weights `(h, w)` from a file; None for neither."""
+        """A position, or weights from a file, `(h, w)`; None for neither."""
         if self.region is None:
             return None
         if re.fullmatch(r"-?\d+(,-?\d+)*", self.region.replace(" ", "")):
             return tuple(map(int, self.region.split(",")))
-        from cnnviz.images import read_image
+        from cnnviz.images import read_array, read_image
 
         with in_place_of(f"--region {self.region} is no position ROW,COLUMN"):
+            if self.region.endswith((".npy", ".npz")):
+                array = read_array(self.region)
+                if array.ndim != 3 or array.shape[-1] not in (1, 3, 4):
+                    return array  # of a signal, or of a volume
             return read_image(self.region, channels=1)[..., 0]
 
 

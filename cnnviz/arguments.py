@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_args
@@ -245,9 +244,11 @@ def entries_of(name: str, value: object, count: int, things: str) -> list[Any]:
         ArgumentError: If it is no list, or one of another length.
     """
     expected = f"expected one for each of {count} {things}"
-    if not isinstance(value, Iterable):
-        raise ArgumentError(f"{name} is {shown(value)}; {expected}")
-    entries = list(value)
+    given: Any = value
+    try:
+        entries = list(given)
+    except TypeError:
+        raise ArgumentError(f"{name} is {shown(value)}; {expected}") from None
     if len(entries) != count:
         raise ArgumentError(f"{name} holds {len(entries)}; {expected}")
     return entries

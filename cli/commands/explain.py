@@ -147,6 +147,7 @@ def explain(
             f"--method {method}"
         )
     asked: dict[str, Any] = {
+        "classes": classes,
         "top": top or (1 if compare else _TOP),
         "against": against,
         "head": head,
@@ -175,18 +176,16 @@ def explain(
         from cnnviz.errors import LayerError
 
         explained: dict[str, Explanation] = {}
-        failures: dict[str, LayerError] = {}
+        failures: list[str] = []
         checks: dict[str, Check] = {}
-        passes = len(methods) * (2 if check or compare else 1)
-        parts = passes + (path > 0)
-        named: Any = classes
+        is_checked = check or compare
+        passes = 1 + is_checked  # over each method
+        parts = len(methods) * passes + (path > 0)
         for number, each in enumerate(methods):
-            start = number * passes // len(methods)
             try:
                 explained[each] = explain(
                     loaded,
                     one,
-                    named,
                     **asked,
                     method=each,  # type: ignore[arg-type]
                     layer=layer if each in ("hirescam", "gradcam") else None,
@@ -196,41 +195,33 @@ def explain(
                     seed=evidence.seed,
                     smooth=evidence.smooth,
                     batch_size=size,
-                    callback=tell.part(start, parts),
+                    callback=tell.part(number * passes, parts),
                 )
             except LayerError as error:
                 if layer or not compare or (each == methods[-1] and not explained):
                     raise
-                failures[each] = error
+                failures.append(f"left out {each}: {error.message}")
                 continue
-            if check or compare:
+            if is_checked:
                 checks[each] = check_explanation(
                     loaded,
                     one,
                     explained[each],
                     seed=evidence.seed,
-                    callback=tell.part(start + 1, parts),
+                    callback=tell.part(number * passes + 1, parts),
                 )
         channels = None
         if maps:
             channels = channel_attribution(
                 loaded,
                 one,
-                classes,
                 **asked,
                 layer=layer,
                 path=path,
                 batch_size=size,
-                callback=tell.part(passes, parts),
+                callback=tell.part(len(methods) * passes, parts),
             )
-        return _Result(
-            compare,
-            explained,
-            checks,
-            channels,
-            maps or 0,
-            [f"left out {each}: {e.message}" for each, e in failures.items()],
-        )
+        return _Result(compare, explained, checks, channels, maps or 0, failures)
 
     def draw(work: Work) -> None:
         from cnnviz.images import distinct_names

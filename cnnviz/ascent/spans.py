@@ -93,14 +93,11 @@ def searched(
             "is searched; say another in Python: load_model(path, encoding=lambda "
             "images: low + (high - low) * images)"
         )
+    span = Span()
     ends = np.min(ranges, initial=0), np.max(ranges, initial=1)
-    if remembered is None and ends == (0, 1):
-        return _in_span(model, Span())
-    low, high = np.min(ranges, 0), np.max(ranges, 0)
-    return _in_span(model, Span(tuple(low.tolist()), tuple(high.tolist())))
-
-
-def _in_span(model: ImageModel, span: Span) -> tuple[ImageModel, Span]:
+    if remembered is not None or ends != (0, 1):
+        low, high = np.min(ranges, 0), np.max(ranges, 0)
+        span = Span(tuple(low.tolist()), tuple(high.tolist()))
     held = {
         name: span.unit(array) if array.ndim == 3 else array
         for name, array in model.held.items()

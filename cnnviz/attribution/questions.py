@@ -27,10 +27,11 @@ from cnnviz.network.naming import LayerName, one_path
 Class = int | str
 """The number or the name of a class; `-` ahead of it in a text means what lowers it."""
 
-Region = Sequence[int] | np.ndarray
-"""A position `(row, column)` of an output, or weights for all of them."""
+Region = int | Sequence[int] | np.ndarray
+"""A position `(row, column)` of an output, a step of a signal, or weights for all."""
 
 _AXES = ("d", "h", "w")  # as messages name them
+_POSITIONS = {1: "(step,)", 2: "(row, column)", 3: "(plane, row, column)"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,11 +209,14 @@ def _region(
     if region is None:
         return None, None
     expected = (
-        "a position, as (row, column), or an array of weights "
+        f"a position, as {_POSITIONS[axes]}, or an array of weights "
         f"({', '.join(_AXES[-axes:])}), with an axis of images or without"
     )
     array = numbers_of("region", region, expected)
-    if array.dtype.kind in "iu" and array.ndim == 1:
+    if axes == 1:
+        array = np.atleast_1d(array)
+    # In a signal several numbers are weights of its steps.
+    if array.dtype.kind in "iu" and array.ndim == 1 and (axes > 1 or len(array) == 1):
         return tuple(int(i) for i in array), None
     if array.ndim not in (axes, axes + 1):
         raise ArgumentError(f"region is {shown(region)}; expected {expected}")

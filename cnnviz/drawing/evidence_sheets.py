@@ -24,7 +24,7 @@ from cnnviz.drawing.tiles import (
     Pixels,
     as_picture,
     resized,
-    tile_size,
+    shrunk_size,
 )
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FOR, AGAINST = (230, 97, 0), (0, 84, 159)
 _SIDE = 256  # of the longer side of a panel
+_LONGEST = 1024  # of the panel of a signal, whose steps lie side by side
 _FAINTEST = 0.35  # how dark black is drawn below the colors
 _OPACITY = 0.9
 _HATCH = 8
@@ -348,18 +349,41 @@ def _flat(
         )
         image, maps = image[middle], [values[:, middle] for values in maps]
     elif axes == 1:
+        steps = len(image)
         height = max(1, _SIDE // 4 // image.shape[-1])
         image = image.T.repeat(height, 0)[..., None]
+        if steps > _LONGEST:
+            told.append(f"{steps} steps to the right, the strongest in each pixel")
+            maps = [_strongest(values, _LONGEST) for values in maps]
         maps = [np.repeat(values[:, None], len(image), 1) for values in maps]
     if image.ndim != 3 or maps[0].ndim != 3:
         raise LayerError(
             f"{title}: images of shape {image.shape} have no picture",
             hint="Take the arrays: cnnviz.explain(...).",
         )
-    size = tile_size(image.shape[0], image.shape[1], _SIDE)
     if axes == 1:
-        size = (len(image), max(_SIDE, min(size[1], 4 * _SIDE)))
+        size = (len(image), min(max(_SIDE, image.shape[1]), _LONGEST))
+    else:
+        size = _size(image.shape[0], image.shape[1])
     return resized(as_picture(image), size), [_stretched(v, size) for v in maps], told
+
+
+def _size(height: int, width: int) -> tuple[int, int]:
+    """A panel's height and width: small pictures are enlarged by a whole factor."""
+    if (longest := max(height, width)) > _SIDE:
+        return shrunk_size(height, width, _SIDE)
+    return height * (_SIDE // longest), width * (_SIDE // longest)
+
+
+def _strongest(maps: NDArray[Any], count: int) -> NDArray[Any]:
+    """Fewer values of each map, those farthest from 0 of equal parts of its steps."""
+    steps = maps.shape[1]
+    starts = np.arange(count) * steps // count
+    sizes = np.abs(maps)
+    highest = np.maximum.reduceat(sizes, starts, 1)
+    parts = np.repeat(np.arange(count), np.diff([*starts, steps]))
+    places = np.where(sizes == highest[:, parts], np.arange(steps), steps)
+    return np.take_along_axis(maps, np.minimum.reduceat(places, starts, 1), 1)
 
 
 def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

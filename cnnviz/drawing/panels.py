@@ -10,13 +10,14 @@ from PIL import Image
 
 from cnnviz.drawing.inks import shades_of
 from cnnviz.drawing.text import draw_line, printable, soften, wrap
-from cnnviz.drawing.tiles import PAPER, Pixels
+from cnnviz.drawing.tiles import PAPER, Pixels, on_paper
 
 _TITLE, _SMALL, _NAME, _LINE = 20, 13, 14, 12  # sizes of fonts
 _MARGIN, _GAP = 16, 14
 _INK, _SOFT = 90, 65  # percent
-_BAR_GAP, _TEXT_GAP = 4, 10
+_BAR_GAP, _NUMBER_GAP, _TEXT_GAP = 4, 6, 10
 _ACROSS = 1600  # how wide a sheet becomes at most, unless a panel is wider
+_ROOM = 256  # how wide a panel becomes for its texts at most, unless its picture is
 _NARROWEST = 640
 
 
@@ -46,6 +47,8 @@ def panel_sheet(
 ) -> Image.Image:
     """Puts panels side by side, below a headline and above sentences.
 
+    Panels are as wide as their pictures, or wider where their texts need it.
+
     Args:
         panels: One has a picture at least; all pictures are of one size.
         title: The headline.
@@ -57,13 +60,14 @@ def panel_sheet(
         The picture, RGB.
     """
     shape = next(panel.tile.shape for panel in panels if panel.tile is not None)
-    width = shape[1]
+    needed = max(_needed(panel) for panel in panels)
+    width = max(shape[1], min(_ROOM, needed))
     most = max(1, (_ACROSS - 2 * _MARGIN + _GAP) // (width + _GAP))
     if columns is None:
         rows = -(-len(panels) // most)
         columns = -(-len(panels) // rows)
     lines = max(len(panel.lines) for panel in panels)
-    drawn = [_drawn(panel, shape[0], width, lines) for panel in panels]
+    drawn = [_drawn(panel, shape[:2], width, lines) for panel in panels]
     across = max(columns * (width + _GAP) - _GAP, _NARROWEST)
     gap = np.full((_TEXT_GAP, 1, 3), PAPER, np.uint8)
     head = [_text(title, _TITLE, across, 100), _text(subtitle, _SMALL, across), gap]
@@ -74,23 +78,49 @@ def panel_sheet(
     return Image.fromarray(_stacked([*head, *body, *foot], across))
 
 
-def _drawn(panel: Panel, height: int, width: int, lines: int) -> Pixels:
-    """A panel, as high as all others."""
+def _needed(panel: Panel) -> int:
+    """The width at which no text of a panel is cut."""
+    sizes = [_NAME, *[_LINE] * len(panel.lines)]
+    widths = [
+        _width(text, size) for text, size in zip(panel.lines, sizes, strict=False)
+    ]
+    if panel.bar is not None:
+        widths.append(_bar_width(panel.bar[1]))
+    if panel.words and panel.tile is not None:
+        widths.append(_width(panel.words, _LINE))
+    return max(widths, default=0)
+
+
+def _width(text: str, size: int) -> int:
+    return draw_line(text, size, _ACROSS).shape[1]
+
+
+def _bar_width(numbers: Sequence[str]) -> int:
+    """How wide a color bar is at least, so that its numbers do not touch."""
+    return len(numbers) * (max(_width(n, _LINE) for n in numbers) + _NUMBER_GAP)
+
+
+def _drawn(panel: Panel, size: tuple[int, ...], width: int, lines: int) -> Pixels:
+    """A panel, as high and as wide as all others; its picture has a size of its own."""
+    height, across = size
     parts = []
     for i in range(lines):
         text = panel.lines[i] if i < len(panel.lines) else ""
-        size = _NAME if i == 0 else _LINE
-        parts.append(_one_line(text, size, width, _INK if i == 0 else _SOFT))
+        font = _NAME if i == 0 else _LINE
+        parts.append(_one_line(text, font, width, _INK if i == 0 else _SOFT))
     tile = panel.tile
     if tile is None:
         tile = np.full((height, width, 3), 240, np.uint8)
         _write_words(tile, panel.words)
-    parts.append(tile)
+    parts.append(on_paper(tile, height, width))
     parts.append(np.full((_BAR_GAP, width, 3), PAPER, np.uint8))
     if panel.bar is not None:
         pixels, numbers = panel.bar
-        parts.append(pixels[:, np.arange(width) * pixels.shape[1] // width])
-        parts.append(_numbers(numbers, width))
+        long = min(width, max(across, _bar_width(numbers)))
+        bar = pixels[:, np.arange(long) * pixels.shape[1] // long]
+        parts.append(on_paper(bar, len(bar), width))
+        below = _numbers(numbers, long)
+        parts.append(on_paper(below, len(below), width))
     if panel.words and panel.tile is not None:
         parts.append(_one_line(panel.words, _LINE, width, _INK))
     return np.concatenate(parts)

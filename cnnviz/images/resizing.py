@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import Size, choice, size_of
+from cnnviz.arguments import Size, choice, shown, size_of
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import unit_scale
@@ -89,7 +89,8 @@ def check_color(color: object) -> None:
         values = np.empty(0)
     if values.shape != (3,) or not ((values >= 0) & (values <= 1)).all():
         raise ArgumentError(
-            f"background is {color!r}; expected red, green and blue, each from 0 to 1"
+            f"background is {shown(color)}; expected red, green and blue, each from "
+            "0 to 1"
         )
 
 

@@ -93,24 +93,20 @@ class ImageSet:
         counts_or_none(batch_size=batch_size)
         numbers: list[int] = []
         rows: list[list[np.ndarray]] = []
-        rest = self._ahead(batch_size)
-        while True:
-            try:
-                number, row = next(rest)
-            except StopIteration:
-                break
-            except CnnvizError:
-                if rows:
+        try:
+            for number, row in self._ahead(batch_size):
+                if rows and (
+                    len(rows) == _count(batch_size, rows[0])
+                    or _kinds(row) != _kinds(rows[0])
+                ):
                     yield _batch(numbers, rows)
-                raise
-            if rows and (
-                len(rows) == _count(batch_size, rows[0])
-                or _kinds(row) != _kinds(rows[0])
-            ):
+                    numbers, rows = [], []
+                numbers.append(number)
+                rows.append(row)
+        except CnnvizError:
+            if rows:
                 yield _batch(numbers, rows)
-                numbers, rows = [], []
-            numbers.append(number)
-            rows.append(row)
+            raise
         if rows:
             yield _batch(numbers, rows)
 

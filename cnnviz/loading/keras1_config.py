@@ -143,7 +143,7 @@ class _Translator:
             raise _refused(
                 config,
                 f"a {kind}, which Keras 2 lacks",
-                f"Give one of your own: custom_objects={{'{kind}': ...}} in Python.",
+                f"Give one of your own: custom_objects={{'{kind}': ...}}.",
             )
         new = _CLASSES[kind]
         if kind == "Sequential":

@@ -8,7 +8,6 @@ optimizer and the loss are never loaded.
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import json
 import os
 import re
@@ -152,8 +151,11 @@ def load_model(
 def module_objects(path: Path) -> dict[str, Any]:
     """Runs a Python file and collects its classes and functions as custom objects.
 
+    Those whose names are none that Python takes, such as `<lambda>`, stand in a dict
+    `custom_objects` of the file.
+
     Raises:
-        ModelError: If the file is missing or fails.
+        ModelError: If the file is missing or fails, or its dict is none of functions.
     """
     if not is_there(path):
         raise ModelError(f"{path} does not exist; expected a Python file")
@@ -166,11 +168,17 @@ def module_objects(path: Path) -> dict[str, Any]:
         spec.loader.exec_module(module)
     except Exception as error:
         raise ModelError(f"{path} fails: {type(error).__name__}: {error}") from error
+    named = getattr(module, "custom_objects", {})
+    if not isinstance(named, Mapping) or not all(map(callable, named.values())):
+        raise ModelError(
+            f"custom_objects in {path} is {shown(named)}; expected classes and "
+            "functions, {name: class, ...}"
+        )
     return {
         name: value
         for name, value in vars(module).items()
-        if not name.startswith("_") and (inspect.isclass(value) or callable(value))
-    }
+        if not name.startswith("_") and callable(value)
+    } | dict(named)
 
 
 def _check_extras(

@@ -338,7 +338,8 @@ def _given(
         seen = function(tf.constant(images, tf.float32))["seen"]
     except (CnnvizError, TypeError, ValueError):
         return None  # No evidence; the real call will say what is wrong.
-    return np.asarray(seen)
+    # A network may cut its batch, for several cards, or put frames among the images.
+    return np.asarray(seen) if len(seen) == len(images) else None
 
 
 def _normalizing_in_front(

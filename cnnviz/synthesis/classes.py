@@ -162,16 +162,16 @@ def optimize_classes(
 
     What is maximized is the class's logit against the others, minus a little total
     variation. This cost, and those named below, are smaller if the network's logits
-    differ less between images. Of
-    networks whose own images have 96 pixels or more on the longer side, features that
-    are unlike what batch normalizations remember of the training cost something too,
-    see `objectives.statistics_distance`: so there is a thing in its surroundings,
-    rather than texture everywhere. Images that are not RGB are drawn on a dark or a
-    light ground: the one on which the network tells random lines apart better. They
-    start near that ground. If the images are small, the ground continues outside them.
-    What differs from it costs the more the farther it is from the middle. RGB images
-    start as mid gray, and so do others if neither ground is clearly better, as for
-    X-rays.
+    differ less between images. Of networks whose own images have 96 pixels or more on
+    the longer side, features that are unlike what batch normalizations remember of the
+    training cost something too, see `objectives.statistics_distance`: so there is a
+    thing in its surroundings, rather than texture everywhere.
+
+    Images that are not RGB are drawn on a dark or a light ground: the one on which the
+    network tells random lines apart better. They start near that ground. If the images
+    are small, the ground continues outside them. What differs from it costs the more
+    the farther it is from the middle. RGB images start as mid gray, and so do others if
+    neither ground is clearly better, as for X-rays.
 
     The random numbers of an image belong to its class: they are the same whichever
     other classes are asked for.

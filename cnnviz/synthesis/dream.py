@@ -122,7 +122,7 @@ def deep_dream(
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
-    counts(octaves=octaves)
+    counts(octaves=octaves, steps=steps)
     at_least(1.01, octave_scale=octave_scale)
     more_than(0, strength=strength)
     original = known.prepare_one(image)

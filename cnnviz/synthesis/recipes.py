@@ -35,13 +35,14 @@ _FINE_FIELD = 12  # up to this field, units look for fine grain or plain edges
 # On canvases this many fields wide, turns and scalings of a few percent move most of
 # what units see by several pixels, and destroy a pattern that keeps the strides' phase.
 _WIDE = 6
-# What withstands them some units find, fine and full of contrast, by large steps of
-# single pixels, which drown in noise the fainter one of others; so each gets both.
+# Some units find one that withstands them, fine and full of contrast, if single pixels
+# take large steps; fainter ones of others drown in the noise of these. So each unit is
+# drawn in both ways.
 _FINE = (Fourier(), Pixels(decorrelate=False, learning_rate=0.5))
 _TRIES = 4  # of a class, where images are small: the best is kept
 
-# Seeing now all of an image and now a part of it, a network asks for whole things
-# of several sizes rather than for texture everywhere.
+# A network that is shown now all of an image and now a part of it scores whole things
+# of several sizes higher than texture everywhere.
 _SCENE = Crops(0.75, side_deviation=0.2)
 _THING = Motion(0.1, scale=0.3, rotate=15)
 _BROAD = Fourier(decay=1.1, learning_rate=0.04)
@@ -127,8 +128,8 @@ def class_recipe(
     is_large = max(image[:2]) >= _LARGE
     objective = wanted - weight * (20 if is_large else 10) * total_variation()
     if ground != "none":
-        # What is drawn on a ground is surrounded by it. In the middle ink costs next to
-        # nothing, or else of all ones the shortest would be the best.
+        # What is drawn on a ground is surrounded by it. Ink in the middle costs next to
+        # nothing; else the shortest of all ones would be the best.
         ink = 20 if ground == "dark" else -20
         objective -= weight * ink * outer_brightness()
     if is_large:

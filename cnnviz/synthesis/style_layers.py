@@ -123,13 +123,14 @@ class MeasuredLayers:
 
     def __init__(self, model: ImageModel, chosen: StyleLayers) -> None:
         style, content = (
-            None if names is None else paths(model.network, names)
+            [] if names is None else paths(model.network, names)
             for names in (chosen.style, chosen.content)
         )
-        automatic = None if style and content else choose_layers(model)
+        if not (style and content):
+            usual, middle = choose_layers(model)
+            style, content = style or list(usual), content or [middle]
         self.model = model
-        self.style = tuple(style or (automatic[0] if automatic else ()))
-        self.content = tuple(content or (automatic[1:] if automatic else ()))
+        self.style, self.content = tuple(style), tuple(content)
         self.paths = tuple(dict.fromkeys((*self.style, *self.content)))
         self.average_pooling = chosen.average_pooling
 

@@ -20,11 +20,6 @@ def zoo(root: Path) -> Path:
     return root / "tests" / "data" / "zoo" / "keras315"
 
 
-@pytest.fixture(scope="module")
-def mnist(assets: Path) -> Path:
-    return assets / "mnist_cnn.keras"
-
-
 def invoke(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["activations", *map(str, arguments)])
 

@@ -14,20 +14,11 @@ from cnnviz.ascent import Run
 from cnnviz.drawing import class_sheet
 from cnnviz.synthesis import optimize_classes
 from cnnviz_cli.app import app
-
-
-@pytest.fixture(scope="module")
-def mnist(assets: Path) -> Path:
-    return assets / "mnist_cnn.keras"
+from tests.sheets import pixels
 
 
 def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["classes", *map(str, arguments)])
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
 
 
 def test_the_help_tells_the_usual_steps() -> None:

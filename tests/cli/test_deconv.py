@@ -18,16 +18,6 @@ from cnnviz_cli.app import app
 
 
 @pytest.fixture(scope="module")
-def mnist(assets: Path) -> Path:
-    return assets / "mnist_cnn.keras"
-
-
-@pytest.fixture(scope="module")
-def seven(assets: Path) -> Path:
-    return assets / "digits" / "7.png"
-
-
-@pytest.fixture(scope="module")
 def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of which map 1 never fires, and map 2 only on bright images."""
     import keras

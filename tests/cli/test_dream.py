@@ -10,20 +10,11 @@ from typer.testing import CliRunner, Result
 import cnnviz
 from cnnviz.synthesis import deep_dream
 from cnnviz_cli.app import app
-
-
-@pytest.fixture(scope="module")
-def mnist(assets: Path) -> Path:
-    return assets / "mnist_cnn.keras"
+from tests.sheets import pixels
 
 
 def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["dream", *map(str, arguments)])
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
 
 
 def test_images_of_any_size_dream(mnist: Path, assets: Path, tmp_path: Path) -> None:

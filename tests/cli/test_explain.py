@@ -24,16 +24,6 @@ METHODS = ("hirescam", "gradcam", "gradient", "guided", "deconvnet")
 
 
 @pytest.fixture(scope="module")
-def mnist(assets: Path) -> Path:
-    return assets / "mnist_cnn.keras"
-
-
-@pytest.fixture(scope="module")
-def seven(assets: Path) -> Path:
-    return assets / "digits" / "7.png"
-
-
-@pytest.fixture(scope="module")
 def model(mnist: Path) -> Any:
     return cnnviz.load_model(mnist)
 
@@ -320,6 +310,28 @@ def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> Non
     with np.load(tmp_path / "image--explain-hirescam.npz") as file:
         np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
         np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
+
+
+def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
+    network = keras.Sequential(
+        [keras.Input((9, 2)), keras.layers.Conv1D(3, 1, activation="softmax")]
+    )
+    network.save(tmp_path / "steps.keras")
+    signal = np.random.default_rng(1).random((9, 2), np.float32)
+    np.save(tmp_path / "signal.npy", signal)
+    mask = np.zeros(9, np.float32)
+    mask[2:5] = 1
+    np.save(tmp_path / "mask.npy", mask)
+    regions: tuple[tuple[object, Any], ...] = ((4, 4), (tmp_path / "mask.npy", mask))
+    for given, expected in regions:
+        result = invoke(
+            *(tmp_path / "steps.keras", tmp_path / "signal.npy", "--class", 1, "--raw"),
+            *("--region", given, "--method", "gradient", "--out", tmp_path),
+        )
+        assert result.exit_code == 0, result.stderr
+        found = explain(network, signal, 1, region=expected, method="gradient")
+        with np.load(tmp_path / "signal--explain-gradient.npz") as file:
+            np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

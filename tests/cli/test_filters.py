@@ -23,11 +23,7 @@ from cnnviz.synthesis import optimize_filters
 from cnnviz_cli.app import app
 from cnnviz_cli.console import Console
 from cnnviz_cli.progress import watch
-
-
-@pytest.fixture(scope="module")
-def mnist(assets: Path) -> Path:
-    return assets / "mnist_cnn.keras"
+from tests.sheets import pixels
 
 
 def invoke(*arguments: object) -> Result:
@@ -39,11 +35,6 @@ def run(*arguments: object) -> list[Path]:
     result = invoke(*arguments)
     assert result.exit_code == 0, result.stderr
     return [Path(line) for line in result.stdout.splitlines()]
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
 
 
 def test_every_convolution_is_drawn(mnist: Path, tmp_path: Path) -> None:

@@ -14,11 +14,6 @@ from cnnviz_cli.commands.layers import _table
 pytestmark = pytest.mark.versions
 
 
-@pytest.fixture(scope="module")
-def mnist(assets: Path) -> Path:
-    return assets / "mnist_cnn.keras"
-
-
 def run(*arguments: str | Path) -> Result:
     result = CliRunner().invoke(app, ["layers", *map(str, arguments)])
     assert result.exit_code == 0, result.stderr

@@ -11,20 +11,11 @@ import cnnviz
 from cnnviz.ascent import Run
 from cnnviz.synthesis import StyleLayers, optimize_style
 from cnnviz_cli.app import app
-
-
-@pytest.fixture(scope="module")
-def mnist(assets: Path) -> Path:
-    return assets / "mnist_cnn.keras"
+from tests.sheets import pixels
 
 
 def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["style", *map(str, arguments)])
-
-
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
 
 
 def test_a_painting_is_the_librarys(mnist: Path, assets: Path, tmp_path: Path) -> None:

@@ -113,6 +113,11 @@ def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -
         ("Take the arrays: cnnviz.deconvnet(...).", "arrays: --raw."),
         ("Compare the rule 'guided'.", "Compare --rule guided."),
         ("region is (9, 9); expected a position", "--region is (9, 9)"),
+        ("Give it: custom_objects={'Own': ...}.", "--custom-objects MODULE.py."),
+        (
+            "Give it: custom_objects={'<lambda>': ...}.",
+            "MODULE.py, which says custom_objects = {'<lambda>': ...}.",
+        ),
     ],
 )
 def test_python_is_translated(python: str, flags: str) -> None:

@@ -155,6 +155,10 @@ def test_bounds_belong_to_a_range() -> None:
             "labels is 3; expected one for each of 2 tiles",
         ),
         (
+            lambda: entries_of("labels", np.array("a"), 1, "tiles"),
+            "labels is array('a', dtype='<U1'); expected one for each of 1 tiles",
+        ),
+        (
             lambda: entries_of("labels", range(3), 2, "tiles"),
             "labels holds 3; expected one for each of 2 tiles",
         ),

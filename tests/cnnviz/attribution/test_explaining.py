@@ -482,6 +482,20 @@ class TestPixelClasses:
         for region in (mask, np.stack([mask, mask])):
             found = explain(raw(network), images, [1], region=region, method="gradient")
             close(found.scores[:, 0], logits @ parts, 1e-5)
+        place = (3, 2, 5)[:axes]
+        at = np.ravel_multi_index(place, sizes)
+        places: list[Any] = [place, place[0]] if axes == 1 else [place]
+        for one in places:
+            found = explain(raw(network), images, [1], region=one, method="gradient")
+            close(found.scores[:, 0], logits[:, at], 1e-5)
+        if axes == 1:
+            # Whole numbers are weights as well.
+            whole = [0, 1, 1, 0]
+            found = explain(raw(network), images, [1], region=whole, method="gradient")
+            close(found.scores[:, 0], logits[:, 1:3].mean(1), 1e-5)
+        told = {1: r"\(step,\)", 3: r"\(plane, row, column\)"}[axes]
+        with pytest.raises(ArgumentError, match=f"a position, as {told}"):
+            explain(raw(network), images, [1], region="middle")  # type: ignore[arg-type]
         for wrong, told in (
             (np.ones((2,) * 5), r"an array of shape \(2, 2, 2, 2, 2\)"),
             (np.zeros(sizes), "a region is empty"),

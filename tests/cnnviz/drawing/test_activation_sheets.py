@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,27 +16,7 @@ from cnnviz.drawing import (
 )
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, LayerError
-
-MARGIN = 16
-
-
-DOT = " \u00b7 "
-
-
-def colors(levels: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
-    """Matplotlib's own colors for values in [0, 1]."""
-    rgba: NDArray[np.uint8] = matplotlib.colormaps[colormap](
-        np.rint(np.asarray(levels, np.float64) * 255).astype(int), bytes=True
-    )
-    return rgba[..., :3]
-
-
-def maps(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def own_range(values: NDArray[Any]) -> NDArray[Any]:
-    return (values - values.min()) / (values.max() - values.min())
+from tests.sheets import DOT, MARGIN, assert_same, colors, own_range, random
 
 
 def ends(values: NDArray[Any]) -> str:
@@ -45,18 +24,8 @@ def ends(values: NDArray[Any]) -> str:
     return f"from {values.min():.4g} to {values.max():.4g}"
 
 
-def assert_same(sheet: Image.Image, expected: Image.Image) -> None:
-    assert sheet.size == expected.size
-    drawn = np.asarray(sheet.convert("RGB"), int)
-    wanted = np.asarray(expected.convert("RGB"), int)
-    # Rounding may differ by a level, which in viridis is up to 3 of 255 in a color. Of
-    # the grays of text a palette has 16, which are 17 apart.
-    tolerance = np.where(np.ptp(wanted, axis=-1, keepdims=True) == 0, 9, 4)
-    assert (np.abs(drawn - wanted) <= tolerance).all()
-
-
 def test_each_channel_is_a_tile_stretched_between_its_own_extremes() -> None:
-    values = maps(6, 8, 5)
+    values = random(6, 8, 5)
     values[..., 1] *= 100
     expected = grid(
         np.stack([colors(own_range(values[..., c])) for c in range(5)]),
@@ -69,7 +38,7 @@ def test_each_channel_is_a_tile_stretched_between_its_own_extremes() -> None:
 
 
 def test_one_range_for_the_layer_is_told() -> None:
-    values = maps(6, 8, 3)
+    values = random(6, 8, 3)
     values[..., 1] *= 100
     expected = grid(
         np.stack([colors(own_range(values)[..., c], "magma") for c in range(3)]),
@@ -92,7 +61,7 @@ def test_one_range_for_the_layer_is_told() -> None:
 
 
 def test_strips_on_one_scale_have_a_scale_bar_too() -> None:
-    values = maps(30, 3)
+    values = random(30, 3)
     bare = activation_sheet(values, title="x")
     sheet = activation_sheet(values, title="x", normalize="layer")
     bar = np.asarray(sheet)[bare.height : bare.height + 10, MARGIN : MARGIN + 200]
@@ -101,9 +70,9 @@ def test_strips_on_one_scale_have_a_scale_bar_too() -> None:
 
 
 def test_constant_channels_are_marked_and_those_of_zeros_silent() -> None:
-    values = maps(6, 8, 4)
+    values = random(6, 8, 4)
     values[..., 0] = 0
-    values[..., 2] = 1000 * (1 + 1e-8 * maps(6, 8))
+    values[..., 2] = 1000 * (1 + 1e-8 * random(6, 8))
     tiles = [np.zeros((6, 8)), None, np.full((6, 8), 0.5), None]
     expected = grid(
         np.stack(
@@ -167,7 +136,7 @@ def test_values_that_are_not_finite_are_pink_and_leave_the_others_alone() -> Non
 
 def test_maps_are_laid_over_the_image() -> None:
     image = np.random.default_rng(1).random((100, 120, 3), np.float32)
-    values = maps(5, 6, 2)
+    values = random(5, 6, 2)
     heat = np.stack([own_range(values[..., c]) for c in range(2)]).astype(np.float32)
     expected = grid(
         overlay(image, heat, "inferno"),
@@ -181,14 +150,14 @@ def test_maps_are_laid_over_the_image() -> None:
 @pytest.mark.parametrize("size", [(28, 28, 1), (900, 600, 3)])
 def test_overlays_have_a_size_to_look_at(size: tuple[int, int, int]) -> None:
     image = np.zeros(size, np.float32)
-    sheet = activation_sheet(maps(4, 4, 1), title="x", image=image)
+    sheet = activation_sheet(random(4, 4, 1), title="x", image=image)
     assert 96 <= min(sheet.size) and max(sheet.size) < 1200
-    many = activation_sheet(maps(4, 4, 700), title="x", image=image)
+    many = activation_sheet(random(4, 4, 700), title="x", image=image)
     assert 96 <= min(many.size) and many.size[0] * many.size[1] <= 2**25
 
 
 def test_volumes_show_their_central_slice() -> None:
-    values = maps(5, 6, 8, 3)
+    values = random(5, 6, 8, 3)
     expected = activation_sheet(
         values[2], title="x", subtitle=f"a.npy{DOT}central slice, 3 of 5"
     )
@@ -304,4 +273,4 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="expected"):
-        activation_sheet(maps(4, 4, 2), title="x", **arguments)
+        activation_sheet(random(4, 4, 2), title="x", **arguments)

@@ -15,6 +15,7 @@ from cnnviz.drawing import (
     explanation_sheet,
 )
 from cnnviz.drawing.evidence_sheets import AGAINST, FOR
+from cnnviz.drawing.text import draw_line
 from cnnviz.errors import ArgumentError, LayerError
 
 GRAY = np.array([1, 1, 1])
@@ -66,17 +67,17 @@ def test_colors_say_what_speaks_for_and_against(halves: Explanation) -> None:
     image[0] = 0  # so that the place of the tiles is found
     sheet = explanation_sheet(image, halves, title="halves")
     assert sheet.mode == "RGB"
-    photo, evidence = tiles(sheet, 2, 160)
+    photo, evidence = tiles(sheet, 2, 256)
     assert (photo[40] == 255).all()
     assert (photo[10] == 0).all()
     # 90 % of the color where the map is largest, half of it at half of that.
     np.testing.assert_allclose(
-        evidence[150, 40], 255 * 0.1 + 0.9 * np.array(FOR), atol=1
+        evidence[240, 64], 255 * 0.1 + 0.9 * np.array(FOR), atol=1
     )
     np.testing.assert_allclose(
-        evidence[50, 120], 255 * 0.55 + 0.45 * np.array(AGAINST), atol=1
+        evidence[80, 192], 255 * 0.55 + 0.45 * np.array(AGAINST), atol=1
     )
-    np.testing.assert_array_equal(evidence[150, 120], 255 * GRAY)  # nothing
+    np.testing.assert_array_equal(evidence[240, 192], 255 * GRAY)  # nothing
 
 
 def test_classes_share_a_scale() -> None:
@@ -94,7 +95,7 @@ def test_classes_share_a_scale() -> None:
     image = np.ones((8, 8, 1), np.float32)
     found = explain(model, image, [0, 1])
     image[0] = 0
-    _, strong, weak = tiles(explanation_sheet(image, found, title=""), 3, 160)
+    _, strong, weak = tiles(explanation_sheet(image, found, title=""), 3, 256)
     colors = np.array(FOR)
     np.testing.assert_allclose(strong[99, 9], 255 * 0.1 + 0.9 * colors, atol=1)
     np.testing.assert_allclose(weak[99, 9], 255 * 0.775 + 0.225 * colors, atol=1)
@@ -106,16 +107,16 @@ def test_a_map_without_evidence_is_no_picture() -> None:
     image[0] = 0
     found = explain(model, image, method="gradcam")
     assert "image 0: no positive evidence for output 0" in found.notes
-    _, tile = tiles(explanation_sheet(image, found, title=""), 2, 160)
+    _, tile = tiles(explanation_sheet(image, found, title=""), 2, 256)
     # Words on plain gray; nothing of the photograph and of the colors.
     assert (tile == tile[..., :1]).all()
     assert (tile[:30] == 240).all()
     assert (tile < 200).any()
     # What lowers the score is to be seen where the method has a sign.
     signed = explain(model, image)
-    _, tile = tiles(explanation_sheet(image, signed, title=""), 2, 160)
+    _, tile = tiles(explanation_sheet(image, signed, title=""), 2, 256)
     np.testing.assert_allclose(
-        tile[150, 40], 255 * 0.1 + 0.9 * np.array(AGAINST), atol=1
+        tile[240, 64], 255 * 0.1 + 0.9 * np.array(AGAINST), atol=1
     )
 
 
@@ -125,9 +126,9 @@ def test_what_is_not_seen_is_hatched(halves: Explanation) -> None:
     image = np.ones((8, 8, 1), np.float32)
     image[0] = 0
     sheet = explanation_sheet(image, replace(halves, seen=seen), title="")
-    _, tile = tiles(sheet, 2, 160)
-    assert not (tile[:, :120] == 0).all(-1).any()
-    assert (tile[:, 120:] == 0).all(-1).mean() == pytest.approx(1 / 8)
+    _, tile = tiles(sheet, 2, 256)
+    assert not (tile[:, :192] == 0).all(-1).any()
+    assert (tile[:, 192:] == 0).all(-1).mean() == pytest.approx(1 / 8)
 
 
 def test_methods_are_compared_each_on_its_own_scale() -> None:
@@ -137,16 +138,16 @@ def test_methods_are_compared_each_on_its_own_scale() -> None:
     image[1] = 0.5
     found = {m: explain(model, image, method=m) for m in ("hirescam", "deconvnet")}
     sheet = evidence_comparison_sheet(image, found, title="")
-    _, *both = tiles(sheet, 3, 160)
+    _, *both = tiles(sheet, 3, 256)
     for tile in both:
         np.testing.assert_allclose(
-            tile[150, 40], 255 * 0.1 + 0.9 * np.array(FOR), atol=1
+            tile[240, 64], 255 * 0.1 + 0.9 * np.array(FOR), atol=1
         )
     # The gradient does not care how bright a pixel is; dark pixels have no rectifier.
     gray = 0.35 * 255 + 0.65 * 128
     at_half = [gray * (1 - part) + part * np.array(FOR) for part in (0.45, 0.9)]
     for tile, expected in zip(both, at_half, strict=True):
-        np.testing.assert_allclose(tile[30, 40], expected, atol=1)
+        np.testing.assert_allclose(tile[48, 64], expected, atol=1)
 
 
 def test_every_class_of_a_comparison_has_a_row() -> None:
@@ -168,7 +169,7 @@ def test_every_class_of_a_comparison_has_a_row() -> None:
         evidence_comparison_sheet(image, each, title="").size for each in (both, one)
     )
     assert tall[0] == low[0]
-    assert tall[1] > low[1] + 160
+    assert tall[1] > low[1] + 256
     with pytest.raises(ArgumentError, match="on different classes"):
         evidence_comparison_sheet(
             image, {"hirescam": both["hirescam"], "gradient": one["gradient"]}, title=""
@@ -191,7 +192,7 @@ def test_channels_are_drawn_the_strongest_first() -> None:
     np.testing.assert_array_equal(found.strongest(2), [[[1, 2]]])
     image[0] = 0
     sheet = channel_sheet(image, found, title="", count=2)
-    _, first, second = tiles(sheet, 3, 160)
+    _, first, second = tiles(sheet, 3, 256)
     np.testing.assert_allclose(
         first[150, 40], 255 * 0.1 + 0.9 * np.array(AGAINST), atol=1
     )
@@ -275,10 +276,10 @@ def test_a_map_of_nothing_is_said_to_be_one() -> None:
     found = explain(network(np.zeros((8, 8))), image)
     assert (found.maps == 0).all()
     pixels = np.asarray(explanation_sheet(image, found, title=""))
-    top = next(y for y in range(len(pixels)) if (pixels[y, 16 : 16 + 160] == 0).all())
-    below = pixels[top + 160 : top + 160 + 20]
-    assert (below[:, 16 : 16 + 160] == 255).all()  # of the image nothing is said
-    assert (below[:, 16 + 160 + 14 :][:, :160] < 100).any()
+    top = next(y for y in range(len(pixels)) if (pixels[y, 16 : 16 + 256] == 0).all())
+    below = pixels[top + 256 : top + 256 + 20]
+    assert (below[:, 16 : 16 + 256] == 255).all()  # of the image nothing is said
+    assert (below[:, 16 + 256 + 14 :][:, :256] < 100).any()
 
 
 def test_a_map_of_a_signal_lies_over_the_steps_that_it_is_of() -> None:
@@ -302,3 +303,38 @@ def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
     channels = channel_attribution(network(np.ones(64)), np.ones((8, 8, 1), "f"))
     with pytest.raises(ArgumentError, match="count is 0"):
         channel_sheet(np.ones((8, 8, 1)), channels, title="", count=0)
+
+
+def test_a_long_signal_is_drawn_wide_and_no_single_step_is_lost() -> None:
+    step = np.zeros(3001)
+    step[1500] = 1
+    signal = step[:, None].astype(np.float32)
+    found = explain(network(step, (3001, 1)), signal)
+    sheet = np.asarray(explanation_sheet(signal, found, title="")).astype(int)
+    orange = sheet[..., 0] - sheet[..., 2] > 100
+    row = np.flatnonzero(orange.sum(1) == 1)[0]  # of the color bar there are more
+    (column,) = np.flatnonzero(orange[row])
+    assert abs(column - 16 - 1024 * 1500 / 3001) < 1
+
+
+def test_panels_are_as_wide_as_their_texts_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The strip of 30 x 3 pixels is 24 wide."""
+    written: list[tuple[str, int]] = []
+
+    def line(text: str, size: int, width: int) -> np.ndarray:
+        written.append((text, width))
+        return draw_line(text, size, width)
+
+    monkeypatch.setattr("cnnviz.drawing.panels.draw_line", line)
+    image = np.ones((30, 3, 1), np.float32)
+    found = explain(network(np.ones((30, 3)), (30, 3, 1)), image)
+    explanation_sheet(image, found, title="")
+    widths = {text: draw_line(text, 12, 1000).shape[1] for text, _ in written}
+    assert all(widths[text] <= width for text, width in written)
+    end = f"{np.abs(found.maps).max():.3g}"
+    numbers = [f"-{end}", "0", end]
+    assert min(room for text, room in written if text == "0") > sum(
+        widths[number] for number in numbers
+    )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,33 +9,7 @@ from PIL import Image
 
 from cnnviz.drawing import grid, kernel_sheet
 from cnnviz.errors import ArgumentError, LayerError
-
-MARGIN = 16
-
-
-DOT = " \u00b7 "
-
-
-def colors(levels: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
-    """Matplotlib's own colors for values in [0, 1]."""
-    rgba: NDArray[np.uint8] = matplotlib.colormaps[colormap](
-        np.rint(np.asarray(levels, np.float64) * 255).astype(int), bytes=True
-    )
-    return rgba[..., :3]
-
-
-def maps(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def assert_same(sheet: Image.Image, expected: Image.Image) -> None:
-    assert sheet.size == expected.size
-    drawn = np.asarray(sheet.convert("RGB"), int)
-    wanted = np.asarray(expected.convert("RGB"), int)
-    # Rounding may differ by a level, which in viridis is up to 3 of 255 in a color. Of
-    # the grays of text a palette has 16, which are 17 apart.
-    tolerance = np.where(np.ptp(wanted, axis=-1, keepdims=True) == 0, 9, 4)
-    assert (np.abs(drawn - wanted) <= tolerance).all()
+from tests.sheets import DOT, MARGIN, assert_same, colors, random
 
 
 def body(
@@ -55,7 +28,7 @@ def around_gray(kernels: NDArray[Any]) -> NDArray[Any]:
 
 
 def test_kernels_on_colors_are_colors_around_gray() -> None:
-    kernels = maps(6, 3, 5, 3)
+    kernels = random(6, 3, 5, 3)
     kernels[2] = 0
     with np.errstate(invalid="ignore"):
         levels = np.nan_to_num(around_gray(kernels), nan=0.5)
@@ -71,7 +44,7 @@ def test_kernels_on_colors_are_colors_around_gray() -> None:
 
 @pytest.mark.parametrize("inputs", [1, 3])
 def test_kernels_of_next_to_nothing_are_dead(inputs: int) -> None:
-    kernels = maps(5, 3, 3, inputs)
+    kernels = random(5, 3, 3, inputs)
     kernels /= np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
     kernels[1] *= 0.9e-5
     kernels[2] *= 1.2e-5
@@ -97,7 +70,7 @@ def test_kernels_of_next_to_nothing_are_dead(inputs: int) -> None:
 
 
 def test_dead_kernels_are_gray_and_dimmed_in_a_matrix() -> None:
-    for kernels in (maps(4, 3, 3, 20), maps(4, 1, 1, 20)):
+    for kernels in (random(4, 3, 3, 20), random(4, 1, 1, 20)):
         dead = kernels.copy()
         dead[2] *= 1e-7
         before = np.asarray(kernel_sheet(kernels, title="x").convert("L"), int)
@@ -109,7 +82,7 @@ def test_dead_kernels_are_gray_and_dimmed_in_a_matrix() -> None:
 
 
 def test_a_kernel_sheet_in_another_colormap() -> None:
-    kernels = maps(4, 3, 3, 1)
+    kernels = random(4, 3, 3, 1)
     expected = grid(
         colors(around_gray(kernels)[..., 0], "viridis"),
         labels=["0", "1", "2", "3"],
@@ -117,13 +90,13 @@ def test_a_kernel_sheet_in_another_colormap() -> None:
         subtitle=f"4 kernels{DOT}each on its own scale, 0 in the middle",
     )
     assert_same(kernel_sheet(kernels, title="x", colormap="viridis"), expected)
-    matrix = kernel_sheet(maps(4, 3, 3, 20), title="x", colormap="viridis")
+    matrix = kernel_sheet(random(4, 3, 3, 20), title="x", colormap="viridis")
     assert matrix.mode == "RGB"
     assert np.ptp(np.asarray(matrix), axis=-1).max() > 100
 
 
 def test_kernels_on_one_channel_are_signed_maps() -> None:
-    kernels = maps(4, 3, 3, 1)
+    kernels = random(4, 3, 3, 1)
     expected = grid(
         colors(around_gray(kernels)[..., 0], "gray"),
         labels=["0", "1", "2", "3"],
@@ -134,7 +107,7 @@ def test_kernels_on_one_channel_are_signed_maps() -> None:
 
 
 def test_kernels_on_many_channels_are_a_matrix_of_the_strongest() -> None:
-    kernels = maps(4, 3, 3, 20)
+    kernels = random(4, 3, 3, 20)
     weak = [0, 7, 9, 19]
     kernels[..., weak] /= 1000
     sheet = kernel_sheet(kernels, title="conv2")
@@ -155,7 +128,7 @@ def test_kernels_on_many_channels_are_a_matrix_of_the_strongest() -> None:
 
 
 def test_pointwise_kernels_are_one_matrix_of_weights() -> None:
-    kernels = maps(3, 1, 1, 40)
+    kernels = random(3, 1, 1, 40)
     sheet = kernel_sheet(kernels, title="project")
     high = wide = 22
     matrix = body(sheet, 3 * high, 40 * wide)[high // 2 :: high, wide // 2 :: wide]
@@ -164,7 +137,7 @@ def test_pointwise_kernels_are_one_matrix_of_weights() -> None:
 
 
 def test_kernels_in_one_and_three_dimensions() -> None:
-    signal = maps(6, 5, 3)  # of three channels, which are no colors
+    signal = random(6, 5, 3)  # of three channels, which are no colors
     expected = grid(
         colors(around_gray(signal[..., None])[..., 0], "gray").swapaxes(1, 2),
         labels=[str(i) for i in range(6)],
@@ -178,7 +151,7 @@ def test_kernels_in_one_and_three_dimensions() -> None:
         ),
     )
     assert_same(kernel_sheet(signal, title="x"), expected)
-    volume = maps(6, 3, 4, 4, 1)
+    volume = random(6, 3, 4, 4, 1)
     slices = np.asarray(kernel_sheet(volume[:, 1], title="x"))
     sheet = np.asarray(kernel_sheet(volume, title="x"))[:, : slices.shape[1]]
     np.testing.assert_array_equal(sheet[60:], slices[60:])
@@ -186,8 +159,8 @@ def test_kernels_in_one_and_three_dimensions() -> None:
 
 def test_arrays_that_are_no_kernels_are_refused() -> None:
     with pytest.raises(LayerError, match=r"conv1: kernels of shape \(3, 4\)"):
-        kernel_sheet(maps(3, 4), title="conv1")
+        kernel_sheet(random(3, 4), title="conv1")
     with pytest.raises(ArgumentError, match="max_kernels is 0"):
-        kernel_sheet(maps(3, 4, 4, 1), title="conv1", max_kernels=0)
+        kernel_sheet(random(3, 4, 4, 1), title="conv1", max_kernels=0)
     with pytest.raises(ArgumentError, match="columns is 0"):
-        kernel_sheet(maps(3, 4, 4, 9), title="conv1", columns=0)
+        kernel_sheet(random(3, 4, 4, 9), title="conv1", columns=0)

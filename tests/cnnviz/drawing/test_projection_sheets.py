@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from cnnviz.attribution import Projections
 from cnnviz.drawing import (
@@ -14,35 +13,14 @@ from cnnviz.drawing import (
     projection_sheet,
     projection_sheets,
 )
-from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images import Box, ReceptiveField
-
-GRAY = 128
-
-
-FRAME = (255, 220, 0)
-
-
-Told = dict[str, Any]
+from tests.sheets import FRAME, GRAY, Told, noted, random
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    """What the last sheet was made of: tiles, labels, subtitle."""
-    made: Told = {}
-
-    def noting(images: NDArray[Any], **texts: Any) -> Image.Image:
-        made.clear()
-        made.update(texts, tiles=images)
-        return headed_grid(images, **texts)
-
-    monkeypatch.setattr(projection_sheets, "headed_grid", noting)
-    return made
-
-
-def random(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return noted(monkeypatch, projection_sheets)
 
 
 def found(

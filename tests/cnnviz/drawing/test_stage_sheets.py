@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from cnnviz.attribution import Stage
 from cnnviz.drawing import (
@@ -13,35 +12,14 @@ from cnnviz.drawing import (
     stage_sheet,
     stage_sheets,
 )
-from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError
 from cnnviz.images import Box
-
-GRAY = 128
-
-
-FRAME = (255, 220, 0)
-
-
-Told = dict[str, Any]
+from tests.sheets import FRAME, GRAY, Told, noted, random
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    """What the last sheet was made of: tiles, labels, subtitle."""
-    made: Told = {}
-
-    def noting(images: NDArray[Any], **texts: Any) -> Image.Image:
-        made.clear()
-        made.update(texts, tiles=images)
-        return headed_grid(images, **texts)
-
-    monkeypatch.setattr(stage_sheets, "headed_grid", noting)
-    return made
-
-
-def random(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return noted(monkeypatch, stage_sheets)
 
 
 def shrunk(tile: NDArray[Any], height: int, width: int) -> NDArray[Any]:

@@ -1,32 +1,12 @@
 """Rows and matrices of numbers."""
 
-from typing import Any
-
-import matplotlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.drawing import activation_sheet
-
-MARGIN = 16
-
-
-def colors(levels: NDArray[Any], colormap: str = "viridis") -> NDArray[np.uint8]:
-    """Matplotlib's own colors for values in [0, 1]."""
-    rgba: NDArray[np.uint8] = matplotlib.colormaps[colormap](
-        np.rint(np.asarray(levels, np.float64) * 255).astype(int), bytes=True
-    )
-    return rgba[..., :3]
-
-
-def maps(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def own_range(values: NDArray[Any]) -> NDArray[Any]:
-    return (values - values.min()) / (values.max() - values.min())
+from tests.sheets import MARGIN, colors, own_range, random
 
 
 def body(
@@ -39,7 +19,7 @@ def body(
 
 
 def test_signals_are_rows_with_time_to_the_right() -> None:
-    values = maps(100, 4)
+    values = random(100, 4)
     sheet = activation_sheet(values, title="x")
     wide, high = 16, 22  # 1600 pixels wide at most, 22 a row
     strip = body(sheet, 4 * high, 100 * wide)
@@ -49,11 +29,11 @@ def test_signals_are_rows_with_time_to_the_right() -> None:
 
 
 def test_long_signals_are_averaged_to_fit() -> None:
-    values = np.repeat(maps(1000, 3), 4, axis=0)  # 4,000 steps, 4 alike
+    values = np.repeat(random(1000, 3), 4, axis=0)  # 4,000 steps, 4 alike
     values = np.concatenate([values, values[-1:]])
     sheet = activation_sheet(values, title="x")
     assert sheet.width < 1700
-    repeated = np.repeat(maps(500, 2), 4, axis=0)  # 2,000 steps, 2 to a pixel
+    repeated = np.repeat(random(500, 2), 4, axis=0)  # 2,000 steps, 2 to a pixel
     strip = body(activation_sheet(repeated, title="x"), 2 * 22, 1000)
     expected = np.stack(
         [np.repeat(colors(own_range(repeated[::4, c])), 2, axis=0) for c in range(2)]

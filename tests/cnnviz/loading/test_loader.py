@@ -341,6 +341,33 @@ def test_a_custom_module_is_run_only_on_request(tmp_path: Path) -> None:
         module_objects(tmp_path / "absent.py")
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_a_module_names_what_python_cannot_name_in_a_dict(tmp_path: Path) -> None:
+    made = tf_keras.Sequential(
+        [
+            tf_keras.Input((8, 8, 1)),
+            tf_keras.layers.Conv2D(2, 3, activation="softplus", name="conv"),
+        ]
+    )
+    made.save(tmp_path / "own.h5")
+    with h5py.File(tmp_path / "own.h5", "r+") as file:
+        # As the Keras of that time wrote a lambda.
+        config = file.attrs["model_config"]
+        file.attrs["model_config"] = config.replace("softplus", "<lambda>")
+    module = tmp_path / "functions.py"
+    module.write_text("custom_objects = {'<lambda>': lambda x: 7 + 0 * x}")
+    with pytest.raises(ModelError, match="activation '<lambda>' in layer conv"):
+        load_model(tmp_path / "own.h5")
+    model = load_model(tmp_path / "own.h5", custom_objects=module_objects(module))
+    (maps,) = activations(model, np.ones((1, 8, 8, 1), np.float32)).values()
+    np.testing.assert_array_equal(maps, 7)
+    module.write_text("custom_objects = ['<lambda>']")
+    with pytest.raises(
+        ModelError, match=r"custom_objects in .*functions.py is \['<lambda>'"
+    ):
+        module_objects(module)
+
+
 def test_a_function_can_stand_in_for_byte_code() -> None:
     zoo = Path(__file__).parents[2] / "data" / "zoo"
     for name in ("keras22/lambda_code.h5", "tf212/lambda_code.h5"):

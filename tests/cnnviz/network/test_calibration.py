@@ -108,6 +108,29 @@ def test_preprocessing_in_the_code_of_a_network(k: Any) -> None:
 
 
 @GENERATIONS
+@pytest.mark.parametrize("normalized", [False, True])
+def test_networks_that_cut_their_batch_or_make_it_longer(
+    k: Any, normalized: bool
+) -> None:
+    class Net(k.Model):
+        def __init__(self, tiles: bool) -> None:
+            super().__init__()
+            self.conv = k.layers.Conv2D(2, 3)
+            self.norm = k.layers.BatchNormalization() if normalized else None
+            self.tiles = tiles
+
+        def call(self, x: Any) -> Any:
+            x = tf.reshape(x, (-1, 8, 16, 3)) if self.tiles else x[:1]
+            x = self.conv(x)
+            return self.norm(x) if self.norm is not None else x
+
+    for tiles in (False, True):
+        net = Net(tiles)
+        net(np.zeros((1, 16, 16, 3), np.float32))
+        assert detected(net).reason.startswith("nothing in the network tells")
+
+
+@GENERATIONS
 @pytest.mark.parametrize("listed", ["scale conv head", "head conv scale"])
 def test_layers_may_be_listed_in_any_order(k: Any, listed: str) -> None:
     class Net(k.Model):
