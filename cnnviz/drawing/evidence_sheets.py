@@ -26,7 +26,7 @@ from cnnviz.drawing.tiles import (
     resized,
     shrunk_size,
 )
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import ArgumentError, LayerError, input_words
 from cnnviz.images.colors import LUMA
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FOR, AGAINST = (230, 97, 0), (0, 84, 159)
 _SIDE = 256  # of the longer side of a panel
+_SHORTEST = 32  # of the shorter one
 _LONGEST = 1024  # of the panel of a signal, whose steps lie side by side
 _FAINTEST = 0.35  # how dark black is drawn below the colors
 _OPACITY = 0.9
@@ -97,10 +98,11 @@ def explanation_sheet(
         LayerError: If the image has no picture.
     """
     maps = explanation.maps[number]
+    name, _ = input_words(maps.ndim - 1)
     picture, (maps, seen), told = _flat(image, [maps, explanation.seen[None]], title)
     scale, clipped = _scale(maps, explanation.method)
     signed = explanation.method in _SIGNED
-    panels = [Panel(["image"], picture, None, "")]
+    panels = [Panel([name], picture, None, "")]
     for column, values in enumerate(maps):
         lines = _lines(explanation, number, column)
         missing = f"{_MISSING} for {explanation.caption(number, column)}"
@@ -369,10 +371,16 @@ def _flat(
 
 
 def _size(height: int, width: int) -> tuple[int, int]:
-    """A panel's height and width: small pictures are enlarged by a whole factor."""
+    """A panel's height and width.
+
+    Small pictures are enlarged by a whole factor, those of a few rows or columns are
+    stretched until they are seen.
+    """
     if (longest := max(height, width)) > _SIDE:
-        return shrunk_size(height, width, _SIDE)
-    return height * (_SIDE // longest), width * (_SIDE // longest)
+        height, width = shrunk_size(height, width, _SIDE)
+    else:
+        height, width = height * (_SIDE // longest), width * (_SIDE // longest)
+    return max(height, _SHORTEST), max(width, _SHORTEST)
 
 
 def _strongest(maps: NDArray[Any], count: int) -> NDArray[Any]:
