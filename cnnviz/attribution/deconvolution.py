@@ -240,8 +240,7 @@ def deconvnet(
     for part in project(task, arrays, route, seeds, chosen.size):
         part.paste(canvas, np.flatnonzero(fires))
     projected = canvas.reshape(*chosen.shape, *route.size)
-    if known.encode.reverses_channels and projected.shape[-1] == 3:
-        projected = projected[..., ::-1]
+    projected = known.encode.in_image_order(projected)
     positions = np.zeros((*flat.shape, 2), np.int64)
     if route.shape:
         positions = np.stack(np.unravel_index(flat, route.shape), -1)

@@ -27,11 +27,7 @@ from cnnviz.network.failures import layer_of
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import Head, HeadInfo, whole
 from cnnviz.network.keras_generations import Network, call_attribute
-from cnnviz.network.layout import (
-    channel_axis,
-    displayed,
-    is_network_channels_first,
-)
+from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
 from cnnviz.network.python_code import python_call
@@ -358,15 +354,12 @@ def _reversed(
         # A class has no layer to go below.
         hint = "Choose the method 'gradient'."
         raise LayerError(error.message, hint=hint) from None
-    first = is_network_channels_first(model.network)
     images = []
     for score in tf.unstack(scores, axis=1):
         (seed,) = tf.gradients(score, logits)
         pulled = way.pull(tf.convert_to_tensor(seed))[inputs[index].ref()]
-        image = displayed(pulled, channels_first=first)
-        if model.encode.reverses_channels and image.shape[-1] == 3:
-            image = image[..., ::-1]
-        images.append(image)
+        image = as_images(model.network, pulled)
+        images.append(model.encode.in_image_order(image))
     return images
 
 

@@ -22,7 +22,6 @@ from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.traced_layers import (
     End,
     TracedLayer,
-    as_image,
     seed,
     trace_layer,
 )
@@ -31,6 +30,7 @@ from cnnviz.errors import CnnvizError, LayerError
 from cnnviz.graph.devices import has_gpu, room
 from cnnviz.network.batches import filled
 from cnnviz.network.failures import OutOfMemoryError
+from cnnviz.network.layout import as_images
 from cnnviz.network.tracing import Trace, compiled
 
 _NUMBERS = 1 << 22
@@ -345,7 +345,8 @@ def _carry_back(
         way = traced.way(task, value)
         end = traced.end(task, way)
         pulled = way.pull(start)[end.tensor.ref()]
-    return as_image(task, pulled), as_image(task, end.tensor)
+    network = task.model.network
+    return as_images(network, pulled), as_images(network, end.tensor)
 
 
 def _gradient(task: Task, traced: TracedLayer, start: tf.Tensor, end: End) -> tf.Tensor:

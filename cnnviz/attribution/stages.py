@@ -13,13 +13,13 @@ import tensorflow as tf
 from cnnviz.arguments import choice
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
-from cnnviz.attribution.traced_layers import as_image, seed, trace_layer
+from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.errors import ImageError, LayerError, counted, shape_text
 from cnnviz.images.boxes import field_boxes
 from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layout import displayed, is_network_channels_first
+from cnnviz.network.layout import as_images, displayed, is_network_channels_first
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, one_layer
 from cnnviz.network.tracing import compiled
@@ -180,9 +180,8 @@ def deconvnet_stages(
         array = signal.numpy()[0]
         array = array.reshape((1,) * (3 - array.ndim) + array.shape)
         stages.append(Stage(path, operation, array))
-    last = stages[-1]
-    if known.encode.reverses_channels and last.signal.shape[-1] == 3:
-        stages[-1] = replace(last, signal=last.signal[..., ::-1])
+    pixels = known.encode.in_image_order(stages[-1].signal)
+    stages[-1] = replace(stages[-1], signal=pixels)
     number, route = int(chosen[0, 0]), units.route
     place = (0, 0)
     if route.shape:
@@ -200,7 +199,8 @@ def _trace_stages(
     traced = trace_layer(task, images)
     start = seed(task, traced, units)
     way = traced.way(task)
-    first = is_network_channels_first(task.model.network)
+    network = task.model.network
+    first = is_network_channels_first(network)
     passed = [("seed", task.selected.address.path, start, traced.channels_first)]
     pulled = way.pulled(start)
     at = next(pulled)
@@ -217,5 +217,5 @@ def _trace_stages(
     for i, (_, _, signal, channels_first) in enumerate(passed):
         results[str(i)] = displayed(signal, channels_first=channels_first)
     # The last is the image, whatever lies between the first filter and it.
-    results[str(len(passed) - 1)] = as_image(task, at[way.image.ref()])
+    results[str(len(passed) - 1)] = as_images(network, at[way.image.ref()])
     return results, [(operation, name) for operation, name, *_ in passed]

@@ -21,7 +21,6 @@ from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
     channel_axis,
     displayed,
-    is_network_channels_first,
     to_channels_first,
 )
 from cnnviz.network.naming import addresses
@@ -207,9 +206,3 @@ def seed(task: Task, traced: TracedLayer, units: Sequence[tf.Tensor]) -> tf.Tens
     if traced.channels_first:
         seeds = to_channels_first(seeds)
     return tf.cast(seeds, traced.tensor.dtype)
-
-
-def as_image(task: Task, signal: tf.Tensor) -> tf.Tensor:
-    """What arrives at the network's input, float32, channels last."""
-    first = is_network_channels_first(task.model.network)
-    return displayed(signal, channels_first=first)

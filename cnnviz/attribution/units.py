@@ -10,12 +10,13 @@ import tensorflow as tf
 
 from cnnviz.arguments import counts
 from cnnviz.attribution.tasks import Task
-from cnnviz.attribution.traced_layers import TracedLayer, as_image, trace_layer
+from cnnviz.attribution.traced_layers import TracedLayer, trace_layer
 from cnnviz.errors import ArgumentError, LayerError, shape_text
 from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.batches import in_batches
 from cnnviz.network.health import broken_weights, is_suspicious, not_finite
+from cnnviz.network.layout import as_images
 from cnnviz.network.survey import choose_channels
 from cnnviz.network.tracing import compiled_for_images
 
@@ -160,7 +161,7 @@ def _route(task: Task, traced: TracedLayer) -> Route:
         way = traced.way(task)
         notes, largest, end = way.notes, way.largest(), traced.end(task, way)
     number = next(i for i, t in enumerate(traced.inputs) if t is end.input)
-    image = as_image(task, end.tensor)
+    image = as_images(task.model.network, end.tensor)
     if not image.shape[1:].is_fully_defined():
         name = task.selected.name
         raise LayerError(f"layer '{name}' is computed from an image of unknown size")

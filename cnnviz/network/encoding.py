@@ -60,6 +60,15 @@ class Encoding:
             return values
         return self.function(values)
 
+    def in_image_order(self, values: Any) -> Any:
+        """What arrives at the network's input, channels in the image's order (RGB).
+
+        Args:
+            values: An array or tensor `(..., c)`, channels in the network's order.
+        """
+        is_color = values.shape[-1] == 3
+        return values[..., ::-1] if self.reverses_channels and is_color else values
+
     @property
     def is_raw(self) -> bool:
         """Whether images may hold any values, rather than [0, 1]."""

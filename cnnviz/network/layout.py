@@ -35,6 +35,11 @@ def displayed(tensor: tf.Tensor, *, channels_first: bool) -> tf.Tensor:
     return to_channels_last(tensor) if moved else tensor
 
 
+def as_images(network: Network, tensor: tf.Tensor) -> tf.Tensor:
+    """What has the layout of a network's input, in float32, channels last."""
+    return displayed(tensor, channels_first=is_network_channels_first(network))
+
+
 def over_positions(values: tf.Tensor) -> tf.Tensor:
     """The mean over all axes between the first and the last: `(n, c)`."""
     axes = list(range(1, values.shape.rank - 1))

@@ -38,7 +38,7 @@ def explained(network: Any, **options: Any) -> Explanation:
     ],
 )
 def test_famous_networks(k: ModuleType, name: str, layer: str) -> None:
-    size = 139 if name == "InceptionV3" else 64
+    size = {"InceptionV3": 139, "Xception": 71}.get(name, 64)
     build = getattr(k.applications, name)
     network = build(weights=None, input_shape=(size, size, 3), classes=10)
     found = explained(network)
