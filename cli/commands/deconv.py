@@ -208,7 +208,7 @@ def deconv(
                 work.console.note(f"{source}: {result.silence}")
                 continue
             firing += 1
-            if raw and result.image.ndim != 3:
+            if raw and result.image.ndim > 3:
                 shape = shape_text(result.image.shape)
                 work.console.note(
                     f"{source}: {shape} has no picture: only its arrays are written"

@@ -20,11 +20,13 @@ from cnnviz.arguments import counts
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import (
+    LONGEST,
     PERCENTILE,
     Pixels,
     as_picture,
     resized,
     shrunk_size,
+    strongest_steps,
 )
 from cnnviz.errors import ArgumentError, LayerError, input_words
 from cnnviz.images.colors import LUMA
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 FOR, AGAINST = (230, 97, 0), (0, 84, 159)
 _SIDE = 256  # of the longer side of a panel
 _SHORTEST = 32  # of the shorter one
-_LONGEST = 1024  # of the panel of a signal, whose steps lie side by side
 _FAINTEST = 0.35  # how dark black is drawn below the colors
 _OPACITY = 0.9
 _HATCH = 8
@@ -354,9 +355,9 @@ def _flat(
         steps = len(image)
         height = max(1, _SIDE // 4 // image.shape[-1])
         image = image.T.repeat(height, 0)[..., None]
-        if steps > _LONGEST:
+        if steps > LONGEST:
             told.append(f"{steps} steps to the right, the strongest in each pixel")
-            maps = [_strongest(values, _LONGEST) for values in maps]
+            maps = [strongest_steps(values, LONGEST) for values in maps]
         maps = [np.repeat(values[:, None], len(image), 1) for values in maps]
     if image.ndim != 3 or maps[0].ndim != 3:
         raise LayerError(
@@ -364,7 +365,7 @@ def _flat(
             hint="Take the arrays: cnnviz.explain(...).",
         )
     if axes == 1:
-        size = (len(image), min(max(_SIDE, image.shape[1]), _LONGEST))
+        size = (len(image), min(max(_SIDE, image.shape[1]), LONGEST))
     else:
         size = _size(image.shape[0], image.shape[1])
     return resized(as_picture(image), size), [_stretched(v, size) for v in maps], told
@@ -381,17 +382,6 @@ def _size(height: int, width: int) -> tuple[int, int]:
     else:
         height, width = height * (_SIDE // longest), width * (_SIDE // longest)
     return max(height, _SHORTEST), max(width, _SHORTEST)
-
-
-def _strongest(maps: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer values of each map, those farthest from 0 of equal parts of its steps."""
-    steps = maps.shape[1]
-    starts = np.arange(count) * steps // count
-    sizes = np.abs(maps)
-    highest = np.maximum.reduceat(sizes, starts, 1)
-    parts = np.repeat(np.arange(count), np.diff([*starts, steps]))
-    places = np.where(sizes == highest[:, parts], np.arange(steps), steps)
-    return np.take_along_axis(maps, np.minimum.reduceat(places, starts, 1), 1)
 
 
 def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
