@@ -237,8 +237,10 @@ def test_the_steps_of_a_signal_lie_side_by_side(told: Told) -> None:
     np.testing.assert_array_equal(
         np.flatnonzero(frame)[[0, -1]], [39 * scale, 44 * scale - 1]
     )
-    for crop in ({"crop": True}, {"close": True}):
-        projection_sheet(signal, own, title="conv", field=field, **crop)
+    for crop in (True, False):
+        projection_sheet(
+            signal, own, title="conv", field=field, crop=crop, close=not crop
+        )
         assert "steps" in told["subtitle"]
     assert told["tiles"][0].shape[0] < told["tiles"][0].shape[1]
 
