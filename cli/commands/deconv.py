@@ -218,7 +218,11 @@ def deconv(
             work.files.write(
                 f"{picture}.png", result.write_sheet, source, close=close, **look
             )
-            if result.stages is not None:
+            if result.stages is not None and result.image.ndim < 3:
+                work.console.note(
+                    f"{images.source(number)}: the way down to a signal has no picture"
+                )
+            elif result.stages is not None:
                 work.files.write(
                     f"{strip}.png", result.stages.save, source=source, **look
                 )
