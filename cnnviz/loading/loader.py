@@ -267,7 +267,8 @@ def _loaded(
 ) -> tuple[Network, tuple[str, ...]]:
     """The network, and what was changed in its configuration so that Keras took it."""
     try:
-        return _attempted(file, weights, trusted, custom_objects), ()
+        network = _attempted(file, weights, trusted, custom_objects)
+        return network, tuple(_traced_note(network))
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001
@@ -337,11 +338,27 @@ def _load_keras_2(
             path, custom_objects=known, compile=False, **options
         )
     for layer in (network, *(a.layer for a in addresses(network))):
-        if type(layer).__module__.endswith("saved_model.load"):
+        if _is_traced(layer):
             name = type(layer).__name__
-            found = newer_files.is_known(name, file) and newer_files.fault(file, known)
-            raise _faulty(file, *found) if found else unknown_class(file.path, name)
+            if newer_files.is_known(name, file):
+                if found := newer_files.fault(file, known):
+                    raise _faulty(file, *found)
+                raise unknown_class(file.path, name)
+            if layer is network:
+                raise unknown_class(file.path, name)
     return network
+
+
+def _is_traced(layer: Any) -> bool:
+    """Whether a layer is the functions of a folder, its class being unknown."""
+    return type(layer).__module__.endswith("saved_model.load")
+
+
+def _traced_note(network: Network) -> Iterator[str]:
+    """Which layers cannot be looked into, if there are any."""
+    kinds = {a.kind: None for a in addresses(network) if _is_traced(a.layer)}
+    if kinds:
+        yield f"{', '.join(kinds)} run as the functions that the folder holds"
 
 
 @contextmanager

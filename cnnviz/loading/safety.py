@@ -57,9 +57,18 @@ def check_safe(
     if worst := min(grave, key=_rank, default=None):
         if not file.is_keras_2 and _is_lacking(worst.name):
             raise _of_another_version(file, worst)
-        raise _refused(file.path, worst)
+        error = _refused(file.path, worst)
+        if is_folder and worst.kind == "custom":
+            raise ModelError(error.message, hint=f"{error.hint} {_TRACED}")
+        raise error
     if is_folder and (names := harmful_operations(file.path)):
         raise _refused(file.path, Objection("function", names[0], ""))
+
+
+_TRACED = (
+    "Or load_model(..., trusted=True): unless it is the network itself, the functions "
+    "that the folder holds of it do."
+)
 
 
 def _is_lacking(name: str) -> bool:

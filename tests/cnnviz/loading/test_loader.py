@@ -13,9 +13,10 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
-from cnnviz import ArgumentError, ModelError, activations, load_model
+from cnnviz import ArgumentError, ModelError, activations, deconvnet, load_model
 from cnnviz.loading import APPLICATIONS, identify_file, module_objects
 
 pytestmark = pytest.mark.versions
@@ -366,6 +367,38 @@ def test_a_module_names_what_python_cannot_name_in_a_dict(tmp_path: Path) -> Non
         ModelError, match=r"custom_objects in .*functions.py is \['<lambda>'"
     ):
         module_objects(module)
+
+
+def test_layers_of_a_folder_do_without_their_class(tmp_path: Path) -> None:
+    class Halved(tf_keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return tf.nn.relu(inputs - 0.25) / 2
+
+    made = tf_keras.Sequential(
+        [
+            tf_keras.Input((8, 8, 1)),
+            Halved(),
+            tf_keras.layers.Conv2D(2, 3, name="conv"),
+            tf_keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    made.save(tmp_path / "own", save_format="tf")
+    with pytest.raises(ModelError, match="custom layer or function Halved") as error:
+        load_model(tmp_path / "own")
+    assert "Or load_model(..., trusted=True)" in str(error.value)
+    model = load_model(tmp_path / "own", trusted=True)
+    assert model.notes == ("Halved run as the functions that the folder holds",)
+    images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    np.testing.assert_allclose(
+        activations(model, images)["conv"], activations(made, images)["conv"], atol=1e-6
+    )
+    # Also the rectifier in it is reversed by the rule.
+    for rule in ("deconvnet", "gradient"):
+        np.testing.assert_allclose(
+            deconvnet(model, images, "conv", rule=rule).images,  # type: ignore[arg-type]
+            deconvnet(made, images, "conv", rule=rule).images,  # type: ignore[arg-type]
+            atol=1e-6,
+        )
 
 
 def test_a_function_can_stand_in_for_byte_code() -> None:
