@@ -150,3 +150,10 @@ def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 channel`, `3 channels`."""
     plural = "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{plural if count != 1 else ''}"
+
+
+def input_words(axes: int) -> tuple[str, str]:
+    """What an input is called, and its positions, by how many axes these have."""
+    if axes == 1:
+        return "signal", "steps"
+    return ("volume", "voxels") if axes == 3 else ("image", "pixels")

@@ -208,7 +208,7 @@ def deconv(
                 work.console.note(f"{source}: {result.silence}")
                 continue
             firing += 1
-            if raw and result.image.ndim != 3:
+            if raw and result.image.ndim > 3:
                 shape = shape_text(result.image.shape)
                 work.console.note(
                     f"{source}: {shape} has no picture: only its arrays are written"
@@ -218,7 +218,11 @@ def deconv(
             work.files.write(
                 f"{picture}.png", result.write_sheet, source, close=close, **look
             )
-            if result.stages is not None:
+            if result.stages is not None and result.image.ndim < 3:
+                work.console.note(
+                    f"{images.source(number)}: the way down to a signal has no picture"
+                )
+            elif result.stages is not None:
                 work.files.write(
                     f"{strip}.png", result.stages.save, source=source, **look
                 )

@@ -26,7 +26,7 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.attribution.spaces import pixels_of
-from cnnviz.errors import ImageError, counted, shape_text
+from cnnviz.errors import ImageError, counted, input_words, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.showing import Result
@@ -316,6 +316,7 @@ def _sentences(check: Check) -> tuple[tuple[str, ...], ...]:
     part, parts = "tenth", "tenths"
     if step * 10 != steps:
         part = parts = f"{100 * step / steps:.0f} %"
+    whole, _ = input_words(explanation.maps.ndim - 2)
     better = check.is_better_than_chance
     rows = []
     for image in range(len(better)):
@@ -330,8 +331,8 @@ def _sentences(check: Check) -> tuple[tuple[str, ...], ...]:
             if before == after:
                 verb, change = "leaves", f"at {after}"
             text = (
-                f"Deleting the marked {part} of the image {verb} the {check.quantity} "
-                f"of {what} {change}; random {parts}: {_text(chance)}."
+                f"Deleting the marked {part} of the {whole} {verb} the "
+                f"{check.quantity} of {what} {change}; random {parts}: {_text(chance)}."
             )
             # A tenth may tell the contrary of all steps together.
             if not better[image, column] or curve[step] >= chance:

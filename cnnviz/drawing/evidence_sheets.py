@@ -20,13 +20,15 @@ from cnnviz.arguments import counts
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import (
+    LONGEST,
     PERCENTILE,
     Pixels,
     as_picture,
     resized,
     shrunk_size,
+    strongest_steps,
 )
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import ArgumentError, LayerError, input_words
 from cnnviz.images.colors import LUMA
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 FOR, AGAINST = (230, 97, 0), (0, 84, 159)
 _SIDE = 256  # of the longer side of a panel
-_LONGEST = 1024  # of the panel of a signal, whose steps lie side by side
+_SHORTEST = 32  # of the shorter one
 _FAINTEST = 0.35  # how dark black is drawn below the colors
 _OPACITY = 0.9
 _HATCH = 8
@@ -97,10 +99,11 @@ def explanation_sheet(
         LayerError: If the image has no picture.
     """
     maps = explanation.maps[number]
+    name, _ = input_words(maps.ndim - 1)
     picture, (maps, seen), told = _flat(image, [maps, explanation.seen[None]], title)
     scale, clipped = _scale(maps, explanation.method)
     signed = explanation.method in _SIGNED
-    panels = [Panel(["image"], picture, None, "")]
+    panels = [Panel([name], picture, None, "")]
     for column, values in enumerate(maps):
         lines = _lines(explanation, number, column)
         missing = f"{_MISSING} for {explanation.caption(number, column)}"
@@ -352,9 +355,9 @@ def _flat(
         steps = len(image)
         height = max(1, _SIDE // 4 // image.shape[-1])
         image = image.T.repeat(height, 0)[..., None]
-        if steps > _LONGEST:
+        if steps > LONGEST:
             told.append(f"{steps} steps to the right, the strongest in each pixel")
-            maps = [_strongest(values, _LONGEST) for values in maps]
+            maps = [strongest_steps(values, LONGEST) for values in maps]
         maps = [np.repeat(values[:, None], len(image), 1) for values in maps]
     if image.ndim != 3 or maps[0].ndim != 3:
         raise LayerError(
@@ -362,28 +365,23 @@ def _flat(
             hint="Take the arrays: cnnviz.explain(...).",
         )
     if axes == 1:
-        size = (len(image), min(max(_SIDE, image.shape[1]), _LONGEST))
+        size = (len(image), min(max(_SIDE, image.shape[1]), LONGEST))
     else:
         size = _size(image.shape[0], image.shape[1])
     return resized(as_picture(image), size), [_stretched(v, size) for v in maps], told
 
 
 def _size(height: int, width: int) -> tuple[int, int]:
-    """A panel's height and width: small pictures are enlarged by a whole factor."""
+    """A panel's height and width.
+
+    Small pictures are enlarged by a whole factor, those of a few rows or columns are
+    stretched until they are seen.
+    """
     if (longest := max(height, width)) > _SIDE:
-        return shrunk_size(height, width, _SIDE)
-    return height * (_SIDE // longest), width * (_SIDE // longest)
-
-
-def _strongest(maps: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer values of each map, those farthest from 0 of equal parts of its steps."""
-    steps = maps.shape[1]
-    starts = np.arange(count) * steps // count
-    sizes = np.abs(maps)
-    highest = np.maximum.reduceat(sizes, starts, 1)
-    parts = np.repeat(np.arange(count), np.diff([*starts, steps]))
-    places = np.where(sizes == highest[:, parts], np.arange(steps), steps)
-    return np.take_along_axis(maps, np.minimum.reduceat(places, starts, 1), 1)
+        height, width = shrunk_size(height, width, _SIDE)
+    else:
+        height, width = height * (_SIDE // longest), width * (_SIDE // longest)
+    return max(height, _SHORTEST), max(width, _SHORTEST)
 
 
 def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from PIL import Image
 from cnnviz.arguments import counts_or_none
 from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
+from cnnviz.drawing.signals import Shown, as_pictures
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
 _COMPARED_SIDE = 1000  # that the side of all units of a comparison is about
 _NAMED_DEAD = 8
+_LONG = 4  # times as wide as high: pairs of such tiles stand above each other
 _FEW_UNITS = 3  # so many are compared in a row each, more in a column each
 
 
@@ -64,8 +66,9 @@ def projection_sheet(
     column. Maps that do not fire are not drawn, but named in the subtitle.
 
     Args:
-        image: `(h, w, c)`, the image that was projected.
-        projections: The reconstructions, of this image alone: `(1, k, h, w, c)`.
+        image: `(h, w, c)`, the image that was projected, or `(steps, c)` of a signal.
+        projections: The reconstructions, of this image alone: `(1, k, h, w, c)`,
+            or `(1, k, steps, c)`.
         title: The headline.
         facts: What the smaller line below says first.
         field: The receptive field of the layer; None if it is not known.
@@ -87,19 +90,20 @@ def projection_sheet(
         ArgumentError: If the reconstructions are not of this image alone, or an
             argument is out of its range.
     """
-    units = _Units.of(projections, field, image, spatial, names, title)
+    whole = not (crop or close)
+    shown = as_pictures(image, [projections], field, spatial=spatial, whole=whole)
+    image = shown.image
+    units = _Units.of(shown.projections[0], shown, spatial, names, title)
     if close:
-        units = units._replace(boxes=mass_boxes(_shares(units.images)))
-        crop = True
+        units, crop = units.at(mass_boxes(_shares(units.images))), True
     side = tile_side(2 * len(units.alive), SHEET_SIDE)
     pictures = signed_pictures(units.images, percentile)
     rebuilt = units.tiles(pictures, side, crop, framed=False)
     seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
-    gap = np.full((seen[0].shape[0], _INNER_GAP, 3), PAPER, np.uint8)
-    pairs = [np.hstack([r, gap, s]) for r, s in zip(rebuilt, seen, strict=True)]
+    pairs = [_pair(*both) for both in zip(rebuilt, seen, strict=True)]
     return headed_grid(
         np.stack(pairs),
-        seen=as_picture(image) if crop else None,
+        seen=as_picture(image) if crop and not units.is_signal else None,
         labels=units.labels,
         columns=columns,
         gap=_GAP,
@@ -128,7 +132,7 @@ def comparison_sheet(
     have a row each instead, with the rules to the right.
 
     Args:
-        image: `(h, w, c)`, the image that was projected.
+        image: `(h, w, c)`, the image that was projected, or `(steps, c)` of a signal.
         projections: By rule the reconstructions of the same units.
         title: The headline.
         facts: What the smaller line below says first.
@@ -155,9 +159,13 @@ def comparison_sheet(
     counts_or_none(columns=columns)
     if not projections:
         raise ArgumentError("no reconstructions are given to compare; expected some")
+    every = list(projections.values())
+    whole = not (crop or close)
+    shown = as_pictures(image, every, field, spatial=spatial, whole=whole)
+    image = shown.image
     ruled = {
-        rule: _Units.of(each, field, image, spatial, names, title)
-        for rule, each in projections.items()
+        rule: _Units.of(each, shown, spatial, names, title)
+        for rule, each in zip(projections, shown.projections, strict=True)
     }
     units = next(iter(ruled.values()))
     for other in ruled.values():
@@ -166,7 +174,7 @@ def comparison_sheet(
     if close:
         shares = [_shares(each.images) for each in ruled.values()]
         boxes = mass_boxes(np.sum(shares, axis=0))
-        ruled = {rule: each._replace(boxes=boxes) for rule, each in ruled.items()}
+        ruled = {rule: each.at(boxes) for rule, each in ruled.items()}
         units, crop = next(iter(ruled.values())), True
     count = len(units.alive)
     side = tile_side(count, _COMPARED_SIDE)
@@ -191,13 +199,23 @@ def comparison_sheet(
         tiles, texts = break_rows(tiles, texts, columns)
     return headed_grid(
         tiles.reshape(-1, *tiles.shape[2:]),
-        seen=as_picture(image) if crop else None,
+        seen=as_picture(image) if crop and not units.is_signal else None,
         labels=[text for row in texts for text in row],
         columns=columns,
         gap=_GAP // 2,
         title=title,
         subtitle=join_facts([*facts, *units.remarks(crop, close, percentile)]),
     ).convert("RGB")
+
+
+def _pair(rebuilt: Pixels, seen: Pixels) -> Pixels:
+    """A reconstruction beside what its unit saw; above it where both are long."""
+    height, width = rebuilt.shape[:2]
+    if width > _LONG * height:
+        gap = np.full((_INNER_GAP, width, 3), PAPER, np.uint8)
+        return np.vstack([rebuilt, gap, seen])
+    gap = np.full((height, _INNER_GAP, 3), PAPER, np.uint8)
+    return np.hstack([rebuilt, gap, seen])
 
 
 def _shares(images: NDArray[Any]) -> NDArray[Any]:
@@ -218,17 +236,19 @@ class _Units(NamedTuple):
     size: tuple[int, int]  # of the image
     alive: NDArray[Any]  # which of the maps
     dead: NDArray[Any]
+    is_signal: bool
+    seen: int | None  # how many steps of a signal
 
     @classmethod
     def of(
         cls,
         projections: Projections,
-        field: ReceptiveField | None,
-        image: NDArray[Any],
+        shown: Shown,
         spatial: bool,
         names: Sequence[str] | None,
         title: str,
     ) -> _Units:
+        image = shown.image
         if len(projections.images) != 1 or projections.images.shape[2:] != image.shape:
             raise ArgumentError(
                 f"reconstructions of shape {projections.images.shape} given for an "
@@ -247,7 +267,7 @@ class _Units(NamedTuple):
                 name = f"{name} {names[channels[i]]}"
             text = f"{name} \u00b7 {readable(projections.activations[0, i])}"
             if spatial:
-                text += f" @ {','.join(map(str, place))}"
+                text += f" @ {','.join(map(str, place[shown.is_signal :]))}"
             labels.append(text)
         size = (image.shape[0], image.shape[1])
         return cls(
@@ -255,12 +275,21 @@ class _Units(NamedTuple):
             channels[alive],
             labels,
             join_facts(["class" if names else "map", "activation"])
-            + " @ row,column" * spatial,
-            field_boxes(field, positions, size),
+            + (" @ step" if shown.is_signal else " @ row,column") * spatial,
+            field_boxes(shown.field, positions, size),
             size,
             alive,
             np.delete(channels, alive),
+            shown.is_signal,
+            shown.seen,
         )
+
+    def at(self, boxes: Sequence[Box]) -> _Units:
+        """The units with other boxes; those in a signal are as high as it."""
+        if self.is_signal:
+            height = self.size[0]
+            boxes = [Box(0, box.left, height, box.width) for box in boxes]
+        return self._replace(boxes=list(boxes))
 
     def tiles(
         self, pictures: Iterable[Pixels], side: int, crop: bool, *, framed: bool
@@ -290,7 +319,10 @@ class _Units(NamedTuple):
             if close:
                 what = f"{MASS:.0%} of each reconstruction".replace("%", " %")
             how = "cropped to" if crop else "framed:"
-            remarks.append(f"{how} {what}, {box.height}x{box.width}")
+            extent = f"{box.height}x{box.width}"
+            if self.is_signal:
+                extent = f"{box.width if close else self.seen} steps"
+            remarks.append(f"{how} {what}, {extent}")
         return [
             *remarks,
             *averaged(self.images[0]),

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cnnviz.errors import counted, printable, shape_text
+from cnnviz.errors import counted, input_words, printable, shape_text
 
 if TYPE_CHECKING:
     from cnnviz.network.layers import LayerInfo
@@ -49,10 +49,13 @@ def layer_rows(listed: Iterable[LayerInfo]) -> Iterator[tuple[str, ...]]:
 def layer_remarks(listed: Sequence[LayerInfo], parameters: int) -> list[str]:
     """What stands below the table: totals, and what its columns are."""
     count = len({info.path.partition("@")[0] for info in listed})
+    fields = [info.receptive_field for info in listed]
+    image, pixels = input_words(max((len(f.size) for f in fields if f), default=2))
     return [
         f"total: {counted(count, 'layer')}, {parameters:,} parameters",
-        "field: how many pixels of the image a unit sees; its stride: how many pixels "
-        "from one unit to the next; its offset: where that of the first unit begins",
+        f"field: how many {pixels} of the {image} a unit sees; its stride: how many "
+        f"{pixels} from one unit to the next; its offset: where that of the first unit "
+        "begins",
     ]
 
 

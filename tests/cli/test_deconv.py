@@ -385,11 +385,27 @@ def test_folders_are_checked_before_anything_is_loaded(
     assert "note" not in result.stderr
 
 
-@pytest.mark.parametrize("name", ["conv1d", "conv3d"])
-def test_other_dimensions_have_arrays_but_no_picture(
-    root: Path, tmp_path: Path, name: str
-) -> None:
-    model = root / "tests" / "data" / "zoo" / "keras315" / f"{name}.keras"
+def test_a_signal_is_drawn_without_its_steps(root: Path, tmp_path: Path) -> None:
+    model = root / "tests" / "data" / "zoo" / "keras315" / "conv1d.keras"
+    loaded = cnnviz.load_model(model)
+    layer = next(i.path for i in cnnviz.list_layers(loaded) if "Conv" in i.kind)
+    shape = tuple(n or 8 for n in loaded.input_shape or ())
+    signal = np.random.default_rng(0).random(shape, np.float32)
+    np.save(tmp_path / "a.npy", signal)
+    out = tmp_path / "out"
+    result = invoke(
+        model, tmp_path / "a.npy", "--layer", layer, "--stages", "--out", out
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "note: a.npy: the way down to a signal has no picture" in result.stderr
+    (path,) = map(Path, result.stdout.split())
+    found = deconvnet(loaded, signal[None], layer, top=9).firing()
+    told = loaded.predict(signal[None])
+    assert_drawn(path, found.picture(source="a.npy", predictions=told))
+
+
+def test_volumes_have_arrays_but_no_picture(root: Path, tmp_path: Path) -> None:
+    model = root / "tests" / "data" / "zoo" / "keras315" / "conv3d.keras"
     loaded = cnnviz.load_model(model)
     layer = next(i.path for i in cnnviz.list_layers(loaded) if "Conv" in i.kind)
     shape = tuple(n or 8 for n in loaded.input_shape or ())

@@ -223,6 +223,22 @@ def test_curves_follow_scores_where_there_is_no_probability() -> None:
     assert "the score of class 0 against class 1" in check.sentences[0][0]
 
 
+def test_signals_are_not_called_images() -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((12, 2)),
+            layers.Conv1D(3, 3, activation="relu"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(2),
+        ]
+    )
+    signal = np.random.default_rng(0).random((1, 12, 2), np.float32)
+    found = explain(raw(network), signal, [0])
+    check = check_explanation(raw(network), signal, found, steps=10, draws=2)
+    assert check.sentences[0][0].startswith("Deleting the marked tenth of the signal")
+
+
 @pytest.mark.parametrize("classes", [2, 1])
 def test_what_lowers_a_class_is_right_if_the_score_falls_without_it(
     classes: int,

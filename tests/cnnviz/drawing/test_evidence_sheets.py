@@ -317,10 +317,18 @@ def test_a_long_signal_is_drawn_wide_and_no_single_step_is_lost() -> None:
     assert abs(column - 16 - 1024 * 1500 / 3001) < 1
 
 
+def test_an_image_of_one_column_is_seen() -> None:
+    image = np.ones((118, 1, 1), np.float32)
+    found = explain(network(np.ones(118), (118, 1, 1)), image)
+    pixels = np.asarray(explanation_sheet(image, found, title="")).astype(int)
+    orange = pixels[..., 0] - pixels[..., 2] > 100
+    assert (orange.sum(1) == 32).sum() == 2 * 118
+
+
 def test_panels_are_as_wide_as_their_texts_need(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The strip of 30 x 3 pixels is 24 wide."""
+    """The strip of 30 x 3 pixels is 32 wide."""
     written: list[tuple[str, int]] = []
 
     def line(text: str, size: int, width: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Reconstructions beside what their units saw."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 
 def found(
-    images: NDArray[Any], positions: list[tuple[int, int]], strengths: list[float]
+    images: NDArray[Any], positions: Sequence[tuple[int, ...]], strengths: list[float]
 ) -> Projections:
     """Reconstructions (k, h, w, c) of maps 10, 11, ..."""
     return Projections(
@@ -216,10 +216,60 @@ def test_other_numbers_of_channels_are_averaged_and_it_is_told(told: Told) -> No
     np.testing.assert_allclose(seen[..., 0], image.mean(axis=-1) * 255, atol=1)
 
 
+def test_the_steps_of_a_signal_lie_side_by_side(told: Told) -> None:
+    signal, images = random(64, 2) % 1, random(1, 64, 2)
+    own = found(images, [(20,)], [3])
+    field = ReceptiveField((5,), (2.0,), (-1,))
+    projection_sheet(signal, own, title="conv", field=field, percentile=100)
+    assert told["labels"] == ["10 \u00b7 3 @ 20"]
+    assert "activation @ step" in told["subtitle"]
+    assert "framed: the receptive field, 5 steps" in told["subtitle"]
+    tile = told["tiles"][0]
+    scale = tile.shape[1] // 64
+    high = 4 * scale  # an eighth of the length for both channels
+    rebuilt, seen = tile[: 2 * high : high, ::scale], tile[2 * high + 2 :]
+    np.testing.assert_allclose(rebuilt[..., 0], signed(images[0], 100).T, atol=1)
+    np.testing.assert_allclose(
+        seen[high - 3 :: high, 1::scale][:, :30, 0], signal.T[:, :30] * 255, atol=1
+    )
+    # Unit 20 sees the steps 39 to 43.
+    frame = (seen[0] == (255, 220, 0)).all(-1)
+    np.testing.assert_array_equal(
+        np.flatnonzero(frame)[[0, -1]], [39 * scale, 44 * scale - 1]
+    )
+    for crop in (True, False):
+        projection_sheet(
+            signal, own, title="conv", field=field, crop=crop, close=not crop
+        )
+        assert "steps" in told["subtitle"]
+    assert told["tiles"][0].shape[0] < told["tiles"][0].shape[1]
+
+
+def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
+    images = np.zeros((1, 5000, 1), np.float32)
+    images[0, 3333] = -1
+    own = found(images, [(3333,)], [3])
+    field = ReceptiveField((7,), (1.0,), (-3,))
+    projection_sheet(np.zeros((5000, 1)), own, title="conv", field=field)
+    row = told["tiles"][0][0, :, 0]
+    (column,) = np.flatnonzero(row != 128)
+    assert row[column] == 0
+    assert abs(column - 1024 * 3333 / 5000) < 1
+    assert "the receptive field, 7 steps" in told["subtitle"]
+
+
+def test_images_without_an_axis_of_channels_are_images(told: Told) -> None:
+    image, images = random(9, 6) % 1, random(1, 9, 6)
+    projection_sheet(image, found(images, [(1, 2)], [1]), title="conv")
+    assert told["labels"] == ["10 \u00b7 1 @ 1,2"]
+    rebuilt, _ = split(told["tiles"][0], 9, 6)
+    np.testing.assert_allclose(rebuilt[..., 0], signed(images[0]), atol=1)
+
+
 def test_what_is_no_picture_is_an_error() -> None:
-    own = found(random(1, 64, 2), [(0, 0)], [1])
-    with pytest.raises(LayerError, match=r"\(64, 2\) have no picture") as caught:
-        projection_sheet(random(64, 2), own, title="conv")
+    own = found(random(1, 4, 4, 4, 2), [(0, 0, 0)], [1])
+    with pytest.raises(LayerError, match=r"\(4, 4, 4, 2\) have no picture") as caught:
+        projection_sheet(random(4, 4, 4, 2), own, title="conv")
     assert "cnnviz.deconvnet(" in str(caught.value.hint)
     with pytest.raises(ArgumentError, match="shape"):
         projection_sheet(random(8, 9, 1), own, title="conv")

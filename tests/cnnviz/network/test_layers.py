@@ -217,6 +217,7 @@ def test_one_and_three_dimensions(k: Any) -> None:
         ]
     )
     conv, pool = list_layers(signal)
+    assert "field: how many steps of the signal a unit" in str(list_layers(signal))
     assert (conv.kernel_shape, conv.strides) == ((5,), (2,))
     assert (pool.kernel_shape, pool.strides) == ((2,), (2,))
     assert pool.output_shape == (9, 3)
@@ -225,6 +226,7 @@ def test_one_and_three_dimensions(k: Any) -> None:
         [k.Input((8, 9, 10, 1)), k.layers.Conv3D(2, (1, 2, 3), name="conv")]
     )
     (conv,) = list_layers(volume)
+    assert "field: how many voxels of the volume a unit" in str(list_layers(volume))
     assert conv.output_shape == (8, 8, 8, 2)
     assert conv.kernel_shape == (1, 2, 3)
     assert conv.receptive_field == ReceptiveField((1, 2, 3), (1.0,) * 3, (0,) * 3)

@@ -1,0 +1,99 @@
+"""Signals as pictures: the steps side by side, the channels below each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.drawing.tiles import LONGEST, strongest_steps
+from cnnviz.images.boxes import ReceptiveField
+
+if TYPE_CHECKING:
+    from cnnviz.attribution.deconvolution import Projections
+
+_FLATTEST = 8  # how many times as long as high a picture of a signal is
+
+
+class Shown(NamedTuple):
+    """An image and its reconstructions, as pictures.
+
+    Attributes:
+        image: `(h, w, c)`.
+        projections: Of this image alone, `(1, k, h, w, c)`.
+        field: The receptive field of the layer; None if it is not known.
+        is_signal: Whether the columns are the steps of a signal.
+        seen: How many steps of a signal a unit sees; None if that is not known.
+    """
+
+    image: NDArray[Any]
+    projections: list[Projections]
+    field: ReceptiveField | None
+    is_signal: bool
+    seen: int | None = None
+
+
+def as_pictures(
+    image: NDArray[Any],
+    projections: Sequence[Projections],
+    field: ReceptiveField | None,
+    *,
+    spatial: bool,
+    whole: bool,
+) -> Shown:
+    """A signal and its reconstructions as pictures; pictures as they are.
+
+    Args:
+        image: `(steps, c)`; `(h, w)` of an image without an axis of channels, whose
+            units have two positions.
+        projections: Reconstructions of this image alone, `(1, k, steps, c)`.
+        field: The receptive field of the layer; None if it is not known.
+        spatial: Whether units have positions.
+        whole: Whether all of a long signal is drawn, and hence the strongest of its
+            steps in each pixel.
+    """
+    if image.ndim != 2 or any(p.images.shape[2:] != image.shape for p in projections):
+        return Shown(image, list(projections), field, False)
+    if spatial and any(p.positions.shape[-1] == 2 for p in projections):
+        pictures = [replace(p, images=p.images[..., None]) for p in projections]
+        return Shown(image[..., None], pictures, field, False)
+    signal = image.T
+    rebuilt = [p.images.swapaxes(-1, -2) for p in projections]
+    steps = across = len(image)
+    if whole and steps > LONGEST:
+        # Of ones and zeros the strongest were all ones: some of the steps are as dense.
+        signal = signal[:, (2 * np.arange(LONGEST) + 1) * steps // (2 * LONGEST)]
+        rebuilt = [strongest_steps(values, LONGEST) for values in rebuilt]
+    seen = None if field is None else field.size[0]
+    if not whole:
+        across = seen or steps
+    scale = signal.shape[1] / steps
+    high = max(1, min(across, LONGEST) // _FLATTEST // len(signal))
+    pictures = [
+        replace(p, images=values.repeat(high, -2)[..., None], positions=_row(p))
+        for p, values in zip(projections, rebuilt, strict=True)
+    ]
+    shown = signal.repeat(high, 0)[..., None]
+    return Shown(shown, pictures, _flat(field, scale), True, seen)
+
+
+def _row(projections: Projections) -> NDArray[Any]:
+    """Positions `(1, k, 2)`, in a picture of one row of units."""
+    positions = projections.positions
+    return np.concatenate([np.zeros_like(positions), positions], -1)[..., -2:]
+
+
+def _flat(field: ReceptiveField | None, scale: float) -> ReceptiveField | None:
+    """The field of units that see the whole height of a picture of a signal."""
+    if field is None or len(field.size) != 1:
+        return None
+    (size,), (stride,), (offset,) = field
+    return ReceptiveField(
+        (None, None if size is None else math.ceil(size * scale)),
+        (0.0, stride * scale),
+        (0, math.floor(offset * scale)),
+    )
