@@ -157,12 +157,12 @@ class _Found(NamedTuple):
     Attributes:
         rows: Activations by layer, not to be written to, and what predictions are made
             of, by names that begin with `_OUTPUT`.
-        left_out: Why some layers that a pattern chose have none.
+        left_out: By layer why some that a pattern chose have none.
         answer: What is known of the output, if it is wanted and was reached.
     """
 
     rows: dict[str, np.ndarray]
-    left_out: tuple[str, ...]
+    left_out: dict[str, str]
     answer: HeadInfo | None
 
 
@@ -179,9 +179,9 @@ def _answers(
     is_first = True
     for arrays in batches:
         found = _captured(asked, arrays)
-        if found.left_out and not told.issuperset(found.left_out):
+        if not told.issuperset(found.left_out):
             told.update(found.left_out)
-            note(_note(found.left_out))
+            note(_note([*found.left_out.values()]))
         if is_first and any(is_suspicious(maps[:1]) for maps in found.rows.values()):
             broken = broken_weights(asked.model.network)
             if broken is not None:
@@ -215,7 +215,7 @@ def _captured(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
 def _computed(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
     trace = _traced(asked, arrays)
     rows: dict[str, np.ndarray] = {}
-    left_out = list(trace.facts.left_out)
+    left_out = dict(trace.facts.left_out)
     for name, values in trace(*arrays).items():
         count = len(values) if values.shape.rank else 1
         if values.shape.rank and count == len(arrays[0]):
@@ -230,10 +230,10 @@ def _computed(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
         )
         if name in trace.facts.named:
             raise error
-        left_out.append(error.message)
+        left_out[name] = error.message
     if all(name.startswith(_OUTPUT) for name in rows):
-        raise LayerError(left_out[0])
-    return _Found(rows, tuple(left_out), trace.facts.answer)
+        raise LayerError(next(iter(left_out.values())))
+    return _Found(rows, left_out, trace.facts.answer)
 
 
 class _Facts(NamedTuple):
@@ -241,12 +241,12 @@ class _Facts(NamedTuple):
 
     Attributes:
         named: The names of the calls that were asked for by name.
-        left_out: Why layers that a pattern chose have no maps.
+        left_out: By layer why some that a pattern chose have no maps.
         answer: What is known of the output, if it is wanted and was reached.
     """
 
     named: frozenset[str]
-    left_out: tuple[str, ...]
+    left_out: dict[str, str]
     answer: HeadInfo | None
 
 
@@ -260,11 +260,11 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
         shown = show_images(model, images, selected, welcome=end)
         calls = [call for name, call in shown.calls.items() if name]
         answered = {id(call.address) for call in calls}
-        left_out = [
-            unanswered(network, s, {}).message
+        left_out = {
+            s.name: unanswered(network, s, {}).message
             for address, s in chosen.items()
             if address not in answered
-        ]
+        }
         maps: dict[str, tf.Tensor] = {}
         for call in calls:
             try:
@@ -272,11 +272,11 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
             except LayerError as error:
                 if id(call.address) not in chosen:
                     raise
-                left_out.append(error.message)
+                left_out[call.name] = error.message
         if not maps:
-            raise LayerError(left_out[0])
+            raise LayerError(next(iter(left_out.values())))
         by_name = {call.name for call in calls if id(call.address) not in chosen}
-        facts = _Facts(frozenset(by_name), tuple(left_out), None)
+        facts = _Facts(frozenset(by_name), left_out, None)
         if "" in shown.calls:
             with suppress(LayerError):
                 outputs, found = answer(shown, None)

@@ -379,6 +379,23 @@ def test_without_an_end_there_are_maps_and_no_predictions(k: ModuleType) -> None
     assert set(found) == {"conv"} and found.predictions is None
 
 
+@GENERATIONS
+def test_a_layer_without_maps_of_images_is_told_once(k: ModuleType) -> None:
+    inputs = k.Input((8, 8, 3))
+    pixels = k.layers.Conv2D(2, 3, name="maps")(inputs)
+    rows = k.layers.Lambda(lambda maps: maps[0], name="rows")(pixels)
+    told: list[str] = []
+    images = np.zeros((5, 8, 8, 3), np.float32)
+    found = activations(
+        k.Model(inputs, rows), images, ["maps", "r*"], batch_size=2, note=told.append
+    )
+    assert set(found) == {"maps"}
+    assert told == [
+        "left out: layer 'rows' returns 6 arrays for 2 images: its first axis is not "
+        "that of the images"
+    ]
+
+
 def test_numpy_takes_the_array_of_the_only_layer() -> None:
     network = keras.Sequential(
         [
