@@ -395,8 +395,8 @@ def test_layers_of_a_folder_do_without_their_class(tmp_path: Path) -> None:
     # Also the rectifier in it is reversed by the rule.
     for rule in ("deconvnet", "gradient"):
         np.testing.assert_allclose(
-            deconvnet(model, images, "conv", rule=rule).images,  # type: ignore[arg-type]
-            deconvnet(made, images, "conv", rule=rule).images,  # type: ignore[arg-type]
+            deconvnet(model, images, "conv", rule=rule).images,
+            deconvnet(made, images, "conv", rule=rule).images,
             atol=1e-6,
         )
 
