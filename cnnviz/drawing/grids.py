@@ -57,8 +57,9 @@ def grid(
 ) -> Image.Image:
     """Stitches images into one sheet, row by row.
 
-    A sheet has `gap` pixels between its tiles. Labels stand in a strip above each
-    tile and are cut to its width; a tile is never written on. With text, there is a
+    A sheet has `gap` pixels between its tiles, and more between narrow ones whose
+    labels need it. Labels stand in a strip above each tile and are cut to its width, if
+    that is more than 110 pixels; a tile is never written on. With text, there is a
     margin around all. Without `scale`, sheets that would exceed 16,384 pixels a side or
     33.6 million in all are made of tiles shrunk by a whole factor. A subtitle that is
     too long goes on below, if possible from a " · " on.
@@ -121,7 +122,14 @@ def grid(
         marked = entries_of("marked", marked, len(images), "tiles")
 
     strip = 0 if labels is None else _LABEL_STRIP
-    layout = lay_out(images.shape[:3], columns, scale, gap, strip)
+    label = max(
+        (
+            draw_line(str(text), _LABEL_SIZE, TITLE_WIDTH).shape[1]
+            for text in labels or ()
+        ),
+        default=0,
+    )
+    layout = lay_out(images.shape[:3], columns, scale, gap, strip, label)
     headline = draw_headline(title, subtitle, max(layout.width, TITLE_WIDTH))
     margin = max(gap, _MARGIN) if strip or headline is not None else gap
     head_height, head_width = (0, 0) if headline is None else headline.shape

@@ -14,7 +14,7 @@ from cnnviz.errors import ArgumentError, counted, listed
 # readable beside its label, at most a good look, the sheet in between.
 _SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 35, 128, 900
 _CELL_SIDE = 32  # of one-pixel tiles
-_NARROWEST_LABEL = 28
+_LABEL_WIDTHS = (28, 110)  # that cells are made wide enough for
 
 _ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
 _LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
@@ -51,7 +51,12 @@ class Layout(NamedTuple):
 
 
 def lay_out(
-    shape: tuple[int, ...], columns: int | None, scale: int | None, gap: int, strip: int
+    shape: tuple[int, ...],
+    columns: int | None,
+    scale: int | None,
+    gap: int,
+    strip: int,
+    label: int,
 ) -> Layout:
     """Lays out tiles below label strips.
 
@@ -61,15 +66,17 @@ def lay_out(
         scale: What a pixel is enlarged to; None to choose.
         gap: Pixels between tiles.
         strip: The height of the labels; 0 for none.
+        label: The width of the widest; narrow tiles stand apart to make room for it.
 
     Raises:
         ArgumentError: If the sheet would be too large.
     """
     count, height, width = shape
+    room = int(np.clip(label, *_LABEL_WIDTHS)) if strip else 0
 
     def laid_out(scale: int, shrink: int) -> Layout:
         tile = (-(-height // shrink) * scale, -(-width // shrink) * scale)
-        cell = (strip + tile[0], max(tile[1], _NARROWEST_LABEL if strip else 0))
+        cell = (strip + tile[0], max(tile[1], room))
         aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
         chosen = columns or _columns(count, cell[0] + gap, cell[1] + gap, aspect)
         return Layout(-(-count // chosen), chosen, tile, cell, gap, scale, shrink)

@@ -14,6 +14,7 @@ from cnnviz.drawing import (
     grid,
     grids,
 )
+from cnnviz.drawing.text import draw_line
 from cnnviz.errors import ArgumentError
 
 MARGIN = 16
@@ -241,3 +242,15 @@ def test_pictures_lists_and_16_bits_are_tiles() -> None:
     words = levels.astype(np.uint16) * 257
     for same in (list(levels), pictures, words, words.astype(">u2")):
         np.testing.assert_array_equal(np.asarray(grid(same)), expected)
+
+
+def test_labels_of_narrow_tiles_are_not_cut() -> None:
+    labels = ["10 \u00b7 1.03 @ 5,0", "6 \u00b7 0.71 @ 9,0"]
+    sheet = np.asarray(grid(np.zeros((2, 40, 2, 1)), labels=labels, columns=2))
+    wide, narrow = (draw_line(text, 11, 1000).shape[1] for text in labels)
+    assert wide < 110
+    columns = np.flatnonzero(sheet[60] == 0)
+    starts = columns[np.flatnonzero(np.diff(columns, prepend=-9) > 1)]
+    assert starts[1] - starts[0] == wide + 2  # and the gap
+    second = sheet[:37, starts[1] :]
+    assert np.flatnonzero((second < 255).any(0))[-1] >= narrow - 2

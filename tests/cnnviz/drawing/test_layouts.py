@@ -33,7 +33,7 @@ def test_default_columns_are_nearly_square(count: int, columns: int) -> None:
 
 def test_no_number_of_tiles_makes_a_long_sheet_or_one_of_holes() -> None:
     for count in range(1, 600):
-        layout = lay_out((count, 28, 28), None, None, gap=2, strip=21)
+        layout = lay_out((count, 28, 28), None, None, gap=2, strip=21, label=28)
         assert 0.8 < layout.width / layout.height < (2 if count > 10 else 2.6)
         assert layout.rows * layout.columns <= 1.2 * count
 

@@ -25,16 +25,16 @@ def strip_of(sheet: Image.Image, number: int, width: int, columns: int) -> np.nd
 
 
 def test_long_labels_end_in_an_ellipsis() -> None:
-    tiles = np.zeros((3, 60, 60), np.uint8)
-    labels = ["incomprehensibilities", "incomprehensibility of it", "in"]
+    tiles = np.zeros((3, 120, 120), np.uint8)
+    labels = ["incomprehensibilities of it", "incomprehensibilities of all", "in"]
     sheet = grid(tiles, labels=labels, columns=3, scale=1)
-    strips = [strip_of(sheet, number, 60, 3) for number in range(3)]
+    strips = [strip_of(sheet, number, 120, 3) for number in range(3)]
     np.testing.assert_array_equal(strips[0], strips[1])
     assert (strips[0][:, 30:] < 255).any()
     whole = grid(tiles[:1].repeat(4, 2), labels=labels[:1], scale=1)
-    assert (strip_of(whole, 0, 60, 1)[:, 60:] != 255).sum() == 0
-    ellipsis = draw_line("\u2026", 11, 60)
-    bottom = draw_line(labels[0], 11, 60)
+    assert (strip_of(whole, 0, 120, 1)[:, 120:] != 255).sum() == 0
+    ellipsis = draw_line("\u2026", 11, 120)
+    bottom = draw_line(labels[0], 11, 120)
     columns = np.flatnonzero(bottom.any(axis=0))
     dots = np.flatnonzero(ellipsis.any(axis=0))
     np.testing.assert_array_equal(
