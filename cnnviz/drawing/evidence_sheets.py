@@ -343,7 +343,10 @@ def _flat(
     """
     told = []
     axes = maps[0].ndim - 1
-    if image.ndim == axes:
+    if image.ndim == axes == 2 and image.shape[1] == 1:
+        # A wave that code of the network makes an image of.
+        axes, maps = 1, [values[..., 0] for values in maps]
+    elif image.ndim == axes:
         image = image[..., None]
     if axes == 3:
         middle = int(np.abs(maps[0]).sum((0, 2, 3)).argmax())
@@ -354,10 +357,12 @@ def _flat(
     elif axes == 1:
         steps = len(image)
         height = max(1, _SIDE // 4 // image.shape[-1])
-        image = image.T.repeat(height, 0)[..., None]
         if steps > LONGEST:
+            # Means of a wave would be nothing.
+            image = image[(2 * np.arange(LONGEST) + 1) * steps // (2 * LONGEST)]
             told.append(f"{steps} steps to the right, the strongest in each pixel")
             maps = [strongest_steps(values, LONGEST) for values in maps]
+        image = image.T.repeat(height, 0)[..., None]
         maps = [np.repeat(values[:, None], len(image), 1) for values in maps]
     if image.ndim != 3 or maps[0].ndim != 3:
         raise LayerError(

@@ -317,6 +317,30 @@ def test_a_long_signal_is_drawn_wide_and_no_single_step_is_lost() -> None:
     assert abs(column - 16 - 1024 * 1500 / 3001) < 1
 
 
+def test_a_long_wave_is_seen_in_its_picture() -> None:
+    wave = np.tile([0.0, 1], 2000)[:, None].astype(np.float32)
+    found = explain(network(np.ones(4000), (4000, 1)), wave)
+    pixels = np.asarray(explanation_sheet(wave, found, title=""))
+    row = pixels[pixels.min((1, 2)).argmin(), 16 : 16 + 1024, 0]
+    assert set(row) == {0, 255}
+
+
+def test_a_wave_that_becomes_an_image_is_drawn_as_a_wave() -> None:
+    layers = [
+        keras.Input((256, 1)),
+        keras.layers.Reshape((16, 16, 1)),
+        keras.layers.Conv2D(2, 3, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(2),
+    ]
+    wave = np.random.default_rng(0).random((256, 1), np.float32)
+    found = explain(keras.Sequential(layers), wave, [1], method="gradient")
+    pixels = np.asarray(explanation_sheet(wave, found, title=""))
+    levels = (wave[:, 0] * 255 + 0.5).astype(np.uint8)
+    rows = (pixels[:, 16 : 16 + 256, 0] == levels).all(1)
+    assert rows.sum() == 64
+
+
 def test_an_image_of_one_column_is_seen() -> None:
     image = np.ones((118, 1, 1), np.float32)
     found = explain(network(np.ones(118), (118, 1, 1)), image)
