@@ -65,11 +65,13 @@ def test_every_lesson_is_linked() -> None:
     ids=lambda entry: entry.picture,
 )
 def test_command_writes_the_picture(entry: Any, tmp_path: Path) -> None:
-    written = Image.open(MAKER.make(entry, tmp_path))
-    shown = Image.open(MAKER.PICTURES / entry.picture)
-    assert written.size == shown.size
-    assert entry.command.startswith("cnnviz ")
-    if not is_ascent(entry) and written.format != "GIF":
-        # Two values out of 255 on average: rounding may turn a tile's level.
-        ours, theirs = (np.asarray(i.convert("RGB"), float) for i in (written, shown))
-        assert np.abs(ours - theirs).mean() < 2
+    with (
+        Image.open(MAKER.make(entry, tmp_path)) as written,
+        Image.open(MAKER.PICTURES / entry.picture) as shown,
+    ):
+        assert written.size == shown.size
+        assert entry.command.startswith("cnnviz ")
+        if not is_ascent(entry) and written.format != "GIF":
+            # Two values out of 255 on average: rounding may turn a tile's level.
+            pixels = [np.asarray(i.convert("RGB"), float) for i in (written, shown)]
+            assert np.abs(pixels[0] - pixels[1]).mean() < 2
