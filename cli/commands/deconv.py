@@ -214,17 +214,15 @@ def deconv(
                     f"{source}: {shape} has no picture: only its arrays are written"
                 )
                 continue
-            source = images.source(number, verdict)
+            facts = images.source(number, verdict)
             work.files.write(
-                f"{picture}.png", result.write_sheet, source, close=close, **look
+                f"{picture}.png", result.write_sheet, facts, close=close, **look
             )
             if result.stages is not None and result.image.ndim < 3:
-                work.console.note(
-                    f"{images.source(number)}: the way down to a signal has no picture"
-                )
+                work.console.note(f"{source}: the way down to a signal has no picture")
             elif result.stages is not None:
                 work.files.write(
-                    f"{strip}.png", result.stages.save, source=source, **look
+                    f"{strip}.png", result.stages.save, source=facts, **look
                 )
         if not (firing or raw):
             raise LayerError(

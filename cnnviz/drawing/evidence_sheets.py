@@ -26,6 +26,7 @@ from cnnviz.drawing.tiles import (
     as_picture,
     resized,
     shrunk_size,
+    some_steps,
     strongest_steps,
 )
 from cnnviz.errors import ArgumentError, LayerError, input_words
@@ -358,8 +359,7 @@ def _flat(
         steps = len(image)
         height = max(1, _SIDE // 4 // image.shape[-1])
         if steps > LONGEST:
-            # Means of a wave would be nothing.
-            image = image[(2 * np.arange(LONGEST) + 1) * steps // (2 * LONGEST)]
+            image = some_steps(image, LONGEST)
             told.append(f"{steps} steps to the right, the strongest in each pixel")
             maps = [strongest_steps(values, LONGEST) for values in maps]
         image = image.T.repeat(height, 0)[..., None]

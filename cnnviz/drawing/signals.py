@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.drawing.tiles import LONGEST, strongest_steps
+from cnnviz.drawing.tiles import LONGEST, some_steps, strongest_steps
 from cnnviz.images.boxes import ReceptiveField
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def as_pictures(
     rebuilt = [p.images.swapaxes(-1, -2) for p in projections]
     steps = across = len(image)
     if whole and steps > LONGEST:
-        # Of ones and zeros the strongest were all ones: some of the steps are as dense.
-        signal = signal[:, (2 * np.arange(LONGEST) + 1) * steps // (2 * LONGEST)]
+        signal = some_steps(image, LONGEST).T
         rebuilt = [strongest_steps(values, LONGEST) for values in rebuilt]
     seen = None if field is None else field.size[0]
     if not whole:

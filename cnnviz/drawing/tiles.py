@@ -41,6 +41,14 @@ def check_picture(shape: tuple[int, ...], title: str) -> None:
         )
 
 
+def some_steps(signal: NDArray[Any], count: int) -> NDArray[Any]:
+    """Fewer of the steps `(steps, c)`, all as far from each other.
+
+    Means of a wave would be nothing, and the strongest of ones and zeros all ones.
+    """
+    return signal[(2 * np.arange(count) + 1) * len(signal) // (2 * count)]
+
+
 def strongest_steps(values: NDArray[Any], count: int) -> NDArray[Any]:
     """Fewer of the values `(..., steps)`: of equal parts those farthest from 0."""
     steps = values.shape[-1]
