@@ -105,6 +105,7 @@ OTHERS: dict[str, Callable[[ModuleType], Any]] = {
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each explanation is found by what patches change, if it can be."""
+    monkeypatch.setattr(incremental, "has_gpu", lambda: False)
     monkeypatch.setattr(incremental, "_LONG", 0)
     monkeypatch.setattr(cuts, "_LARGEST", 100.0)
     found: list[bool] = []
@@ -186,6 +187,14 @@ def test_a_patch_in_the_wrong_place_of_a_crop_would_show(
     found = occluded(model, IMAGES, patch=7)
     assert made == [True]
     assert np.abs(found - expected).max() > 1e-2 * np.abs(expected).max()
+
+
+def test_on_a_card_nothing_is_copied_to_and_fro(
+    made: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incremental, "has_gpu", lambda: True)
+    occluded(load_model(valid(keras), encoding="unit"), IMAGES, patch=7)
+    assert made == [False]
 
 
 def test_little_work_is_done_in_the_plain_way(assets: Any) -> None:
