@@ -150,7 +150,8 @@ def style(
             min=0,
             metavar="N",
             rich_help_panel=options.PICTURE_PANEL,
-            help="Write this many pictures of the painting on its way too.",
+            help="Write this many pictures of the painting on its way too, at most its "
+            "start and one after each step.",
         ),
     ] = 0,
     gif: options.Gif = False,
@@ -238,9 +239,11 @@ def style(
             f"content in {', '.join(found.content_layers)}"
         )
         work.files.write(f"{name}.png", found.save)
-        for number in range(frames):
+        # Of fewer steps there are fewer, and more for an animation.
+        count = min(frames, len(found.frames))
+        for number in range(count):
             # From the last one backwards, which is the one if there is one.
-            before = (frames - 1 - number) / max(frames - 1, 1)
+            before = (count - 1 - number) / max(count - 1, 1)
             kept = round((1 - before) * (len(found.frames) - 1))
             work.files.write(
                 f"{name}-{number:03}.png", _write_frame, found.frames[kept]

@@ -79,6 +79,21 @@ def test_a_single_frame_is_the_painting(
         np.testing.assert_array_equal(pixels(frame), pixels(painted))
 
 
+def test_frames_are_as_many_as_there_are_steps(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    coffee = assets / "images" / "coffee.jpg"
+    for number, options in enumerate(([], ["--gif"])):
+        out = tmp_path / str(number)
+        result = invoke(
+            *(mnist, coffee, coffee, "--size", 40, "--steps", 2, "--frames", 5),
+            *("--out", out, *options),
+        )
+        assert result.exit_code == 0, result.stderr
+        frames = [path.read_bytes() for path in sorted(out.glob("*-0??.png"))]
+        assert len(frames) == len(set(frames)) == 3  # the start is one of them
+
+
 def test_pictures_keep_their_aspect(mnist: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0).integers(0, 256, (24, 52, 3), np.uint8)
     Image.fromarray(random).save(tmp_path / "noise.png")
