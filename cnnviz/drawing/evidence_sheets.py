@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 FOR, AGAINST = (230, 97, 0), (0, 84, 159)
 _SIDE = 256  # of the longer side of a panel
+_ACROSS = 640  # of a signal, whose panels lie below each other
 _SHORTEST = 32  # of the shorter one
 _FAINTEST = 0.35  # how dark black is drawn below the colors
 _OPACITY = 0.9
@@ -100,8 +101,9 @@ def explanation_sheet(
         LayerError: If the image has no picture.
     """
     maps = explanation.maps[number]
-    name, _ = input_words(maps.ndim - 1)
-    picture, (maps, seen), told = _flat(image, [maps, explanation.seen[None]], title)
+    flat = _flat(image, [maps, explanation.seen[None]], title)
+    picture, (maps, seen) = flat.picture, flat.maps
+    name, _ = input_words(flat.axes)
     scale, clipped = _scale(maps, explanation.method)
     signed = explanation.method in _SIGNED
     panels = [Panel([name], picture, None, "")]
@@ -112,7 +114,7 @@ def explanation_sheet(
         if panel.tile is not None:
             _hatch(panel.tile, seen[0])
         panels.append(panel)
-    texts = [*told, *_notes(explanation, number)]
+    texts = [*flat.told, *_notes(explanation, number)]
     if not seen.all():
         texts.append("hatched: what no unit of the layer looks at")
     if check is not None:
@@ -131,6 +133,7 @@ def explanation_sheet(
             ]
         ),
         texts=texts,
+        columns=1 if flat.axes == 1 else None,
     )
 
 
@@ -144,7 +147,7 @@ def evidence_comparison_sheet(
 ) -> Image.Image:
     """Draws what several methods say of the same classes: a row for each class.
 
-    Every map is on its own scale.
+    Of a signal a column for each. Every map is on its own scale.
 
     Args:
         image: `(h, w, c)`, the image that was explained; `(steps, c)` of a signal, `(d,
@@ -169,15 +172,15 @@ def evidence_comparison_sheet(
     first = explanations[methods[0]]
     if any(each.names != first.names for each in explanations.values()):
         raise ArgumentError("the methods are compared on different classes")
-    panels: list[Panel] = []
-    told: list[str] = []
+    rows: list[list[Panel]] = []
     sentences: list[str] = []
     remarks: dict[str, None] = {}
     for column in range(len(first.names[0])):
         every = np.stack([explanations[m].maps[0, column] for m in methods])
-        picture, (maps,), told = _flat(image, [every], title)
-        panels.append(Panel(_lines(first, 0, column, share=False), picture, None, ""))
-        for method, values in zip(methods, maps, strict=True):
+        flat = _flat(image, [every], title)
+        head = _lines(first, 0, column, share=False)
+        rows.append([Panel(head, flat.picture, None, "")])
+        for method, values in zip(methods, flat.maps[0], strict=True):
             lines = [_TITLES[method]]
             if checks is not None and method in checks:
                 lines += _verdict(checks[method], column)
@@ -189,13 +192,15 @@ def evidence_comparison_sheet(
             scale, clipped = _scale(values, method)
             remarks.update(dict.fromkeys(clipped))
             signed = method in _SIGNED
-            panels.append(_panel(lines, picture, values, scale, signed, _MISSING))
+            panel = _panel(lines, flat.picture, values, scale, signed, _MISSING)
+            rows[-1].append(panel)
+    panels, columns = _laid_out(rows, flat)
     return panel_sheet(
         panels,
         title=title,
         subtitle=join_facts([*facts, _SIDES, "each on its own scale", *remarks]),
-        texts=[*told, *([_MEANING] if sentences else []), *sentences],
-        columns=1 + len(methods),
+        texts=[*flat.told, *([_MEANING] if sentences else []), *sentences],
+        columns=columns,
     )
 
 
@@ -221,8 +226,8 @@ def channel_sheet(
 ) -> Image.Image:
     """Draws where the channels that carried a decision lie: a row for each class.
 
-    The channels of a class share one scale, the strongest comes first, whether it
-    speaks for the class or against it.
+    Of a signal a column for each. The channels of a class share one scale, the
+    strongest comes first, whether it speaks for the class or against it.
 
     Args:
         image: `(h, w, c)`, the image that was explained; `(steps, c)` of a signal, `(d,
@@ -242,19 +247,19 @@ def channel_sheet(
     """
     counts(count=count)
     chosen = attribution.strongest(count)[number]
-    panels: list[Panel] = []
-    told: list[str] = []
+    rows: list[list[Panel]] = []
     for column, channels in enumerate(chosen):
         where = np.stack([attribution.where(number, column, int(c)) for c in channels])
-        picture, (maps,), told = _flat(image, [where], title)
-        panels.append(
-            Panel(_sums(attribution, number, column, channels), picture, None, "")
-        )
+        flat = _flat(image, [where], title)
+        (maps,) = flat.maps
+        head = _sums(attribution, number, column, channels)
+        rows.append([Panel(head, flat.picture, None, "")])
         scale = float(np.abs(maps).max())
         for channel, values in zip(channels, maps, strict=True):
             adds = float(attribution.values[number, column, channel])
             lines = [f"channel {channel}", f"adds {adds:+.3g}"]
-            panels.append(_panel(lines, picture, values, scale, True, ""))
+            rows[-1].append(_panel(lines, flat.picture, values, scale, True, ""))
+    panels, columns = _laid_out(rows, flat)
     return panel_sheet(
         panels,
         title=title,
@@ -267,8 +272,8 @@ def channel_sheet(
                 *([_ALONG.format(path)] if (path := attribution.path) else []),
             ]
         ),
-        texts=[*told, *_of_image(attribution.notes, number)],
-        columns=1 + chosen.shape[1],
+        texts=[*flat.told, *_of_image(attribution.notes, number)],
+        columns=columns,
     )
 
 
@@ -332,15 +337,26 @@ def _of_image(notes: Sequence[str], number: int) -> list[str]:
     return found
 
 
-def _flat(
-    image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str
-) -> tuple[Pixels, list[NDArray[Any]], list[str]]:
+class _Flat(NamedTuple):
+    """An image and maps over it, as pictures.
+
+    Attributes:
+        picture: The image.
+        maps: Those that were given, each `(k, h, w)`.
+        told: What was done.
+        axes: How many axes of positions the image has: 1 of a signal, 3 of a volume.
+    """
+
+    picture: Pixels
+    maps: list[NDArray[Any]]
+    told: list[str]
+    axes: int
+
+
+def _flat(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> _Flat:
     """An image, and maps `(k, ...)` over it, as pictures of one size.
 
     Of a volume one slice is taken, the steps of a signal become columns.
-
-    Returns:
-        The picture, the maps `(k, h, w)`, and what was done.
     """
     told = []
     axes = maps[0].ndim - 1
@@ -370,10 +386,23 @@ def _flat(
             hint="Take the arrays: cnnviz.explain(...).",
         )
     if axes == 1:
-        size = (len(image), min(max(_SIDE, image.shape[1]), LONGEST))
+        across = image.shape[1]
+        size = (len(image), across * max(1, _ACROSS // across))
     else:
         size = _size(image.shape[0], image.shape[1])
-    return resized(as_picture(image), size), [_stretched(v, size) for v in maps], told
+    drawn = resized(as_picture(image), size)
+    return _Flat(drawn, [_stretched(v, size) for v in maps], told, axes)
+
+
+def _laid_out(rows: Sequence[list[Panel]], flat: _Flat) -> tuple[list[Panel], int]:
+    """Panels in rows, of a signal in columns, so that its steps lie below each other.
+
+    Returns:
+        The panels row by row, and how many a row has.
+    """
+    if flat.axes == 1:
+        rows = [list(row) for row in zip(*rows, strict=True)]
+    return [panel for row in rows for panel in row], len(rows[0])
 
 
 def _size(height: int, width: int) -> tuple[int, int]:

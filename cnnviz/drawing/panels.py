@@ -66,12 +66,14 @@ def panel_sheet(
     if columns is None:
         rows = -(-len(panels) // most)
         columns = -(-len(panels) // rows)
-    lines = max(len(panel.lines) for panel in panels)
-    drawn = [_drawn(panel, shape[:2], width, lines) for panel in panels]
+    body = []
+    for start in range(0, len(panels), columns):
+        row = panels[start : start + columns]
+        lines = max(len(panel.lines) for panel in row)
+        body.append(_beside([_drawn(p, shape[:2], width, lines) for p in row]))
     across = max(columns * (width + _GAP) - _GAP, _NARROWEST)
     gap = np.full((_TEXT_GAP, 1, 3), PAPER, np.uint8)
     head = [_text(title, _TITLE, across, 100), _text(subtitle, _SMALL, across), gap]
-    body = [_beside(drawn[i : i + columns]) for i in range(0, len(drawn), columns)]
     foot = [_text(text, _SMALL, across) for text in texts]
     if foot:
         foot.insert(0, gap)

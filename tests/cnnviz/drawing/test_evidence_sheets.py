@@ -284,15 +284,50 @@ def test_a_map_of_nothing_is_said_to_be_one() -> None:
 
 def test_a_map_of_a_signal_lies_over_the_steps_that_it_is_of() -> None:
     step = np.zeros(40)
-    step[5] = 1  # 40 steps are drawn 256 pixels wide
+    step[5] = 1  # 40 steps are drawn 640 pixels wide
     signal = step[:, None].astype(np.float32)
     found = explain(network(step, (40, 1)), signal)
-    pixels = np.asarray(explanation_sheet(signal, found, title=""))
-    photo, evidence = pixels[:, 16 : 16 + 256], pixels[:, 16 + 256 + 14 :][:, :256]
-    orange = np.abs(evidence - (255 * 0.1 + 0.9 * np.array(FOR))).max(-1) <= 1
+    pixels = np.asarray(explanation_sheet(signal, found, title=""))[:, 16 : 16 + 640]
+    black = np.flatnonzero((pixels == 0).all(-1).sum(1) == 624)
+    photo = pixels[black[0]]
+    orange = np.abs(pixels - (255 * 0.1 + 0.9 * np.array(FOR))).max(-1) <= 1
     row = orange.any(1).argmax()
-    assert 6 <= orange[row].sum() <= 7
-    np.testing.assert_array_equal((photo[row] == 255).all(-1), orange[row])
+    assert row > black[-1]  # below it
+    assert orange[row].sum() == 16
+    np.testing.assert_array_equal((photo == 255).all(-1), orange[row])
+
+
+def test_nothing_but_its_name_is_above_a_signal() -> None:
+    signal = np.zeros((40, 1), np.float32)
+    found = explain(network(np.ones(40), (40, 1)), signal)
+    pixels = np.asarray(explanation_sheet(signal, found, title=""))
+    strip = (pixels[:, 16 : 16 + 640] == 0).all((1, 2)).argmax()
+    above = np.flatnonzero((pixels[:strip] < 255).any((1, 2)))
+    assert strip - above[-1] < 8
+
+
+def test_steps_of_a_signal_lie_below_each_other_in_every_sheet() -> None:
+    """A class more is a column more."""
+    signal = np.ones((40, 1), np.float32)
+    model = keras.Sequential(
+        [
+            keras.layers.Input((40, 1)),
+            keras.layers.Conv1D(3, 3, activation="relu"),
+            keras.layers.GlobalMaxPooling1D(),
+            keras.layers.Dense(2),
+        ]
+    )
+    sizes = []
+    for classes in ([0], [0, 1]):
+        found = {"hirescam": explain(model, signal, classes)}
+        compared = evidence_comparison_sheet(signal, found, title="")
+        channels = channel_sheet(
+            signal, channel_attribution(model, signal, classes), title="", count=3
+        )
+        sizes.append((compared.size, channels.size))
+    for (width, height), wider in zip(*sizes, strict=True):
+        assert width == 16 + 640 + 16
+        assert wider == (width + 14 + 640, height)
 
 
 def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
@@ -337,7 +372,7 @@ def test_a_wave_that_becomes_an_image_is_drawn_as_a_wave() -> None:
     found = explain(keras.Sequential(layers), wave, [1], method="gradient")
     pixels = np.asarray(explanation_sheet(wave, found, title=""))
     levels = (wave[:, 0] * 255 + 0.5).astype(np.uint8)
-    rows = (pixels[:, 16 : 16 + 256, 0] == levels).all(1)
+    rows = (pixels[:, 16 : 16 + 512 : 2, 0] == levels).all(1)
     assert rows.sum() == 64
 
 
