@@ -152,6 +152,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{plural if count != 1 else ''}"
 
 
+def seen_axes(shape: Sequence[int], axes: int) -> int:
+    """How many axes of positions an input has for people, who call a wave a signal.
+
+    Args:
+        shape: Of the input, without the axis of images.
+        axes: How many it has for the network, whose code may make an image of a wave
+            `(steps, 1)`.
+    """
+    return 1 if len(shape) == axes == 2 and shape[1] == 1 else axes
+
+
 def input_words(axes: int) -> tuple[str, str]:
     """What an input is called, and its positions, by how many axes these have."""
     if axes == 1:

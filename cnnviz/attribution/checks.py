@@ -26,7 +26,7 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.attribution.spaces import pixels_of
-from cnnviz.errors import ImageError, counted, input_words, shape_text
+from cnnviz.errors import ImageError, counted, input_words, seen_axes, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.showing import Result
@@ -316,7 +316,8 @@ def _sentences(check: Check) -> tuple[tuple[str, ...], ...]:
     part, parts = "tenth", "tenths"
     if step * 10 != steps:
         part = parts = f"{100 * step / steps:.0f} %"
-    whole, _ = input_words(explanation.maps.ndim - 2)
+    axes = seen_axes(explanation.images.shape[1:], explanation.maps.ndim - 2)
+    whole, _ = input_words(axes)
     better = check.is_better_than_chance
     rows = []
     for image in range(len(better)):

@@ -23,7 +23,13 @@ from cnnviz.attribution.placing import Placing, by_patches, pixel_by_pixel
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError, LayerError, shape_text
+from cnnviz.errors import (
+    ArgumentError,
+    LayerError,
+    input_words,
+    seen_axes,
+    shape_text,
+)
 
 Method = Literal[
     "hirescam",
@@ -281,9 +287,10 @@ def _cam(run: _Run) -> Raw:
         )
     notes = []
     if not probe.is_placed_exactly(positions, pixels):
+        whole, _ = input_words(seen_axes(run.image.shape[1:], len(pixels)))
         notes.append(
             f"where the units of {layer} look cannot be told: its maps are spread "
-            "evenly over the image"
+            f"evenly over the {whole}"
         )
     if probe.facts.bypassed:
         notes.append(PAST.format(layer))

@@ -29,7 +29,7 @@ from cnnviz.drawing.tiles import (
     some_steps,
     strongest_steps,
 )
-from cnnviz.errors import ArgumentError, LayerError, input_words
+from cnnviz.errors import ArgumentError, LayerError, input_words, seen_axes
 from cnnviz.images.colors import LUMA
 
 if TYPE_CHECKING:
@@ -359,10 +359,9 @@ def _flat(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> _Fla
     Of a volume one slice is taken, the steps of a signal become columns.
     """
     told = []
-    axes = maps[0].ndim - 1
-    if image.ndim == axes == 2 and image.shape[1] == 1:
-        # A wave that code of the network makes an image of.
-        axes, maps = 1, [values[..., 0] for values in maps]
+    axes = seen_axes(image.shape, maps[0].ndim - 1)
+    if axes < maps[0].ndim - 1:
+        maps = [values[..., 0] for values in maps]
     elif image.ndim == axes:
         image = image[..., None]
     if axes == 3:

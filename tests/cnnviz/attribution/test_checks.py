@@ -239,6 +239,22 @@ def test_signals_are_not_called_images() -> None:
     assert check.sentences[0][0].startswith("Deleting the marked tenth of the signal")
 
 
+def test_a_wave_that_becomes_an_image_is_called_a_signal() -> None:
+    network = sequential(
+        keras,
+        (64, 1),
+        keras.layers.Reshape((8, 8, 1)),
+        keras.layers.Conv2D(2, 3, activation="relu", name="conv"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(2),
+    )
+    wave = np.random.default_rng(0).random((1, 64, 1), np.float32)
+    found = explain(raw(network), wave, [0])
+    assert found.notes[0].endswith("its maps are spread evenly over the signal")
+    check = check_explanation(raw(network), wave, found, steps=10, draws=2)
+    assert check.sentences[0][0].startswith("Deleting the marked tenth of the signal")
+
+
 @pytest.mark.parametrize("classes", [2, 1])
 def test_what_lowers_a_class_is_right_if_the_score_falls_without_it(
     classes: int,

@@ -15,6 +15,7 @@ from cnnviz.drawing import (
     explanation_sheet,
 )
 from cnnviz.drawing.evidence_sheets import AGAINST, FOR
+from cnnviz.drawing.panels import panel_sheet
 from cnnviz.drawing.text import draw_line
 from cnnviz.errors import ArgumentError, LayerError
 
@@ -360,7 +361,9 @@ def test_a_long_wave_is_seen_in_its_picture() -> None:
     assert set(row) == {0, 255}
 
 
-def test_a_wave_that_becomes_an_image_is_drawn_as_a_wave() -> None:
+def test_a_wave_that_becomes_an_image_is_drawn_as_a_wave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     layers = [
         keras.Input((256, 1)),
         keras.layers.Reshape((16, 16, 1)),
@@ -370,7 +373,15 @@ def test_a_wave_that_becomes_an_image_is_drawn_as_a_wave() -> None:
     ]
     wave = np.random.default_rng(0).random((256, 1), np.float32)
     found = explain(keras.Sequential(layers), wave, [1], method="gradient")
+    drawn: list[str] = []
+
+    def panels(given: Any, **options: Any) -> Any:
+        drawn.extend(given[0].lines)
+        return panel_sheet(given, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
     pixels = np.asarray(explanation_sheet(wave, found, title=""))
+    assert drawn == ["signal"]
     levels = (wave[:, 0] * 255 + 0.5).astype(np.uint8)
     rows = (pixels[:, 16 : 16 + 512 : 2, 0] == levels).all(1)
     assert rows.sum() == 64
