@@ -267,15 +267,19 @@ class _Units(NamedTuple):
                 name = f"{name} {names[channels[i]]}"
             text = f"{name} \u00b7 {readable(projections.activations[0, i])}"
             if spatial:
-                text += f" @ {','.join(map(str, place[shown.is_signal :]))}"
+                text += f" @ {','.join(map(str, place))}"
             labels.append(text)
+        told = "step" if positions.shape[1] == 1 else "row,column"
+        if shown.is_signal:  # a picture of one row of units
+            steps = positions[:, :1]
+            positions = np.concatenate([np.zeros_like(steps), steps], 1)
         size = (image.shape[0], image.shape[1])
         return cls(
             projections.images[0, alive],
             channels[alive],
             labels,
             join_facts(["class" if names else "map", "activation"])
-            + (" @ step" if shown.is_signal else " @ row,column") * spatial,
+            + f" @ {told}" * spatial,
             field_boxes(shown.field, positions, size),
             size,
             alive,

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.drawing.tiles import LONGEST, some_steps, strongest_steps
@@ -58,7 +57,8 @@ def as_pictures(
     """
     if image.ndim != 2 or any(p.images.shape[2:] != image.shape for p in projections):
         return Shown(image, list(projections), field, False)
-    if spatial and any(p.positions.shape[-1] == 2 for p in projections):
+    is_wave = image.shape[1] == 1  # also where code of the network makes an image of it
+    if spatial and not is_wave and any(p.positions.shape[-1] == 2 for p in projections):
         pictures = [replace(p, images=p.images[..., None]) for p in projections]
         return Shown(image[..., None], pictures, field, False)
     signal = image.T
@@ -73,24 +73,18 @@ def as_pictures(
     scale = signal.shape[1] / steps
     high = max(1, min(across, LONGEST) // _FLATTEST // len(signal))
     pictures = [
-        replace(p, images=values.repeat(high, -2)[..., None], positions=_row(p))
+        replace(p, images=values.repeat(high, -2)[..., None])
         for p, values in zip(projections, rebuilt, strict=True)
     ]
     shown = signal.repeat(high, 0)[..., None]
     return Shown(shown, pictures, _flat(field, scale), True, seen)
 
 
-def _row(projections: Projections) -> NDArray[Any]:
-    """Positions `(1, k, 2)`, in a picture of one row of units."""
-    positions = projections.positions
-    return np.concatenate([np.zeros_like(positions), positions], -1)[..., -2:]
-
-
 def _flat(field: ReceptiveField | None, scale: float) -> ReceptiveField | None:
     """The field of units that see the whole height of a picture of a signal."""
-    if field is None or len(field.size) != 1:
+    if field is None:
         return None
-    (size,), (stride,), (offset,) = field
+    (size, *_), (stride, *_), (offset, *_) = field
     return ReceptiveField(
         (None, None if size is None else math.ceil(size * scale)),
         (0.0, stride * scale),

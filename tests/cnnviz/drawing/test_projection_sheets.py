@@ -266,6 +266,30 @@ def test_images_without_an_axis_of_channels_are_images(told: Told) -> None:
     np.testing.assert_allclose(rebuilt[..., 0], signed(images[0]), atol=1)
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_waves_that_become_images_are_drawn_as_signals(
+    told: Told, is_known: bool
+) -> None:
+    """Of its units the rows and columns are told; the steps are those of a field."""
+    wave, images = random(64, 1) % 1, random(1, 64, 1)
+    field = ReceptiveField((5, 1), (2.0, 1.0), (-1, 0)) if is_known else None
+    own = found(images, [(20, 0)], [3])
+    projection_sheet(wave, own, title="conv", field=field, percentile=100)
+    assert told["labels"] == ["10 \u00b7 3 @ 20,0"]
+    assert "activation @ row,column" in told["subtitle"]
+    assert ("framed: the receptive field, 5 steps" in told["subtitle"]) is is_known
+    tile = told["tiles"][0]
+    scale = tile.shape[1] // 64
+    np.testing.assert_allclose(
+        tile[0, ::scale, 0], signed(images[0], 100)[:, 0], atol=1
+    )
+    frame = (tile[8 * scale + 2] == (255, 220, 0)).all(-1)
+    assert frame.any() == is_known
+    if is_known:  # unit 20 sees the steps 39 to 43
+        ends = np.flatnonzero(frame)[[0, -1]]
+        np.testing.assert_array_equal(ends, [39 * scale, 44 * scale - 1])
+
+
 def test_what_is_no_picture_is_an_error() -> None:
     own = found(random(1, 4, 4, 4, 2), [(0, 0, 0)], [1])
     with pytest.raises(LayerError, match=r"\(4, 4, 4, 2\) have no picture") as caught:
