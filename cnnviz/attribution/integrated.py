@@ -9,7 +9,7 @@ https://arxiv.org/abs/1706.03825
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -122,7 +122,8 @@ def integrated_gradients(
         baselines: Where the ways begin.
         differences: `(n, k)` the scores of the images minus those of the baselines.
         steps: How many, whatever comes of it.
-        tell: Is called with the progress.
+        tell: Is called with the progress. Whether steps will be doubled is not known
+            ahead: as long as they may be, they are taken for half of what is left.
     """
     index = probe.facts.input_index
     ways = arrays[index] - baselines
@@ -143,8 +144,11 @@ def integrated_gradients(
 
     count = steps or FEWEST_STEPS
     waiting = np.arange(n)
+    left = 1  # the part of the work that is not done, as what it is divided by
     while len(waiting):
-        sums = mean_gradients(at, waiting, count, probe.batch_size, tell)
+        is_last = steps is not None or 2 * count > MOST_STEPS
+        told = None if tell is None else partial(_tell_part, tell, left, is_last)
+        sums = mean_gradients(at, waiting, count, probe.batch_size, told)
         sums *= ways[waiting][:, None]
         found = completeness_error(
             sums.reshape(len(waiting), k, -1).sum(-1), differences[waiting]
@@ -152,11 +156,27 @@ def integrated_gradients(
         better = found.max(1) <= errors[waiting].max(1)
         values[waiting[better]], errors[waiting[better]] = sums[better], found[better]
         used[waiting[better]] = count
-        count *= 2
-        if steps is not None or count > MOST_STEPS:
+        if is_last:
             break
+        count, left = 2 * count, 2 * left
         waiting = waiting[errors[waiting].max(1) > TOLERANCE]
+    if tell is not None:
+        tell(1, 1)
     return Integrated(values.astype(np.float32), errors, used)
+
+
+def _tell_part(tell: Tell, left: int, is_last: bool, done: int, total: int) -> None:
+    """Tells how much of all work is done, from how much is of one part of it.
+
+    Args:
+        tell: Is told.
+        left: The work that was left before is one part of so many.
+        is_last: Whether this part is all of that, and not half of it.
+        done: How much of the part is done.
+        total: How much the part is.
+    """
+    rest = total if is_last else 2 * total
+    tell(rest * left - rest + done, rest * left)
 
 
 def smoothed_gradients(

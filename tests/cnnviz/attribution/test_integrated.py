@@ -56,11 +56,27 @@ def test_steps_are_doubled_until_the_sum_is_right() -> None:
     np.testing.assert_allclose(found.share, 1, atol=TOLERANCE)
 
 
-def test_what_cannot_be_integrated_is_told() -> None:
-    # The gradient is 0 everywhere: no number of steps finds what a jump adds.
-    def jump(x: tf.Tensor) -> tf.Tensor:
-        return tf.round(x[:, 0]) + 0 * x[:, 0]
+def test_progress_goes_forward_only() -> None:
+    model = load_model(of_numbers(keras, jump, 1), encoding="raw")
+    shares: list[float] = []
+    explain(
+        model,
+        np.array([[1.0]]),
+        method="integrated",
+        batch_size=16,
+        callback=lambda done, total: shares.append(done / total),
+    )
+    assert shares == sorted(shares)
+    assert shares[:2] == [0.25, 0.5]  # 16 and 32 steps, after which 64 may do
+    assert shares[-1] == 1
 
+
+def jump(x: tf.Tensor) -> tf.Tensor:
+    """The gradient is 0 everywhere: no number of steps finds what a jump adds."""
+    return tf.round(x[:, 0]) + 0 * x[:, 0]
+
+
+def test_what_cannot_be_integrated_is_told() -> None:
     model = load_model(of_numbers(keras, jump, 1), encoding="raw")
     found = explain(model, np.array([[1.0]]), method="integrated")
     np.testing.assert_allclose(found.error, 1)
