@@ -460,7 +460,8 @@ def _labels(
     if isinstance(labels, str | os.PathLike):
         names = read_labels(labels)
     else:
-        listing = isinstance(labels, Iterable) and not isinstance(labels, Mapping)
+        unordered = isinstance(labels, Mapping | set | frozenset)
+        listing = isinstance(labels, Iterable) and not unordered
         names = tuple(labels) if listing else ()
         if not names or not all(isinstance(name, str) for name in names):
             raise ArgumentError(

@@ -102,7 +102,8 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
     """The number of a class that is given by number or by name.
 
     Raises:
-        ArgumentError: If there is no such class, or it is neither.
+        ArgumentError: If there is no such class, or it is neither; if several have the
+            name, as two classes of ImageNet are a crane.
     """
     if not isinstance(entry, str):
         number = whole(entry)
@@ -131,8 +132,16 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
             hint=hint if model.labels is None else None,
         )
     names = [label.casefold() for label in labels]
-    if entry.casefold() in names:
-        return names.index(entry.casefold())
+    # Letters have names that differ in their case alone.
+    same = [number for number, label in enumerate(labels) if label == entry]
+    same = same or [n for n, name in enumerate(names) if name == entry.casefold()]
+    if len(same) > 1:
+        raise ArgumentError(
+            f"{model.source} has {len(same)} classes '{entry}', "
+            f"{listed(same, 'and')}; expected the number of one"
+        )
+    if same:
+        return same[0]
     if entry.isdecimal():
         return class_number(model, head, int(entry))
     near = difflib.get_close_matches(entry.casefold(), names, 3)

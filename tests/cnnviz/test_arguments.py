@@ -276,6 +276,7 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
             lambda n: c.load_model(n, labels={0: "a"}),
             f"labels is {{0: 'a'}}; {LABELS}",
         ),
+        (lambda n: c.load_model(n, labels={"a"}), f"labels is {{'a'}}; {LABELS}"),
         (lambda n: c.load_model(n, labels=[0, 1]), f"labels is [0, 1]; {LABELS}"),
         (
             lambda n: c.load_model(n, labels=["a"]),
