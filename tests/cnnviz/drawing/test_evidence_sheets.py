@@ -7,7 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from cnnviz.attribution import Explanation, channel_attribution, explain
+from cnnviz.attribution import (
+    Explanation,
+    channel_attribution,
+    check_explanation,
+    explain,
+)
 from cnnviz.attribution.methods import Method
 from cnnviz.drawing import (
     channel_sheet,
@@ -310,12 +315,14 @@ def test_nothing_but_its_name_is_above_a_signal() -> None:
 def test_steps_of_a_signal_lie_below_each_other_in_every_sheet() -> None:
     """A class more is a column more."""
     signal = np.ones((40, 1), np.float32)
+    # For both classes there is evidence: that there is none would be a line more.
+    ones = {"kernel_initializer": "ones"}
     model = keras.Sequential(
         [
             keras.layers.Input((40, 1)),
-            keras.layers.Conv1D(3, 3, activation="relu"),
+            keras.layers.Conv1D(3, 3, activation="relu", **ones),
             keras.layers.GlobalMaxPooling1D(),
-            keras.layers.Dense(2),
+            keras.layers.Dense(2, **ones),
         ]
     )
     sizes = []
@@ -329,6 +336,31 @@ def test_steps_of_a_signal_lie_below_each_other_in_every_sheet() -> None:
     for (width, height), wider in zip(*sizes, strict=True):
         assert width == 16 + 640 + 16
         assert wider == (width + 14 + 640, height)
+
+
+def test_positions_of_a_signal_are_called_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signal = np.random.default_rng(0).random((40, 1), np.float32)
+    model = network(signal, (40, 1))
+    found = {"gradient": explain(model, signal, method="gradient")}
+    checks = {
+        "gradient": check_explanation(
+            model, signal, found["gradient"], steps=10, draws=2
+        )
+    }
+    told: list[str] = []
+
+    def panels(given: Any, *, subtitle: str, texts: Any, **options: Any) -> Any:
+        told.extend([subtitle, *texts])
+        return panel_sheet(given, subtitle=subtitle, texts=texts, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
+    evidence_comparison_sheet(signal, found, checks=checks, title="")
+    assert "steps clipped at the 99.5th percentile" in told[0]
+    assert told[1].startswith("Better than chance: as the steps that the map marks")
+    explanation_sheet(signal, found["gradient"], title="")
+    assert not any("pixel" in text for text in told)
 
 
 def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
