@@ -64,34 +64,26 @@ def test_a_painting_is_the_librarys(mnist: Path, assets: Path, tmp_path: Path) -
     assert (last[: -16 - 40] < 0.6).any()
 
 
-def test_a_single_frame_is_the_painting(
-    mnist: Path, assets: Path, tmp_path: Path
+@pytest.mark.parametrize("options", [[], ["--gif"]])
+@pytest.mark.parametrize(("asked", "written"), [(1, 1), (5, 3)])
+def test_frames_lead_to_the_painting_in_as_many_pictures_as_there_are(
+    mnist: Path,
+    assets: Path,
+    tmp_path: Path,
+    options: list[str],
+    asked: int,
+    written: int,
 ) -> None:
     coffee = assets / "images" / "coffee.jpg"
-    for number, options in enumerate(([], ["--gif"])):
-        out = tmp_path / str(number)
-        result = invoke(
-            *(mnist, coffee, coffee, "--size", 40, "--steps", 3, "--frames", 1),
-            *("--out", out, *options),
-        )
-        assert result.exit_code == 0, result.stderr
-        painted, frame = sorted(out.glob("*.png"), key=lambda path: len(path.name))
-        np.testing.assert_array_equal(pixels(frame), pixels(painted))
-
-
-def test_frames_are_as_many_as_there_are_steps(
-    mnist: Path, assets: Path, tmp_path: Path
-) -> None:
-    coffee = assets / "images" / "coffee.jpg"
-    for number, options in enumerate(([], ["--gif"])):
-        out = tmp_path / str(number)
-        result = invoke(
-            *(mnist, coffee, coffee, "--size", 40, "--steps", 2, "--frames", 5),
-            *("--out", out, *options),
-        )
-        assert result.exit_code == 0, result.stderr
-        frames = [path.read_bytes() for path in sorted(out.glob("*-0??.png"))]
-        assert len(frames) == len(set(frames)) == 3  # the start is one of them
+    result = invoke(
+        *(mnist, coffee, coffee, "--size", 40, "--steps", 2, "--frames", asked),
+        *("--out", tmp_path, *options),
+    )
+    assert result.exit_code == 0, result.stderr
+    painted, *frames = sorted(tmp_path.glob("*.png"), key=lambda p: (len(p.name), p))
+    assert len(frames) == written  # of two steps the start is one, too
+    assert len({frame.read_bytes() for frame in frames}) == written
+    np.testing.assert_array_equal(pixels(frames[-1]), pixels(painted))
 
 
 def test_pictures_keep_their_aspect(mnist: Path, tmp_path: Path) -> None:
