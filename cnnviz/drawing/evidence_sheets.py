@@ -51,7 +51,7 @@ _OF_ONE = re.compile(r"image (\d+): (.*)")
 _MISSING = "no positive evidence"
 _SIDES = "orange speaks for the class, blue against it"
 _MEANING = (
-    "Better than chance: as the pixels that the map marks go and come back, the class "
+    "Better than chance: as the {} that the map marks go and come back, the class "
     "is lost and found sooner than by random maps. The same map with a random last "
     "layer: it does not depend on what the network knows of classes."
 )
@@ -80,7 +80,7 @@ def explanation_sheet(
     check: Check | None = None,
     number: int = 0,
 ) -> Image.Image:
-    """Draws what in an image speaks for each class, beside the image.
+    """Draws what in an image speaks for each class, beside the image or below a signal.
 
     The classes share one scale. Above each map stand its class, its score and, if there
     are any, its probability and share, below it the scale.
@@ -103,8 +103,8 @@ def explanation_sheet(
     maps = explanation.maps[number]
     flat = _flat(image, [maps, explanation.seen[None]], title)
     picture, (maps, seen) = flat.picture, flat.maps
-    name, _ = input_words(flat.axes)
-    scale, clipped = _scale(maps, explanation.method)
+    name, positions = input_words(flat.axes)
+    scale, clipped = _scale(maps, explanation.method, positions)
     signed = explanation.method in _SIGNED
     panels = [Panel([name], picture, None, "")]
     for column, values in enumerate(maps):
@@ -178,6 +178,7 @@ def evidence_comparison_sheet(
     for column in range(len(first.names[0])):
         every = np.stack([explanations[m].maps[0, column] for m in methods])
         flat = _flat(image, [every], title)
+        _, positions = input_words(flat.axes)
         head = _lines(first, 0, column, share=False)
         rows.append([Panel(head, flat.picture, None, "")])
         for method, values in zip(methods, flat.maps[0], strict=True):
@@ -189,7 +190,7 @@ def evidence_comparison_sheet(
                 sentence = checks[method].sentences[0][column]
                 sentences.append(f"{ahead}{_TITLES[method]}: {sentence}")
             lines += _share(explanations[method].share[0, column])
-            scale, clipped = _scale(values, method)
+            scale, clipped = _scale(values, method, positions)
             remarks.update(dict.fromkeys(clipped))
             signed = method in _SIGNED
             panel = _panel(lines, flat.picture, values, scale, signed, _MISSING)
@@ -199,7 +200,11 @@ def evidence_comparison_sheet(
         panels,
         title=title,
         subtitle=join_facts([*facts, _SIDES, "each on its own scale", *remarks]),
-        texts=[*flat.told, *([_MEANING] if sentences else []), *sentences],
+        texts=[
+            *flat.told,
+            *([_MEANING.format(positions)] if sentences else []),
+            *sentences,
+        ],
         columns=columns,
     )
 
@@ -292,12 +297,12 @@ def _sums(
     ]
 
 
-def _scale(maps: NDArray[Any], method: str) -> tuple[float, list[str]]:
-    """The largest absolute value of maps, and whether single pixels exceed it."""
+def _scale(maps: NDArray[Any], method: str, positions: str) -> tuple[float, list[str]]:
+    """The largest absolute value of maps, and whether single positions exceed it."""
     sizes = np.abs(maps)
     if method not in _BY_PIXEL or not sizes.any():
         return float(sizes.max()), []
-    told = f"pixels clipped at the {PERCENTILE:g}th percentile"
+    told = f"{positions} clipped at the {PERCENTILE:g}th percentile"
     return float(np.percentile(sizes[sizes > 0], PERCENTILE)), [told]
 
 
