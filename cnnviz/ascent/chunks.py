@@ -202,7 +202,7 @@ class Chunks:
             told = alive if shut is None else alive & ~shut
             yield first, last, state, scores, told
             seconds = (time.perf_counter() - began) / (last - first)
-            length = max(1, min(2 * length, int(_BLOCK_SECONDS / max(seconds, 1e-6))))
+            length = max(1, int(_BLOCK_SECONDS / max(seconds, 1e-6)))
             first = last
             if first < turn:
                 continue
