@@ -10,6 +10,8 @@ PYTHONS := 3.13 3.12 3.11
 PYTHON :=
 # What is installed, to the release; empty for the newest of everything.
 PINS := constraints.txt
+# Where the demo and the reference go.
+OUT := out
 # Byte code is written when a module is first imported; most never are.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	$(if $(PINS),--constraint $(PINS),--upgrade)
@@ -30,7 +32,7 @@ help:
 	@echo "make test-gpu    the tests that need a GPU which TensorFlow sees"
 	@echo "make test-lowest the tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint        linters and type checker"
-	@echo "make versions    the demo, and the tests that another Python could fail"
+	@echo "make versions    the tests that another Python could fail"
 	@echo "make pins        pins the newest of everything in constraints.txt"
 	@echo "make newest      tests with the newest of everything, in .venv-newest"
 	@echo "make benchmarks  measures speed and memory against the textbook way"
@@ -39,13 +41,13 @@ help:
 	@echo "make clean       removes whatever these targets made"
 
 demo: $(STAMP)
-	$(BIN)/cnnviz activations assets/mnist_cnn.keras assets/digits/7.png --out out/mnist
+	$(BIN)/cnnviz activations assets/mnist_cnn.keras assets/digits/7.png --out $(OUT)/mnist
 	$(BIN)/cnnviz activations assets/efficientnet_lite0.keras assets/images/chelsea.jpg \
-		--layer stem_relu --layer 'block*_dw_relu' --out out/activations
+		--layer stem_relu --layer 'block*_dw_relu' --out $(OUT)/activations
 	$(BIN)/cnnviz deconv assets/vgg16_block4.keras assets/photos/animal_cat.jpg \
-		--layer block4_conv3 --close --out out/deconvnet
+		--layer block4_conv3 --close --out $(OUT)/deconvnet
 	$(BIN)/cnnviz filters assets/efficientnet_lite0.keras --layer block2_add \
-		--max-channels 8 --steps 64 --out out/filters
+		--max-channels 8 --steps 64 --out $(OUT)/filters
 
 # Jupyter refuses to run as root, as containers do, unless it is told to.
 notebooks: $(ENV)/.jupyter
@@ -60,7 +62,7 @@ ROOMS = $(subst /,.,$(patsubst %/__init__.py,%,$(wildcard cnnviz/*/__init__.py))
 
 docs: $(STAMP)
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -W error::UserWarning -m pdoc --no-show-source \
-		--docformat google --output-directory out/docs cnnviz $(ROOMS) 2>&1 | \
+		--docformat google --output-directory $(OUT)/docs cnnviz $(ROOMS) 2>&1 | \
 		{ ! grep -v -e 'absl::InitializeLog' -e '^[IW]0000 '; }
 
 test: lint
@@ -82,7 +84,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-versions: demo
+versions: $(STAMP)
 	$(BIN)/$(PYTEST) -m 'versions and not slow'
 
 # TensorFlow and both Keras first, the rest around them: releases of other packages

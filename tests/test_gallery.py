@@ -29,7 +29,7 @@ MAKER = program()
 ENTRIES = MAKER.entries()
 # Gradient ascent takes minutes, and follows another path on another processor.
 ASCENTS = ("filters", "classes", "dream", "style")
-# A large network takes as long as many tests; the README's commands run it, too.
+# A large network takes as long as many tests; the demo runs it, too.
 SMALL = "assets/mnist_cnn.keras"
 
 

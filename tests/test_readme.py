@@ -20,8 +20,14 @@ EXCEPTIONS = {
     "make": "makes an environment, from the network; its targets are looked up",
     "pip": "installs from the network",
 }
-# Programs that take half a minute.
-LONG = ("cnnviz dream ", "cnnviz style ")
+# Programs that take long; the demo runs some like them.
+LONG = (
+    "cnnviz dream ",
+    "cnnviz style ",
+    "cnnviz explain assets/efficientnet",
+    "cnnviz filters assets/efficientnet",
+    "cnnviz deconv assets/vgg16",
+)
 # Names that stand for the reader's own files, and what they are here.
 STAND_INS = {
     "model.keras": "mnist_cnn.keras",
@@ -34,12 +40,12 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    """The lines of all blocks for the shell, continued ones joined."""
+    """The lines of all blocks for the shell, each once, continued ones joined."""
     found = []
     for block in blocks("") + blocks("sh"):
         lines = re.sub(r"\s*\\\n\s*", " ", block).splitlines()
         found += [line.strip() for line in lines if line.strip()]
-    return [line for line in found if not line.startswith("#")]
+    return [line for line in dict.fromkeys(found) if not line.startswith("#")]
 
 
 def commands_run_here() -> list[str]:

@@ -130,9 +130,9 @@ def deconv(
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
         from cnnviz.attribution import projection_batches
-        from cnnviz.network import suggest_layer
+        from cnnviz.network import one_path, suggest_layer
 
-        target = layer or suggest_layer(loaded)
+        target = one_path(loaded.network, layer or suggest_layer(loaded))
         yield target
         verdicts = Verdicts(loaded)
         for batch in images.batches(loaded):

@@ -35,7 +35,9 @@ def style(
     content: Annotated[
         str,
         typer.Argument(
-            show_default=False, help="The picture, or .npy array, that is painted."
+            metavar="CONTENT",
+            show_default=False,
+            help="The picture, or .npy array, that is painted.",
         ),
     ],
     styles: Annotated[

@@ -18,6 +18,7 @@ from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.graph.devices import has_gpu
 from cnnviz.graph.steady_gradients import steady_gradients
+from cnnviz.graph.walking import Dependence
 from cnnviz.graph.writes import unmoved
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
@@ -157,13 +158,7 @@ class Plan:
             if itself is None or not self.objective.uses_network:
                 by_network = gradient
             if by_network is None:
-                raise LayerError(
-                    f"'{self.objective}' does not depend on the image: no gradient "
-                    "reaches it, as behind rounding or code in NumPy",
-                    hint="Choose another layer."
-                    if self.objective.layers
-                    else "Give the part of the network behind that place.",
-                )
+                raise self._unreached(depends=Dependence([seen])(scores[0]))
             strength = _norm(gradient)
             finite = tf.math.is_finite(strength)
             # An image whose gradient is no number waits where it is.
@@ -206,6 +201,27 @@ class Plan:
             # The scores, and what tells whether an image had a gradient.
             "history": history.stack(),
         }, None
+
+    def _unreached(self, *, depends: bool) -> LayerError:
+        """What to say where the image has no gradient by the network.
+
+        Args:
+            depends: Whether the score depends on it for all that.
+        """
+        objective = self.objective
+        parts = [t.text for t in objective.terms if t.layers or t.needs_head]
+        told = f"'{' and '.join(parts) or objective}' does not depend on the image"
+        if depends:
+            told += ": no gradient reaches it, as behind rounding or code in NumPy"
+        elif self.model.held:
+            told += f", only on what is held: {', '.join(self.model.held)}"
+        if objective.layers:
+            return LayerError(told, hint="Choose another layer.")
+        if depends:
+            return LayerError(
+                told, hint="Give the part of the network behind that place."
+            )
+        return LayerError(told, hint="Choose another output.")
 
     def _score(
         self, rectifiers: Rectifiers, numbers: tf.Tensor, *operands: tf.Tensor

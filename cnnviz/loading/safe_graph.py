@@ -19,8 +19,10 @@ _OPERATIONS = safe_operations.GRAPH_OPERATIONS | safe_operations.STATE_OPERATION
 _OBJECTS = frozenset(
     """
     _generic_user_object _tf_keras_input_layer _tf_keras_layer _tf_keras_metric
-    _tf_keras_model _tf_keras_network _tf_keras_rnn_layer _tf_keras_sequential optimizer
-    signature_map trackable_dict_wrapper trackable_list_wrapper trackable_tuple_wrapper
+    _tf_keras_model _tf_keras_network _tf_keras_rnn_layer _tf_keras_sequential
+    experimentalOptimizer optimizer signature_map tf_keras_experimentalOptimizer
+    tf_keras_optimizer trackable_dict_wrapper trackable_list_wrapper
+    trackable_tuple_wrapper
     """.split()
 )
 

@@ -75,9 +75,9 @@ METRICS = frozenset(
     AUC Accuracy BinaryAccuracy BinaryCrossentropy BinaryIoU CategoricalAccuracy
     CategoricalCrossentropy CategoricalHinge ConcordanceCorrelation CosineSimilarity
     F1Score FBetaScore FalseNegatives FalsePositives Hinge IoU KLDivergence LogCoshError
-    Mean MeanAbsoluteError MeanAbsolutePercentageError MeanIoU MeanRelativeError
-    MeanSquaredError MeanSquaredLogarithmicError MeanTensor OneHotIoU OneHotMeanIoU
-    PearsonCorrelation Poisson Precision PrecisionAtRecall R2Score Recall
+    Mean MeanAbsoluteError MeanAbsolutePercentageError MeanIoU MeanMetricWrapper
+    MeanRelativeError MeanSquaredError MeanSquaredLogarithmicError MeanTensor OneHotIoU
+    OneHotMeanIoU PearsonCorrelation Poisson Precision PrecisionAtRecall R2Score Recall
     RecallAtPrecision RootMeanSquaredError SensitivityAtSpecificity
     SparseCategoricalAccuracy SparseCategoricalCrossentropy
     SparseTopKCategoricalAccuracy SpecificityAtSensitivity SquaredHinge Sum

@@ -41,6 +41,7 @@ from .naming import (
     Selected as Selected,
     addresses as addresses,
     call_name as call_name,
+    one_path as one_path,
     select as select,
 )
 from .predictions import (

@@ -13,6 +13,7 @@ import tensorflow as tf
 from cnnviz.arguments import Size, size_of
 from cnnviz.errors import LayerError, ModelError, counted, listed, shape_text
 from cnnviz.graph.receptive_fields import find_receptive_fields
+from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Layer, Network, input_specs, library_kind
 from cnnviz.network.layer_tables import (
@@ -147,33 +148,59 @@ def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> Lay
     known = as_model(model)
     shapes = _input_shapes(known, None if size is None else size_of(size))
     everything = [Selected(address) for address in addresses(known.network)]
-    found = _looked_at(known, everything, shapes)
+    found = [info for info, _ in _looked_at(known, everything, shapes)]
     return LayerList(found, int(known.network.count_params()))
+
+
+def image_layers(model: ImageModel, *, size: Size | None = None) -> list[LayerInfo]:
+    """What `list_layers` lists of layers that depend on inputs that are not held.
+
+    Args:
+        model: A loaded model.
+        size: As in `list_layers`.
+    """
+    shapes = _input_shapes(model, None if size is None else size_of(size))
+    everything = [Selected(address) for address in addresses(model.network)]
+    return [info for info, sees in _looked_at(model, everything, shapes) if sees]
 
 
 def _looked_at(
     known: ImageModel,
     selected: Sequence[Selected],
     shapes: Sequence[tuple[int | None, ...]],
-) -> list[LayerInfo]:
-    """Layers of a network that takes images of these shapes, channels last."""
+) -> list[tuple[LayerInfo, bool]]:
+    """Layers of a network that takes images of these shapes, channels last.
+
+    With each goes whether it depends on the inputs that are not held.
+    """
     network = known.network
     built(known, [np.zeros((1, *(n or 32 for n in s)), np.float32) for s in shapes])
     first = is_network_channels_first(network)
+    specs = input_specs(network)
 
-    def survey(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], list[LayerInfo]]:
+    def survey(
+        *inputs: tf.Tensor,
+    ) -> tuple[dict[str, tf.Tensor], list[tuple[LayerInfo, bool]]]:
         calls = record(network, inputs, selected, required=False)
         tensors = [_array(call) for call in calls]
         known_tensors = [tensor for tensor in tensors if tensor is not None]
         fields = iter(
             find_receptive_fields(inputs, known_tensors, channels_first=first)
         )
+        free = [
+            tensor
+            for i, tensor in enumerate(inputs)
+            if specs is None or specs[i].name not in known.held
+        ]
+        depends = Dependence(free)
         return {}, [
-            _described(network, call, t, None if t is None else next(fields))
+            (
+                _described(network, call, t, None if t is None else next(fields)),
+                t is not None and depends(t),
+            )
             for call, t in zip(calls, tensors, strict=True)
         ]
 
-    specs = input_specs(network)
     dtypes = [spec.dtype for spec in specs] if specs else ["float32"] * len(shapes)
     if first:
         shapes = [(s[-1], *s[:-1]) if len(s) > 1 else s for s in shapes]
@@ -183,7 +210,8 @@ def _looked_at(
         for shape, dtype in zip(shapes, dtypes, strict=True)
     ]
     names = tuple((s.address.path, s.call) for s in selected)
-    return compiled(network, ("layers", names), survey, signature).facts
+    key = ("layers", names, tuple(known.held))
+    return compiled(network, key, survey, signature).facts
 
 
 def layer_info(
@@ -204,7 +232,7 @@ def layer_info(
     selected = one_layer(known.network, layer)
     arrays = known.complete(images, lambda held: held[None])
     shapes = [array.shape[1:] for array in arrays]
-    for info in _looked_at(known, [Selected(selected.address)], shapes):
+    for info, _ in _looked_at(known, [Selected(selected.address)], shapes):
         if info.path == selected.name:
             return info
     kind = selected.address.kind
@@ -301,7 +329,11 @@ def _input_shapes(
     if specs is None:
         return [(*(size or ()), 3)]
     return [
-        (*size, s.shape[-1]) if size is not None and len(s.shape) == 3 else s.shape
+        model.held[s.name].shape
+        if s.name in model.held
+        else (*size, s.shape[-1])
+        if size is not None and len(s.shape) == 3
+        else s.shape
         for s in specs
     ]
 

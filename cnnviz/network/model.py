@@ -262,19 +262,26 @@ class ImageModel:
     def _by_input(self, images: Any, specs: list[InputSpec] | None) -> list[Any]:
         """What is given for each input."""
         several = specs is not None and len(specs) > 1
-        if several and is_many(images):
+        if is_many(images):
             items = list(walk(images))
             if items and isinstance(items[0], Mapping):
                 images = {name: [item[name] for item in items] for name in items[0]}
-            elif items and isinstance(items[0], list | tuple):
+            elif several and items and isinstance(items[0], list | tuple):
                 images = [list(column) for column in zip(*items, strict=True)]
+            else:
+                images = [items]
         if isinstance(images, Mapping):
             names = [spec.name for spec in specs or []]
             if set(names) != set(images):
+                one = repr(next(iter(images), ""))
                 raise ImageError(
                     f"inputs given: {', '.join(map(str, images)) or 'none'}; "
                     f"{self.source} takes "
-                    f"{', '.join(names) or 'one input without a name'}"
+                    f"{', '.join(names) or 'one input without a name'}",
+                    hint=f"Give its images alone: images[{one}], or of a dataset "
+                    f"dataset.map(lambda item: item[{one}])."
+                    if images and len(names) < 2
+                    else None,
                 )
             return [images[name] for name in names]
         if not isinstance(images, list | tuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnviz.errors import CnnvizError, LayerError
-from cnnviz.network.layers import LayerInfo, list_layers
+from cnnviz.network.layers import LayerInfo, image_layers
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
 from cnnviz.network.passing import passed_on
@@ -63,7 +63,7 @@ def _convolutions(model: ImageModel) -> Sequence[LayerInfo]:
     known = {a.path for a in addresses(model.network) if a.is_convolution}
     return [
         info
-        for info in list_layers(model, size=None if is_sized else (_SIDE, _SIDE))
+        for info in image_layers(model, size=None if is_sized else (_SIDE, _SIDE))
         if info.path.partition("@")[0] in known
     ]
 

@@ -13,6 +13,7 @@ from cnnviz.errors import LayerError, ModelError
 from cnnviz.graph.logits import behind
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.sizes import numbers_per_image
+from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo, choose
@@ -29,6 +30,8 @@ class Survey:
     Attributes:
         image: Height, width and channels of the images.
         channels: By layer, how many channels.
+        depends: By layer, whether it depends on the image. Other inputs, which are
+            held, may have branches of their own.
         fields: By layer, what a unit sees of the image; None if it cannot be told.
         ceilings: By layer, whether it ends in a rectifier that also has a largest value
             (ReLU6).
@@ -39,6 +42,7 @@ class Survey:
 
     image: tuple[int, int, int]
     channels: dict[str, int]
+    depends: dict[str, bool]
     fields: dict[str, ReceptiveField | None]
     ceilings: dict[str, bool]
     heads: tuple[HeadInfo, ...]
@@ -122,6 +126,7 @@ def survey_layers(
         return {}, Survey(
             shape,
             {p: int(o.shape[-1]) for p, o in zip(layers, outputs, strict=True)},
+            dict(zip(layers, map(Dependence([image]), outputs), strict=True)),
             dict(zip(layers, fields, strict=True)),
             dict(zip(layers, ceilings, strict=True)),
             tuple(map(HeadInfo.of, scene.heads)),

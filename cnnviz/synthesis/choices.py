@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from cnnviz.errors import LayerError, warn
 from cnnviz.images.sets import scaled_size
@@ -26,7 +26,8 @@ def layer_paths(
     """The paths of the layers that patterns name; without any, of every convolution.
 
     Layers that a kind or a glob chooses are left out if they do not answer, such as
-    layers that run in training alone.
+    layers that run in training alone, or do not depend on the image, such as those of
+    another input, which is held.
 
     Args:
         model: A loaded model.
@@ -46,21 +47,23 @@ def layer_paths(
                 hint="Name the layers you want: layers=[...].",
             )
     paths = [selected.name for selected in named]
+    wanted = {selected.name for selected in named if selected.is_named}
+
+    def kept(fitting: Container[str], why: str) -> list[str]:
+        chosen = [path for path in paths if path in wanted or path in fitting]
+        left_out = [path for path in paths if path not in chosen]
+        if chosen and left_out:
+            note(f"left out, since they {why}: {', '.join(left_out)}")
+        return chosen or paths
+
     try:
-        survey_layers(model, paths)
+        found = survey_layers(model, paths)
     except LayerError:
         answering = {info.path for info in list_layers(model) if info.output_shape}
-        kept = [
-            path
-            for path, selected in zip(paths, named, strict=True)
-            if selected.is_named or path in answering
-        ]
-        if len(kept) == len(paths) or not kept:
-            raise
-        left_out = ", ".join(path for path in paths if path not in kept)
-        note(f"left out, since they do not answer: {left_out}")
-        return kept
-    return paths
+        paths = kept(answering, "do not answer")
+        found = survey_layers(model, paths)
+    seeing = {path for path, depends in found.depends.items() if depends}
+    return kept(seeing, "do not depend on the image")
 
 
 def usual_classes(head: HeadInfo) -> list[int]:

@@ -15,10 +15,10 @@ from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
 from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layers import LayerInfo, list_layers
+from cnnviz.network.layers import LayerInfo, image_layers
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import LayerNames, paths
-from cnnviz.network.survey import native_shape
+from cnnviz.network.survey import native_shape, survey_layers
 from cnnviz.network.tracing import Trace, compiled
 
 _LARGEST_STRIDE = 4  # the power of 2 beyond which layers see things rather than paint
@@ -50,7 +50,7 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
     known = as_model(model)
     height, width, _ = native_shape(known)
     levels: dict[int, list[LayerInfo]] = {}
-    ends = _ends(list_layers(known, size=(height, width)))
+    ends = _ends(image_layers(known, size=(height, width)))
     for info in ends:
         stride = height / (info.output_shape[0] or height)
         levels.setdefault(round(math.log2(stride)), []).append(info)
@@ -126,6 +126,12 @@ class MeasuredLayers:
             [] if names is None else paths(model.network, names)
             for names in (chosen.style, chosen.content)
         )
+        for path, depends in survey_layers(model, [*style, *content]).depends.items():
+            if not depends:
+                raise LayerError(
+                    f"layer '{path}' does not depend on the image",
+                    hint="Choose another layer.",
+                )
         if not (style and content):
             usual, middle = choose_layers(model)
             style, content = style or list(usual), content or [middle]

@@ -449,3 +449,12 @@ def test_names_of_files_are_safe_and_differ(silent: Path, tmp_path: Path) -> Non
     paths = run(silent, tmp_path, *options)
     assert len({path.name.casefold() for path in paths}) == len(paths) == 9
     assert {path.parent for path in paths} == {tmp_path / "out"}
+
+
+def test_files_are_named_after_the_layer_that_a_glob_finds(
+    silent: Path, tmp_path: Path
+) -> None:
+    save(tmp_path / "a.npy", 1, 9, 9, 1)
+    options = ["--layer=co*", "--raw", "--out", tmp_path / "out"]
+    paths = run(silent, tmp_path / "a.npy", *options)
+    assert sorted(path.stem for path in paths) == ["a--conv--deconvnet"] * 2

@@ -401,6 +401,40 @@ def test_layers_of_a_folder_do_without_their_class(tmp_path: Path) -> None:
         )
 
 
+def own_loss(expected: Any, given: Any) -> Any:
+    return tf.reduce_mean(expected - given, -1)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"optimizer": "adam", "loss": "mse", "metrics": ["accuracy", "mae", "AUC"]},
+        {"optimizer": tf_keras.optimizers.legacy.SGD(), "loss": "mse"},
+        {"optimizer": "sgd", "loss": own_loss, "metrics": [own_loss]},
+    ],
+)
+def test_folders_keep_what_a_training_needs(
+    training: dict[str, Any], tmp_path: Path
+) -> None:
+    layers = tf_keras.layers
+    made = tf_keras.Sequential(
+        [
+            tf_keras.Input((6, 6, 1)),
+            layers.Conv2D(2, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    made.compile(**training)
+    images = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)
+    made.fit(images, np.eye(2)[[0, 1, 0, 1]], verbose=0)
+    made.save(tmp_path / "trained", save_format="tf")
+    found = load_model(tmp_path / "trained", encoding="unit")
+    expected = made.predict(images, verbose=0)
+    np.testing.assert_allclose(found.predict(images).outputs, expected, atol=1e-6)
+
+
 def test_a_function_can_stand_in_for_byte_code() -> None:
     zoo = Path(__file__).parents[2] / "data" / "zoo"
     for name in ("keras22/lambda_code.h5", "tf212/lambda_code.h5"):

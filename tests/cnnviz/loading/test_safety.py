@@ -610,6 +610,10 @@ def test_descriptions_of_layers_are_read_as_json(tmp_path: Path) -> None:
         # A function of the user's does not take the place of code in a SavedModel.
         with pytest.raises(ModelError, match="code in its Lambda layer evil"):
             load_model(folder, custom_objects={"evil": lambda x: x})
+    system = {"class_name": "function", "module": "os", "config": "system"}
+    metric = {"class_name": "MeanMetricWrapper", "config": {"name": "m", "fn": system}}
+    with pytest.raises(ModelError, match=r"uses the custom .* system of module os"):
+        load_model(described(tmp_path / "metric", json.dumps(metric)))
     for number, text in enumerate(("null", "[1]", "no JSON", "[" * 60000, "NaN")):
         folder = described(tmp_path / f"damaged{number}", text)
         with pytest.raises(ModelError, match="its description of a layer is"):

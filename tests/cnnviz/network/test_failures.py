@@ -79,18 +79,8 @@ def test_a_failing_operation_is_told_with_its_layer(method: str, k: Any) -> None
     )
 
 
-# TensorFlow waits for ten seconds before it gives up.
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    "method",
-    [
-        "activations",
-        pytest.param("deconvnet", marks=SLOW),
-        pytest.param("visualize_filters", marks=SLOW),
-    ],
-)
+@pytest.mark.slow  # TensorFlow waits for ten seconds before it gives up.
+@pytest.mark.parametrize("method", ["activations", "deconvnet", "visualize_filters"])
 def test_running_out_of_memory_is_told(method: str) -> None:
     with pytest.raises(ModelError) as caught:
         METHODS[method](network(keras, out_of_memory))

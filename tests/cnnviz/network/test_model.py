@@ -227,6 +227,23 @@ def test_data_sets_of_several_inputs() -> None:
             np.testing.assert_array_equal(found, array)
 
 
+def test_data_sets_with_names_of_one_input() -> None:
+    network = keras.Sequential(
+        [keras.Input((8, 8, 1), name="digit"), keras.layers.Conv2D(1, 3)]
+    )
+    model = load_model(network)
+    arrays = np.random.default_rng(0).random((5, 8, 8, 1), np.float32)
+    named = tf.data.Dataset.from_tensor_slices({"digit": arrays})
+    for images in (named, named.batch(2), {"digit": arrays}):
+        np.testing.assert_array_equal(model.prepare(images)[0], arrays)
+    labeled = tf.data.Dataset.from_tensor_slices({"image": arrays, "label": range(5)})
+    with pytest.raises(ImageError, match=r"image, label; .* takes digit") as caught:
+        model.prepare(labeled)
+    assert "dataset.map(lambda item: item['image'])" in str(caught.value)
+    alone = labeled.map(lambda item: item["image"])
+    np.testing.assert_array_equal(model.prepare(alone)[0], arrays)
+
+
 def test_one_image_gets_the_channels_of_the_network() -> None:
     gray, color = (
         load_model(

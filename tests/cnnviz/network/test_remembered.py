@@ -160,6 +160,30 @@ def test_a_normalization_behind_a_rescaling_remembers_what_it_sees(k: Any) -> No
     assert detected(network).name == "bytes"
 
 
+@pytest.mark.parametrize("rest", [0.0066, 0.05, 0.3])
+@pytest.mark.parametrize("name", ["unit", "signed", "bytes"])
+def test_what_a_short_training_leaves_of_the_start_says_nothing(
+    name: str, rest: float, assets: Path, photographs: np.ndarray
+) -> None:
+    with np.load(assets / "mnist_5k.npz") as data:
+        digits = data["images"][::80, ..., None] / np.float32(255)
+    initializer = keras.initializers.GlorotUniform(0)
+    for images in (digits, photographs[::4]):
+        values = np.asarray(named_encoding(name)(images))
+        network = keras.Sequential(
+            [
+                keras.Input(values.shape[1:]),
+                keras.layers.Conv2D(16, 3, kernel_initializer=initializer),
+                keras.layers.BatchNormalization(),
+            ]
+        )
+        convolution, normalization = network.layers
+        seen = convolution(values).numpy()
+        normalization.moving_mean.assign((1 - rest) * seen.mean((0, 1, 2)))
+        normalization.moving_variance.assign((1 - rest) * seen.var((0, 1, 2)) + rest)
+        assert detected(network).name == name
+
+
 def test_what_is_excluded_is_not_assumed(photographs: np.ndarray) -> None:
     # Filters that add up, of images of low contrast around 0: whatever the images were,
     # sums of values in [0, 1] are not negative.

@@ -5,8 +5,17 @@ import numpy as np
 import pytest
 
 from cnnviz import LayerError, load_model
-from cnnviz.network import HeadInfo
-from cnnviz.synthesis import layer_paths, usual_classes
+from cnnviz.ascent import Run
+from cnnviz.network import HeadInfo, suggest_layer
+from cnnviz.synthesis import (
+    StyleLayers,
+    choose_layers,
+    layer_paths,
+    optimize_classes,
+    optimize_filters,
+    optimize_style,
+    usual_classes,
+)
 
 
 class Deep(keras.Model):
@@ -32,6 +41,45 @@ def test_a_layer_that_does_not_run_is_left_out_unless_it_is_named() -> None:
         assert told == ["left out, since they do not answer: auxiliary"]
     with pytest.raises(LayerError, match=r"'auxiliary' .*was not called"):
         layer_paths(model, ["first", "auxiliary"])
+
+
+def branches() -> keras.Model:
+    """A network of two images of different sizes, each with a branch and an output."""
+    layers = keras.layers
+    inputs, pooled, outputs = [], [], {}
+    for name, side in (("large", 24), ("small", 12)):
+        image = keras.Input((side, side, 3), name=name)
+        maps = layers.Conv2D(4, 3, activation="relu", name=f"{name}_conv")(image)
+        inputs.append(image)
+        pooled.append(layers.Dense(4)(layers.Flatten()(maps)))
+        outputs[f"of_{name}"] = layers.Dense(2, name=f"of_{name}")(pooled[-1])
+    together = layers.Dense(3, name="of_both")(layers.Concatenate()(pooled))
+    return keras.Model(inputs, {"of_both": together, **outputs})
+
+
+@pytest.mark.parametrize(("name", "other"), [("large", "small"), ("small", "large")])
+def test_layers_of_an_input_that_is_held_are_left_out(name: str, other: str) -> None:
+    sides = {"large": 24, "small": 12}
+    images = {name: np.full((side, side, 3), 0.4, "f") for name, side in sides.items()}
+    model = load_model(branches(), encoding="unit").hold({other: images[other]})
+    for patterns in (None, ["Conv2D"], ["*_conv"]):
+        told: list[str] = []
+        assert layer_paths(model, patterns, note=told.append) == [f"{name}_conv"]
+        assert told == [
+            f"left out, since they do not depend on the image: {other}_conv"
+        ]
+    assert suggest_layer(model) == f"{name}_conv"
+    assert choose_layers(model) == ((f"{name}_conv",), f"{name}_conv")
+    named = [f"{other}_conv"]
+    assert layer_paths(model, named) == named
+    run = Run(steps=1)
+    with pytest.raises(LayerError, match=f"the image, only on what is held: {other}"):
+        optimize_filters(model, named, run=run)
+    with pytest.raises(LayerError, match=r"'log odds.*' does not depend .* is held"):
+        optimize_classes(model, head=f"of_{other}", run=run)
+    with pytest.raises(LayerError, match=f"'{other}_conv' does not depend on the im"):
+        own = StyleLayers(content=named)
+        optimize_style(model, images[name], images[name], layers=own, run=run)
 
 
 @pytest.mark.parametrize(

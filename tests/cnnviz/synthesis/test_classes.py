@@ -115,7 +115,10 @@ def test_the_tries_of_a_class_share_its_steps(mnist: ImageModel) -> None:
     assert len(optimize_classes(mnist, 3, run=Run(steps=600)).ascent.history) == 300
 
 
-@pytest.mark.parametrize("size", [None, 64, 112])
+@pytest.mark.parametrize(
+    "size",
+    [None, *(pytest.param(size, marks=pytest.mark.slow) for size in (64, 112))],
+)
 def test_the_networks_own_images_say_how_many_steps(
     mnist: ImageModel, imagenet: ImageModel, size: int | None
 ) -> None:
