@@ -115,13 +115,22 @@ def everything(network: Network) -> list[Layer]:
 def variables(network: Network) -> list[Any]:
     """The variables of a network as TensorFlow has them, as far as they exist."""
     if not is_keras_2(network):
-        return [variable._value for variable in network.variables]
+        return [one_copy(variable._value) for variable in network.variables]
     # Asked as a whole, a model refuses before it is built.
     return [
-        variable
+        one_copy(variable)
         for layer in everything(network)
         for variable in layer._trainable_weights + layer._non_trainable_weights
     ]
+
+
+def one_copy(variable: Any) -> Any:
+    """The first copy of a variable of which a strategy keeps one on each device."""
+    import tensorflow as tf
+
+    if isinstance(variable, tf.distribute.DistributedValues):
+        return variable.values[0]
+    return variable
 
 
 def input_specs(network: Network) -> list[InputSpec] | None:
