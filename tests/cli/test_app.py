@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -294,6 +295,24 @@ def test_the_home_is_known_where_shells_leave_it(
     written = run(command, mnist, "--out=~/pictures").stdout.splitlines()
     assert written
     assert all(Path(line).is_relative_to(tmp_path / "pictures") for line in written)
+
+
+@pytest.mark.parametrize("command", ["activations", "deconv", "explain"])
+def test_pictures_stay_apart_from_images_of_a_folder(
+    command: str, mnist: str, seven: str, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    image = Path(shutil.copy(seven, images))
+    for source in (images, images / "*.png"):
+        result = run(command, mnist, str(source), "--out", f"{images}/../images")
+        assert result.exit_code == 1
+        told = result.stderr.splitlines()
+        assert len(told) == 2 and "is a folder that images are taken from" in told[0]
+        assert told[1].startswith("Choose another folder: --out ")
+    assert list(images.iterdir()) == [image]
+    result = run(command, mnist, str(image), "--out", str(images), "--layer=conv1")
+    assert result.exit_code == 0 and len(list(images.iterdir())) == 2
 
 
 def test_what_a_file_is_called_is_spelled_out_for_terminals(seven: str) -> None:
