@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -146,8 +147,8 @@ class ImageOptions:
         given = (source for sources in self._sources().values() for source in sources)
         named = {path_of("image", source, "a path") for source in given}
         found = {path for paths in self.paths for path in paths} - named
-        place = out.resolve()
-        if any(folder.resolve() == place for folder in {path.parent for path in found}):
+        folders = {path.parent for path in found}
+        if os.path.realpath(out) in map(os.path.realpath, folders):
             raise ArgumentError(
                 f"--out {out} is a folder that images are taken from: the pictures "
                 "would be among them the next time",
