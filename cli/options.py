@@ -87,10 +87,15 @@ def in_place_of(told: str) -> Iterator[None]:
         raise ImageError(f"{told}, and {error.message}", hint=error.hint) from None
 
 
-def check_folder(path: Path) -> None:
-    """Refuses to write into what is no folder, before time is spent on computing."""
+def checked_folder(path: Path) -> Path:
+    """The folder of a path, `~` being the user's home.
+
+    It is refused before time is spent on computing if it cannot be written to.
+    """
+    from cnnviz.arguments import path_of
     from cnnviz.errors import ArgumentError, first_line
 
+    path = path_of("--out", path, "a folder")  # shells let `--out=~/pictures` pass
     for part in (path, *path.parents):
         try:
             is_folder, is_there = part.is_dir(), part.exists()
@@ -111,6 +116,7 @@ def check_folder(path: Path) -> None:
             f"{path} looks like the name of a file; expected a folder to write to",
             hint=f"The files in it get names of their own: --out {path.parent}",
         )
+    return path
 
 
 def _known_colormap(name: str | None) -> str | None:
@@ -174,7 +180,7 @@ class OutputOptions:
     quiet: Quiet = False
 
     def __post_init__(self) -> None:
-        check_folder(self.out)
+        object.__setattr__(self, "out", checked_folder(self.out))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Quiet, check_folder
+from .options import Quiet, checked_folder
 from .writing import Writer
 
 
@@ -39,7 +39,7 @@ class TableOptions:
 
     def __post_init__(self) -> None:
         if self.out is not None:
-            check_folder(self.out)
+            object.__setattr__(self, "out", checked_folder(self.out))
 
     def write(self, files: Writer, name: str, text: str) -> None:
         """Writes the text of the table to a file, unless it is to be printed."""

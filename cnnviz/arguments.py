@@ -255,7 +255,7 @@ def entries_of(name: str, value: object, count: int, things: str) -> list[Any]:
 
 
 def path_of(name: str, value: object, expected: str) -> Path:
-    """A path of a text or of what else stands for one.
+    """A path of a text or of what else stands for one; `~` is the user's home.
 
     Args:
         name: The argument.
@@ -267,7 +267,10 @@ def path_of(name: str, value: object, expected: str) -> Path:
     """
     if not isinstance(value, str | os.PathLike) or value == "":
         raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
-    return Path(value)
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:  # `~name`, where nobody has that name
+        return Path(value)
 
 
 def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:

@@ -128,11 +128,16 @@ def users_error(error: BaseException) -> BaseException | None:
     """
     place = error.__traceback__
     while place is not None:
-        module = str(place.tb_frame.f_globals.get("__name__")).partition(".")[0]
-        if module not in _LIBRARIES and module not in sys.stdlib_module_names:
+        if is_users(place.tb_frame.f_globals.get("__name__")):
             return error
         place = place.tb_next
     return None
+
+
+def is_users(module: str | None) -> bool:
+    """Whether a module is the user's, or a library's that we know nothing of."""
+    name = str(module).partition(".")[0]
+    return name not in _LIBRARIES and name not in sys.stdlib_module_names
 
 
 def listed(words: Iterable[object], last: str = "or") -> str:

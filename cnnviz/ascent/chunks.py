@@ -107,16 +107,12 @@ class Chunks:
             if self._tell(rows, last, state, scores[-1, :, :count], begun, share):
                 self.stopped = True
             if last in checked or self.stopped:
-                clean = self._clean(state, operands)
-                better = clean > best_scores
+                reached = self._reached(state, operands)
+                better = reached > best_scores
                 best = tf.where(broadcast(tf.constant(better), best), state[0], best)
-                best_scores = np.where(better, clean, best_scores)
+                best_scores = np.where(better, reached, best_scores)
             if self.stopped:
                 break
-        if self._half or (has_gpu() and self.run.precision != "float32"):
-            # Found with fewer digits, which is enough to choose by.
-            exact = self._exact(best, operands)
-            best_scores = np.where(best_scores > -np.inf, exact, best_scores)
         scores, images = best_scores[:count], self._images(best)[:count]
         frames += [images] * (len(self.snapshots) - len(frames))
         dead = ~(woken & (scores > shut))
@@ -281,17 +277,18 @@ class Chunks:
         alive = (np.isfinite(strengths) & (strengths > 0)).any(0)
         return state, history[:, :-1], alive
 
-    def _clean(self, state: State, operands: Sequence[tf.Tensor]) -> np.ndarray:
-        """Scores without a transform, by a step of length 0; -inf where not finite."""
-        still = np.repeat(self.plan.still(), len(state[0]), 0)
-        none = np.zeros(1, np.float32)
-        _, scores, _ = self._advance(0, none, still[None], state, operands)
-        return _finite(scores[0, 0])
-
-    def _exact(self, numbers: tf.Tensor, operands: Sequence[tf.Tensor]) -> np.ndarray:
-        """The same in full float32, also where the steps are not."""
-        scorer = self.plan.scorer(len(numbers), self._rectifiers)
-        return _finite(scorer(numbers, *operands)["scores"].numpy())
+    def _reached(self, state: State, operands: Sequence[tf.Tensor]) -> np.ndarray:
+        """Scores without a transform, in full float32; -inf where not finite."""
+        numbers = state[0]
+        if self._half or (has_gpu() and self.run.precision != "float32"):
+            scorer = self.plan.scorer(len(numbers), self._rectifiers)
+            scores = scorer(numbers, *operands)["scores"].numpy()
+        else:
+            # A step of length 0, which needs no other trace.
+            still = np.repeat(self.plan.still(), len(numbers), 0)
+            none = np.zeros(1, np.float32)
+            _, ((scores, *_),), _ = self._advance(0, none, still[None], state, operands)
+        return np.where(np.isfinite(scores), scores, np.float32(-np.inf))
 
     def _choose_precision(
         self,
@@ -351,10 +348,6 @@ class Chunks:
                 )
             )
         )
-
-
-def _finite(scores: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(scores), scores, np.float32(-np.inf))
 
 
 def _state(numbers: np.ndarray) -> State:

@@ -45,6 +45,10 @@ class Stage:
     operation: str
     signal: np.ndarray
 
+    def __repr__(self) -> str:
+        shape = shape_text(self.signal.shape)
+        return f"Stage({self.layer}, {self.operation}: {shape})"
+
 
 @dataclass(frozen=True, eq=False)
 class Stages(Result, Sequence[Stage]):

@@ -1,16 +1,17 @@
 """What a processor's kernels lack, computed another way while a graph is built.
 
-Without oneDNN (on Apple's processors, for one) TensorFlow has kernels for channels last
-only, and no gradients of grouped convolutions; of those in three dimensions no
-processor has any. Convolutions and pooling of channels first are then written as those
-of a transposed image, and grouped convolutions group by group, with the same numbers.
-Where the kernels exist, nothing is touched.
+Without oneDNN (on Apple's processors, for one, and in half or double precision)
+TensorFlow has kernels for channels last only, and no gradients of grouped convolutions;
+of those in three dimensions no processor has any, nor pools volumes in half precision.
+Convolutions and pooling of channels first are then written as those of a transposed
+image, grouped convolutions group by group, and such pooling in float32, with the same
+numbers. Where the kernels exist, nothing is touched.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import chain
@@ -24,12 +25,15 @@ _IMAGES = {  # operations with images, and which of their inputs these are
     **dict.fromkeys(("AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"), 0),
     **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), 2),
 }
+_CONVOLUTIONS = ("Conv2D", "Conv3D")
+_VOLUMES = ("AvgPool3D", "MaxPool3D")
+_REALS = {kind.name: kind for kind in (tf.float16, tf.bfloat16, tf.float32, tf.float64)}
 _PER_AXIS = ("dilations", "explicit_paddings", "ksize", "strides")
 Create = Callable[..., tf.Operation]
 
 
 @contextmanager
-def computable(layers: Iterable[object]) -> Iterator[None]:
+def computable(layers: Sequence[object]) -> Iterator[None]:
     """Lets the graphs that this thread builds hold operations that can be run.
 
     Not for several threads at a time.
@@ -37,12 +41,18 @@ def computable(layers: Iterable[object]) -> Iterator[None]:
     Args:
         layers: The layers of the networks that will be called.
     """
-    has_first = _has_channels_first()
-    grouped = {2, *(getattr(a, "rank", 2) for a in layers if _is_grouped(a))} & {2, 3}
-    by_group = {f"Conv{axes}D" for axes in grouped if not _has_grouped_gradients(axes)}
-    if has_first and not by_group:
-        yield
-        return
+    computing = {getattr(layer, "compute_dtype", None) for layer in layers}
+    types = computing & set(_REALS) | {"float32"}
+    first = {_REALS[name] for name in types if _has_channels_first(name)}
+    axes = {2, *(getattr(a, "rank", 2) for a in layers if _is_grouped(a))} & {2, 3}
+    grouped = {
+        (f"Conv{count}D", _REALS[name])
+        for count in axes
+        for name in types
+        if _has_grouped_gradients(count, name)
+    }
+    halves = types & {"float16"}
+    unpooled = {_REALS[name] for name in halves if not _has_pooled_volumes(name)}
     graphs = type(tf.compat.v1.get_default_graph())  # also those of inner functions
     create, here = graphs._create_op_internal, threading.get_ident()
 
@@ -54,16 +64,22 @@ def computable(layers: Iterable[object]) -> Iterator[None]:
         **options: Any,
     ) -> tf.Operation:
         attributes = options.get("attrs") or {}
-        if "data_format" in attributes and threading.get_ident() == here:
-            layout = attributes["data_format"].s
-            if kind in _IMAGES and layout in _LAST and not has_first:
-                again = partial(created, graph)
+        if (
+            kind in _IMAGES
+            and "data_format" in attributes
+            and threading.get_ident() == here
+        ):
+            dtype, again = inputs[_IMAGES[kind]].dtype, partial(created, graph)
+            is_first = attributes["data_format"].s in _LAST
+            count = 1
+            if kind in _CONVOLUTIONS and (kind, dtype) not in grouped:
+                count = _groups(1 if is_first else -1, *inputs)
+            if is_first and (count > 1 or dtype not in first):
                 return _channels_last(again, kind, inputs, rest, options)
-            if kind in by_group and layout in _LAST.values():
-                count = _groups(*inputs)
-                if count > 1:
-                    again = partial(create, graph, kind)
-                    return _by_group(count, again, inputs, rest, options)
+            if count > 1:
+                return _by_group(count, partial(again, kind), inputs, rest, options)
+            if kind in _VOLUMES and dtype in unpooled:
+                return _in_float32(partial(again, kind), inputs, options)
         return create(graph, kind, inputs, *rest, **options)
 
     graphs._create_op_internal = created
@@ -100,12 +116,23 @@ def _channels_last(
     return tf.transpose(output, [0, rank - 1, *range(1, rank - 1)]).op
 
 
+def _in_float32(
+    create: Create, inputs: Sequence[tf.Tensor], options: dict[str, Any]
+) -> tf.Operation:
+    given = [tf.cast(tensor, tf.float32) for tensor in inputs]
+    attributes = dict(options["attrs"])
+    attributes["T"] = type(attributes["T"])(type=tf.float32.as_datatype_enum)
+    changed = {"attrs": attributes, "input_types": [tensor.dtype for tensor in given]}
+    output = create(given, **(options | changed)).outputs[0]
+    return tf.cast(output, inputs[0].dtype).op
+
+
 def _is_grouped(layer: object) -> bool:
     return getattr(layer, "groups", 1) != 1
 
 
-def _groups(image: tf.Tensor, kernel: tf.Tensor) -> int:
-    channels, taken = image.shape[-1], kernel.shape[-2]
+def _groups(axis: int, image: tf.Tensor, kernel: tf.Tensor) -> int:
+    channels, taken = image.shape[axis], kernel.shape[-2]
     return channels // taken if channels and taken else 1
 
 
@@ -124,28 +151,34 @@ def _by_group(
 
 
 @cache
-def _has_channels_first() -> bool:
+def _has_channels_first(dtype: str) -> bool:
     def convolution(image: tf.Tensor) -> tf.Tensor:
-        kernel = tf.zeros((1, 1, 4, 4))
+        kernel = tf.zeros((1, 1, 4, 4), dtype)
         return tf.nn.conv2d(image, kernel, 1, "VALID", data_format="NCHW")
 
-    return _runs(convolution)
+    return _runs(convolution, dtype)
 
 
 @cache
-def _has_grouped_gradients(axes: int) -> bool:
+def _has_grouped_gradients(axes: int, dtype: str) -> bool:
     def gradient(image: tf.Tensor) -> tf.Tensor:
-        kernel = tf.zeros((*(3,) * axes, 2, 4))
+        kernel = tf.zeros((*(3,) * axes, 2, 4), dtype)
         convolved = tf.nn.convolution(image, kernel, padding="SAME")
         return tf.gradients(convolved, image)[0]
 
-    return _runs(gradient, axes)
+    return _runs(gradient, dtype, axes)
 
 
-def _runs(compute: Callable[[tf.Tensor], tf.Tensor], axes: int = 2) -> bool:
+@cache
+def _has_pooled_volumes(dtype: str) -> bool:
+    return _runs(lambda image: tf.nn.max_pool3d(image, 2, 2, "VALID"), dtype, 3)
+
+
+def _runs(compute: Callable[[tf.Tensor], tf.Tensor], dtype: str, axes: int = 2) -> bool:
+    image = (1, *(4,) * axes, 4)
     with tf.init_scope():
         try:
-            tf.function(compute, autograph=False)(tf.zeros((1, *(4,) * axes, 4)))
+            tf.function(compute, autograph=False)(tf.zeros(image, dtype))
         except tf.errors.OpError:
             return False
         return True

@@ -51,17 +51,17 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
     given: Any = sources
     several = isinstance(given, Iterable) and not isinstance(given, str)
     for source in given if several else [given]:
-        path_of("image", source, "an image file, a folder or a glob")
-        for path in _files_of(source):
+        refuse_address(source)
+        named = path_of("image", source, "an image file, a folder or a glob")
+        for path in _files_of(named):
             found.setdefault(os.path.realpath(path), path)
     if not found:
         raise ImageError("no image is given; expected files, folders or globs")
     return list(found.values())
 
 
-def _files_of(source: str | Path) -> list[Path]:
-    text = os.fspath(source)
-    path = Path(source)
+def _files_of(path: Path) -> list[Path]:
+    text = str(path)
     if is_folder(path):
         try:
             files = _image_files(path.iterdir())
@@ -74,7 +74,6 @@ def _files_of(source: str | Path) -> list[Path]:
                 hint=_images_below(path),
             )
         return files
-    refuse_address(text)
     if glob.has_magic(text) and not is_there(path):
         # Unlike Path.glob, glob.glob takes absolute patterns and skips hidden files.
         matches = glob.glob(text, recursive=True)  # noqa: PTH207

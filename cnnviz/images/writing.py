@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from cnnviz.arguments import path_of
 from cnnviz.errors import ArgumentError, CnnvizError, first_line
+from cnnviz.sniffing import is_there
 
 # The fastest level: one run of the command line writes hundreds of sheets.
 _PNG_OPTIONS = {"compress_level": 1}
@@ -21,8 +23,9 @@ _PNG_OPTIONS = {"compress_level": 1}
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Lets a file appear whole or not at all.
 
-    Folders that are missing are made. The file is replaced when the block ends well;
-    when it does not, also on Ctrl-C, the file stays what it was.
+    Folders that are missing are made. The file, or the one that a link leads to, is
+    replaced when the block ends well; when it does not, also on Ctrl-C, it stays what
+    it was.
 
     Args:
         path: The file to write.
@@ -34,16 +37,19 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         CnnvizError: The system refuses to write.
     """
     path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        place = Path(os.path.realpath(path))  # links stay what they are
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
         raise CnnvizError(
             f"folder {path.parent} cannot be made: {first_line(error)}"
         ) from None
+    if is_there(place) and not place.is_file():
+        raise CnnvizError(f"{path} cannot be written: it is there, and no file")
+    temporary = place.with_name(f".{secrets.token_hex(8)}{place.suffix}")
     try:
         yield temporary
-        temporary.replace(path)
+        temporary.replace(place)
     except OSError as error:
         raise CnnvizError(f"{path} cannot be written: {first_line(error)}") from None
     finally:
@@ -71,10 +77,10 @@ def write_image(image: Image.Image, path: str | Path) -> None:
     )
     if image_format != "PNG" and image_format not in Image.SAVE:
         raise ArgumentError(
-            f"{path} has the suffix {suffix!r}; expected .png, or another format "
-            "that Pillow writes"
+            f"{path} has {f'the suffix {suffix!r}' if suffix else 'no suffix'}; "
+            "expected .png, or another format that Pillow writes"
         )
-    if image.mode == "P" and image_format == "JPEG":
+    if image.mode == "P" and image_format not in ("PNG", "GIF"):
         image = image.convert("RGB")
     # In memory: what Pillow says about modes stays apart from what the disk does.
     encoded = io.BytesIO()

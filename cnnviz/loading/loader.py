@@ -57,6 +57,8 @@ from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
 from cnnviz.sniffing import is_there
 
+_SOURCES = "a path, the name of a network of keras.applications, or a Keras model"
+
 
 def load_model(
     source: str | Path | ImageModel | Network,
@@ -106,6 +108,8 @@ def load_model(
             f"custom_objects is {shown(custom_objects)}; expected classes and "
             "functions by name"
         )
+    if isinstance(source, str | os.PathLike):
+        source = path_of("model", source, _SOURCES)
     _check_extras(source, weights, architecture)
     network: Network
     notes: tuple[str, ...] = ()
@@ -114,22 +118,18 @@ def load_model(
         network, name, notes = source.network, source.source, source.notes
         held = source.held
         labels = source.labels if labels is None else labels
-    elif not isinstance(source, str | Path) and is_network(source):
-        network, name = source, source.name
-    elif isinstance(source, str | os.PathLike) and source != "":
-        path = Path(source)
-        name = str(path)
+    elif isinstance(source, Path):
+        name = str(source)
         check_backend(name)
         network, notes = _from_name(
-            path, weights, architecture, trusted, dict(custom_objects or {})
+            source, weights, architecture, trusted, dict(custom_objects or {})
         )
-        if labels is None and weights == "imagenet" and not is_there(path):
+        if labels is None and weights == "imagenet" and not is_there(source):
             labels = "imagenet"
+    elif is_network(source):
+        network, name = source, source.name
     else:
-        raise ArgumentError(
-            f"model is {shown(source)}; expected a path, the name of a network of "
-            "keras.applications, or a Keras model"
-        )
+        raise ArgumentError(f"model is {shown(source)}; expected {_SOURCES}")
     check(network)
     is_auto = isinstance(encoding, str) and encoding == "auto"
     if is_auto and isinstance(source, ImageModel):
@@ -189,9 +189,9 @@ def _check_extras(
     Raises:
         ArgumentError: If weights or an architecture is given to what has its own.
     """
-    is_path = isinstance(source, str | os.PathLike)
-    is_named = is_path and _is_application(Path(source))
-    if is_path and not is_named and not is_there(Path(source)):
+    is_path = isinstance(source, Path)
+    is_named = is_path and _is_application(source)
+    if is_path and not is_named and not is_there(source):
         return  # which is what will be told
     what = source if is_path else f"a {type(source).__name__}"
     if weights not in ("imagenet", None) and not is_named:

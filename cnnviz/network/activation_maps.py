@@ -51,6 +51,17 @@ class Activations(Result, Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self.arrays)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether another mapping has the same layers and the same numbers."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return self.keys() == other.keys() and all(
+            np.array_equal(array, other[layer], equal_nan=True)
+            for layer, array in self.items()
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # as of other mappings
+
     @property
     def mapped(self) -> list[str]:
         """The layers that have maps, rather than units or signals."""

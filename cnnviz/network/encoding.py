@@ -75,6 +75,19 @@ class Encoding:
         return self.name == "raw"
 
 
+# Functions with names: pickle writes those.
+def _as_it_is(images: Any) -> Any:
+    return images
+
+
+def _signed(images: Any) -> Any:
+    return images * 2.0 - 1.0
+
+
+def _bytes(images: Any) -> Any:
+    return images * 255.0
+
+
 def _caffe(images: Any) -> Any:
     return images[..., ::-1] * 255.0 - _IMAGENET_MEAN_BGR
 
@@ -84,12 +97,12 @@ def _torch(images: Any) -> Any:
 
 
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "unit": lambda images: images,
-    "signed": lambda images: images * 2.0 - 1.0,
-    "bytes": lambda images: images * 255.0,
+    "unit": _as_it_is,
+    "signed": _signed,
+    "bytes": _bytes,
     "caffe": _caffe,
     "torch": _torch,
-    "raw": lambda images: images,
+    "raw": _as_it_is,
 }
 NAMES = tuple(_FUNCTIONS)
 COLOR_ONLY = ("caffe", "torch")

@@ -1,25 +1,32 @@
-"""What a network computes with besides its variables' values: its layers' attributes.
+"""What a network computes with besides its variables' values: attributes, and code.
 
 A traced graph has the attributes of the layers built in: a scale, a padding, which
-variables are read. A cached trace is good for as long as none of them has changed.
+variables are read; and what Python code of the user's refers to. A cached trace is good
+for as long as nothing of this has changed.
 """
 
 from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from functools import cache, lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.network.keras_generations import Layer, is_keras_2
+from cnnviz.errors import is_users
+from cnnviz.network.keras_generations import Layer, is_keras_2, is_layer
+from cnnviz.network.references import referred_to, users_function
 
 _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
-_MEANINGFUL = frozenset(("_dtype_policy", "_trainable"))
+_MEANINGFUL = frozenset(
+    ("_autocast", "_dtype_policy", "_name", "_trainable", "autocast", "name")
+)
 # Of compiling, training, inferred shapes, and what follows from `_operations`.
 _BOOKKEEPING = frozenset(
     (
@@ -47,39 +54,66 @@ _BOOKKEEPING = frozenset(
     )
 )
 _SEQUENCES, _ARRAYS = (list, tuple), (np.ndarray, np.generic)
-_CHANGEABLE = (*_SEQUENCES, *_ARRAYS, Mapping)  # without another identity
+_CHANGEABLE = (*_SEQUENCES, *_ARRAYS, Mapping, Set)  # without another identity
+_NAMESPACES = (SimpleNamespace, Namespace)
 _SMALL = 4096  # bytes: an array up to here is compared by its numbers
 _DEEP = 3  # containers within containers
 
 
 class Fingerprint:
-    """The attributes of some layers: numbers and text by value, others by identity."""
+    """Attributes of some layers, and what their code refers to.
 
-    def __init__(self, layers: Iterable[Layer]) -> None:
+    Numbers, text, containers and the user's own objects are told apart by what is in
+    them, everything else by identity.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
         """Looks at the layers' own attributes; those of every Keras layer are left out.
 
         Args:
             layers: The layers.
         """
         self._seen = [_Seen(layer) for layer in layers]
+        self._weak: list[weakref.ref[Any]] = []
+        self._kept: list[object] = []
+        self._references = self._referred(layers, self._weak, self._kept)
 
     def fits(self, layers: Sequence[Layer]) -> bool:
-        """Whether these are the same layers, and none of their attributes changed.
+        """Whether these are the same layers, and nothing that is looked at changed.
 
         Layers and what their attributes refer to are not kept alive: some refer back to
         the network.
         """
-        return len(layers) == len(self._seen) and all(
-            map(_Seen.fits, self._seen, layers)
+        return (
+            len(layers) == len(self._seen)
+            and all(map(_Seen.fits, self._seen, layers))
+            and all(weak() is not None for weak in self._weak)
+            and self._referred(layers, [], []) == self._references
         )
+
+    def _referred(
+        self, layers: Sequence[Layer], weak: list[Any], kept: list[object]
+    ) -> list[Hashable]:
+        classes = dict.fromkeys(map(type, layers))
+        functions = [
+            vars(layer)[name]
+            for layer, seen in zip(layers, self._seen, strict=True)
+            for name in seen.functions
+        ]
+        found = referred_to(classes, functions)
+        return [_key(value, weak, kept, 1) for value in found]
 
 
 class _Seen:
-    """A layer and its attributes, most of which are told by identity: that is cheap."""
+    """A layer and its attributes, most of which are told by identity: that is cheap.
+
+    Attributes:
+        functions: The names of those that are functions of the user's.
+    """
 
     def __init__(self, layer: Layer) -> None:
         held = vars(layer)
-        self._layer = weakref.ref(layer)
+        self._layer, self._class = weakref.ref(layer), weakref.ref(type(layer))
         self._all_names, self._names = tuple(held), own_names(layer)
         values = [held[name] for name in self._names]
         self._ids = list(map(id, values))
@@ -93,11 +127,14 @@ class _Seen:
         self._changeable = [
             name
             for name, value in zip(self._names, values, strict=True)
-            if isinstance(value, _CHANGEABLE) and not _is_settled(value)
+            if _is_changeable(value) and not _is_settled(value)
         ]
+        self.functions = [name for name in self._names if users_function(held[name])]
 
     def fits(self, layer: Layer) -> bool:
-        if self._layer() is not layer or any(weak() is None for weak in self._weak):
+        if self._layer() is not layer or self._class() is not type(layer):
+            return False
+        if any(weak() is None for weak in self._weak):
             return False
         held = vars(layer)
         same_names = tuple(held) == self._all_names
@@ -120,6 +157,21 @@ def _is_settled(value: object) -> bool:
     )
 
 
+def _is_changeable(value: object) -> bool:
+    """Whether what is in a value can change, or be the same in another one."""
+    return isinstance(value, _CHANGEABLE) or _is_users(value)
+
+
+def _is_users(value: object) -> bool:
+    """Whether a value is an object of the user's own, such as a configuration."""
+    return isinstance(value, _NAMESPACES) or (
+        is_users(type(value).__module__)
+        and not isinstance(value, type)
+        and not is_layer(value)
+        and hasattr(value, "__dict__")
+    )
+
+
 def _key(value: Any, weak: list[Any], kept: list[object], depth: int = 0) -> Hashable:
     """Equal for equal values, as long as what is told by identity still exists.
 
@@ -139,6 +191,8 @@ def _key(value: Any, weak: list[Any], kept: list[object], depth: int = 0) -> Has
             names = tuple([_key(name, weak, kept, _DEEP) for name in value])
             values = [_key(v, weak, kept, depth + 1) for v in value.values()]
             return kind, names, tuple(values)
+        if isinstance(value, Set):
+            return kind, frozenset([_key(v, weak, kept, depth + 1) for v in value])
     if isinstance(value, _ARRAYS) and value.nbytes <= _SMALL:
         if value.dtype != object:
             return kind, value.shape, value.dtype.str, value.tobytes()
@@ -146,6 +200,8 @@ def _key(value: Any, weak: list[Any], kept: list[object], depth: int = 0) -> Has
         weak.append(weakref.ref(value))
     except TypeError:
         kept.append(value)
+    if depth < _DEEP and _is_users(value):
+        return kind, id(value), _key(vars(value), weak, kept, depth + 1)
     return kind, id(value)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from cnnviz.arguments import shown
-from cnnviz.errors import ArgumentError, ImageError, counted, listed
+from cnnviz.errors import ArgumentError, ImageError, counted, listed, shape_text
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.taking import as_array, is_many, one_image, walk
@@ -46,6 +46,16 @@ class ImageModel:
     source: str
     held: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        shapes = [shape_text(spec.shape) for spec in self.inputs or ()]
+        parts = [
+            listed(shapes, "and") if shapes else "inputs unknown",
+            f"encoding {self.encode.name} ({self.encode.reason})",
+            "no labels" if self.labels is None else counted(len(self.labels), "label"),
+        ]
+        held = [f"{listed(self.held, 'and')} held"] if self.held else []
+        return f"ImageModel({self.source}: {', '.join(parts + held)})"
 
     @property
     def inputs(self) -> list[InputSpec] | None:

@@ -285,6 +285,17 @@ def test_hints_say_what_to_type(
     assert result.stderr.splitlines()[-1] == hint
 
 
+@pytest.mark.parametrize("command", ["layers", "kernels"])
+def test_the_home_is_known_where_shells_leave_it(
+    command: str, mnist: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    written = run(command, mnist, "--out=~/pictures").stdout.splitlines()
+    assert written
+    assert all(Path(line).is_relative_to(tmp_path / "pictures") for line in written)
+
+
 def test_what_a_file_is_called_is_spelled_out_for_terminals(seven: str) -> None:
     result = run("activations", "a\x1b[31m.keras", seven)
     assert result.exit_code == 1

@@ -1,6 +1,7 @@
 """Results that show themselves: each function's, as picture, file, text and array."""
 
 import io
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -62,6 +63,8 @@ def test_every_result_shows_itself(
     shown = result._repr_png_()
     assert shown is not None
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown))), picture)
+    again = pickle.loads(pickle.dumps(result))
+    assert (again._repr_png_(), repr(again)) == (shown, told)
     with pytest.raises(AttributeError):
         result.values = 1  # type: ignore[attr-defined]
 
@@ -238,6 +241,16 @@ def test_activations_are_a_mapping(model: ImageModel, digits: np.ndarray) -> Non
             maps.picture(**arguments)
 
 
+def test_activations_are_equal_if_their_numbers_are() -> None:
+    def of(number: float, **more: float) -> cnnviz.Activations:
+        given = {"a": np.array([1.0, np.nan, number]), **more}
+        arrays = {name: np.asarray(value) for name, value in given.items()}
+        return cnnviz.Activations(arrays, {}, (np.zeros(1),), None)
+
+    assert of(2) == of(2) and of(2) == dict(of(2)) and of(2) in [of(1), of(2)]
+    assert of(2) != of(1) and of(2) != of(2, b=1) and of(2) != 2
+
+
 def test_nothing_to_draw_is_no_error_in_a_notebook(digits: np.ndarray) -> None:
     deep = np.zeros((2, 2, 2, 2, 2, 2))
     maps = cnnviz.Activations({"a": deep}, {"a": "Conv3D"}, (digits,), None)
@@ -276,5 +289,6 @@ def test_stages_are_a_sequence(model: ImageModel, digits: np.ndarray) -> None:
     assert stages.channel == parts.channels[0, 0]
     np.testing.assert_array_equal(stages.position, parts.positions[0, 0])
     assert stages[0].operation == "seed"
+    assert repr(stages[0]) == "Stage(conv3, seed: 7x7x64)"
     assert [stage.layer for stage in stages[:1]] == ["conv3"]
     np.testing.assert_allclose(stages[-1].signal, parts.images[0, 0], atol=1e-5)

@@ -60,8 +60,8 @@ def test_the_same_numbers_without_the_kernels(
     make: Callable[[Any], Any], k: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = looked_at(*network(k, make))
-    monkeypatch.setattr(kernels, "_has_channels_first", lambda: False)
-    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda _: False)
+    monkeypatch.setattr(kernels, "_has_channels_first", lambda _: False)
+    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda *_: False)
     model, layer = network(k, make)
     for found, known in zip(looked_at(model, layer), expected, strict=True):
         np.testing.assert_allclose(found, known, rtol=1e-3, atol=1e-4)
@@ -117,18 +117,55 @@ def test_grouped_convolutions_in_three_dimensions(k: Any) -> None:
 def test_nothing_is_touched_where_the_kernels_exist(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kernels, "_has_channels_first", lambda: True)
-    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda _: True)
+    monkeypatch.setattr(kernels, "_has_channels_first", lambda _: True)
+    monkeypatch.setattr(kernels, "_has_grouped_gradients", lambda *_: True)
+    graph = tf.Graph()
+    with graph.as_default(), kernels.computable([keras.layers.Conv2D(4, 3, groups=2)]):
+        image, kernel = tf.zeros((1, 4, 9, 9)), tf.zeros((3, 3, 2, 4))
+        tf.nn.conv2d(image, kernel, 1, "VALID", data_format="NCHW", name="it")
+    assert [o.type for o in graph.get_operations()] == ["Const", "Const", "Conv2D"]
+    assert graph.get_operation_by_name("it").get_attr("data_format") == b"NCHW"
 
-    @tf.function(autograph=False)
-    def trace() -> tf.Tensor:
-        graphs = type(tf.compat.v1.get_default_graph())
-        before = graphs._create_op_internal
-        with kernels.computable([]):
-            assert graphs._create_op_internal is before
-        return tf.zeros(1)
 
-    trace()
+def convolved(policy: str, *, first: bool, axes: int) -> Any:
+    """A network with one convolution, one in groups, and pooling between them."""
+    keras.utils.set_random_seed(4)
+    sides = (9, 8, 7)[:axes]
+    shape = (4, *sides) if first else (*sides, 4)
+    options = {"dtype": policy, **(FIRST if first else {})}
+    convolution = getattr(keras.layers, f"Conv{axes}D")
+    layers = [
+        keras.Input(shape),
+        convolution(4, 2, activation="relu", **options),
+        getattr(keras.layers, f"MaxPooling{axes}D")(2, **options),
+        convolution(4, 3, padding="same", groups=2, name="grouped", **options),
+        getattr(keras.layers, f"GlobalAveragePooling{axes}D")(**options),
+        keras.layers.Dense(3, dtype="float32"),
+    ]
+    return load_model(keras.Sequential(layers), encoding="unit")
+
+
+@pytest.mark.parametrize(
+    ("policy", "axes"),
+    [("mixed_float16", 2), ("float64", 2), ("float32", 3), ("mixed_float16", 3)],
+)
+def test_channels_first_in_any_precision(policy: str, axes: int) -> None:
+    images = np.random.default_rng(0).random((2, *(9, 8, 7)[:axes], 4), np.float32)
+    first, last = (
+        [
+            activations(model, images, "grouped")["grouped"],
+            explain(model, images, 1, method="gradient").raw,
+            deconvnet(model, images, "grouped", top=1).images,
+        ]
+        for model in (
+            convolved(policy, first=True, axes=axes),
+            convolved(policy, first=False, axes=axes),
+        )
+    )
+    for found, expected in zip(first, last, strict=True):
+        scale = np.abs(expected).max()
+        assert scale > 0
+        np.testing.assert_allclose(found, expected, rtol=0, atol=5e-3 * scale)
 
 
 WITHOUT_ONEDNN = """

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from cnnviz.errors import ArgumentError, CnnvizError
 from cnnviz.images import (
+    find_images,
     read_image,
     write_image,
     written_whole,
@@ -47,10 +49,13 @@ def test_other_formats(tmp_path: Path) -> None:
     )
     with pytest.raises(ArgumentError, match=r"the suffix '\.xyz'; expected \.png"):
         write_image(image, tmp_path / "a.xyz")
+    for name in ("a", "a.", ".png"):
+        with pytest.raises(ArgumentError, match=r"has no suffix; expected \.png"):
+            write_image(image, tmp_path / name)
     with pytest.raises(ArgumentError, match=r"a\.jpg cannot be encoded"):
         write_image(image.convert("RGBA"), tmp_path / "a.jpg")
     # Which error Pillow raises depends on the format.
-    for name, mode in (("a.eps", "RGBA"), ("a.pcx", "CMYK"), ("a.sgi", "P")):
+    for name, mode in (("a.eps", "RGBA"), ("a.pcx", "CMYK"), ("a.sgi", "CMYK")):
         with pytest.raises(ArgumentError, match=f"{name} cannot be encoded"):
             write_image(image.convert(mode), tmp_path / name)
     assert names(list(tmp_path.iterdir())) == ["a.BMP"]
@@ -103,9 +108,34 @@ def test_what_the_system_refuses_is_said(tmp_path: Path) -> None:
     with pytest.raises(CnnvizError, match=r"folder .*file cannot be made: "):
         write_image(image, tmp_path / "file" / "a.png")
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(CnnvizError, match=r"folder\.png cannot be written: "):
-        write_image(image, tmp_path / "folder.png")
-    assert sorted(names(list(tmp_path.iterdir()))) == ["file", "folder.png"]
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/full")
+    before = sorted(names(list(tmp_path.iterdir())))
+    for name in ("folder.png", "pipe.png", "device.png"):
+        with pytest.raises(CnnvizError, match=f"{name} cannot be written: it is there"):
+            write_image(image, tmp_path / name)
+    with pytest.raises(CnnvizError, match=r"null character|null byte"):
+        write_image(image, tmp_path / "a\0b.png")
+    assert sorted(names(list(tmp_path.iterdir()))) == before
+    assert (tmp_path / "pipe.png").is_fifo() and Path("/dev/full").is_char_device()
+
+
+def test_links_lead_to_what_is_written(tmp_path: Path) -> None:
+    (tmp_path / "old.png").write_bytes(b"old")
+    for link, file in (("a.png", "old.png"), ("b.png", "deep/new.png")):
+        (tmp_path / link).symlink_to(file)
+        write_image(Image.new("L", (2, 2), 9), tmp_path / link)
+        assert (tmp_path / link).is_symlink()
+        assert read_image(tmp_path / file, channels=1).max() == np.float32(9 / 255)
+
+
+def test_the_home_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_image(Image.new("L", (2, 2)), "~/deep/a.png")
+    assert find_images("~/deep/*.png") == [tmp_path / "deep" / "a.png"]
+    assert read_image("~/deep/a.png").shape == (2, 2, 3)
+    with pytest.raises(CnnvizError, match=r"~no-one/a\.png does not exist"):
+        read_image("~no-one/a.png")
 
 
 def test_a_palette_picture_is_written_as_jpeg_too(tmp_path: Path) -> None:
@@ -115,3 +145,5 @@ def test_a_palette_picture_is_written_as_jpeg_too(tmp_path: Path) -> None:
     written = read_image(tmp_path / "sheet.jpg")
     expected = np.broadcast_to(np.array([40, 120, 200]) / 255, (16, 16, 3))
     np.testing.assert_allclose(written, expected, atol=3 / 255)
+    for name in ("sheet.ppm", "sheet.eps", "sheet.sgi"):
+        write_image(picture, tmp_path / name)

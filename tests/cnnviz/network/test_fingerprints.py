@@ -102,6 +102,24 @@ def test_a_changed_padding_shows(k: Any) -> None:
     assert activations(network, IMAGES, ["inner/conv"])["inner/conv"].shape[1] == 10
 
 
+@GENERATIONS
+def test_names_may_change_places(k: Any) -> None:
+    network = k.Sequential(
+        [
+            k.Input((12, 10, 3)),
+            k.layers.Rescaling(2.0, name="first"),
+            k.layers.Rescaling(5.0, name="second"),
+        ]
+    )
+    first, second = network.layers
+    attribute = "_name" if k is tf_keras else "name"
+    activations(network, IMAGES, "second")
+    for layer, name in ((first, "other"), (second, "first"), (first, "second")):
+        setattr(layer, attribute, name)
+    found = activations(network, IMAGES, "second")["second"]
+    np.testing.assert_allclose(found, 2 * IMAGES, rtol=1e-6)
+
+
 def test_results_follow_lora_and_quantization() -> None:
     network = varied(keras)
     last(network)

@@ -56,6 +56,19 @@ def held(seed: int) -> dict[str, np.ndarray]:
     }
 
 
+def test_a_model_is_told_in_a_line(assets: Path) -> None:
+    model = load_model(assets / "mnist_cnn.keras", labels=list("0123456789"))
+    told = repr(model)
+    assert re.fullmatch(
+        r"ImageModel\(.*mnist_cnn.keras: 28x28x1, encoding unit \(.+\), 10 labels\)",
+        told,
+    )
+    assert "\n" not in told
+    numbers = several(keras).hold({"numbers": np.zeros(4)})
+    assert "10x12x3 and 10x12x1, encoding signed (given)" in repr(numbers)
+    assert repr(numbers).endswith(", no labels, numbers held)")
+
+
 @GENERATIONS
 def test_held_inputs_are_given_to_the_network(k: Any) -> None:
     model = several(k)
