@@ -57,8 +57,8 @@ class Projections(ArrayResult):
             one for each image and map, at the network's input and in the image's order
             of channels (RGB). Zero for maps that do not fire.
         activations: `(n, k)` the activation of the unit that each starts from; the
-            logit at a softmax or sigmoid head. Where it is not positive the map is dead
-            for that image.
+            logit where the layer ends in a softmax or sigmoid. Where it is not positive
+            the map is dead for that image.
         positions: `(n, k, 2)` the unit's row and column in its map; `(0, 0)` for dense
             layers; one position in 1-D networks, three in 3-D ones.
         channels: `(n, k)` the numbers of the maps.

@@ -23,7 +23,7 @@ from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
-from cnnviz.network.failures import layer_of
+from cnnviz.network.failures import between_layers, layer_of
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import Head, HeadInfo, whole
 from cnnviz.network.keras_generations import Network, call_attribute
@@ -346,7 +346,7 @@ def _reversed(
     paths = [address.path for address in addresses(model.network)]
 
     def named(operation: tf.Operation) -> str:
-        return layer_of(operation.name, paths) or str(operation.name)
+        return layer_of(operation.name, paths) or between_layers(operation.name)
 
     try:
         way = Reversal(inputs, logits, guided=rule == "guided", layer_of=named)

@@ -16,6 +16,7 @@ from cnnviz.attribution.tasks import Task
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
+from cnnviz.network.failures import between_layers
 from cnnviz.network.forward import show_images
 from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
@@ -124,7 +125,7 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
     if not target.dtype.is_floating:
         raise LayerError(f"layer '{name}' returns {target.dtype.name}; expected floats")
     first = channel_axis(network, call) == 1
-    layer_of = _naming(regions, task.selected.address.path)
+    layer_of = _naming(regions)
     return TracedLayer(images, shown.inputs, target, first, layer_of)
 
 
@@ -151,8 +152,8 @@ def _regions(
     ]
 
 
-def _naming(regions: list[tuple[tf.Graph, int, int, str]], path: str) -> LayerOf:
-    """Names the innermost layer of an operation; a path where there is none."""
+def _naming(regions: list[tuple[tf.Graph, int, int, str]]) -> LayerOf:
+    """Names the innermost layer of an operation, or what is between layers."""
     numbers: dict[str, int] = {}
 
     def layer_of(op: tf.Operation) -> str:
@@ -173,7 +174,7 @@ def _naming(regions: list[tuple[tf.Graph, int, int, str]], path: str) -> LayerOf
             for g, low, high, named in regions
             if g is graph and low <= number < high
         ]
-        return min(around)[1] if around else path
+        return min(around)[1] if around else between_layers(op.name)
 
     return layer_of
 

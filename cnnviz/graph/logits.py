@@ -42,6 +42,10 @@ _PASSED = frozenset(
 )
 """Operations that convert or rearrange the values of their first input."""
 
+_GATES = frozenset("Erf Erfc Maximum Minimum Relu6 Sigmoid Softplus Tanh".split())
+_GATING = _GATES | frozenset("Add AddV2 Cast Mul Neg Pow RealDiv Square Sub".split())
+"""Operations that the gate of a rectifier is computed with."""
+
 _SEVERAL = frozenset(("IdentityN", "CustomGradient"))
 _ALIKE = ("Identity", "StopGradient")
 _Calls = tuple[tf.Operation, ...]
@@ -131,7 +135,7 @@ def _activation(tensor: tf.Tensor) -> tuple[tf.Tensor, str] | None:
         return mark.given, mark.activation
     if op.type in _ACTIVATIONS:
         return op.inputs[0], _ACTIVATIONS[op.type]
-    written_out = (_softmax, _log_softmax, _sigmoid, _log_sigmoid, _logarithm)
+    written_out = (_softmax, _log_softmax, _sigmoid, _log_sigmoid, _logarithm, _gated)
     return next((found for look in written_out if (found := look(op))), None)
 
 
@@ -205,6 +209,41 @@ def _logarithm(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
     if found is None or found[1] not in ("softmax", "sigmoid"):
         return None
     return found[0], f"log_{found[1]}"
+
+
+def _gated(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
+    """`x * gate(x)`: silu, gelu, mish and their like, which fall before they rise."""
+    if op.type != "Mul":
+        return None
+    for scaled, gate in (op.inputs, reversed(op.inputs)):
+        x = _unscaled(scaled)
+        if _gates(gate, x):
+            return x, "gated"
+    return None
+
+
+def _unscaled(tensor: tf.Tensor) -> tf.Tensor:
+    """What a tensor is a constant multiple of."""
+    tensor = _plain(tensor)
+    if tensor.op.type == "Mul":
+        changing = [t for t in tensor.op.inputs if tf.get_static_value(t) is None]
+        if len(changing) == 1:
+            return _unscaled(changing[0])
+    return tensor
+
+
+def _gates(gate: tf.Tensor, x: tf.Tensor) -> bool:
+    """Whether a tensor is some squashing of x, element by element, and of x alone."""
+    stack, kinds = [gate], set()
+    while stack:
+        tensor = _plain(stack.pop())
+        if tensor is x or tf.get_static_value(tensor) is not None:
+            continue
+        if tensor.op.type not in _GATING:
+            return False
+        kinds.add(tensor.op.type)
+        stack += tensor.op.inputs
+    return not kinds.isdisjoint(_GATES)
 
 
 def _plain(tensor: tf.Tensor) -> tf.Tensor:

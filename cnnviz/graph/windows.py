@@ -61,7 +61,7 @@ def space_to_batch(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     Convolutions are dilated in this way. Element i of these images sees
     `block * i - before` and up to `block - 1` more, depending on which of them it is.
     """
-    if extent.dim == 0:
+    if not _in_blocks(tensor.op, extent.dim):
         return extent
     block = element_of(tensor.op.inputs[1], extent.dim - 1)
     before = element_of(tensor.op.inputs[2], extent.dim - 1, 0)
@@ -70,7 +70,7 @@ def space_to_batch(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
 
 def batch_to_space(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     """The images of a larger batch, interleaved again."""
-    if extent.dim == 0:
+    if not _in_blocks(tensor.op, extent.dim):
         return extent
     block = element_of(tensor.op.inputs[1], extent.dim - 1)
     crop = element_of(tensor.op.inputs[2], extent.dim - 1, 0)
@@ -78,6 +78,11 @@ def batch_to_space(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     others = plain.jump * Fraction(block - 1, block)  # what the other images see
     low, high = plain.low - min(others, zero), plain.high - max(others, zero)
     return replace(plain, jump=plain.jump / block, low=low, high=high).shifted(crop)
+
+
+def _in_blocks(op: tf.Operation, dim: int) -> bool:
+    """Whether a dimension is one of those of blocks, which follow that of images."""
+    return 1 <= dim <= (op.inputs[1].shape[0] or 0)
 
 
 def between_space_and_depth(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:

@@ -452,6 +452,17 @@ def _unloadable(file: ModelFile, why: str, hint: str | None = None) -> ModelErro
     return ModelError(told, hint=hint)
 
 
+def _shapes_in(nested: Any) -> Iterator[tuple[int | None, ...]]:
+    """The shapes in the structure that a network has of them."""
+    if isinstance(nested, Mapping):
+        nested = list(nested.values())
+    if isinstance(nested, tuple) and all(isinstance(n, int | None) for n in nested):
+        yield nested
+    elif isinstance(nested, list | tuple):
+        for each in nested:
+            yield from _shapes_in(each)
+
+
 def _labels(
     labels: str | Path | Sequence[str] | None, network: Network
 ) -> tuple[str, ...] | None:
@@ -468,10 +479,8 @@ def _labels(
                 f"labels is {shown(labels)}; expected a file of them, a list of their "
                 "names, or 'imagenet'"
             )
-    shapes = getattr(network, "output_shape", None)
-    if isinstance(shapes, tuple):
-        shapes = [shapes]
-    counts = [shape[-1] for shape in shapes or [] if isinstance(shape, tuple)]
+    shapes = _shapes_in(getattr(network, "output_shape", None))
+    counts = [shape[-1] for shape in shapes if shape]
     # One unit, of a sigmoid, tells two classes apart.
     fitting = dict.fromkeys([*counts, *(2 for n in counts if n == 1)])
     if counts and len(names) not in fitting:

@@ -80,3 +80,13 @@ def layer_of(operation: str, layers: Sequence[str]) -> str | None:
                 if (path := known.get("/".join(names[start:end]))) is not None:
                     return path
     return None
+
+
+def between_layers(operation: str) -> str:
+    """What to call an operation that no layer made: its name inside the network.
+
+    Args:
+        operation: The name of the operation, `functional_1/einsum/Einsum`.
+    """
+    parts = operation.split("/")
+    return "/".join(parts[1:-1] or parts[-1:])

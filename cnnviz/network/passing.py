@@ -15,7 +15,10 @@ from cnnviz.network.naming import Selected, addresses, one_layer
 from cnnviz.network.survey import native_shape
 from cnnviz.network.tracing import Call, compiled
 
-_NORMALIZATIONS = ("BatchNormalization", "SyncBatchNormalization")
+_NORMALIZATIONS = frozenset(
+    """BatchNormalization GroupNormalization LayerNormalization RMSNormalization
+    SyncBatchNormalization""".split()
+)
 _PASSING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
 _RECTIFIERS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU")
 _RECTIFYING = frozenset(
@@ -35,7 +38,7 @@ def passed_on(model: ImageModel, layer: str) -> str:
         layer: The path of a layer.
 
     Returns:
-        The path of the rectifier that the layer's output goes to, through a batch
+        The path of the rectifier that the layer's output goes to, through a
         normalization and dropout or directly, and nowhere else; the layer's own path if
         it is no convolution, rectifies itself, or goes to no rectifier.
 
@@ -81,7 +84,7 @@ def _end(call: Call, calls: Sequence[Call]) -> str:
         kinds = ancestry(layer)
         if _rectifies(layer):
             return user.name
-        is_normalization = any(kind in _NORMALIZATIONS for kind in kinds)
+        is_normalization = not _NORMALIZATIONS.isdisjoint(kinds)
         if not (is_normalization and not is_normalized) and not any(
             kind in _PASSING for kind in kinds
         ):

@@ -35,6 +35,8 @@ class Survey:
         fields: By layer, what a unit sees of the image; None if it cannot be told.
         ceilings: By layer, whether it ends in a rectifier that also has a largest value
             (ReLU6).
+        gates: By layer, whether it ends in a rectifier that falls before it rises, such
+            as SiLU and GELU.
         heads: The outputs, if they were asked for.
         elements: How many numbers are computed for one image, up to these layers and
             outputs.
@@ -45,6 +47,7 @@ class Survey:
     depends: dict[str, bool]
     fields: dict[str, ReceptiveField | None]
     ceilings: dict[str, bool]
+    gates: dict[str, bool]
     heads: tuple[HeadInfo, ...]
     elements: int
 
@@ -122,13 +125,17 @@ def survey_layers(
         outputs = [scene.outputs[path] for path in layers]
         elements = numbers_per_image(image.graph)
         fields = find_receptive_fields([image], outputs, channels_first=False)
-        ceilings = [behind(output, ["relu6"]) is not None for output in outputs]
+        ceilings, gates = (
+            [behind(output, [kind]) is not None for output in outputs]
+            for kind in ("relu6", "gated")
+        )
         return {}, Survey(
             shape,
             {p: int(o.shape[-1]) for p, o in zip(layers, outputs, strict=True)},
             dict(zip(layers, map(Dependence([image]), outputs), strict=True)),
             dict(zip(layers, fields, strict=True)),
             dict(zip(layers, ceilings, strict=True)),
+            dict(zip(layers, gates, strict=True)),
             tuple(map(HeadInfo.of, scene.heads)),
             elements,
         )

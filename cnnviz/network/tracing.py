@@ -451,9 +451,15 @@ def _objection(
     specs = input_specs(network) or []
     expected = " and ".join(shape_text(spec.shape[1:]) for spec in specs)
     if specs and expected != given:
+        is_of_any_size = all(
+            tensor.shape.is_compatible_with(spec.shape)
+            for tensor, spec in zip(inputs, specs, strict=False)
+        )
         return ImageError(
             f"model '{network.name}' cannot take an input of {given}: {told}",
-            hint=f"It was built for {expected}.",
+            hint="A larger one may do."
+            if is_of_any_size
+            else f"It was built for {expected}.",
         )
     return ModelError(f"model '{network.name}' fails on an input of {given}: {told}")
 

@@ -37,7 +37,7 @@ from cnnviz.objectives.algebra import (
 from cnnviz.objectives.textures import gram_matrix
 
 _ALIGNED = 0.1  # the least cosine that a direction's score is weighted with
-_RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "selu", "softplus")
+_RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "selu", "softplus", "gated")
 
 
 def channel(layer: str, index: Indices, *, before_rectifier: bool = False) -> Objective:
@@ -46,8 +46,8 @@ def channel(layer: str, index: Indices, *, before_rectifier: bool = False) -> Ob
     Args:
         layer: The path of a layer.
         index: The number of the channel, or one per image.
-        before_rectifier: Whether to take the values before the ReLU, if the layer ends
-            in one: there a channel can become negative too.
+        before_rectifier: Whether to take the values before the rectifier, if the layer
+            ends in one: there a channel can become negative too.
 
     Raises:
         ArgumentError: If a number is negative, or no whole number.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 
 from cnnviz.errors import LayerError, warn
 from cnnviz.images.sets import scaled_size
 from cnnviz.network.heads import HeadInfo
-from cnnviz.network.layers import list_layers
+from cnnviz.network.layers import image_layers, list_layers
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import select
 from cnnviz.network.survey import native_shape, survey_layers
@@ -47,23 +47,35 @@ def layer_paths(
                 hint="Name the layers you want: layers=[...].",
             )
     paths = [selected.name for selected in named]
-    wanted = {selected.name for selected in named if selected.is_named}
-
-    def kept(fitting: Container[str], why: str) -> list[str]:
-        chosen = [path for path in paths if path in wanted or path in fitting]
-        left_out = [path for path in paths if path not in chosen]
-        if chosen and left_out:
-            note(f"left out, since they {why}: {', '.join(left_out)}")
-        return chosen or paths
-
     try:
-        found = survey_layers(model, paths)
+        if all(survey_layers(model, paths).depends.values()):
+            return paths
     except LayerError:
-        answering = {info.path for info in list_layers(model) if info.output_shape}
-        paths = kept(answering, "do not answer")
-        found = survey_layers(model, paths)
-    seeing = {path for path, depends in found.depends.items() if depends}
-    return kept(seeing, "do not depend on the image")
+        if all(selected.is_named for selected in named):
+            raise
+    answering = {info.path for info in list_layers(model) if info.output_shape}
+    # Of a layer that is called several times, the first call that sees the image.
+    seeing: dict[str, str] = {}
+    for info in image_layers(model):
+        if info.output_shape:
+            seeing.setdefault(info.path.partition("@")[0], info.path)
+    kept: list[str] = []
+    silent: list[str] = []
+    blind: list[str] = []
+    for selected in named:
+        path = selected.name
+        if selected.is_named or path in seeing:
+            kept.append(path if selected.is_named else seeing[path])
+        else:
+            (blind if path in answering else silent).append(path)
+    if not kept:
+        survey_layers(model, paths)  # which tells of layers that do not answer
+        return paths
+    if silent:
+        note(f"left out, since they do not answer: {', '.join(silent)}")
+    if blind:
+        note(f"left out, since they do not depend on the image: {', '.join(blind)}")
+    return kept
 
 
 def usual_classes(head: HeadInfo) -> list[int]:

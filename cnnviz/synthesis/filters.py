@@ -12,7 +12,7 @@ import numpy as np
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Parameterization
 from cnnviz.ascent.precision import Precision
-from cnnviz.ascent.results import Ascent, Callback
+from cnnviz.ascent.results import Ascent, Callback, Progress, better_of, join
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
@@ -23,6 +23,8 @@ from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.passing import passed_on
 from cnnviz.network.survey import built_at, choose_channels, survey_layers
+from cnnviz.objectives.algebra import Objective
+from cnnviz.objectives.units import channel
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.recipes import filter_recipe, start_image
 
@@ -170,9 +172,10 @@ def optimize_filters(
     """Makes images that excite the filters of a layer most, and says how far it got.
 
     What is maximized is the mean of a channel over all positions. If the layer ends in
-    a rectifier, the values before it are taken instead in two cases: for what filters
-    dislike, and if the rectifier has a largest value (ReLU6), at which there is no
-    gradient any more.
+    a rectifier, the values before it are taken instead in three cases: for what filters
+    dislike; if the rectifier has a largest value (ReLU6), at which there is no gradient
+    any more; and in a second run for units that the first leaves shut behind one that
+    falls before it rises, such as SiLU and GELU, whose slope led them further away.
 
     If normalization and rectifier are layers of their own behind a convolution, it is
     looked at after these, where the network uses it: its own mean is largest for an
@@ -222,37 +225,73 @@ def optimize_filters(
     if tries is None and parameterization is None:
         tries = max(1, min(recipe.restarts, steps // _LEAST_STEPS))
 
-    def ascended(canvas: tuple[int, int] | None) -> Ascent:
+    is_second = stopped = False
+
+    def heard(progress: Progress) -> bool:
+        nonlocal stopped
+        # A second run has no share of the whole: only the first tells of it.
+        told = replace(progress, done=1.0) if is_second else progress
+        stopped = bool(run.callback is not None and run.callback(told))
+        return stopped
+
+    def ascended(
+        numbers: np.ndarray, objective: Objective, canvas: tuple[int, int] | None
+    ) -> Ascent:
+        callback = None if run.callback is None else heard
         return maximize(
             known,
-            recipe.objective,
+            objective,
             size=canvas,
-            count=len(chosen),
+            count=len(numbers),
             start=start_image(recipe, found, canvas),
             parameterization=parameterization or recipe.parameterization,
             transform=transform or recipe.transform,
-            streams=chosen.tolist(),
-            run=replace(run, steps=steps, restarts=tries),
+            streams=numbers.tolist(),
+            run=replace(run, steps=steps, restarts=tries, callback=callback),
         )
 
+    canvas = recipe.size
     try:
-        ascent = ascended(recipe.size)
+        ascent = ascended(chosen, recipe.objective, canvas)
     except ImageError:
-        if size is not None or recipe.size in (None, found.image[:2]):
+        if size is not None or canvas in (None, found.image[:2]):
             raise
         # A layer on the way takes no other size than the network's own.
-        ascent = ascended(None)
+        canvas = None
+        ascent = ascended(chosen, recipe.objective, canvas)
     chosen = chosen[: len(ascent.images)]
+    shut = np.flatnonzero(ascent.dead | ~(ascent.scores > 0))
+    if found.gates[feature] and len(shut) and not negative and not stopped:
+        # Where such a rectifier is shut, its slope leads further away.
+        is_second, numbers = True, chosen[shut]
+        before = channel(feature, numbers, before_rectifier=True)
+        other = ascended(numbers, before, canvas)
+        other = replace(other, scores=_reached(known, feature, numbers, other))
+        ascent = _exchanged(ascent, shut, other)
     ascent = _grayed(ascent)
     reached = ascent.scores
     if negative or recipe.is_below:
-        reached = channel_means(known, feature, ascent.images)[
-            np.arange(len(chosen)), chosen
-        ]
+        reached = _reached(known, feature, chosen, ascent)
     if recipe.is_below and not negative:
         # Below its rectifier every unit has a gradient, but not every one gets out.
         ascent = _grayed(replace(ascent, dead=ascent.dead | (reached == 0)))
     return FilterImages(layer, feature, chosen, reached, span.of(ascent), negative)
+
+
+def _reached(
+    model: ImageModel, feature: str, channels: np.ndarray, ascent: Ascent
+) -> np.ndarray:
+    """The mean activation of each channel for its own image."""
+    means = channel_means(model, feature, ascent.images)
+    return np.asarray(means[np.arange(len(means)), channels[: len(means)]])
+
+
+def _exchanged(ascent: Ascent, rows: np.ndarray, other: Ascent) -> Ascent:
+    """The same with the better of two images in each of some rows."""
+    rows = rows[: len(other.images)]
+    order = np.arange(len(ascent.images))
+    order[rows] = len(order) + np.arange(len(rows))
+    return join([ascent, better_of(ascent.take(rows), other)]).take(order)
 
 
 def _grayed(ascent: Ascent) -> Ascent:

@@ -75,7 +75,9 @@ def filter_recipe(
     """What suits a layer: the less of the image a unit sees, the finer its pattern."""
     height, width, channels_in = found.image
     below = negative or found.ceilings[layer]
-    objective = channel(layer, channels, before_rectifier=below)
+    # What rectifiers dislike that fall before they rise is where they are least.
+    before = below and not found.gates[layer]
+    objective = channel(layer, channels, before_rectifier=before)
     if negative:
         objective = -objective
     field = found.fields[layer]

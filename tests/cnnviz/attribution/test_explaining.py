@@ -834,3 +834,17 @@ def test_repr_is_a_line() -> None:
     assert repr(found) == (
         "Explanation(hirescam at second: 3 images, 2 classes, maps of 16x18)"
     )
+
+
+@GENERATIONS
+def test_dilated_convolutions_of_normalized_groups(k: ModuleType) -> None:
+    layers = k.layers
+    image = k.Input((9, 8, 2))
+    maps = layers.Conv2D(3, 3, dilation_rate=2)(layers.GroupNormalization(2)(image))
+    network = k.Model(image, layers.Dense(2, name="head")(layers.Flatten()(maps)))
+    model = raw(randomized(network))
+    images = np.random.default_rng(2).random((2, 9, 8, 2), np.float32)
+    maps = k.Model(image, maps)(images)
+    weights = network.get_layer("head").get_weights()[0][:, 1].reshape(5, 4, 3)
+    found = explain(model, images, [1])
+    close(found.raw[:, 0], (np.asarray(maps) * weights).sum(-1), 1e-5)

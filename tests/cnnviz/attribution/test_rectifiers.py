@@ -154,6 +154,23 @@ class TestActivations:
             with pytest.raises(LayerError, match=f"'odd'.*{told}"):
                 deconvnet(raw(network), self.image, "last")
 
+    @pytest.mark.parametrize(
+        ("k", "written", "named"),
+        [
+            (keras, lambda x: keras.ops.einsum("...c,...c->...c", x, x), "einsum"),
+            (keras, keras.ops.log1p, "Log1p"),
+            (tf_keras, tf.math.log1p, "tf.math.log1p"),
+        ],
+    )
+    def test_what_no_layer_computes_is_named(
+        self, k: Any, written: Any, named: str
+    ) -> None:
+        image = k.Input((8, 9, 2))
+        maps = written(k.layers.Conv2D(2, 3, name="first")(image))
+        network = k.Model(image, k.layers.Conv2D(2, 1, name="last")(maps))
+        with pytest.raises(LayerError, match=f"^layer '{named}'"):
+            deconvnet(raw(network), np.zeros((1, 8, 9, 2), np.float32), "last")
+
     def test_every_activation_has_a_policy(self) -> None:
         from cnnviz.attribution.rectifiers import _POLICIES
 

@@ -11,6 +11,7 @@ import tf_keras
 
 from cnnviz import deconvnet
 from cnnviz.graph import find_logits
+from cnnviz.graph.logits import behind
 from cnnviz.network import ImageModel, as_model, observe, survey_layers
 from cnnviz.objectives import log_odds
 
@@ -86,6 +87,42 @@ FUNCTIONS: dict[str, tuple[str, Squash]] = {
     "linear": ("linear", lambda x: x + 0.0),
     "relu": ("linear", tf.nn.relu),
 }
+
+RECTIFIERS: dict[str, tuple[bool, Squash]] = {
+    "silu": (True, tf.nn.silu),
+    "silu of a slope": (True, lambda x: tf.nn.silu(x, beta=1.5)),
+    "silu by hand": (True, lambda x: tf.sigmoid(1.7 * x) * x),
+    "gelu": (True, tf.nn.gelu),
+    "gelu by tanh": (True, lambda x: tf.nn.gelu(x, approximate=True)),
+    "mish": (True, keras.activations.mish),
+    "hard_silu": (True, keras.activations.hard_silu),
+    "relu": (False, tf.nn.relu),
+    "elu": (False, tf.nn.elu),
+    "square": (False, lambda x: x * x),
+    "multiple": (False, lambda x: 2.0 * x),
+    "gate of another": (False, lambda x: x * tf.sigmoid(x[:, ::-1])),
+    "gate of the mean": (
+        False,
+        lambda x: x * tf.sigmoid(tf.reduce_mean(x, -1, keepdims=True)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RECTIFIERS)
+def test_rectifiers_with_a_gate_are_told(name: str) -> None:
+    expected, rectifier = RECTIFIERS[name]
+    given: list[tf.Tensor] = []
+
+    @tf.function
+    def found(x: tf.Tensor) -> tf.Tensor:
+        behind_it = behind(tf.cast(rectifier(x), tf.float64), ["gated"])
+        given.extend(behind_it[:1] if behind_it else [])
+        return behind_it[0] if behind_it else tf.cast(x, tf.float64)
+
+    values = np.random.default_rng(0).normal(size=(3, 4)).astype("f")
+    np.testing.assert_array_equal(found(values), values)
+    assert len(given) == expected
+
 
 Builder = Callable[[Any, Any], Any]
 

@@ -288,6 +288,24 @@ def test_labels_from_files(tmp_path: Path) -> None:
         load_model(network(), labels=tmp_path / "bad.json")
 
 
+@pytest.mark.parametrize("k", [keras, tf_keras])
+def test_labels_are_for_any_of_several_outputs(k: Any) -> None:
+    image = k.Input((8, 8, 3))
+    pooled = k.layers.GlobalAveragePooling2D()(image)
+    one, two, three = (k.layers.Dense(n, name=f"of{n}")(pooled) for n in (1, 3, 5))
+    for outputs in (
+        [one, two, three],
+        (one, [two, three]),
+        {"a": one, "b": two, "c": three},
+    ):
+        made = k.Model(image, outputs)
+        for count in (1, 2, 3, 5):
+            names = tuple("abcde"[:count])
+            assert load_model(made, encoding="unit", labels=names).labels == names
+        with pytest.raises(ArgumentError, match="4 labels given; expected 1, 3, 5 or"):
+            load_model(made, labels=list("abcd"))
+
+
 def test_a_mistyped_path_suggests_its_neighbor(tmp_path: Path) -> None:
     network().save(tmp_path / "model.keras")
     with pytest.raises(ModelError, match=r"modle.keras does not exist") as error:

@@ -30,6 +30,10 @@ def test_rectifiers_are_found_behind_normalization(k: Any) -> None:
     x = layers.ReLU(name="own_relu")(own)
     x = layers.DepthwiseConv2D(3, name="direct")(x)
     x = layers.LeakyReLU(name="leaky")(x)
+    x = layers.Conv2D(4, 1, name="grouped")(x)
+    x = layers.ELU(name="elu")(layers.GroupNormalization(2)(x))
+    x = layers.Conv2D(3, 1, name="layered")(x)
+    x = layers.Activation("gelu", name="gelu")(layers.LayerNormalization()(x))
     left = layers.Conv2D(3, 1, name="added")(x)
     x = layers.ReLU()(layers.Add()([layers.BatchNormalization()(left), x]))
     twice = layers.Conv2D(3, 1, name="twice")(x)
@@ -40,6 +44,8 @@ def test_rectifiers_are_found_behind_normalization(k: Any) -> None:
         "block/c": "block/s",
         "own": "own",  # rectifies itself
         "direct": "leaky",
+        "grouped": "elu",
+        "layered": "gelu",
         "added": "added",  # passed on with something else
         "twice": "twice",  # passed on in two ways
         "last": "last",

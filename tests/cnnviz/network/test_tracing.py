@@ -97,6 +97,11 @@ def test_smaller_canvases_reach_layers_below_the_dense_ones(k: Any) -> None:
     with pytest.raises(ImageError, match="cannot take an input of 7x7x3") as error:
         activations(network, IMAGES[:, :7, :7], ["head"])
     assert "built for 12x10x3" in str(error.value)
+    convolutions = [k.layers.Conv2D(2, 5), k.layers.Conv2D(2, 5, name="last")]
+    free = k.Sequential([k.Input((None, None, 3)), *convolutions])
+    with pytest.raises(ImageError, match="cannot take an input of 7x7x3") as error:
+        activations(free, IMAGES[:, :7, :7], ["last"])
+    assert error.value.hint == "A larger one may do."
 
 
 @GENERATIONS

@@ -82,6 +82,22 @@ def test_layers_of_an_input_that_is_held_are_left_out(name: str, other: str) -> 
         optimize_style(model, images[name], images[name], layers=own, run=run)
 
 
+@pytest.mark.parametrize(("held", "call"), [("left", "@2"), ("right", "")])
+def test_the_call_of_a_shared_layer_that_sees_the_image_is_chosen(
+    held: str, call: str
+) -> None:
+    layers = keras.layers
+    inputs = [keras.Input((12, 12, 3), name=name) for name in ("left", "right")]
+    shared = layers.Conv2D(4, 3, name="conv")
+    maps = layers.Subtract()([shared(image) for image in inputs])
+    own = layers.Conv2D(2, 3, name="own")(maps)
+    network = keras.Model(inputs, layers.GlobalAveragePooling2D()(own))
+    images = np.full((12, 12, 3), 0.4, "f")
+    model = load_model(network, encoding="unit").hold({held: images})
+    for patterns in (None, ["Conv2D"]):
+        assert layer_paths(model, patterns) == [f"conv{call}", "own"]
+
+
 @pytest.mark.parametrize(
     ("classes", "expected"),
     [

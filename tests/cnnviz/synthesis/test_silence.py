@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from cnnviz import (
     ImageModel,
@@ -16,7 +17,7 @@ from cnnviz import (
     transfer_style,
     visualize_filters,
 )
-from cnnviz.ascent import Pixels, Run, maximize
+from cnnviz.ascent import Pixels, Progress, Run, maximize
 from cnnviz.errors import CnnvizWarning
 from cnnviz.objectives import channel
 from cnnviz.synthesis import optimize_classes, optimize_filters
@@ -188,6 +189,48 @@ def test_what_is_no_image_with_channels_is_not_drawn(shape: tuple[int, ...]) -> 
             draw()
         # There are no other inputs to hold.
         assert "hold" not in str(raised.value)
+
+
+def times_hard_sigmoid(x: Any) -> Any:
+    return x * tf.clip_by_value(x / 6 + 0.5, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("k", "rectifier"),
+    [
+        *((keras, name) for name in ("silu", "gelu", "mish", "hard_silu")),
+        *((tf_keras, name) for name in ("swish", "gelu", times_hard_sigmoid)),
+    ],
+)
+def test_units_behind_rectifiers_that_fall_before_they_rise_are_woken(
+    k: Any, rectifier: Any
+) -> None:
+    # For gray the first gives -2, left of the least of all these rectifiers, and only
+    # for what is nearly white more than 0.
+    kernel = np.full((3, 3, 1, 2), 8 / 9, np.float32)
+    convolution = k.layers.Conv2D(2, 3, activation=rectifier, name="conv")
+    made = k.Sequential([k.Input((12, 12, 1)), convolution])
+    convolution.set_weights([kernel, np.array([-6, 0], np.float32)])
+    model = load_model(made, encoding="unit")
+    told: list[float] = []
+
+    def tell(progress: Progress) -> bool:
+        told.append(progress.done)
+        return len(told) == 12
+
+    found = optimize_filters(model, "conv", run=Run(steps=96, snapshots=3))
+    assert (found.activations > 1.0).all()
+    assert found.ascent.snapshots.shape == (3, 2, 12, 12, 1)
+    computed = convolution(found.ascent.images).numpy().mean((1, 2))
+    np.testing.assert_allclose(found.activations, np.diag(computed), rtol=1e-5)
+    assert (found.ascent.images[0] > 0.8).mean() > 0.9
+    disliked = optimize_filters(model, "conv", negative=True, run=Run(steps=96))
+    assert disliked.activations[0] < -0.1
+    run = Run(steps=96, callback=tell, callback_every=12)
+    stopped = optimize_filters(model, "conv", run=run)
+    # It was ended in the second run, which has no share of the whole.
+    assert told == [*np.arange(1, 9) / 8, *[1.0] * 4]
+    assert stopped.activations[0] > found.activations[0] / 2
 
 
 def test_images_that_were_woken_are_left_alone() -> None:
