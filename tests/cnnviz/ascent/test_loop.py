@@ -359,6 +359,13 @@ def test_units_that_are_shut_at_the_start_are_woken(
     assert not found.dead[0]
 
 
+def test_a_short_run_tells_what_it_woke() -> None:
+    run = Run(steps=6, learning_rate=0.3)
+    found = maximize(dying(-2.0), channel("conv", [0, 1]), run=run)
+    assert found.scores[0] > 0
+    assert found.dead.tolist() == [False, True]
+
+
 def test_rectifiers_are_opened_for_twice_eight_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
