@@ -109,7 +109,7 @@ def visualize_classes(
             `[best.name for best in model.predict(image).top(3)[0]]`.
         head: The name or number of the output, for networks with several.
         size: The size of the images, `(height, width)` or the side of a square; None
-            for the network's own.
+            for the network's own, or 224x224 where it takes any.
         steps: Forward and backward passes for each image; None for 192. For networks
             whose own images are smaller than 96 pixels it is 1024: four images are
             tried for each class, and the best is kept.
@@ -183,7 +183,7 @@ def optimize_classes(
             and 1.
         head: The name or number of the output, for networks with several.
         size: The size of the images, `(height, width)` or the side of a square; None
-            for the network's own.
+            for the network's own, or 224x224 where it takes any.
         parameterization: What the optimizer moves; None for a `Fourier` one.
         transform: What the images have to withstand; None for random crops, and for
             motions if the network's own images are smaller than 96 pixels.
