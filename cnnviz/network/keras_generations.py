@@ -113,15 +113,20 @@ def everything(network: Network) -> list[Layer]:
 
 
 def variables(network: Network) -> list[Any]:
-    """The variables of a network as TensorFlow has them, as far as they exist."""
-    if not is_keras_2(network):
-        return [variable._value for variable in network.variables]
-    # Asked as a whole, a model refuses before it is built.
-    return [
-        variable
-        for layer in everything(network)
-        for variable in layer._trainable_weights + layer._non_trainable_weights
-    ]
+    """The variables of a network as TensorFlow has them, as far as they exist.
+
+    Of those that a strategy of `tf.distribute` keeps on several devices, each one.
+    """
+    if is_keras_2(network):
+        # Asked as a whole, a model refuses before it is built.
+        found = [
+            variable
+            for layer in everything(network)
+            for variable in layer._trainable_weights + layer._non_trainable_weights
+        ]
+    else:
+        found = [variable._value for variable in network.variables]
+    return [each for several in found for each in getattr(several, "values", [several])]
 
 
 def input_specs(network: Network) -> list[InputSpec] | None:

@@ -554,6 +554,17 @@ def test_networks_with_channels_first() -> None:
     np.testing.assert_allclose(one.images, other.images, atol=1e-4)
 
 
+@GENERATIONS
+def test_a_strategy_may_keep_the_variables(k: Any) -> None:
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        mirrored = small(k)
+        inside = maximize(mirrored, channel("conv2", 1), run=Run(steps=4))
+    outside = maximize(mirrored, channel("conv2", 1), run=Run(steps=4))
+    plain = maximize(small(k), channel("conv2", 1), run=Run(steps=4))
+    np.testing.assert_array_equal(inside.images, plain.images)
+    np.testing.assert_array_equal(outside.images, plain.images)
+
+
 def test_the_network_is_left_as_it_was(model: ImageModel) -> None:
     weights = [w.copy() for w in model.network.get_weights()]
     attributes = [sorted(vars(layer)) for layer in model.network.layers]
