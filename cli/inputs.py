@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -134,6 +135,25 @@ class ImageOptions:
         from cnnviz.images import stems
 
         return stems([paths[0] for paths in self.paths])
+
+    def keep_apart(self, out: Path) -> None:
+        """Refuses to draw into a folder whose pictures are taken, whatever they are.
+
+        Those that are drawn would be images the next time.
+        """
+        from cnnviz.arguments import path_of
+        from cnnviz.errors import ArgumentError
+
+        given = (source for sources in self._sources().values() for source in sources)
+        named = {path_of("image", source, "a path") for source in given}
+        found = {path for paths in self.paths for path in paths} - named
+        folders = {path.parent for path in found}
+        if os.path.realpath(out) in map(os.path.realpath, folders):
+            raise ArgumentError(
+                f"--out {out} is a folder that images are taken from: the pictures "
+                "would be among them the next time",
+                hint=f"Choose another folder: --out {out / 'cnnviz-out'}",
+            )
 
     def source(self, number: int, verdict: str | None = None) -> str:
         """The names of an example's files, for headlines and notes.

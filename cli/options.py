@@ -98,6 +98,9 @@ def checked_folder(path: Path) -> Path:
     path = path_of("--out", path, "a folder")  # shells let `--out=~/pictures` pass
     for part in (path, *path.parents):
         try:
+            os.path.realpath(
+                path
+            )  # which fails where the folder that we are in is gone
             is_folder, is_there = part.is_dir(), part.exists()
         except (OSError, ValueError) as error:
             raise ArgumentError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import os
 import shutil
 import signal
@@ -24,8 +26,8 @@ def run() -> NoReturn:
         # Before anything imports Keras; other backends have no traces.
         os.environ["KERAS_BACKEND"] = "tensorflow"
         warnings.simplefilter("ignore")
-        # The paths of files are printed as they are, whatever bytes they hold.
-        cast(Any, sys.stdout).reconfigure(errors="surrogateescape")
+        codecs.register_error("spelled", _spelled)
+        cast(Any, sys.stdout).reconfigure(errors="spelled")
         from .app import app
 
         with _private_temporary_folder():
@@ -54,6 +56,21 @@ def _open_streams() -> None:
         if getattr(sys, name) is None:
             mode = "w" if number else "r"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+
+
+def _spelled(error: UnicodeError) -> tuple[bytes | str, int]:
+    """What is printed of a character that the encoding of a stream does not have.
+
+    Paths of files are printed as they are, whatever bytes they hold. Other characters,
+    which there are where the encoding is that of an old locale, are as JSON has them.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    try:
+        return character.encode("ascii", "surrogateescape"), error.start + 1
+    except UnicodeEncodeError:
+        return json.dumps(character)[1:-1], error.start + 1
 
 
 def _flushed(stream: TextIO, code: Any) -> Any:

@@ -58,6 +58,7 @@ def activations(
     Without --layer every convolution and pooling layer is drawn but convolutions of
     1x1, numbered in order, with an index sheet of the strongest maps of all.
     """
+    images.keep_apart(output.out)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.network import activation_batches, pointwise_layers

@@ -122,6 +122,7 @@ def deconv(
 
     This shows what mattered to the unit. It is no evidence for a class.
     """
+    images.keep_apart(output.out)
     if stages and rule == "gradient":
         raise typer.BadParameter(
             "--stages needs --rule deconvnet or guided: the gradient has no such steps"

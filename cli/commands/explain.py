@@ -132,6 +132,7 @@ def explain(
 
     Orange speaks for the class, blue against it. Explained is the logit.
     """
+    images.keep_apart(output.out)
     if classes and top:
         raise typer.BadParameter("--class names classes, --top counts them: give one")
     if compare and method != "hirescam":

@@ -226,7 +226,10 @@ class Chunks:
                     state = (tf.where(chosen, noise, state[0]), *state[1:])
             rescues += 1
             shut = shut if shut.any() else None
-            turn = min(first + (1 if shut is None else _RESCUE_STEPS), steps)
+            turn = first + 1
+            if shut is not None:
+                # The last step is no such one, if there are two: it tells what helped.
+                turn = max(turn, min(first + _RESCUE_STEPS, steps - 1))
 
     def _noises(
         self,

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from cnnviz.attribution.probes import Probe
-from cnnviz.network.keras_generations import Network
+from cnnviz.network.keras_generations import Network, one_copy
 from cnnviz.network.naming import addresses
 
 
@@ -61,7 +62,7 @@ def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
     for address in addresses(network):
         for weight in address.layer.weights:
             variable = getattr(weight, "value", weight)
-            variable = weight if callable(variable) else variable
+            variable = one_copy(weight if callable(variable) else variable)
             handle = getattr(variable, "handle", None)
             if handle is not None and len(variable.shape) > 1:
                 # Layers around this one were seen before; the innermost names it.
@@ -107,7 +108,8 @@ def drawn_anew(kernels: Sequence[Kernel], seed: int) -> Iterator[tf.Variable]:
         drawn = generator.normal(0, values.std(), values.shape)
         if kind.is_integer:
             drawn = np.clip(drawn.round(), kind.min, kind.max)
-        yield tf.Variable(drawn.astype(np.float32), dtype=kind)
+        # Not tf.Variable: in the scope of a strategy that has a copy on each device.
+        yield ResourceVariable(drawn.astype(np.float32), dtype=kind)
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -111,8 +111,7 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
     )
     found = in_batches(trace, arrays, _BATCH, size)
     units = Units(found["activations"], found["positions"], trace.facts)
-    finite = np.isfinite(units.activations).all()
-    if not finite or (
+    if not found["finite"].all() or (
         is_suspicious(units.activations) and broken_weights(task.model.network)
     ):
         raise not_finite(task.model, [task.selected.name])
@@ -141,8 +140,8 @@ def _trace_units(
         activations = tf.reduce_max(maps, 1)
         positions = tf.argmax(maps, 1)
     finite = tf.reduce_all(tf.math.is_finite(maps), 1)
-    activations = tf.where(finite, activations, np.nan)
-    return {"activations": activations, "positions": positions}, _route(task, traced)
+    results = {"activations": activations, "positions": positions, "finite": finite}
+    return results, _route(task, traced)
 
 
 def _route(task: Task, traced: TracedLayer) -> Route:

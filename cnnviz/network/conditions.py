@@ -54,7 +54,8 @@ def check_eager() -> None:
         )
     raise ArgumentError(
         "cnnviz needs eager execution, which is switched off",
-        hint="Remove tf.compat.v1.disable_eager_execution().",
+        hint="Remove tf.compat.v1.disable_eager_execution(), or call it outside of the "
+        "tf.Graph.",
     )
 
 

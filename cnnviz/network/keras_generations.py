@@ -113,20 +113,24 @@ def everything(network: Network) -> list[Layer]:
 
 
 def variables(network: Network) -> list[Any]:
-    """The variables of a network as TensorFlow has them, as far as they exist.
+    """The variables of a network as TensorFlow has them, as far as they exist."""
+    if not is_keras_2(network):
+        return [one_copy(variable._value) for variable in network.variables]
+    # Asked as a whole, a model refuses before it is built.
+    return [
+        one_copy(variable)
+        for layer in everything(network)
+        for variable in layer._trainable_weights + layer._non_trainable_weights
+    ]
 
-    Of those that a strategy of `tf.distribute` keeps on several devices, each one.
-    """
-    if is_keras_2(network):
-        # Asked as a whole, a model refuses before it is built.
-        found = [
-            variable
-            for layer in everything(network)
-            for variable in layer._trainable_weights + layer._non_trainable_weights
-        ]
-    else:
-        found = [variable._value for variable in network.variables]
-    return [each for several in found for each in getattr(several, "values", [several])]
+
+def one_copy(variable: Any) -> Any:
+    """The first copy of a variable of which a strategy keeps one on each device."""
+    import tensorflow as tf
+
+    if isinstance(variable, tf.distribute.DistributedValues):
+        return variable.values[0]
+    return variable
 
 
 def input_specs(network: Network) -> list[InputSpec] | None:

@@ -1,7 +1,9 @@
 """What every command shares: help, usage, messages, exit codes, streams, signals."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -296,6 +298,24 @@ def test_the_home_is_known_where_shells_leave_it(
     assert all(Path(line).is_relative_to(tmp_path / "pictures") for line in written)
 
 
+@pytest.mark.parametrize("command", ["activations", "deconv", "explain"])
+def test_pictures_stay_apart_from_images_of_a_folder(
+    command: str, mnist: str, seven: str, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    image = Path(shutil.copy(seven, images))
+    for source in (images, images / "*.png"):
+        result = run(command, mnist, str(source), "--out", f"{images}/../images")
+        assert result.exit_code == 1
+        told = result.stderr.splitlines()
+        assert len(told) == 2 and "is a folder that images are taken from" in told[0]
+        assert told[1].startswith("Choose another folder: --out ")
+    assert list(images.iterdir()) == [image]
+    result = run(command, mnist, str(image), "--out", str(images), "--layer=conv1")
+    assert result.exit_code == 0 and len(list(images.iterdir())) == 2
+
+
 def test_what_a_file_is_called_is_spelled_out_for_terminals(seven: str) -> None:
     result = run("activations", "a\x1b[31m.keras", seven)
     assert result.exit_code == 1
@@ -361,6 +381,49 @@ def test_streams_of_the_program_are_clean(
     names = [f"7--{i:02}--{layer}.png" for i, layer in enumerate(layers, 1)]
     names.insert(0, "7--layers.png")
     assert stdout.splitlines() == [str(out / name) for name in names]
+
+
+def test_other_encodings_of_what_is_printed(
+    mnist: str, seven: str, tmp_path: Path
+) -> None:
+    image, labels = tmp_path / "sieben \u4e03.png", tmp_path / "labels.txt"
+    shutil.copy(seven, image)
+    labels.write_text("\n".join(f"\u00e4\U0001f600{n}" for n in range(10)), "utf-8")
+    given = ["predict", mnist, str(image), "--labels", str(labels), "--quiet"]
+
+    def printed(encoding: str, *options: str) -> str:
+        return subprocess.run(
+            [PROGRAM, *given, *options],
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=True,
+        ).stdout.decode(encoding)
+
+    (row,) = json.loads(printed("ascii", "--json"))
+    assert row["image"] == str(image)
+    assert row["top"][0]["name"] == "\u00e4\U0001f6007"
+    assert "sieben \\u4e03.png" in printed("latin-1")
+    assert "\u00e4\\ud83d\\ude007" in printed("latin-1")
+
+
+def test_the_folder_that_one_is_in_may_be_gone(mnist: str, tmp_path: Path) -> None:
+    for out, told in (
+        ("pictures", "error: --out pictures cannot be a folder"),
+        (tmp_path, ""),
+    ):
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        script = 'rmdir "$PWD" && exec "$@"'
+        given = [str(PROGRAM), "kernels", mnist, "--quiet", "--out", str(out)]
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", *given],
+            cwd=gone,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr.startswith(told) and len(done.stderr.splitlines()) < 3
+        assert done.returncode == (1 if told else 0)
 
 
 def test_broken_pipes_are_quiet(mnist: str) -> None:

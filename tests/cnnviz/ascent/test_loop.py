@@ -359,6 +359,13 @@ def test_units_that_are_shut_at_the_start_are_woken(
     assert not found.dead[0]
 
 
+def test_a_short_run_tells_what_it_woke() -> None:
+    run = Run(steps=6, learning_rate=0.3)
+    found = maximize(dying(-2.0), channel("conv", [0, 1]), run=run)
+    assert found.scores[0] > 0
+    assert found.dead.tolist() == [False, True]
+
+
 def test_rectifiers_are_opened_for_twice_eight_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -552,17 +559,6 @@ def test_networks_with_channels_first() -> None:
     )
     assert one.images.shape == (2, 9, 8, 2)
     np.testing.assert_allclose(one.images, other.images, atol=1e-4)
-
-
-@GENERATIONS
-def test_a_strategy_may_keep_the_variables(k: Any) -> None:
-    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
-        mirrored = small(k)
-        inside = maximize(mirrored, channel("conv2", 1), run=Run(steps=4))
-    outside = maximize(mirrored, channel("conv2", 1), run=Run(steps=4))
-    plain = maximize(small(k), channel("conv2", 1), run=Run(steps=4))
-    np.testing.assert_array_equal(inside.images, plain.images)
-    np.testing.assert_array_equal(outside.images, plain.images)
 
 
 def test_the_network_is_left_as_it_was(model: ImageModel) -> None:

@@ -15,6 +15,7 @@ from cnnviz import (
     ArgumentError,
     ModelError,
     activations,
+    check_explanation,
     deconvnet,
     deconvnet_stages,
     deep_dream,
@@ -147,8 +148,50 @@ def _printed(program: str, *arguments: object) -> str:
 def test_eager_execution_switched_off_says_so() -> None:
     assert _printed(WITHOUT_EAGER) == (
         "cnnviz needs eager execution, which is switched off\n"
-        "Remove tf.compat.v1.disable_eager_execution().\n"
+        "Remove tf.compat.v1.disable_eager_execution(), or call it outside of the "
+        "tf.Graph.\n"
     )
+
+
+def test_inside_a_graph_a_line_says_so() -> None:
+    network = subclassed(keras)
+    network(PHOTO[None])
+    with tf.Graph().as_default(), pytest.raises(ArgumentError, match=r"the tf\.Graph"):
+        activations(network, PHOTO)
+
+
+@GENERATIONS
+def test_the_scope_of_a_strategy_changes_nothing(k: Any) -> None:
+    def results() -> list[np.ndarray]:
+        photo = PHOTO[:8, :8]
+        shown = explain(model, photo, [0], method="gradient")
+        return [
+            shown.maps,
+            check_explanation(model, photo, shown, steps=2, draws=1).similarity,
+            visualize_filters(model, "maps", [0], steps=2).ascent.images,
+            deconvnet(model, photo, "maps", [0]).images,
+        ]
+
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    k.utils.set_random_seed(5)
+    with strategy.scope():
+        maps = k.layers.Conv2D(4, 3, activation="relu", name="maps")
+        layers = [k.Input((8, 8, 3)), maps, k.layers.Flatten(), k.layers.Dense(2)]
+        model = load_model(k.Sequential(layers), encoding="unit")
+        inside = results()
+    for found, expected in zip(inside, results(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_numbers_may_be_checked_by_tensorflow() -> None:
+    layers = [keras.layers.Conv2D(4, 3, activation="relu", name="maps")]
+    network = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    tf.debugging.enable_check_numerics()
+    try:
+        images = deconvnet(network, PHOTO[:8, :8], "maps").images
+    finally:
+        tf.debugging.disable_check_numerics()
+    assert np.isfinite(images).all()
 
 
 def test_another_backend_says_how_to_go_on(assets: Any) -> None:
