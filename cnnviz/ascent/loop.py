@@ -73,7 +73,9 @@ def maximize(
         size: The size of the canvas, `(height, width)` or the side of a square; None
             for the network's own, or that of `start`. If the objective asks for
             outputs of a network that takes one size, such as classes, the network is
-            shown the canvas resized to it. Layers take the canvas as it is.
+            shown the canvas resized to it: by a `Motion` with its surroundings where it
+            has other proportions, by `Crops` stretched. Layers take the canvas as it
+            is.
         count: How many images to make, where neither objective nor start says so.
         start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], to which
             the parameterization's noise is added; None for mid gray. Of a model that

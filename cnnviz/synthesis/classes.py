@@ -16,7 +16,7 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.spans import searched
-from cnnviz.ascent.transforms import Transform
+from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import shape_text, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import observe
@@ -109,7 +109,7 @@ def visualize_classes(
             `[best.name for best in model.predict(image).top(3)[0]]`.
         head: The name or number of the output, for networks with several.
         size: The size of the images, `(height, width)` or the side of a square; None
-            for the network's own.
+            for the network's own, or 224x224 where it takes any.
         steps: Forward and backward passes for each image; None for 192. For networks
             whose own images are smaller than 96 pixels it is 1024: four images are
             tried for each class, and the best is kept.
@@ -183,7 +183,7 @@ def optimize_classes(
             and 1.
         head: The name or number of the output, for networks with several.
         size: The size of the images, `(height, width)` or the side of a square; None
-            for the network's own.
+            for the network's own, or 224x224 where it takes any.
         parameterization: What the optimizer moves; None for a `Fourier` one.
         transform: What the images have to withstand; None for random crops, and for
             motions if the network's own images are smaller than 96 pixels.
@@ -211,6 +211,7 @@ def optimize_classes(
     run = run or Run()
     steps = run.steps or recipe.steps * (run.restarts or recipe.restarts)
     restarts = run.restarts or min(recipe.restarts, max(1, steps // recipe.steps))
+    motions = transform or recipe.transform
     ascent = maximize(
         known,
         recipe.objective,
@@ -218,7 +219,7 @@ def optimize_classes(
         count=len(chosen),
         start=start_image(recipe, found, size),
         parameterization=parameterization or recipe.parameterization,
-        transform=transform or recipe.transform,
+        transform=motions,
         streams=chosen.tolist(),
         run=replace(run, steps=steps, restarts=restarts),
     )
@@ -228,7 +229,7 @@ def optimize_classes(
         tuple(class_name(known, info, int(number)) for number in chosen),
         info,
         span.of(ascent),
-        _probabilities(known, info, chosen, ascent.images),
+        _probabilities(known, info, chosen, ascent.images, motions),
     )
 
 
@@ -262,29 +263,42 @@ def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> flo
 
 
 def _probabilities(
-    model: ImageModel, head: HeadInfo, classes: np.ndarray, images: np.ndarray
+    model: ImageModel,
+    head: HeadInfo,
+    classes: np.ndarray,
+    images: np.ndarray,
+    motions: Transform,
 ) -> np.ndarray:
-    _, probabilities = _answers(model, head, images)
+    _, probabilities = _answers(model, head, images, motions)
     return np.asarray(probabilities[np.arange(len(classes)), classes])
 
 
 def _answers(
-    model: ImageModel, head: HeadInfo, images: np.ndarray
+    model: ImageModel,
+    head: HeadInfo,
+    images: np.ndarray,
+    motions: Transform = STILL,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and probabilities of the classes, `(n, classes)` each."""
+    """Logits and probabilities of the classes, `(n, classes)` each.
+
+    A network that takes one size is shown images of another as it was while they were
+    made, by `motions`, but unmoved.
+    """
+    height, width = canvas = (images.shape[1], images.shape[2])
     shape = model.input_shape or (None, None, None)
-    size = [own or side for own, side in zip(shape[:2], images.shape[1:3], strict=True)]
+    window = (shape[0] or height, shape[1] or width)
 
     def answer(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
-        if image.shape[1:3] != tuple(size):
-            image = tf.image.resize(image, size)
+        if window != canvas:
+            still = motions.still(canvas, window)
+            image = motions.show(image, tf.repeat(still, tf.shape(image)[0], 0), window)
         chosen = observe(model, image, image, [], heads=True).head(head.name)
         return {
             "logits": chosen.class_logits(),
             "probabilities": chosen.probabilities(),
         }, None
 
-    key = ("class answers", model.key, head.name)
+    key = ("class answers", model.key, head.name, motions)
     together = min(_TOGETHER, len(images))
     trace, only = compiled_for_images(
         model.network, key, answer, [images.shape[1:]], together

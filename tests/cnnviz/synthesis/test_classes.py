@@ -106,6 +106,16 @@ def test_every_head_has_classes(head: str | int | None, classes: int) -> None:
     assert ((found.probabilities > 0) & (found.probabilities <= 1)).all()
 
 
+def test_the_network_is_shown_images_of_another_size_as_they_were_made(
+    mnist: ImageModel,
+) -> None:
+    found = optimize_classes(mnist, [0, 3], size=(14, 28), run=Run(steps=64))
+    # The digits are on black, which surrounds them.
+    seen = np.pad(found.ascent.images, ((0, 0), (7, 7), (0, 0), (0, 0)))
+    expected = mnist.predict(seen).outputs[[0, 1], [0, 3]]
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+
+
 def test_the_tries_of_a_class_share_its_steps(mnist: ImageModel) -> None:
     assert len(optimize_classes(mnist, 3, run=Run(steps=40)).ascent.history) == 40
     assert (
