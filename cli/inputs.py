@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -49,6 +49,29 @@ def find(sources: Sequence[str]) -> list[Path]:
             hint = f"If {name} is {kinds}, name it on its own: {flags}"
             raise ImageError(error.message, hint=hint) from None
         raise
+
+
+def keep_apart(out: Path, sources: Iterable[str]) -> None:
+    """Refuses to draw into a folder whose pictures are taken, whatever they are.
+
+    Those that are drawn would be images the next time.
+
+    Args:
+        out: The folder that is drawn into.
+        sources: Files, which are taken by name, folders and globs.
+    """
+    from cnnviz.arguments import path_of
+    from cnnviz.errors import ArgumentError
+    from cnnviz.images import find_images
+
+    several = [s for s in sources if not path_of("image", s, "a path").is_file()]
+    folders = {path.parent for path in find_images(several)} if several else set()
+    if os.path.realpath(out) in map(os.path.realpath, folders):
+        raise ArgumentError(
+            f"--out {out} is a folder that images are taken from: the pictures would "
+            "be among them the next time",
+            hint=f"Choose another folder: --out {out / 'cnnviz-out'}",
+        )
 
 
 def _flags() -> set[str]:
@@ -136,25 +159,6 @@ class ImageOptions:
 
         return stems([paths[0] for paths in self.paths])
 
-    def keep_apart(self, out: Path) -> None:
-        """Refuses to draw into a folder whose pictures are taken, whatever they are.
-
-        Those that are drawn would be images the next time.
-        """
-        from cnnviz.arguments import path_of
-        from cnnviz.errors import ArgumentError
-
-        given = (source for sources in self._sources().values() for source in sources)
-        named = {path_of("image", source, "a path") for source in given}
-        found = {path for paths in self.paths for path in paths} - named
-        folders = {path.parent for path in found}
-        if os.path.realpath(out) in map(os.path.realpath, folders):
-            raise ArgumentError(
-                f"--out {out} is a folder that images are taken from: the pictures "
-                "would be among them the next time",
-                hint=f"Choose another folder: --out {out / 'cnnviz-out'}",
-            )
-
     def source(self, number: int, verdict: str | None = None) -> str:
         """The names of an example's files, for headlines and notes.
 
@@ -178,6 +182,11 @@ class ImageOptions:
             options.parsed_color(self.background),
             model.encode.is_raw,
         ).batches(options.parsed_batch_size(self.batch_size))
+
+    @property
+    def sources(self) -> list[str]:
+        """The files, folders and globs that were given, of all inputs."""
+        return [source for given in self._sources().values() for source in given]
 
     def _sources(self) -> dict[str, list[str]]:
         """By the name of an input its sources; by no name those of the only one."""

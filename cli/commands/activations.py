@@ -12,7 +12,7 @@ from cnnviz.errors import counted
 
 from .. import options
 from ..console import Console
-from ..inputs import ImageOptions
+from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
@@ -58,7 +58,7 @@ def activations(
     Without --layer every convolution and pooling layer is drawn but convolutions of
     1x1, numbered in order, with an index sheet of the strongest maps of all.
     """
-    images.keep_apart(output.out)
+    keep_apart(output.out, images.sources)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.network import activation_batches, pointwise_layers

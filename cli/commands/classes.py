@@ -9,7 +9,7 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import ImageOptions, Images
+from ..inputs import ImageOptions, Images, keep_apart
 from ..model import ModelOptions, output_note
 from ..progress import EVERY, FRAMES, watch, write_animation
 from ..running import Work, run
@@ -82,6 +82,7 @@ def classes(
     if top and not images:
         raise typer.BadParameter("--top counts the classes of an IMAGE: give one")
     shown = ImageOptions(images=images) if images else None
+    keep_apart(output.out, images or [])
     canvas = options.parsed_size(size)
     at_a_time = options.parsed_batch_size(batch_size)
 

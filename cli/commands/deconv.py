@@ -13,7 +13,7 @@ from cnnviz.errors import shape_text
 
 from .. import options
 from ..console import Console
-from ..inputs import ImageOptions
+from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
@@ -122,7 +122,7 @@ def deconv(
 
     This shows what mattered to the unit. It is no evidence for a class.
     """
-    images.keep_apart(output.out)
+    keep_apart(output.out, images.sources)
     if stages and rule == "gradient":
         raise typer.BadParameter(
             "--stages needs --rule deconvnet or guided: the gradient has no such steps"

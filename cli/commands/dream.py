@@ -9,7 +9,7 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import IMAGE, find
+from ..inputs import IMAGE, find, keep_apart
 from ..model import ModelOptions
 from ..progress import watch
 from ..running import Work, run
@@ -81,6 +81,7 @@ def dream(
     from cnnviz.images import distinct_names, stems
 
     paths = find(images)
+    keep_apart(output.out, images)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.images import ImageSet

@@ -11,7 +11,7 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import ImageOptions
+from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions, output_note
 from ..running import Work, run
 from ..signature import command
@@ -132,7 +132,7 @@ def explain(
 
     Orange speaks for the class, blue against it. Explained is the logit.
     """
-    images.keep_apart(output.out)
+    keep_apart(output.out, images.sources)
     if classes and top:
         raise typer.BadParameter("--class names classes, --top counts them: give one")
     if compare and method != "hirescam":

@@ -9,6 +9,7 @@ import typer
 
 from .. import options
 from ..console import Console
+from ..inputs import keep_apart
 from ..model import ModelOptions
 from ..progress import EVERY, FRAMES, watch, write_animation
 from ..running import Work, run
@@ -84,6 +85,7 @@ def filters(
     from cnnviz.images import distinct_names, find_images
 
     natural = [] if exemplars is None else find_images([exemplars])
+    keep_apart(output.out, [] if exemplars is None else [exemplars])
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import Run

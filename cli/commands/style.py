@@ -11,6 +11,7 @@ import typer
 
 from .. import options
 from ..console import Console
+from ..inputs import keep_apart
 from ..model import ModelOptions
 from ..progress import EVERY, FRAMES, watch, write_gif
 from ..running import Work, run
@@ -172,6 +173,7 @@ def style(
         raise ArgumentError(f"{content} is {len(sources)} pictures; expected one")
     path = sources[0]
     paintings = find_images(styles)
+    keep_apart(output.out, [content, *styles])
     if style_weight is not None and len(style_weight) != len(paintings):
         raise ArgumentError(
             f"--style-weight is given {len(style_weight)} times, for {len(paintings)} "

@@ -316,6 +316,31 @@ def test_pictures_stay_apart_from_images_of_a_folder(
     assert result.exit_code == 0 and len(list(images.iterdir())) == 2
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["classes", "FOLDER"],
+        ["dream", "FOLDER"],
+        ["filters", "--exemplars", "FOLDER"],
+        ["style", "IMAGE", "FOLDER"],
+        ["explain", "--input", "digit=FOLDER"],
+    ],
+    ids=lambda given: given[0],
+)
+def test_whatever_takes_a_folder_draws_elsewhere(
+    given: list[str], mnist: str, seven: str, tmp_path: Path
+) -> None:
+    image = Path(shutil.copy(seven, tmp_path))
+    command, *others = (
+        word.replace("FOLDER", str(tmp_path)).replace("IMAGE", str(image))
+        for word in given
+    )
+    result = run(command, mnist, *others, "--out", str(tmp_path))
+    assert result.exit_code == 1
+    assert "is a folder that images are taken from" in result.stderr
+    assert list(tmp_path.iterdir()) == [image]
+
+
 def test_what_a_file_is_called_is_spelled_out_for_terminals(seven: str) -> None:
     result = run("activations", "a\x1b[31m.keras", seven)
     assert result.exit_code == 1
