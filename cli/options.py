@@ -98,8 +98,8 @@ def checked_folder(path: Path) -> Path:
     path = path_of("--out", path, "a folder")  # shells let `--out=~/pictures` pass
     for part in (path, *path.parents):
         try:
-            os.path.realpath(path)  # fails where the folder that we are in is gone
-            is_folder, is_there = part.is_dir(), part.exists()
+            place = Path(os.path.realpath(part))  # fails in a folder that is gone
+            is_folder, is_there = place.is_dir(), place.exists()
         except (OSError, ValueError) as error:
             raise ArgumentError(
                 f"--out {path} cannot be a folder: {first_line(error)}"

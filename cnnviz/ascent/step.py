@@ -215,13 +215,12 @@ class Plan:
             told += ": no gradient reaches it, as behind rounding or code in NumPy"
         elif self.model.held:
             told += f", only on what is held: {', '.join(self.model.held)}"
+        hint = "Choose another output."
         if objective.layers:
-            return LayerError(told, hint="Choose another layer.")
-        if depends:
-            return LayerError(
-                told, hint="Give the part of the network behind that place."
-            )
-        return LayerError(told, hint="Choose another output.")
+            hint = "Choose another layer."
+        elif depends:
+            hint = "Give the part of the network behind that place."
+        return LayerError(told, hint=hint)
 
     def _score(
         self, rectifiers: Rectifiers, numbers: tf.Tensor, *operands: tf.Tensor

@@ -146,9 +146,7 @@ def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> Lay
         ArgumentError: If the size is none.
     """
     known = as_model(model)
-    shapes = _input_shapes(known, None if size is None else size_of(size))
-    everything = [Selected(address) for address in addresses(known.network)]
-    found = [info for info, _ in _looked_at(known, everything, shapes)]
+    found = [info for info, _ in _all_looked_at(known, size)]
     return LayerList(found, int(known.network.count_params()))
 
 
@@ -159,9 +157,15 @@ def image_layers(model: ImageModel, *, size: Size | None = None) -> list[LayerIn
         model: A loaded model.
         size: As in `list_layers`.
     """
-    shapes = _input_shapes(model, None if size is None else size_of(size))
-    everything = [Selected(address) for address in addresses(model.network)]
-    return [info for info, sees in _looked_at(model, everything, shapes) if sees]
+    return [info for info, sees in _all_looked_at(model, size) if sees]
+
+
+def _all_looked_at(
+    known: ImageModel, size: Size | None
+) -> list[tuple[LayerInfo, bool]]:
+    shapes = _input_shapes(known, None if size is None else size_of(size))
+    everything = [Selected(address) for address in addresses(known.network)]
+    return _looked_at(known, everything, shapes)
 
 
 def _looked_at(

@@ -93,7 +93,7 @@ class Memory(NamedTuple):
                 mean=self.mean / (1 - rest),
                 variance=(self.variance - rest) / (1 - rest),
             )
-            for rest in most * _RESTS
+            for rest in np.unique(most * _RESTS)
         ]
 
 
@@ -121,21 +121,19 @@ def encoding_of(
         name for name in NAMES[:-1] if channels == 3 or name not in COLOR_ONLY
     ]
     images = patterns(size, channels)
+    memories = memory.learned()
     errors = {}
     for name in candidates:
         seen = given(np.asarray(named_encoding(name)(images)))
         if seen is None or seen.shape[-1] != len(memory.mean):
             return None
-        errors[name] = min(_error(learned, seen) for learned in memory.learned())
+        errors[name] = min(_error(learned, seen) for learned in memories)
     possible = candidates
     if weights is not None and (offset := given(np.zeros_like(images[:1]))) is not None:
         possible = [
             name
             for name in candidates
-            if any(
-                _is_possible(learned, name, weights, offset)
-                for learned in memory.learned()
-            )
+            if any(_is_possible(each, name, weights, offset) for each in memories)
         ]
     best = min(possible or ["raw"], key=lambda name: errors.get(name, np.inf))
     if "unit" not in possible and errors.get(best, np.inf) > _BEYOND_DOUBT:
