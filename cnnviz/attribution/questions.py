@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -176,7 +177,10 @@ def headline_of(model: ImageModel, head: str, heads: Sequence[str]) -> str:
         head: The name of the output.
         heads: The names of all outputs.
     """
-    return f"why {model.network.name} says so" + f" ({head})" * (len(heads) > 1)
+    name = model.network.name
+    if model.source != name:  # the file's name, as on other pictures
+        name = Path(model.source).stem
+    return f"why {name} says so" + f" ({head})" * (len(heads) > 1)
 
 
 def called(name: str, kind: HeadKind, against: str = "") -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
@@ -827,6 +828,14 @@ def test_captions_say_what_a_number_is() -> None:
     assert explain(labeled, IMAGES[:1], "c").caption(0, 0) == "c"
     quantity = explain(raw(networks.red_counter(keras)), np.ones((10, 12, 3)), "-0")
     assert quantity.caption(0, 0) == "what lowers output 0"
+
+
+def test_headlines_name_the_file(tmp_path: Path) -> None:
+    network = networks.flat_head(keras)
+    assert explain(raw(network), MAPS).title == f"why {network.name} says so"
+    network.save(tmp_path / "shapes.keras")
+    model = load_model(tmp_path / "shapes.keras", encoding="raw")
+    assert explain(model, MAPS).title == "why shapes says so"
 
 
 def test_repr_is_a_line() -> None:
