@@ -25,6 +25,8 @@ def run() -> NoReturn:
         stop_on_signals()
         # Before anything imports Keras; other backends have no traces.
         os.environ["KERAS_BACKEND"] = "tensorflow"
+        # No window is ever opened, so what would open it need not be there.
+        os.environ["MPLBACKEND"] = "agg"
         warnings.simplefilter("ignore")
         codecs.register_error("spelled", _spelled)
         cast(Any, sys.stdout).reconfigure(errors="spelled")

@@ -6,20 +6,37 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from cnnviz.errors import CnnvizError
 from cnnviz.starting import is_silence_wanted, without_remarks
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and starts it, silently unless TF_CPP_MIN_LOG_LEVEL is set."""
-    with without_remarks():
-        import tensorflow as tf
+    """Imports TensorFlow and starts it, silently unless TF_CPP_MIN_LOG_LEVEL is set.
 
+    Raises:
+        CnnvizError: If it or Keras cannot be imported, as with wrong settings.
+    """
+    with without_remarks():
+        try:
+            import keras  # noqa: F401
+            import tensorflow as tf
+        except Exception as error:
+            raise _not_started(error) from error
         _grow_memory(tf)
         if is_silence_wanted():
             tf.zeros(())  # Finding devices is what it remarks on most.
     if is_silence_wanted():
         logging.getLogger("absl").setLevel(logging.ERROR)
         tf.get_logger().setLevel(logging.ERROR)
+
+
+def _not_started(error: Exception) -> CnnvizError:
+    told = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return CnnvizError(
+        f"TensorFlow and Keras cannot be imported: {told}",
+        hint="See what `python -c 'import keras'` says. Keras reads its settings from "
+        "~/.keras/keras.json, which may be wrong, and can be removed.",
+    )
 
 
 def repeat_on_gpus() -> None:

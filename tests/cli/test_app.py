@@ -348,19 +348,37 @@ def test_what_a_file_is_called_is_spelled_out_for_terminals(seven: str) -> None:
     assert "\x1b" not in result.stderr
 
 
-def test_the_program_runs_tensorflow_whatever_backend_keras_is_told(
+def test_the_program_runs_whatever_backends_keras_and_matplotlib_are_told(
     mnist: str, seven: str, tmp_path: Path
 ) -> None:
     process = subprocess.run(
         [PROGRAM, "activations", mnist, seven, "--layer=conv1", "--out", tmp_path],
         capture_output=True,
         text=True,
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        env={**os.environ, "KERAS_BACKEND": "jax", "MPLBACKEND": "none"},
         timeout=120,
         check=False,
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout == f"{tmp_path / '7--conv1.png'}\n"
+
+
+def test_settings_that_keras_does_not_start_with_are_told(
+    mnist: str, seven: str, tmp_path: Path
+) -> None:
+    (tmp_path / "keras.json").write_text("[]", encoding="utf-8")
+    process = subprocess.run(
+        [PROGRAM, "predict", mnist, seven],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_HOME": str(tmp_path)},
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 1
+    told, hint = process.stderr.splitlines()[-2:]
+    assert told.startswith("error: TensorFlow and Keras cannot be imported: Attribute")
+    assert "keras.json" in hint
 
 
 def test_what_should_not_happen_is_told_and_can_be_traced(
