@@ -75,6 +75,8 @@ def _told(error: Exception) -> int:
         _say(f"out of memory: {error}", "Give fewer or smaller images, see --size.")
     elif isinstance(error, OSError) and error.errno in _FULL:
         _say(f"what is printed cannot be written: {error.strerror}", None)
+    elif isinstance(error, FileNotFoundError) and _is_nowhere():
+        _say("the folder that you are in is gone", "Go to another one: cd FOLDER")
     else:
         _say(
             f"this should not happen: {type(error).__name__}: {error}",
@@ -82,6 +84,15 @@ def _told(error: Exception) -> int:
             "that CNNVIZ_DEBUG=1 shows.",
         )
     return 1
+
+
+def _is_nowhere() -> bool:
+    """Whether the folder that the program runs in was removed."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _say(message: str, hint: str | None) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -138,7 +139,6 @@ class ModelOptions:
             check_weights,
             identify_file,
         )
-        from cnnviz.network import read_labels
         from cnnviz.sniffing import is_there
 
         if self.custom_objects is not None and not self.trusted:
@@ -150,8 +150,7 @@ class ModelOptions:
                 f"--weights is for networks of keras.applications; "
                 f"{self.source} is not the name of one"
             )
-        if self.labels is not None:
-            read_labels(self.labels)
+        _ = self._label_names
         if self.custom_objects is not None and not is_there(self.custom_objects):
             raise ModelError(
                 f"{self.custom_objects} does not exist; expected a Python file"
@@ -189,7 +188,7 @@ class ModelOptions:
             model = load_model(
                 self.source,
                 encoding=self.encoding,
-                labels=self.labels,
+                labels=self._label_names,
                 weights=None if self.weights == "none" else self.weights or "imagenet",
                 architecture=self.architecture,
                 trusted=self.trusted,
@@ -202,6 +201,13 @@ class ModelOptions:
             shapes = [model.input(name).shape]
             (held[name],) = ImageSet([[file]], shapes, raw=model.encode.is_raw).read(0)
         return model.hold(held) if held else model
+
+    @cached_property
+    def _label_names(self) -> tuple[str, ...] | None:
+        """The names of the classes, read once: of a pipe there is no second time."""
+        from cnnviz.network import read_labels
+
+        return None if self.labels is None else read_labels(self.labels)
 
     def _held_files(self) -> dict[str, Path]:
         """By the name of an input the file that holds it."""

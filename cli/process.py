@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import logging
 import os
 import shutil
 import signal
@@ -27,6 +28,8 @@ def run() -> NoReturn:
         os.environ["KERAS_BACKEND"] = "tensorflow"
         # No window is ever opened, so what would open it need not be there.
         os.environ["MPLBACKEND"] = "agg"
+        # Of a home that cannot be written to it would remark at length.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
         warnings.simplefilter("ignore")
         codecs.register_error("spelled", _spelled)
         cast(Any, sys.stdout).reconfigure(errors="spelled")

@@ -1,4 +1,4 @@
-"""Ctrl-C and termination: raised once, where no lock is left taken."""
+"""Ctrl-C, termination, a terminal that closes: raised once, where no lock is taken."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-_TERMINATED = 128 + signal.SIGTERM
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)  # Windows has no SIGHUP
+]
 # Ignored from the start, as by nohup, they stay ignored.
 _DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
 _is_held = False
@@ -20,7 +23,10 @@ def stop_on_signals() -> None:
     """Makes the first Ctrl-C raise; those after it do not disturb the cleaning up."""
     heard = [number for number in _SIGNALS if signal.getsignal(number) in _DEFAULTS]
 
+    came: list[int] = []
+
     def stop(number: int, _: object) -> None:
+        came.append(number)
         for each in heard:
             signal.signal(each, signal.SIG_IGN)
         if _is_held:
@@ -31,10 +37,8 @@ def stop_on_signals() -> None:
     def unraisable(told: sys.UnraisableHookArgs) -> None:
         # A signal that arrives in the callback of a weak reference, as imports have
         # them, or in `__del__`, is raised there, and gets no further.
-        if issubclass(told.exc_type, KeyboardInterrupt | SystemExit):
-            terminated = issubclass(told.exc_type, SystemExit)
-            again = signal.SIGTERM if terminated else signal.SIGINT
-            signal.signal(signal.SIGALRM, lambda _, frame: stop(again, frame))
+        if came and issubclass(told.exc_type, KeyboardInterrupt | SystemExit):
+            signal.signal(signal.SIGALRM, lambda _, frame: stop(came[-1], frame))
             signal.setitimer(signal.ITIMER_REAL, 0.01)
         else:
             sys.__unraisablehook__(told)
@@ -63,6 +67,6 @@ def held() -> Iterator[None]:
 
 
 def _raise(number: int) -> NoReturn:
-    if number == signal.SIGTERM:
-        raise SystemExit(_TERMINATED)
-    raise KeyboardInterrupt
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)

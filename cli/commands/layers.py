@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from cnnviz.network import ImageModel, LayerInfo, LayerList
 
+_NARROWEST = 80  # columns that the table needs
+
 
 @command(
     "cnnviz layers mnist.keras",
@@ -61,17 +63,25 @@ def layers(
     if table.out is not None:
         return
     if sys.stdout.isatty() and not table.as_json:
-        from rich.console import Console as Terminal
-
-        from cnnviz.network import layer_remarks
-
-        terminal = Terminal()
-        terminal.print(_table(listed))
-        for line in layer_remarks(listed, listed.parameters):
-            terminal.print(line, style="dim", highlight=False)
+        _show(listed)
     else:
         print(text, end="")
     sys.stdout.flush()
+
+
+def _show(listed: LayerList) -> None:
+    """Prints the table on a terminal."""
+    from rich.console import Console as Terminal
+
+    from cnnviz.network import layer_remarks
+
+    terminal = Terminal()
+    if terminal.width < _NARROWEST:  # where no room would be left for the names
+        print(listed)
+        return
+    terminal.print(_table(listed))
+    for line in layer_remarks(listed, listed.parameters):
+        terminal.print(line, style="dim", highlight=False)
 
 
 def _json(listed: Sequence[LayerInfo]) -> str:

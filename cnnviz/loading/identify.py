@@ -7,6 +7,7 @@ itself decides which Keras wrote it and whether it holds code.
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import re
 import zipfile
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cnnviz.errors import ModelError
+from cnnviz.errors import ModelError, first_line
 from cnnviz.loading.safe_archive import check_archive
 from cnnviz.loading.safe_hdf5 import check_hdf5, truncated
 from cnnviz.loading.safe_json import read_object
@@ -171,9 +172,15 @@ def _check_model(config: dict[str, Any], path: Path) -> None:
 
 
 def _missing(path: Path) -> ModelError:
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        # A folder that may not be entered, links in a circle.
+        if getattr(error, "errno", None) in (errno.EACCES, errno.ELOOP):
+            return ModelError(f"{path} cannot be read: {first_line(error)}")
     if not path.parent.is_dir():
         return ModelError(f"{path} does not exist: there is no folder {path.parent}")
-    siblings = [p.name for p in path.parent.glob("*")]
+    siblings = [p.name for p in path.parent.glob("*") if is_there(p)]
     close = difflib.get_close_matches(path.name, siblings, n=1)
     hint = f"Did you mean {path.parent / close[0]}?" if close else None
     named = re.sub(r"\W|_", "", path.name.lower().removeprefix("keras.applications."))
@@ -309,7 +316,9 @@ def _identify_folder(path: Path) -> ModelFile:
             f"{path} is a TensorFlow checkpoint: weights without the architecture",
             hint="Load it into the model in Python, then model.save('model.keras').",
         )
-    models = [name for name in names if name.endswith(_SUFFIXES)]
+    models = [
+        name for name in names if name.endswith(_SUFFIXES) and not name.startswith(".")
+    ]
     raise ModelError(
         f"{path} is a folder, but no SavedModel: it holds no saved_model.pb",
         hint=f"It holds models: {', '.join(models[:5])}{', ...' * (len(models) > 5)}. "

@@ -469,6 +469,36 @@ def test_the_folder_that_one_is_in_may_be_gone(mnist: str, tmp_path: Path) -> No
         assert done.returncode == (1 if told else 0)
 
 
+def test_paths_that_start_in_a_folder_that_is_gone(mnist: str, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shutil.copy(mnist, tmp_path / "model.keras")
+    script = 'rmdir "$PWD" && exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", PROGRAM, "layers", "../model.keras"],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: the folder that you are in is gone",
+        "Go to another one: cd FOLDER",
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes by path")
+def test_labels_may_come_through_a_pipe(mnist: str, seven: str) -> None:
+    read, write = os.pipe()
+    os.write(write, "\n".join(f"digit{i}" for i in range(10)).encode())
+    os.close(write)
+    result = run("predict", mnist, seven, "--top=1", f"--labels=/dev/fd/{read}")
+    os.close(read)
+    assert result.exit_code == 0, result.stderr
+    assert "digit7" in result.stdout
+
+
 def test_broken_pipes_are_quiet(mnist: str) -> None:
     process = subprocess.Popen(
         [PROGRAM, "layers", mnist, "--quiet"],
@@ -538,7 +568,7 @@ def test_without_a_place_for_temporary_files(mnist: str) -> None:
     assert hint.endswith("TMPDIR=FOLDER cnnviz ...")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_leave_nothing_half_done(
     mnist: str, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -619,7 +649,11 @@ except BaseException as error:
 
 @pytest.mark.parametrize(
     ("number", "raised"),
-    [("SIGINT", "KeyboardInterrupt()"), ("SIGTERM", "SystemExit(143)")],
+    [
+        ("SIGINT", "KeyboardInterrupt()"),
+        ("SIGTERM", "SystemExit(143)"),
+        ("SIGHUP", "SystemExit(129)"),
+    ],
 )
 def test_a_signal_that_python_swallows_is_raised_again(
     number: str, raised: str

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 import cnnviz
 from cnnviz_cli.app import app
-from cnnviz_cli.commands.layers import _table
+from cnnviz_cli.commands.layers import _show, _table
 
 pytestmark = pytest.mark.versions
 
@@ -83,6 +83,15 @@ def test_the_table_for_terminals_fits_and_holds_every_layer(mnist: Path) -> None
     for info in infos:
         assert any(line.startswith(info.path) for line in text.splitlines())
     assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_narrow_terminals_have_whole_names(
+    mnist: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infos = cnnviz.list_layers(cnnviz.load_model(mnist))
+    monkeypatch.setenv("COLUMNS", "40")
+    _show(infos)
+    assert capsys.readouterr().out == f"{infos}\n"
 
 
 def test_sizes_of_networks_that_leave_it_open(root: Path) -> None:

@@ -537,9 +537,21 @@ def test_names_of_known_networks_may_be_misspelled(name: str) -> None:
     assert error.value.hint == "A network of keras.applications is called vgg16."
 
 
+def test_links_that_lead_nowhere_are_told(tmp_path: Path) -> None:
+    circle, broken = tmp_path / "circle.keras", tmp_path / "broken.keras"
+    circle.symlink_to(circle)
+    broken.symlink_to("absent")
+    with pytest.raises(ModelError, match="cannot be read: Too many levels of"):
+        identify_file(circle)
+    with pytest.raises(ModelError, match="does not exist") as error:
+        identify_file(broken)
+    assert error.value.hint is None
+
+
 def test_a_folder_of_models_names_them(tmp_path: Path) -> None:
     for name in ("a.keras", "b.h5", "c.txt"):
         (tmp_path / name).write_text("", encoding="utf-8")
+    (tmp_path / ".keras").mkdir()  # where Keras keeps its settings in a home
     with pytest.raises(ModelError, match="is a folder, but no SavedModel") as error:
         load_model(tmp_path)
     assert error.value.hint == "It holds models: a.keras, b.h5. Give the path of one."
