@@ -18,6 +18,7 @@ os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
 
 # A shell has its background jobs, and all that these start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG = ("test_notebooks.py", "test_gallery.py", "test_readme.py")
