@@ -114,13 +114,18 @@ def _parse(message: Any, path: Path) -> None:
 
 def _operations(graph: Any) -> Iterator[str]:
     """The operations of the graph and of its functions, but for its own saver."""
-    functions = {f.signature.name: f for f in graph.graph_def.library.function}
+    library = graph.graph_def.library
+    functions = {f.signature.name: f for f in library.function}
     saver = _saver_nodes(graph)
     others = [node for node in graph.graph_def.node if node.name not in saver]
-    called = set(_called(others))
-    called |= set(graph.object_graph_def.concrete_functions)
-    for gradient in graph.graph_def.library.gradient:
+    called = {*_called(others), *graph.object_graph_def.concrete_functions}
+    for gradient in library.gradient:
         called |= {gradient.function_name, gradient.gradient_func}
+    called |= {gradient.gradient_func for gradient in library.registered_gradients}
+    # An object may name any function, whether it is listed above or not.
+    for node in graph.object_graph_def.nodes:
+        called |= {*node.function.concrete_functions}
+        called.add(node.bare_concrete_function.concrete_function_name)
     saving = set(_reached(_called(saver.values()), functions))
     saving -= set(_reached(called, functions))
     yield from (node.op for node in others)

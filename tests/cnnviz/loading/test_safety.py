@@ -528,31 +528,41 @@ def test_graphs_may_only_compute(tmp_path: Path) -> None:
 def test_the_functions_by_which_a_graph_saves_itself_may_not_be_called(
     tmp_path: Path,
 ) -> None:
-    def change(model: Any) -> None:
-        graph = model.meta_graphs[0]
-        name = next(
-            f.signature.name
-            for f in graph.graph_def.library.function
-            if "traced_save" in f.signature.name
+    def saving(model: Any) -> str:
+        names = (
+            f.signature.name for f in model.meta_graphs[0].graph_def.library.function
         )
-        node = graph.graph_def.node.add()
+        return next(name for name in names if "traced_save" in name)
+
+    def called(model: Any) -> None:
+        node = model.meta_graphs[0].graph_def.node.add()
         node.name, node.op = "evil", "StatefulPartitionedCall"
-        node.attr["f"].func.name = name
+        node.attr["f"].func.name = saving(model)
 
-    with pytest.raises(ModelError, match=r"uses \w*(SaveV2|Shard|Join|Merge|Regex)"):
-        load_model(saved_model(tmp_path / "called", change))
+    def listed(model: Any) -> None:
+        graph = model.meta_graphs[0].object_graph_def
+        graph.concrete_functions[saving(model)].SetInParent()
 
-    def concrete(model: Any) -> None:
-        graph = model.meta_graphs[0]
-        name = next(
-            f.signature.name
-            for f in graph.graph_def.library.function
-            if "traced_save" in f.signature.name
-        )
-        graph.object_graph_def.concrete_functions[name].SetInParent()
+    def bare(model: Any) -> None:
+        node = model.meta_graphs[0].object_graph_def.nodes.add()
+        node.bare_concrete_function.concrete_function_name = saving(model)
 
-    with pytest.raises(ModelError, match=r"which is not known to do no more"):
-        load_model(saved_model(tmp_path / "concrete", concrete))
+    def of_an_object(model: Any) -> None:
+        node = model.meta_graphs[0].object_graph_def.nodes.add()
+        node.function.concrete_functions.append(saving(model))
+
+    def gradient(model: Any) -> None:
+        library = model.meta_graphs[0].graph_def.library
+        registered = library.registered_gradients.add()
+        registered.gradient_func = saving(model)
+        registered.registered_op_type = "CustomGradient-1"
+
+    for number, change in enumerate((called, listed, bare, of_an_object, gradient)):
+        path = saved_model(tmp_path / str(number), change)
+        with pytest.raises(
+            ModelError, match=r"uses \w*(SaveV2|Shard|Join|Merge|Regex)"
+        ):
+            load_model(path)
 
 
 def test_assets_and_graphs_of_tensorflow_1_are_refused(tmp_path: Path) -> None:
