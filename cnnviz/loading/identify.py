@@ -231,7 +231,7 @@ def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
 
 
 def _hold_weights(members: list[str]) -> bool:
-    return any(name.startswith("model.weights") for name in members)
+    return "model.weights.h5" in members
 
 
 def _identify_hdf5(path: Path) -> ModelFile:
@@ -291,6 +291,11 @@ def check_weights(path: Path) -> None:
         raise ModelError(
             f"{path} is {nature(head) or 'no HDF5 file'}; expected a file of weights"
         )
+
+
+def begins_as_hdf5(path: Path) -> bool:
+    """Whether a file was checked as HDF5, which may also begin inside a zip archive."""
+    return _beginning(path, "a file of weights").startswith(HDF5)
 
 
 def _identify_folder(path: Path) -> ModelFile:

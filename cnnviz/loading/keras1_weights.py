@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import nodes
+from cnnviz.loading.identify import begins_as_hdf5, nodes
 from cnnviz.loading.keras1_config import Config, translated
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def _weights(path: Path) -> Groups:
     """The arrays of every layer of the outermost model, by their names and in order."""
     import h5py
 
+    if not begins_as_hdf5(path):
+        raise ModelError(f"{path} is no HDF5 file; expected weights of Keras 1")
     with h5py.File(path, "r") as file:
         weights = file.get("model_weights", file)
         if "layer_names" not in weights.attrs:

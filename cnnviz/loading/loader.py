@@ -37,6 +37,7 @@ from cnnviz.loading.identify import (
     APPLICATIONS,
     ModelFile,
     architecture_file,
+    begins_as_hdf5,
     check_weights,
     identify_file,
     is_damage,
@@ -392,7 +393,7 @@ def _layout(weights: Path) -> str:
     """The ending by which both Kerases know how a file of weights is laid out."""
     import h5py
 
-    if not h5py.is_hdf5(weights):
+    if not begins_as_hdf5(weights):
         return ".keras"
     with h5py.File(weights, "r") as file:
         is_old = "layer_names" in file.attrs or "model_weights" in file

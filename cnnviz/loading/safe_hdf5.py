@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from cnnviz.errors import ModelError
 from cnnviz.loading.safe_heaps import has_sound_heaps
+from cnnviz.sniffing import HDF5
 
 LARGEST_RATIO = 200
 """How many times larger data may be than what is stored of them."""
@@ -37,7 +38,8 @@ def check_hdf5(source: BinaryIO, path: Path) -> bool:
     """
     import h5py
 
-    if not has_sound_heaps(source):
+    # HDF5 may also begin behind foreign bytes, where nobody else expects it.
+    if source.read(len(HDF5)) != HDF5 or not has_sound_heaps(source):
         raise truncated(path)
     try:
         with h5py.File(source, "r") as file:
@@ -96,7 +98,7 @@ def _check_type(kind: Any, item: Any, path: Path) -> None:
     """Refuses what only damage makes: the library follows it out of the memory."""
     import h5py
 
-    if kind.get_class() in (h5py.h5t.VLEN, h5py.h5t.REFERENCE):
+    if kind.detect_class(h5py.h5t.VLEN) or kind.detect_class(h5py.h5t.REFERENCE):
         raise _refused(path, f"has a list or a reference as a value at {item.name}")
 
 

@@ -101,6 +101,11 @@ def attribute_of_lists(group: Any, folder: Path) -> None:  # noqa: ARG001
     group.attrs.create("lists", value, dtype=h5py.vlen_dtype("int8"))
 
 
+def records_of_lists(group: Any, folder: Path) -> None:  # noqa: ARG001
+    kind = np.dtype([("lists", h5py.vlen_dtype("int8")), ("number", "f4")])
+    group.create_dataset("records", (2,), kind)
+
+
 def reference(group: Any, folder: Path) -> None:  # noqa: ARG001
     group.create_dataset("there", data=group.ref, dtype=h5py.ref_dtype)
 
@@ -113,6 +118,7 @@ ATTACKS: dict[str, Callable[[Any, Path], None]] = {
     "unpacks 0 bytes": unstored,
     "has a list or a reference as a value at .*/lists": list_of_numbers,
     "has a list or a reference as a value at .*(more|deeper)": attribute_of_lists,
+    "has a list or a reference as a value at .*/records": records_of_lists,
     "has a list or a reference as a value at .*/there": reference,
 }
 
@@ -185,6 +191,78 @@ def test_weights_for_an_application_keep_to_themselves(
             weights = zipped
         with pytest.raises(ModelError, match=f"is refused: it {message}"):
             load_model("VGG16", weights=weights)
+
+
+def test_an_archive_is_read_as_an_archive_whatever_else_it_is(tmp_path: Path) -> None:
+    """HDF5 may begin at byte 512, where nobody has judged it."""
+    model = network(tf_keras)
+    (tmp_path / "new.json").write_text(model.to_json())
+    (tmp_path / "old.json").write_text(json.dumps(OLD))
+    model.save_weights(tmp_path / "good.h5")
+    model.save(tmp_path / "good.keras")
+    secret(tmp_path)
+    weights = tmp_path / "both.h5"
+    with (
+        h5py.File(tmp_path / "good.h5") as good,
+        h5py.File(weights, "w", userblock_size=512) as both,
+    ):
+        for name in good:
+            good.copy(name, both)
+        both.attrs.update(good.attrs)
+        place = "out/out/bias:0"
+        del both[place]
+        external = [(str(tmp_path / "secret.bin"), 0, 8)]
+        both.create_dataset(place, (2,), "float32", external=external)
+    with zipfile.ZipFile(weights, "a") as archive:
+        with zipfile.ZipFile(tmp_path / "good.keras") as good_archive:
+            for name in good_archive.namelist():
+                archive.writestr(name, good_archive.read(name))
+    with weights.open("r+b") as file:
+        file.write(b"PK\x03\x04")
+    loaded = load_model(weights, architecture=tmp_path / "new.json", encoding="raw")
+    np.testing.assert_array_equal(loaded.network.get_weights()[-1], 0)
+    with pytest.raises(ModelError, match=r"both.h5 is no HDF5 file; expected weights"):
+        load_model(weights, architecture=tmp_path / "old.json")
+
+
+OLD = {
+    "class_name": "Sequential",
+    "config": [
+        {"class_name": "Dense", "config": {"name": "out", "output_dim": 2}},
+    ],
+    "keras_version": "1.2.2",
+}
+
+
+def test_hdf5_behind_other_bytes_is_damage(tmp_path: Path) -> None:
+    inside = tmp_path / "inside.h5"
+    with h5py.File(inside, "w", userblock_size=512) as file:
+        file["data"] = np.zeros(2)
+    network(keras).save(tmp_path / "good.keras")
+    path = zipped(
+        tmp_path / "good.keras",
+        tmp_path / "behind.keras",
+        "model.weights.h5",
+        inside.read_bytes(),
+    )
+    with pytest.raises(ModelError, match=r"behind.keras is damaged"):
+        load_model(path)
+
+
+def test_weights_that_keras_cannot_read_are_none(tmp_path: Path) -> None:
+    """A `.npz` file is an archive of its own, and may unpack to anything."""
+    network(keras).save(tmp_path / "good.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "good.keras") as old,
+        zipfile.ZipFile(tmp_path / "other.keras", "w") as new,
+    ):
+        for name in ("config.json", "metadata.json"):
+            new.writestr(name, old.read(name))
+        packed = io.BytesIO()
+        np.savez_compressed(packed, conv=np.zeros(2**20))
+        new.writestr("model.weights.npz", packed.getvalue())
+    with pytest.raises(ModelError, match="holds a configuration but no weights"):
+        load_model(tmp_path / "other.keras")
 
 
 def attacked(data: bytes, attack: Callable[[Any, Path], None], folder: Path) -> bytes:
