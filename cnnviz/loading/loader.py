@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import warnings
@@ -408,9 +409,12 @@ def _named(path: Path, suffix: str) -> Iterator[str]:
         yield str(path)
         return
     with tempfile.TemporaryDirectory() as folder:
-        link = Path(folder) / f"model{suffix}"
-        link.symlink_to(path.resolve())
-        yield str(link)
+        named = Path(folder) / f"model{suffix}"
+        try:
+            named.symlink_to(path.resolve())
+        except OSError:  # Windows lets few users make links
+            shutil.copyfile(path, named)
+        yield str(named)
 
 
 def _refused(

@@ -492,6 +492,19 @@ def test_archives_are_damaged_where_a_checksum_says_so(tmp_path: Path) -> None:
                 load_model(tmp_path / "broken.keras")
 
 
+@pytest.mark.parametrize("named", ["model", "model.weights.h5"])
+def test_a_system_without_links_takes_a_copy(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("A required privilege is not held by the client")
+
+    network().save(tmp_path / "model.keras")
+    path = (tmp_path / "model.keras").rename(tmp_path / named)
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    assert load_model(path).input_shape == (8, 8, 3)
+
+
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_hdf5_files_are_damaged_whatever_h5py_says(tmp_path: Path) -> None:
     network(name="network").save(tmp_path / "model.h5")
