@@ -18,7 +18,7 @@ import marshal
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from cnnviz.errors import ModelError
@@ -41,19 +41,16 @@ class Origin(NamedTuple):
     is_same: bool
 
 
-def check_byte_code(file: ModelFile, replaced: Container[str]) -> None:
+def check_byte_code(file: ModelFile) -> None:
     """Refuses byte code that another Python has compiled, before anything of it runs.
 
     Args:
-        file: The model file.
-        replaced: The layers for which the user gives a function instead.
+        file: The model file, as Keras will read it.
 
     Raises:
         ModelError: If a Lambda layer's code is damaged, or is not of this Python.
     """
     for layer, text in byte_codes(file):
-        if layer in replaced:
-            continue
         data = decoded(text)
         try:
             pythons, is_same = origin(data)
@@ -74,15 +71,15 @@ def check_byte_code(file: ModelFile, replaced: Container[str]) -> None:
 def _refused(
     file: ModelFile, layer: str, told: str, pythons: tuple[str, ...]
 ) -> ModelError:
+    where = "Python code in a layer that is no Lambda"
     if layer:
         where = f"the Python code in Lambda layer {layer}"
+    hint = "Save the model with a function that has a name, and give that."
+    if layer and file.kind != "savedmodel":  # of which no configuration is changed
         hint = (
             f"Give a function in its place, by the layer's name: "
             f"custom_objects={{'{layer}': ...}}."
         )
-    else:
-        where = "Python code in a layer that is no Lambda"
-        hint = "Save the model with a function that has a name, and give that."
     if usable := [python for python in pythons if python in _INSTRUCTIONS]:
         hint += f" Or run cnnviz with Python {usable[-1]}."
     return ModelError(f"{file.path}: {where} {told}", hint=hint)

@@ -57,7 +57,8 @@ class ModelFile:
             configuration per layer.
         configs: Every configuration found in the file. Those of a SavedModel are what
             could be told without TensorFlow, and only for a first look.
-        is_changed: Whether the configuration is no longer the one in the file.
+        is_changed: Whether Keras has to read a copy, with `config` in the place of the
+            configuration in the file.
     """
 
     path: Path

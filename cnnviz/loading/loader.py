@@ -46,6 +46,7 @@ from cnnviz.loading.identify import (
 )
 from cnnviz.loading.keras1_config import is_spoken
 from cnnviz.loading.keras1_weights import load_keras_1
+from cnnviz.loading.safe_graph import described_layers
 from cnnviz.loading.safe_hdf5 import truncated
 from cnnviz.loading.safe_size import bounded_weights
 from cnnviz.loading.safe_wiring import check_wiring
@@ -228,14 +229,16 @@ def _from_name(
         check_weights(path)
     else:
         file = identify_file(path)
+    if file.kind == "savedmodel":  # what is found at first sight Keras may never read
+        file = replace(file, configs=described_layers(path))
     for registered in file.registered_names():
         if (short := registered.rpartition(">")[2]) in custom_objects:
             custom_objects.setdefault(registered, custom_objects[short])
-    check_safe(file, trusted, custom_objects)
-    check_byte_code(file, custom_objects)
-    check_wiring(file)
     return _loaded(
-        file, path if architecture is not None else None, trusted, custom_objects
+        repairs.mended(file, custom_objects),
+        path if architecture is not None else None,
+        trusted,
+        custom_objects,
     )
 
 
@@ -280,7 +283,7 @@ def _loaded(
     config, notes = newer_files.fitted(file, custom_objects)
     if not notes:
         raise _refused(file, first, custom_objects) from users_error(first)
-    file = replace(file, config=config, configs=[config], is_changed=True)
+    file = repairs.with_config(file, config)
     try:
         return _attempted(file, weights, trusted, custom_objects), tuple(notes)
     except ModelError:
@@ -292,6 +295,13 @@ def _loaded(
 def _attempted(
     file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
 ) -> Network:
+    """The network, if the file may be loaded: judged is the very text that Keras reads.
+
+    Whatever changes a configuration comes before.
+    """
+    check_safe(file, trusted, custom_objects)
+    check_byte_code(file)
+    check_wiring(file)
     load = _load_keras_2 if file.is_keras_2 else _load_keras_3
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -305,11 +315,10 @@ def _load_keras_3(
     import keras
 
     if weights is not None:
-        text = json.dumps(repairs.mended(file, custom_objects) or file.config)
-        network = keras.models.model_from_json(text, custom_objects)
+        network = keras.models.model_from_json(json.dumps(file.config), custom_objects)
         _fill(network, weights)
     else:
-        with _readable(file, custom_objects) as path:
+        with _readable(file) as path:
             network = keras.models.load_model(
                 path,
                 custom_objects=custom_objects,
@@ -327,15 +336,13 @@ def _load_keras_2(
 
     known = {**repairs.stand_ins(), **custom_objects}
     if is_spoken(file.config, file.keras_version):
-        config = repairs.mended(file, custom_objects) or file.config or {}
-        return load_keras_1(weights or file.path, config, known)
+        return load_keras_1(weights or file.path, file.config or {}, known)
     if weights is not None:
-        text = json.dumps(repairs.mended(file, custom_objects) or file.config)
-        network = tf_keras.models.model_from_json(text, known)
+        network = tf_keras.models.model_from_json(json.dumps(file.config), known)
         _fill(network, weights)
         return network
     options = {"safe_mode": not trusted} if file.kind == "zip" else {}
-    with _readable(file, custom_objects) as path:
+    with _readable(file) as path:
         network = tf_keras.models.load_model(
             path, custom_objects=known, compile=False, **options
         )
@@ -364,10 +371,10 @@ def _traced_note(network: Network) -> Iterator[str]:
 
 
 @contextmanager
-def _readable(file: ModelFile, custom_objects: Mapping[str, Any]) -> Iterator[str]:
+def _readable(file: ModelFile) -> Iterator[str]:
     """The path of a file that its Keras reads right."""
-    if (config := repairs.mended(file, custom_objects)) is not None:
-        with repairs.copy_with(file, config) as copy:
+    if file.is_changed:
+        with repairs.changed_copy(file) as copy:
             yield str(copy)
     elif file.kind == "savedmodel":
         yield str(file.path)

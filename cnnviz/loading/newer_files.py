@@ -59,8 +59,12 @@ def fitted(
         if not isinstance(inner, dict):
             continue
         for key, value in inner.items():
-            if isinstance(value, dict) and value.get("class_name") == "__numpy__":
-                inner[key] = value["config"]["value"]
+            is_array = (
+                isinstance(value, dict) and value.get("class_name") == "__numpy__"
+            )
+            array = value.get("config") if is_array else None
+            if isinstance(array, dict) and "value" in array:
+                inner[key] = array["value"]
                 notes[f"{key} of {_title(node)} read from an array of NumPy"] = None
         for key in _unknown(node, file, custom_objects):
             if inner[key] is None or (key in _NEUTRAL and inner[key] == _NEUTRAL[key]):

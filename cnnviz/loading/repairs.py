@@ -30,10 +30,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cnnviz.loading.identify import ModelFile, has_code, named_function, nodes
+from cnnviz.loading.safe_names import LAYERS
 from cnnviz.network.keras_generations import Network, ancestry
 from cnnviz.network.naming import addresses
 
@@ -67,17 +69,17 @@ def _relu6(x: Any) -> Any:
     return tf_keras.activations.relu(x, max_value=6)
 
 
-def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The configuration of a file as its Keras reads it right; None if it does already.
+def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> ModelFile:
+    """A file with the configuration that its Keras reads right.
 
     Args:
-        file: A zip or HDF5 file.
+        file: The model file. One that needs no repair is returned as it is.
         custom_objects: The user's layers and functions.
     """
     if file.config is None:
-        return None
+        return file
     config = deepcopy(file.config)
-    changed = file.is_changed or _is_first_zip(file)
+    changed = _is_first_zip(file)
     for node in list(nodes(config)):
         changed |= node.pop("compile_config", None) is not None
         changed |= _replaced_lambda(node, custom_objects, file.kind)
@@ -87,7 +89,12 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> dict[str, Any]
             changed |= _kept_axes(node) | _unwrapped_output(node)
             if file.kind == "zip":
                 changed |= _given_activations(node, custom_objects)
-    return config if changed else None
+    return with_config(file, config) if changed else file
+
+
+def with_config(file: ModelFile, config: dict[str, Any]) -> ModelFile:
+    """A file with another configuration, of which Keras has to read a copy."""
+    return replace(file, config=config, configs=[config], is_changed=True)
 
 
 def _is_first_zip(file: ModelFile) -> bool:
@@ -109,7 +116,7 @@ def _replaced_lambda(
         return False
     config = node["config"]
     name = config.get("name")
-    if name not in custom_objects:
+    if not isinstance(name, str) or name not in custom_objects:
         return False
     function = named_function(name) if kind == "zip" else name
     config.update(function=function, function_type="function", module=None)
@@ -134,11 +141,12 @@ def _given_activations(node: dict[str, Any], custom_objects: Mapping[str, Any]) 
 
 def _kept_axes(node: dict[str, Any]) -> bool:
     """With a module, a layer is read by the loader that leaves its axes alone."""
-    config = node.get("config")
+    config, name = node.get("config"), node.get("class_name")
     axis = config.get("axis") if isinstance(config, dict) else None
     if not isinstance(axis, list) or len(axis) < 2 or "module" in node:
         return False
-    node.update(module="keras.layers", registered_name=None)
+    is_keras = isinstance(name, str) and name in LAYERS
+    node.update(module="keras.layers" if is_keras else None, registered_name=name)
     return True
 
 
@@ -148,7 +156,8 @@ def _unwrapped_output(node: dict[str, Any]) -> bool:
     ):
         return False
     changed = False
-    for inner in node["config"].get("layers") or []:
+    layers = node["config"].get("layers")
+    for inner in layers if isinstance(layers, list) else ():
         config = inner.get("config") if isinstance(inner, dict) else None
         outputs = config.get("output_layers") if isinstance(config, dict) else None
         if (
@@ -162,23 +171,23 @@ def _unwrapped_output(node: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def copy_with(file: ModelFile, config: dict[str, Any]) -> Iterator[Path]:
-    """A temporary copy of a file with another configuration, under the right ending."""
+def changed_copy(file: ModelFile) -> Iterator[Path]:
+    """A temporary copy that holds the changed configuration, under the right ending."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / f"model{ENDINGS[file.kind]}"
         write = _copied_zip if file.kind == "zip" else _copied_hdf5
-        write(file.path, copy, config)
+        write(file.path, copy, json.dumps(file.config))
         yield copy
 
 
 ENDINGS = {"zip": ".keras", "hdf5": ".h5"}
 
 
-def _copied_zip(source: Path, target: Path, config: dict[str, Any]) -> None:
+def _copied_zip(source: Path, target: Path, config: str) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for info in old.infolist():
             if info.filename == "config.json":
-                new.writestr(info, json.dumps(config))
+                new.writestr(info, config)
             elif info.filename == "model.weights.h5":
                 new.writestr(info, _renumbered(old.read(info)))
             else:
@@ -226,12 +235,12 @@ def _numbered(name: str) -> tuple[str, int, str]:
     return (kind, int(number), name) if kind and number.isdigit() else (name, 0, name)
 
 
-def _copied_hdf5(source: Path, target: Path, config: dict[str, Any]) -> None:
+def _copied_hdf5(source: Path, target: Path, config: str) -> None:
     import h5py
 
     shutil.copyfile(source, target)
     with h5py.File(target, "r+") as copy:
-        copy.attrs["model_config"] = json.dumps(config)
+        copy.attrs["model_config"] = config
 
 
 def finish_normalizations(network: Network) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from cnnviz.loading import safe_names, safe_operations
-from cnnviz.loading.identify import LAMBDA_FUNCTIONS, has_code
+from cnnviz.loading.identify import LAMBDA_FUNCTIONS
 
 Kind = Literal["code", "function", "custom", "file", "value"]
 
@@ -108,18 +108,13 @@ _VALUE_NAMES = frozenset(
 )
 
 
-def objections(
-    configs: Any, is_known: _Known, *, is_mended: bool
-) -> Iterator[Objection]:
+def objections(configs: Any, is_known: _Known) -> Iterator[Objection]:
     """What a configuration names besides computations on tensors.
 
     Args:
         configs: A JSON value.
         is_known: Whether a name is that of a class or function which the user gave,
             and which Keras looks up before its own.
-        is_mended: Whether `repairs.mended` changes what Keras will read: it takes out
-            what is for training only, and puts a function that the user gave under the
-            name of a Lambda layer in the place of byte code.
 
     Yields:
         Objections, in the order of the configuration.
@@ -132,20 +127,11 @@ def objections(
             continue
         if not isinstance(value, dict):
             continue
-        inner = dict(value)
-        if is_mended:
-            inner.pop("compile_config", None)
-            if has_code(value) and is_known(str(value["config"].get("name"))):
-                inner["config"] = {
-                    key: each
-                    for key, each in value["config"].items()
-                    if key not in LAMBDA_FUNCTIONS
-                }
         if "class_name" in value:
             layer = _layer_name(value) or layer
-            yield from _named(inner, layer, argument, is_known)
-        yield from _arguments(inner, layer, is_known)
-        stack.extend((each, layer, key) for key, each in reversed(inner.items()))
+            yield from _named(value, layer, argument, is_known)
+        yield from _arguments(value, layer, is_known)
+        stack.extend((each, layer, key) for key, each in reversed(value.items()))
 
 
 def _layer_name(node: dict[str, Any]) -> str | None:

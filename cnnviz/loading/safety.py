@@ -17,7 +17,7 @@ from cnnviz.errors import ModelError
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import LAMBDA_FUNCTIONS, ModelFile
 from cnnviz.loading.safe_configuration import ANONYMOUS, Objection, objections
-from cnnviz.loading.safe_graph import described_layers, harmful_operations
+from cnnviz.loading.safe_graph import harmful_operations
 
 _TRUST = "If you do: load_model(..., trusted=True)."
 
@@ -45,11 +45,8 @@ def check_safe(
     is_folder = file.kind == "savedmodel"
     if trusted and is_folder:
         return
-    configs = described_layers(file.path) if is_folder else file.configs
     found = objections(
-        configs,
-        lambda name: name in known or _is_registered(name, keras),
-        is_mended=not is_folder,
+        file.configs, lambda name: name in known or _is_registered(name, keras)
     )
     # In the order of how grave they are: files that hold code are told so first.
     # What Keras lacks is no matter of trust.

@@ -9,6 +9,7 @@ import builtins
 import inspect
 import json
 import marshal
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.lib.recfunctions
 import pytest
 import tf_keras
+from tf_keras.protobuf import saved_metadata_pb2
 
 from cnnviz import ModelError, activations, load_model
 from cnnviz.loading import bytecode
@@ -180,6 +182,30 @@ def test_models_run_only_code_of_this_python(tmp_path: Path, python: str) -> Non
         np.testing.assert_array_equal(found, -IMAGES)
 
 
+def test_nothing_takes_the_place_of_code_in_a_saved_model(tmp_path: Path) -> None:
+    """Keras reads the configuration in the folder, whatever the user gives."""
+    other = "3.11" if HERE == "3.13" else "3.13"
+    layer = tf_keras.layers.Lambda(lambda x: x, name="scale")
+    model = tf_keras.Sequential([tf_keras.layers.Input((4, 4, 1)), layer])
+    model.save(tmp_path / "folder", save_format="tf")
+    path = tmp_path / "folder" / "keras_metadata.pb"
+    metadata = saved_metadata_pb2.SavedMetadata()
+    metadata.ParseFromString(path.read_bytes())
+    code = base64.encodebytes(MADE[other]["absolute"]).decode()
+    for node in metadata.nodes:
+        node.metadata = re.sub(
+            r'("items": \[)"[^"]*"(, null, null\])',
+            lambda found: found[1] + json.dumps(code) + found[2],
+            node.metadata,
+        )
+    path.write_bytes(metadata.SerializeToString())
+    for given in ({}, {"scale": lambda x: -x}):
+        with pytest.raises(ModelError, match="was compiled by Python") as refused:
+            load_model(tmp_path / "folder", trusted=True, custom_objects=given)
+        assert "a function that has a name, and give that." in str(refused.value)
+        assert "custom_objects" not in str(refused.value)
+
+
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_code_in_two_meanings_is_tried_in_a_process_of_its_own(tmp_path: Path) -> None:
     other = {"3.11": "3.12", "3.12": "3.11"}.get(HERE)
@@ -255,4 +281,4 @@ def test_code_in_another_layer_has_another_way_out(tmp_path: Path) -> None:
     configs = [{"class_name": "Dense", "config": {"activation": lost}}]
     file = ModelFile(tmp_path / "model.keras", "zip", "3.0.0", None, configs)
     with pytest.raises(ModelError, match="in a layer that is no Lambda was compiled"):
-        bytecode.check_byte_code(file, ())
+        bytecode.check_byte_code(file)

@@ -506,6 +506,26 @@ def test_a_system_without_links_takes_a_copy(
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_a_layer_of_the_users_keeps_its_axes(tmp_path: Path) -> None:
+    class Scaled(keras.layers.Layer):
+        def __init__(self, axis: Any = None, **rest: Any) -> None:
+            super().__init__(**rest)
+            self.axis = axis
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "axis": self.axis}
+
+    layers = [keras.layers.Input((8, 8, 3)), Scaled([1, 2], name="scaled")]
+    keras.Sequential(layers).save(tmp_path / "model.h5")
+    with pytest.raises(ModelError, match="uses the custom layer or function Scaled"):
+        load_model(tmp_path / "model.h5")
+    model = load_model(
+        tmp_path / "model.h5", encoding="raw", custom_objects={"Scaled": Scaled}
+    )
+    assert model.network.get_layer("scaled").axis == [1, 2]
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_hdf5_files_are_damaged_whatever_h5py_says(tmp_path: Path) -> None:
     network(name="network").save(tmp_path / "model.h5")
     content = (tmp_path / "model.h5").read_bytes()

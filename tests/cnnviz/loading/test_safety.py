@@ -27,6 +27,7 @@ from tf_keras.protobuf import saved_metadata_pb2
 
 from cnnviz import ModelError, load_model
 from cnnviz.loading.identify import identify_file
+from cnnviz.loading.repairs import STAND_INS
 from cnnviz.loading.safe_configuration import is_tensor_function, objections
 from cnnviz.loading.safe_names import (
     ACTIVATIONS,
@@ -53,7 +54,7 @@ def nobody(name: str) -> bool:  # noqa: ARG001
 
 
 def refused(config: Any) -> list[str]:
-    return [each.name for each in objections(config, nobody, is_mended=True)]
+    return [each.name for each in objections(config, nobody)]
 
 
 # What the lists know, and what they leave out on purpose.
@@ -383,7 +384,7 @@ def test_a_known_name_does_not_open_the_door_to_another() -> None:
         return name in ("Mine", "my>Mine")
 
     def told(node: Config) -> list[Any]:
-        return list(objections(node, is_known, is_mended=True))
+        return list(objections(node, is_known))
 
     mine = {"class_name": "Mine", "config": {}, "module": "mine"}
     assert not told(mine)
@@ -478,6 +479,68 @@ def test_what_is_for_training_only_is_neither_run_nor_asked_for(
         model.network(np.ones((1, 8, 8, 3), np.float32)),
         outer(np.ones((1, 8, 8, 3), np.float32)),
     )
+
+
+def leaving(trace: Path, name: str) -> Config:
+    """A Lambda layer with code that leaves a trace, as an `.h5` file holds it."""
+
+    def code(x: Any, path: str = str(trace)) -> Any:
+        __import__("pathlib").Path(path).touch()
+        return x
+
+    code.__name__ = "<lambda>"  # by which Keras takes it for one
+    layer = tf_keras.layers.Lambda(code, name=name)
+    return {"class_name": "Lambda", "config": layer.get_config()}
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("name", [*sorted(STAND_INS), "Custom>Adam", "other"])
+def test_code_does_not_run_whatever_its_layer_is_called(
+    name: str, tmp_path: Path
+) -> None:
+    """Names of classes that are known are no reason to run the code of a layer."""
+    network(tf_keras).save(tmp_path / "good.h5")
+    layer = leaving(tmp_path / "trace", name)
+
+    def change(config: Config) -> Config:
+        config["config"]["layers"].append(layer)
+        return config
+
+    path = rewritten(tmp_path / "good.h5", tmp_path / "hostile.h5", change)
+    with pytest.raises(ModelError, match=f"code in its Lambda layer {name}"):
+        load_model(path)
+    assert not (tmp_path / "trace").exists()
+    load_model(path, encoding="raw", trusted=True)
+    assert (tmp_path / "trace").exists()
+
+
+def array(value: Any) -> Config:
+    return {"class_name": "__numpy__", "config": {"value": value, "dtype": "str"}}
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_what_is_read_from_an_array_is_judged_again(tmp_path: Path) -> None:
+    """What a file says after all that was changed in it, because Keras refused it."""
+    network(tf_keras).save(tmp_path / "good.h5")
+    layer = leaving(tmp_path / "trace", "evil")
+    layer["config"]["function"] = array(layer["config"]["function"])
+    layer["config"]["function_type"] = array("lambda")
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a\nb\n")
+    vocabulary = {"name": "look", "vocabulary": array(str(secret)), "extra": None}
+    for evil, told in (
+        (layer, "code in its Lambda layer evil"),
+        ({"class_name": "StringLookup", "config": vocabulary}, "reads the file .*sec"),
+    ):
+
+        def change(config: Config, evil: Config = evil) -> Config:
+            config["config"]["layers"].append(evil)
+            return config
+
+        path = rewritten(tmp_path / "good.h5", tmp_path / "hostile.h5", change)
+        with pytest.raises(ModelError, match=told):
+            load_model(path)
+    assert not (tmp_path / "trace").exists()
 
 
 # SavedModels: the graph, and the descriptions of layers beside it.
@@ -628,6 +691,28 @@ def test_descriptions_of_layers_are_read_as_json(tmp_path: Path) -> None:
         folder = described(tmp_path / f"damaged{number}", text)
         with pytest.raises(ModelError, match="its description of a layer is"):
             load_model(folder)
+
+
+def test_only_what_describes_a_layer_is_built_to_tell_what_is_wrong(
+    tmp_path: Path,
+) -> None:
+    """JSON may stand anywhere in a SavedModel, where nothing is judged."""
+    folder = tmp_path / "model"
+    shutil.copytree(ZOO / "tf215" / "savedmodel_sequential", folder)
+    path = folder / "keras_metadata.pb"
+    metadata = saved_metadata_pb2.SavedMetadata()
+    metadata.ParseFromString(path.read_bytes())
+    start = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 3]}}
+    layers = [start, leaving(tmp_path / "trace", "evil")]
+    inner = {"class_name": "Sequential", "config": {"name": "in", "layers": layers}}
+    outer = {"class_name": "TimeDistributed", "config": {"name": "t", "layer": inner}}
+    metadata.nodes[0].node_path = json.dumps(outer)
+    for node in metadata.nodes:  # so that Keras refuses the model
+        node.metadata = node.metadata.replace('"filters"', '"nonsense": 1, "filters"')
+    path.write_bytes(metadata.SerializeToString())
+    with pytest.raises(ModelError, match="has the unknown argument nonsense=1"):
+        load_model(folder)
+    assert not (tmp_path / "trace").exists()
 
 
 def test_saved_models_of_every_age_are_harmless() -> None:

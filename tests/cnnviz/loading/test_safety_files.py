@@ -372,12 +372,16 @@ def test_configurations_of_no_model(library: Any, suffix: str, tmp_path: Path) -
             {"class_name": ["Sequential"], "config": {}},
             {"class_name": "Functional", "config": {"name": "x", "layers": None}},
             {"class_name": "Sequential", "config": {"name": "x", "layers": [None, 3]}},
+            {"class_name": "Sequential", "config": {"name": "x", "layers": 3}},
+            {"class_name": "Lambda", "config": {"name": [], "function": ["4wE="]}},
+            {"class_name": "Dense", "config": {"units": {"class_name": "__numpy__"}}},
         )
     ):
         path = tmp_path / f"bad{number}{suffix}"
         rewritten(source, path, lambda _, config=config: config)  # type: ignore[misc]
-        with pytest.raises(ModelError, match=f"bad{number}{suffix}"):
-            load_model(path)
+        for trusted in (False, True):
+            with pytest.raises(ModelError, match=f"bad{number}{suffix}"):
+                load_model(path, trusted=trusted)
 
 
 def test_other_encodings_of_json_are_read(tmp_path: Path) -> None:
