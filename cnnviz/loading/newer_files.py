@@ -16,6 +16,7 @@ from typing import Any
 
 from cnnviz.errors import first_line
 from cnnviz.loading.identify import ModelFile
+from cnnviz.loading.safe_size import bounded_weights
 
 _FAMILIES = ("layers", "initializers", "regularizers", "constraints", "dtype_policies")
 
@@ -183,7 +184,11 @@ def _error(
     if cls is None:
         return None
     try:
-        with _keras(file).utils.custom_object_scope(dict(custom)):
+        # A layer around a model makes its weights.
+        with (
+            bounded_weights(file.path),
+            _keras(file).utils.custom_object_scope(dict(custom)),
+        ):
             cls.from_config(_plain(node["config"]))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is asked for
         return error

@@ -19,6 +19,7 @@ import tf_keras
 from cnnviz import ModelError, load_model
 from cnnviz.errors import printable
 from cnnviz.loading.identify import identify_file
+from cnnviz.loading.newer_files import fault
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 
@@ -428,6 +429,26 @@ def test_layers_of_terabytes_are_refused_before_they_are_made(
     # Nothing is left behind: other models can still be made, of any size.
     assert library.layers.Dense(2).build((None, 3)) is None
     assert load_model(source).input_shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("library", Kerases)
+def test_to_tell_what_is_wrong_no_more_is_made_than_to_load(
+    library: Any, tmp_path: Path
+) -> None:
+    inner = library.Sequential([library.layers.Input((2,)), library.layers.Dense(2)])
+    layers = [library.layers.Input((3, 2)), library.layers.TimeDistributed(inner)]
+    library.Sequential(layers).save(tmp_path / "good.keras")
+
+    def change(config: Config) -> Config:
+        around = config["config"]["layers"][-1]["config"]
+        around["layer"]["config"]["layers"][-1]["config"]["units"] = 2**28
+        return config
+
+    path = rewritten(tmp_path / "good.keras", tmp_path / "huge.keras", change)
+    found = fault(identify_file(path), {})
+    assert found is not None
+    assert "TimeDistributed" in found[0]
+    assert f"huge.keras declares weights of {2**31:.1e} bytes" in found[0]
 
 
 ODD = "a\x1b]0;title\x07\x9b31m\u202e\ud800\nb"
