@@ -22,7 +22,7 @@ _BLUR = 0.05  # the deviation, as a part of the image's shorter side
 
 
 def baseline_images(
-    baseline: Baseline, images: np.ndarray, *, raw: bool = False
+    baseline: Baseline, images: np.ndarray, axes: int, *, raw: bool
 ) -> np.ndarray:
     """The baseline of each image.
 
@@ -31,7 +31,8 @@ def baseline_images(
             (the image without detail: a Gaussian of 5 % of its shorter side); a number
             for an image of that value; or an image of the same shape, or one each, of
             which uint8 and uint16 are brought to [0, 1].
-        images: `(n, ..., c)`.
+        images: `(n, ...)` or `(n, ..., c)`.
+        axes: How many axes of positions they have.
         raw: Whether these keep their values too, as the network takes any.
 
     Returns:
@@ -47,11 +48,11 @@ def baseline_images(
         if baseline not in get_args(Name):
             raise ArgumentError(f"baseline is {shown(baseline)}; expected {expected}")
         if baseline == "mean":
-            axes = tuple(range(1, max(images.ndim - 1, 2)))
-            means = images.mean(axes, keepdims=True, dtype=np.float64)
+            pixels = tuple(range(1, 1 + axes))
+            means = images.mean(pixels, keepdims=True, dtype=np.float64)
             return np.broadcast_to(means, images.shape).astype(np.float32)
         if baseline == "blur":
-            return blurred(images)
+            return blurred(images, axes)
         return np.full_like(images, baseline == "white")
     array = numbers_of("baseline", baseline, expected)
     if array.ndim:
@@ -72,18 +73,17 @@ def baseline_images(
     return np.broadcast_to(array, images.shape).astype(np.float32)
 
 
-def blurred(images: np.ndarray) -> np.ndarray:
-    """Images `(n, ..., c)` after a Gaussian along every axis of positions.
+def blurred(images: np.ndarray, axes: int) -> np.ndarray:
+    """Images `(n, ...)` after a Gaussian along each of their first axes of positions.
 
     Its deviation is 5 % of the shorter side; borders are mirrored.
     """
-    axes = range(1, max(images.ndim - 1, 2))
-    deviation = _BLUR * min(images.shape[axis] for axis in axes)
+    deviation = _BLUR * min(images.shape[1 : 1 + axes])
     reach = math.ceil(3 * deviation)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(deviation, 1e-6)) ** 2)
     taps /= taps.sum()
     result = images.astype(np.float64)
-    for axis in axes:
+    for axis in range(1, 1 + axes):
         ends = [(0, 0)] * images.ndim
         ends[axis] = (reach, reach)
         padded = np.pad(result, ends, "symmetric")

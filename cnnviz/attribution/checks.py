@@ -238,7 +238,7 @@ def _curves(
 
     index = explanation.input_index
     images = arrays[index]
-    black, blur = np.zeros_like(images), blurred(images)
+    black, blur = np.zeros_like(images), blurred(images, explanation.maps.ndim - 2)
     curves = []
     for number in range(n):
         orders = _orders(explanation, number, draws, seed)

@@ -23,6 +23,7 @@ from cnnviz.attribution.questions import (
     called,
     headline_of,
 )
+from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.heads import HeadKind
@@ -253,8 +254,9 @@ def explain(
     )
     if settings.at != "layer":
         # Before anything takes long.
-        shown = asked.arrays[asked.probe.facts.input_index]
-        baseline_images(baseline, shown, raw=asked.subject.model.encode.is_raw)
+        known, shown = asked.subject.model, asked.arrays[asked.probe.facts.input_index]
+        axes = len(pixels_of(known, shown.shape))
+        baseline_images(baseline, shown, axes, raw=known.encode.is_raw)
     raw = found_by(
         asked.subject,
         asked.arrays,

@@ -156,7 +156,8 @@ class _Run:
     def baselines(self) -> np.ndarray:
         """What the images are compared with."""
         raw = self.probe.subject.model.encode.is_raw
-        return baseline_images(self.settings.baseline, self.image, raw=raw)
+        baseline, axes = self.settings.baseline, len(self.pixels)
+        return baseline_images(baseline, self.image, axes, raw=raw)
 
     def over_channels(
         self, reduced: Callable[..., np.ndarray], values: np.ndarray

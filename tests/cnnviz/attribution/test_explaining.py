@@ -693,6 +693,18 @@ class TestAnyNetwork:
                 8,
             )
         assert not explain(raw(network), images).notes
+        # All of it is as if there were an axis of one channel.
+        known = raw(network)
+        other = raw(sequential(k, (9, 8, 1), *network.layers[1:]))
+        for baseline in ("mean", "blur"):
+            found, expected = (
+                explain(m, i, method="integrated", baseline=baseline)
+                for m, i in ((known, images), (other, images[..., None]))
+            )
+            close(found.raw, expected.raw[..., 0], 1e-5)
+        check = check_explanation(known, images, found, steps=4)
+        expected_check = check_explanation(other, images[..., None], expected, steps=4)
+        close(check.insertion, expected_check.insertion, 1e-5)
 
     def test_what_has_no_positions_has_integrated_gradients(
         self, k: ModuleType

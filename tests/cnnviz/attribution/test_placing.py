@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnnviz.attribution.baselines import baseline_images
+from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.placing import by_field, by_patches, spread_evenly
 from cnnviz.images.boxes import ReceptiveField
 
@@ -58,28 +58,41 @@ def test_patches_average() -> None:
 
 
 def test_baselines() -> None:
+    def of(baseline: Baseline, images: np.ndarray, raw: bool = False) -> np.ndarray:
+        return baseline_images(baseline, images, 2, raw=raw)
+
     images = np.random.default_rng(0).random((2, 20, 24, 3), np.float32)
-    np.testing.assert_array_equal(baseline_images("black", images), 0)
-    np.testing.assert_array_equal(baseline_images("white", images), 1)
-    np.testing.assert_array_equal(baseline_images(0.25, images), 0.25)
-    mean = baseline_images("mean", images)
+    np.testing.assert_array_equal(of("black", images), 0)
+    np.testing.assert_array_equal(of("white", images), 1)
+    np.testing.assert_array_equal(of(0.25, images), 0.25)
+    mean = of("mean", images)
     for i in range(2):
         for c in range(3):
             np.testing.assert_allclose(mean[i, ..., c], images[i, ..., c].mean(), 1e-5)
     # A Gaussian keeps what is constant, and the sum; 5 % of 20 pixels are one.
     flat = np.full((1, 20, 24, 1), 0.3, np.float32)
-    np.testing.assert_allclose(baseline_images("blur", flat), flat, rtol=1e-6)
+    np.testing.assert_allclose(of("blur", flat), flat, rtol=1e-6)
     point = np.zeros((1, 20, 24, 1), np.float32)
     point[0, 10, 12] = 1
-    blurred = baseline_images("blur", point)[0, ..., 0]
+    blurred = of("blur", point)[0, ..., 0]
     np.testing.assert_allclose(blurred.sum(), 1, rtol=1e-6)
     np.testing.assert_allclose(
         blurred[10, 13] / blurred[10, 12], np.exp(-0.5), rtol=1e-5
     )
     own = np.random.default_rng(1).random((20, 24, 3), np.float32)
-    np.testing.assert_array_equal(baseline_images(own, images)[1], own)
+    np.testing.assert_array_equal(of(own, images)[1], own)
     for largest in (np.uint8(255), np.uint16(65535)):
         white = np.full((20, 24, 3), largest)
-        np.testing.assert_array_equal(baseline_images(white, images), 1)
-        raw = baseline_images(white, images, raw=True)
+        np.testing.assert_array_equal(of(white, images), 1)
+        raw = of(white, images, raw=True)
         np.testing.assert_array_equal(raw, np.float32(largest))
+
+
+def test_baselines_without_channels_are_those_with_one() -> None:
+    for shape in ((2, 9), (2, 12, 16), (2, 8, 9, 10)):
+        axes = len(shape) - 1
+        images = np.random.default_rng(0).random(shape, np.float32)
+        for name in ("mean", "blur"):
+            expected = baseline_images(name, images[..., None], axes, raw=False)
+            found = baseline_images(name, images, axes, raw=False)
+            np.testing.assert_array_equal(found, expected[..., 0])
