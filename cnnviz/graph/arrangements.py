@@ -142,10 +142,11 @@ def strided(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
         first = element_of(op.inputs[1], index)
     else:
         first = 0 if step > 0 else -1
-    if first < 0:
-        if source[extent.dim] is None:
-            raise Unknown
-        first += source[extent.dim]
+    if source[extent.dim] is not None:
+        # What begins beyond an end begins at it.
+        first, _, _ = slice(first, None, step).indices(source[extent.dim])
+    elif first < 0:
+        raise Unknown
     if dropped[index]:
         return extent.picked(first)
     return extent.window(step, first, first).along(to)
@@ -173,7 +174,7 @@ def gathered(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
         return extent if extent.dim < at else extent.along(moved)
     if indices.shape.rank > 0:
         raise Unknown
-    return extent.picked(int(value_of(indices)) % (data.shape[at] or 1))
+    return extent.picked(int(value_of(indices)))
 
 
 def split(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:

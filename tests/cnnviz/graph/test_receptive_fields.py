@@ -542,6 +542,18 @@ def test_one_row_that_is_picked_is_seen_by_all() -> None:
     assert picked == ReceptiveField((1, 1), (0.0, 1.0), (3, 0))
 
 
+@pytest.mark.parametrize("rows", [slice(-99, None), slice(99, None, -1)], ids=str)
+def test_slices_that_begin_outside_begin_at_the_end(rows: slice) -> None:
+    found = check(lambda x: x[:, rows], (9, 8, 1))
+    assert found.offset == (0 if rows.step is None else 8, 0)
+
+
+def test_a_row_is_picked_from_an_image_of_unknown_size() -> None:
+    found = field(lambda x: tf.gather(x, 3, axis=1), (None, 8, 1))
+    assert found == field(lambda x: x[:, 3], (None, 8, 1))
+    assert found == ReceptiveField((1, 1), (0.0, 1.0), (3, 0))
+
+
 @pytest.mark.parametrize("mode", ["REFLECT", "SYMMETRIC"])
 def test_mirrored_padding_counts_inside(mode: str) -> None:
     def run(x: tf.Tensor) -> tf.Tensor:
