@@ -161,9 +161,10 @@ def _log_softmax(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
         return None
     x, total = map(_plain, op.inputs)
     if total.op.type in ("Add", "AddV2"):  # log(sum(exp(x - max(x)))) + max(x)
-        (total,) = [t for t in map(_plain, total.op.inputs) if t.op.type == "Log"] or [
-            total
-        ]
+        logarithms = [t for t in map(_plain, total.op.inputs) if t.op.type == "Log"]
+        if len(logarithms) != 1:
+            return None
+        (total,) = logarithms
     if total.op.type != "Log":
         return None
     summed = _plain(total.op.inputs[0])

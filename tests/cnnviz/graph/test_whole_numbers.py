@@ -23,8 +23,16 @@ from cnnviz.graph.whole_numbers import bypass, rounded
 BYTES = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3))
 IMAGES = (BYTES / 255).astype(np.float32)
 
+
+def asserted(x: Any) -> Any:
+    numbers = tf.cast(x, tf.int32)
+    tf.debugging.assert_non_negative(numbers)
+    return tf.cast(numbers, tf.float32)
+
+
 WAYS: dict[str, Callable[[Any], Any]] = {
     "cast": lambda x: tf.cast(x, tf.float32),
+    "asserted": asserted,
     "wider first": lambda x: tf.cast(tf.cast(x, tf.int32), tf.float32),
     "moved": lambda x: tf.cast(
         tf.transpose(x[:, 1:-1, ::2], [0, 2, 1, 3])[..., ::-1], tf.float32
