@@ -82,9 +82,7 @@ class Motion:
         """
         draws = generator.uniform(-1, 1, (count, 4))
         height, width = canvas
-        shift = draws[:, :2] * (self.jitter * np.array([width, height]))
-        if self.step:
-            shift = np.round(shift / self.step) * self.step
+        shift = self._stepped(draws[:, :2] * (self.jitter * np.array([width, height])))
         size = np.exp(draws[:, 2] * np.log1p(self.scale))
         angle = draws[:, 3] * np.deg2rad(self.rotate)
         zoom = self._zoom(canvas, window) / size
@@ -110,11 +108,14 @@ class Motion:
         # Half the diagonal of what is seen, turned and enlarged, beyond the middle.
         reach = self._zoom(canvas, window) * (1 + self.scale)
         reach *= float(np.hypot(*window)) if self.rotate else max(window)
-        down, across = (
-            int(np.ceil(max(reach / 2 - side / 2, 0) + self.jitter * side)) + 1
-            for side in canvas
-        )
+        sides = np.array(canvas)
+        beyond = np.maximum(reach - sides, 0) / 2 + self._stepped(self.jitter * sides)
+        down, across = (int(n) + 1 for n in np.ceil(beyond))
         return down, across
+
+    def _stepped(self, shift: np.ndarray) -> np.ndarray:
+        """Shifts, rounded to those that there are."""
+        return np.round(shift / self.step) * self.step if self.step else shift
 
     def _offset(self, canvas: Size, window: Size) -> np.ndarray:
         """Where the canvas lies in its repetition, `(1, 2)`, x first."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -76,12 +78,14 @@ def test_whole_shifts_with_repetition_roll_the_image() -> None:
         np.testing.assert_allclose(result, rolled, atol=1e-6)
 
 
-@pytest.mark.parametrize("motion", [Motion(0.5, 0.5, 45, fill="wrap"), Motion(0)])
+@pytest.mark.parametrize(
+    "motion",
+    # Steps of 11 are farther than half of either side.
+    [Motion(0.5, 0.5, 45), Motion(0), Motion(0.5, scale=0, rotate=0, step=11)],
+)
 def test_with_repetition_there_is_no_edge(motion: Motion) -> None:
     # The background would show if the repetition did not reach far enough.
-    motion = Motion(
-        motion.jitter, motion.scale, motion.rotate, fill="wrap", background=1.0
-    )
+    motion = replace(motion, fill="wrap", background=1.0)
     images = np.full((50, 12, 16, 1), 0.25, np.float32)
     maps = drawn(motion, 50, (12, 16), (12, 16))
     shown = motion.show(tf.constant(images), tf.constant(maps), (12, 16)).numpy()
