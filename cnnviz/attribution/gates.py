@@ -118,7 +118,7 @@ def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
     if len(ours) == 1:
         (scale,) = (t for t in op.inputs if t is not ours[0])
         divides = op.type != "Mul" and scale is op.inputs[0]
-        if divides or scale.shape.num_elements() != 1:
+        if divides or scale.shape.num_elements() != 1 or _is_negative(scale):
             return None
         op = ours[0].op
         ours = [t for t in op.inputs if walk.depends(t)]
@@ -134,15 +134,26 @@ def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
 
 
 def unscaled_root(walk: Walk, tensor: tf.Tensor) -> tf.Tensor:
-    """What a tensor was before it was multiplied by, or divided by, constants."""
+    """What a tensor was before it was multiplied by, or divided by, constants.
+
+    Not by negative ones, behind which what was largest is smallest.
+    """
     while tensor.op.type in ("Mul", "RealDiv", "Identity", "Cast"):
         inputs = [t for t in tensor.op.inputs if walk.depends(t)]
         if len(inputs) != 1:
             break
         if tensor.op.type == "RealDiv" and inputs[0] is not tensor.op.inputs[0]:
             break  # a constant is divided by it
+        if any(_is_negative(t) for t in tensor.op.inputs):
+            break
         (tensor,) = inputs
     return tensor
+
+
+def _is_negative(scale: tf.Tensor) -> bool:
+    """Whether a scale is known to be negative somewhere."""
+    value = tf.get_static_value(scale)
+    return value is not None and bool(np.any(value < 0))
 
 
 def compared(walk: Walk, condition: tf.Tensor) -> tuple[tf.Tensor, bool] | None:

@@ -12,9 +12,11 @@ from cnnviz.graph.devices import must_repeat
 from cnnviz.graph.steady_gradients import first_of_largest
 
 
-def unpooled(walk: Walk, tensor: tf.Tensor) -> Step:
-    """Largest values of the windows of one map."""
+def unpooled(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """Largest values of the windows of one map; not the places of these."""
     op = tensor.op
+    if tensor.value_index:
+        return None
     unpool = SWITCHES[op.type]
     return Step(
         (op.inputs[0],),

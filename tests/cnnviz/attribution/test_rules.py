@@ -59,6 +59,7 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
             [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
         ),
         (lambda x: tf.maximum(x, tf.reverse(x, [1])), LARGER),
+        (lambda x: tf.maximum(x, -1.0 * x), R * np.sign(X)),
     ],
     "convolution": [
         (
@@ -108,6 +109,7 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
     "product or quotient": [
         (lambda x: tf.nn.relu(x) * 3.0, 3 * RELU),
         (lambda x: tf.nn.relu(x) / -2.0, np.maximum(R / -2, 0)),
+        (lambda x: x * tf.sigmoid(x) / -2.0, np.maximum(R / -2, 0)),
     ],
     "sum, concatenation": [
         (fork, np.maximum(R + 3 * np.maximum(-R, 0), 0)),
