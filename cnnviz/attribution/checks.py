@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,6 @@ class Check(Result):
         stages: For each stage, of the layers whose kernels were replaced, the one
             nearest to the image; the output's is replaced first, in the last stage all
             are.
-        sentences: `(n, k)` what all this means, in words.
         explanation: What was checked.
     """
 
@@ -78,7 +77,6 @@ class Check(Result):
     completeness: np.ndarray
     similarity: np.ndarray
     stages: tuple[str, ...]
-    sentences: tuple[tuple[str, ...], ...]
     explanation: Explanation = field(repr=False)
 
     @property
@@ -107,6 +105,12 @@ class Check(Result):
         whole = 1.0 if self.quantity == "probability" else whole
         least = np.maximum(2 * chance.std(-1), 0.01 * whole)
         return (own > chance.max(-1)) & (own > chance.mean(-1) + least)
+
+    @cached_property
+    def sentences(self) -> tuple[tuple[str, ...], ...]:
+        """`(n, k)` what all this means, in words."""
+        images, columns = map(range, self.deletion.shape[:2])
+        return tuple(tuple(_sentence(self, i, j) for j in columns) for i in images)
 
     def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
         return self.explanation._drawn(drawing, **{"check": self, **options})
@@ -176,21 +180,19 @@ def check_explanation(
     own = np.stack([found[:, :, i, :, i] for i in range(k)], 2)
     others = np.moveaxis(found[:, :, k:], -1, 2)
     similarity, names = _similarity(explanation, subject, arrays, seed)
-    check = Check(
-        "score" if is_score else "probability",
-        own[:, 0],
-        own[:, 1],
-        others[:, 0, :, :draws],
-        others[:, 1, :, :draws],
-        others[:, 0, :, draws],
-        others[:, 1, :, draws],
-        explanation.error,
-        similarity,
-        names,
-        (),
-        explanation,
+    return Check(
+        quantity="score" if is_score else "probability",
+        deletion=own[:, 0],
+        insertion=own[:, 1],
+        chance_deletion=others[:, 0, :, :draws],
+        chance_insertion=others[:, 1, :, :draws],
+        center_deletion=others[:, 0, :, draws],
+        center_insertion=others[:, 1, :, draws],
+        completeness=explanation.error,
+        similarity=similarity,
+        stages=names,
+        explanation=explanation,
     )
-    return replace(check, sentences=_sentences(check))
 
 
 def _require_explained(
@@ -309,46 +311,39 @@ def _similarity(
     return alike, tuple(kernels[count - 1].layer for count in doubled)
 
 
-def _sentences(check: Check) -> tuple[tuple[str, ...], ...]:
-    explanation = check.explanation
-    steps = check.deletion.shape[-1] - 1
+def _sentence(check: Check, image: int, column: int) -> str:
+    explanation, curve = check.explanation, check.deletion[image, column]
+    steps = len(curve) - 1
     step = max(1, round(steps / 10))
     part, parts = "tenth", "tenths"
     if step * 10 != steps:
         part = parts = f"{100 * step / steps:.0f} %"
     axes = seen_axes(explanation.images.shape[1:], explanation.maps.ndim - 2)
     whole, _ = input_words(axes)
-    better = check.is_better_than_chance
-    rows = []
-    for image in range(len(better)):
-        row = []
-        for column in range(better.shape[1]):
-            curve = check.deletion[image, column]
-            chance = check.chance_deletion[image, column, :, step].mean()
-            what = explanation.caption(image, column)
-            before, after = _text(curve[0]), _text(curve[step])
-            change = f"from {before} to {after}"
-            verb = "lowers" if curve[step] < curve[0] else "raises"
-            if before == after:
-                verb, change = "leaves", f"at {after}"
-            text = (
-                f"Deleting the marked {part} of the {whole} {verb} the "
-                f"{check.quantity} of {what} {change}; random {parts}: {_text(chance)}."
-            )
-            # A tenth may tell the contrary of all steps together.
-            if not better[image, column] or curve[step] >= chance:
-                verdict = "better" if better[image, column] else "no better"
-                text += f" Over all steps the map is {verdict} than chance."
-            if check.stages:
-                alike = check.similarity[image, column]
-                text += (
-                    f" With random weights in layer {check.stages[0]} the map agrees "
-                    f"to {alike[0]:z.2f} with this one, with random weights everywhere "
-                    f"to {alike[-1]:z.2f} (1 would be the same map)."
-                )
-            row.append(text)
-        rows.append(tuple(row))
-    return tuple(rows)
+    chance = check.chance_deletion[image, column, :, step].mean()
+    before, after = _text(curve[0]), _text(curve[step])
+    change = f"from {before} to {after}"
+    verb = "lowers" if curve[step] < curve[0] else "raises"
+    if before == after:
+        verb, change = "leaves", f"at {after}"
+    text = (
+        f"Deleting the marked {part} of the {whole} {verb} the {check.quantity} of "
+        f"{explanation.caption(image, column)} {change}; random {parts}: "
+        f"{_text(chance)}."
+    )
+    # A tenth may tell the contrary of all steps together.
+    is_better = check.is_better_than_chance[image, column]
+    if not is_better or curve[step] >= chance:
+        verdict = "better" if is_better else "no better"
+        text += f" Over all steps the map is {verdict} than chance."
+    if check.stages:
+        alike = check.similarity[image, column]
+        text += (
+            f" With random weights in layer {check.stages[0]} the map agrees "
+            f"to {alike[0]:z.2f} with this one, with random weights everywhere "
+            f"to {alike[-1]:z.2f} (1 would be the same map)."
+        )
+    return text
 
 
 def _text(value: float) -> str:
