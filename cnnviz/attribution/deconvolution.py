@@ -241,15 +241,12 @@ def deconvnet(
         part.paste(canvas, np.flatnonzero(fires))
     projected = canvas.reshape(*chosen.shape, *route.size)
     projected = known.encode.in_image_order(projected)
-    positions = np.zeros((*flat.shape, 2), np.int64)
-    if route.shape:
-        positions = np.stack(np.unravel_index(flat, route.shape), -1)
     is_chosen = channels is not None
     origin = Origin.of(task, arrays, route.input_index, is_chosen=is_chosen)
     return Projections(
         projected,
         activations,
-        positions,
+        route.places(flat),
         chosen,
         route.input_index,
         route.notes,

@@ -187,12 +187,9 @@ def deconvnet_stages(
     pixels = known.encode.in_image_order(stages[-1].signal)
     stages[-1] = replace(stages[-1], signal=pixels)
     number, route = int(chosen[0, 0]), units.route
-    place = (0, 0)
-    if route.shape:
-        place = np.unravel_index(units.positions[0, number], route.shape)
     is_chosen = channel is not None
     origin = Origin.of(task, arrays, route.input_index, is_chosen=is_chosen)
-    return Stages(tuple(stages), origin, number, np.array(place))
+    return Stages(tuple(stages), origin, number, route.places(found.positions)[0])
 
 
 def _trace_stages(
@@ -205,7 +202,8 @@ def _trace_stages(
     way = traced.way(task)
     network = task.model.network
     first = is_network_channels_first(network)
-    passed = [("seed", task.selected.address.path, start, traced.channels_first)]
+    facts = [("seed", task.selected.address.path)]
+    signals = [displayed(start, channels_first=traced.channels_first)]
     pulled = way.pulled(start)
     at = next(pulled)
     for (tensor, step), at in zip(way.steps, pulled, strict=True):
@@ -215,11 +213,9 @@ def _trace_stages(
             channels_first = first
             if "data_format" in formats:
                 channels_first = formats["data_format"].s.startswith(b"NC")
-            name = traced.layer_of(tensor.op)
-            passed.append((step.operation, name, at[source.ref()], channels_first))
-    results = {}
-    for i, (_, _, signal, channels_first) in enumerate(passed):
-        results[str(i)] = displayed(signal, channels_first=channels_first)
+            facts.append((step.operation, traced.layer_of(tensor.op)))
+            signal = at[source.ref()]
+            signals.append(displayed(signal, channels_first=channels_first))
     # The last is the image, whatever lies between the first filter and it.
-    results[str(len(passed) - 1)] = as_images(network, at[way.image.ref()])
-    return results, [(operation, name) for operation, name, *_ in passed]
+    signals[-1] = as_images(network, at[way.image.ref()])
+    return {str(i): signal for i, signal in enumerate(signals)}, facts

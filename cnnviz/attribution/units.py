@@ -45,6 +45,12 @@ class Route(NamedTuple):
     image: int | None
     geometry: Geometry
 
+    def places(self, positions: np.ndarray) -> np.ndarray:
+        """`(..., axes)` where positions of the flattened map are; 0, 0 without axes."""
+        if not self.shape:
+            return np.zeros((*positions.shape, 2), np.int64)
+        return np.stack(np.unravel_index(positions, self.shape), -1)
+
 
 class Seeds(NamedTuple):
     """Units to start from, one for each reconstruction.
