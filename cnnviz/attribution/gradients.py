@@ -195,7 +195,8 @@ class Question:
         if self.at == "layer":
             calls = [call for name, call in shown.calls.items() if name]
             spaces = Spaces(network, calls, fronts[index], head.logits)
-            place = self._place(network, spaces, shown.calls)
+            named = self.subject.layer is not None
+            place = self._named(shown.calls) if named else spaces.default()
             end = place.tensor
             results["tensor"] = displayed(end, channels_first=place.channels_first)
             results["maps"] = _maps_per_image(end, images[index])
@@ -257,20 +258,14 @@ class Question:
             )
         below = []
         if self.subject.layer is not None:
-            tensor = self._named(model.network, calls).tensor
+            tensor = self._named(calls).tensor
             below = [i for i in needed if Dependence([images[i]])(tensor)]
         pictures = [i for i in below or needed if images[i].shape.rank > 3]
         first = (pictures or below or needed)[0]
         return [first, *(i for i in needed if i != first)]
 
-    def _place(
-        self, network: Network, spaces: Spaces, calls: Mapping[str, Call]
-    ) -> Place:
-        if self.subject.layer is None:
-            return spaces.default()
-        return self._named(network, calls)
-
-    def _named(self, network: Network, calls: Mapping[str, Call]) -> Place:
+    def _named(self, calls: Mapping[str, Call]) -> Place:
+        network = self.subject.model.network
         name = one_layer(network, self.subject.layer).name
         tensor = calls[name].tensor()
         if not tensor.dtype.is_floating or (tensor.shape.rank or 0) < 2:
