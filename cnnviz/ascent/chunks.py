@@ -124,14 +124,14 @@ class Chunks:
             first, second = (moment[:1].numpy() for moment in state[1:])
             momentum = Momentum(first, second, self.before + last)
         return Ascent(
-            images,
-            np.where(scores > -np.inf, scores, np.nan),
-            dead,
-            history[:, 0],
-            {name: history[:, i] for i, name in enumerate(names, start=1)},
-            momentum,
-            np.stack(frames) if frames else np.zeros((0, *images.shape), np.float32),
-            self.snapshots,
+            images=images,
+            scores=np.where(scores > -np.inf, scores, np.nan),
+            dead=dead,
+            history=history[:, 0],
+            parts={name: history[:, i] for i, name in enumerate(names, start=1)},
+            momentum=momentum,
+            snapshots=np.array(frames, np.float32).reshape(-1, *images.shape),
+            snapshot_steps=self.snapshots,
         )
 
     def _start(
@@ -341,13 +341,13 @@ class Chunks:
         return bool(
             self.run.callback(
                 Progress(
-                    step,
-                    steps,
-                    done,
-                    rows,
-                    scores[0],
-                    dict(zip(self.plan.objective.names, scores[1:], strict=True)),
-                    lambda: self._images(state[0])[: len(rows)],
+                    step=step,
+                    steps=steps,
+                    done=done,
+                    rows=rows,
+                    scores=scores[0],
+                    parts=dict(zip(self.plan.objective.names, scores[1:], strict=True)),
+                    images=lambda: self._images(state[0])[: len(rows)],
                 )
             )
         )

@@ -244,11 +244,11 @@ def deconvnet(
     is_chosen = channels is not None
     origin = Origin.of(task, arrays, route.input_index, is_chosen=is_chosen)
     return Projections(
-        projected,
-        activations,
-        route.places(flat),
-        chosen,
-        route.input_index,
-        route.notes,
-        origin,
+        images=projected,
+        activations=activations,
+        positions=route.places(flat),
+        channels=chosen,
+        input_index=route.input_index,
+        notes=route.notes,
+        origin=origin,
     )

@@ -178,9 +178,9 @@ class Question:
             index, others = self.given.number, []
         bypassed = self.given is not None and Dependence([images[index]])(found.scores)
         facts = Facts(
-            HeadInfo.of(head),
-            index,
-            tuple(others),
+            head=HeadInfo.of(head),
+            input_index=index,
+            others=tuple(others),
             layer="",
             is_call=False,
             field=None,

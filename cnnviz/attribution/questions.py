@@ -154,18 +154,18 @@ def ask_about(
             "no position; explained where it comes nearest to that"
         )
     return Answered(
-        subject,
-        arrays,
-        target,
-        chosen,
-        names,
-        found["scores"],
-        found["probabilities"],
-        info,
-        "" if against is None else class_name(known, info, rival),
-        tuple(notes),
-        probe,
-        found,
+        subject=subject,
+        arrays=arrays,
+        target=target,
+        classes=chosen,
+        names=names,
+        scores=found["scores"],
+        probabilities=found["probabilities"],
+        head=info,
+        against_name="" if against is None else class_name(known, info, rival),
+        notes=tuple(notes),
+        probe=probe,
+        found=found,
     )
 
 

@@ -225,11 +225,11 @@ def optimize_classes(
     )
     chosen = chosen[: len(ascent.images)]
     return ClassImages(
-        chosen,
-        tuple(class_name(known, info, int(number)) for number in chosen),
-        info,
-        span.of(ascent),
-        _probabilities(known, info, chosen, ascent.images, motions),
+        classes=chosen,
+        names=tuple(class_name(known, info, int(number)) for number in chosen),
+        head=info,
+        ascent=span.of(ascent),
+        probabilities=_probabilities(known, info, chosen, ascent.images, motions),
     )
 
 

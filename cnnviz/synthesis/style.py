@@ -345,14 +345,14 @@ def optimize_style(
     frames = [span.values(finished(frame)) for frame in scales.snapshots(parts, image)]
     image = span.values(finished(enlarge(image, whole)))
     return Stylized(
-        image,
-        np.stack(frames) if frames else np.zeros((0, *image.shape), np.float32),
-        np.concatenate([part.parts["style"][:, 0] for part in parts]),
-        np.concatenate([part.parts["content"][:, 0] for part in parts]),
-        tuple(sizes[: len(parts)]),
-        measured.style,
-        measured.content,
-        soften,
+        image=image,
+        frames=np.array(frames, np.float32).reshape(-1, *image.shape),
+        style_losses=np.concatenate([part.parts["style"][:, 0] for part in parts]),
+        content_losses=np.concatenate([part.parts["content"][:, 0] for part in parts]),
+        sizes=tuple(sizes[: len(parts)]),
+        style_layers=measured.style,
+        content_layers=measured.content,
+        is_softened=soften,
     )
 
 
