@@ -64,10 +64,14 @@ def layer_paths(
     blind: list[str] = []
     for selected in named:
         path = selected.name
-        if selected.is_named or path in seeing:
-            kept.append(path if selected.is_named else seeing[path])
+        if selected.is_named:
+            kept.append(path)
+        elif path in seeing:
+            kept.append(seeing[path])
+        elif path in answering:
+            blind.append(path)
         else:
-            (blind if path in answering else silent).append(path)
+            silent.append(path)
     if not kept:
         survey_layers(model, paths)  # which tells of layers that do not answer
         return paths

@@ -155,10 +155,8 @@ def deep_dream(
     dreamt = base = resize(original, sizes[0], fit="stretch")
     scales = CoarseToFine(sizes, run, shown)
     for size, own in scales.runs():
-        if size != sizes[0]:
-            before = base
-            base = resize(original, size, fit="stretch")
-            dreamt = _onto(base, dreamt, before)
+        before, base = base, resize(original, size, fit="stretch")
+        dreamt = _onto(base, dreamt, before)
         corners, shape = lay_tiles(size, largest)
         started = np.stack([cut_tiles(dreamt, corner, shape) for corner in corners])
         found = maximize(

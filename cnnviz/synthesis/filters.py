@@ -270,7 +270,7 @@ def optimize_filters(
         ascent = _exchanged(ascent, shut, other)
     ascent = _grayed(ascent)
     reached = ascent.scores
-    if negative or recipe.is_below:
+    if recipe.is_below:
         reached = _reached(known, feature, chosen, ascent)
     if recipe.is_below and not negative:
         # Below its rectifier every unit has a gradient, but not every one gets out.

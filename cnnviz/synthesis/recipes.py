@@ -55,6 +55,21 @@ _USUAL = 60
 
 @dataclass(frozen=True, eq=False)
 class _Recipe:
+    """What suits a layer or a class, for `maximize`.
+
+    Attributes:
+        objective: What to maximize.
+        parameterization: What the optimizer moves; of several, each image is tried
+            with each.
+        transform: What the images have to withstand.
+        restarts: How many images are tried, of which the best is kept.
+        size: The size of the canvas; None for the network's own.
+        start: The gray level of the image to start from; None for the usual start.
+        is_below: Of a layer, whether what is maximized is not its activation, but the
+            values before its rectifier, or what it dislikes.
+        steps: Of a class, how many steps each image takes that is tried.
+    """
+
     objective: Objective
     parameterization: Parameterization | Sequence[Parameterization]
     transform: Transform
@@ -62,7 +77,7 @@ class _Recipe:
     size: tuple[int, int] | None = None
     start: float | None = None
     is_below: bool = False
-    steps: int = 256  # of each try of a class
+    steps: int = 256
 
 
 def filter_recipe(
@@ -70,7 +85,7 @@ def filter_recipe(
     layer: str,
     channels: np.ndarray,
     negative: bool,
-    size: int | tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None,
 ) -> _Recipe:
     """What suits a layer: the less of the image a unit sees, the finer its pattern."""
     height, width, channels_in = found.image

@@ -40,6 +40,11 @@ def scale_sizes(
 class CoarseToFine:
     """One run over several sizes of an image, the smallest first.
 
+    Args:
+        sizes: Heights and widths, as from `scale_sizes`.
+        run: How it is carried out, over all sizes; its steps are those at each.
+        shown: Makes the image `(h, w, c)` of a size's own progress; for callbacks.
+
     Attributes:
         sizes: Heights and widths, the last being the image's own.
         stopped: Whether the callback has ended the run.
@@ -51,13 +56,6 @@ class CoarseToFine:
         run: Run,
         shown: Callable[[Progress], np.ndarray],
     ) -> None:
-        """Plans a run.
-
-        Args:
-            sizes: Heights and widths, as from `scale_sizes`.
-            run: How it is carried out, over all sizes; its steps are those at each.
-            shown: Makes the image `(h, w, c)` of a size's own progress; for callbacks.
-        """
         self.sizes = tuple(sizes)
         self.stopped = False
         self._run = run
