@@ -436,6 +436,18 @@ def has_code(node: dict[str, Any]) -> bool:
     )
 
 
+LAMBDA = "<lambda>"
+"""The name of a function without one, under which the user gives another for it."""
+
+
+def has_no_name(value: Any) -> bool:
+    """Whether an activation, or the like, is byte code that neither Keras reads back.
+
+    Both write a `lambda` as an object without a class.
+    """
+    return isinstance(value, dict) and "class_name" not in value
+
+
 def named_function(name: str) -> dict[str, Any]:
     """A function as Keras 3 writes it down, to be looked up among the user's own."""
     return {

@@ -427,14 +427,7 @@ def _named(path: Path, suffix: str) -> Iterator[str]:
 def _refused(
     file: ModelFile, error: Exception, custom_objects: Mapping[str, Any]
 ) -> ModelError:
-    text = str(error)
-    unknown = re.search(
-        r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?([\w.]+)'?"
-        r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
-        r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .*(?:registered|custom)",
-        text,
-    )
-    name = next((g for g in unknown.groups() if g), "") if unknown else ""
+    name = _unknown_name(str(error))
     given = name in custom_objects
     if name and not given and not newer_files.is_known(name, file):
         return unknown_class(file.path, name)
@@ -451,7 +444,22 @@ def _refused(
     return _unloadable(file, first_line(error))
 
 
+def _unknown_name(text: str) -> str:
+    """The class or function that Keras says it does not know, if it says so."""
+    unknown = re.search(
+        r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?"
+        r"([\w.]+|<lambda>)'?"
+        r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
+        r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .*(?:registered|custom)",
+        text,
+    )
+    return next((g for g in unknown.groups() if g), "") if unknown else ""
+
+
 def _faulty(file: ModelFile, why: str, name: str) -> ModelError:
+    lacking = _unknown_name(why)
+    if lacking and not newer_files.is_known(lacking, file):
+        return unknown_class(file.path, lacking)
     hint = (
         f"If {name} is a layer of your own, give it: custom_objects={{'{name}': ...}}."
     )

@@ -17,6 +17,8 @@ Known cases, each with a file in the tests:
   names it by a bare string.
 - Byte code of a Lambda layer runs on one version of Python only; a function that the
   user gives under the layer's name takes its place.
+- An activation that was a `lambda` is kept as byte code, which neither Keras reads
+  back; a function that the user gives as `<lambda>` takes its place.
 """
 
 from __future__ import annotations
@@ -34,7 +36,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnnviz.loading.identify import ModelFile, has_code, named_function, nodes
+from cnnviz.loading.identify import (
+    LAMBDA,
+    ModelFile,
+    has_code,
+    has_no_name,
+    named_function,
+    nodes,
+)
 from cnnviz.loading.safe_names import LAYERS
 from cnnviz.network.keras_generations import Network, ancestry
 from cnnviz.network.naming import addresses
@@ -83,6 +92,7 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> ModelFile:
     for node in list(nodes(config)):
         changed |= node.pop("compile_config", None) is not None
         changed |= _replaced_lambda(node, custom_objects, file.kind)
+        changed |= _replaced_activation(node, custom_objects)
         if file.is_keras_2:
             changed |= _moved_module(node)
         else:
@@ -125,6 +135,19 @@ def _replaced_lambda(
             config[key] = None
             config[f"{key}_type"] = "raw"
     return True
+
+
+def _replaced_activation(
+    node: dict[str, Any], custom_objects: Mapping[str, Any]
+) -> bool:
+    config = node.get("config")
+    changed = False
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if key.endswith("activation") and has_no_name(value):
+            if LAMBDA in custom_objects:
+                config[key] = LAMBDA  # type: ignore[index]
+                changed = True
+    return changed
 
 
 def _given_activations(node: dict[str, Any], custom_objects: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from cnnviz.loading import safe_names, safe_operations
-from cnnviz.loading.identify import LAMBDA_FUNCTIONS
+from cnnviz.loading.identify import LAMBDA_FUNCTIONS, has_no_name
 
 Kind = Literal["code", "function", "custom", "file", "value"]
 
@@ -285,11 +285,7 @@ def _arguments(
     node: dict[str, Any], layer: str, is_known: _Known
 ) -> Iterator[Objection]:
     for key, value in node.items():
-        if (
-            isinstance(value, dict)
-            and "class_name" not in value
-            and _NAMING.fullmatch(key)
-        ):
+        if has_no_name(value) and _NAMING.fullmatch(key):
             yield Objection("value", ANONYMOUS, layer, key)
         if not isinstance(value, str):
             continue

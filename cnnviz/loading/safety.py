@@ -15,7 +15,7 @@ from typing import Any
 
 from cnnviz.errors import ModelError
 from cnnviz.loading import repairs
-from cnnviz.loading.identify import LAMBDA_FUNCTIONS, ModelFile
+from cnnviz.loading.identify import LAMBDA, LAMBDA_FUNCTIONS, ModelFile
 from cnnviz.loading.safe_configuration import ANONYMOUS, Objection, objections
 from cnnviz.loading.safe_graph import harmful_operations
 
@@ -157,7 +157,9 @@ def _unknown_value(path: Path, found: Objection) -> ModelError:
         return ModelError(
             f"{path} has an anonymous function as the {found.detail} of layer "
             f"{found.layer}, which Keras cannot read back",
-            hint="Give the function a name where the model is made, and save it again.",
+            hint=_give(LAMBDA)
+            if found.detail.endswith("activation")
+            else "Give the function a name where the model is made, and save it again.",
         )
     return ModelError(
         f"{path} names the {found.detail} '{found.name}' in layer {found.layer}, which "

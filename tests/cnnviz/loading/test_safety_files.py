@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -496,8 +497,11 @@ def test_the_layer_and_what_is_wrong_with_it_are_named(
     assert "layer conv (Conv2D) has the unknown argument brand_new=1" in unknown
     assert "layer conv (Conv2D) is refused: " in told(padding="reflect")
     assert "reflect" in told(padding="reflect")
-    anonymous = told(activation={"value": ["4wE=", None, None]})
+    code = {"value": ["4wE=", None, None]}
+    anonymous = told(activation=code)
     assert "an anonymous function as the activation of layer conv" in anonymous
+    assert "custom_objects={'<lambda>': ...}" in anonymous
+    assert "Give the function a name" in told(kernel_initializer=code)
 
 
 @pytest.mark.parametrize("name", ["my_activation", "<lambda>"])
@@ -515,6 +519,28 @@ def test_an_activation_that_keras_lacks_can_be_given(
         load_model(path)
     assert f"custom_objects={{'{name}': ...}}" in str(error.value)
     given = load_model(path, custom_objects={name: library.activations.relu})
+    images = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(given.network(images), model(images), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize(
+    ("library", "suffix"),
+    [*product(Kerases, (".keras", ".h5")), (tf_keras, "")],
+)
+def test_an_activation_that_was_a_lambda_can_be_given(
+    library: Any, suffix: str, tmp_path: Path
+) -> None:
+    inner = network(library)
+    inner.layers[0].activation = lambda x: 2 * x
+    model = library.Sequential([library.layers.Input((8, 8, 3)), inner])
+    path = tmp_path / f"own{suffix}"
+    model.save(path)
+    for trusted in (False, True):
+        with pytest.raises(ModelError) as error:
+            load_model(path, trusted=trusted)
+        assert error.value.hint == "Give it: custom_objects={'<lambda>': ...}."
+    given = load_model(path, custom_objects={"<lambda>": lambda x: 2 * x})
     images = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
     np.testing.assert_allclose(given.network(images), model(images), atol=1e-6)
 
