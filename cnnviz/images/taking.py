@@ -113,7 +113,7 @@ def one_image(
 def image_list(
     images: Any, name: str = "images", *, raw: bool = False
 ) -> list[NDArray[Any]]:
-    """Images `(h, w, c)`, each in its own size: of one image, several, or a batch.
+    """Images `(h, w, c)`, each in its own size: of one image, several, or batches.
 
     Args:
         images: The images, of anything that `as_array` takes.
@@ -124,11 +124,15 @@ def image_list(
         ImageError: If one is no image.
     """
     if is_many(images):
-        images = list(walk(images))
-    if not isinstance(images, list | tuple):
-        batch = as_array(images, channels=None, raw=raw)
-        images = list(batch) if batch.ndim == 4 else [batch]
-    return [one_image(image, name, raw=raw) for image in images]
+        images = walk(images)
+    elif not isinstance(images, list | tuple) or _numbers(images):
+        images = [images]
+    arrays = (as_array(item, channels=None, raw=raw) for item in images)
+    return [
+        one_image(image, name)
+        for array in arrays
+        for image in (array if array.ndim == 4 else [array])
+    ]
 
 
 def is_many(images: Any) -> bool:
@@ -195,6 +199,7 @@ def _stacked(arrays: list[NDArray[Any]], rank: int) -> NDArray[Any]:
     if len(shapes) > 1:
         raise ImageError(
             f"the images have the shapes {listed(shapes[:3], 'and')}; expected one",
-            hint="Bring them to one: cnnviz.images.resize(image, (height, width)).",
+            hint="Bring them to one: resize(as_array(image), (height, width)), both of "
+            "cnnviz.images.",
         )
     return np.concatenate(arrays) if batches else np.stack(arrays)

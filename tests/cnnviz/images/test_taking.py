@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from cnnviz.errors import ImageError
-from cnnviz.images import as_array, image_list, one_image, read_image
+from cnnviz.images import as_array, image_list, one_image, read_image, resize
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), np.uint8)
 UNIT = (LEVELS / np.float32(255)).astype(np.float32)
@@ -148,3 +148,33 @@ def test_one_image_and_several() -> None:
         (4, 4, 3),
     ]
     np.testing.assert_array_equal(image_list(PICTURES[2])[0], as_array(PICTURES[2]))
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        tf.data.Dataset.from_tensor_slices(UNIT).batch(3),
+        [UNIT[:1], UNIT[1:]],
+        Sequence(),
+        UNIT.tolist(),
+        iter([(UNIT, LEVELS)]),
+    ],
+    ids=["dataset", "list", "sequence", "numbers", "pairs"],
+)
+def test_batches_are_several_images(batches: Any) -> None:
+    images = image_list(batches)
+    np.testing.assert_allclose(np.stack(images), as_array(UNIT), atol=1e-6)
+    assert image_list(UNIT[0].tolist())[0].shape == (6, 8, 3)
+
+
+def test_images_of_several_shapes_are_brought_to_one_as_the_message_says(
+    tmp_path: Path,
+) -> None:
+    PICTURES[0].save(tmp_path / "small.png")
+    images = [PICTURES[1].resize((5, 4)), tmp_path / "small.png", tf.constant(UNIT[1])]
+    with pytest.raises(ImageError, match="have the shapes") as error:
+        as_array(images)
+    assert "resize(as_array(image), (height, width))" in str(error.value.hint)
+    size = (7, 7)
+    alike = as_array([resize(as_array(image), size) for image in images])
+    assert alike.shape == (3, *size, 3)
