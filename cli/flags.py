@@ -42,7 +42,7 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"the method '(hirescam|integrated|occlusion|gradient)'": r"--method \1",
     r"the rule '(guided)'": r"--rule \1",
     r"\bwithout a path\b": "without --path",
-    r"without maps of channels, which do": "without --maps",
+    r"; for channels name any layer": ", without --maps",
     r"\bstyle_weights is\b": "--style-weight is",
     r"\b(region|labels|precision) is\b": r"--\1 is",
     r"\bkeep_colors\b": "--keep-colors",

@@ -284,7 +284,7 @@ def _cam(run: _Run) -> Raw:
             f"layer '{layer}' of {probe.subject.model.source} has "
             f"{shape_text(positions) or 'no'} positions; expected several, "
             f"along {len(pixels)} axes, for a class activation map",
-            hint="Choose a layer below it, or the method 'integrated'.",
+            hint="Choose a layer below it, or the method 'integrated' without a layer.",
         )
     notes = []
     if not probe.is_placed_exactly(positions, pixels):

@@ -143,7 +143,7 @@ class Probe:
             f"layer '{self.facts.layer}' of {self.subject.model.source} returns "
             f"{per_image[per_image != 1][0]:g} maps for each image: its first axis is "
             "not that of the images",
-            hint="Choose another layer, or the method 'integrated'.",
+            hint="Choose another layer, or the method 'integrated' without a layer.",
         )
 
     def placing(self, positions: Sequence[int], pixels: Sequence[int]) -> Placing:

@@ -184,8 +184,8 @@ class Spaces:
             raise LayerError(
                 f"model '{self._network.name}' {self._without_maps()}, hence no class "
                 "activation map",
-                hint="Choose the method 'integrated', which needs none, without maps "
-                "of channels, which do.",
+                hint="Choose the method 'integrated', which needs none; for channels "
+                "name any layer.",
             )
         return self._named(found)
 

@@ -115,6 +115,9 @@ def test_units_without_positions(k: ModuleType) -> None:
     dense = layers.Dense(5, activation="relu", name="units")
     head = layers.Dense(3, activation="softmax")
     network = randomized(sequential(k, (16, 18, 3), layers.Flatten(), dense, head))
+    with pytest.raises(LayerError) as error:
+        channel_attribution(raw(network), IMAGES)
+    assert str(error.value.hint).endswith("for channels name any layer.")
     found = channel_attribution(raw(network), IMAGES, [1], layer="units")
     kernel, bias = (np.asarray(w) for w in dense.get_weights())
     units = np.maximum(IMAGES.reshape(3, -1) @ kernel + bias, 0)

@@ -787,6 +787,11 @@ class TestMistakes:
                 {"method": "gradient", "layer": "second"},
             ),
             (
+                LayerError,
+                "or the method 'integrated' without a layer",
+                {"layer": "flat"},
+            ),
+            (
                 ArgumentError,
                 "baseline is 'gray'; expected black, white, mean, blur",
                 {"method": "integrated", "baseline": "gray"},
