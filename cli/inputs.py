@@ -119,7 +119,7 @@ class ImageOptions:
             metavar="auto|N",
             rich_help_panel=options.IMAGE_PANEL,
             help="Show the network at most this many images at a time; auto takes "
-            "fewer of large ones, at most 32.",
+            "fewer of large ones.",
         ),
     ] = "auto"
 
@@ -171,9 +171,15 @@ class ImageOptions:
 
     def batches(self, model: ImageModel) -> Iterator[Batch]:
         """Reads the examples in order, those of equal shapes together."""
+        from cnnviz.errors import ArgumentError, listed, shape_text
         from cnnviz.images import ImageSet
 
         columns, shapes = self._columns(model)
+        if self.size is not None and all(len(shape) != 3 for shape in shapes):
+            takes = listed(map(shape_text, shapes), "and")
+            raise ArgumentError(
+                f"--size is for pictures; {model.source} takes {takes}, which is none"
+            )
         return ImageSet(
             [[paths[column] for column in columns] for paths in self.paths],
             shapes,

@@ -11,7 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import Size, size_of
-from cnnviz.errors import LayerError, ModelError, counted, listed, shape_text
+from cnnviz.errors import (
+    ArgumentError,
+    LayerError,
+    ModelError,
+    counted,
+    listed,
+    shape_text,
+)
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
@@ -135,15 +142,16 @@ def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> Lay
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        size: The height and width of the images, or one number for a square, for
-            networks that take any, or do not tell which they take.
+        size: The height and width of pictures, or one number for a square, for networks
+            that take any, or do not tell which they take.
 
     Returns:
         A list, which is a table where it is printed.
 
     Raises:
         ModelError: If the network does not tell the shape of its input.
-        ArgumentError: If the size is none.
+        ArgumentError: If the size is none, or the network takes no picture.
+        ImageError: If the network does not take pictures of this size.
     """
     known = as_model(model)
     found = [info for info, _ in _all_looked_at(known, size)]
@@ -332,6 +340,13 @@ def _input_shapes(
         )
     if specs is None:
         return [(*(size or ()), 3)]
+    free = [s.shape for s in specs if s.name not in model.held]
+    if size is not None and all(len(shape) != 3 for shape in free):
+        shapes = listed((shape_text(shape) for shape in free), "and")
+        raise ArgumentError(
+            f"size is {shape_text(size)}; {model.source} takes {shapes}, which is no "
+            "picture (h, w, c)"
+        )
     return [
         model.held[s.name].shape
         if s.name in model.held

@@ -18,6 +18,16 @@ def run(*arguments: str | Path) -> Result:
     return result
 
 
+def test_a_size_is_for_pictures(root: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "wave.npy", np.ones((64, 2)))
+    model = root / "tests" / "data" / "zoo" / "keras315" / "conv1d.keras"
+    given = ["predict", str(model), str(tmp_path / "wave.npy")]
+    assert CliRunner().invoke(app, given).exit_code == 0
+    result = CliRunner().invoke(app, [*given, "--size", "9"])
+    assert result.exit_code == 1
+    assert "error: --size is for pictures" in result.stderr
+
+
 def test_the_table_tells_what_the_network_computes(assets: Path) -> None:
     model = assets / "mnist_cnn.keras"
     images = [assets / "digits" / f"{digit}.png" for digit in (7, 2)]

@@ -1,5 +1,6 @@
 """The list of layers against values worked out by hand; kernels against the weights."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import tf_keras
 
-from cnnviz.errors import LayerError, ModelError
+from cnnviz import load_model
+from cnnviz.errors import ArgumentError, ImageError, LayerError, ModelError
 from cnnviz.images import ReceptiveField
 from cnnviz.network import (
     ImageModel,
@@ -140,6 +142,19 @@ def test_network_without_a_size_asks_for_one(k: Any) -> None:
         list_layers(subclassed(k))
     assert e.value.hint is not None
     assert "size=(height, width)" in e.value.hint
+
+
+def test_a_size_is_for_pictures(root: Path) -> None:
+    zoo = root / "tests" / "data" / "zoo" / "keras315"
+    for name, shape in (("conv1d", "64x2"), ("conv3d", "6x8x10x1")):
+        model = load_model(zoo / f"{name}.keras")
+        with pytest.raises(ArgumentError, match=f"size is 9x9; .* takes {shape}, whi"):
+            list_layers(model, size=9)
+    fixed = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    with pytest.raises(ImageError, match="cannot take an input of 9x9x3"):
+        list_layers(fixed, size=9)
 
 
 @GENERATIONS
