@@ -100,7 +100,7 @@ def deconv(
             "--close",
             rich_help_panel=options.PICTURE_PANEL,
             help="Crop to the part of the image that holds nearly all of the "
-            "reconstruction.",
+            "reconstruction, also with --crop.",
         ),
     ] = False,
     percentile: Annotated[

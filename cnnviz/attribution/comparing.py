@@ -41,7 +41,7 @@ def projection_batches(
         What `deconvnet` returns, for some of the images, in their order.
 
     Raises:
-        LayerError: If the layer does not exist or cannot be reversed.
+        LayerError: If the layer does not exist, has no such map or cannot be reversed.
         ImageError: If the images do not fit the network.
         ArgumentError: If an argument has a value outside its range.
     """
@@ -76,7 +76,7 @@ def compare_rules(
         By rule what `deconvnet` returns. All start from the same units.
 
     Raises:
-        LayerError: If the layer does not exist or cannot be reversed.
+        LayerError: If the layer does not exist, has no such map or cannot be reversed.
         ImageError: If the image does not fit the network.
         ArgumentError: If an argument has a value outside its range.
     """

@@ -219,8 +219,9 @@ def deconvnet(
         The reconstructions, with their units.
 
     Raises:
-        LayerError: If the layer does not exist or does not answer, or one on the way
-            cannot be reversed; a plain gradient is never passed off as a deconvnet.
+        LayerError: If the layer does not exist, has no such map or does not answer, or
+            one on the way cannot be reversed; a plain gradient is never passed off as a
+            deconvnet.
         ImageError: If the images do not fit the network.
         ArgumentError: If an argument has a value outside its range.
     """

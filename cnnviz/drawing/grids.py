@@ -99,6 +99,7 @@ def grid(
     Raises:
         ArgumentError: A shape, a length or a value is out of its range, or there is no
             such colormap.
+        ImageError: Files cannot be read, or images are of several shapes.
     """
     # Results of cnnviz have tiles, and those that are not maps of a layer have a sign.
     signed = getattr(images, "is_signed", None)

@@ -78,7 +78,7 @@ def projection_sheet(
         names: The names of the classes, if the maps are classes.
         columns: Pairs in a row; None for a nearly square sheet.
         close: Draw only the part of the image that holds nearly all of a
-            reconstruction's mass, of the same size for all units.
+            reconstruction's mass, of the same size for all units, whatever `crop` says.
         percentile: The percentile of the absolute values of a reconstruction that are
             not 0 that is drawn black or white; 100 for the largest value.
 
@@ -144,7 +144,8 @@ def comparison_sheet(
         columns: Units side by side; None for all, and of more than ten for rows that
             are equally long.
         close: Draw only the part of the image that holds nearly all of the mass of the
-            reconstructions by all rules, of the same size for all units.
+            reconstructions by all rules, of the same size for all units, whatever
+            `crop` says.
         percentile: The percentile of the absolute values of a reconstruction that are
             not 0 that is drawn black or white; 100 for the largest value.
 

@@ -40,6 +40,7 @@ def stretch(
 
     Raises:
         ArgumentError: If there are no values, or none that are real numbers.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     values, low, high = _ranged(maps, axis)
     flat = ~(high > low)  # also where nothing is finite
@@ -70,6 +71,7 @@ def signed_stretch(
     Raises:
         ArgumentError: If there are no values, or none that are real numbers, or the
             percentile is out of its range.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     between(0, 100, percentile=percentile)
     more_than(0, percentile=percentile)
@@ -149,6 +151,7 @@ def colorize(maps: Any, colormap: str = "viridis") -> NDArray[np.uint8]:
 
     Raises:
         ArgumentError: There is no such colormap, or a value is out of its range.
+        ImageError: Files cannot be read, or images are of several shapes.
     """
     check_colormap(colormap)
     table = color_table(colormap)
@@ -243,6 +246,7 @@ def overlay(
 
     Raises:
         ArgumentError: A shape, a value or the colormap does not fit.
+        ImageError: Files cannot be read, or images are of several shapes.
     """
     between(0, 1, alpha=alpha)
     image, maps = as_array(image, channels=None), as_array(maps, channels=None)

@@ -92,6 +92,7 @@ class ImageModel:
         Raises:
             ImageError: If there is no such input, an array does not fit, or no input is
                 left.
+            ArgumentError: If these are no arrays by name.
         """
         if not isinstance(inputs, Mapping):
             raise ArgumentError(

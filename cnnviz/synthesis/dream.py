@@ -101,8 +101,8 @@ def deep_dream(
         octave_scale: The ratio of one size to the next.
         steps: Forward and backward passes over each tile at each size.
         strength: How far each step goes; 1 changes the image thoroughly.
-        tile: Height and width of a tile, or the side of a square; None for the
-            network's own size.
+        tile: Height and width of a tile, or the side of a square, at least 32 pixels;
+            None for the network's own size.
         seed: The seed of all random numbers.
         batch_size: How many tiles are worked on at a time; None for what fits into
             memory.
