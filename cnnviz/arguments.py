@@ -175,6 +175,22 @@ def function_or_none(name: str, value: object) -> None:
         raise ArgumentError(f"{name} is {shown(value)}; expected a function")
 
 
+def instance_of(name: str, value: object, kind: Any, expected: str) -> None:
+    """Refuses what is no instance of a class, such as the class itself.
+
+    Args:
+        name: The argument.
+        value: Its value.
+        kind: The class, or what else `isinstance` takes.
+        expected: What to tell that it should have been.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    if isinstance(value, type) or not isinstance(value, kind):
+        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+
+
 def returned_by(function: str, kind: type, name: str, value: object) -> None:
     """Refuses what is not the result of a function.
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import counts_or_none, shown, size_of, whole
+from cnnviz.arguments import counts_or_none, instance_of, shown, size_of, whole
 from cnnviz.ascent.chunks import Chunks
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
-from cnnviz.ascent.run import Run
+from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
@@ -105,16 +106,12 @@ def maximize(
         ModelError: If the network computes NaN or infinite values for every image.
     """
     known = as_model(model)
-    if not isinstance(objective, Objective):
-        raise ArgumentError(
-            f"objective is {shown(objective)}; expected an Objective, such as "
-            "channel('conv1', 0)"
-        )
-    if not isinstance(run, Run | None):
-        raise ArgumentError(
-            f"run is {shown(run)}; expected a Run, such as Run(steps=9)"
-        )
-    run = run or Run()
+    an_objective = "an Objective, such as channel('conv1', 0)"
+    instance_of("objective", objective, Objective, an_objective)
+    instance_of("transform", transform, Transform | None, "a Transform, such as STILL")
+    last = "the momentum of an earlier run"
+    instance_of("momentum", momentum, Momentum | None, last)
+    run = run_of(run)
     steps, restarts = run.steps or _STEPS, run.restarts or 1
     turns = _turns(parameterization)
     counts_or_none(count=count)
@@ -194,11 +191,16 @@ def maximize(
 def _turns(
     parameterization: Parameterization | Sequence[Parameterization] | None,
 ) -> Sequence[Parameterization]:
-    if isinstance(parameterization, Sequence):
-        if not parameterization:
-            raise ArgumentError("no parameterization is given; expected one or several")
-        return parameterization
-    return [parameterization or Fourier()]
+    if parameterization is None:
+        return [Fourier()]
+    given: Any = parameterization
+    turns = given if isinstance(given, list | tuple) else [given]
+    if not turns:
+        raise ArgumentError("no parameterization is given; expected one or several")
+    expected = "a Parameterization, such as Fourier()"
+    for each in turns:
+        instance_of("parameterization", each, Parameterization, expected)
+    return turns
 
 
 def _check_momentum(momentum: Momentum, plans: Sequence[Plan]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -49,6 +49,7 @@ _EXPONENTS = (1.24, 1.32, 1.24)
 _CUTOFF, _LOWEST = 0.28, 1 / 512
 
 
+@runtime_checkable
 class Parameterization(Protocol):
     """A differentiable map from free numbers to images in [0, 1]."""
 

@@ -12,6 +12,7 @@ from cnnviz.arguments import (
     counts,
     counts_or_none,
     function_or_none,
+    instance_of,
     more_than,
     shown,
     whole,
@@ -102,6 +103,16 @@ class Run:
                 f"0 to {steps}"
             )
         return tuple(map(int, self.snapshots))
+
+
+def run_of(run: Run | None) -> Run:
+    """How gradient ascent is carried out; as usual for None.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    instance_of("run", run, Run | None, "a Run, such as Run(steps=9)")
+    return run or Run()
 
 
 def derived_seed(seed: int, number: int) -> int:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import choice
+from cnnviz.arguments import choice, shown, whole
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
-from cnnviz.errors import ImageError, LayerError, counted, shape_text
+from cnnviz.errors import ArgumentError, ImageError, LayerError, counted, shape_text
 from cnnviz.images.boxes import field_boxes
 from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
@@ -141,10 +141,10 @@ def deconvnet_stages(
 
     Raises:
         ArgumentError: If `keep` or `rule` is none of these: the plain gradient is not
-            computed in such steps.
+            computed in such steps. Or if `channel` is no number.
         ImageError: If the image does not fit the network, or there are several.
-        LayerError: If the layer does not exist or does not answer, one on the way
-            cannot be reversed, or the map does not fire.
+        LayerError: If the layer does not exist, has no such map or does not answer, one
+            on the way cannot be reversed, or the map does not fire.
     """
     choice("rule", rule, _STEPWISE)
     known = as_model(model)
@@ -155,6 +155,8 @@ def deconvnet_stages(
     selected = one_layer(known.network, layer)
     task = Task(known, selected, keep, rule, "image")
     units = find_units(task, arrays)
+    if channel is not None and whole(channel) is None:
+        raise ArgumentError(f"channel is {shown(channel)}; expected a whole number")
     asked = None if channel is None else [channel]
     chosen = choose_maps(selected.name, units, asked, 1)
     found = units.seeds(np.zeros(1, int), chosen[0])

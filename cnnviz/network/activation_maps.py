@@ -89,9 +89,19 @@ class Activations(Result, Mapping[str, np.ndarray]):
         """The array of the only layer. NumPy would take the names of a mapping."""
         return given_to_numpy(self.tiles, dtype, copy)
 
-    def only(self, layers: Iterable[str]) -> Activations:
-        """The activations of some of the layers alone."""
-        return replace(self, arrays={path: self.arrays[path] for path in layers})
+    def only(self, layers: str | Iterable[str]) -> Activations:
+        """The activations of one or some of the layers alone.
+
+        Args:
+            layers: The paths of these layers.
+
+        Raises:
+            ArgumentError: If there is no such layer.
+        """
+        paths = [layers] if isinstance(layers, str) else list(layers)
+        for path in paths:
+            self._check(path)
+        return replace(self, arrays={path: self.arrays[path] for path in paths})
 
     def picture(
         self,
@@ -119,16 +129,21 @@ class Activations(Result, Mapping[str, np.ndarray]):
         """
         count = len(self.inputs[0])
         image = number_of("image", image, count)
-        if layer is not None and layer not in list(self.arrays):
-            named = [f"'{name}'" for name in self.arrays]
-            told = listed([*named[:5], *["another of them"] * (len(named) > 5)])
-            raise ArgumentError(f"layer is {shown(layer)}; expected {told}")
+        if layer is not None:
+            self._check(layer)
         if predictions is None:
             predictions = self.predictions
         verdict = verdict_of(predictions, image, count)
         return super().picture(
             layer=layer, image=image, overlay=overlay, verdict=verdict, **options
         )
+
+    def _check(self, layer: object) -> None:
+        if layer in list(self.arrays):
+            return
+        named = [f"'{name}'" for name in self.arrays]
+        told = listed([*named[:5], *["another of them"] * (len(named) > 5)])
+        raise ArgumentError(f"layer is {shown(layer)}; expected {told}")
 
     def _drawn(
         self,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import instance_of
 from cnnviz.errors import LayerError, warn
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
@@ -107,8 +108,14 @@ def activation_batches(
 
     Yields:
         What `activations` returns, for each batch.
+
+    Raises:
+        LayerError: If a layer does not exist, or one named by its path does not answer.
+        ImageError: If the images of a batch do not fit the network.
+        ArgumentError: If no layer is named, or these are no batches.
     """
     known = as_model(model)
+    instance_of("batches", batches, Iterable, "images, batch after batch")
     asked = _Asked(known, tuple(select(known.network, layers)), predict)
     prepared = (known.prepare(images) for images in batches)
     for arrays, found in _answers(asked, prepared, note):

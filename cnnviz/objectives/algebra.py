@@ -238,7 +238,7 @@ def pick(values: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 def custom(
     score: Callable[..., tf.Tensor],
     *layers: str,
-    operands: Sequence[np.ndarray] = (),
+    operands: Sequence[Numbers] = (),
     text: str = "custom",
 ) -> Objective:
     """An objective of your own.
@@ -248,8 +248,14 @@ def custom(
             that returns scores `(n,)`. It is traced once: use the same function object
             again in later runs, so that its trace can be used again.
         layers: The paths of the layers whose outputs the scene is to hold.
-        operands: Arrays `(n, ...)`, or `(1, ...)` for all images.
+        operands: Numbers `(n, ...)`, or `(1, ...)` for all images; the function is
+            given whole numbers as they are, others as float32.
         text: What it is called in messages.
+
+    Raises:
+        ArgumentError: If an operand holds anything but numbers.
     """
-    arrays = tuple(np.asarray(array) for array in operands)
+    expected = "numbers (n, ...), or (1, ...) for all images"
+    numbers = [np.atleast_1d(numbers_of("operand", o, expected)) for o in operands]
+    arrays = tuple(n.astype(np.float32) if n.dtype.kind == "f" else n for n in numbers)
     return Objective((Term(text, score, score, layers, operands=arrays),))

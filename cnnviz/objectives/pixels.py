@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import more_than
 from cnnviz.network.forward import Scene
 from cnnviz.objectives.algebra import Objective, Term, over_image
 
@@ -55,7 +56,15 @@ def outer_brightness() -> Objective:
 
 
 def norm(power: float = 2.0) -> Objective:
-    """The mean of `|2 x - 1| ** power`: how far the pixels are from mid gray."""
+    """The mean of `|2 x - 1| ** power`: how far the pixels are from mid gray.
+
+    Args:
+        power: Above 0.
+
+    Raises:
+        ArgumentError: If the power is not.
+    """
+    more_than(0, power=power)
 
     def score(scene: Scene) -> tf.Tensor:
         return over_image(tf.abs(2 * scene.images - 1) ** power)

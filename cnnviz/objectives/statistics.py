@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.network.forward import Scene, show_images
-from cnnviz.network.keras_generations import Layer, ancestry
-from cnnviz.network.model import ImageModel
+from cnnviz.network.keras_generations import Layer, Network, ancestry
+from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import Selected, addresses
 from cnnviz.network.remembered import Memory
 from cnnviz.network.survey import built_at, native_shape
@@ -19,7 +19,7 @@ _DEAD = 1e-5  # of a layer's largest variance, and of its factor: channels that 
 _LEAST = 1e-4  # added to variances: at 0 the root has no gradient
 
 
-def statistics_distance(model: ImageModel) -> Objective | None:
+def statistics_distance(model: ImageModel | Network) -> Objective | None:
     """How far an image's features are from what a network remembers of its training.
 
     A batch normalization remembers the mean and the deviation that each channel had
@@ -34,7 +34,7 @@ def statistics_distance(model: ImageModel) -> Objective | None:
     CVPR 2020, https://arxiv.org/abs/1912.08795
 
     Args:
-        model: A loaded model.
+        model: A loaded model, or a Keras model of either generation.
 
     Returns:
         The distance; None if no batch normalization of maps has learned anything.
@@ -42,10 +42,11 @@ def statistics_distance(model: ImageModel) -> Objective | None:
     Raises:
         ModelError: If the network takes anything but one image.
     """
-    layers = _remembering(model)
+    known = as_model(model)
+    layers = _remembering(known)
     if not layers:
         return None
-    chosen = {a.path: a.layer for a in addresses(model.network) if a.path in layers}
+    chosen = {a.path: a.layer for a in addresses(known.network) if a.path in layers}
     centers, factors, weights = [], [], []
     for path in layers:
         variance, factor, center = _affine(chosen[path])

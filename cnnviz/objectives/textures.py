@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import numbers_of
 from cnnviz.errors import ArgumentError, LayerError, shape_text
 from cnnviz.network.forward import Scene
 from cnnviz.objectives.algebra import Objective, Term, over_image
@@ -61,11 +62,10 @@ def gram_distance(
     Raises:
         ArgumentError: If it is no square matrix.
     """
-    goal = np.asarray(gram, np.float32)
+    expected = "numbers (c, c), or (n, c, c) with one matrix for each image"
+    goal = numbers_of("gram", gram, expected).astype(np.float32)
     if goal.ndim not in (2, 3) or goal.shape[-2] != goal.shape[-1]:
-        raise ArgumentError(
-            f"the Gram matrix has the shape {goal.shape}; expected (c, c) or (n, c, c)"
-        )
+        raise ArgumentError(f"gram has the shape {goal.shape}; expected {expected}")
     operands = [goal[None] if goal.ndim == 2 else goal, *_deviations(deviation)]
 
     def score(scene: Scene, goal: tf.Tensor, *deviation: tf.Tensor) -> tf.Tensor:
@@ -89,8 +89,14 @@ def feature_distance(
             columns as the layer has for the image that is made.
         deviation: `(n,)`, the unit in which features are measured if softened features
             are to be compared; None for features as they are.
+
+    Raises:
+        ArgumentError: If these are no features of a map.
     """
-    goal = np.asarray(features, np.float32)
+    expected = "numbers (h, w, c), or (n, h, w, c) with one map for each image"
+    goal = numbers_of("features", features, expected).astype(np.float32)
+    if goal.ndim not in (3, 4):
+        raise ArgumentError(f"features has the shape {goal.shape}; expected {expected}")
     operands = [goal[None] if goal.ndim == 3 else goal, *_deviations(deviation)]
 
     def score(scene: Scene, goal: tf.Tensor, *deviation: tf.Tensor) -> tf.Tensor:
@@ -115,7 +121,8 @@ def feature_distance(
 def _deviations(deviation: np.ndarray | None) -> list[np.ndarray]:
     if deviation is None:
         return []
-    return [np.atleast_1d(np.asarray(deviation, np.float32))]
+    expected = "numbers (n,), or one for all images"
+    return [np.atleast_1d(numbers_of("deviation", deviation, expected).astype("f4"))]
 
 
 def _features(

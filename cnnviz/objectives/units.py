@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import at_least, numbers_of
-from cnnviz.errors import LayerError, shape_text
+from cnnviz.errors import ArgumentError, LayerError, shape_text
 from cnnviz.graph.logits import behind
 from cnnviz.network.forward import Scene
 from cnnviz.network.labels import class_number
@@ -114,9 +114,16 @@ def direction(
         vector: `(c,)`, or `(n, c)` with one per image.
         cosine_power: 0 rewards length along the direction alone; larger numbers also
             reward activations that point in this direction and in no other.
+
+    Raises:
+        ArgumentError: If the vector is none, or the power is negative.
     """
     expected = "numbers (channels,), or (n, channels) with one row for each image"
     vectors = np.atleast_2d(numbers_of("vector", vector, expected)).astype(np.float32)
+    if vectors.ndim > 2:
+        raise ArgumentError(
+            f"vector has the shape {vectors.shape}; expected {expected}"
+        )
     at_least(0, cosine_power=cosine_power)
     power = float(cosine_power)
 

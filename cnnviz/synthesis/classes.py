@@ -14,7 +14,7 @@ from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Maco, Parameterization
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback
-from cnnviz.ascent.run import Run
+from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import shape_text, warn
@@ -208,7 +208,7 @@ def optimize_classes(
     ground = find_ground(lambda images: _answers(known, info, images)[0], found.image)
     wanted = log_odds(chosen, info.name)
     recipe = class_recipe(known, found.image, wanted, weight, ground)
-    run = run or Run()
+    run = run_of(run)
     steps = run.steps or recipe.steps * (run.restarts or recipe.restarts)
     restarts = run.restarts or min(recipe.restarts, max(1, steps // recipe.steps))
     motions = transform or recipe.transform

@@ -13,7 +13,7 @@ from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Parameterization
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Progress, better_of, join
-from cnnviz.ascent.run import Run
+from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import ImageError, counted, shape_text
@@ -219,7 +219,7 @@ def optimize_filters(
     found = survey_layers(known, [feature])
     chosen = choose_channels(feature, channels, found.channels[feature])
     recipe = filter_recipe(found, feature, chosen, negative, size)
-    run = run or Run()
+    run = run_of(run)
     steps = run.steps or _STEPS
     tries = run.restarts
     if tries is None and parameterization is None:

@@ -22,12 +22,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import at_least, counts, more_than, numbers_of, shown
+from cnnviz.arguments import (
+    at_least,
+    counts,
+    instance_of,
+    more_than,
+    numbers_of,
+    shown,
+)
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Progress
-from cnnviz.ascent.run import Run
+from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import STILL, Size
 from cnnviz.errors import ArgumentError, counted, shape_text
@@ -255,12 +262,10 @@ def optimize_style(
     counts(coarsest=coarsest)
     at_least(0, content_weight=content_weight, total_variation=total_variation)
     more_than(0, style_scale=style_scale)
-    run = run or Run()
+    run = run_of(run)
+    expected = "a StyleLayers, such as StyleLayers(style=[...])"
+    instance_of("layers", layers, StyleLayers | None, expected)
     layers = layers or StyleLayers()
-    if not isinstance(layers, StyleLayers):
-        raise ArgumentError(
-            f"layers are a {type(layers).__name__}; expected StyleLayers(style=[...])"
-        )
     if (run.restarts or 1) > 1:
         raise ArgumentError(
             f"restarts are {run.restarts}; style transfer has none, expected 1"

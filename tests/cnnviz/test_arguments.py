@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cnnviz
-from cnnviz import ascent, objectives
+from cnnviz import ascent, objectives, synthesis as recipes
 from cnnviz.arguments import (
     at_least,
     between,
@@ -18,6 +18,7 @@ from cnnviz.arguments import (
     counts_or_none,
     entries_of,
     function_or_none,
+    instance_of,
     more_than,
     name_or_number,
     number_of,
@@ -137,6 +138,10 @@ def test_bounds_belong_to_a_range() -> None:
         (
             lambda: function_or_none("callback", 3),
             "callback is 3; expected a function",
+        ),
+        (
+            lambda: instance_of("run", dict, dict, "a dict"),
+            "run is <class 'dict'>; expected a dict",
         ),
         (
             lambda: returned_by("explain", tuple, "explanation", [1]),
@@ -260,6 +265,8 @@ fourier: Any = ascent.Fourier
 unit: Any = objectives.channel
 neuron: Any = objectives.neuron
 direction: Any = objectives.direction
+norm: Any = objectives.norm
+synthesis: Any = recipes
 IMAGES = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
 LABELS = "expected a file of them, a list of their names, or 'imagenet'"
 CLASS = "expected a whole number or a name"
@@ -438,6 +445,76 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
         (
             lambda _: c.stretch(IMAGES, axis=9),
             "axis is 9; expected one or several of the",
+        ),
+        (
+            lambda n: c.deconvnet_stages(n, IMAGES[0], "conv", [1]),
+            "channel is [1]; expected a whole number",
+        ),
+        (
+            lambda n: list(c.activation_batches(n, None)),
+            "batches is None; expected images, batch after batch",
+        ),
+        (
+            lambda n: c.activations(n, IMAGES).only("c"),
+            "layer is 'c'; expected 'conv'",
+        ),
+        (
+            lambda n: maximize(n, "conv"),
+            "objective is 'conv'; expected an Objective, such as channel('conv1', 0)",
+        ),
+        (
+            lambda n: maximize(n, unit("conv", 0), parameterization="pixels"),
+            "parameterization is 'pixels'; expected a Parameterization, such as",
+        ),
+        (
+            lambda n: maximize(n, unit("conv", 0), parameterization=ascent.Pixels),
+            "parameterization is <class",
+        ),
+        (
+            lambda n: maximize(n, unit("conv", 0), parameterization=[fourier(), 3]),
+            "parameterization is 3; expected a Parameterization, such as Fourier()",
+        ),
+        (
+            lambda n: maximize(n, unit("conv", 0), transform="still"),
+            "transform is 'still'; expected a Transform, such as STILL",
+        ),
+        (
+            lambda n: maximize(n, unit("conv", 0), momentum=1),
+            "momentum is 1; expected the momentum of an earlier run",
+        ),
+        (
+            lambda n: synthesis.optimize_filters(n, "conv", run=9),
+            "run is 9; expected a Run, such as Run(steps=9)",
+        ),
+        (
+            lambda n: synthesis.optimize_classes(n, run={"steps": 9}),
+            "run is {'steps': 9}; expected a Run, such as Run(steps=9)",
+        ),
+        (
+            lambda n: synthesis.optimize_style(n, IMAGES[0], IMAGES[1], run=9),
+            "run is 9; expected a Run, such as Run(steps=9)",
+        ),
+        (
+            lambda n: synthesis.optimize_style(n, IMAGES[0], IMAGES[1], layers="conv"),
+            "layers is 'conv'; expected a StyleLayers, such as",
+        ),
+        (
+            lambda _: direction("conv", np.ones((1, 2, 3))),
+            "vector has the shape (1, 2, 3); expected numbers (channels,), or",
+        ),
+        (
+            lambda _: objectives.gram_distance("conv", np.array("x")),
+            "gram is array('x'",
+        ),
+        (
+            lambda _: objectives.feature_distance("conv", np.ones(3)),
+            "features has the shape (3,); expected numbers (h, w, c), or (n, h, w, c)",
+        ),
+        (lambda _: norm("2"), "power is '2'; expected a number above 0"),
+        (lambda _: norm(-1), "power is -1; expected a number above 0"),
+        (
+            lambda _: objectives.custom(len, operands=[np.array("x")]),
+            "operand is array('x'",
         ),
         (
             lambda _: c.signed_stretch(IMAGES, percentile="99"),

@@ -408,3 +408,4 @@ def test_numpy_takes_the_array_of_the_only_layer() -> None:
     with pytest.raises(ArgumentError, match=r"maps of 2 layers; .* as maps\['a'\]"):
         np.asarray(found)
     np.testing.assert_array_equal(np.asarray(found.only(["b"])), found["b"])
+    np.testing.assert_array_equal(np.asarray(found.only("b")), found["b"])

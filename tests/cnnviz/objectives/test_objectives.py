@@ -221,10 +221,18 @@ def test_objectives_of_your_own() -> None:
     def score(scene: Scene, target: tf.Tensor) -> tf.Tensor:
         return -tf.reduce_sum((scene.outputs["layer"][:, 0, 0] - target) ** 2, -1)
 
-    targets = RNG.standard_normal((3, 6)).astype("f")
+    # As NumPy makes numbers, of 64 bits.
+    targets = RNG.standard_normal((3, 6))
     got = scored(custom(score, "layer", operands=[targets]))
     expected = -((MAPS[:, 0, 0] - targets) ** 2).sum(-1)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
+    weighted = custom(lambda scene, w: w * scene.images[:, 0, 0, 0], operands=[0.5])
+    np.testing.assert_allclose(scored(weighted), IMAGES[:, 0, 0, 0] / 2, rtol=1e-6)
+    chosen = custom(
+        lambda scene, i: tf.gather(scene.images[:, 0, 0], i, batch_dims=1),
+        operands=[np.array([0, 1, 0])],
+    )
+    np.testing.assert_array_equal(scored(chosen), IMAGES[range(3), 0, 0, [0, 1, 0]])
 
 
 def test_what_cannot_be_is_refused() -> None:
@@ -264,7 +272,7 @@ def test_distances_of_features_and_of_their_grams(deviation: float | None) -> No
     np.testing.assert_allclose(scored(content), expected, rtol=1e-4)
     with pytest.raises(LayerError, match="target of 5 channels"):
         scored(gram_distance("layer", np.eye(5)))
-    with pytest.raises(ArgumentError, match=r"Gram matrix has the shape \(5, 6\)"):
+    with pytest.raises(ArgumentError, match=r"gram has the shape \(5, 6\)"):
         gram_distance("layer", np.eye(5, 6))
     for shape, told in (((1, 1, 6), "1x1x6"), ((3, 5, 6), "3x5x6")):
         with pytest.raises(LayerError, match=f"target of {told} was.*has 4x5x6 for"):

@@ -67,7 +67,7 @@ def test_the_layout_does_not_matter() -> None:
     model = load_model(remembering("channels_first"), encoding="unit")
     objective = statistics_distance(model)
     assert objective is not None
-    other = statistics_distance(load_model(remembering(), encoding="unit"))
+    other = statistics_distance(remembering())
     assert other is not None
     for own, theirs in zip(objective.operands(1), other.operands(1), strict=True):
         np.testing.assert_array_equal(own, theirs)
