@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -11,8 +11,9 @@ import tensorflow as tf
 
 import cnnviz
 from cnnviz.ascent import STILL, Run, maximize
-from cnnviz.attribution import rules
+from cnnviz.attribution import explaining, methods, rules
 from cnnviz.attribution.reversal import Reversal
+from cnnviz.drawing import evidence_sheets
 from cnnviz.errors import LayerError
 from cnnviz.objectives import units
 
@@ -65,6 +66,36 @@ def test_a_rule_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
     row = eval(code_below("Add a rule to the deconvnet"), vars(rules))
     monkeypatch.setattr(rules, "TABLE", (row, *rules.TABLE))
     np.testing.assert_array_equal(pulled(x), r)
+
+
+def test_a_method_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    def layercam(tensor: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+        positive = np.maximum(gradients, 0)
+        return np.maximum(np.einsum("n...c,nk...c->nk...", tensor, positive), 0)
+
+    known: Any = get_args(methods.Method)
+    monkeypatch.setattr(explaining, "Method", (*known, "layercam"))
+    monkeypatch.setitem(methods.CAMS, "layercam", layercam)
+    monkeypatch.setitem(evidence_sheets._TITLES, "layercam", "LayerCAM")
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(3, 3, activation="relu", name="conv"),
+            layers.Flatten(),
+            layers.Dense(2, name="out"),
+        ]
+    )
+    image = np.random.default_rng(0).random((1, 8, 8, 1), np.float32)
+    method: Any = "layercam"
+    found = cnnviz.explain(network, image, [0, 1], method=method)
+    maps = cnnviz.activations(network, image, ["conv"])["conv"]
+    kernel = np.asarray(network.get_layer("out").kernel).reshape(6, 6, 3, 2)
+    expected = np.einsum("nhwc,hwck->nkhw", maps, np.maximum(kernel, 0))
+    np.testing.assert_allclose(found.raw, expected, rtol=1e-5, atol=1e-6)
+    # Only maps that are shares of the score have a share.
+    np.testing.assert_array_equal(found.share, np.full((1, 2), np.nan))
+    assert found.picture().mode == "RGB"
 
 
 def test_what_the_recipes_name_exists() -> None:

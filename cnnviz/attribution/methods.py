@@ -302,12 +302,14 @@ def _cam(run: _Run) -> Raw:
         )
     values = CAMS[method](tensor, gradients)
     placing = probe.placing(positions, pixels)
-    if method == "gradcam":
-        if not _alike(values, np.maximum(hirescam(tensor, gradients), 0)):
-            notes.append(
-                "Grad-CAM and HiResCAM differ here: positions are not all alike to the "
-                f"layers after {layer}, and Grad-CAM may light some that do not count"
-            )
+    if method == "gradcam" and not _alike(
+        values, np.maximum(hirescam(tensor, gradients), 0)
+    ):
+        notes.append(
+            "Grad-CAM and HiResCAM differ here: positions are not all alike to the "
+            f"layers after {layer}, and Grad-CAM may light some that do not count"
+        )
+    if method != "hirescam":  # the only one whose maps are shares of the score
         return _raw(probe, values, values, placing, notes=tuple(notes))
     sums = values.reshape(*values.shape[:2], -1).sum(-1, dtype=np.float64)
     scores = found["scores"]
