@@ -135,11 +135,14 @@ def _selected_by_constant(walk: Walk, tensor: tf.Tensor) -> Step | None:
     condition, *branches = tensor.op.inputs
     if walk.depends(condition):
         return None
+    # The older operation may have one condition for each row.
+    select = tf.raw_ops.Select if tensor.op.type == "Select" else tf.where
     pairs = [(i == 0, t) for i, t in enumerate(branches) if walk.depends(t)]
 
     def pull(r: tf.Tensor) -> list[tf.Tensor]:
         zero = tf.zeros_like(r)
-        kept, rest = tf.where(condition, r, zero), tf.where(condition, zero, r)
+        kept = select(condition=condition, x=r, y=zero)
+        rest = select(condition=condition, x=zero, y=r)
         return [summed_to(kept if first else rest, t.shape) for first, t in pairs]
 
     return Step(tuple(t for _, t in pairs), pull)

@@ -30,6 +30,11 @@ LEFT = X >= X[:, ::-1]
 LARGER = np.where(LEFT, R, 0) + np.where(LEFT, 0, R)[:, ::-1]
 
 
+def first_row(x: tf.Tensor) -> tf.Tensor:
+    y = tf.nn.relu(x)[0]
+    return tf.compat.v1.where([True, False], y, tf.zeros_like(y))[tf.newaxis]
+
+
 def fork(x: tf.Tensor) -> tf.Tensor:
     """A rectified map, and what a second rectifier makes of it."""
     y = tf.nn.relu(x)
@@ -126,6 +131,7 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
             lambda x: tf.where(tf.constant([True, False]), tf.nn.relu(x), 0.0),
             np.maximum(R * [1, 0], 0),
         ),
+        (first_row, RELU * [[[1]], [[0]]]),
     ],
     "casting": [(lambda x: tf.identity(tf.nn.relu(x)), RELU)],
     "functions": [
