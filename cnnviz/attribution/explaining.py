@@ -49,8 +49,9 @@ class Explanation(ArrayResult):
             raises the score, negative where it lowers it. Maps of `gradcam`,
             `gradient`, `guided` and `deconvnet` are never negative. `(n, k, w)` for
             images of one dimension, `(n, k, d, h, w)` for those of three.
-        raw: What the maps were made of: `(n, k, rows, columns)` at the layer, or for
-            each patch of `occlusion`; `(n, k, h, w, c)` of all other methods.
+        raw: What the maps were made of: `(n, k, rows, columns)` at the layer, in the
+            order of the image's axes, or for each patch of `occlusion`; `(n, k, h, w,
+            c)` of all other methods.
         classes: `(n, k)` the numbers of the classes.
         names: `(n, k)` their names, or their numbers as texts; `-` ahead of what
             lowers an output.

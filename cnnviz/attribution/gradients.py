@@ -19,7 +19,8 @@ from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces, has_channels
 from cnnviz.attribution.targets import Position, answers
 from cnnviz.errors import LayerError, first_line, users_error
-from cnnviz.graph.receptive_fields import find_receptive_fields
+from cnnviz.graph.extents import View
+from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
@@ -70,6 +71,7 @@ class Facts:
         layer: Where the tensor is; empty for the image.
         is_call: Whether that names a call of a layer.
         field: What its units see, gates and statistics apart; None if not known.
+        order: Which of its axes of positions goes along each of the image's.
         bypassed: Whether the score depends on the image past the tensor, or past what
             is given instead of the image, too.
         attended: Whether its positions attend to each other on the way to the score.
@@ -82,6 +84,7 @@ class Facts:
     layer: str
     is_call: bool
     field: ReceptiveField | None
+    order: tuple[int, ...]
     bypassed: bool
     attended: bool
     elements: int
@@ -184,6 +187,7 @@ class Question:
             layer="",
             is_call=False,
             field=None,
+            order=(),
             bypassed=bypassed,
             attended=False,
             elements=numbers_per_image(found.scores.graph),
@@ -200,11 +204,13 @@ class Question:
             end = place.tensor
             results["tensor"] = displayed(end, channels_first=place.channels_first)
             results["maps"] = _maps_per_image(end, images[index])
+            view = _view(spaces, fronts[index], place)
             facts = replace(
                 facts,
                 layer=place.name,
                 is_call=place.is_call,
-                field=_field(spaces, fronts[index], place),
+                field=field_of(view),
+                order=order_of(view, place.axes),
                 bypassed=spaces.bypassed(end),
                 attended=spaces.attended(end),
             )
@@ -364,13 +370,10 @@ def _maps_per_image(tensor: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     return tf.fill(tf.shape(images)[:1], rows / count)
 
 
-def _field(spaces: Spaces, front: tf.Tensor, place: Place) -> ReceptiveField | None:
+def _view(spaces: Spaces, front: tf.Tensor, place: Place) -> View | None:
     # A gate of squeeze and excitation sees everything; the maps that it scales do not.
     apart = spaces.global_tensors(place.tensor)
-    (field,) = find_receptive_fields(
-        [front, *apart], [place.tensor], channels_first=False
-    )
-    return field
+    return Views([front, *apart], channels_first=False)(place.tensor)
 
 
 def changing(

@@ -116,7 +116,8 @@ class Probe:
 
         Returns:
             The fields of `Answers` by name; `gradients` `(n, k, ...)`; and `tensor`
-            `(n, ...)` if the gradient is taken at a layer. float32, channels last.
+            `(n, ...)` if the gradient is taken at a layer. float32, channels last, and
+            axes of positions in the order of the image's.
 
         Raises:
             LayerError: If the layer has not one map for each image.
@@ -131,6 +132,11 @@ class Probe:
             for name in results.keys() - {"tensor"}:
                 columns = np.concatenate([part[name] for part in parts], 1)
                 results[name] = columns[:, :count]
+        for name, first in (("tensor", 1), ("gradients", 2)):
+            if name in results and self.facts.order:
+                axes = [first + axis for axis in self.facts.order]
+                ordered = range(first, first + len(axes))
+                results[name] = np.moveaxis(results[name], axes, ordered)
         for name, where in (("scores", []), ("gradients", ["its gradients"])):
             if name in results and not np.isfinite(results[name]).all():
                 raise not_finite(self.subject.model, where)

@@ -64,6 +64,12 @@ class Place(NamedTuple):
     channels_first: bool
     is_call: bool
 
+    @property
+    def axes(self) -> range:
+        """The dimensions of its axes of positions."""
+        rank = self.tensor.shape.rank
+        return range(2, rank) if self.channels_first else range(1, rank - 1)
+
 
 def has_channels(model: ImageModel, shape: Sequence[int | None]) -> bool:
     """Whether the last axis of an input is one of channels rather than of positions.

@@ -56,7 +56,7 @@ def find_receptive_fields(
         depends on no spatial axis, or the field cannot be told.
     """
     views = Views(inputs, channels_first=channels_first)
-    return [_field(views(tensor)) for tensor in outputs]
+    return [field_of(views(tensor)) for tensor in outputs]
 
 
 class Views:
@@ -80,7 +80,8 @@ class Views:
         return _view(tensor, self._known)
 
 
-def _field(view: View | None) -> ReceptiveField | None:
+def field_of(view: View | None) -> ReceptiveField | None:
+    """The receptive field that a view makes; None if there is none, or none is told."""
     if not view:
         return None
     first = min(e.axis[0] for e in view)
@@ -100,6 +101,27 @@ def _field(view: View | None) -> ReceptiveField | None:
             size = math.floor(e.high - e.low) + 1
             axes.append((size, float(e.jump), math.ceil(e.low)))
     return ReceptiveField(*zip(*axes, strict=True))
+
+
+def order_of(view: View | None, axes: range) -> tuple[int, ...]:
+    """Which of a tensor's axes of positions move along those of the first input.
+
+    Args:
+        view: What the tensor sees.
+        axes: The dimensions of its axes of positions.
+
+    Returns:
+        For each of the input's axes of positions the number of the tensor's, from 0 on;
+        the same number where the view does not tell all of them.
+    """
+    moving = {
+        e.axis[1] - 1: e.dim - axes.start
+        for e in view or []
+        if e.axis[0] == 0 and e.dim in axes
+    }
+    numbers = tuple(range(len(axes)))
+    order = tuple(moving.get(number, -1) for number in numbers)
+    return order if sorted(order) == list(numbers) else numbers
 
 
 def _view(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import ArgumentError, CnnvizError, ImageError, LayerError, load_model
+from cnnviz.attribution.channels import channel_attribution
 from cnnviz.attribution.checks import check_explanation
 from cnnviz.attribution.explaining import Explanation, explain
 from cnnviz.attribution.methods import Method
@@ -553,6 +554,33 @@ class TestAnyNetwork:
                     axes = tuple(range(2, found.raw.ndim))
                     close(found.raw.sum(axes), found.scores - bias, 1e-5)
                     assert found.layer == "maps"
+
+    def test_maps_whose_rows_are_columns_of_the_image(self, k: ModuleType) -> None:
+        layers = k.layers
+
+        def network(*turn: Any, size: tuple[int, int]) -> Any:
+            convolution = layers.Conv2D(4, size, activation="relu", name="maps")
+            mean = layers.GlobalAveragePooling2D()
+            return sequential(k, (12, 20, 2), *turn, convolution, mean, layers.Dense(3))
+
+        plain = randomized(network(size=(3, 5)))
+        turned = network(layers.Permute((2, 1, 3)), size=(5, 3))
+        kernel, *rest = plain.get_weights()
+        turned.set_weights([kernel.transpose(1, 0, 2, 3), *rest])
+        images = np.random.default_rng(0).random((2, 12, 20, 2), np.float32)
+        for method in ("hirescam", "gradcam"):
+            found, expected = (
+                explain(raw(n), images, [0, 1], method=method) for n in (turned, plain)
+            )
+            close(found.raw, expected.raw)
+            close(found.maps, expected.maps)
+            assert found.notes == expected.notes
+        for path in (0, 4):
+            carried, wanted = (
+                channel_attribution(raw(n), images, [0], path=path).contributions
+                for n in (turned, plain)
+            )
+            close(carried, wanted)
 
     def test_rows_that_code_of_the_users_convolves(self, k: ModuleType) -> None:
         class Causal(k.layers.Conv1D):  # type: ignore[name-defined]
