@@ -243,7 +243,7 @@ def deconvnet(
     projected = canvas.reshape(*chosen.shape, *route.size)
     projected = known.encode.in_image_order(projected)
     is_chosen = channels is not None
-    origin = Origin.of(task, arrays, route.input_index, is_chosen=is_chosen)
+    origin = Origin.of(task, arrays, route, is_chosen=is_chosen)
     return Projections(
         images=projected,
         activations=activations,

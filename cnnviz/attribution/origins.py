@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cnnviz.attribution.tasks import Task
+    from cnnviz.attribution.units import Route
     from cnnviz.images.boxes import ReceptiveField
     from cnnviz.network.layers import LayerInfo
 
@@ -44,7 +45,7 @@ class Origin:
         cls,
         task: Task,
         arrays: Sequence[np.ndarray],
-        input_index: int,
+        route: Route,
         *,
         is_chosen: bool,
     ) -> Origin:
@@ -53,14 +54,17 @@ class Origin:
         Args:
             task: What is reconstructed.
             arrays: What the network is shown, but for inputs that are held.
-            input_index: The input that is reconstructed, of all.
+            route: The way back to the input that is reconstructed.
             is_chosen: Whether the maps were asked for by number.
         """
         model, selected = task.model, task.selected
         count = len(arrays[0])
         every = model.complete(arrays, lambda held: held[None].repeat(count, 0))
         info = layer_info(model, selected.name, arrays)
-        return cls(every[input_index], info, task.rule, model.labels, is_chosen)
+        if route.geometry.is_turned:
+            # It tells what units see along the axes of the image, which theirs are not.
+            info = replace(info, receptive_field=None)
+        return cls(every[route.input_index], info, task.rule, model.labels, is_chosen)
 
     @property
     def field(self) -> ReceptiveField | None:

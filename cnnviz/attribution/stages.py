@@ -190,7 +190,7 @@ def deconvnet_stages(
     stages[-1] = replace(stages[-1], signal=pixels)
     number, route = int(chosen[0, 0]), units.route
     is_chosen = channel is not None
-    origin = Origin.of(task, arrays, route.input_index, is_chosen=is_chosen)
+    origin = Origin.of(task, arrays, route, is_chosen=is_chosen)
     return Stages(tuple(stages), origin, number, route.places(found.positions)[0])
 
 

@@ -34,7 +34,7 @@ import tensorflow as tf
 
 from cnnviz.graph.extents import NOWHERE, Extent
 from cnnviz.graph.functions import CALLS, Inlining
-from cnnviz.graph.receptive_fields import Views
+from cnnviz.graph.receptive_fields import Views, order_of
 from cnnviz.graph.walking import Dependence
 
 
@@ -138,10 +138,12 @@ class Geometry(NamedTuple):
         axes: For every spatial axis how to cut along it; None if only the whole is
             enough.
         likeness: What must be the same of a trace for crops.
+        is_turned: Whether the tensor is known to have these axes in another order.
     """
 
     axes: tuple[Axis | None, ...]
     likeness: Hashable
+    is_turned: bool = False
 
 
 def find_geometry(
@@ -183,7 +185,11 @@ def find_geometry(
         likeness.append(passed)
     if any(extent.axis[0] != number for extent in views(target) or []):
         axes = [None] * len(axes)  # another input would have to be cut as well
-    return Geometry(tuple(axes), tuple(likeness))
+    rank = target.shape.rank
+    positions = range(2, rank) if channels_first else range(1, rank - 1)
+    order = order_of(views(target), positions, number)
+    is_turned = order != tuple(range(len(order)))
+    return Geometry(tuple(axes), tuple(likeness), is_turned)
 
 
 def _dependent(target: tf.Tensor, depends: Dependence) -> list[tf.Tensor]:

@@ -103,12 +103,13 @@ def field_of(view: View | None) -> ReceptiveField | None:
     return ReceptiveField(*zip(*axes, strict=True))
 
 
-def order_of(view: View | None, axes: range) -> tuple[int, ...]:
-    """Which of a tensor's axes of positions move along those of the first input.
+def order_of(view: View | None, axes: range, number: int = 0) -> tuple[int, ...]:
+    """Which of a tensor's axes of positions move along those of an input.
 
     Args:
         view: What the tensor sees.
         axes: The dimensions of its axes of positions.
+        number: The number of the input.
 
     Returns:
         For each of the input's axes of positions the number of the tensor's, from 0 on;
@@ -117,11 +118,11 @@ def order_of(view: View | None, axes: range) -> tuple[int, ...]:
     moving = {
         e.axis[1] - 1: e.dim - axes.start
         for e in view or []
-        if e.axis[0] == 0 and e.dim in axes
+        if e.axis[0] == number and e.dim in axes
     }
-    numbers = tuple(range(len(axes)))
-    order = tuple(moving.get(number, -1) for number in numbers)
-    return order if sorted(order) == list(numbers) else numbers
+    plain = tuple(range(len(axes)))
+    order = tuple(moving.get(axis, -1) for axis in plain)
+    return order if sorted(order) == list(plain) else plain
 
 
 def _view(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:

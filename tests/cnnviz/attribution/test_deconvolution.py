@@ -444,6 +444,29 @@ class TestIdentities:
         assert {stage.layer for stage in passed[:2]} == {"a", "b"}
 
 
+def test_units_of_maps_that_are_turned_are_not_framed() -> None:
+    # Their row is a column of the image, of which boxes know nothing.
+    layers = keras.layers
+    convolution = layers.Conv2D(2, (3, 5), activation="relu", name="maps")
+    plain = randomized(sequential(keras, (9, 12, 2), convolution))
+    turned = sequential(
+        keras,
+        (9, 12, 2),
+        layers.Permute((2, 1, 3)),
+        layers.Conv2D.from_config(convolution.get_config() | {"kernel_size": (5, 3)}),
+    )
+    kernel, bias = plain.get_weights()
+    turned.set_weights([kernel.transpose(1, 0, 2, 3), bias])
+    image = np.random.default_rng(0).random((1, 9, 12, 2), np.float32)
+    expected, found = (deconvnet(raw(n), image, "maps") for n in (plain, turned))
+    close(found.images, expected.images)
+    np.testing.assert_array_equal(found.positions, expected.positions[..., ::-1])
+    assert expected.origin is not None and expected.origin.field is not None
+    assert found.origin is not None and found.origin.field is None
+    channel = int(np.argmax(found.activations[0]))
+    assert deconvnet_stages(raw(turned), image, "maps", channel).origin.field is None
+
+
 def test_the_sample_network_on_digits(assets: Path) -> None:
     model = load_model(assets / "mnist_cnn.keras")
     with np.load(assets / "mnist_5k.npz") as data:
