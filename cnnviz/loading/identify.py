@@ -172,6 +172,21 @@ def _check_model(config: dict[str, Any], path: Path) -> None:
         )
 
 
+def _check_weighted(config: dict[str, Any], holds_weights: bool, path: Path) -> None:
+    """Refuses a network whose weights Keras would make up, as of one never built."""
+    weighted = r'"class_name": "\w*(Conv|Dense|BatchNorm)'
+    if not holds_weights and re.search(weighted, json.dumps(config)):
+        raise _without_weights(path)
+
+
+def _without_weights(path: Path) -> ModelError:
+    return ModelError(
+        f"{path} holds a configuration but no weights; it is damaged, or was saved "
+        "before the model was built",
+        hint=_SAVE_AGAIN,
+    )
+
+
 def _missing(path: Path) -> ModelError:
     try:
         path.stat()
@@ -215,7 +230,7 @@ def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
         raise ModelError(
             f"{path} is a zip archive without a config.json; expected a Keras model"
         )
-    check_archive(archive, path)
+    holds_weights = check_archive(archive, path)
     config = read_object(archive.read("config.json"), path, "config.json")
     _check_model(config, path)
     config.pop("compile_config", None)  # optimizer, loss and metrics
@@ -223,10 +238,8 @@ def _identify_archive(path: Path, archive: zipfile.ZipFile) -> ModelFile:
     if "metadata.json" in names:
         metadata = read_object(archive.read("metadata.json"), path, "metadata.json")
     if not _hold_weights(names):
-        raise ModelError(
-            f"{path} holds a configuration but no weights; it is damaged",
-            hint=_SAVE_AGAIN,
-        )
+        raise _without_weights(path)
+    _check_weighted(config, holds_weights, path)
     version = str(metadata.get("keras_version") or _guessed_version(config))
     return ModelFile(path, "zip", version, config, [config])
 
@@ -257,14 +270,7 @@ def _identify_hdf5(path: Path) -> ModelFile:
         raise ModelError(f"{path} is an HDF5 file, but no Keras model wrote it")
     config = read_object(text, path, "configuration")
     _check_model(config, path)
-    weighted = re.search(
-        r'"class_name": "\w*(Conv|Dense|BatchNorm)', json.dumps(config)
-    )
-    if weighted and not holds_weights:
-        raise ModelError(
-            f"{path} holds a configuration but no weights; it is damaged",
-            hint=_SAVE_AGAIN,
-        )
+    _check_weighted(config, holds_weights, path)
     return ModelFile(path, "hdf5", version, config, [config])
 
 

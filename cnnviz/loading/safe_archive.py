@@ -18,12 +18,15 @@ _NAME_LENGTHS = 26
 """Where the header of a member says how long its name is, and what follows it."""
 
 
-def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
+def check_archive(archive: zipfile.ZipFile, path: Path) -> bool:
     """Refuses an archive that holds a name twice, unpacks to too much, or reads files.
 
     Args:
         archive: The open archive.
         path: Where it is.
+
+    Returns:
+        Whether an HDF5 file in it holds any dataset.
 
     Raises:
         ModelError: If it does, if a checksum does not fit, or if an HDF5 file in it
@@ -45,8 +48,10 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
             f"{path} is damaged: its {damaged} is not what its checksum tells",
             hint="Copy or download it again.",
         )
+    holds_data = False
     for info in archive.infolist():
-        _check_member(path, archive, info)
+        holds_data |= _check_member(path, archive, info)
+    return holds_data
 
 
 def _refuse_bomb(path: Path, info: zipfile.ZipInfo) -> None:
@@ -58,20 +63,21 @@ def _refuse_bomb(path: Path, info: zipfile.ZipInfo) -> None:
         )
 
 
-def _check_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+def _check_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """Whether a member is HDF5 that holds any dataset."""
     with archive.open(info) as member:
         is_hdf5 = member.read(len(HDF5)) == HDF5
     if not is_hdf5 and not info.filename.endswith(".h5"):
-        return
+        return False
     if info.compress_type == zipfile.ZIP_STORED:
         # `ZipExtFile` reads from the beginning again whenever HDF5 goes back.
         with path.open("rb") as file:
             file.seek(info.header_offset + _NAME_LENGTHS)
             name, extra = struct.unpack("<HH", file.read(4))
             start = info.header_offset + _NAME_LENGTHS + 4 + name + extra
-            check_hdf5(io.BufferedReader(_Part(file, start, info.file_size)), path)
-    else:
-        check_hdf5(io.BytesIO(archive.read(info)), path)
+            part = io.BufferedReader(_Part(file, start, info.file_size))
+            return check_hdf5(part, path)
+    return check_hdf5(io.BytesIO(archive.read(info)), path)
 
 
 class _Part(io.RawIOBase):

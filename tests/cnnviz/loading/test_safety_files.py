@@ -267,6 +267,22 @@ def test_weights_that_keras_cannot_read_are_none(tmp_path: Path) -> None:
         load_model(tmp_path / "other.keras")
 
 
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been")
+@pytest.mark.parametrize("library", Kerases)
+def test_a_network_that_was_never_built_has_no_weights(
+    library: Any, tmp_path: Path
+) -> None:
+    """Keras would make some up, of any size, when images come."""
+    layers = [library.layers.Flatten(), library.layers.Dense(2)]
+    library.Sequential(layers).save(tmp_path / "unbuilt.keras")
+    with pytest.raises(ModelError, match="no weights; it is damaged, or was saved bef"):
+        load_model(tmp_path / "unbuilt.keras")
+    library.Sequential(layers[:1]).save(tmp_path / "plain.keras")
+    images = np.ones((1, 2, 2, 1), np.float32)
+    plain = load_model(tmp_path / "plain.keras", encoding="unit")
+    np.testing.assert_array_equal(plain.predict(images).outputs, np.ones((1, 4)))
+
+
 def attacked(data: bytes, attack: Callable[[Any, Path], None], folder: Path) -> bytes:
     inside = folder / "inside.h5"
     inside.write_bytes(data)
