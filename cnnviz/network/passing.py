@@ -19,8 +19,10 @@ _NORMALIZATIONS = frozenset(
     """BatchNormalization GroupNormalization LayerNormalization RMSNormalization
     SyncBatchNormalization""".split()
 )
-_PASSING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
-_RECTIFIERS = ("ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU")
+_PASSING = frozenset(
+    "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D".split()
+)
+_RECTIFIERS = frozenset("ReLU LeakyReLU PReLU ELU ThresholdedReLU".split())
 _RECTIFYING = frozenset(
     """relu relu6 leaky_relu elu selu celu gelu silu swish mish hard_silu hard_swish
     softplus squareplus""".split()
@@ -81,15 +83,13 @@ def _end(call: Call, calls: Sequence[Call]) -> str:
             return call.name
         (user,) = users
         layer = user.address.layer
-        kinds = ancestry(layer)
         if _rectifies(layer):
             return user.name
-        is_normalization = not _NORMALIZATIONS.isdisjoint(kinds)
-        if not (is_normalization and not is_normalized) and not any(
-            kind in _PASSING for kind in kinds
-        ):
+        kinds = ancestry(layer)
+        normalizes = not _NORMALIZATIONS.isdisjoint(kinds)
+        if _PASSING.isdisjoint(kinds) and (is_normalized or not normalizes):
             return call.name
-        is_normalized |= is_normalization
+        is_normalized |= normalizes
         tensor = user.output
 
 
@@ -100,7 +100,7 @@ def _is_linear(layer: Layer) -> bool:
 
 def _rectifies(layer: Layer) -> bool:
     kinds = ancestry(layer)
-    if any(kind in _RECTIFIERS for kind in kinds):
+    if not _RECTIFIERS.isdisjoint(kinds):
         return True
     activation = getattr(layer, "activation", None)
     return "Activation" in kinds and getattr(activation, "__name__", "") in _RECTIFYING
