@@ -333,13 +333,13 @@ def _input_shapes(
     model: ImageModel, size: tuple[int, int] | None
 ) -> list[tuple[int | None, ...]]:
     specs = replace(model, held={}).inputs
-    if specs is None and size is None:
-        raise ModelError(
-            f"{model.source} does not tell the size of its input",
-            hint="Give one: size=(height, width).",
-        )
     if specs is None:
-        return [(*(size or ()), 3)]
+        if size is None:
+            raise ModelError(
+                f"{model.source} does not tell the size of its input",
+                hint="Give one: size=(height, width).",
+            )
+        return [(*size, 3)]
     free = [s.shape for s in specs if s.name not in model.held]
     if size is not None and all(len(shape) != 3 for shape in free):
         shapes = listed((shape_text(shape) for shape in free), "and")

@@ -75,5 +75,4 @@ def _has_positions(info: LayerInfo) -> bool:
 def _stride(info: LayerInfo) -> float:
     """How many pixels there are from one unit to the next; infinite if unknown."""
     field = info.receptive_field
-    strides = [s for s in field.stride if s is not None] if field is not None else []
-    return max(strides, default=float("inf"))
+    return float("inf") if field is None else max(field.stride)
