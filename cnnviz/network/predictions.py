@@ -182,14 +182,14 @@ def predictions_of(
     name_or_number("head", head)
     trace, only = _traced(model, arrays, head, batch_size)
     found = in_batches(trace, arrays, batch_size, only)
-    if _is_constant(found["values"]):
+    if _are_suspicious(found["values"]):
         broken = broken_weights(model.network)
         if broken is not None:
             warn(f"{broken}, so that predictions mean nothing")
     return named(model, arrays, trace.facts, found)
 
 
-def _is_constant(values: np.ndarray) -> bool:
+def _are_suspicious(values: np.ndarray) -> bool:
     """Whether values `(n, classes)` look as if the network's weights were no numbers.
 
     Fused with a rectifier, TensorFlow's convolutions make 0 of NaN.
