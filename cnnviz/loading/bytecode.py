@@ -232,6 +232,8 @@ _INSTRUCTIONS = {
 # in a condition there, calls of intrinsics here.
 _RENUMBERED = frozenset((87, 173, 174, 175, 176))
 
+_PATIENCE = 180  # seconds, in which TensorFlow starts also on a busy machine
+
 
 def _operations(instructions: bytes, table: _Instructions) -> list[int] | None:
     """The operations of a code object as one Python reads them; None if it cannot."""
@@ -256,7 +258,7 @@ def _operations(instructions: bytes, table: _Instructions) -> list[int] | None:
     return None if is_open else found
 
 
-def survives(data: bytes, seconds: float = 60) -> bool:
+def survives(data: bytes) -> bool:
     """Whether a process of its own that runs byte code comes to a good end."""
     program = f"from {__name__} import _try; _try()"
     try:
@@ -264,7 +266,7 @@ def survives(data: bytes, seconds: float = 60) -> bool:
             [sys.executable, "-c", program],
             input=data,
             capture_output=True,
-            timeout=seconds,
+            timeout=_PATIENCE,
             check=False,
         )
     except subprocess.TimeoutExpired:
