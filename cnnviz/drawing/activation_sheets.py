@@ -224,10 +224,8 @@ class _Channels(NamedTuple):
 
 def _strongest(values: NDArray[np.float32]) -> str:
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:_NAMED]
-    told = [
-        f"{i}: {readable(values[i])}" for i in (int(position) for position in order)
-    ]
-    return f"strongest: {', '.join(told)}"
+    told = ", ".join(f"{i}: {readable(values[i])}" for i in order)
+    return f"strongest: {told}"
 
 
 def _are_probabilities(values: NDArray[np.float32]) -> bool:

@@ -349,11 +349,10 @@ def _load_keras_2(
     for layer in (network, *(a.layer for a in addresses(network))):
         if _is_traced(layer):
             name = type(layer).__name__
-            if newer_files.is_known(name, file):
-                if found := newer_files.fault(file, known):
-                    raise _faulty(file, *found)
-                raise unknown_class(file.path, name)
-            if layer is network:
+            is_known = newer_files.is_known(name, file)
+            if is_known and (found := newer_files.fault(file, known)):
+                raise _faulty(file, *found)
+            if is_known or layer is network:
                 raise unknown_class(file.path, name)
     return network
 
