@@ -263,7 +263,7 @@ def _orders(
     maps = explanation.maps[number]
     placing = explanation.placing
     grain = [
-        length if weights is None else weights.shape[1]
+        length if weights is None else weights.positions
         for weights, length in zip(placing.weights, maps.shape[1:], strict=True)
     ]
     random = [placing(generator.random(grain)) for _ in range(draws)]

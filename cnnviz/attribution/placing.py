@@ -16,16 +16,41 @@ from cnnviz.images.boxes import ReceptiveField
 
 
 @dataclass(frozen=True, eq=False)
+class Weights:
+    """What positions of one axis are worth to its pixels.
+
+    A pixel takes from a few positions only. All of them would be a matrix of pixels
+    times positions, which a signal of a million steps has no memory for.
+
+    Attributes:
+        positions: How many there are.
+        taken: `(pixels, m)` the numbers of the positions that a pixel takes from.
+        shares: `(pixels, m)` what it takes of each; a row adds up to 1, or to 0 where a
+            pixel has no position.
+    """
+
+    positions: int
+    taken: np.ndarray
+    shares: np.ndarray
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Values `(..., positions)` as `(..., pixels)`."""
+        placed = np.zeros((*values.shape[:-1], len(self.taken)))
+        for taken, shares in zip(self.taken.T, self.shares.T, strict=True):
+            placed += values[..., taken] * shares
+        return placed
+
+
+@dataclass(frozen=True, eq=False)
 class Placing:
     """A linear way from maps to images, an axis at a time.
 
     Attributes:
-        weights: Per axis `(pixels, positions)`; each row adds up to 1. None where
-            positions are pixels.
+        weights: Per axis what a pixel takes; None where positions are pixels.
         seen: Per axis `(pixels,)`, which pixels any position looks at.
     """
 
-    weights: tuple[np.ndarray | None, ...]
+    weights: tuple[Weights | None, ...]
     seen: tuple[np.ndarray, ...]
 
     def __call__(self, maps: np.ndarray) -> np.ndarray:
@@ -34,7 +59,7 @@ class Placing:
         placed = maps.astype(np.float64)
         for axis, weights in enumerate(self.weights, first):
             if weights is not None:
-                along = np.moveaxis(placed, axis, -1) @ weights.T
+                along = weights(np.moveaxis(placed, axis, -1))
                 placed = np.moveaxis(along, -1, axis)
         return placed.astype(np.float32)
 
@@ -69,9 +94,8 @@ def by_field(
             return None
         starts = offset + stride * np.arange(units)
         weights.append(_interpolation(starts + (size - 1) / 2, length))
-        pixel = np.arange(length)[:, None]
-        inside = (pixel >= np.floor(starts)) & (pixel <= np.ceil(starts + size - 1))
-        seen.append(inside.any(1))
+        ends = np.ceil(starts + size - 1) + 1
+        seen.append(_counts(np.floor(starts), ends, length) > 0)
     return Placing(tuple(weights), tuple(seen))
 
 
@@ -90,17 +114,21 @@ def by_patches(
     """The mean over the patches that cover a pixel.
 
     Args:
-        starts: Per axis where patches begin.
+        starts: Per axis where patches begin, in rising order.
         sizes: How many pixels they cover.
         pixels: The sizes of the image.
     """
     weights, seen = [], []
     for first, size, length in zip(starts, sizes, pixels, strict=True):
-        pixel = np.arange(length)[:, None]
-        covered = ((pixel >= first) & (pixel < first + size)).astype(float)
-        counts = covered.sum(1, keepdims=True)
-        weights.append(covered / np.maximum(counts, 1))
-        seen.append(counts[:, 0] > 0)
+        pixel = np.arange(length)
+        begin = np.searchsorted(first, pixel - size, "right")
+        counts = np.searchsorted(first, pixel, "right") - begin
+        places = np.arange(counts.max())
+        taken = (begin[:, None] + places).clip(max=len(first) - 1)
+        covered = places < counts[:, None]
+        shares = covered / np.maximum(counts, 1)[:, None]
+        weights.append(Weights(len(first), taken, shares))
+        seen.append(counts > 0)
     return Placing(tuple(weights), tuple(seen))
 
 
@@ -110,11 +138,24 @@ def pixel_by_pixel(pixels: Sequence[int]) -> Placing:
     return Placing((None,) * len(seen), seen)
 
 
-def _interpolation(middles: np.ndarray, length: int) -> np.ndarray:
-    """Hat functions around middles, the outermost held beyond, `(length, units)`."""
+def _interpolation(middles: np.ndarray, length: int) -> Weights:
+    """Linear between middles, the outermost held beyond."""
     order = np.argsort(middles)
-    weights = np.empty((length, len(middles)))
-    for number in range(len(middles)):
-        peak = (order == number).astype(float)
-        weights[:, number] = np.interp(np.arange(length), middles[order], peak)
-    return weights
+    middles = middles[order]
+    pixel = np.arange(length)
+    after = np.searchsorted(middles, pixel).clip(max=len(middles) - 1)
+    before = (after - 1).clip(min=0)
+    distance = middles[after] - middles[before]
+    share = np.divide(
+        pixel - middles[before], distance, out=np.ones(length), where=distance > 0
+    ).clip(0, 1)
+    taken = np.stack([order[before], order[after]], 1)
+    return Weights(len(middles), taken, np.stack([1 - share, share], 1))
+
+
+def _counts(starts: np.ndarray, ends: np.ndarray, length: int) -> np.ndarray:
+    """How many of the spans from a start up to an end cover each pixel."""
+    steps = np.zeros(length + 1, int)
+    np.add.at(steps, starts.clip(0, length).astype(int), 1)
+    np.add.at(steps, ends.clip(0, length).astype(int), -1)
+    return steps[:-1].cumsum()

@@ -1,5 +1,7 @@
 """Maps lie where their units look, not where a resize would put them."""
 
+import tracemalloc
+
 import numpy as np
 
 from cnnviz.attribution.baselines import Baseline, baseline_images
@@ -11,8 +13,7 @@ def test_units_at_the_middles_of_their_fields() -> None:
     # A convolution of 5 pixels, stride 2, without padding, on 21 pixels.
     placing = by_field(ReceptiveField((5,), (2.0,), (0,)), [9], [21])
     assert placing is not None
-    (weights,) = placing.weights
-    assert weights is not None
+    weights = placing(np.eye(9)).T  # what each unit alone is worth to each pixel
     np.testing.assert_allclose(weights.sum(1), 1)
     for unit, middle in enumerate(range(2, 20, 2)):
         assert weights[middle, unit] == 1
@@ -20,9 +21,7 @@ def test_units_at_the_middles_of_their_fields() -> None:
     np.testing.assert_array_equal(weights[:2, 0], 1)
     np.testing.assert_array_equal(weights[19:, 8], 1)
     # A resize takes the first unit to 0.67 and the last to 19.3.
-    even = spread_evenly([9], [21]).weights[0]
-    assert even is not None
-    assert even[2, 0] < 0.5
+    assert spread_evenly([9], [21])(np.eye(9))[0, 2] < 0.5
 
 
 def test_the_ramp_of_middles_is_the_ramp_of_pixels() -> None:
@@ -43,6 +42,39 @@ def test_pixels_that_nobody_sees() -> None:
     mask = placing.mask()
     assert np.flatnonzero(mask.any(1)).tolist() == [0, 4, 8]
     assert np.flatnonzero(mask.any(0)).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_units_that_lie_in_falling_order() -> None:
+    # Of a network that turns its maps around.
+    placing = by_field(ReceptiveField((1,), (-2.0,), (6,)), [4], [8])
+    assert placing is not None
+    np.testing.assert_allclose(
+        placing(np.array([6.0, 4, 2, 0])), [0, 1, 2, 3, 4, 5, 6, 6]
+    )
+
+
+def test_a_long_signal_needs_no_matrix_of_its_steps() -> None:
+    # Of a million steps and 2,000 positions that would be 16 GB.
+    steps, units = 1_000_000, 2_000
+    starts = np.arange(units) * 500
+    field = by_field(ReceptiveField((100,), (500.0,), (0,)), [units], [steps])
+    patches = by_patches([starts], [750], [steps])
+    even = spread_evenly([units], [steps])
+    assert field is not None
+    tracemalloc.start()
+    placed = [placing(starts[None] * 1.0) for placing in (field, even, patches)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6
+    step = np.arange(steps)
+    np.testing.assert_allclose(placed[0][0], (step - 49.5).clip(0, 999_500))
+    np.testing.assert_allclose(placed[1][0], (step - 249.5).clip(0, 999_500))
+    # The mean of the one or two patches that begin less than 750 steps before.
+    last = step // 500 * 500
+    others = (last - 500).clip(0)
+    expected = np.where((step - last < 250) & (last > 0), (last + others) / 2, last)
+    np.testing.assert_allclose(placed[2][0], expected)
+    assert field.mask().sum() == 100 * units
 
 
 def test_units_that_do_not_move_have_no_place() -> None:
