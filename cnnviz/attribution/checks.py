@@ -347,4 +347,6 @@ def _sentence(check: Check, image: int, column: int) -> str:
 
 
 def _text(value: float) -> str:
-    return f"{value:z.2f}" if abs(value) < 100 else f"{value:.4g}"
+    if abs(value) < 0.1:  # of thousands of classes, or of small outputs
+        return f"{value:z.2g}"
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.4g}"

@@ -186,9 +186,9 @@ class Probe:
                 function.set_external_captures(before)
 
     @property
-    def captures(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """What the trace reads from outside, and what stands for it in the graph."""
-        return list(self._trace.function.graph.captures)
+    def graph(self) -> Any:
+        """The traced graph. More may be in it than its outputs need."""
+        return self._trace.function.graph
 
     def _parts(self, target: Target) -> Iterator[Target]:
         """The target in parts of as many classes as the trace takes."""

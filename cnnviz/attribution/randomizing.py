@@ -19,6 +19,7 @@ import tensorflow as tf
 from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from cnnviz.attribution.probes import Probe
+from cnnviz.graph import ancestors
 from cnnviz.network.keras_generations import Network, one_copy
 from cnnviz.network.naming import addresses
 
@@ -57,7 +58,7 @@ class RandomizedProbe(Probe):
 
 
 def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
-    """The kernels that a trace reads, those next to the output first."""
+    """The kernels that the answers depend on, those next to the output first."""
     owners: dict[int, Kernel] = {}
     for address in addresses(network):
         for weight in address.layer.weights:
@@ -67,15 +68,14 @@ def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
             if handle is not None and len(variable.shape) > 1:
                 # Layers around this one were seen before; the innermost names it.
                 owners[id(handle)] = Kernel(address.path, variable)
-    order: dict[str, int] = {}
+    # Beside the output that is explained, the trace computes the network's others.
+    needed = ancestors(probe.graph.outputs)
+    order = {op.name: i for i, op in enumerate(probe.graph.get_operations())}
     read = []
-    for handle, inside in probe.captures:
-        order = order or {
-            op.name: i for i, op in enumerate(inside.graph.get_operations())
-        }
-        if id(handle) in owners:
-            places = (order[op.name] for op in inside.consumers())
-            read.append((min(places, default=-1), owners[id(handle)]))
+    for handle, inside in probe.graph.captures:
+        places = [order[op.name] for op in inside.consumers() if op.name in needed]
+        if id(handle) in owners and places:
+            read.append((min(places), owners[id(handle)]))
     found = [kernel for _, kernel in sorted(read, key=lambda e: -e[0])]
     whole: dict[str, int] = {}
     for layer, variable in found:

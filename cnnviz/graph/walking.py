@@ -57,7 +57,7 @@ def preprocessing(
         cropping and reordering that begins at the first input with one, up to the last
         that changes values; in order, without the input. Empty if there is none.
     """
-    below = _ancestors(target)
+    below = ancestors([target])
     for tensor in inputs:
         chain: list[tf.Tensor] = []
         last = 0
@@ -84,9 +84,10 @@ def preprocessing(
     return []
 
 
-def _ancestors(target: tf.Tensor) -> set[str]:
-    found = {target.op.name}
-    stack = [target.op]
+def ancestors(targets: Iterable[tf.Tensor]) -> set[str]:
+    """The names of the operations that compute some tensors, and what these need."""
+    stack = [target.op for target in targets]
+    found = {op.name for op in stack}
     while stack:
         for tensor in stack.pop().inputs:
             if tensor.op.name not in found:

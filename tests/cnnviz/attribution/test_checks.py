@@ -114,6 +114,20 @@ def test_kernels_are_drawn_anew_for_the_probe_alone(k: ModuleType) -> None:
     )
 
 
+@GENERATIONS
+def test_kernels_of_other_outputs_are_none_of_this_one(k: ModuleType) -> None:
+    inputs = k.layers.Input((16, 18, 3))
+    maps = k.layers.Conv2D(6, 3, activation="relu", name="shared")(inputs)
+    pooled = k.layers.GlobalAveragePooling2D()(maps)
+    heads = [k.layers.Dense(3, name=name)(pooled) for name in ("one", "two", "three")]
+    network = k.Model(inputs, heads)
+    for head in ("one", "two", "three"):
+        subject = Subject(raw(network), head)
+        probe = Probe(subject, [IMAGES], fixed(2, 0), at="image", private=True)
+        kernels = kernels_from_the_top(network, probe)
+        assert [kernel.layer for kernel in kernels] == [head, "shared"]
+
+
 @pytest.mark.parametrize("mode", ["int8", "int4"])
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 def test_quantized_kernels_are_drawn_anew_as_whole_numbers(mode: str) -> None:
