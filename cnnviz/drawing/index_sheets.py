@@ -12,6 +12,7 @@ from PIL import Image
 from cnnviz.arguments import counts
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
+from cnnviz.drawing.layouts import sheet_fits
 from cnnviz.drawing.text import draw_line, soften
 from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper
 from cnnviz.drawing.values import colorize, stretch
@@ -81,7 +82,7 @@ def index_sheet(
     facts += ["the strongest maps of each", "each map on its own scale"]
     return grid(
         page[np.newaxis],
-        scale=1 if max(page.shape) < 2**14 else None,
+        scale=1 if sheet_fits(*page.shape[:2]) else None,
         title=title,
         subtitle=join_facts(facts),
     ).convert("RGB")

@@ -44,10 +44,14 @@ class Layout(NamedTuple):
     @property
     def fits(self) -> bool:
         """Whether the sheet is of a size that viewers and memory take."""
-        return (
-            max(self.height, self.width) <= _LARGEST_SHEET_SIDE
-            and self.height * self.width <= _LARGEST_SHEET
-        )
+        return sheet_fits(self.height, self.width)
+
+
+def sheet_fits(height: int, width: int) -> bool:
+    """Whether a sheet is of a size, in pixels, that viewers and memory take."""
+    return (
+        max(height, width) <= _LARGEST_SHEET_SIDE and height * width <= _LARGEST_SHEET
+    )
 
 
 def lay_out(

@@ -11,13 +11,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cnnviz.drawing.facts import join_facts
 from cnnviz.drawing.grids import grid
+from cnnviz.drawing.layouts import sheet_fits
 
 _STRIP_HEIGHT, STRIP_WIDTH = 900, 1600  # a strip of rows fills at most about this
 _ROW_HEIGHTS = (4, 22)
 _SMALLEST_ROW_LABEL = 12
-_LABEL_STEPS = (1, 2, 5)
+_LABEL_STEPS = (1, 2, 5, 10)
 _LABEL_SIZE, _LABEL_INK, _DIMMED_INK = 11, 70, 175
+_TOP = _LABEL_SIZE + 6  # the height of the labels of columns
 _MATRIX_CELL = 30  # pixels that a cell of a matrix of kernels is enlarged to
+_CELL_GAP = 3
 _ASPECT, _PANEL_GAP, _MOST_PANELS = 1.4, 24, 12
 
 
@@ -38,8 +41,8 @@ def draw_rows(
 
     panels = _panels(rows, lambda n: (scales(n)[0], columns * scales(n)[1]))
     high, wide = scales(panels)
-    every = next(n for n in _LABEL_STEPS if n * high >= _SMALLEST_ROW_LABEL)
-    labels = [str(n) if i % every == 0 else "" for i, n in enumerate(numbers)]
+    labels = _spaced([str(n) for n in numbers], high, _SMALLEST_ROW_LABEL)
+    every = _every(high, _SMALLEST_ROW_LABEL)
     body = pixels.repeat(high, axis=0).repeat(wide, axis=1)
     if high >= _SMALLEST_ROW_LABEL:
         body[high - 1 :: high] = 255  # a hairline between rows
@@ -55,28 +58,49 @@ def draw_matrix(
     title: str,
     facts: Sequence[str],
 ) -> Image.Image:
-    """Lays out cells (rows, columns, h, w, 1 or 3), numbered on the left and on top."""
+    """Lays out cells (rows, columns, h, w, 1 or 3), numbered on the left and on top.
+
+    They are enlarged as far as the sheet has room, and some of the numbers are left out
+    where the cells are too small for all.
+    """
     rows, columns, height, width, channels = cells.shape
-    scale = max(1, _MATRIX_CELL // max(height, width))
-    cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)
-    gap = 3
-    cells = np.pad(
-        cells, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255
-    )
-    high, wide = cells.shape[2:4]
-    body = cells.swapaxes(1, 2).reshape(rows * high, columns * wide, channels)
     numbers = [str(i) for i in range(rows)]
-    left = _row_labels(numbers, high, dimmed, channels, below=gap)
-    panels = _panels(rows, lambda _: (high, columns * wide))
+    margin = _label_width(numbers)
+
+    def sizes(scale: int) -> tuple[int, int, int]:
+        """The height and width of a cell with its gaps, and the number of panels."""
+        high, wide = height * scale + _CELL_GAP, width * scale + _CELL_GAP
+        return high, wide, _panels(rows, lambda _: (high, columns * wide))
+
+    def fits(scale: int) -> bool:
+        high, wide, panels = sizes(scale)
+        across = panels * (margin + columns * wide + _PANEL_GAP)
+        return sheet_fits(_TOP + -(-rows // panels) * high, across)
+
+    scale = max(1, _MATRIX_CELL // max(height, width))
+    while scale > 1 and not fits(scale):
+        scale -= 1
+    high, wide, panels = sizes(scale)
+    cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)
+    gap = (0, _CELL_GAP)
+    cells = np.pad(cells, ((0, 0), (0, 0), gap, gap, (0, 0)), constant_values=255)
+    body = cells.swapaxes(1, 2).reshape(rows * high, columns * wide, channels)
+    numbers = _spaced(numbers, high, _SMALLEST_ROW_LABEL)
+    left = _row_labels(numbers, high, dimmed, channels, below=_CELL_GAP)
     picture = np.hstack([left, body])
     picture = _side_by_side(picture, -(-rows // panels) * high)
     panels = -(-rows // -(-rows // panels))
-    top = np.full((_LABEL_SIZE + 6, *picture.shape[1:]), 255, np.uint8)
+    top = np.full((_TOP, *picture.shape[1:]), 255, np.uint8)
+    column_labels = _spaced(column_labels, wide, _text_width(column_labels))
     step = (picture.shape[1] + _PANEL_GAP) // panels
     for panel in range(panels):
         for i, label in enumerate(column_labels):
-            start = panel * step + left.shape[1] + i * wide
-            top[:, start : start + wide] = _text(label, wide, len(top))
+            if not label:
+                continue
+            middle = panel * step + left.shape[1] + i * wide + (wide - _CELL_GAP) // 2
+            text = _text(label, len(top))
+            start = middle - text.shape[1] // 2
+            top[:, start : start + text.shape[1]] = text[:, : top.shape[1] - start]
     return _framed(np.vstack([top, picture]), title, facts)
 
 
@@ -115,7 +139,7 @@ def _framed(
         picture[np.newaxis],
         title=title,
         subtitle=join_facts(facts),
-        scale=1 if max(picture.shape) < 2**14 else None,
+        scale=1 if sheet_fits(*picture.shape[:2]) else None,
     )
 
 
@@ -129,7 +153,7 @@ def _row_labels(
 ) -> NDArray[np.uint8]:
     """Numbers (rows * height, w, channels), right-aligned, centered on their rows."""
     font = ImageFont.load_default(_LABEL_SIZE)
-    width = max(int(font.getlength(label)) + 1 for label in labels) + 8
+    width = _label_width(labels)
     picture = Image.new("L", (width, len(labels) * height), 255)
     draw = ImageDraw.Draw(picture)
     for i, label in enumerate(labels):
@@ -142,9 +166,30 @@ def _row_labels(
     return np.repeat(np.asarray(picture)[..., np.newaxis], channels, axis=-1)
 
 
-def _text(label: str, width: int, height: int) -> NDArray[np.uint8]:
+def _every(size: int, needed: int) -> int:
+    """Of how many cells of a size one has room for a label that needs another."""
+    return next(n for n in _LABEL_STEPS if n * size >= needed)
+
+
+def _spaced(labels: Sequence[str], size: int, needed: int) -> list[str]:
+    """Labels of cells of a size; those that have no room are empty."""
+    every = _every(size, needed)
+    return [label if i % every == 0 else "" for i, label in enumerate(labels)]
+
+
+def _text_width(labels: Sequence[str]) -> int:
+    font = ImageFont.load_default(_LABEL_SIZE)
+    return max(int(font.getlength(label)) + 1 for label in labels)
+
+
+def _label_width(labels: Sequence[str]) -> int:
+    return _text_width(labels) + 8
+
+
+def _text(label: str, height: int) -> NDArray[np.uint8]:
+    width = _text_width([label])
     picture = Image.new("L", (width, height), 255)
     font = ImageFont.load_default(_LABEL_SIZE)
     draw = ImageDraw.Draw(picture)
-    draw.text((width // 2 - 1, height // 2), label, _LABEL_INK, font, anchor="mm")
+    draw.text((width // 2, height // 2), label, _LABEL_INK, font, anchor="mm")
     return np.asarray(picture)[..., np.newaxis]

@@ -136,6 +136,35 @@ def test_pointwise_kernels_are_one_matrix_of_weights() -> None:
     assert np.abs(matrix[..., 0] / 255 - expected).max() < 1.5 / 255
 
 
+@pytest.mark.parametrize(
+    ("shape", "width"),
+    [
+        ((2048, 3, 3, 16), 6452),  # cells smaller than the usual 30 pixels
+        ((8192, 3, 3, 16), 2996),  # too small for a number above each
+        ((3000, 1, 1, 3000), 3077),  # as the 4,096 of VGG16 as convolutions
+    ],
+)
+def test_thousands_of_kernels_fit_on_a_sheet(
+    shape: tuple[int, ...], width: int
+) -> None:
+    sheet = kernel_sheet(np.ones(shape, np.float32), title="wide")
+    assert sheet.width == width
+    assert sheet.width * sheet.height < 2**25 + 10**6
+
+
+def test_numbers_of_columns_that_have_no_room_are_left_out() -> None:
+    kernels = np.ones((8192, 3, 3, 16), np.float32)
+    sheet = np.asarray(kernel_sheet(kernels, title="wide"))
+    # The strip above the first panel: cells of 12 pixels, and a number above every
+    # second one, none of which touches the next.
+    top = 255 - sheet[68:82, 48 : 48 + 16 * 12]
+    inked = top.max(0) > 60
+    blocks = np.flatnonzero(np.diff(inked.astype(int), prepend=0) == 1)
+    gaps = np.diff(blocks)
+    assert 8 <= len(blocks) <= 13, blocks
+    assert gaps.max() <= 26
+
+
 def test_kernels_in_one_and_three_dimensions() -> None:
     signal = random(6, 5, 3)  # of three channels, which are no colors
     expected = grid(
