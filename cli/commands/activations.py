@@ -63,7 +63,7 @@ def activations(
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.network import activation_batches, pointwise_layers
 
-        yield pointwise_layers(loaded) if layer is None else set()
+        yield pointwise_layers(loaded) if layer is None else {}
         batches, shown = tee(images.batches(loaded))
         yield from zip(
             batches,
@@ -87,7 +87,7 @@ def activations(
             "overlay": overlay,
         }
         folded = frozenset(name.casefold() for name in images.names)
-        pointwise: set[str] = next(work.items)
+        pointwise: dict[str, str] = next(work.items)
         for batch, maps in work.items:
             drawn = maps.only(p for p in maps if p.partition("@")[0] not in pointwise)
             drawn = drawn or maps
@@ -96,9 +96,12 @@ def activations(
                 sheets = len(drawn) + raw + is_indexed
                 work.console.stage("drawing", len(images.paths) * sheets)
                 if left := len(maps) - len(drawn):
+                    kinds = " ".join(
+                        f"--layer {k}" for k in dict.fromkeys(pointwise.values())
+                    )
                     work.console.note(
                         f"{counted(left, 'convolution')} of 1x1 left out "
-                        "(--layer Conv2D draws them too)"
+                        f"({kinds} draws them too)"
                     )
             named = list(drawn)
             if layer is None and len(drawn) > 1:

@@ -45,15 +45,15 @@ def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
         return chosen.path  # such as where the network has several inputs
 
 
-def pointwise_layers(model: ImageModel) -> set[str]:
-    """The paths of the convolutions that mix channels at one position (1x1)."""
-    found = set()
+def pointwise_layers(model: ImageModel) -> dict[str, str]:
+    """The convolutions that mix channels at one position (1x1): kinds by path."""
+    found = {}
     for address in addresses(model.network):
         window = getattr(address.inner, "kernel_size", None)
         if address.is_convolution and window is not None:
             sides = (window,) if isinstance(window, int) else tuple(window)
             if set(sides) == {1}:
-                found.add(address.path)
+                found[address.path] = type(address.inner).__name__
     return found
 
 

@@ -97,6 +97,23 @@ def test_without_layers_sheets_are_numbered_and_indexed(
     assert np.abs(written - np.asarray(expected, int)).max() <= 8
 
 
+def test_what_draws_convolutions_of_one_voxel(tmp_path: Path) -> None:
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 8, 1))
+    maps = layers.Conv3D(2, 3, name="wide")(inputs)
+    maps = layers.Conv3D(2, 1, name="point")(maps)
+    outputs = layers.Conv3DTranspose(2, 1, name="back")(maps)
+    keras.Model(inputs, outputs).save(tmp_path / "net.keras")
+    save(tmp_path / "a.npy", 8, 8, 8, 1)
+    given = (tmp_path / "net.keras", tmp_path / "a.npy", "--encoding", "raw")
+    result = invoke(*given, "--out", tmp_path / "out")
+    way = "--layer Conv3D --layer Conv3DTranspose"
+    assert f"2 convolutions of 1x1 left out ({way} draws" in result.stderr
+    result = invoke(*given, *way.split(), "--out", tmp_path / "all")
+    names = [Path(line).name for line in result.stdout.splitlines()]
+    assert names == ["a--wide.png", "a--point.png", "a--back.png"]
+
+
 def test_convolutions_of_one_pixel_are_left_out_unless_asked_for(
     tmp_path: Path,
 ) -> None:

@@ -61,4 +61,4 @@ def test_pointwise_convolutions_are_those_of_one_pixel() -> None:
         ]
     )
     model = load_model(network, encoding="unit")
-    assert pointwise_layers(model) == {"point", "scale"}
+    assert pointwise_layers(model) == {"point": "Conv2D", "scale": "DepthwiseConv2D"}
