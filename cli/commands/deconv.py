@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cnnviz.errors import shape_text
-
 from .. import options
 from ..console import Console
 from ..inputs import ImageOptions, keep_apart
@@ -209,10 +207,10 @@ def deconv(
                 work.console.note(f"{source}: {result.silence}")
                 continue
             firing += 1
-            if raw and result.image.ndim > 3:
-                shape = shape_text(result.image.shape)
+            if raw and result.image.ndim not in (2, 3):
                 work.console.note(
-                    f"{source}: {shape} has no picture: only its arrays are written"
+                    f"{source}: reconstructions of shape {result.image.shape} have no "
+                    "picture: only the arrays are written"
                 )
                 continue
             facts = images.source(number, verdict)

@@ -404,6 +404,30 @@ def test_a_signal_is_drawn_without_its_steps(root: Path, tmp_path: Path) -> None
     assert_drawn(path, found.picture(source="a.npy", predictions=told))
 
 
+def test_vectors_have_arrays_but_no_picture(tmp_path: Path) -> None:
+    network = keras.Sequential(  # the generator of a GAN
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(16, activation="relu"),
+            keras.layers.Reshape((4, 4, 1)),
+            keras.layers.Conv2DTranspose(1, 3, name="drawn"),
+        ]
+    )
+    network.save(tmp_path / "net.keras")
+    np.save(tmp_path / "a.npy", np.linspace(-1, 1, 5, dtype=np.float32))
+    command = [tmp_path / "net.keras", tmp_path / "a.npy", "--encoding", "raw"]
+    command += ["--out", tmp_path / "out"]
+    result = invoke(*command)
+    assert result.exit_code == 1
+    assert "--raw" in result.stderr
+    result = invoke(*command, "--raw")
+    assert result.exit_code == 0, result.stderr
+    assert "shape (5,) have no picture: only the arrays are written" in result.stderr
+    (path,) = map(Path, result.stdout.split())
+    with np.load(path) as written:
+        assert written["images"].shape == (1, 5)
+
+
 def test_volumes_have_arrays_but_no_picture(root: Path, tmp_path: Path) -> None:
     model = root / "tests" / "data" / "zoo" / "keras315" / "conv3d.keras"
     loaded = cnnviz.load_model(model)
