@@ -60,7 +60,7 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
     """
     specs = model.inputs
     if specs is not None and (len(specs) != 1 or len(specs[0].shape) != 3):
-        told = " and ".join(str(spec.shape) for spec in specs)
+        told = str(specs[0].shape) if len(specs) == 1 else f"{len(specs)} inputs"
         raise ModelError(
             f"{model.source} takes {told}; expected one image (h, w, c) to optimize",
             hint="Hold the others: load_model(...).hold({name: array})."
