@@ -82,13 +82,26 @@ def blurred(images: np.ndarray, axes: int) -> np.ndarray:
     reach = math.ceil(3 * deviation)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(deviation, 1e-6)) ** 2)
     taps /= taps.sum()
-    result = images.astype(np.float64)
-    for axis in range(1, 1 + axes):
-        ends = [(0, 0)] * images.ndim
-        ends[axis] = (reach, reach)
-        padded = np.pad(result, ends, "symmetric")
-        size = images.shape[axis]
-        result = np.zeros(images.shape)
-        for shift, tap in enumerate(taps):
-            result += tap * padded.take(np.arange(shift, shift + size), axis)
-    return result.astype(np.float32)
+    result = np.empty(images.shape, np.float32)
+    for image, blur in zip(images, result, strict=True):
+        found = image.astype(np.float64)
+        for axis in range(axes):
+            found = np.moveaxis(_filtered(np.moveaxis(found, axis, -1), taps), -1, axis)
+        # Rounding leaves the range of the image, which means do not.
+        blur[...] = found.clip(image.min(), image.max())
+    return result
+
+
+def _filtered(values: np.ndarray, taps: np.ndarray) -> np.ndarray:
+    """The correlation of values with as many taps on either side, along the last axis.
+
+    By Fourier transforms: taps are many where images are large, and each of them would
+    be a pass over all pixels.
+    """
+    reach, size = len(taps) // 2, values.shape[-1]
+    ends = [(0, 0)] * (values.ndim - 1) + [(reach, reach)]
+    padded = np.pad(values, ends, "symmetric")
+    length = padded.shape[-1]
+    spectrum = np.fft.rfft(padded) * np.fft.rfft(taps, length)
+    # What lies ahead of that has met the other end.
+    return np.fft.irfft(spectrum, length)[..., -size:]

@@ -128,3 +128,22 @@ def test_baselines_without_channels_are_those_with_one() -> None:
             expected = baseline_images(name, images[..., None], axes, raw=False)
             found = baseline_images(name, images, axes, raw=False)
             np.testing.assert_array_equal(found, expected[..., 0])
+
+
+def test_a_long_signal_is_blurred_by_thousands_of_taps() -> None:
+    steps = 300_000
+    signal = np.random.default_rng(2).random((1, steps, 1), np.float32)
+    blurred = baseline_images("blur", signal, 1, raw=False)[0, :, 0]
+    mirrored = np.pad(signal[0, :, 0].astype(float), 45_000, "symmetric")
+    taps = np.exp(-0.5 * (np.arange(-45_000, 45_001) / 15_000) ** 2)
+    for step in (0, 1, 44_999, 150_000, steps - 1):
+        mean = np.average(mirrored[step : step + 90_001], weights=taps)
+        np.testing.assert_allclose(blurred[step], mean, rtol=1e-6)
+
+
+def test_a_blur_stays_within_the_range_of_its_image() -> None:
+    images = np.zeros((1, 64, 64, 1), np.float32)
+    images[0, :32] = 1
+    blurred = baseline_images("blur", images, 2, raw=False)
+    assert blurred.min() == 0
+    assert blurred.max() == 1
