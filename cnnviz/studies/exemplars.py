@@ -51,9 +51,10 @@ def find_exemplars(
         model: A loaded model, or a Keras model of either generation.
         layer: The path of a layer.
         images: Images `(h, w, c)` in [0, 1] of one size, one after the other: an array
-            `(n, h, w, c)`, or a generator, which need not fit into memory.
+            `(n, h, w, c)`, or a generator or data set, of images or batches, which need
+            not fit into memory.
         channels: The numbers of the channels; None for all.
-        count: How many images to keep for each channel.
+        count: How many images to keep for each channel, at most.
 
     Returns:
         For each channel the images with the largest mean activation, the largest first.
@@ -64,7 +65,7 @@ def find_exemplars(
         LayerError: If the layer or a channel does not exist.
     """
     known = as_model(model)
-    if not isinstance(images, Iterable):
+    if not isinstance(images, Iterable) or isinstance(images, str):
         raise ArgumentError(f"images is {shown(images)}; expected images to look at")
     rest = iter(images)
     first = list(islice(rest, 1))
@@ -101,10 +102,10 @@ def _prepared(model: ImageModel, images: Iterable[Any]) -> Iterator[np.ndarray]:
     """Images `(h, w, c)` as the model takes them, all of one shape."""
     shape = None
     for image in images:
-        prepared = model.prepare(image)[0][0]
-        shape = shape or prepared.shape
-        if prepared.shape != shape:
+        batch = model.prepare(image)[0]
+        shape = shape or batch.shape[1:]
+        if batch.shape[1:] != shape:
             raise ImageError(
-                f"images have the shapes {shape} and {prepared.shape}; expected one"
+                f"images have the shapes {shape} and {batch.shape[1:]}; expected one"
             )
-        yield prepared
+        yield from batch

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnviz import ArgumentError, ImageError, ImageModel, activations, load_model
 from cnnviz.studies import find_exemplars
@@ -35,6 +36,21 @@ def test_exemplars_are_the_strongest_images(
         np.testing.assert_array_equal(found.images[row], digits[order])
 
 
+@pytest.mark.parametrize("kind", ["array", "data set", "batches"])
+def test_every_image_of_a_batch_is_looked_at(
+    mnist: ImageModel, digits: np.ndarray, kind: str
+) -> None:
+    images: Any = digits[:11]
+    expected = find_exemplars(mnist, "conv3", images, [3, 60], count=4)
+    if kind == "data set":
+        images = tf.data.Dataset.from_tensor_slices(images).batch(3)
+    elif kind == "batches":
+        images = (digits[:11][start : start + 4] for start in range(0, 11, 4))
+    found = find_exemplars(mnist, "conv3", images, [3, 60], count=4)
+    np.testing.assert_array_equal(found.numbers, expected.numbers)
+    np.testing.assert_array_equal(found.images, expected.images)
+
+
 def test_what_does_not_exist_is_named(mnist: ImageModel) -> None:
     with pytest.raises(ArgumentError, match="no image"):
         find_exemplars(mnist, "conv3", [])
@@ -50,3 +66,5 @@ def test_what_is_no_set_of_images_of_one_size_is_told() -> None:
         find_exemplars(network, 0, sizes)
     with pytest.raises(ArgumentError, match="images is 3; expected images to look at"):
         find_exemplars(network, 0, 3)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=r"images is 'a.png'; expected images to"):
+        find_exemplars(network, 0, "a.png")
