@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts, number_of
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import (
@@ -29,7 +29,13 @@ from cnnviz.drawing.tiles import (
     some_steps,
     strongest_steps,
 )
-from cnnviz.errors import ArgumentError, LayerError, input_words, seen_axes
+from cnnviz.errors import (
+    ArgumentError,
+    LayerError,
+    input_words,
+    seen_axes,
+    shape_text,
+)
 from cnnviz.images.colors import LUMA
 
 if TYPE_CHECKING:
@@ -99,7 +105,9 @@ def explanation_sheet(
 
     Raises:
         LayerError: If the image has no picture.
+        ArgumentError: If there is no image of that number, or it is of another size.
     """
+    number = number_of("number", number, len(explanation.maps))
     maps = explanation.maps[number]
     flat = _flat(image, [maps, explanation.seen[None]], title)
     picture, (maps, seen) = flat.picture, flat.maps
@@ -163,11 +171,17 @@ def evidence_comparison_sheet(
 
     Raises:
         LayerError: If the image has no picture.
-        ArgumentError: If the explanations are not of the same classes, or there are
-            none.
+        ArgumentError: If the explanations are not of this image alone, or not of the
+            same classes, or there are none.
     """
     if not explanations:
         raise ArgumentError("no explanations are given to compare; expected some")
+    for method, each in explanations.items():
+        if len(each.maps) != 1:
+            raise ArgumentError(
+                f"the explanation by {method} is of {len(each.maps)} images; expected "
+                "one image"
+            )
     methods = list(explanations)
     first = explanations[methods[0]]
     if any(each.names != first.names for each in explanations.values()):
@@ -248,9 +262,11 @@ def channel_sheet(
 
     Raises:
         LayerError: If the image has no picture, or the layer no positions.
-        ArgumentError: If the count is out of its range.
+        ArgumentError: If the count is out of its range, there is no image of that
+            number, or it is of another size.
     """
     counts(count=count)
+    number = number_of("number", number, len(attribution.values))
     chosen = attribution.strongest(count)[number]
     rows: list[list[Panel]] = []
     for column, channels in enumerate(chosen):
@@ -363,8 +379,14 @@ def _flat(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> _Fla
 
     Of a volume one slice is taken, the steps of a signal become columns.
     """
+    explained = maps[0].shape[1:]
+    if image.shape[: len(explained)] != explained:
+        raise ArgumentError(
+            f"an image of {shape_text(image.shape)} is given; expected the one that "
+            f"was explained, of {shape_text(explained)}"
+        )
     told = []
-    axes = seen_axes(image.shape, maps[0].ndim - 1)
+    axes = seen_axes(image.shape, len(explained))
     if axes < maps[0].ndim - 1:
         maps = [values[..., 0] for values in maps]
     elif image.ndim == axes:

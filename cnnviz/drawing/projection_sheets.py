@@ -250,10 +250,11 @@ class _Units(NamedTuple):
         title: str,
     ) -> _Units:
         image = shown.image
-        if len(projections.images) != 1 or projections.images.shape[2:] != image.shape:
+        shape = projections.images.shape
+        if len(shape) < 3 or shape != (1, shape[1], *image.shape):
             raise ArgumentError(
-                f"reconstructions of shape {projections.images.shape} given for an "
-                f"image of shape {image.shape}; expected {(1, 'k', *image.shape)}"
+                f"reconstructions of shape {shape} given for an image of shape "
+                f"{image.shape}; expected {(1, *shape[1:2], *image.shape)}"
             )
         check_picture(image.shape, title)
         alive = np.flatnonzero(projections.activations[0] > 0)

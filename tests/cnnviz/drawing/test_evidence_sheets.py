@@ -364,13 +364,27 @@ def test_positions_of_a_signal_are_called_steps(
 
 
 def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
+    seen = np.ones((2, 2, 2, 2), bool)
+    hyper = replace(halves, maps=seen[None, None].astype("f"), seen=seen)
     with pytest.raises(LayerError, match="have no picture"):
-        explanation_sheet(np.ones((2, 2, 2, 2, 1)), halves, title="")
+        explanation_sheet(np.ones((2, 2, 2, 2, 1)), hyper, title="")
+    image = np.ones((8, 8, 1))
+    with pytest.raises(ArgumentError, match="number is 1; expected 0"):
+        explanation_sheet(image, halves, title="", number=1)
+    with pytest.raises(ArgumentError, match=r"image of 9x8x1 is given; .* of 8x8"):
+        explanation_sheet(np.ones((9, 8, 1)), halves, title="")
+    two = explain(network(np.ones(64)), np.ones((2, 8, 8, 1), "f"))
+    with pytest.raises(ArgumentError, match="explanation by a is of 2 images; expec"):
+        evidence_comparison_sheet(image, {"a": two}, title="")
     with pytest.raises(ArgumentError, match="no explanations are given"):
         evidence_comparison_sheet(np.ones((2, 2, 1)), {}, title="")
     channels = channel_attribution(network(np.ones(64)), np.ones((8, 8, 1), "f"))
     with pytest.raises(ArgumentError, match="count is 0"):
-        channel_sheet(np.ones((8, 8, 1)), channels, title="", count=0)
+        channel_sheet(image, channels, title="", count=0)
+    with pytest.raises(ArgumentError, match="number is -1; expected 0"):
+        channel_sheet(image, channels, title="", number=-1)
+    with pytest.raises(ArgumentError, match=r"image of 8x9x1 is given; .* of 8x8"):
+        channel_sheet(np.ones((8, 9, 1)), channels, title="")
 
 
 def test_a_long_signal_is_drawn_wide_and_no_single_step_is_lost() -> None:
