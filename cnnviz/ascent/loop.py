@@ -103,7 +103,8 @@ def maximize(
         LayerError: If the objective names a layer or a channel that does not exist, or
             nothing that depends on the image.
         ImageError: If a layer on the way does not take images of this size.
-        ModelError: If the network computes NaN or infinite values for every image.
+        ModelError: If the network fails, or computes NaN or infinite values for every
+            image.
     """
     known = as_model(model)
     an_objective = "an Objective, such as channel('conv1', 0)"

@@ -186,6 +186,7 @@ def channel_attribution(
             class.
         LayerError: If there is no such layer or output, or no gradient there.
         ImageError: If the images do not fit the network.
+        ModelError: If the network fails, or computes NaN or infinite values.
 
     References:
         Olah et al., "The Building Blocks of Interpretability", Distill 2018,

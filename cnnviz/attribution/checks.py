@@ -156,6 +156,7 @@ def check_explanation(
         ArgumentError: If an argument has a value outside its range.
         ImageError: If these are not the images that were explained; of several inputs
             the one that the maps lie on is looked at.
+        ModelError: If the network fails, or computes NaN or infinite values.
 
     References:
         Petsiuk, Das and Saenko, BMVC 2018, https://arxiv.org/abs/1806.07421

@@ -43,6 +43,7 @@ def projection_batches(
     Raises:
         LayerError: If the layer does not exist, has no such map or cannot be reversed.
         ImageError: If the images do not fit the network.
+        ModelError: If the network fails, or computes NaN or infinite values.
         ArgumentError: If an argument has a value outside its range.
     """
     known = as_model(model)
@@ -78,6 +79,7 @@ def compare_rules(
     Raises:
         LayerError: If the layer does not exist, has no such map or cannot be reversed.
         ImageError: If the image does not fit the network.
+        ModelError: If the network fails, or computes NaN or infinite values.
         ArgumentError: If an argument has a value outside its range.
     """
     if not rules:

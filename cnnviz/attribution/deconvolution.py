@@ -223,6 +223,7 @@ def deconvnet(
             one on the way cannot be reversed; a plain gradient is never passed off as a
             deconvnet.
         ImageError: If the images do not fit the network.
+        ModelError: If the network fails, or computes NaN or infinite values.
         ArgumentError: If an argument has a value outside its range.
     """
     known = as_model(model)

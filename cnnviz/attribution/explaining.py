@@ -225,6 +225,7 @@ def explain(
             class.
         LayerError: If there is no such layer or output, or no gradient there.
         ImageError: If the images do not fit the network.
+        ModelError: If the network fails, or computes NaN or infinite values.
 
     References:
         Draelos and Carin, 2020, https://arxiv.org/abs/2011.08891 (HiResCAM)

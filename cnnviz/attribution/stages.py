@@ -143,6 +143,7 @@ def deconvnet_stages(
         ArgumentError: If `keep` or `rule` is none of these: the plain gradient is not
             computed in such steps. Or if `channel` is no number.
         ImageError: If the image does not fit the network, or there are several.
+        ModelError: If the network fails, or computes NaN or infinite values.
         LayerError: If the layer does not exist, has no such map or does not answer, one
             on the way cannot be reversed, or the map does not fire.
     """

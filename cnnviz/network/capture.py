@@ -63,6 +63,7 @@ def activations(
         LayerError: If a layer does not exist, or one named by its path does not answer:
             it is not run, returns several arrays, or none per image.
         ImageError: If the images do not fit the network.
+        ModelError: If the network fails.
         ArgumentError: If no layer is named, or `batch_size` is less than 1.
     """
     known = as_model(model)
@@ -112,6 +113,7 @@ def activation_batches(
     Raises:
         LayerError: If a layer does not exist, or one named by its path does not answer.
         ImageError: If the images of a batch do not fit the network.
+        ModelError: If the network fails.
         ArgumentError: If no layer is named, or these are no batches.
     """
     known = as_model(model)

@@ -224,7 +224,8 @@ class ImageModel:
             ImageError: If the images do not fit the inputs.
             LayerError: If there is no such output.
             ModelError: If the network fails.
-            ArgumentError: If this is called inside a `tf.function`.
+            ArgumentError: If an argument is out of its range, or this is called inside
+                a `tf.function`.
         """
         check(self.network)
         arrays = self.prepare(images)

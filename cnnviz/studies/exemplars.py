@@ -63,6 +63,7 @@ def find_exemplars(
         ArgumentError: If there are no images.
         ImageError: If they do not fit the network, or are of several sizes.
         LayerError: If the layer or a channel does not exist.
+        ModelError: If the network fails.
     """
     known = as_model(model)
     if not isinstance(images, Iterable) or isinstance(images, str):

@@ -129,8 +129,8 @@ def visualize_classes(
         ArgumentError: If there is no such class, or an argument is out of its range.
         LayerError: If the network has no such output.
         ImageError: If the network does not take images of this size.
-        ModelError: If the network takes anything but one image, or computes NaN or
-            infinite values for every image.
+        ModelError: If the network takes anything but one image, fails, or computes NaN
+            or infinite values for every image.
     """
     return optimize_classes(
         model,
@@ -197,8 +197,8 @@ def optimize_classes(
         ArgumentError: If there is no such class, or an argument is out of its range.
         LayerError: If the network has no such output.
         ImageError: If the network does not take images of this size.
-        ModelError: If the network takes anything but one image, or computes NaN or
-            infinite values for every image.
+        ModelError: If the network takes anything but one image, fails, or computes NaN
+            or infinite values for every image.
     """
     known, span = searched(built_at(as_model(model), size))
     found = survey_layers(known, [], heads=True)

@@ -117,8 +117,8 @@ def deep_dream(
     Raises:
         ImageError: If it is no image, or does not fit the network.
         LayerError: If a layer does not exist, or no layer fires for the image.
-        ModelError: If the network takes anything but one image, or computes NaN or
-            infinite values.
+        ModelError: If the network takes anything but one image, fails, or computes NaN
+            or infinite values.
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)

@@ -136,8 +136,8 @@ def visualize_filters(
     Raises:
         LayerError: If the layer or a channel does not exist.
         ImageError: If a layer on the way does not take images of this size.
-        ModelError: If the network takes anything but one image, or computes NaN or
-            infinite values for every image.
+        ModelError: If the network takes anything but one image, fails, or computes NaN
+            or infinite values for every image.
         ArgumentError: If an argument is out of its range.
     """
     return optimize_filters(
@@ -208,8 +208,8 @@ def optimize_filters(
     Raises:
         LayerError: If the layer or a channel does not exist.
         ImageError: If a layer on the way does not take images of this size.
-        ModelError: If the network takes anything but one image, or computes NaN or
-            infinite values for every image.
+        ModelError: If the network takes anything but one image, fails, or computes NaN
+            or infinite values for every image.
         ArgumentError: If an argument is out of its range.
     """
     known = built_at(as_model(model), size)

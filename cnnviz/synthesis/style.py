@@ -178,8 +178,8 @@ def transfer_style(
     Raises:
         ImageError: If what is given is no image, or does not fit the network.
         LayerError: If the network has no layers with positions.
-        ModelError: If the network takes anything but one image, or computes NaN or
-            infinite values.
+        ModelError: If the network takes anything but one image, fails, or computes NaN
+            or infinite values.
         ArgumentError: If an argument is out of its range.
     """
     return optimize_style(
@@ -247,8 +247,8 @@ def optimize_style(
     Raises:
         ImageError: If what is given is no image, or does not fit the network.
         LayerError: If the network has no layers with positions.
-        ModelError: If the network takes anything but one image, or computes NaN or
-            infinite values.
+        ModelError: If the network takes anything but one image, fails, or computes NaN
+            or infinite values.
         ArgumentError: If an argument is out of its range.
     """
     known = as_model(model)
