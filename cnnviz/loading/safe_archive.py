@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 from cnnviz.errors import ModelError
 from cnnviz.loading.safe_hdf5 import LARGEST_RATIO, check_hdf5
+from cnnviz.loading.safe_json import LARGEST
 from cnnviz.sniffing import HDF5
 
-_LARGEST_CONFIG = 256 * 2**20
 _NAME_LENGTHS = 26
 """Where the header of a member says how long its name is, and what follows it."""
 
@@ -55,7 +55,7 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> bool:
 
 
 def _refuse_bomb(path: Path, info: zipfile.ZipInfo) -> None:
-    too_long = info.filename.endswith(".json") and info.file_size > _LARGEST_CONFIG
+    too_long = info.filename.endswith(".json") and info.file_size > LARGEST
     if too_long or info.file_size > LARGEST_RATIO * max(info.compress_size, 2**16):
         raise ModelError(
             f"{path} is refused: its {info.filename} unpacks "

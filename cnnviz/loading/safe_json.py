@@ -9,6 +9,9 @@ from typing import Any
 
 from cnnviz.errors import ModelError
 
+LARGEST = 2**26
+"""How many bytes a text may have: Python takes a hundred times as many for some."""
+
 _DEEPEST = 200
 """How many brackets may be open at once; a model inside a model takes six."""
 
@@ -24,9 +27,14 @@ def read_object(data: bytes | str, path: Path, what: str) -> dict[str, Any]:
         what: Its name inside that file, such as `"config.json"`.
 
     Raises:
-        ModelError: If it is no JSON, no object, nested too deeply to be handled, or
-            holds halves of characters, which no other program could write down.
+        ModelError: If it is no JSON, no object, too large or nested too deeply to be
+            handled, or holds halves of characters, which no other program could write
+            down.
     """
+    if len(data) > LARGEST:
+        raise ModelError(
+            f"{path} is refused: its {what} is larger than {LARGEST:,} bytes"
+        )
     try:
         value = json.loads(data)
     except RecursionError:

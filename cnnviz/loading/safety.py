@@ -39,8 +39,9 @@ def check_safe(
     """
     known = {*custom_objects, *(repairs.STAND_INS if file.is_keras_2 else ())}
     keras = "tf_keras" if file.is_keras_2 else "keras"
+    names = file.class_names()
     for name, (told, hint) in _CLOSED.items():
-        if name not in known and name in file.class_names():
+        if name not in known and name in names:
             raise ModelError(f"{file.path} {told}", hint=hint)
     is_folder = file.kind == "savedmodel"
     if trusted and is_folder:
@@ -58,8 +59,8 @@ def check_safe(
         if is_folder and worst.kind == "custom":
             raise ModelError(error.message, hint=f"{error.hint} {_TRACED}")
         raise error
-    if is_folder and (names := harmful_operations(file.path)):
-        raise _refused(file.path, Objection("function", names[0], ""))
+    if is_folder and (harmful := harmful_operations(file.path)):
+        raise _refused(file.path, Objection("function", harmful[0], ""))
 
 
 _TRACED = (

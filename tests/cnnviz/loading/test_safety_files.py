@@ -19,6 +19,7 @@ import tf_keras
 
 from cnnviz import ModelError, load_model
 from cnnviz.errors import printable
+from cnnviz.loading import safe_archive, safe_json
 from cnnviz.loading.identify import identify_file
 from cnnviz.loading.newer_files import fault
 
@@ -400,6 +401,23 @@ def test_configurations_of_no_model(library: Any, suffix: str, tmp_path: Path) -
         for trusted in (False, True):
             with pytest.raises(ModelError, match=f"bad{number}{suffix}"):
                 load_model(path, trusted=trusted)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_json_that_would_fill_the_memory_is_refused(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network(keras).save(tmp_path / f"good{suffix}")
+    monkeypatch.setattr(safe_json, "LARGEST", 10**5)
+    monkeypatch.setattr(safe_archive, "LARGEST", 10**5)
+    load_model(tmp_path / f"good{suffix}")
+    large = rewritten(
+        tmp_path / f"good{suffix}",
+        tmp_path / f"large{suffix}",
+        lambda config: {**config, "more": [[]] * 10**5},
+    )
+    with pytest.raises(ModelError, match=rf"large{suffix} is refused: its con"):
+        load_model(large)
 
 
 def test_other_encodings_of_json_are_read(tmp_path: Path) -> None:
