@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import ModuleType
@@ -322,15 +323,14 @@ def _sentence(check: Check, image: int, column: int) -> str:
     axes = seen_axes(explanation.images.shape[1:], explanation.maps.ndim - 2)
     whole, _ = input_words(axes)
     chance = check.chance_deletion[image, column, :, step].mean()
-    before, after = _text(curve[0]), _text(curve[step])
+    before, after, random = _texts([curve[0], curve[step], chance])
     change = f"from {before} to {after}"
     verb = "lowers" if curve[step] < curve[0] else "raises"
     if before == after:
         verb, change = "leaves", f"at {after}"
     text = (
         f"Deleting the marked {part} of the {whole} {verb} the {check.quantity} of "
-        f"{explanation.caption(image, column)} {change}; random {parts}: "
-        f"{_text(chance)}."
+        f"{explanation.caption(image, column)} {change}; random {parts}: {random}."
     )
     # A tenth may tell the contrary of all steps together.
     is_better = check.is_better_than_chance[image, column]
@@ -347,7 +347,13 @@ def _sentence(check: Check, image: int, column: int) -> str:
     return text
 
 
-def _text(value: float) -> str:
-    if abs(value) < 0.1:  # of thousands of classes, or of small outputs
-        return f"{value:z.2g}"
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:.4g}"
+def _texts(values: Sequence[float]) -> list[str]:
+    """Numbers to as many digits as the largest of them needs for two that count.
+
+    Probabilities of thousands of classes are hundredths and less.
+    """
+    largest = max(map(abs, values))
+    if not 1e-4 <= largest < 100:
+        return [f"{value:z.4g}" for value in values]
+    decimals = max(2, 1 - math.floor(math.log10(largest)))
+    return [f"{value:z.{decimals}f}" for value in values]

@@ -10,7 +10,7 @@ import pytest
 import tf_keras
 
 from cnnviz import ArgumentError, ImageError, load_model
-from cnnviz.attribution.checks import check_explanation
+from cnnviz.attribution.checks import _texts, check_explanation
 from cnnviz.attribution.curves import area, ranks_of, replaced
 from cnnviz.attribution.explaining import explain
 from cnnviz.attribution.gradients import Subject
@@ -325,3 +325,15 @@ def test_mistakes() -> None:
         check_explanation(model, IMAGES[:1], found)
     with pytest.raises(ImageError, match="not the images that were explained"):
         check_explanation(model, IMAGES[::-1], found)
+
+
+def test_numbers_of_a_sentence_have_the_digits_that_the_largest_needs() -> None:
+    for values, expected in (
+        ([8.0, 0.0, 7.4], ["8.00", "0.00", "7.40"]),
+        ([0.0, -0.0, 0.0], ["0", "0", "0"]),
+        ([0.0123, 0.0004, -0.0001], ["0.012", "0.000", "0.000"]),
+        ([0.00123, 0.0004, 0.0], ["0.0012", "0.0004", "0.0000"]),
+        ([123.456, 7.0, -1e6], ["123.5", "7", "-1e+06"]),
+        ([1.23456e-5, 0.0, 1e-7], ["1.235e-05", "0", "1e-07"]),
+    ):
+        assert _texts(values) == expected
