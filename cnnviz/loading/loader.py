@@ -234,12 +234,11 @@ def _from_name(
     for registered in file.registered_names():
         if (short := registered.rpartition(">")[2]) in custom_objects:
             custom_objects.setdefault(registered, custom_objects[short])
-    return _loaded(
-        repairs.mended(file, custom_objects),
-        path if architecture is not None else None,
-        trusted,
-        custom_objects,
-    )
+    file = repairs.mended(file, custom_objects)
+    known = custom_objects
+    if file.is_keras_2:
+        known = {**repairs.stand_ins(), **custom_objects}
+    return _loaded(file, path if architecture is not None else None, trusted, known)
 
 
 def _application(name: str, weights: str | Path | None) -> Network:
@@ -271,42 +270,44 @@ def _loaded(
     file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
 ) -> tuple[Network, tuple[str, ...]]:
     """The network, and what was changed in its configuration so that Keras took it."""
-    try:
-        network = _attempted(file, weights, trusted, custom_objects)
-        return network, tuple(_traced_note(network))
-    except ModelError:
-        raise
-    except Exception as error:  # noqa: BLE001
-        if file.config is None or is_spoken(file.config, file.keras_version):
-            raise _refused(file, error, custom_objects) from users_error(error)
-        first = error
-    config, notes = newer_files.fitted(file, custom_objects)
-    if not notes:
-        raise _refused(file, first, custom_objects) from users_error(first)
-    file = repairs.with_config(file, config)
-    try:
-        return _attempted(file, weights, trusted, custom_objects), tuple(notes)
-    except ModelError:
-        raise
-    except Exception as error:  # noqa: BLE001
-        raise _refused(file, error, custom_objects) from users_error(error)
+    found = _attempted(file, weights, trusted, custom_objects)
+    notes: list[str] = []
+    if (
+        isinstance(found, Exception)
+        and file.config is not None
+        and not is_spoken(file.config, file.keras_version)
+    ):
+        config, notes = newer_files.fitted(file, custom_objects)
+        if notes:
+            file = repairs.with_config(file, config)
+            found = _attempted(file, weights, trusted, custom_objects)
+    if isinstance(found, Exception):
+        raise _refused(file, found, custom_objects) from users_error(found)
+    return found, (*notes, *_traced_note(found))
 
 
 def _attempted(
     file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
-) -> Network:
-    """The network, if the file may be loaded: judged is the very text that Keras reads.
+) -> Network | Exception:
+    """The network, or what Keras says against it, of a file that may be loaded.
 
-    Whatever changes a configuration comes before.
+    Judged is the very text that Keras reads: whatever changes it comes before.
+
+    Raises:
+        ModelError: If the file may not be loaded.
     """
     check_safe(file, trusted, custom_objects)
     check_byte_code(file)
     check_wiring(file)
     load = _load_keras_2 if file.is_keras_2 else _load_keras_3
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with bounded_weights(weights or file.path):
+    try:
+        with warnings.catch_warnings(), bounded_weights(weights or file.path):
+            warnings.simplefilter("ignore")
             return load(file, weights, trusted, custom_objects)
+    except ModelError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        return error
 
 
 def _load_keras_3(
@@ -334,23 +335,23 @@ def _load_keras_2(
 ) -> Network:
     import tf_keras
 
-    known = {**repairs.stand_ins(), **custom_objects}
     if is_spoken(file.config, file.keras_version):
-        return load_keras_1(weights or file.path, file.config or {}, known)
+        return load_keras_1(weights or file.path, file.config or {}, custom_objects)
     if weights is not None:
-        network = tf_keras.models.model_from_json(json.dumps(file.config), known)
+        text = json.dumps(file.config)
+        network = tf_keras.models.model_from_json(text, custom_objects)
         _fill(network, weights)
         return network
     options = {"safe_mode": not trusted} if file.kind == "zip" else {}
     with _readable(file) as path:
         network = tf_keras.models.load_model(
-            path, custom_objects=known, compile=False, **options
+            path, custom_objects=custom_objects, compile=False, **options
         )
     for layer in (network, *(a.layer for a in addresses(network))):
         if _is_traced(layer):
             name = type(layer).__name__
             is_known = newer_files.is_known(name, file)
-            if is_known and (found := newer_files.fault(file, known)):
+            if is_known and (found := newer_files.fault(file, custom_objects)):
                 raise _faulty(file, *found)
             if is_known or layer is network:
                 raise unknown_class(file.path, name)

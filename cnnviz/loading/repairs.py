@@ -48,14 +48,9 @@ from cnnviz.loading.safe_names import LAYERS
 from cnnviz.network.keras_generations import Network, ancestry
 from cnnviz.network.naming import addresses
 
-STAND_INS = frozenset(
-    ("FixedDropout", "LayerScale", "StochasticDepth", "relu6", "swish")
-)
-"""Custom layers and functions of widespread networks that Keras now has itself."""
-
 
 def stand_ins() -> dict[str, Any]:
-    """What tf-keras has in place of `STAND_INS`.
+    """Custom layers and functions of widespread networks that tf-keras now has itself.
 
     FixedDropout of the package `efficientnet` is Dropout with a noise shape, which does
     nothing at inference.

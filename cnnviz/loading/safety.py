@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from cnnviz.errors import ModelError
-from cnnviz.loading import repairs
 from cnnviz.loading.identify import LAMBDA, LAMBDA_FUNCTIONS, ModelFile
 from cnnviz.loading.safe_configuration import ANONYMOUS, Objection, objections
 from cnnviz.loading.safe_graph import harmful_operations
@@ -30,24 +29,24 @@ def check_safe(
     Args:
         file: The model file.
         trusted: Whether the user said that code in it may run.
-        custom_objects: The user's own classes and functions, by name.
+        custom_objects: The classes and functions that Keras is given, by name: the
+            user's own, and `repairs.stand_ins`.
 
     Raises:
         ModelError: If the file holds byte code, names classes or functions that do more
             than compute on tensors or that nobody has, reads other files, or is one of
             those that no layers can be seen in.
     """
-    known = {*custom_objects, *(repairs.STAND_INS if file.is_keras_2 else ())}
     keras = "tf_keras" if file.is_keras_2 else "keras"
     names = file.class_names()
     for name, (told, hint) in _CLOSED.items():
-        if name not in known and name in names:
+        if name not in custom_objects and name in names:
             raise ModelError(f"{file.path} {told}", hint=hint)
     is_folder = file.kind == "savedmodel"
     if trusted and is_folder:
         return
     found = objections(
-        file.configs, lambda name: name in known or _is_registered(name, keras)
+        file.configs, lambda name: name in custom_objects or _is_registered(name, keras)
     )
     # In the order of how grave they are: files that hold code are told so first.
     # What Keras lacks is no matter of trust.

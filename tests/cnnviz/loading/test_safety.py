@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -27,7 +28,7 @@ from tf_keras.protobuf import saved_metadata_pb2
 
 from cnnviz import ModelError, load_model
 from cnnviz.loading.identify import identify_file
-from cnnviz.loading.repairs import STAND_INS
+from cnnviz.loading.repairs import stand_ins
 from cnnviz.loading.safe_configuration import is_tensor_function, objections
 from cnnviz.loading.safe_names import (
     ACTIVATIONS,
@@ -494,7 +495,7 @@ def leaving(trace: Path, name: str) -> Config:
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("name", [*sorted(STAND_INS), "Custom>Adam", "other"])
+@pytest.mark.parametrize("name", [*stand_ins(), "Custom>Adam", "other"])
 def test_code_does_not_run_whatever_its_layer_is_called(
     name: str, tmp_path: Path
 ) -> None:
@@ -512,6 +513,28 @@ def test_code_does_not_run_whatever_its_layer_is_called(
     assert not (tmp_path / "trace").exists()
     load_model(path, encoding="raw", trusted=True)
     assert (tmp_path / "trace").exists()
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_no_module_is_imported_to_tell_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known while Keras loads a file is known while its layers are tried."""
+    network(tf_keras, tf_keras.layers.Activation("relu")).save(tmp_path / "good.h5")
+    (tmp_path / "hostile.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    function = {"class_name": "function", "module": "hostile", "config": "swish"}
+
+    def change(config: Config) -> Config:
+        layer = config["config"]["layers"][-1]["config"]
+        layer["activation"] = {**function, "registered_name": "swish"}
+        layer["nonsense"] = 1
+        return config
+
+    path = rewritten(tmp_path / "good.h5", tmp_path / "model.h5", change)
+    with pytest.raises(ModelError, match="has the unknown argument nonsense=1"):
+        load_model(path)
+    assert "hostile" not in sys.modules
 
 
 def array(value: Any) -> Config:
