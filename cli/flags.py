@@ -31,14 +31,14 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?:cnnviz\.)?(?:activations|deconvnet|explain)\(\.\.\.\)": "--raw",
     r"load_model\(\.\.\.\)\.hold\(\{name: array\}\)": "--hold NAME=FILE",
     r"by name, \{name: array, \.\.\.\}": "by name, --input NAME=IMAGE",
-    r"StyleLayers\(style=\[\.\.\.\], content=\[\.\.\.\]\)": (
+    r"cnnviz\.synthesis\.optimize_style\(.*\)": (
         "--style-layer NAME, --content-layer NAME"
     ),
     r"layers=\[([^\]]+)\]": _named_layers,
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"load_model\(\.\.\., encoding='\.\.\.'\)": "--encoding NAME",
     r"load_model\(\.\.\., encoding='(\w+)'\)": r"--encoding \1",
-    r"rule='(\w+)'": r"--rule \1",
+    r"deconvnet\(\.\.\., rule='(\w+)'\)": r"--rule \1",
     r"the method '(hirescam|integrated|occlusion|gradient)'": r"--method \1",
     r"the rule '(guided)'": r"--rule \1",
     r"\bwithout a path\b": "without --path",

@@ -80,7 +80,7 @@ class Walk:
         """The error to raise where an operation cannot be passed."""
         return LayerError(
             f"layer '{self.layer_of(op)}' {problem}",
-            hint="Choose a layer below it, or rule='gradient'.",
+            hint="Choose a layer below it, or deconvnet(..., rule='gradient').",
         )
 
 

@@ -65,7 +65,8 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
     if not chosen:
         raise LayerError(
             f"{known.source} has no convolution that can be told by its kind",
-            hint="Name layers to measure in: StyleLayers(style=[...], content=[...]).",
+            hint="Name layers to measure in: cnnviz.synthesis.optimize_style(..., "
+            "layers=StyleLayers(style=[...], content=[...])).",
         )
     if len(chosen) < _FEWEST_LEVELS < len(ends):
         places = np.linspace(0, len(ends) - 1, min(_DEEPEST, len(ends)))

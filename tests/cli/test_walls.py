@@ -74,7 +74,7 @@ def written(value: ast.expr) -> str:
 ALWAYS_PYTHON = (
     "model.save('model.keras')",
     "model.to_json()",
-    "cnnviz.images.resize(image, (height, width))",
+    "resize(as_array(image), (height, width)), both of cnnviz.images",
     "cnnviz.find_images(folder)",
     "KERAS_BACKEND=tensorflow",
     "cnnviz.drawing.projection_sheet(image, ...)",
@@ -112,6 +112,12 @@ def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -
             "cannot: use --any-order.",
         ),
         ("Take the arrays: cnnviz.deconvnet(...).", "arrays: --raw."),
+        ("Or deconvnet(..., rule='gradient').", "Or --rule gradient."),
+        (
+            "In: cnnviz.synthesis.optimize_style(..., layers=StyleLayers(style=[...], "
+            "content=[...])).",
+            "In: --style-layer NAME, --content-layer NAME.",
+        ),
         ("Compare the rule 'guided'.", "Compare --rule guided."),
         ("region is (9, 9); expected a position", "--region is (9, 9)"),
         ("Give it: custom_objects={'Own': ...}.", "--custom-objects MODULE.py."),

@@ -1,12 +1,14 @@
 """Reconstructions in batches and by several rules are those of single calls."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
 
-from cnnviz.attribution import RULES, comparing, deconvnet
+from cnnviz.attribution import RULES, comparing, deconvnet, deconvnet_stages
 from cnnviz.attribution.comparing import compare_rules, projection_batches
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network import ImageModel, as_model
 
 
@@ -89,3 +91,21 @@ def test_one_image_and_the_maps_that_fire_are_taken_out(images: np.ndarray) -> N
     assert second.firing().channels.tolist() == [[0]]
     assert found.image(0).firing().channels.tolist() == [[0, 2]]
     assert found.firing().channels.tolist() == [[0], [0]]
+
+
+def test_where_there_is_no_rule_the_way_out_works_for_every_function() -> None:
+    layers = keras.layers
+    inputs = keras.Input((9, 9, 1))
+    maps = [layers.Conv2D(2, 3, bias_initializer="ones")(inputs) for _ in range(2)]
+    network = keras.Model(inputs, layers.Multiply(name="product")(maps))
+    image = np.full((1, 9, 9, 1), 0.5, np.float32)
+    calls: list[Callable[[], object]] = [
+        lambda: deconvnet(network, image, "product"),
+        lambda: deconvnet_stages(network, image, "product"),
+        lambda: compare_rules(network, image, "product", [0]),
+    ]
+    for call in calls:
+        with pytest.raises(LayerError) as error:
+            call()
+        assert str(error.value.hint).endswith("or deconvnet(..., rule='gradient').")
+    assert deconvnet(network, image, "product", rule="gradient").shape[1] == 2

@@ -517,3 +517,17 @@ def test_what_cannot_be_is_refused(
         layers=StyleLayers(style=["dense"]),
         content=photo[:28, :28],
     )
+
+
+def test_layers_are_named_where_none_is_told_by_its_kind(photo: np.ndarray) -> None:
+    class Own(keras.layers.Layer):
+        def call(self, images: tf.Tensor) -> tf.Tensor:
+            return tf.nn.relu(tf.nn.conv2d(images, tf.ones((3, 3, 1, 4)), 1, "VALID"))
+
+    model = keras.Sequential([keras.Input((28, 28, 1)), Own(name="own")])
+    with pytest.raises(LayerError, match="no convolution that can be told") as error:
+        transfer_style(model, photo, photo, steps=1)
+    assert "cnnviz.synthesis.optimize_style(..., layers=" in str(error.value.hint)
+    named = StyleLayers(style=["own"], content=["own"])
+    found = optimize_style(model, photo, photo, layers=named, run=Run(steps=1))
+    assert found.style_layers == found.content_layers == ("own",)
