@@ -44,8 +44,8 @@ Ask = Callable[..., Probe]
 """Makes a `Probe` of the arguments that its class takes."""
 
 CAMS = {"hirescam": hirescam, "gradcam": gradcam}
-RULES: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
-"""Methods that are no evidence; offered to be compared with what is."""
+NO_EVIDENCE: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
+"""Methods that evidence is compared with, and the rules that they are."""
 
 PAST = (
     "the score also depends on the image past {}, which its maps cannot show: the "
@@ -191,8 +191,8 @@ def found_by(
         tell: Is called with the progress.
     """
     if probe is None or found is None or "gradients" not in found:
-        if settings.method in RULES:
-            subject = replace(subject, rule=RULES[settings.method])
+        if settings.method in NO_EVIDENCE:
+            subject = replace(subject, rule=NO_EVIDENCE[settings.method])
         size = settings.batch_size
         probe = ask(subject, arrays, target, at=settings.at, batch_size=size)
         found = found if settings.method in _BY_SCORES else None
@@ -264,7 +264,7 @@ def _gradient(run: _Run) -> Raw:
     else:
         values = run.asked()["gradients"]
     notes: tuple[str, ...] = ()
-    if settings.method in RULES:
+    if settings.method in NO_EVIDENCE:
         notes = (
             f"{settings.method} is no evidence for a class: it shows much the same "
             "for all of them",
