@@ -177,6 +177,8 @@ class Chunks:
         """
         steps, first, length = len(self.rates), 0, 1
         generators = [np.random.default_rng((*s, 2)) for s in seeds]
+        # Images that never had a gradient; those whose rectifiers are opened, if any;
+        # and the step up to which that stays as it is.
         waiting, rescues = np.ones(len(seeds), bool), 0
         shut: np.ndarray | None = None
         turn = 1

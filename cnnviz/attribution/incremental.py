@@ -82,13 +82,15 @@ class Incremental:
         self._empty[index] = baselines
         self._others = [array for i, array in enumerate(arrays) if i != index]
         self._corners, self._patch = corners, patch
-        # What each patch reaches of the maps.
+        # What each patch reaches of the maps: a block of one size, that begins at
+        # `_places` in the maps of whole images, and at `_inside` in those of crops.
         reached = [
             axis.reached(first, size)
             for axis, first, size in zip(cut.axes, corners.T, patch, strict=True)
         ]
         space = maps.shape[1:-1]
         spans = [span for _, span in reached]
+        # Axes of the maps may have another order than those of the image.
         order = np.argsort([axis.place for axis in cut.axes])
         self._sizes = [spans[i] for i in order]
         self._places = np.stack([reached[i][0] for i in order], -1)
