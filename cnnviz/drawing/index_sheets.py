@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,7 +20,9 @@ from cnnviz.drawing.values import colorize, stretch
 from cnnviz.errors import LayerError, counted, shape_text
 
 _SIDE, _GAP, _NAME_WIDTH = 72, 3, 190  # pixels
+_SHALLOWEST = 18  # pixels that the tiles of a panorama are high
 _NAME_SIZE, _SMALL_SIZE, _SMALL_INK = 13, 11, 60
+_TALLEST, _PANEL_GAP = 4, 24  # height to width of a page; pixels between its panels
 _MAPS = "viridis"
 
 
@@ -34,7 +37,9 @@ def index_sheet(
 ) -> Image.Image:
     """Draws the strongest maps of each layer in a row, one layer below the other.
 
-    Layers without maps, such as dense ones, are left out.
+    Layers without maps, such as dense ones, are left out. Many layers go on at the top
+    of a next column. Maps more than four times as wide as high have larger tiles, and
+    fewer of them.
 
     Args:
         layers: By path the activations for one image, channels last, without a batch.
@@ -58,12 +63,16 @@ def index_sheet(
         raise LayerError(
             f"{title}: none of {counted(len(layers), 'layer')} has maps to draw"
         )
-    drawn = [] if image is None else [_row("image", [], [as_picture(image)])]
+    drawn = []
+    if image is not None:
+        side, _ = _room(image.shape[0], image.shape[1], count)
+        drawn.append(_row("image", [], [as_picture(image)], side))
     for path, maps in rows.items():
-        strongest = np.argsort(-np.nan_to_num(maps).max(axis=(1, 2)), kind="stable")
-        chosen = strongest[:count]
-        tiles = colorize(stretch(maps[chosen], axis=(1, 2)), colormap or _MAPS)
         height, width = maps.shape[1:]
+        side, most = _room(height, width, count)
+        strongest = np.argsort(-np.nan_to_num(maps).max(axis=(1, 2)), kind="stable")
+        chosen = strongest[:most]
+        tiles = colorize(stretch(maps[chosen], axis=(1, 2)), colormap or _MAPS)
         finite = maps[np.isfinite(maps)]
         told = [
             shape_text((height, width, len(maps))),
@@ -72,9 +81,8 @@ def index_sheet(
             else "no finite value",
             f"maps {', '.join(map(str, chosen[:4]))}" + ", ..." * (len(chosen) > 4),
         ]
-        drawn.append(_row(path, told, tiles))
-    width = max(row.shape[1] for row in drawn)
-    page = np.vstack([on_paper(row, len(row), width) for row in drawn])
+        drawn.append(_row(path, told, tiles, side))
+    page = _page(drawn)
     facts = [] if subtitle is None else [subtitle]
     facts.append(counted(len(rows), "layer"))
     if missing := len(layers) - len(rows):
@@ -97,9 +105,31 @@ def _maps(values: NDArray[Any]) -> NDArray[np.float32] | None:
     return np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
 
 
-def _row(name: str, told: list[str], pictures: Iterable[Pixels]) -> Pixels:
+def _room(height: int, width: int, count: int) -> tuple[int, int]:
+    """The longer side of the tiles of maps, and how many of them have room in a row."""
+    whole = count * (_SIDE + _GAP)
+    side = min(max(_SIDE, _SHALLOWEST * width // height), whole - _GAP)
+    return side, whole // (side + _GAP)
+
+
+def _page(rows: list[Pixels]) -> Pixels:
+    """Rows below each other, in as many columns as a page needs that is to be seen."""
+    width = max(row.shape[1] for row in rows) + _PANEL_GAP
+    height = sum(map(len, rows))
+    panels = math.ceil(math.sqrt(height / (_TALLEST * width)))
+    each = -(-len(rows) // panels)
+    parts = [
+        np.vstack([on_paper(r, len(r), width) for r in rows[i : i + each]])
+        for i in range(0, len(rows), each)
+    ]
+    highest = max(map(len, parts))
+    page = np.hstack([on_paper(part, highest, width) for part in parts])
+    return page[:, :-_PANEL_GAP]
+
+
+def _row(name: str, told: list[str], pictures: Iterable[Pixels], side: int) -> Pixels:
     """The name of a layer, what is told of it, and its maps."""
-    tiles = [fitted(picture, _SIDE) for picture in pictures]
+    tiles = [fitted(picture, side) for picture in pictures]
     lines = [draw_line(name, _NAME_SIZE, _NAME_WIDTH)]
     lines += [draw_line(text, _SMALL_SIZE, _NAME_WIDTH) for text in told]
     needed = sum(len(line) for line in lines) + _GAP
@@ -111,4 +141,4 @@ def _row(name: str, told: list[str], pictures: Iterable[Pixels]) -> Pixels:
         place = head[top : top + len(line), : line.shape[1]]
         place[:] = 255 - ink[..., np.newaxis]
         top += len(line)
-    return np.hstack([head, *(on_paper(tile, high, _SIDE + _GAP) for tile in tiles)])
+    return np.hstack([head, *(on_paper(tile, high, side + _GAP) for tile in tiles)])

@@ -47,6 +47,40 @@ def test_the_image_comes_first_and_maps_stay_squares() -> None:
     assert tile.astype(int).sum() == 255 * 144
 
 
+def test_many_layers_go_on_in_a_next_column() -> None:
+    values = maps(6, 6, 3)
+    few = np.asarray(index_sheet({f"layer{i}": values for i in range(4)}))
+    many = index_sheet({f"layer{i}": values for i in range(100)})
+    assert many.height < 4 * many.width
+    # The second column begins with a layer, at the full size of its tiles.
+    row, panels = SIDE + GAP, 3
+    each = -(-100 // panels)
+    top = many.height - MARGIN - each * row
+    step = NAMES + 3 * (SIDE + GAP) + 24
+    first = few[few.shape[0] - MARGIN - 4 * row :][:SIDE, MARGIN + NAMES :][:, :SIDE]
+    for panel in range(panels):
+        left = MARGIN + panel * step + NAMES
+        tile = np.asarray(many)[top : top + SIDE, left : left + SIDE]
+        np.testing.assert_array_equal(tile, first)
+
+
+def test_maps_of_panoramas_are_more_than_lines() -> None:
+    values = maps(5, 200, 8)
+    sheet = np.asarray(index_sheet({"a": values}, image=maps(5, 200, 3)))
+    levels = values[..., values.max((0, 1)).argmax()]
+    levels = (levels - levels.min()) / (levels.max() - levels.min())
+    tile = colorize(levels, "viridis").repeat(3, axis=0).repeat(3, axis=1)
+    top, left = sheet.shape[0] - MARGIN, MARGIN + NAMES
+    rows = [
+        y
+        for y in range(top - 100, top - 14)
+        if np.abs(sheet[y : y + 15, left : left + 600].astype(int) - tile).max() <= 4
+    ]
+    assert len(rows) == 1
+    # No other has room beside it.
+    assert (sheet[rows[0] : rows[0] + 15, left + 603 : -MARGIN] == 255).all()
+
+
 def test_values_that_are_not_finite_are_no_hindrance() -> None:
     values = maps(6, 6, 2)
     values[0, 0] = np.nan
