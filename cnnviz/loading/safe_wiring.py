@@ -1,8 +1,9 @@
-"""Whether the layers of a configuration can be called one after the other.
+"""Whether the layers of a configuration can be called one after the other, to an end.
 
 Keras calls each layer when what it is given has been computed, and goes round the
 layers until all are called. Where two wait for each other, Keras 2 and some versions of
-Keras 3 go round for ever.
+Keras 3 go round for ever. A model that calls another twice, which calls a third twice,
+and so on, has some kilobytes for more calls than any computer can make.
 """
 
 from __future__ import annotations
@@ -16,15 +17,24 @@ from cnnviz.loading.safe_names import LAYERS
 
 _CONSTANT = "_CONSTANT_VALUE"
 _MODELS = {"Functional", "Model", "Sequential"}
+_MOST_CALLS = 20_000
+"""A network of two hundred layers, called for each of a hundred images."""
 
 
 def check_wiring(file: ModelFile) -> None:
-    """Refuses models with a layer that waits for ever.
+    """Refuses models with a layer that waits for ever, or with calls without end.
 
     Raises:
         ModelError: If a model in the file has a layer that is given what only a later
-            layer computes, or a call that is not there.
+            layer computes, or a call that is not there, or if its layers are called
+            more often than any network needs.
     """
+    for config in file.configs:
+        if (count := _calls(config, {})) > _MOST_CALLS:
+            raise ModelError(
+                f"{file.path} is refused: its models call each other so often that "
+                f"layers are called {count:.1e} times; expected {_MOST_CALLS:,} at most"
+            )
     for node in nodes(file.configs):
         inner = node.get("config")
         layers = inner.get("layers") if isinstance(inner, dict) else None
@@ -33,6 +43,28 @@ def check_wiring(file: ModelFile) -> None:
                 f"{file.path} is damaged: its layer {name} is given what no layer "
                 "before it computes"
             )
+
+
+def _calls(value: Any, shared: dict[Any, int]) -> int:
+    """How often layers are called in a JSON value, each inside the calls of its model.
+
+    Args:
+        value: The JSON value.
+        shared: The calls of objects by the number under which Keras finds them again,
+            whatever the file says of them the second time.
+    """
+    if isinstance(value, list):
+        return sum(_calls(each, shared) for each in value)
+    if not isinstance(value, dict):
+        return 0
+    count = sum(_calls(each, shared) for each in value.values())
+    if "class_name" in value and isinstance(value.get("config"), dict | list):
+        given = value.get("inbound_nodes")
+        number = value.get("shared_object_id")
+        if isinstance(number, int | float | str):
+            count = shared[number] = max(count, shared.get(number, 0))
+        count = (1 + count) * max(1, len(given) if isinstance(given, list) else 1)
+    return count
 
 
 def _waiting(layers: list[Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""Layers that wait for each other, which Keras would go round for ever."""
+"""Layers that Keras would go round for ever, or would be called for ever."""
 
 import json
 import shutil
@@ -13,6 +13,7 @@ import pytest
 import tf_keras
 
 from cnnviz import ModelError, load_model
+from cnnviz.loading.identify import nodes
 
 pytestmark = [
     pytest.mark.versions,
@@ -33,10 +34,19 @@ def network(library: Any) -> Any:
 def rewired(source: Path, target: Path, change: Any) -> Path:
     """A copy of a file with other inputs of the layer called `first`."""
 
-    def text(old: Any) -> str:
-        config = json.loads(old)
+    def changed(config: Any) -> None:
         (layer,) = [x for x in config["config"]["layers"] if x["name"] == "first"]
         change(layer["inbound_nodes"])
+
+    return rewritten(source, target, changed)
+
+
+def rewritten(source: Path, target: Path, change: Any) -> Path:
+    """A copy of a file with a changed configuration."""
+
+    def text(old: Any) -> str:
+        config = json.loads(old)
+        change(config)
         return json.dumps(config)
 
     if zipfile.is_zipfile(source):
@@ -116,3 +126,50 @@ def test_all_that_may_be_wired(library: Any, suffix: str, tmp_path: Path) -> Non
     images = {key: rng.random((1, 8, 8, 3), np.float32) for key in "ab"}
     for ours, theirs in zip(found(images), model(images), strict=True):
         np.testing.assert_allclose(ours, theirs, 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("library", Kerases)
+def test_models_that_call_each_other_twice_add_up(
+    library: Any, suffix: str, tmp_path: Path
+) -> None:
+    """Each doubles the calls: what is said in a page takes longer than a life."""
+
+    def doubled(depth: int) -> Any:
+        inner = library.layers.Conv2D(3, 1, name="model0")
+        for number in range(depth):
+            image = library.layers.Input((8, 8, 3), name="image")
+            last = inner(inner(image))
+            inner = library.Model(image, last, name=f"model{number + 1}")
+        return inner
+
+    few, many = tmp_path / f"few{suffix}", tmp_path / f"many{suffix}"
+    doubled(3).save(few)
+    assert load_model(few).input_shape == (8, 8, 3)
+
+    def often(config: Any) -> None:
+        for layer in nodes(config):
+            if layer.get("name") in ("model0", "model1", "model2"):
+                layer["inbound_nodes"] = layer.get("inbound_nodes", []) * 15
+
+    with pytest.raises(ModelError, match=r"layers are called .*e\+0[45] times"):
+        load_model(rewritten(few, many, often))
+
+
+@pytest.mark.parametrize("library", Kerases)
+def test_models_that_are_found_again_by_a_number(library: Any, tmp_path: Path) -> None:
+    """Of an object that is there already Keras reads nothing but its number."""
+    layer = {"class_name": "ReLU", "config": {}, "shared_object_id": 0}
+    for number in range(1, 20):
+        again = {"class_name": "ReLU", "config": {}, "shared_object_id": number - 1}
+        config = {"layers": [layer, again]}
+        layer = {
+            "class_name": "Sequential",
+            "config": config,
+            "shared_object_id": number,
+        }
+    path = tmp_path / "many.h5"
+    network(library).save(tmp_path / "few.h5")
+    rewritten(tmp_path / "few.h5", path, lambda config: config.update(layer))
+    with pytest.raises(ModelError, match=r"layers are called .*e\+06 times; expected"):
+        load_model(path)
