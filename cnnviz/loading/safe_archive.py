@@ -14,12 +14,17 @@ from cnnviz.loading.safe_hdf5 import LARGEST_RATIO, check_hdf5
 from cnnviz.loading.safe_json import LARGEST
 from cnnviz.sniffing import HDF5
 
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The ways to pack that Keras uses. Of the others Python unpacks what it has read at
+once, whatever size the archive tells."""
 _NAME_LENGTHS = 26
 """Where the header of a member says how long its name is, and what follows it."""
 
 
 def check_archive(archive: zipfile.ZipFile, path: Path) -> bool:
     """Refuses an archive that holds a name twice, unpacks to too much, or reads files.
+
+    Nothing is unpacked before all that the archive tells of its members is sound.
 
     Args:
         archive: The open archive.
@@ -29,13 +34,19 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> bool:
         Whether an HDF5 file in it holds any dataset.
 
     Raises:
-        ModelError: If it does, if a checksum does not fit, or if an HDF5 file in it
-            reads other files.
+        ModelError: If it does, if it is packed as Keras packs none, if a checksum does
+            not fit, or if an HDF5 file in it reads other files.
     """
     for name, count in Counter(archive.namelist()).items():
         if count > 1:
             raise ModelError(f"{path} is damaged: it holds {name} more than once")
     for info in archive.infolist():
+        if info.compress_type not in _PACKINGS:
+            raise ModelError(
+                f"{path} is packed in a way that Keras does not use: its "
+                f"{info.filename} is neither stored nor deflated",
+                hint="Pack it again: unzip it, then zip -r model.keras in its folder.",
+            )
         _refuse_bomb(path, info)
     # Many members that are small enough each, or lie in the same bytes, add up.
     size = sum(info.file_size for info in archive.infolist())

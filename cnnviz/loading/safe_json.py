@@ -15,6 +15,10 @@ LARGEST = 2**26
 _DEEPEST = 200
 """How many brackets may be open at once; a model inside a model takes six."""
 
+_MOST_BRACKETS = 2_000_000
+"""How many may be opened in all. A list or an object takes two characters of text and,
+with its copies, some hundred bytes of memory; the largest networks have some 50,000."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -28,12 +32,18 @@ def read_object(data: bytes | str, path: Path, what: str) -> dict[str, Any]:
 
     Raises:
         ModelError: If it is no JSON, no object, too large or nested too deeply to be
-            handled, or holds halves of characters, which no other program could write
-            down.
+            handled, has more lists and objects than fit into memory, or holds halves of
+            characters, which no other program could write down.
     """
     if len(data) > LARGEST:
         raise ModelError(
             f"{path} is refused: its {what} is larger than {LARGEST:,} bytes"
+        )
+    brackets = "[{" if isinstance(data, str) else (b"[", b"{")
+    if sum(map(data.count, brackets)) > _MOST_BRACKETS:  # type: ignore[arg-type]
+        raise ModelError(
+            f"{path} is refused: its {what} has more than {_MOST_BRACKETS:,} lists and "
+            "objects"
         )
     try:
         value = json.loads(data)

@@ -641,6 +641,39 @@ def test_members_that_are_small_add_up_to_a_bomb(tmp_path: Path) -> None:
         identify_file(path)
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_are_packed_as_python_unpacks_piece_by_piece(
+    packing: int, tmp_path: Path
+) -> None:
+    """Four kilobytes of bzip2 unpack to gigabytes, whatever size the archive tells."""
+    path = tmp_path / "bomb.keras"
+    network(keras).save(path)
+    with zipfile.ZipFile(path, "a", packing) as archive:
+        archive.writestr("assets/0", bytes(2**22))
+    data = path.read_bytes()
+    path.write_bytes(data.replace((2**22).to_bytes(4, "little"), bytes([100, 0, 0, 0])))
+    with zipfile.ZipFile(path) as archive:
+        assert archive.getinfo("assets/0").file_size == 100
+    with pytest.raises(ModelError, match=r"its assets/0 is neither stored nor defl"):
+        identify_file(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_configuration_of_more_objects_than_memory_holds(
+    encoding: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "lists.keras"
+    network(keras).save(tmp_path / "good.keras")
+
+    def change(config: Config) -> bytes:
+        text = json.dumps({**config, "more": "@"})
+        return text.replace('"@"', "[" + "[]," * 2_000_000 + "0]").encode(encoding)
+
+    rewritten(tmp_path / "good.keras", path, change)
+    with pytest.raises(ModelError, match=r"its config.json has more than 2,000,000"):
+        identify_file(path)
+
+
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.keras")
     with pytest.raises(ModelError, match=r"pipe.keras is not a regular file"):
