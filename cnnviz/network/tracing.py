@@ -12,6 +12,7 @@ Whatever the requested tensors do not need, TensorFlow prunes from the graph.
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections import Counter, OrderedDict
@@ -39,7 +40,12 @@ from cnnviz.graph.kernels import computable
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.exactness import full_float32
-from cnnviz.network.failures import runtime_error, scope_name
+from cnnviz.network.failures import (
+    OutOfMemoryError,
+    layer_of,
+    runtime_error,
+    scope_name,
+)
 from cnnviz.network.fingerprints import Fingerprint, attributes_kept
 from cnnviz.network.keras_generations import (
     Layer,
@@ -63,6 +69,8 @@ from cnnviz.network.python_code import (
 
 _LOCK = threading.RLock()
 _TRACES_KEPT = 16
+_MOST_ELEMENTS = 2**52
+"""Of a tensor of one image, 16 petabytes; 64 bits hold those of 2,048 images."""
 _BRANCHING = ContextVar("branching", default=False)
 """Whether branches of plain Python are made operations of the graph that is traced."""
 Facts = TypeVar("Facts")
@@ -322,6 +330,7 @@ def compiled(
         if known is None or not known.fingerprint.fits(everything(network)):
             concrete, names, facts = _traced(function, signature)
             paths = tuple(address.path for address in addresses(network))
+            _check_sizes(network.name, paths, concrete.graph)
             # After the trace, which may build layers, and lists in them may grow.
             seen = Fingerprint(everything(network))
             written = written_variables(concrete.graph)
@@ -364,6 +373,23 @@ def compiled_for_images(
         except CnnvizError as error:
             objection = error
     raise objection
+
+
+def _check_sizes(name: str, paths: Sequence[str], graph: tf.Graph) -> None:
+    """Refuses tensors that no memory holds, before TensorFlow multiplies their sizes.
+
+    Where the product is more than 64 bits hold, it ends the process.
+    """
+    for operation in graph.get_operations():
+        for tensor in operation.outputs:
+            shape = tensor.shape
+            if shape.rank and math.prod(n or 1 for n in shape) > _MOST_ELEMENTS:
+                layer = layer_of(operation.name, paths)
+                where = f" in layer '{layer}'" if layer else ""
+                raise OutOfMemoryError(
+                    f"model '{name}' does not fit into memory: {operation.type}{where} "
+                    f"has an output of {shape_text(shape[1:])}"
+                )
 
 
 def _traced(

@@ -20,13 +20,14 @@ from cnnviz import (
     deconvnet,
     deconvnet_stages,
     deep_dream,
+    list_layers,
     load_model,
     read_image,
     transfer_style,
     visualize_classes,
     visualize_filters,
 )
-from cnnviz.network.failures import runtime_error, scope_name
+from cnnviz.network.failures import OutOfMemoryError, runtime_error, scope_name
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGE = np.full((16, 16, 3), 0.5, np.float32)
@@ -87,6 +88,28 @@ def test_running_out_of_memory_is_told(method: str) -> None:
     assert caught.value.message == "model 'outer' does not fit into memory"
     assert caught.value.hint is not None
     assert "batch_size" in caught.value.hint
+
+
+@GENERATIONS
+def test_what_no_memory_holds_is_told_before_tensorflow_ends_the_process(
+    k: Any,
+) -> None:
+    image = k.Input((16, 16, 3))
+    wide = k.layers.ZeroPadding2D(2**31 - 1, name="wide")(image)
+    top = k.layers.GlobalMaxPooling2D(name="top")(wide)
+    model = load_model(k.Model(image, top, name="outer"), encoding="raw")
+    asked: list[Callable[[], Any]] = [
+        lambda: model.predict(IMAGE),
+        lambda: activations(model, IMAGE, ["top"]),
+        lambda: list_layers(model),
+    ]
+    for ask in asked:
+        with pytest.raises(OutOfMemoryError) as caught:
+            ask()
+        assert caught.value.message == (
+            "model 'outer' does not fit into memory: Pad in layer 'wide' has an output "
+            "of 4294967310x4294967310x3"
+        )
 
 
 @pytest.mark.parametrize(
