@@ -101,7 +101,7 @@ def resized(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     before, after = op.inputs[0].shape[extent.dim], tensor.shape[extent.dim]
     if extent.dim not in (1, 2):
         return extent
-    if before is None or after is None:
+    if not before or not after:  # unknown, or of no positions
         raise Unknown
     nearest = op.type == "ResizeNearestNeighbor"
     step, shift = Fraction(before, after), Fraction(0)

@@ -648,6 +648,12 @@ def test_unknown_size_of_a_resized_image_has_no_field() -> None:
     assert field(model, (None, None, 3)) is None
 
 
+def test_an_image_resized_to_nothing_has_no_field() -> None:
+    """Keras takes a size of 0; only TensorFlow, when it computes, does not."""
+    model = network(keras, layers(lambda ns: ns.Resizing(0, 0)), (8, 8, 3))
+    assert field(model, (8, 8, 3)) is None
+
+
 def test_mixed_precision() -> None:
     def build(k: Any, x: Any) -> Any:
         y = k.layers.Conv2D(2, 3, strides=2, dtype="mixed_float16")(x)
