@@ -445,12 +445,15 @@ def _refused(
 
 
 def _unknown_name(text: str) -> str:
-    """The class or function that Keras says it does not know, if it says so."""
+    """The class or function that Keras says it does not know, if it says so.
+
+    The text may hold all that the file holds, so each word of it is looked at once.
+    """
     unknown = re.search(
         r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?"
         r"([\w.]+|<lambda>)'?"
         r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
-        r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .*(?:registered|custom)",
+        r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .{0,300}(?:registered|custom)",
         text,
     )
     return next((g for g in unknown.groups() if g), "") if unknown else ""

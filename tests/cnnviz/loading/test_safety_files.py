@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import time
 import zipfile
 from collections.abc import Callable
 from copy import deepcopy
@@ -21,6 +22,7 @@ from cnnviz import ModelError, load_model
 from cnnviz.errors import printable
 from cnnviz.loading import safe_archive, safe_json
 from cnnviz.loading.identify import identify_file
+from cnnviz.loading.loader import _unknown_name
 from cnnviz.loading.newer_files import fault
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
@@ -672,6 +674,15 @@ def test_a_configuration_of_more_objects_than_memory_holds(
     rewritten(tmp_path / "good.keras", path, change)
     with pytest.raises(ModelError, match=r"its config.json has more than 2,000,000"):
         identify_file(path)
+
+
+def test_the_words_of_an_error_are_not_read_again_and_again() -> None:
+    """An error may quote all that a file holds."""
+    start = time.process_time()
+    assert _unknown_name("class a " * 20_000) == ""
+    assert time.process_time() - start < 5
+    told = "Could not deserialize class 'Own' since it is not registered"
+    assert _unknown_name(told) == "Own"
 
 
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
