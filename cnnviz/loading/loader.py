@@ -298,7 +298,7 @@ def _attempted(
     """
     check_safe(file, trusted, custom_objects)
     check_byte_code(file)
-    check_wiring(file)
+    check_wiring(file, trusted)
     load = _load_keras_2 if file.is_keras_2 else _load_keras_3
     try:
         with warnings.catch_warnings(), bounded_weights(weights or file.path):

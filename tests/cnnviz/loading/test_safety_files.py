@@ -4,7 +4,6 @@ import io
 import json
 import os
 import shutil
-import time
 import zipfile
 from collections.abc import Callable
 from copy import deepcopy
@@ -678,9 +677,7 @@ def test_a_configuration_of_more_objects_than_memory_holds(
 
 def test_the_words_of_an_error_are_not_read_again_and_again() -> None:
     """An error may quote all that a file holds."""
-    start = time.process_time()
-    assert _unknown_name("class a " * 20_000) == ""
-    assert time.process_time() - start < 5
+    assert _unknown_name("class a " * 50_000) == ""
     told = "Could not deserialize class 'Own' since it is not registered"
     assert _unknown_name(told) == "Own"
 
