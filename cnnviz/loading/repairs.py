@@ -87,13 +87,12 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> ModelFile:
     for node in list(nodes(config)):
         changed |= node.pop("compile_config", None) is not None
         changed |= _replaced_lambda(node, custom_objects, file.kind)
-        changed |= _replaced_activation(node, custom_objects)
+        wraps = file.kind == "zip" and not file.is_keras_2
+        changed |= _given_activations(node, custom_objects, wraps=wraps)
         if file.is_keras_2:
             changed |= _moved_module(node)
         else:
             changed |= _kept_axes(node) | _unwrapped_output(node)
-            if file.kind == "zip":
-                changed |= _given_activations(node, custom_objects)
     return with_config(file, config) if changed else file
 
 
@@ -132,28 +131,23 @@ def _replaced_lambda(
     return True
 
 
-def _replaced_activation(
-    node: dict[str, Any], custom_objects: Mapping[str, Any]
+def _given_activations(
+    node: dict[str, Any], custom_objects: Mapping[str, Any], *, wraps: bool
 ) -> bool:
+    """Names activations that the user gives, also those that have no name in the file.
+
+    By a bare name Keras 3 looks for an activation among its own only: `wraps` says
+    whether names are to be written down as functions.
+    """
     config = node.get("config")
     changed = False
     for key, value in config.items() if isinstance(config, dict) else ():
-        if key.endswith("activation") and has_no_name(value):
-            if LAMBDA in custom_objects:
-                config[key] = LAMBDA  # type: ignore[index]
-                changed = True
-    return changed
-
-
-def _given_activations(node: dict[str, Any], custom_objects: Mapping[str, Any]) -> bool:
-    """By a bare name Keras 3 looks for an activation among its own only."""
-    config = node.get("config")
-    changed = False
-    for key, value in config.items() if isinstance(config, dict) else ():
-        if key.endswith("activation") and isinstance(value, str):
-            if value in custom_objects:
-                config[key] = named_function(value)  # type: ignore[index]
-                changed = True
+        name = LAMBDA if has_no_name(value) else value
+        if key.endswith("activation") and isinstance(name, str):
+            if name in custom_objects:
+                given = named_function(name) if wraps else name
+                changed |= given != value
+                config[key] = given  # type: ignore[index]
     return changed
 
 
