@@ -12,7 +12,9 @@ PYTHON :=
 PINS := constraints.txt
 # Where the demo and the reference go.
 OUT := out
-# Byte code is written when a module is first imported; most never are.
+# Byte code is written when a module is first imported; most never are. It has to be, even
+# where containers forbid it: every start of TensorFlow would take five seconds longer.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	$(if $(PINS),--constraint $(PINS),--upgrade)
 
