@@ -28,6 +28,8 @@ class Origin:
         rule: The rule that made them.
         labels: The names of the classes; None if they are not known.
         is_chosen: Whether the maps were asked for by number.
+        order: Which axis of the maps goes along each of the image's; empty where their
+            order is the same.
     """
 
     images: np.ndarray
@@ -35,6 +37,7 @@ class Origin:
     rule: str
     labels: tuple[str, ...] | None
     is_chosen: bool
+    order: tuple[int, ...]
 
     def image(self, number: int) -> Origin:
         """That of one of the images alone."""
@@ -61,15 +64,23 @@ class Origin:
         count = len(arrays[0])
         every = model.complete(arrays, lambda held: held[None].repeat(count, 0))
         info = layer_info(model, selected.name, arrays)
-        if route.geometry.is_turned:
-            # It tells what units see along the axes of the image, which theirs are not.
-            info = replace(info, receptive_field=None)
-        return cls(every[route.input_index], info, task.rule, model.labels, is_chosen)
+        return cls(
+            every[route.input_index],
+            info,
+            task.rule,
+            model.labels,
+            is_chosen,
+            route.geometry.order,
+        )
 
     @property
     def field(self) -> ReceptiveField | None:
         """What a unit of the layer sees; None if it is not known."""
         return self.info.receptive_field
+
+    def along_image(self, positions: np.ndarray) -> np.ndarray:
+        """Positions `(..., axes)` of units in their maps, by the axes of the image."""
+        return positions[..., self.order] if self.order else positions
 
     @property
     def title(self) -> tuple[str, str, str]:

@@ -90,7 +90,8 @@ class Stages(Result, Sequence[Stage]):
         box = None
         if image.ndim == 3:
             size = (image.shape[0], image.shape[1])
-            (box,) = field_boxes(origin.field, self.position[None], size)
+            place = origin.along_image(self.position)
+            (box,) = field_boxes(origin.field, place[None], size)
         texts = {
             "title": drawing.headline(*origin.title),
             "facts": [*([] if source is None else [source]), origin.rule, unit],

@@ -272,6 +272,8 @@ class _Units(NamedTuple):
                 text += f" @ {','.join(map(str, place))}"
             labels.append(text)
         told = "step" if positions.shape[1] == 1 else "row,column"
+        if projections.origin is not None:
+            positions = projections.origin.along_image(positions)
         if shown.is_signal:  # a picture of one row of units
             steps = positions[:, :1]
             positions = np.concatenate([np.zeros_like(steps), steps], 1)

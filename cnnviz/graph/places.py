@@ -138,12 +138,13 @@ class Geometry(NamedTuple):
         axes: For every spatial axis how to cut along it; None if only the whole is
             enough.
         likeness: What must be the same of a trace for crops.
-        is_turned: Whether the tensor is known to have these axes in another order.
+        order: Which of the tensor's axes of positions goes along each of the image's;
+            see `order_of`.
     """
 
     axes: tuple[Axis | None, ...]
     likeness: Hashable
-    is_turned: bool = False
+    order: tuple[int, ...] = ()
 
 
 def find_geometry(
@@ -187,9 +188,8 @@ def find_geometry(
         axes = [None] * len(axes)  # another input would have to be cut as well
     rank = target.shape.rank
     positions = range(2, rank) if channels_first else range(1, rank - 1)
-    order = order_of(views(target), positions, number)
-    is_turned = order != tuple(range(len(order)))
-    return Geometry(tuple(axes), tuple(likeness), is_turned)
+    order = order_of(views(target), positions)
+    return Geometry(tuple(axes), tuple(likeness), order)
 
 
 def _dependent(target: tf.Tensor, depends: Dependence) -> list[tf.Tensor]:

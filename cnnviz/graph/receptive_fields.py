@@ -103,26 +103,23 @@ def field_of(view: View | None) -> ReceptiveField | None:
     return ReceptiveField(*zip(*axes, strict=True))
 
 
-def order_of(view: View | None, axes: range, number: int = 0) -> tuple[int, ...]:
+def order_of(view: View | None, axes: range) -> tuple[int, ...]:
     """Which of a tensor's axes of positions move along those of an input.
 
     Args:
         view: What the tensor sees.
         axes: The dimensions of its axes of positions.
-        number: The number of the input.
 
     Returns:
-        For each of the input's axes of positions the number of the tensor's, from 0 on;
-        the same number where the view does not tell all of them.
+        For each axis of positions of the first input that it depends on the number of
+        the tensor's, from 0 on; empty where the order is the same, or the view does not
+        tell all of them.
     """
-    moving = {
-        e.axis[1] - 1: e.dim - axes.start
-        for e in view or []
-        if e.axis[0] == number and e.dim in axes
-    }
-    plain = tuple(range(len(axes)))
-    order = tuple(moving.get(axis, -1) for axis in plain)
-    return order if sorted(order) == list(plain) else plain
+    first = min((e.axis[0] for e in view or []), default=0)
+    moving = sorted((e.axis, e.dim) for e in view or [] if e.axis[0] == first)
+    order = tuple(dim - axes.start for _, dim in moving)
+    plain = list(range(len(axes)))
+    return order if order != tuple(plain) and sorted(order) == plain else ()
 
 
 def _view(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:

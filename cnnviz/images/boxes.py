@@ -26,7 +26,8 @@ def field_boxes(
 
     Args:
         field: The receptive field of their layer; None if it is not known.
-        positions: `(k, 2)` the row and column of each unit.
+        positions: `(k, 2)` the number of each unit along the rows of the image and its
+            columns.
         size: The height and width of the image.
 
     Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ class Activations(Result, Mapping[str, np.ndarray]):
         labels: The names of the classes; None if they are not known.
         predictions: What the network makes of the images, where it was to predict and
             could be run to its end; sheets say it.
+        orders: By layer whose maps have the rows and columns of the image in another
+            order, as behind a `Permute`: for each axis of the image the number of the
+            map's. Maps that are laid over the image are turned back by it.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -41,6 +44,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
     inputs: tuple[np.ndarray, ...]
     labels: tuple[str, ...] | None
     predictions: Predictions | None = None
+    orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> np.ndarray:
         return self.arrays[layer]
@@ -169,10 +173,12 @@ class Activations(Result, Mapping[str, np.ndarray]):
             return sheet
         path = layer or next(iter(self.arrays))
         values = self.arrays[path][image]
+        shape = shape_text(values.shape)
+        if overlay and path in self.orders:
+            order = self.orders[path]
+            values = np.moveaxis(values, order, range(len(order)))
         options = {
-            "title": drawing.headline(
-                path, self.kinds.get(path, ""), shape_text(values.shape)
-            ),
+            "title": drawing.headline(path, self.kinds.get(path, ""), shape),
             "labels": self.labels,
             "image": seen if overlay else None,
             "seen": None if overlay else seen,

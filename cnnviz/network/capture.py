@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import instance_of
 from cnnviz.errors import LayerError, warn
+from cnnviz.graph.receptive_fields import Views, order_of
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.failures import OutOfMemoryError
@@ -71,7 +72,7 @@ def activations(
     asked = _Asked(known, tuple(select(known.network, layers)), predict)
     count, start = len(arrays[0]), 0
     collected: dict[str, np.ndarray] = {}
-    answered: HeadInfo | None = None
+    facts: _Facts | None = None
     # Several layers are copied at a time, as one core does not use all of the memory's
     # speed.
     with ThreadPoolExecutor() as pool:
@@ -82,8 +83,8 @@ def activations(
                     collected[name] = np.empty((count, *values.shape[1:]), np.float32)
             into = [collected[name][start:stop] for name in found.rows]
             list(pool.map(np.copyto, into, found.rows.values()))
-            start, answered = stop, found.answer
-    return _activations(asked, arrays, collected, answered)
+            start, facts = stop, found.facts
+    return _activations(asked, arrays, collected, facts)
 
 
 def activation_batches(
@@ -122,7 +123,7 @@ def activation_batches(
     prepared = (known.prepare(images) for images in batches)
     for arrays, found in _answers(asked, prepared, note):
         own = {name: np.array(values) for name, values in found.rows.items()}
-        yield _activations(asked, arrays, own, found.answer)
+        yield _activations(asked, arrays, own, found.facts)
 
 
 class _Asked(NamedTuple):
@@ -143,13 +144,13 @@ def _activations(
     asked: _Asked,
     arrays: list[np.ndarray],
     rows: dict[str, np.ndarray],
-    answered: HeadInfo | None,
+    facts: _Facts | None,
 ) -> Activations:
     """Activations of what was found for images, see `_Found`."""
     predictions = None
     found = {n: rows.pop(_OUTPUT + n) for n in ANSWERED if _OUTPUT + n in rows}
-    if answered is not None and len(found) == len(ANSWERED):
-        predictions = named(asked.model, arrays, answered, found)
+    if facts and facts.answer is not None and len(found) == len(ANSWERED):
+        predictions = named(asked.model, arrays, facts.answer, found)
     kinds = {each.address.path: each.address.kind for each in asked.selected}
     return Activations(
         rows,
@@ -157,6 +158,7 @@ def _activations(
         tuple(arrays),
         asked.model.labels,
         predictions,
+        facts.orders if facts else {},
     )
 
 
@@ -167,12 +169,12 @@ class _Found(NamedTuple):
         rows: Activations by layer, not to be written to, and what predictions are made
             of, by names that begin with `_OUTPUT`.
         left_out: By layer why some that a pattern chose have none.
-        answer: What is known of the output, if it is wanted and was reached.
+        facts: What was found out while they were traced.
     """
 
     rows: dict[str, np.ndarray]
     left_out: dict[str, str]
-    answer: HeadInfo | None
+    facts: _Facts
 
 
 _OUTPUT = "/"  # no path of a layer begins with it
@@ -242,7 +244,7 @@ def _computed(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
         left_out[name] = error.message
     if all(name.startswith(_OUTPUT) for name in rows):
         raise LayerError(next(iter(left_out.values())))
-    return _Found(rows, left_out, trace.facts.answer)
+    return _Found(rows, left_out, trace.facts)
 
 
 class _Facts(NamedTuple):
@@ -251,11 +253,14 @@ class _Facts(NamedTuple):
     Attributes:
         named: The names of the calls that were asked for by name.
         left_out: By layer why some that a pattern chose have no maps.
+        orders: By layer with maps which of its axes of positions goes along each of the
+            images', where these have another order.
         answer: What is known of the output, if it is wanted and was reached.
     """
 
     named: frozenset[str]
     left_out: dict[str, str]
+    orders: dict[str, tuple[int, ...]]
     answer: HeadInfo | None
 
 
@@ -285,7 +290,7 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
         if not maps:
             raise LayerError(next(iter(left_out.values())))
         by_name = {call.name for call in calls if id(call.address) not in chosen}
-        facts = _Facts(frozenset(by_name), left_out, None)
+        facts = _Facts(frozenset(by_name), left_out, _orders(images, maps), None)
         if "" in shown.calls:
             with suppress(LayerError):
                 outputs, found = answer(shown, None)
@@ -302,6 +307,18 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
     shapes = [array.shape[1:] for array in arrays]
     trace, _ = compiled_for_images(network, key, capture, shapes, len(arrays[0]))
     return trace
+
+
+def _orders(
+    images: Sequence[tf.Tensor], maps: Mapping[str, tf.Tensor]
+) -> dict[str, tuple[int, ...]]:
+    views = Views(images, channels_first=False)
+    orders = {
+        name: order_of(views(tensor), range(1, tensor.shape.rank - 1))
+        for name, tensor in maps.items()
+        if (tensor.shape.rank or 0) > 3
+    }
+    return {name: order for name, order in orders.items() if order}
 
 
 def _note(left_out: Sequence[str]) -> str:

@@ -444,8 +444,8 @@ class TestIdentities:
         assert {stage.layer for stage in passed[:2]} == {"a", "b"}
 
 
-def test_units_of_maps_that_are_turned_are_not_framed() -> None:
-    # Their row is a column of the image, of which boxes know nothing.
+def test_units_of_maps_that_are_turned_are_framed_where_they_look() -> None:
+    # Their row is a column of the image.
     layers = keras.layers
     convolution = layers.Conv2D(2, (3, 5), activation="relu", name="maps")
     plain = randomized(sequential(keras, (9, 12, 2), convolution))
@@ -461,10 +461,17 @@ def test_units_of_maps_that_are_turned_are_not_framed() -> None:
     expected, found = (deconvnet(raw(n), image, "maps") for n in (plain, turned))
     close(found.images, expected.images)
     np.testing.assert_array_equal(found.positions, expected.positions[..., ::-1])
-    assert expected.origin is not None and expected.origin.field is not None
-    assert found.origin is not None and found.origin.field is None
+    assert found.shown.field == expected.shown.field is not None
+    # Sheets differ by the labels alone, which tell where the units are in their maps.
+    alone = {"title": "", "spatial": False}
+    sheets = [np.asarray(p.picture(**alone)) for p in (expected, found)]
+    np.testing.assert_array_equal(sheets[1], sheets[0])
     channel = int(np.argmax(found.activations[0]))
-    assert deconvnet_stages(raw(turned), image, "maps", channel).origin.field is None
+    stages = [deconvnet_stages(raw(n), image, "maps", channel) for n in (plain, turned)]
+    drawn = [np.asarray(s.picture(title="", facts=[])) for s in stages]
+    assert (stages[0].position != stages[1].position).all()
+    pixels = [picture[:, -180:] for picture in drawn]  # the last step, and the frame
+    np.testing.assert_array_equal(pixels[1], pixels[0])
 
 
 def test_the_sample_network_on_digits(assets: Path) -> None:

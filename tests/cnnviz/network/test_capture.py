@@ -409,3 +409,36 @@ def test_numpy_takes_the_array_of_the_only_layer() -> None:
         np.asarray(found)
     np.testing.assert_array_equal(np.asarray(found.only(["b"])), found["b"])
     np.testing.assert_array_equal(np.asarray(found.only("b")), found["b"])
+
+
+@GENERATIONS
+@pytest.mark.parametrize("first", [False, True], ids=["last", "first"])
+def test_maps_that_are_turned_are_laid_over_the_image_as_it_stands(
+    k: ModuleType, first: bool
+) -> None:
+    order = (1, 3, 2) if first else (2, 1, 3)
+    layout = "channels_first" if first else "channels_last"
+    shape = (1, 8, 12) if first else (8, 12, 1)
+    pool = {"padding": "same", "data_format": layout}
+    network = k.Sequential(
+        [
+            k.layers.Input(shape),
+            k.layers.AveragePooling2D((2, 3), name="plain", **pool),
+            k.layers.Permute(order),
+            k.layers.AveragePooling2D(1, name="turned", **pool),
+        ]
+    )
+    image = RNG.random((1, 8, 12, 1), np.float32)
+    maps = activations(
+        load_model(network, encoding="raw"), image, ["plain", "turned"], predict=False
+    )
+    close(maps["turned"], maps["plain"].swapaxes(1, 2))
+    assert maps.orders == {"turned": (1, 0)}
+    plain, turned = (
+        np.asarray(maps.picture(path, overlay=True, title="maps")) for path in maps
+    )
+    np.testing.assert_array_equal(turned, plain)
+    alone = np.asarray(maps.only("turned").picture(overlay=True, title="maps"))
+    np.testing.assert_array_equal(alone, plain)
+    sheet = np.asarray(maps.picture("turned", title="maps"))
+    assert sheet.shape != plain.shape
