@@ -31,13 +31,14 @@ from cnnviz.ascent import (
     Pixels,
     Progress,
     Run,
-    chunks,
     maximize,
+    precision,
 )
-from cnnviz.ascent.chunks import Chunks, _state
+from cnnviz.ascent.chunks import _state
 from cnnviz.ascent.loop import _rates
 from cnnviz.ascent.precision import bfloat16
 from cnnviz.ascent.step import FIRST_MOMENT, Plan, Rectifiers, schedule
+from cnnviz.ascent.stepper import Stepper
 from cnnviz.graph.devices import has_gpu
 from cnnviz.network import tracing
 from cnnviz.network.failures import OutOfMemoryError
@@ -370,14 +371,16 @@ def test_rectifiers_are_opened_for_twice_eight_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     opened: list[int] = []
-    advance = Chunks._advance
+    step = Stepper.__call__
 
-    def noted(self: Any, before: int, rates: Any, *given: Any, **options: Any) -> Any:
-        if options.get("rescued") is not None:
-            opened.extend(range(before, before + len(rates)))
-        return advance(self, before, rates, *given, **options)
+    def noted(
+        self: Any, state: Any, timetable: Any, *given: Any, **options: Any
+    ) -> Any:
+        if options.get("opened") is not None:
+            opened.extend(np.rint(40 * timetable[:, 2]).astype(int))
+        return step(self, state, timetable, *given, **options)
 
-    monkeypatch.setattr(Chunks, "_advance", noted)
+    monkeypatch.setattr(Stepper, "__call__", noted)
     maximize(dying(-2.0), channel("conv", 1), run=Run(steps=40))
     # One step tells whether it helped.
     assert opened == [*range(1, 9), *range(10, 18)]
@@ -444,7 +447,7 @@ def test_diversity_makes_styles_differ(model: ImageModel) -> None:
 def test_bfloat16_is_not_for_cards(
     model: ImageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks, "has_gpu", lambda: True)
+    monkeypatch.setattr(precision, "has_gpu", lambda: True)
     with pytest.raises(ArgumentError, match=r"'bfloat16', .* expected 'auto' or"):
         maximize(model, channel("conv2", 0), run=Run(steps=1, precision="bfloat16"))
 
@@ -487,23 +490,26 @@ def test_bfloat16_is_taken_where_it_agrees_and_gains(
     # A machine on which a step takes a second, or so many in bfloat16.
     clock = 0.0
     taken: list[bool] = []
-    advance = Chunks._advance
+    step = Stepper.__call__
 
-    def timed(run: Any, *inputs: Any, half: bool | None = None, **more: Any) -> Any:
+    def timed(self: Stepper, *inputs: Any, **more: Any) -> Any:
         nonlocal clock
+        half = self.is_half
         clock += seconds if half else 1.0
-        if half is None:
-            taken.append(run._half)
-        state, *others = advance(run, *inputs, half=False, **more)
-        numbers, first, second = state
+        taken.append(half)
+        self.is_half = False
+        (numbers, first, second), *others = step(self, *inputs, **more)
+        self.is_half = half
         return (numbers, sign * first if half else first, second), *others
 
-    monkeypatch.setattr(Chunks, "_advance", timed)
-    monkeypatch.setattr(chunks, "has_fast_bfloat16", lambda: has_tiles)
+    monkeypatch.setattr(Stepper, "__call__", timed)
+    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda: has_tiles)
     watch = SimpleNamespace(perf_counter=lambda: clock)
-    monkeypatch.setattr(chunks, "time", watch)
+    monkeypatch.setattr(precision, "time", watch)
     maximize(model, channel("conv2", range(4)), run=Run(steps=3))
-    assert set(taken) == {expected}
+    trial = [False, False, True, True] if has_tiles else []
+    assert taken[: len(trial)] == trial
+    assert set(taken[len(trial) :]) == {expected}
 
 
 def test_options_are_set_back_when_something_fails() -> None:

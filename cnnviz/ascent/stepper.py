@@ -1,0 +1,104 @@
+"""Steps of a batch of images: which trace makes them, and in which precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.ascent.precision import bfloat16, gains_by_bfloat16
+from cnnviz.ascent.step import Plan, Rectifiers, State, schedule
+from cnnviz.graph.devices import has_gpu
+
+
+class Stepper:
+    """Makes steps with the images of a batch.
+
+    Args:
+        plan: What is the same for all images of a run.
+        batch: How many images there are.
+        operands: Those of the objective, for these images.
+        is_exact: Whether the network is computed in full float32 on cards as well.
+
+    Attributes:
+        is_half: Whether the network is computed in bfloat16.
+    """
+
+    def __init__(
+        self, plan: Plan, batch: int, operands: Sequence[tf.Tensor], *, is_exact: bool
+    ) -> None:
+        self._plan, self._batch, self._operands = plan, batch, operands
+        self._is_exact = is_exact
+        self._rectifiers: Rectifiers = "fused"
+        self._trace = plan.trace(batch)
+        if self._trace.reads_broken(plan.model.network):
+            self._rectifiers = "apart"
+            self._trace = plan.trace(batch, "apart")
+        self.is_half = False
+
+    def __call__(
+        self,
+        state: State,
+        timetable: np.ndarray,
+        draws: np.ndarray,
+        *,
+        opened: np.ndarray | None = None,
+    ) -> tuple[State, np.ndarray, np.ndarray]:
+        """Makes steps.
+
+        Args:
+            state: Where the images are.
+            timetable: `(steps, 3)`; see `schedule`.
+            draws: `(steps, batch, ...)` the numbers of the transforms.
+            opened: Whose rectifiers are opened, `(batch,)`; None for no image's.
+
+        Returns:
+            The new state; the scores and those of the parts that have names,
+            `(steps, 1 + parts, batch)`; and which images had a gradient at any step.
+        """
+        trace, marked = self._trace, []
+        if opened is not None:
+            trace, marked = self._plan.trace(self._batch, "opened"), [opened]
+        with bfloat16(self.is_half):
+            results = trace(
+                *(timetable, draws, *state, *marked, *self._operands),
+                exact=self._is_exact,
+            )
+        state = (results["numbers"], results["first"], results["second"])
+        history = results["history"].numpy()
+        strengths = history[:, -1]
+        alive = (np.isfinite(strengths) & (strengths > 0)).any(0)
+        return state, history[:, :-1], alive
+
+    def looked(self, state: State, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores without a step, by the trace that there is; who has a gradient.
+
+        Args:
+            state: Where the images are.
+            draws: `(1, batch, ...)` the numbers of the transform.
+        """
+        _, ((scores, *_),), alive = self(state, schedule(np.zeros(1), 0), draws)
+        return scores, alive
+
+    def scores(self, state: State) -> np.ndarray:
+        """Scores without a transform, in full float32; -inf where not finite."""
+        if self.is_half or (has_gpu() and not self._is_exact):
+            scorer = self._plan.scorer(self._batch, self._rectifiers)
+            scores = scorer(state[0], *self._operands)["scores"].numpy()
+        else:
+            still = np.repeat(self._plan.still(), self._batch, 0)
+            scores, _ = self.looked(state, still[None])
+        return np.where(np.isfinite(scores), scores, np.float32(-np.inf))
+
+    def try_bfloat16(
+        self, state: State, timetable: np.ndarray, draws: np.ndarray
+    ) -> None:
+        """Decides for bfloat16 if a trial step gains by it and its gradient agrees."""
+
+        def gradient(is_half: bool) -> np.ndarray:
+            self.is_half = is_half
+            (_, mean, _), _, _ = self(state, timetable, draws)
+            return mean.numpy()
+
+        self.is_half = gains_by_bfloat16(gradient)
