@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cnnviz.attribution.tasks import Task
     from cnnviz.attribution.units import Route
     from cnnviz.images.boxes import ReceptiveField
-    from cnnviz.network.layers import LayerInfo
+    from cnnviz.network.layer_tables import LayerInfo
 
 
 @dataclass(frozen=True, eq=False)

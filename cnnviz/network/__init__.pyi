@@ -22,18 +22,17 @@ from .labels import read_labels as read_labels
 from .layer_tables import (
     HEADINGS as HEADINGS,
     NUMBERS as NUMBERS,
+    LayerInfo as LayerInfo,
+    LayerList as LayerList,
     aligned as aligned,
     layer_remarks as layer_remarks,
     layer_rows as layer_rows,
 )
-from .layers import (
+from .layers import layer_info as layer_info, list_layers as list_layers
+from .learned_kernels import (
     Kernels as Kernels,
-    LayerInfo as LayerInfo,
-    LayerList as LayerList,
     kernel_layers as kernel_layers,
     kernels as kernels,
-    layer_info as layer_info,
-    list_layers as list_layers,
 )
 from .model import ImageModel as ImageModel, as_model as as_model
 from .naming import (

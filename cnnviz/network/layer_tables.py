@@ -1,15 +1,13 @@
-"""The layers of a network as a table: for terminals, files and notebooks."""
+"""The layers of a network, and their table: for terminals, files and notebooks."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from cnnviz.errors import counted, input_words, printable, shape_text
-
-if TYPE_CHECKING:
-    from cnnviz.network.layers import LayerInfo
+from cnnviz.images.boxes import ReceptiveField
 
 HEADINGS = (
     "layer",
@@ -24,6 +22,59 @@ HEADINGS = (
 )
 NUMBERS = frozenset(("parameters",))
 """The columns that are aligned at the right."""
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One call of a layer.
+
+    Attributes:
+        path: The name that selects it: `conv1`, `inception_v3/mixed7`, `conv1@2`.
+        kind: The class of the layer.
+        output_shape: The shape of its output, channels last, without the batch; None in
+            place of a size that depends on the image. Empty if it is no single array.
+        parameters: How many numbers the layer, with the layers inside it, has learned
+            or keeps.
+        kernel_shape: The spatial shape of a convolution's or pooling layer's window.
+        strides: How far the window moves from one unit to the next, per axis.
+        receptive_field: What a unit sees of the input; None if it cannot be told.
+    """
+
+    path: str
+    kind: str
+    output_shape: tuple[int | None, ...]
+    parameters: int
+    kernel_shape: tuple[int, ...] | None
+    strides: tuple[int, ...] | None
+    receptive_field: ReceptiveField | None
+
+
+class LayerList(list[LayerInfo]):
+    """The calls of all layers, in the order of computation.
+
+    Printed it is a table, and in Jupyter too.
+
+    Args:
+        layers: The layers.
+        parameters: How many numbers the network has learned or keeps.
+    """
+
+    def __init__(self, layers: Sequence[LayerInfo], parameters: int) -> None:
+        super().__init__(layers)
+        self.parameters = parameters
+
+    def __str__(self) -> str:
+        lines = aligned(HEADINGS, layer_rows(self), NUMBERS)
+        return "\n".join([*lines, *layer_remarks(self, self.parameters)])
+
+    def __repr__(self) -> str:
+        names = ", ".join(info.path for info in self[:3])
+        more = ", ..." if len(self) > 3 else ""
+        count = counted(len(self), "layer")
+        return f"LayerList({count}, {self.parameters:,} parameters: {names}{more})"
+
+    def _repr_html_(self) -> str:
+        return _html(self, self.parameters)
 
 
 def layer_rows(listed: Iterable[LayerInfo]) -> Iterator[tuple[str, ...]]:
@@ -84,7 +135,7 @@ def aligned(
     return lines
 
 
-def html_table(listed: Sequence[LayerInfo], parameters: int) -> str:
+def _html(listed: Sequence[LayerInfo], parameters: int) -> str:
     """The table as Jupyter shows it."""
     heads = "".join(f"<th>{heading}</th>" for heading in HEADINGS)
     rows = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnviz.errors import CnnvizError, LayerError
-from cnnviz.network.layers import LayerInfo, image_layers
+from cnnviz.network.layer_tables import LayerInfo
+from cnnviz.network.layers import image_layers
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
 from cnnviz.network.passing import passed_on

@@ -15,7 +15,8 @@ from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
 from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layers import LayerInfo, image_layers
+from cnnviz.network.layer_tables import LayerInfo
+from cnnviz.network.layers import image_layers
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import LayerNames, paths
 from cnnviz.network.survey import native_shape, survey_layers
