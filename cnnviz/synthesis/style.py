@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -35,7 +35,7 @@ from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Progress
 from cnnviz.ascent.run import Run, run_of
-from cnnviz.ascent.spans import searched
+from cnnviz.ascent.spans import Span, searched
 from cnnviz.ascent.transforms import STILL, Size
 from cnnviz.errors import ArgumentError, counted, shape_text
 from cnnviz.images.colors import recolor, with_chroma_of
@@ -270,30 +270,8 @@ def optimize_style(
         raise ArgumentError(
             f"restarts are {run.restarts}; style transfer has none, expected 1"
         )
-    raw = known.encode.is_raw
-    content = one_image(content, "content", raw=raw)
-    photo = known.prepare_one(content, "content")
-    styles = image_list(style, "style", raw=raw)
-    if not styles:
-        raise ArgumentError("no style is given; expected one image or several")
-    paintings = [known.prepare_one(image, "style") for image in styles]
-    begun = [] if isinstance(start, str) else [known.prepare_one(start, "start")]
-    known, span = searched(known, [photo, *paintings, *begun])
-    content, photo, *paintings = map(
-        span.unit, (in_range(content, raw), photo, *paintings)
-    )
-    shares = _shares(style_weights, len(paintings))
-    if keep_colors and photo.shape[-1] not in (1, 3):
-        raise ArgumentError(
-            f"keep_colors is for pictures; {known.source} takes {photo.shape[-1]} "
-            "channels"
-        )
-    if keep_colors:
-        paintings = [recolor(image, [photo], np.ones(1)) for image in paintings]
-        painted = photo
-    else:
-        painted = recolor(photo, paintings, shares)
-    image = span.unit(begun[0]) if begun else painted
+    given = _gathered(known, content, style, style_weights, start, keep_colors)
+    known, photo = given.model, given.photo
     built(known, [photo[None]])
     measured = MeasuredLayers(known, layers)
     soften = layers.softened
@@ -301,10 +279,7 @@ def optimize_style(
         soften = measured.add_up(photo.shape)
 
     def finished(picture: np.ndarray) -> np.ndarray:
-        return with_chroma_of(content, picture) if keep_colors else picture
-
-    whole = (photo.shape[0], photo.shape[1])
-    sizes = scale_sizes(whole, _RATIO, coarsest)
+        return with_chroma_of(given.content, picture) if keep_colors else picture
 
     def shown(progress: Progress) -> np.ndarray:
         return finished(enlarge(progress.images()[0], whole))
@@ -315,15 +290,18 @@ def optimize_style(
         learning_rate=run.learning_rate or _RATE,
         keep_best=False,
     )
+    whole = (photo.shape[0], photo.shape[1])
+    sizes = scale_sizes(whole, _RATIO, coarsest)
     scales = CoarseToFine(sizes, run, shown)
     parts: list[Ascent] = []
+    image = given.start
     for size, own in scales.runs():
-        goal = resize(painted, size, fit="stretch")
+        goal = resize(given.painted, size, fit="stretch")
         objective = _objective(
             measured,
             goal,
-            [_scaled(painting, size, style_scale) for painting in paintings],
-            shares,
+            [_scaled(painting, size, style_scale) for painting in given.paintings],
+            given.shares,
             content_weight,
             total_variation,
             soften,
@@ -347,8 +325,9 @@ def optimize_style(
         )
         image = found.images[0]
         parts.append(found)
-    frames = [span.values(finished(frame)) for frame in scales.snapshots(parts, image)]
-    image = span.values(finished(enlarge(image, whole)))
+    values = given.span.values
+    frames = [values(finished(frame)) for frame in scales.snapshots(parts, image)]
+    image = values(finished(enlarge(image, whole)))
     return Stylized(
         image=image,
         frames=np.array(frames, np.float32).reshape(-1, *image.shape),
@@ -359,6 +338,65 @@ def optimize_style(
         content_layers=measured.content,
         is_softened=soften,
     )
+
+
+class _Given(NamedTuple):
+    """What a picture is painted from, each image `(h, w, c)` in [0, 1].
+
+    Attributes:
+        model: The model, which takes images in this range.
+        span: What gives images back in the range of the user's.
+        content: The content in its own colors, of which the network may see none.
+        photo: The content as the network takes it.
+        paintings: The styles, in the content's colors if these are kept.
+        shares: How much each of them counts.
+        painted: The photo, in the styles' colors unless its own are kept.
+        start: What the picture is at first.
+    """
+
+    model: ImageModel
+    span: Span
+    content: np.ndarray
+    photo: np.ndarray
+    paintings: Sequence[np.ndarray]
+    shares: np.ndarray
+    painted: np.ndarray
+    start: np.ndarray
+
+
+def _gathered(
+    model: ImageModel,
+    content: Any,
+    style: Any,
+    style_weights: Sequence[float] | None,
+    start: Any,
+    keep_colors: bool,
+) -> _Given:
+    raw = model.encode.is_raw
+    content = one_image(content, "content", raw=raw)
+    photo = model.prepare_one(content, "content")
+    styles = image_list(style, "style", raw=raw)
+    if not styles:
+        raise ArgumentError("no style is given; expected one image or several")
+    paintings = [model.prepare_one(image, "style") for image in styles]
+    begun = [] if isinstance(start, str) else [model.prepare_one(start, "start")]
+    model, span = searched(model, [photo, *paintings, *begun])
+    content, photo, *paintings = map(
+        span.unit, (in_range(content, raw), photo, *paintings)
+    )
+    shares = _shares(style_weights, len(paintings))
+    if keep_colors and photo.shape[-1] not in (1, 3):
+        raise ArgumentError(
+            f"keep_colors is for pictures; {model.source} takes {photo.shape[-1]} "
+            "channels"
+        )
+    if keep_colors:
+        paintings = [recolor(image, [photo], np.ones(1)) for image in paintings]
+        painted = photo
+    else:
+        painted = recolor(photo, paintings, shares)
+    first = span.unit(begun[0]) if begun else painted
+    return _Given(model, span, content, photo, paintings, shares, painted, first)
 
 
 # The statistics are measured outside of traces, which see to that themselves.
