@@ -203,25 +203,11 @@ def record(
 
         return recorded
 
-    by_layer = {id(s.address.layer): s.address for s in (*wanted, *welcome)}
-    patches: list[tuple[object, str, object]] = []
+    recorders = {
+        id(s.address.layer): partial(recording, s.address) for s in (*wanted, *welcome)
+    }
     layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
-    for layer in layers:
-        methods, attribute = python_methods(layer), call_attribute(layer)
-        call = python_call(layer)
-        if _BRANCHING.get() and (is_keras_2(layer) or not is_of_library(type(layer))):
-            methods[attribute] = call = graphed(call)
-        if (address := by_layer.get(id(layer))) is not None:
-            methods[attribute] = recording(address, call)
-        patches += [(layer, name, method) for name, method in methods.items()]
-        patches += _own_losses(layer)
-        if hasattr(layer, "_open_name_scope"):
-            # In graphs Keras 3 opens a scope of the layer's name, which may not be one.
-            scope = partial(tf.name_scope, scope_name(layer.name))
-            patches.append((layer, "_open_name_scope", scope))
-        if is_network(layer):
-            # Functional models of both generations then skip the check of the size.
-            patches.append((layer, "_manual_input_spec", None))
+    patches = [patch for v in layers for patch in _patches(v, recorders.get(id(v)))]
     with _LOCK, attributes_kept(layers), patched(patches), computable(layers):
         try:
             network(packed(network, list(inputs)), **inference_arguments(network))
@@ -241,6 +227,30 @@ def record(
         if named or not calls:
             raise unanswered(network, (named or unmet)[0], counts)
     return [call for _, call in sorted(calls, key=lambda timed: timed[0])]
+
+
+def _patches(
+    layer: Layer, recorder: Callable[[Callable[..., Any]], Callable[..., Any]] | None
+) -> list[tuple[object, str, object]]:
+    """The attributes of a layer that are others while it is traced; see `patched`."""
+    methods, attribute = python_methods(layer), call_attribute(layer)
+    call = python_call(layer)
+    if _BRANCHING.get() and (is_keras_2(layer) or not is_of_library(type(layer))):
+        methods[attribute] = call = graphed(call)
+    if recorder is not None:
+        methods[attribute] = recorder(call)
+    patches: list[tuple[object, str, object]] = [
+        *((layer, name, method) for name, method in methods.items()),
+        *_own_losses(layer),
+    ]
+    if hasattr(layer, "_open_name_scope"):
+        # In graphs Keras 3 opens a scope of the layer's name, which may not be one.
+        scope = partial(tf.name_scope, scope_name(layer.name))
+        patches.append((layer, "_open_name_scope", scope))
+    if is_network(layer):
+        # Functional models of both generations then skip the check of the size.
+        patches.append((layer, "_manual_input_spec", None))
+    return patches
 
 
 @dataclass(frozen=True)
