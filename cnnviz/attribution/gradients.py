@@ -71,7 +71,8 @@ class Facts:
         layer: Where the tensor is; empty for the image.
         is_call: Whether that names a call of a layer.
         field: What its units see, gates and statistics apart; None if not known.
-        order: Which of its axes of positions goes along each of the image's.
+        order: Which of its axes of positions goes along each of the image's; None if
+            not known.
         bypassed: Whether the score depends on the image past the tensor, or past what
             is given instead of the image, too.
         attended: Whether its positions attend to each other on the way to the score.
@@ -84,7 +85,7 @@ class Facts:
     layer: str
     is_call: bool
     field: ReceptiveField | None
-    order: tuple[int, ...]
+    order: tuple[int, ...] | None
     bypassed: bool
     attended: bool
     elements: int
@@ -187,7 +188,7 @@ class Question:
             layer="",
             is_call=False,
             field=None,
-            order=(),
+            order=None,
             bypassed=bypassed,
             attended=False,
             elements=numbers_per_image(found.scores.graph),

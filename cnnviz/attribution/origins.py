@@ -28,8 +28,8 @@ class Origin:
         rule: The rule that made them.
         labels: The names of the classes; None if they are not known.
         is_chosen: Whether the maps were asked for by number.
-        order: Which axis of the maps goes along each of the image's; empty where their
-            order is the same.
+        order: Which axis of the maps goes along each of the image's; None where that is
+            not known.
     """
 
     images: np.ndarray
@@ -37,7 +37,7 @@ class Origin:
     rule: str
     labels: tuple[str, ...] | None
     is_chosen: bool
-    order: tuple[int, ...]
+    order: tuple[int, ...] | None
 
     def image(self, number: int) -> Origin:
         """That of one of the images alone."""
@@ -80,7 +80,7 @@ class Origin:
 
     def along_image(self, positions: np.ndarray) -> np.ndarray:
         """Positions `(..., axes)` of units in their maps, by the axes of the image."""
-        return positions[..., self.order] if self.order else positions
+        return positions if self.order is None else positions[..., self.order]
 
     @property
     def title(self) -> tuple[str, str, str]:

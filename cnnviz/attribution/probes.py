@@ -133,7 +133,7 @@ class Probe:
                 columns = np.concatenate([part[name] for part in parts], 1)
                 results[name] = columns[:, :count]
         for name, first in (("tensor", 1), ("gradients", 2)):
-            if name in results and self.facts.order:
+            if name in results and self.facts.order is not None:
                 axes = [first + axis for axis in self.facts.order]
                 ordered = range(first, first + len(axes))
                 results[name] = np.moveaxis(results[name], axes, ordered)

@@ -18,6 +18,7 @@ from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
 from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
 from cnnviz.errors import LayerError, counted
+from cnnviz.images.boxes import ReceptiveField, image_spans
 from cnnviz.images.resizing import resize
 
 Normalize = Literal["channel", "layer"]
@@ -44,6 +45,7 @@ def activation_sheet(
     max_channels: int | None = None,
     sort: Sort = "channel",
     image: NDArray[Any] | None = None,
+    field: ReceptiveField | None = None,
     labels: Sequence[str] | None = None,
     seen: NDArray[Any] | None = None,
 ) -> Image.Image:
@@ -77,6 +79,8 @@ def activation_sheet(
             equally large ones the one with the larger mean.
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
             laid over it.
+        field: The receptive field of the layer in that image, by which maps lie where
+            their units look; None if it is not known, for maps that cover the image.
         labels: The names of the classes. Where there are as many as units, the
             strongest units are named.
         seen: What the network was shown, as `image`, to be drawn small beside the
@@ -142,7 +146,11 @@ def activation_sheet(
         tiles: NDArray[Any] = levels[..., np.newaxis]
         colormap = colormap or (_MAPS if image is None else _HEAT)
         if image is not None:
-            tiles = overlay(_backdrop(image, len(shown)), levels, colormap)
+            spans = None
+            if field is not None:
+                spans = image_spans(field, maps.shape[1:], image.shape[:2])
+            below = _backdrop(image, len(shown))
+            tiles = overlay(below, levels, colormap, spans=spans)
         drawn = headed_grid(
             tiles,
             seen=picture,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ from numpy.typing import NDArray
 
 from cnnviz.arguments import between, more_than, shown
 from cnnviz.errors import ArgumentError, listed
+from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import is_unit, to_unit
-from cnnviz.images.resizing import resize
+from cnnviz.images.resizing import Placement, resample
 from cnnviz.images.taking import as_array
 
 # A pink that no colormap of matplotlib's comes near but hsv and gist_ncar.
@@ -228,6 +231,7 @@ def overlay(
     colormap: str = "inferno",
     *,
     alpha: float = 0.8,
+    spans: Sequence[Span] | None = None,
 ) -> NDArray[np.uint8]:
     """Lays maps over the image that they belong to, as heat.
 
@@ -240,6 +244,10 @@ def overlay(
         colormap: The name of a colormap of matplotlib's.
         alpha: The opacity of the hottest color. Elsewhere it is `alpha * sqrt(map)`,
             so that the image stays clear where nothing fires.
+        spans: Where the rows and the columns of the image begin and end on the maps, in
+            positions, as `cnnviz.images.image_spans` tells; the end comes first on maps
+            that run the other way. Where the image lies outside, the outermost values
+            are held. None for maps that cover the image.
 
     Returns:
         RGB bytes (height, width, 3), or (n, height, width, 3).
@@ -257,20 +265,47 @@ def overlay(
             f"the image has shape {image.shape}; expected (height, width, 1 or 3)"
         )
     if maps.ndim == 2:
-        return overlay(image, maps[np.newaxis], colormap, alpha=alpha)[0]
+        return overlay(image, maps[np.newaxis], colormap, alpha=alpha, spans=spans)[0]
     if maps.ndim != 3:
         raise ArgumentError(
             f"the maps have shape {maps.shape}; expected (rows, columns) or "
             "(n, rows, columns)"
         )
     height, width = image.shape[:2]
+    if spans is None:
+        spans = [(0.0, float(n)) for n in maps.shape[1:]]
+    if len(spans) != 2 or any(begin == end for begin, end in spans):
+        raise ArgumentError(
+            f"spans are {shown(spans)}; expected where the rows of the image begin and "
+            "end on the maps, and where its columns do"
+        )
     levels, _ = quantize(image)
     picture = levels if image.shape[-1] == 1 else levels @ LUMA
     picture = picture.reshape(height, width, 1).astype(np.float32)
     layers = np.empty((len(maps), height, width, 3), np.uint8)
     for layer, heat in zip(layers, maps, strict=True):
-        smooth = resize(heat, (height, width), fit="stretch", kernel="bilinear")
+        smooth = _laid(heat, spans, (height, width))
         colors = colorize(smooth, colormap)
         opacity = alpha * np.sqrt(np.nan_to_num(smooth, nan=1))[..., np.newaxis]
         layer[:] = picture + opacity * (colors - picture) + 0.5
     return layers
+
+
+def _laid(
+    heat: NDArray[Any], spans: Sequence[Span], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """A map, its outermost values held, where an image of a size lies on it."""
+    ends = []
+    for axis, (begin, end) in enumerate(spans):
+        length = heat.shape[axis]
+        if begin > end:
+            heat = np.flip(heat, axis)
+            begin, end = length - begin, length - end
+        before, after = math.ceil(max(0, -begin)), math.ceil(max(0, end - length))
+        outside = [(0, 0), (0, 0)]
+        outside[axis] = (before, after)
+        heat = np.pad(heat, outside, mode="edge")
+        ends.append((begin + before, end + before))
+    (top, bottom), (left, right) = ends
+    placement = Placement((left, top, right, bottom), size)
+    return resample(heat[..., np.newaxis], placement, "bilinear")[..., 0]

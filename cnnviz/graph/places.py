@@ -139,12 +139,12 @@ class Geometry(NamedTuple):
             enough.
         likeness: What must be the same of a trace for crops.
         order: Which of the tensor's axes of positions goes along each of the image's;
-            see `order_of`.
+            None where that is not known.
     """
 
     axes: tuple[Axis | None, ...]
     likeness: Hashable
-    order: tuple[int, ...] = ()
+    order: tuple[int, ...] | None = None
 
 
 def find_geometry(

@@ -103,7 +103,7 @@ def field_of(view: View | None) -> ReceptiveField | None:
     return ReceptiveField(*zip(*axes, strict=True))
 
 
-def order_of(view: View | None, axes: range) -> tuple[int, ...]:
+def order_of(view: View | None, axes: range) -> tuple[int, ...] | None:
     """Which of a tensor's axes of positions move along those of an input.
 
     Args:
@@ -112,14 +112,14 @@ def order_of(view: View | None, axes: range) -> tuple[int, ...]:
 
     Returns:
         For each axis of positions of the first input that it depends on the number of
-        the tensor's, from 0 on; empty where the order is the same, or the view does not
-        tell all of them.
+        the tensor's, from 0 on; None where the view does not tell all of them.
     """
-    first = min((e.axis[0] for e in view or []), default=0)
-    moving = sorted((e.axis, e.dim) for e in view or [] if e.axis[0] == first)
+    if not view:
+        return None
+    first = min(e.axis[0] for e in view)
+    moving = sorted((e.axis, e.dim) for e in view if e.axis[0] == first)
     order = tuple(dim - axes.start for _, dim in moving)
-    plain = list(range(len(axes)))
-    return order if order != tuple(plain) and sorted(order) == plain else ()
+    return order if sorted(order) == list(range(len(axes))) else None
 
 
 def _view(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:

@@ -1,7 +1,9 @@
 from .boxes import (
     Box as Box,
     ReceptiveField as ReceptiveField,
+    Span as Span,
     field_boxes as field_boxes,
+    image_spans as image_spans,
 )
 from .finding import find_images as find_images
 from .names import (

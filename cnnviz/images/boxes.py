@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,41 @@ def field_boxes(
         Box(int(top), int(left), int(height), int(width))
         for top, left in zip(tops, lefts, strict=True)
     ]
+
+
+Span = tuple[float, float]
+"""Where something begins and ends along an axis."""
+
+
+def image_spans(
+    field: ReceptiveField, positions: Sequence[int], pixels: Sequence[int]
+) -> tuple[Span, ...]:
+    """Where an image lies on a map whose units look at it.
+
+    A unit stands for the pixels around the middle of its receptive field, up to half
+    the way to the middles of its neighbors.
+
+    Args:
+        field: What a unit sees of the image.
+        positions: The sizes of the map, whose axes are in the order of the image's.
+        pixels: The sizes of the image.
+
+    Returns:
+        For each axis where the image begins and ends, in positions from the beginning
+        of unit 0 on; outside the map where units do not look at the edges, and the end
+        first where units run backwards. All of the map along an axis that every unit
+        sees whole.
+    """
+    spans: list[Span] = []
+    for size, stride, offset, units, length in zip(
+        field.size, field.stride, field.offset, positions, pixels, strict=True
+    ):
+        if size is None or stride == 0:
+            spans.append((0.0, float(units)))
+        else:
+            begin = 0.5 - (offset + size / 2) / stride
+            spans.append((begin, begin + length / stride))
+    return tuple(spans)
 
 
 MASS = 0.95  # of a picture, that `mass_boxes` keep along each axis

@@ -94,7 +94,7 @@ def check_color(color: object) -> None:
         )
 
 
-class _Placement(NamedTuple):
+class Placement(NamedTuple):
     """Which part of an image becomes how many pixels."""
 
     box: tuple[float, float, float, float]  # left, top, right, bottom
@@ -112,7 +112,7 @@ def scaled_extent(
     return extent[0] * scale, extent[1] * scale
 
 
-def place(extent: tuple[float, float], size: tuple[int, int], fit: Fit) -> _Placement:
+def place(extent: tuple[float, float], size: tuple[int, int], fit: Fit) -> Placement:
     """Where an image comes to lie in another size."""
     height, width = extent
     scaled = scaled_extent(extent, size, fit)
@@ -123,15 +123,15 @@ def place(extent: tuple[float, float], size: tuple[int, int], fit: Fit) -> _Plac
         if scaled == extent:
             # Nothing is scaled: whole pixels, not blurred by half a pixel's shift.
             top, left = math.floor(top), math.floor(left)
-        return _Placement((left, top, left + box_width, top + box_height), size)
+        return Placement((left, top, left + box_width, top + box_height), size)
     if fit == "pad":
         rows, columns = (max(1, math.floor(n + 0.5)) for n in scaled)
         size = (min(size[0], rows), min(size[1], columns))
-    return _Placement((0, 0, width, height), size)
+    return Placement((0, 0, width, height), size)
 
 
 def resample(
-    pixels: NDArray[Any], placement: _Placement, kernel: Kernel
+    pixels: NDArray[Any], placement: Placement, kernel: Kernel
 ) -> NDArray[np.float32]:
     """Pixels at a placement, resampled by a kernel."""
     box, (height, width) = placement

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,23 @@ from cnnviz.showing import Result, given_to_numpy
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from cnnviz.images.boxes import ReceptiveField
+
+
+class MapPlace(NamedTuple):
+    """How the maps of a layer lie on images.
+
+    Attributes:
+        input: The number of the input that they are of, the first if several.
+        order: For each axis of the image the number of the map's that goes along it;
+            (1, 0) behind a `Permute` that swaps rows and columns.
+        field: What a unit sees of the image; None if it is not known.
+    """
+
+    input: int
+    order: tuple[int, ...]
+    field: ReceptiveField | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,9 +51,8 @@ class Activations(Result, Mapping[str, np.ndarray]):
         labels: The names of the classes; None if they are not known.
         predictions: What the network makes of the images, where it was to predict and
             could be run to its end; sheets say it.
-        orders: By layer whose maps have the rows and columns of the image in another
-            order, as behind a `Permute`: for each axis of the image the number of the
-            map's. Maps that are laid over the image are turned back by it.
+        places: By layer how its maps lie on the images, where that is known. Others are
+            taken to cover the first picture.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -44,7 +60,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
     inputs: tuple[np.ndarray, ...]
     labels: tuple[str, ...] | None
     predictions: Predictions | None = None
-    orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    places: Mapping[str, MapPlace] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> np.ndarray:
         return self.arrays[layer]
@@ -121,7 +137,8 @@ class Activations(Result, Mapping[str, np.ndarray]):
         Args:
             layer: Its path; None for all layers.
             image: The number of the image.
-            overlay: Whether maps are laid over the image.
+            overlay: Whether maps are laid over the image, each value where its unit
+                looks, as far as that is known.
             predictions: What `model.predict` makes of the same images, for the sheet to
                 say what this one is taken for; None for the maps' own.
             options: Those of `cnnviz.drawing.activation_sheet`, or of `index_sheet` for
@@ -174,9 +191,12 @@ class Activations(Result, Mapping[str, np.ndarray]):
         path = layer or next(iter(self.arrays))
         values = self.arrays[path][image]
         shape = shape_text(values.shape)
-        if overlay and path in self.orders:
-            order = self.orders[path]
-            values = np.moveaxis(values, order, range(len(order)))
+        place = self.places.get(path)
+        if place is not None:
+            seen = drawing.backdrop([self.inputs[place.input][image]])
+            if overlay and seen is not None:
+                values = np.moveaxis(values, place.order, range(len(place.order)))
+                options = {"field": place.field, **options}
         options = {
             "title": drawing.headline(path, self.kinds.get(path, ""), shape),
             "labels": self.labels,

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from cnnviz.arguments import instance_of
 from cnnviz.errors import LayerError, warn
-from cnnviz.graph.receptive_fields import Views, order_of
-from cnnviz.network.activation_maps import Activations
+from cnnviz.graph.receptive_fields import Views, field_of, order_of
+from cnnviz.network.activation_maps import Activations, MapPlace
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.forward import show_images
@@ -158,7 +158,7 @@ def _activations(
         tuple(arrays),
         asked.model.labels,
         predictions,
-        facts.orders if facts else {},
+        facts.places if facts else {},
     )
 
 
@@ -253,14 +253,13 @@ class _Facts(NamedTuple):
     Attributes:
         named: The names of the calls that were asked for by name.
         left_out: By layer why some that a pattern chose have no maps.
-        orders: By layer with maps which of its axes of positions goes along each of the
-            images', where these have another order.
+        places: By layer with maps how these lie on the images, if that is known.
         answer: What is known of the output, if it is wanted and was reached.
     """
 
     named: frozenset[str]
     left_out: dict[str, str]
-    orders: dict[str, tuple[int, ...]]
+    places: dict[str, MapPlace]
     answer: HeadInfo | None
 
 
@@ -290,7 +289,7 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
         if not maps:
             raise LayerError(next(iter(left_out.values())))
         by_name = {call.name for call in calls if id(call.address) not in chosen}
-        facts = _Facts(frozenset(by_name), left_out, _orders(images, maps), None)
+        facts = _Facts(frozenset(by_name), left_out, _places(images, maps), None)
         if "" in shown.calls:
             with suppress(LayerError):
                 outputs, found = answer(shown, None)
@@ -309,16 +308,20 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
     return trace
 
 
-def _orders(
+def _places(
     images: Sequence[tf.Tensor], maps: Mapping[str, tf.Tensor]
-) -> dict[str, tuple[int, ...]]:
+) -> dict[str, MapPlace]:
     views = Views(images, channels_first=False)
-    orders = {
-        name: order_of(views(tensor), range(1, tensor.shape.rank - 1))
-        for name, tensor in maps.items()
-        if (tensor.shape.rank or 0) > 3
-    }
-    return {name: order for name, order in orders.items() if order}
+    places = {}
+    for name, tensor in maps.items():
+        if (tensor.shape.rank or 0) < 4:
+            continue
+        view = views(tensor)
+        order = order_of(view, range(1, tensor.shape.rank - 1))
+        if view and order is not None:
+            first = min(extent.axis[0] for extent in view)
+            places[name] = MapPlace(first, order, field_of(view))
+    return places
 
 
 def _note(left_out: Sequence[str]) -> str:

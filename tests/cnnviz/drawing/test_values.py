@@ -14,7 +14,7 @@ from cnnviz.drawing import (
     stretch,
 )
 from cnnviz.errors import ArgumentError
-from cnnviz.images import resize
+from cnnviz.images import ReceptiveField, image_spans, resize
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -181,6 +181,23 @@ def test_overlay_enlarges_and_stacks() -> None:
     np.testing.assert_allclose(laid[2], expected, atol=1)
 
 
+def test_overlay_where_the_image_lies_on_the_maps_by_hand() -> None:
+    # Units 0 and 1 of two rows, at the pixels 1 and 3 of five: the edges are held.
+    heat, image = np.array([[0.0, 1], [0, 1]]), np.zeros((2, 5), np.uint8)
+    (across,) = image_spans(ReceptiveField((1,), (2.0,), (1,)), [2], [5])
+    assert across == (-0.25, 2.25)
+    expected = colorize(np.array([[0, 0, 0.5, 1, 1]] * 2), "gray")
+    laid = overlay(image, heat, "gray", alpha=1, spans=[(0, 2), across])
+    opacity = np.sqrt(np.array([0, 0, 0.5, 1, 1]))[:, np.newaxis]
+    np.testing.assert_allclose(laid, opacity * expected, atol=1)
+    backwards = overlay(
+        image, heat[:, ::-1], "gray", alpha=1, spans=[(0, 2), (2.25, -0.25)]
+    )
+    np.testing.assert_array_equal(backwards, laid)
+    alone = overlay(image[:, 2:4], heat, "gray", alpha=1, spans=[(0, 2), (0.75, 1.75)])
+    np.testing.assert_array_equal(alone, laid[:, 2:4])
+
+
 def test_overlay_of_gray_images_and_nan() -> None:
     heat = np.full((2, 2), np.nan, np.float32)
     laid = overlay(np.zeros((4, 4, 1), np.uint8), heat, alpha=1)
@@ -203,3 +220,10 @@ def test_overlay_refuses(
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
         overlay(image, maps, alpha=alpha)
+
+
+def test_overlay_refuses_images_that_lie_nowhere() -> None:
+    image, maps = np.zeros((4, 4)), np.zeros((2, 2))
+    for spans in ([(0.0, 2.0)], [(0.0, 2.0), (1.0, 1.0)]):
+        with pytest.raises(ArgumentError, match=r"spans are .* its columns do"):
+            overlay(image, maps, spans=spans)

@@ -18,6 +18,8 @@ from cnnviz import (
     activations,
     load_model,
 )
+from cnnviz.drawing import activation_sheet, overlay
+from cnnviz.images import image_spans
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RNG = np.random.default_rng(0)
@@ -433,7 +435,7 @@ def test_maps_that_are_turned_are_laid_over_the_image_as_it_stands(
         load_model(network, encoding="raw"), image, ["plain", "turned"], predict=False
     )
     close(maps["turned"], maps["plain"].swapaxes(1, 2))
-    assert maps.orders == {"turned": (1, 0)}
+    assert [maps.places[path].order for path in maps] == [(0, 1), (1, 0)]
     plain, turned = (
         np.asarray(maps.picture(path, overlay=True, title="maps")) for path in maps
     )
@@ -442,3 +444,70 @@ def test_maps_that_are_turned_are_laid_over_the_image_as_it_stands(
     np.testing.assert_array_equal(alone, plain)
     sheet = np.asarray(maps.picture("turned", title="maps"))
     assert sheet.shape != plain.shape
+
+
+def spotted(k: ModuleType, flip: bool) -> Any:
+    """A network of kernels that pass on their middle, without padding."""
+
+    class Flip(k.layers.Layer):  # type: ignore[name-defined]
+        def call(self, inputs: Any) -> Any:
+            return inputs[:, ::-1] if flip else inputs
+
+    layers = [
+        k.layers.Input((32, 40, 1)),
+        k.layers.Conv2D(1, 7, name="first"),
+        k.layers.MaxPooling2D(2, name="pool"),
+        k.layers.Conv2D(1, 5, name="second"),
+        Flip(name="last"),
+    ]
+    network = k.Sequential(layers)
+    for name, side in (("first", 7), ("second", 5)):
+        kernel = np.zeros((side, side, 1, 1), np.float32)
+        kernel[side // 2, side // 2] = 1
+        network.get_layer(name).set_weights([kernel, np.zeros(1)])
+    return load_model(network, encoding="raw")
+
+
+@GENERATIONS
+@pytest.mark.parametrize("flip", [False, True], ids=["straight", "flipped"])
+def test_maps_lie_over_the_image_where_their_units_look(
+    k: ModuleType, flip: bool
+) -> None:
+    model = spotted(k, flip)
+    for row, column in ((12, 30), (20, 14)):
+        image = np.zeros((1, 32, 40, 1), np.float32)
+        image[0, row, column] = 1
+        maps = activations(model, image, ["first", "pool", "second", "last"])
+        for path, values in maps.items():
+            place = maps.places[path]
+            assert place.input == 0 and place.field is not None
+            spans = image_spans(place.field, values.shape[1:3], (32, 40))
+            heat = overlay(np.zeros((32, 40)), values[0, ..., 0], spans=spans).sum(-1)
+            middle = [np.average(n, weights=heat) for n in np.mgrid[:32, :40]]
+            # Behind the pooling a unit looks at two pixels.
+            within = 0.01 if path == "first" else 0.51
+            np.testing.assert_allclose(middle, (row, column), atol=within)
+            sheet = activation_sheet(
+                values[0], title=path, image=image[0], field=place.field
+            )
+            drawn = maps.picture(path, overlay=True, title=path)
+            np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
+
+
+@GENERATIONS
+def test_maps_of_a_second_picture_are_laid_over_that(k: ModuleType) -> None:
+    one, two = k.Input((6, 8, 3), name="one"), k.Input((12, 9, 3), name="two")
+    maps = [
+        k.layers.AveragePooling2D(1, name=name)(tensor)
+        for name, tensor in (("left", one), ("right", two))
+    ]
+    merged = k.layers.Add()([k.layers.GlobalAveragePooling2D()(m) for m in maps])
+    model = load_model(k.Model([one, two], merged), encoding="raw")
+    images = [RNG.random((1, 6, 8, 3)), RNG.random((1, 12, 9, 3))]
+    found = activations(model, images, ["left", "right"])
+    assert [found.places[path].input for path in ("left", "right")] == [0, 1]
+    for path, image in zip(("left", "right"), images, strict=True):
+        for option in ("image", "seen"):
+            sheet = activation_sheet(found[path][0], title=path, **{option: image[0]})
+            drawn = found.picture(path, overlay=option == "image", title=path)
+            np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
