@@ -19,7 +19,6 @@ from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces, has_channels
 from cnnviz.attribution.targets import Position, answers
 from cnnviz.errors import LayerError, first_line, users_error
-from cnnviz.graph.extents import View
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
@@ -205,7 +204,8 @@ class Question:
             end = place.tensor
             results["tensor"] = displayed(end, channels_first=place.channels_first)
             results["maps"] = _maps_per_image(end, images[index])
-            view = _view(spaces, fronts[index], place)
+            views = Views([fronts[index]], channels_first=False, without_gates=True)
+            view = views(place.tensor)
             facts = replace(
                 facts,
                 layer=place.name,
@@ -369,12 +369,6 @@ def _maps_per_image(tensor: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """How many rows a tensor has for each image, told of each image."""
     count, rows = (tf.cast(tf.shape(t)[0], tf.float32) for t in (images, tensor))
     return tf.fill(tf.shape(images)[:1], rows / count)
-
-
-def _view(spaces: Spaces, front: tf.Tensor, place: Place) -> View | None:
-    # A gate of squeeze and excitation sees everything; the maps that it scales do not.
-    apart = spaces.global_tensors(place.tensor)
-    return Views([front, *apart], channels_first=False)(place.tensor)
 
 
 def changing(

@@ -46,7 +46,6 @@ _KEEPING = frozenset(
 )
 _PRODUCTS = frozenset(("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"))
 _FARTHEST = 4  # how many times more positions a tensor may have where branches meet
-_REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
 
 
 class Place(NamedTuple):
@@ -219,13 +218,6 @@ class Spaces:
                 return True
         return False
 
-    def global_tensors(self, tensor: tf.Tensor) -> list[tf.Tensor]:
-        """Tensors below another one that have no positions: gates, statistics.
-
-        What depends on the image through these alone depends on all of it.
-        """
-        return [t for t in self._ancestors(tensor) if self._is_global(t)]
-
     def _without_maps(self) -> str:
         """Why there is no place for a class activation map."""
         kept = False
@@ -265,23 +257,6 @@ class Spaces:
     def _is_learned(self, tensor: tf.Tensor) -> bool:
         """Whether anything that has weights lies between the image and a tensor."""
         return tensor.ref() in self._learned
-
-    def _is_global(self, tensor: tf.Tensor) -> bool:
-        shape = tensor.shape
-        if shape.rank is None or not tensor.dtype.is_floating or tensor is self._image:
-            return False
-        if shape.rank <= 2:
-            # A dense layer on maps makes a row of every position of every image.
-            return not shape.rank or shape[0] == self._image.shape[0]
-        if shape.rank == self._axes + 2 and not self._is_map(tensor):
-            return True
-        if tensor.op.type not in _REDUCTIONS:
-            return False
-        axes = tf.get_static_value(tensor.op.inputs[1])
-        rank = tensor.op.inputs[0].shape.rank
-        if axes is None or rank is None:
-            return False
-        return len({int(a) % rank for a in axes.ravel()} - {0}) > self._axes
 
     def _ancestors(
         self,

@@ -34,6 +34,7 @@ from cnnviz.graph.functions import CALLS, body
 from cnnviz.graph.walking import VALUELESS
 from cnnviz.images.boxes import ReceptiveField
 
+_REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
 _Rule = Callable[[tf.Tensor, int, Extent], Extent]
 """From an output, the number of one of its operation's inputs and what that one sees,
 moving along a dimension, to what the output sees through it."""
@@ -65,9 +66,20 @@ class Views:
     Args:
         inputs: The network's inputs, `(n, ..., c)` or, channels first, `(n, c, ...)`.
         channels_first: The layout of the inputs.
+        without_gates: Whether to leave out what reaches a tensor through gates and
+            statistics alone: they have no positions and see all of an image, which the
+            maps that they scale do not.
     """
 
-    def __init__(self, inputs: Sequence[tf.Tensor], *, channels_first: bool) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[tf.Tensor],
+        *,
+        channels_first: bool,
+        without_gates: bool = False,
+    ) -> None:
+        self._without_gates = without_gates
+        self._inputs = inputs
         self._known: dict[Any, View | None] = {}
         for i, tensor in enumerate(inputs):
             rank = tensor.shape.rank or 0
@@ -77,7 +89,29 @@ class Views:
 
     def __call__(self, tensor: tf.Tensor) -> View | None:
         """The view of a tensor; None if it cannot be told."""
-        return _view(tensor, self._known)
+        return _view(tensor, self._known, self._is_gate)
+
+    def _is_gate(self, tensor: tf.Tensor, view: View | None) -> bool:
+        """Whether a tensor is left out: it has no positions, as a gate has none."""
+        shape, op = tensor.shape, tensor.op
+        if not self._without_gates or shape.rank is None:
+            return False
+        if any(e.dim != NOWHERE and shape[e.dim] != 1 for e in view or []):
+            return False
+        if shape.rank < 3:
+            # A dense layer on maps makes a row of every position of every image.
+            counts = {t.shape[0] for t in self._inputs} - {None}
+            return not shape.rank or shape[0] in counts
+        if {1} in ({*shape[1:-1]}, {*shape[2:]}):
+            return True
+        if op.type not in _REDUCTIONS:
+            return False
+        axes = tf.get_static_value(op.inputs[1])
+        if axes is None or op.inputs[0].shape.rank is None:
+            return False
+        # Over the positions, and over channels: the statistics of a normalization.
+        reduced = {int(axis) % op.inputs[0].shape.rank for axis in axes.ravel()} - {0}
+        return len(reduced) > max((t.shape.rank or 2) - 2 for t in self._inputs)
 
 
 def field_of(view: View | None) -> ReceptiveField | None:
@@ -122,7 +156,11 @@ def order_of(view: View | None, axes: range) -> tuple[int, ...] | None:
     return order if sorted(order) == list(range(len(axes))) else None
 
 
-def _view(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:
+def _view(
+    tensor: tf.Tensor,
+    views: dict[Any, View | None],
+    is_left_out: Callable[[tf.Tensor, View | None], bool] = lambda *_: False,
+) -> View | None:
     # Depth first without recursion: networks are deeper than Python's stack.
     stack = [tensor]
     while stack:
@@ -131,7 +169,8 @@ def _view(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:
         if top.ref() in views or not waiting:
             stack.pop()
             if top.ref() not in views:
-                views[top.ref()] = _of_operation(top, views)
+                view = _of_operation(top, views)
+                views[top.ref()] = [] if is_left_out(top, view) else view
         stack.extend(waiting)
     return views[tensor.ref()]
 

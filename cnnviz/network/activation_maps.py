@@ -27,7 +27,8 @@ class MapPlace(NamedTuple):
         input: The number of the input that they are of, the first if several.
         order: For each axis of the image the number of the map's that goes along it;
             (1, 0) behind a `Permute` that swaps rows and columns.
-        field: What a unit sees of the image; None if it is not known.
+        field: What a unit sees of the image, gates and statistics apart; None if it is
+            not known.
     """
 
     input: int

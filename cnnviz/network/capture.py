@@ -311,7 +311,7 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
 def _places(
     images: Sequence[tf.Tensor], maps: Mapping[str, tf.Tensor]
 ) -> dict[str, MapPlace]:
-    views = Views(images, channels_first=False)
+    views = Views(images, channels_first=False, without_gates=True)
     places = {}
     for name, tensor in maps.items():
         if (tensor.shape.rank or 0) < 4:

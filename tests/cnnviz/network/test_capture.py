@@ -19,7 +19,8 @@ from cnnviz import (
     load_model,
 )
 from cnnviz.drawing import activation_sheet, overlay
-from cnnviz.images import image_spans
+from cnnviz.images import ReceptiveField, image_spans
+from cnnviz.network.activation_maps import MapPlace
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RNG = np.random.default_rng(0)
@@ -511,3 +512,27 @@ def test_maps_of_a_second_picture_are_laid_over_that(k: ModuleType) -> None:
             sheet = activation_sheet(found[path][0], title=path, **{option: image[0]})
             drawn = found.picture(path, overlay=option == "image", title=path)
             np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
+
+
+@GENERATIONS
+@pytest.mark.parametrize("gate", ["reshaped", "sliced", "kept", "normalized"])
+def test_gates_do_not_hide_where_units_look(k: ModuleType, gate: str) -> None:
+    layers = k.layers
+    image = k.Input((20, 24, 3))
+    maps = layers.Conv2D(4, 5, strides=2, name="maps")(image)
+    if gate == "normalized":
+        gated = layers.GroupNormalization(2, name="gated")(maps)
+    else:
+        keeps = gate == "kept"
+        pooled = layers.GlobalAveragePooling2D(keepdims=keeps)(maps)
+        share = layers.Dense(4, activation="sigmoid")(pooled)
+        if gate == "reshaped":
+            share = layers.Reshape((1, 1, 4))(share)
+        if gate == "sliced":
+            share = layers.Lambda(lambda s: s[:, None, None])(share)
+        gated = layers.Multiply(name="gated")([maps, share])
+    out = layers.GlobalAveragePooling2D()(gated)
+    model = load_model(k.Model(image, out), encoding="raw")
+    found = activations(model, RNG.random((1, 20, 24, 3)), ["maps", "gated"])
+    field = ReceptiveField((5, 5), (2.0, 2.0), (0, 0))
+    assert {*found.places.values()} == {MapPlace(0, (0, 1), field)}
