@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_args
@@ -207,6 +208,38 @@ def returned_by(function: str, kind: type, name: str, value: object) -> None:
         raise ArgumentError(
             f"{name} is {shown(value)}; expected what {function} returns"
         )
+
+
+def result_of(function: str, part: str, name: str, value: object) -> None:
+    """Refuses what is not the result of a function, where its class is not imported.
+
+    Args:
+        function: The name of the function.
+        part: An attribute that only its results have.
+        name: The argument.
+        value: Its value.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    if not hasattr(value, part):
+        raise ArgumentError(
+            f"{name} is {shown(value)}; expected what {function} returns"
+        )
+
+
+def texts_of(name: str, value: object) -> None:
+    """Refuses what is no list of texts, such as a text alone.
+
+    Raises:
+        ArgumentError: If it is something else.
+    """
+    if (
+        isinstance(value, str)
+        or not isinstance(value, Sequence)
+        or not all(isinstance(text, str) for text in value)
+    ):
+        raise ArgumentError(f"{name} is {shown(value)}; expected a list of texts")
 
 
 def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:

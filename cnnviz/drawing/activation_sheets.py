@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import choice, counts_or_none
+from cnnviz.arguments import choice, counts_or_none, numbers_of
 from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
@@ -20,6 +20,7 @@ from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
 from cnnviz.errors import LayerError, counted
 from cnnviz.images.boxes import ReceptiveField, image_spans
 from cnnviz.images.resizing import resize
+from cnnviz.images.taking import one_image
 
 Normalize = Literal["channel", "layer"]
 Sort = Literal["channel", "strongest"]
@@ -91,11 +92,14 @@ def activation_sheet(
 
     Raises:
         LayerError: If the values have no axis or more than four.
-        ArgumentError: If an argument is out of its range.
+        ArgumentError: If an argument is of another kind or out of its range.
+        ImageError: If an image is none.
     """
     choice("normalize", normalize, Normalize)
     choice("sort", sort, Sort)
     counts_or_none(max_channels=max_channels)
+    values = numbers_of("values", values, "an array of activations")
+    image, seen = (None if i is None else one_image(i) for i in (image, seen))
     if not 1 <= values.ndim <= 4 or values.size == 0:
         raise LayerError(
             f"{title}: activations of shape {values.shape} have no picture; expected "

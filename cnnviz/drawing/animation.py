@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from cnnviz.arguments import between
+from cnnviz.arguments import between, instance_of
 from cnnviz.errors import ArgumentError
 
 _MOST_SECONDS = 60.0
@@ -31,11 +31,14 @@ def encode_gif(
         The bytes of the file.
 
     Raises:
-        ArgumentError: If there is no sheet, the sizes differ, or a time is out of
-            its range.
+        ArgumentError: If there is no sheet, one is no picture, the sizes differ, or a
+            time is out of its range.
     """
-    if not sheets:
+    instance_of("sheets", sheets, Sequence, "a list of pictures")
+    if len(sheets) == 0:
         raise ArgumentError("no sheet is given to animate; expected one or more")
+    for sheet in sheets:
+        instance_of("sheets", sheet, Image.Image, "pictures of Pillow")
     sizes = sorted({sheet.size for sheet in sheets})
     if len(sizes) > 1:
         told = " and ".join(f"{width}x{height}" for width, height in sizes)

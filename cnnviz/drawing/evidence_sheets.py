@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts, number_of
+from cnnviz.arguments import counts, instance_of, number_of, result_of, texts_of
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import (
@@ -37,6 +37,7 @@ from cnnviz.errors import (
     shape_text,
 )
 from cnnviz.images.colors import LUMA
+from cnnviz.images.taking import as_array
 
 if TYPE_CHECKING:
     from cnnviz.attribution.channels import ChannelAttribution
@@ -105,9 +106,16 @@ def explanation_sheet(
 
     Raises:
         LayerError: If the image has no picture.
-        ArgumentError: If there is no image of that number, or it is of another size.
+        ArgumentError: If there is no image of that number, it is of another size, the
+            check is of another explanation, or an argument is of another kind.
+        ImageError: If the image is none.
     """
+    texts_of("facts", facts)
+    image = as_array(image, channels=None)
+    result_of("explain", "seen", "explanation", explanation)
     number = number_of("number", number, len(explanation.maps))
+    if check is not None:
+        _check_fits("check", check, explanation)
     maps = explanation.maps[number]
     flat = _flat(image, [maps, explanation.seen[None]], title)
     picture, (maps, seen) = flat.picture, flat.maps
@@ -172,16 +180,28 @@ def evidence_comparison_sheet(
     Raises:
         LayerError: If the image has no picture.
         ArgumentError: If the explanations are not of this image alone, or not of the
-            same classes, or there are none.
+            same classes, or there are none, a check is of another explanation, or an
+            argument is of another kind.
+        ImageError: If the image is none.
     """
+    texts_of("facts", facts)
+    image = as_array(image, channels=None)
+    expected = "by method what explain returns"
+    instance_of("explanations", explanations, Mapping, expected)
+    if checks is not None:
+        expected = "by method what check_explanation returns"
+        instance_of("checks", checks, Mapping, expected)
     if not explanations:
         raise ArgumentError("no explanations are given to compare; expected some")
     for method, each in explanations.items():
+        result_of("explain", "seen", f"explanations[{method!r}]", each)
         if len(each.maps) != 1:
             raise ArgumentError(
                 f"the explanation by {method} is of {len(each.maps)} images; expected "
                 "one image"
             )
+        if checks is not None and method in checks:
+            _check_fits(f"checks[{method!r}]", checks[method], each)
     methods = list(explanations)
     first = explanations[methods[0]]
     if any(each.names != first.names for each in explanations.values()):
@@ -221,6 +241,15 @@ def evidence_comparison_sheet(
         ],
         columns=columns,
     )
+
+
+def _check_fits(name: str, check: Check, explanation: Explanation) -> None:
+    """Refuses what is no check of an explanation."""
+    result_of("check_explanation", "sentences", name, check)
+    if not np.array_equal(check.explanation.maps, explanation.maps):
+        raise ArgumentError(
+            f"{name} is of another explanation; expected the check of the one drawn"
+        )
 
 
 def _verdict(check: Check, column: int) -> list[str]:
@@ -263,8 +292,12 @@ def channel_sheet(
     Raises:
         LayerError: If the image has no picture, or the layer no positions.
         ArgumentError: If the count is out of its range, there is no image of that
-            number, or it is of another size.
+            number, it is of another size, or an argument is of another kind.
+        ImageError: If the image is none.
     """
+    texts_of("facts", facts)
+    image = as_array(image, channels=None)
+    result_of("channel_attribution", "strongest", "attribution", attribution)
     counts(count=count)
     number = number_of("number", number, len(attribution.values))
     chosen = attribution.strongest(count)[number]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from cnnviz.arguments import result_of
 from cnnviz.drawing.facts import join_facts, readable, stretched
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.values import displayable, leveled
@@ -35,8 +36,10 @@ def filter_sheet(
         title: The headline; None for the layer's path.
 
     Raises:
-        ArgumentError: If the exemplars are of other channels.
+        ArgumentError: If the exemplars are of other channels, or an argument is of
+            another kind.
     """
+    result_of("visualize_filters", "feature", "result", result)
     ascent, count = result.ascent, len(result.channels)
     where = f" in {result.feature}, which passes it on"
     facts = [
@@ -45,6 +48,7 @@ def filter_sheet(
         "mean activation reached" + where * (result.feature != result.layer),
     ]
     if natural is not None:
+        result_of("find_exemplars", "images", "natural", natural)
         facts.append("the natural images that excite it most")
     if ascent.dead.any():
         facts.append(f"{ascent.dead.sum()} dead")
@@ -99,7 +103,11 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     Args:
         result: From `cnnviz.visualize_classes`, or `optimize_classes`.
         title: The headline.
+
+    Raises:
+        ArgumentError: If the result is of another function.
     """
+    result_of("visualize_classes", "reached", "result", result)
     percent = result.head.kind != "linear"
     values = [
         f"{100 * value:.0f} %" if percent else readable(value)

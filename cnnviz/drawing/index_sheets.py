@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts, instance_of
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import sheet_fits
@@ -18,6 +18,7 @@ from cnnviz.drawing.text import draw_line, soften
 from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper
 from cnnviz.drawing.values import colorize, stretch
 from cnnviz.errors import LayerError, counted, shape_text
+from cnnviz.images.taking import as_array, one_image
 
 _SIDE, _GAP, _NAME_WIDTH = 72, 3, 190  # pixels
 _SHALLOWEST = 18  # pixels that the tiles of a panorama are high
@@ -54,10 +55,13 @@ def index_sheet(
 
     Raises:
         LayerError: If no layer has maps.
-        ArgumentError: If an argument is out of its range.
+        ArgumentError: If an argument is of another kind or out of its range.
+        ImageError: If the image is none.
     """
     counts(count=count)
-    found = {path: _maps(values) for path, values in layers.items()}
+    expected = "by path what activations returns"
+    instance_of("layers", layers, Mapping, expected)
+    found = {path: _maps(as_array(values)) for path, values in layers.items()}
     rows = {path: maps for path, maps in found.items() if maps is not None}
     if not rows:
         raise LayerError(
@@ -65,6 +69,7 @@ def index_sheet(
         )
     drawn = []
     if image is not None:
+        image = one_image(image)
         side, _ = _room(image.shape[0], image.shape[1], count)
         drawn.append(_row("image", [], [as_picture(image)], side))
     for path, maps in rows.items():

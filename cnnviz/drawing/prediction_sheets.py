@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts
+from cnnviz.arguments import counts, result_of
 from cnnviz.drawing.activation_sheets import backdrop
 from cnnviz.drawing.bars import draw_bars, widest
 from cnnviz.drawing.facts import join_facts, readable
@@ -43,8 +43,9 @@ def prediction_sheet(
         The picture, RGB.
 
     Raises:
-        ArgumentError: If an argument is out of its range.
+        ArgumentError: If an argument is of another kind or out of its range.
     """
+    result_of("ImageModel.predict", "verdict", "result", result)
     counts(top=top, most_images=most_images)
     rows = result.top(top)[:most_images]
     percent = result.kind != "linear"

@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts_or_none
+from cnnviz.arguments import (
+    counts_or_none,
+    instance_of,
+    result_of,
+    texts_of,
+)
 from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.signals import Shown, as_pictures
@@ -33,6 +38,7 @@ from cnnviz.drawing.tiles import (
 )
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes
+from cnnviz.images.taking import as_array
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
@@ -87,9 +93,13 @@ def projection_sheet(
 
     Raises:
         LayerError: If the arrays are no pictures, or no map fires.
-        ArgumentError: If the reconstructions are not of this image alone, or an
-            argument is out of its range.
+        ArgumentError: If the reconstructions are not of this image alone, a map has no
+            name among `names`, or an argument is of another kind or out of its range.
+        ImageError: If the image is none.
     """
+    texts_of("facts", facts)
+    image = as_array(image, channels=None)
+    result_of("deconvnet", "positions", "projections", projections)
     whole = not (crop or close)
     shown = as_pictures(image, [projections], field, spatial=spatial, whole=whole)
     image = shown.image
@@ -155,11 +165,19 @@ def comparison_sheet(
     Raises:
         LayerError: If the arrays are no pictures, or no map fires.
         ArgumentError: If the reconstructions are not of the same units, there are none,
-            or an argument is out of its range.
+            a map has no name among `names`, or an argument is of another kind or out of
+            its range.
+        ImageError: If the image is none.
     """
     counts_or_none(columns=columns)
+    texts_of("facts", facts)
+    image = as_array(image, channels=None)
+    expected = "by rule what deconvnet returns"
+    instance_of("projections", projections, Mapping, expected)
     if not projections:
         raise ArgumentError("no reconstructions are given to compare; expected some")
+    for rule, given in projections.items():
+        result_of("deconvnet", "positions", f"projections[{rule!r}]", given)
     every = list(projections.values())
     whole = not (crop or close)
     shown = as_pictures(image, every, field, spatial=spatial, whole=whole)
@@ -219,6 +237,16 @@ def _pair(rebuilt: Pixels, seen: Pixels) -> Pixels:
     return np.hstack([rebuilt, gap, seen])
 
 
+def _name(names: Sequence[str], number: int) -> str:
+    """The name of a class."""
+    try:
+        return names[number]
+    except (TypeError, LookupError):
+        raise ArgumentError(
+            f"names has no name for map {number}; expected one for each map"
+        ) from None
+
+
 def _shares(images: NDArray[Any]) -> NDArray[Any]:
     """How much of each reconstruction `(k, h, w, c)` lies in each pixel."""
     sizes = np.abs(images).sum(axis=-1)
@@ -266,7 +294,7 @@ class _Units(NamedTuple):
         for i, place in zip(alive, positions, strict=True):
             name = str(channels[i])
             if names is not None:
-                name = f"{name} {names[channels[i]]}"
+                name = f"{name} {_name(names, channels[i])}"
             text = f"{name} \u00b7 {readable(projections.activations[0, i])}"
             if spatial:
                 text += f" @ {','.join(map(str, place))}"

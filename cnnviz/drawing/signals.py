@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from cnnviz.arguments import instance_of
 from cnnviz.drawing.tiles import LONGEST, some_steps, strongest_steps
 from cnnviz.images.boxes import ReceptiveField
 
@@ -55,6 +56,8 @@ def as_pictures(
         whole: Whether all of a long signal is drawn, and hence the strongest of its
             steps in each pixel.
     """
+    if field is not None:
+        instance_of("field", field, ReceptiveField, "a ReceptiveField")
     if image.ndim != 2 or any(p.images.shape[2:] != image.shape for p in projections):
         return Shown(image, list(projections), field, False)
     is_wave = image.shape[1] == 1  # also where code of the network makes an image of it

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts_or_none
+from cnnviz.arguments import counts_or_none, instance_of, result_of, texts_of
 from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.tiles import (
@@ -29,6 +29,7 @@ from cnnviz.drawing.tiles import (
 from cnnviz.drawing.values import colorize
 from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Box
+from cnnviz.images.taking import as_array
 
 if TYPE_CHECKING:
     from cnnviz.attribution.stages import Stage
@@ -75,11 +76,20 @@ def stage_sheet(
 
     Raises:
         LayerError: If the image is no picture.
-        ArgumentError: If there are no stages, or an argument is out of its range.
+        ArgumentError: If there are no stages, or an argument is of another kind or out
+            of its range.
+        ImageError: If the image is none.
     """
     counts_or_none(columns=columns)
-    if not stages:
+    texts_of("facts", facts)
+    image = as_array(image, channels=None)
+    instance_of("stages", stages, Sequence, "what deconvnet_stages returns")
+    if len(stages) == 0:
         raise ArgumentError("no stages are given to draw; expected one or more")
+    for stage in stages:
+        result_of("deconvnet_stages", "signal", "stages", stage)
+    if box is not None:
+        instance_of("box", box, Box, "a Box of cnnviz.images")
     check_picture(image.shape, title)
     *hidden, last = stages
     most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE

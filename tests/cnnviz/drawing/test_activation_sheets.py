@@ -15,7 +15,7 @@ from cnnviz.drawing import (
     overlay,
 )
 from cnnviz.drawing.headers import headed_grid
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import ArgumentError, ImageError, LayerError
 from tests.sheets import DOT, MARGIN, assert_same, colors, own_range, random
 
 
@@ -274,3 +274,13 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="expected"):
         activation_sheet(random(4, 4, 2), title="x", **arguments)
+
+
+@pytest.mark.parametrize("name", ["image", "seen"])
+def test_what_is_no_image_is_refused(name: str) -> None:
+    for given in (3, np.ones(4), np.ones((3, 4, 4, 1))):
+        options: dict[str, Any] = {name: given}
+        with pytest.raises(ImageError, match="expected"):
+            activation_sheet(random(4, 4, 2), title="x", **options)
+    with pytest.raises(ArgumentError, match="expected an array of activations"):
+        activation_sheet({"conv": random(4, 4, 2)}, title="x")  # type: ignore[arg-type]

@@ -42,3 +42,7 @@ def test_what_cannot_be_animated_is_refused() -> None:
         encode_gif([sheet(0), Image.new("RGB", (20, 10))])
     with pytest.raises(ArgumentError, match="seconds is 0"):
         encode_gif([sheet(0)], seconds=0)
+    with pytest.raises(ArgumentError, match=r"sheets is \[0, 1\]; expected pictures"):
+        encode_gif([sheet(0), [0, 1]])  # type: ignore[list-item]
+    with pytest.raises(ArgumentError, match="expected a list of pictures"):
+        encode_gif(sheet(0))  # type: ignore[arg-type]

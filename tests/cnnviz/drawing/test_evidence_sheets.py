@@ -22,7 +22,7 @@ from cnnviz.drawing import (
 from cnnviz.drawing.evidence_sheets import AGAINST, FOR
 from cnnviz.drawing.panels import panel_sheet
 from cnnviz.drawing.text import draw_line
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import ArgumentError, ImageError, LayerError
 
 GRAY = np.array([1, 1, 1])
 
@@ -385,6 +385,40 @@ def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
         channel_sheet(image, channels, title="", number=-1)
     with pytest.raises(ArgumentError, match=r"image of 8x9x1 is given; .* of 8x8"):
         channel_sheet(np.ones((8, 9, 1)), channels, title="")
+
+
+def test_arguments_of_another_kind_are_refused(halves: Explanation) -> None:
+    image: Any = np.ones((8, 8, 1), np.float32)
+    other = network(np.ones(64))
+    check = check_explanation(other, image, explain(other, image), steps=2, draws=1)
+    channels = channel_attribution(other, image)
+    for message, sheet, given, options in (
+        ("expected what explain returns", explanation_sheet, image, {}),
+        ("check is 3; expected what", explanation_sheet, halves, {"check": 3}),
+        ("check is of another expl", explanation_sheet, halves, {"check": check}),
+        ("facts is 'x'; expected a", explanation_sheet, halves, {"facts": "x"}),
+        ("facts is 'x'; expected a", channel_sheet, channels, {"facts": "x"}),
+        ("what channel_attribution returns", channel_sheet, halves, {}),
+        ("by method what explain", evidence_comparison_sheet, halves, {}),
+        (r"explanations\['a'\] is 3", evidence_comparison_sheet, {"a": 3}, {}),
+        (
+            r"checks\['a'\] is of another explanation",
+            evidence_comparison_sheet,
+            {"a": halves},
+            {"checks": {"a": check}},
+        ),
+        (
+            "by method what check_explanation",
+            evidence_comparison_sheet,
+            {"a": halves},
+            {"checks": check},
+        ),
+    ):
+        anything: Any = sheet
+        with pytest.raises(ArgumentError, match=message):
+            anything(image, given, title="", **options)
+        with pytest.raises(ImageError, match="images are <object"):
+            anything(object(), given, title="")
 
 
 def test_a_long_signal_is_drawn_wide_and_no_single_step_is_lost() -> None:

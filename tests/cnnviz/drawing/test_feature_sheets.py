@@ -112,6 +112,12 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
     assert_same(filter_sheet(found, natural=photos), expected)
     with pytest.raises(ArgumentError, match=r"of channels \[4, 9, 2\]; expected .*\[1"):
         filter_sheet(filters(channels=np.array([1, 9, 2])), natural=photos)
+    with pytest.raises(ArgumentError, match="expected what find_exemplars returns"):
+        filter_sheet(found, natural=photos.images)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="expected what visualize_filters returns"):
+        filter_sheet(photos)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="expected what visualize_classes returns"):
+        class_sheet(found)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

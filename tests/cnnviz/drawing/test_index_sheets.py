@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cnnviz.drawing import colorize, index_sheet
-from cnnviz.errors import LayerError
+from cnnviz.errors import ArgumentError, ImageError, LayerError
 
 MARGIN, NAMES, SIDE, GAP = 16, 196, 72, 3
 
@@ -91,3 +91,7 @@ def test_values_that_are_not_finite_are_no_hindrance() -> None:
 def test_layers_without_maps_alone_are_refused() -> None:
     with pytest.raises(LayerError, match="none of 2 layers has maps"):
         index_sheet({"dense": maps(10), "pooled": maps(1, 1, 10)})
+    with pytest.raises(ArgumentError, match="by path what activations returns"):
+        index_sheet([maps(6, 6, 2)])  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match=r"shape \(10,\); expected \(h, w, c\)"):
+        index_sheet({"a": maps(6, 6, 2)}, image=maps(10))

@@ -54,8 +54,10 @@ def test_the_image_stands_beside_its_bars() -> None:
     assert ((shown == 0) | (shown == 255)).all()
 
 
-def test_wrong_numbers_are_refused() -> None:
+def test_wrong_arguments_are_refused() -> None:
     found = predictions([[0.5, 0.5]])
+    with pytest.raises(ArgumentError, match=r"what ImageModel\.predict returns"):
+        prediction_sheet(np.ones((1, 2)))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="top is 0; expected 1 or more"):
         prediction_sheet(found, top=0)
     with pytest.raises(ArgumentError, match="most_images is 0; expected 1 or more"):

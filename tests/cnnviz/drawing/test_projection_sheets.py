@@ -13,7 +13,7 @@ from cnnviz.drawing import (
     projection_sheet,
     projection_sheets,
 )
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import Box, ReceptiveField
 from tests.sheets import FRAME, GRAY, Told, noted, random
 
@@ -297,6 +297,40 @@ def test_what_is_no_picture_is_an_error() -> None:
     assert "cnnviz.deconvnet(" in str(caught.value.hint)
     with pytest.raises(ArgumentError, match="shape"):
         projection_sheet(random(8, 9, 1), own, title="conv")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"names": ["cat", "dog"]}, "no name for map 10; expected one for each map"),
+        ({"names": {"cat": 10}}, "no name for map 10; expected one for each map"),
+        ({"names": 7}, "no name for map 10; expected one for each map"),
+        ({"facts": "7.png"}, "facts is '7.png'; expected a list of texts"),
+        ({"facts": 7}, "facts is 7; expected a list of texts"),
+        ({"field": (3, 3)}, r"field is \(3, 3\); expected a ReceptiveField"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(
+    options: dict[str, Any], message: str
+) -> None:
+    image, own = random(9, 9, 1) % 1, found(random(1, 9, 9, 1), [(1, 1)], [1])
+    with pytest.raises(ArgumentError, match=message):
+        projection_sheet(image, own, title="conv", **options)
+    with pytest.raises(ArgumentError, match=message):
+        comparison_sheet(image, {"guided": own}, title="conv", **options)
+
+
+def test_what_is_no_result_is_refused() -> None:
+    image: Any = random(9, 9, 1) % 1
+    own = found(random(1, 9, 9, 1), [(1, 1)], [1])
+    with pytest.raises(ArgumentError, match="expected what deconvnet returns"):
+        projection_sheet(image, image, title="conv")
+    with pytest.raises(ArgumentError, match="expected by rule what deconvnet returns"):
+        comparison_sheet(image, own, title="conv")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=r"projections\['guided'\] is an array"):
+        comparison_sheet(image, {"guided": image}, title="conv")
+    with pytest.raises(ImageError, match="images are None"):
+        projection_sheet(None, own, title="conv")  # type: ignore[arg-type]
 
 
 def rules(images: Callable[[int], NDArray[Any]], count: int) -> dict[str, Projections]:

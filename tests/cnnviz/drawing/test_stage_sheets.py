@@ -12,7 +12,7 @@ from cnnviz.drawing import (
     stage_sheet,
     stage_sheets,
 )
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images import Box
 from tests.sheets import FRAME, GRAY, Told, noted, random
 
@@ -120,3 +120,18 @@ def test_nothing_to_draw_is_refused() -> None:
         stage_sheet(image, [], title="conv")
     with pytest.raises(ArgumentError, match="columns is 0"):
         stage_sheet(image, [Stage("a", "filter", image)], title="conv", columns=0)
+
+
+def test_arguments_of_another_kind_are_refused() -> None:
+    image: Any = random(4, 4, 3) % 1
+    for given, options, message in (
+        (7, {}, "stages is 7; expected what deconvnet_stages returns"),
+        (["conv"], {}, "stages is 'conv'; expected what deconvnet_stages returns"),
+        (stages(), {"box": (0, 0, 2, 2)}, "expected a Box of cnnviz.images"),
+        (stages(), {"facts": "7.png"}, "facts is '7.png'; expected a list of texts"),
+    ):
+        anything: Any = stage_sheet
+        with pytest.raises(ArgumentError, match=message):
+            anything(image, given, title="conv", **options)
+    with pytest.raises(ImageError, match="images are None"):
+        stage_sheet(None, stages(), title="conv")  # type: ignore[arg-type]
