@@ -157,6 +157,21 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{plural if count != 1 else ''}"
 
 
+def probability_text(probability: float, decimals: int = 2) -> str:
+    """A probability to so many decimals, or to as many as two digits of it need.
+
+    That of a class among thousands, such as `0.00042`, is not nothing.
+    """
+    if not 0 < probability < 0.5 * 10**-decimals:
+        return f"{probability:.{decimals}f}"
+    return "<0.0001" if probability < 1e-4 else f"{probability:.2g}"
+
+
+def percent_text(probability: float, decimals: int = 1) -> str:
+    """A probability in percent: `99.2 %`, `0.042 %`."""
+    return f"{probability_text(100 * probability, decimals)} %"
+
+
 def seen_axes(shape: Sequence[int], axes: int) -> int:
     """How many axes of positions an input has for people, who call a wave a signal.
 

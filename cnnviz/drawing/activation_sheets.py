@@ -17,7 +17,7 @@ from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
 from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
-from cnnviz.errors import LayerError, counted
+from cnnviz.errors import LayerError, counted, percent_text
 from cnnviz.images.boxes import ReceptiveField, image_spans
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import one_image
@@ -258,7 +258,10 @@ def _bars(
     bars = draw_bars(
         [str(i) if names is None else names[i] for i in shown],
         values[shown],
-        [f"{100 * v:.1f} %" if percent else readable(float(v)) for v in values[shown]],
+        [
+            percent_text(float(v)) if percent else readable(float(v))
+            for v in values[shown]
+        ],
         most=1.0 if percent else None,
     )
     return headed_grid(

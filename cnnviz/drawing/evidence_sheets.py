@@ -33,6 +33,7 @@ from cnnviz.errors import (
     ArgumentError,
     LayerError,
     input_words,
+    probability_text,
     seen_axes,
     shape_text,
 )
@@ -366,7 +367,7 @@ def _lines(
     if explanation.kind == "linear":
         return [name, join_facts(facts)]
     value = float(explanation.probabilities[number, column])
-    return [name, f"probability {value:.2f}", join_facts(facts)]
+    return [name, f"probability {probability_text(value)}", join_facts(facts)]
 
 
 def _share(part: float) -> list[str]:

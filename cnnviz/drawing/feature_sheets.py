@@ -12,7 +12,7 @@ from cnnviz.arguments import result_of
 from cnnviz.drawing.facts import join_facts, readable, stretched
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.values import displayable, leveled
-from cnnviz.errors import ArgumentError, counted
+from cnnviz.errors import ArgumentError, counted, percent_text
 from cnnviz.images.resizing import resize
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     result_of("visualize_classes", "reached", "result", result)
     percent = result.head.kind != "linear"
     values = [
-        f"{100 * value:.0f} %" if percent else readable(value)
+        percent_text(float(value), 0) if percent else readable(value)
         for value in result.probabilities
     ]
     labels = [

@@ -14,7 +14,7 @@ from cnnviz.drawing.bars import draw_bars, widest
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.tiles import PAPER, as_picture, on_paper, resized, tile_size
-from cnnviz.errors import counted
+from cnnviz.errors import counted, percent_text
 
 if TYPE_CHECKING:
     from cnnviz.network.predictions import Predictions
@@ -58,7 +58,7 @@ def prediction_sheet(
             names[i],
             [best.value for best in row],
             [
-                f"{100 * best.value:.1f} %" if percent else readable(best.value)
+                percent_text(best.value) if percent else readable(best.value)
                 for best in row
             ],
             most=1.0 if percent else max(0.0, largest),

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cnnviz.arguments import counts, name_or_number, number_of, returned_by
-from cnnviz.errors import ArgumentError, LayerError, counted, warn
+from cnnviz.errors import ArgumentError, LayerError, counted, percent_text, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import HeadInfo, HeadKind, whole
@@ -147,7 +147,7 @@ class Predictions(ArrayResult):
 
 def value_text(value: float, kind: str) -> str:
     """A probability in percent, `99.2 %`; the output of a head that gives none."""
-    return f"{value:.4g}" if kind == "linear" else f"{100 * value:.1f} %"
+    return f"{value:.4g}" if kind == "linear" else percent_text(value)
 
 
 def verdict_of(predictions: Predictions | None, image: int, count: int) -> str | None:

@@ -28,7 +28,14 @@ from cnnviz.arguments import (
     shown,
     size_of,
 )
-from cnnviz.errors import ArgumentError, counted, first_line, listed
+from cnnviz.errors import (
+    ArgumentError,
+    counted,
+    first_line,
+    listed,
+    percent_text,
+    probability_text,
+)
 
 Fruit = Literal["apple", "pear", "plum"]
 
@@ -208,6 +215,28 @@ def test_words() -> None:
     assert [counted(n, "map") for n in (0, 2)] == ["0 maps", "2 maps"]
     several: Any = np.int64(2)
     assert counted(several, "map") == "2 maps"
+
+
+@pytest.mark.parametrize(
+    ("probability", "two", "percent", "whole"),
+    [
+        (0.0, "0.00", "0.0 %", "0 %"),
+        (1.0, "1.00", "100.0 %", "100 %"),
+        (0.9996, "1.00", "100.0 %", "100 %"),
+        (0.0512, "0.05", "5.1 %", "5 %"),
+        (0.0049, "0.0049", "0.5 %", "0.49 %"),
+        (0.00042, "0.00042", "0.042 %", "0.042 %"),
+        (3e-6, "<0.0001", "0.0003 %", "0.0003 %"),
+        (1e-9, "<0.0001", "<0.0001 %", "<0.0001 %"),
+        (np.nan, "nan", "nan %", "nan %"),
+    ],
+)
+def test_a_small_probability_is_not_told_as_none(
+    probability: float, two: str, percent: str, whole: str
+) -> None:
+    assert probability_text(probability) == two
+    assert percent_text(probability) == percent
+    assert percent_text(probability, 0) == whole
 
 
 @pytest.mark.parametrize(

@@ -421,6 +421,21 @@ def test_arguments_of_another_kind_are_refused(halves: Explanation) -> None:
             anything(object(), given, title="")
 
 
+def test_a_small_probability_is_told(
+    monkeypatch: pytest.MonkeyPatch, halves: Explanation
+) -> None:
+    told: list[list[str]] = []
+
+    def panels(given: Any, **options: Any) -> Any:
+        told.extend(list(panel.lines) for panel in given)
+        return panel_sheet(given, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
+    unlikely = replace(halves, kind="sigmoid", probabilities=np.array([[0.00042]]))
+    explanation_sheet(np.ones((8, 8, 1), np.float32), unlikely, title="")
+    assert told[1][1] == "probability 0.00042"
+
+
 def test_a_long_signal_is_drawn_wide_and_no_single_step_is_lost() -> None:
     step = np.zeros(3001)
     step[1500] = 1

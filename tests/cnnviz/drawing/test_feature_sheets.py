@@ -125,10 +125,10 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
     [
         (
             "softmax",
-            ["cat: 99 %", "dog: not reached: 7 %"],
+            ["cat: 99 %", "dog: not reached: 0.065 %"],
             "the network's probability for its own",
         ),
-        ("linear", ["cat: 0.987", "dog: 0.0654"], "the network's output for its own"),
+        ("linear", ["cat: 0.987", "dog: 6.54e-04"], "the network's output for its own"),
     ],
 )
 def test_classes_are_labeled_with_the_networks_answer(
@@ -139,7 +139,7 @@ def test_classes_are_labeled_with_the_networks_answer(
         names=("cat", "dog"),
         head=HeadInfo("head", kind, 5),
         ascent=ascended(2),
-        probabilities=np.array([0.987, 0.0654]),
+        probabilities=np.array([0.987, 0.000654]),
     )
     expected = grid(
         found.ascent.images,

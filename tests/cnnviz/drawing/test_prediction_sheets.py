@@ -1,10 +1,13 @@
 """Sheets of predictions: images beside bars."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz.drawing import prediction_sheet
+from cnnviz.drawing import activation_sheet, prediction_sheet
+from cnnviz.drawing.bars import draw_bars
 from cnnviz.errors import ArgumentError
 from cnnviz.network import Predictions
 
@@ -36,6 +39,21 @@ def test_bars_are_the_probabilities_the_likeliest_first() -> None:
     np.testing.assert_allclose(lengths(sheet), expected, atol=0.01)
     first = prediction_sheet(found, top=3, most_images=1)
     np.testing.assert_allclose(lengths(first), expected[:3], atol=0.01)
+
+
+def test_small_probabilities_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[str]] = []
+
+    def drawn(names: Any, values: Any, texts: list[str], **options: Any) -> Any:
+        told.append(texts)
+        return draw_bars(names, values, texts, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.prediction_sheets.draw_bars", drawn)
+    monkeypatch.setattr("cnnviz.drawing.activation_sheets.draw_bars", drawn)
+    values = [0.9, 0.0996, 0.0004, 0]
+    prediction_sheet(predictions([values]))
+    activation_sheet(np.array(values, np.float32), title="head")
+    assert told == [["90.0 %", "10.0 %", "0.04 %", "0.0 %"]] * 2
 
 
 def test_values_that_are_no_probabilities_are_drawn_from_zero_to_the_largest() -> None:
