@@ -27,13 +27,25 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.attribution.spaces import pixels_of
-from cnnviz.errors import ImageError, counted, input_words, seen_axes, shape_text
+from cnnviz.errors import (
+    ArgumentError,
+    ImageError,
+    counted,
+    input_words,
+    seen_axes,
+    shape_text,
+)
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.showing import Result
 
 if TYPE_CHECKING:
     from PIL import Image
+
+# By what scores may differ: a part of the largest, which half precision stays below,
+# also where it is a difference near 0; and so many times what two answers of the same
+# network do.
+_ROUNDING, _LEAST, _SPREAD = 0.05, 0.01, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +166,8 @@ def check_explanation(
         Curves, correlations, and what they mean in words.
 
     Raises:
-        ArgumentError: If an argument has a value outside its range.
+        ArgumentError: If an argument has a value outside its range, or the model does
+            not score the images as when they were explained.
         ImageError: If these are not the images that were explained; of several inputs
             the one that the maps lie on is looked at.
         ModelError: If the network fails, or computes NaN or infinite values.
@@ -173,6 +186,7 @@ def check_explanation(
     target, subject = explanation.target, replace(explanation.subject, model=known)
     size = explanation.settings.batch_size
     probe = Probe(subject, arrays, target, at=None, batch_size=size)
+    _require_same_scores(probe, arrays, explanation)
     lowers = target.signs is not None and bool((target.signs < 0).any())
     compared = explanation.against is not None
     is_score = probe.facts.head.kind == "linear" or compared or lowers
@@ -213,6 +227,24 @@ def _require_explained(
         raise ImageError(
             "these are not the images that were explained, though as many and as large",
             hint="Give both calls the same array.",
+        )
+
+
+def _require_same_scores(
+    probe: Probe, arrays: list[np.ndarray], explanation: Explanation
+) -> None:
+    """Refuses a model that does not answer as the one that was explained."""
+    # Of a network that draws random numbers, no two answers are alike.
+    one, other = (probe(arrays, explanation.target)["scores"] for _ in range(2))
+    explained = explanation.scores
+    allowed = _ROUNDING * max(_LEAST, np.abs(explained).max())
+    allowed += _SPREAD * np.abs(one - other).max()
+    image, column = np.unravel_index(np.abs(one - explained).argmax(), one.shape)
+    if abs(one[image, column] - explained[image, column]) > allowed:
+        raise ArgumentError(
+            f"the model gives {explanation.caption(int(image), int(column))} a score "
+            f"of {one[image, column]:.4g}, which was {explained[image, column]:.4g} in "
+            "the explanation; expected the model that was explained, as it was then"
         )
 
 

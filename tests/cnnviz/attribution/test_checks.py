@@ -1,5 +1,6 @@
 """Checks: curves by hand, chance, and networks that forget."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from cnnviz import ArgumentError, ImageError, load_model
@@ -325,6 +327,45 @@ def test_mistakes() -> None:
         check_explanation(model, IMAGES[:1], found)
     with pytest.raises(ImageError, match="not the images that were explained"):
         check_explanation(model, IMAGES[::-1], found)
+
+
+def test_another_model_than_the_explained_is_refused() -> None:
+    model = load_model(classifier(keras), encoding="unit")
+    found = explain(model, IMAGES)
+    check_explanation(classifier(keras), IMAGES, found, steps=2, draws=1)  # the same
+    refused = r"a score of .*, which was .* in the explanation; expected the model"
+    other = load_model(model.network, encoding="bytes")
+    with pytest.raises(ArgumentError, match=refused):
+        check_explanation(other, IMAGES, found, steps=2, draws=1)
+    kernel = model.network.layers[-1].kernel
+    kernel.assign(1.2 * kernel)
+    with pytest.raises(ArgumentError, match=refused):
+        check_explanation(model, IMAGES, found, steps=2, draws=1)
+
+
+def test_a_score_of_rounding_errors_is_checked() -> None:
+    network = classifier(keras)
+    kernel, bias = network.layers[-1].get_weights()
+    kernel[:, 1], bias[1] = kernel[:, 0] * (1 + 1e-6), bias[0]
+    network.layers[-1].set_weights([kernel, bias])
+    found = explain(raw(network), IMAGES, [0], against=1)
+    found = replace(found, scores=found.scores + 1e-5)
+    check_explanation(raw(network), IMAGES, found, steps=2, draws=1)
+
+
+@GENERATIONS
+def test_networks_that_draw_random_numbers_are_checked(k: ModuleType) -> None:
+    network = sequential(
+        k,
+        (16, 18, 3),
+        k.layers.Conv2D(8, 3),
+        k.layers.Lambda(lambda maps: tf.nn.dropout(maps, 0.5)),
+        k.layers.Flatten(),
+        k.layers.Dense(2),
+    )
+    model = raw(network)
+    found = explain(model, IMAGES)
+    assert check_explanation(model, IMAGES, found, steps=2, draws=1).deletion.shape
 
 
 def test_numbers_of_a_sentence_have_the_digits_that_the_largest_needs() -> None:
