@@ -160,20 +160,23 @@ def _log_softmax(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
     if op.type != "Sub":
         return None
     x, total = map(_plain, op.inputs)
+    added = None
     if total.op.type in ("Add", "AddV2"):  # log(sum(exp(x - max(x)))) + max(x)
-        logarithms = [t for t in map(_plain, total.op.inputs) if t.op.type == "Log"]
-        if len(logarithms) != 1:
-            return None
-        (total,) = logarithms
+        terms = sorted(map(_plain, total.op.inputs), key=lambda t: t.op.type == "Log")
+        added, total = terms
     if total.op.type != "Log":
         return None
     summed = _plain(total.op.inputs[0])
     if summed.op.type != "Sum" or _plain(summed.op.inputs[0]).op.type != "Exp":
         return None
     exponent = _plain(_plain(summed.op.inputs[0]).op.inputs[0])
-    if x is not exponent and x is not _shifted(exponent):
-        return None
-    return _shifted(x), "log_softmax"
+    shifted = _shifted(exponent)
+    if added is None and x is exponent:
+        return shifted, "log_softmax"
+    # Anything but what was taken away makes other numbers of it, such as odds.
+    if x is shifted is not exponent and added is _plain(exponent.op.inputs[1]):
+        return x, "log_softmax"
+    return None
 
 
 def _sigmoid(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
@@ -224,12 +227,13 @@ def _gated(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
 
 
 def _unscaled(tensor: tf.Tensor) -> tf.Tensor:
-    """What a tensor is a constant multiple of."""
+    """What a tensor is a constant positive multiple of."""
     tensor = _plain(tensor)
     if tensor.op.type == "Mul":
-        changing = [t for t in tensor.op.inputs if tf.get_static_value(t) is None]
-        if len(changing) == 1:
-            return _unscaled(changing[0])
+        values = [tf.get_static_value(t) for t in tensor.op.inputs]
+        for scaled, scale in zip(tensor.op.inputs, reversed(values), strict=True):
+            if scale is not None and (scale > 0).all():
+                return _unscaled(scaled)
     return tensor
 
 

@@ -43,6 +43,17 @@ def softmax_by_hand(x: Any) -> Any:
     return powers / tf.reduce_sum(powers, -1, keepdims=True)
 
 
+def log_softmax_by_hand(x: Any) -> Any:
+    largest = tf.reduce_max(x, -1, keepdims=True)
+    total = tf.reduce_sum(tf.exp(x - largest), -1, keepdims=True)
+    return x - (largest + tf.math.log(total))
+
+
+def of_differences(x: Any) -> Any:
+    less = x - tf.reduce_max(x, -1, keepdims=True)
+    return less - tf.math.log(tf.reduce_sum(tf.exp(less), -1, keepdims=True))
+
+
 FUNCTIONS: dict[str, tuple[str, Squash]] = {
     "softmax": ("softmax", tf.nn.softmax),
     "log_softmax": ("softmax", tf.nn.log_softmax),
@@ -51,6 +62,8 @@ FUNCTIONS: dict[str, tuple[str, Squash]] = {
         "softmax",
         lambda x: x - tf.reduce_logsumexp(x, -1, keepdims=True),
     ),
+    "stable log_softmax by hand": ("softmax", log_softmax_by_hand),
+    "log_softmax of differences by hand": ("softmax", of_differences),
     "softmax by hand": ("softmax", softmax_by_hand),
     "plain softmax by hand": (
         "softmax",
@@ -92,6 +105,8 @@ RECTIFIERS: dict[str, tuple[bool, Squash]] = {
     "silu": (True, tf.nn.silu),
     "silu of a slope": (True, lambda x: tf.nn.silu(x, beta=1.5)),
     "silu by hand": (True, lambda x: tf.sigmoid(1.7 * x) * x),
+    "twice silu": (True, lambda x: 2.0 * x * tf.sigmoid(x)),
+    "silu upside down": (False, lambda x: -1.0 * x * tf.sigmoid(x)),
     "gelu": (True, tf.nn.gelu),
     "gelu by tanh": (True, lambda x: tf.nn.gelu(x, approximate=True)),
     "mish": (True, keras.activations.mish),
@@ -258,10 +273,29 @@ def test_rows_of_a_softmax_are_no_softmax(k: Any) -> None:
     np.testing.assert_allclose(seen, network(IMAGES), rtol=1e-4, atol=1e-5)
 
 
-def test_a_difference_of_logarithms_is_no_softmax() -> None:
+def log_sum(x: Any) -> Any:
+    return tf.math.log(tf.reduce_sum(tf.exp(x), -1, keepdims=True))
+
+
+def largest(x: Any) -> Any:
+    return tf.reduce_max(x, -1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        lambda x: x - (tf.math.log(x + 1) + tf.math.log(x + 2)),
+        # Logits that are adjusted by how frequent classes are, and such that are not.
+        lambda x: x - (log_sum(x) + tf.constant([0.5, -2.0, 1.0])),
+        lambda x: x - (log_sum(x) + tf.reduce_mean(x * x, -1, keepdims=True)),
+        lambda x: x - (log_sum(x - largest(x)) + 2 * largest(x)),
+        lambda x: x - log_sum(x - largest(x)),
+    ],
+)
+def test_a_difference_of_logarithms_is_no_softmax(difference: Squash) -> None:
     @tf.function
     def apart(x: tf.Tensor) -> tf.Tensor:
-        output = x - (tf.math.log(x + 1) + tf.math.log(x + 2))
+        output = difference(x)
         assert find_logits(output) is None
         return output
 
