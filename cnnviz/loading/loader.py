@@ -453,7 +453,7 @@ def _unknown_name(text: str) -> str:
         r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?"
         r"([\w.]+|<lambda>)'?"
         r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
-        r"|class (?:'|`)?(?:[\w.]+>)?(\w+)(?:'|`)? .{0,300}(?:registered|custom)",
+        r"|class ['`](?:[\w.]+>)?(\w+)['`] .{0,300}(?:registered|custom)",
         text,
     )
     return next((g for g in unknown.groups() if g), "") if unknown else ""

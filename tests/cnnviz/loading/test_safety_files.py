@@ -682,6 +682,11 @@ def test_the_words_of_an_error_are_not_read_again_and_again() -> None:
     assert _unknown_name(told) == "Own"
 
 
+def test_a_word_behind_class_is_not_taken_for_a_name() -> None:
+    told = "for each class a weight is expected; custom weights are 3 of 4"
+    assert _unknown_name(told) == ""
+
+
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.keras")
     with pytest.raises(ModelError, match=r"pipe.keras is not a regular file"):
