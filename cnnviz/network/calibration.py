@@ -8,6 +8,7 @@ statistics that the first normalization remembers from training.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -56,6 +57,7 @@ _MARKS = (
 )
 
 _LARGEST = 128
+_MOST_NUMBERS = 2**28  # of an image that a network is tried with
 _CONTRAST = (0.5, 20.0)
 """The contrast that networks work at: black to white is 1 for [0, 1], 2 for [-1, 1],
 about 4.5 after dividing by a deviation."""
@@ -218,7 +220,10 @@ def _picture_input(network: Network, specs: list[InputSpec] | None) -> int | Non
     """The index of the first input of pictures; of what may be if there is none."""
     for ranks in ((4,), (3, 5)):
         for i, spec in enumerate(specs or []):
-            if len(spec.shape) in ranks and _image_shape(spec, network)[-1] is not None:
+            if len(spec.shape) not in ranks:
+                continue
+            held = math.prod(n or 1 for n in spec.shape[1:]) <= _MOST_NUMBERS
+            if held and _image_shape(spec, network)[-1] is not None:
                 return i
     return None
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
 
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, ModelError, listed
-from cnnviz.network.keras_generations import Network, has_call, is_keras_2, is_network
+from cnnviz.errors import ArgumentError, ModelError, listed, shape_text
+from cnnviz.network.keras_generations import (
+    Network,
+    has_call,
+    input_specs,
+    is_keras_2,
+    is_network,
+)
+
+_MOST_NUMBERS = 2**32  # of an image, which then has 16 GB
 
 
 def check(network: Network) -> None:
@@ -19,8 +28,8 @@ def check(network: Network) -> None:
     Raises:
         ArgumentError: If it is called inside a `tf.function`, or eager execution is
             switched off.
-        ModelError: If Keras does not run on TensorFlow, or the network says nowhere
-            what it computes.
+        ModelError: If Keras does not run on TensorFlow, the network says nowhere
+            what it computes, or no memory holds an image for it.
     """
     check_eager()
     if not is_keras_2(network):
@@ -37,6 +46,13 @@ def check(network: Network) -> None:
             f"so that there is nothing to run{more}",
             hint=f"Give one of these: {inner[0]}." if inner else None,
         )
+    for spec in input_specs(network) or []:
+        if math.prod(n or 1 for n in spec.shape[1:]) > _MOST_NUMBERS:
+            raise ModelError(
+                f"model '{network.name}' takes an input of "
+                f"{shape_text(spec.shape[1:])}, which no memory holds; expected "
+                f"{_MOST_NUMBERS:,} numbers at most"
+            )
 
 
 def check_eager() -> None:

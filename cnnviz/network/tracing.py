@@ -71,6 +71,21 @@ _LOCK = threading.RLock()
 _TRACES_KEPT = 16
 _MOST_ELEMENTS = 2**52
 """Of a tensor of one image, 16 petabytes; 64 bits hold those of 2,048 images."""
+_FARTHEST = 2**20
+"""Positions along an axis that windows of any image may be wide, or apart."""
+_WINDOWED = {
+    **dict.fromkeys(
+        ("AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"), ("ksize", "strides")
+    ),
+    **dict.fromkeys(
+        (
+            *("Conv2D", "Conv2DBackpropInput", "Conv3D", "Conv3DBackpropInputV2"),
+            *("DepthwiseConv2dNative", "DepthwiseConv2dNativeBackpropInput"),
+        ),
+        ("strides",),
+    ),
+}
+"""By operation the attributes that say how its windows lie."""
 _BRANCHING = ContextVar("branching", default=False)
 """Whether branches of plain Python are made operations of the graph that is traced."""
 Facts = TypeVar("Facts")
@@ -338,9 +353,8 @@ def compiled(
         full_key = (key, inputs, must_repeat())
         known = traces.get(full_key)
         if known is None or not known.fingerprint.fits(everything(network)):
-            concrete, names, facts = _traced(function, signature)
+            concrete, names, facts = _traced(network, function, signature)
             paths = tuple(address.path for address in addresses(network))
-            _check_sizes(network.name, paths, concrete.graph)
             # After the trace, which may build layers, and lists in them may grow.
             seen = Fingerprint(everything(network))
             written = written_variables(concrete.graph)
@@ -385,32 +399,61 @@ def compiled_for_images(
     raise objection
 
 
-def _check_sizes(name: str, paths: Sequence[str], graph: tf.Graph) -> None:
+def _check_sizes(network: Network, graph: tf.Graph) -> None:
     """Refuses tensors that no memory holds, before TensorFlow multiplies their sizes.
 
-    Where the product is more than 64 bits hold, it ends the process.
+    Where the product is more than 64 bits hold, it ends the process. So it does where
+    strides are too large, and pooling takes as long as its window is wide, however
+    small the image.
     """
     for operation in graph.get_operations():
         for tensor in operation.outputs:
             shape = tensor.shape
             if shape.rank and math.prod(n or 1 for n in shape) > _MOST_ELEMENTS:
-                layer = layer_of(operation.name, paths)
-                where = f" in layer '{layer}'" if layer else ""
                 raise OutOfMemoryError(
-                    f"model '{name}' does not fit into memory: {operation.type}{where} "
-                    f"has an output of {shape_text(shape[1:])}"
+                    f"model '{network.name}' does not fit into memory: "
+                    f"{_place(network, operation)} has an output of "
+                    f"{shape_text(shape[1:])}"
                 )
+        if (steps := _steps(operation)) > _FARTHEST:
+            raise ModelError(
+                f"model '{network.name}' is refused: {_place(network, operation)} has "
+                f"a window or strides of {steps:,} positions; expected "
+                f"{_FARTHEST:,} at most, or no more than there are"
+            )
+
+
+def _steps(operation: tf.Operation) -> int:
+    """How wide windows are, or how far apart, where that is more than there is."""
+    steps = [
+        n for key in _WINDOWED.get(operation.type, ()) for n in operation.get_attr(key)
+    ]
+    shapes = [t.shape for t in operation.inputs]
+    if not steps or any(shape.rank is None for shape in shapes):
+        return 0
+    sizes = [n for shape in shapes for n in shape.as_list()[1:]]
+    return 0 if None in sizes or max(steps) <= max(sizes) else max(steps)
+
+
+def _place(network: Network, operation: tf.Operation) -> str:
+    """An operation, with the layer that it belongs to."""
+    paths = [address.path for address in addresses(network)]
+    layer = layer_of(operation.name, paths)
+    return f"{operation.type} in layer '{layer}'" if layer else operation.type
 
 
 def _traced(
-    function: Traced[Facts], signature: Sequence[tf.TensorSpec]
+    network: Network, function: Traced[Facts], signature: Sequence[tf.TensorSpec]
 ) -> tuple[tf.types.experimental.ConcreteFunction, tuple[str, ...], Facts]:
     names: list[str] = []
     found: list[Facts] = []
 
     def listed(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        with steady_gradients():
-            results, facts = function(*inputs)
+        try:
+            with steady_gradients():
+                results, facts = function(*inputs)
+        finally:  # sizes too large may be why it failed
+            _check_sizes(network, tf.compat.v1.get_default_graph())
         names[:], found[:] = results, [facts]
         return list(results.values())
 

@@ -20,6 +20,7 @@ from cnnviz import (
     deconvnet,
     deconvnet_stages,
     deep_dream,
+    explain,
     list_layers,
     load_model,
     read_image,
@@ -102,6 +103,7 @@ def test_what_no_memory_holds_is_told_before_tensorflow_ends_the_process(
         lambda: model.predict(IMAGE),
         lambda: activations(model, IMAGE, ["top"]),
         lambda: list_layers(model),
+        lambda: explain(model, IMAGE, layer="wide"),
     ]
     for ask in asked:
         with pytest.raises(OutOfMemoryError) as caught:
@@ -109,6 +111,50 @@ def test_what_no_memory_holds_is_told_before_tensorflow_ends_the_process(
         assert caught.value.message == (
             "model 'outer' does not fit into memory: Pad in layer 'wide' has an output "
             "of 4294967310x4294967310x3"
+        )
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    "name", ["MaxPooling2D", "AveragePooling2D", "Conv2D", "Conv2DTranspose"]
+)
+def test_windows_wider_than_any_image_are_refused(name: str, k: Any) -> None:
+    far = 2**31 - 1
+    image = k.Input((16, 16, 3))
+    layers: dict[str, Any] = {
+        "Conv2D": lambda: k.layers.Conv2D(3, 3, strides=far, name="wide"),
+        "Conv2DTranspose": lambda: k.layers.Conv2DTranspose(
+            3, 3, strides=2**22, padding="same", name="wide"
+        ),
+    }
+    pooling = getattr(k.layers, name)
+    layer = layers.get(name, lambda: pooling(far, 1, padding="same", name="wide"))()
+    model = load_model(k.Model(image, layer(image), name="outer"), encoding="raw")
+    for ask in (lambda: model.predict(IMAGE), lambda: list_layers(model)):
+        with pytest.raises(ModelError, match=r"'outer' .* in layer 'wide' has a"):
+            ask()
+
+
+def test_a_window_as_wide_as_a_long_signal_is_none_of_these() -> None:
+    steps = 2**20 + 8
+    network = keras.Sequential(
+        [keras.layers.Input((steps, 1)), keras.layers.AveragePooling1D(steps)]
+    )
+    wave = np.ones((steps, 1), np.float32)
+    found = load_model(network, encoding="raw").predict(wave).outputs
+    np.testing.assert_allclose(found, [[[1.0]]], rtol=1e-3)
+
+
+@GENERATIONS
+def test_an_input_that_no_memory_holds_is_refused(k: Any) -> None:
+    image = k.Input((10**9, 10**9, 3))
+    network = k.Model(image, k.layers.GlobalMaxPooling2D()(image), name="outer")
+    for ask in (load_model, list_layers):
+        with pytest.raises(ModelError) as caught:
+            ask(network)
+        assert caught.value.message == (
+            "model 'outer' takes an input of 1000000000x1000000000x3, which no memory "
+            "holds; expected 4,294,967,296 numbers at most"
         )
 
 
