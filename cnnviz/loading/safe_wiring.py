@@ -84,23 +84,27 @@ def _waiting(layers: list[Any]) -> str | None:
         name, given = layer.get("name"), layer.get("inbound_nodes")
         if not isinstance(name, str) or not isinstance(given, list):
             return None
-        calls[name] = [list(_sources(each)) for each in given]
+        calls[name] = [list(_sources(each)) for each in reversed(given)]
         kind = layer.get("class_name")
         is_layer = isinstance(kind, str) and kind in LAYERS - _MODELS
         made[name] = float("inf") if kind == "InputLayer" else float(not is_layer)
-    waiting = [name for name in calls if calls[name]]
-    while waiting:
-        before = sum(len(calls[name]) for name in waiting)
-        for name in waiting:
-            while calls[name] and all(
-                _is_made(made.get(source), number) for source, number in calls[name][0]
-            ):
-                del calls[name][0]
-                made[name] += 1
-        waiting = [name for name in waiting if calls[name]]
-        if sum(len(calls[name]) for name in waiting) == before:
-            return str(waiting[0])
-    return None
+    # Each layer waits for one result at a time, and is looked at when that is there.
+    waiting: dict[tuple[Any, Any], list[str]] = {}
+    ready = list(calls)
+    while ready:
+        name = ready.pop()
+        while calls[name]:
+            given = calls[name][-1]
+            while given and _is_made(made.get(given[-1][0]), given[-1][1]):
+                given.pop()
+            if given:
+                if isinstance(given[-1][1], int):  # else it waits for ever
+                    waiting.setdefault(given[-1], []).append(name)
+                break
+            calls[name].pop()
+            ready += waiting.pop((name, made[name]), ())
+            made[name] += 1
+    return next((name for name in calls if calls[name]), None)
 
 
 def _is_made(made: float | None, number: Any) -> bool:
@@ -113,7 +117,7 @@ def _sources(value: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(value, dict):
         history = (value.get("config") or {}) if "class_name" in value else {}
         found = history.get("keras_history") if isinstance(history, dict) else None
-        if isinstance(found, list) and len(found) == 3:
+        if isinstance(found, list) and len(found) == 3 and isinstance(found[0], str):
             yield found[0], found[1]
         else:
             for each in value.values():

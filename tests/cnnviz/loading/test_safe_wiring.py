@@ -101,6 +101,42 @@ def test_layers_that_wait_for_each_other(
     assert load_model(same).input_shape == (8, 8, 3)
 
 
+def listed(name: str, *sources: tuple[Any, Any]) -> dict[str, Any]:
+    """A layer as a configuration of Keras 2 lists it, called once for each source."""
+    nodes = [[[source, number, 0, {}]] for source, number in sources]
+    kind = "Dense" if sources else "InputLayer"
+    return {"name": name, "class_name": kind, "inbound_nodes": nodes}
+
+
+def test_layers_in_any_order_are_looked_at_once_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count, looks = 300, []
+    chain = [listed("0"), *(listed(str(i + 1), (str(i), 0)) for i in range(count))]
+    # Another is called on what each layer makes of its last result.
+    back = [listed(f"u{i}", ("shared", i)) for i in range(count)]
+    last = [(f"u{i}", 0) for i in range(count)]
+    shared = [listed("0"), *back, listed("shared", ("0", 0), *last)]
+    found = safe_wiring._is_made
+
+    def noted(made: float | None, number: Any) -> bool:
+        looks.append(number)
+        return found(made, number)
+
+    monkeypatch.setattr(safe_wiring, "_is_made", noted)
+    for layers in (chain, chain[::-1], shared, shared[::-1]):
+        looks.clear()
+        assert safe_wiring._waiting(layers) is None
+        assert len(looks) < 8 * count
+
+
+def test_numbers_and_names_of_another_kind_are_waited_for_or_not() -> None:
+    assert safe_wiring._waiting([listed("a", ("a", []))]) == "a"
+    history = {"class_name": "T", "config": {"keras_history": [["a"], 0, 0]}}
+    layer = {"name": "a", "class_name": "Dense", "inbound_nodes": [{"args": [history]}]}
+    assert safe_wiring._waiting([layer]) is None  # Keras tells
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 @pytest.mark.parametrize("library", Kerases)
 def test_all_that_may_be_wired(library: Any, suffix: str, tmp_path: Path) -> None:
