@@ -116,13 +116,17 @@ def identify_file(path: Path) -> ModelFile:
 
 
 def _beginning(path: Path, expected: str) -> bytes:
-    if not path.is_file():  # to open a pipe is to wait for whoever fills it
-        raise ModelError(f"{path} is not a regular file; expected {expected}")
+    _require_regular(path, expected)
     try:
         with path.open("rb") as file:
             return file.read(4096)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _require_regular(path: Path, expected: str) -> None:
+    if not path.is_file():  # to open a pipe is to wait for whoever fills it
+        raise ModelError(f"{path} is not a regular file; expected {expected}")
 
 
 def architecture_file(path: Path) -> ModelFile:
@@ -307,8 +311,13 @@ def begins_as_hdf5(path: Path) -> bool:
 
 def _identify_folder(path: Path) -> ModelFile:
     names = sorted(p.name for p in path.iterdir())
-    if (path / "saved_model.pb").is_file():
-        graph = (path / "saved_model.pb").read_bytes()
+    graph_file = path / "saved_model.pb"
+    if graph_file.exists() and not graph_file.is_dir():
+        # TensorFlow reads those of variables too.
+        for file in (*path.iterdir(), *path.glob("variables/*")):
+            if file.exists() and not file.is_dir():
+                _require_regular(file, "a file of a SavedModel")
+        graph = graph_file.read_bytes()
         metadata = path / "keras_metadata.pb"
         described = metadata.read_bytes() if metadata.is_file() else graph
         configs = list(_embedded_json(path, described))

@@ -696,6 +696,19 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
         identify_file(tmp_path / "folder")
 
 
+@pytest.mark.parametrize(
+    "name", ["saved_model.pb", "keras_metadata.pb", "variables/variables.index"]
+)
+def test_pipes_in_a_saved_model_are_not_opened(name: str, tmp_path: Path) -> None:
+    network(tf_keras).save(tmp_path / "model")
+    os.mkfifo(tmp_path / "pipe")
+    replaced = tmp_path / "model" / name
+    replaced.unlink()
+    replaced.symlink_to(tmp_path / "pipe")
+    with pytest.raises(ModelError, match=rf"model/{name} is not a regular file"):
+        load_model(tmp_path / "model")
+
+
 def test_a_description_that_never_ends_is_not_tried_again_and_again(
     tmp_path: Path,
 ) -> None:
