@@ -171,15 +171,12 @@ class ImageOptions:
 
     def batches(self, model: ImageModel) -> Iterator[Batch]:
         """Reads the examples in order, those of equal shapes together."""
-        from cnnviz.errors import ArgumentError, listed, shape_text
         from cnnviz.images import ImageSet
+        from cnnviz.network import check_resizable
 
         columns, shapes = self._columns(model)
-        if self.size is not None and all(len(shape) != 3 for shape in shapes):
-            takes = listed(map(shape_text, shapes), "and")
-            raise ArgumentError(
-                f"--size is for pictures; {model.source} takes {takes}, which is none"
-            )
+        if self.size is not None:
+            check_resizable(model)
         return ImageSet(
             [[paths[column] for column in columns] for paths in self.paths],
             shapes,

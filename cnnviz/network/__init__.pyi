@@ -34,7 +34,11 @@ from .learned_kernels import (
     kernel_layers as kernel_layers,
     kernels as kernels,
 )
-from .model import ImageModel as ImageModel, as_model as as_model
+from .model import (
+    ImageModel as ImageModel,
+    as_model as as_model,
+    check_resizable as check_resizable,
+)
 from .naming import (
     Address as Address,
     Selected as Selected,

@@ -10,11 +10,8 @@ import tensorflow as tf
 
 from cnnviz.arguments import Size, size_of
 from cnnviz.errors import (
-    ArgumentError,
     LayerError,
     ModelError,
-    listed,
-    shape_text,
 )
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.walking import Dependence
@@ -22,7 +19,7 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layer_tables import LayerInfo, LayerList
 from cnnviz.network.layout import channel_axis, is_network_channels_first
-from cnnviz.network.model import ImageModel, as_model, built
+from cnnviz.network.model import ImageModel, as_model, built, check_resizable
 from cnnviz.network.naming import (
     LayerName,
     Selected,
@@ -157,13 +154,8 @@ def _input_shapes(
                 hint="Give one: size=(height, width).",
             )
         return [(*size, 3)]
-    free = [s.shape for s in specs if s.name not in model.held]
-    if size is not None and all(len(shape) != 3 for shape in free):
-        shapes = listed((shape_text(shape) for shape in free), "and")
-        raise ArgumentError(
-            f"size is {shape_text(size)}; {model.source} takes {shapes}, which is no "
-            "picture (h, w, c)"
-        )
+    if size is not None:
+        check_resizable(model)
     return [
         model.held[s.name].shape
         if s.name in model.held

@@ -385,6 +385,20 @@ def as_model(model: ImageModel | Network) -> ImageModel:
     return ImageModel(model, known[1], None, model.name)
 
 
+def check_resizable(model: ImageModel) -> None:
+    """Refuses a model that takes no picture, of which alone there are several sizes.
+
+    Raises:
+        ArgumentError: If all its inputs, but for those that are held, are others.
+    """
+    shapes = [spec.shape for spec in model.inputs or []]
+    if shapes and all(len(shape) != 3 for shape in shapes):
+        raise ArgumentError(
+            f"a size is for pictures (h, w, c); {model.source} takes "
+            f"{listed(map(shape_text, shapes), 'and')}"
+        )
+
+
 def built(model: ImageModel, images: Sequence[np.ndarray]) -> ImageModel:
     """The model, with the variables of a network that was never called created.
 

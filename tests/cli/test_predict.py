@@ -25,7 +25,7 @@ def test_a_size_is_for_pictures(root: Path, tmp_path: Path) -> None:
     assert CliRunner().invoke(app, given).exit_code == 0
     result = CliRunner().invoke(app, [*given, "--size", "9"])
     assert result.exit_code == 1
-    assert "error: --size is for pictures" in result.stderr
+    assert "error: a size is for pictures" in result.stderr
 
 
 def test_the_table_tells_what_the_network_computes(assets: Path) -> None:
