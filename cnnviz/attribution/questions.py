@@ -203,6 +203,9 @@ def called(name: str, kind: HeadKind, against: str = "") -> str:
 def _axes(model: ImageModel, arrays: Sequence[np.ndarray]) -> int:
     """How many axes of positions the images have, and outputs for every pixel too."""
     image = next((array for array in arrays if array.ndim > 3), arrays[0])
+    output = getattr(model.network, "output_shape", None)
+    if image.ndim == 2 and isinstance(output, tuple) and len(output) > 3:
+        return len(output) - 2  # a picture that is made of a vector
     return len(pixels_of(model, image.shape))
 
 

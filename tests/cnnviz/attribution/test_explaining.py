@@ -507,6 +507,23 @@ class TestPixelClasses:
             with pytest.raises(ArgumentError, match=told):
                 explain(raw(network), images, [1], region=wrong)
 
+    def test_regions_of_a_picture_made_of_a_vector(self, k: ModuleType) -> None:
+        network = sequential(
+            k, (6,), k.layers.Dense(40), k.layers.Reshape((4, 5, 2)), k.layers.ReLU()
+        )
+        network = randomized(network, seed=4)
+        vectors = np.random.default_rng(3).random((2, 6), np.float32)
+        made = np.asarray(network(vectors))[..., 1]
+        mask = np.random.default_rng(5).random((4, 5))
+        for region, expected in (
+            ((3, 2), made[:, 3, 2]),
+            (mask, (made * mask).sum((1, 2)) / mask.sum()),
+        ):
+            found = explain(
+                raw(network), vectors, [1], region=region, method="gradient"
+            )
+            close(found.scores[:, 0], expected, 1e-5)
+
     def test_integrated_gradients_keep_to_the_region(self, k: ModuleType) -> None:
         layers = k.layers
         network = randomized(
