@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.arguments import counts, counts_or_none, function_or_none, number_of
+from cnnviz.attribution.asking import (
+    Asked,
+    Class,
+    Region,
+    ask_about,
+    called,
+    headline_of,
+)
 from cnnviz.attribution.integrated import (
     TOLERANCE,
     completeness_error,
@@ -19,14 +27,6 @@ from cnnviz.attribution.integrated import (
 from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.probes import Probe
-from cnnviz.attribution.questions import (
-    Answered,
-    Class,
-    Region,
-    ask_about,
-    called,
-    headline_of,
-)
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import LayerError, counted
 from cnnviz.network.heads import HeadKind
@@ -209,11 +209,6 @@ def channel_attribution(
         batch_size=batch_size,
     )
     probe, found = asked.probe, asked.found
-    if "tensor" not in found:
-        probe = Probe(
-            asked.subject, asked.arrays, asked.target, at="layer", batch_size=batch_size
-        )
-        found = probe(asked.arrays, asked.target)
     tensor, gradients, total = found["tensor"], found["gradients"], found["scores"]
     if path:
         gradients, total = _along(asked, probe, path, batch_size, callback)
@@ -253,7 +248,7 @@ def channel_attribution(
     )
 
 
-def _missing(asked: Answered, error: np.ndarray, path: int) -> Iterator[str]:
+def _missing(asked: Asked, error: np.ndarray, path: int) -> Iterator[str]:
     """The notes where a path was too short."""
     for number, column in np.argwhere(error > TOLERANCE):
         name = called(asked.names[number][column], asked.head.kind)
@@ -265,7 +260,7 @@ def _missing(asked: Answered, error: np.ndarray, path: int) -> Iterator[str]:
 
 
 def _along(
-    asked: Answered,
+    asked: Asked,
     first: Probe,
     path: int,
     batch_size: int | None,

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.arguments import choice, counts, counts_or_none, function_or_none, number_of
-from cnnviz.attribution.baselines import Baseline, baseline_images
-from cnnviz.attribution.gradients import Subject
-from cnnviz.attribution.integrated import TOLERANCE, shares
-from cnnviz.attribution.methods import CAMS, Method, Raw, Settings, found_by
-from cnnviz.attribution.placing import Placing
-from cnnviz.attribution.questions import (
-    Answered,
+from cnnviz.attribution.asking import (
+    Asked,
     Class,
     Region,
     ask_about,
     called,
     headline_of,
 )
+from cnnviz.attribution.baselines import Baseline, baseline_images
+from cnnviz.attribution.gradients import Subject
+from cnnviz.attribution.integrated import TOLERANCE, shares
+from cnnviz.attribution.methods import CAMS, Method, Raw, Settings, found_by
+from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
@@ -271,7 +271,7 @@ def explain(
     return _explanation(asked, raw, settings)
 
 
-def _explanation(asked: Answered, raw: Raw, settings: Settings) -> Explanation:
+def _explanation(asked: Asked, raw: Raw, settings: Settings) -> Explanation:
     method = settings.method
     share = np.full(asked.scores.shape, np.nan)
     if raw.total is not None:

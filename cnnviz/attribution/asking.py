@@ -1,4 +1,4 @@
-"""Questions: which classes of which images are asked about, in a person's words.
+"""Asking: which classes of which images are explained, in a person's words.
 
 What a network says of them is then fixed: a method that looks at other images, or at a
 network with other weights, goes on asking about the same classes, and where a network
@@ -8,7 +8,8 @@ answers for every pixel, about the same pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,11 @@ _POSITIONS = {1: "(step,)", 2: "(row, column)", 3: "(plane, row, column)"}
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
-    """What was explained, and what the network says of it.
+class Asked:
+    """What is explained, and what the network says of it.
 
     Attributes:
-        subject: What of the model was asked.
+        subject: What of the model is asked.
         arrays: The prepared images.
         target: What is explained, with all classes named.
         classes: `(n, k)` the numbers of the classes.
@@ -50,7 +51,7 @@ class Answered:
         head: The output.
         against_name: The name of the class that they are compared with; empty for none.
         notes: What to know.
-        probe: What was asked.
+        probe: What was asked, with the gradient where it was wanted.
         found: What it answered.
     """
 
@@ -86,7 +87,7 @@ def ask_about(
     region: Region | None,
     at: At,
     batch_size: int | None,
-) -> Answered:
+) -> Asked:
     """Asks a network about classes of images, and what it says is fixed from then on.
 
     All arguments but `at` are those of `explain`.
@@ -100,7 +101,7 @@ def ask_about(
         head: The name or number of the output.
         layer: The layer that is looked at.
         region: The positions of the output that count.
-        at: Where to take the gradient in the same pass; see `Probe`.
+        at: Where to take the gradient too; see `Probe`.
         batch_size: How many images go through the network at a time.
     """
     known = as_model(model)
@@ -113,13 +114,14 @@ def ask_about(
     position, weights = _region(region, count, _axes(known, arrays))
     named = None if layer is None else one_path(known.network, layer)
     subject = Subject(known, head, named, position)
+    probe_for = partial(Probe, subject, arrays, batch_size=batch_size)
     entries = [] if classes is None else class_entries(classes)
-    if not entries and top > AT_ONCE:
-        at = None
+    # A trace that finds the classes itself takes the gradients of a few of them only.
+    first = None if not entries and top > AT_ONCE else at
     # Which classes, the trace does not have to know, but how many.
     zeros = np.zeros((count, len(entries))) if entries else None
     target = Target(np.full((count, 1), -1), zeros, zeros, weights)
-    probe = Probe(subject, arrays, target, at=at, top=top, batch_size=batch_size)
+    probe = probe_for(target, at=first, top=top)
     info = probe.facts.head
     rival = -1 if against is None else class_number(known, info, against)
     signed = [_signed_number(known, info, entry) for entry in entries]
@@ -128,18 +130,20 @@ def ask_about(
         raise ArgumentError(f"class {against} is held against itself")
     if against is not None and not entries and top >= info.classes:
         top = info.classes - 1  # all others
-        probe = Probe(subject, arrays, target, at=at, top=top, batch_size=batch_size)
-    rivals = np.full((count, 1), rival)
-    target = Target(rivals, regions=weights)
+        probe = probe_for(target, at=first, top=top)
+    target = replace(target, rivals=np.full((count, 1), rival))
     if entries:
-        target = Target(
-            rivals, np.tile(numbers, (count, 1)), np.tile(signs, (count, 1)), weights
+        target = replace(
+            target,
+            classes=np.tile(numbers, (count, 1)),
+            signs=np.tile(signs, (count, 1)),
         )
     found = probe(arrays, target)
     chosen = found["classes"].astype(int)
     every = np.broadcast_to(signs or 1, chosen.shape)
     dense = found["regions"].ndim > 2
-    target = Target(rivals, chosen, every, found["regions"] if dense else None)
+    regions = found["regions"] if dense else None
+    target = Target(target.rivals, chosen, every, regions)
     names = tuple(
         tuple(
             ("-" if sign < 0 else "") + class_name(known, info, int(number))
@@ -153,14 +157,18 @@ def ask_about(
             f"image {image}: {called(names[image][column], info.kind)} is assigned to "
             "no position; explained where it comes nearest to that"
         )
-    return Answered(
+    scores, probabilities = found["scores"], found["probabilities"]
+    if first != at:
+        probe = probe_for(target, at=at)
+        found = probe(arrays, target)
+    return Asked(
         subject=subject,
         arrays=arrays,
         target=target,
         classes=chosen,
         names=names,
-        scores=found["scores"],
-        probabilities=found["probabilities"],
+        scores=scores,
+        probabilities=probabilities,
         head=info,
         against_name="" if against is None else class_name(known, info, rival),
         notes=tuple(notes),
