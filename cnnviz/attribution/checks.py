@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,9 @@ from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import Explanation
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import FEWEST_STEPS
-from cnnviz.attribution.methods import found_by
+from cnnviz.attribution.methods import Case, found_by
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.randomizing import (
-    RandomizedProbe,
     drawn_anew,
     kernels_from_the_top,
     rank_correlation,
@@ -315,14 +314,8 @@ def _similarity(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """How alike the maps stay while kernels are drawn anew, from the top."""
     settings = replace(explanation.settings, steps=FEWEST_STEPS)
-    probe = Probe(
-        subject,
-        arrays,
-        explanation.target,
-        at=settings.at,
-        batch_size=settings.batch_size,
-        private=True,
-    )
+    probe = settings.probe(subject, arrays, explanation.target, private=True)
+    case = Case(settings, probe, arrays, explanation.target)
     kernels = kernels_from_the_top(subject.model.network, probe)
     drawn = list(drawn_anew(kernels, seed))
     # What `found_by` maps before they are placed: pixels need no placing.
@@ -334,14 +327,9 @@ def _similarity(
             id(kernel.variable.handle): variable
             for kernel, variable in zip(kernels[:count], drawn, strict=False)
         }
-        raw = found_by(
-            subject,
-            arrays,
-            settings,
-            explanation.target,
-            ask=partial(RandomizedProbe, values),
-        )
-        alike[..., stage] = rank_correlation(before, raw.maps)
+        with probe.substituted(values):
+            maps = found_by(case).maps
+        alike[..., stage] = rank_correlation(before, maps)
     return alike, tuple(kernels[count - 1].layer for count in doubled)
 
 

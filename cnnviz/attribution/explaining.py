@@ -18,12 +18,11 @@ from cnnviz.attribution.asking import (
     called,
     headline_of,
 )
-from cnnviz.attribution.baselines import Baseline, baseline_images
+from cnnviz.attribution.baselines import Baseline
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import TOLERANCE, shares
-from cnnviz.attribution.methods import CAMS, Method, Raw, Settings, found_by
+from cnnviz.attribution.methods import CAMS, Case, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
-from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.heads import HeadKind
@@ -254,21 +253,13 @@ def explain(
         at=settings.at if settings.takes_one_pass else None,
         batch_size=batch_size,
     )
+    probe = asked.probe
+    if not settings.takes_one_pass:
+        probe = settings.probe(asked.subject, asked.arrays, asked.target)
+    case = Case(settings, probe, asked.arrays, asked.target, asked.found, callback)
     if settings.at != "layer":
-        # Before anything takes long.
-        known, shown = asked.subject.model, asked.arrays[asked.probe.facts.input_index]
-        axes = len(pixels_of(known, shown.shape))
-        baseline_images(baseline, shown, axes, raw=known.encode.is_raw)
-    raw = found_by(
-        asked.subject,
-        asked.arrays,
-        settings,
-        asked.target,
-        probe=asked.probe,
-        found=asked.found,
-        tell=callback,
-    )
-    return _explanation(asked, raw, settings)
+        case.baselines()  # a wrong one is refused where none is needed, too
+    return _explanation(asked, found_by(case), settings)
 
 
 def _explanation(asked: Asked, raw: Raw, settings: Settings) -> Explanation:

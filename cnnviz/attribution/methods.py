@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -40,8 +40,6 @@ Method = Literal[
     "guided",
     "deconvnet",
 ]
-Ask = Callable[..., Probe]
-"""Makes a `Probe` of the arguments that its class takes."""
 
 CAMS = {"hirescam": hirescam, "gradcam": gradcam}
 NO_EVIDENCE: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
@@ -92,6 +90,24 @@ class Settings:
         """Whether it looks at the image itself only."""
         return self.method in CAMS or (self.method == "gradient" and not self.smooth)
 
+    def probe(
+        self,
+        subject: Subject,
+        arrays: Sequence[np.ndarray],
+        target: Target,
+        *,
+        private: bool = False,
+    ) -> Probe:
+        """What the method asks; see `Probe`."""
+        return Probe(
+            replace(subject, rule=NO_EVIDENCE.get(self.method)),
+            arrays,
+            target,
+            at=self.at,
+            batch_size=self.batch_size,
+            private=private,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Raw:
@@ -119,24 +135,24 @@ class Raw:
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class Case:
     """What a method is given.
 
     Attributes:
-        probe: What to ask, at the place that the method needs.
-        arrays: Prepared images, one array per input.
         settings: How to explain.
-        target: What is explained.
-        found: What the network says of the images, if that is known already.
+        probe: What to ask, as `Settings.probe` makes it.
+        arrays: Prepared images, one array per input.
+        target: What is explained; all classes are named.
+        found: What is known already of what the probe would answer.
         tell: Is called with the progress.
     """
 
+    settings: Settings
     probe: Probe
     arrays: Sequence[np.ndarray]
-    settings: Settings
     target: Target
-    found: dict[str, np.ndarray] | None
-    tell: Tell | None
+    found: Mapping[str, np.ndarray] = field(default_factory=dict)
+    tell: Tell | None = None
 
     @property
     def image(self) -> np.ndarray:
@@ -148,10 +164,12 @@ class _Run:
         """The sizes of its axes of positions."""
         return pixels_of(self.probe.subject.model, self.image.shape)
 
-    def asked(self) -> dict[str, np.ndarray]:
-        """What the network says of the images."""
-        known = self.found
-        return self.probe(self.arrays, self.target) if known is None else known
+    def answers(self, *names: str) -> list[np.ndarray]:
+        """What the network says of the images, by the names of the answers."""
+        found = self.found
+        if not found.keys() >= {*names}:
+            found = self.probe(self.arrays, self.target)
+        return [found[name] for name in names]
 
     def baselines(self) -> np.ndarray:
         """What the images are compared with."""
@@ -166,117 +184,87 @@ class _Run:
         return reduced(values, -1) if values.ndim > 2 + len(self.pixels) else values
 
 
-def found_by(
-    subject: Subject,
-    arrays: Sequence[np.ndarray],
-    settings: Settings,
-    target: Target,
-    *,
-    probe: Probe | None = None,
-    found: dict[str, np.ndarray] | None = None,
-    ask: Ask = Probe,
-    tell: Tell | None = None,
-) -> Raw:
-    """Explains the scores of a target.
-
-    Args:
-        subject: What of the model is asked.
-        arrays: Prepared images, one array per input.
-        settings: How.
-        target: What is explained; all classes are named.
-        probe: One that was asked about it already.
-        found: What it answered: the scores, and perhaps the gradients that the method
-            needs.
-        ask: Makes probes.
-        tell: Is called with the progress.
-    """
-    if probe is None or found is None or "gradients" not in found:
-        if settings.method in NO_EVIDENCE:
-            subject = replace(subject, rule=NO_EVIDENCE[settings.method])
-        size = settings.batch_size
-        probe = ask(subject, arrays, target, at=settings.at, batch_size=size)
-        found = found if settings.method in _BY_SCORES else None
-    run = _Run(probe, arrays, settings, target, found, tell)
-    if settings.method in CAMS:
-        return _cam(run)
-    return _BY_SCORES.get(settings.method, _gradient)(run)
+def found_by(case: Case) -> Raw:
+    """Explains the scores of a target by a method."""
+    method = case.settings.method
+    if method in CAMS:
+        return _cam(case)
+    if method == "occlusion":
+        return _occluded(case)
+    return _integrated(case) if method == "integrated" else _gradient(case)
 
 
-def _occluded(run: _Run) -> Raw:
-    settings, pixels = run.settings, run.pixels
+def _occluded(case: Case) -> Raw:
+    settings, pixels = case.settings, case.pixels
     patch = _sizes("patch", settings.patch, [-(-n // _PATCH) for n in pixels])
     patch = [min(p, n) for p, n in zip(patch, pixels, strict=True)]
     stride = _sizes("stride", settings.stride, [max(1, p // 2) for p in patch])
     starts = [patch_starts(*sizes) for sizes in zip(pixels, patch, stride, strict=True)]
+    (scores,) = case.answers("scores")
     values = occlusion(
-        run.probe,
-        run.arrays,
-        run.target,
-        run.baselines(),
+        case.probe,
+        case.arrays,
+        case.target,
+        case.baselines(),
         starts,
         patch,
-        run.asked()["scores"],
-        run.tell,
+        scores,
+        case.tell,
     )
-    return _raw(run.probe, values, values, by_patches(starts, patch, pixels))
+    return _raw(case.probe, values, values, by_patches(starts, patch, pixels))
 
 
-def _integrated(run: _Run) -> Raw:
-    baselines = run.baselines()
-    empty = list(run.arrays)
-    empty[run.probe.facts.input_index] = baselines
-    total = run.asked()["scores"] - run.probe(empty, run.target)["scores"]
+def _integrated(case: Case) -> Raw:
+    (scores,), baselines = case.answers("scores"), case.baselines()
+    empty = list(case.arrays)
+    empty[case.probe.facts.input_index] = baselines
+    total = scores - case.probe(empty, case.target)["scores"]
     found = integrated_gradients(
-        run.probe,
-        run.arrays,
-        run.target,
+        case.probe,
+        case.arrays,
+        case.target,
         baselines,
         total,
-        steps=run.settings.steps,
-        tell=run.tell,
+        steps=case.settings.steps,
+        tell=case.tell,
     )
     return _raw(
-        run.probe,
+        case.probe,
         found.values,
-        run.over_channels(np.sum, found.values),
-        pixel_by_pixel(run.pixels),
+        case.over_channels(np.sum, found.values),
+        pixel_by_pixel(case.pixels),
         total=total,
         error=found.error,
         steps=found.steps,
     )
 
 
-_BY_SCORES = {"occlusion": _occluded, "integrated": _integrated}
-"""Methods that take the scores of the images, and find the rest by themselves."""
-
-
-def _gradient(run: _Run) -> Raw:
-    settings = run.settings
+def _gradient(case: Case) -> Raw:
+    settings = case.settings
     if settings.smooth:
         values = smoothed_gradients(
-            run.probe,
-            run.arrays,
-            run.target,
+            case.probe,
+            case.arrays,
+            case.target,
             settings.smooth,
             settings.seed,
-            run.tell,
+            case.tell,
         )
     else:
-        values = run.asked()["gradients"]
+        (values,) = case.answers("gradients")
     notes: tuple[str, ...] = ()
     if settings.method in NO_EVIDENCE:
         notes = (
             f"{settings.method} is no evidence for a class: it shows much the same "
             "for all of them",
         )
-    maps = run.over_channels(np.max, np.abs(values))
-    return _raw(run.probe, values, maps, pixel_by_pixel(run.pixels), notes=notes)
+    maps = case.over_channels(np.max, np.abs(values))
+    return _raw(case.probe, values, maps, pixel_by_pixel(case.pixels), notes=notes)
 
 
-def _cam(run: _Run) -> Raw:
-    probe, pixels, method = run.probe, run.pixels, run.settings.method
-    found = run.asked()
-    tensor, gradients = found["tensor"], found["gradients"]
+def _cam(case: Case) -> Raw:
+    probe, pixels, method = case.probe, case.pixels, case.settings.method
+    tensor, gradients, scores = case.answers("tensor", "gradients", "scores")
     positions = tensor.shape[1:-1]
     layer = probe.facts.layer
     if len(positions) != len(pixels) or set(positions) == {1}:
@@ -288,7 +276,7 @@ def _cam(run: _Run) -> Raw:
         )
     notes = []
     if not probe.is_placed_exactly(positions, pixels):
-        whole, _ = input_words(seen_axes(run.image.shape[1:], len(pixels)))
+        whole, _ = input_words(seen_axes(case.image.shape[1:], len(pixels)))
         notes.append(
             f"where the units of {layer} look cannot be told: its maps are spread "
             f"evenly over the {whole}"
@@ -312,7 +300,6 @@ def _cam(run: _Run) -> Raw:
     if method != "hirescam":  # the only one whose maps are shares of the score
         return _raw(probe, values, values, placing, notes=tuple(notes))
     sums = values.reshape(*values.shape[:2], -1).sum(-1, dtype=np.float64)
-    scores = found["scores"]
     error = completeness_error(sums, scores)
     return _raw(
         probe, values, values, placing, total=scores, error=error, notes=tuple(notes)

@@ -11,8 +11,8 @@ other values in their place. A map that stays the same shows the image, not the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -34,27 +34,6 @@ class Kernel(NamedTuple):
 
     layer: str
     variable: tf.Variable
-
-
-class RandomizedProbe(Probe):
-    """A probe of a network in which other variables take the place of some.
-
-    Args:
-        values: Other variables, by the `id` of the handle of those that they replace.
-        *args: The arguments of `Probe`.
-        **kwargs: Its arguments by name.
-    """
-
-    def __init__(
-        self, values: Mapping[int, tf.Variable], *args: Any, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs, private=True)
-        self._values = values
-
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, np.ndarray]:
-        """As of `Probe`."""
-        with self.substituted(self._values):
-            return super().__call__(*args, **kwargs)
 
 
 def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:

@@ -14,7 +14,7 @@ from cnnviz import load_model
 from cnnviz.attribution.asking import ask_about
 from cnnviz.attribution.explaining import explain
 from cnnviz.attribution.gradients import Subject
-from cnnviz.attribution.methods import Settings, found_by
+from cnnviz.attribution.methods import Case, Settings, found_by
 from tests.networks import sequential
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
@@ -115,5 +115,6 @@ def test_captum_agrees(name: str, k: ModuleType) -> None:
         batch_size=None,
     )
     settings = Settings("integrated", steps=32)
-    whole = found_by(Subject(model), asked.arrays, settings, asked.target)
+    probe = settings.probe(Subject(model), asked.arrays, asked.target)
+    whole = found_by(Case(settings, probe, asked.arrays, asked.target))
     close(whole.values[0], expected("integrated"))

@@ -19,7 +19,6 @@ from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.methods import Method
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.randomizing import (
-    RandomizedProbe,
     drawn_anew,
     kernels_from_the_top,
     rank_correlation,
@@ -94,8 +93,8 @@ def test_kernels_are_drawn_anew_for_the_probe_alone(k: ModuleType) -> None:
         id(kernel.variable.handle): variable
         for kernel, variable in zip(kernels[:2], drawn, strict=False)
     }
-    forgetful = RandomizedProbe(values, Subject(model), [IMAGES], target, at=None)
-    found = forgetful([IMAGES], target)["scores"]
+    with probe.substituted(values):
+        found = probe([IMAGES], target)["scores"]
     for now, then in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
     np.testing.assert_allclose(
