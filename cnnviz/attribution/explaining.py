@@ -259,19 +259,21 @@ def explain(
     case = Case(settings, probe, asked.arrays, asked.target, asked.found, callback)
     if settings.at != "layer":
         case.baselines()  # a wrong one is refused where none is needed, too
-    return _explanation(asked, found_by(case), settings)
+    return _explanation(asked, case, found_by(case))
 
 
-def _explanation(asked: Asked, raw: Raw, settings: Settings) -> Explanation:
-    method = settings.method
+def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
+    method, facts = case.settings.method, case.probe.facts
     share = np.full(asked.scores.shape, np.nan)
+    error = share.copy() if raw.error is None else raw.error
+    steps = np.zeros(len(share), int) if raw.steps is None else raw.steps
     if raw.total is not None:
         sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
         share = shares(sums, raw.total)
     notes = [*asked.notes, *raw.notes]
-    if raw.facts.others:
+    if facts.others:
         inputs = asked.subject.model.inputs or []
-        names = listed((inputs[i].name for i in raw.facts.others), "and")
+        names = listed((inputs[i].name for i in facts.others), "and")
         notes.append(f"the score depends on {names} too, which no map shows")
     if not raw.maps.any() and (broken := broken_weights(asked.subject.model.network)):
         notes.append(f"{broken}, so that these maps mean nothing")
@@ -279,11 +281,11 @@ def _explanation(asked: Asked, raw: Raw, settings: Settings) -> Explanation:
         name = called(asked.names[image][column], asked.head.kind)
         if method in CAMS and raw.maps[image, column].max() <= 0:
             notes.append(f"image {image}: no positive evidence for {name}")
-        if method == "integrated" and raw.error[image, column] > TOLERANCE:
+        if method == "integrated" and error[image, column] > TOLERANCE:
             notes.append(
                 f"image {image}: the map for {name} is off by "
-                f"{100 * raw.error[image, column]:.0f} % of what it explains after "
-                f"{raw.steps[image]} steps"
+                f"{100 * error[image, column]:.0f} % of what it explains after "
+                f"{steps[image]} steps"
             )
     return Explanation(
         maps=raw.placing(raw.maps),
@@ -293,22 +295,22 @@ def _explanation(asked: Asked, raw: Raw, settings: Settings) -> Explanation:
         scores=asked.scores,
         probabilities=asked.probabilities,
         share=share,
-        error=raw.error,
-        steps=raw.steps,
+        error=error,
+        steps=steps,
         seen=raw.placing.mask(),
         method=method,
-        layer=raw.facts.layer,
+        layer=facts.layer,
         head=asked.head.name,
         heads=asked.head.heads,
         kind=asked.head.kind,
         against=asked.against,
         against_name=asked.against_name,
-        baseline=settings.baseline,
-        input_index=raw.facts.input_index,
+        baseline=case.settings.baseline,
+        input_index=facts.input_index,
         notes=tuple(notes),
-        images=asked.arrays[raw.facts.input_index],
+        images=case.image,
         placing=raw.placing,
-        settings=settings,
+        settings=case.settings,
         subject=asked.subject,
         target=asked.target,
     )

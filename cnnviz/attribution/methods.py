@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from cnnviz.arguments import numbers_of, shown
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import gradcam, hirescam
-from cnnviz.attribution.gradients import At, Facts, Reversed, Subject
+from cnnviz.attribution.gradients import At, Reversed, Subject
 from cnnviz.attribution.integrated import (
     completeness_error,
     integrated_gradients,
@@ -117,21 +117,19 @@ class Raw:
         values: `(n, k, *positions)`; of pixel methods of the shape of the image.
         maps: `(n, k, *positions)` the map before it is placed.
         placing: How it lies on the image.
+        notes: What to know when reading it.
         total: `(n, k)` what the map is to add up to; None if to nothing.
         error: `(n, k)` how far it is from that; see `completeness_error`.
-        steps: `(n,)` how many steps integrated gradients took; 0 otherwise.
-        facts: What the trace found out.
-        notes: What to know when reading it.
+        steps: `(n,)` how many steps integrated gradients took.
     """
 
     values: np.ndarray
     maps: np.ndarray
     placing: Placing
-    total: np.ndarray | None
-    error: np.ndarray
-    steps: np.ndarray
-    facts: Facts
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
+    total: np.ndarray | None = None
+    error: np.ndarray | None = None
+    steps: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +209,7 @@ def _occluded(case: Case) -> Raw:
         scores,
         case.tell,
     )
-    return _raw(case.probe, values, values, by_patches(starts, patch, pixels))
+    return Raw(values, values, by_patches(starts, patch, pixels))
 
 
 def _integrated(case: Case) -> Raw:
@@ -228,8 +226,7 @@ def _integrated(case: Case) -> Raw:
         steps=case.settings.steps,
         tell=case.tell,
     )
-    return _raw(
-        case.probe,
+    return Raw(
         found.values,
         case.over_channels(np.sum, found.values),
         pixel_by_pixel(case.pixels),
@@ -252,14 +249,14 @@ def _gradient(case: Case) -> Raw:
         )
     else:
         (values,) = case.answers("gradients")
-    notes: tuple[str, ...] = ()
+    notes = []
     if settings.method in NO_EVIDENCE:
-        notes = (
+        notes.append(
             f"{settings.method} is no evidence for a class: it shows much the same "
-            "for all of them",
+            "for all of them"
         )
     maps = case.over_channels(np.max, np.abs(values))
-    return _raw(case.probe, values, maps, pixel_by_pixel(case.pixels), notes=notes)
+    return Raw(values, maps, pixel_by_pixel(case.pixels), notes)
 
 
 def _cam(case: Case) -> Raw:
@@ -298,24 +295,10 @@ def _cam(case: Case) -> Raw:
             f"layers after {layer}, and Grad-CAM may light some that do not count"
         )
     if method != "hirescam":  # the only one whose maps are shares of the score
-        return _raw(probe, values, values, placing, notes=tuple(notes))
+        return Raw(values, values, placing, notes)
     sums = values.reshape(*values.shape[:2], -1).sum(-1, dtype=np.float64)
     error = completeness_error(sums, scores)
-    return _raw(
-        probe, values, values, placing, total=scores, error=error, notes=tuple(notes)
-    )
-
-
-def _raw(
-    probe: Probe, values: np.ndarray, maps: np.ndarray, placing: Placing, **others: Any
-) -> Raw:
-    n, k = values.shape[:2]
-    defaults: dict[str, Any] = {
-        "total": None,
-        "error": np.full((n, k), np.nan),
-        "steps": np.zeros(n, int),
-    }
-    return Raw(values, maps, placing, facts=probe.facts, **(defaults | others))
+    return Raw(values, values, placing, notes, total=scores, error=error)
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> bool:
