@@ -67,6 +67,7 @@ class Facts:
         input_index: The input that is looked at: the first picture that counts, and
             that the named layer depends on.
         others: The other inputs that the score depends on.
+        elements: How many numbers an image becomes.
         layer: Where the tensor is; empty for the image.
         is_call: Whether that names a call of a layer.
         field: What its units see, gates and statistics apart; None if not known.
@@ -75,19 +76,18 @@ class Facts:
         bypassed: Whether the score depends on the image past the tensor, or past what
             is given instead of the image, too.
         attended: Whether its positions attend to each other on the way to the score.
-        elements: How many numbers an image becomes.
     """
 
     head: HeadInfo
     input_index: int
     others: tuple[int, ...]
-    layer: str
-    is_call: bool
-    field: ReceptiveField | None
-    order: tuple[int, ...] | None
-    bypassed: bool
-    attended: bool
     elements: int
+    layer: str = ""
+    is_call: bool = False
+    field: ReceptiveField | None = None
+    order: tuple[int, ...] | None = None
+    bypassed: bool = False
+    attended: bool = False
 
 
 class Given(NamedTuple):
@@ -148,12 +148,12 @@ class Question:
             The fields of `Answers` by name, `tensor`, how many `maps` it holds for each
             image, and `gradients`; and what was found out.
         """
-        model = self.subject.model
+        model, last = self.subject.model, tensors[-1]
         images = [tf.identity(tensor) for tensor in tensors[: self.inputs]]
         if self.given is not None:
-            shape = [tf.shape(tensors[-1])[0], *self.given.image]
+            shape = [tf.shape(last)[0], *self.given.image]
             images.insert(self.given.number, tf.zeros(shape))
-        given = dict(zip(self.names, tensors[self.inputs :], strict=False))
+        target = dict(zip(self.names, tensors[self.inputs :], strict=False))
         # With an axis of channels, that the network does not get to see.
         fronts = [
             image if has_channels(model, image.shape) else tf.expand_dims(image, -1)
@@ -163,69 +163,37 @@ class Question:
             front if front is image else tf.squeeze(front, -1)
             for front, image in zip(fronts, images, strict=True)
         ]
-        return self._concluded(self._shown(seen, tensors[-1]), given, images, fronts)
-
-    def _concluded(
-        self,
-        shown: Shown,
-        given: dict[str, tf.Tensor],
-        images: list[tf.Tensor],
-        fronts: list[tf.Tensor],
-    ) -> tuple[dict[str, tf.Tensor], Facts]:
-        network = self.subject.model.network
+        shown = self._shown(seen, last)
         head = _with_units(shown.head(self.subject.head), fronts)
-        found = answers(head, given, top=self.top, at=self.subject.position)
-        if self.given is None:
-            index, *others = self._needed(images, found.scores, shown.calls)
-        else:
-            index, others = self.given.number, []
-        bypassed = self.given is not None and Dependence([images[index]])(found.scores)
+        found = answers(head, target, top=self.top, at=self.subject.position)
+        scores, results = found.scores, found._asdict()
+        index, *others = self._needed(images, scores, shown.calls)
+        image, front = images[index], fronts[index]
         facts = Facts(
             head=HeadInfo.of(head),
             input_index=index,
             others=tuple(others),
-            layer="",
-            is_call=False,
-            field=None,
-            order=None,
-            bypassed=bypassed,
-            attended=False,
-            elements=numbers_per_image(found.scores.graph),
+            elements=numbers_per_image(scores.graph),
+            bypassed=self.given is not None and Dependence([image])(scores),
         )
-        results = found._asdict()
         if self.at is None:
             return results, facts
-        end, place = images[index], None
+        place = None
         if self.at == "layer":
             calls = [call for name, call in shown.calls.items() if name]
-            spaces = Spaces(network, calls, fronts[index], head.logits)
+            spaces = Spaces(model.network, calls, front, head.logits)
             named = self.subject.layer is not None
             place = self._named(shown.calls) if named else spaces.default()
-            end = place.tensor
-            results["tensor"] = displayed(end, channels_first=place.channels_first)
-            results["maps"] = _maps_per_image(end, images[index])
-            views = Views([fronts[index]], channels_first=False, without_gates=True)
-            view = views(place.tensor)
-            facts = replace(
-                facts,
-                layer=place.name,
-                is_call=place.is_call,
-                field=field_of(view),
-                order=order_of(view, place.axes),
-                bypassed=spaces.bypassed(end),
-                attended=spaces.attended(end),
-            )
+            facts = _with_place(facts, place, spaces, front)
+            tensor = displayed(place.tensor, channels_first=place.channels_first)
+            results["tensor"] = tensor
+            results["maps"] = _maps_per_image(place.tensor, image)
         if self.subject.rule is None:
-            gradients = _gradients(network, found.scores, end, place)
+            end = image if place is None else place.tensor
+            gradients = _gradients(model.network, scores, end, place)
         else:
-            gradients = _reversed(
-                self.subject.model,
-                self.subject.rule,
-                found.scores,
-                head.logits,
-                shown.inputs,
-                index,
-            )
+            rule, inputs = self.subject.rule, shown.inputs
+            gradients = _reversed(model, rule, scores, head.logits, inputs, index)
         results["gradients"] = tf.stack(gradients, 1)
         return results, facts
 
@@ -257,6 +225,8 @@ class Question:
         self, images: list[tf.Tensor], scores: tf.Tensor, calls: Mapping[str, Call]
     ) -> list[int]:
         """The inputs that the score depends on, the one to look at first."""
+        if self.given is not None:
+            return [self.given.number]
         model = self.subject.model
         needed = [i for i, t in enumerate(images) if Dependence([t])(scores)]
         if not needed:
@@ -369,6 +339,21 @@ def _maps_per_image(tensor: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """How many rows a tensor has for each image, told of each image."""
     count, rows = (tf.cast(tf.shape(t)[0], tf.float32) for t in (images, tensor))
     return tf.fill(tf.shape(images)[:1], rows / count)
+
+
+def _with_place(facts: Facts, place: Place, spaces: Spaces, front: tf.Tensor) -> Facts:
+    """What was found out, and what there is to know of the output of a layer."""
+    views = Views([front], channels_first=False, without_gates=True)
+    view = views(place.tensor)
+    return replace(
+        facts,
+        layer=place.name,
+        is_call=place.is_call,
+        field=field_of(view),
+        order=order_of(view, place.axes),
+        bypassed=spaces.bypassed(place.tensor),
+        attended=spaces.attended(place.tensor),
+    )
 
 
 def changing(
