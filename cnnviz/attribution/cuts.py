@@ -11,6 +11,7 @@ import math
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.gradients import Subject
@@ -45,6 +46,24 @@ class Cut(NamedTuple):
     layer: str
     axes: tuple[Axis, ...]
     likeness: Hashable
+
+    def reached(
+        self, corners: np.ndarray, patch: Sequence[int]
+    ) -> tuple[np.ndarray, list[int]]:
+        """What patches of the image reach of the maps: a block each, all of one size.
+
+        Args:
+            corners: `(places, axes)` where the patches begin.
+            patch: Their sizes.
+
+        Returns:
+            `(places, axes)` where the blocks begin, and their sizes. The axes are those
+            of the maps, which may have another order than those of the image.
+        """
+        starts, sizes = np.empty_like(corners), [0] * len(patch)
+        for axis, first, size in zip(self.axes, corners.T, patch, strict=True):
+            starts[:, axis.place], sizes[axis.place] = axis.reached(first, size)
+        return starts, sizes
 
 
 def find_cut(

@@ -13,12 +13,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.crops import Crops
-from cnnviz.attribution.cuts import Cut, find_cut, trace_crops
+from cnnviz.attribution.cuts import find_cut, trace_crops
 from cnnviz.attribution.gradients import Given
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.spaces import has_channels
@@ -48,74 +49,38 @@ def replace_patches(
         image[part] = other[part]
 
 
+@dataclass(frozen=True, eq=False)
 class Incremental:
     """Scores of images without a patch, by what the patch changes.
 
-    Args:
-        probe: Asks for the scores of whole images.
-        cut: Where to cut the network.
-        arrays: The whole images.
-        target: What is explained.
-        baselines: What is put in the place of patches.
-        corners: `(places, axes)` where they begin.
-        patch: Their sizes.
-        maps: `(n, *positions, c)` the maps of the whole images at the cut.
-
     Attributes:
-        is_exact: Whether the scores are those of whole images.
+        trace: Computes the maps at the cut from crops.
+        rest: Asks for scores from these maps on.
+        crops: How images are cut, so that a crop is enough for a block.
+        blocks: `(places,)` where what a patch reaches of the maps begins, a block;
+            positions of the flattened maps.
+        sizes: The sizes of the blocks.
+        starts: `(places, axes)` where the crops for them begin.
+        maps: `(n, *positions, c)` the maps of the whole images.
+        arrays: The whole images.
+        empty: The same with baselines in the place of the image.
+        target: What is explained.
+        corners: `(places, axes)` where patches begin.
+        patch: Their sizes.
     """
 
-    def __init__(
-        self,
-        probe: Probe,
-        cut: Cut,
-        arrays: Sequence[np.ndarray],
-        target: Target,
-        baselines: np.ndarray,
-        corners: np.ndarray,
-        patch: Sequence[int],
-        maps: np.ndarray,
-    ) -> None:
-        model, index = probe.subject.model, probe.facts.input_index
-        self._arrays, self._target, self._maps = arrays, target, maps
-        self._empty = list(arrays)
-        self._empty[index] = baselines
-        self._others = [array for i, array in enumerate(arrays) if i != index]
-        self._corners, self._patch = corners, patch
-        # What each patch reaches of the maps: a block of one size, that begins at
-        # `_places` in the maps of whole images, and at `_inside` in those of crops.
-        reached = [
-            axis.reached(first, size)
-            for axis, first, size in zip(cut.axes, corners.T, patch, strict=True)
-        ]
-        space = maps.shape[1:-1]
-        spans = [span for _, span in reached]
-        # Axes of the maps may have another order than those of the image.
-        order = np.argsort([axis.place for axis in cut.axes])
-        self._sizes = [spans[i] for i in order]
-        self._places = np.stack([reached[i][0] for i in order], -1)
-        flat = np.ravel_multi_index(tuple(self._places.T), space)
-        lengths = arrays[index].shape[1:-1]
-        self._crops = Crops.of(index, cut.axes, lengths, space, spans)
-        self._starts = self._crops.starts(flat)
-        inside = self._crops.inside(flat, self._starts)
-        self._inside = np.stack(np.unravel_index(inside, self._crops.maps), -1)
-        self._trace: Trace[bool] = compiled(
-            model.network,
-            ("occlusion of crops", model.key, cut, index),
-            lambda *images: trace_crops(model, cut, index, images),
-            [tf.TensorSpec((None, *s), tf.float32) for s in self._crops.shapes(arrays)],
-        )
-        image = arrays[index].shape[1:]
-        self._rest = Probe(
-            probe.subject,
-            self._others,
-            target,
-            at=None,
-            given=Given(cut.layer, maps.shape[1:], index, image),
-            batch_size=probe.batch_size,
-        )
-        self.is_exact = self._trace.facts and not self._rest.facts.bypassed
+    trace: Trace[bool]
+    rest: Probe
+    crops: Crops
+    blocks: np.ndarray
+    sizes: Sequence[int]
+    starts: np.ndarray
+    maps: np.ndarray
+    arrays: Sequence[np.ndarray]
+    empty: Sequence[np.ndarray]
+    target: Target
+    corners: np.ndarray
+    patch: Sequence[int]
 
     def prepare(self, rows: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
         """What `ask` wants, `(k, ...)` each: the inputs but the image, and the maps.
@@ -124,26 +89,26 @@ class Incremental:
             rows: `(k,)` which of the images.
             places: `(k,)` the numbers of the patches that are taken away.
         """
-        crops, starts = self._crops, self._starts[places]
-        shown, empty = (crops.cut(a, rows, starts) for a in (self._arrays, self._empty))
-        number = crops.number
-        corners = self._corners[places] - starts
-        replace_patches(shown[number], empty[number], corners, self._patch)
-        parts = in_batches(self._trace, shown, len(rows), None)["maps"]
-        maps = self._maps[rows]
-        for image, part, outer, inner in zip(
-            maps, parts, self._places[places], self._inside[places], strict=True
-        ):
-            image[self._block(outer)] = part[self._block(inner)]
-        return [*(array[rows] for array in self._others), maps]
+        crops, blocks, starts = self.crops, self.blocks[places], self.starts[places]
+        shown, empty = (crops.cut(a, rows, starts) for a in (self.arrays, self.empty))
+        corners = self.corners[places] - starts
+        replace_patches(shown[crops.number], empty[crops.number], corners, self.patch)
+        parts = in_batches(self.trace, shown, len(rows), None)["maps"]
+        maps = self.maps[rows]
+        outer = np.transpose(np.unravel_index(blocks, crops.whole))
+        inner = np.transpose(np.unravel_index(crops.inside(blocks, starts), crops.maps))
+        for whole, part, to, of in zip(maps, parts, outer, inner, strict=True):
+            whole[self._block(to)] = part[self._block(of)]
+        others = (a for i, a in enumerate(self.arrays) if i != crops.number)
+        return [*(array[rows] for array in others), maps]
 
     def ask(self, prepared: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
         """`(k, classes)` the scores."""
         *others, maps = prepared
-        return self._rest(others, self._target.of(rows), maps)["scores"]
+        return self.rest(others, self.target.of(rows), maps)["scores"]
 
     def _block(self, corner: np.ndarray) -> tuple[slice, ...]:
-        return tuple(map(slice, corner, corner + self._sizes))
+        return tuple(map(slice, corner, corner + self.sizes))
 
 
 def find_incremental(
@@ -168,23 +133,57 @@ def find_incremental(
         None if that cannot be done, or is not worth while.
     """
     subject, index = probe.subject, probe.facts.input_index
+    model = subject.model
     numbers = len(arrays[0]) * len(corners) * probe.facts.elements
     if probe.private or not probe.takes_any_number or numbers < _LONG:
         return None
     # To a card and back, maps would have to travel.
-    if has_gpu() or not has_channels(subject.model, arrays[index].shape):
+    if has_gpu() or not has_channels(model, arrays[index].shape):
         return None
     trace, only = compiled_for_images(
-        subject.model.network,
-        ("occlusion", subject.model.key, subject.head, index, tuple(patch)),
+        model.network,
+        ("occlusion", model.key, subject.head, index, tuple(patch)),
         lambda *images: find_cut(subject, index, patch, images),
         [array.shape[1:] for array in arrays],
         1,
     )
     if only is not None or trace.facts is None:
         return None
+    cut, image = trace.facts, arrays[index].shape[1:]
     maps = in_batches(trace, arrays, probe.batch_size, None)["maps"]
-    found = Incremental(
-        probe, trace.facts, arrays, target, baselines, corners, patch, maps
+    firsts, sizes = cut.reached(corners, patch)
+    spans = [sizes[axis.place] for axis in cut.axes]
+    crops = Crops.of(index, cut.axes, image[:-1], maps.shape[1:-1], spans)
+    blocks = np.ravel_multi_index(tuple(firsts.T), crops.whole)
+    of_crops: Trace[bool] = compiled(
+        model.network,
+        ("occlusion of crops", model.key, cut, index),
+        lambda *images: trace_crops(model, cut, index, images),
+        [tf.TensorSpec((None, *s), tf.float32) for s in crops.shapes(arrays)],
     )
-    return found if found.is_exact else None
+    rest = Probe(
+        subject,
+        [array for i, array in enumerate(arrays) if i != index],
+        target,
+        at=None,
+        given=Given(cut.layer, maps.shape[1:], index, image),
+        batch_size=probe.batch_size,
+    )
+    if not of_crops.facts or rest.facts.bypassed:
+        return None  # the scores would not be those of whole images
+    empty = list(arrays)
+    empty[index] = baselines
+    return Incremental(
+        trace=of_crops,
+        rest=rest,
+        crops=crops,
+        blocks=blocks,
+        sizes=sizes,
+        starts=crops.starts(blocks),
+        maps=maps,
+        arrays=arrays,
+        empty=empty,
+        target=target,
+        corners=corners,
+        patch=patch,
+    )
