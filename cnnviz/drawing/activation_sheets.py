@@ -188,8 +188,8 @@ def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
 class _Channels(NamedTuple):
     """What is to be told of the channels of a layer, maps `(c, ...)`."""
 
+    flat: NDArray[np.float32]  # (c, positions)
     largest: NDArray[np.float32]  # of the finite values of each channel
-    mean: NDArray[np.float32]
     constant: NDArray[np.bool_]
     dead: NDArray[np.bool_]
     low: float
@@ -212,15 +212,16 @@ class _Channels(NamedTuple):
             size = np.maximum(np.abs(low), np.abs(high))
             # A channel without any finite value is pink as it is.
             constant = dead | ((low <= high) & (high - low <= _FLAT * size))
-        mean = flat.mean(axis=1)
         return cls(
-            high, mean, constant, dead, float(low.min()), float(high.max()), missing
+            flat, high, constant, dead, float(low.min()), float(high.max()), missing
         )
 
     def chosen(self, sort: Sort, most: int | None) -> NDArray[np.intp]:
         if sort == "strongest":
             # Rectifiers with a ceiling make many channels equally large.
-            return np.lexsort((-self.mean, -self.largest))[:most]
+            with np.errstate(invalid="ignore", over="ignore"):
+                mean = self.flat.mean(axis=1)
+            return np.lexsort((-mean, -self.largest))[:most]
         return np.arange(len(self.largest))[:most]
 
     def remarks(self) -> list[str]:
@@ -288,7 +289,8 @@ def _cells(
     scale = None
     if len(shown) <= _FEW_UNITS:
         scale = 64
-        columns = columns or (len(shown) if len(shown) <= 10 else None)
+        if columns is None and len(shown) <= 10:
+            columns = len(shown)
     return headed_grid(
         levels[:, np.newaxis, np.newaxis],
         seen=seen,

@@ -134,6 +134,17 @@ def test_values_that_are_not_finite_are_pink_and_leave_the_others_alone() -> Non
     assert activation_sheet(only_bad, title="x").size > (0, 0)
 
 
+@pytest.mark.parametrize("sort", ["channel", "strongest"])
+@pytest.mark.parametrize("values", [(np.inf, -np.inf), (3e38, 3e38)])
+def test_no_mean_is_warned_of(
+    sort: activation_sheets.Sort, values: tuple[float, float]
+) -> None:
+    maps = np.zeros((4, 4, 3), np.float32)
+    maps[0, :2, 0], maps[0, 0, 1] = values, 4e37
+    sheet = activation_sheet(maps, title="x", sort=sort, max_channels=1)
+    assert sheet.size > (0, 0)
+
+
 def test_maps_are_laid_over_the_image() -> None:
     image = np.random.default_rng(1).random((100, 120, 3), np.float32)
     values = random(5, 6, 2)
@@ -284,3 +295,9 @@ def test_what_is_no_image_is_refused(name: str) -> None:
             activation_sheet(random(4, 4, 2), title="x", **options)
     with pytest.raises(ArgumentError, match="expected an array of activations"):
         activation_sheet({"conv": random(4, 4, 2)}, title="x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(4,), (40,), (4, 4, 2)])
+def test_no_columns_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ArgumentError, match="columns is 0; expected 1 or more"):
+        activation_sheet(random(*shape), title="x", columns=0)
