@@ -29,6 +29,8 @@ _MAPS, _HEAT = "viridis", "inferno"
 _FLAT = 1e-6  # A channel that varies by less, relative to its size, is constant.
 _NAMED = 3  # how many of the strongest units a headline names
 _FEW_UNITS = 16  # so many bars, or large cells, go on a sheet
+_ONE_ROW = 10  # so many large cells go in one row
+_LARGE_CELL = 64  # pixels
 _SUM_ERROR = 1e-3  # of probabilities, in half precision
 
 _OVERLAY_SIDES = (96, 512)
@@ -115,57 +117,54 @@ def activation_sheet(
         values = values[middle]
     maps = np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
     channels = _Channels.of(maps)
-    shown = channels.chosen(sort, max_channels)
-    unit = "channel" if maps.ndim > 1 else "unit"
     picture = None if seen is None else as_picture(seen)
-    named = labels if labels is not None and len(labels) == len(maps) else None
-    if maps.ndim == 1 and len(maps) > 1:
+    is_units = maps.ndim == 1
+    if is_units and len(maps) > 1:
+        named = labels if labels is not None and len(labels) == len(maps) else None
         if named is not None or _are_probabilities(maps):
             if len(maps) > _FEW_UNITS:
-                sort = "strongest"
-                shown = channels.chosen(sort, max_channels or _FEW_UNITS)
+                sort, max_channels = "strongest", max_channels or _FEW_UNITS
+            shown = channels.chosen(sort, max_channels)
             facts.append(count_channels(len(maps), len(shown), "class", sort))
             return _bars(maps, shown, named, title, facts, picture)
         facts.append(_strongest(maps))
-    facts.append(count_channels(len(maps), len(shown), unit, sort))
+    shown = channels.chosen(sort, max_channels)
+    noun = "unit" if is_units else "channel"
+    facts.append(count_channels(len(maps), len(shown), noun, sort))
     facts += channels.remarks()
-    if channels.low <= channels.high:
-        facts.append(f"from {channels.low:.4g} to {channels.high:.4g}")
-    if maps.ndim > 1 and normalize == "channel":
+    is_own = normalize == "channel" and not is_units
+    if is_own:
         facts.append("each on its own scale")
+    levels = _levels(maps, channels, is_own)[shown]
 
-    if maps.ndim == 1:
-        levels = stretch(maps)[shown]
-        colormap = colormap or _MAPS
-        return _cells(levels, shown, channels, colormap, columns, title, facts, picture)
-    own = tuple(range(1, maps.ndim)) if normalize == "channel" else None
-    levels = stretch(maps, axis=own)[shown]
-    if own is not None:
-        # The constant 0.2 is not the least value of a range: it has none.
-        levels[channels.constant[shown] & ~channels.dead[shown]] = NEUTRAL
+    below = image if maps.ndim == 3 else None
+    colormap = colormap or (_MAPS if below is None else _HEAT)
     if maps.ndim == 2:
-        colormap = colormap or _MAPS
         drawn = _strip(levels, shown, channels, colormap, title, facts)
     else:
-        tiles: NDArray[Any] = levels[..., np.newaxis]
-        colormap = colormap or (_MAPS if image is None else _HEAT)
-        if image is not None:
+        # Units are maps of one position.
+        tiles: NDArray[Any] = levels.reshape(len(shown), *(maps.shape[1:] or (1, 1)), 1)
+        if below is not None:
             spans = None
             if field is not None:
-                spans = image_spans(field, maps.shape[1:], image.shape[:2])
-            below = _backdrop(image, len(shown))
-            tiles = overlay(below, levels, colormap, spans=spans)
+                spans = image_spans(field, maps.shape[1:], below.shape[:2])
+            resized = _backdrop(below, len(shown))
+            tiles = overlay(resized, levels, colormap, spans=spans)
+        is_large = is_units and len(shown) <= _FEW_UNITS
+        if is_large and columns is None and len(shown) <= _ONE_ROW:
+            columns = len(shown)
         drawn = headed_grid(
             tiles,
             seen=picture,
-            colormap=colormap if image is None else None,
+            colormap=colormap if below is None else None,
             labels=[str(number) for number in shown],
             marked=channels.constant[shown],
             columns=columns,
+            scale=_LARGE_CELL if is_large else None,
             title=title,
             subtitle=join_facts(facts),
         )
-    if own is None and channels.low < channels.high:
+    if not (is_own or is_units) and channels.low < channels.high:
         return with_scale_bar(drawn, colormap, channels.low, channels.high)
     return drawn
 
@@ -232,7 +231,21 @@ class _Channels(NamedTuple):
             remarks.append(f"{constant} constant")
         if self.missing:
             remarks.append(f"{counted(self.missing, 'value')} not finite (pink)")
+        if self.low <= self.high:
+            remarks.append(f"from {self.low:.4g} to {self.high:.4g}")
         return remarks
+
+
+def _levels(
+    maps: NDArray[np.float32], channels: _Channels, is_own: bool
+) -> NDArray[np.float32]:
+    """Maps in [0, 1], each channel on a scale of its own or all on one."""
+    if not is_own:
+        return stretch(maps)
+    levels = stretch(maps, axis=tuple(range(1, maps.ndim)))
+    # The constant 0.2 is not the least value of a range: it has none.
+    levels[channels.constant & ~channels.dead] = NEUTRAL
+    return levels
 
 
 def _strongest(values: NDArray[np.float32]) -> str:
@@ -269,36 +282,6 @@ def _bars(
         bars[np.newaxis],
         seen=seen,
         scale=1,
-        title=title,
-        subtitle=join_facts(facts),
-    )
-
-
-def _cells(
-    levels: NDArray[np.float32],
-    shown: NDArray[np.intp],
-    channels: _Channels,
-    colormap: str,
-    columns: int | None,
-    title: str,
-    facts: Sequence[str],
-    seen: Pixels | None,
-) -> Image.Image:
-    """A cell for each unit."""
-    labels = [str(number) for number in shown]
-    scale = None
-    if len(shown) <= _FEW_UNITS:
-        scale = 64
-        if columns is None and len(shown) <= 10:
-            columns = len(shown)
-    return headed_grid(
-        levels[:, np.newaxis, np.newaxis],
-        seen=seen,
-        colormap=colormap,
-        labels=labels,
-        marked=channels.dead[shown],
-        columns=columns,
-        scale=scale,
         title=title,
         subtitle=join_facts(facts),
     )
