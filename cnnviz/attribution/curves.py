@@ -18,9 +18,6 @@ import numpy as np
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.targets import Target
 
-Tell = Callable[[int], None]
-"""Is called with how many images were asked about since the last time."""
-
 
 def ranks_of(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """The rank of every pixel, 0 for the largest value; ties are broken at random."""
@@ -45,7 +42,7 @@ def replaced(
     end: np.ndarray,
     steps: int,
     quantity: str,
-    tell: Tell,
+    tell: Callable[[int], None],
 ) -> np.ndarray:
     """How a score goes while the pixels of one image are replaced by those of another.
 
@@ -57,7 +54,7 @@ def replaced(
         end: What they are replaced by, `(h, w, c)`.
         steps: In how many steps.
         quantity: Which of the answers to follow.
-        tell: Is called with the progress.
+        tell: Is called with how many images were asked about since the last time.
 
     Returns:
         `(orders, steps + 1, k)`, the image itself first.

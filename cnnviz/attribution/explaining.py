@@ -1,4 +1,9 @@
-"""Class evidence: which parts of an image speak for a class, and which against it."""
+"""Class evidence: which parts of an image speak for a class, and which against it.
+
+`asking` settles which classes are explained. A `Probe` puts the question to the network
+and returns scores and gradients, of which one of the `methods` makes maps; `placing`
+lays them over the image.
+"""
 
 from __future__ import annotations
 
