@@ -25,7 +25,7 @@ from cnnviz.attribution.integrated import (
     shares,
 )
 from cnnviz.attribution.methods import PAST
-from cnnviz.attribution.placing import Placing
+from cnnviz.attribution.placing import Placing, spread_evenly
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import LayerError, counted
@@ -225,7 +225,9 @@ def channel_attribution(
     image = asked.arrays[facts.input_index]
     pixels = pixels_of(asked.subject.model, image.shape)
     positions = tensor.shape[1:-1]
-    has_places = len(positions) == len(pixels)
+    placing = None
+    if len(positions) == len(pixels):
+        placing = probe.placing(positions, pixels) or spread_evenly(positions, pixels)
     return ChannelAttribution(
         values=values,
         contributions=contributions,
@@ -243,7 +245,7 @@ def channel_attribution(
         path=path,
         notes=tuple(notes),
         images=image,
-        placing=probe.placing(positions, pixels) if has_places else None,
+        placing=placing,
         title=headline_of(asked.subject.model, asked.head.name, asked.head.heads),
     )
 

@@ -19,7 +19,12 @@ from cnnviz.attribution.integrated import (
     smoothed_gradients,
 )
 from cnnviz.attribution.perturbation import occlusion, patch_starts
-from cnnviz.attribution.placing import Placing, by_patches, pixel_by_pixel
+from cnnviz.attribution.placing import (
+    Placing,
+    by_patches,
+    pixel_by_pixel,
+    spread_evenly,
+)
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.attribution.targets import Target
@@ -272,7 +277,9 @@ def _cam(case: Case) -> Raw:
             hint="Choose a layer below it, or the method 'integrated' without a layer.",
         )
     notes = []
-    if not probe.is_placed_exactly(positions, pixels):
+    placing = probe.placing(positions, pixels)
+    if placing is None:
+        placing = spread_evenly(positions, pixels)
         whole, _ = input_words(seen_axes(case.image.shape[1:], len(pixels)))
         notes.append(
             f"where the units of {layer} look cannot be told: its maps are spread "
@@ -286,7 +293,6 @@ def _cam(case: Case) -> Raw:
             "of what counts: the method 'integrated' sees all of it"
         )
     values = CAMS[method](tensor, gradients)
-    placing = probe.placing(positions, pixels)
     if method == "gradcam" and not _alike(
         values, np.maximum(hirescam(tensor, gradients), 0)
     ):

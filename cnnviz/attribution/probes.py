@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.gradients import At, Given, Question, Subject
-from cnnviz.attribution.placing import Placing, by_field, spread_evenly
+from cnnviz.attribution.placing import Placing, by_field
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
 from cnnviz.network.batches import in_batches
@@ -152,18 +152,10 @@ class Probe:
             hint="Choose another layer, or the method 'integrated' without a layer.",
         )
 
-    def placing(self, positions: Sequence[int], pixels: Sequence[int]) -> Placing:
-        """How maps at the layer lie on the image."""
-        exact = self._exact(positions, pixels)
-        return spread_evenly(positions, pixels) if exact is None else exact
-
-    def is_placed_exactly(
+    def placing(
         self, positions: Sequence[int], pixels: Sequence[int]
-    ) -> bool:
-        """Whether it is known where the units of the layer look."""
-        return self._exact(positions, pixels) is not None
-
-    def _exact(self, positions: Sequence[int], pixels: Sequence[int]) -> Placing | None:
+    ) -> Placing | None:
+        """How maps at the layer lie on the image; None if that is not known."""
         field = self.facts.field
         return None if field is None else by_field(field, positions, pixels)
 
