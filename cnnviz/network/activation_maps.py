@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class MapPlace(NamedTuple):
-    """How the maps of a layer lie on images.
+    """How the maps of a layer lie on the images of an input.
 
     Attributes:
-        input: The number of the input that they are of, the first if several.
+        input: The number of the input.
         order: For each axis of the image the number of the map's that goes along it;
             (1, 0) behind a `Permute` that swaps rows and columns.
         field: What a unit sees of the image, gates and statistics apart; None if it is
@@ -52,8 +52,8 @@ class Activations(Result, Mapping[str, np.ndarray]):
         labels: The names of the classes; None if they are not known.
         predictions: What the network makes of the images, where it was to predict and
             could be run to its end; sheets say it.
-        places: By layer how its maps lie on the images, where that is known. Others are
-            taken to cover the first picture.
+        places: By layer how its maps lie on the inputs that they are of, where that is
+            known. Others are taken to cover the first picture.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -61,7 +61,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
     inputs: tuple[np.ndarray, ...]
     labels: tuple[str, ...] | None
     predictions: Predictions | None = None
-    places: Mapping[str, MapPlace] = field(default_factory=dict)
+    places: Mapping[str, tuple[MapPlace, ...]] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> np.ndarray:
         return self.arrays[layer]
@@ -192,12 +192,14 @@ class Activations(Result, Mapping[str, np.ndarray]):
         path = layer or next(iter(self.arrays))
         values = self.arrays[path][image]
         shape = shape_text(values.shape)
-        place = self.places.get(path)
-        if place is not None:
+        for place in self.places.get(path, ()):
             seen = drawing.backdrop([self.inputs[place.input][image]])
-            if overlay and seen is not None:
+            if seen is None:
+                continue  # no picture: the next input may be one
+            if overlay:
                 values = np.moveaxis(values, place.order, range(len(place.order)))
                 options = {"field": place.field, **options}
+            break
         options = {
             "title": drawing.headline(path, self.kinds.get(path, ""), shape),
             "labels": self.labels,

@@ -253,13 +253,13 @@ class _Facts(NamedTuple):
     Attributes:
         named: The names of the calls that were asked for by name.
         left_out: By layer why some that a pattern chose have no maps.
-        places: By layer with maps how these lie on the images, if that is known.
+        places: By layer with maps how these lie on the inputs, as far as is known.
         answer: What is known of the output, if it is wanted and was reached.
     """
 
     named: frozenset[str]
     left_out: dict[str, str]
-    places: dict[str, MapPlace]
+    places: dict[str, tuple[MapPlace, ...]]
     answer: HeadInfo | None
 
 
@@ -310,17 +310,21 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
 
 def _places(
     images: Sequence[tf.Tensor], maps: Mapping[str, tf.Tensor]
-) -> dict[str, MapPlace]:
+) -> dict[str, tuple[MapPlace, ...]]:
     views = Views(images, channels_first=False, without_gates=True)
     places = {}
     for name, tensor in maps.items():
         if (tensor.shape.rank or 0) < 4:
             continue
-        view = views(tensor)
-        order = order_of(view, range(1, tensor.shape.rank - 1))
-        if view and order is not None:
-            first = min(extent.axis[0] for extent in view)
-            places[name] = MapPlace(first, order, field_of(view))
+        view = views(tensor) or []
+        found = []
+        for number in sorted({extent.axis[0] for extent in view}):
+            own = [extent for extent in view if extent.axis[0] == number]
+            order = order_of(own, range(1, tensor.shape.rank - 1))
+            if order is not None:
+                found.append(MapPlace(number, order, field_of(own)))
+        if found:
+            places[name] = tuple(found)
     return places
 
 

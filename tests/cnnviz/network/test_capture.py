@@ -436,7 +436,7 @@ def test_maps_that_are_turned_are_laid_over_the_image_as_it_stands(
         load_model(network, encoding="raw"), image, ["plain", "turned"], predict=False
     )
     close(maps["turned"], maps["plain"].swapaxes(1, 2))
-    assert [maps.places[path].order for path in maps] == [(0, 1), (1, 0)]
+    assert [maps.places[path][0].order for path in maps] == [(0, 1), (1, 0)]
     plain, turned = (
         np.asarray(maps.picture(path, overlay=True, title="maps")) for path in maps
     )
@@ -480,7 +480,7 @@ def test_maps_lie_over_the_image_where_their_units_look(
         image[0, row, column] = 1
         maps = activations(model, image, ["first", "pool", "second", "last"])
         for path, values in maps.items():
-            place = maps.places[path]
+            (place,) = maps.places[path]
             assert place.input == 0 and place.field is not None
             spans = image_spans(place.field, values.shape[1:3], (32, 40))
             heat = overlay(np.zeros((32, 40)), values[0, ..., 0], spans=spans).sum(-1)
@@ -506,7 +506,7 @@ def test_maps_of_a_second_picture_are_laid_over_that(k: ModuleType) -> None:
     model = load_model(k.Model([one, two], merged), encoding="raw")
     images = [RNG.random((1, 6, 8, 3)), RNG.random((1, 12, 9, 3))]
     found = activations(model, images, ["left", "right"])
-    assert [found.places[path].input for path in ("left", "right")] == [0, 1]
+    assert [found.places[path][0].input for path in ("left", "right")] == [0, 1]
     for path, image in zip(("left", "right"), images, strict=True):
         for option in ("image", "seen"):
             sheet = activation_sheet(found[path][0], title=path, **{option: image[0]})
@@ -535,4 +535,18 @@ def test_gates_do_not_hide_where_units_look(k: ModuleType, gate: str) -> None:
     model = load_model(k.Model(image, out), encoding="raw")
     found = activations(model, RNG.random((1, 20, 24, 3)), ["maps", "gated"])
     field = ReceptiveField((5, 5), (2.0, 2.0), (0, 0))
-    assert {*found.places.values()} == {MapPlace(0, (0, 1), field)}
+    assert {*found.places.values()} == {(MapPlace(0, (0, 1), field),)}
+
+
+@GENERATIONS
+def test_maps_of_several_inputs_are_laid_over_the_first_picture(k: ModuleType) -> None:
+    flow, image = k.Input((8, 9, 2), name="flow"), k.Input((8, 9, 3), name="image")
+    merged = k.layers.Concatenate(name="both")([flow, image])
+    out = k.layers.GlobalAveragePooling2D()(merged)
+    model = load_model(k.Model([flow, image], out), encoding="raw")
+    images = [RNG.random((1, 8, 9, n)) for n in (2, 3)]
+    found = activations(model, images, ["both"])
+    assert [place.input for place in found.places["both"]] == [0, 1]
+    sheet = activation_sheet(found["both"][0], title="both", image=images[1][0])
+    drawn = found.picture("both", overlay=True, title="both")
+    np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
