@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import choice, counts_or_none, numbers_of
+from cnnviz.arguments import choice, counts_or_none, instance_of, numbers_of
 from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
@@ -100,6 +100,7 @@ def activation_sheet(
     choice("normalize", normalize, Normalize)
     choice("sort", sort, Sort)
     counts_or_none(max_channels=max_channels)
+    instance_of("field", field, ReceptiveField | None, "a ReceptiveField")
     values = numbers_of("values", values, "an array of activations")
     image, seen = (None if i is None else one_image(i) for i in (image, seen))
     if not 1 <= values.ndim <= 4 or values.size == 0:
@@ -146,7 +147,7 @@ def activation_sheet(
         tiles: NDArray[Any] = levels.reshape(len(shown), *(maps.shape[1:] or (1, 1)), 1)
         if below is not None:
             spans = None
-            if field is not None:
+            if field is not None and len(field.size) == 2:
                 spans = image_spans(field, maps.shape[1:], below.shape[:2])
             resized = _backdrop(below, len(shown))
             tiles = overlay(resized, levels, colormap, spans=spans)

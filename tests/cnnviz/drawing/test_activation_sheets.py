@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.attribution.placing import by_field
 from cnnviz.drawing import (
     NOT_A_NUMBER,
     activation_sheet,
@@ -16,6 +17,7 @@ from cnnviz.drawing import (
 )
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, ImageError, LayerError
+from cnnviz.images import ReceptiveField, image_spans
 from tests.sheets import DOT, MARGIN, assert_same, colors, own_range, random
 
 
@@ -156,6 +158,34 @@ def test_maps_are_laid_over_the_image() -> None:
         subtitle=f"2 channels{DOT}{ends(values)}{DOT}each on its own scale",
     )
     assert_same(activation_sheet(values, title="x", image=image), expected)
+
+
+@pytest.mark.parametrize(
+    ("stride", "offset"), [((2.0, 3.0), (1, -2)), ((4.0, 1.5), (-3, 4))]
+)
+def test_maps_lie_where_evidence_does(
+    stride: tuple[float, float], offset: tuple[int, int]
+) -> None:
+    field = ReceptiveField((7, 4), stride, offset)
+    heat, pixels = own_range(random(6, 8)).astype(np.float32), (24, 36)
+    placing = by_field(field, heat.shape, pixels)
+    assert placing is not None
+    expected = overlay(np.zeros(pixels), placing(heat))
+    spans = image_spans(field, heat.shape, pixels)
+    found = overlay(np.zeros(pixels), heat, spans=spans)
+    np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=2)
+
+
+def test_a_field_is_one() -> None:
+    image, values = np.zeros((8, 8, 1), np.float32), random(4, 4, 1)
+    with pytest.raises(ArgumentError, match="field is 3; expected a ReceptiveField"):
+        activation_sheet(values, title="x", image=image, field=3)  # type: ignore[arg-type]
+    # That of a signal tells nothing of a picture.
+    signal = ReceptiveField((3,), (2.0,), (0,))
+    assert_same(
+        activation_sheet(values, title="x", image=image, field=signal),
+        activation_sheet(values, title="x", image=image),
+    )
 
 
 @pytest.mark.parametrize("size", [(28, 28, 1), (900, 600, 3)])
