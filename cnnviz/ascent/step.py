@@ -161,10 +161,10 @@ class Plan:
                 raise self._unreached(depends=Dependence([seen])(scores[0]))
             strength = _norm(gradient)
             finite = tf.math.is_finite(strength)
-            # An image whose gradient is no number waits where it is.
-            gradient = tf.where(broadcast(finite, gradient), gradient, 0.0)
             if by_network is not gradient:
                 strength = tf.where(finite, _norm(by_network), 0.0)
+            # An image whose gradient is no number waits where it is.
+            gradient = tf.where(broadcast(finite, gradient), gradient, 0.0)
             return gradient, tf.stack([*scores, strength])
 
         def step(i: tf.Tensor, history: tf.TensorArray) -> tuple[tf.Tensor, ...]:
