@@ -13,7 +13,7 @@ from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
-from cnnviz.errors import LayerError
+from cnnviz.errors import LayerError, counted
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.network.failures import between_layers
@@ -120,6 +120,12 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
     name = task.selected.name
     if target.shape.rank is None or target.shape.rank < 2:
         raise LayerError(f"layer '{name}' returns no map: it has no channels")
+    if target.shape[0] not in (None, images[0].shape[0]):
+        rows = counted(target.shape[0], "row")
+        raise LayerError(
+            f"layer '{name}' returns {rows} for any number of images: its first axis "
+            "is not that of the images"
+        )
     if any(n is None for n in target.shape[1:]):
         raise LayerError(f"layer '{name}' returns a map of unknown size")
     if not target.dtype.is_floating:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import counts
+from cnnviz.errors import LayerError, counted
 from cnnviz.network.failures import OutOfMemoryError
 
 
@@ -55,20 +56,29 @@ def in_batches(
 
     Raises:
         ArgumentError: If the size is less than 1.
+        LayerError: If it returns another number of rows than it was given images.
     """
     counts(batch_size=size)
     parts, start, total = [], 0, len(arrays[0])
     while start < total:
         part = [array[start : start + (only or size)] for array in arrays]
         count = len(part[0])
+        given = filled(part, only)
         try:
-            found = function(*filled(part, only))
-            parts.append({name: rows.numpy()[:count] for name, rows in found.items()})
+            found = {name: rows.numpy() for name, rows in function(*given).items()}
         except OutOfMemoryError:
             if only is not None or count == 1:
                 raise
             size = -(-count // 2)
             continue
+        for rows in found.values():
+            if len(rows) != len(given[0]):
+                raise LayerError(
+                    f"the network makes {counted(len(rows), 'row')} of "
+                    f"{counted(len(given[0]), 'image')}: the first axis of what it "
+                    "returns is not that of the images"
+                )
+        parts.append({name: rows[:count] for name, rows in found.items()})
         start += count
     if len(parts) == 1:
         return parts[0]

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import instance_of
-from cnnviz.errors import LayerError, warn
+from cnnviz.errors import LayerError, counted, warn
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.network.activation_maps import Activations, MapPlace
 from cnnviz.network.batches import filled, slices
@@ -73,6 +73,7 @@ def activations(
     count, start = len(arrays[0]), 0
     collected: dict[str, np.ndarray] = {}
     facts: _Facts | None = None
+    lasting: Iterable[str] = ()
     # Several layers are copied at a time, as one core does not use all of the memory's
     # speed.
     with ThreadPoolExecutor() as pool:
@@ -83,8 +84,9 @@ def activations(
                     collected[name] = np.empty((count, *values.shape[1:]), np.float32)
             into = [collected[name][start:stop] for name in found.rows]
             list(pool.map(np.copyto, into, found.rows.values()))
-            start, facts = stop, found.facts
-    return _activations(asked, arrays, collected, facts)
+            start, facts, lasting = stop, found.facts, found.rows.keys()
+    rows = {name: collected[name] for name in lasting}
+    return _activations(asked, arrays, rows, facts)
 
 
 def activation_batches(
@@ -186,19 +188,36 @@ def _answers(
     note: Callable[[str], object],
 ) -> Iterator[tuple[list[np.ndarray], _Found]]:
     """Prepared images, batch by batch, with what is found for them."""
-    told: set[str] = set()
-    is_first = True
+    left_out: dict[str, str] = {}
+    lasting: set[str] | None = None
     for arrays in batches:
         found = _captured(asked, arrays)
-        if not told.issuperset(found.left_out):
-            told.update(found.left_out)
+        if not left_out.keys() >= found.left_out.keys():
             note(_note([*found.left_out.values()]))
-        if is_first and any(is_suspicious(maps[:1]) for maps in found.rows.values()):
-            broken = broken_weights(asked.model.network)
-            if broken is not None:
-                note(f"{broken}, so that layers may compute NaN, or 0 in its place")
-        is_first = False
-        yield arrays, found
+        left_out |= found.left_out
+        if lasting is None:
+            lasting = set(found.rows)
+            if any(is_suspicious(maps[:1]) for maps in found.rows.values()):
+                broken = broken_weights(asked.model.network)
+                if broken is not None:
+                    note(f"{broken}, so that layers may compute NaN, or 0 in its place")
+        # What is left out of one batch is left out of all that follow: that it has as
+        # many rows as a smaller batch has images is chance.
+        lasting &= found.rows.keys()
+        yield arrays, found._replace(rows=_some(found.rows, lasting, left_out))
+
+
+def _some(
+    rows: dict[str, np.ndarray], names: set[str], left_out: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """The rows of these names.
+
+    Raises:
+        LayerError: If no layer is among them; it says why one was left out.
+    """
+    if all(name.startswith(_OUTPUT) for name in names):
+        raise LayerError(next(iter(left_out.values())))
+    return {name: values for name, values in rows.items() if name in names}
 
 
 def _captured(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
@@ -216,11 +235,13 @@ def _captured(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
         parts = [
             _computed(asked, filled(part, fixed)) for part in slices(arrays, fixed)
         ]
+    left_out = {name: why for part in parts for name, why in part.left_out.items()}
+    lasting = set.intersection(*(set(part.rows) for part in parts))
     rows = {
         name: np.concatenate([part.rows[name] for part in parts])[:count]
-        for name in parts[0].rows
+        for name in _some(parts[0].rows, lasting, left_out)
     }
-    return parts[0]._replace(rows=rows)
+    return parts[0]._replace(rows=rows, left_out=left_out)
 
 
 def _computed(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
@@ -236,15 +257,14 @@ def _computed(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
         if name.startswith(_OUTPUT):
             continue
         error = LayerError(
-            f"layer '{name}' returns {count} arrays for {len(arrays[0])} images: "
-            "its first axis is not that of the images"
+            f"layer '{name}' returns {counted(count, 'array')} for "
+            f"{counted(len(arrays[0]), 'image')}: its first axis is not that of the "
+            "images"
         )
         if name in trace.facts.named:
             raise error
         left_out[name] = error.message
-    if all(name.startswith(_OUTPUT) for name in rows):
-        raise LayerError(next(iter(left_out.values())))
-    return _Found(rows, left_out, trace.facts)
+    return _Found(_some(rows, set(rows), left_out), left_out, trace.facts)
 
 
 class _Facts(NamedTuple):

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnviz import ImageModel, activations, deconvnet, load_model
+from cnnviz import (
+    ImageModel,
+    LayerError,
+    activations,
+    deconvnet,
+    explain,
+    load_model,
+)
 from cnnviz.attribution import projecting
 from cnnviz.graph import devices
 from cnnviz.network import capture
@@ -28,6 +35,45 @@ def scarce(most: int, asked: list[int]) -> Callable[[np.ndarray], Rows]:
         return {"squares": tf.constant(rows**2)}
 
     return squares
+
+
+@pytest.mark.parametrize("count, rows", [(2, 16), (1, 8)])
+def test_rows_that_are_not_those_of_images_are_refused(count: int, rows: int) -> None:
+    # Each of the frames of a film is an image for the layers inside.
+    layers = keras.layers
+    film = keras.Input((8, 6, 6, 3))
+    frames = layers.Lambda(
+        lambda x: tf.reshape(x, (-1, 6, 6, 3)), output_shape=(6, 6, 3)
+    )(film)
+    maps = layers.Conv2D(2, 3, name="conv")(frames)
+    scores = layers.Dense(3)(layers.GlobalAveragePooling2D()(maps))
+    model = load_model(keras.Model(film, scores), encoding="unit")
+    films = np.zeros((count, 8, 6, 6, 3), np.float32)
+    told = rf"makes {rows} rows of {count} images?: the first axis"
+    with pytest.raises(LayerError, match=told):
+        model.predict(films)
+    with pytest.raises(LayerError, match=told):
+        deconvnet(model, films, "conv")
+    with pytest.raises(LayerError, match="makes 8 rows of 1 image: the first axis"):
+        explain(model, films[:1], method="gradient")
+
+
+def test_rows_that_are_as_many_for_any_images_are_refused() -> None:
+    layers = keras.layers
+    inputs = keras.Input((6, 6, 3))
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(inputs))
+    mean = layers.Lambda(lambda x: tf.reduce_mean(x, 0, keepdims=True))(pooled)
+    network = keras.Model(inputs, layers.Dense(3, name="scores")(mean))
+    model = load_model(network, encoding="unit")
+    images = np.random.default_rng(0).random((2, 6, 6, 3), np.float32)
+    with pytest.raises(LayerError, match="makes 1 row of 2 images"):
+        model.predict(images)
+    # It is right for one.
+    np.testing.assert_allclose(
+        model.predict(images[:1]).outputs, network(images[:1]), rtol=1e-5
+    )
+    with pytest.raises(LayerError, match="'scores' returns 1 row for any number"):
+        deconvnet(model, images[:1], "scores")
 
 
 def test_what_does_not_fit_goes_on_with_half_as_many() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from cnnviz import (
@@ -397,6 +398,31 @@ def test_a_layer_without_maps_of_images_is_told_once(k: ModuleType) -> None:
         "left out: layer 'rows' returns 6 arrays for 2 images: its first axis is not "
         "that of the images"
     ]
+
+
+@GENERATIONS
+def test_a_layer_that_one_batch_leaves_out_is_left_out_of_all(k: ModuleType) -> None:
+    inputs = k.Input((8, 8, 3))
+    pixels = k.layers.Conv2D(2, 3, name="maps")(inputs)
+    # One row, which is as many as the last batch has images.
+    mean = k.layers.Lambda(lambda x: tf.reduce_mean(x, 0, keepdims=True), name="mean")
+    network = k.Model(inputs, mean(pixels))
+    images = RNG.random((5, 8, 8, 3), np.float32)
+    told: list[str] = []
+    found = activations(
+        network, images, ["m*"], batch_size=2, predict=True, note=told.append
+    )
+    assert set(found) == {"maps"} and found.predictions is None
+    close(found["maps"], activations(network, images, ["maps"])["maps"])
+    assert len(told) == 1 and told[0].startswith("left out: layer 'mean' returns 1 ")
+    parts = images[:1], images[1:3], images[3:4]
+    names = [
+        set(maps)
+        for maps in activation_batches(network, parts, ["m*"], note=told.append)
+    ]
+    assert names == [{"maps", "mean"}, {"maps"}, {"maps"}]
+    with pytest.raises(LayerError, match="'mean' returns 1 array for 2 images"):
+        activations(network, images, ["me*"], batch_size=2)
 
 
 def test_numpy_takes_the_array_of_the_only_layer() -> None:
