@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from cnnviz.errors import ArgumentError
 from cnnviz.graph.devices import has_gpu
+from cnnviz.sharing import shared
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -74,12 +75,10 @@ def gains_by_bfloat16(gradient: Callable[[bool], np.ndarray]) -> bool:
     return bool(agrees and seconds[1] < _GAIN * seconds[0])
 
 
+@shared
 @contextmanager
-def bfloat16(enabled: bool) -> Iterator[None]:
+def bfloat16() -> Iterator[None]:
     """Lets TensorFlow compute convolutions in bfloat16; its option is then set back."""
-    if not enabled:
-        yield
-        return
     before = tf.config.optimizer.get_experimental_options().get(_OPTION)
     tf.config.optimizer.set_experimental_options({_OPTION: True})
     try:

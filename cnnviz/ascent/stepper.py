@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import tensorflow as tf
@@ -60,7 +61,7 @@ class Stepper:
         trace, marked = self._trace, []
         if opened is not None:
             trace, marked = self._plan.trace(self._batch, "opened"), [opened]
-        with bfloat16(self.is_half):
+        with bfloat16() if self.is_half else nullcontext():
             results = trace(
                 *(timetable, draws, *state, *marked, *self._operands),
                 exact=self._is_exact,

@@ -9,8 +9,6 @@ import contextlib
 import math
 import re
 import struct
-import threading
-import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +34,7 @@ from cnnviz.images.resizing import (
     scaled_extent,
     with_channels,
 )
+from cnnviz.sharing import quiet
 from cnnviz.sniffing import PICTURE, is_there, nature, remedy
 
 # Pillow reads AVIF since 11.3, if it was built with a decoder.
@@ -53,9 +52,6 @@ _HEAD_BYTES = 512
 _LARGEST_ARRAY, _LARGEST_RATIO = 2**28, 200
 
 _EXIF_ORIENTATION = 0x0112
-
-# `warnings.catch_warnings` swaps process-wide state; one reader at a time may do so.
-_quieting = threading.Lock()
 
 
 def read_image(
@@ -248,7 +244,7 @@ def _stranger(path: Path, head: bytes, expected: str) -> ImageError:
 
 def _loaded_array(file: BinaryIO, path: Path, raw: bool) -> NDArray[Any]:
     try:
-        with _quiet():
+        with quiet():
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.lib.npyio.NpzFile):
                 with loaded:
@@ -326,7 +322,7 @@ def _decoded(
     """Decodes a picture file, JPEGs no finer than `target` needs."""
     kind = "picture"
     try:
-        with _quiet():
+        with quiet():
             image = Image.open(file, formats=_FORMATS)
         kind = image.format or kind
         limit = Image.MAX_IMAGE_PIXELS
@@ -362,18 +358,10 @@ def _decoded(
         ) from None
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the remarks of Pillow and NumPy on odd files from the user."""
-    with _quieting, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8."""
     try:
-        with _quiet():
+        with quiet():
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error):
         return 1  # damaged metadata, sound pixels

@@ -14,7 +14,6 @@ import re
 import shutil
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -58,6 +57,7 @@ from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
+from cnnviz.sharing import quiet
 from cnnviz.sniffing import is_there
 
 _SOURCES = "a path, the name of a network of keras.applications, or a Keras model"
@@ -301,8 +301,7 @@ def _attempted(
     check_wiring(file, trusted)
     load = _load_keras_2 if file.is_keras_2 else _load_keras_3
     try:
-        with warnings.catch_warnings(), bounded_weights(weights or file.path):
-            warnings.simplefilter("ignore")
+        with quiet(), bounded_weights(weights or file.path):
             return load(file, weights, trusted, custom_objects)
     except ModelError:
         raise

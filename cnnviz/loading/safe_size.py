@@ -7,6 +7,7 @@ at once, filled with random numbers, before it looks for the weights.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from cnnviz.errors import ModelError
 
+_LOCK = threading.RLock()
 _LEAST = 2**30
 _RATIO = 32
 """How many bytes of weights may come of one byte of the file, which may be packed."""
@@ -22,6 +24,8 @@ _RATIO = 32
 @contextmanager
 def bounded_weights(path: Path) -> Iterator[None]:
     """Lets Keras make no more weights than the file at `path` could be the file of.
+
+    One file at a time; what other threads make meanwhile is not counted.
 
     Raises:
         ModelError: If Keras is about to.
@@ -34,6 +38,7 @@ def bounded_weights(path: Path) -> Iterator[None]:
     limit = _LEAST + _RATIO * stored
     declared = 0
     refusals: list[ModelError] = []
+    here = threading.get_ident()
 
     def count(shape: Any, dtype: Any) -> None:
         nonlocal declared
@@ -62,19 +67,21 @@ def bounded_weights(path: Path) -> Iterator[None]:
         *rest: Any,
         **more: Any,
     ) -> None:
-        if shape is not None:
+        if shape is not None and threading.get_ident() == here:
             count(shape, dtype)
         make(self, initializer, shape, dtype, *rest, **more)
 
-    # Keras 3 does not tell TensorFlow the shape of a variable before it has its values.
-    make = keras.Variable.__init__
-    keras.Variable.__init__ = checked
-    try:
-        with tf.variable_creator_scope(counted):
-            yield
-    except Exception:
-        if refusals:  # Keras wraps what is raised inside it in errors of its own
-            raise refusals[0] from None
-        raise
-    finally:
-        keras.Variable.__init__ = make
+    with _LOCK:
+        # Keras 3 does not tell TensorFlow the shape of a variable before it has its
+        # values.
+        make = keras.Variable.__init__
+        keras.Variable.__init__ = checked
+        try:
+            with tf.variable_creator_scope(counted):
+                yield
+        except Exception:
+            if refusals:  # Keras wraps what is raised inside it in errors of its own
+                raise refusals[0] from None
+            raise
+        finally:
+            keras.Variable.__init__ = make

@@ -10,41 +10,22 @@ up to a hundredth, and a Fourier image is no longer the sum of its waves.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import tensorflow as tf
 
-
-class _Users:
-    """How many calls need full float32 now, and what the setting was before them."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.count = 0
-        self.allowed = False
+from cnnviz.sharing import shared
 
 
-_USERS = _Users()
-
-
+@shared
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Turns TF32 off, and back on where it was on and no other call is left.
-
-    The setting is one for the whole process, so calls in several threads share it.
-    """
+    """Turns TF32 off, and back on where it was on and no other call is left."""
     setting = tf.config.experimental
-    with _USERS.lock:
-        if not _USERS.count:
-            _USERS.allowed = setting.tensor_float_32_execution_enabled()
-            setting.enable_tensor_float_32_execution(False)
-        _USERS.count += 1
+    allowed = setting.tensor_float_32_execution_enabled()
+    setting.enable_tensor_float_32_execution(False)
     try:
         yield
     finally:
-        with _USERS.lock:
-            _USERS.count -= 1
-            if not _USERS.count:
-                setting.enable_tensor_float_32_execution(_USERS.allowed)
+        setting.enable_tensor_float_32_execution(allowed)

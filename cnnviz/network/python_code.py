@@ -10,7 +10,6 @@ makes operations of its branches and loops on tensors, as it does for `tf.functi
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from typing import Any
@@ -20,6 +19,7 @@ from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
 from tensorflow.python.autograph.impl.api import tf_convert
 
 from cnnviz.network.keras_generations import GROUPED, Layer, call_attribute
+from cnnviz.sharing import quiet
 
 _LIBRARIES = ("keras", "tf_keras", "tensorflow")
 _Compiled = tf.types.experimental.PolymorphicFunction
@@ -57,10 +57,9 @@ def graphed(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     @tf.autograph.experimental.do_not_convert
     def called(*args: Any, **kwargs: Any) -> Any:
-        with warnings.catch_warnings():
-            # AutoGraph's nodes have a field that Python 3.13 and later warn of, and it
-            # gives up where warnings are errors.
-            warnings.filterwarnings("ignore", ".*___pyct_anno", DeprecationWarning)
+        # AutoGraph's nodes have a field that Python 3.13 and later warn of, and it
+        # gives up where warnings are errors.
+        with quiet(".*___pyct_anno", DeprecationWarning):
             return convert(*args, **kwargs)
 
     return called

@@ -297,15 +297,18 @@ def optimize_style(
     image = given.start
     for size, own in scales.runs():
         goal = resize(given.painted, size, fit="stretch")
-        objective = _objective(
-            measured,
-            goal,
-            [_scaled(painting, size, style_scale) for painting in given.paintings],
-            given.shares,
-            content_weight,
-            total_variation,
-            soften,
-        )
+        paintings = [_scaled(each, size, style_scale) for each in given.paintings]
+        # What is measured outside of traces, which see to that themselves.
+        with full_float32():
+            objective = _objective(
+                measured,
+                goal,
+                paintings,
+                given.shares,
+                content_weight,
+                total_variation,
+                soften,
+            )
         begin = resize(image, size, fit="stretch")
         if is_noise and not parts:
             begin = np.broadcast_to(goal.mean((0, 1)), goal.shape)
@@ -399,8 +402,6 @@ def _gathered(
     return _Given(model, span, content, photo, paintings, shares, painted, first)
 
 
-# The statistics are measured outside of traces, which see to that themselves.
-@full_float32()
 def _objective(
     layers: MeasuredLayers,
     content: np.ndarray,

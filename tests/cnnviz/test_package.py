@@ -18,11 +18,12 @@ PACKAGE = Path(cnnviz.__file__).parent
 
 # What each room may import at run time. `ascent` and `attribution` never meet, and the
 # methods never draw, but through `showing`: both follow from the table.
-FOUNDATIONS = {"arguments", "errors", "progress", "sniffing", "starting"}
+FOUNDATIONS = {"arguments", "errors", "progress", "sharing", "sniffing", "starting"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "arguments": {"errors"},
     "progress": {"errors"},
+    "sharing": set(),
     "sniffing": set(),
     "starting": set(),
     "images": FOUNDATIONS,
@@ -46,6 +47,7 @@ WITHOUT_TENSORFLOW = (
     "images",
     "drawing",
     "progress",
+    "sharing",
     "showing",
     "sniffing",
     "starting",

@@ -514,7 +514,7 @@ def test_bfloat16_is_taken_where_it_agrees_and_gains(
 
 def test_options_are_set_back_when_something_fails() -> None:
     before = tf.config.optimizer.get_experimental_options()
-    with pytest.raises(ZeroDivisionError), bfloat16(True):
+    with pytest.raises(ZeroDivisionError), bfloat16():
         assert tf.config.optimizer.get_experimental_options() != before
         raise ZeroDivisionError
     assert tf.config.optimizer.get_experimental_options() == before

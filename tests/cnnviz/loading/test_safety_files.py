@@ -6,6 +6,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from itertools import product
 from pathlib import Path
@@ -19,7 +20,7 @@ import tf_keras
 
 from cnnviz import ModelError, load_model
 from cnnviz.errors import printable
-from cnnviz.loading import safe_archive, safe_json
+from cnnviz.loading import safe_archive, safe_json, safe_size
 from cnnviz.loading.identify import identify_file
 from cnnviz.loading.loader import _unknown_name
 from cnnviz.loading.newer_files import fault
@@ -485,6 +486,26 @@ def test_to_tell_what_is_wrong_no_more_is_made_than_to_load(
     assert found is not None
     assert "TimeDistributed" in found[0]
     assert f"huge.keras declares weights of {2**31:.1e} bytes" in found[0]
+
+
+def test_files_may_be_loaded_in_several_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network(keras).save(tmp_path / "a.keras")
+    make = keras.Variable.__init__
+    with ThreadPoolExecutor(3) as pool:
+        models = [*pool.map(load_model, [tmp_path / "a.keras"] * 3)]
+        assert [model.input_shape for model in models] == [(8, 8, 3)] * 3
+        assert keras.Variable.__init__ is make
+        # What others make meanwhile is not the file's.
+        monkeypatch.setattr(safe_size, "_LEAST", -(10**9))
+        with safe_size.bounded_weights(tmp_path / "a.keras"):
+            other = pool.submit(keras.Variable, "zeros", shape=(3,)).result()
+        with pytest.raises(ModelError, match="declares weights of"):
+            with safe_size.bounded_weights(tmp_path / "a.keras"):
+                keras.Variable("zeros", shape=(3,))
+    np.testing.assert_array_equal(other, np.zeros(3))
+    assert keras.Variable.__init__ is make
 
 
 ODD = "a\x1b]0;title\x07\x9b31m\u202e\ud800\nb"

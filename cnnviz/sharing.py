@@ -1,0 +1,61 @@
+"""Settings of the whole process, as calls in several threads share them."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import wraps
+from typing import Any
+
+Change = Callable[[], AbstractContextManager[Any]]
+"""Makes a context in which a setting is another."""
+
+
+def shared(change: Change) -> Callable[[], AbstractContextManager[None]]:
+    """A change that the first call makes, and the last one that is left takes back.
+
+    If each call took its own back, one could end what another still needs, and the last
+    would leave the process as it found it: changed.
+
+    Args:
+        change: Makes the change, and takes it back.
+    """
+    lock = threading.Lock()
+    made = ExitStack()
+    users = 0
+
+    @wraps(change)
+    @contextmanager
+    def entered() -> Iterator[None]:
+        nonlocal users
+        with lock:
+            if not users:
+                made.enter_context(change())
+            users += 1
+        try:
+            yield
+        finally:
+            with lock:
+                users -= 1
+                if not users:
+                    made.close()
+
+    return entered
+
+
+_filters_kept = shared(warnings.catch_warnings)
+
+
+@contextmanager
+def quiet(message: str = "", category: type[Warning] = Warning) -> Iterator[None]:
+    """Keeps warnings from the user.
+
+    Args:
+        message: A pattern of how they begin.
+        category: Their class.
+    """
+    with _filters_kept():
+        warnings.filterwarnings("ignore", message, category)
+        yield
