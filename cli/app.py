@@ -100,9 +100,10 @@ def _say(message: str, hint: str | None) -> None:
 
     from .flags import in_flags
 
-    lines = [f"error: {message}"] if hint is None else [f"error: {message}", hint]
-    for line in lines:
-        print(" ".join(in_flags(printable(line)).split()), file=sys.stderr)
+    lines = [text for text in (message, hint) if text is not None]
+    for start, line in zip(("error: ", ""), lines, strict=False):
+        told = " ".join(in_flags(printable(line)).split())
+        print(f"{start}{told}", file=sys.stderr)
 
 
 app = typer.Typer(

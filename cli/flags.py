@@ -43,16 +43,17 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"the rule '(guided)'": r"--rule \1",
     r"\bwithout a path\b": "without --path",
     r"; for channels name any layer": ", without --maps",
-    r"\bstyle_weights is\b": "--style-weight is",
-    r"\b(region|labels|precision) is\b": r"--\1 is",
-    r"\bkeep_colors\b": "--keep-colors",
+    r"^style_weights is\b": "--style-weight is",
+    r"^keep_colors is\b": "--keep-colors is",
+    r"^(region|labels|precision) is\b": r"--\1 is",
     r"weights=None": "--weights none",
     r"leave out tf\.config\.experimental\.enable_op_determinism\(\)": (
         "use --any-order"
     ),
-    r"\bbatch_size\b": "--batch-size",
+    r"\ba smaller batch_size\b": "a smaller --batch-size",
 }
-"""By pattern what the command line says in place of Python."""
+"""By pattern what the command line says in place of Python. The name of an argument
+counts where a message begins with it, or it might be part of a path."""
 
 
 def in_flags(text: str) -> str:
