@@ -126,7 +126,12 @@ def ask_about(
     rival = -1 if against is None else class_number(known, info, against)
     signed = [_signed_number(known, info, entry) for entry in entries]
     numbers, signs = [number for number, _ in signed], [sign for _, sign in signed]
-    if against is not None and (rival in numbers or info.classes == 1):
+    if against is not None and info.classes == 1:
+        raise ArgumentError(
+            f"against is {against}, and output '{info.name}' has one class; expected "
+            "None, since there is nothing to compare it with"
+        )
+    if against is not None and rival in numbers:
         raise ArgumentError(f"class {against} is held against itself")
     if against is not None and not entries and top >= info.classes:
         top = info.classes - 1  # all others

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
+import numpy as np
+
 from cnnviz.attribution.deconvolution import Projections, deconvnet
 from cnnviz.attribution.tasks import Rule
 from cnnviz.errors import ArgumentError
@@ -22,7 +24,7 @@ def projection_batches(
     model: ImageModel | Network,
     images: Images,
     layer: LayerName,
-    channels: Sequence[int] | None = None,
+    channels: int | Sequence[int] | None = None,
     *,
     rule: Rule = "deconvnet",
     top: int | None = None,
@@ -48,10 +50,11 @@ def projection_batches(
     """
     known = as_model(model)
     arrays = known.prepare(images)
-    count = top or (None if channels is None else len(channels))
+    count = top or (None if channels is None else np.size(channels))
     if count is None:  # all of them
         (*_, count) = layer_info(known, layer, arrays).output_shape or (1,)
-    step = max(1, _NUMBERS // max(1, (count or 1) * arrays[0][0].size))
+    size = max(array[0].size for array in arrays)
+    step = max(1, _NUMBERS // max(1, (count or 1) * size))
     for start in range(0, len(arrays[0]), step):
         batch = [array[start : start + step] for array in arrays]
         yield deconvnet(known, batch, layer, channels, rule=rule, top=top)
@@ -61,7 +64,7 @@ def compare_rules(
     model: ImageModel | Network,
     image: Images,
     layer: LayerName,
-    channels: Sequence[int],
+    channels: int | Sequence[int],
     rules: Sequence[Rule] = RULES,
 ) -> dict[Rule, Projections]:
     """Reconstructs the same maps of a layer by several rules.

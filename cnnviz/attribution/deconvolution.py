@@ -189,7 +189,7 @@ def deconvnet(
     model: ImageModel | Network,
     images: Images,
     layer: LayerName,
-    channels: Sequence[int] | None = None,
+    channels: int | Sequence[int] | None = None,
     *,
     keep: Keep = "maximum",
     rule: Rule = "deconvnet",

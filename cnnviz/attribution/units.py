@@ -199,7 +199,7 @@ def find_geometry_of(
 
 
 def choose_maps(
-    layer: str, units: Units, channels: Sequence[int] | None, top: int | None
+    layer: str, units: Units, channels: int | Sequence[int] | None, top: int | None
 ) -> np.ndarray:
     """The maps of each image that are reconstructed.
 

@@ -38,6 +38,8 @@ _REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
 _Rule = Callable[[tf.Tensor, int, Extent], Extent]
 """From an output, the number of one of its operation's inputs and what that one sees,
 moving along a dimension, to what the output sees through it."""
+_LeavesOut = Callable[[tf.Tensor, View | None], bool]
+"""Whether a tensor that sees so much is left out."""
 
 
 def find_receptive_fields(
@@ -157,9 +159,7 @@ def order_of(view: View | None, axes: range) -> tuple[int, ...] | None:
 
 
 def _view(
-    tensor: tf.Tensor,
-    views: dict[Any, View | None],
-    is_left_out: Callable[[tf.Tensor, View | None], bool] = lambda *_: False,
+    tensor: tf.Tensor, views: dict[Any, View | None], is_left_out: _LeavesOut
 ) -> View | None:
     # Depth first without recursion: networks are deeper than Python's stack.
     stack = [tensor]
@@ -169,13 +169,15 @@ def _view(
         if top.ref() in views or not waiting:
             stack.pop()
             if top.ref() not in views:
-                view = _of_operation(top, views)
+                view = _of_operation(top, views, is_left_out)
                 views[top.ref()] = [] if is_left_out(top, view) else view
         stack.extend(waiting)
     return views[tensor.ref()]
 
 
-def _of_operation(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:
+def _of_operation(
+    tensor: tf.Tensor, views: dict[Any, View | None], is_left_out: _LeavesOut
+) -> View | None:
     op = tensor.op
     seen = [views[source.ref()] for source in op.inputs]
     if op.type in VALUELESS or not any(view is None or view for view in seen):
@@ -184,6 +186,8 @@ def _of_operation(tensor: tf.Tensor, views: dict[Any, View | None]) -> View | No
     if len(known) < len(seen):
         return None
     try:
+        if op.type in CALLS:
+            return _called(tensor, known, is_left_out)
         if op.type in _RULES_OF_VIEWS:
             return _RULES_OF_VIEWS[op.type](tensor, known)
         if op.type in _RULES:
@@ -274,7 +278,7 @@ def _identity_n(tensor: tf.Tensor, seen: list[View]) -> View:
     return seen[tensor.value_index]
 
 
-def _called(tensor: tf.Tensor, seen: list[View]) -> View:
+def _called(tensor: tf.Tensor, seen: list[View], is_left_out: _LeavesOut) -> View:
     """A function of its own: the same walk, inside it."""
     graph = body(tensor.op)
     if graph is None:
@@ -282,7 +286,7 @@ def _called(tensor: tf.Tensor, seen: list[View]) -> View:
     views: dict[Any, View | None] = {
         inner.ref(): view for inner, view in zip(graph.inputs, seen, strict=True)
     }
-    view = _view(graph.outputs[tensor.value_index], views)
+    view = _view(graph.outputs[tensor.value_index], views, is_left_out)
     if view is None:
         raise Unknown
     return view
@@ -337,7 +341,6 @@ _RULES: dict[str, _Rule] = {
     "Unpack": arrangements.unstacked,
 }
 _RULES_OF_VIEWS: dict[str, Callable[[tf.Tensor, list[View]], View]] = {
-    **dict.fromkeys(CALLS, _called),
     "ConcatV2": _concatenated,
     "IdentityN": _identity_n,
     "Pack": _stacked,

@@ -155,15 +155,22 @@ def walk(images: Any) -> Iterator[Any]:
     """
     what = type(images).__name__
     cardinality: Callable[[], Any] | None = getattr(images, "cardinality", None)
+    count = len(images) if _has_length(images) else 0
+    if callable(cardinality):
+        count = int(cardinality())  # -1 if endless, -2 if not known
     # Keras's iterators have a length, and go on from the start after it.
-    if (_has_length(images) and hasattr(images, "__next__")) or (
-        callable(cardinality) and int(cardinality()) == -1
-    ):
+    if count == -1 or (_has_length(images) and hasattr(images, "__next__")):
         raise ImageError(
             f"images are an endless {what}; expected {_EXPECTED}", hint=_ENDLESS
         )
+    if count > _MOST_ITEMS:
+        raise ImageError(
+            f"images are a {what} of {count} items; expected {_MOST_ITEMS} at most, "
+            "since all are held in memory",
+            hint=_ENDLESS,
+        )
     items = images
-    if _has_length(images) and callable(getattr(images, "__getitem__", None)):
+    if _has_length(images):
         items = (images[i] for i in range(len(images)))
     return _bounded(items, what)
 

@@ -117,9 +117,11 @@ class Activations(Result, Mapping[str, np.ndarray]):
             layers: The paths of these layers.
 
         Raises:
-            ArgumentError: If there is no such layer.
+            ArgumentError: If there is no such layer, or none is named.
         """
         paths = [layers] if isinstance(layers, str) else list(layers)
+        if not paths:
+            raise ArgumentError("no layer is named; expected one or more of these maps")
         for path in paths:
             self._check(path)
         return replace(self, arrays={path: self.arrays[path] for path in paths})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import tensorflow as tf
 
 from cnnviz.errors import ModelError
 from cnnviz.network.keras_generations import Network
@@ -23,7 +24,7 @@ def layers_not_finite(network: Network) -> list[str]:
         if not all(
             np.isfinite(np.asarray(weight)).all()
             for weight in address.layer.get_weights()
-            if np.asarray(weight).dtype.kind == "f"
+            if tf.as_dtype(np.asarray(weight).dtype).is_floating
         )
     ]
     return [path for path in found if not any(p.startswith(f"{path}/") for p in found)]

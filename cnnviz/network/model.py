@@ -266,7 +266,15 @@ class ImageModel:
         several = specs is not None and len(specs) > 1
         if is_many(images):
             items = list(walk(images))
-            if items and isinstance(items[0], Mapping):
+            by_name = bool(items) and isinstance(items[0], Mapping)
+            if by_name or several:
+                held = {_held(item): None for item in items}
+                if len(held) > 1:
+                    raise ImageError(
+                        f"some of the images hold {listed(held, 'and')}; expected the "
+                        "same inputs for each"
+                    )
+            if by_name:
                 images = {name: [item[name] for item in items] for name in items[0]}
             elif several and items and isinstance(items[0], list | tuple):
                 images = [list(column) for column in zip(*items, strict=True)]
@@ -410,6 +418,15 @@ def built(model: ImageModel, images: Sequence[np.ndarray]) -> ImageModel:
         arrays = model.complete(images, lambda held: held[None])
         build(model.network, [np.zeros((1, *array.shape[1:]), "f") for array in arrays])
     return model
+
+
+def _held(item: object) -> str:
+    """What one item of a data set holds, in words."""
+    if isinstance(item, Mapping):
+        return f"inputs by name, {{{', '.join(sorted(map(str, item)))}}}"
+    if isinstance(item, list | tuple):
+        return f"a list of {counted(len(item), 'input')}"
+    return "one array"
 
 
 def _channels_last(shape: Shape, channels_first: bool) -> Shape:

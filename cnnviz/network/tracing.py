@@ -348,9 +348,8 @@ def compiled(
         signature: The inputs.
     """
     with _LOCK:
-        inputs = tuple((tuple(s.shape), s.dtype) for s in signature)
         traces = _CACHE.setdefault(network, OrderedDict())
-        full_key = (key, inputs, must_repeat())
+        full_key = _full_key(key, signature)
         known = traces.get(full_key)
         if known is None or not known.fingerprint.fits(everything(network)):
             concrete, names, facts = _traced(network, function, signature)
@@ -365,6 +364,10 @@ def compiled(
                 traces.popitem(last=False)
         traces.move_to_end(full_key)
         return traces[full_key]
+
+
+def _full_key(key: Hashable, signature: Sequence[tf.TensorSpec]) -> Hashable:
+    return key, tuple((tuple(s.shape), s.dtype) for s in signature), must_repeat()
 
 
 def compiled_for_images(
@@ -390,10 +393,18 @@ def compiled_for_images(
     """
     specs = input_specs(network)
     fixed = specs[0].shape[0] if specs else None
-    for size in (None, count) if fixed is None else (fixed,):
-        signature = [tf.TensorSpec((size, *shape), tf.float32) for shape in shapes]
+    signatures = {
+        size: [tf.TensorSpec((size, *shape), tf.float32) for shape in shapes]
+        for size in ((None, count) if fixed is None else (fixed,))
+    }
+    # First what there is a trace for: for so many images only, if it had to be.
+    traces = _CACHE.setdefault(network, OrderedDict())
+    ordered = sorted(
+        signatures, key=lambda size: _full_key(key, signatures[size]) not in traces
+    )
+    for size in ordered:
         try:
-            return compiled(network, key, function, signature), size
+            return compiled(network, key, function, signatures[size]), size
         except CnnvizError as error:
             objection = error
     raise objection

@@ -12,7 +12,7 @@ does not have are refused when it is maximized, see `cnnviz.ascent.maximize`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -66,7 +66,7 @@ def channel(layer: str, index: Indices, *, before_rectifier: bool = False) -> Ob
 
 
 def neuron(
-    layer: str, index: Indices, position: tuple[int, ...] | None = None
+    layer: str, index: Indices, position: Sequence[int] | np.ndarray | None = None
 ) -> Objective:
     """One unit: a channel at one position.
 
@@ -79,7 +79,7 @@ def neuron(
         ArgumentError: If a number is negative, or no whole number.
     """
     numbers = as_indices("channel", index)
-    if position is not None and position != ():
+    if position is not None and np.size(position):
         position = tuple(as_indices("position", position).tolist())
 
     def score(scene: Scene, index: tf.Tensor) -> tf.Tensor:

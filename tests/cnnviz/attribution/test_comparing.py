@@ -57,6 +57,27 @@ def test_batches_fit_into_memory_and_change_nothing(
         np.testing.assert_allclose(joined, getattr(whole, name), atol=1e-6)
 
 
+def test_the_largest_input_says_how_many_images_go_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layers = keras.layers
+    about, picture = keras.Input((2,), name="about"), keras.Input((8, 8, 1), name="p")
+    maps = layers.Conv2D(3, 3, activation="relu", name="conv")(picture)
+    scores = layers.Dense(2)(
+        layers.Concatenate()([layers.GlobalAveragePooling2D()(maps), about])
+    )
+    several = as_model(keras.Model([about, picture], scores))
+    generator = np.random.default_rng(1)
+    given = [generator.random(shape, np.float32) for shape in ((5, 2), (5, 8, 8, 1))]
+    monkeypatch.setattr(comparing, "_NUMBERS", 64 * 2)
+    found = list(projection_batches(several, given, "conv", 1))
+    # So many of one map, as its number alone says too.
+    assert [len(part.images) for part in found] == [2, 2, 1]
+    whole = deconvnet(several, given, "conv", [1])
+    joined = np.concatenate([part.images for part in found])
+    np.testing.assert_allclose(joined, whole.images, atol=1e-6)
+
+
 def test_rules_are_compared_on_the_same_units(
     model: ImageModel, images: np.ndarray
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -109,6 +110,22 @@ def test_endless_images_are_refused(images: Any) -> None:
         as_array(images)
     assert "itertools.islice" in str(caught.value)
     assert time.monotonic() - begun < 2
+
+
+class Many(keras.utils.Sequence):
+    def __len__(self) -> int:
+        return 5000
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        raise AssertionError("it is too long to be read")
+
+
+@pytest.mark.parametrize("images", [Many(), tf.data.Dataset.range(5000)])
+def test_more_items_than_memory_is_meant_for_are_not_called_endless(
+    images: Any,
+) -> None:
+    with pytest.raises(ImageError, match=r"of 5000 items; expected 4096 at most"):
+        as_array(images)
 
 
 @pytest.mark.parametrize(

@@ -438,6 +438,8 @@ def test_numpy_takes_the_array_of_the_only_layer() -> None:
         np.asarray(found)
     np.testing.assert_array_equal(np.asarray(found.only(["b"])), found["b"])
     np.testing.assert_array_equal(np.asarray(found.only("b")), found["b"])
+    with pytest.raises(ArgumentError, match="no layer is named"):
+        found.only([])
 
 
 @GENERATIONS
@@ -541,13 +543,19 @@ def test_maps_of_a_second_picture_are_laid_over_that(k: ModuleType) -> None:
 
 
 @GENERATIONS
-@pytest.mark.parametrize("gate", ["reshaped", "sliced", "kept", "normalized"])
+@pytest.mark.parametrize(
+    "gate", ["reshaped", "sliced", "kept", "normalized", "function"]
+)
 def test_gates_do_not_hide_where_units_look(k: ModuleType, gate: str) -> None:
     layers = k.layers
     image = k.Input((20, 24, 3))
     maps = layers.Conv2D(4, 5, strides=2, name="maps")(image)
     if gate == "normalized":
         gated = layers.GroupNormalization(2, name="gated")(maps)
+    elif gate == "function":
+        # Which stays a call in the graph, as those of a SavedModel do.
+        scaled = tf.function(lambda x: x * tf.reduce_mean(x, (1, 2), keepdims=True))
+        gated = layers.Lambda(scaled, output_shape=(8, 10, 4), name="gated")(maps)
     else:
         keeps = gate == "kept"
         pooled = layers.GlobalAveragePooling2D(keepdims=keeps)(maps)

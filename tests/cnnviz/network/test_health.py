@@ -11,6 +11,7 @@ from cnnviz.attribution import deconvnet, explain
 from cnnviz.errors import CnnvizWarning, ModelError
 from cnnviz.loading import load_model
 from cnnviz.network import activations
+from cnnviz.network.health import layers_not_finite
 from cnnviz.synthesis import visualize_filters
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
@@ -35,6 +36,16 @@ def network(k: Any, broken: float | None) -> Any:
 
 
 IMAGE = np.full((1, 16, 16, 3), 0.5, np.float32)
+
+
+@GENERATIONS
+def test_weights_of_half_precision_are_looked_at(k: Any) -> None:
+    half = k.Sequential([k.Input((3,)), k.layers.Dense(2, dtype="bfloat16", name="a")])
+    assert layers_not_finite(half) == []
+    kernel, bias = half.get_layer("a").get_weights()
+    assert kernel.dtype.kind != "f"  # to NumPy it is a stranger
+    half.get_layer("a").set_weights([kernel, np.full_like(bias, np.nan)])
+    assert layers_not_finite(half) == ["a"]
 
 
 @GENERATIONS

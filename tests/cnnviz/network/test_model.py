@@ -244,6 +244,26 @@ def test_data_sets_with_names_of_one_input() -> None:
     np.testing.assert_array_equal(model.prepare(alone)[0], arrays)
 
 
+@pytest.mark.parametrize(
+    ("items", "told"),
+    [
+        (
+            [{"one": 0, "two": 0}, {"one": 0}],
+            r"hold inputs by name, \{one, two\} and inputs by name, \{one\}; expected",
+        ),
+        ([[0, 0], [0]], "hold a list of 2 inputs and a list of 1 input; expected"),
+        ([[0, 0], np.zeros(4)], "hold a list of 2 inputs and one array; expected"),
+    ],
+)
+def test_items_that_hold_other_inputs_than_the_first_are_refused(
+    items: list[Any], told: str
+) -> None:
+    inputs = [keras.Input((4,), name=name) for name in ("one", "two")]
+    model = load_model(keras.Model(inputs, keras.layers.Add()(inputs)))
+    with pytest.raises(ImageError, match=told):
+        model.prepare(iter(items))
+
+
 def test_one_image_gets_the_channels_of_the_network() -> None:
     gray, color = (
         load_model(

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import ImageError, LayerError, ModelError, activations, deconvnet
-from cnnviz.network import record, select
+from cnnviz.network import record, select, tracing
 from cnnviz.network.tracing import patched
 
 pytestmark = pytest.mark.versions
@@ -66,6 +66,33 @@ def test_the_second_call_traces_nothing(k: Any) -> None:
     assert type(counter).runs == runs
     activations(network, IMAGES[:, :11], ["conv2"])
     assert type(counter).runs > runs
+
+
+@GENERATIONS
+def test_that_a_network_takes_known_numbers_of_images_is_found_out_once(
+    k: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shares(k.Model):  # computes with the number of images in Python
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = k.layers.Conv2D(2, 3, name="conv")
+
+        def call(self, inputs: Any) -> Any:
+            return self.conv(inputs / (1.0 * inputs.shape[0]))
+
+    network = Shares()
+    network(IMAGES)
+    first = activations(network, IMAGES, "conv", batch_size=2)
+
+    def trace(*_: Any) -> Any:
+        raise AssertionError("it is traced already")
+
+    monkeypatch.setattr(tracing, "_traced", trace)
+    second = activations(network, IMAGES, "conv", batch_size=2)
+    np.testing.assert_array_equal(first["conv"], second["conv"])
+    np.testing.assert_allclose(
+        first["conv"][2:], network(IMAGES[2:]), rtol=1e-5, atol=1e-6
+    )
 
 
 @GENERATIONS

@@ -72,7 +72,9 @@ def test_a_channel_of_a_dense_layer_is_a_unit() -> None:
 
 def test_neuron_is_one_value() -> None:
     np.testing.assert_allclose(scored(neuron("layer", 1)), MAPS[:, 2, 2, 1])
-    np.testing.assert_allclose(scored(neuron("layer", 1, (3, 0))), MAPS[:, 3, 0, 1])
+    for place in ((3, 0), np.array([3, 0])):
+        at = neuron("layer", 1, place)
+        np.testing.assert_allclose(scored(at), MAPS[:, 3, 0, 1])
     with pytest.raises(LayerError, match="4x5 positions"):
         scored(neuron("layer", 1, (4, 0)))
 
