@@ -47,12 +47,13 @@ def test_computing_stops_when_nobody_wants_more() -> None:
         yield from range(1000)
         ended.set()
 
+    before = set(threading.enumerate())
     taken = ahead(items())
     assert next(taken) == 0
+    assert set(threading.enumerate()) - before
     taken.close()
     assert not ended.wait(0.1)
-    names = [thread.name for thread in threading.enumerate()]
-    assert "tensorflow" not in names
+    assert not set(threading.enumerate()) - before
 
 
 def test_mistakes_are_raised_where_the_item_is_wanted() -> None:

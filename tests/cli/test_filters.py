@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageSequence
 from typer.testing import CliRunner, Result
 
@@ -88,24 +88,26 @@ def test_what_is_asked_for_is_drawn(mnist: Path, tmp_path: Path) -> None:
     [(1, [], True), (1, ["--any-order"], False), (0, [], False)],
 )
 def test_cards_are_asked_to_repeat_themselves(
-    cards: int, given: list[str], asked: bool, mnist: Path, tmp_path: Path
+    cards: int,
+    given: list[str],
+    asked: bool,
+    mnist: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In a program of its own, since TensorFlow's setting lasts."""
-    program = f"""
-import sys
-import tensorflow as tf
-from cnnviz_cli import run
-tf.config.list_physical_devices = lambda kind=None: [object()] * {cards}
-tf.config.experimental.enable_op_determinism = lambda: print("asked")
-tf.config.experimental.set_memory_growth = lambda device, enabled: None
-sys.argv = ["cnnviz", "filters", {str(mnist)!r}, "--layer", "conv1", "--steps", "2",
-    "--max-channels", "1", "--out", {str(tmp_path)!r}, *{given!r}]
-run()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    told: list[str] = []
+    config = tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda _: [object()] * cards)
+    growing = config.experimental, "set_memory_growth"
+    monkeypatch.setattr(*growing, lambda *_: told.append("grow"))
+    # It is not really asked, since TensorFlow's setting lasts.
+    determined = config.experimental, "enable_op_determinism"
+    monkeypatch.setattr(*determined, lambda: told.append("repeat"))
+    run(
+        *(mnist, "--layer", "conv1", "--steps", 2, "--max-channels", 1, *given),
+        *("--out", tmp_path),
     )
-    assert ("asked" in done.stdout.splitlines()) == asked
+    assert told == ["grow"] * cards + ["repeat"] * asked
 
 
 def test_the_first_of_the_channels_are_drawn(mnist: Path, tmp_path: Path) -> None:
