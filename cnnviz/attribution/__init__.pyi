@@ -9,6 +9,7 @@ from .comparing import (
     projection_batches as projection_batches,
 )
 from .deconvolution import Projections as Projections, deconvnet as deconvnet
+from .evidence import Evidence as Evidence
 from .explaining import Explanation as Explanation, explain as explain
 from .origins import Origin as Origin
 from .stages import (

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -180,20 +179,6 @@ def ask_about(
         probe=probe,
         found=found,
     )
-
-
-def headline_of(model: ImageModel, head: str, heads: Sequence[str]) -> str:
-    """The headline of pictures of an output, named if there are several.
-
-    Args:
-        model: The model.
-        head: The name of the output.
-        heads: The names of all outputs.
-    """
-    name = model.network.name
-    if model.source != name:  # the file's name, as on other pictures
-        name = Path(model.source).stem
-    return f"why {name} says so" + f" ({head})" * (len(heads) > 1)
 
 
 def called(name: str, kind: HeadKind, against: str = "") -> str:

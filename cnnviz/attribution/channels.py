@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnviz.arguments import counts, counts_or_none, function_or_none, number_of
+from cnnviz.arguments import counts, counts_or_none, function_or_none
 from cnnviz.attribution.asking import (
     Asked,
     Class,
     Region,
     ask_about,
     called,
-    headline_of,
 )
+from cnnviz.attribution.evidence import Evidence, told_of
 from cnnviz.attribution.integrated import (
     TOLERANCE,
     completeness_error,
@@ -29,69 +29,37 @@ from cnnviz.attribution.placing import Placing, spread_evenly
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import LayerError, counted
-from cnnviz.network.heads import HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
-from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-@dataclass(frozen=True, eq=False)
-class ChannelAttribution(ArrayResult):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChannelAttribution(Evidence):
     """How much each channel of a layer adds to scores.
 
     `np.asarray(attribution)` is `values`. One image at a time is drawn by
-    `cnnviz.drawing.channel_sheet`: `.picture(image=0)`.
+    `cnnviz.drawing.channel_sheet`: `.picture(image=0)`. What is told of the classes is
+    described in `Evidence`; here `share` is the sum of the values, divided by the
+    score, or, along a path, by the score minus the score with all channels at zero.
 
     Attributes:
         values: `(n, k, channels)` float32, positive or negative: what a channel adds to
             the score of a class of an image, summed over all its positions.
         contributions: `(n, k, rows, columns, channels)` what each position adds. Where
             `path` is 0, the sum over the channels is the HiResCAM of the layer.
-        classes: `(n, k)` the numbers of the classes.
-        names: `(n, k)` their names, or their numbers as texts.
-        scores: `(n, k)` what is explained, as in `Explanation`.
-        probabilities: `(n, k)` of the classes, as in `Explanation`.
-        share: `(n, k)` the sum of the values, divided by what they explain: the score,
-            or, along a path, the score minus the score with all channels at zero. NaN
-            where there is nothing to share.
-        error: `(n, k)` the relative error of that sum.
-        layer: The path of the layer.
-        head: The name of the output.
-        kind: What its values are: `softmax`, `sigmoid` or `linear`.
-        against: The number of the class that the others are compared with, or None.
-        against_name: Its name; empty if there is none.
         path: How many steps the path from zero has; 0 if there is no path.
-        notes: What to know when reading it, one sentence each.
-        images: What was explained: the input that is looked at, `(n, h, w, c)`.
         placing: Where the contributions lie on the image; None if the layer has no
             positions.
-        title: The headline of its pictures.
     """
-
-    is_signed = True
 
     values: np.ndarray
     contributions: np.ndarray
-    classes: np.ndarray
-    names: tuple[tuple[str, ...], ...]
-    scores: np.ndarray
-    probabilities: np.ndarray
-    share: np.ndarray
-    error: np.ndarray
-    layer: str
-    head: str
-    kind: HeadKind
-    against: int | None
-    against_name: str
     path: int
-    notes: tuple[str, ...]
-    images: np.ndarray = field(repr=False)
     placing: Placing | None = field(repr=False)
-    title: str = "channels"
 
     def strongest(self, count: int = 6) -> np.ndarray:
         """The channels that matter most, for or against, `(n, k, count)`."""
@@ -109,23 +77,11 @@ class ChannelAttribution(ArrayResult):
             raise LayerError(f"layer '{self.layer}' has no positions on the image")
         return self.placing(self.contributions[image, column, ..., channel])
 
-    def caption(self, image: int, column: int) -> str:
-        """What the channels of an image add to, in words: `class 3 against class 5`."""
-        return called(self.names[image][column], self.kind, self.against_name)
-
     def _array(self) -> np.ndarray:
         return self.values
 
-    def _drawn(
-        self, drawing: ModuleType, *, image: int = 0, **options: Any
-    ) -> Image.Image:
-        number_of("image", image, len(self.images))
-        sheet: Image.Image = drawing.channel_sheet(
-            self.images[image],
-            self,
-            **{"title": self.title, "number": image, **options},
-        )
-        return sheet
+    def _sheet(self, drawing: ModuleType) -> Callable[..., Image.Image]:
+        return drawing.channel_sheet
 
     def __repr__(self) -> str:
         n, k, channels = self.values.shape
@@ -217,7 +173,7 @@ def channel_attribution(
     values = contributions.sum(axes)
     sums = values.sum(-1, dtype=np.float64)
     facts, error = probe.facts, completeness_error(sums, total)
-    notes = list(asked.notes)
+    notes = []
     if facts.bypassed:
         notes.append(PAST.format(facts.layer))
     if path:
@@ -229,24 +185,14 @@ def channel_attribution(
     if len(positions) == len(pixels):
         placing = probe.placing(positions, pixels) or spread_evenly(positions, pixels)
     return ChannelAttribution(
+        **told_of(asked, facts.layer, notes),
         values=values,
         contributions=contributions,
-        classes=asked.classes,
-        names=asked.names,
-        scores=asked.scores,
-        probabilities=asked.probabilities,
         share=shares(sums, total),
         error=error,
-        layer=facts.layer,
-        head=asked.head.name,
-        kind=asked.head.kind,
-        against=asked.against,
-        against_name=asked.against_name,
         path=path,
-        notes=tuple(notes),
         images=image,
         placing=placing,
-        title=headline_of(asked.subject.model, asked.head.name, asked.head.heads),
     )
 
 

@@ -10,43 +10,44 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnviz.arguments import choice, counts, counts_or_none, function_or_none, number_of
+from cnnviz.arguments import choice, counts, counts_or_none, function_or_none
 from cnnviz.attribution.asking import (
     Asked,
     Class,
     Region,
     ask_about,
     called,
-    headline_of,
 )
 from cnnviz.attribution.baselines import Baseline
+from cnnviz.attribution.evidence import Evidence, told_of
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import TOLERANCE, shares
 from cnnviz.attribution.methods import CAMS, Case, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
-from cnnviz.network.heads import HeadKind
 from cnnviz.network.health import broken_weights
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
-from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-@dataclass(frozen=True, eq=False)
-class Explanation(ArrayResult):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Explanation(Evidence):
     """What in images speaks for classes, and what against them.
 
     `np.asarray(explanation)` is `maps`. One image at a time is drawn by
-    `cnnviz.drawing.explanation_sheet`: `.picture(image=0)`.
+    `cnnviz.drawing.explanation_sheet`: `.picture(image=0)`. What is told of the classes
+    is described in `Evidence`; here `share` is the sum of `raw`, for `hirescam` divided
+    by the score, of which biases and other inputs make the rest, and for `integrated`
+    by the score minus the score of the baseline. It is NaN for the other methods.
 
     Attributes:
         maps: `(n, k, h, w)` float32, on the image's pixels: positive where the image
@@ -56,77 +57,31 @@ class Explanation(ArrayResult):
         raw: What the maps were made of: `(n, k, rows, columns)` at the layer, in the
             order of the image's axes, or for each patch of `occlusion`; `(n, k, h, w,
             c)` of all other methods.
-        classes: `(n, k)` the numbers of the classes.
-        names: `(n, k)` their names, or their numbers as texts; `-` ahead of what
-            lowers an output.
-        scores: `(n, k)` what is explained: the logit, or the difference to the logit of
-            `against`; the value of an output without softmax or sigmoid. Negated for
-            what lowers an output.
-        probabilities: `(n, k)` of the classes, in [0, 1]; the value of an output
-            without softmax or sigmoid.
-        share: `(n, k)` the sum of `raw`, divided by what it explains: for `hirescam`
-            the score, of which biases and other inputs make the rest; for `integrated`
-            the score minus the score of the baseline. NaN for the other methods, whose
-            maps are not shares, and where there is nothing to share.
-        error: `(n, k)` the relative error of that sum; NaN for the other methods.
         steps: `(n,)` how many steps `integrated` took; 0 for the other methods.
         seen: `(h, w)` bool: the pixels that at least one unit of the layer, or one
             patch, looks at.
         method: The method.
-        layer: The layer that the map is drawn at; empty for pixels.
-        head: The name of the output.
-        heads: The names of all outputs of the network.
-        kind: What its values are: `softmax`, `sigmoid` or `linear`.
-        against: The number of the class that the others are compared with, or None.
-        against_name: Its name; empty if there is none.
         baseline: What `integrated` and `occlusion` compared the image with.
         input_index: The number of the input that the map lies on, among those that are
             not held: the first picture that counts, and that the layer depends on if it
             was named.
-        notes: What to know when reading it, one sentence each.
-        images: What was explained: the input that the map lies on, `(n, h, w, c)`.
         placing: Where `raw` lies on the image.
         settings: How it was made.
         subject: What of the model was asked.
         target: What of each image is explained.
     """
 
-    is_signed = True
-
     maps: np.ndarray
     raw: np.ndarray
-    classes: np.ndarray
-    names: tuple[tuple[str, ...], ...]
-    scores: np.ndarray
-    probabilities: np.ndarray
-    share: np.ndarray
-    error: np.ndarray
     steps: np.ndarray
     seen: np.ndarray
     method: Method
-    layer: str
-    head: str
-    heads: tuple[str, ...]
-    kind: HeadKind
-    against: int | None
-    against_name: str
     baseline: Baseline
     input_index: int
-    notes: tuple[str, ...]
-    images: np.ndarray = field(repr=False)
     placing: Placing = field(repr=False)
     settings: Settings = field(repr=False)
     subject: Subject = field(repr=False)
     target: Target = field(repr=False)
-
-    @property
-    def title(self) -> str:
-        """The headline of its pictures."""
-        return headline_of(self.subject.model, self.head, self.heads)
-
-    def caption(self, image: int, column: int) -> str:
-        """What a map explains, in words: `class 3 against class 5`."""
-        return called(self.names[image][column], self.kind, self.against_name)
 
     def _array(self) -> np.ndarray:
         return self.maps
@@ -136,16 +91,8 @@ class Explanation(ArrayResult):
         """What `cnnviz.grid` draws: the maps, `(n, k, h, w, 1)`."""
         return self.maps[..., np.newaxis]
 
-    def _drawn(
-        self, drawing: ModuleType, *, image: int = 0, **options: Any
-    ) -> Image.Image:
-        number_of("image", image, len(self.images))
-        sheet: Image.Image = drawing.explanation_sheet(
-            self.images[image],
-            self,
-            **{"title": self.title, "number": image, **options},
-        )
-        return sheet
+    def _sheet(self, drawing: ModuleType) -> Callable[..., Image.Image]:
+        return drawing.explanation_sheet
 
     def __repr__(self) -> str:
         n, k = self.classes.shape
@@ -275,7 +222,7 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
     if raw.total is not None:
         sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
         share = shares(sums, raw.total)
-    notes = [*asked.notes, *raw.notes]
+    notes = list(raw.notes)
     if facts.others:
         inputs = asked.subject.model.inputs or []
         names = listed((inputs[i].name for i in facts.others), "and")
@@ -293,26 +240,16 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
                 f"{steps[image]} steps"
             )
     return Explanation(
+        **told_of(asked, facts.layer, notes),
         maps=raw.placing(raw.maps),
         raw=raw.values,
-        classes=asked.classes,
-        names=asked.names,
-        scores=asked.scores,
-        probabilities=asked.probabilities,
         share=share,
         error=error,
         steps=steps,
         seen=raw.placing.mask(),
         method=method,
-        layer=facts.layer,
-        head=asked.head.name,
-        heads=asked.head.heads,
-        kind=asked.head.kind,
-        against=asked.against,
-        against_name=asked.against_name,
         baseline=case.settings.baseline,
         input_index=facts.input_index,
-        notes=tuple(notes),
         images=case.image,
         placing=raw.placing,
         settings=case.settings,

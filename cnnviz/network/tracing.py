@@ -398,10 +398,11 @@ def compiled_for_images(
         for size in ((None, count) if fixed is None else (fixed,))
     }
     # First what there is a trace for: for so many images only, if it had to be.
-    traces = _CACHE.setdefault(network, OrderedDict())
-    ordered = sorted(
-        signatures, key=lambda size: _full_key(key, signatures[size]) not in traces
-    )
+    with _LOCK:
+        traces = _CACHE.setdefault(network, OrderedDict())
+        ordered = sorted(
+            signatures, key=lambda size: _full_key(key, signatures[size]) not in traces
+        )
     for size in ordered:
         try:
             return compiled(network, key, function, signatures[size]), size

@@ -1,0 +1,117 @@
+"""Evidence: what all results that explain classes have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnnviz.arguments import number_of
+from cnnviz.attribution.asking import Asked, called
+from cnnviz.network.heads import HeadInfo, HeadKind
+from cnnviz.network.model import ImageModel
+from cnnviz.showing import ArrayResult
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evidence(ArrayResult):
+    """Numbers that speak for classes of images, or against them.
+
+    One image at a time is drawn: `.picture(image=0)`.
+
+    Attributes:
+        classes: `(n, k)` the numbers of the classes.
+        names: `(n, k)` their names, or their numbers as texts; `-` ahead of what
+            lowers an output.
+        scores: `(n, k)` what is explained: the logit, or the difference to the logit of
+            `against`; the value of an output without softmax or sigmoid. Negated for
+            what lowers an output.
+        probabilities: `(n, k)` of the classes, in [0, 1]; the value of an output
+            without softmax or sigmoid.
+        share: `(n, k)` the sum of the numbers, divided by what they explain. NaN where
+            they are no shares of it, or there is nothing to share.
+        error: `(n, k)` the relative error of that sum; NaN where it is no sum.
+        layer: The path of the layer that was looked at; empty for pixels.
+        head: The name of the output.
+        heads: The names of all outputs of the network.
+        kind: What its values are: `softmax`, `sigmoid` or `linear`.
+        against: The number of the class that the others are compared with, or None.
+        against_name: Its name; empty if there is none.
+        notes: What to know when reading it, one sentence each.
+        title: The headline of its pictures.
+        images: What was explained: the input that is looked at, `(n, h, w, c)`.
+    """
+
+    is_signed = True
+
+    classes: np.ndarray
+    names: tuple[tuple[str, ...], ...]
+    scores: np.ndarray
+    probabilities: np.ndarray
+    share: np.ndarray
+    error: np.ndarray
+    layer: str
+    head: str
+    heads: tuple[str, ...]
+    kind: HeadKind
+    against: int | None
+    against_name: str
+    notes: tuple[str, ...]
+    title: str
+    images: np.ndarray = field(repr=False)
+
+    def caption(self, image: int, column: int) -> str:
+        """What is explained, in words: `class 3 against class 5`."""
+        return called(self.names[image][column], self.kind, self.against_name)
+
+    @abstractmethod
+    def _sheet(self, drawing: ModuleType) -> Callable[..., Image.Image]:
+        """What draws one image of it."""
+
+    def _drawn(
+        self, drawing: ModuleType, *, image: int = 0, **options: Any
+    ) -> Image.Image:
+        number_of("image", image, len(self.images))
+        named = {"title": self.title, "number": image, **options}
+        return self._sheet(drawing)(self.images[image], self, **named)
+
+
+def told_of(asked: Asked, layer: str, notes: Iterable[str]) -> dict[str, Any]:
+    """By name what `Evidence` tells of what was asked, but for its numbers.
+
+    Args:
+        asked: What was asked.
+        layer: The path of the layer that was looked at.
+        notes: What to know, besides what is known since it was asked.
+    """
+    head = asked.head
+    return {
+        "classes": asked.classes,
+        "names": asked.names,
+        "scores": asked.scores,
+        "probabilities": asked.probabilities,
+        "layer": layer,
+        "head": head.name,
+        "heads": head.heads,
+        "kind": head.kind,
+        "against": asked.against,
+        "against_name": asked.against_name,
+        "notes": (*asked.notes, *notes),
+        "title": _headline(asked.subject.model, head),
+    }
+
+
+def _headline(model: ImageModel, head: HeadInfo) -> str:
+    """The headline of pictures of an output, which is named if there are several."""
+    name = model.network.name
+    if model.source != name:  # the file's name, as on other pictures
+        name = Path(model.source).stem
+    return f"why {name} says so" + f" ({head.name})" * (len(head.heads) > 1)
