@@ -124,8 +124,6 @@ class Probe:
             ModelError: If the network computes something that is not finite.
         """
         parts = [self._batches(arrays, part, last) for part in self._parts(target)]
-        for part in parts:
-            self._check_maps(part.pop("maps", np.ones(1)))
         results = parts[0]
         if len(parts) > 1 and target.classes is not None:
             count = target.classes.shape[1]
@@ -142,15 +140,19 @@ class Probe:
                 raise not_finite(self.subject.model, where)
         return results
 
-    def _check_maps(self, per_image: np.ndarray) -> None:
-        if (per_image == 1).all():
-            return
-        raise LayerError(
-            f"layer '{self.facts.layer}' of {self.subject.model.source} returns "
-            f"{per_image[per_image != 1][0]:g} maps for each image: its first axis is "
-            "not that of the images",
-            hint="Choose another layer, or the method 'integrated' without a layer.",
-        )
+    def _answered(self, *given: np.ndarray) -> dict[str, tf.Tensor]:
+        """What the network answers about a batch."""
+        answers = self._trace(*given)
+        per_image = np.asarray(answers.pop("maps", 1.0))
+        if (per_image != 1).any():
+            raise LayerError(
+                f"layer '{self.facts.layer}' of {self.subject.model.source} returns "
+                f"{per_image[per_image != 1][0]:g} maps for each image: its first axis "
+                "is not that of the images",
+                hint="Choose another layer, or the method 'integrated' without a "
+                "layer.",
+            )
+        return answers
 
     def placing(
         self, positions: Sequence[int], pixels: Sequence[int]
@@ -199,4 +201,4 @@ class Probe:
         given = [*arrays, *target.arrays().values()]
         feeds = given if last is None else [*given, last]
         feeds = [np.asarray(feed, np.float32) for feed in feeds]
-        return in_batches(self._trace, feeds, self.batch_size, self._size)
+        return in_batches(self._answered, feeds, self.batch_size, self._size)
