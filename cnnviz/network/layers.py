@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import Size, size_of
 from cnnviz.errors import (
+    CnnvizError,
     LayerError,
     ModelError,
 )
@@ -27,6 +29,9 @@ from cnnviz.network.naming import (
     one_layer,
 )
 from cnnviz.network.tracing import Call, compiled, record
+
+_SIDES = (224, 256)
+"""Of images for networks that take any size, and fail where it is not known."""
 
 
 def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> LayerList:
@@ -65,7 +70,40 @@ def _all_looked_at(
 ) -> list[tuple[LayerInfo, bool]]:
     shapes = _input_shapes(known, None if size is None else size_of(size))
     everything = [Selected(address) for address in addresses(known.network)]
-    return _looked_at(known, everything, shapes)
+    try:
+        return _looked_at(known, everything, shapes)
+    except CnnvizError:
+        if all(None not in shape for shape in shapes):
+            raise
+        # Code in Python that computes with sizes, as that of Keras 3.15 for resizing
+        # does, needs numbers for them. What differs between two depends on the image.
+        with suppress(CnnvizError):
+            first, second = (
+                _looked_at(known, everything, [_filled(s, side) for s in shapes])
+                for side in _SIDES
+            )
+            if [info.path for info, _ in first] == [info.path for info, _ in second]:
+                return [
+                    (_in_common(one, other), sees)
+                    for (one, sees), (other, _) in zip(first, second, strict=True)
+                ]
+        raise
+
+
+def _filled(shape: Sequence[int | None], side: int) -> tuple[int, ...]:
+    return tuple(side if size is None else size for size in shape)
+
+
+def _in_common(one: LayerInfo, other: LayerInfo) -> LayerInfo:
+    """What is true of a layer for images of two sizes."""
+    shape: tuple[int | None, ...] = ()
+    if len(one.output_shape) == len(other.output_shape):
+        pairs = zip(one.output_shape, other.output_shape, strict=True)
+        shape = tuple(a if a == b else None for a, b in pairs)
+    field = (
+        one.receptive_field if one.receptive_field == other.receptive_field else None
+    )
+    return replace(one, output_shape=shape, receptive_field=field)
 
 
 def _looked_at(

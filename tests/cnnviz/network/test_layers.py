@@ -205,6 +205,44 @@ def test_unknown_size_stays_unknown_until_one_is_given(k: Any) -> None:
     assert sized["up"].receptive_field == ReceptiveField((4, 4), (1.0, 1.0), (-2, -1))
 
 
+def test_unknown_size_where_code_computes_with_sizes() -> None:
+    image = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(4, 3, 2, padding="same", name="conv")(image)
+    wide = keras.layers.UpSampling2D(2, interpolation="bilinear", name="up")(maps)
+    scores = keras.layers.GlobalAveragePooling2D(name="gap")(wide)
+    model = keras.Model(image, keras.layers.Dense(2, name="scores")(scores))
+    listed = by_path(model)
+    assert [info.output_shape for info in listed.values()] == [
+        (None, None, 4),
+        (None, None, 4),
+        (4,),
+        (2,),
+    ]
+    assert listed["conv"].receptive_field == field(3, 2, 0)
+    assert listed["scores"].receptive_field == WHOLE
+
+    class Tokens(keras.layers.Layer):
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape[0], None, shape[-1]
+
+        def call(self, x: Any) -> Any:
+            _, rows, columns, channels = x.shape  # None * None, of unknown sizes
+            return keras.ops.reshape(x, (-1, rows * columns, channels))
+
+    tokens = keras.Sequential([keras.Input((None, None, 3)), Tokens(name="tokens")])
+    assert by_path(tokens)["tokens"].output_shape == (None, 3)
+    assert by_path(tokens, size=8)["tokens"].output_shape == (64, 3)
+
+    class Small(Tokens):
+        def call(self, x: Any) -> Any:
+            return keras.ops.reshape(x[:, :20, :20], (-1, 400 // (x.shape[1] < 30), 3))
+
+    small = keras.Sequential([keras.Input((None, None, 3)), Small(name="tokens")])
+    with pytest.raises(ModelError, match=r"fails on an input of \?x\?x3"):
+        list_layers(small)
+    assert by_path(small, size=24)["tokens"].output_shape == (400, 3)
+
+
 @GENERATIONS
 def test_several_outputs_and_inputs(k: Any) -> None:
     class Halves(k.layers.Layer):
