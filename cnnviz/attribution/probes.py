@@ -93,8 +93,13 @@ class Probe:
         if at == "layer" and not is_placed and self._size is None:
             # With a known number of images, reshapes are understood more often.
             signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]
-            key = (question.key, "one")
-            self.facts = compiled(network, key, answered, signature).facts
+            of_one = compiled(
+                network, (question.key, private, "one"), answered, signature
+            )
+            if of_one.facts.layer != self.facts.layer:
+                # Windows of images pass for images where their number is not known.
+                self._trace, self._size = of_one, 1
+            self.facts = of_one.facts
         elements = self.facts.elements * (1 if at is None else 2)
         most = max(1, min(_MOST_IMAGES, _ELEMENTS // max(elements, 1)))
         self.batch_size = self._size or batch_size or most

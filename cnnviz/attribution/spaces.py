@@ -206,12 +206,14 @@ class Spaces:
         column for each position.
         """
         positions = self._positions(tensor)
+        follows = Dependence([tensor])  # and not past it, as below skip connections
         for after in self._ancestors(self._logits, lambda t: t is tensor):
             sides = after.shape[-2:] if (after.shape.rank or 0) > 2 else ()
             if (
                 after.op.type in _PRODUCTS
                 and all(size is not None and size >= positions > 1 for size in sides)
                 and all(self._depends(source) for source in after.op.inputs)
+                and follows(after)
                 and len(after.op.inputs) > 1
                 and len(set(sides)) == 1
             ):

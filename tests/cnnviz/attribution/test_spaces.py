@@ -149,6 +149,13 @@ def test_attention_after_a_layer_is_told(k: ModuleType) -> None:
     ]
     assert [len(notes) for notes in told] == [1, 0]
     assert told[0][0].startswith("positions attend to each other after patches,")
+    # Nor is attention that the layer has no part in.
+    maps = layers.Conv2D(4, 3, strides=2, padding="same", name="aside")(patches)
+    ends = [pooled, layers.GlobalAveragePooling2D()(maps)]
+    aside = k.Model(image, layers.Dense(3)(layers.Concatenate()(ends)))
+    notes = " ".join(explained(aside, layer="aside").notes)
+    assert "attend" not in notes
+    assert "depends on the image past aside" in notes
 
 
 def test_frames_are_not_taken_for_images() -> None:
@@ -274,3 +281,43 @@ def test_maps_that_nobody_outside_can_see(k: ModuleType) -> None:
     for join in (compiled, looped):
         with pytest.raises(LayerError, match="which keeps its maps to itself, hence"):
             explain(looking_twice(k, join), image)
+
+
+def test_windows_are_no_images_where_the_number_of_images_is_unknown() -> None:
+    class Windows(keras.layers.Layer):
+        """What transformers with windows do: each is an image of its own inside."""
+
+        def build(self, shape: Any) -> None:
+            self.dense = keras.layers.Dense(shape[-1])
+            self.dense.build((None, *shape[1:]))
+
+        def call(self, x: Any) -> Any:
+            n, h, w, c = keras.ops.shape(x)
+            x = keras.ops.reshape(x, (n, h // 4, 4, w // 4, 4, c))
+            x = keras.ops.transpose(x, (0, 1, 3, 2, 4, 5))
+            x = self.dense(keras.ops.reshape(x, (-1, 4, 4, c)))
+            x = keras.ops.reshape(x, (n, h // 4, w // 4, 4, 4, c))
+            x = keras.ops.transpose(x, (0, 1, 3, 2, 4, 5))
+            return keras.ops.reshape(x, (n, h, w, c))
+
+    network = randomized(
+        sequential(
+            keras,
+            (16, 16, 3),
+            keras.layers.Conv2D(6, 3, strides=2, padding="same"),
+            Windows(name="windows"),
+            keras.layers.Conv2D(4, 1, name="scores"),
+        )
+    )
+    images = np.random.default_rng(0).random((3, 16, 16, 3), np.float32)
+    found = explain(
+        load_model(network, encoding="unit"), images, [2], region=np.ones((8, 8))
+    )
+    assert found.layer == "windows"
+    windows = keras.Model(network.inputs, network.get_layer("windows").output)
+    kernel = network.get_layer("scores").get_weights()[0][0, 0]
+    np.testing.assert_allclose(
+        found.raw[:, 0],
+        windows.predict(images, verbose=0) @ kernel[:, 2] / 64,
+        atol=1e-6,
+    )
