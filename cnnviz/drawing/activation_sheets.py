@@ -14,7 +14,7 @@ from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
-from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
+from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows, shortened
 from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
 from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
 from cnnviz.errors import LayerError, counted, percent_text
@@ -299,11 +299,8 @@ def _strip(
     """Channels as rows, time to the right."""
     steps = levels.shape[1]
     facts = [*facts, f"{steps} steps to the right"]
-    if (together := -(-steps // STRIP_WIDTH)) > 1:
-        starts = np.arange(0, steps, together)
-        counts = np.diff(starts, append=steps)
-        levels = np.add.reduceat(levels, starts, axis=1)
-        levels /= counts.astype(np.float32)
+    levels, together = shortened(levels, STRIP_WIDTH)
+    if together > 1:
         facts.append(f"{together} to a pixel")
     dimmed = channels.constant[shown]
     return draw_rows(colorize(levels, colormap), shown, dimmed, title, facts)

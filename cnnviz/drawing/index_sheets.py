@@ -14,14 +14,16 @@ from cnnviz.arguments import counts, instance_of
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import sheet_fits
+from cnnviz.drawing.strips import shortened
 from cnnviz.drawing.text import draw_line, soften
-from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper
+from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper, resized
 from cnnviz.drawing.values import colorize, stretch
 from cnnviz.errors import LayerError, counted, shape_text
 from cnnviz.images.taking import as_array, one_image
 
 _SIDE, _GAP, _NAME_WIDTH = 72, 3, 190  # pixels
 _SHALLOWEST = 18  # pixels that the tiles of a panorama are high
+_STRIP_HEIGHT = 7  # pixels of each channel of a signal
 _NAME_SIZE, _SMALL_SIZE, _SMALL_INK = 13, 11, 60
 _TALLEST, _PANEL_GAP = 4, 24  # height to width of a page; pixels between its panels
 _MAPS = "viridis"
@@ -40,7 +42,8 @@ def index_sheet(
 
     Layers without maps, such as dense ones, are left out. Many layers go on at the top
     of a next column. Maps more than four times as wide as high have larger tiles, and
-    fewer of them.
+    fewer of them. The strongest channels of a signal `(steps, c)` are the rows of one
+    strip, with time to the right.
 
     Args:
         layers: By path the activations for one image, channels last, without a batch.
@@ -73,18 +76,25 @@ def index_sheet(
         side, _ = _room(image.shape[0], image.shape[1], count)
         drawn.append(_row("image", [], [as_picture(image)], side))
     for path, maps in rows.items():
-        height, width = maps.shape[1:]
-        side, most = _room(height, width, count)
-        strongest = np.argsort(-np.nan_to_num(maps).max(axis=(1, 2)), kind="stable")
+        sizes = maps.shape[1:]
+        axes = tuple(range(1, maps.ndim))
+        side, most = _room(*sizes, count) if len(sizes) == 2 else (_width(count), count)
+        strongest = np.argsort(-np.nan_to_num(maps).max(axis=axes), kind="stable")
         chosen = strongest[:most]
-        tiles = colorize(stretch(maps[chosen], axis=(1, 2)), colormap or _MAPS)
+        levels = stretch(maps[chosen], axis=axes)
+        if len(sizes) == 1:
+            levels, _ = shortened(levels, side)
+        tiles: Iterable[Pixels] = colorize(levels, colormap or _MAPS)
+        if len(sizes) == 1:
+            tiles = [resized(np.asarray(tiles), (_STRIP_HEIGHT * len(chosen), side))]
         finite = maps[np.isfinite(maps)]
+        what = "maps" if len(sizes) == 2 else "channels"
         told = [
-            shape_text((height, width, len(maps))),
+            shape_text((*sizes, len(maps))),
             f"{readable(float(finite.min()))} to {readable(float(finite.max()))}"
             if finite.size
             else "no finite value",
-            f"maps {', '.join(map(str, chosen[:4]))}" + ", ..." * (len(chosen) > 4),
+            f"{what} {', '.join(map(str, chosen[:4]))}" + ", ..." * (len(chosen) > 4),
         ]
         drawn.append(_row(path, told, tiles, side))
     page = _page(drawn)
@@ -92,7 +102,11 @@ def index_sheet(
     facts.append(counted(len(rows), "layer"))
     if missing := len(layers) - len(rows):
         facts.append(f"{missing} without maps left out")
-    facts += ["the strongest maps of each", "each map on its own scale"]
+    kinds = {maps.ndim for maps in rows.values()}
+    what = "map" if 3 in kinds else "channel"
+    facts += [f"the strongest {what}s of each", f"each {what} on its own scale"]
+    if 2 in kinds:
+        facts.append("steps of signals to the right")
     return grid(
         page[np.newaxis],
         scale=1 if sheet_fits(*page.shape[:2]) else None,
@@ -102,19 +116,26 @@ def index_sheet(
 
 
 def _maps(values: NDArray[Any]) -> NDArray[np.float32] | None:
-    """Maps `(c, h, w)`, of volumes the central slice; None where there are none."""
+    """Maps `(c, h, w)` or signals `(c, steps)`; None where there are none.
+
+    Of volumes it is the central slice.
+    """
     if values.ndim == 4:
         values = values[len(values) // 2]
-    if values.ndim != 3 or values.size <= values.shape[-1]:
+    if values.ndim not in (2, 3) or values.size <= values.shape[-1]:
         return None
     return np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
 
 
 def _room(height: int, width: int, count: int) -> tuple[int, int]:
     """The longer side of the tiles of maps, and how many of them have room in a row."""
-    whole = count * (_SIDE + _GAP)
-    side = min(max(_SIDE, _SHALLOWEST * width // height), whole - _GAP)
-    return side, whole // (side + _GAP)
+    side = min(max(_SIDE, _SHALLOWEST * width // height), _width(count))
+    return side, (_width(count) + _GAP) // (side + _GAP)
+
+
+def _width(count: int) -> int:
+    """How wide a row of tiles is."""
+    return count * (_SIDE + _GAP) - _GAP
 
 
 def _page(rows: list[Pixels]) -> Pixels:

@@ -85,11 +85,11 @@ class Activations(Result, Mapping[str, np.ndarray]):
 
     @property
     def mapped(self) -> list[str]:
-        """The layers that have maps, rather than units or signals."""
+        """The layers that have maps or signals, rather than units."""
         return [
             path
             for path, array in self.arrays.items()
-            if array.ndim in (4, 5) and np.prod(array.shape[1:-1]) > 1
+            if array.ndim in (3, 4, 5) and np.prod(array.shape[1:-1]) > 1
         ]
 
     @property

@@ -81,6 +81,30 @@ def test_maps_of_panoramas_are_more_than_lines() -> None:
     assert (sheet[rows[0] : rows[0] + 15, left + 603 : -MARGIN] == 255).all()
 
 
+def test_channels_of_a_signal_are_rows_of_a_strip() -> None:
+    values = maps(83, 4)
+    values[[5, 6, 7, 8], range(4)] = [3, 5, 2, 4]
+    sheet = np.asarray(index_sheet({"a": values, "dense": maps(10)}, count=3))
+    levels = (values - values.min(0)) / (values.max(0) - values.min(0))
+    # The three strongest channels; 3 * 75 - 3 = 222 pixels for 83 steps.
+    strip = colorize(levels[:, [1, 3, 0]].T, "viridis").repeat(7, axis=0)
+    middles = ((np.arange(83) + 0.5) * 222 / 83).astype(int)
+    found = [
+        y
+        for y in range(len(sheet) - 20)
+        if sheet[y : y + 21, MARGIN + NAMES + middles].shape == strip.shape
+        and (
+            np.abs(sheet[y : y + 21, MARGIN + NAMES + middles] - strip.astype(int)) < 5
+        ).all()
+    ]
+    assert len(found) == 1
+    # Steps that share a pixel have their mean: of a wave of two steps that is flat.
+    wave = np.tile(np.asarray([0.0, 1], "f"), 8000)[:, np.newaxis]
+    flat = np.asarray(index_sheet({"a": wave}))
+    is_mean = (flat == colorize(np.full((1, 1), 0.5, "f"), "viridis")[0, 0]).all(-1)
+    assert is_mean.sum() == 7 * (10 * (SIDE + GAP) - GAP)
+
+
 def test_values_that_are_not_finite_are_no_hindrance() -> None:
     values = maps(6, 6, 2)
     values[0, 0] = np.nan
