@@ -339,9 +339,45 @@ class Spaces:
         maps = [t for t in maps if self._is_learned(t)]
         if not maps:
             return None
-        least = min(map(self._positions, maps))
-        found = self._deepest(t for t in maps if self._positions(t) == least)
+        maps.sort(key=lambda t: (self._positions(t), -self._order[t.op.name]))
+        # Maps that are made of a code have positions, but not those of the image.
+        found = next(filter(self._keeps_places, maps), maps[0])
         return self._followed_back(found, _SAME)
+
+    def _keeps_places(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor depends on the image other than by rows `(n, k)` alone."""
+
+        def is_product_of_rows(tensor: tf.Tensor) -> bool:
+            product = tensor.op.type == "MatMul"
+            return self._is_single(tensor) or (
+                product and self._is_row(tensor.op.inputs[0])
+            )
+
+        return any(
+            t is self._image for t in self._ancestors(tensor, is_product_of_rows)
+        )
+
+    def _is_single(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor has the axes of maps, and one position."""
+        return tensor.shape.rank == self._axes + 2 and self._positions(tensor) == 1
+
+    def _is_row(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor `(n, k)` holds all that is known of an image in one row.
+
+        Those that dense layers make of sequences `(n, steps, k)` have a row for a step.
+        """
+        while tensor.shape.rank == 2:
+            sources = filter(self._depends, tensor.op.inputs)
+            source = next(sources, None)
+            if source is None or source.shape.rank is None:
+                return False
+            if source.shape.rank > 2:
+                if tensor.op.type != "Reshape":
+                    return True  # a mean, a maximum
+                sizes = source.shape[1:].as_list()
+                return None not in sizes and tensor.shape[1] == math.prod(sizes)
+            tensor = source
+        return False
 
     def _positions(self, tensor: tf.Tensor) -> float:
         call = self._returned.get(tensor.ref())

@@ -321,3 +321,43 @@ def test_windows_are_no_images_where_the_number_of_images_is_unknown() -> None:
         windows.predict(images, verbose=0) @ kernel[:, 2] / 64,
         atol=1e-6,
     )
+
+
+@GENERATIONS
+@pytest.mark.parametrize("way", ["flat", "mean", "normalized", "one position"])
+def test_maps_made_of_a_code_have_not_the_positions_of_the_image(
+    way: str, k: ModuleType
+) -> None:
+    layers = k.layers
+    coded = {
+        "flat": [layers.Flatten()],
+        "mean": [layers.GlobalAveragePooling2D()],
+        "normalized": [layers.Flatten(), layers.BatchNormalization()],
+        "one position": [layers.Conv2D(8, 4), layers.Flatten()],
+    }
+    network = randomized(
+        sequential(
+            k,
+            (16, 16, 1),
+            layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
+            layers.Conv2D(5, 3, 2, padding="same", activation="relu", name="encoded"),
+            *coded[way],
+            layers.Dense(3),
+            layers.Dense(4 * 4 * 6),
+            layers.Reshape((4, 4, 6), name="decoded"),
+            layers.Conv2DTranspose(1, 4, strides=4, activation="sigmoid"),
+        )
+    )
+    images = np.random.default_rng(0).random((1, 16, 16, 1), np.float32)
+    found = explain(load_model(network, encoding="unit"), images, [1], region=(9, 4))
+    assert found.layer == "encoded"
+    values = tf.constant(images)
+    with tf.GradientTape() as tape:
+        for layer in network.layers:
+            values = layer(values)
+            if layer.name == "encoded":
+                maps = values
+                tape.watch(maps)
+        score = tf.math.log(values / (1 - values))[0, 9, 4, 0]
+    expected = tf.reduce_sum(maps * tape.gradient(score, maps), -1)
+    np.testing.assert_allclose(found.raw[0, 0], expected[0], atol=1e-5)
