@@ -224,8 +224,9 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
         share = shares(sums, raw.total)
     notes = list(raw.notes)
     if facts.others:
-        inputs = asked.subject.model.inputs or []
-        names = listed((inputs[i].name for i in facts.others), "and")
+        inputs = asked.subject.model.inputs
+        told = (inputs[i].name if inputs else f"input {i}" for i in facts.others)
+        names = listed(told, "and")
         notes.append(f"the score depends on {names} too, which no map shows")
     if not raw.maps.any() and (broken := broken_weights(asked.subject.model.network)):
         notes.append(f"{broken}, so that these maps mean nothing")

@@ -198,7 +198,7 @@ class ImageModel:
                 hint=hint,
             )
         prepared = [
-            self._checked(array, specs[i] if specs else None)
+            self._checked(array, specs[i] if specs else _guessed(array, given))
             for i, array in enumerate(given)
         ]
         if len({len(array) for array in prepared}) > 1:
@@ -282,6 +282,14 @@ class ImageModel:
                 images = [items]
         if isinstance(images, Mapping):
             names = [spec.name for spec in specs or []]
+            if specs is None and len(images) > 1:
+                raise ImageError(
+                    f"inputs given: {', '.join(map(str, images))}; {self.source} "
+                    "does not tell the names of its inputs",
+                    hint="Give a list of arrays, in the order that it takes them, or "
+                    "wrap it: keras.Model(inputs, network(inputs)), with "
+                    "inputs = {name: keras.Input(shape, name=name), ...}.",
+                )
             if set(names) != set(images):
                 one = repr(next(iter(images), ""))
                 raise ImageError(
@@ -349,6 +357,17 @@ class ImageModel:
             f"images of shape {given}; {self.source} takes {one}, or a batch "
             f"{describe(('n', *shape))}"
         )
+
+
+def _guessed(array: Any, given: Sequence[Any]) -> InputSpec | None:
+    """What an input takes that is not told: rows, if batches of pictures are with them.
+
+    Alone such an array is a gray picture.
+    """
+    counts = {len(other) for other in given if getattr(other, "ndim", 0) == 4}
+    if getattr(array, "ndim", 0) != 2 or {len(array)} != counts:
+        return None
+    return InputSpec("rows", (len(array[0]),), "float32")
 
 
 def _lacks_channel(array: np.ndarray, shape: Shape) -> bool:

@@ -18,6 +18,7 @@ from cnnviz import (
     activations,
     deconvnet,
     deep_dream,
+    explain,
     list_layers,
     load_model,
     visualize_classes,
@@ -411,3 +412,43 @@ def test_networks_of_flat_images_are_drawn_as_the_message_says(
     found = visualize_filters(wrapped, "flat/conv", [0, 1], steps=16)
     assert found.ascent.images.shape[-1] == 1
     assert visualize_classes(wrapped, steps=16).ascent.images.shape == (2, 28, 24, 1)
+
+
+class Pair(keras.Model):
+    """A subclassed network of two inputs, whose names nothing tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = keras.layers.Conv2D(4, 3, activation="relu")
+        self.numbers = keras.layers.Dense(4)
+        self.scores = keras.layers.Dense(3)
+
+    def call(self, inputs: Any) -> Any:
+        one, other = inputs.values() if isinstance(inputs, dict) else inputs
+        found = keras.ops.mean(self.maps(one), (1, 2)) * self.numbers(other)
+        return self.scores(found)
+
+
+def test_inputs_that_a_subclassed_network_does_not_name() -> None:
+    rng = np.random.default_rng(0)
+    image, numbers = rng.random((1, 8, 9, 3), np.float32), np.ones((1, 5), np.float32)
+    network = Pair()
+    named = {"image": image, "numbers": numbers}
+    with pytest.raises(ImageError, match="does not tell the names of its inputs") as e:
+        load_model(network).predict(named)
+    assert "list of arrays" in str(e.value)
+    assert "keras.Model(inputs, network(inputs))" in str(e.value)
+    # What the message advises.
+    given = [image, numbers]
+    found = load_model(network).predict(given)
+    np.testing.assert_allclose(found.outputs, network(given), rtol=1e-5)
+    explained = explain(network, given)
+    assert "the score depends on input 1 too, which no map shows" in explained.notes
+    inputs = {
+        "image": keras.Input((8, 9, 3), name="image"),
+        "numbers": keras.Input((5,), name="numbers"),
+    }
+    wrapped = keras.Model(inputs, network(inputs))
+    again = explain(wrapped, named)
+    np.testing.assert_allclose(again.raw, explained.raw, rtol=1e-4, atol=1e-7)
+    assert "the score depends on numbers too, which no map shows" in again.notes
