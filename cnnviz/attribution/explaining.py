@@ -25,7 +25,7 @@ from cnnviz.attribution.asking import (
 from cnnviz.attribution.baselines import Baseline
 from cnnviz.attribution.evidence import Evidence, told_of
 from cnnviz.attribution.gradients import Subject
-from cnnviz.attribution.integrated import TOLERANCE, shares
+from cnnviz.attribution.integrated import MOST_STEPS, TOLERANCE, shares
 from cnnviz.attribution.methods import CAMS, Case, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.targets import Target
@@ -235,10 +235,14 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
         if method in CAMS and raw.maps[image, column].max() <= 0:
             notes.append(f"image {image}: no positive evidence for {name}")
         if method == "integrated" and error[image, column] > TOLERANCE:
+            taken = f"{steps[image]} steps"
+            if steps[image] < MOST_STEPS:
+                taken += f", and more, up to {MOST_STEPS}, did not help"
+            other = "mean" if case.settings.baseline == "blur" else "blur"
             notes.append(
                 f"image {image}: the map for {name} is off by "
                 f"{100 * error[image, column]:.0f} % of what it explains after "
-                f"{steps[image]} steps"
+                f"{taken}; another baseline, such as {other}, may do better"
             )
     return Explanation(
         **told_of(asked, facts.layer, notes),

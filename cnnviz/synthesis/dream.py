@@ -16,7 +16,7 @@ from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Motion
-from cnnviz.errors import LayerError, shape_text
+from cnnviz.errors import ImageError, LayerError, shape_text
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
@@ -97,7 +97,8 @@ def deep_dream(
             model that takes raw values, in these.
         layers: A layer or several, as `cnnviz.activations` takes them.
         octaves: At how many sizes to work at most; the last is the image's own, and
-            sides of the others are at least 32 pixels long.
+            sides of the others are at least 32 pixels long, and not too small for the
+            layers.
         octave_scale: The ratio of one size to the next.
         steps: Forward and backward passes over each tile at each size.
         strength: How far each step goes; 1 changes the image thoroughly.
@@ -159,14 +160,19 @@ def deep_dream(
         dreamt = _onto(base, dreamt, before)
         corners, shape = lay_tiles(size, largest)
         started = np.stack([cut_tiles(dreamt, corner, shape) for corner in corners])
-        found = maximize(
-            known,
-            objective,
-            start=started,
-            parameterization=Fourier(deviation=0.0),
-            transform=Motion(_JITTER, scale=0, rotate=0, fill="wrap"),
-            run=own,
-        )
+        try:
+            found = maximize(
+                known,
+                objective,
+                start=started,
+                parameterization=Fourier(deviation=0.0),
+                transform=Motion(_JITTER, scale=0, rotate=0, fill="wrap"),
+                run=own,
+            )
+        except ImageError:
+            if size == sizes[-1]:
+                raise
+            continue  # too small for the layers
         # Of a run that was ended, tiles that it never came to stay as they are.
         tiles = np.concatenate([found.images, started[len(found.images) :]])
         fires |= not found.dead.all()

@@ -80,7 +80,33 @@ def test_what_cannot_be_integrated_is_told() -> None:
     model = load_model(of_numbers(keras, jump, 1), encoding="raw")
     found = explain(model, np.array([[1.0]]), method="integrated")
     np.testing.assert_allclose(found.error, 1)
-    assert "off by 100 % of what it explains" in " ".join(found.notes)
+    assert "off by 100 % of what it explains after 512 steps;" in " ".join(found.notes)
+
+
+def test_where_a_score_jumps_beside_black_another_baseline_is_advised() -> None:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(8, 3, use_bias=False),
+            # They make the same of all brightnesses but none.
+            layers.LayerNormalization(center=False, epsilon=1e-9),
+            layers.Conv2D(8, 3, activation="relu", use_bias=False),
+            layers.LayerNormalization(center=False, epsilon=1e-9),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+    model = load_model(network, encoding="unit")
+    image = np.random.default_rng(0).random((12, 12, 3), np.float32)
+    found = explain(model, image, method="integrated")
+    assert found.error > 0.5 and found.steps < 512
+    (note,) = found.notes
+    assert "steps, and more, up to 512, did not help; another baseline, such as" in note
+    assert "such as blur, may do better" in note
+    advised = explain(model, image, method="integrated", baseline="blur")
+    assert advised.error < 0.05 and not advised.notes
 
 
 def test_completeness_error() -> None:

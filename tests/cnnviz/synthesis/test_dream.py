@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -136,6 +137,20 @@ def test_sides_of_octaves_are_no_shorter_than_32_pixels(
     )
     # 64, 46, 33, and no 23.
     assert set(told) == {3}
+
+
+def test_sizes_that_are_too_small_for_a_layer_are_left_out() -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [layers.Input((None, None, 3)), layers.Conv2D(2, 40, name="wide")]
+    )
+    model = load_model(network, encoding="unit")
+    image = np.random.default_rng(0).random((48, 48, 3), np.float32)
+    assert scale_sizes((48, 48), 1.4, 32, 4) == [(34, 34), (48, 48)]
+    dreamt = deep_dream(model, image, "wide", steps=2).image
+    assert np.abs(dreamt - image).max() > 0.01
+    with pytest.raises(ImageError, match="cannot take an input of 36x36x3"):
+        deep_dream(model, image[:36, :36], "wide", steps=2)
 
 
 def test_what_cannot_be_is_refused(imagenet: ImageModel, photo: np.ndarray) -> None:
