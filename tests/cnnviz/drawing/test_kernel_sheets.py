@@ -127,6 +127,15 @@ def test_kernels_on_many_channels_are_a_matrix_of_the_strongest() -> None:
     np.testing.assert_array_equal(drawn, expected)
 
 
+def test_cells_of_a_matrix_have_the_shape_of_kernels() -> None:
+    kernels = random(4, 2, 5, 16)
+    sheet = kernel_sheet(kernels, title="x")
+    matrix = body(sheet, 4 * 15, 16 * 33, 3).reshape(4, 15, 16, 33, 3)  # six times
+    middles = matrix[:, 3:12:6, :, 3:30:6].transpose(0, 2, 1, 3, 4)
+    expected = np.moveaxis(around_gray(kernels), -1, 1)
+    assert np.abs(middles[..., 0] / 255 - expected).max() < 1.5 / 255
+
+
 def test_pointwise_kernels_are_one_matrix_of_weights() -> None:
     kernels = random(3, 1, 1, 40)
     sheet = kernel_sheet(kernels, title="project")
@@ -163,6 +172,19 @@ def test_numbers_of_columns_that_have_no_room_are_left_out() -> None:
     gaps = np.diff(blocks)
     assert 8 <= len(blocks) <= 13, blocks
     assert gaps.max() <= 26
+
+
+@pytest.mark.parametrize(("shape", "apart"), [((1, 3), 13), ((1, 9), 12)])
+def test_numbers_of_rows_that_have_no_room_are_left_out(
+    shape: tuple[int, int], apart: int
+) -> None:
+    # Cells of 13 pixels with a number each, and of 6 with one for every second.
+    sheet = np.asarray(kernel_sheet(random(20, *shape, 16), title="x"))
+    high = 13 if apart == 13 else 6
+    inked = sheet[-MARGIN - 20 * high : -MARGIN, MARGIN : MARGIN + 15].min(1) < 250
+    begins = np.flatnonzero(np.diff(inked.astype(int), prepend=0) == 1)
+    assert len(begins) == 20 * high // apart
+    assert (np.abs(np.diff(begins) - apart) <= 1).all()
 
 
 def test_kernels_in_one_and_three_dimensions() -> None:

@@ -9,6 +9,7 @@ import pytest
 from cnnviz.drawing import (
     NOT_A_NUMBER,
     colorize,
+    leveled,
     overlay,
     signed_stretch,
     stretch,
@@ -90,6 +91,8 @@ def test_numbers_that_are_none_stay_out_of_the_range(odd: float) -> None:
         rtol=1e-6,
     )
     np.testing.assert_array_equal(values, before)
+    # Also where one end of the range alone is not finite.
+    np.testing.assert_allclose(stretch(np.array([0, 1, odd])), [0, 1, nan])
 
 
 @pytest.mark.parametrize("function", [stretch, signed_stretch])
@@ -100,6 +103,11 @@ def test_extreme_values_stay_in_range(
     largest = np.finfo(dtype).max
     stretched = function(np.array([-largest, 0, largest], dtype))
     np.testing.assert_allclose(stretched, [0, 0.5, 1], rtol=1e-3)
+    for ends in ([0, largest], [-largest, 0]):
+        expected = (
+            [0.0, 1.0] if function is stretch else np.sign(np.array(ends)) / 2 + 0.5
+        )
+        np.testing.assert_allclose(function(np.array(ends, dtype)), expected, rtol=1e-3)
     tiny = function(np.array([0, np.finfo(dtype).tiny], dtype))
     assert tiny[1] == 1
 
@@ -113,6 +121,22 @@ def test_only_numbers_are_stretched(
 ) -> None:
     with pytest.raises(ArgumentError, match="expected real numbers"):
         function(maps)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.25, 0.5], [0.25, 0.5]),
+        ([0, 51, 255], [0, 0.2, 1]),
+        ([-0.5, 0, 0.5], [0, 0.5, 1]),
+        ([2, 3], [0, 1]),
+    ],
+)
+def test_images_out_of_the_range_are_stretched(
+    values: list[float], expected: list[float]
+) -> None:
+    image = np.array(values)[:, np.newaxis, np.newaxis]
+    np.testing.assert_allclose(leveled(image)[:, 0, 0], expected)
 
 
 @pytest.mark.parametrize("colormap", ["viridis", "coolwarm", "tab10"])
@@ -137,6 +161,8 @@ def test_two_colormaps_alone_come_near_the_pink() -> None:
 def test_colorize_draws_nan_in_pink() -> None:
     colors = colorize(np.array([0, np.nan, 1]), "gray")
     np.testing.assert_array_equal(colors, [(0, 0, 0), NOT_A_NUMBER, (255, 255, 255)])
+    masks = colorize(np.array([False, True]), "gray")
+    np.testing.assert_array_equal(masks, [(0, 0, 0), (255, 255, 255)])
 
 
 @pytest.mark.parametrize(
@@ -196,6 +222,29 @@ def test_overlay_where_the_image_lies_on_the_maps_by_hand() -> None:
     np.testing.assert_array_equal(backwards, laid)
     alone = overlay(image[:, 2:4], heat, "gray", alpha=1, spans=[(0, 2), (0.75, 1.75)])
     np.testing.assert_array_equal(alone, laid[:, 2:4])
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [(-1.25, 4.5), (0.5, 3.75)],
+        [(0.25, 2.5), (-0.5, 6.0)],
+        [(4.25, -0.5), (0, 4)],  # backwards
+    ],
+)
+def test_overlay_is_linear_between_units_and_held_beyond(
+    spans: list[tuple[float, float]],
+) -> None:
+    heat, size = noise(3, 4), (20, 30)
+    rows, columns = (
+        begin + (np.arange(count) + 0.5) * (end - begin) / count
+        for (begin, end), count in zip(spans, size, strict=True)
+    )
+    units = np.arange(4) + 0.5
+    across = np.array([np.interp(columns, units, row) for row in heat])
+    smooth = np.array([np.interp(rows, units[:3], column) for column in across.T]).T
+    laid = overlay(np.zeros(size, np.uint8), heat, "gray", alpha=1, spans=spans)
+    np.testing.assert_allclose(laid[..., 0], 255 * smooth**1.5, atol=2)
 
 
 def test_overlay_of_gray_images_and_nan() -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnnviz.images import Box, ReceptiveField, field_boxes
+from cnnviz.images import Box, ReceptiveField, field_boxes, image_spans
 from cnnviz.images.boxes import mass_boxes
 
 
@@ -43,4 +43,10 @@ def test_mass_is_boxed_by_one_square_size() -> None:
         Box(7, 3, 6, 6),
     ]
     # Without any mass all is shown, also where that is no square.
-    assert mass_boxes(np.zeros((1, 4, 8))) == [Box(-2, 0, 8, 8)]
+    assert mass_boxes(np.zeros((1, 4, 10))) == [Box(-3, 0, 10, 10)]
+
+
+def test_images_lie_on_all_of_a_map_whose_units_do_not_move() -> None:
+    # The whole along the rows; along the columns what every unit sees is the same.
+    field = ReceptiveField((None, 4), (1.0, 0.0), (0, 3))
+    assert image_spans(field, [5, 2], [28, 28]) == ((0.0, 5.0), (0.0, 2.0))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cnnviz.errors import ImageError
 from cnnviz.images import to_unit
-from cnnviz.images.ranges import is_unit
+from cnnviz.images.ranges import check_unit, is_unit
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,19 @@ def test_values_are_always_copied() -> None:
 )
 def test_what_counts_as_in_the_range(low: float, high: float, expected: bool) -> None:
     assert is_unit(low, high) is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0, 0.5, 255], "values from 0 to 255; expected"),
+        ([-0.5, 0.5, 1], "values from -0.5 to 1; expected"),
+        ([0, np.inf], "NaN or infinite"),
+        ([-np.inf, 1], "NaN or infinite"),
+        ([0, np.nan], "NaN or infinite"),
+    ],
+)
+def test_what_is_out_of_the_range_is_refused(values: list[float], message: str) -> None:
+    check_unit(np.array([0, 0.5, 1]), "images hold")
+    with pytest.raises(ImageError, match=f"^images hold .*{message}"):
+        check_unit(np.array(values), "images hold")

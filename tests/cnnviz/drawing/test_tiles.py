@@ -1,0 +1,157 @@
+"""The tiles of a sheet: cut out, framed, enlarged."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from cnnviz.drawing.tiles import (
+    balanced_columns,
+    break_rows,
+    cut_out,
+    cut_part,
+    draw_frame,
+    fitted,
+    shrunk_size,
+    some_steps,
+    strongest_steps,
+    tile_size,
+)
+from cnnviz.images import Box
+from tests.sheets import FRAME, GRAY
+
+
+def bytes_of(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("part", "size"),
+    [
+        (Box(0, 0, 12, 20), (36, 60)),  # the whole
+        (Box(3, 5, 4, 10), (8, 20)),
+        (Box(-2, 14, 6, 9), (7, 11)),  # over two edges, between pixels
+        (Box(9, -3, 8, 5), (3, 2)),  # smaller
+        (Box(30, 30, 2, 2), (4, 4)),  # outside
+    ],
+)
+def test_parts_are_the_pixels_below_the_middles(
+    part: Box, size: tuple[int, int]
+) -> None:
+    pixels, image = bytes_of(4, 5, 3), Box(0, 0, 12, 20)
+    expected = np.full((*size, 3), 7, np.uint8)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            y = part.top + (row + Fraction(1, 2)) * part.height / size[0]
+            x = part.left + (column + Fraction(1, 2)) * part.width / size[1]
+            if 0 <= y < 12 and 0 <= x < 20:
+                place = math.floor(y * 4 / 12), math.floor(x * 5 / 20)
+                expected[row, column] = pixels[place]
+    found = cut_part(pixels, part, image, size, outside=7)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("size", [(2, 8), (2, 2), (4, 2)])
+def test_whole_maps_are_made_smaller_smoothly(size: tuple[int, int]) -> None:
+    pixels = np.zeros((8, 4, 3), np.uint8)
+    pixels[::2] = 254
+    whole = Box(0, 0, 8, 4)
+    found = cut_part(pixels, whole, whole, size)
+    assert (abs(found.astype(int) - 127) < 60).all()  # not the stripes it is made of
+    across = cut_part(pixels.swapaxes(0, 1), whole, whole, size[::-1])
+    np.testing.assert_array_equal(across, found.swapaxes(0, 1))
+
+
+def test_what_lies_outside_is_gray() -> None:
+    picture = bytes_of(3, 4, 3)
+    cut = cut_out(picture, Box(-1, 2, 5, 3))
+    expected = np.full((5, 3, 3), GRAY)
+    expected[1:4, :2] = picture[:, 2:]
+    np.testing.assert_array_equal(cut, expected)
+
+
+@pytest.mark.parametrize(
+    ("box", "scale", "expected"),
+    [
+        (
+            Box(0, 2, 3, 3),
+            2,
+            """
+            ....yyyyyy..
+            ....ykkkky..
+            ....yk..ky..
+            ....yk..ky..
+            ....ykkkky..
+            ....yyyyyy..""",
+        ),
+        (
+            Box(1, -1, 9, 3),  # over two edges
+            2,
+            """
+            ............
+            ............
+            yyyy........
+            ykky........
+            ykky........
+            yyyy........""",
+        ),
+        (
+            Box(2, 4, 2, 4),  # too low for a shadow
+            1,
+            """
+            ............
+            ............
+            ....yyyy....
+            ....yyyy....
+            ............
+            ............""",
+        ),
+    ],
+)
+def test_frames_by_hand(box: Box, scale: int, expected: str) -> None:
+    lines = expected.split()
+    tile = np.full((6, 12, 3), 200, np.uint8)
+    draw_frame(tile, box, (6 // scale, 12 // scale), scale)
+    colors = {".": (200, 200, 200), "y": FRAME, "k": (0, 0, 0)}
+    np.testing.assert_array_equal(tile, [[colors[c] for c in line] for line in lines])
+
+
+def test_the_whole_has_no_frame() -> None:
+    tile = np.full((6, 12, 3), 200, np.uint8)
+    draw_frame(tile, Box(0, 0, 3, 6), (3, 6), 2)
+    assert (tile == 200).all()
+
+
+@pytest.mark.parametrize(("steps", "count"), [(10, 4), (9, 9), (23, 7)])
+def test_fewer_steps(steps: int, count: int) -> None:
+    signal = np.random.default_rng(0).normal(size=(steps, 2))
+    signal[2] = -signal[1]  # equally far from 0: the first counts
+    middles = [math.floor((i + 0.5) * steps / count) for i in range(count)]
+    np.testing.assert_array_equal(some_steps(signal, count), signal[middles])
+    limits = [math.floor(i * steps / count) for i in range(count + 1)]
+    strongest = [
+        [max(channel[low:high], key=abs) for low, high in itertools.pairwise(limits)]
+        for channel in signal.T
+    ]
+    np.testing.assert_array_equal(strongest_steps(signal.T, count), strongest)
+
+
+def test_sizes_by_hand() -> None:
+    assert tile_size(28, 14, 160) == (168, 84)  # six times
+    assert tile_size(100, 320, 320) == (100, 320)
+    assert tile_size(100, 400, 320) == (80, 320)
+    assert shrunk_size(3, 1000, 100) == (1, 100)
+    assert fitted(bytes_of(3, 4, 3), 160).shape == (120, 160, 3)
+    assert fitted(bytes_of(400, 200, 3), 160).shape == (160, 80, 3)
+    assert [balanced_columns(n) for n in (1, 10, 11, 21, 40)] == [1, 10, 6, 7, 10]
+
+
+def test_rows_that_are_too_long_are_broken_together() -> None:
+    tiles = np.arange(10, dtype=np.uint8).reshape(2, 5, 1, 1, 1)
+    texts = [list("abcde"), list("fghij")]
+    broken, labels = break_rows(tiles, texts, 3)
+    below = [[0, 1, 2], [5, 6, 7], [3, 4, 255], [8, 9, 255]]
+    assert broken[..., 0, 0, 0].tolist() == below
+    assert ["".join(row) for row in labels] == ["abc", "fgh", "de", "ij"]
