@@ -209,6 +209,11 @@ def convolved(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.conv2d(x, kernel, 1, "SAME")
 
 
+def by_first(x: tf.Tensor) -> tf.Tensor:
+    """A bias along the first axis behind that of images."""
+    return tf.nn.bias_add(x, tf.range(48.0), "NCHW")
+
+
 WHOLE: dict[str, Network] = {
     "global gate": lambda x: x * tf.sigmoid(tf.reduce_mean(x, [1, 2], keepdims=True)),
     "positions": lambda x: (
@@ -223,6 +228,20 @@ WHOLE: dict[str, Network] = {
             tf.zeros_like(x) + tf.range(48.0)[None, :, None],
         ],
         -1,
+    ),
+    "a grid of its own size": lambda x: tf.concat(
+        [
+            x,
+            tf.tile(
+                tf.range(tf.cast(tf.shape(x)[1], tf.float32))[None, :, None, None],
+                [tf.shape(x)[0], 1, 48, 1],
+            ),
+        ],
+        -1,
+    ),
+    "a bias for each row and column": lambda x: tf.transpose(
+        by_first(tf.transpose(by_first(tf.transpose(x, [0, 1, 3, 2])), [0, 3, 2, 1])),
+        [0, 3, 1, 2],
     ),
     "dense": lambda x: tf.reshape(x, [-1, 48 * 48 * 2]) @ tf.ones([4608, 3]),
     "resized": lambda x: tf.image.resize(x, [36, 36]),

@@ -457,6 +457,46 @@ BOUNDS: dict[str, tuple[Builder, tuple[int, ...], int]] = {
 }
 
 
+RESIZED = tf.compat.v1.image.resize  # with corners as they may be
+OPERATIONS: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int | None]] = {
+    "product of matrices": (
+        lambda x: tf.matmul(x, tf.ones((1, 1, 1, 2)))[:, 2:],
+        None,
+    ),
+    "product that sums over columns": (
+        lambda x: tf.matmul(tf.ones((1, 1, 3, 8)), x),
+        None,
+    ),
+    "every other row, backwards": (lambda x: x[:, 7:2:-2], None),
+    "backwards and cut": (lambda x: tf.reverse(x, [2])[:, :, 1:], None),
+    "stacked and unstacked": (
+        lambda x: tf.unstack(tf.stack([x, 2 * x], 1), axis=1)[1],
+        None,
+    ),
+    "bilinear": (lambda x: RESIZED(x, (6, 12)), 0),
+    "bicubic": (lambda x: RESIZED(x, (6, 12), "bicubic"), 0),
+    "nearest": (lambda x: RESIZED(x, (6, 12), "nearest"), 0),
+    "bilinear from corner to corner": (
+        lambda x: RESIZED(x, (5, 15), "bilinear", True),
+        0,
+    ),
+    "nearest from corner to corner": (
+        lambda x: RESIZED(x, (5, 15), "nearest", True),
+        0,
+    ),
+    "one row from corner to corner": (
+        lambda x: RESIZED(x, (1, 4), "bilinear", True),
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_field_of_an_operation(name: str) -> None:
+    run, slack = OPERATIONS[name]
+    check(run, (9, 8, 1), slack=slack)
+
+
 @pytest.mark.parametrize("strides", [1, 2, 3])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
@@ -529,6 +569,10 @@ def test_channels_first(k: Any) -> None:
         lambda x: tf.gather(x, [3, 1, 2], axis=1),
         lambda x: tf.cumsum(x, axis=1),
         lambda x: tf.stack([x[:, i : i + 3] for i in range(4)], 1),
+        lambda x: tf.nn.conv2d(
+            tf.ones((1, 9, 9, 1)), tf.reshape(x, (8, 8, 1, 1)), 1, "VALID"
+        ),
+        lambda x: tf.nn.depth_to_space(tf.transpose(x, (0, 3, 2, 1)), 2),
     ],
 )
 def test_what_is_not_understood_has_no_field(
@@ -552,6 +596,20 @@ def test_a_row_is_picked_from_an_image_of_unknown_size() -> None:
     found = field(lambda x: tf.gather(x, 3, axis=1), (None, 8, 1))
     assert found == field(lambda x: x[:, 3], (None, 8, 1))
     assert found == ReceptiveField((1, 1), (0.0, 1.0), (3, 0))
+
+
+def test_the_end_of_an_image_of_unknown_size_is_not_known() -> None:
+    assert field(lambda x: x[:, -3:], (None, 8, 1)) is None
+    assert field(lambda x: x[:, -3:], (9, 8, 1)) == ReceptiveField(
+        (1, 1), (1.0, 1.0), (6, 0)
+    )
+
+
+def test_columns_as_channels_and_back_whatever_the_size() -> None:
+    def run(x: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.reshape(x, (1, -1, 16)), (1, -1, 8, 2))
+
+    assert field(run, (None, 8, 2)) == ReceptiveField((1, 1), (1.0, 1.0), (0, 0))
 
 
 @pytest.mark.parametrize("mode", ["REFLECT", "SYMMETRIC"])
