@@ -193,7 +193,7 @@ class Question:
             gradients = _gradients(model.network, scores, end, place)
         else:
             rule, inputs = self.subject.rule, shown.inputs
-            gradients = _reversed(model, rule, scores, head.logits, inputs, index)
+            gradients = _reversed(model, rule, scores, head.logits, inputs, image)
         results["gradients"] = tf.stack(gradients, 1)
         return results, facts
 
@@ -312,9 +312,11 @@ def _reversed(
     scores: tf.Tensor,
     logits: tf.Tensor,
     inputs: list[tf.Tensor],
-    index: int,
+    image: tf.Tensor,
 ) -> list[tf.Tensor]:
     """What comes back from the score of each class to the image, by another rule."""
+    depends = Dependence([image])
+    end = next(tensor for tensor in inputs if depends(tensor))  # others may be held
     paths = [address.path for address in addresses(model.network)]
 
     def named(operation: tf.Operation) -> str:
@@ -329,9 +331,15 @@ def _reversed(
     images = []
     for score in tf.unstack(scores, axis=1):
         (seed,) = tf.gradients(score, logits)
-        pulled = way.pull(tf.convert_to_tensor(seed))[inputs[index].ref()]
-        image = as_images(model.network, pulled)
-        images.append(model.encode.in_image_order(image))
+        pulled = way.pull(tf.convert_to_tensor(seed)).get(end.ref())
+        if pulled is None:
+            raise LayerError(
+                f"the rule '{rule}' does not lead from the score of model "
+                f"'{model.network.name}' to the image, which only gates another input",
+                hint="Choose the method 'gradient'.",
+            )
+        found = as_images(model.network, pulled)
+        images.append(model.encode.in_image_order(found))
     return images
 
 

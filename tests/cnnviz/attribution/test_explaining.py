@@ -35,6 +35,41 @@ def close(found: Any, expected: Any, tolerance: float = 1e-6) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_other_inputs_stay_as_they_are(method: Method) -> None:
+    layers = keras.layers
+    vector = layers.Input((3,), name="vector")
+    picture = layers.Input((8, 8, 1), name="picture")
+    maps = layers.Conv2D(4, 3, activation="relu", name="maps")(picture)
+    # The vector decides what of the maps counts.
+    gates = layers.Dense(4, activation="sigmoid")(vector)
+    joined = layers.Multiply()([layers.GlobalAveragePooling2D()(maps), gates])
+    network = randomized(keras.Model([vector, picture], layers.Dense(2)(joined)))
+    model, rng = raw(network), np.random.default_rng(0)
+    given = {
+        "vector": 3 * rng.standard_normal((2, 3)).astype("f"),
+        "picture": rng.random((2, 8, 8, 1), np.float32),
+    }
+    found = explain(model, given, [0, 1], method=method)
+    for number in range(2):
+        held = model.hold({"vector": given["vector"][number]})
+        alone = explain(held, given["picture"][[number]], [0, 1], method=method)
+        close(alone.maps[0], found.maps[number], 1e-5)
+
+
+@pytest.mark.parametrize("method", ["guided", "deconvnet"])
+def test_an_image_that_only_gates_is_not_reached(method: Method) -> None:
+    layers = keras.layers
+    vector, picture = layers.Input((3,)), layers.Input((8, 8, 1))
+    seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(picture))
+    gates = layers.Dense(3, activation="sigmoid")(seen)
+    gated = layers.Multiply()([vector, gates])
+    model = raw(keras.Model([vector, picture], layers.Dense(2)(gated)))
+    given = [np.ones((1, 3), np.float32), np.ones((1, 8, 8, 1), np.float32)]
+    with pytest.raises(LayerError, match=f"'{method}' does not lead .* only gates"):
+        explain(model, given, [0], method=method)
+
+
 @GENERATIONS
 class TestByHand:
     def test_flat_head(self, k: ModuleType) -> None:
