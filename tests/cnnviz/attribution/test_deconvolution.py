@@ -1,6 +1,6 @@
 """The deconvnet against cases by hand, a NumPy twin, and itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -364,6 +364,22 @@ class TestIdentities:
         )
         close(shapes[0][both], shapes[1][both], rtol=1e-6)
         assert any("no max pooling" in note for note in found.notes)
+
+    @pytest.mark.parametrize(
+        "last",
+        [
+            lambda x: keras.layers.MaxPooling2D(name="last")(x),
+            lambda x: keras.layers.GlobalMaxPooling2D(name="last")(x),
+            lambda x: keras.layers.Maximum(name="last")([x, x[:, ::-1]]),
+        ],
+    )
+    def test_with_switches_the_image_decides(self, last: Callable[[Any], Any]) -> None:
+        inputs = keras.Input((8, 8, 2))
+        network = randomized(
+            keras.Model(inputs, last(keras.layers.Conv2D(3, 3)(inputs))), 1
+        )
+        found = deconvnet(raw(network), np.ones((8, 8, 2), np.float32), "last")
+        assert not any("no max pooling" in note for note in found.notes)
 
     def test_convolutions_and_their_reversal_are_adjoint(self) -> None:
         # <conv(z) - bias, q> = <z, R q>, and for pools at fixed switches alike.

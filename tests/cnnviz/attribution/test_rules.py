@@ -63,6 +63,20 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
             lambda x: tf.reduce_max(x, [1, 2], keepdims=True),
             [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
         ),
+        (
+            lambda x: tf.nn.max_pool_with_argmax(x, 2, 2, "VALID")[0],
+            [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
+        ),
+        (
+            lambda x: tf.raw_ops.MaxPoolV2(
+                input=x, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="VALID"
+            ),
+            [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
+        ),
+        (
+            lambda x: tf.math.top_k(x, 2)[0],
+            np.where(X[..., :1] > X[..., 1:], R, R[..., ::-1]),
+        ),
         (lambda x: tf.maximum(x, tf.reverse(x, [1])), LARGER),
         (lambda x: tf.maximum(x, -1.0 * x), R * np.sign(X)),
     ],

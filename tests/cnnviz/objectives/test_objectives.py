@@ -1,5 +1,6 @@
 """Objectives against plain numbers."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -242,6 +243,10 @@ def test_what_cannot_be_is_refused() -> None:
         channel("layer", -1)
     with pytest.raises(ArgumentError, match="expected a whole number"):
         channel("layer", 1.5)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="cosine_power is -1"):
+        direction("layer", np.ones(6), cosine_power=-1)
+    with pytest.raises(ArgumentError, match=r"vector has the shape \(1, 1, 6\)"):
+        direction("layer", np.ones((1, 1, 6)))
     with pytest.raises(ArgumentError, match="2 and for 3 images"):
         _ = (channel("layer", [0, 1]) + channel("layer", [0, 1, 2])).count
 
@@ -274,8 +279,11 @@ def test_distances_of_features_and_of_their_grams(deviation: float | None) -> No
     np.testing.assert_allclose(scored(content), expected, rtol=1e-4)
     with pytest.raises(LayerError, match="target of 5 channels"):
         scored(gram_distance("layer", np.eye(5)))
-    with pytest.raises(ArgumentError, match=r"gram has the shape \(5, 6\)"):
-        gram_distance("layer", np.eye(5, 6))
+    for wrong in ((5, 6), (6,), (1, 1, 6, 6)):
+        with pytest.raises(
+            ArgumentError, match=f"gram has the shape {re.escape(str(wrong))}"
+        ):
+            gram_distance("layer", np.ones(wrong))
     for shape, told in (((1, 1, 6), "1x1x6"), ((3, 5, 6), "3x5x6")):
         with pytest.raises(LayerError, match=f"target of {told} was.*has 4x5x6 for"):
             scored(feature_distance("layer", np.zeros(shape)))
