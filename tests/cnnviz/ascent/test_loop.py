@@ -110,6 +110,22 @@ def test_steps_are_those_of_adam(model: ImageModel) -> None:
     np.testing.assert_allclose(found.images, expected, atol=1e-5)
 
 
+def test_of_long_runs_the_best_of_three_images_is_kept(model: ImageModel) -> None:
+    # A score that no step can follow: where a run ends is not where it was best.
+    def score(scene: Any, phase: tf.Tensor) -> tf.Tensor:
+        return tf.sin(1e6 * over_image(scene.images) + phase)
+
+    objective = custom(score, operands=[np.arange(6.0)])
+    kept, last = (
+        maximize(model, objective, transform=STILL, run=Run(steps=64, keep_best=best))
+        for best in (True, False)
+    )
+    np.testing.assert_allclose(kept.history, last.history, atol=0.05)
+    three = np.stack([kept.history[42], kept.history[53], last.scores])
+    assert (last.scores < three.max(0) - 0.1).any()
+    np.testing.assert_allclose(kept.scores, three.max(0), atol=0.05)
+
+
 def test_the_learning_rate_settles() -> None:
     rates = _rates(90, 0.5)
     np.testing.assert_allclose(rates[:60], 0.5)

@@ -123,7 +123,11 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
         (
             lambda x: x * tf.sigmoid(tf.reduce_mean(x, [1, 2], keepdims=True)),
             R / (1 + np.exp(-X.mean((1, 2)))),
-        )
+        ),
+        (  # what is broadcast gates, though a tanh is a gate rather than a mean
+            lambda x: tf.tanh(x) * tf.reduce_mean(x, [1, 2], keepdims=True),
+            R * X.mean((1, 2)),
+        ),
     ],
     "product or quotient": [
         (lambda x: tf.nn.relu(x) * 3.0, 3 * RELU),

@@ -16,7 +16,12 @@ KERNEL = RNG.standard_normal((3, 3, 2, 4)).astype("f")
 IMAGES = RNG.random((3, 9, 8, 2)).astype("f")
 
 
-def remembering(data_format: str = "channels_last", **options: Any) -> Any:
+def remembering(
+    data_format: str = "channels_last",
+    *,
+    alive: int = 3,
+    **options: Any,
+) -> Any:
     """A convolution and a normalization that has learned, in front of three classes."""
     first = data_format == "channels_first"
     image = keras.Input((2, 9, 8) if first else (9, 8, 2))
@@ -27,7 +32,8 @@ def remembering(data_format: str = "channels_last", **options: Any) -> Any:
     network = keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled))
     convolution.set_weights([KERNEL])
     normalization.moving_mean.assign([0.5, -1, 2, 0])
-    normalization.moving_variance.assign([1.5, 0.2, 4, 0])  # the last has died
+    variance = np.array([1.5, 0.2, 4, 0])  # the last has died
+    normalization.moving_variance.assign(variance * (np.arange(4) < alive))
     if normalization.scale:
         normalization.gamma.assign([2, -0.5, 1, 1])
     if normalization.center:
@@ -49,7 +55,10 @@ def distances(network: Any, images: np.ndarray = IMAGES) -> np.ndarray:
     return np.asarray(score(tf.constant(images)))
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"scale": False}, {"center": False}, {"alive": 1}, {"alive": 0}],
+)
 def test_it_is_the_distance_of_moments_in_units_of_those_remembered(
     options: dict[str, Any],
 ) -> None:
@@ -58,7 +67,8 @@ def test_it_is_the_distance_of_moments_in_units_of_those_remembered(
     unit = np.sqrt(np.array([1.5, 0.2, 4]) + 1e-3)
     mean = (given.mean((1, 2)) - [0.5, -1, 2]) / unit
     deviation = given.std((1, 2)) / unit
-    expected = (mean**2 + (deviation - 1) ** 2).mean(1)
+    alive = options.get("alive", 3)
+    expected = (mean**2 + (deviation - 1) ** 2)[:, :alive].sum(1) / max(1, alive)
     found = distances(remembering(**options))
     np.testing.assert_allclose(found, expected, rtol=2e-3)
 

@@ -16,6 +16,7 @@ from cnnviz.synthesis import (
     optimize_style,
     usual_classes,
 )
+from cnnviz.synthesis.choices import painting_channels
 
 
 class Deep(keras.Model):
@@ -109,3 +110,25 @@ def test_the_call_of_a_shared_layer_that_sees_the_image_is_chosen(
 )
 def test_of_many_classes_a_dozen_is_usual(classes: int, expected: list[int]) -> None:
     assert usual_classes(HeadInfo("classes", "softmax", classes)) == expected
+
+
+def test_a_network_without_convolutions_has_its_layers_named() -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    model = load_model(network, encoding="unit")
+    with pytest.raises(LayerError, match="no convolution that can be told by its kind"):
+        layer_paths(model, None)
+    assert layer_paths(model, ["Dense"]) == [network.layers[-1].name]
+
+
+@pytest.mark.parametrize(("own", "expected"), [(1, 3), (3, 3), (4, 4)])
+def test_paintings_for_networks_of_gray_have_colors(own: int, expected: int) -> None:
+    network = keras.Sequential([keras.Input((8, 9, own)), keras.layers.Conv2D(2, 3)])
+    assert painting_channels(load_model(network, encoding="unit")) == expected
