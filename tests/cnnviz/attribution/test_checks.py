@@ -13,7 +13,7 @@ import tf_keras
 
 from cnnviz import ArgumentError, ImageError, load_model
 from cnnviz.attribution.checks import _texts, check_explanation
-from cnnviz.attribution.curves import area, ranks_of, replaced
+from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import explain
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.methods import Method
@@ -60,6 +60,12 @@ def test_curves_by_hand(k: ModuleType) -> None:
     inserted = curves(black[None], white[0])[..., 0]
     np.testing.assert_allclose(area(inserted), [0.625, 0.375], rtol=1e-6)
     assert sum(told) == 20
+
+
+def test_the_middle_is_marked_as_wide_as_the_image() -> None:
+    rows, columns = np.array([-0.25, 0.25]), np.array([-0.375, -0.125, 0.125, 0.375])
+    expected = np.exp(-(rows[:, None] ** 2 + columns**2) / 2)
+    np.testing.assert_allclose(central((2, 4)), expected)
 
 
 def test_the_seed_breaks_ties() -> None:
