@@ -84,6 +84,20 @@ def test_batches_change_nothing(batch_size: int) -> None:
     np.testing.assert_allclose(one["c"][0], found["c"][3], rtol=1e-5, atol=1e-6)
 
 
+def test_layers_with_maps_are_those_of_several_positions() -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((9, 8, 1)),
+            layers.Conv2D(3, 3, name="maps"),
+            layers.GlobalAveragePooling2D(keepdims=True, name="means"),
+            layers.Flatten(name="units"),
+        ]
+    )
+    found = activations(network, np.zeros((9, 8, 1)), ["maps", "means", "units"])
+    assert found.mapped == ["maps"]
+
+
 def test_batches_come_one_at_a_time() -> None:
     network = keras.Sequential(
         [keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3)]

@@ -87,6 +87,11 @@ def test_only_caffe_reverses_the_channels() -> None:
         "caffe"
     ]
     assert set(COLOR_ONLY) == {"caffe", "torch"}
+    colors, gray = np.array([[1, 2, 3]]), np.array([[1, 2]])
+    for name in NAMES:
+        found = named_encoding(name).in_image_order(colors)
+        assert found.tolist() == ([[3, 2, 1]] if name == "caffe" else [[1, 2, 3]])
+        assert named_encoding(name).in_image_order(gray).tolist() == [[1, 2]]
 
 
 def test_raw_leaves_values_unchecked() -> None:
@@ -114,6 +119,9 @@ def test_one_channel_goes_through_encodings_without_color() -> None:
     gray = np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 3, 4, 1)
     np.testing.assert_allclose(named_encoding("signed")(gray), gray * 2 - 1)
     np.testing.assert_allclose(named_encoding("bytes")(gray), gray * 255)
+    np.testing.assert_allclose(named_encoding("signed").of_any(gray), gray * 2 - 1)
+    for name in COLOR_ONLY:  # which have a mean for each color
+        assert named_encoding(name).of_any(gray) is gray
 
 
 def test_unknown_name() -> None:
