@@ -195,3 +195,21 @@ def test_images_of_several_shapes_are_brought_to_one_as_the_message_says(
     size = (7, 7)
     alike = as_array([resize(as_array(image), size) for image in images])
     assert alike.shape == (3, *size, 3)
+
+
+def test_files_of_arrays_keep_their_values_where_they_are_raw(tmp_path: Path) -> None:
+    path = tmp_path / "levels.npy"
+    np.save(path, LEVELS[0])
+    for found in (
+        one_image(path),
+        *image_list(path),
+        *image_list([path]),
+        as_array(path),
+    ):
+        np.testing.assert_allclose(found, UNIT[0])
+    for found in (
+        one_image(path, raw=True),
+        *image_list([path], raw=True),
+        as_array(path, raw=True),
+    ):
+        np.testing.assert_array_equal(found, LEVELS[0])
