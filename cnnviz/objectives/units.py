@@ -276,9 +276,8 @@ def _of_classes(
     numbers: np.ndarray,
 ) -> Objective:
     def check(model: ImageModel, found: Survey) -> None:
-        # Those of the ends: all others are between them.
-        for number in (numbers.min(), numbers.max()):
-            class_number(model, choose_head(model, found, head), int(number))
+        # None is negative, so that the largest answers for all.
+        class_number(model, choose_head(model, found, head), int(numbers.max()))
 
     term = Term(
         text, score, (kind, head), needs_head=True, operands=(numbers,), check=check
