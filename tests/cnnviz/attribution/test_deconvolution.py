@@ -381,6 +381,21 @@ class TestIdentities:
         found = deconvnet(raw(network), np.ones((8, 8, 2), np.float32), "last")
         assert not any("no max pooling" in note for note in found.notes)
 
+    def test_units_have_the_names_of_classes_where_they_are_as_many(self) -> None:
+        layers = keras.layers
+        network = sequential(
+            *(keras, (4, 4, 1), layers.Flatten(), layers.Dense(5, name="hidden")),
+            layers.Dense(3, name="head"),
+        )
+        model = load_model(network, encoding="unit", labels=["a", "b", "c"])
+        image, some = np.ones((4, 4, 1), np.float32), np.zeros(2, bool)
+        hidden, head = (deconvnet(model, image, n).origin for n in ("hidden", "head"))
+        chosen = deconvnet(model, image, "head", [0, 2]).origin
+        assert hidden is not None and head is not None and chosen is not None
+        assert hidden.names is None and head.names == ("a", "b", "c")
+        assert chosen.counted(some, np.ones(2)) == "2 of 3 units"
+        assert head.counted(some, np.ones(2)) == "2 of 3 units, equally strong"
+
     def test_convolutions_and_their_reversal_are_adjoint(self) -> None:
         # <conv(z) - bias, q> = <z, R q>, and for pools at fixed switches alike.
         rng = np.random.default_rng(0)
