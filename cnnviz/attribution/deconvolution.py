@@ -62,8 +62,8 @@ class Projections(ArrayResult):
         positions: `(n, k, 2)` the unit's row and column in its map; `(0, 0)` for dense
             layers; one position in 1-D networks, three in 3-D ones.
         channels: `(n, k)` the numbers of the maps.
-        input_index: Which of the network's inputs was reconstructed: the first that the
-            layer depends on.
+        input_index: Which of the network's inputs was reconstructed: the first picture
+            that the layer depends on, or else the first array. None that is held.
         notes: What was decided where the paper leaves it open, and what to know when
             reading the result; one sentence each.
         origin: What the reconstructions were made of.

@@ -361,5 +361,5 @@ def _gradient(task: Task, traced: TracedLayer, start: tf.Tensor, end: End) -> tf
         )
     if above is end.tensor:
         return pulled
-    way = Reversal(traced.inputs, above, guided=False, layer_of=traced.layer_of)
+    way = Reversal(traced.given, above, guided=False, layer_of=traced.layer_of)
     return way.pull(pulled)[end.input.ref()]

@@ -33,7 +33,7 @@ class Reversal:
 
     Attributes:
         steps: The tensors on the way with their steps, `target` first.
-        image: The first of the inputs that the way reaches.
+        image: The first of the inputs, as they are given, that the way reaches.
         notes: What was decided that the paper does not settle, for the user to read.
 
     Raises:

@@ -63,6 +63,12 @@ class TracedLayer(NamedTuple):
     layer_of: LayerOf
 
     @property
+    def given(self) -> list[tf.Tensor]:
+        """Its inputs that are not held, pictures first."""
+        given = filter(Dependence(self.images), self.inputs)
+        return sorted(given, key=lambda tensor: tensor.shape.rank < 4)
+
+    @property
     def space(self) -> tuple[int, ...]:
         """The shape of its maps."""
         shape = self.tensor.shape.as_list()[1:]
@@ -78,7 +84,7 @@ class TracedLayer(NamedTuple):
     def way(self, task: Task, value: Value = as_it_is) -> Reversal:
         """The way back to the image, by the rule of a task that is no gradient."""
         return Reversal(
-            self.inputs,
+            self.given,
             self.tensor,
             guided=task.rule == "guided",
             layer_of=self.layer_of,
@@ -95,7 +101,7 @@ class TracedLayer(NamedTuple):
         Raises:
             LayerError: If the tensor does not depend on the image.
         """
-        for tensor in self.inputs:
+        for tensor in self.given:
             depends = Dependence([tensor])
             if way.image is tensor if way else depends(self.tensor):
                 front = preprocessing([tensor], self.tensor, depends)

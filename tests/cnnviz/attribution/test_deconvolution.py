@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import load_model
+from cnnviz import LayerError, load_model
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
 from tests import reference as twin
 from tests.networks import (
@@ -520,3 +520,27 @@ def test_the_sample_network_on_digits(assets: Path) -> None:
         assert np.abs(rows - row).max() <= 11 and np.abs(columns - column).max() <= 11
     old = deconvnet(load_model(assets / "mnist_cnn.h5"), digits, "conv3", [5])
     close(old.images[:, 0], found.images[:, 5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_picture_is_reconstructed_whatever_stands_before_it(rule: Rule) -> None:
+    layers = keras.layers
+    vector = layers.Input((3,), name="vector")
+    picture = layers.Input((8, 8, 1), name="picture")
+    maps = layers.Conv2D(4, 3, activation="relu", name="maps")(picture)
+    pooled = layers.GlobalAveragePooling2D()(maps)
+    both = layers.Concatenate()([vector, pooled])
+    network = keras.Model([vector, picture], layers.Dense(2, name="scores")(both))
+    model, rng = load_model(network, encoding="raw"), np.random.default_rng(0)
+    numbers = rng.random((1, 3), np.float32)
+    image = rng.random((1, 8, 8, 1), np.float32)
+    # What is held adds to the score as a bias does, of which nothing comes back.
+    found = deconvnet(model, [numbers, image], "scores", keep="map", rule=rule)
+    held = deconvnet(
+        model.hold({"vector": numbers[0]}), image, "scores", keep="map", rule=rule
+    )
+    assert (found.input_index, found.images.shape) == (1, (1, 2, 8, 8, 1))
+    np.testing.assert_allclose(held.images, found.images, atol=1e-6)
+    assert held.images.any()
+    with pytest.raises(LayerError, match="does not depend on the image"):
+        deconvnet(model.hold({"picture": image[0]}), numbers, "maps", rule=rule)
