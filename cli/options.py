@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ MODEL_PANEL = "Model"
 PANELS = (None, STYLE_PANEL, ASCENT_PANEL, PICTURE_PANEL, IMAGE_PANEL, MODEL_PANEL)
 """The panels of the help, in their order; the first holds the options without one."""
 
-_BASELINES = ("black", "white", "mean", "blur")
 _FILE_SUFFIXES = ".png .jpg .jpeg .gif .webp .tif .tiff .npz .npy .txt .json".split()
 
 
@@ -258,128 +256,6 @@ class AscentOptions:
         if self.repeatable:
             repeat_on_gpus()
         return {"seed": self.seed, "precision": self.precision}
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvidenceOptions:
-    """What some methods of `cnnviz explain`, or some networks, need besides.
-
-    Attributes:
-        baseline: What the image is held against.
-        patch: The side of what `occlusion` takes away.
-        stride: How far the patches are apart.
-        smooth: Over how many noisy images the gradient is averaged.
-        region: Which positions of the output count.
-        seed: The seed of all random numbers.
-    """
-
-    baseline: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|N",
-            help="Hold the image against this: black, white, its mean color, a blur of "
-            "it, or a gray from 0 to 1. For integrated and occlusion.",
-        ),
-    ] = "black"
-    patch: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="PIXELS",
-            show_default="an eighth of the image's side",
-            help="Take away patches with sides of this length. For occlusion.",
-        ),
-    ] = None
-    stride: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="PIXELS",
-            show_default="half the side of a patch",
-            help="Move the patch by this much at a time. For occlusion.",
-        ),
-    ] = None
-    smooth: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Average over this many noisy images. For gradient.",
-        ),
-    ] = 0
-    region: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROW,COLUMN|FILE",
-            show_default="what is assigned to the class",
-            help="Explain this position of the output, a step of a signal, or the "
-            "white part of a picture or .npy array of its size, of a network that "
-            "answers for every pixel.",
-        ),
-    ] = None
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Start the random numbers here: the noise of --smooth, and what "
-            "--check and --compare hold the picture against.",
-        ),
-    ] = 0
-
-    def check(self, method: str, is_comparison: bool, is_checked: bool) -> None:
-        """Refuses what the method would not look at.
-
-        Args:
-            method: The name of the method.
-            is_comparison: Whether several methods are compared instead.
-            is_checked: Whether the pictures are checked.
-        """
-        if self.seed and not (self.smooth or is_comparison or is_checked):
-            raise typer.BadParameter(
-                "--seed is for --smooth, --check and --compare; nothing else is random"
-            )
-        given = "--compare" if is_comparison else f"--method {method}"
-        for flag, is_given, methods in (
-            ("--smooth", self.smooth > 0, ("gradient",)),
-            ("--patch", self.patch is not None, ("occlusion",)),
-            ("--stride", self.stride is not None, ("occlusion",)),
-            ("--baseline", self.baseline != "black", ("integrated", "occlusion")),
-        ):
-            if is_given and (is_comparison or method not in methods):
-                raise typer.BadParameter(
-                    f"{flag} is for --method {' or '.join(methods)}; given {given}"
-                )
-
-    def parsed_baseline(self) -> Any:
-        """The name of a baseline, or a gray."""
-        if self.baseline in _BASELINES:
-            return self.baseline
-        try:
-            gray = float(self.baseline)
-        except ValueError:
-            gray = -1.0
-        if not 0 <= gray <= 1:
-            raise typer.BadParameter(
-                f"{self.baseline!r} is no baseline; expected {', '.join(_BASELINES)}, "
-                "or a number from 0 to 1",
-                param_hint="'--baseline'",
-            )
-        return gray
-
-    def parsed_region(self) -> Any:
-        """A position, or weights from a file, `(h, w)`; None for neither."""
-        if self.region is None:
-            return None
-        if re.fullmatch(r"-?\d+(,-?\d+)*", self.region.replace(" ", "")):
-            return tuple(map(int, self.region.split(",")))
-        from cnnviz.images import read_array, read_image
-
-        with in_place_of(f"--region {self.region} is no position ROW,COLUMN"):
-            if self.region.endswith((".npy", ".npz")):
-                array = read_array(self.region)
-                if array.ndim != 3 or array.shape[-1] not in (1, 3, 4):
-                    return array  # of a signal, or of a volume
-            return read_image(self.region, channels=1)[..., 0]
 
 
 LayerPatterns = Annotated[

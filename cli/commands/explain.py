@@ -11,6 +11,7 @@ import typer
 
 from .. import options
 from ..console import Console
+from ..evidence import EvidenceOptions
 from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions, output_note
 from ..running import Work, run
@@ -36,7 +37,7 @@ _OF_ONE = "image 0: "  # ahead of what the library says of one image
 def explain(
     model: ModelOptions,
     images: ImageOptions,
-    evidence: options.EvidenceOptions,
+    evidence: EvidenceOptions,
     output: options.OutputOptions,
     classes: Annotated[
         list[str] | None,

@@ -98,16 +98,25 @@ def cut_out(picture: Pixels, box: Box) -> Pixels:
 
 
 def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...], scale: float) -> None:
-    """Draws the edge of a box into an enlarged picture, unless it is the whole."""
+    """Draws the edge of a box into a picture, unless it is the whole, or outside.
+
+    Around what is a pixel or less there, it is three pixels long.
+    """
     if box == (0, 0, *size):
         return
-    limits = [
-        (max(low, 0), min(low + extent, length))
-        for low, extent, length in zip(box[:2], box[2:], size, strict=True)
-    ]
-    (top, bottom), (left, right) = (
-        (round(low * scale), round(high * scale) - 1) for low, high in limits
-    )
+    ends = []
+    for low, extent, length, pixels in zip(
+        box[:2], box[2:], size, tile.shape, strict=False
+    ):
+        low, high = max(low, 0), min(low + extent, length)
+        if low >= high:
+            return
+        first, last = round(low * scale), round(high * scale) - 1
+        if last <= first:
+            first = max(min(int((low + high) * scale / 2) - 1, pixels - 3), 0)
+            last = min(first + 2, pixels - 1)
+        ends.append((first, last))
+    (top, bottom), (left, right) = ends
     for inset, color in ((0, _FRAME), (1, _SHADOW)):
         t, b, l, r = top + inset, bottom - inset, left + inset, right - inset  # noqa: E741
         if t < b and l < r:

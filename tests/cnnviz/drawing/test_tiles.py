@@ -108,6 +108,39 @@ def test_what_lies_outside_is_gray() -> None:
             ............
             ............""",
         ),
+        (
+            Box(3, 5, 1, 1),
+            1,
+            """
+            ............
+            ............
+            ....yyy.....
+            ....y.y.....
+            ....yyy.....
+            ............""",
+        ),
+        (
+            Box(0, 11, 1, 1),  # in a corner
+            1,
+            """
+            .........yyy
+            .........y.y
+            .........yyy
+            ............
+            ............
+            ............""",
+        ),
+        (
+            Box(-3, 2, 2, 2),  # outside
+            1,
+            """
+            ............
+            ............
+            ............
+            ............
+            ............
+            ............""",
+        ),
     ],
 )
 def test_frames_by_hand(box: Box, scale: int, expected: str) -> None:
@@ -116,6 +149,14 @@ def test_frames_by_hand(box: Box, scale: int, expected: str) -> None:
     draw_frame(tile, box, (6 // scale, 12 // scale), scale)
     colors = {".": (200, 200, 200), "y": FRAME, "k": (0, 0, 0)}
     np.testing.assert_array_equal(tile, [[colors[c] for c in line] for line in lines])
+
+
+def test_of_a_picture_that_is_shrunk_even_small_boxes_are_framed() -> None:
+    tile = np.full((6, 12, 3), 200, np.uint8)
+    draw_frame(tile, Box(300, 700, 3, 3), (600, 1200), 0.01)
+    framed = np.argwhere((tile == FRAME).all(-1))
+    np.testing.assert_array_equal(np.ptp(framed, 0), [2, 2])
+    np.testing.assert_array_equal(framed.mean(0).round(), [3, 7])
 
 
 def test_the_whole_has_no_frame() -> None:
