@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -56,6 +57,9 @@ def quiet(message: str = "", category: type[Warning] = Warning) -> Iterator[None
         message: A pattern of how they begin.
         category: Their class.
     """
+    pattern = re.compile(message, re.IGNORECASE) if message else None
     with _filters_kept():
-        warnings.filterwarnings("ignore", message, category)
+        # To add one that is there would take it away from others for a moment.
+        if ("ignore", pattern, category, None, 0) not in warnings.filters:
+            warnings.filterwarnings("ignore", message, category)
         yield

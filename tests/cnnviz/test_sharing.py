@@ -84,6 +84,11 @@ def test_filters_of_warnings_are_as_they_were_after_threads_overlap() -> None:
     found = overlapping(quiet, lambda: hidden in warnings.filters)
     assert found == [True, True]
     assert list(warnings.filters) == before
+    with quiet("one"), quiet():
+        once = list(warnings.filters)
+        with quiet("one"), quiet():
+            assert list(warnings.filters) == once
+    assert len(once) == len(before) + 2
 
 
 def test_only_warnings_that_are_meant_are_kept_back() -> None:
