@@ -1,6 +1,7 @@
 """Evidence: what all results that explain classes have in common."""
 
-from __future__ import annotations
+# Annotations are no texts here: those of fields would be looked up in the modules of
+# subclasses.
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
@@ -73,12 +74,12 @@ class Evidence(ArrayResult):
         return called(self.names[image][column], self.kind, self.against_name)
 
     @abstractmethod
-    def _sheet(self, drawing: ModuleType) -> Callable[..., Image.Image]:
+    def _sheet(self, drawing: ModuleType) -> "Callable[..., Image.Image]":
         """What draws one image of it."""
 
     def _drawn(
         self, drawing: ModuleType, *, image: int = 0, **options: Any
-    ) -> Image.Image:
+    ) -> "Image.Image":
         number_of("image", image, len(self.images))
         named = {"title": self.title, "number": image, **options}
         return self._sheet(drawing)(self.images[image], self, **named)
