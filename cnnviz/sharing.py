@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -46,7 +45,19 @@ def shared(change: Change) -> Callable[[], AbstractContextManager[None]]:
     return entered
 
 
-_filters_kept = shared(warnings.catch_warnings)
+_HIDING = threading.Lock()
+_hidden: set[tuple[str, type[Warning]]] = set()
+
+
+@shared
+@contextmanager
+def _filters_kept() -> Iterator[None]:
+    """Sets the filters of warnings back to what they were."""
+    with warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            _hidden.clear()
 
 
 @contextmanager
@@ -57,9 +68,10 @@ def quiet(message: str = "", category: type[Warning] = Warning) -> Iterator[None
         message: A pattern of how they begin.
         category: Their class.
     """
-    pattern = re.compile(message, re.IGNORECASE) if message else None
     with _filters_kept():
-        # To add one that is there would take it away from others for a moment.
-        if ("ignore", pattern, category, None, 0) not in warnings.filters:
-            warnings.filterwarnings("ignore", message, category)
+        # A filter that is added again is away for a moment, also from other threads.
+        with _HIDING:
+            if (message, category) not in _hidden:
+                warnings.filterwarnings("ignore", message, category)
+                _hidden.add((message, category))
         yield

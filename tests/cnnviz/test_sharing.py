@@ -84,11 +84,16 @@ def test_filters_of_warnings_are_as_they_were_after_threads_overlap() -> None:
     found = overlapping(quiet, lambda: hidden in warnings.filters)
     assert found == [True, True]
     assert list(warnings.filters) == before
+    # Ahead of what others filter, also of the same.
+    warnings.filterwarnings("ignore", "one", Warning)
+    warnings.simplefilter("error")
+    before = list(warnings.filters)
     with quiet("one"), quiet():
         once = list(warnings.filters)
         with quiet("one"), quiet():
             assert list(warnings.filters) == once
-    assert len(once) == len(before) + 2
+    assert once[2:] == [item for item in before if item not in once[:2]]
+    assert list(warnings.filters) == before
 
 
 def test_only_warnings_that_are_meant_are_kept_back() -> None:
