@@ -74,6 +74,8 @@ def written(value: ast.expr) -> str:
 ALWAYS_PYTHON = (
     "model.save('model.keras')",
     "model.to_json()",
+    "keras.Model(inputs, network(inputs)), with inputs = {name: keras.Input(shape, "
+    "name=name), ...}",
     "resize(as_array(image), (height, width)), both of cnnviz.images",
     "cnnviz.find_images(folder)",
     "KERAS_BACKEND=tensorflow",
