@@ -100,10 +100,10 @@ def _say(message: str, hint: str | None) -> None:
 
     from .flags import in_flags
 
-    lines = [text for text in (message, hint) if text is not None]
-    for start, line in zip(("error: ", ""), lines, strict=False):
-        told = " ".join(in_flags(printable(line)).split())
-        print(f"{start}{told}", file=sys.stderr)
+    for start, text in (("error: ", message), ("", hint)):
+        if text is not None:
+            told = " ".join(in_flags(printable(text)).split())
+            print(f"{start}{told}", file=sys.stderr)
 
 
 app = typer.Typer(
