@@ -113,10 +113,28 @@ class Check(Result):
         """
         own = area(self.insertion) - area(self.deletion)
         chance = area(self.chance_insertion) - area(self.chance_deletion)
-        whole = np.abs(self.deletion[..., 0] - self.deletion[..., -1])
-        whole = 1.0 if self.quantity == "probability" else whole
-        least = np.maximum(2 * chance.std(-1), 0.01 * whole)
+        least = np.maximum(2 * chance.std(-1), self._least)
         return (own > chance.max(-1)) & (own > chance.mean(-1) + least)
+
+    @property
+    def is_better_than_center(self) -> np.ndarray:
+        """`(n, k)` whether the map does clearly better than one of the image's middle.
+
+        That map knows nothing of the network or the image, yet does well where what
+        counts is in the middle, as in most photographs: curves alone cannot tell then
+        that a map has found it. Areas count as in `is_better_than_chance`; the map's
+        has to be larger by 0.01.
+        """
+        own = area(self.insertion) - area(self.deletion)
+        center = area(self.center_insertion) - area(self.center_deletion)
+        return own > center + self._least
+
+    @property
+    def _least(self) -> np.ndarray | float:
+        """By what an area has to be larger, to be clearly larger."""
+        if self.quantity == "probability":
+            return 0.01
+        return 0.01 * np.abs(self.deletion[..., 0] - self.deletion[..., -1])
 
     @cached_property
     def sentences(self) -> tuple[tuple[str, ...], ...]:
@@ -356,9 +374,12 @@ def _sentence(check: Check, image: int, column: int) -> str:
     )
     # A tenth may tell the contrary of all steps together.
     is_better = check.is_better_than_chance[image, column]
-    if not is_better or curve[step] >= chance:
-        verdict = "better" if is_better else "no better"
-        text += f" Over all steps the map is {verdict} than chance."
+    centered = is_better and not check.is_better_than_center[image, column]
+    if not is_better or centered or curve[step] >= chance:
+        verdict = "better than chance" if is_better else "no better than chance"
+        if centered:
+            verdict += f", but no better than a map of the {whole}'s middle"
+        text += f" Over all steps the map is {verdict}."
     if check.stages:
         alike = check.similarity[image, column]
         text += (

@@ -257,6 +257,8 @@ def _verdict(check: Check, column: int) -> list[str]:
     """What a check found, in two short lines."""
     better = check.is_better_than_chance[0, column]
     lines = ["better than chance" if better else "no better than chance"]
+    if better and not check.is_better_than_center[0, column]:
+        lines = ["better than chance, not than the middle"]
     if check.stages:
         alike = check.similarity[0, column, 0]
         same = "same" if alike > _SAME else "another"

@@ -321,6 +321,46 @@ def test_the_verdict_is_told_where_a_tenth_tells_the_contrary() -> None:
     assert 0 < told < better.size
 
 
+def test_what_a_map_of_the_middle_does_as_well_is_told() -> None:
+    # What counts is in the middle, or in a corner, of a white image.
+    middle = central((16, 16)) - 0.7
+    for weights, better in ((middle, False), (np.roll(middle, (8, 8), (0, 1)), True)):
+        network = sequential(
+            keras,
+            (16, 16, 1),
+            keras.layers.Conv2D(1, 1, use_bias=False),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        )
+        network.set_weights(
+            [np.ones((1, 1, 1, 1)), weights.reshape(256, 1), np.zeros(1)]
+        )
+        white = np.ones((1, 16, 16, 1), np.float32)
+        check = check_explanation(raw(network), white, explain(raw(network), white))
+        assert check.is_better_than_chance.all()
+        assert check.is_better_than_center.all() == better
+        text = check.sentences[0][0]
+        assert ("no better than a map of the image's middle" in text) == (not better)
+
+
+def test_how_much_better_than_the_middle_is_better() -> None:
+    model = raw(classifier(keras))
+    check = check_explanation(model, IMAGES, explain(model, IMAGES), steps=2, draws=1)
+    flat = np.ones_like(check.deletion)
+    for quantity, whole in (("probability", 1.0), ("score", 4.0)):
+        for gain, better in ((0.009, False), (0.011, True)):
+            one = replace(
+                check,
+                quantity=quantity,
+                deletion=flat * [whole, 1, 0],
+                insertion=flat * [0, 1 + 2 * gain * whole, whole],
+                center_deletion=flat * [whole, 1, 0],
+                center_insertion=flat * [0, 1, whole],
+            )
+            assert one.is_better_than_center.all() == better
+            assert one.is_better_than_center.any() == better
+
+
 def test_mistakes() -> None:
     model = raw(classifier(keras))
     found = explain(model, IMAGES)

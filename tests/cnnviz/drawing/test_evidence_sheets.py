@@ -45,13 +45,14 @@ def network(weights: Any, shape: tuple[int, ...] = (8, 8, 1)) -> keras.Model:
     return made
 
 
+HALVES = np.zeros((8, 8))
+HALVES[:, :4], HALVES[:4, 4:] = 1, -0.5
+
+
 @pytest.fixture(scope="module")
 def halves() -> Explanation:
     """On a white image: for the output at the left, against it in a corner."""
-    weights = np.zeros((8, 8))
-    weights[:, :4] = 1
-    weights[:4, 4:] = -0.5
-    return explain(network(weights), np.ones((8, 8, 1), np.float32))
+    return explain(network(HALVES), np.ones((8, 8, 1), np.float32))
 
 
 def tiles(sheet: Any, count: int, side: int) -> list[np.ndarray]:
@@ -336,6 +337,46 @@ def test_steps_of_a_signal_lie_below_each_other_in_every_sheet() -> None:
     for (width, height), wider in zip(*sizes, strict=True):
         assert width == 16 + 640 + 16
         assert wider == (width + 14 + 640, height)
+
+
+@pytest.mark.parametrize(
+    ("chance", "center", "verdict"),
+    [
+        (0.2, 0.3, "better than chance"),
+        (0.2, 0.5, "better than chance, not than the middle"),
+        (0.5, 0.3, "no better than chance"),
+    ],
+)
+def test_the_verdict_above_a_compared_map(
+    halves: Explanation,
+    monkeypatch: pytest.MonkeyPatch,
+    chance: float,
+    center: float,
+    verdict: str,
+) -> None:
+    white = np.ones((8, 8, 1), np.float32)
+    check = check_explanation(network(HALVES), white, halves, steps=1, draws=1)
+    none = np.zeros((1, 1, 2))
+    check = replace(
+        check,
+        quantity="probability",
+        insertion=none + 0.5,
+        deletion=none,
+        chance_insertion=none[:, :, None] + chance,
+        chance_deletion=none[:, :, None],
+        center_insertion=none + center,
+        center_deletion=none,
+    )
+    heads: list[Any] = []
+
+    def panels(given: Any, **options: Any) -> Any:
+        heads.extend(panel.lines for panel in given)
+        return panel_sheet(given, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
+    found, checks = {"hirescam": halves}, {"hirescam": check}
+    evidence_comparison_sheet(white, found, checks=checks, title="")
+    assert heads[1][:2] == ["HiResCAM", verdict]
 
 
 def test_positions_of_a_signal_are_called_steps(
