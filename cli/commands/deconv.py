@@ -277,11 +277,12 @@ class _Result:
         return {name: getattr(self.found, name)[0] for name in names}
 
     def write_sheet(self, path: Path, source: str, **look: Any) -> None:
-        from cnnviz import drawing
-        from cnnviz.images import write_image
-
         if not self.ruled:
             self.found.save(path, source=source, **look)
             return
+        from cnnviz import drawing
+        from cnnviz.attribution import RuleComparison
+
+        # Of all maps that were looked at, of which those that fire are compared.
         look |= self.found.texts(drawing, source, rule=False)
-        write_image(drawing.comparison_sheet(self.image, self.ruled, **look), path)
+        RuleComparison(self.ruled).save(path, **look)

@@ -5,6 +5,7 @@ from .channels import (
 from .checks import Check as Check, check_explanation as check_explanation
 from .comparing import (
     RULES as RULES,
+    RuleComparison as RuleComparison,
     compare_rules as compare_rules,
     projection_batches as projection_batches,
 )

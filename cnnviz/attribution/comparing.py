@@ -2,22 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import get_args
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from cnnviz.attribution.deconvolution import Projections, deconvnet
 from cnnviz.attribution.tasks import Rule
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, counted
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layers import layer_info
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.network.naming import LayerName
+from cnnviz.showing import Result
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 
 _NUMBERS = 1 << 26  # that the reconstructions of one call hold, about: 256 MiB
+
+
+@dataclass(frozen=True, eq=False)
+class RuleComparison(Result, Mapping[str, Projections]):
+    """The same maps of a layer by several rules: a mapping of rules to reconstructions.
+
+    It is drawn by `cnnviz.drawing.comparison_sheet`; `.picture(source="cat.jpg")` says
+    what the image is called.
+
+    Attributes:
+        projections: By rule what `deconvnet` returns, of one image and the same maps.
+    """
+
+    projections: Mapping[str, Projections]
+
+    def __getitem__(self, rule: str) -> Projections:
+        return self.projections[rule]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.projections)
+
+    def __len__(self) -> int:
+        return len(self.projections)
+
+    def _drawn(
+        self, drawing: ModuleType, *, source: str | None = None, **options: Any
+    ) -> Image.Image:
+        first = next(iter(self.values()))
+        texts = first.texts(drawing, source, rule=False)
+        sheet: Image.Image = drawing.comparison_sheet(
+            first.shown.images[0], self, **{**texts, **options}
+        )
+        return sheet
+
+    def __repr__(self) -> str:
+        maps = next(iter(self.values())).channels.shape[1]
+        return f"RuleComparison({', '.join(self)}: {counted(maps, 'map')})"
 
 
 def projection_batches(
@@ -66,7 +109,7 @@ def compare_rules(
     layer: LayerName,
     channels: int | Sequence[int],
     rules: Sequence[Rule] = RULES,
-) -> dict[Rule, Projections]:
+) -> RuleComparison:
     """Reconstructs the same maps of a layer by several rules.
 
     Args:
@@ -77,7 +120,8 @@ def compare_rules(
         rules: The names of the rules; see `deconvnet`.
 
     Returns:
-        By rule what `deconvnet` returns. All start from the same units.
+        By rule what `deconvnet` returns, and a picture of them side by side. All start
+        from the same units.
 
     Raises:
         LayerError: If the layer does not exist, has no such map or cannot be reversed.
@@ -88,4 +132,6 @@ def compare_rules(
     if not rules:
         raise ArgumentError("no rule is given to compare; expected one or more")
     known = as_model(model)
-    return {rule: deconvnet(known, image, layer, channels, rule=rule) for rule in rules}
+    return RuleComparison(
+        {rule: deconvnet(known, image, layer, channels, rule=rule) for rule in rules}
+    )

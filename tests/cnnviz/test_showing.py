@@ -42,6 +42,7 @@ RESULTS: dict[str, Callable[[ImageModel, np.ndarray], Result]] = {
     "Kernels": lambda m, _: cnnviz.kernels(m, "conv1"),
     "Predictions": lambda m, d: m.predict(d),
     "Projections": lambda m, d: cnnviz.deconvnet(m, d, "conv3", top=4),
+    "RuleComparison": lambda m, d: cnnviz.compare_rules(m, d[0], "conv3", [3, 5]),
     "Stages": lambda m, d: cnnviz.deconvnet_stages(m, d[0], "conv3"),
     "Stylized": lambda m, d: cnnviz.transfer_style(m, d[0], d[1], steps=2),
 }
@@ -206,7 +207,13 @@ def test_grids_take_results(model: ImageModel, digits: np.ndarray) -> None:
 
 
 def test_grids_refuse_what_is_no_images(model: ImageModel, digits: np.ndarray) -> None:
-    for name in ("ChannelAttribution", "Check", "Predictions", "Stages"):
+    for name in (
+        "ChannelAttribution",
+        "Check",
+        "Predictions",
+        "RuleComparison",
+        "Stages",
+    ):
         with pytest.raises(ArgumentError, match=rf"^{name} is no set of images"):
             cnnviz.grid(RESULTS[name](model, digits))
     with pytest.raises(ArgumentError, match=r"2 layers; .* such as maps\['conv1'\]"):

@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+from cnnviz import drawing
 from cnnviz.attribution import RULES, comparing, deconvnet, deconvnet_stages
 from cnnviz.attribution.comparing import compare_rules, projection_batches
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network import ImageModel, as_model
+from tests.sheets import assert_same
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +85,22 @@ def test_rules_are_compared_on_the_same_units(
 ) -> None:
     found = compare_rules(model, images[0], "top", [3, 1])
     assert tuple(found) == RULES == ("deconvnet", "guided", "gradient")
-    for rule, each in found.items():
+    for rule in RULES:
+        each = found[rule]
         alone = deconvnet(model, images[0], "top", [3, 1], rule=rule)
         np.testing.assert_allclose(each.images, alone.images, atol=1e-6)
         np.testing.assert_array_equal(each.positions, found["deconvnet"].positions)
     assert list(compare_rules(model, images[0], "top", [0], ["guided"])) == ["guided"]
     with pytest.raises(ArgumentError, match="no rule"):
         compare_rules(model, images[0], "top", [0], [])
+
+
+def test_compared_rules_show_themselves(model: ImageModel, images: np.ndarray) -> None:
+    found = compare_rules(model, images[0], "top", [3, 1])
+    texts = found["deconvnet"].texts(drawing, "a.png", rule=False)
+    assert texts["facts"][0] == "a.png"
+    sheet = drawing.comparison_sheet(images[0], dict(found), **texts, crop=True)
+    assert_same(found.picture(source="a.png", crop=True), sheet)
 
 
 def test_one_image_and_the_maps_that_fire_are_taken_out(images: np.ndarray) -> None:
