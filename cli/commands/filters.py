@@ -131,7 +131,7 @@ def filters(
                 read = (image for b in photos.batches() for image in b.arrays[0])
                 shown = found.channels.tolist()
                 exciting = find_exemplars(
-                    loaded, found.feature, read, shown, count=_EXEMPLARS
+                    loaded, read, found.feature, shown, count=_EXEMPLARS
                 )
             yield path, found, exciting
 

@@ -9,7 +9,11 @@ from .evidence_sheets import (
     explanation_sheet as explanation_sheet,
 )
 from .facts import headline as headline, join_facts as join_facts
-from .feature_sheets import class_sheet as class_sheet, filter_sheet as filter_sheet
+from .feature_sheets import (
+    class_sheet as class_sheet,
+    exemplar_sheet as exemplar_sheet,
+    filter_sheet as filter_sheet,
+)
 from .grids import grid as grid
 from .index_sheets import index_sheet as index_sheet
 from .kernel_sheets import kernel_sheet as kernel_sheet

@@ -74,7 +74,7 @@ def filter_sheet(
             for text in (label, *(f"image: {readable(value)}" for value in values))
         ]
         marked = np.repeat(marked, width) & (np.arange(count * width) % width == 0)
-        columns = width * max(1, round(math.sqrt(count / width)))
+        columns = _across(count, width)
     return grid(
         leveled(tiles),
         labels=labels,
@@ -93,6 +93,49 @@ def _states(result: FilterImages) -> list[str]:
             result.ascent.dead, result.ascent.scores, result.activations, strict=True
         )
     ]
+
+
+def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Image:
+    """Draws the natural images that excite channels most, those of a channel in a row.
+
+    Below each stands the channel, the number of the image, and the channel's mean
+    activation. Short rows are set side by side.
+
+    Args:
+        result: From `cnnviz.studies.find_exemplars`.
+        title: The headline; None for the layer's path.
+
+    Raises:
+        ArgumentError: If the result is of another function.
+    """
+    result_of("find_exemplars", "numbers", "result", result)
+    count, width = result.numbers.shape
+    tiles = displayable(result.images.reshape(-1, *result.images.shape[2:]))
+    return grid(
+        leveled(tiles),
+        labels=[
+            f"{channel}: image {number}: {readable(value)}"
+            for channel, *row in zip(
+                result.channels, result.numbers, result.activations, strict=True
+            )
+            for number, value in zip(*row, strict=True)
+        ],
+        title=result.layer if title is None else title,
+        subtitle=join_facts(
+            [
+                counted(count, "channel"),
+                "the natural images that excite each most",
+                "mean activation",
+                *stretched(tiles),
+            ]
+        ),
+        columns=_across(count, width),
+    )
+
+
+def _across(count: int, width: int) -> int:
+    """Tiles in a row of a sheet that keeps the tiles of each channel together."""
+    return width * max(1, round(math.sqrt(count / width)))
 
 
 def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnviz.arguments import counts, shown
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.capture import channel_means, rebatch
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.survey import choose_channels, survey_layers
+from cnnviz.showing import Result
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
-class Exemplars:
+class Exemplars(Result):
     """The natural images that excite the filters of a layer most.
+
+    They are drawn by `cnnviz.drawing.exemplar_sheet`.
 
     Attributes:
         layer: The path of the layer.
@@ -36,11 +43,20 @@ class Exemplars:
     activations: np.ndarray
     numbers: np.ndarray
 
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        sheet: Image.Image = drawing.exemplar_sheet(self, **options)
+        return sheet
+
+    def __repr__(self) -> str:
+        count, width = self.numbers.shape
+        channels, images = counted(count, "channel"), counted(width, "image")
+        return f"Exemplars({self.layer}: {channels}, {images} each)"
+
 
 def find_exemplars(
     model: ImageModel | Network,
-    layer: LayerName,
     images: Iterable[Any],
+    layer: LayerName,
     channels: int | Sequence[int] | None = None,
     *,
     count: int = 3,
@@ -49,10 +65,10 @@ def find_exemplars(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        layer: The path of a layer.
         images: Images `(h, w, c)` in [0, 1] of one size, one after the other: an array
             `(n, h, w, c)`, or a generator or data set, of images or batches, which need
             not fit into memory.
+        layer: The path of a layer.
         channels: The numbers of the channels; None for all.
         count: How many images to keep for each channel, at most.
 

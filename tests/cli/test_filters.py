@@ -151,7 +151,7 @@ def test_exemplars_stand_beside(mnist: Path, assets: Path, tmp_path: Path) -> No
             for source in sorted((assets / "digits").iterdir())
         ]
     )
-    found = find_exemplars(cnnviz.load_model(mnist), "conv2", images, 9, count=3)
+    found = find_exemplars(cnnviz.load_model(mnist), images, "conv2", 9, count=3)
 
     def column(image: np.ndarray) -> int:
         """Where in the sheet an image stands, four times enlarged."""

@@ -40,7 +40,7 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "style": lambda m: transfer_style(m, PHOTO, PHOTO[::-1], steps=2),
     "deconvnet": lambda m: deconvnet(m, PHOTO, "encoder/maps", top=1).images,
     "stages": lambda m: deconvnet_stages(m, PHOTO, "encoder/maps")[-1].signal,
-    "exemplars": lambda m: find_exemplars(m, "encoder/maps", [PHOTO]).activations,
+    "exemplars": lambda m: find_exemplars(m, [PHOTO], "encoder/maps").activations,
     "explain": lambda m: explain(m, PHOTO).maps,
 }
 

@@ -49,7 +49,7 @@ METHODS: dict[str, Callable[[Any, Any], Any]] = {
     "style": style,
     "explain": lambda m, layer: explain(m, PHOTO, layer=layer).maps,
     "channels": lambda m, layer: channel_attribution(m, PHOTO, layer=layer).share,
-    "exemplars": lambda m, layer: find_exemplars(m, layer, [PHOTO]).activations,
+    "exemplars": lambda m, layer: find_exemplars(m, [PHOTO], layer).activations,
 }
 
 

@@ -1,5 +1,6 @@
 """The images that excite a channel most."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -7,8 +8,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnviz import ArgumentError, ImageError, ImageModel, activations, load_model
+from cnnviz import (
+    ArgumentError,
+    ImageError,
+    ImageModel,
+    activations,
+    grid,
+    load_model,
+)
+from cnnviz.drawing.facts import readable
 from cnnviz.studies import find_exemplars
+from tests.sheets import assert_same
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +36,7 @@ def test_exemplars_are_the_strongest_images(
     mnist: ImageModel, digits: np.ndarray
 ) -> None:
     means = activations(mnist, digits, ["conv3"])["conv3"].mean((1, 2))
-    found = find_exemplars(mnist, "conv3", iter(digits), [3, 60], count=4)
+    found = find_exemplars(mnist, iter(digits), "conv3", [3, 60], count=4)
     assert found.images.shape == (2, 4, 28, 28, 1)
     for row, number in enumerate((3, 60)):
         order = np.argsort(-means[:, number], kind="stable")[:4]
@@ -41,19 +51,46 @@ def test_every_image_of_a_batch_is_looked_at(
     mnist: ImageModel, digits: np.ndarray, kind: str
 ) -> None:
     images: Any = digits[:11]
-    expected = find_exemplars(mnist, "conv3", images, [3, 60], count=4)
+    expected = find_exemplars(mnist, images, "conv3", [3, 60], count=4)
     if kind == "data set":
         images = tf.data.Dataset.from_tensor_slices(images).batch(3)
     elif kind == "batches":
         images = (digits[:11][start : start + 4] for start in range(0, 11, 4))
-    found = find_exemplars(mnist, "conv3", images, [3, 60], count=4)
+    found = find_exemplars(mnist, images, "conv3", [3, 60], count=4)
     np.testing.assert_array_equal(found.numbers, expected.numbers)
     np.testing.assert_array_equal(found.images, expected.images)
 
 
+def test_exemplars_show_themselves(
+    mnist: ImageModel, digits: np.ndarray, tmp_path: Path
+) -> None:
+    found = find_exemplars(mnist, digits, "conv3", [3, 60], count=4)
+    assert repr(found) == "Exemplars(conv3: 2 channels, 4 images each)"
+    labels = [
+        f"{channel}: image {number}: {readable(value)}"
+        for row, channel in enumerate((3, 60))
+        for number, value in zip(
+            found.numbers[row], found.activations[row], strict=True
+        )
+    ]
+    expected = grid(
+        digits[found.numbers.ravel()],
+        labels=labels,
+        title="own",
+        subtitle="2 channels \u00b7 the natural images that excite each most \u00b7 "
+        "mean activation",
+        columns=4,
+    )
+    assert_same(found.picture(title="own"), expected)
+    assert found.save(tmp_path / "exemplars.png").is_file()
+    eight = find_exemplars(mnist, digits, "conv3", range(8), count=2)
+    # Two channels side by side.
+    assert eight.picture().width == grid(digits[:8], columns=4, title="c").width
+
+
 def test_what_does_not_exist_is_named(mnist: ImageModel) -> None:
     with pytest.raises(ArgumentError, match="no image"):
-        find_exemplars(mnist, "conv3", [])
+        find_exemplars(mnist, [], "conv3")
 
 
 def test_what_is_no_set_of_images_of_one_size_is_told() -> None:
@@ -63,8 +100,8 @@ def test_what_is_no_set_of_images_of_one_size_is_told() -> None:
     sizes = [np.zeros((side, side, 1)) for side in (5, 6)]
     told = r"shapes \(5, 5, 1\) and \(6, 6, 1\); expected one"
     with pytest.raises(ImageError, match=told):
-        find_exemplars(network, 0, sizes)
+        find_exemplars(network, sizes, 0)
     with pytest.raises(ArgumentError, match="images is 3; expected images to look at"):
-        find_exemplars(network, 0, 3)  # type: ignore[arg-type]
+        find_exemplars(network, 3, 0)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"images is 'a.png'; expected images to"):
-        find_exemplars(network, 0, "a.png")
+        find_exemplars(network, "a.png", 0)
