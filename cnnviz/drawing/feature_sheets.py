@@ -98,8 +98,9 @@ def _states(result: FilterImages) -> list[str]:
 def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Image:
     """Draws the natural images that excite channels most, those of a channel in a row.
 
-    Below each stands the channel, the number of the image, and the channel's mean
-    activation. Short rows are set side by side.
+    Above each stand the channel, the number of the image, and the channel's mean
+    activation. Short rows are set side by side. Where the activation is 0 the channel
+    is silent, and what is drawn is marked: it is not what excites it.
 
     Args:
         result: From `cnnviz.studies.find_exemplars`.
@@ -111,24 +112,26 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     result_of("find_exemplars", "numbers", "result", result)
     count, width = result.numbers.shape
     tiles = displayable(result.images.reshape(-1, *result.images.shape[2:]))
+    silent = result.activations == 0
+    facts = [
+        counted(count, "channel"),
+        "the natural images that excite each most",
+        "channel, image, mean activation",
+    ]
+    if silent.all(1).any():
+        facts.append(f"{silent.all(1).sum()} silent on all images")
     return grid(
         leveled(tiles),
         labels=[
-            f"{channel}: image {number}: {readable(value)}"
+            f"{channel}: {number}: {readable(value) if value else 'silent'}"
             for channel, *row in zip(
                 result.channels, result.numbers, result.activations, strict=True
             )
             for number, value in zip(*row, strict=True)
         ],
         title=result.layer if title is None else title,
-        subtitle=join_facts(
-            [
-                counted(count, "channel"),
-                "the natural images that excite each most",
-                "mean activation",
-                *stretched(tiles),
-            ]
-        ),
+        subtitle=join_facts([*facts, *stretched(tiles)]),
+        marked=silent.ravel(),
         columns=_across(count, width),
     )
 

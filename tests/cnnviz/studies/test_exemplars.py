@@ -61,31 +61,59 @@ def test_every_image_of_a_batch_is_looked_at(
     np.testing.assert_array_equal(found.images, expected.images)
 
 
+@pytest.mark.parametrize(
+    ("channels", "count", "columns"), [([3, 60], 4, 4), (range(4, 12), 2, 4)]
+)
 def test_exemplars_show_themselves(
-    mnist: ImageModel, digits: np.ndarray, tmp_path: Path
+    mnist: ImageModel,
+    digits: np.ndarray,
+    tmp_path: Path,
+    channels: Any,
+    count: int,
+    columns: int,
 ) -> None:
-    found = find_exemplars(mnist, digits, "conv3", [3, 60], count=4)
-    assert repr(found) == "Exemplars(conv3: 2 channels, 4 images each)"
-    labels = [
-        f"{channel}: image {number}: {readable(value)}"
-        for row, channel in enumerate((3, 60))
-        for number, value in zip(
-            found.numbers[row], found.activations[row], strict=True
-        )
-    ]
+    found = find_exemplars(mnist, digits[:40], "conv3", channels, count=count)
+    told = f"{len(channels)} channels"
+    assert repr(found) == f"Exemplars(conv3: {told}, {count} images each)"
+    numbers, values = found.numbers.ravel(), found.activations.ravel()
     expected = grid(
-        digits[found.numbers.ravel()],
-        labels=labels,
+        digits[numbers],
+        labels=[
+            f"{channel}: {number}: {readable(value) if value else 'silent'}"
+            for channel, number, value in zip(
+                np.repeat(channels, count), numbers, values, strict=True
+            )
+        ],
         title="own",
-        subtitle="2 channels \u00b7 the natural images that excite each most \u00b7 "
-        "mean activation",
-        columns=4,
+        subtitle=f"{told} \u00b7 the natural images that excite each most \u00b7 "
+        "channel, image, mean activation"
+        + " \u00b7 1 silent on all images"
+        * (10 in channels),
+        marked=values == 0,
+        columns=columns,
     )
     assert_same(found.picture(title="own"), expected)
     assert found.save(tmp_path / "exemplars.png").is_file()
-    eight = find_exemplars(mnist, digits, "conv3", range(8), count=2)
-    # Two channels side by side.
-    assert eight.picture().width == grid(digits[:8], columns=4, title="c").width
+
+
+def test_what_excites_no_channel_is_not_drawn_as_if_it_did() -> None:
+    network = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 1, activation="relu")]
+    )
+    network.set_weights([np.array([[[[1.0, -1.0]]]]), np.zeros(2)])
+    images = np.stack([np.full((4, 4, 1), level) for level in (0, 0.5, 1)])
+    found = find_exemplars(network, images, 0, count=3)
+    expected = grid(
+        images[[2, 1, 0, 0, 1, 2]],
+        labels=["0: 2: 1", "0: 1: 0.5", "0: 0: silent"]
+        + [f"1: {number}: silent" for number in range(3)],
+        title="own",
+        subtitle="2 channels \u00b7 the natural images that excite each most \u00b7 "
+        "channel, image, mean activation \u00b7 1 silent on all images",
+        marked=[False, False, True, True, True, True],
+        columns=3,
+    )
+    assert_same(found.picture(title="own"), expected)
 
 
 def test_what_does_not_exist_is_named(mnist: ImageModel) -> None:
