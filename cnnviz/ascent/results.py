@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from cnnviz.errors import counted, shape_text
+from cnnviz.showing import ArrayResult
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +59,10 @@ class Momentum:
 
 
 @dataclass(frozen=True, eq=False)
-class Ascent:
+class Ascent(ArrayResult):
     """What gradient ascent found.
+
+    `np.asarray` of it is the images. They are drawn by `cnnviz.drawing.ascent_sheet`.
 
     Attributes:
         images: `(n, h, w, c)`, float32 in [0, 1]. In place of a dead one stands what
@@ -90,6 +100,21 @@ class Ascent:
             history=self.history[:, rows],
             parts={name: part[:, rows] for name, part in self.parts.items()},
             snapshots=self.snapshots[:, rows],
+        )
+
+    def _array(self) -> np.ndarray:
+        return self.images
+
+    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+        sheet: Image.Image = drawing.ascent_sheet(self, **options)
+        return sheet
+
+    def __repr__(self) -> str:
+        count, *shape = self.images.shape
+        told = f", {self.dead.sum()} dead" if self.dead.any() else ""
+        steps = counted(len(self.history), "step")
+        return (
+            f"Ascent({counted(count, 'image')} {shape_text(shape)} after {steps}{told})"
         )
 
 

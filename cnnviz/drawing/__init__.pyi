@@ -10,6 +10,7 @@ from .evidence_sheets import (
 )
 from .facts import headline as headline, join_facts as join_facts
 from .feature_sheets import (
+    ascent_sheet as ascent_sheet,
     class_sheet as class_sheet,
     exemplar_sheet as exemplar_sheet,
     filter_sheet as filter_sheet,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import result_of
@@ -16,6 +17,7 @@ from cnnviz.errors import ArgumentError, counted, percent_text
 from cnnviz.images.resizing import resize
 
 if TYPE_CHECKING:
+    from cnnviz.ascent.results import Ascent
     from cnnviz.studies.exemplars import Exemplars
     from cnnviz.synthesis.classes import ClassImages
     from cnnviz.synthesis.filters import FilterImages
@@ -54,7 +56,9 @@ def filter_sheet(
         facts.append(f"{ascent.dead.sum()} dead")
     labels = [
         f"{number}: {state}"
-        for number, state in zip(result.channels, _states(result), strict=True)
+        for number, state in zip(
+            result.channels, _states(ascent, result.activations), strict=True
+        )
     ]
     tiles, marked, columns = displayable(ascent.images), ascent.dead, None
     if natural is not None:
@@ -85,14 +89,37 @@ def filter_sheet(
     )
 
 
-def _states(result: FilterImages) -> list[str]:
-    """What became of each filter, in a word or a number."""
+def _states(ascent: Ascent, values: NDArray[Any]) -> list[str]:
+    """What became of each image, in a word or the number that it reached."""
     return [
         "not a number" if np.isnan(score) else "dead" if dead else readable(value)
-        for dead, score, value in zip(
-            result.ascent.dead, result.ascent.scores, result.activations, strict=True
-        )
+        for dead, score, value in zip(ascent.dead, ascent.scores, values, strict=True)
     ]
+
+
+def ascent_sheet(result: Ascent, *, title: str = "gradient ascent") -> Image.Image:
+    """Draws what gradient ascent found, each image with the score that it reached.
+
+    Args:
+        result: From `cnnviz.ascent.maximize`.
+        title: The headline.
+
+    Raises:
+        ArgumentError: If the result is of another function.
+    """
+    result_of("maximize", "history", "result", result)
+    states = _states(result, result.scores)
+    tiles = displayable(result.images)
+    facts = [counted(len(tiles), "image"), "score reached"]
+    if result.dead.any():
+        facts.append(f"{result.dead.sum()} dead")
+    return grid(
+        leveled(tiles),
+        labels=[f"{number}: {state}" for number, state in enumerate(states)],
+        title=title,
+        subtitle=join_facts([*facts, *stretched(tiles)]),
+        marked=result.dead,
+    )
 
 
 def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Image:

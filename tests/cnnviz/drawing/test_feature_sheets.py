@@ -1,5 +1,6 @@
 """Sheets of features against the images that they are made of."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,21 @@ def filters(**changes: Any) -> FilterImages:
 
 def assert_same(sheet: Image.Image, expected: Image.Image) -> None:
     np.testing.assert_array_equal(np.asarray(sheet), np.asarray(expected))
+
+
+def test_what_ascent_found_shows_itself() -> None:
+    found = replace(ascended(3, dead=(1,)), scores=np.array([1.234, 0, np.nan]))
+    expected = grid(
+        found.images,
+        labels=["0: 1.23", "1: dead", "2: not a number"],
+        title="gradient ascent",
+        subtitle="3 images \u00b7 score reached \u00b7 1 dead",
+        marked=[False, True, False],
+    )
+    assert_same(found.picture(), expected)
+    assert np.asarray(found) is found.images
+    shape = "x".join(map(str, found.images.shape[1:]))
+    assert repr(found) == f"Ascent(3 images {shape} after 1 step, 1 dead)"
 
 
 def test_filters_are_labeled_with_what_they_reached() -> None:
