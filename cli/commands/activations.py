@@ -113,7 +113,7 @@ def activations(
                     own = {path: values[i] for path, values in maps.items()}
                     work.files.write(f"{name}.npz", write_arrays, own)
                 index, *files = _file_names(name, folded, ["layers", *named])
-                told = {"image": i, "subtitle": images.source(number)}
+                told = {"image": i, "facts": [images.source(number)]}
                 if is_indexed:
                     work.files.write(
                         f"{index}.png",

@@ -49,7 +49,7 @@ def kernels(
             work.files.write(
                 f"{name}.png",
                 found.save,
-                subtitle=model.name,
+                facts=[model.name],
                 colormap=sheet.colormap or "gray",
                 columns=sheet.columns,
                 max_kernels=sheet.max_channels,

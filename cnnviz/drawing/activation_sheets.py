@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import choice, counts_or_none, instance_of, numbers_of
+from cnnviz.arguments import (
+    choice,
+    counts_or_none,
+    instance_of,
+    numbers_of,
+    texts_of,
+)
 from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
@@ -41,7 +47,7 @@ def activation_sheet(
     values: NDArray[Any],
     *,
     title: str,
-    subtitle: str | None = None,
+    facts: Sequence[str] = (),
     normalize: Normalize = "channel",
     colormap: str | None = None,
     columns: int | None = None,
@@ -68,7 +74,7 @@ def activation_sheet(
     Args:
         values: The activations, channels last, without the batch.
         title: The headline.
-        subtitle: What a smaller line says first, such as the name of the image.
+        facts: What the smaller line below says first.
         normalize: `"channel"` stretches each channel between its own least and largest
             value, `"layer"` all channels between those of the layer, or of the slice
             that is drawn, with a scale bar below. Units, which have one value each,
@@ -109,12 +115,13 @@ def activation_sheet(
             "(h, w, c), (d, h, w, c), (steps, c) or (units,)",
             hint="Take the arrays: cnnviz.activations(...).",
         )
-    facts = [] if subtitle is None else [subtitle]
+    texts_of("facts", facts)
+    remarks = [*facts]
     if values.ndim > 1 and values.size == values.shape[-1]:
         values = values.reshape(-1)
     if values.ndim == 4:
         middle = len(values) // 2
-        facts.append(f"central slice, {middle + 1} of {len(values)}")
+        remarks.append(f"central slice, {middle + 1} of {len(values)}")
         values = values[middle]
     maps = np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
     channels = _Channels.of(maps)
@@ -126,22 +133,22 @@ def activation_sheet(
             if len(maps) > _FEW_UNITS:
                 sort, max_channels = "strongest", max_channels or _FEW_UNITS
             shown = channels.chosen(sort, max_channels)
-            facts.append(count_channels(len(maps), len(shown), "class", sort))
-            return _bars(maps, shown, named, title, facts, picture)
-        facts.append(_strongest(maps))
+            remarks.append(count_channels(len(maps), len(shown), "class", sort))
+            return _bars(maps, shown, named, title, remarks, picture)
+        remarks.append(_strongest(maps))
     shown = channels.chosen(sort, max_channels)
     noun = "unit" if is_units else "channel"
-    facts.append(count_channels(len(maps), len(shown), noun, sort))
-    facts += channels.remarks()
+    remarks.append(count_channels(len(maps), len(shown), noun, sort))
+    remarks += channels.remarks()
     is_own = normalize == "channel" and not is_units
     if is_own:
-        facts.append("each on its own scale")
+        remarks.append("each on its own scale")
     levels = _levels(maps, channels, is_own)[shown]
 
     below = image if maps.ndim == 3 else None
     colormap = colormap or (_MAPS if below is None else _HEAT)
     if maps.ndim == 2:
-        drawn = _strip(levels, shown, channels, colormap, title, facts)
+        drawn = _strip(levels, shown, channels, colormap, title, remarks)
     else:
         # Units are maps of one position.
         tiles: NDArray[Any] = levels.reshape(len(shown), *(maps.shape[1:] or (1, 1)), 1)
@@ -163,7 +170,7 @@ def activation_sheet(
             columns=columns,
             scale=_LARGE_CELL if is_large else None,
             title=title,
-            subtitle=join_facts(facts),
+            subtitle=join_facts(remarks),
         )
     if not (is_own or is_units) and channels.low < channels.high:
         return with_scale_bar(drawn, colormap, channels.low, channels.high)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts, instance_of
+from cnnviz.arguments import counts, instance_of, texts_of
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import sheet_fits
@@ -33,7 +33,7 @@ def index_sheet(
     layers: Mapping[str, NDArray[Any]],
     *,
     title: str = "layers",
-    subtitle: str | None = None,
+    facts: Sequence[str] = (),
     image: NDArray[Any] | None = None,
     colormap: str | None = None,
     count: int = 10,
@@ -48,7 +48,7 @@ def index_sheet(
     Args:
         layers: By path the activations for one image, channels last, without a batch.
         title: The headline.
-        subtitle: What a smaller line says first.
+        facts: What the smaller line below says first.
         image: The image `(h, w, 1 or 3)` in [0, 1], which then is the first row.
         colormap: The name of one of matplotlib's colormaps; None for viridis.
         count: How many maps of each layer to draw at most.
@@ -98,20 +98,21 @@ def index_sheet(
         ]
         drawn.append(_row(path, told, tiles, side))
     page = _page(drawn)
-    facts = [] if subtitle is None else [subtitle]
-    facts.append(counted(len(rows), "layer"))
+    texts_of("facts", facts)
+    remarks = [*facts]
+    remarks.append(counted(len(rows), "layer"))
     if missing := len(layers) - len(rows):
-        facts.append(f"{missing} without maps left out")
+        remarks.append(f"{missing} without maps left out")
     kinds = {maps.ndim for maps in rows.values()}
     what = "map" if 3 in kinds else "channel"
-    facts += [f"the strongest {what}s of each", f"each {what} on its own scale"]
+    remarks += [f"the strongest {what}s of each", f"each {what} on its own scale"]
     if 2 in kinds:
-        facts.append("steps of signals to the right")
+        remarks.append("steps of signals to the right")
     return grid(
         page[np.newaxis],
         scale=1 if sheet_fits(*page.shape[:2]) else None,
         title=title,
-        subtitle=join_facts(facts),
+        subtitle=join_facts(remarks),
     ).convert("RGB")
 
 

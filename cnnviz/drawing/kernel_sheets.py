@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts_or_none
+from cnnviz.arguments import counts_or_none, texts_of
 from cnnviz.drawing.facts import count_channels, join_facts
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import draw_matrix, draw_rows
@@ -25,7 +26,7 @@ def kernel_sheet(
     kernels: ArrayLike,
     *,
     title: str,
-    subtitle: str | None = None,
+    facts: Sequence[str] = (),
     colormap: str = "gray",
     columns: int | None = None,
     max_kernels: int | None = None,
@@ -47,7 +48,7 @@ def kernel_sheet(
     Args:
         kernels: The weights, kernels first, input channels last.
         title: The headline.
-        subtitle: What a smaller line says first.
+        facts: What the smaller line below says first.
         colormap: The name of one of matplotlib's colormaps, for what is not in color.
         columns: Tiles in a row; None for a nearly square sheet. It has no effect on a
             matrix.
@@ -67,45 +68,46 @@ def kernel_sheet(
             f"{title}: kernels of shape {kernels.shape} have no picture; expected "
             "(k, h, w, c), (k, w, c) or (k, d, h, w, c)"
         )
-    facts = [] if subtitle is None else [subtitle]
+    texts_of("facts", facts)
+    remarks = [*facts]
     count = len(kernels)
     dead = _dead_kernels(kernels)
     kernels = np.asarray(kernels[:max_kernels], np.float32)
-    facts.append(count_channels(count, len(kernels), "kernel", "channel"))
+    remarks.append(count_channels(count, len(kernels), "kernel", "channel"))
     if dead.any():
-        facts.append(f"{dead.sum()} dead")
+        remarks.append(f"{dead.sum()} dead")
     dead = dead[: len(kernels)]
     if kernels.ndim == 5:
         depth = kernels.shape[1]
-        facts.append(f"central slice, {depth // 2 + 1} of {depth}")
+        remarks.append(f"central slice, {depth // 2 + 1} of {depth}")
         kernels = kernels[:, depth // 2]
     one_dimensional = kernels.ndim == 3
     if one_dimensional:
         kernels = kernels.swapaxes(1, 2)[..., np.newaxis]
-        facts.append("input channels downwards")
+        remarks.append("input channels downwards")
     inputs = kernels.shape[-1]
     levels = signed_stretch(kernels, axis=(1, 2, 3))
     levels[dead] = NEUTRAL
     if kernels.shape[1] == kernels.shape[2] == 1:
         if inputs > 1:
-            facts.append(f"{inputs} input channels to the right")
-        facts.append("each kernel on its own scale, 0 in the middle")
+            remarks.append(f"{inputs} input channels to the right")
+        remarks.append("each kernel on its own scale, 0 in the middle")
         weights = _pixels(levels[:, 0, 0, :], colormap)
-        return draw_rows(weights, range(len(kernels)), dead, title, facts)
+        return draw_rows(weights, range(len(kernels)), dead, title, remarks)
     if inputs == 3:
-        facts.append("red, green and blue weights around gray")
+        remarks.append("red, green and blue weights around gray")
     elif inputs == 1:
-        facts.append("each on its own scale, 0 in the middle")
+        remarks.append("each on its own scale, 0 in the middle")
     else:
         weight = np.square(kernels, dtype=np.float64).mean(axis=(0, 1, 2))
         chosen = np.sort(np.argsort(-weight, kind="stable")[:_MOST_INPUTS])
         if len(chosen) < inputs:
-            facts.append(f"the {len(chosen)} strongest of {inputs} input channels")
+            remarks.append(f"the {len(chosen)} strongest of {inputs} input channels")
         else:
-            facts.append(f"{inputs} input channels to the right")
-        facts.append("each kernel on its own scale, 0 in the middle")
+            remarks.append(f"{inputs} input channels to the right")
+        remarks.append("each kernel on its own scale, 0 in the middle")
         cells = _pixels(np.moveaxis(levels[..., chosen], -1, 1), colormap)
-        return draw_matrix(cells, [str(i) for i in chosen], dead, title, facts)
+        return draw_matrix(cells, [str(i) for i in chosen], dead, title, remarks)
     return grid(
         levels,
         colormap=colormap if inputs == 1 else None,
@@ -113,7 +115,7 @@ def kernel_sheet(
         marked=dead,
         columns=columns,
         title=title,
-        subtitle=join_facts(facts),
+        subtitle=join_facts(remarks),
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cnnviz.arguments import number_of, shown
+from cnnviz.arguments import number_of, shown, texts_of
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.showing import Result, given_to_numpy
@@ -177,15 +177,15 @@ class Activations(Result, Mapping[str, np.ndarray]):
         image: int = 0,
         overlay: bool = False,
         verdict: str | None = None,
+        facts: Sequence[str] | None = None,
         **options: Any,
     ) -> Image.Image:
         seen = drawing.backdrop([array[image] for array in self.inputs])
-        if len(self.inputs[0]) > 1:
-            source = f"image {image + 1} of {len(self.inputs[0])}"
-            options = {"subtitle": source, **options}
-        if verdict is not None:
-            told = [options.get("subtitle"), verdict]
-            options["subtitle"] = drawing.join_facts([text for text in told if text])
+        count = len(self.inputs[0])
+        if facts is None:
+            facts = [f"image {image + 1} of {count}"] if count > 1 else []
+        texts_of("facts", facts)
+        options["facts"] = facts if verdict is None else [*facts, verdict]
         sheet: Image.Image
         if layer is None and len(self.arrays) > 1:
             own = {path: array[image] for path, array in self.arrays.items()}

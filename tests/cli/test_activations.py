@@ -92,7 +92,7 @@ def test_without_layers_sheets_are_numbered_and_indexed(
     image = cnnviz.read_image(seven, channels=1)
     maps = cnnviz.activations(cnnviz.load_model(mnist), image)
     told = taken_for(mnist, image, 7)
-    expected = maps.picture(title="mnist_cnn", subtitle=f"7.png \u00b7 {told}")
+    expected = maps.picture(title="mnist_cnn", facts=["7.png", told])
     written = np.asarray(Image.open(paths[0]), int)
     assert np.abs(written - np.asarray(expected, int)).max() <= 8
 
@@ -153,7 +153,7 @@ def test_the_sheet_is_that_of_the_library(
     expected = activation_sheet(
         maps,
         title="conv2  \u00b7  Conv2D  \u00b7  14x14x48",
-        subtitle=f"7.png \u00b7 {taken_for(mnist, image, 7)}",
+        facts=["7.png", taken_for(mnist, image, 7)],
         normalize="layer",
         colormap="magma",
         columns=2,
@@ -174,7 +174,7 @@ def test_nothing_is_said_of_images_that_no_class_can_be_told_of(
     (path,) = run(*given, "--out", tmp_path)
     image = np.load(tmp_path / "wide.npy")
     maps = cnnviz.activations(cnnviz.load_model(mnist), image, ["conv1"])
-    expected = maps.picture(subtitle="wide.npy")
+    expected = maps.picture(facts=["wide.npy"])
     written = np.asarray(Image.open(path), int)
     assert np.abs(written - np.asarray(expected, int)).max() <= 8
 

@@ -29,7 +29,7 @@ def test_every_convolution_is_drawn(assets: Path, tmp_path: Path) -> None:
         expected = kernel_sheet(
             cnnviz.kernels(loaded, f"conv{i}"),
             title=f"conv{i}  \u00b7  Conv2D  \u00b7  {shape}",
-            subtitle="mnist_cnn",
+            facts=["mnist_cnn"],
         )
         np.testing.assert_array_equal(
             np.asarray(Image.open(paths[i - 1])), np.asarray(expected)

@@ -129,7 +129,7 @@ def test_the_pictures_are_the_sheets_of_the_library(
         drawing.activation_sheet(
             maps["conv2"][1],
             title="conv2  \u00b7  Conv2D  \u00b7  14x14x48",
-            subtitle="image 2 of 2",
+            facts=["image 2 of 2"],
             image=digits[1],
             columns=12,
         ),
@@ -163,18 +163,18 @@ def test_sheets_say_what_the_image_is_taken_for(
     found = model.predict(digits)
     told = f"taken for class 2: {100 * found.values[1, 2]:.1f} %"
     maps = cnnviz.activations(model, digits, ["conv1", "conv2"])
-    subtitle = f"image 2 of 2 \u00b7 {told}"
+    facts = ["image 2 of 2", told]
     for layer in (None, "conv1"):
         same(
             maps.picture(layer, image=1, predictions=found),
-            maps.picture(layer, image=1, subtitle=subtitle),
+            maps.picture(layer, image=1, facts=facts),
         )
     told_so = cnnviz.activations(model, digits, "conv1", predict=True)
-    same(told_so.picture(image=1), maps.picture("conv1", image=1, subtitle=subtitle))
+    same(told_so.picture(image=1), maps.picture("conv1", image=1, facts=facts))
     parts = cnnviz.deconvnet(model, digits, "conv3", top=2)
     same(
         parts.picture(image=1, predictions=found),
-        parts.picture(image=1, source=subtitle),
+        parts.picture(image=1, source=" \u00b7 ".join(facts)),
     )
     one = cnnviz.deconvnet(model, digits[1], "conv3", top=2)
     same(one.picture(predictions=model.predict(digits[1])), one.picture(source=told))
@@ -204,6 +204,12 @@ def test_grids_take_results(model: ImageModel, digits: np.ndarray) -> None:
     seen = cnnviz.activations(model, digits, ["conv1"])
     channels = seen["conv1"].transpose(0, 3, 1, 2).reshape(48, 28, 28)
     same(seen, cnnviz.stretch(channels, axis=(1, 2)))
+
+
+def test_facts_are_a_list(model: ImageModel, digits: np.ndarray) -> None:
+    for name in ("Activations", "Explanation", "Kernels"):
+        with pytest.raises(ArgumentError, match=r"facts is '7.png'; expected"):
+            RESULTS[name](model, digits).picture(facts="7.png")
 
 
 def test_grids_refuse_what_is_no_images(model: ImageModel, digits: np.ndarray) -> None:

@@ -35,7 +35,7 @@ def test_each_channel_is_a_tile_stretched_between_its_own_extremes() -> None:
         title="conv1",
         subtitle=f"7.png{DOT}5 channels{DOT}{ends(values)}{DOT}each on its own scale",
     )
-    sheet = activation_sheet(values, title="conv1", subtitle="7.png")
+    sheet = activation_sheet(values, title="conv1", facts=["7.png"])
     assert_same(sheet, expected)
 
 
@@ -200,9 +200,9 @@ def test_overlays_have_a_size_to_look_at(size: tuple[int, int, int]) -> None:
 def test_volumes_show_their_central_slice() -> None:
     values = random(5, 6, 8, 3)
     expected = activation_sheet(
-        values[2], title="x", subtitle=f"a.npy{DOT}central slice, 3 of 5"
+        values[2], title="x", facts=["a.npy", "central slice, 3 of 5"]
     )
-    sheet = activation_sheet(values, title="x", subtitle="a.npy")
+    sheet = activation_sheet(values, title="x", facts=["a.npy"])
     np.testing.assert_array_equal(np.asarray(sheet), np.asarray(expected))
 
 

@@ -103,7 +103,7 @@ def test_kernels_on_one_channel_are_signed_maps() -> None:
         title="conv1",
         subtitle=f"mnist{DOT}4 kernels{DOT}each on its own scale, 0 in the middle",
     )
-    assert_same(kernel_sheet(kernels, title="conv1", subtitle="mnist"), expected)
+    assert_same(kernel_sheet(kernels, title="conv1", facts=["mnist"]), expected)
 
 
 def test_kernels_on_many_channels_are_a_matrix_of_the_strongest() -> None:
@@ -120,9 +120,7 @@ def test_kernels_on_many_channels_are_a_matrix_of_the_strongest() -> None:
     fewer = kernel_sheet(kernels, title="conv2", max_kernels=2)
     assert fewer.height == sheet.height - 2 * cell
     # Which are the strongest is asked of the kernels that are drawn.
-    alone = kernel_sheet(
-        kernels[:2], title="conv2", subtitle="the first 2 of 4 kernels"
-    )
+    alone = kernel_sheet(kernels[:2], title="conv2", facts=["the first 2 of 4 kernels"])
     drawn, expected = (body(each, 2 * cell, 16 * cell, 3) for each in (fewer, alone))
     np.testing.assert_array_equal(drawn, expected)
 
