@@ -33,12 +33,20 @@ ROOMS: dict[str, set[str]] = {
     "network": FOUNDATIONS | {"images", "graph", "showing"},
     "loading": FOUNDATIONS | {"network"},
     "objectives": FOUNDATIONS | {"graph", "network"},
-    "ascent": FOUNDATIONS | {"graph", "network", "objectives"},
+    "ascent": FOUNDATIONS | {"graph", "network", "objectives", "showing"},
     "synthesis": FOUNDATIONS | {"images", "network", "objectives", "ascent", "showing"},
     "attribution": FOUNDATIONS
     | {"images", "graph", "network", "objectives", "showing"},
     "studies": FOUNDATIONS
-    | {"images", "graph", "network", "objectives", "attribution", "synthesis"},
+    | {
+        "images",
+        "graph",
+        "network",
+        "objectives",
+        "attribution",
+        "synthesis",
+        "showing",
+    },
 }
 
 WITHOUT_TENSORFLOW = (
