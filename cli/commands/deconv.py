@@ -217,9 +217,7 @@ def deconv(
             work.files.write(
                 f"{picture}.png", result.write_sheet, facts, close=close, **look
             )
-            if result.stages is not None and result.image.ndim < 3:
-                work.console.note(f"{source}: the way down to a signal has no picture")
-            elif result.stages is not None:
+            if result.stages is not None:
                 work.files.write(
                     f"{strip}.png", result.stages.save, source=facts, **look
                 )

@@ -16,7 +16,7 @@ from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.errors import ArgumentError, ImageError, LayerError, counted, shape_text
-from cnnviz.images.boxes import field_boxes
+from cnnviz.images.boxes import ReceptiveField, field_boxes
 from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, displayed, is_network_channels_first
@@ -87,11 +87,18 @@ class Stages(Result, Sequence[Stage]):
         elif origin.is_spatial:
             unit += f" @ {','.join(map(str, self.position))}"
         image = origin.images[0]
-        box = None
-        if image.ndim == 3:
-            size = (image.shape[0], image.shape[1])
-            place = origin.along_image(self.position)
-            (box,) = field_boxes(origin.field, place[None], size)
+        place, field, box = origin.along_image(self.position), origin.field, None
+        height, width, *_ = image.shape
+        if image.ndim == 2 and len(place) == 1:
+            # The rows of its picture are a signal's channels, of which units see all.
+            height, width = width, height
+            place = np.array([0, *place])
+            if field is not None:
+                field = ReceptiveField(
+                    (None, *field.size), (0.0, *field.stride), (0, *field.offset)
+                )
+        if image.ndim < 4:
+            (box,) = field_boxes(field, place[None], (height, width))
         texts = {
             "title": drawing.headline(*origin.title),
             "facts": [*([] if source is None else [source]), origin.rule, unit],

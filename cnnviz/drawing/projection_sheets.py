@@ -337,7 +337,7 @@ class _Units(NamedTuple):
             scale = max(1, round(side / max(part.shape)))
             tile = part.repeat(scale, axis=0).repeat(scale, axis=1)
             if framed and not crop:
-                draw_frame(tile, box, self.size, scale)
+                draw_frame(tile, box, self.size)
             tiles.append(tile)
         return tiles
 

@@ -16,7 +16,7 @@ from cnnviz.images.boxes import ReceptiveField
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
 
-_FLATTEST = 8  # how many times as long as high a picture of a signal is
+FLATTEST = 8  # how many times as long as high a picture of a signal is
 
 
 class Shown(NamedTuple):
@@ -74,7 +74,7 @@ def as_pictures(
     if not whole:
         across = seen or steps
     scale = signal.shape[1] / steps
-    high = max(1, min(across, LONGEST) // _FLATTEST // len(signal))
+    high = max(1, min(across, LONGEST) // FLATTEST // len(signal))
     pictures = [
         replace(p, images=values.repeat(high, -2)[..., None])
         for p, values in zip(projections, rebuilt, strict=True)

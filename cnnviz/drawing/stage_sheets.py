@@ -13,6 +13,7 @@ from PIL import Image
 from cnnviz.arguments import counts_or_none, instance_of, result_of, texts_of
 from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.headers import headed_grid
+from cnnviz.drawing.signals import FLATTEST
 from cnnviz.drawing.tiles import (
     PERCENTILE,
     SIDE,
@@ -23,6 +24,8 @@ from cnnviz.drawing.tiles import (
     cut_part,
     draw_frame,
     signed_pictures,
+    some_steps,
+    strongest_steps,
     tile_size,
     to_bytes,
 )
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 _GAP = 6
 _LARGEST_STAGE, _FEW_STAGES = 224, 12
+_LONGEST_STRIP, _WIDEST = 640, 1300  # of signals: of a stage, of stages side by side
 _HEAT = "magma"
 
 
@@ -59,15 +63,19 @@ def stage_sheet(
     channel with the largest value before the next filtering. Units of dense layers are
     folded into a rectangle. The last column is the reconstruction, above the image.
 
+    Signals have their steps to the right, in every map on the same width, and their
+    channels below each other.
+
     Args:
-        image: `(h, w, c)`, the image.
+        image: `(h, w, c)`, the image, or `(steps, c)` of a signal.
         stages: As `cnnviz.deconvnet_stages` returns them.
         title: The headline.
         facts: What the smaller line below says first.
-        box: The field of the unit; None for the whole image.
+        box: The field of the unit, of a signal that of all its channels, which are its
+            rows; None for the whole image.
         crop: Draw only that part of every map. Otherwise it is framed in the image.
-        columns: Steps side by side; None for all, and of more than ten for rows that
-            are equally long.
+        columns: Steps side by side; None for all, and of more than ten, or of signals
+            for which the sheet has no room, for rows that are equally long.
         percentile: The percentile of the absolute values of the reconstruction that are
             not 0 that is drawn black or white; 100 for the largest value.
 
@@ -90,14 +98,27 @@ def stage_sheet(
         result_of("deconvnet_stages", "signal", "stages", stage)
     if box is not None:
         instance_of("box", box, Box, "a Box of cnnviz.images")
-    check_picture(image.shape, title)
     *hidden, last = stages
     most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE
+    rebuilt, is_signal = last.signal, False
+    if image.ndim == 2:  # a signal, or an image without an axis of channels
+        is_signal = all(len(stage.signal) == 1 for stage in hidden)
+        image, rebuilt = image[..., np.newaxis], rebuilt.reshape(*image.shape, 1)
+    if is_signal:
+        image, rebuilt = image.swapaxes(0, 1), rebuilt.swapaxes(0, 1)
+    check_picture(image.shape, title)
     whole = Box(0, 0, image.shape[0], image.shape[1])
     box = box or whole
     part = box if crop else whole
     size = tile_size(part.height, part.width, most)
     signals = [_plane(stage.signal) for stage in hidden]
+    if is_signal:
+        _, width = tile_size(1, part.width, _LONGEST_STRIP)
+        size = max(len(image), width // FLATTEST), width
+        if part.width > width:
+            image = some_steps(image.swapaxes(0, 1), width).swapaxes(0, 1)
+            rebuilt = _strongest(rebuilt, width)
+            signals = [_strongest(signal, width) for signal in signals]
     dark = colorize(np.zeros(()), _HEAT)
     upper = []
     for stage, signal in zip(hidden, signals, strict=True):
@@ -121,28 +142,38 @@ def stage_sheet(
             lower_labels.append(
                 f"{count} units" if dense else f"channel {number} of {count}"
             )
-    (rebuilt,) = signed_pictures(last.signal[np.newaxis], percentile)
-    rebuilt = cut_part(rebuilt, part, whole, size)
+    (pixels,) = signed_pictures(rebuilt[np.newaxis], percentile)
+    pixels = cut_part(pixels, part, whole, size)
     seen = cut_part(as_picture(image), part, whole, size)
     if not crop:
-        draw_frame(seen, box, image.shape[:2], size[0] / image.shape[0])
-    tiles = np.stack([[*upper, rebuilt], [*lower, seen]])
+        draw_frame(seen, box, whole[2:])
+    tiles = np.stack([[*upper, pixels], [*lower, seen]])
     texts = [
         [f"{stage.operation} {stage.layer}" for stage in stages],
-        [*lower_labels, "image"],
+        [*lower_labels, "signal" if is_signal else "image"],
     ]
-    columns = min(len(stages), columns or balanced_columns(len(stages)))
+    if columns is None:
+        room = max(1, _WIDEST // size[1]) if is_signal else None
+        columns = balanced_columns(len(stages), room)
+    columns = min(len(stages), columns)
     tiles, texts = break_rows(tiles, texts, columns)
     remarks = ["above: strength over all channels", "below: one channel, 0 is gray"]
     return headed_grid(
         tiles.reshape(-1, *tiles.shape[2:]),
-        seen=as_picture(image) if crop else None,
+        seen=as_picture(image) if crop and not is_signal else None,
         labels=[text for row in texts for text in row],
         columns=columns,
         gap=_GAP,
         title=title,
         subtitle=join_facts([*facts, *remarks, *averaged(image)]),
     ).convert("RGB")
+
+
+def _strongest(plane: NDArray[Any], width: int) -> NDArray[Any]:
+    """The strongest steps of rows `(h, steps, c)`, where there are more than that."""
+    if plane.shape[1] <= width:
+        return plane
+    return strongest_steps(plane.swapaxes(1, 2), width).swapaxes(1, 2)
 
 
 def _is_dense(signal: NDArray[Any]) -> bool:

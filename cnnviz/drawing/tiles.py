@@ -97,8 +97,10 @@ def cut_out(picture: Pixels, box: Box) -> Pixels:
     return part
 
 
-def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...], scale: float) -> None:
-    """Draws the edge of a box into a picture, unless it is the whole, or outside.
+def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
+    """Draws the edge of a box into a picture of a size, in whatever size it is shown.
+
+    It is not drawn if it is the whole, or outside.
 
     Around what is a pixel or less there, it is three pixels long.
     """
@@ -111,6 +113,7 @@ def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...], scale: float) -> N
         low, high = max(low, 0), min(low + extent, length)
         if low >= high:
             return
+        scale = pixels / length
         first, last = round(low * scale), round(high * scale) - 1
         if last <= first:
             first = max(min(int((low + high) * scale / 2) - 1, pixels - 3), 0)
@@ -199,9 +202,9 @@ def cut_part(
     return tile
 
 
-def balanced_columns(count: int) -> int:
-    """Columns for so many tiles, rows being equally long."""
-    rows = -(-count // _MOST_COLUMNS)
+def balanced_columns(count: int, most: int | None = None) -> int:
+    """Columns for so many tiles, at most so many, rows being equally long."""
+    rows = -(-count // (most or _MOST_COLUMNS))
     return -(-count // rows)
 
 

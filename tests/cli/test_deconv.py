@@ -385,7 +385,7 @@ def test_folders_are_checked_before_anything_is_loaded(
     assert "note" not in result.stderr
 
 
-def test_a_signal_is_drawn_without_its_steps(root: Path, tmp_path: Path) -> None:
+def test_a_signal_is_drawn_with_its_steps(root: Path, tmp_path: Path) -> None:
     model = root / "tests" / "data" / "zoo" / "keras315" / "conv1d.keras"
     loaded = cnnviz.load_model(model)
     layer = next(i.path for i in cnnviz.list_layers(loaded) if "Conv" in i.kind)
@@ -397,11 +397,13 @@ def test_a_signal_is_drawn_without_its_steps(root: Path, tmp_path: Path) -> None
         model, tmp_path / "a.npy", "--layer", layer, "--stages", "--out", out
     )
     assert result.exit_code == 0, result.stderr
-    assert "note: a.npy: the way down to a signal has no picture" in result.stderr
-    (path,) = map(Path, result.stdout.split())
+    path, stages = map(Path, result.stdout.split())
     found = deconvnet(loaded, signal[None], layer, top=9).firing()
     told = loaded.predict(signal[None])
     assert_drawn(path, found.picture(source="a.npy", predictions=told))
+    steps = deconvnet_stages(loaded, signal[None], layer, int(found.channels[0, 0]))
+    source = f"a.npy \u00b7 {told.verdict(0)}"
+    assert_drawn(stages, steps.picture(source=source))
 
 
 def test_vectors_have_arrays_but_no_picture(tmp_path: Path) -> None:

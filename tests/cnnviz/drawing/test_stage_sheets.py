@@ -104,6 +104,55 @@ def test_units_of_dense_layers_are_folded_row_by_row(told: Told) -> None:
     np.testing.assert_allclose(cells.ravel(), units / 12 * 255 + 127.5, atol=1)
 
 
+def test_signals_have_their_steps_to_the_right(told: Told) -> None:
+    signal, rebuilt = random(12, 2) % 1, random(1, 12, 2, seed=1)
+    steps = [
+        Stage("conv", "seed", np.eye(6, dtype=np.float32)[None, 2, :, None]),
+        Stage("first", "filter", rebuilt),
+    ]
+    # Steps 3 to 6 of both channels.
+    stage_sheet(signal, steps, title="conv", box=Box(0, 3, 2, 4), percentile=100)
+    assert told["labels"] == [
+        *("seed conv", "filter first", "channel 0 of 1", "signal")
+    ]
+    assert told["seen"] is None
+    tiles = told["tiles"]
+    height, width = tiles.shape[1:3]
+    assert (height, width) == (19, 156)
+    middles = np.arange(12) * 13 + 6
+    seed = tiles[2][0, middles, 0]
+    np.testing.assert_allclose(seed, np.where(np.arange(12) // 2 == 2, 255, GRAY))
+    expected = rebuilt[0] / (2 * np.abs(rebuilt).max()) * 255 + 127.5
+    np.testing.assert_allclose(tiles[1][[4, 14]][:, middles, 0].T, expected, atol=1)
+    np.testing.assert_allclose(tiles[3][[4, 14]][:, middles, 0].T, signal * 255, atol=1)
+    rows, columns = np.nonzero((tiles[3] == FRAME).all(axis=-1))
+    assert (rows.min(), rows.max()) == (0, height - 1)
+    assert (columns.min(), columns.max()) == (3 * 13, 7 * 13 - 1)
+
+
+def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
+    spike = np.zeros((1, 2000, 1), np.float32)
+    spike[0, 1001] = 1
+    steps = [Stage("conv", "seed", spike), Stage("first", "filter", -spike)]
+    stage_sheet(np.full((2000, 1), 0.5), steps, title="conv", percentile=100)
+    tiles = told["tiles"]
+    assert tiles.shape[1:3] == (80, 640)
+    assert told["columns"] == 2
+    for tile, color in ((2, 255), (1, 0)):
+        assert np.nonzero(tiles[tile][0, :, 0] != GRAY)[0].tolist() == [320]
+        assert tiles[tile][0, 320, 0] == color
+
+
+def test_images_without_an_axis_of_channels_are_no_signals(told: Told) -> None:
+    image = random(6, 6) % 1
+    steps = [
+        Stage("conv", "seed", np.eye(4, dtype=np.float32)[..., None]),
+        Stage("first", "filter", random(1, 6, 6)),
+    ]
+    stage_sheet(image, steps, title="conv")
+    np.testing.assert_allclose(shrunk(told["tiles"][3], 6, 6)[..., 0], image * 255, 1)
+
+
 def test_large_images_are_made_smaller_in_the_strip(told: Told) -> None:
     steps = [*stages()[:3], Stage("first", "filter", random(400, 300, 3))]
     stage_sheet(random(400, 300, 3) % 1, steps, title="conv")

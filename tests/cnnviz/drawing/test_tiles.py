@@ -146,14 +146,14 @@ def test_what_lies_outside_is_gray() -> None:
 def test_frames_by_hand(box: Box, scale: int, expected: str) -> None:
     lines = expected.split()
     tile = np.full((6, 12, 3), 200, np.uint8)
-    draw_frame(tile, box, (6 // scale, 12 // scale), scale)
+    draw_frame(tile, box, (6 // scale, 12 // scale))
     colors = {".": (200, 200, 200), "y": FRAME, "k": (0, 0, 0)}
     np.testing.assert_array_equal(tile, [[colors[c] for c in line] for line in lines])
 
 
 def test_of_a_picture_that_is_shrunk_even_small_boxes_are_framed() -> None:
     tile = np.full((6, 12, 3), 200, np.uint8)
-    draw_frame(tile, Box(300, 700, 3, 3), (600, 1200), 0.01)
+    draw_frame(tile, Box(300, 700, 3, 3), (600, 1200))
     framed = np.argwhere((tile == FRAME).all(-1))
     np.testing.assert_array_equal(np.ptp(framed, 0), [2, 2])
     np.testing.assert_array_equal(framed.mean(0).round(), [3, 7])
@@ -161,7 +161,7 @@ def test_of_a_picture_that_is_shrunk_even_small_boxes_are_framed() -> None:
 
 def test_the_whole_has_no_frame() -> None:
     tile = np.full((6, 12, 3), 200, np.uint8)
-    draw_frame(tile, Box(0, 0, 3, 6), (3, 6), 2)
+    draw_frame(tile, Box(0, 0, 3, 6), (3, 6))
     assert (tile == 200).all()
 
 
