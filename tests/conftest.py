@@ -1,6 +1,7 @@
 """What the tests share: where the samples are, and the installed command line."""
 
 import os
+import random
 import signal
 import subprocess
 import sysconfig
@@ -27,6 +28,15 @@ LONG = ("test_notebooks.py", "test_gallery.py", "test_readme.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts what takes long first, so that it does not keep one process at the end."""
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Draws the same weights for each test, alone and whatever was tested before.
+
+    Initializers of both generations of Keras take their seeds from here.
+    """
+    random.seed(0)
 
 
 class Finished(NamedTuple):
