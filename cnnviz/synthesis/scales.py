@@ -40,6 +40,9 @@ def scale_sizes(
 class CoarseToFine:
     """One run over several sizes of an image, the smallest first.
 
+    Of sizes that are left out before the first that anything is told of, such as those
+    too small for a layer, progress takes no account.
+
     Args:
         sizes: Heights and widths, as from `scale_sizes`.
         run: How it is carried out, over all sizes; its steps are those at each.
@@ -62,8 +65,8 @@ class CoarseToFine:
         self._steps = steps = run.steps or 1
         self._shown = shown
         self._marks = run.snapshot_steps(len(sizes) * steps)
-        work = np.cumsum([0, *(height * width for height, width in sizes)])
-        self._done = work / work[-1]
+        self._work = np.cumsum([0, *(height * width for height, width in sizes)])
+        self._first: int | None = None  # of the sizes that the callback was told of
 
     def runs(self) -> Iterator[tuple[Size, Run]]:
         """Each size with its own run, until the callback ends it."""
@@ -102,14 +105,18 @@ class CoarseToFine:
         callback = self._run.callback
         if callback is None:
             return None
-        begun, ended = self._done[number : number + 2]
 
         def whole_run(progress: Progress) -> bool:
+            if self._first is None:
+                self._first = number
+            work = self._work[self._first :] - self._work[self._first]
+            behind = number - self._first
+            made = work[behind] + (work[behind + 1] - work[behind]) * progress.done
             overall = replace(
                 progress,
-                step=number * self._steps + progress.step,
-                steps=len(self.sizes) * self._steps,
-                done=float(begun + (ended - begun) * progress.done),
+                step=behind * self._steps + progress.step,
+                steps=(len(self.sizes) - self._first) * self._steps,
+                done=float(made / work[-1]),
                 images=lambda: enlarge(self._shown(progress), self.sizes[-1])[None],
             )
             self.stopped = bool(callback(overall))

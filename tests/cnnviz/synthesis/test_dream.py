@@ -147,8 +147,14 @@ def test_sizes_that_are_too_small_for_a_layer_are_left_out() -> None:
     model = load_model(network, encoding="unit")
     image = np.random.default_rng(0).random((48, 48, 3), np.float32)
     assert scale_sizes((48, 48), 1.4, 32, 4) == [(34, 34), (48, 48)]
-    dreamt = deep_dream(model, image, "wide", steps=2).image
+    told: list[tuple[int, int, float]] = []
+
+    def listen(progress: Progress) -> None:
+        told.append((progress.step, progress.steps, progress.done))
+
+    dreamt = deep_dream(model, image, "wide", steps=8, callback=listen).image
     assert np.abs(dreamt - image).max() > 0.01
+    assert told == [(4, 8, 0.5), (8, 8, 1.0)]
     with pytest.raises(ImageError, match="cannot take an input of 36x36x3"):
         deep_dream(model, image[:36, :36], "wide", steps=2)
 
