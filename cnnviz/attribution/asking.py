@@ -16,7 +16,7 @@ import numpy as np
 from cnnviz.arguments import name_or_number, numbers_of, shown
 from cnnviz.attribution.gradients import At, Subject
 from cnnviz.attribution.probes import AT_ONCE, Probe
-from cnnviz.attribution.spaces import pixels_of
+from cnnviz.attribution.spaces import pictures_first, pixels_of
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.heads import HeadInfo, HeadKind
@@ -200,7 +200,7 @@ def called(name: str, kind: HeadKind, against: str = "") -> str:
 
 def _axes(model: ImageModel, arrays: Sequence[np.ndarray]) -> int:
     """How many axes of positions the images have, and outputs for every pixel too."""
-    image = next((array for array in arrays if array.ndim > 3), arrays[0])
+    image = min(arrays, key=pictures_first)
     output = getattr(model.network, "output_shape", None)
     if image.ndim == 2 and isinstance(output, tuple) and len(output) > 3:
         return len(output) - 2  # a picture that is made of a vector

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
-from cnnviz.attribution.spaces import Place, Spaces, has_channels
+from cnnviz.attribution.spaces import Place, Spaces, has_channels, pictures_first
 from cnnviz.attribution.targets import Position, answers
 from cnnviz.errors import LayerError, first_line, users_error
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
@@ -237,8 +237,7 @@ class Question:
         if self.subject.layer is not None:
             tensor = self._named(calls).tensor
             below = [i for i in needed if Dependence([images[i]])(tensor)]
-        pictures = [i for i in below or needed if images[i].shape.rank > 3]
-        first = (pictures or below or needed)[0]
+        first = min(below or needed, key=lambda i: pictures_first(images[i]))
         return [first, *(i for i in needed if i != first)]
 
     def _named(self, calls: Mapping[str, Call]) -> Place:

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError, LayerError
@@ -95,6 +96,15 @@ def pixels_of(model: ImageModel, shape: Sequence[int]) -> tuple[int, ...]:
         shape: Of the input, with the axis of images.
     """
     return tuple(shape[1:-1] if has_channels(model, shape) else shape[1:])
+
+
+def pictures_first(image: tf.Tensor | np.ndarray) -> bool:
+    """The key by which inputs are sorted: the first of several is the image.
+
+    Args:
+        image: What is given for an input, with the axis of images.
+    """
+    return len(image.shape) < 4
 
 
 def _is_a_row(model: ImageModel, shape: Sequence[int | None]) -> bool:

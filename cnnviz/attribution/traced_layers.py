@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
+from cnnviz.attribution.spaces import pictures_first
 from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
 from cnnviz.errors import LayerError, counted
@@ -66,7 +67,7 @@ class TracedLayer(NamedTuple):
     def given(self) -> list[tf.Tensor]:
         """Its inputs that are not held, pictures first."""
         given = filter(Dependence(self.images), self.inputs)
-        return sorted(given, key=lambda tensor: tensor.shape.rank < 4)
+        return sorted(given, key=pictures_first)
 
     @property
     def space(self) -> tuple[int, ...]:
