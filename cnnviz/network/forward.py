@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, first_line, users_error
+from cnnviz.errors import ArgumentError, LayerError, counted, first_line, users_error
 from cnnviz.graph.whole_numbers import bypass, rounded
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.heads import Head, choose, find_heads, whole
@@ -135,7 +135,8 @@ def observe(
         heads: Whether the outputs of the network are wanted.
 
     Raises:
-        LayerError: If a layer does not exist or does not answer.
+        LayerError: If a layer does not exist, does not answer, or returns anything but
+            channels for each image.
     """
     network = model.network
     chosen = {path: one_layer(network, path) for path in layers}
@@ -144,6 +145,14 @@ def observe(
         return Scene(model, images, {}, ())
     shown = show_images(model, [seen], wanted)
     outputs = {path: shown.output(selected) for path, selected in chosen.items()}
+    count = images.shape[0]
+    for path, output in outputs.items():
+        if output.shape.rank in (0, 1) or output.shape[0] not in (None, count):
+            raise LayerError(
+                f"layer '{path}' returns an array of shape {tuple(output.shape)} for "
+                f"{counted(count, 'image')}; expected (images, ..., channels)",
+                hint="Choose another layer.",
+            )
     return Scene(model, images, outputs, shown.heads() if heads else ())
 
 

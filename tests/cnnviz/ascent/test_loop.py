@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -665,6 +666,22 @@ def test_scores_are_one_for_each_image(model: ImageModel) -> None:
     for axes, told in (([0, 1, 2], r"\(6,\)"), ([2, 3], r"\(3, 10\)")):
         with pytest.raises(ArgumentError, match=f"of shape {told}; expected .3,., one"):
             scores_over(axes)
+
+
+def test_layers_that_return_no_row_for_each_image_are_refused() -> None:
+    inputs = keras.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    total = keras.layers.Lambda(keras.ops.sum, output_shape=(), name="total")(maps)
+    rows = keras.layers.Lambda(
+        lambda values: keras.ops.reshape(values, (-1, 4)), (4,), name="rows"
+    )(maps)
+    model = load_model(keras.Model(inputs, [maps, total, rows]), encoding="unit")
+    refused = partial(maximize, model, count=2, run=Run(steps=1))
+    with pytest.raises(LayerError, match=r"'total' returns .* \(\) for 1 image"):
+        refused(channel("total", 0))
+    both = channel("conv", 0) + channel("rows", 0)
+    with pytest.raises(LayerError, match=r"'rows' returns .* \(36, 4\) for 1 image"):
+        refused(both)
 
 
 def test_an_objective_apart_from_the_image_is_refused(model: ImageModel) -> None:
