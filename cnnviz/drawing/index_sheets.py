@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,20 +80,24 @@ def index_sheet(
         sizes = maps.shape[1:]
         axes = tuple(range(1, maps.ndim))
         side, most = _room(*sizes, count) if len(sizes) == 2 else (_width(count), count)
-        strongest = np.argsort(-np.nan_to_num(maps).max(axis=axes), kind="stable")
-        chosen = strongest[:most]
-        levels = stretch(maps[chosen], axis=axes)
+        largest = np.nan_to_num(np.fmax.reduce(maps, axes))
+        chosen = np.argsort(-largest, kind="stable")[:most]
+        colors = partial(colorize, colormap=colormap or _MAPS)
+        tiles: Iterable[Pixels]
         if len(sizes) == 1:
-            levels, _ = shortened(levels, side)
-        tiles: Iterable[Pixels] = colorize(levels, colormap or _MAPS)
-        if len(sizes) == 1:
-            tiles = [resized(np.asarray(tiles), (_STRIP_HEIGHT * len(chosen), side))]
-        finite = maps[np.isfinite(maps)]
+            levels, _ = shortened(stretch(maps[chosen], axis=1), side)
+            tiles = [resized(colors(levels), (_STRIP_HEIGHT * len(chosen), side))]
+        else:
+            # One at a time: maps of large images fill the memory before they are small.
+            tiles = (colors(stretch(maps[number])) for number in chosen)
+        finite = np.isfinite(maps)
+        low = float(maps.min(where=finite, initial=np.inf))
+        high = float(maps.max(where=finite, initial=-np.inf))
         what = "maps" if len(sizes) == 2 else "channels"
         told = [
             shape_text((*sizes, len(maps))),
-            f"{readable(float(finite.min()))} to {readable(float(finite.max()))}"
-            if finite.size
+            f"{readable(low)} to {readable(high)}"
+            if low <= high
             else "no finite value",
             f"{what} {', '.join(map(str, chosen[:4]))}" + ", ..." * (len(chosen) > 4),
         ]
@@ -125,7 +130,7 @@ def _maps(values: NDArray[Any]) -> NDArray[np.float32] | None:
         values = values[len(values) // 2]
     if values.ndim not in (2, 3) or values.size <= values.shape[-1]:
         return None
-    return np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
+    return np.moveaxis(values, -1, 0).astype(np.float32, copy=False)
 
 
 def _room(height: int, width: int, count: int) -> tuple[int, int]:

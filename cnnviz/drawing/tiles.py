@@ -81,8 +81,11 @@ def plain_picture(image: NDArray[Any]) -> Image.Image:
 def to_bytes(levels: NDArray[Any]) -> Pixels:
     """RGB bytes of levels `(..., 1 or 3)` in [0, 1]."""
     missing = np.isnan(levels).any(axis=-1)
-    scaled = (np.nan_to_num(levels) * 255 + 0.5).astype(np.uint8)
-    pixels = np.broadcast_to(scaled, (*scaled.shape[:-1], 3)).copy()
+    scaled = np.multiply(levels, 255, dtype=np.float32)
+    scaled += np.float32(0.5)
+    scaled[missing] = 0
+    pixels = np.empty((*levels.shape[:-1], 3), np.uint8)
+    pixels[:] = scaled
     pixels[missing] = NOT_A_NUMBER
     return pixels
 

@@ -1,5 +1,7 @@
 """Index sheets: the strongest maps of many layers."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -33,6 +35,17 @@ def test_each_row_holds_the_strongest_maps_of_a_layer() -> None:
             tile = body[top : top + SIDE, left : left + SIDE]
             difference = tile.astype(int) - drawn(values[..., channel])
             assert np.abs(difference).max() <= 4
+
+
+def test_maps_of_large_images_are_made_small_one_at_a_time() -> None:
+    layers = {name: maps(600, 500, 10) for name in "ab"}
+    index_sheet(layers)  # imports what drawing needs
+    tracemalloc.start()
+    index_sheet(layers)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    one_layer = layers["a"].nbytes
+    assert peak < one_layer
 
 
 def test_the_image_comes_first_and_maps_stay_squares() -> None:
