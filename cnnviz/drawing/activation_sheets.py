@@ -26,7 +26,7 @@ from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
 from cnnviz.errors import LayerError, counted, percent_text
 from cnnviz.images.boxes import ReceptiveField, image_spans
 from cnnviz.images.resizing import resize
-from cnnviz.images.taking import one_image
+from cnnviz.images.taking import as_array, one_image
 
 Normalize = Literal["channel", "layer"]
 Sort = Literal["channel", "strongest"]
@@ -107,6 +107,8 @@ def activation_sheet(
     choice("sort", sort, Sort)
     counts_or_none(max_channels=max_channels)
     instance_of("field", field, ReceptiveField | None, "a ReceptiveField")
+    expected = "the names of the classes"
+    instance_of("labels", labels, Sequence | np.ndarray | None, expected)
     values = numbers_of("values", values, "an array of activations")
     image, seen = (None if i is None else one_image(i) for i in (image, seen))
     if not 1 <= values.ndim <= 4 or values.size == 0:
@@ -146,7 +148,8 @@ def activation_sheet(
     levels = _levels(maps, channels, is_own)[shown]
 
     below = image if maps.ndim == 3 else None
-    colormap = colormap or (_MAPS if below is None else _HEAT)
+    if colormap is None:
+        colormap = _MAPS if below is None else _HEAT
     if maps.ndim == 2:
         drawn = _strip(levels, shown, channels, colormap, title, remarks)
     else:
@@ -185,8 +188,13 @@ def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
 
     Returns:
         `(h, w, 1)` or `(h, w, 3)` in [0, 1]; None if no input is a picture.
+
+    Raises:
+        ArgumentError: If it is no list.
+        ImageError: If an input is no array.
     """
-    for array in inputs:
+    instance_of("inputs", inputs, Sequence, "a list of arrays, one for each input")
+    for array in map(as_array, inputs):
         if array.ndim == 3 and array.shape[-1] in (1, 3):
             return array.clip(0, 1)
     return None

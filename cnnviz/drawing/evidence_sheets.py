@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts, instance_of, number_of, result_of, texts_of
+from cnnviz.arguments import choice, counts, instance_of, number_of, result_of, texts_of
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import (
@@ -203,6 +203,7 @@ def evidence_comparison_sheet(
             )
         if checks is not None and method in checks:
             _check_fits(f"checks[{method!r}]", checks[method], each)
+        choice("a method of explanations", method, _TITLES)
     methods = list(explanations)
     first = explanations[methods[0]]
     if any(each.names != first.names for each in explanations.values()):

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from cnnviz.arguments import instance_of
 from cnnviz.errors import counted
 from cnnviz.images.ranges import is_unit
 
@@ -15,7 +16,12 @@ SEPARATOR = " \u00b7 "
 
 
 def join_facts(facts: Sequence[str]) -> str:
-    """Facts on one line, each kept together."""
+    """Facts on one line, each kept together.
+
+    Raises:
+        ArgumentError: If they are no list.
+    """
+    instance_of("facts", facts, list | tuple, "a list of texts")
     return SEPARATOR.join(map(str, facts))
 
 

@@ -63,6 +63,8 @@ def index_sheet(
         ImageError: If the image is none.
     """
     counts(count=count)
+    if colormap is None:
+        colormap = _MAPS
     expected = "by path what activations returns"
     instance_of("layers", layers, Mapping, expected)
     found = {path: _maps(as_array(values)) for path, values in layers.items()}
@@ -82,7 +84,7 @@ def index_sheet(
         side, most = _room(*sizes, count) if len(sizes) == 2 else (_width(count), count)
         largest = np.nan_to_num(np.fmax.reduce(maps, axes))
         chosen = np.argsort(-largest, kind="stable")[:most]
-        colors = partial(colorize, colormap=colormap or _MAPS)
+        colors = partial(colorize, colormap=colormap)
         tiles: Iterable[Pixels]
         if len(sizes) == 1:
             levels, _ = shortened(stretch(maps[chosen], axis=1), side)

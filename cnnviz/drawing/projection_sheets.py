@@ -311,7 +311,7 @@ class _Units(NamedTuple):
             channels[alive],
             labels,
             join_facts(["class" if names else "map", "activation"])
-            + f" @ {told}" * spatial,
+            + (f" @ {told}" if spatial else ""),
             field_boxes(shown.field, positions, size),
             size,
             alive,

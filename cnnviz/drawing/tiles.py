@@ -19,6 +19,7 @@ from cnnviz.drawing.values import (
 from cnnviz.errors import LayerError
 from cnnviz.images.boxes import Box
 from cnnviz.images.resizing import resize
+from cnnviz.images.taking import one_image
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
 
@@ -73,8 +74,12 @@ def as_picture(image: NDArray[Any]) -> Pixels:
 
 
 def plain_picture(image: NDArray[Any]) -> Image.Image:
-    """An image `(h, w, c)` as a picture of its own size."""
-    pixels = np.rint(leveled(image) * 255).astype(np.uint8)
+    """An image `(h, w, c)` as a picture of its own size.
+
+    Raises:
+        ImageError: If it is no image.
+    """
+    pixels = np.rint(leveled(one_image(image)) * 255).astype(np.uint8)
     return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import between, more_than, shown
+from cnnviz.arguments import between, more_than, numbers_of, shown
 from cnnviz.errors import ArgumentError, listed
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
@@ -110,8 +110,17 @@ def displayable(images: np.ndarray) -> np.ndarray:
 
 
 def leveled(images: np.ndarray) -> np.ndarray:
-    """Images `(..., c)` as `(..., 1 or 3)` in [0, 1]; raw values are stretched."""
-    values = displayable(images)
+    """Images `(..., c)` as `(..., 1 or 3)` in [0, 1]; raw values are stretched.
+
+    Raises:
+        ArgumentError: If there are no values, or none that are real numbers.
+        ImageError: If these are no images.
+    """
+    expected = "images (..., channels)"
+    values = numbers_of("images", as_array(images, channels=None), expected)
+    if not (values.ndim and values.size):
+        raise ArgumentError(f"images is {shown(images)}; expected {expected}")
+    values = displayable(values)
     return values if is_unit(values.min(), values.max()) else stretch(values)
 
 
@@ -260,7 +269,7 @@ def overlay(
     image, maps = as_array(image, channels=None), as_array(maps, channels=None)
     if image.ndim == 2:
         image = image[..., np.newaxis]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+    if image.ndim != 3 or image.shape[-1] not in (1, 3) or not image.size:
         raise ArgumentError(
             f"the image has shape {image.shape}; expected (height, width, 1 or 3)"
         )
@@ -274,11 +283,13 @@ def overlay(
     height, width = image.shape[:2]
     if spans is None:
         spans = [(0.0, float(n)) for n in maps.shape[1:]]
-    if len(spans) != 2 or any(begin == end for begin, end in spans):
-        raise ArgumentError(
-            f"spans are {shown(spans)}; expected where the rows of the image begin and "
-            "end on the maps, and where its columns do"
-        )
+    expected = (
+        "where the rows of the image begin and end on the maps, and where its columns "
+        "do"
+    )
+    ends = numbers_of("spans", spans, expected)
+    if ends.shape != (2, 2) or not (np.isfinite(ends).all() and np.diff(ends).all()):
+        raise ArgumentError(f"spans is {shown(spans)}; expected {expected}")
     levels, _ = quantize(image)
     picture = levels if image.shape[-1] == 1 else levels @ LUMA
     picture = picture.reshape(height, width, 1).astype(np.float32)

@@ -12,6 +12,7 @@ from cnnviz.drawing import (
     NOT_A_NUMBER,
     activation_sheet,
     activation_sheets,
+    backdrop,
     grid,
     overlay,
 )
@@ -310,7 +311,14 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"normalize": "image"}, {"sort": "name"}, {"max_channels": 0}, {"colormap": "x"}],
+    [
+        {"normalize": "image"},
+        {"sort": "name"},
+        {"max_channels": 0},
+        {"colormap": "x"},
+        {"colormap": np.zeros(2)},
+        {"labels": 5},
+    ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="expected"):
@@ -325,6 +333,17 @@ def test_what_is_no_image_is_refused(name: str) -> None:
             activation_sheet(random(4, 4, 2), title="x", **options)
     with pytest.raises(ArgumentError, match="expected an array of activations"):
         activation_sheet({"conv": random(4, 4, 2)}, title="x")  # type: ignore[arg-type]
+
+
+def test_maps_are_laid_over_inputs_of_a_list() -> None:
+    words, picture = random(7), random(4, 4, 3).clip(0, 1)
+    assert backdrop([words]) is None
+    np.testing.assert_array_equal(backdrop([words, picture]), picture)
+    for given in (5, None, iter([picture])):
+        with pytest.raises(ArgumentError, match="expected a list of arrays"):
+            backdrop(given)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="expected"):
+        backdrop([None])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("shape", [(4,), (40,), (4, 4, 2)])

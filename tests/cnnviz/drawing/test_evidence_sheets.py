@@ -417,6 +417,8 @@ def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
     two = explain(network(np.ones(64)), np.ones((2, 8, 8, 1), "f"))
     with pytest.raises(ArgumentError, match="explanation by a is of 2 images; expec"):
         evidence_comparison_sheet(image, {"a": two}, title="")
+    with pytest.raises(ArgumentError, match="of explanations is 'a'; expected hire"):
+        evidence_comparison_sheet(image, {"a": halves}, title="")
     with pytest.raises(ArgumentError, match="no explanations are given"):
         evidence_comparison_sheet(np.ones((2, 2, 1)), {}, title="")
     channels = channel_attribution(network(np.ones(64)), np.ones((8, 8, 1), "f"))

@@ -1,8 +1,11 @@
 """The words and numbers of the small line."""
 
+from typing import Any
+
 import pytest
 
-from cnnviz.drawing.facts import readable
+from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.errors import ArgumentError
 
 
 @pytest.mark.parametrize(
@@ -23,3 +26,9 @@ from cnnviz.drawing.facts import readable
 )
 def test_numbers_are_readable(value: float, text: str) -> None:
     assert readable(value) == text
+
+
+@pytest.mark.parametrize("facts", ["a", 5])
+def test_facts_are_a_list(facts: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"facts is .*; expected a list of texts"):
+        join_facts(facts)

@@ -177,7 +177,8 @@ def test_a_field_that_is_the_whole_has_no_frame(told: Told) -> None:
     image = random(8, 8, 3) % 1
     own = found(random(1, 8, 8, 3), [(0, 0)], [1])
     for crop in (False, True):
-        projection_sheet(image, own, title="dense", crop=crop, spatial=False)
+        spatial: Any = False if crop else None
+        projection_sheet(image, own, title="dense", crop=crop, spatial=spatial)
         _, seen = split(told["tiles"][0], 8, 8)
         np.testing.assert_allclose(seen, image * 255, atol=1)
         assert "field" not in told["subtitle"]

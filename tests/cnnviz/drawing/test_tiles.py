@@ -3,6 +3,7 @@
 import itertools
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from cnnviz.drawing.tiles import (
     cut_part,
     draw_frame,
     fitted,
+    plain_picture,
     shrunk_size,
     some_steps,
     strongest_steps,
     tile_size,
 )
+from cnnviz.errors import ImageError
 from cnnviz.images import Box
 from tests.sheets import FRAME, GRAY
 
@@ -196,3 +199,9 @@ def test_rows_that_are_too_long_are_broken_together() -> None:
     below = [[0, 1, 2], [5, 6, 7], [3, 4, 255], [8, 9, 255]]
     assert broken[..., 0, 0, 0].tolist() == below
     assert ["".join(row) for row in labels] == ["abc", "fgh", "de", "ij"]
+
+
+@pytest.mark.parametrize("image", [5, None, np.zeros(3), "x"])
+def test_what_is_no_image_has_no_picture(image: Any) -> None:
+    with pytest.raises(ImageError):
+        plain_picture(image)

@@ -1,6 +1,7 @@
 """Numbers made displayable."""
 
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +15,7 @@ from cnnviz.drawing import (
     signed_stretch,
     stretch,
 )
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, CnnvizError
 from cnnviz.images import ReceptiveField, image_spans, resize
 
 
@@ -137,6 +138,12 @@ def test_images_out_of_the_range_are_stretched(
 ) -> None:
     image = np.array(values)[:, np.newaxis, np.newaxis]
     np.testing.assert_allclose(leveled(image)[:, 0, 0], expected)
+
+
+@pytest.mark.parametrize("images", [5, None, np.zeros((0, 3)), [["x"]]])
+def test_what_is_no_image_has_no_levels(images: Any) -> None:
+    with pytest.raises(CnnvizError, match="expected"):
+        leveled(images)
 
 
 @pytest.mark.parametrize("colormap", ["viridis", "coolwarm", "tab10"])
@@ -273,6 +280,7 @@ def test_overlay_refuses(
 
 def test_overlay_refuses_images_that_lie_nowhere() -> None:
     image, maps = np.zeros((4, 4)), np.zeros((2, 2))
-    for spans in ([(0.0, 2.0)], [(0.0, 2.0), (1.0, 1.0)]):
-        with pytest.raises(ArgumentError, match=r"spans are .* its columns do"):
+    given: list[Any] = [[(0.0, 2.0)], [(0.0, 2.0), (1.0, 1.0)], 5, [(0, 2), "ab"]]
+    for spans in given:
+        with pytest.raises(ArgumentError, match=r"spans is .* its columns do"):
             overlay(image, maps, spans=spans)
