@@ -135,11 +135,12 @@ def architecture_file(path: Path) -> ModelFile:
     Raises:
         ModelError: If the file is missing or holds no architecture.
     """
-    expected = "expected the text of model.to_json()"
+    expected = "the text of model.to_json()"
+    if not is_there(path):
+        raise ModelError(f"{path} does not exist; expected {expected}")
+    _require_regular(path, expected)
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
-        raise ModelError(f"{path} does not exist; {expected}") from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     try:
@@ -147,9 +148,9 @@ def architecture_file(path: Path) -> ModelFile:
     except ModelError as error:
         what = nature(text[:512])
         told = error.message if what == JSON else f"{path} is {what or 'no text'}"
-        raise ModelError(f"{told}; {expected}") from None
+        raise ModelError(f"{told}; expected {expected}") from None
     if "class_name" not in config:
-        raise ModelError(f"{path} holds no architecture; {expected}")
+        raise ModelError(f"{path} holds no architecture; expected {expected}")
     version = str(config.get("keras_version") or _guessed_version(config))
     return ModelFile(path, "hdf5", version, config, [config])
 

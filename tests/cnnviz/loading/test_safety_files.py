@@ -21,7 +21,7 @@ import tf_keras
 from cnnviz import ModelError, load_model
 from cnnviz.errors import printable
 from cnnviz.loading import safe_archive, safe_json, safe_size
-from cnnviz.loading.identify import identify_file
+from cnnviz.loading.identify import architecture_file, identify_file
 from cnnviz.loading.loader import _unknown_name
 from cnnviz.loading.newer_files import fault
 
@@ -710,8 +710,9 @@ def test_a_word_behind_class_is_not_taken_for_a_name() -> None:
 
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.keras")
-    with pytest.raises(ModelError, match=r"pipe.keras is not a regular file"):
-        identify_file(tmp_path / "pipe.keras")
+    for opened in (identify_file, architecture_file):
+        with pytest.raises(ModelError, match=r"pipe.keras is not a regular file"):
+            opened(tmp_path / "pipe.keras")
     (tmp_path / "folder" / "saved_model.pb").mkdir(parents=True)
     with pytest.raises(ModelError, match="folder is a folder, but no SavedModel"):
         identify_file(tmp_path / "folder")
