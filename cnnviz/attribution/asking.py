@@ -110,7 +110,9 @@ def ask_about(
         raise ImageError("images hold values that are no finite numbers")
     built(known, arrays)
     count = len(arrays[0])
-    position, weights = _region(region, count, _axes(known, arrays))
+    position, weights = None, None
+    if region is not None:
+        position, weights = _region(region, count, _axes(known, arrays, head))
     named = None if layer is None else one_path(known.network, layer)
     subject = Subject(known, head, named, position)
     probe_for = partial(Probe, subject, arrays, batch_size=batch_size)
@@ -198,21 +200,22 @@ def called(name: str, kind: HeadKind, against: str = "") -> str:
     return f"{lowers}{one} against {other}" if other else f"{lowers}{one}"
 
 
-def _axes(model: ImageModel, arrays: Sequence[np.ndarray]) -> int:
+def _axes(
+    model: ImageModel, arrays: Sequence[np.ndarray], head: str | int | None
+) -> int:
     """How many axes of positions the images have, and outputs for every pixel too."""
     image = min(arrays, key=pictures_first)
-    output = getattr(model.network, "output_shape", None)
-    if image.ndim == 2 and isinstance(output, tuple) and len(output) > 3:
-        return len(output) - 2  # a picture that is made of a vector
+    if image.ndim == 2:  # a vector, which the network may make a picture of
+        target = Target(np.full((len(image), 1), -1))
+        found = Probe(Subject(model, head), arrays, target, at=None).facts.head
+        return max(1, found.axes)
     return len(pixels_of(model, image.shape))
 
 
 def _region(
-    region: Region | None, count: int, axes: int
+    region: Region, count: int, axes: int
 ) -> tuple[tuple[int, ...] | None, np.ndarray | None]:
     """The position, or the weights `(n, 1, ...)`, that a region stands for."""
-    if region is None:
-        return None, None
     expected = (
         f"a position, as {_POSITIONS[axes]}, or an array of weights "
         f"({', '.join(_AXES[-axes:])}), with an axis of images or without"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, shape_text
+from cnnviz.errors import ArgumentError, listed, shape_text
 from cnnviz.network.heads import Head
 
 Position = tuple[int, ...]
@@ -184,9 +184,11 @@ def _fixed_region(
         return None
     sizes = maps.shape.as_list()[1:-1]
     if not sizes:
+        others = [f"head='{name}'" for name in head.heads if name != head.name]
         raise ArgumentError(
             f"region is given; output '{head.name}' answers once for each image, not "
-            "for every position"
+            "for every position",
+            hint=f"Choose another output: {listed(others)}." if others else None,
         )
     told = shape_text(sizes)
     if at is not None:

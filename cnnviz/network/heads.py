@@ -89,17 +89,20 @@ class HeadInfo:
         kind: What makes probabilities of its logits.
         classes: How many classes it tells apart.
         heads: The names of all outputs of the network.
+        axes: How many axes of positions it has.
     """
 
     name: str
     kind: HeadKind
     classes: int
     heads: tuple[str, ...] = ()
+    axes: int = 0
 
     @classmethod
     def of(cls, head: Head) -> HeadInfo:
         """What is known of a traced output."""
-        return cls(head.name, head.kind, head.classes, head.heads)
+        axes = (head.logits.shape.rank or 2) - 2
+        return cls(head.name, head.kind, head.classes, head.heads, axes)
 
 
 def whole(network: Network) -> Selected:

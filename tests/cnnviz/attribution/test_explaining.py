@@ -550,6 +550,35 @@ class TestPixelClasses:
         vectors = np.random.default_rng(3).random((2, 6), np.float32)
         made = np.asarray(network(vectors))[..., 1]
         mask = np.random.default_rng(5).random((4, 5))
+
+        class Subclassed(k.Model):  # type: ignore[name-defined]
+            """Does not tell the shape of what it returns."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.within = network
+
+            def call(self, vector: tf.Tensor) -> tf.Tensor:
+                return self.within(vector)
+
+        sums = k.layers.Dense(3, name="sums")(network.inputs[0])
+        several = k.Model(network.inputs, [sums, network.outputs[0]])
+        subclassed = Subclassed()
+        subclassed(vectors)
+        for each, head in ((subclassed, None), (several, 1)):
+            found = explain(
+                raw(each),
+                vectors,
+                [1],
+                head=head,
+                region=(3, 2),
+                method="gradient",
+            )
+            close(found.scores[:, 0], made[:, 3, 2], 1e-5)
+        with pytest.raises(ArgumentError, match="for every position") as caught:
+            explain(raw(several), vectors, region=(3, 2), method="gradient")
+        other = load_model(several).predict(vectors).heads[1]
+        assert caught.value.hint == f"Choose another output: head='{other}'."
         for region, expected in (
             ((3, 2), made[:, 3, 2]),
             (mask, (made * mask).sum((1, 2)) / mask.sum()),
