@@ -384,8 +384,19 @@ def test_a_short_run_tells_what_it_woke() -> None:
     assert found.dead.tolist() == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        # One step tells whether it helped.
+        (40, [*range(1, 9), *range(10, 18)]),
+        # It is the last one, but of a run of two.
+        (2, [1]),
+        (3, [1]),
+        (6, [1, 2, 3, 4]),
+    ],
+)
 def test_rectifiers_are_opened_for_twice_eight_steps(
-    monkeypatch: pytest.MonkeyPatch,
+    steps: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[int] = []
     step = Stepper.__call__
@@ -394,13 +405,12 @@ def test_rectifiers_are_opened_for_twice_eight_steps(
         self: Any, state: Any, timetable: Any, *given: Any, **options: Any
     ) -> Any:
         if options.get("opened") is not None:
-            opened.extend(np.rint(40 * timetable[:, 2]).astype(int))
+            opened.extend(np.rint(steps * timetable[:, 2]).astype(int))
         return step(self, state, timetable, *given, **options)
 
     monkeypatch.setattr(Stepper, "__call__", noted)
-    maximize(dying(-2.0), channel("conv", 1), run=Run(steps=40))
-    # One step tells whether it helped.
-    assert opened == [*range(1, 9), *range(10, 18)]
+    maximize(dying(-2.0), channel("conv", 1), run=Run(steps=steps))
+    assert opened == expected
 
 
 def test_units_that_nothing_wakes_are_called_dead() -> None:

@@ -10,6 +10,8 @@ import pytest
 import tensorflow as tf
 
 from cnnviz.attribution.rules import TABLE
+from cnnviz.errors import LayerError
+from cnnviz.graph import functions
 from tests.networks import pulled
 
 README = Path(__file__).parents[3] / "README.md"
@@ -198,3 +200,20 @@ def test_a_row_does_what_it_says(
     found = pulled(function, X, R[:, : shape[1], : shape[2]])
     assert answered.total() > 0
     np.testing.assert_allclose(found, np.broadcast_to(expected, X.shape), rtol=1e-6)
+
+
+def test_functions_that_cannot_be_looked_into_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(functions, "body", lambda _: None)
+    inner = tf.function(lambda x: 2 * x)
+    with pytest.raises(LayerError, match="a function that cannot be looked into"):
+        pulled(inner, X, R)
+
+
+def test_whole_numbers_are_refused() -> None:
+    def flipped(x: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.reverse(tf.cast(x, tf.int32), [1]), tf.float32)
+
+    with pytest.raises(LayerError, match="ReverseV2"):
+        pulled(flipped, X, R)

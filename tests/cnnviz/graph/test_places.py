@@ -311,3 +311,43 @@ def test_crops_of_an_axis() -> None:
     assert axis.crop() == 14
     starts = axis.starts(np.array([0, 2, 3, 4, 50, 111]), 14)
     assert starts.tolist() == [0, 0, 0, 2, 94, 210]
+
+
+@pytest.mark.parametrize(("units", "span", "crop"), [(1, 1, 2), (2, 1, 4), (2, 2, 4)])
+def test_a_crop_is_enough_for_the_last_unit(units: int, span: int, crop: int) -> None:
+    # Unit 1 sees the pixels 1 and 2; the crop begins at a multiple of 2.
+    axis = Axis(0, 10, 2, Fraction(1), Fraction(0), Fraction(1), units)
+    assert axis.crop(span) == crop
+
+
+def test_the_order_of_axes_is_told_in_either_layout() -> None:
+    def orders(image: tf.Tensor, channels_first: bool) -> list[Any]:
+        places = [2, 1]
+        turns = ([0, 1, 2, 3], [0, 2, 1, 3])
+        if channels_first:
+            turns = ([0, 3, 1, 2], [0, 3, *places])
+        return [
+            find_geometry(
+                [image], 0, tf.transpose(image, turn), channels_first=channels_first
+            ).order
+            for turn in turns
+        ]
+
+    with tf.Graph().as_default():
+        image = tf.compat.v1.placeholder(tf.float32, (1, 6, 8, 3))
+        for channels_first in (False, True):
+            assert orders(image, channels_first) == [(0, 1), (1, 0)]
+
+
+def test_maps_made_of_another_input_are_not_cut() -> None:
+    with tf.Graph().as_default():
+        image = tf.compat.v1.placeholder(tf.float32, (1, 6, 8, 1))
+        vector = tf.compat.v1.placeholder(tf.float32, (1, 48))
+        gate = tf.reshape(vector[:, :1], (1, 1, 1, 1))
+        place = tf.reshape(vector, (1, 6, 8, 1))
+        axes = [
+            find_geometry([image, vector], 0, tf.nn.relu(image) * factor).axes
+            for factor in (gate, place)
+        ]
+    assert None not in axes[0]
+    assert axes[1] == (None, None)
