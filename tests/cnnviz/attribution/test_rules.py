@@ -217,3 +217,12 @@ def test_whole_numbers_are_refused() -> None:
 
     with pytest.raises(LayerError, match="ReverseV2"):
         pulled(flipped, X, R)
+
+
+def test_kernels_of_the_image_on_maps_that_are_not_of_it_are_refused() -> None:
+    def filtered(x: tf.Tensor) -> tf.Tensor:
+        maps = tf.tile(tf.ones((1, 2, 2, 1)), [1, 1, 1, 2])
+        return tf.nn.conv2d(maps, tf.reshape(x, (1, 2, 2, 2)), 1, "SAME")
+
+    with pytest.raises(LayerError, match="Tile"):
+        pulled(filtered, X, R)
