@@ -26,9 +26,9 @@ def statistics_distance(model: ImageModel | Network) -> Objective | None:
     over the training images, and brings them to 0 and 1. Of one image the channel has
     others, over the positions of its map. The distance is the mean over channels of
     `mean**2 + (deviation - 1)**2`, and of these the mean over all layers. Maps of fewer
-    than 16 positions are left out, and so are channels whose remembered variance or
-    factor is next to 0. Even for photographs the distance is not 0, since no single one
-    has the statistics of all.
+    than 16 positions are left out, those of parts of an image, such as windows, and
+    channels whose remembered variance or factor is next to 0. Even for photographs the
+    distance is not 0, since no single one has the statistics of all.
 
     Yin et al., "Dreaming to Distill: Data-free Knowledge Transfer via DeepInversion",
     CVPR 2020, https://arxiv.org/abs/1912.08795
@@ -95,8 +95,9 @@ def _remembering(model: ImageModel) -> tuple[str, ...]:
             output = call.output
             if isinstance(output, tf.Tensor) and output.graph is image.graph:
                 output = shown.display(call)
-                sides = output.shape[1:-1]
-                if len(sides) == 2 and (sides.num_elements() or 0) >= _POSITIONS:
+                count, sides = output.shape[0], output.shape[1:-1]
+                wide = len(sides) == 2 and (sides.num_elements() or 0) >= _POSITIONS
+                if wide and count == image.shape[0]:
                     found.append(call.address.path)
         return {}, tuple(found)
 

@@ -95,3 +95,16 @@ def test_what_has_learned_nothing_is_left_out() -> None:
         network = keras.Model(image, learned(pooled))
         learned.moving_mean.assign(np.ones(4))
         assert (statistics_distance(load_model(network)) is not None) == told
+
+
+def test_maps_of_parts_of_an_image_are_left_out() -> None:
+    image = keras.Input((8, 8, 4))
+    whole, halves = (keras.layers.BatchNormalization() for _ in range(2))
+    maps = whole(image)
+    parts = halves(keras.ops.reshape(maps, (-1, 4, 8, 4)))
+    network = keras.Model(image, keras.ops.reshape(parts, (-1, 8, 8, 4)))
+    for layer in (whole, halves):
+        layer.moving_mean.assign(np.ones(4))
+    distance = statistics_distance(load_model(network, encoding="unit"))
+    assert distance is not None
+    assert [term.layers for term in distance.terms] == [(whole.name,)]
