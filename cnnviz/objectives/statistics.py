@@ -97,7 +97,7 @@ def _remembering(model: ImageModel) -> tuple[str, ...]:
                 output = shown.display(call)
                 count, sides = output.shape[0], output.shape[1:-1]
                 wide = len(sides) == 2 and (sides.num_elements() or 0) >= _POSITIONS
-                if wide and count == image.shape[0]:
+                if wide and count in (None, image.shape[0]):
                     found.append(call.address.path)
         return {}, tuple(found)
 
