@@ -279,8 +279,8 @@ class _Result:
             self.found.save(path, source=source, **look)
             return
         from cnnviz import drawing
-        from cnnviz.attribution import RuleComparison
+        from cnnviz.images import write_image
 
         # Of all maps that were looked at, of which those that fire are compared.
         look |= self.found.texts(drawing, source, rule=False)
-        RuleComparison(self.ruled).save(path, **look)
+        write_image(drawing.comparison_sheet(self.image, self.ruled, **look), path)

@@ -130,6 +130,15 @@ class Check(Result):
         return own > center + self._least
 
     @property
+    def is_passed_by_center(self) -> np.ndarray:
+        """`(n, k)` whether a map beats chance, but not a map of the image's middle.
+
+        Vectors have no middle: their numbers have no order.
+        """
+        has_middle = self.explanation.images.ndim > 2
+        return self.is_better_than_chance & ~self.is_better_than_center & has_middle
+
+    @property
     def _least(self) -> np.ndarray | float:
         """By what an area has to be larger, to be clearly larger."""
         if self.quantity == "probability":
@@ -374,7 +383,7 @@ def _sentence(check: Check, image: int, column: int) -> str:
     )
     # A tenth may tell the contrary of all steps together.
     is_better = check.is_better_than_chance[image, column]
-    centered = is_better and not check.is_better_than_center[image, column]
+    centered = check.is_passed_by_center[image, column]
     if not is_better or centered or curve[step] >= chance:
         verdict = "better than chance" if is_better else "no better than chance"
         if centered:

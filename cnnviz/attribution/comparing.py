@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from cnnviz.arguments import instance_of, returned_by, texts_of
 from cnnviz.attribution.deconvolution import Projections, deconvnet
 from cnnviz.attribution.tasks import Rule
-from cnnviz.errors import ArgumentError, counted
+from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layers import layer_info
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.network.naming import LayerName
-from cnnviz.showing import Result
+from cnnviz.showing import Result, given_to_numpy
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,6 +40,16 @@ class RuleComparison(Result, Mapping[str, Projections]):
 
     projections: Mapping[str, Projections]
 
+    __eq__, __hash__ = object.__eq__, object.__hash__
+
+    def __post_init__(self) -> None:
+        expected = "by rule what deconvnet returns"
+        instance_of("projections", self.projections, Mapping, expected)
+        if not self.projections:
+            raise ArgumentError(f"projections is empty; expected {expected}")
+        for rule, each in self.projections.items():
+            returned_by("deconvnet", Projections, f"projections[{rule!r}]", each)
+
     def __getitem__(self, rule: str) -> Projections:
         return self.projections[rule]
 
@@ -49,14 +60,26 @@ class RuleComparison(Result, Mapping[str, Projections]):
         return len(self.projections)
 
     def _drawn(
-        self, drawing: ModuleType, *, source: str | None = None, **options: Any
+        self,
+        drawing: ModuleType,
+        *,
+        source: str | None = None,
+        facts: Sequence[str] = (),
+        **options: Any,
     ) -> Image.Image:
+        texts_of("facts", facts)
         first = next(iter(self.values()))
         texts = first.texts(drawing, source, rule=False)
+        texts["facts"] = [*facts, *texts["facts"]]
         sheet: Image.Image = drawing.comparison_sheet(
             first.shown.images[0], self, **{**texts, **options}
         )
         return sheet
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """`(rules, 1, k, h, w, c)`. NumPy would take the names of a mapping."""
+        stacked = np.stack([each.images for each in self.values()])
+        return given_to_numpy(stacked, dtype, copy)
 
     def __repr__(self) -> str:
         maps = next(iter(self.values())).channels.shape[1]
@@ -132,6 +155,9 @@ def compare_rules(
     if not rules:
         raise ArgumentError("no rule is given to compare; expected one or more")
     known = as_model(model)
+    arrays = known.prepare(image)
+    if len(arrays[0]) != 1:
+        raise ImageError(f"{len(arrays[0])} images given; expected one")
     return RuleComparison(
-        {rule: deconvnet(known, image, layer, channels, rule=rule) for rule in rules}
+        {rule: deconvnet(known, arrays, layer, channels, rule=rule) for rule in rules}
     )

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import number_of
+from cnnviz.arguments import number_of, texts_of
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.projecting import project
 from cnnviz.attribution.tasks import Keep, Rule, Space, Task
@@ -160,8 +160,10 @@ class Projections(ArrayResult):
         image: int = 0,
         source: str | None = None,
         predictions: Predictions | None = None,
+        facts: Sequence[str] = (),
         **options: Any,
     ) -> Image.Image:
+        texts_of("facts", facts)
         one = self.image(image)
         if source is None and len(self.images) > 1:
             source = f"image {image + 1} of {len(self.images)}"
@@ -170,8 +172,10 @@ class Projections(ArrayResult):
         source = drawing.join_facts(told) if told else None
         origin = one.shown
         drawn = one if origin.is_chosen else one.firing()
+        texts = one.texts(drawing, source)
+        texts["facts"] = [*facts, *texts["facts"]]
         sheet: Image.Image = drawing.projection_sheet(
-            origin.images[0], drawn, **{**one.texts(drawing, source), **options}
+            origin.images[0], drawn, **{**texts, **options}
         )
         return sheet
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import choice, shown, whole
+from cnnviz.arguments import choice, shown, texts_of, whole
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
@@ -78,8 +78,14 @@ class Stages(Result, Sequence[Stage]):
         return len(self.steps)
 
     def _drawn(
-        self, drawing: ModuleType, *, source: str | None = None, **options: Any
+        self,
+        drawing: ModuleType,
+        *,
+        source: str | None = None,
+        facts: Sequence[str] = (),
+        **options: Any,
     ) -> Image.Image:
+        texts_of("facts", facts)
         origin = self.origin
         unit = f"map {self.channel}"
         if origin.names is not None:
@@ -88,20 +94,19 @@ class Stages(Result, Sequence[Stage]):
             unit += f" @ {','.join(map(str, self.position))}"
         image = origin.images[0]
         place, field, box = origin.along_image(self.position), origin.field, None
-        height, width, *_ = image.shape
+        size = image.shape[:2]
         if image.ndim == 2 and len(place) == 1:
             # The rows of its picture are a signal's channels, of which units see all.
-            height, width = width, height
-            place = np.array([0, *place])
+            size, place = size[::-1], np.array([0, *place])
             if field is not None:
                 field = ReceptiveField(
                     (None, *field.size), (0.0, *field.stride), (0, *field.offset)
                 )
-        if image.ndim < 4:
-            (box,) = field_boxes(field, place[None], (height, width))
+        if image.ndim == 3 or (image.ndim == 2 and origin.is_spatial):
+            (box,) = field_boxes(field, place[None], (size[0], size[1]))
         texts = {
             "title": drawing.headline(*origin.title),
-            "facts": [*([] if source is None else [source]), origin.rule, unit],
+            "facts": [*facts, *[source] * (source is not None), origin.rule, unit],
             "box": box,
         }
         sheet: Image.Image = drawing.stage_sheet(

@@ -63,6 +63,10 @@ _MEANING = (
     "is lost and found sooner than by random maps. The same map with a random last "
     "layer: it does not depend on what the network knows of classes."
 )
+_MIDDLE = (
+    "Not than the middle: a map of the middle, which knows nothing of the network, "
+    "does as well."
+)
 _ALONG = (
     "gradients averaged over {} steps from no activation to this one, and the share is "
     "of what the score gains on the way"
@@ -206,6 +210,8 @@ def evidence_comparison_sheet(
         choice("a method of explanations", method, _TITLES)
     methods = list(explanations)
     first = explanations[methods[0]]
+    drawn = [check for method, check in (checks or {}).items() if method in methods]
+    passed = any(check.is_passed_by_center[0].any() for check in drawn)
     if any(each.names != first.names for each in explanations.values()):
         raise ArgumentError("the methods are compared on different classes")
     rows: list[list[Panel]] = []
@@ -239,6 +245,7 @@ def evidence_comparison_sheet(
         texts=[
             *flat.told,
             *([_MEANING.format(positions)] if sentences else []),
+            *([_MIDDLE] if passed else []),
             *sentences,
         ],
         columns=columns,
@@ -258,7 +265,7 @@ def _verdict(check: Check, column: int) -> list[str]:
     """What a check found, in two short lines."""
     better = check.is_better_than_chance[0, column]
     lines = ["better than chance" if better else "no better than chance"]
-    if better and not check.is_better_than_center[0, column]:
+    if check.is_passed_by_center[0, column]:
         lines = ["better than chance, not than the middle"]
     if check.stages:
         alike = check.similarity[0, column, 0]

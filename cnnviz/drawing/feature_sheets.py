@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from cnnviz.synthesis.filters import FilterImages
 
 
+_MOST_TOGETHER = 16  # tiles of a channel in a row
+
+
 def filter_sheet(
     result: FilterImages,
     *,
@@ -62,6 +65,11 @@ def filter_sheet(
     ]
     tiles, marked, columns = displayable(ascent.images), ascent.dead, None
     if natural is not None:
+        if natural.layer not in (result.layer, result.feature):
+            raise ArgumentError(
+                f"the exemplars are of layer '{natural.layer}'; expected those of "
+                f"'{result.layer}'"
+            )
         if natural.channels.tolist() != result.channels.tolist():
             raise ArgumentError(
                 f"the exemplars are of channels {natural.channels.tolist()}; expected "
@@ -75,9 +83,9 @@ def filter_sheet(
         labels = [
             text
             for label, values in zip(labels, natural.activations, strict=True)
-            for text in (label, *(f"image: {readable(value)}" for value in values))
+            for text in (label, *(f"image: {_excited(value)}" for value in values))
         ]
-        marked = np.repeat(marked, width) & (np.arange(count * width) % width == 0)
+        marked = np.column_stack([marked, natural.activations == 0]).ravel()
         columns = _across(count, width)
     return grid(
         leveled(tiles),
@@ -126,8 +134,9 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     """Draws the natural images that excite channels most, those of a channel in a row.
 
     Above each stand the channel, the number of the image, and the channel's mean
-    activation. Short rows are set side by side. Where the activation is 0 the channel
-    is silent, and what is drawn is marked: it is not what excites it.
+    activation. Short rows are set side by side, long ones go on below. Where the
+    activation is 0 the channel is silent, and what is drawn is marked: it is not what
+    excites it.
 
     Args:
         result: From `cnnviz.studies.find_exemplars`.
@@ -150,7 +159,7 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     return grid(
         leveled(tiles),
         labels=[
-            f"{channel}: {number}: {readable(value) if value else 'silent'}"
+            f"{channel}: {number}: {_excited(value)}"
             for channel, *row in zip(
                 result.channels, result.numbers, result.activations, strict=True
             )
@@ -163,8 +172,15 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     )
 
 
+def _excited(activation: float) -> str:
+    """How an image excites a channel. One that it leaves silent is no exemplar."""
+    return readable(activation) if activation else "silent"
+
+
 def _across(count: int, width: int) -> int:
-    """Tiles in a row of a sheet that keeps the tiles of each channel together."""
+    """Tiles in a row of a sheet that keeps those of each channel together, if few."""
+    if width > _MOST_TOGETHER:
+        return _MOST_TOGETHER
     return width * max(1, round(math.sqrt(count / width)))
 
 

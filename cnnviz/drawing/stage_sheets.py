@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 _GAP = 6
 _LARGEST_STAGE, _FEW_STAGES = 224, 12
-_LONGEST_STRIP, _WIDEST = 640, 1300  # of signals: of a stage, of stages side by side
+# Of signals: how long a stage is at least, about, and at most, and how many go side by
+# side; their upper and lower edges, without which white is a gap in the paper.
+_STRIP, _LONGEST_STRIP, _WIDEST, _EDGE = 320, 640, 1300, 96
 _HEAT = "magma"
 
 
@@ -100,9 +102,13 @@ def stage_sheet(
         instance_of("box", box, Box, "a Box of cnnviz.images")
     *hidden, last = stages
     most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE
-    rebuilt, is_signal = last.signal, False
-    if image.ndim == 2:  # a signal, or an image without an axis of channels
-        is_signal = all(len(stage.signal) == 1 for stage in hidden)
+    rebuilt, is_signal = last.signal, _is_signal(image, hidden)
+    if image.ndim == 2:
+        if rebuilt.shape[-2:] != image.shape:
+            raise ArgumentError(
+                f"the last stage has the shape {rebuilt.shape}; expected that of the "
+                f"image, {image.shape}"
+            )
         image, rebuilt = image[..., np.newaxis], rebuilt.reshape(*image.shape, 1)
     if is_signal:
         image, rebuilt = image.swapaxes(0, 1), rebuilt.swapaxes(0, 1)
@@ -113,12 +119,14 @@ def stage_sheet(
     size = tile_size(part.height, part.width, most)
     signals = [_plane(stage.signal) for stage in hidden]
     if is_signal:
-        _, width = tile_size(1, part.width, _LONGEST_STRIP)
-        size = max(len(image), width // FLATTEST), width
-        if part.width > width:
-            image = some_steps(image.swapaxes(0, 1), width).swapaxes(0, 1)
-            rebuilt = _strongest(rebuilt, width)
-            signals = [_strongest(signal, width) for signal in signals]
+        width = min(part.width * max(1, _STRIP // part.width), _LONGEST_STRIP)
+        size = min(max(len(image), width // FLATTEST), width), width
+        # As many of all steps as make so many of those that are drawn.
+        count = whole.width * width // part.width
+        if count < whole.width:
+            image = some_steps(image.swapaxes(0, 1), count).swapaxes(0, 1)
+        signals = [_strongest(_in_a_row(signal), count) for signal in signals]
+        rebuilt = _strongest(rebuilt, count)
     dark = colorize(np.zeros(()), _HEAT)
     upper = []
     for stage, signal in zip(hidden, signals, strict=True):
@@ -145,6 +153,9 @@ def stage_sheet(
     (pixels,) = signed_pictures(rebuilt[np.newaxis], percentile)
     pixels = cut_part(pixels, part, whole, size)
     seen = cut_part(as_picture(image), part, whole, size)
+    if is_signal:
+        for strip in (*lower, pixels, seen):
+            strip[[0, -1]] = _EDGE
     if not crop:
         draw_frame(seen, box, whole[2:])
     tiles = np.stack([[*upper, pixels], [*lower, seen]])
@@ -167,6 +178,24 @@ def stage_sheet(
         title=title,
         subtitle=join_facts([*facts, *remarks, *averaged(image)]),
     ).convert("RGB")
+
+
+def _is_signal(image: NDArray[Any], hidden: Sequence[Stage]) -> bool:
+    """Whether an image without an axis of channels is a signal `(steps, c)`.
+
+    Where no stage has positions it is an image, such as a digit that is flattened,
+    unless it is as narrow as a wave.
+    """
+    if image.ndim != 2:
+        return False
+    sides = [stage.signal.shape[:2] for stage in hidden if stage.signal.ndim == 3]
+    long = [side for side in sides if max(side) > 1]
+    return all(min(side) == 1 for side in long) and (bool(long) or image.shape[1] == 1)
+
+
+def _in_a_row(plane: NDArray[Any]) -> NDArray[Any]:
+    """The steps of a signal `(1, steps, c)`, also where they lie below each other."""
+    return plane.reshape(1, -1, plane.shape[-1]) if 1 in plane.shape[:2] else plane
 
 
 def _strongest(plane: NDArray[Any], width: int) -> NDArray[Any]:

@@ -17,17 +17,17 @@ from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.survey import choose_channels, survey_layers
-from cnnviz.showing import Result
+from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
-class Exemplars(Result):
+class Exemplars(ArrayResult):
     """The natural images that excite the filters of a layer most.
 
-    They are drawn by `cnnviz.drawing.exemplar_sheet`.
+    `np.asarray` of it is the images. They are drawn by `cnnviz.drawing.exemplar_sheet`.
 
     Attributes:
         layer: The path of the layer.
@@ -42,6 +42,9 @@ class Exemplars(Result):
     images: np.ndarray
     activations: np.ndarray
     numbers: np.ndarray
+
+    def _array(self) -> np.ndarray:
+        return self.images
 
     def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
         sheet: Image.Image = drawing.exemplar_sheet(self, **options)

@@ -343,6 +343,18 @@ def test_what_a_map_of_the_middle_does_as_well_is_told() -> None:
         assert ("no better than a map of the image's middle" in text) == (not better)
 
 
+def test_vectors_have_no_middle() -> None:
+    network = sequential(keras, (9,), keras.layers.Dense(1, use_bias=False))
+    network.set_weights([np.arange(9.0)[:, None] - 4])
+    ones = np.ones((1, 9), np.float32)
+    found = explain(raw(network), ones, method="gradient")
+    check = check_explanation(raw(network), ones, found, steps=9, draws=2)
+    worse = replace(check, center_deletion=check.deletion - 9)
+    assert not worse.is_better_than_center.any()
+    assert not worse.is_passed_by_center.any()
+    assert not any("middle" in text for text in worse.sentences[0])
+
+
 def test_how_much_better_than_the_middle_is_better() -> None:
     model = raw(classifier(keras))
     check = check_explanation(model, IMAGES, explain(model, IMAGES), steps=2, draws=1)

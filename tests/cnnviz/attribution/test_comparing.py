@@ -1,5 +1,6 @@
 """Reconstructions in batches and by several rules are those of single calls."""
 
+import copy
 from collections.abc import Callable
 
 import keras
@@ -8,8 +9,12 @@ import pytest
 
 from cnnviz import drawing
 from cnnviz.attribution import RULES, comparing, deconvnet, deconvnet_stages
-from cnnviz.attribution.comparing import compare_rules, projection_batches
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.attribution.comparing import (
+    RuleComparison,
+    compare_rules,
+    projection_batches,
+)
+from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.network import ImageModel, as_model
 from tests.sheets import assert_same
 
@@ -141,3 +146,22 @@ def test_where_there_is_no_rule_the_way_out_works_for_every_function() -> None:
             call()
         assert str(error.value.hint).endswith("or deconvnet(..., rule='gradient').")
     assert deconvnet(network, image, "product", rule="gradient").shape[1] == 2
+
+
+def test_a_comparison_is_of_one_image_and_of_reconstructions(
+    model: ImageModel, images: np.ndarray
+) -> None:
+    with pytest.raises(ImageError, match="2 images given; expected one"):
+        compare_rules(model, images[:2], "top", [0])
+    for given in ({}, {"guided": 3}, 3):
+        with pytest.raises(ArgumentError, match="expected"):
+            RuleComparison(given)  # type: ignore[arg-type]
+    found = compare_rules(model, images[0], "top", [3, 1])
+    assert found == found and found != copy.deepcopy(found)
+    assert {found: 1}[found] == 1
+    expected = np.stack([each.images for each in found.values()])
+    np.testing.assert_array_equal(np.asarray(found), expected)
+    told = found.picture(facts=["first"])
+    texts = found["deconvnet"].texts(drawing, None, rule=False)
+    texts["facts"] = ["first", *texts["facts"]]
+    assert_same(told, drawing.comparison_sheet(images[0], dict(found), **texts))

@@ -108,13 +108,17 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
         layer="block/conv",
         channels=np.array([4, 9, 2]),
         images=rng.random((3, 2, 12, 16, 3), np.float32),
-        activations=np.array([[3.0, 2.5], [0.5, 0.25], [8.0, 7.0]]),
+        activations=np.array([[3.0, 2.5], [0.5, 0.25], [8.0, 0.0]]),
         numbers=np.zeros((3, 2), int),
     )
     tiles, labels = [], []
     for row, name in enumerate(("4: 1.23", "9: dead", "2: 56.7")):
         tiles += [found.ascent.images[row], *photos.images[row]]
-        labels += [name, *(f"image: {a:.3g}" for a in photos.activations[row])]
+        reached = photos.activations[row]
+        labels += [
+            name,
+            *(f"image: {a:.3g}" if a else "image: silent" for a in reached),
+        ]
     expected = grid(
         np.stack(tiles),
         labels=labels,
@@ -122,10 +126,14 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
         subtitle="3 channels \u00b7 what each looks for \u00b7 "
         "mean activation reached \u00b7 the natural images that excite it most \u00b7 "
         "1 dead",
-        marked=[False] * 3 + [True] + [False] * 5,
+        marked=[False] * 3 + [True] + [False] * 4 + [True],
         columns=3,
     )
     assert_same(filter_sheet(found, natural=photos), expected)
+    with pytest.raises(
+        ArgumentError, match="of layer 'block/conv'; expected .*'other'"
+    ):
+        filter_sheet(filters(layer="other", feature="other"), natural=photos)
     with pytest.raises(ArgumentError, match=r"of channels \[4, 9, 2\]; expected .*\[1"):
         filter_sheet(filters(channels=np.array([1, 9, 2])), natural=photos)
     with pytest.raises(ArgumentError, match="expected what find_exemplars returns"):

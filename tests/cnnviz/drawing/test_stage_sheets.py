@@ -118,16 +118,16 @@ def test_signals_have_their_steps_to_the_right(told: Told) -> None:
     assert told["seen"] is None
     tiles = told["tiles"]
     height, width = tiles.shape[1:3]
-    assert (height, width) == (19, 156)
-    middles = np.arange(12) * 13 + 6
-    seed = tiles[2][0, middles, 0]
+    assert (height, width) == (39, 312)
+    middles = np.arange(12) * 26 + 13
+    seed = tiles[2][1, middles, 0]
     np.testing.assert_allclose(seed, np.where(np.arange(12) // 2 == 2, 255, GRAY))
     expected = rebuilt[0] / (2 * np.abs(rebuilt).max()) * 255 + 127.5
-    np.testing.assert_allclose(tiles[1][[4, 14]][:, middles, 0].T, expected, atol=1)
-    np.testing.assert_allclose(tiles[3][[4, 14]][:, middles, 0].T, signal * 255, atol=1)
+    np.testing.assert_allclose(tiles[1][[9, 29]][:, middles, 0].T, expected, atol=1)
+    np.testing.assert_allclose(tiles[3][[9, 29]][:, middles, 0].T, signal * 255, atol=1)
     rows, columns = np.nonzero((tiles[3] == FRAME).all(axis=-1))
     assert (rows.min(), rows.max()) == (0, height - 1)
-    assert (columns.min(), columns.max()) == (3 * 13, 7 * 13 - 1)
+    assert (columns.min(), columns.max()) == (3 * 26, 7 * 26 - 1)
 
 
 def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
@@ -139,8 +139,54 @@ def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
     assert tiles.shape[1:3] == (80, 640)
     assert told["columns"] == 2
     for tile, color in ((2, 255), (1, 0)):
-        assert np.nonzero(tiles[tile][0, :, 0] != GRAY)[0].tolist() == [320]
-        assert tiles[tile][0, 320, 0] == color
+        assert np.nonzero(tiles[tile][1, :, 0] != GRAY)[0].tolist() == [320]
+        assert tiles[tile][1, 320, 0] == color
+
+
+def test_a_field_that_is_longer_than_the_strip_is_cut_out_before_it_is_thinned(
+    told: Told,
+) -> None:
+    # A sine of 40 steps, of which a field of 800 has 20.
+    signal = np.sin(2 * np.pi * np.arange(20000) / 40)[:, None] / 2 + 0.5
+    steps = [
+        Stage("conv", "seed", np.ones((1, 20000, 1), np.float32)),
+        Stage("first", "filter", signal[None].astype(np.float32)),
+    ]
+    box = Box(0, 4000, 1, 800)
+    stage_sheet(signal, steps, title="conv", box=box, crop=True)
+    for tile in (1, 3):
+        row = told["tiles"][tile][9, :, 0].astype(float)
+        assert len(row) == 640
+        waves = np.abs(np.fft.rfft(row - row.mean()))
+        assert waves.argmax() == 20
+
+
+def test_steps_below_each_other_are_laid_side_by_side(told: Told) -> None:
+    # As Keras 2 pools signals.
+    seed = np.arange(1, 13, dtype=np.float32).reshape(1, 12, 1)
+    for turned in (False, True):
+        pooled = seed.reshape(12, 1, 1) if turned else seed
+        steps = [
+            Stage("conv", "seed", seed),
+            Stage("pool", "unpool", pooled),
+            Stage("first", "filter", random(1, 12, 1)),
+        ]
+        stage_sheet(random(12, 1) % 1, steps, title="conv")
+        assert told["labels"][-1] == "signal"
+        np.testing.assert_array_equal(told["tiles"][1], told["tiles"][0])
+
+
+def test_a_digit_that_is_flattened_stands_upright(told: Told) -> None:
+    image = random(6, 5) % 1
+    steps = [
+        Stage("dense", "filter", random(1, 1, 12)),
+        Stage("flat", "filter", random(1, 6, 5)),
+    ]
+    stage_sheet(image, steps, title="dense")
+    assert told["labels"][-1] == "image"
+    np.testing.assert_allclose(shrunk(told["tiles"][3], 6, 5)[..., 0], image * 255, 1)
+    with pytest.raises(ArgumentError, match=r"shape \(1, 6, 5\); expected .* \(5, 6\)"):
+        stage_sheet(image.T, steps, title="dense")
 
 
 def test_images_without_an_axis_of_channels_are_no_signals(told: Told) -> None:

@@ -62,7 +62,8 @@ def test_every_image_of_a_batch_is_looked_at(
 
 
 @pytest.mark.parametrize(
-    ("channels", "count", "columns"), [([3, 60], 4, 4), (range(4, 12), 2, 4)]
+    ("channels", "count", "columns"),
+    [([3, 60], 4, 4), (range(4, 12), 2, 4), ([3, 9], 20, 16)],
 )
 def test_exemplars_show_themselves(
     mnist: ImageModel,
