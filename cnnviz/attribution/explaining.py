@@ -149,7 +149,9 @@ def explain(
             gradient. `guided` (backpropagation) and `deconvnet` are there to be
             compared with these; their maps are no evidence.
         layer: For `hirescam` and `gradcam` the path of a layer; None for the last one
-            before the network gives up positions.
+            before the network gives up positions. Tokens `(n, rows * columns, c)` that
+            were maps are maps again; by default only those of networks that do not mix
+            them, as attention does: behind that, a position says little of the image.
         head: The name or number of the output, for networks with several.
         baseline: For `integrated` and `occlusion` what an image is compared with:
             `black`, `white`, `mean` (its mean color), `blur`, a number, or an image.

@@ -19,7 +19,8 @@ from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces, has_channels, pictures_first
 from cnnviz.attribution.targets import Position, answers
 from cnnviz.errors import LayerError, first_line, users_error
-from cnnviz.graph.receptive_fields import Views, field_of, order_of
+from cnnviz.graph.extents import is_mixed, maps_in_rows, moving, out_of_rows
+from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
@@ -70,12 +71,17 @@ class Facts:
         elements: How many numbers an image becomes.
         layer: Where the tensor is; empty for the image.
         is_call: Whether that names a call of a layer.
-        field: What its units see, gates and statistics apart; None if not known.
+        rows: The sizes of the maps whose positions are its rows, as those of tokens
+            are; None where it has maps, or this is not known.
+        field: What its units see, gates and statistics apart, and what all of them see;
+            None if not known.
         order: Which of its axes of positions goes along each of the image's; None if
             not known.
         bypassed: Whether the score depends on the image past the tensor, or past what
             is given instead of the image, too.
-        attended: Whether its positions attend to each other on the way to the score.
+        is_mixed: Whether every position sees all of the image.
+        mixes: Whether every position sees all others on the way to the score; None if
+            that cannot be told.
     """
 
     head: HeadInfo
@@ -84,10 +90,26 @@ class Facts:
     elements: int
     layer: str = ""
     is_call: bool = False
+    rows: tuple[int, ...] | None = None
     field: ReceptiveField | None = None
     order: tuple[int, ...] | None = None
     bypassed: bool = False
-    attended: bool = False
+    is_mixed: bool = False
+    mixes: bool | None = False
+
+    @property
+    def is_told(self) -> bool:
+        """Whether what there is to know of a layer is known.
+
+        What mixes is not, either: normalizations may pass for it where the number of
+        images is not known.
+        """
+        return (
+            self.field is not None
+            and None not in self.field.size
+            and not self.is_mixed
+            and self.mixes is False
+        )
 
 
 class Given(NamedTuple):
@@ -184,7 +206,7 @@ class Question:
             spaces = Spaces(model.network, calls, front, head.logits)
             named = self.subject.layer is not None
             place = self._named(shown.calls) if named else spaces.default()
-            facts = _with_place(facts, place, spaces, front)
+            facts = _with_place(facts, place, spaces)
             tensor = displayed(place.tensor, channels_first=place.channels_first)
             results["tensor"] = tensor
             results["maps"] = _maps_per_image(place.tensor, image)
@@ -348,18 +370,29 @@ def _maps_per_image(tensor: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     return tf.fill(tf.shape(images)[:1], rows / count)
 
 
-def _with_place(facts: Facts, place: Place, spaces: Spaces, front: tf.Tensor) -> Facts:
+def _with_place(facts: Facts, place: Place, spaces: Spaces) -> Facts:
     """What was found out, and what there is to know of the output of a layer."""
-    views = Views([front], channels_first=False, without_gates=True)
-    view = views(place.tensor)
+    shape, view = place.tensor.shape, spaces.view(place.tensor)
+    rows, axes, moves = maps_in_rows(view, shape), place.axes, moving(view or [])
+    if rows is None and len(axes) > 1 and spaces.is_side_by_side(place.tensor):
+        raise LayerError(
+            f"layer '{place.name}' has the positions of the image along one of its "
+            f"{len(axes)} axes, beside what is none, such as heads of attention; "
+            "expected maps or tokens",
+            hint="Choose another layer, or the method 'integrated' without a layer.",
+        )
+    if rows is not None:
+        axes, moves = range(1, 1 + len(rows)), out_of_rows(moves)
     return replace(
         facts,
         layer=place.name,
         is_call=place.is_call,
-        field=field_of(view),
-        order=order_of(view, place.axes),
+        rows=rows,
+        field=field_of(moves),
+        order=order_of(moves, axes),
         bypassed=spaces.bypassed(place.tensor),
-        attended=spaces.attended(place.tensor),
+        is_mixed=is_mixed(view, shape),
+        mixes=spaces.mixes(place),
     )
 
 

@@ -277,20 +277,26 @@ def _cam(case: Case) -> Raw:
             hint="Choose a layer below it, or the method 'integrated' without a layer.",
         )
     notes = []
+    whole, _ = input_words(seen_axes(case.image.shape[1:], len(pixels)))
     placing = probe.placing(positions, pixels)
     if placing is None:
         placing = spread_evenly(positions, pixels)
-        whole, _ = input_words(seen_axes(case.image.shape[1:], len(pixels)))
         notes.append(
             f"where the units of {layer} look cannot be told: its maps are spread "
             f"evenly over the {whole}"
         )
     if probe.facts.bypassed:
         notes.append(PAST.format(layer))
-    if probe.facts.attended:
+    if probe.facts.is_mixed:
         notes.append(
-            f"positions attend to each other after {layer}, hence its maps show little "
-            "of what counts: the method 'integrated' sees all of it"
+            f"every position of {layer} sees the whole {whole}, so that its maps tell "
+            "where the network reads what counts, and little of where it saw that: the "
+            "method 'integrated' tells of pixels"
+        )
+    if probe.facts.mixes:
+        notes.append(
+            f"positions are mixed after {layer}, each with all others, hence its maps "
+            "may show little of what counts: the method 'integrated' sees all of it"
         )
     values = CAMS[method](tensor, gradients)
     if method == "gradcam" and not _alike(

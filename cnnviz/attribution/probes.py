@@ -88,9 +88,7 @@ class Probe:
         )
         self._trace = trace
         self.facts = trace.facts
-        field = self.facts.field
-        is_placed = field is not None and None not in field.size
-        if at == "layer" and not is_placed and self._size is None:
+        if at == "layer" and not self.facts.is_told and self._size is None:
             # With a known number of images, reshapes are understood more often.
             signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]
             of_one = compiled(
@@ -135,7 +133,11 @@ class Probe:
             for name in results.keys() - {"tensor"}:
                 columns = np.concatenate([part[name] for part in parts], 1)
                 results[name] = columns[:, :count]
+        rows = self.facts.rows
         for name, first in (("tensor", 1), ("gradients", 2)):
+            if name in results and rows is not None:
+                shape = results[name].shape
+                results[name] = results[name].reshape(*shape[:first], *rows, shape[-1])
             if name in results and self.facts.order is not None:
                 axes = [first + axis for axis in self.facts.order]
                 ordered = range(first, first + len(axes))

@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError, LayerError
+from cnnviz.graph.extents import View, is_mixed, maps_in_rows, moving
+from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.forward import show_images
 from cnnviz.network.heads import whole
@@ -45,7 +48,6 @@ _KEEPING = frozenset(
     """While StatelessWhile If StatelessIf Case StatelessCase PartitionedCall
     StatefulPartitionedCall""".split()
 )
-_PRODUCTS = frozenset(("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"))
 _FARTHEST = 4  # how many times more positions a tensor may have where branches meet
 
 
@@ -168,6 +170,7 @@ class Spaces:
         self._axes = image.shape.rank - 2  # of positions
         self._first = is_network_channels_first(network)
         self._depends = Dependence([image])
+        self._views = Views([image], channels_first=False, without_gates=True)
         graph = logits.graph
         self._order = {op.name: i for i, op in enumerate(graph.get_operations())}
         # Layers that return what they were given, as dropout does, name no tensor.
@@ -209,32 +212,41 @@ class Spaces:
         above = self._ancestors(self._logits, lambda t: t is tensor)
         return any(passed is self._image for passed in above)
 
-    def attended(self, tensor: tf.Tensor) -> bool:
-        """Whether positions of a tensor attend to each other before the logits.
+    def view(self, tensor: tf.Tensor) -> View | None:
+        """What a tensor sees of the image, gates apart; None if it cannot be told."""
+        return self._views(tensor)
 
-        That is a product of two things that depend on the image, with a row and a
-        column for each position.
+    def is_side_by_side(self, tensor: tf.Tensor) -> bool:
+        """Whether one axis has all positions, as beside the heads of attention."""
+        dims = [extent.dim for extent in moving(self.view(tensor) or [])]
+        return len({*dims}) < len(dims)
+
+    def mixes(self, place: Place) -> bool | None:
+        """Whether positions of a place see all others before the logits.
+
+        That is told of tensors that keep these positions: in a mean over all of them
+        none is left. None if it cannot be told.
         """
-        positions = self._positions(tensor)
-        follows = Dependence([tensor])  # and not past it, as below skip connections
-        for after in self._ancestors(self._logits, lambda t: t is tensor):
-            sides = after.shape[-2:] if (after.shape.rank or 0) > 2 else ()
-            if (
-                after.op.type in _PRODUCTS
-                and all(size is not None and size >= positions > 1 for size in sides)
-                and all(self._depends(source) for source in after.op.inputs)
-                and follows(after)
-                and len(after.op.inputs) > 1
-                and len(set(sides)) == 1
-            ):
+        first = place.channels_first
+        views = Views([place.tensor], channels_first=first, without_gates=True)
+        found: bool | None = False
+        for after in self._ancestors(self._logits, lambda t: t is place.tensor):
+            view = views(after)
+            if is_mixed(view, after.shape):
                 return True
-        return False
+            if view is None:
+                found = None
+        return found
 
     def _without_maps(self) -> str:
         """Why there is no place for a class activation map."""
         kept = False
         for tensor in self._ancestors(self._logits):
             kept |= tensor.op.type in _KEEPING
+            if maps_in_rows(self.view(tensor), tensor.shape) is not None:
+                return (
+                    "has tokens that are mixed with each other, and no maps before that"
+                )
             if self._is_laid_out(tensor) and self._is_learned(tensor):
                 # Of a number of images that is not known nothing of this is seen.
                 several = tensor.shape[0] // (self._image.shape[0] or 1)
@@ -257,14 +269,35 @@ class Spaces:
 
     def _is_map(self, tensor: tf.Tensor) -> bool:
         shape = tensor.shape
-        if shape.rank != self._axes + 2 or not tensor.dtype.is_floating:
+        if not tensor.dtype.is_floating:
             return False
         # Loops over frames compute with the frames first, and the images after them.
         if shape[0] is not None and shape[0] != self._image.shape[0]:
             return False
+        if self._is_in_rows(tensor):
+            return True
+        if shape.rank != self._axes + 2 or self.is_side_by_side(tensor):
+            return False
         # Networks with channels first also compute with channels last, for a while.
         layouts = (shape[1:-1], shape[2:]) if self._first else (shape[1:-1],)
         return all(any(size != 1 for size in sizes) for sizes in layouts)
+
+    def _is_in_rows(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor holds tokens, the positions of maps as rows.
+
+        Where tokens are mixed, as by attention, those at the end would add up to the
+        score, but tell little of where in the image it was seen: the maps of patches
+        tell more.
+        """
+        if tensor.shape.rank != 3 or self._axes < 2 or self._may_mix:
+            return False
+        return maps_in_rows(self.view(tensor), tensor.shape) is not None
+
+    @cached_property
+    def _may_mix(self) -> bool:
+        """Whether positions may see all others anywhere on the way to the logits."""
+        views = ((self.view(t), t.shape) for t in self._ancestors(self._logits))
+        return any(view is None or is_mixed(view, shape) for view, shape in views)
 
     def _is_learned(self, tensor: tf.Tensor) -> bool:
         """Whether anything that has weights lies between the image and a tensor."""
@@ -316,7 +349,7 @@ class Spaces:
         """The tensor that operations were applied to that decide nothing."""
         chain = [tensor]
         while (
-            tensor.op.type in passed
+            (tensor.op.type in passed or self._is_reshaped(tensor))
             and tensor is not self._image
             and not _has_own_gradient(tensor.op)
         ):
@@ -330,6 +363,12 @@ class Spaces:
         if not self._first:
             known = [t for t in known if self._positions(t) >= far]
         return known[-1] if known else chain[-1]
+
+    def _is_reshaped(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor is tokens that were maps just before."""
+        if tensor.op.type != "Reshape" or not self._is_in_rows(tensor):
+            return False
+        return self._is_map(tensor.op.inputs[0])
 
     def _bottleneck(self) -> tf.Tensor | None:
         def is_weighted(tensor: tf.Tensor) -> bool:
@@ -392,6 +431,7 @@ class Spaces:
     def _positions(self, tensor: tf.Tensor) -> float:
         call = self._returned.get(tensor.ref())
         first = self._first if call is None else self._is_first(call)
+        first &= not self._is_in_rows(tensor)
         sizes = tensor.shape[2:] if first else tensor.shape[1:-1]
         return math.prod(math.inf if size is None else size for size in sizes)
 
@@ -411,7 +451,7 @@ class Spaces:
             for other in self._returned.values()
             if self._order[other.output.op.name] < number
         ]
-        if self._first:
+        if self._first and not self._is_in_rows(tensor):
             raise LayerError(
                 f"the layer that model '{self._network.name}' decides by cannot be "
                 "told: it computes outside of its layers, with channels first",

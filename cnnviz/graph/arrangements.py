@@ -60,6 +60,13 @@ def over_last(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     return extent.summed(tensor.shape) if last else extent
 
 
+def transformed(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
+    """A Fourier transform over the last axes, of which each sum is one of all."""
+    axes = int(tensor.op.type[-2]) if tensor.op.type.endswith("D") else 1
+    source = tensor.op.inputs[0].shape
+    return extent.summed(source) if extent.dim >= source.rank - axes else extent
+
+
 def reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     """Finds the new dimension that holds the old one, alone or joined to neighbors.
 

@@ -125,18 +125,74 @@ View = list[Extent]
 dimensions, and one along none. Empty for a constant."""
 
 
-def together(extents: list[Extent], shape: tf.TensorShape) -> View:
-    """The view of an output of a shape that depends on all of these extents."""
+def together(extents: list[Extent]) -> View:
+    """The view of an output that depends on all of these extents."""
     united: dict[tuple[tuple[int, int], int], Extent] = {}
     for extent in extents:
         key = (extent.axis, extent.dim)
         united[key] = united[key].union(extent) if key in united else extent
-    view = []
-    for (axis, _), extent in united.items():
-        fixed, whole = united.get((axis, NOWHERE), extent), extent.summed(shape)
-        if fixed is extent or whole.low < fixed.low or whole.high > fixed.high:
-            view.append(extent)
-    return view
+    return list(united.values())
+
+
+def without_covered(view: View, shape: tf.TensorShape) -> View:
+    """The view of a tensor of a shape, without what moves inside what does not."""
+    fixed = {extent.axis: extent for extent in view if extent.dim == NOWHERE}
+    kept = []
+    for extent in view:
+        cover, whole = fixed.get(extent.axis, extent), extent
+        if cover is not extent:
+            whole = extent.summed(shape)
+        if cover is extent or whole.low < cover.low or whole.high > cover.high:
+            kept.append(extent)
+    return kept
+
+
+def moving(view: View) -> View:
+    """A view, without what is the same for all elements where something moves."""
+    axes = {extent.axis for extent in view if extent.dim != NOWHERE}
+    return [e for e in view if e.dim != NOWHERE or e.axis not in axes]
+
+
+def maps_in_rows(view: View | None, shape: tf.TensorShape) -> tuple[int, ...] | None:
+    """The sizes of the maps whose positions are the rows of a tensor.
+
+    A reshape makes tokens `(n, rows * columns, c)` of maps `(n, rows, columns, c)`, and
+    may make maps of them again.
+
+    Args:
+        view: What the tensor sees.
+        shape: Its shape.
+
+    Returns:
+        For each axis of positions the size; None if the rows are no positions of maps,
+        or this cannot be told.
+    """
+    ours = moving(view or [])
+    if shape.rank != 3 or len(ours) < 2 or any(e.dim != 1 for e in ours):
+        return None
+    (fold, *others) = {e.fold and e.fold[0] for e in ours}
+    places = sorted(e.fold[1] for e in ours if e.fold)
+    if not fold or others or places != list(range(len(fold))):
+        return None
+    return None if None in fold else tuple(size or 0 for size in fold)
+
+
+def out_of_rows(view: View) -> View:
+    """What the maps see that a reshape makes of a tensor; see `maps_in_rows`."""
+    return [replace(e, dim=1 + e.fold[1], fold=None) if e.fold else e for e in view]
+
+
+def is_mixed(view: View | None, shape: tf.TensorShape) -> bool:
+    """Whether a tensor has positions, each of which sees all of an input."""
+    moves = {e.axis for e in view or [] if e.dim != NOWHERE and shape[e.dim] != 1}
+    return any(
+        e.dim == NOWHERE
+        and e.axis in moves
+        and e.length is not None
+        and e.low <= 0
+        and e.high >= e.length - 1
+        for e in view or []
+    )
 
 
 def value_of(tensor: tf.Tensor) -> Any:

@@ -29,6 +29,7 @@ from cnnviz.graph.extents import (
     View,
     together,
     value_of,
+    without_covered,
 )
 from cnnviz.graph.functions import CALLS, body
 from cnnviz.graph.walking import VALUELESS
@@ -38,8 +39,8 @@ _REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
 _Rule = Callable[[tf.Tensor, int, Extent], Extent]
 """From an output, the number of one of its operation's inputs and what that one sees,
 moving along a dimension, to what the output sees through it."""
-_LeavesOut = Callable[[tf.Tensor, View | None], bool]
-"""Whether a tensor that sees so much is left out."""
+_Kept = Callable[[tf.Tensor, View | None], View | None]
+"""From what a tensor sees to what of it counts."""
 
 
 def find_receptive_fields(
@@ -70,7 +71,8 @@ class Views:
         channels_first: The layout of the inputs.
         without_gates: Whether to leave out what reaches a tensor through gates and
             statistics alone: they have no positions and see all of an image, which the
-            maps that they scale do not.
+            maps that they scale do not. What is the same for all elements is then told
+            beside what moves, as in attention, even if it holds that.
     """
 
     def __init__(
@@ -91,12 +93,17 @@ class Views:
 
     def __call__(self, tensor: tf.Tensor) -> View | None:
         """The view of a tensor; None if it cannot be told."""
-        return _view(tensor, self._known, self._is_gate)
+        return _view(tensor, self._known, self._kept)
+
+    def _kept(self, tensor: tf.Tensor, view: View | None) -> View | None:
+        if self._without_gates:
+            return [] if self._is_gate(tensor, view) else view
+        return view and without_covered(view, tensor.shape)
 
     def _is_gate(self, tensor: tf.Tensor, view: View | None) -> bool:
         """Whether a tensor is left out: it has no positions, as a gate has none."""
         shape, op = tensor.shape, tensor.op
-        if not self._without_gates or shape.rank is None:
+        if shape.rank is None:
             return False
         if any(e.dim != NOWHERE and shape[e.dim] != 1 for e in view or []):
             return False
@@ -158,9 +165,7 @@ def order_of(view: View | None, axes: range) -> tuple[int, ...] | None:
     return order if sorted(order) == list(range(len(axes))) else None
 
 
-def _view(
-    tensor: tf.Tensor, views: dict[Any, View | None], is_left_out: _LeavesOut
-) -> View | None:
+def _view(tensor: tf.Tensor, views: dict[Any, View | None], kept: _Kept) -> View | None:
     # Depth first without recursion: networks are deeper than Python's stack.
     stack = [tensor]
     while stack:
@@ -169,14 +174,13 @@ def _view(
         if top.ref() in views or not waiting:
             stack.pop()
             if top.ref() not in views:
-                view = _of_operation(top, views, is_left_out)
-                views[top.ref()] = [] if is_left_out(top, view) else view
+                views[top.ref()] = kept(top, _of_operation(top, views, kept))
         stack.extend(waiting)
     return views[tensor.ref()]
 
 
 def _of_operation(
-    tensor: tf.Tensor, views: dict[Any, View | None], is_left_out: _LeavesOut
+    tensor: tf.Tensor, views: dict[Any, View | None], kept: _Kept
 ) -> View | None:
     op = tensor.op
     seen = [views[source.ref()] for source in op.inputs]
@@ -187,7 +191,7 @@ def _of_operation(
         return None
     try:
         if op.type in CALLS:
-            return _called(tensor, known, is_left_out)
+            return _called(tensor, known, kept)
         if op.type in _RULES_OF_VIEWS:
             return _RULES_OF_VIEWS[op.type](tensor, known)
         if op.type in _RULES:
@@ -205,8 +209,7 @@ def _through(tensor: tf.Tensor, seen: list[View], rule: _Rule) -> View:
             extent if extent.dim == NOWHERE else rule(tensor, number, extent)
             for number, view in enumerate(seen)
             for extent in view
-        ],
-        tensor.shape,
+        ]
     )
 
 
@@ -216,18 +219,17 @@ def _concatenated(tensor: tf.Tensor, seen: list[View]) -> View:
     moving = {e.dim for view in seen for e in view} - {NOWHERE}
     rank = tensor.shape.rank
     channels = axis == rank - 1 or (axis == 1 and moving == {*range(2, rank)})
-    return _joined(tensor, seen[:-1], sources, axis, channels)
+    return _joined(seen[:-1], sources, axis, channels)
 
 
 def _stacked(tensor: tf.Tensor, seen: list[View]) -> View:
     axis = tensor.op.get_attr("axis") % tensor.shape.rank
     one = tf.TensorShape([1 if d == axis else n for d, n in enumerate(tensor.shape)])
     raised = [[e.along(e.dim + (e.dim >= axis)) for e in view] for view in seen]
-    return _joined(tensor, raised, [one] * len(seen), axis, False)
+    return _joined(raised, [one] * len(seen), axis, False)
 
 
 def _joined(
-    tensor: tf.Tensor,
     seen: list[View],
     shapes: list[tf.TensorShape],
     axis: int,
@@ -245,7 +247,7 @@ def _joined(
             known = None not in sizes[: parts[-1][0]]
             result.append((known and _in_a_row(parts, sizes, axis)) or untold)
         elif is_channels or len(set(extents)) == 1:
-            result.extend(together(extents, tensor.shape))
+            result.extend(together(extents))
         else:
             raise Unknown
     return result
@@ -278,7 +280,7 @@ def _identity_n(tensor: tf.Tensor, seen: list[View]) -> View:
     return seen[tensor.value_index]
 
 
-def _called(tensor: tf.Tensor, seen: list[View], is_left_out: _LeavesOut) -> View:
+def _called(tensor: tf.Tensor, seen: list[View], kept: _Kept) -> View:
     """A function of its own: the same walk, inside it."""
     graph = body(tensor.op)
     if graph is None:
@@ -286,7 +288,7 @@ def _called(tensor: tf.Tensor, seen: list[View], is_left_out: _LeavesOut) -> Vie
     views: dict[Any, View | None] = {
         inner.ref(): view for inner, view in zip(graph.inputs, seen, strict=True)
     }
-    view = _view(graph.outputs[tensor.value_index], views, is_left_out)
+    view = _view(graph.outputs[tensor.value_index], views, kept)
     if view is None:
         raise Unknown
     return view
@@ -294,12 +296,13 @@ def _called(tensor: tf.Tensor, seen: list[View], is_left_out: _LeavesOut) -> Vie
 
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(
-        """Abs Add AddN AddV2 BroadcastTo Cast Ceil CheckNumerics
-        ClipByValue Cos Div DivNoNan Elu EnsureShape Equal Erf Erfc Exp Expm1
+        """Abs Add AddN AddV2 Angle BroadcastTo Cast Ceil CheckNumerics
+        ClipByValue Complex ComplexAbs Conj Cos Div DivNoNan Elu EnsureShape
+        Equal Erf Erfc Exp Expm1
         FakeQuantWithMinMaxVars Floor FloorDiv FloorMod Greater GreaterEqual
-        Identity Inv IsFinite IsInf IsNan LeakyRelu Less LessEqual Log Log1p
+        Identity Imag Inv IsFinite IsInf IsNan LeakyRelu Less LessEqual Log Log1p
         LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul MulNoNan Neg
-        NotEqual Pow PreventGradient QuantizeAndDequantizeV2 RealDiv Reciprocal
+        NotEqual Pow PreventGradient QuantizeAndDequantizeV2 Real RealDiv Reciprocal
         Relu Relu6 Round Rsqrt SelectV2 Selu Sigmoid Sign Sin Snapshot Softplus
         Softsign Sqrt Square SquaredDifference StopGradient Sub Tanh TruncateDiv
         Xdivy Xlogy""".split(),
@@ -324,9 +327,15 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), windows.between_space_and_depth),
     **dict.fromkeys(("Softmax", "LogSoftmax"), arrangements.over_last),
     "BatchToSpaceND": windows.batch_to_space,
+    **dict.fromkeys(
+        """FFT FFT2D FFT3D IFFT IFFT2D IFFT3D RFFT RFFT2D RFFT3D IRFFT IRFFT2D
+        IRFFT3D""".split(),
+        arrangements.transformed,
+    ),
     "BiasAdd": arrangements.biased,
     "Einsum": arrangements.einsum,
     "ExpandDims": arrangements.expanded,
+    "ExtractImagePatches": windows.patches,
     "FusedBatchNormV3": arrangements.normalized,
     "GatherV2": arrangements.gathered,
     "LRN": arrangements.over_last,

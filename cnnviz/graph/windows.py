@@ -37,6 +37,16 @@ def pool(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     return extent.window(stride, -before, reach - 1 - before)
 
 
+def patches(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
+    """Windows, laid out along the channels."""
+    op = tensor.op
+    taps, source = op.get_attr("ksizes"), op.inputs[0].shape
+    if extent.dim == source.rank - 1:
+        raise Unknown
+    reach, stride, before = _geometry(op, extent.dim, source, taps)
+    return extent.window(stride, -before, reach - 1 - before)
+
+
 def transposed_convolution(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     """What a position is fed by."""
     # Output j is fed by the inputs i with 0 <= j + before - stride * i < reach.
@@ -122,7 +132,8 @@ def _geometry(
 ) -> tuple[int, int, int]:
     """Reach, stride and padding before of a window (TensorFlow's rules)."""
     attributes = op.node_def.attr
-    dilations = op.get_attr("dilations") if "dilations" in attributes else None
+    named = next((name for name in ("dilations", "rates") if name in attributes), None)
+    dilations = op.get_attr(named) if named else None
     reach = (taps[dim] - 1) * (dilations[dim] if dilations else 1) + 1
     stride, padding, size = (
         op.get_attr("strides")[dim],

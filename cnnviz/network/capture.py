@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import instance_of
 from cnnviz.errors import LayerError, counted, warn
+from cnnviz.graph.extents import moving
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.network.activation_maps import Activations, MapPlace
 from cnnviz.network.batches import filled, slices
@@ -336,7 +337,7 @@ def _places(
     for name, tensor in maps.items():
         if (tensor.shape.rank or 0) < 4:
             continue
-        view = views(tensor) or []
+        view = moving(views(tensor) or [])
         found = []
         for number in sorted({extent.axis[0] for extent in view}):
             own = [extent for extent in view if extent.axis[0] == number]

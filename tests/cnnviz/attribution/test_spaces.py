@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import ImageModel, LayerError, load_model
+from cnnviz.attribution.channels import channel_attribution
 from cnnviz.attribution.explaining import Explanation, explain
 from tests.networks import randomized, raw, sequential
 
@@ -131,31 +132,199 @@ def test_branches_meet(k: ModuleType) -> None:
     assert "past late" in " ".join(found.notes)
 
 
+def by_hand(maps: np.ndarray) -> np.ndarray:
+    """The mean of the four pixels around the middles of patches of four by four."""
+    # An eighth of a patch before the middle, and an eighth after it.
+    near = np.zeros((4, 4))
+    for i in range(4):
+        near[i, i] = 7 / 8
+        near[i, max(i - 1, 0)] += 1 / 16
+        near[i, min(i + 1, 3)] += 1 / 16
+    placed: np.ndarray = near @ maps @ near.T
+    return placed
+
+
+def mixed_by(k: ModuleType, way: str, tokens: Any) -> Any:
+    """Tokens `(n, 16, 8)`, to each of which something is added."""
+    layers = k.layers
+
+    def fourier(x: Any) -> Any:
+        return tf.math.real(tf.signal.fft2d(tf.cast(x, tf.complex64)))
+
+    added: Any = None
+    if way == "attention":
+        added = layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    elif way == "one head":
+        added = layers.Attention()([tokens, tokens])
+    elif way == "attention over maps":
+        maps = layers.Reshape((4, 4, 8))(tokens)
+        added = layers.MultiHeadAttention(2, 4, attention_axes=(1, 2))(maps, maps)
+        added = layers.Reshape((16, 8))(added)
+    elif way in ("dense", "gate"):
+        turned = layers.Dense(16)(layers.Permute((2, 1))(tokens))
+        added = layers.Permute((2, 1))(turned)
+        if way == "gate":
+            return layers.Multiply()([tokens, added])
+    elif way == "fourier":
+        added = layers.Lambda(fourier, output_shape=(16, 8))(tokens)
+    elif way == "each alone":
+        added = layers.Dense(8, activation="gelu")(layers.Dense(12)(tokens))
+    elif way == "mean":
+        added = layers.GlobalAveragePooling1D()(tokens)
+        added = layers.Reshape((1, 8))(layers.Dense(8, "sigmoid")(added))
+    return layers.Add()([tokens, added])
+
+
+MIXING = ("attention", "one head", "attention over maps", "dense", "gate", "fourier")
+
+
 @GENERATIONS
-def test_attention_after_a_layer_is_told(k: ModuleType) -> None:
+@pytest.mark.parametrize("way", [*MIXING, "each alone", "mean"])
+def test_positions_that_are_mixed_are_told(k: ModuleType, way: str) -> None:
     layers = k.layers
     image = layers.Input((16, 16, 3))
     patches = layers.Conv2D(8, 4, strides=4, name="patches")(image)
     tokens = layers.Reshape((16, 8))(patches)
-    mixed = layers.MultiHeadAttention(2, 4)(tokens, tokens)
-    pooled = layers.GlobalAveragePooling1D()(layers.Add()([tokens, mixed]))
-    attending = k.Model(image, layers.Dense(3)(pooled))
-    # A weighted mean is no such thing: each position has one weight.
+    mixed = layers.Activation("relu", name="end")(mixed_by(k, way, tokens))
+    pooled = layers.GlobalAveragePooling1D()(mixed)
+    network = randomized(k.Model(image, layers.Dense(3)(pooled)))
+    by_default, before, after = (
+        explained(network, layer=layer) for layer in (None, "patches", "end")
+    )
+    told = [" ".join(found.notes) for found in (by_default, before, after)]
+    mixes = way in MIXING
+    assert by_default.layer == ("patches" if mixes else "end")
+    assert ("positions are mixed after patches, each with all" in told[0]) == mixes
+    assert ("positions are mixed after patches, each with all" in told[1]) == mixes
+    assert ("every position of end sees the whole image" in told[2]) == mixes
+    assert "mixed after" not in told[2]
+    # Positions stay those of the patches, whatever else they have seen: the middle of
+    # a patch, between two pixels, has the mean of these.
+    for found in (before, after):
+        spread = found.maps[0, 0].reshape(4, 4, 4, 4)[:, 1:3, :, 1:3]
+        np.testing.assert_allclose(
+            spread.mean((1, 3))[1:3, 1:3],
+            by_hand(found.raw[0, 0])[1:3, 1:3],
+            atol=1e-5,
+        )
+
+
+@GENERATIONS
+def test_what_is_aside_of_attention_or_a_weighted_mean_is_not_mixed(
+    k: ModuleType,
+) -> None:
+    layers = k.layers
+    image = layers.Input((16, 16, 3))
+    patches = layers.Conv2D(8, 4, strides=4, name="patches")(image)
+    tokens = layers.Reshape((16, 8))(patches)
+    # Each position has one weight.
     weights = layers.Softmax(axis=1)(layers.Dense(1)(tokens))
     pooling = k.Model(image, layers.Dense(3)(layers.Dot(axes=1)([weights, tokens])))
-    told = [
-        [note for note in explained(network).notes if "'integrated' sees" in note]
-        for network in (attending, pooling)
-    ]
-    assert [len(notes) for notes in told] == [1, 0]
-    assert told[0][0].startswith("positions attend to each other after patches,")
-    # Nor is attention that the layer has no part in.
+    assert not [n for n in explained(pooling).notes if "evidence" not in n]
     maps = layers.Conv2D(4, 3, strides=2, padding="same", name="aside")(patches)
+    pooled = layers.GlobalAveragePooling1D()(mixed_by(k, "attention", tokens))
     ends = [pooled, layers.GlobalAveragePooling2D()(maps)]
     aside = k.Model(image, layers.Dense(3)(layers.Concatenate()(ends)))
     notes = " ".join(explained(aside, layer="aside").notes)
-    assert "attend" not in notes
+    assert "mixed" not in notes
     assert "depends on the image past aside" in notes
+
+
+def test_tokens_add_up_and_lie_where_their_patches_are() -> None:
+    """Of an image with a white spot, seen by networks that never mix their patches."""
+    layers = keras.layers
+    rng = np.random.default_rng(0)
+    images = np.zeros((2, 12, 20, 3), np.float32)
+    images[0, 4:8, 12:16] = 1  # patch (1, 3) of (3, 5)
+    images[1, 8:, :4] = rng.random((4, 4, 3))  # and (2, 0)
+
+    def patches(x: Any) -> Any:
+        return layers.Conv2D(6, 4, strides=4, use_bias=False)(x)
+
+    def extracted(x: Any) -> Any:
+        return layers.Lambda(lambda x: keras.ops.image.extract_patches(x, 4))(x)
+
+    def of_tensorflow(x: Any) -> Any:
+        def cut(x: Any) -> Any:
+            sizes = [1, 4, 4, 1]
+            return tf.image.extract_patches(x, sizes, sizes, [1, 1, 1, 1], "VALID")
+
+        return layers.Lambda(cut, output_shape=(3, 5, 48))(x)
+
+    def turned(x: Any) -> Any:
+        return layers.Permute((2, 1, 3))(patches(x))
+
+    for cut in (patches, extracted, of_tensorflow, turned):
+        for head in (layers.GlobalAveragePooling1D, layers.Flatten):
+            image = layers.Input((12, 20, 3))
+            tokens = layers.Reshape((15, -1))(cut(image))
+            tokens = layers.Dense(8, "relu", use_bias=False)(tokens)
+            more = layers.Dense(8, "relu", use_bias=False)(tokens)
+            tokens = layers.Add(name="tokens")([tokens, more])
+            scores = layers.Dense(3, name="scores")(head()(tokens))
+            network = randomized(keras.Model(image, scores))
+            model = load_model(network, encoding="raw")
+            found = explain(model, images, [0, 2])
+            assert found.layer == "tokens"
+            assert not [note for note in found.notes if "evidence" not in note]
+            bias = network.get_layer("scores").get_weights()[1][[0, 2]]
+            sums = found.raw.sum((2, 3))
+            np.testing.assert_allclose(sums, found.scores - bias, atol=1e-5)
+            np.testing.assert_allclose(
+                found.share, sums / found.scores, rtol=1e-4, atol=1e-6
+            )
+            for number, spot in enumerate([[1, 3], [2, 0]]):
+                lit = np.argwhere(found.raw[number].any(0)).tolist()
+                assert lit == [spot]
+            # What is drawn has its strongest place in the middle of the patch.
+            strongest = np.abs(found.maps[:, 0]).reshape(2, -1).argmax(1)
+            at = np.stack(np.unravel_index(strongest, (12, 20)), 1)
+            assert (at // 4).tolist() == [[1, 3], [2, 0]]
+            channels = channel_attribution(model, images, [0, 2])
+            np.testing.assert_allclose(
+                channels.contributions.sum(-1), found.raw, atol=1e-5
+            )
+
+
+@GENERATIONS
+def test_what_only_looks_like_maps_is_refused(k: ModuleType) -> None:
+    layers = k.layers
+    image = layers.Input((16, 16, 3))
+
+    def cut(x: Any) -> Any:
+        sizes = [1, 4, 4, 1]
+        patches = tf.image.extract_patches(x, sizes, sizes, [1, 1, 1, 1], "VALID")
+        return tf.reshape(patches, [-1, 16, 48])
+
+    tokens = layers.Lambda(cut, output_shape=(16, 48), name="cut")(image)
+    tokens = layers.Dense(8, name="tokens")(tokens)
+    heads = layers.Reshape((16, 2, 4), name="heads")(tokens)
+    ends = [layers.Flatten()(x) for x in (heads, mixed_by(k, "dense", tokens))]
+    network = randomized(k.Model(image, layers.Dense(3)(layers.Concatenate()(ends))))
+    with pytest.raises(LayerError, match="has tokens that are mixed with each other"):
+        explained(network)
+    with pytest.raises(LayerError, match="'heads' has the positions of the image alon"):
+        explained(network, layer="heads")
+    assert explained(network, layer="tokens").raw.shape == (1, 1, 4, 4)
+    with_token = layers.Concatenate(axis=1, name="more")([tokens[:, :1], tokens])
+    network = k.Model(image, layers.Dense(3)(layers.Flatten()(with_token)))
+    with pytest.raises(LayerError, match=r"'more' of .* has 17 positions"):
+        explained(network, layer="more")
+
+
+@GENERATIONS
+def test_a_reshape_to_tokens_decides_nothing(k: ModuleType) -> None:
+    layers = k.layers
+    network = sequential(
+        k,
+        (16, 16, 3),
+        layers.Conv2D(4, 3, strides=2, activation="relu", name="conv"),
+        layers.MaxPooling2D(2),
+        layers.Reshape((9, 4)),
+        layers.GlobalAveragePooling1D(),
+        layers.Dense(3),
+    )
+    assert explained(randomized(network)).layer == "conv"
 
 
 def test_frames_are_not_taken_for_images() -> None:
@@ -261,7 +430,7 @@ def test_views_that_are_taken_for_images(k: ModuleType) -> None:
             explain(looking_twice(k, stacked), images)
         with pytest.raises(LayerError, match="'conv' of twice returns 2 maps for each"):
             explain(looking_twice(k, stacked), images, layer="conv")
-        with pytest.raises(LayerError, match="'conv' of twice returns 4 maps for each"):
+        with pytest.raises(LayerError, match="'twice' takes 4 parts or views of each"):
             explain(looking_twice(k, parted), images)
 
 

@@ -473,6 +473,22 @@ OPERATIONS: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int | None]] = {
         lambda x: tf.unstack(tf.stack([x, 2 * x], 1), axis=1)[1],
         None,
     ),
+    "patches": (
+        lambda x: tf.image.extract_patches(
+            x, [1, 3, 2, 1], [1, 2, 1, 1], [1, 1, 2, 1], "SAME"
+        ),
+        None,
+    ),
+    "Fourier transform of columns": (
+        lambda x: tf.abs(tf.signal.fft(tf.cast(x[..., 0], tf.complex64)))[..., None],
+        None,
+    ),
+    "Fourier transform": (
+        lambda x: tf.math.real(
+            tf.signal.fft2d(tf.complex(x[..., 0] + 1, x[..., 0] ** 2))
+        )[..., None],
+        None,
+    ),
     "bilinear": (lambda x: RESIZED(x, (6, 12)), 0),
     "bicubic": (lambda x: RESIZED(x, (6, 12), "bicubic"), 0),
     "nearest": (lambda x: RESIZED(x, (6, 12), "nearest"), 0),

@@ -558,7 +558,7 @@ def test_maps_of_a_second_picture_are_laid_over_that(k: ModuleType) -> None:
 
 @GENERATIONS
 @pytest.mark.parametrize(
-    "gate", ["reshaped", "sliced", "kept", "normalized", "function"]
+    "gate", ["reshaped", "sliced", "kept", "normalized", "function", "attention"]
 )
 def test_gates_do_not_hide_where_units_look(k: ModuleType, gate: str) -> None:
     layers = k.layers
@@ -566,6 +566,9 @@ def test_gates_do_not_hide_where_units_look(k: ModuleType, gate: str) -> None:
     maps = layers.Conv2D(4, 5, strides=2, name="maps")(image)
     if gate == "normalized":
         gated = layers.GroupNormalization(2, name="gated")(maps)
+    elif gate == "attention":
+        attend = layers.MultiHeadAttention(1, 4, attention_axes=(1, 2))
+        gated = layers.Add(name="gated")([maps, attend(maps, maps)])
     elif gate == "function":
         # Which stays a call in the graph, as those of a SavedModel do.
         scaled = tf.function(lambda x: x * tf.reduce_mean(x, (1, 2), keepdims=True))
