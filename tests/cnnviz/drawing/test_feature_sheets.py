@@ -131,7 +131,7 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
     )
     assert_same(filter_sheet(found, natural=photos), expected)
     with pytest.raises(
-        ArgumentError, match="of layer 'block/conv'; expected .*'other'"
+        ArgumentError, match=r"of layer 'block/conv'; expected .*'other'"
     ):
         filter_sheet(filters(layer="other", feature="other"), natural=photos)
     with pytest.raises(ArgumentError, match=r"of channels \[4, 9, 2\]; expected .*\[1"):

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cnnviz.attribution import Stage
+from cnnviz import load_model
+from cnnviz.attribution import Stage, deconvnet_stages
 from cnnviz.drawing import (
     colorize,
     stage_sheet,
@@ -230,3 +232,39 @@ def test_arguments_of_another_kind_are_refused() -> None:
             anything(image, given, title="conv", **options)
     with pytest.raises(ImageError, match="images are None"):
         stage_sheet(None, stages(), title="conv")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("layer", "box"),
+    [("maps", Box(0, 9, 3, 5)), ("pooled", None), ("scores", None)],
+)
+def test_the_field_of_a_signal_is_framed_where_its_unit_looks(
+    monkeypatch: pytest.MonkeyPatch, layer: str, box: Box | None
+) -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            layers.Input((64, 3)),
+            layers.Conv1D(6, 5, activation="relu", name="maps"),
+            layers.GlobalMaxPooling1D(name="pooled"),
+            layers.Dense(
+                2, name="scores", activation="relu", kernel_initializer="ones"
+            ),
+        ]
+    )
+    signal = np.zeros((64, 3), np.float32)
+    signal[9:14] = 1
+    network.get_layer("maps").set_weights([np.ones((5, 3, 6)), np.zeros(6)])
+    found = deconvnet_stages(load_model(network, encoding="raw"), signal, layer)
+    boxes: list[Box | None] = []
+
+    def noting(*given: Any, box: Box | None, **options: Any) -> Any:
+        boxes.append(box)
+        return stage_sheet(*given, box=box, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.stage_sheet", noting)
+    whole, cropped = found.picture(), found.picture(crop=True)
+    assert boxes == [box, box]
+    framed = (np.asarray(whole) == FRAME).all(axis=-1).any()
+    assert framed == (box is not None)
+    assert (box is None) == (cropped.size == whole.size and not framed)
