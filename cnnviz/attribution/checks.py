@@ -101,7 +101,7 @@ class Check(Result):
         """`(n, k)` how much more area insertion gains than random maps do."""
         return area(self.insertion) - area(self.chance_insertion).mean(-1)
 
-    @property
+    @cached_property
     def is_better_than_chance(self) -> np.ndarray:
         """`(n, k)` whether the map does clearly better than random maps.
 
@@ -116,7 +116,7 @@ class Check(Result):
         least = np.maximum(2 * chance.std(-1), self._least)
         return (own > chance.max(-1)) & (own > chance.mean(-1) + least)
 
-    @property
+    @cached_property
     def is_better_than_center(self) -> np.ndarray:
         """`(n, k)` whether the map does clearly better than one of the image's middle.
 
@@ -129,7 +129,7 @@ class Check(Result):
         center = area(self.center_insertion) - area(self.center_deletion)
         return own > center + self._least
 
-    @property
+    @cached_property
     def is_passed_by_center(self) -> np.ndarray:
         """`(n, k)` whether a map beats chance, but not a map of the image's middle.
 

@@ -15,6 +15,7 @@ from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.signals import FLATTEST
 from cnnviz.drawing.tiles import (
+    MOST_COLUMNS,
     PERCENTILE,
     SIDE,
     as_picture,
@@ -164,7 +165,7 @@ def stage_sheet(
         [*lower_labels, "signal" if is_signal else "image"],
     ]
     if columns is None:
-        room = max(1, _WIDEST // size[1]) if is_signal else None
+        room = max(1, _WIDEST // size[1]) if is_signal else MOST_COLUMNS
         columns = balanced_columns(len(stages), room)
     columns = min(len(stages), columns)
     tiles, texts = break_rows(tiles, texts, columns)

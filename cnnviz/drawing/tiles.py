@@ -28,7 +28,7 @@ _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any pi
 PAPER = 255
 LONGEST = 1024  # of a signal, whose steps lie side by side
 _SMALLEST_SIDE, SIDE, SHEET_SIDE = 64, 160, 1800
-_MOST_COLUMNS = 10
+MOST_COLUMNS = 10
 PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visible
 
 
@@ -210,9 +210,9 @@ def cut_part(
     return tile
 
 
-def balanced_columns(count: int, most: int | None = None) -> int:
+def balanced_columns(count: int, most: int = MOST_COLUMNS) -> int:
     """Columns for so many tiles, at most so many, rows being equally long."""
-    rows = -(-count // (most or _MOST_COLUMNS))
+    rows = -(-count // most)
     return -(-count // rows)
 
 
