@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnviz.errors import shape_text
+from cnnviz.attribution.spaces import pixels_of
+from cnnviz.errors import seen_axes, shape_text
 from cnnviz.network.layers import layer_info
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Origin:
         is_chosen: Whether the maps were asked for by number.
         order: Which axis of the maps goes along each of the image's; None where that is
             not known.
+        axes: How many axes of positions the images have for the network.
     """
 
     images: np.ndarray
@@ -38,6 +40,7 @@ class Origin:
     labels: tuple[str, ...] | None
     is_chosen: bool
     order: tuple[int, ...] | None
+    axes: int
 
     def image(self, number: int) -> Origin:
         """That of one of the images alone."""
@@ -64,14 +67,22 @@ class Origin:
         count = len(arrays[0])
         every = model.complete(arrays, lambda held: held[None].repeat(count, 0))
         info = layer_info(model, selected.name, arrays)
+        images = every[route.input_index]
         return cls(
-            every[route.input_index],
+            images,
             info,
             task.rule,
             model.labels,
             is_chosen,
             route.geometry.order,
+            len(pixels_of(model, images.shape)),
         )
+
+    @property
+    def is_signal(self) -> bool:
+        """Whether the images are signals `(steps, c)`."""
+        shape = self.images.shape[1:]
+        return len(shape) == 2 and seen_axes(shape, self.axes) == 1
 
     @property
     def field(self) -> ReceptiveField | None:

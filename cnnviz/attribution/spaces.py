@@ -82,12 +82,14 @@ def has_channels(model: ImageModel, shape: Sequence[int | None]) -> bool:
     """
     if len(shape) != 3:
         return len(shape) > 3
-    known = any(
-        (address.is_convolution or address.is_pooling)
-        and "1D" in address.kind + library_kind(address.layer)
+    kinds = " ".join(
+        address.kind + library_kind(address.layer)
         for address in addresses(model.network)
+        if address.is_convolution or address.is_pooling
     )
-    return known or _is_a_row(model, shape)
+    if "1D" in kinds and ("2D" not in kinds or len(model.inputs or [None]) > 1):
+        return True
+    return _is_a_row(model, shape)
 
 
 def pixels_of(model: ImageModel, shape: Sequence[int]) -> tuple[int, ...]:

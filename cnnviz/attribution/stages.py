@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,7 +16,7 @@ from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.errors import ArgumentError, ImageError, LayerError, counted, shape_text
-from cnnviz.images.boxes import ReceptiveField, field_boxes
+from cnnviz.images.boxes import field_boxes
 from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, displayed, is_network_channels_first
@@ -38,7 +38,7 @@ class Stage:
         operation: What was done: `seed`, `unpool`, `rectify` or `filter`.
         signal: The reconstruction after it, `(h, w, c)`; `(1, w, c)` in 1-D networks,
             `(d, h, w, c)` in 3-D ones, `(1, 1, units)` where there are no positions.
-            The last one is the image's.
+            The last one is the image's, `(h, w, 1)` where it has no axis of channels.
     """
 
     layer: str
@@ -95,14 +95,10 @@ class Stages(Result, Sequence[Stage]):
         image = origin.images[0]
         place, field, box = origin.along_image(self.position), origin.field, None
         size = image.shape[:2]
-        if image.ndim == 2 and len(place) == 1:
-            # The rows of its picture are a signal's channels, of which units see all.
-            size, place = size[::-1], np.array([0, *place])
-            if field is not None:
-                field = ReceptiveField(
-                    (None, *field.size), (0.0, *field.stride), (0, *field.offset)
-                )
-        if image.ndim == 3 or (image.ndim == 2 and origin.is_spatial):
+        if origin.is_signal:
+            size, place = size[::-1], np.array([0, place[0]])
+            field = None if field is None else field.of_signal()
+        if image.ndim in (2, 3) and origin.is_spatial:
             (box,) = field_boxes(field, place[None], (size[0], size[1]))
         texts = {
             "title": drawing.headline(*origin.title),
@@ -195,17 +191,23 @@ def deconvnet_stages(
         for part, kind in zip(found[1:], kinds, strict=True)
     ]
     outputs = trace(*filled([*arrays, *given], size))
-    stages = []
-    for (operation, path), signal in zip(trace.facts, outputs.values(), strict=True):
-        array = signal.numpy()[0]
-        array = array.reshape((1,) * (3 - array.ndim) + array.shape)
-        stages.append(Stage(path, operation, array))
-    pixels = known.encode.in_image_order(stages[-1].signal)
-    stages[-1] = replace(stages[-1], signal=pixels)
-    number, route = int(chosen[0, 0]), units.route
-    is_chosen = channel is not None
+    route, is_chosen = units.route, channel is not None
     origin = Origin.of(task, arrays, route, is_chosen=is_chosen)
-    return Stages(tuple(stages), origin, number, route.places(found.positions)[0])
+    signals = [signal.numpy()[0] for signal in outputs.values()]
+    # tf-keras makes a column of an image of a signal to pool it.
+    if origin.is_signal and origin.axes == 1:
+        signals = [s.swapaxes(0, 1) if s.shape[1:-1] == (1,) else s for s in signals]
+    pixels = known.encode.in_image_order(signals[-1])
+    if pixels.ndim == 2 and not origin.is_signal:
+        pixels = pixels[..., np.newaxis]
+    stages = tuple(
+        Stage(path, operation, signal.reshape((1,) * (3 - signal.ndim) + signal.shape))
+        for (operation, path), signal in zip(
+            trace.facts, [*signals[:-1], pixels], strict=True
+        )
+    )
+    number = int(chosen[0, 0])
+    return Stages(stages, origin, number, route.places(found.positions)[0])
 
 
 def _trace_stages(

@@ -101,7 +101,7 @@ def projection_sheet(
     image = as_array(image, channels=None)
     result_of("deconvnet", "positions", "projections", projections)
     whole = not (crop or close)
-    shown = as_pictures(image, [projections], field, spatial=spatial, whole=whole)
+    shown = as_pictures(image, [projections], field, whole=whole)
     image = shown.image
     units = _Units.of(shown.projections[0], shown, spatial, names, title)
     if close:
@@ -180,7 +180,7 @@ def comparison_sheet(
         result_of("deconvnet", "positions", f"projections[{rule!r}]", given)
     every = list(projections.values())
     whole = not (crop or close)
-    shown = as_pictures(image, every, field, spatial=spatial, whole=whole)
+    shown = as_pictures(image, every, field, whole=whole)
     image = shown.image
     ruled = {
         rule: _Units.of(each, shown, spatial, names, title)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,17 +41,15 @@ def as_pictures(
     projections: Sequence[Projections],
     field: ReceptiveField | None,
     *,
-    spatial: bool,
     whole: bool,
 ) -> Shown:
     """A signal and its reconstructions as pictures; pictures as they are.
 
     Args:
-        image: `(steps, c)`; `(h, w)` of an image without an axis of channels, whose
-            units have two positions.
+        image: `(steps, c)`; `(h, w)` of an image without an axis of channels, as the
+            reconstructions tell.
         projections: Reconstructions of this image alone, `(1, k, steps, c)`.
         field: The receptive field of the layer; None if it is not known.
-        spatial: Whether units have positions.
         whole: Whether all of a long signal is drawn, and hence the strongest of its
             steps in each pixel.
     """
@@ -60,8 +57,7 @@ def as_pictures(
         instance_of("field", field, ReceptiveField, "a ReceptiveField")
     if image.ndim != 2 or any(p.images.shape[2:] != image.shape for p in projections):
         return Shown(image, list(projections), field, False)
-    is_wave = image.shape[1] == 1  # also where code of the network makes an image of it
-    if spatial and not is_wave and any(p.positions.shape[-1] == 2 for p in projections):
+    if any(p.origin is not None and not p.origin.is_signal for p in projections):
         pictures = [replace(p, images=p.images[..., None]) for p in projections]
         return Shown(image[..., None], pictures, field, False)
     signal = image.T
@@ -80,16 +76,5 @@ def as_pictures(
         for p, values in zip(projections, rebuilt, strict=True)
     ]
     shown = signal.repeat(high, 0)[..., None]
-    return Shown(shown, pictures, _flat(field, scale), True, seen)
-
-
-def _flat(field: ReceptiveField | None, scale: float) -> ReceptiveField | None:
-    """The field of units that see the whole height of a picture of a signal."""
-    if field is None:
-        return None
-    (size, *_), (stride, *_), (offset, *_) = field
-    return ReceptiveField(
-        (None, None if size is None else math.ceil(size * scale)),
-        (0.0, stride * scale),
-        (0, math.floor(offset * scale)),
-    )
+    field = None if field is None else field.of_signal(scale)
+    return Shown(shown, pictures, field, True, seen)

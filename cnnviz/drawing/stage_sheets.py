@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,11 @@ from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.signals import FLATTEST
 from cnnviz.drawing.tiles import (
+    GRAY,
     MOST_COLUMNS,
     PERCENTILE,
     SIDE,
+    Pixels,
     as_picture,
     balanced_columns,
     break_rows,
@@ -70,7 +72,7 @@ def stage_sheet(
     channels below each other.
 
     Args:
-        image: `(h, w, c)`, the image, or `(steps, c)` of a signal.
+        image: `(h, w, c)` or `(h, w)`, the image, or `(steps, c)` of a signal.
         stages: As `cnnviz.deconvnet_stages` returns them.
         title: The headline.
         facts: What the smaller line below says first.
@@ -102,23 +104,13 @@ def stage_sheet(
     if box is not None:
         instance_of("box", box, Box, "a Box of cnnviz.images")
     *hidden, last = stages
-    most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE
-    rebuilt, is_signal = last.signal, _is_signal(image, hidden)
-    if image.ndim == 2:
-        if rebuilt.shape[-2:] != image.shape:
-            raise ArgumentError(
-                f"the last stage has the shape {rebuilt.shape}; expected that of the "
-                f"image, {image.shape}"
-            )
-        image, rebuilt = image[..., np.newaxis], rebuilt.reshape(*image.shape, 1)
-    if is_signal:
-        image, rebuilt = image.swapaxes(0, 1), rebuilt.swapaxes(0, 1)
-    check_picture(image.shape, title)
+    if image.ndim != 2:
+        check_picture(image.shape, title)
+    image, rebuilt, is_signal = _as_pictures(image, last.signal)
+    planes = [_plane(stage.signal) for stage in hidden]
     whole = Box(0, 0, image.shape[0], image.shape[1])
     box = box or whole
     part = box if crop else whole
-    size = tile_size(part.height, part.width, most)
-    signals = [_plane(stage.signal) for stage in hidden]
     if is_signal:
         width = min(part.width * max(1, _STRIP // part.width), _LONGEST_STRIP)
         size = min(max(len(image), width // FLATTEST), width), width
@@ -126,34 +118,16 @@ def stage_sheet(
         count = whole.width * width // part.width
         if count < whole.width:
             image = some_steps(image.swapaxes(0, 1), count).swapaxes(0, 1)
-        signals = [_strongest(_in_a_row(signal), count) for signal in signals]
+        planes = [_strongest(_in_a_row(plane), count) for plane in planes]
         rebuilt = _strongest(rebuilt, count)
-    dark = colorize(np.zeros(()), _HEAT)
-    upper = []
-    for stage, signal in zip(hidden, signals, strict=True):
-        length = np.sqrt(np.square(signal, dtype=np.float64).sum(axis=-1))
-        # From 0: a signal that is the same everywhere is not nothing.
-        levels = length / (length.max() or 1)
-        heat = colorize(levels, _HEAT)
-        shown = whole if _is_dense(stage.signal) else part
-        upper.append(cut_part(heat, shown, whole, size, outside=dark))
-    lower, lower_labels = [], []
-    for group in _groups(hidden):
-        number = int(np.abs(signals[group[-1]]).max(axis=(0, 1)).argmax())
-        signed = [signals[i][..., number] for i in group]
-        largest = max(float(np.abs(values).max()) for values in signed) or 1.0
-        for i, values in zip(group, signed, strict=True):
-            levels = (values / (2 * largest) + 0.5)[..., np.newaxis]
-            dense = _is_dense(hidden[i].signal)
-            shown = whole if dense else part
-            lower.append(cut_part(to_bytes(levels), shown, whole, size))
-            count = hidden[i].signal.shape[-1]
-            lower_labels.append(
-                f"{count} units" if dense else f"channel {number} of {count}"
-            )
+    else:
+        most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE
+        size = tile_size(part.height, part.width, most)
+    window = _Window(part, whole, size)
+    upper = _strengths(hidden, planes, window)
+    lower, lower_labels = _channels(hidden, planes, window)
     (pixels,) = signed_pictures(rebuilt[np.newaxis], percentile)
-    pixels = cut_part(pixels, part, whole, size)
-    seen = cut_part(as_picture(image), part, whole, size)
+    pixels, seen = window.cut(pixels), window.cut(as_picture(image))
     if is_signal:
         for strip in (*lower, pixels, seen):
             strip[[0, -1]] = _EDGE
@@ -181,17 +155,79 @@ def stage_sheet(
     ).convert("RGB")
 
 
-def _is_signal(image: NDArray[Any], hidden: Sequence[Stage]) -> bool:
-    """Whether an image without an axis of channels is a signal `(steps, c)`.
+class _Window(NamedTuple):
+    """The part of every map that is drawn, and how large."""
 
-    Where no stage has positions it is an image, such as a digit that is flattened,
-    unless it is as narrow as a wave.
+    part: Box
+    whole: Box
+    size: tuple[int, int]
+
+    def cut(self, picture: Pixels) -> Pixels:
+        return cut_part(picture, self.part, self.whole, self.size)
+
+    def cut_stage(
+        self, picture: Pixels, stage: Stage, outside: Pixels | int = GRAY
+    ) -> Pixels:
+        """That of a stage, of whose units all are drawn if they have no position."""
+        part = self.whole if _is_dense(stage.signal) else self.part
+        return cut_part(picture, part, self.whole, self.size, outside)
+
+
+def _as_pictures(
+    image: NDArray[Any], rebuilt: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], bool]:
+    """An image and its reconstruction as pictures, and whether they are of a signal.
+
+    A signal `(steps, c)` is told by its reconstruction `(1, steps, c)` from an image
+    without an axis of channels, of which that is `(h, w, 1)`.
     """
-    if image.ndim != 2:
-        return False
-    sides = [stage.signal.shape[:2] for stage in hidden if stage.signal.ndim == 3]
-    long = [side for side in sides if max(side) > 1]
-    return all(min(side) == 1 for side in long) and (bool(long) or image.shape[1] == 1)
+    shape = image.shape
+    if rebuilt.shape == (*shape, 1):
+        return image[..., np.newaxis], rebuilt, False
+    if rebuilt.shape == (1, *shape):
+        return image.T[..., np.newaxis], rebuilt[0].T[..., np.newaxis], True
+    if rebuilt.shape != shape:
+        raise ArgumentError(
+            f"the last stage has the shape {rebuilt.shape}; expected that of the "
+            f"image, {shape}"
+        )
+    return image, rebuilt, False
+
+
+def _strengths(
+    stages: Sequence[Stage], planes: Sequence[NDArray[Any]], window: _Window
+) -> list[Pixels]:
+    """The upper tile of each stage: the root of the sum of squares over channels."""
+    dark = colorize(np.zeros(()), _HEAT)
+    tiles = []
+    for stage, plane in zip(stages, planes, strict=True):
+        length = np.sqrt(np.square(plane, dtype=np.float64).sum(axis=-1))
+        # From 0: a signal that is the same everywhere is not nothing.
+        heat = colorize(length / (length.max() or 1), _HEAT)
+        tiles.append(window.cut_stage(heat, stage, outside=dark))
+    return tiles
+
+
+def _channels(
+    stages: Sequence[Stage], planes: Sequence[NDArray[Any]], window: _Window
+) -> tuple[list[Pixels], list[str]]:
+    """The lower tile of each stage, one channel with its sign, and its label."""
+    tiles, labels = [], []
+    for group in _groups(stages):
+        number = int(np.abs(planes[group[-1]]).max(axis=(0, 1)).argmax())
+        signed = [planes[i][..., number] for i in group]
+        largest = max(float(np.abs(values).max()) for values in signed) or 1.0
+        for i, values in zip(group, signed, strict=True):
+            levels = (values / (2 * largest) + 0.5)[..., np.newaxis]
+            tiles.append(window.cut_stage(to_bytes(levels), stages[i]))
+            signal = stages[i].signal
+            count = signal.shape[-1]
+            labels.append(
+                f"{count} units"
+                if _is_dense(signal)
+                else f"channel {number} of {count}"
+            )
+    return tiles, labels
 
 
 def _in_a_row(plane: NDArray[Any]) -> NDArray[Any]:

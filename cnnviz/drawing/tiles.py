@@ -23,7 +23,7 @@ from cnnviz.images.taking import one_image
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
 
-_GRAY = 128  # what 0 is drawn as, and what lies outside the image
+GRAY = 128  # what 0 is drawn as, and what lies outside the image
 _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
 PAPER = 255
 LONGEST = 1024  # of a signal, whose steps lie side by side
@@ -97,7 +97,7 @@ def to_bytes(levels: NDArray[Any]) -> Pixels:
 
 def cut_out(picture: Pixels, box: Box) -> Pixels:
     """A part of a picture, gray where it lies outside."""
-    part = np.full((box.height, box.width, 3), _GRAY, np.uint8)
+    part = np.full((box.height, box.width, 3), GRAY, np.uint8)
     top, left = max(box.top, 0), max(box.left, 0)
     inside = picture[top : box.top + box.height, left : box.left + box.width]
     row, column = top - box.top, left - box.left
@@ -181,7 +181,7 @@ def cut_part(
     part: Box,
     whole: Box,
     size: tuple[int, int],
-    outside: Pixels | int = _GRAY,
+    outside: Pixels | int = GRAY,
 ) -> Pixels:
     """What lies below a part of the image, in a map that is spread over the image.
 

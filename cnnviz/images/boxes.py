@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -153,3 +154,16 @@ class ReceptiveField(NamedTuple):
     size: tuple[int | None, ...]
     stride: tuple[float, ...]
     offset: tuple[int, ...]
+
+    def of_signal(self, scale: float = 1.0) -> ReceptiveField:
+        """The field in a picture of a signal, of which units see the whole height.
+
+        Args:
+            scale: How many columns the picture has for each step.
+        """
+        (size, *_), (stride, *_), (offset, *_) = self
+        return ReceptiveField(
+            (None, None if size is None else math.ceil(size * scale)),
+            (0.0, stride * scale),
+            (0, math.floor(offset * scale)),
+        )

@@ -27,6 +27,7 @@ from tests.networks import (
     seeded,
     sequential,
 )
+from tests.sheets import random
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
@@ -473,6 +474,43 @@ class TestIdentities:
             below = below + twin.filtered(seed.signal, layer, (6, 7, 3))
             close(stage.signal, below)
         assert {stage.layer for stage in passed[:2]} == {"a", "b"}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("columns", [1, 3])
+def test_stages_of_signals_are_rows(k: ModuleType, columns: int) -> None:
+    layers = k.layers
+    network = sequential(
+        k,
+        (24, columns),
+        layers.Conv1D(4, 3, activation="relu"),
+        layers.MaxPooling1D(2, name="pool"),
+    )
+    model, signal = raw(randomized(network)), random(24, columns)
+    stages = deconvnet_stages(model, signal, "pool")
+    shapes = [(1, 11, 4), (1, 22, 4), (1, 22, 4), (1, 24, columns)]
+    assert [stage.signal.shape for stage in stages] == shapes
+    (step,) = stages.position
+    assert stages[0].signal[0, step, stages.channel] > 0
+    found = deconvnet(model, signal, "pool", stages.channel)
+    close(stages[-1].signal[0], found.images[0, 0])
+
+
+def test_the_last_stage_of_an_image_without_an_axis_of_channels_has_one() -> None:
+    layers = keras.layers
+    network = sequential(
+        keras,
+        (9, 6),
+        layers.Reshape((9, 6, 1)),
+        layers.Conv2D(4, 3, activation="relu", name="maps"),
+        layers.Reshape((7, 16)),
+        layers.Conv1D(2, 3, name="rows"),
+    )
+    model, image = raw(randomized(network)), random(9, 6)
+    for layer in ("maps", "rows"):
+        stages = deconvnet_stages(model, image, layer)
+        found = deconvnet(model, image, layer, stages.channel)
+        close(stages[-1].signal[..., 0], found.images[0, 0])
 
 
 def test_units_of_maps_that_are_turned_are_framed_where_they_look() -> None:

@@ -636,6 +636,33 @@ class TestAnyNetwork:
                     close(found.raw.sum(axes), found.scores - bias, 1e-5)
                     assert found.layer == "maps"
 
+    def test_lines_of_text_are_images_that_are_read_as_signals(
+        self, k: ModuleType
+    ) -> None:
+        layers = k.layers
+
+        def network(*shape: int) -> Any:
+            return sequential(
+                k,
+                shape,
+                layers.Reshape((16, 12, 1)),
+                layers.Conv2D(4, 3, activation="relu", name="maps"),
+                layers.Reshape((14, 40)),
+                layers.Conv1D(5, 3, activation="relu"),
+                layers.GlobalAveragePooling1D(),
+                layers.Dense(3),
+            )
+
+        plain = randomized(network(16, 12, 1))
+        flat = network(16, 12)
+        flat.set_weights(plain.get_weights())
+        images = np.random.default_rng(0).random((2, 16, 12, 1), np.float32)
+        for method in METHODS:
+            expected = explain(raw(plain), images, [0, 1], method=method)
+            found = explain(raw(flat), images[..., 0], [0, 1], method=method)
+            assert found.maps.shape == (2, 2, 16, 12)
+            close(found.maps, expected.maps, 1e-5)
+
     def test_maps_whose_rows_are_columns_of_the_image(self, k: ModuleType) -> None:
         layers = k.layers
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cnnviz.attribution import Projections
+from cnnviz.attribution import Projections, compare_rules, deconvnet
 from cnnviz.drawing import (
     comparison_sheet,
     projection_sheet,
@@ -15,6 +16,7 @@ from cnnviz.drawing import (
 )
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import Box, ReceptiveField
+from tests.networks import randomized, raw, sequential
 from tests.sheets import FRAME, GRAY, Told, noted, random
 
 
@@ -259,12 +261,26 @@ def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
     assert "the receptive field, 7 steps" in told["subtitle"]
 
 
-def test_images_without_an_axis_of_channels_are_images(told: Told) -> None:
-    image, images = random(9, 6) % 1, random(1, 9, 6)
-    projection_sheet(image, found(images, [(1, 2)], [1]), title="conv")
-    assert told["labels"] == ["10 \u00b7 1 @ 1,2"]
+@pytest.mark.parametrize("is_flattened", [True, False])
+def test_images_without_an_axis_of_channels_stand_upright(
+    told: Told, is_flattened: bool
+) -> None:
+    layers = keras.layers
+    first = [layers.Flatten(), layers.Dense(4, name="units")]
+    if not is_flattened:
+        first = [layers.Reshape((9, 6, 1)), layers.Conv2D(4, 3, name="units")]
+    network = randomized(sequential(keras, (9, 6), *first))
+    image = random(9, 6) % 1
+    own = deconvnet(raw(network), image, "units", top=1)
+    own.picture(percentile=100)
+    expected = signed(own.images[0, 0], 100)
     rebuilt, _ = split(told["tiles"][0], 9, 6)
-    np.testing.assert_allclose(rebuilt[..., 0], signed(images[0]), atol=1)
+    np.testing.assert_allclose(rebuilt[..., 0], expected, atol=1)
+    compare_rules(raw(network), image, "units", own.channels[0]).picture(percentile=100)
+    seen, rebuilt, *_ = [shrunk(tile, 9, 6)[..., 0] for tile in told["tiles"]]
+    np.testing.assert_allclose(rebuilt, expected, atol=1)
+    if is_flattened:  # and hence not framed
+        np.testing.assert_allclose(seen, image * 255, atol=1)
 
 
 @pytest.mark.parametrize("is_known", [True, False])

@@ -182,20 +182,22 @@ def test_a_digit_that_is_flattened_stands_upright(told: Told) -> None:
     image = random(6, 5) % 1
     steps = [
         Stage("dense", "filter", random(1, 1, 12)),
-        Stage("flat", "filter", random(1, 6, 5)),
+        Stage("flat", "filter", random(6, 5, 1)),
     ]
     stage_sheet(image, steps, title="dense")
     assert told["labels"][-1] == "image"
     np.testing.assert_allclose(shrunk(told["tiles"][3], 6, 5)[..., 0], image * 255, 1)
-    with pytest.raises(ArgumentError, match=r"shape \(1, 6, 5\); expected .* \(5, 6\)"):
+    with pytest.raises(ArgumentError, match=r"shape \(6, 5, 1\); expected .* \(5, 6\)"):
         stage_sheet(image.T, steps, title="dense")
+    with pytest.raises(ArgumentError, match=r"\(6, 5, 1\); expected .* \(6, 5, 3\)"):
+        stage_sheet(random(6, 5, 3) % 1, steps, title="dense")
 
 
 def test_images_without_an_axis_of_channels_are_no_signals(told: Told) -> None:
     image = random(6, 6) % 1
     steps = [
         Stage("conv", "seed", np.eye(4, dtype=np.float32)[..., None]),
-        Stage("first", "filter", random(1, 6, 6)),
+        Stage("first", "filter", random(6, 6, 1)),
     ]
     stage_sheet(image, steps, title="conv")
     np.testing.assert_allclose(shrunk(told["tiles"][3], 6, 6)[..., 0], image * 255, 1)
