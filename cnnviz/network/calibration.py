@@ -254,7 +254,12 @@ def _inside(
         return None
     # The center: resizing and padding layers leave it alone.
     center = tuple(n // 2 for n in seen.shape[1:-1])
-    black, one, white = (float(np.mean(s[center])) for s in seen)
+    pixels = np.stack([s[center] for s in seen])
+    # Channels of another input that is laid beside the image tell nothing of it.
+    moved = pixels[0] != pixels[2]
+    if not moved.any():
+        return None
+    black, one, white = (float(np.mean(pixel[moved])) for pixel in pixels)
     plain = bool(np.isclose(one - black, 1.0, rtol=1e-3))
     if plain and abs(black) < 1e-3:
         if specs[index].dtype.startswith(("uint", "int")):

@@ -77,6 +77,21 @@ def test_padding_and_resizing_in_front_do_not_hide_the_range(k: Any) -> None:
     assert detected(convolved(k, *before, shape=(None, None, 3))).name == "bytes"
 
 
+@GENERATIONS
+@pytest.mark.parametrize("others", [1, 2])
+def test_inputs_that_are_laid_beside_the_image_do_not_count(
+    others: int, k: Any
+) -> None:
+    images = [k.Input((32, 32, 3)) for _ in range(1 + others)]
+    convolution = k.layers.Conv2D(2, 3)
+    for scale, expected in ((1, "unit"), (1 / 255, "bytes"), (2, "unit")):
+        first = images[0] if scale == 1 else k.layers.Rescaling(scale)(images[0])
+        beside = k.layers.Concatenate()([first, *images[1:]])
+        found = detected(k.Model(images, convolution(beside)))
+        assert found.name == expected
+        assert found.reason.startswith("nothing in the network") == (scale == 1)
+
+
 def test_operations_of_keras_2_on_the_input() -> None:
     inputs = tf_keras.Input((32, 32, 3))
     bare = tf_keras.layers.Conv2D(2, 3)
