@@ -250,32 +250,34 @@ def _inside(
     size = tuple(n or _LARGEST for n in shape)
     images = np.broadcast_to(levels.reshape(3, *[1] * len(size)), (3, *size))
     seen = _given(network, specs, index, target, images)
-    if seen is None or seen.ndim < 2 or 0 in seen.shape or np.isnan(seen).any():
+    if seen is None or seen.ndim < 2 or 0 in seen.shape or not np.isfinite(seen).all():
         return None
     # The center: resizing and padding layers leave it alone.
     center = tuple(n // 2 for n in seen.shape[1:-1])
     pixels = np.stack([s[center] for s in seen])
-    # Channels of another input that is laid beside the image tell nothing of it.
-    moved = pixels[0] != pixels[2]
-    if not moved.any():
+    changes = np.abs(pixels[2] - pixels[0])
+    if not changes.max():
         return None
-    black, one, white = (float(np.mean(pixel[moved])) for pixel in pixels)
-    plain = bool(np.isclose(one - black, 1.0, rtol=1e-3))
-    if plain and abs(black) < 1e-3:
+    # Channels of another input that is laid beside the image tell nothing of it.
+    told = changes > 1e-3 * changes.max()
+    black, one, white = (float(np.mean(pixel[told])) for pixel in pixels)
+    step, contrast = abs(one - black), abs(white - black)
+    plain = bool(np.isclose(step, 1.0, rtol=1e-3))
+    if plain and one > black and abs(black) < 1e-3:
         if specs[index].dtype.startswith(("uint", "int")):
             reason = f"the input is of type {specs[index].dtype}"
             return named_encoding("bytes", reason)
         return None
     low, high = _CONTRAST
-    if low <= one - black <= high and not plain:
+    if low <= step <= high and not plain:
         return named_encoding("unit", "the network scales [0, 1] itself")
-    if low <= white - black <= high:
+    if low <= contrast <= high:
         return named_encoding("bytes", "the network scales [0, 255] itself")
     if plain:
-        if black < -10:
-            reason = "the network takes a mean off [0, 255] itself"
-            return named_encoding("bytes", reason)
-        return named_encoding("unit", "the network takes a mean off [0, 1] itself")
+        does = "takes a mean off" if one > black else "inverts"
+        if abs(black) > 10:
+            return named_encoding("bytes", f"the network {does} [0, 255] itself")
+        return named_encoding("unit", f"the network {does} [0, 1] itself")
     return None
 
 

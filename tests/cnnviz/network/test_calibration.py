@@ -36,6 +36,10 @@ def convolved(k: Any, *before: Any, shape: tuple[int | None, ...] = (32, 32, 3))
         (4.0, -2.0, "unit"),
         (1.0, -0.5, "unit"),
         (1.0, -120.0, "bytes"),
+        (-1.0, 1.0, "unit"),
+        (-1.0, 255.0, "bytes"),
+        (-1 / 255, 1.0, "bytes"),
+        (-2.0, 1.0, "unit"),
     ],
 )
 def test_rescaling(scale: float, offset: float, expected: str, k: Any) -> None:
@@ -90,6 +94,16 @@ def test_inputs_that_are_laid_beside_the_image_do_not_count(
         found = detected(k.Model(images, convolution(beside)))
         assert found.name == expected
         assert found.reason.startswith("nothing in the network") == (scale == 1)
+
+
+def test_color_without_brightness_does_not_count() -> None:
+    def network(scale: float) -> Any:
+        inputs = tf_keras.Input((32, 32, 3))
+        scaled = tf.image.rgb_to_yuv(inputs) * scale
+        return tf_keras.Model(inputs, tf_keras.layers.Conv2D(2, 3)(scaled))
+
+    assert detected(network(1 / 255)).name == "bytes"
+    assert detected(network(1.0)).reason.startswith("nothing in the network")
 
 
 def test_operations_of_keras_2_on_the_input() -> None:
