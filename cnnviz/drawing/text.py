@@ -1,4 +1,4 @@
-"""Text on sheets: fonts, and lines as ink."""
+"""Text on sheets: lines as ink."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ import bisect
 import functools
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from cnnviz.drawing.facts import SEPARATOR
+from cnnviz.drawing.fonts import ELLIPSIS, font_of, heights_of
 
 TITLE_WIDTH = 640  # sheets grow to this width rather than cut their title
 
 _TITLE_SIZE, _SUBTITLE_SIZE, _SUBTITLE_INK = 20, 13, 65  # the ink in percent
 _HEADLINE_GAP = 10
 _LONGEST_TEXT = 1000
-_ELLIPSIS = "\u2026"
-_PLAIN = _ELLIPSIS + "\u00b7\u00b0\u00b1"  # middle dot, degree, plus-minus
+_VARIANTS = frozenset(map(chr, range(0xFE00, 0xFE10)))  # of the character before
 
 
 def wrap(
     text: str, size: int, width: int, separators: Sequence[str] = (SEPARATOR, " ")
 ) -> list[str]:
     """Breaks a text into lines of a width, between facts rather than words."""
-    font = _font(size, _is_plain(text))
+    font = font_of(text, size)
     if not separators or font.getlength(text) <= width:
         return [text]
     separator, *finer = separators
@@ -77,25 +75,25 @@ def soften(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
 def draw_line(text: str, size: int, width: int) -> NDArray[np.uint8]:
     """One line of text, cut to a width: how much ink covers each pixel, 0 to 255."""
     text = printable(text)
-    font = _font(size, _is_plain(text))
+    font = font_of(text, size)
     if font.getlength(text) > width:
         # The first length at which the text and its ellipsis are too wide.
         excess = bisect.bisect_right(
             range(len(text)),
             width,
-            key=lambda length: math.ceil(font.getlength(text[:length] + _ELLIPSIS)),
+            key=lambda length: math.ceil(font.getlength(text[:length] + ELLIPSIS)),
         )
-        text = text[: max(0, excess - 1)].rstrip() + _ELLIPSIS
+        text = text[: max(0, excess - 1)].rstrip() + ELLIPSIS
     return _written(text, size)
 
 
 @functools.lru_cache(maxsize=2**11)
 def _written(text: str, size: int) -> NDArray[np.uint8]:
-    font = _font(size, _is_plain(text))
-    ascent, descent = font.getmetrics()
+    font = font_of(text, size)
+    ascent, descent = heights_of(text, size)
     length = math.ceil(font.getlength(text))
     picture = Image.new("L", (max(1, length), ascent + descent))
-    ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=font)
+    ImageDraw.Draw(picture).text((0, ascent), text, fill=255, font=font, anchor="ls")
     line = np.array(picture)
     line.flags.writeable = False
     return line
@@ -105,23 +103,7 @@ def printable(text: object) -> str:
     """A text, or what else stands for one, with what cannot be drawn replaced."""
     # Unprintable are also line ends, and halves of surrogate pairs, which no font has.
     return "".join(
-        c if c.isprintable() else " " for c in str(text)[:_LONGEST_TEXT]
+        c if c.isprintable() else " "
+        for c in str(text)[:_LONGEST_TEXT]
+        if c not in _VARIANTS
     ).strip()
-
-
-def _is_plain(text: str) -> bool:
-    """Whether Pillow's own font, which has little beyond ASCII, has all characters."""
-    return all(c.isascii() or c in _PLAIN for c in text)
-
-
-@functools.lru_cache
-def _font(size: int, plain: bool) -> ImageFont.FreeTypeFont:
-    if plain:
-        return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
-    import matplotlib
-
-    # DejaVu Sans, which comes with matplotlib: Latin, Greek, Cyrillic and much more.
-    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return ImageFont.truetype(
-        fonts / "DejaVuSans.ttf", size, layout_engine=ImageFont.Layout.BASIC
-    )

@@ -1,15 +1,17 @@
 """Any text on a sheet, cut and wrapped to fit."""
 
 import itertools
+from collections.abc import Iterator
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, features
 
-from cnnviz.drawing import (
-    grid,
-)
-from cnnviz.drawing.text import _font, draw_line, wrap
+from cnnviz.drawing import fonts, grid, text
+from cnnviz.drawing.text import draw_line, wrap
+from cnnviz.errors import CnnvizWarning
 
 MARGIN = 16
 
@@ -57,6 +59,7 @@ def test_long_labels_end_in_an_ellipsis() -> None:
     ],
     ids=ascii,
 )
+@pytest.mark.filterwarnings("ignore::cnnviz.errors.CnnvizWarning")
 def test_any_text_can_be_drawn(text: str) -> None:
     sheet = grid(
         noise(2, 20, 20), labels=[text, "a"], title=text, subtitle=text, scale=3
@@ -67,6 +70,79 @@ def test_any_text_can_be_drawn(text: str) -> None:
 def test_letters_beyond_ascii_are_drawn_as_themselves() -> None:
     drawn = [draw_line(text, 20, 100).tobytes() for text in "\u00e9\u03a9\u0416\u00d7"]
     assert len(set(drawn)) == 4
+
+
+BUNDLED = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+
+
+def written(words: str, font: Path, height: int) -> np.ndarray:
+    """A text in a font, by Pillow alone, on a line as high as others."""
+    used, usual = (
+        ImageFont.truetype(f, 20, layout_engine=ImageFont.Layout.BASIC)
+        for f in (font, BUNDLED / "DejaVuSans.ttf")
+    )
+    page = Image.new("L", (int(np.ceil(used.getlength(words))), height))
+    place = (0, usual.getmetrics()[0])
+    ImageDraw.Draw(page).text(place, words, fill=255, font=used, anchor="ls")
+    return np.asarray(page)
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(fonts, "_without_font", [])
+    caches = (fonts._file_with, text._written, text.draw_line)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_letters_are_looked_for_in_the_fonts_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mono = BUNDLED / "DejaVuSansMono.ttf"  # has an arc, which DejaVu Sans lacks
+    others = [(p, fonts._characters(p)) for p in (BUNDLED / "cmr10.ttf", mono)]
+    monkeypatch.setattr(fonts, "_installed", lambda: others)
+    line = draw_line("\u00e9 \u2312", 20, 100)
+    np.testing.assert_array_equal(line, written("\u00e9 \u2312", mono, len(line)))
+    plain = draw_line("\u00e9", 20, 100)
+    expected = written("\u00e9", BUNDLED / "DejaVuSans.ttf", len(line))
+    np.testing.assert_array_equal(plain, expected)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_what_no_font_has_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "_installed", list)
+    with pytest.warns(CnnvizWarning, match="no font on this machine has '\u732b'"):
+        draw_line("\u732b", 20, 100)
+    draw_line("\u72d7", 20, 100)
+
+
+def test_the_fonts_of_this_machine_have_what_they_are_said_to_have() -> None:
+    for path, known in fonts._installed()[:20]:
+        font = ImageFont.truetype(path, 20, layout_engine=ImageFont.Layout.BASIC)
+        letters = known[(known > 0x20) & (known < 0x7F)][:5]
+        assert all(font.getbbox(chr(code)) for code in letters)
+
+
+@pytest.mark.skipif(not features.check("raqm"), reason="Pillow lays out no scripts")
+def test_hebrew_runs_to_the_left() -> None:
+    word = "\u05e9\u05dc\u05d5\u05dd"
+    line = draw_line(word, 20, 200).astype(float)
+    mistakes = []
+    for letters in (word[::-1], word):
+        drawn = written(letters, BUNDLED / "DejaVuSans.ttf", len(line))
+        width = min(line.shape[1], drawn.shape[1])  # kerning moves them by a pixel
+        mistakes.append(np.abs(line[:, :width] - drawn[:, :width]).sum())
+    assert mistakes[0] < mistakes[1] / 2
+
+
+def test_a_choice_of_how_a_character_looks_is_no_character() -> None:
+    np.testing.assert_array_equal(
+        draw_line("7\ufe0f", 20, 100), draw_line("7", 20, 100)
+    )
 
 
 def test_long_subtitles_go_on_below() -> None:
@@ -92,7 +168,8 @@ def test_words_are_broken_apart_where_facts_are_too_long() -> None:
     words = [f"word{i}" for i in range(60)]
     lines = wrap(" ".join(words), 13, width)
     assert " ".join(lines) == " ".join(words)
-    font = _font(13, True)
+    font = ImageFont.load_default(13)
+    assert isinstance(font, ImageFont.FreeTypeFont)
     for line, following in itertools.pairwise(lines):
         assert font.getlength(line) <= width
         assert font.getlength(f"{line} {following.split()[0]}") > width
