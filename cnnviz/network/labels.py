@@ -41,7 +41,12 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
         raise ArgumentError(
             f"{path} does not exist; expected a file of labels, or 'imagenet'"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ArgumentError(
+            f"{path} is no text in UTF-8, from byte {error.start} on; expected labels "
+            "that are saved as such"
+        ) from None
+    except OSError as error:
         raise ArgumentError(
             f"{path} cannot be read as labels: {first_line(error)}"
         ) from None

@@ -90,9 +90,12 @@ def test_what_is_no_name_is_no_label(tmp_path: Path) -> None:
 
 def test_bytes_and_folders_are_no_labels(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
-    path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10")
-    for source in (path, tmp_path):
-        with pytest.raises(ArgumentError, match="cannot be read as labels"):
+    path.write_bytes(b"cat\xff\xd8\xff\xe0\x00\x10")
+    for source, message in (
+        (path, "photo.jpg is no text in UTF-8, from byte 3 on"),
+        (tmp_path, "cannot be read as labels"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
             read_labels(source)
 
 
