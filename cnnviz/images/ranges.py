@@ -65,7 +65,7 @@ def check_unit(values: NDArray[Any], told: str) -> None:
         raise ImageError(f"{told} values that are NaN or infinite; expected [0, 1]")
     if not is_unit(low, high):
         raise ImageError(
-            f"{told} values from {low:.4g} to {high:.4g}; expected [0, 1], whatever "
+            f"{told} values from {low:z.4g} to {high:z.4g}; expected [0, 1], whatever "
             "the network was trained on",
             hint="Divide bytes by 255; for other values: "
             "load_model(..., encoding='raw').",
