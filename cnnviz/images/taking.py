@@ -123,16 +123,33 @@ def image_list(
     Raises:
         ImageError: If one is no image.
     """
-    if is_many(images):
-        images = walk(images)
-    elif not isinstance(images, list | tuple) or _numbers(images):
-        images = [images]
-    arrays = (as_array(item, channels=None, raw=raw) for item in images)
+    items = one_by_one(images, most=_MOST_ITEMS)
+    arrays = (as_array(item, channels=None, raw=raw) for item in items)
     return [
         one_image(image, name)
         for array in arrays
         for image in (array if array.ndim == 4 else [array])
     ]
+
+
+def one_by_one(images: Any, *, most: int | None = None) -> Iterator[Any]:
+    """What holds images, one thing after the other: what `as_array` takes, and ends.
+
+    Args:
+        images: A list, a dataset, a Keras sequence or a generator, of which the items
+            are taken, of pairs the first; or one thing, such as an array or a path.
+        most: How many items of a dataset or a generator there may be; None for any
+            number, where they are not held in memory together.
+
+    Raises:
+        ImageError: If it is endless or goes on for longer, see `walk`.
+    """
+    if is_many(images):
+        yield from walk(images, most=most)
+    elif isinstance(images, list | tuple) and not _numbers(images):
+        yield from images
+    else:
+        yield images
 
 
 def is_many(images: Any) -> bool:
@@ -147,11 +164,16 @@ def is_many(images: Any) -> bool:
     return isinstance(images, Iterable) or _has_length(images)
 
 
-def walk(images: Any) -> Iterator[Any]:
+def walk(images: Any, *, most: int | None = _MOST_ITEMS) -> Iterator[Any]:
     """The items of a dataset, a Keras sequence or a generator; of pairs the first.
 
+    Args:
+        images: What `is_many` tells of.
+        most: How many items there may be; None for any number.
+
     Raises:
-        ImageError: If it is endless, before anything is read where that can be known.
+        ImageError: If it is endless or goes on for longer, before anything is read
+            where that can be known.
     """
     what = type(images).__name__
     cardinality: Callable[[], Any] | None = getattr(images, "cardinality", None)
@@ -163,23 +185,23 @@ def walk(images: Any) -> Iterator[Any]:
         raise ImageError(
             f"images are an endless {what}; expected {_EXPECTED}", hint=_ENDLESS
         )
-    if count > _MOST_ITEMS:
+    if most is not None and count > most:
         raise ImageError(
-            f"images are a {what} of {count} items; expected {_MOST_ITEMS} at most, "
+            f"images are a {what} of {count} items; expected {most} at most, "
             "since all are held in memory",
             hint=_ENDLESS,
         )
     items = images
     if _has_length(images):
         items = (images[i] for i in range(len(images)))
-    return _bounded(items, what)
+    return _bounded(items, what, most)
 
 
-def _bounded(items: Iterable[Any], what: str) -> Iterator[Any]:
+def _bounded(items: Iterable[Any], what: str, most: int | None) -> Iterator[Any]:
     for number, item in enumerate(items):
-        if number == _MOST_ITEMS:
+        if number == most:
             raise ImageError(
-                f"images are a {what} that goes on after {_MOST_ITEMS} items; "
+                f"images are a {what} that goes on after {most} items; "
                 "expected one that ends",
                 hint=_ENDLESS,
             )

@@ -248,12 +248,7 @@ class ImageModel:
         """
         raw = self.encode.is_raw
         array = one_image(image, name, raw=raw)
-        if len(specs := self.inputs or []) > 1:
-            names = ", ".join(spec.name for spec in specs)
-            raise ImageError(
-                f"{name} given; {self.source} takes {len(specs)} inputs: {names}",
-                hint="Hold the others: load_model(...).hold({name: array}).",
-            )
+        check_one_input(self, name)
         shape = self.input_shape
         channels = shape[-1] if shape is not None and len(shape) == 3 else None
         if channels is not None and {array.shape[-1], channels} == {1, 3}:
@@ -423,6 +418,24 @@ def check_resizable(model: ImageModel) -> None:
         raise ArgumentError(
             f"a size is for pictures (h, w, c); {model.source} takes "
             f"{listed(map(shape_text, shapes), 'and')}"
+        )
+
+
+def check_one_input(model: ImageModel, name: str) -> None:
+    """Refuses a model with several inputs that are not held.
+
+    Args:
+        model: A loaded model.
+        name: What messages call what is given for its input.
+
+    Raises:
+        ImageError: If it has several.
+    """
+    if len(specs := model.inputs or []) > 1:
+        names = ", ".join(spec.name for spec in specs)
+        raise ImageError(
+            f"{name} given; {model.source} takes {len(specs)} inputs: {names}",
+            hint="Hold the others: load_model(...).hold({name: array}).",
         )
 
 

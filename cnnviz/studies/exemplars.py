@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import counts, shown
+from cnnviz.arguments import counts
 from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.images.taking import one_by_one
 from cnnviz.network.capture import channel_means, rebatch
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.model import ImageModel, as_model, built
+from cnnviz.network.model import ImageModel, Images, as_model, built, check_one_input
 from cnnviz.network.naming import LayerName, one_path
-from cnnviz.network.survey import choose_channels, survey_layers
+from cnnviz.network.survey import choose_channels
 from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
     from PIL import Image
+
+_AT_A_TIME = 8  # images of a batch that are prepared together
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class Exemplars(ArrayResult):
 
 def find_exemplars(
     model: ImageModel | Network,
-    images: Iterable[Any],
+    images: Images,
     layer: LayerName,
     channels: int | Sequence[int] | None = None,
     *,
@@ -68,9 +71,9 @@ def find_exemplars(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        images: Images `(h, w, c)` in [0, 1] of one size, one after the other: an array
-            `(n, h, w, c)`, or a generator or data set, of images or batches, which need
-            not fit into memory.
+        images: Images `(h, w, c)` in [0, 1] of one size: an array `(n, h, w, c)`, or
+            whatever else `ImageModel.prepare` takes. Lists, data sets and generators
+            are walked item by item, and need not fit into memory.
         layer: The path of a layer.
         channels: The numbers of the channels; None for all.
         count: How many images to keep for each channel, at most.
@@ -84,24 +87,23 @@ def find_exemplars(
         LayerError: If the layer or a channel does not exist.
         ModelError: If the network fails.
     """
-    known = as_model(model)
-    if not isinstance(images, Iterable) or isinstance(images, str):
-        raise ArgumentError(f"images is {shown(images)}; expected images to look at")
-    rest = iter(images)
-    first = list(islice(rest, 1))
-    for image in first:
-        built(known, known.prepare(image))
-    layer = one_path(known.network, layer)
-    chosen = choose_channels(
-        layer, channels, survey_layers(known, [layer]).channels[layer]
-    )
     counts(count=count)
-    best = np.empty((len(chosen), 0), np.float32)
-    kept = np.empty((len(chosen), 0), np.int64)
+    known = as_model(model)
+    check_one_input(known, "images")
+    batches = rebatch(_prepared(known, images))
+    first = next(batches, None)
+    if first is None:
+        raise ArgumentError("no image is given to look for exemplars in")
+    layer = one_path(built(known, [first]).network, layer)
     pictures: dict[int, np.ndarray] = {}
     seen = 0
-    for batch in rebatch(_prepared(known, chain(first, rest))):
-        means = channel_means(known, layer, batch)[:, chosen].T
+    for batch in chain([first], batches):
+        means = channel_means(known, layer, batch).T
+        if not seen:
+            chosen = choose_channels(layer, channels, len(means))
+            best = np.empty((len(chosen), 0), np.float32)
+            kept = np.empty((len(chosen), 0), np.int64)
+        means = means[chosen]
         numbers = np.arange(seen, seen + len(batch))
         pictures |= dict(zip(numbers.tolist(), batch, strict=True))
         seen += len(batch)
@@ -112,20 +114,33 @@ def find_exemplars(
         kept = np.take_along_axis(kept, order, 1)
         used = set(kept.ravel().tolist())
         pictures = {n: picture for n, picture in pictures.items() if n in used}
-    if not seen:
-        raise ArgumentError("no image is given to look for exemplars in")
     found = np.stack([[pictures[n] for n in row] for row in kept.tolist()])
     return Exemplars(layer, chosen, found, best, kept)
 
 
-def _prepared(model: ImageModel, images: Iterable[Any]) -> Iterator[np.ndarray]:
+def _prepared(model: ImageModel, images: Images) -> Iterator[np.ndarray]:
     """Images `(h, w, c)` as the model takes them, all of one shape."""
     shape = None
-    for image in images:
-        batch = model.prepare(image)[0]
+    for part in _parts(model, images):
+        batch = model.prepare(part)[0]
         shape = shape or batch.shape[1:]
         if batch.shape[1:] != shape:
             raise ImageError(
                 f"images have the shapes {shape} and {batch.shape[1:]}; expected one"
             )
         yield from batch
+
+
+def _parts(model: ImageModel, images: Images) -> Iterator[Any]:
+    """Images and batches, each small enough to be prepared.
+
+    An array with more axes than an image has is a batch, of which a few images at a
+    time are taken: it may lie in a file.
+    """
+    axes = len(model.input_shape or (None, None, None))
+    for item in one_by_one(images):
+        if getattr(item, "ndim", 0) > axes:
+            starts = range(0, len(item), _AT_A_TIME)
+            yield from (item[start : start + _AT_A_TIME] for start in starts)
+        else:
+            yield item

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from cnnviz import (
     ArgumentError,
@@ -15,8 +16,10 @@ from cnnviz import (
     activations,
     grid,
     load_model,
+    read_image,
 )
 from cnnviz.drawing.facts import readable
+from cnnviz.images import write_image
 from cnnviz.studies import find_exemplars
 from tests.sheets import assert_same
 
@@ -59,6 +62,79 @@ def test_every_image_of_a_batch_is_looked_at(
     found = find_exemplars(mnist, images, "conv3", [3, 60], count=4)
     np.testing.assert_array_equal(found.numbers, expected.numbers)
     np.testing.assert_array_equal(found.images, expected.images)
+
+
+@pytest.mark.parametrize(
+    "kind", ["array", "gray", "list", "tensor", "picture", "path", "text"]
+)
+def test_one_image_is_one(mnist: ImageModel, assets: Any, kind: str) -> None:
+    path = assets / "digits" / "7.png"
+    one = read_image(path, size=28, channels=1)
+    given = {
+        "array": one,
+        "gray": one[..., 0],
+        "list": one.tolist(),
+        "tensor": tf.constant(one),
+        "picture": Image.fromarray(np.rint(one[..., 0] * 255).astype(np.uint8)),
+        "path": path,
+        "text": str(path),
+    }[kind]
+    found = find_exemplars(mnist, given, "conv3", [3, 60])
+    np.testing.assert_allclose(found.images, np.stack([one[None]] * 2), atol=1e-6)
+    means = activations(mnist, given, ["conv3"])["conv3"].mean((1, 2))
+    expected = means[:, [3, 60]].T
+    np.testing.assert_allclose(found.activations, expected, rtol=1e-5)
+    np.testing.assert_array_equal(found.numbers, [[0], [0]])
+
+
+class Digits(keras.utils.PyDataset):
+    """Batches with labels."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        super().__init__()
+        self.images = images
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // 4)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        batch = self.images[4 * index : 4 * index + 4]
+        return batch, np.zeros(len(batch))
+
+
+@pytest.mark.parametrize("kind", ["gray", "pairs", "sequence", "mapped", "files"])
+def test_what_else_holds_images_is_taken_as_everywhere(
+    mnist: ImageModel, digits: np.ndarray, tmp_path: Path, kind: str
+) -> None:
+    some = digits[:11]
+    expected = find_exemplars(mnist, some, "conv3", [3, 60], count=4)
+    images: Any = some[..., 0]
+    if kind == "pairs":
+        pairs = tf.data.Dataset.from_tensor_slices((some, np.zeros(11)))
+        images = pairs.batch(4)
+    elif kind == "sequence":
+        images = Digits(some)
+    elif kind == "mapped":
+        np.save(tmp_path / "digits.npy", some)
+        images = np.load(tmp_path / "digits.npy", mmap_mode="r")
+    elif kind == "files":
+        images = [tmp_path / f"{number}.png" for number in range(11)]
+        for path, digit in zip(images, some, strict=True):
+            write_image(grid(digit, gap=0, scale=1), path)
+    found = find_exemplars(mnist, images, "conv3", [3, 60], count=4)
+    np.testing.assert_array_equal(found.numbers, expected.numbers)
+    np.testing.assert_allclose(found.images, expected.images, atol=1e-6)
+
+
+def test_more_items_than_fit_into_memory_are_looked_at() -> None:
+    network = keras.Sequential([keras.Input((1, 1, 1)), keras.layers.Conv2D(1, 1)])
+    network.set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
+    levels = (np.full((1, 1, 1), number / 5000) for number in range(5000))
+    found = find_exemplars(network, levels, 0, count=2)
+    np.testing.assert_array_equal(found.numbers, [[4999, 4998]])
+    endless = tf.data.Dataset.from_tensors(np.ones((1, 1, 1))).repeat()
+    with pytest.raises(ImageError, match="images are an endless"):
+        find_exemplars(network, endless, 0)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +206,21 @@ def test_what_is_no_set_of_images_of_one_size_is_told() -> None:
     told = r"shapes \(5, 5, 1\) and \(6, 6, 1\); expected one"
     with pytest.raises(ImageError, match=told):
         find_exemplars(network, sizes, 0)
-    with pytest.raises(ArgumentError, match="images is 3; expected images to look at"):
-        find_exemplars(network, 3, 0)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match=r"images is 'a.png'; expected images to"):
+    with pytest.raises(ImageError, match=r"images of shape \(\); .* takes"):
+        find_exemplars(network, 3, 0)
+    with pytest.raises(ImageError, match=r"a.png does not exist"):
         find_exemplars(network, "a.png", 0)
+
+
+def test_several_inputs_are_refused_where_they_are_not_held() -> None:
+    inputs = [keras.Input((4, 4, 1), name=name) for name in "ab"]
+    maps = keras.layers.Conv2D(1, 1, name="c")(keras.layers.Add()(inputs))
+    network = keras.Model(inputs, maps, name="two")
+    images = np.stack([np.full((4, 4, 1), level) for level in (0.5, 1, 0)])
+    with pytest.raises(ImageError, match="given; two takes 2 inputs: a, b") as caught:
+        find_exemplars(network, [images, images], "c")
+    assert "hold({name: array})" in str(caught.value)
+    network.layers[-1].set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
+    held = load_model(network).hold({"b": images[0]})
+    found = find_exemplars(held, images, "c")
+    np.testing.assert_allclose(found.activations, [[1.5, 1, 0.5]])
