@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import result_of
-from cnnviz.drawing.facts import join_facts, readable, stretched
+from cnnviz.drawing.facts import averaged, join_facts, readable, stretched
 from cnnviz.drawing.grids import grid
+from cnnviz.drawing.signals import FLATTEST
+from cnnviz.drawing.tiles import LONGEST, some_steps
 from cnnviz.drawing.values import displayable, leveled
-from cnnviz.errors import ArgumentError, counted, percent_text
+from cnnviz.errors import (
+    ArgumentError,
+    LayerError,
+    counted,
+    input_words,
+    percent_text,
+    seen_axes,
+)
 from cnnviz.images.resizing import resize
 
 if TYPE_CHECKING:
@@ -75,9 +84,10 @@ def filter_sheet(
                 f"the exemplars are of channels {natural.channels.tolist()}; expected "
                 f"those of the images, {result.channels.tolist()}"
             )
-        photos = displayable(natural.images)
-        size = photos.shape[2:4]
+        photos = _pictures(natural).tiles
+        size = photos.shape[1:3]
         made = [resize(tile, size, fit="stretch") for tile in tiles]
+        photos = photos.reshape(count, -1, *photos.shape[1:])
         rows = np.concatenate([np.stack(made)[:, None], photos], 1)
         tiles, width = rows.reshape(-1, *rows.shape[2:]), rows.shape[1]
         labels = [
@@ -86,7 +96,7 @@ def filter_sheet(
             for text in (label, *(f"image: {_excited(value)}" for value in values))
         ]
         marked = np.column_stack([marked, natural.activations == 0]).ravel()
-        columns = _across(count, width)
+        columns = _across(count, width, size)
     return grid(
         leveled(tiles),
         labels=labels,
@@ -136,7 +146,8 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     Above each stand the channel, the number of the image, and the channel's mean
     activation. Short rows are set side by side, long ones go on below. Where the
     activation is 0 the channel is silent, and what is drawn is marked: it is not what
-    excites it.
+    excites it. Signals have their steps to the right and their channels below each
+    other, volumes are drawn as their central slice.
 
     Args:
         result: From `cnnviz.studies.find_exemplars`.
@@ -144,20 +155,21 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
 
     Raises:
         ArgumentError: If the result is of another function.
+        LayerError: If the images have no picture.
     """
     result_of("find_exemplars", "numbers", "result", result)
     count, width = result.numbers.shape
-    tiles = displayable(result.images.reshape(-1, *result.images.shape[2:]))
+    shown = _pictures(result)
     silent = result.activations == 0
     facts = [
         counted(count, "channel"),
-        "the natural images that excite each most",
-        "channel, image, mean activation",
+        f"the natural {shown.noun}s that excite each most",
+        f"channel, {shown.noun}, mean activation",
     ]
     if silent.all(1).any():
-        facts.append(f"{silent.all(1).sum()} silent on all images")
+        facts.append(f"{silent.all(1).sum()} silent on all {shown.noun}s")
     return grid(
-        leveled(tiles),
+        leveled(shown.tiles),
         labels=[
             f"{channel}: {number}: {_excited(value)}"
             for channel, *row in zip(
@@ -166,10 +178,58 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
             for number, value in zip(*row, strict=True)
         ],
         title=result.layer if title is None else title,
-        subtitle=join_facts([*facts, *stretched(tiles)]),
+        subtitle=join_facts([*facts, *shown.told, *stretched(shown.tiles)]),
         marked=silent.ravel(),
-        columns=_across(count, width),
+        columns=_across(count, width, shown.tiles.shape[1:3]),
     )
+
+
+class _Pictures(NamedTuple):
+    """Exemplars as pictures.
+
+    Attributes:
+        tiles: `(k * count, h, w, 1 or 3)`.
+        noun: What each is called.
+        told: What was done.
+    """
+
+    tiles: NDArray[Any]
+    noun: str
+    told: list[str]
+
+
+def _pictures(result: Exemplars) -> _Pictures:
+    """Exemplars as pictures: of signals all steps, of volumes a slice.
+
+    Raises:
+        LayerError: If they have none.
+    """
+    images = result.images.reshape(-1, *result.images.shape[2:])
+    axes = seen_axes(images.shape[1:], result.axes)
+    noun, _ = input_words(axes)
+    told = []
+    if images.ndim - 1 == axes:
+        images = images[..., None]
+    if axes == 3:
+        middle = images.shape[1] // 2
+        told.append(f"central slice, {middle + 1} of {images.shape[1]}")
+        images = images[:, middle]
+    elif axes == 1:
+        steps = images.shape[1]
+        told.append(f"{steps} steps to the right")
+        if steps > LONGEST:
+            told = [f"{LONGEST} of {told[0]}"]
+            images = some_steps(images.swapaxes(0, 1), LONGEST).swapaxes(0, 1)
+        _, across, rows = images.shape
+        high = max(1, across // FLATTEST // rows)
+        images = images.swapaxes(1, 2).repeat(high, 1)[..., None]
+    if images.ndim != 4:
+        raise LayerError(
+            f"{result.layer}: images of shape {result.images.shape[2:]} have no "
+            "picture",
+            hint="Take the array: it is the attribute images.",
+        )
+    return _Pictures(displayable(images), noun, [*told, *averaged(images)])
 
 
 def _excited(activation: float) -> str:
@@ -177,11 +237,18 @@ def _excited(activation: float) -> str:
     return readable(activation) if activation else "silent"
 
 
-def _across(count: int, width: int) -> int:
-    """Tiles in a row of a sheet that keeps those of each channel together, if few."""
+def _across(count: int, width: int, size: tuple[int, ...]) -> int:
+    """Tiles in a row of a sheet that keeps those of each channel together, if few.
+
+    Args:
+        count: The number of channels.
+        width: The tiles of each.
+        size: Height and width of a tile.
+    """
     if width > _MOST_TOGETHER:
         return _MOST_TOGETHER
-    return width * max(1, round(math.sqrt(count / width)))
+    height, long = size
+    return width * max(1, round(math.sqrt(count * height / (width * long))))
 
 
 def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:

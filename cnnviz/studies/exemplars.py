@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.arguments import counts
-from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.attribution.spaces import pixels_of
+from cnnviz.errors import (
+    ArgumentError,
+    ImageError,
+    counted,
+    input_words,
+    seen_axes,
+)
 from cnnviz.images.taking import one_by_one
 from cnnviz.network.capture import channel_means, rebatch
 from cnnviz.network.keras_generations import Network
@@ -35,9 +42,11 @@ class Exemplars(ArrayResult):
     Attributes:
         layer: The path of the layer.
         channels: The numbers of the channels, `(k,)`.
-        images: The images, the strongest first, `(k, count, h, w, c)`.
+        images: The images, the strongest first, `(k, count, h, w, c)`; `(k, count,
+            steps, c)` of signals.
         activations: The channels' mean activations on them, `(k, count)`.
         numbers: Their numbers among all images that were looked at, `(k, count)`.
+        axes: How many axes of positions an image has: 1 of a signal, 3 of a volume.
     """
 
     layer: str
@@ -45,6 +54,7 @@ class Exemplars(ArrayResult):
     images: np.ndarray
     activations: np.ndarray
     numbers: np.ndarray
+    axes: int
 
     def _array(self) -> np.ndarray:
         return self.images
@@ -55,7 +65,8 @@ class Exemplars(ArrayResult):
 
     def __repr__(self) -> str:
         count, width = self.numbers.shape
-        channels, images = counted(count, "channel"), counted(width, "image")
+        noun, _ = input_words(seen_axes(self.images.shape[2:], self.axes))
+        channels, images = counted(count, "channel"), counted(width, noun)
         return f"Exemplars({self.layer}: {channels}, {images} each)"
 
 
@@ -71,9 +82,9 @@ def find_exemplars(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        images: Images `(h, w, c)` in [0, 1] of one size: an array `(n, h, w, c)`, or
-            whatever else `ImageModel.prepare` takes. Lists, data sets and generators
-            are walked item by item, and need not fit into memory.
+        images: Images `(h, w, c)` in [0, 1] of one size, or signals: an array `(n, h,
+            w, c)`, or whatever else `ImageModel.prepare` takes. Lists, data sets and
+            generators are walked item by item, and need not fit into memory.
         layer: The path of a layer.
         channels: The numbers of the channels; None for all.
         count: How many images to keep for each channel, at most.
@@ -115,7 +126,8 @@ def find_exemplars(
         used = set(kept.ravel().tolist())
         pictures = {n: picture for n, picture in pictures.items() if n in used}
     found = np.stack([[pictures[n] for n in row] for row in kept.tolist()])
-    return Exemplars(layer, chosen, found, best, kept)
+    axes = len(pixels_of(known, first.shape))
+    return Exemplars(layer, chosen, found, best, kept, axes)
 
 
 def _prepared(model: ImageModel, images: Images) -> Iterator[np.ndarray]:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz import ArgumentError
+from cnnviz import ArgumentError, LayerError
 from cnnviz.ascent import Ascent
 from cnnviz.drawing import class_sheet, filter_sheet, grid
+from cnnviz.drawing.facts import readable
 from cnnviz.network import HeadInfo
 from cnnviz.studies import Exemplars
 from cnnviz.synthesis import ClassImages, FilterImages
@@ -101,6 +102,93 @@ def test_what_filters_dislike_is_called_so() -> None:
     assert_same(filter_sheet(found, title="mine"), expected)
 
 
+def exemplars(images: np.ndarray, axes: int) -> Exemplars:
+    """Of two channels the two images that excite each most."""
+    return Exemplars(
+        layer="block/conv",
+        channels=np.array([4, 9]),
+        images=images,
+        activations=np.array([[3.0, 2.5], [0.5, 0.25]]),
+        numbers=np.array([[0, 7], [3, 1]]),
+        axes=axes,
+    )
+
+
+@pytest.mark.parametrize("kind", ["signals", "long", "waves", "vectors"])
+def test_exemplars_of_signals_have_their_steps_to_the_right(kind: str) -> None:
+    steps, channels = {
+        "signals": (64, 3),
+        "long": (2500, 2),
+        "waves": (64, 1),
+        "vectors": (20, 1),
+    }[kind]
+    signals = np.random.default_rng(0).normal(size=(2, 2, steps, channels))
+    told = f"{steps} steps to the right"
+    columns = np.arange(steps)
+    if kind == "long":
+        told, columns = f"1024 of {told}", (2 * np.arange(1024) + 1) * 2500 // 2048
+    rows = []
+    for signal in signals.reshape(4, steps, channels):
+        high = {"signals": 2, "long": 64, "waves": 8, "vectors": 2}[kind]
+        rows.append(np.repeat(signal[columns].T, high, 0))
+    levels = np.stack(rows)
+    low, high = levels.min(), levels.max()
+    expected = grid(
+        (levels - low) / (high - low),
+        labels=["4: 0: 3", "4: 7: 2.5", "9: 3: 0.5", "9: 1: 0.25"],
+        title="block/conv",
+        subtitle="2 channels \u00b7 the natural signals that excite each most \u00b7 "
+        f"channel, signal, mean activation \u00b7 {told} \u00b7 "
+        f"black is {readable(low)}, white {readable(high)}",
+        columns=2,
+    )
+    # A wave is one also where the network makes an image of it.
+    axes = 2 if kind == "waves" else 1
+    found = exemplars(signals[..., 0] if kind == "vectors" else signals, axes)
+    assert_same(found.picture(), expected)
+    assert repr(found) == "Exemplars(block/conv: 2 channels, 2 signals each)"
+
+
+def test_exemplars_that_are_volumes_are_drawn_as_slices() -> None:
+    volumes = np.random.default_rng(0).random((2, 2, 5, 8, 9, 3))
+    expected = grid(
+        volumes[:, :, 2].reshape(4, 8, 9, 3),
+        labels=["4: 0: 3", "4: 7: 2.5", "9: 3: 0.5", "9: 1: 0.25"],
+        title="block/conv",
+        subtitle="2 channels \u00b7 the natural volumes that excite each most \u00b7 "
+        "channel, volume, mean activation \u00b7 central slice, 3 of 5",
+        columns=2,
+    )
+    assert_same(exemplars(volumes, 3).picture(), expected)
+
+
+def test_exemplars_without_channels_or_of_many_are_images() -> None:
+    photos = np.random.default_rng(0).random((2, 2, 8, 9, 5))
+    facts = (
+        "2 channels \u00b7 the natural images that excite each most \u00b7 channel, "
+        "image, mean activation"
+    )
+    labels = ["4: 0: 3", "4: 7: 2.5", "9: 3: 0.5", "9: 1: 0.25"]
+    plain = grid(
+        photos[..., :1].reshape(4, 8, 9, 1),
+        labels=labels,
+        title="block/conv",
+        subtitle=facts,
+        columns=2,
+    )
+    assert_same(exemplars(photos[..., 0], 2).picture(), plain)
+    means = grid(
+        photos.mean(-1).reshape(4, 8, 9, 1),
+        labels=labels,
+        title="block/conv",
+        subtitle=f"{facts} \u00b7 mean over 5 channels",
+        columns=2,
+    )
+    assert_same(exemplars(photos, 2).picture(), means)
+    with pytest.raises(LayerError, match=r"shape \(3, 8, 9, 5, 2\) have no picture"):
+        exemplars(np.zeros((2, 2, 3, 8, 9, 5, 2)), 4).picture()
+
+
 def test_natural_images_stand_to_the_right_of_each_filter() -> None:
     found = filters()
     rng = np.random.default_rng(1)
@@ -110,6 +198,7 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
         images=rng.random((3, 2, 12, 16, 3), np.float32),
         activations=np.array([[3.0, 2.5], [0.5, 0.25], [8.0, 0.0]]),
         numbers=np.zeros((3, 2), int),
+        axes=2,
     )
     tiles, labels = [], []
     for row, name in enumerate(("4: 1.23", "9: dead", "2: 56.7")):

@@ -193,6 +193,31 @@ def test_what_excites_no_channel_is_not_drawn_as_if_it_did() -> None:
     assert_same(found.picture(title="own"), expected)
 
 
+SHAPES = {"signals": (16, 2), "volumes": (6, 5, 4, 2), "gray": (6, 5), "rows": (6,)}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_whatever_a_network_takes_has_exemplars(kind: str) -> None:
+    layers = {
+        "signals": [keras.layers.Conv1D(3, 3)],
+        "volumes": [keras.layers.Conv3D(3, 3)],
+        "gray": [keras.layers.Reshape((6, 5, 1)), keras.layers.Conv2D(3, 3)],
+        "rows": [keras.layers.Dense(3)],
+    }[kind]
+    network = keras.Sequential([keras.Input(SHAPES[kind]), *layers])
+    images = np.random.default_rng(0).random((9, *SHAPES[kind])).astype(np.float32)
+    found = find_exemplars(network, images, -1, count=2)
+    maps = next(iter(activations(network, images, [-1]).values()))
+    means = maps.reshape(9, -1, 3).mean(1).T
+    order = np.argsort(-means, 1)[:, :2]
+    np.testing.assert_array_equal(found.numbers, order)
+    np.testing.assert_array_equal(found.images, images[order])
+    assert found.axes == {"signals": 1, "volumes": 3, "gray": 2, "rows": 1}[kind]
+    np.testing.assert_array_equal(
+        find_exemplars(network, images[4], -1).images[:, 0], images[[4, 4, 4]]
+    )
+
+
 def test_what_does_not_exist_is_named(mnist: ImageModel) -> None:
     with pytest.raises(ArgumentError, match="no image"):
         find_exemplars(mnist, [], "conv3")
