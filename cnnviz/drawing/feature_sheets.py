@@ -64,6 +64,7 @@ def filter_sheet(
     if natural is not None:
         result_of("find_exemplars", "images", "natural", natural)
         facts.append("the natural images that excite it most")
+        facts += _unexcited(natural)
     if ascent.dead.any():
         facts.append(f"{ascent.dead.sum()} dead")
     labels = [
@@ -92,10 +93,10 @@ def filter_sheet(
         tiles, width = rows.reshape(-1, *rows.shape[2:]), rows.shape[1]
         labels = [
             text
-            for label, values in zip(labels, natural.activations, strict=True)
-            for text in (label, *(f"image: {_excited(value)}" for value in values))
+            for label, states in zip(labels, _excited(natural), strict=True)
+            for text in (label, *(f"image: {state}" for state in states))
         ]
-        marked = np.column_stack([marked, natural.activations == 0]).ravel()
+        marked = np.column_stack([marked, _is_no_exemplar(natural)]).ravel()
         columns = _across(count, width, size)
     return grid(
         leveled(tiles),
@@ -146,7 +147,9 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     Above each stand the channel, the number of the image, and the channel's mean
     activation. Short rows are set side by side, long ones go on below. Where the
     activation is 0 the channel is silent, and what is drawn is marked: it is not what
-    excites it. Signals have their steps to the right and their channels below each
+    excites it. So are the images of a channel whose mean is the same on all. Channels
+    whose mean is negative on all images are counted: what is drawn may well excite them
+    in places. Signals have their steps to the right and their channels below each
     other, volumes are drawn as their central slice.
 
     Args:
@@ -160,26 +163,26 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     result_of("find_exemplars", "numbers", "result", result)
     count, width = result.numbers.shape
     shown = _pictures(result)
-    silent = result.activations == 0
     facts = [
         counted(count, "channel"),
         f"the natural {shown.noun}s that excite each most",
         f"channel, {shown.noun}, mean activation",
+        *_unexcited(result),
+        *shown.told,
+        *stretched(shown.tiles),
     ]
-    if silent.all(1).any():
-        facts.append(f"{silent.all(1).sum()} silent on all {shown.noun}s")
     return grid(
         leveled(shown.tiles),
         labels=[
-            f"{channel}: {number}: {_excited(value)}"
+            f"{channel}: {number}: {state}"
             for channel, *row in zip(
-                result.channels, result.numbers, result.activations, strict=True
+                result.channels, result.numbers, _excited(result), strict=True
             )
-            for number, value in zip(*row, strict=True)
+            for number, state in zip(*row, strict=True)
         ],
         title=result.layer if title is None else title,
-        subtitle=join_facts([*facts, *shown.told, *stretched(shown.tiles)]),
-        marked=silent.ravel(),
+        subtitle=join_facts(facts),
+        marked=_is_no_exemplar(result).ravel(),
         columns=_across(count, width, shown.tiles.shape[1:3]),
     )
 
@@ -232,9 +235,29 @@ def _pictures(result: Exemplars) -> _Pictures:
     return _Pictures(displayable(images), noun, [*told, *averaged(images)])
 
 
-def _excited(activation: float) -> str:
-    """How an image excites a channel. One that it leaves silent is no exemplar."""
-    return readable(activation) if activation else "silent"
+def _excited(result: Exemplars) -> list[list[str]]:
+    """How each image excites its channel, in a word or its mean activation."""
+    return [
+        ["silent" if not v else "always " * bool(same) + readable(v) for v in values]
+        for values, same in zip(result.activations, result.constant, strict=True)
+    ]
+
+
+def _is_no_exemplar(result: Exemplars) -> NDArray[np.bool_]:
+    """Which images do not excite their channel, or no more than all others do."""
+    return (result.activations == 0) | result.constant[:, None]
+
+
+def _unexcited(result: Exemplars) -> list[str]:
+    """How many channels no image excites, over all positions taken together."""
+    noun, _ = input_words(seen_axes(result.images.shape[2:], result.axes))
+    best, same = result.activations[:, 0], result.constant
+    counts = {
+        f"silent on all {noun}s": same & (best == 0),
+        f"with the same mean on all {noun}s": same & (best != 0),
+        f"with a negative mean on all {noun}s": ~same & (best < 0),
+    }
+    return [f"{which.sum()} {text}" for text, which in counts.items() if which.any()]
 
 
 def _across(count: int, width: int, size: tuple[int, ...]) -> int:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _AT_A_TIME = 8  # images of a batch that are prepared together
+_FLAT = 1e-6  # what rounding makes of one value, relative to it
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,9 @@ class Exemplars(ArrayResult):
             steps, c)` of signals.
         activations: The channels' mean activations on them, `(k, count)`.
         numbers: Their numbers among all images that were looked at, `(k, count)`.
+        constant: Whether a channel has the same mean activation on all images, `(k,)`:
+            then its images are the first ones, and excite it no more than others do. Of
+            a single image only 0 tells it.
         axes: How many axes of positions an image has: 1 of a signal, 3 of a volume.
     """
 
@@ -54,6 +58,7 @@ class Exemplars(ArrayResult):
     images: np.ndarray
     activations: np.ndarray
     numbers: np.ndarray
+    constant: np.ndarray
     axes: int
 
     def _array(self) -> np.ndarray:
@@ -114,7 +119,9 @@ def find_exemplars(
             chosen = choose_channels(layer, channels, len(means))
             best = np.empty((len(chosen), 0), np.float32)
             kept = np.empty((len(chosen), 0), np.int64)
+            lowest = np.full(len(chosen), np.inf, np.float32)
         means = means[chosen]
+        lowest = np.minimum(lowest, means.min(1))
         numbers = np.arange(seen, seen + len(batch))
         pictures |= dict(zip(numbers.tolist(), batch, strict=True))
         seen += len(batch)
@@ -126,8 +133,10 @@ def find_exemplars(
         used = set(kept.ravel().tolist())
         pictures = {n: picture for n, picture in pictures.items() if n in used}
     found = np.stack([[pictures[n] for n in row] for row in kept.tolist()])
+    constant = np.isclose(lowest, best[:, 0], rtol=_FLAT, atol=0)
+    constant &= (lowest == 0) | (seen > 1)
     axes = len(pixels_of(known, first.shape))
-    return Exemplars(layer, chosen, found, best, kept, axes)
+    return Exemplars(layer, chosen, found, best, kept, constant, axes)
 
 
 def _prepared(model: ImageModel, images: Images) -> Iterator[np.ndarray]:

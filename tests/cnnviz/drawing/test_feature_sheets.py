@@ -110,6 +110,7 @@ def exemplars(images: np.ndarray, axes: int) -> Exemplars:
         images=images,
         activations=np.array([[3.0, 2.5], [0.5, 0.25]]),
         numbers=np.array([[0, 7], [3, 1]]),
+        constant=np.zeros(2, bool),
         axes=axes,
     )
 
@@ -196,26 +197,27 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
         layer="block/conv",
         channels=np.array([4, 9, 2]),
         images=rng.random((3, 2, 12, 16, 3), np.float32),
-        activations=np.array([[3.0, 2.5], [0.5, 0.25], [8.0, 0.0]]),
+        activations=np.array([[3.0, 0.0], [-0.5, -0.75], [8.0, 8.0]]),
         numbers=np.zeros((3, 2), int),
+        constant=np.array([False, False, True]),
         axes=2,
     )
     tiles, labels = [], []
     for row, name in enumerate(("4: 1.23", "9: dead", "2: 56.7")):
         tiles += [found.ascent.images[row], *photos.images[row]]
         reached = photos.activations[row]
-        labels += [
-            name,
-            *(f"image: {a:.3g}" if a else "image: silent" for a in reached),
-        ]
+        always = "always " if row == 2 else ""
+        states = (f"{always}{value:.3g}" if value else "silent" for value in reached)
+        labels += [name, *(f"image: {state}" for state in states)]
     expected = grid(
         np.stack(tiles),
         labels=labels,
         title="block/conv",
         subtitle="3 channels \u00b7 what each looks for \u00b7 "
         "mean activation reached \u00b7 the natural images that excite it most \u00b7 "
-        "1 dead",
-        marked=[False] * 3 + [True] + [False] * 4 + [True],
+        "1 with the same mean on all images \u00b7 "
+        "1 with a negative mean on all images \u00b7 1 dead",
+        marked=[False, False, True, True, False, False, False, True, True],
         columns=3,
     )
     assert_same(filter_sheet(found, natural=photos), expected)

@@ -193,6 +193,59 @@ def test_what_excites_no_channel_is_not_drawn_as_if_it_did() -> None:
     assert_same(found.picture(title="own"), expected)
 
 
+def test_channels_that_are_the_same_on_all_images_have_no_exemplars() -> None:
+    network = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Conv2D(3, 3, padding="same", activation="relu"),
+            keras.layers.Conv2D(2, 1),
+        ]
+    )
+    # The last channel sees what is dead; the first one, which is not, lowers the other.
+    kernel = np.zeros((3, 3, 1, 3))
+    kernel[1, 1, 0] = [1, -1, -1]
+    weights = [[[[-2, 0], [0, 0], [0, 3]]]]
+    network.set_weights([kernel, np.zeros(3), np.array(weights), np.array([-1, 0.3])])
+    images = np.stack([np.full((4, 4, 1), level) for level in (0.5, 0.25, 1)])
+    found = find_exemplars(network, images, -1, count=2)
+    np.testing.assert_array_equal(found.constant, [False, True])
+    np.testing.assert_array_equal(found.numbers, [[1, 0], [0, 1]])
+    expected = grid(
+        images[[1, 0, 0, 1]],
+        labels=["0: 1: -1.5", "0: 0: -2", "1: 0: always 0.3", "1: 1: always 0.3"],
+        title="own",
+        subtitle="2 channels \u00b7 the natural images that excite each most \u00b7 "
+        "channel, image, mean activation \u00b7 1 with the same mean on all images "
+        "\u00b7 1 with a negative mean on all images",
+        marked=[False, False, True, True],
+        columns=2,
+    )
+    assert_same(found.picture(title="own"), expected)
+    # One image is no more than itself, but may leave channels silent.
+    alone = find_exemplars(network, images[:1], -1)
+    np.testing.assert_array_equal(alone.constant, [False, False])
+    alone = find_exemplars(network, images[:1], 0)
+    np.testing.assert_array_equal(alone.constant, [False, True, True])
+
+
+def test_channels_that_are_0_at_most_are_not_silent_on_all_images() -> None:
+    network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 1)])
+    network.set_weights([np.full((1, 1, 1, 1), -1.0), np.zeros(1)])
+    images = np.stack([np.full((4, 4, 1), level) for level in (1, 0, 0.5)])
+    found = find_exemplars(network, images, 0, count=1)
+    np.testing.assert_array_equal(found.constant, [False])
+    expected = grid(
+        images[[1]],
+        labels=["0: 1: silent"],
+        title="own",
+        subtitle="1 channel \u00b7 the natural images that excite each most \u00b7 "
+        "channel, image, mean activation",
+        marked=[True],
+        columns=1,
+    )
+    assert_same(found.picture(title="own"), expected)
+
+
 SHAPES = {"signals": (16, 2), "volumes": (6, 5, 4, 2), "gray": (6, 5), "rows": (6,)}
 
 
