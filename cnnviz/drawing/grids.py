@@ -23,7 +23,7 @@ from cnnviz.drawing.inks import (
     palette_of,
     shades_of,
 )
-from cnnviz.drawing.layouts import Layout, lay_out
+from cnnviz.drawing.layouts import LABEL_SPACE, Layout, lay_out
 from cnnviz.drawing.text import TITLE_WIDTH, draw_headline, draw_line, soften
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
@@ -272,7 +272,7 @@ def _write_labels(
     coverages = np.arange(256, dtype=np.uint8)
     inks = [shades[soften(coverages, ink)] for ink in (_LABEL_INK, _DIMMED_INK)]
     for position, (label, faded) in enumerate(zip(labels, dead, strict=True)):
-        line = draw_line(str(label), _LABEL_SIZE, width)
+        line = draw_line(str(label), _LABEL_SIZE, width - LABEL_SPACE)
         row, column = divmod(position, columns)
         place = strips[row, height - _LABEL_GAP - len(line) :, column]
         place[: len(line), : line.shape[1], :] = inks[int(faded)][line, np.newaxis]

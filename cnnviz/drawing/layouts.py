@@ -15,6 +15,7 @@ from cnnviz.errors import ArgumentError, counted, listed
 _SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 35, 128, 900
 _CELL_SIDE = 32  # of one-pixel tiles
 _LABEL_WIDTHS = (28, 110)  # that cells are made wide enough for
+LABEL_SPACE = 10  # between two labels, so that they are not read as one
 
 _ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
 _LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
@@ -76,7 +77,9 @@ def lay_out(
         ArgumentError: If the sheet would be too large.
     """
     count, height, width = shape
-    room = int(np.clip(label, *_LABEL_WIDTHS)) if strip else 0
+    least, most = _LABEL_WIDTHS
+    space = max(0, LABEL_SPACE - gap)
+    room = max(least, min(label, most) + space) if strip else 0
 
     def laid_out(scale: int, shrink: int) -> Layout:
         tile = (-(-height // shrink) * scale, -(-width // shrink) * scale)

@@ -244,13 +244,33 @@ def test_pictures_lists_and_16_bits_are_tiles() -> None:
         np.testing.assert_array_equal(np.asarray(grid(same)), expected)
 
 
-def test_labels_of_narrow_tiles_are_not_cut() -> None:
+@pytest.mark.parametrize("gap", [0, 2, 20])
+def test_labels_of_narrow_tiles_are_not_cut(gap: int) -> None:
     labels = ["10 \u00b7 1.03 @ 5,0", "6 \u00b7 0.71 @ 9,0"]
-    sheet = np.asarray(grid(np.zeros((2, 40, 2, 1)), labels=labels, columns=2))
+    tiles = np.zeros((2, 40, 2, 1))
+    sheet = np.asarray(grid(tiles, labels=labels, columns=2, gap=gap))
     wide, narrow = (draw_line(text, 11, 1000).shape[1] for text in labels)
     assert wide < 110
-    columns = np.flatnonzero(sheet[60] == 0)
+    columns = np.flatnonzero(sheet[sheet.shape[0] // 2] == 0)
     starts = columns[np.flatnonzero(np.diff(columns, prepend=-9) > 1)]
-    assert starts[1] - starts[0] == wide + 2  # and the gap
+    assert starts[1] - starts[0] == wide + max(gap, 10)
     second = sheet[:37, starts[1] :]
     assert np.flatnonzero((second < 255).any(0))[-1] >= narrow - 2
+
+
+@pytest.mark.parametrize("side", [20, 112, 125, 200])
+def test_labels_never_run_into_each_other(side: int) -> None:
+    label = "a label that is longer than any tile, and hence has to be cut"
+    for length in range(len(label)):
+        tiles = np.zeros((2, side, side, 1))
+        text = label[: length + 1]
+        sheet = np.asarray(grid(tiles, labels=[text] * 2, columns=2, scale=1))
+        strip = sheet[16 : 16 + 21]
+        start = 16 + (sheet.shape[1] - 2 * 16 + 2) // 2
+        assert (strip[:, start - 9 : start] == 255).all(), text
+        written = draw_line(text, 11, 1000).shape[1]
+        if written <= 110:
+            whole = np.asarray(grid(np.zeros((1, 9, 500, 1)), labels=[text], scale=1))
+            for left in (16, start):
+                found = strip[:, left : left + written]
+                np.testing.assert_array_equal(found, whole[16:37, 16 : 16 + written])
