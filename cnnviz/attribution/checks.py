@@ -155,9 +155,12 @@ class Check(Result):
         return self.explanation._drawn(drawing, **{"check": self, **options})
 
     def __repr__(self) -> str:
-        passed = self.is_better_than_chance
-        maps = counted(passed.size, "map")
-        return f"Check({passed.sum()} of {maps} better than chance)"
+        better, passed = self.is_better_than_chance, self.is_passed_by_center
+        text = f"{better.sum()} of {counted(better.size, 'map')} better than chance"
+        if passed.any():
+            middle = f"a map of the {_whole(self.explanation)}'s middle"
+            text += f", {passed.sum()} of these no better than {middle}"
+        return f"Check({text})"
 
 
 def check_explanation(
@@ -362,6 +365,12 @@ def _similarity(
     return alike, tuple(kernels[count - 1].layer for count in doubled)
 
 
+def _whole(explanation: Explanation) -> str:
+    """What an input is called."""
+    axes = seen_axes(explanation.images.shape[1:], explanation.maps.ndim - 2)
+    return input_words(axes)[0]
+
+
 def _sentence(check: Check, image: int, column: int) -> str:
     explanation, curve = check.explanation, check.deletion[image, column]
     steps = len(curve) - 1
@@ -369,8 +378,7 @@ def _sentence(check: Check, image: int, column: int) -> str:
     part, parts = "tenth", "tenths"
     if step * 10 != steps:
         part = parts = f"{100 * step / steps:.0f} %"
-    axes = seen_axes(explanation.images.shape[1:], explanation.maps.ndim - 2)
-    whole, _ = input_words(axes)
+    whole = _whole(explanation)
     chance = check.chance_deletion[image, column, :, step].mean()
     before, after, random = _texts([curve[0], curve[step], chance])
     change = f"from {before} to {after}"

@@ -341,6 +341,8 @@ def test_what_a_map_of_the_middle_does_as_well_is_told() -> None:
         assert check.is_better_than_center.all() == better
         text = check.sentences[0][0]
         assert ("no better than a map of the image's middle" in text) == (not better)
+        told = ", 1 of these no better than a map of the image's middle" * (not better)
+        assert repr(check) == f"Check(1 of 1 map better than chance{told})"
 
 
 def test_vectors_have_no_middle() -> None:
@@ -353,6 +355,7 @@ def test_vectors_have_no_middle() -> None:
     assert not worse.is_better_than_center.any()
     assert not worse.is_passed_by_center.any()
     assert not any("middle" in text for text in worse.sentences[0])
+    assert "middle" not in repr(worse)
 
 
 def test_how_much_better_than_the_middle_is_better() -> None:
