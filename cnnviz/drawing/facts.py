@@ -16,13 +16,14 @@ SEPARATOR = " \u00b7 "
 
 
 def join_facts(facts: Sequence[str]) -> str:
-    """Facts on one line, each kept together.
+    """Facts on one line, each kept together; those without a text are left out.
 
     Raises:
         ArgumentError: If they are no list.
     """
     instance_of("facts", facts, list | tuple, "a list of texts")
-    return SEPARATOR.join(map(str, facts))
+    texts = (str(fact).strip() for fact in facts)
+    return SEPARATOR.join(text for text in texts if text)
 
 
 def headline(*parts: str) -> str:

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from cnnviz.drawing import activation_sheet
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.errors import ArgumentError
+from tests.sheets import assert_same
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,11 @@ def test_numbers_are_readable(value: float, text: str) -> None:
 def test_facts_are_a_list(facts: Any) -> None:
     with pytest.raises(ArgumentError, match=r"facts is .*; expected a list of texts"):
         join_facts(facts)
+
+
+def test_facts_without_a_text_leave_no_separator() -> None:
+    assert join_facts(["", "a", " ", "b", ""]) == join_facts(["a", "b"])
+    assert join_facts(["", "\n"]) == ""
+    values = np.random.default_rng(0).random((4, 4, 3))
+    plain = activation_sheet(values, title="t")
+    assert_same(activation_sheet(values, title="t", facts=[""]), plain)
