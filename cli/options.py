@@ -26,7 +26,7 @@ _FILE_SUFFIXES = ".png .jpg .jpeg .gif .webp .tif .tiff .npz .npy .txt .json".sp
 
 
 def parsed_size(text: str | None) -> tuple[int, int] | int | None:
-    """What `HEIGHTxWIDTH` stands for, or `N`, the length of the longer side."""
+    """What `HEIGHTxWIDTH` or `N` stands for. A command's help says which side N is."""
     if text is None:
         return None
     height, cross, width = text.lower().partition("x")
@@ -320,7 +320,8 @@ Size = Annotated[
         metavar="HEIGHTxWIDTH|N",
         rich_help_panel=IMAGE_PANEL,
         show_default="the network's, else the image's own",
-        help="Bring images to this size first; N is the length of the longer side.",
+        help="Bring images to this size first; N is the length of the longer side, in "
+        "the network's aspect, if it has one.",
     ),
 ]
 CanvasSize = Annotated[

@@ -60,6 +60,22 @@ def test_help(command: tuple[str, ...], flag: str) -> None:
         assert re.search(rf"Examples\s+cnnviz {command[0]} ", result.stdout)
 
 
+@pytest.mark.parametrize(
+    ("command", "meaning"),
+    [
+        *(
+            (name, "longer side, in the network's aspect, if it has one.")
+            for name in ("activations", "deconv", "explain", "predict")
+        ),
+        *((name, "longer side.") for name in ("dream", "style")),
+        *((name, "sides.") for name in ("classes", "filters", "layers")),
+    ],
+)
+def test_help_says_which_side_one_number_is(command: str, meaning: str) -> None:
+    told = " ".join(re.sub(r"[\u2502|]", " ", run(command, "--help").stdout).split())
+    assert f"N is the length of the {meaning}" in told
+
+
 def test_without_a_command_help_is_shown() -> None:
     result = run()
     assert result.exit_code == 2
