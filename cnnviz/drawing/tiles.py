@@ -74,12 +74,15 @@ def as_picture(image: NDArray[Any]) -> Pixels:
 
 
 def plain_picture(image: NDArray[Any]) -> Image.Image:
-    """An image `(h, w, c)` as a picture of its own size.
+    """An image `(h, w, c)` as a picture of its own size; NaN is pink.
 
     Raises:
         ImageError: If it is no image.
     """
-    pixels = np.rint(leveled(one_image(image)) * 255).astype(np.uint8)
+    levels = leveled(one_image(image))
+    if np.isnan(levels).any():
+        return Image.fromarray(to_bytes(levels))
+    pixels = np.rint(levels * 255).astype(np.uint8)
     return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))
 
 
