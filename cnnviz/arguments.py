@@ -242,6 +242,20 @@ def texts_of(name: str, value: object) -> None:
         raise ArgumentError(f"{name} is {shown(value)}; expected a list of texts")
 
 
+def text_or_none(**values: object) -> None:
+    """Refuses what is neither a text nor None.
+
+    Args:
+        **values: By name the arguments.
+
+    Raises:
+        ArgumentError: If a value is something else.
+    """
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise ArgumentError(f"{name} is {shown(value)}; expected a text")
+
+
 def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:
     """An array of a value: of a number, or of numbers in nested lists or tensors.
 

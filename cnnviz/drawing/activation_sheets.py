@@ -22,7 +22,7 @@ from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows, shortened
 from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
-from cnnviz.drawing.values import NEUTRAL, colorize, overlay, stretch
+from cnnviz.drawing.values import NEUTRAL, check_colormap, colorize, overlay, stretch
 from cnnviz.errors import LayerError, counted, percent_text
 from cnnviz.images.boxes import ReceptiveField, image_spans
 from cnnviz.images.resizing import resize
@@ -105,10 +105,14 @@ def activation_sheet(
     """
     choice("normalize", normalize, Normalize)
     choice("sort", sort, Sort)
-    counts_or_none(max_channels=max_channels)
+    counts_or_none(max_channels=max_channels, columns=columns)
+    if colormap is not None:
+        check_colormap(colormap)
     instance_of("field", field, ReceptiveField | None, "a ReceptiveField")
-    expected = "the names of the classes"
-    instance_of("labels", labels, Sequence | np.ndarray | None, expected)
+    names: Any = labels
+    if names is not None:
+        names = names.tolist() if isinstance(names, np.ndarray) else names
+        texts_of("labels", names)
     values = numbers_of("values", values, "an array of activations")
     image, seen = (None if i is None else one_image(i) for i in (image, seen))
     if not 1 <= values.ndim <= 4 or values.size == 0:
@@ -130,7 +134,7 @@ def activation_sheet(
     picture = None if seen is None else as_picture(seen)
     is_units = maps.ndim == 1
     if is_units and len(maps) > 1:
-        named = labels if labels is not None and len(labels) == len(maps) else None
+        named = names if names is not None and len(names) == len(maps) else None
         if named is not None or _are_probabilities(maps):
             if len(maps) > _FEW_UNITS:
                 sort, max_channels = "strongest", max_channels or _FEW_UNITS

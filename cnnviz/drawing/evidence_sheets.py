@@ -208,10 +208,13 @@ def evidence_comparison_sheet(
         if checks is not None and method in checks:
             _check_fits(f"checks[{method!r}]", checks[method], each)
         choice("a method of explanations", method, _TITLES)
+    for method in checks or ():
+        choice("a method of checks", method, explanations)
     methods = list(explanations)
     first = explanations[methods[0]]
-    drawn = [check for method, check in (checks or {}).items() if method in methods]
-    passed = any(check.is_passed_by_center[0].any() for check in drawn)
+    passed = any(
+        check.is_passed_by_center[0].any() for check in (checks or {}).values()
+    )
     if any(each.names != first.names for each in explanations.values()):
         raise ArgumentError("the methods are compared on different classes")
     rows: list[list[Panel]] = []

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import between, counts, counts_or_none, entries_of
+from cnnviz.arguments import (
+    between,
+    counts,
+    counts_or_none,
+    entries_of,
+    numbers_of,
+    shown,
+)
 from cnnviz.drawing.inks import (
     COLORS,
     GRAY_ENTRIES,
@@ -119,8 +126,9 @@ def grid(
     between(0, 1, background=background)
     if labels is not None:
         labels = entries_of("labels", labels, len(images), "tiles")
+    dead = np.zeros(len(images), bool)
     if marked is not None:
-        marked = entries_of("marked", marked, len(images), "tiles")
+        dead = _marks(marked, len(images))
 
     strip = 0 if labels is None else _LABEL_STRIP
     label = max(
@@ -148,7 +156,6 @@ def grid(
         place = sheet[margin : margin + head_height, margin : margin + head_width]
         place[:] = shades[headline, np.newaxis]
     cells = _cells(sheet[margin + head_height :, margin:], layout)
-    dead = np.zeros(len(images), bool) if marked is None else np.asarray(marked, bool)
     if labels is not None:
         _write_labels(cells[:, :strip], labels, dead, shades)
     area = cells[:, strip : strip + layout.tile[0], :, : layout.tile[1]]
@@ -159,6 +166,20 @@ def grid(
     if palette is not None:
         picture.putpalette(palette)
     return picture
+
+
+def _marks(marked: object, count: int) -> NDArray[np.bool_]:
+    """Which tiles are marked.
+
+    Raises:
+        ArgumentError: If `marked` does not tell it of each.
+    """
+    expected = f"True or False for each of {count} tiles"
+    entries = entries_of("marked", marked, count, "tiles")
+    marks = numbers_of("marked", entries, expected)
+    if marks.ndim != 1:
+        raise ArgumentError(f"marked is {shown(marked)}; expected {expected}")
+    return marks.astype(bool)
 
 
 def _around_gray(values: NDArray[Any]) -> NDArray[Any]:

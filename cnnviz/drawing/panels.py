@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from cnnviz.arguments import instance_of
 from cnnviz.drawing.inks import shades_of
 from cnnviz.drawing.text import draw_line, printable, soften, wrap
 from cnnviz.drawing.tiles import PAPER, Pixels, on_paper
@@ -58,7 +59,11 @@ def panel_sheet(
 
     Returns:
         The picture, RGB.
+
+    Raises:
+        ArgumentError: If the headline is no text.
     """
+    instance_of("title", title, str, "a text")
     shape = next(panel.tile.shape for panel in panels if panel.tile is not None)
     needed = max(_needed(panel) for panel in panels)
     width = max(shape[1], min(_ROOM, needed))

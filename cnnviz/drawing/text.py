@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from cnnviz.arguments import text_or_none
 from cnnviz.drawing.facts import SEPARATOR
 from cnnviz.drawing.fonts import ELLIPSIS, font_of, heights_of
 
@@ -48,7 +49,11 @@ def draw_headline(
         title: The headline.
         subtitle: A smaller line below it, broken where it is too long.
         width: How wide they may become.
+
+    Raises:
+        ArgumentError: If one of them is no text.
     """
+    text_or_none(title=title, subtitle=subtitle)
     lines = []
     if title:
         lines.append(draw_line(printable(title), _TITLE_SIZE, width))

@@ -27,6 +27,7 @@ from cnnviz.arguments import (
     returned_by,
     shown,
     size_of,
+    text_or_none,
 )
 from cnnviz.errors import (
     ArgumentError,
@@ -174,6 +175,7 @@ def test_bounds_belong_to_a_range() -> None:
             lambda: entries_of("labels", range(3), 2, "tiles"),
             "labels holds 3; expected one for each of 2 tiles",
         ),
+        (lambda: text_or_none(title=3), "title is 3; expected a text"),
         (lambda: path_of("path", "", "a file"), "path is ''; expected a file"),
         (
             lambda: path_of("path", b"a.png", "a file"),
@@ -193,6 +195,7 @@ def test_what_else_is_taken() -> None:
         name_or_number("head", head)
     function_or_none("callback", None)
     function_or_none("callback", print)
+    text_or_none(title=None, subtitle=np.array(["a"])[0])
     returned_by("explain", list, "explanation", [])
     np.testing.assert_array_equal(numbers_of("patch", (1, 2), "pixels"), [1, 2])
     assert entries_of("labels", (str(i) for i in range(2)), 2, "tiles") == ["0", "1"]

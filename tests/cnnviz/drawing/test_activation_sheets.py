@@ -317,12 +317,28 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
         {"max_channels": 0},
         {"colormap": "x"},
         {"colormap": np.zeros(2)},
+        {"columns": "2"},
+        {"title": 3},
         {"labels": 5},
+        {"labels": "ab"},
+        {"labels": [["a"], ["b"]]},
+        {"labels": [1, 2]},
+        {"labels": np.array("a")},
+        {"labels": np.arange(2)},
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ArgumentError, match="expected"):
-        activation_sheet(random(4, 4, 2), title="x", **arguments)
+    for values in (random(4, 4, 2), random(9, 2), random(2), np.full(2, 0.5)):
+        with pytest.raises(ArgumentError, match=r"is .*; expected"):
+            activation_sheet(values, **{"title": "x", **arguments})
+
+
+def test_labels_are_a_list_or_an_array() -> None:
+    values, names = random(3), ["a", "b", "c"]
+    expected = activation_sheet(values, title="x", labels=names)
+    for same in (tuple(names), np.array(names), np.array(names, object)):
+        sheet = activation_sheet(values, title="x", labels=same)  # type: ignore[arg-type]
+        assert_same(sheet, expected)
 
 
 @pytest.mark.parametrize("name", ["image", "seen"])

@@ -462,6 +462,19 @@ def test_arguments_of_another_kind_are_refused(halves: Explanation) -> None:
             anything(image, given, title="", **options)
         with pytest.raises(ImageError, match="images are <object"):
             anything(object(), given, title="")
+    for sheet, given in (
+        (explanation_sheet, halves),
+        (channel_sheet, channels),
+        (evidence_comparison_sheet, {"hirescam": halves}),
+    ):
+        anything = sheet
+        for title in (None, 3, np.zeros(2)):
+            with pytest.raises(ArgumentError, match=r"title is .*; expected a text"):
+                anything(image, given, title=title)
+    with pytest.raises(ArgumentError, match=r"method of checks is 'a'; .* hirescam"):
+        evidence_comparison_sheet(
+            image, {"hirescam": halves}, title="", checks={"a": check}
+        )
 
 
 def test_a_small_probability_is_told(
