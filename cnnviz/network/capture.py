@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import instance_of
 from cnnviz.errors import LayerError, counted, warn
 from cnnviz.graph.extents import moving
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
+from cnnviz.images.taking import is_many, one_by_one
 from cnnviz.network.activation_maps import Activations, MapPlace
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.failures import OutOfMemoryError
@@ -102,7 +102,8 @@ def activation_batches(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        batches: Images as `activations` takes them, one batch after the other.
+        batches: Images as `activations` takes them, one batch after the other; of an
+            array `(n, h, w, c)` each image is a batch. One image is the only batch.
         layers: One or several layers, as `activations` takes them: paths, kinds, globs,
             the layers themselves, or their numbers in `network.layers`. None means
             every convolution and pooling layer.
@@ -116,13 +117,15 @@ def activation_batches(
 
     Raises:
         LayerError: If a layer does not exist, or one named by its path does not answer.
-        ImageError: If the images of a batch do not fit the network.
+        ImageError: If the images of a batch do not fit the network, or are none.
         ModelError: If the network fails.
-        ArgumentError: If no layer is named, or these are no batches.
+        ArgumentError: If no layer is named.
     """
     known = as_model(model)
-    instance_of("batches", batches, Iterable, "images, batch after batch")
     asked = _Asked(known, tuple(select(known.network, layers)), predict)
+    axes = len(known.input_shape or (None, None, None))
+    if not is_many(batches) and getattr(batches, "ndim", 0) <= axes:
+        batches = one_by_one(batches)  # one image, of which rows are no batches
     prepared = (known.prepare(images) for images in batches)
     for arrays, found in _answers(asked, prepared, note):
         own = {name: np.array(values) for name, values in found.rows.items()}

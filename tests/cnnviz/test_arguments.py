@@ -483,10 +483,6 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
             "channel is [1]; expected a whole number",
         ),
         (
-            lambda n: list(c.activation_batches(n, None)),
-            "batches is None; expected images, batch after batch",
-        ),
-        (
             lambda n: c.activations(n, IMAGES).only("c"),
             "layer is 'c'; expected 'conv'",
         ),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from PIL import Image
 
 from cnnviz import (
     ArgumentError,
@@ -116,6 +117,31 @@ def test_batches_come_one_at_a_time() -> None:
         (2, 3, 3, 2),
         (2, 4, 4, 2),
     ]
+
+
+@pytest.mark.parametrize("kind", ["array", "gray", "tensor", "picture", "path", "name"])
+def test_one_image_is_the_only_batch(tmp_path: Path, kind: str) -> None:
+    network = keras.Sequential(
+        [keras.Input((6, 6, 1), name="image"), keras.layers.Conv2D(2, 1)]
+    )
+    levels = np.arange(0, 252, 7).astype(np.uint8).reshape(6, 6)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    given: Any = {
+        "array": levels[..., None],
+        "gray": levels,
+        "tensor": tf.constant(levels[..., None]),
+        "picture": Image.fromarray(levels),
+        "path": str(tmp_path / "a.png"),
+        "name": {"image": levels},
+    }[kind]
+    (maps,) = next(iter(activation_batches(network, given))).values()
+    (expected,) = activations(network, levels).values()
+    np.testing.assert_allclose(maps, expected, rtol=1e-6)
+    assert len(list(activation_batches(network, given))) == 1
+    several = np.stack([levels[..., None]] * 3)
+    assert len(list(activation_batches(network, several))) == 3
+    with pytest.raises(ImageError, match="images are None; expected an array"):
+        next(activation_batches(network, None))  # type: ignore[arg-type]
 
 
 @GENERATIONS
