@@ -114,7 +114,14 @@ class Check(Result):
         own = area(self.insertion) - area(self.deletion)
         chance = area(self.chance_insertion) - area(self.chance_deletion)
         least = np.maximum(2 * chance.std(-1), self._least)
-        return (own > chance.max(-1)) & (own > chance.mean(-1) + least)
+        better = (own > chance.max(-1)) & (own > chance.mean(-1) + least)
+        return better & self._has_order
+
+    @property
+    def _has_order(self) -> np.ndarray:
+        """`(n, k)` whether the map marks anything more than the rest."""
+        flat = self.explanation.maps.reshape(*self.deletion.shape[:2], -1)
+        return flat.max(-1) > flat.min(-1)
 
     @cached_property
     def is_better_than_center(self) -> np.ndarray:
@@ -332,8 +339,9 @@ def _orders(
         for weights, length in zip(placing.weights, maps.shape[1:], strict=True)
     ]
     random = [placing(generator.random(grain)) for _ in range(draws)]
+    ties = placing(np.random.default_rng((seed, draws)).random(grain))
     return [
-        ranks_of(values, generator)
+        ranks_of(values, ties, generator)
         for values in (*maps, *random, central(maps.shape[1:]))
     ]
 
@@ -385,14 +393,21 @@ def _sentence(check: Check, image: int, column: int) -> str:
     verb = "lowers" if curve[step] < curve[0] else "raises"
     if before == after:
         verb, change = "leaves", f"at {after}"
-    text = (
-        f"Deleting the marked {part} of the {whole} {verb} the {check.quantity} of "
-        f"{explanation.caption(image, column)} {change}; random {parts}: {random}."
-    )
+    caption = explanation.caption(image, column)
+    is_empty = explanation.maps[image, column].max() <= 0
+    if is_empty:
+        text = f"The map marks nothing that speaks for {caption}."
+    elif not check._has_order[image, column]:
+        text = f"The map marks every part of the {whole} alike."
+    else:
+        text = (
+            f"Deleting the marked {part} of the {whole} {verb} the {check.quantity} of "
+            f"{caption} {change}; random {parts}: {random}."
+        )
     # A tenth may tell the contrary of all steps together.
     is_better = check.is_better_than_chance[image, column]
     centered = check.is_passed_by_center[image, column]
-    if not is_better or centered or curve[step] >= chance:
+    if not is_better or centered or curve[step] >= chance or is_empty:
         verdict = "better than chance" if is_better else "no better than chance"
         if centered:
             verdict += f", but no better than a map of the {whole}'s middle"

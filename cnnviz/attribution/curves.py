@@ -19,9 +19,18 @@ from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.targets import Target
 
 
-def ranks_of(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The rank of every pixel, 0 for the largest value; ties are broken at random."""
-    order = np.lexsort((generator.random(values.size), -values.ravel()))
+def ranks_of(
+    values: np.ndarray, ties: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """The rank of every pixel, 0 for the largest value.
+
+    Of equal values the one with the larger number in `ties` comes first. That is a
+    random map of the same grain: pixels in random order would ruin an image sooner
+    than the patches of random maps do, and a map that marks nothing would seem to do
+    better than chance. What is equal there too, such as pixels that no unit looks at,
+    comes in random order.
+    """
+    order = np.lexsort((generator.random(values.size), -ties.ravel(), -values.ravel()))
     ranks = np.empty(values.size, int)
     ranks[order] = np.arange(values.size)
     return ranks.reshape(values.shape)
