@@ -113,7 +113,8 @@ class Check(Result):
         """
         own = area(self.insertion) - area(self.deletion)
         chance = area(self.chance_insertion) - area(self.chance_deletion)
-        least = np.maximum(2 * chance.std(-1), self._least)
+        way = self._most - chance.mean(-1)
+        least = np.maximum(np.minimum(2 * chance.std(-1), 0.9 * way), self._least)
         better = (own > chance.max(-1)) & (own > chance.mean(-1) + least)
         return better & self._has_order
 
@@ -144,6 +145,15 @@ class Check(Result):
         """
         has_middle = self.explanation.images.ndim > 2
         return self.is_better_than_chance & ~self.is_better_than_center & has_middle
+
+    @property
+    def _most(self) -> np.ndarray | float:
+        """The largest area that a map could have: a score falls and rises at once."""
+        if self.quantity == "probability":
+            return 1.0
+        own = np.stack([self.deletion, self.insertion], 2)
+        curves = [own, self.chance_deletion, self.chance_insertion]
+        return np.ptp(np.concatenate(curves, 2), (2, 3))
 
     @property
     def _least(self) -> np.ndarray | float:

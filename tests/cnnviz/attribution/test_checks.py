@@ -110,6 +110,29 @@ def test_what_a_map_leaves_out_comes_in_patches_like_those_of_random_maps() -> N
     assert sum(check.is_better_than_chance.item() for check in better) <= 1
 
 
+def test_a_map_of_the_few_steps_that_decide_is_better_than_chance() -> None:
+    # One step of a signal decides all: when it goes, early or late, is chance.
+    network = sequential(
+        keras, (100, 1), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")
+    )
+    weights = np.zeros((100, 2))
+    weights[30, 1] = 20
+    network.set_weights([weights, np.array([10.0, 0])])
+    ones = np.ones((1, 100, 1), np.float32)
+    for model, against in ((raw(network), None), (raw(network), 0)):
+        found = explain(model, ones, [1], against=against, method="integrated")
+        maps = np.abs(found.maps)
+        for seed in (0, 1, 3, 4):  # 2 draws a map that finds the step, by chance
+            true, false = (
+                check_explanation(
+                    model, ones, replace(found, maps=some), steps=50, seed=seed
+                )
+                for some in (maps, np.roll(maps, 40, -1) - maps)
+            )
+            assert true.is_better_than_chance.all()
+            assert not false.is_better_than_chance.any()
+
+
 def test_a_map_that_marks_nothing_is_told_as_that() -> None:
     model = raw(classifier(keras))
     found = explain(model, IMAGES, [0, 1])
