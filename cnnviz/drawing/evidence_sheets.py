@@ -439,11 +439,12 @@ def _flat(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> _Fla
     elif image.ndim == axes:
         image = image[..., None]
     if axes == 3:
-        middle = int(np.abs(maps[0]).sum((0, 2, 3)).argmax())
-        told.append(
-            f"slice {middle + 1} of {len(image)}, the one with the most evidence"
-        )
-        image, maps = image[middle], [values[:, middle] for values in maps]
+        shown, why = len(image) // 2, "where the evidence is the same in all"
+        if np.ptp(maps[0], 1).any():
+            shown = int(np.abs(maps[0]).sum((0, 2, 3)).argmax())
+            why = "the one with the most evidence"
+        told.append(f"slice {shown + 1} of {len(image)}, {why}")
+        image, maps = image[shown], [values[:, shown] for values in maps]
     elif axes == 1:
         steps = len(image)
         height = max(1, _SIDE // 4 // image.shape[-1])

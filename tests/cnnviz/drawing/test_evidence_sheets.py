@@ -19,7 +19,7 @@ from cnnviz.drawing import (
     evidence_comparison_sheet,
     explanation_sheet,
 )
-from cnnviz.drawing.evidence_sheets import AGAINST, FOR
+from cnnviz.drawing.evidence_sheets import AGAINST, FOR, _flat
 from cnnviz.drawing.panels import panel_sheet
 from cnnviz.drawing.text import draw_line
 from cnnviz.errors import ArgumentError, ImageError, LayerError
@@ -67,6 +67,16 @@ def tiles(sheet: Any, count: int, side: int) -> list[np.ndarray]:
         pixels[top : top + side, 16 + i * (side + 14) : 16 + i * (side + 14) + side]
         for i in range(count)
     ]
+
+
+def test_the_slice_of_a_volume_is_told() -> None:
+    image, maps = np.ones((5, 3, 4, 1)), np.zeros((1, 5, 3, 4))
+    maps[0, :, 1, 1] = 1  # behind a layer that gave up the slices
+    text = "slice 3 of 5, where the evidence is the same in all"
+    assert _flat(image, [maps], "x").told == [text]
+    maps[0, 3] *= -2
+    text = "slice 4 of 5, the one with the most evidence"
+    assert _flat(image, [maps], "x").told == [text]
 
 
 def test_colors_say_what_speaks_for_and_against(halves: Explanation) -> None:
