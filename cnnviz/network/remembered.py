@@ -137,7 +137,10 @@ def encoding_of(
         ]
     best = min(possible or ["raw"], key=lambda name: errors.get(name, np.inf))
     if "unit" not in possible and errors.get(best, np.inf) > _BEYOND_DOUBT:
-        reason = f"no pixels of a known range have what {memory.path} remembers"
+        reason = (
+            f"no pixels of a known range have what {memory.path} remembers: give "
+            "arrays of the values that it was trained on, for pictures are in [0, 1]"
+        )
         return named_encoding("raw", reason)
     if best == "caffe" and errors["bytes"] - errors[best] < _OFF_CENTER:
         best = "bytes"

@@ -142,6 +142,9 @@ def test_a_normalization_in_front_remembers_the_images(
     found = detected(network)
     assert found.name == expected
     assert "bn" in found.reason
+    # A picture in [0, 1] is none of the images that such a network knows.
+    told = "give arrays of the values that it was trained on" in found.reason
+    assert told == (expected == "raw")
 
 
 @GENERATIONS
