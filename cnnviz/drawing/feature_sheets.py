@@ -278,6 +278,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     """Draws classes as a grid, labeled with name and the network's probability.
 
     Images that the network does not take for their classes are said not to be reached.
+    Those that could not be made, for want of a gradient, are hatched.
 
     Args:
         result: From `cnnviz.visualize_classes`, or `optimize_classes`.
@@ -299,11 +300,14 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
         )
     ]
     meaning = "the network's probability" if percent else "the network's output"
+    facts = [f"{meaning} for its own images"]
+    if result.ascent.dead.any():
+        facts.append("hatched: no gradient reached the image")
     tiles = displayable(result.ascent.images)
     return grid(
         leveled(tiles),
         labels=labels,
         title=title,
-        subtitle=join_facts([f"{meaning} for its own images", *stretched(tiles)]),
+        subtitle=join_facts([*facts, *stretched(tiles)]),
         marked=result.ascent.dead,
     )

@@ -263,3 +263,22 @@ def test_classes_are_labeled_with_the_networks_answer(
         subtitle=f"{subtitle} images",
     )
     assert_same(class_sheet(found), expected)
+
+
+def test_a_class_that_no_gradient_reaches_is_told() -> None:
+    found = ClassImages(
+        classes=np.array([0, 1]),
+        names=("cat", "dog"),
+        head=HeadInfo("head", "sigmoid", 2),
+        ascent=ascended(2, dead=(0,)),
+        probabilities=np.array([0.63, 0.93]),
+    )
+    expected = grid(
+        found.ascent.images,
+        labels=["cat: 63 %", "dog: 93 %"],
+        title="classes",
+        subtitle="the network's probability for its own images \u00b7 hatched: no "
+        "gradient reached the image",
+        marked=[True, False],
+    )
+    assert_same(class_sheet(found), expected)
