@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import choice, counts, instance_of, number_of, result_of, texts_of
-from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import (
     LONGEST,
@@ -459,6 +459,7 @@ def _flat(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> _Fla
             f"{title}: images of shape {image.shape} have no picture",
             hint="Take the arrays: cnnviz.explain(...).",
         )
+    told += [f"{input_words(axes)[0]}: {text}" for text in averaged(image)]
     if axes == 1:
         across = image.shape[1]
         size = (len(image), across * max(1, _ACROSS // across))

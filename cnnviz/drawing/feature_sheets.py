@@ -67,6 +67,7 @@ def filter_sheet(
         facts += _unexcited(natural)
     if ascent.dead.any():
         facts.append(f"{ascent.dead.sum()} dead")
+    facts += averaged(ascent.images)
     labels = [
         f"{number}: {state}"
         for number, state in zip(
@@ -132,6 +133,7 @@ def ascent_sheet(result: Ascent, *, title: str = "gradient ascent") -> Image.Ima
     facts = [counted(len(tiles), "image"), "score reached"]
     if result.dead.any():
         facts.append(f"{result.dead.sum()} dead")
+    facts += averaged(result.images)
     return grid(
         leveled(tiles),
         labels=[f"{number}: {state}" for number, state in enumerate(states)],
@@ -303,6 +305,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     facts = [f"{meaning} for its own images"]
     if result.ascent.dead.any():
         facts.append("hatched: no gradient reached the image")
+    facts += averaged(result.ascent.images)
     tiles = displayable(result.ascent.images)
     return grid(
         leveled(tiles),

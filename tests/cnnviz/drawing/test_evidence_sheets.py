@@ -79,6 +79,14 @@ def test_the_slice_of_a_volume_is_told() -> None:
     assert _flat(image, [maps], "x").told == [text]
 
 
+def test_many_channels_are_told_as_their_mean() -> None:
+    for count, told in ((1, []), (3, []), (6, ["image: mean over 6 channels"])):
+        image = np.ones((5, 4, count), np.float32)
+        assert _flat(image, [np.ones((1, 5, 4))], "x").told == told
+    # The channels of a signal are rows.
+    assert _flat(np.ones((9, 6), np.float32), [np.ones((1, 9))], "x").told == []
+
+
 def test_colors_say_what_speaks_for_and_against(halves: Explanation) -> None:
     image = np.ones((8, 8, 1), np.float32)
     image[0] = 0  # so that the place of the tiles is found

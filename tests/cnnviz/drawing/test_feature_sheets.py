@@ -282,3 +282,51 @@ def test_a_class_that_no_gradient_reaches_is_told() -> None:
         marked=[True, False],
     )
     assert_same(class_sheet(found), expected)
+
+
+def test_images_of_many_channels_are_told_as_their_mean() -> None:
+    bands = np.random.default_rng(0).random((3, 12, 16, 6), np.float32)
+    ascent = replace(ascended(3), images=bands)
+    answers = ClassImages(
+        classes=np.arange(3),
+        names=("a", "b", "c"),
+        head=HeadInfo("head", "softmax", 3),
+        ascent=ascent,
+        probabilities=np.ones(3),
+    )
+    mean = bands.mean(-1, keepdims=True)
+    gray = replace(ascent, images=mean)
+    told = " \u00b7 mean over 6 channels"
+    for sheet, expected in (
+        (
+            filter_sheet(filters(ascent=ascent)),
+            grid(
+                mean,
+                labels=["4: 1.23", "9: 0", "2: 56.7"],
+                title="block/conv",
+                subtitle="3 channels \u00b7 what each looks for \u00b7 mean activation "
+                f"reached{told}",
+            ),
+        ),
+        (
+            class_sheet(answers),
+            grid(
+                mean,
+                labels=["a: 100 %", "b: 100 %", "c: 100 %"],
+                title="classes",
+                subtitle=f"the network's probability for its own images{told}",
+            ),
+        ),
+        (
+            ascent.picture(),
+            grid(
+                mean,
+                labels=["0: 0", "1: 1", "2: 2"],
+                title="gradient ascent",
+                subtitle=f"3 images \u00b7 score reached{told}",
+            ),
+        ),
+    ):
+        assert_same(sheet, expected)
+    with pytest.raises(AssertionError):
+        assert_same(ascent.picture(), gray.picture())
