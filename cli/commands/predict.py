@@ -26,6 +26,7 @@ class _Answer(NamedTuple):
     kind: str
     top: list[Prediction]
     heads: tuple[str, ...]
+    is_mean: bool
 
 
 @command(
@@ -63,7 +64,11 @@ def predict(
             rows = found.top(top)
             for number, row in zip(batch.numbers, rows, strict=True):
                 source = " + ".join(str(path) for path in images.paths[number])
-                yield number, _Answer(source, found.head, found.kind, row, found.heads)
+                mean = found.has_positions
+                yield (
+                    number,
+                    _Answer(source, found.head, found.kind, row, found.heads, mean),
+                )
 
     def draw(work: Work) -> str:
         work.console.stage("predicting", len(images.paths))
@@ -74,6 +79,10 @@ def predict(
         told = [answers[number] for number in sorted(answers)]
         if head is None and len(told[0].heads) > 1:
             work.console.note(output_note(told[0].head, told[0].heads))
+        if told[0].is_mean:
+            work.console.note(
+                "the output answers for several positions; told is the mean over them"
+            )
         text = _json(told) if table.as_json else _text(told)
         table.write(work.files, f"{model.name}/predictions", text)
         return text

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from cnnviz.attribution.channels import ChannelAttribution
     from cnnviz.attribution.checks import Check
     from cnnviz.attribution.explaining import Explanation
+    from cnnviz.attribution.targets import Target
 
 FOR, AGAINST = (230, 97, 0), (0, 84, 159)
 _SIDE = 256  # of the longer side of a panel
@@ -376,11 +377,23 @@ def _lines(
     facts = [f"score {readable(float(explanation.scores[number, column]))}"]
     if share:
         facts += _share(explanation.share[number, column])
-    name = explanation.caption(number, column)
-    if explanation.kind == "linear":
-        return [name, join_facts(facts)]
-    value = float(explanation.probabilities[number, column])
-    return [name, f"probability {probability_text(value)}", join_facts(facts)]
+    lines = [explanation.caption(number, column)]
+    if explanation.kind != "linear":
+        value = float(explanation.probabilities[number, column])
+        lines.append(f"probability {probability_text(value)}")
+    return [*lines, join_facts(facts), *_where(explanation.target, number, column)]
+
+
+def _where(target: Target, number: int, column: int) -> list[str]:
+    """Which positions of an output are explained that answers for several."""
+    if target.regions is None:
+        return []
+    regions = target.regions[number]
+    weights = regions[column] if len(regions) > 1 else regions[0]
+    places = np.argwhere(weights)
+    if len(places) == 1:
+        return [f"of output position {','.join(map(str, places[0]))}"]
+    return [f"mean of {len(places):,} of {weights.size:,} output positions"]
 
 
 def _share(part: float) -> list[str]:

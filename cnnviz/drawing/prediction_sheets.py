@@ -82,6 +82,8 @@ def prediction_sheet(
         if percent
         else f"the {shown} largest of {count:,} outputs"
     )
+    if result.has_positions:
+        facts.append("mean over positions")
     return grid(
         np.stack([on_paper(tile, len(tile), wide) for tile in tiles]),
         columns=columns,

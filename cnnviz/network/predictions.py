@@ -101,6 +101,11 @@ class Predictions(ArrayResult):
             for best, row in zip(order, self.values, strict=True)
         ]
 
+    @property
+    def has_positions(self) -> bool:
+        """Whether the output has several positions, of which `values` is the mean."""
+        return self.outputs[0].size not in (1, self.values.shape[1])
+
     def verdict(self, image: int = 0) -> str | None:
         """What the network takes an image for, such as `taken for cat: 94.0 %`.
 
@@ -116,7 +121,7 @@ class Predictions(ArrayResult):
         one_unit = self.outputs[0].size == 1
         if (
             self.kind == "linear"
-            or self.outputs[0].size not in (1, self.values.shape[1])
+            or self.has_positions
             or self.values.shape[1] < 2
             or (self.kind == "sigmoid" and not one_unit and self.labels is None)
         ):

@@ -44,6 +44,22 @@ def test_the_table_tells_what_the_network_computes(assets: Path) -> None:
             assert row[1:] == [str(number), f"{100 * answer[number]:.1f}", "%"]
 
 
+def test_a_mean_over_positions_is_told(tmp_path: Path) -> None:
+    layers = [
+        keras.Input((4, 4, 1)),
+        keras.layers.Conv2D(2, 1, activation="softmax", name="mask"),
+    ]
+    network = keras.Sequential(layers)
+    for number, told in enumerate((True, False)):
+        if not told:
+            network.add(keras.layers.GlobalAveragePooling2D())
+        network.save(tmp_path / f"{number}.keras")
+        np.save(tmp_path / "one.npy", np.ones((4, 4, 1), np.float32))
+        result = run(tmp_path / f"{number}.keras", tmp_path / "one.npy")
+        note = "the output answers for several positions; told is the mean over them"
+        assert (note in result.stderr) == told
+
+
 def test_classes_are_named_where_there_are_names(assets: Path) -> None:
     result = run(
         assets / "efficientnet_lite0.keras",

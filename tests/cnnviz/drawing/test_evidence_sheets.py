@@ -19,7 +19,7 @@ from cnnviz.drawing import (
     evidence_comparison_sheet,
     explanation_sheet,
 )
-from cnnviz.drawing.evidence_sheets import AGAINST, FOR, _flat
+from cnnviz.drawing.evidence_sheets import AGAINST, FOR, _flat, _lines
 from cnnviz.drawing.panels import panel_sheet
 from cnnviz.drawing.text import draw_line
 from cnnviz.errors import ArgumentError, ImageError, LayerError
@@ -85,6 +85,28 @@ def test_many_channels_are_told_as_their_mean() -> None:
         assert _flat(image, [np.ones((1, 5, 4))], "x").told == told
     # The channels of a signal are rows.
     assert _flat(np.ones((9, 6), np.float32), [np.ones((1, 9))], "x").told == []
+
+
+def test_the_positions_of_an_output_that_are_explained_are_told() -> None:
+    # An answer for each pixel: class 1 where it is white.
+    made = keras.Sequential(
+        [
+            keras.layers.Input((4, 5, 1)),
+            keras.layers.Conv2D(2, 1, activation="relu", name="conv"),
+            keras.layers.Conv2D(2, 1, activation="softmax", name="head"),
+        ]
+    )
+    made.get_layer("conv").set_weights([np.ones((1, 1, 1, 2)), np.zeros(2)])
+    kernel = np.array([[0, 4.0], [0, 4]]).reshape(1, 1, 2, 2)
+    made.get_layer("head").set_weights([kernel, np.array([1.0, 0])])
+    image = np.zeros((4, 5, 1), np.float32)
+    image[1, 2:4] = 1
+    own = explain(made, image, [0, 1])
+    assert _lines(own, 0, 0)[3] == "mean of 18 of 20 output positions"
+    assert _lines(own, 0, 1)[3] == "mean of 2 of 20 output positions"
+    at = explain(made, image, [0, 1], region=(1, 3))
+    assert [_lines(at, 0, i)[3] for i in (0, 1)] == ["of output position 1,3"] * 2
+    assert len(_lines(explain(network(HALVES), np.ones((8, 8, 1))), 0, 0)) == 2
 
 
 def test_colors_say_what_speaks_for_and_against(halves: Explanation) -> None:

@@ -1,12 +1,13 @@
 """Sheets of predictions: images beside bars."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz.drawing import activation_sheet, prediction_sheet
+from cnnviz.drawing import activation_sheet, grid, prediction_sheet
 from cnnviz.drawing.bars import draw_bars
 from cnnviz.errors import ArgumentError
 from cnnviz.network import Predictions
@@ -54,6 +55,21 @@ def test_small_probabilities_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     prediction_sheet(predictions([values]))
     activation_sheet(np.array(values, np.float32), title="head")
     assert told == [["90.0 %", "10.0 %", "0.04 %", "0.0 %"]] * 2
+
+
+def test_a_mean_over_positions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def drawn(*tiles: Any, **options: Any) -> Image.Image:
+        told.append(options["subtitle"])
+        return grid(*tiles, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.prediction_sheets.grid", drawn)
+    found = predictions([[0.25, 0.75]])
+    prediction_sheet(found)
+    prediction_sheet(replace(found, outputs=np.tile(found.outputs[:, None], (1, 4, 1))))
+    one = "1 image \u00b7 all 2 classes"
+    assert told == [one, f"{one} \u00b7 mean over positions"]
 
 
 def test_values_that_are_no_probabilities_are_drawn_from_zero_to_the_largest() -> None:

@@ -192,6 +192,7 @@ def test_of_maps_of_classes_the_mean_is_told(k: Any, units: int, kind: str) -> N
     means = expected.mean((1, 2))
     means = np.hstack([1 - means, means]) if units == 1 else means
     np.testing.assert_allclose(found.values, means, rtol=1e-4)
+    assert found.has_positions
 
 
 def test_maps_of_classes_are_no_verdict() -> None:
@@ -202,6 +203,8 @@ def test_maps_of_classes_are_no_verdict() -> None:
     single = keras.layers.Conv2D(3, 1, activation="softmax")(pooled)
     network = keras.Model(inputs, single)
     expected = network.predict(2 * IMAGES - 1, verbose=0)[0, 0, 0]
-    assert model_of(network).predict(IMAGES).verdict() == (
+    one = model_of(network).predict(IMAGES)
+    assert not one.has_positions
+    assert one.verdict() == (
         f"taken for class {expected.argmax()}: {100 * expected.max():.1f} %"
     )
