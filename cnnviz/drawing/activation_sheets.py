@@ -22,7 +22,14 @@ from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows, shortened
 from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
-from cnnviz.drawing.values import NEUTRAL, check_colormap, colorize, overlay, stretch
+from cnnviz.drawing.values import (
+    NEUTRAL,
+    check_colormap,
+    colorize,
+    leveled,
+    overlay,
+    stretch,
+)
 from cnnviz.errors import LayerError, counted, percent_text
 from cnnviz.images.boxes import ReceptiveField, image_spans
 from cnnviz.images.resizing import resize
@@ -191,7 +198,8 @@ def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
         inputs: For each input of the network an array without a batch dimension.
 
     Returns:
-        `(h, w, 1)` or `(h, w, 3)` in [0, 1]; None if no input is a picture.
+        `(h, w, 1)` or `(h, w, 3)` in [0, 1], into which raw values are stretched; None
+        if no input is a picture.
 
     Raises:
         ArgumentError: If it is no list.
@@ -200,7 +208,7 @@ def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
     instance_of("inputs", inputs, Sequence, "a list of arrays, one for each input")
     for array in map(as_array, inputs):
         if array.ndim == 3 and array.shape[-1] in (1, 3):
-            return array.clip(0, 1)
+            return leveled(array).clip(0, 1)
     return None
 
 
