@@ -78,6 +78,8 @@ def activations(
         )
 
     def draw(work: Work) -> None:
+        from cnnviz.drawing import backdrop
+
         look = {
             "normalize": normalize,
             "colormap": sheet.colormap,
@@ -102,6 +104,11 @@ def activations(
                     work.console.note(
                         f"{counted(left, 'convolution')} of 1x1 left out "
                         f"({kinds} draws them too)"
+                    )
+                if overlay and backdrop([array[0] for array in maps.inputs]) is None:
+                    work.console.note(
+                        "--overlay: the network takes no picture of 1 or 3 channels, "
+                        "which maps could be laid over"
                     )
             named = list(drawn)
             if layer is None and len(drawn) > 1:

@@ -114,6 +114,23 @@ def test_what_draws_convolutions_of_one_voxel(tmp_path: Path) -> None:
     assert names == ["a--wide.png", "a--point.png", "a--back.png"]
 
 
+@pytest.mark.parametrize(("channels", "told"), [(1, False), (3, False), (6, True)])
+def test_an_overlay_without_a_picture_is_told(
+    channels: int, told: bool, tmp_path: Path
+) -> None:
+    layers = [
+        keras.Input((8, 8, channels)),
+        keras.layers.Conv2D(2, 3, name="wide"),
+    ]
+    keras.Sequential(layers).save(tmp_path / "net.keras")
+    save(tmp_path / "a.npy", 8, 8, channels)
+    given = (tmp_path / "net.keras", tmp_path / "a.npy", "--out", tmp_path / "out")
+    result = invoke(*given, "--overlay")
+    assert result.exit_code == 0
+    assert ("takes no picture of 1 or 3 channels" in result.stderr) == told
+    assert "--overlay" not in invoke(*given).stderr
+
+
 def test_convolutions_of_one_pixel_are_left_out_unless_asked_for(
     tmp_path: Path,
 ) -> None:
