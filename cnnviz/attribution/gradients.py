@@ -19,7 +19,7 @@ from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces, has_channels, pictures_first
 from cnnviz.attribution.targets import Position, answers
 from cnnviz.errors import LayerError, first_line, users_error
-from cnnviz.graph.extents import is_mixed, maps_in_rows, moving, out_of_rows
+from cnnviz.graph.extents import NOWHERE, is_mixed, maps_in_rows, moving, out_of_rows
 from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
@@ -379,6 +379,13 @@ def _with_place(facts: Facts, place: Place, spaces: Spaces) -> Facts:
             f"layer '{place.name}' has the positions of the image along one of its "
             f"{len(axes)} axes, beside what is none, such as heads of attention; "
             "expected maps or tokens",
+            hint="Choose another layer, or the method 'integrated' without a layer.",
+        )
+    dims = {extent.dim for extent in moves} - {NOWHERE}
+    if rows is None and axes and dims and dims.isdisjoint(axes):
+        raise LayerError(
+            f"layer '{place.name}' has the positions of the image where maps have "
+            "their channels; expected maps or tokens",
             hint="Choose another layer, or the method 'integrated' without a layer.",
         )
     if rows is not None:

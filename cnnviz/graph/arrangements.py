@@ -93,7 +93,17 @@ def reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
             joined = tuple(old[begins[-1] : ends[0]])
             fold = None if len(joined) == 1 else (joined, moving - begins[-1])
             return replace(extent, dim=dim, fold=fold)
-    raise Unknown
+    # Split into several: blocks along the first, each seen as a whole by its elements.
+    begin, end = (
+        next((j for j in range(len(new) + 1) if same_place(i, j)), None)
+        for i in (moving, moving + 1)
+    )
+    if begin is None or end is None or None in new[begin:end]:
+        raise Unknown
+    while new[begin] == 1:
+        begin += 1
+    block = math.prod(new[begin + 1 : end])
+    return replace(extent, dim=begin, fold=None).window(block, 0, block - 1)
 
 
 def transposed(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
@@ -171,7 +181,7 @@ def reversed_axes(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
 
 
 def gathered(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
-    """One element along an axis."""
+    """Elements along an axis: one, or such as windows that begin equally far apart."""
     data, indices, axis = tensor.op.inputs
     if number > 0 or tensor.op.get_attr("batch_dims"):
         raise Unknown
@@ -179,9 +189,15 @@ def gathered(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     if extent.dim != at:
         moved = extent.dim - 1 + indices.shape.rank
         return extent if extent.dim < at else extent.along(moved)
-    if indices.shape.rank > 0:
+    places = value_of(indices)
+    if places.ndim == 0:
+        return extent.picked(int(places))
+    windows = places.reshape(len(places), -1).astype(int)
+    lows, highs = windows.min(1), windows.max(1)
+    steps = {*np.diff(lows).tolist(), *np.diff(highs).tolist()}
+    if len(steps) != 1 or 0 in steps:
         raise Unknown
-    return extent.picked(int(value_of(indices)))
+    return extent.window(steps.pop(), int(lows[0]), int(highs[0]))
 
 
 def split(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "AddV2": operator.add,
@@ -17,6 +18,43 @@ _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "Mul": operator.mul,
     "Sub": operator.sub,
 }
+
+
+_COMPUTED: dict[str, Callable[..., NDArray[Any]]] = {
+    "AddV2": np.add,
+    "FloorDiv": np.floor_divide,
+    "FloorMod": np.mod,
+    "Maximum": np.maximum,
+    "Minimum": np.minimum,
+    "Mul": np.multiply,
+    "Sub": np.subtract,
+    "ExpandDims": lambda values, axis: np.expand_dims(values, int(axis)),
+    "Range": np.arange,
+    "Reshape": np.reshape,
+}
+
+
+def known_value(tensor: tf.Tensor) -> NDArray[Any] | None:
+    """The value of a tensor that is computed of constants; None of any other.
+
+    TensorFlow tells those of some operations; here are others of whole numbers, by
+    which `tf.signal.frame` finds where its frames begin.
+    """
+    value = tf.get_static_value(tensor)
+    if value is not None:
+        return np.asarray(value)
+    op = tensor.op
+    if not tensor.dtype.is_integer or op.type not in (*_COMPUTED, "Pack"):
+        return None
+    parts = [known_value(source) for source in op.inputs]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    if op.type == "Pack":
+        return np.stack(known, op.get_attr("axis"))
+    if op.type in ("FloorDiv", "FloorMod") and not known[1].all():
+        return None
+    return _COMPUTED[op.type](*known)
 
 
 def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:

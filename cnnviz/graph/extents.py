@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cnnviz.graph.constants import known_element
+from cnnviz.graph.constants import known_element, known_value
 
 Number = Fraction | float
 """An exact position, or an infinity."""
@@ -201,7 +201,7 @@ def value_of(tensor: tf.Tensor) -> Any:
     Raises:
         Unknown: If the tensor is none.
     """
-    value = tf.get_static_value(tensor)
+    value = known_value(tensor)
     if value is None:
         raise Unknown
     return value

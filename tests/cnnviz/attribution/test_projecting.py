@@ -101,6 +101,36 @@ class TestLayouts:
         assert found[0].positions.tolist() == found[1].positions.tolist()
 
     @GENERATIONS
+    def test_windows_that_reshapes_cut_out(self, k: ModuleType) -> None:
+        layers = k.layers
+        network = randomized(
+            sequential(
+                k,
+                (24, 24, 1),
+                layers.Conv2D(3, 3, padding="same", activation="relu"),
+                layers.Reshape((6, 4, 6, 4, 3)),
+                layers.Permute((1, 3, 2, 4, 5)),
+                layers.Reshape((36, 48)),
+                layers.Dense(4, activation="relu"),
+                layers.Reshape((6, 6, 4)),
+                layers.Conv2D(2, 3, padding="same", name="last"),
+            )
+        )
+        images = np.random.default_rng(0).random((2, 24, 24, 1), np.float32)
+        found = deconvnet(raw(network), images, "last", rule="gradient")
+        # Two pixels around 3 windows of 4.
+        assert found.origin is not None
+        assert found.origin.field == ((14, 14), (4.0, 4.0), (-5, -5))
+        for i, number in np.argwhere(found.activations > 0):
+            row, column = found.positions[i, number]
+            image = tf.constant(images[i : i + 1])
+            with tf.GradientTape() as tape:
+                tape.watch(image)
+                unit = network(image)[0, row, column, number]
+            expected = tape.gradient(unit, image)[0] * found.activations[i, number]
+            close(found.images[i, number], expected)
+
+    @GENERATIONS
     def test_half_precision(self, k: ModuleType) -> None:
         images = IMAGES
         full = mixed_network(k)

@@ -47,6 +47,34 @@ def test_famous_networks(k: ModuleType, name: str, layer: str) -> None:
     assert not [note for note in found.notes if "evidence" not in note]
 
 
+def test_a_spectrogram_with_frames_below_frequencies_is_no_map() -> None:
+    # Its rows are frequencies, which were spread over the time of the signal.
+    layers = keras.layers
+    spectrogram = layers.MelSpectrogram(
+        num_mel_bins=12, sampling_rate=2000, fft_length=64, sequence_stride=32, name="s"
+    )
+    network = sequential(
+        keras,
+        (1024,),
+        spectrogram,
+        layers.Reshape((12, 33, 1)),
+        layers.Conv2D(4, 3, activation="relu"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(2),
+    )
+    model = raw(randomized(network))
+    signal = np.random.default_rng(0).normal(size=(1, 1024)).astype(np.float32)
+    found = explain(model, signal, [0, 1])
+    assert found.raw.shape == (1, 2, 33)
+    # Frame 20 begins at step 32 * 20 - 32: what is silent there is seen to be so.
+    changed = signal.copy()
+    changed[:, 32 * 19 : 32 * 21] *= 100
+    moved = explain(model, changed, [0, 1]).raw - found.raw
+    assert set(np.abs(moved).max((0, 1)).argsort()[-3:]) <= {18, 19, 20, 21, 22}
+    with pytest.raises(LayerError, match="image where maps have their channels"):
+        explain(model, signal, layer="s")
+
+
 @GENERATIONS
 def test_what_decides_nothing_is_passed(k: ModuleType) -> None:
     layers = k.layers

@@ -576,7 +576,6 @@ def test_channels_first(k: Any) -> None:
         lambda x: tf.nn.conv2d(
             tf.concat([x[:, 1:2], x], 1), tf.ones((2, 2, 1, 1)), 1, "SAME"
         ),
-        lambda x: tf.transpose(tf.reshape(x, (1, 4, 2, 8)), (0, 1, 3, 2)),
         lambda x: tf.reshape(x, (1, 4, 16, 1)),
         lambda x: x + tf.image.resize(x[:, ::2], (8, 8)) + tf.repeat(x[:, :4], 2, 1),
         lambda x: x[:, ::2] + x[:, :4],
@@ -595,6 +594,65 @@ def test_what_is_not_understood_has_no_field(
     function: Callable[[tf.Tensor], tf.Tensor],
 ) -> None:
     assert field(function, (8, 8, 1)) is None
+
+
+def patches(x: tf.Tensor) -> tf.Tensor:
+    """Windows of 4x3 pixels, each in the channels of one position."""
+    windows = tf.reshape(x, (-1, 3, 4, 4, 3, x.shape[-1]))
+    return tf.reshape(tf.transpose(windows, (0, 1, 3, 2, 4, 5)), (-1, 3, 4, 12))
+
+
+def windows_and_back(x: tf.Tensor) -> tf.Tensor:
+    """Windows as images of a batch, whose pixels see each other."""
+    windows = tf.reshape(x, (-1, 3, 4, 4, 3, 1))
+    windows = tf.reshape(tf.transpose(windows, (0, 1, 3, 2, 4, 5)), (-1, 12, 1))
+    windows += tf.reduce_sum(tf.square(windows), 1, keepdims=True)
+    windows = tf.reshape(windows, (-1, 3, 4, 4, 3, 1))
+    return tf.reshape(tf.transpose(windows, (0, 1, 3, 2, 4, 5)), (-1, 12, 12, 1))
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "expected"),
+    [
+        (
+            lambda x: tf.transpose(tf.reshape(x, (-1, 4, 2, 8)), (0, 1, 3, 2)),
+            (8, 8, 1),
+            ReceptiveField((2, 1), (2.0, 1.0), (0, 0)),
+        ),
+        (patches, (12, 12, 1), ReceptiveField((4, 3), (4.0, 3.0), (0, 0))),
+        (
+            lambda x: tf.signal.frame(x[..., 0], 6, 2, axis=1),
+            (32, 1),
+            ReceptiveField((6,), (2.0,), (0,)),
+        ),
+        (
+            lambda x: tf.abs(tf.signal.stft(x[..., 0], 8, 4, window_fn=None)),
+            (32, 1),
+            ReceptiveField((8,), (4.0,), (0,)),
+        ),
+        (
+            lambda x: tf.gather(x, [7, 5, 3], axis=1),
+            (8, 8, 1),
+            ReceptiveField((1, 1), (-2.0, 1.0), (7, 0)),
+        ),
+        (
+            lambda x: tf.reduce_sum(tf.gather(x, [[0, 2], [1, 3], [2, 4]], axis=1), 2),
+            (8, 8, 1),
+            ReceptiveField((3, 1), (1.0, 1.0), (0, 0)),
+        ),
+    ],
+)
+def test_axes_that_are_split_and_windows_that_are_gathered(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    shape: tuple[int, ...],
+    expected: ReceptiveField,
+) -> None:
+    assert check(function, shape) == expected
+
+
+def test_windows_that_are_put_back_bound_what_their_pixels_see() -> None:
+    found = check(windows_and_back, (12, 12, 1), slack=5)
+    assert found == ReceptiveField((7, 5), (1.0, 1.0), (-3, -2))
 
 
 def test_one_row_that_is_picked_is_seen_by_all() -> None:
