@@ -381,8 +381,8 @@ def _with_place(facts: Facts, place: Place, spaces: Spaces) -> Facts:
             "expected maps or tokens",
             hint="Choose another layer, or the method 'integrated' without a layer.",
         )
-    dims = {extent.dim for extent in moves} - {NOWHERE}
-    if rows is None and axes and dims and dims.isdisjoint(axes):
+    channels = {1 if place.channels_first else shape.rank - 1}
+    if rows is None and axes and {e.dim for e in moves} - {NOWHERE} == channels:
         raise LayerError(
             f"layer '{place.name}' has the positions of the image where maps have "
             "their channels; expected maps or tokens",
