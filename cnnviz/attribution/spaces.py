@@ -276,6 +276,8 @@ class Spaces:
         # Loops over frames compute with the frames first, and the images after them.
         if shape[0] is not None and shape[0] != self._image.shape[0]:
             return False
+        if tensor.op.type == "TensorListStack":
+            return False  # also where only the last of them is kept
         if self._is_in_rows(tensor):
             return True
         if shape.rank != self._axes + 2 or self.is_side_by_side(tensor):

@@ -47,6 +47,25 @@ def test_famous_networks(k: ModuleType, name: str, layer: str) -> None:
     assert not [note for note in found.notes if "evidence" not in note]
 
 
+@GENERATIONS
+def test_the_last_frame_of_a_loop_is_no_map_of_all_frames(k: ModuleType) -> None:
+    layers = k.layers
+    network = sequential(
+        k,
+        (4, 8, 8, 1),
+        layers.ConvLSTM2D(3, 3, padding="same", name="loop"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(2),
+    )
+    with pytest.raises(LayerError, match="keeps its maps to itself") as caught:
+        explained(network)
+    assert "'integrated'" in str(caught.value.hint)
+    with pytest.raises(LayerError, match="has 8x8 positions"):
+        explained(network, layer="loop")
+    found = explained(network, method="integrated")
+    assert found.maps.shape == (1, 1, 4, 8, 8)
+
+
 def test_a_spectrogram_with_frames_below_frequencies_is_no_map() -> None:
     # Its rows are frequencies, which were spread over the time of the signal.
     layers = keras.layers
