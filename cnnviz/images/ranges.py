@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.errors import ImageError
+from cnnviz.errors import ImageError, warn
 
 _UNIT_SCALES = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+_DARK = 2**14  # a quarter of what 16 bits hold
 
 TOLERANCE = 1e-3
 """How far out of [0, 1] a value may lie and still count as in it: what resampling and
@@ -37,6 +39,20 @@ def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
     return unit
 
 
+def warn_of_few_bits(values: NDArray[Any]) -> None:
+    """Warns that 16-bit values use so little of their range that they are nearly black.
+
+    Scans of 12 bits are often kept in 16, and reflectances as ten thousandths.
+    """
+    if 0 < values.max(initial=0) < _DARK:
+        # The same for all images, so that it is told once.
+        warn(
+            f"16-bit values below {_DARK} are nearly black, since 65535 stands for 1; "
+            "expected values over the whole range. If they are of fewer bits, divide "
+            "them yourself and give float32 arrays"
+        )
+
+
 def in_range(values: NDArray[Any], raw: bool) -> NDArray[np.float32]:
     """Values as a network takes them, before its encoding.
 
@@ -47,7 +63,11 @@ def in_range(values: NDArray[Any], raw: bool) -> NDArray[np.float32]:
     Returns:
         float32: the values if `raw`, else as `to_unit` has them.
     """
-    return values.astype(np.float32, copy=False) if raw else to_unit(values)
+    if raw:
+        return values.astype(np.float32, copy=False)
+    if unit_scale(values.dtype) == _UNIT_SCALES[np.dtype(np.uint16)]:
+        warn_of_few_bits(values)
+    return to_unit(values)
 
 
 def check_unit(values: NDArray[Any], told: str) -> None:

@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cnnviz.arguments import Size, choice, counts_or_none, path_of, size_of
 from cnnviz.errors import ImageError, first_line
-from cnnviz.images.ranges import in_range, to_unit, unit_scale
+from cnnviz.images.ranges import in_range, to_unit, unit_scale, warn_of_few_bits
 from cnnviz.images.resizing import (
     REDUCING_GAP,
     WHITE,
@@ -374,6 +374,7 @@ def _pixels(image: Image.Image, background: Color) -> NDArray[Any]:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit integers; expected 8 or 16 bits")
+        warn_of_few_bits(values)
         return (values.astype(np.float32) / 65535)[..., np.newaxis]
     if image.mode == "F":
         return np.array(image, np.float32)[..., np.newaxis]

@@ -1,14 +1,16 @@
 """The range of pixel values."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from cnnviz.errors import ImageError
-from cnnviz.images import to_unit
-from cnnviz.images.ranges import check_unit, is_unit
+from cnnviz.errors import CnnvizWarning, ImageError
+from cnnviz.images import read_image, to_unit
+from cnnviz.images.ranges import check_unit, in_range, is_unit
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,25 @@ def test_what_is_out_of_the_range_is_refused(values: list[float], message: str) 
     check_unit(np.array([0, 0.5, 1]), "images hold")
     with pytest.raises(ImageError, match=f"^images hold .*{message}"):
         check_unit(np.array(values), "images hold")
+
+
+@pytest.mark.parametrize("kind", ["png", "npy", "array"])
+def test_scans_of_12_bits_in_16_come_with_a_warning(tmp_path: Path, kind: str) -> None:
+    def taken(values: NDArray[np.uint16]) -> NDArray[Any]:
+        path = tmp_path / f"scan.{kind}"
+        if kind == "array":
+            return in_range(values, False)
+        if kind == "npy":
+            np.save(path, values)
+        else:
+            Image.fromarray(values).save(path)
+        return read_image(path)[..., 0]
+
+    scan = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    with pytest.warns(CnnvizWarning, match="below 16384 are nearly black"):
+        found = taken(scan)
+    np.testing.assert_allclose(found, scan / 65535, rtol=1e-6)
+    # Black is black, and dark what has a bright pixel.
+    taken(np.zeros_like(scan))
+    taken(scan * 5)
+    np.testing.assert_array_equal(in_range(scan, True), scan)
