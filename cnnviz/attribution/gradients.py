@@ -19,7 +19,13 @@ from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces, has_channels, pictures_first
 from cnnviz.attribution.targets import Position, answers
 from cnnviz.errors import LayerError, first_line, users_error
-from cnnviz.graph.extents import NOWHERE, is_mixed, maps_in_rows, moving, out_of_rows
+from cnnviz.graph.extents import (
+    is_along_channels,
+    is_mixed,
+    maps_in_rows,
+    moving,
+    out_of_rows,
+)
 from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
@@ -381,8 +387,8 @@ def _with_place(facts: Facts, place: Place, spaces: Spaces) -> Facts:
             "expected maps or tokens",
             hint="Choose another layer, or the method 'integrated' without a layer.",
         )
-    channels = {1 if place.channels_first else shape.rank - 1}
-    if rows is None and axes and {e.dim for e in moves} - {NOWHERE} == channels:
+    channels = 1 if place.channels_first else shape.rank - 1
+    if rows is None and axes and is_along_channels(moves, shape, channels):
         raise LayerError(
             f"layer '{place.name}' has the positions of the image where maps have "
             "their channels; expected maps or tokens",

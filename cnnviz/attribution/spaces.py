@@ -22,7 +22,13 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError, LayerError
-from cnnviz.graph.extents import NOWHERE, View, is_mixed, maps_in_rows, moving
+from cnnviz.graph.extents import (
+    View,
+    is_along_channels,
+    is_mixed,
+    maps_in_rows,
+    moving,
+)
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.forward import show_images
@@ -284,8 +290,8 @@ class Spaces:
             return False
         # Networks with channels first also compute with channels last, for a while.
         layouts = (shape[1:-1], shape[2:]) if self._first else (shape[1:-1],)
-        moves = {extent.dim for extent in moving(self.view(tensor) or [])} - {NOWHERE}
-        if not self._first and moves == {shape.rank - 1}:
+        moves = moving(self.view(tensor) or [])
+        if not self._first and is_along_channels(moves, shape, shape.rank - 1):
             return False  # such as the frames of a spectrogram, below its frequencies
         return all(any(size != 1 for size in sizes) for sizes in layouts)
 

@@ -153,6 +153,21 @@ def moving(view: View) -> View:
     return [e for e in view if e.dim != NOWHERE or e.axis not in axes]
 
 
+def is_along_channels(view: View, shape: tf.TensorShape, channels: int) -> bool:
+    """Whether the positions of an input's axis are laid along channels alone.
+
+    Args:
+        view: What a tensor sees.
+        shape: Its shape.
+        channels: The dimension of its channels.
+    """
+    dims: dict[tuple[int, int], set[int]] = {}
+    for extent in view:
+        if extent.dim != NOWHERE and shape[extent.dim] != 1:
+            dims.setdefault(extent.axis, set()).add(extent.dim)
+    return {channels} in dims.values()
+
+
 def maps_in_rows(view: View | None, shape: tf.TensorShape) -> tuple[int, ...] | None:
     """The sizes of the maps whose positions are the rows of a tensor.
 

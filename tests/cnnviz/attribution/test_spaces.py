@@ -95,6 +95,25 @@ def test_a_spectrogram_with_frames_below_frequencies_is_no_map() -> None:
 
 
 @GENERATIONS
+def test_rows_whose_columns_are_channels_are_no_map(k: ModuleType) -> None:
+    # Groups of four rows, and the rows of each: these were drawn as columns.
+    layers = k.layers
+    network = sequential(
+        k,
+        (24, 24, 3),
+        layers.Conv2D(3, 3, padding="same", activation="relu", name="maps"),
+        layers.Reshape((6, 4, 72), name="groups"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(2),
+    )
+    found = explained(network)
+    assert found.layer == "maps"
+    assert found.raw.shape[2:] == (24, 24)
+    with pytest.raises(LayerError, match="image where maps have their channels"):
+        explained(network, layer="groups")
+
+
+@GENERATIONS
 def test_what_decides_nothing_is_passed(k: ModuleType) -> None:
     layers = k.layers
     found = explained(
