@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import seen_axes, shape_text
-from cnnviz.network.layers import layer_info
+from cnnviz.network.layers import look_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,7 @@ class Origin:
         order: Which axis of the maps goes along each of the image's; None where that is
             not known.
         axes: How many axes of positions the images have for the network.
+        field: What a unit of the layer sees; None if it is not known.
     """
 
     images: np.ndarray
@@ -41,6 +42,7 @@ class Origin:
     is_chosen: bool
     order: tuple[int, ...] | None
     axes: int
+    field: ReceptiveField | None
 
     def image(self, number: int) -> Origin:
         """That of one of the images alone."""
@@ -66,16 +68,17 @@ class Origin:
         model, selected = task.model, task.selected
         count = len(arrays[0])
         every = model.complete(arrays, lambda held: held[None].repeat(count, 0))
-        info = layer_info(model, selected.name, arrays)
+        look = look_at(model, selected.name, arrays)
         images = every[route.input_index]
         return cls(
             images,
-            info,
+            look.info,
             task.rule,
             model.labels,
             is_chosen,
-            route.geometry.order,
+            look.order,
             len(pixels_of(model, images.shape)),
+            look.field,
         )
 
     @property
@@ -83,11 +86,6 @@ class Origin:
         """Whether the images are signals `(steps, c)`."""
         shape = self.images.shape[1:]
         return len(shape) == 2 and seen_axes(shape, self.axes) == 1
-
-    @property
-    def field(self) -> ReceptiveField | None:
-        """What a unit of the layer sees; None if it is not known."""
-        return self.info.receptive_field
 
     def along_image(self, positions: np.ndarray) -> np.ndarray:
         """Positions `(..., axes)` of units in their maps, by the axes of the image."""

@@ -34,7 +34,7 @@ import tensorflow as tf
 
 from cnnviz.graph.extents import NOWHERE, Extent
 from cnnviz.graph.functions import CALLS, Inlining
-from cnnviz.graph.receptive_fields import Views, order_of
+from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 
 
@@ -138,13 +138,10 @@ class Geometry(NamedTuple):
         axes: For every spatial axis how to cut along it; None if only the whole is
             enough.
         likeness: What must be the same of a trace for crops.
-        order: Which of the tensor's axes of positions goes along each of the image's;
-            None where that is not known.
     """
 
     axes: tuple[Axis | None, ...]
     likeness: Hashable
-    order: tuple[int, ...] | None = None
 
 
 def find_geometry(
@@ -186,10 +183,7 @@ def find_geometry(
         likeness.append(passed)
     if any(extent.axis[0] != number for extent in views(target) or []):
         axes = [None] * len(axes)  # another input would have to be cut as well
-    rank = target.shape.rank
-    positions = range(2, rank) if channels_first else range(1, rank - 1)
-    order = order_of(views(target), positions)
-    return Geometry(tuple(axes), tuple(likeness), order)
+    return Geometry(tuple(axes), tuple(likeness))
 
 
 def _dependent(target: tf.Tensor, depends: Dependence) -> list[tf.Tensor]:

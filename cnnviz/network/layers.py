@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,8 @@ from cnnviz.errors import (
     LayerError,
     ModelError,
 )
-from cnnviz.graph.receptive_fields import find_receptive_fields
+from cnnviz.graph.extents import is_along_channels
+from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Network, input_specs
@@ -32,6 +34,24 @@ from cnnviz.network.tracing import Call, compiled, record
 
 _SIDES = (224, 256)
 """Of images for networks that take any size, and fail where it is not known."""
+
+
+class Look(NamedTuple):
+    """What a look at a layer tells.
+
+    Attributes:
+        info: What is listed of it.
+        sees: Whether it depends on inputs that are not held.
+        field: What a unit sees, by its positions; None also where maps have positions
+            of the image along their channels.
+        order: Which of the maps' axes of positions goes along each of the image's; None
+            if not known.
+    """
+
+    info: LayerInfo
+    sees: bool = False
+    field: ReceptiveField | None = None
+    order: tuple[int, ...] | None = None
 
 
 def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> LayerList:
@@ -51,7 +71,7 @@ def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> Lay
         ImageError: If the network does not take pictures of this size.
     """
     known = as_model(model)
-    found = [info for info, _ in _all_looked_at(known, size)]
+    found = [look.info for look in _all_looked_at(known, size)]
     return LayerList(found, int(known.network.count_params()))
 
 
@@ -62,12 +82,10 @@ def image_layers(model: ImageModel, *, size: Size | None = None) -> list[LayerIn
         model: A loaded model.
         size: As in `list_layers`.
     """
-    return [info for info, sees in _all_looked_at(model, size) if sees]
+    return [look.info for look in _all_looked_at(model, size) if look.sees]
 
 
-def _all_looked_at(
-    known: ImageModel, size: Size | None
-) -> list[tuple[LayerInfo, bool]]:
+def _all_looked_at(known: ImageModel, size: Size | None) -> list[Look]:
     shapes = _input_shapes(known, None if size is None else size_of(size))
     everything = [Selected(address) for address in addresses(known.network)]
     try:
@@ -82,10 +100,12 @@ def _all_looked_at(
                 _looked_at(known, everything, [_filled(s, side) for s in shapes])
                 for side in _SIDES
             )
-            if [info.path for info, _ in first] == [info.path for info, _ in second]:
+            if [look.info.path for look in first] == [
+                look.info.path for look in second
+            ]:
                 return [
-                    (_in_common(one, other), sees)
-                    for (one, sees), (other, _) in zip(first, second, strict=True)
+                    Look(_in_common(one.info, other.info), one.sees)
+                    for one, other in zip(first, second, strict=True)
                 ]
         raise
 
@@ -110,38 +130,23 @@ def _looked_at(
     known: ImageModel,
     selected: Sequence[Selected],
     shapes: Sequence[tuple[int | None, ...]],
-) -> list[tuple[LayerInfo, bool]]:
-    """Layers of a network that takes images of these shapes, channels last.
-
-    With each goes whether it depends on the inputs that are not held.
-    """
+) -> list[Look]:
+    """Layers of a network that takes images of these shapes, channels last."""
     network = known.network
     built(known, [np.zeros((1, *(n or 32 for n in s)), np.float32) for s in shapes])
     first = is_network_channels_first(network)
     specs = input_specs(network)
 
-    def survey(
-        *inputs: tf.Tensor,
-    ) -> tuple[dict[str, tf.Tensor], list[tuple[LayerInfo, bool]]]:
+    def survey(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], list[Look]]:
         calls = record(network, inputs, selected, required=False)
-        tensors = [_array(call) for call in calls]
-        known_tensors = [tensor for tensor in tensors if tensor is not None]
-        fields = iter(
-            find_receptive_fields(inputs, known_tensors, channels_first=first)
-        )
+        views = Views(inputs, channels_first=first)
         free = [
             tensor
             for i, tensor in enumerate(inputs)
             if specs is None or specs[i].name not in known.held
         ]
         depends = Dependence(free)
-        return {}, [
-            (
-                _described(network, call, t, None if t is None else next(fields)),
-                t is not None and depends(t),
-            )
-            for call, t in zip(calls, tensors, strict=True)
-        ]
+        return {}, [_look(network, call, views, depends) for call in calls]
 
     dtypes = [spec.dtype for spec in specs] if specs else ["float32"] * len(shapes)
     if first:
@@ -161,6 +166,16 @@ def layer_info(
 ) -> LayerInfo:
     """What `list_layers` tells of one layer, when the network is shown images.
 
+    Takes and raises what `look_at` does.
+    """
+    return look_at(model, layer, images).info
+
+
+def look_at(
+    model: ImageModel | Network, layer: LayerName, images: Sequence[np.ndarray]
+) -> Look:
+    """Looks at one layer, when the network is shown images.
+
     Args:
         model: A loaded model, or a Keras model of either generation.
         layer: The path of a layer.
@@ -174,11 +189,11 @@ def layer_info(
     selected = one_layer(known.network, layer)
     arrays = known.complete(images, lambda held: held[None])
     shapes = [array.shape[1:] for array in arrays]
-    for info, _ in _looked_at(known, [Selected(selected.address)], shapes):
-        if info.path == selected.name:
-            return info
+    for look in _looked_at(known, [Selected(selected.address)], shapes):
+        if look.info.path == selected.name:
+            return look
     kind = selected.address.kind
-    return LayerInfo(selected.name, kind, (), 0, None, None, None)
+    return Look(LayerInfo(selected.name, kind, (), 0, None, None, None))
 
 
 def _input_shapes(
@@ -209,6 +224,22 @@ def _array(call: Call) -> tf.Tensor | None:
         return call.tensor()
     except LayerError:
         return None  # Several arrays, or hidden in a loop: listed without a shape.
+
+
+def _look(network: Network, call: Call, views: Views, depends: Dependence) -> Look:
+    tensor = _array(call)
+    if tensor is None or tensor.shape.rank is None:
+        seen = tensor is not None and depends(tensor)
+        return Look(_described(network, call, tensor, None), seen)
+    view, rank = views(tensor), tensor.shape.rank
+    field = field_of(view)
+    info = _described(network, call, tensor, field)
+    channels, positions = rank - 1, range(1, rank - 1)
+    if channel_axis(network, call) == 1:
+        channels, positions = 1, range(2, rank)
+    if positions and is_along_channels(view or [], tensor.shape, channels):
+        field = None
+    return Look(info, depends(tensor), field, order_of(view, positions))
 
 
 def _described(

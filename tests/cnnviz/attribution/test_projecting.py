@@ -131,6 +131,44 @@ class TestLayouts:
             close(found.images[i, number], expected)
 
     @GENERATIONS
+    def test_the_order_of_axes_behind_a_dense_layer(self, k: ModuleType) -> None:
+        # For a number of images that is not known, its reshapes tell no fields.
+        layers = k.layers
+        network = randomized(
+            sequential(
+                k,
+                (12, 20, 1),
+                layers.Dense(3, activation="relu"),
+                layers.Permute((2, 1, 3)),
+                layers.Conv2D(2, 3, padding="same", name="last"),
+            )
+        )
+        images = np.random.default_rng(0).random((1, 12, 20, 1), np.float32)
+        found = deconvnet(raw(network), images, "last", rule="gradient")
+        assert found.origin is not None
+        assert found.origin.order == (1, 0)
+        assert found.origin.field == ((3, 3), (1.0, 1.0), (-1, -1))
+        for number in np.flatnonzero(found.activations[0] > 0):
+            starts = found.origin.along_image(found.positions[0, number]) - 1
+            seen = np.argwhere(found.images[0, number, ..., 0])
+            assert (seen >= starts).all()
+            assert (seen < starts + 3).all()
+
+    @GENERATIONS
+    def test_maps_with_positions_along_channels_have_no_field(
+        self, k: ModuleType
+    ) -> None:
+        # Boxes were drawn at the numbers of channels.
+        layers = k.layers
+        conv = layers.Conv2D(3, 3, padding="same", activation="relu")
+        turned = layers.Permute((3, 1, 2), name="last")
+        network = raw(randomized(sequential(k, (8, 9, 1), conv, turned)))
+        images = np.random.default_rng(0).random((1, 8, 9, 1), np.float32)
+        found = deconvnet(network, images, "last", rule="gradient")
+        assert found.origin is not None
+        assert found.origin.field is None
+
+    @GENERATIONS
     def test_half_precision(self, k: ModuleType) -> None:
         images = IMAGES
         full = mixed_network(k)

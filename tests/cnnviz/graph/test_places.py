@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz.graph.places import Axis, Geometry, find_geometry
+from cnnviz.graph.receptive_fields import Views, order_of
 
 Network = Callable[[tf.Tensor], tf.Tensor]
 
@@ -326,12 +327,9 @@ def test_the_order_of_axes_is_told_in_either_layout() -> None:
         turns = ([0, 1, 2, 3], [0, 2, 1, 3])
         if channels_first:
             turns = ([0, 3, 1, 2], [0, 3, *places])
-        return [
-            find_geometry(
-                [image], 0, tf.transpose(image, turn), channels_first=channels_first
-            ).order
-            for turn in turns
-        ]
+        views = Views([image], channels_first=False)
+        axes = range(2, 4) if channels_first else range(1, 3)
+        return [order_of(views(tf.transpose(image, turn)), axes) for turn in turns]
 
     with tf.Graph().as_default():
         image = tf.compat.v1.placeholder(tf.float32, (1, 6, 8, 3))
