@@ -260,8 +260,10 @@ def _inside(
         return None
     # Channels of another input that is laid beside the image tell nothing of it.
     told = changes > 1e-3 * changes.max()
-    black, one, white = (float(np.mean(pixel[told])) for pixel in pixels)
-    step, contrast = abs(one - black), abs(white - black)
+    black, one = (float(np.mean(pixel[told])) for pixel in pixels[:2])
+    # Of each channel, as of two that are opposites only their means are the same.
+    step = float(np.mean(np.abs(pixels[1] - pixels[0])[told]))
+    contrast = float(np.mean(changes[told]))
     plain = bool(np.isclose(step, 1.0, rtol=1e-3))
     if plain and one > black and abs(black) < 1e-3:
         if specs[index].dtype.startswith(("uint", "int")):

@@ -96,6 +96,18 @@ def test_inputs_that_are_laid_beside_the_image_do_not_count(
         assert found.reason.startswith("nothing in the network") == (scale == 1)
 
 
+@GENERATIONS
+@pytest.mark.parametrize(("scale", "expected"), [(1 / 255, "bytes"), (2.0, "unit")])
+def test_images_beside_their_negatives(scale: float, expected: str, k: Any) -> None:
+    inputs = k.Input((32, 32, 3))
+    scaled = k.layers.Rescaling(scale)(inputs)
+    negative = k.layers.Rescaling(-1.0, 1.0)(scaled)
+    both = k.layers.Concatenate()([scaled, negative])
+    found = detected(k.Model(inputs, k.layers.Conv2D(2, 3)(both)))
+    assert found.name == expected
+    assert "scales" in found.reason
+
+
 def test_color_without_brightness_does_not_count() -> None:
     def network(scale: float) -> Any:
         inputs = tf_keras.Input((32, 32, 3))
