@@ -93,6 +93,8 @@ def reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
             joined = tuple(old[begins[-1] : ends[0]])
             fold = None if len(joined) == 1 else (joined, moving - begins[-1])
             return replace(extent, dim=dim, fold=fold)
+    if old[moving] == 1:
+        return extent.summed(tensor.op.inputs[0].shape)
     # Split into several: blocks along the first, each seen as a whole by its elements.
     begin, end = (
         next((j for j in range(len(new) + 1) if same_place(i, j)), None)

@@ -650,6 +650,14 @@ def test_axes_that_are_split_and_windows_that_are_gathered(
     assert check(function, shape) == expected
 
 
+def test_an_axis_of_one_that_was_joined_to_one_that_is_split() -> None:
+    def blocks(x: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.reshape(x, (-1, 24)), (-1, 4, 6))
+
+    whole = ReceptiveField((6, None), (6.0, 0.0), (0, 0))
+    assert check(blocks, (24, 1, 1)) == whole
+
+
 def test_windows_that_are_put_back_bound_what_their_pixels_see() -> None:
     found = check(windows_and_back, (12, 12, 1), slack=5)
     assert found == ReceptiveField((7, 5), (1.0, 1.0), (-3, -2))
