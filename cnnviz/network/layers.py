@@ -16,7 +16,7 @@ from cnnviz.errors import (
     LayerError,
     ModelError,
 )
-from cnnviz.graph.extents import is_along_channels
+from cnnviz.graph.extents import NOWHERE
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
@@ -42,8 +42,8 @@ class Look(NamedTuple):
     Attributes:
         info: What is listed of it.
         sees: Whether it depends on inputs that are not held.
-        field: What a unit sees, by its positions; None also where maps have positions
-            of the image along their channels.
+        field: What a unit sees, by its positions; None also where these do not go along
+            the image's axes in a known order.
         order: Which of the maps' axes of positions goes along each of the image's; None
             if not known.
     """
@@ -234,12 +234,16 @@ def _look(network: Network, call: Call, views: Views, depends: Dependence) -> Lo
     view, rank = views(tensor), tensor.shape.rank
     field = field_of(view)
     info = _described(network, call, tensor, field)
-    channels, positions = rank - 1, range(1, rank - 1)
-    if channel_axis(network, call) == 1:
-        channels, positions = 1, range(2, rank)
-    if positions and is_along_channels(view or [], tensor.shape, channels):
-        field = None
-    return Look(info, depends(tensor), field, order_of(view, positions))
+    first = channel_axis(network, call) == 1
+    positions = range(2, rank) if first else range(1, rank - 1)
+    order = order_of(view, positions)
+    if positions and order is None:
+        # Positions are then taken for those along the image's axes.
+        start = 2 if is_network_channels_first(network) else 1
+        moves = [e for e in view or [] if e.dim != NOWHERE and tensor.shape[e.dim] != 1]
+        if any(e.axis[1] - start != e.dim - positions.start for e in moves):
+            field = None
+    return Look(info, depends(tensor), field, order)
 
 
 def _described(

@@ -161,12 +161,14 @@ class TestLayouts:
         # Boxes were drawn at the numbers of channels.
         layers = k.layers
         conv = layers.Conv2D(3, 3, padding="same", activation="relu")
-        turned = layers.Permute((3, 1, 2), name="last")
-        network = raw(randomized(sequential(k, (8, 9, 1), conv, turned)))
+        turned = layers.Permute((3, 1, 2), name="turned")
+        mixed = layers.Conv2D(2, 1, name="mixed")  # sees whole rows
+        network = raw(randomized(sequential(k, (8, 9, 1), conv, turned, mixed)))
         images = np.random.default_rng(0).random((1, 8, 9, 1), np.float32)
-        found = deconvnet(network, images, "last", rule="gradient")
-        assert found.origin is not None
-        assert found.origin.field is None
+        for layer in ("turned", "mixed"):
+            found = deconvnet(network, images, layer, rule="gradient")
+            assert found.origin is not None
+            assert found.origin.field is None
 
     @GENERATIONS
     def test_half_precision(self, k: ModuleType) -> None:
