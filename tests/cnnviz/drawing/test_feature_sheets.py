@@ -133,14 +133,13 @@ def test_exemplars_of_signals_have_their_steps_to_the_right(kind: str) -> None:
         high = {"signals": 2, "long": 64, "waves": 8, "vectors": 2}[kind]
         rows.append(np.repeat(signal[columns].T, high, 0))
     levels = np.stack(rows)
-    low, high = levels.min(), levels.max()
     expected = grid(
-        (levels - low) / (high - low),
+        (levels - levels.min()) / np.ptp(levels),
         labels=["4: 0: 3", "4: 7: 2.5", "9: 3: 0.5", "9: 1: 0.25"],
         title="block/conv",
         subtitle="2 channels \u00b7 the natural signals that excite each most \u00b7 "
         f"channel, signal, mean activation \u00b7 {told} \u00b7 "
-        f"black is {readable(low)}, white {readable(high)}",
+        f"black is {readable(levels.min())}, white {readable(levels.max())}",
         columns=2,
     )
     # A wave is one also where the network makes an image of it.
