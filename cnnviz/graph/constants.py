@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-_ARITHMETIC: dict[str, Callable[[int, int], int]] = {
-    "AddV2": operator.add,
-    "FloorMod": operator.mod,
-    "Maximum": max,
-    "Minimum": min,
-    "Mul": operator.mul,
-    "Sub": operator.sub,
-}
-
-
-_COMPUTED: dict[str, Callable[..., NDArray[Any]]] = {
+_ELEMENTWISE: dict[str, Callable[[ArrayLike, ArrayLike], NDArray[Any]]] = {
     "AddV2": np.add,
     "FloorDiv": np.floor_divide,
     "FloorMod": np.mod,
@@ -28,6 +17,9 @@ _COMPUTED: dict[str, Callable[..., NDArray[Any]]] = {
     "Minimum": np.minimum,
     "Mul": np.multiply,
     "Sub": np.subtract,
+}
+_OF_DIVISION = ("FloorDiv", "FloorMod")
+_REARRANGING: dict[str, Callable[..., NDArray[Any]]] = {
     "ExpandDims": lambda values, axis: np.expand_dims(values, int(axis)),
     "Range": np.arange,
     "Reshape": np.reshape,
@@ -44,7 +36,9 @@ def known_value(tensor: tf.Tensor) -> NDArray[Any] | None:
     if value is not None:
         return np.asarray(value)
     op = tensor.op
-    if not tensor.dtype.is_integer or op.type not in (*_COMPUTED, "Pack"):
+    if not tensor.dtype.is_integer:
+        return None
+    if op.type not in (*_ELEMENTWISE, *_REARRANGING, "Pack"):
         return None
     parts = [known_value(source) for source in op.inputs]
     known = [part for part in parts if part is not None]
@@ -52,9 +46,18 @@ def known_value(tensor: tf.Tensor) -> NDArray[Any] | None:
         return None
     if op.type == "Pack":
         return np.stack(known, op.get_attr("axis"))
-    if op.type in ("FloorDiv", "FloorMod") and not known[1].all():
+    if op.type in _REARRANGING:
+        return _REARRANGING[op.type](*known)
+    return _computed(op, *known)
+
+
+def _computed(
+    op: tf.Operation, one: ArrayLike, other: ArrayLike
+) -> NDArray[Any] | None:
+    """What an operation makes of two values, element by element."""
+    if op.type in _OF_DIVISION and not np.all(other):
         return None
-    return _COMPUTED[op.type](*known)
+    return _ELEMENTWISE[op.type](one, other)
 
 
 def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
@@ -85,7 +88,7 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
     if operation.type == "StridedSlice":
         place = _before_slicing(operation, index)
         return None if place is None else known_element(operation.inputs[0], place)
-    if operation.type in _ARITHMETIC:
+    if operation.type in _ELEMENTWISE:
         parts = [
             known_element(t, index[len(index) - (t.shape.rank or 0) :])
             for t in operation.inputs
@@ -93,7 +96,8 @@ def known_element(tensor: tf.Tensor, index: Sequence[int]) -> int | None:
         ]
         known = [part for part in parts if part is not None]
         if len(known) == 2:
-            return _ARITHMETIC[operation.type](*known)
+            computed = _computed(operation, *known)
+            return None if computed is None else int(computed)
     return None
 
 
