@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.steps import Step, Value, Walk, registered_gradient
-from cnnviz.graph.devices import must_repeat
+from cnnviz.graph.devices import has_gpu, must_repeat
 from cnnviz.graph.steady_gradients import first_of_largest
 
 
@@ -42,17 +42,28 @@ def larger_map(walk: Walk, tensor: tf.Tensor) -> Step | None:
 def _unpooled_2d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     if must_repeat():
         return first_of_largest(op, value(op.inputs[0]), value(op.outputs[0]), r)
+    maps = [value(op.inputs[0]), value(op.outputs[0]), r]
+    windows = {name: op.get_attr(name) for name in ("ksize", "strides")}
     explicit = "explicit_paddings" in op.node_def.attr
-    return tf.raw_ops.MaxPoolGrad(
-        orig_input=value(op.inputs[0]),
-        orig_output=value(op.outputs[0]),
-        grad=r,
-        ksize=op.get_attr("ksize"),
-        strides=op.get_attr("strides"),
+    padded = list(op.get_attr("explicit_paddings")) if explicit else []
+    data_format = op.get_attr("data_format").decode()
+    # On processors only channels last can do without the pooling's own tensors.
+    turned = data_format == "NCHW" and not has_gpu()
+    if turned:
+        maps = [tf.transpose(tensor, [0, 2, 3, 1]) for tensor in maps]
+        windows = {name: [n[0], *n[2:], n[1]] for name, n in windows.items()}
+        padded = [*padded[:2], *padded[4:], *padded[2:4]]
+        data_format = "NHWC"
+    unpool = tf.raw_ops.MaxPoolGrad(
+        orig_input=maps[0],
+        orig_output=maps[1],
+        grad=maps[2],
+        **windows,
         padding=op.get_attr("padding").decode(),
-        explicit_paddings=op.get_attr("explicit_paddings") if explicit else [],
-        data_format=op.get_attr("data_format").decode(),
+        explicit_paddings=padded,
+        data_format=data_format,
     )
+    return tf.transpose(unpool, [0, 3, 1, 2]) if turned else unpool
 
 
 def _unpooled_by_gradient(op: tf.Operation, r: tf.Tensor, _: Value) -> tf.Tensor:
