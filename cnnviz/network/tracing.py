@@ -139,12 +139,17 @@ class _EverythingAnswered(BaseException):
 
 @contextmanager
 def patched(patches: Sequence[tuple[object, str, object]]) -> Iterator[None]:
-    """Sets attributes on instances, past any `__setattr__`, and takes them back."""
+    """Sets attributes on instances, past any `__setattr__`, and takes them back.
+
+    Methods are replaced for this thread alone: in others the network stays as it is.
+    """
     done: list[tuple[object, str, object]] = []
     try:
         for instance, attribute, value in patches:
+            own = getattr(instance, attribute, None)
             done.append((instance, attribute, vars(instance).get(attribute, _ABSENT)))
-            vars(instance)[attribute] = value
+            both = callable(value) and callable(own)
+            vars(instance)[attribute] = _here(value, own) if both else value
         yield
     finally:
         for instance, attribute, before in reversed(done):
@@ -155,6 +160,17 @@ def patched(patches: Sequence[tuple[object, str, object]]) -> Iterator[None]:
 
 
 _ABSENT = object()
+
+
+def _here(method: Any, elsewhere: Any) -> Callable[..., Any]:
+    """A method in this thread, and another one in others."""
+    here = threading.get_ident()
+
+    def chosen(*args: Any, **kwargs: Any) -> Any:
+        called = method if threading.get_ident() == here else elsewhere
+        return called(*args, **kwargs)
+
+    return chosen
 
 
 def record(
@@ -195,12 +211,9 @@ def record(
     calls_wanted: dict[int, set[int | None]] = {}
     for selected in (*wanted, *welcome):
         calls_wanted.setdefault(id(selected.address.layer), set()).add(selected.call)
-    tracing_thread = threading.get_ident()
 
     def recording(address: Address, call: Callable[..., Any]) -> Callable[..., Any]:
         def recorded(*args: Any, **kwargs: Any) -> Any:
-            if threading.get_ident() != tracing_thread:
-                return call(*args, **kwargs)
             began = next(clock)
             output = call(*args, **kwargs)
             own = id(address.layer)

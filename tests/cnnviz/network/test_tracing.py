@@ -4,6 +4,7 @@ import gc
 import threading
 import warnings
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ import tf_keras
 
 from cnnviz import ImageError, LayerError, ModelError, activations, deconvnet
 from cnnviz.network import record, select, tracing
+from cnnviz.network.averaging import GAIN, averaged_pooling
 from cnnviz.network.tracing import patched
 
 pytestmark = pytest.mark.versions
@@ -482,6 +484,19 @@ def test_a_layer_with_several_outputs_says_so(k: Any) -> None:
     network = k.Model(inputs, Twice(name="twice")(inputs))
     with pytest.raises(LayerError, match=r"'twice' .* returns a (tuple|list) of 2"):
         activations(network, IMAGES, ["twice"])
+
+
+@GENERATIONS
+def test_other_threads_see_the_network_as_it_is(k: Any) -> None:
+    images = k.Input((12, 10, 3))
+    network = k.Model(images, k.layers.MaxPooling2D()(images))
+    expected = np.asarray(network(IMAGES))
+    with averaged_pooling(network), ThreadPoolExecutor(1) as pool:
+        elsewhere = np.asarray(pool.submit(network, IMAGES).result())
+        here = np.asarray(network(IMAGES))
+    np.testing.assert_array_equal(elsewhere, expected)
+    means = IMAGES.reshape(-1, 6, 2, 5, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(here, GAIN * means, rtol=1e-5)
 
 
 @GENERATIONS
