@@ -52,7 +52,7 @@ def runtime_error(network: str, layers: Sequence[str], error: Exception) -> Mode
 
 def scope_name(name: str) -> str:
     """The name of a layer, as it may stand in the name of an operation."""
-    return re.sub(r"^[^A-Za-z0-9.]|[^A-Za-z0-9_.\\>-]", ".", name)
+    return re.sub(r"^[^A-Za-z0-9.]|[^A-Za-z0-9_.\\-]", ".", name)
 
 
 def _cause(text: str) -> str | None:
