@@ -34,7 +34,7 @@ from cnnviz.graph.walking import Dependence
 from cnnviz.network.forward import show_images
 from cnnviz.network.heads import whole
 from cnnviz.network.keras_generations import Network, library_kind
-from cnnviz.network.layout import channel_axis, is_network_channels_first
+from cnnviz.network.layout import are_filters_channels_first, channel_axis
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
 from cnnviz.network.tracing import Call, compiled_for_images
@@ -176,7 +176,7 @@ class Spaces:
         self._network = network
         self._image, self._logits = image, logits
         self._axes = image.shape.rank - 2  # of positions
-        self._first = is_network_channels_first(network)
+        self._first = are_filters_channels_first(network)
         self._depends = Dependence([image])
         self._views = Views([image], channels_first=False, without_gates=True)
         graph = logits.graph

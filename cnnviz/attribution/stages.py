@@ -19,7 +19,7 @@ from cnnviz.errors import ArgumentError, ImageError, LayerError, counted, shape_
 from cnnviz.images.boxes import field_boxes
 from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layout import as_images, displayed, is_network_channels_first
+from cnnviz.network.layout import as_images, displayed, is_tensor_channels_first
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, one_layer
 from cnnviz.network.tracing import compiled
@@ -219,7 +219,6 @@ def _trace_stages(
     start = seed(task, traced, units)
     way = traced.way(task)
     network = task.model.network
-    first = is_network_channels_first(network)
     facts = [("seed", task.selected.address.path)]
     signals = [displayed(start, channels_first=traced.channels_first)]
     pulled = way.pulled(start)
@@ -228,9 +227,10 @@ def _trace_stages(
         if step.operation:
             (source,) = step.sources[:1]
             formats = tensor.op.node_def.attr
-            channels_first = first
             if "data_format" in formats:
                 channels_first = formats["data_format"].s.startswith(b"NC")
+            else:
+                channels_first = is_tensor_channels_first(network, source)
             facts.append((step.operation, traced.layer_of(tensor.op)))
             signal = at[source.ref()]
             signals.append(displayed(signal, channels_first=channels_first))

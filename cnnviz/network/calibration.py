@@ -22,6 +22,7 @@ from cnnviz.network.encoding import Encoding, named_encoding
 from cnnviz.network.keras_generations import InputSpec, Network, ancestry, is_network
 from cnnviz.network.layout import (
     is_network_channels_first,
+    is_tensor_channels_first,
     to_channels_first,
     to_channels_last,
 )
@@ -343,7 +344,7 @@ def _given(
         (call,) = record(network, tensors, [Selected(target, 1, is_named=True)])
         call.tensor()
         seen = tf.cast(tf.nest.flatten(call.inputs)[0], tf.float32)
-        moved = channels_first and seen.shape.rank > 3
+        moved = seen.shape.rank > 3 and is_tensor_channels_first(network, seen)
         return {"seen": to_channels_last(seen) if moved else seen}, None
 
     signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]

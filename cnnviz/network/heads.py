@@ -19,7 +19,7 @@ from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import Squashing, find_logits
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layout import displayed, is_network_channels_first, over_positions
+from cnnviz.network.layout import displayed, is_tensor_channels_first, over_positions
 from cnnviz.network.naming import Address, Selected
 from cnnviz.network.tracing import Call
 
@@ -183,7 +183,7 @@ def _head(network: Network, name: str, outputs: Mapping[str, tf.Tensor]) -> Head
     logits, kind = find_logits(output) or (output, "linear")
     if logits.shape.rank == 1:
         logits = logits[:, None]
-    first = logits.shape.rank == 4 and is_network_channels_first(network)
+    first = logits.shape.rank == 4 and is_tensor_channels_first(network, logits)
     return Head(
         name,
         kind,

@@ -2,30 +2,140 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Sequence
+
 import tensorflow as tf
 
-from cnnviz.network.keras_generations import Network, input_specs, is_channels_first
-from cnnviz.network.naming import walk
-from cnnviz.network.tracing import Call
+from cnnviz.errors import CnnvizError
+from cnnviz.graph.extents import is_along_channels
+from cnnviz.graph.receptive_fields import Views, order_of
+from cnnviz.network.keras_generations import (
+    InputSpec,
+    Layer,
+    Network,
+    input_specs,
+    is_channels_first,
+)
+from cnnviz.network.naming import Address, Selected, walk
+from cnnviz.network.tracing import Call, compiled, record
+
+_IMAGES_FIRST: weakref.WeakKeyDictionary[Network, tuple[weakref.ref[Layer], bool]] = (
+    weakref.WeakKeyDictionary()
+)
+"""By network its first layer with a data format, and the layout of images."""
 
 
 def channel_axis(network: Network, call: Call) -> int:
     """The axis of a recorded output that holds its channels: 1 or -1."""
-    rank = call.tensor().shape.rank
+    tensor = call.tensor()
+    rank = tensor.shape.rank
     if rank is None or rank < 3:
         return -1
     first = is_channels_first(call.address.layer, rank)
     if first is None:
-        first = rank == _image_rank(network) and is_network_channels_first(network)
+        first = rank == _image_rank(network) and is_tensor_channels_first(
+            network, tensor
+        )
     return 1 if first else -1
 
 
 def is_network_channels_first(network: Network) -> bool:
+    """Whether a network takes images with channels first.
+
+    That is the layout of its first layer with a data format, unless the network brings
+    the images into that layout itself, as networks from other frameworks do.
+    """
+    found = _first_filter(network)
+    if found is None:
+        return False
+    filters_first = bool(is_channels_first(found.layer, 4))
+    specs = input_specs(network)
+    if specs is None or all(len(spec.shape) < 4 for spec in specs):
+        return filters_first
+    known = _IMAGES_FIRST.get(network)
+    if known is None or known[0]() is not found.layer:
+        turned = _is_turned(network, specs, found, filters_first)
+        known = weakref.ref(found.layer), filters_first != turned
+        _IMAGES_FIRST[network] = known
+    return known[1]
+
+
+def are_filters_channels_first(network: Network) -> bool:
     """Whether the network's first layer with a data format puts channels first."""
-    for address in walk(network):
-        if getattr(address.layer, "data_format", None) is not None:
-            return bool(is_channels_first(address.layer, 4))
-    return False
+    found = _first_filter(network)
+    return found is not None and bool(is_channels_first(found.layer, 4))
+
+
+def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
+    """Whether a tensor has channels first that no layer with a data format returned.
+
+    In a network that turns its images the last operation that tells it counts.
+    """
+    images_first = is_network_channels_first(network)
+    filters_first = are_filters_channels_first(network)
+    if images_first == filters_first:
+        return images_first
+    rank, source = tensor.shape.rank, tensor
+    while source is not None:
+        op = source.op
+        if op.type == "Placeholder":
+            return images_first
+        if op.type == "Transpose":
+            order = tf.get_static_value(op.inputs[1])
+            orders = [_to_last(rank), _to_first(rank)]
+            if order is not None and [*order] in orders:
+                return orders.index([*order]) == 1
+        if "data_format" in op.node_def.attr:
+            return op.node_def.attr["data_format"].s.startswith(b"NC")
+        source = next((t for t in op.inputs if t.shape.rank == rank), None)
+    return filters_first
+
+
+def _first_filter(network: Network) -> Address | None:
+    """The network's first layer with a data format."""
+    formats = (a for a in walk(network) if getattr(a.layer, "data_format", None))
+    return next(formats, None)
+
+
+def _is_turned(
+    network: Network, specs: Sequence[InputSpec], found: Address, filters_first: bool
+) -> bool:
+    """Whether a layer is given images in another layout than the network is.
+
+    Then, in that other layout, positions of the image are positions of what the layer
+    is given, and some would be its channels otherwise. One channel goes along no axis:
+    then it is enough that they would not be positions.
+    """
+
+    def look(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool]:
+        (call,) = record(network, inputs, [Selected(found, 1, is_named=True)])
+        given = tf.nest.flatten(call.inputs)[0]
+        rank = given.shape.rank or 0
+        if rank < 4:
+            return {}, False
+        channels, positions = rank - 1, range(1, rank - 1)
+        if filters_first:
+            channels, positions = 1, range(2, rank)
+        plain, other = (
+            Views(inputs, channels_first=first)(given) or []
+            for first in (filters_first, not filters_first)
+        )
+        if order_of(other, positions) is None:
+            return {}, False
+        image = inputs[min(extent.axis[0] for extent in other)]
+        if image.shape[-1 if filters_first else 1] == 1:
+            return {}, order_of(plain, positions) is None
+        return {}, is_along_channels(plain, given.shape, channels)
+
+    signature = [
+        tf.TensorSpec((spec.shape[0] or 1, *spec.shape[1:]), spec.dtype)
+        for spec in specs
+    ]
+    try:
+        return compiled(network, "layout", look, signature).facts
+    except CnnvizError:
+        return False
 
 
 def displayed(tensor: tf.Tensor, *, channels_first: bool) -> tf.Tensor:
@@ -49,13 +159,21 @@ def over_positions(values: tf.Tensor) -> tf.Tensor:
 def to_channels_last(tensor: tf.Tensor) -> tf.Tensor:
     """Moves axis 1 to the end."""
     rank = tensor.shape.rank
-    return tf.transpose(tensor, [0, *range(2, rank), 1])
+    return tf.transpose(tensor, _to_last(rank))
 
 
 def to_channels_first(tensor: tf.Tensor) -> tf.Tensor:
     """Moves the last axis to position 1."""
     rank = tensor.shape.rank
-    return tf.transpose(tensor, [0, rank - 1, *range(1, rank - 1)])
+    return tf.transpose(tensor, _to_first(rank))
+
+
+def _to_last(rank: int) -> list[int]:
+    return [0, *range(2, rank), 1]
+
+
+def _to_first(rank: int) -> list[int]:
+    return [0, rank - 1, *range(1, rank - 1)]
 
 
 def _image_rank(network: Network) -> int:

@@ -1,0 +1,199 @@
+"""Networks that bring images into another layout than they take them in.
+
+Each is compared with the network that takes images as its filters do, weight by weight.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import activations, explain, list_layers, load_model, visualize_filters
+from cnnviz.attribution import deconvnet
+from cnnviz.network.layout import is_network_channels_first
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+PICTURES = np.random.default_rng(0).random((2, 10, 12, 3), np.float32)
+LAST, FIRST = "channels_last", "channels_first"
+
+
+def filters(k: Any, images: Any, data_format: str = LAST) -> Any:
+    layers = k.layers
+    x = layers.Rescaling(2.0, -1.0, name="rescaling")(images)
+    x = layers.Conv2D(4, 3, padding="same", name="c1", data_format=data_format)(x)
+    x = layers.ReLU(name="relu")(x)
+    x = layers.MaxPooling2D(name="pool", data_format=data_format)(x)
+    x = layers.Conv2D(5, 3, activation="relu", name="c2", data_format=data_format)(x)
+    x = layers.GlobalAveragePooling2D(name="mean", data_format=data_format)(x)
+    return layers.Dense(3, name="dense")(x)
+
+
+def plain(k: Any) -> Any:
+    images = k.Input((10, 12, 3))
+    return k.Model(images, filters(k, images))
+
+
+def to_last(k: Any) -> Any:
+    images = k.Input((3, 10, 12))
+    turned = k.layers.Permute((2, 3, 1), name="turned")(images)
+    return k.Model(images, filters(k, turned))
+
+
+def to_first(k: Any) -> Any:
+    images = k.Input((10, 12, 3))
+    before = k.layers.Activation("linear", name="before")(images)
+    turned = k.layers.Permute((3, 1, 2), name="turned")(before)
+    return k.Model(images, filters(k, turned, FIRST))
+
+
+def by_operation(k: Any) -> Any:
+    images = k.Input((3, 10, 12))
+    transpose = keras.ops.transpose if k is keras else tf.transpose
+    return k.Model(images, filters(k, transpose(images, (0, 2, 3, 1))))
+
+
+def subclassed(k: Any) -> Any:
+    class Turning(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = plain(k)
+
+        def call(self, images: Any) -> Any:
+            return self.inner(tf.transpose(images, (0, 2, 3, 1)))
+
+    network = Turning()
+    network(np.zeros((1, 3, 10, 12), np.float32))
+    return network
+
+
+@GENERATIONS
+@pytest.mark.parametrize("build", [to_last, to_first, by_operation, subclassed])
+def test_turned_images_are_shown_as_in_the_network_that_does_not_turn_them(
+    k: Any, build: Callable[[Any], Any]
+) -> None:
+    k.utils.set_random_seed(1)
+    straight, network = plain(k), build(k)
+    network.set_weights(straight.get_weights())
+    ours, theirs = (load_model(each, encoding="unit") for each in (network, straight))
+    at = f"{network.inner.name}/" if build is subclassed else ""
+    names = ["rescaling", "c1", "relu", "pool", "c2", "mean", "dense"]
+
+    maps = activations(ours, PICTURES, [at + name for name in names])
+    expected = activations(theirs, PICTURES, names)
+    for name in names:
+        np.testing.assert_allclose(maps[at + name], expected[name], atol=1e-5)
+    found = {each.path: each for each in list_layers(ours)}
+    for each in list_layers(theirs):
+        same = found[at + each.path]
+        assert same.output_shape == each.output_shape
+        assert same.receptive_field == each.receptive_field
+    for made, wanted in (
+        (
+            visualize_filters(ours, at + "c2", [0, 1], steps=4),
+            visualize_filters(theirs, "c2", [0, 1], steps=4),
+        ),
+        (deconvnet(ours, PICTURES, at + "c2"), deconvnet(theirs, PICTURES, "c2")),
+        (explain(ours, PICTURES, 1), explain(theirs, PICTURES, 1)),
+        (
+            explain(ours, PICTURES, 1, method="integrated"),
+            explain(theirs, PICTURES, 1, method="integrated"),
+        ),
+    ):
+        np.testing.assert_allclose(np.asarray(made), np.asarray(wanted), atol=1e-4)
+
+
+@GENERATIONS
+def test_layers_before_and_after_the_turn_have_their_own_layout(k: Any) -> None:
+    model = load_model(to_first(k), encoding="unit")
+    maps = activations(model, PICTURES, ["before", "turned"])
+    np.testing.assert_array_equal(maps["before"], PICTURES)
+    np.testing.assert_array_equal(maps["turned"], PICTURES)
+
+
+@GENERATIONS
+def test_maps_that_are_turned_back_are_those_of_before(k: Any) -> None:
+    def segmented(images: Any, axis: int = -1, *, back: bool = False) -> Any:
+        x = k.layers.Conv2D(4, 3, padding="same", activation="relu", name="c1")(images)
+        x = k.layers.Conv2D(2, 1, name="c2")(x)
+        if back:
+            x = k.layers.Permute((3, 1, 2), name="back")(x)
+        return k.layers.Softmax(axis, name="softmax")(x)
+
+    k.utils.set_random_seed(2)
+    images = k.Input((None, None, 3))
+    straight = k.Model(images, segmented(images))
+    images = k.Input((3, None, None))
+    turned = k.layers.Permute((2, 3, 1))(images)
+    network = k.Model(images, segmented(turned, 1, back=True))
+    network.set_weights(straight.get_weights())
+    ours, theirs = (load_model(each, encoding="unit") for each in (network, straight))
+    maps = activations(ours, PICTURES, ["back", "softmax"])
+    expected = activations(theirs, PICTURES, ["c2", "softmax"])
+    for made, wanted in zip(maps.values(), expected.values(), strict=True):
+        np.testing.assert_allclose(made, wanted, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(explain(ours, PICTURES, 1)),
+        np.asarray(explain(theirs, PICTURES, 1)),
+        atol=1e-5,
+    )
+
+
+@GENERATIONS
+def test_films_are_turned_too(k: Any) -> None:
+    def seen(film: Any) -> Any:
+        x = k.layers.Conv3D(3, 3, name="conv")(film)
+        return k.layers.Dense(2)(k.layers.GlobalAveragePooling3D()(x))
+
+    film = k.Input((4, 10, 12, 3))
+    straight = k.Model(film, seen(film))
+    film = k.Input((3, 4, 10, 12))
+    network = k.Model(film, seen(k.layers.Permute((2, 3, 4, 1))(film)))
+    network.set_weights(straight.get_weights())
+    films = np.random.default_rng(0).random((1, 4, 10, 12, 3), np.float32)
+    np.testing.assert_allclose(
+        activations(load_model(network), films)["conv"],
+        activations(load_model(straight), films)["conv"],
+        atol=1e-5,
+    )
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("shape", "order", "data_format", "first"),
+    [
+        ((10, 12, 3), (1, 2, 3), LAST, False),
+        ((1, 12, 3), (1, 2, 3), LAST, False),
+        ((10, 12, 3), (2, 1, 3), LAST, False),  # height and width
+        ((3, 10, 12), (3, 2, 1), LAST, True),
+        ((1, 10, 12), (2, 3, 1), LAST, True),
+        ((3, None, None), (2, 3, 1), LAST, True),
+        ((10, 12, 3), (3, 1, 2), LAST, False),  # frequencies as channels
+        ((3, 10, 12), (1, 2, 3), FIRST, True),
+        ((10, 12, 1), (3, 1, 2), FIRST, False),
+        ((None, None, 3), (3, 1, 2), FIRST, False),
+    ],
+)
+def test_the_layout_of_images_is_the_one_that_the_filters_see(
+    k: Any,
+    shape: tuple[int | None, ...],
+    order: tuple[int, ...],
+    data_format: str,
+    first: bool,
+) -> None:
+    images = k.Input(shape)
+    x = k.layers.ZeroPadding2D(data_format=data_format)(
+        k.layers.Rescaling(0.5)(k.layers.Permute(order)(images))
+    )
+    network = k.Model(images, k.layers.Conv2D(2, 1, data_format=data_format)(x))
+    assert is_network_channels_first(network) is first
+
+
+@GENERATIONS
+def test_an_axis_of_one_channel_may_be_moved_by_a_reshape(k: Any) -> None:
+    images = k.Input((1, 10, 12))
+    x = k.layers.Conv2D(2, 3)(k.layers.Reshape((10, 12, 1))(images))
+    assert is_network_channels_first(k.Model(images, x))
