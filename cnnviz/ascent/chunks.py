@@ -76,6 +76,10 @@ class Chunks:
             if self.stopped:
                 break
         scores, images = best.scores[:count], self._images(best.numbers)[:count]
+        if (~woken & (scores > shut)).any():
+            # Nothing was computed yet of what the last step may have opened.
+            found = (best.numbers, *climb.state[1:])
+            woken |= climb.stepper.alive(found)[:count]
         frames += [images] * (len(self.snapshots) - len(frames))
         dead = ~(woken & (scores > shut))
         if dead.any():

@@ -88,9 +88,16 @@ class Stepper:
             scorer = self._plan.scorer(self._batch, self._rectifiers)
             scores = scorer(state[0], *self._operands)["scores"].numpy()
         else:
-            still = np.repeat(self._plan.still(), self._batch, 0)
-            scores, _ = self.looked(state, still[None])
+            scores, _ = self.looked(state, self._still())
         return np.where(np.isfinite(scores), scores, np.float32(-np.inf))
+
+    def alive(self, state: State) -> np.ndarray:
+        """Which images have a gradient where they are, without a transform."""
+        _, alive = self.looked(state, self._still())
+        return alive
+
+    def _still(self) -> np.ndarray:
+        return np.repeat(self._plan.still(), self._batch, 0)[None]
 
     def try_bfloat16(
         self, state: State, timetable: np.ndarray, draws: np.ndarray

@@ -37,7 +37,7 @@ from cnnviz.ascent import (
 )
 from cnnviz.ascent.chunks import _state
 from cnnviz.ascent.loop import _rates
-from cnnviz.ascent.precision import bfloat16
+from cnnviz.ascent.precision import Precision, bfloat16
 from cnnviz.ascent.step import FIRST_MOMENT, Plan, Rectifiers, schedule
 from cnnviz.ascent.stepper import Stepper
 from cnnviz.graph.devices import has_gpu
@@ -382,6 +382,30 @@ def test_a_short_run_tells_what_it_woke() -> None:
     found = maximize(dying(-2.0), channel("conv", [0, 1]), run=run)
     assert found.scores[0] > 0
     assert found.dead.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_what_the_last_step_opens_is_not_dead(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a card, too, where scores are computed apart from the steps.
+    monkeypatch.setattr("cnnviz.ascent.stepper.has_gpu", lambda: True)
+    model = dying(-2.0)
+    run = Run(steps=2, learning_rate=0.15, precision=precision)
+    found = maximize(model, channel("conv", [0, 1]), transform=STILL, run=run)
+    assert found.dead.tolist() == [False, True]
+    assert not found.history.any()
+    fires = model.network.get_layer("conv")(found.images).numpy().mean((1, 2))
+    np.testing.assert_allclose(found.scores, np.diag(fires), rtol=1e-5)
+    assert fires[0, 0] > 0
+
+
+def test_what_grows_only_smoother_is_dead() -> None:
+    objective = channel("conv", 1) - 1e4 * total_variation()
+    run = Run(steps=2, learning_rate=1e-4, snapshots=[2])
+    found = maximize(dying(-2.0), objective, transform=STILL, run=run)
+    assert found.dead.all()
+    assert found.history[1] > found.history[0]
 
 
 @pytest.mark.parametrize(
