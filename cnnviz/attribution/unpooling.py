@@ -10,6 +10,7 @@ import tensorflow as tf
 from cnnviz.attribution.steps import Step, Value, Walk, registered_gradient
 from cnnviz.graph.devices import has_gpu, must_repeat
 from cnnviz.graph.steady_gradients import first_of_largest
+from cnnviz.network.layout import to_channels_first, to_channels_last
 
 
 def unpooled(walk: Walk, tensor: tf.Tensor) -> Step | None:
@@ -45,14 +46,13 @@ def _unpooled_2d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     maps = [value(op.inputs[0]), value(op.outputs[0]), r]
     windows = {name: op.get_attr(name) for name in ("ksize", "strides")}
     explicit = "explicit_paddings" in op.node_def.attr
-    padded = list(op.get_attr("explicit_paddings")) if explicit else []
     data_format = op.get_attr("data_format").decode()
-    # On processors only channels last can do without the pooling's own tensors.
+    # On processors only channels last can do without the pooling's own tensors. There
+    # no pooling with channels first has explicit paddings.
     turned = data_format == "NCHW" and not has_gpu()
     if turned:
-        maps = [tf.transpose(tensor, [0, 2, 3, 1]) for tensor in maps]
+        maps = [to_channels_last(tensor) for tensor in maps]
         windows = {name: [n[0], *n[2:], n[1]] for name, n in windows.items()}
-        padded = [*padded[:2], *padded[4:], *padded[2:4]]
         data_format = "NHWC"
     unpool = tf.raw_ops.MaxPoolGrad(
         orig_input=maps[0],
@@ -60,10 +60,10 @@ def _unpooled_2d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
         grad=maps[2],
         **windows,
         padding=op.get_attr("padding").decode(),
-        explicit_paddings=padded,
+        explicit_paddings=op.get_attr("explicit_paddings") if explicit else [],
         data_format=data_format,
     )
-    return tf.transpose(unpool, [0, 3, 1, 2]) if turned else unpool
+    return to_channels_first(unpool) if turned else unpool
 
 
 def _unpooled_by_gradient(op: tf.Operation, r: tf.Tensor, _: Value) -> tf.Tensor:
@@ -77,10 +77,9 @@ def _unpooled_3d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     written by its transpose.
     """
     first = op.get_attr("data_format") == b"NCDHW"
-    to_last, to_first = [0, 2, 3, 4, 1], [0, 4, 1, 2, 3]
     given = value(op.inputs[0])
     if first:
-        given, r = tf.transpose(given, to_last), tf.transpose(r, to_last)
+        given, r = to_channels_last(given), to_channels_last(r)
     spatial = [2, 3, 4] if first else [1, 2, 3]
     window = [op.get_attr("ksize")[i] for i in spatial]
     strides = [op.get_attr("strides")[i] for i in spatial]
@@ -98,25 +97,22 @@ def _unpooled_3d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     sizes = tf.shape(given)
     taps = int(np.prod(window))
     kernel = tf.reshape(tf.eye(taps, dtype=given.dtype), [*window, 1, taps])
-    planes = tf.reshape(
-        tf.transpose(given, to_first), [-1, sizes[1], sizes[2], sizes[3], 1]
-    )
+    planes = tf.reshape(to_channels_first(given), [-1, sizes[1], sizes[2], sizes[3], 1])
     steps = [1, *strides, 1]
     # Far below zero, so that 0 * padding stays finite in the one-hot products.
     seen = tf.nn.conv3d(tf.maximum(planes, -1e30), kernel, steps, "VALID")
     switches = tf.one_hot(tf.argmax(seen, -1), taps, dtype=r.dtype)
     outs = tf.shape(r)
-    placed = tf.reshape(tf.transpose(r, to_first), [-1, outs[1], outs[2], outs[3], 1])
+    placed = tf.reshape(to_channels_first(r), [-1, outs[1], outs[2], outs[3], 1])
     planes = tf.nn.conv3d_transpose(
         switches * placed, kernel, tf.shape(planes), steps, "VALID"
     )
-    volume = tf.transpose(
-        tf.reshape(planes, [before[0], before[4], sizes[1], sizes[2], sizes[3]]),
-        to_last,
+    volume = to_channels_last(
+        tf.reshape(planes, [before[0], before[4], sizes[1], sizes[2], sizes[3]])
     )
     (a, _), (b, _), (c, _) = pads
     volume = volume[:, a : a + before[1], b : b + before[2], c : c + before[3]]
-    return tf.transpose(volume, to_first) if first else volume
+    return to_channels_first(volume) if first else volume
 
 
 def _unpooled_globally(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:

@@ -23,7 +23,10 @@ from cnnviz.network.tracing import Call, compiled, record
 _IMAGES_FIRST: weakref.WeakKeyDictionary[Network, tuple[weakref.ref[Layer], bool]] = (
     weakref.WeakKeyDictionary()
 )
-"""By network its first layer with a data format, and the layout of images."""
+"""By network its first layer with a data format, and the layout of images.
+
+It is asked for each call of a layer, too often for what a trace is checked for.
+"""
 
 
 def channel_axis(network: Network, call: Call) -> int:

@@ -1,6 +1,7 @@
 """Reconstructions of any layout, encoding and precision; the network stays as it is."""
 
 import threading
+from functools import partial
 from types import ModuleType
 from typing import Any, get_args
 
@@ -84,18 +85,20 @@ class TestLayouts:
             assert not np.allclose(found.images, gradient.images)
             assert not np.allclose(found.images, guided.images)
 
-    def test_channels_first(self) -> None:
+    @GENERATIONS
+    def test_channels_first(self, k: ModuleType) -> None:
         rng = np.random.default_rng(0)
-        image = rng.random((2, 9, 8, 3), np.float32)
+        image = rng.random((2, 10, 12, 3), np.float32)
         found = []
         for order, shape in (
-            ("channels_last", (9, 8, 3)),
-            ("channels_first", (3, 9, 8)),
+            ("channels_last", (10, 12, 3)),
+            ("channels_first", (3, 10, 12)),
         ):
-            layers = keras.layers
-            conv1 = layers.Conv2D(4, 3, activation="relu", data_format=order, name="c1")
-            conv2 = layers.Conv2D(5, 3, data_format=order, name="c2")
-            network = randomized(sequential(keras, shape, conv1, conv2), 2)
+            conv = partial(k.layers.Conv2D, activation="relu", data_format=order)
+            conv1 = conv(4, 3, padding="same", name="c1")
+            pool = k.layers.MaxPooling2D(data_format=order)
+            conv2 = conv(5, 3, name="c2")
+            network = randomized(sequential(k, shape, conv1, pool, conv2), 2)
             found.append(deconvnet(raw(network), image, "c2"))
         close(found[0].images, found[1].images)
         assert found[0].positions.tolist() == found[1].positions.tolist()
