@@ -80,11 +80,11 @@ class Chunks:
             # Nothing was computed yet of what the last step may have opened.
             found = (best.numbers, *climb.state[1:])
             woken |= climb.stepper.alive(found)[:count]
-        frames += [images] * (len(self.snapshots) - len(frames))
         dead = ~(woken & (scores > shut))
         if dead.any():
             given = np.float32(0.5) if start is None else start
             images = np.where(dead[:, None, None, None], given, images)
+        frames += [images] * (len(self.snapshots) - len(frames))
         momentum = None
         if count == 1:
             first, second = (moment[:1].numpy() for moment in climb.state[1:])

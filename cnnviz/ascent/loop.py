@@ -19,6 +19,7 @@ from cnnviz.ascent.chunks import Chunks
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run, run_of
+from cnnviz.ascent.scoring import rescored
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
@@ -186,6 +187,14 @@ def maximize(
             f"{broken}, which can keep gradients from images: {found.dead.sum()} of "
             f"{counted(len(found.dead), 'image')} not drawn"
         )
+    found = rescored(
+        known,
+        objective,
+        found,
+        transform=moved,
+        window=window,
+        average_pooling=average_pooling,
+    )
     return span.of(found)
 
 

@@ -14,6 +14,7 @@ from cnnviz.ascent.parameterizations import Parameterization
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Progress, better_of, join
 from cnnviz.ascent.run import Run, run_of
+from cnnviz.ascent.scoring import rescored
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
 from cnnviz.errors import ImageError, counted, shape_text
@@ -268,13 +269,14 @@ def optimize_filters(
         other = ascended(numbers, before, canvas)
         other = replace(other, scores=_reached(known, feature, numbers, other))
         ascent = _exchanged(ascent, shut, other)
-    ascent = _grayed(ascent)
+    if recipe.is_below and not negative:
+        # Below its rectifier every unit has a gradient, but not every one gets out.
+        silent = _reached(known, feature, chosen, ascent) == 0
+        ascent = replace(ascent, dead=ascent.dead | silent)
+    ascent = _grayed(known, recipe.objective, ascent)
     reached = ascent.scores
     if recipe.is_below:
         reached = _reached(known, feature, chosen, ascent)
-    if recipe.is_below and not negative:
-        # Below its rectifier every unit has a gradient, but not every one gets out.
-        ascent = _grayed(replace(ascent, dead=ascent.dead | (reached == 0)))
     return FilterImages(layer, feature, chosen, reached, span.of(ascent), negative)
 
 
@@ -294,7 +296,8 @@ def _exchanged(ascent: Ascent, rows: np.ndarray, other: Ascent) -> Ascent:
     return join([ascent, better_of(ascent.take(rows), other)]).take(order)
 
 
-def _grayed(ascent: Ascent) -> Ascent:
+def _grayed(model: ImageModel, objective: Objective, ascent: Ascent) -> Ascent:
     """The same with mid gray in place of images that are dead."""
     dead = ascent.dead[:, None, None, None]
-    return replace(ascent, images=np.where(dead, np.float32(0.5), ascent.images))
+    images = np.where(dead, np.float32(0.5), ascent.images)
+    return rescored(model, objective, replace(ascent, images=images))

@@ -1,0 +1,94 @@
+"""What an objective says of images that no optimizer moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import tensorflow as tf
+
+from cnnviz.ascent.parameterizations import Shape
+from cnnviz.ascent.results import Ascent
+from cnnviz.ascent.step import Plan
+from cnnviz.ascent.transforms import STILL, Size, Transform
+from cnnviz.network.model import ImageModel
+from cnnviz.objectives.algebra import Objective
+
+
+@dataclass(frozen=True)
+class _Itself:
+    """Images as their own numbers: no image is lost in them, as in sigmoids and phases.
+
+    Attributes:
+        learning_rate: Of no use, for nothing is moved.
+    """
+
+    learning_rate: float = 0.0
+
+    def start(
+        self, generators: Sequence[np.random.Generator], shape: Shape
+    ) -> np.ndarray:
+        """Black images."""
+        return np.zeros((len(generators), *shape), np.float32)
+
+    def inverse(self, images: np.ndarray) -> np.ndarray:
+        """The images."""
+        return images.astype(np.float32)
+
+    def image(
+        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+    ) -> tf.Tensor:
+        """The numbers."""
+        del shape, done
+        return numbers
+
+
+def rescored(
+    model: ImageModel,
+    objective: Objective,
+    found: Ascent,
+    *,
+    transform: Transform = STILL,
+    window: Size | None = None,
+    average_pooling: bool = False,
+) -> Ascent:
+    """The same with the scores of what stands in place of images that are dead.
+
+    Scores that are no number stay so: they tell that the network computes none for
+    what was tried.
+
+    Args:
+        model: What the images were made for.
+        objective: What they were to maximize.
+        found: Images in [0, 1].
+        transform: What brings them to another size, at which the network sees them.
+        window: That size; None for their own.
+        average_pooling: Whether the network pools by the mean where it has the maximum.
+    """
+    rows = np.flatnonzero(found.dead & ~np.isnan(found.scores))
+    if not len(rows):
+        return found
+    count, *shape = found.images.shape
+    height, width, channels = shape
+    plan = Plan(
+        model,
+        objective,
+        _Itself(),
+        transform if window not in (None, (height, width)) else STILL,
+        (height, width, channels),
+        window or (height, width),
+        average_pooling,
+    )
+    # Where images are compared with each other, none is what it was.
+    rows = np.arange(count) if objective.couples else rows
+    batch = count if objective.couples else model.fixed_batch or 1
+    operands = objective.operands(max(objective.count, count))
+    scorer = plan.scorer(batch)
+    scores = np.full_like(found.scores, np.nan)
+    for first in range(0, len(rows), batch):
+        order = np.resize(rows[first : first + batch], batch)
+        own = [tf.constant(o[order]) for o in operands]
+        scores[order] = scorer(found.images[order], *own)["scores"].numpy()
+    untold = np.isnan(scores) | np.isnan(found.scores)
+    return replace(found, scores=np.where(untold, found.scores, scores))

@@ -1,0 +1,104 @@
+"""Scores belong to the images that are returned, also where these are no finds."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from cnnviz import load_model
+from cnnviz.ascent import Fourier, Maco, Pixels, Run, maximize
+from cnnviz.network.model import ImageModel
+from cnnviz.objectives import channel, diversity
+from cnnviz.synthesis import optimize_filters
+
+layers = keras.layers
+RUN = Run(steps=20, snapshots=[20])
+
+
+def easily_spoiled(ceiling: float | None = None, **given: Any) -> ImageModel:
+    """`bright` fires for pixels above 0.6, and `dim`, all the less, where it does not.
+
+    Nothing that is darker reaches `dim`, and every search makes its value smaller.
+    """
+    network = keras.Sequential(
+        [
+            layers.Input((16, 16, 1), **given),
+            layers.Conv2D(1, 1, name="bright", activation="relu"),
+            layers.Conv2D(2, 1, name="raw"),
+            layers.ReLU(ceiling, name="dim"),
+        ]
+    )
+    one = np.ones((1, 1, 1, 1), np.float32)
+    network.get_layer("bright").set_weights([one, np.array([-0.6], np.float32)])
+    both = np.concatenate([one, -one], -1)
+    network.get_layer("raw").set_weights([both, np.array([0, 0.01], np.float32)])
+    return load_model(network, encoding="unit")
+
+
+def computed(images: np.ndarray) -> np.ndarray:
+    """The means of both channels of `dim`, `(n, 2)`."""
+    bright = np.maximum(images[..., 0] - 0.6, 0)
+    values = np.stack([bright, np.maximum(0.01 - bright, 0)], -1)
+    return np.asarray(values.mean((1, 2)))
+
+
+DARK = np.random.default_rng(0).random((2, 16, 16, 1)).astype(np.float32) * 0.59
+DARK[0, :4] = 0
+
+
+@pytest.mark.parametrize("start", [None, DARK])
+@pytest.mark.parametrize("parameterization", [Fourier(), Maco(contrast=0.02), Pixels()])
+@pytest.mark.parametrize("given", [{}, {"batch_size": 2}])
+def test_dead_images_have_the_scores_of_what_stands_for_them(
+    start: np.ndarray | None, parameterization: Any, given: dict[str, int]
+) -> None:
+    found = maximize(
+        easily_spoiled(**given),
+        channel("dim", [0, 1]),
+        start=start,
+        parameterization=parameterization,
+        run=RUN,
+    )
+    assert found.dead[1]
+    stands = 0.5 if start is None else start[1]
+    np.testing.assert_array_equal(found.images[1], stands + np.zeros((16, 16, 1)))
+    np.testing.assert_allclose(found.scores, np.diag(computed(found.images)), atol=1e-6)
+    np.testing.assert_allclose(found.scores[1], 0.01, atol=1e-7)
+
+
+def test_images_that_are_compared_are_scored_beside_what_is_returned() -> None:
+    apart = 10 * channel("dim", [0, 1]) + diversity("bright")
+    found = maximize(easily_spoiled(), apart, run=RUN)
+    assert found.dead.tolist() == [False, True]
+    # Nothing is bright in the second: the two are not alike.
+    expected = 10 * np.diag(computed(found.images))
+    np.testing.assert_allclose(found.scores, expected, atol=1e-5)
+
+
+def test_snapshots_of_steps_that_were_not_made_are_what_is_returned() -> None:
+    found = maximize(
+        easily_spoiled(),
+        channel("dim", 1),
+        run=Run(steps=20, snapshots=[20], callback=lambda _: True, callback_every=4),
+    )
+    assert found.dead.all()
+    np.testing.assert_array_equal(found.snapshots[-1], found.images)
+
+
+@pytest.mark.parametrize("ceiling", [None, 6.0])
+@pytest.mark.parametrize("negative", [False, True])
+def test_filters_have_the_activations_of_their_images(
+    ceiling: float | None, negative: bool
+) -> None:
+    # These start darker than mid gray, which stands for what is dead.
+    found = optimize_filters(
+        easily_spoiled(ceiling), "dim", negative=negative, size=48, run=RUN
+    )
+    gray = found.ascent.dead
+    np.testing.assert_array_equal(found.ascent.images[gray], 0.5)
+    expected = np.diag(computed(found.ascent.images))
+    np.testing.assert_allclose(found.activations, expected, atol=1e-6)
+    if ceiling is None and not negative:
+        assert gray.tolist() == [False, True]
+        np.testing.assert_array_equal(found.ascent.scores, found.activations)
