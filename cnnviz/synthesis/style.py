@@ -55,7 +55,7 @@ from cnnviz.objectives.textures import (
 )
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
-from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
+from cnnviz.synthesis.style_layers import Features, MeasuredLayers, StyleLayers
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -177,7 +177,8 @@ def transfer_style(
 
     Raises:
         ImageError: If what is given is no image, or does not fit the network.
-        LayerError: If the network has no layers with positions.
+        LayerError: If the network has no layers with positions, or these compute the
+            same everywhere in all images.
         ModelError: If the network takes anything but one image, fails, or computes NaN
             or infinite values.
         ArgumentError: If an argument is out of its range.
@@ -246,7 +247,8 @@ def optimize_style(
 
     Raises:
         ImageError: If what is given is no image, or does not fit the network.
-        LayerError: If the network has no layers with positions.
+        LayerError: If the network has no layers with positions, or these compute the
+            same everywhere in all images.
         ModelError: If the network takes anything but one image, fails, or computes NaN
             or infinite values.
         ArgumentError: If an argument is out of its range.
@@ -414,19 +416,20 @@ def _objective(
     """Minus the losses, in units of the content's distance and variance."""
     own = layers.features(content)
     measured = [layers.features(image) for image in styles]
+    layers.refuse_silence([own, *measured], holds=content_weight > 0)
     deviations: dict[str, np.ndarray | None] = dict.fromkeys(layers.paths)
     if soften:
         for path in layers.paths:
             several = [np.std(features[path].numpy()) for features in measured]
             deviations[path] = np.array(max(np.average(several, weights=shares), 1e-6))
 
-    def seen(features: dict[str, tf.Tensor], path: str) -> tf.Tensor:
+    def seen(features: Features, path: str) -> tf.Tensor:
         deviation = deviations[path]
         if deviation is None:
             return features[path]
         return softened(features[path], tf.constant(deviation[None], tf.float32))
 
-    def gram(features: dict[str, tf.Tensor], path: str) -> np.ndarray:
+    def gram(features: Features, path: str) -> np.ndarray:
         return gram_matrix(seen(features, path)).numpy()[0]
 
     style_terms, content_terms = [], []

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError
+from cnnviz.errors import LayerError, listed, warn
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
-from cnnviz.network.health import not_finite
+from cnnviz.network.health import broken_weights, not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import image_layers
@@ -25,6 +25,8 @@ from cnnviz.network.tracing import Trace, compiled
 _LARGEST_STRIDE = 4  # the power of 2 beyond which layers see things rather than paint
 _FEWEST_LEVELS = 3
 _DEEPEST = 5  # how many style layers there are where depth alone tells them apart
+Features = dict[str, tf.Tensor]
+"""What layers compute for an image, `(1, h, w, c)` each, by path."""
 _ADDITIONS = ("Add", "AddV2", "AddN")
 
 
@@ -142,14 +144,47 @@ class MeasuredLayers:
         self.paths = tuple(dict.fromkeys((*self.style, *self.content)))
         self.average_pooling = chosen.average_pooling
 
-    def features(self, image: np.ndarray) -> dict[str, tf.Tensor]:
-        """The features `(1, h, w, c)` of an image, by layer."""
+    def features(self, image: np.ndarray) -> Features:
+        """The features of an image."""
         trace = self._traced(image.shape)
         images = tf.repeat(tf.constant(image)[None], self.model.fixed_batch or 1, 0)
         found = {path: features[:1] for path, features in trace(images).items()}
         if not all(np.isfinite(features.numpy()).all() for features in found.values()):
             raise not_finite(self.model, self.paths)
         return found
+
+    def refuse_silence(self, measured: Sequence[Features], *, holds: bool) -> None:
+        """Refuses layers that tell nothing, and warns where it is some of several.
+
+        Args:
+            measured: The features of all images, content and styles.
+            holds: Whether the content counts.
+
+        Raises:
+            LayerError: If no layer of a kind tells one place or image from another.
+            ModelError: If the network holds weights that are NaN or infinite.
+        """
+        silent = {path for path in self.paths if _is_same(measured, path)}
+        kinds = {"style": self.style, "content": self.content if holds else ()}
+        if silent and broken_weights(self.model.network) is not None:
+            # Fused with a rectifier, what is no number is 0.
+            raise not_finite(self.model, self.paths)
+        for kind, chosen in kinds.items():
+            found = [path for path in chosen if path in silent]
+            if not found:
+                continue
+            told = (
+                f"{kind} layer{'s' * (len(found) > 1)} {listed(found, 'and')}: "
+                "computed is the same everywhere in the content and in all styles, "
+                f"which tells no {kind}"
+            )
+            if len(found) == len(chosen):
+                raise LayerError(
+                    told,
+                    hint="Name other layers: cnnviz.synthesis.optimize_style(..., "
+                    f"layers=StyleLayers({kind}=[...])).",
+                )
+            warn(told)
 
     def add_up(self, shape: tuple[int, ...]) -> bool:
         """Whether features of several layers are added on the way to these layers."""
@@ -172,6 +207,13 @@ class MeasuredLayers:
         signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
         key = ("style", model.key, self.paths, self.average_pooling)
         return compiled(network, key, forward, signature)
+
+
+def _is_same(measured: Sequence[Features], path: str) -> bool:
+    """Whether a layer computes one value for each channel, whatever it is shown."""
+    several = [features[path].numpy() for features in measured]
+    first = several[0][:, :1, :1]
+    return all((values == first).all() for values in several)
 
 
 def _adds_up(image: tf.Tensor) -> bool:

@@ -20,7 +20,12 @@ from cnnviz import (
 from cnnviz.ascent import Pixels, Progress, Run, maximize
 from cnnviz.errors import CnnvizWarning
 from cnnviz.objectives import channel
-from cnnviz.synthesis import optimize_classes, optimize_filters
+from cnnviz.synthesis import (
+    StyleLayers,
+    optimize_classes,
+    optimize_filters,
+    optimize_style,
+)
 
 layers = keras.layers
 
@@ -104,6 +109,34 @@ def test_weights_that_are_no_numbers_are_named(
     ):
         with pytest.raises(ModelError, match=told):
             draw()
+
+
+def test_styles_are_not_measured_where_nothing_is_told(photo: np.ndarray) -> None:
+    shut = with_bias(-100.0)
+    for chosen, kind in (
+        (StyleLayers(style=["b"], content=["a"]), "style"),
+        (StyleLayers(style=["a"], content=["b"]), "content"),
+    ):
+        with pytest.raises(LayerError, match=f"{kind} layer b: computed is the same"):
+            optimize_style(shut, photo, photo**2, layers=chosen, run=Run(steps=2))
+    both = StyleLayers(style=["a", "b"], content=["a"])
+    with pytest.warns(CnnvizWarning, match="style layer b: .* tells no style"):
+        found = optimize_style(shut, photo, photo**2, layers=both, run=Run(steps=2))
+    assert (np.diff(found.style_losses) < 0).all()
+    # What has no weight need not tell anything.
+    optimize_style(
+        *(shut, photo, photo**2),
+        content_weight=0,
+        layers=StyleLayers(style=["a"], content=["b"]),
+        run=Run(steps=1),
+    )
+
+
+def test_styles_are_measured_where_images_are_even(photo: np.ndarray) -> None:
+    """A white sheet has the same features everywhere, but not those of the style."""
+    white = np.ones_like(photo)
+    found = transfer_style(with_bias(0.0), white, photo, steps=2)
+    assert not np.array_equal(found.image, white)
 
 
 def test_one_channel_that_is_no_number_leaves_the_others() -> None:
