@@ -79,6 +79,7 @@ def activations(
 
     def draw(work: Work) -> None:
         from cnnviz.drawing import backdrop
+        from cnnviz.network import without_call
 
         look = {
             "normalize": normalize,
@@ -91,7 +92,7 @@ def activations(
         folded = frozenset(name.casefold() for name in images.names)
         pointwise: dict[str, str] = next(work.items)
         for batch, maps in work.items:
-            drawn = maps.only(p for p in maps if p.partition("@")[0] not in pointwise)
+            drawn = maps.only(p for p in maps if without_call(p) not in pointwise)
             drawn = drawn or maps
             is_indexed = layer is None and len(drawn.mapped) > 1
             if batch.numbers[0] == 0:

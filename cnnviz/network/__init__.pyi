@@ -46,6 +46,7 @@ from .naming import (
     call_name as call_name,
     one_path as one_path,
     select as select,
+    without_call as without_call,
 )
 from .predictions import (
     Prediction as Prediction,

@@ -23,7 +23,7 @@ from cnnviz.network.heads import HeadInfo, whole
 from cnnviz.network.health import broken_weights, is_suspicious
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
-from cnnviz.network.naming import LayerNames, Selected, select
+from cnnviz.network.naming import LayerNames, Selected, select, without_call
 from cnnviz.network.predictions import ANSWERED, answer, named
 from cnnviz.network.tracing import Trace, compiled_for_images, unanswered
 
@@ -160,7 +160,7 @@ def _activations(
     kinds = {each.address.path: each.address.kind for each in asked.selected}
     return Activations(
         rows,
-        {name: kinds.get(name) or kinds[name.rpartition("@")[0]] for name in rows},
+        {name: kinds.get(name) or kinds[without_call(name)] for name in rows},
         tuple(arrays),
         asked.model.labels,
         predictions,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cnnviz.errors import counted, input_words, printable, shape_text
 from cnnviz.images.boxes import ReceptiveField
+from cnnviz.network.naming import without_call
 
 HEADINGS = (
     "layer",
@@ -99,7 +100,7 @@ def layer_rows(listed: Iterable[LayerInfo]) -> Iterator[tuple[str, ...]]:
 
 def layer_remarks(listed: Sequence[LayerInfo], parameters: int) -> list[str]:
     """What stands below the table: totals, and what its columns are."""
-    count = len({info.path.partition("@")[0] for info in listed})
+    count = len({without_call(info.path) for info in listed})
     fields = [info.receptive_field for info in listed]
     image, pixels = input_words(max((len(f.size) for f in fields if f), default=2))
     return [

@@ -126,6 +126,11 @@ def call_name(path: str, call: int) -> str:
     return path if call == 1 else f"{path}@{call}"
 
 
+def without_call(name: str) -> str:
+    """The path of the layer that a name like those of `call_name` is of."""
+    return named["path"] if (named := _CALL.fullmatch(name)) else name
+
+
 def select(network: Network, patterns: LayerNames) -> list[Selected]:
     """The layers that patterns name, in the network's order, each once.
 

@@ -8,7 +8,7 @@ from cnnviz.errors import CnnvizError, LayerError
 from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import image_layers
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import addresses
+from cnnviz.network.naming import addresses, without_call
 from cnnviz.network.passing import passed_on
 
 _SIDE = 224  # of images, where networks take any size
@@ -65,7 +65,7 @@ def _convolutions(model: ImageModel) -> Sequence[LayerInfo]:
     return [
         info
         for info in image_layers(model, size=None if is_sized else (_SIDE, _SIDE))
-        if info.path.partition("@")[0] in known
+        if without_call(info.path) in known
     ]
 
 

@@ -9,7 +9,7 @@ from cnnviz.images.sets import scaled_size
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.layers import image_layers, list_layers
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import select
+from cnnviz.network.naming import select, without_call
 from cnnviz.network.survey import native_shape, survey_layers
 
 _MOST_CLASSES = 50  # of which all are drawn
@@ -58,7 +58,7 @@ def layer_paths(
     seeing: dict[str, str] = {}
     for info in image_layers(model):
         if info.output_shape:
-            seeing.setdefault(info.path.partition("@")[0], info.path)
+            seeing.setdefault(without_call(info.path), info.path)
     kept: list[str] = []
     silent: list[str] = []
     blind: list[str] = []

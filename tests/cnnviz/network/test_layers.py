@@ -18,6 +18,7 @@ from cnnviz.network import (
     kernels,
     list_layers,
     named_encoding,
+    suggest_layer,
 )
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
@@ -453,3 +454,15 @@ def test_kernels_of_a_network_that_was_never_called(k: Any) -> None:
         kernels(model, "stem")
     model(np.zeros((1, 9, 9, 3), np.float32))
     assert kernels(model, "stem").shape == (3, 3, 3, 3)
+
+
+def test_layers_may_be_named_with_the_sign_of_calls() -> None:
+    first, second = (keras.layers.Conv2D(2, 1, name=f"at@{end}") for end in "xy")
+    image = keras.Input((8, 8, 1))
+    model = keras.Model(image, second(second(first(image))))
+    listed = list_layers(model)
+    assert [info.path for info in listed if info.parameters] == [
+        *("at@x", "at@y", "at@y@2")
+    ]
+    assert suggest_layer(load_model(model)) == "at@y@2"
+    assert "total: 2 layers, 10 parameters" in str(listed)

@@ -7,7 +7,7 @@ import pytest
 import tf_keras
 
 from cnnviz.errors import LayerError
-from cnnviz.network import Selected, addresses, call_name, select
+from cnnviz.network import Selected, addresses, call_name, select, without_call
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 
@@ -195,6 +195,10 @@ def test_exact_names_of_special_characters(name: str, k: Any) -> None:
 def test_names_of_calls() -> None:
     assert call_name("a/conv", 1) == "a/conv"
     assert call_name("a/conv", 3) == "a/conv@3"
+    for call in (1, 3, 12):
+        assert without_call(call_name("a@b/conv", call)) == "a@b/conv"
+    for name in ("conv@", "conv@0", "@2", "conv@x"):
+        assert without_call(name) == name
 
 
 def test_unknown_layer_suggests_the_nearest(model: Any) -> None:

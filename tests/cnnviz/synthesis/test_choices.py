@@ -50,7 +50,7 @@ def branches() -> keras.Model:
     inputs, pooled, outputs = [], [], {}
     for name, side in (("large", 24), ("small", 12)):
         image = keras.Input((side, side, 3), name=name)
-        maps = layers.Conv2D(4, 3, activation="relu", name=f"{name}_conv")(image)
+        maps = layers.Conv2D(4, 3, activation="relu", name=f"{name}@conv")(image)
         inputs.append(image)
         pooled.append(layers.Dense(4)(layers.Flatten()(maps)))
         outputs[f"of_{name}"] = layers.Dense(2, name=f"of_{name}")(pooled[-1])
@@ -63,22 +63,22 @@ def test_layers_of_an_input_that_is_held_are_left_out(name: str, other: str) -> 
     sides = {"large": 24, "small": 12}
     images = {name: np.full((side, side, 3), 0.4, "f") for name, side in sides.items()}
     model = load_model(branches(), encoding="unit").hold({other: images[other]})
-    for patterns in (None, ["Conv2D"], ["*_conv"]):
+    for patterns in (None, ["Conv2D"], ["*@conv"]):
         told: list[str] = []
-        assert layer_paths(model, patterns, note=told.append) == [f"{name}_conv"]
+        assert layer_paths(model, patterns, note=told.append) == [f"{name}@conv"]
         assert told == [
-            f"left out, since they do not depend on the image: {other}_conv"
+            f"left out, since they do not depend on the image: {other}@conv"
         ]
-    assert suggest_layer(model) == f"{name}_conv"
-    assert choose_layers(model) == ((f"{name}_conv",), f"{name}_conv")
-    named = [f"{other}_conv"]
+    assert suggest_layer(model) == f"{name}@conv"
+    assert choose_layers(model) == ((f"{name}@conv",), f"{name}@conv")
+    named = [f"{other}@conv"]
     assert layer_paths(model, named) == named
     run = Run(steps=1)
     with pytest.raises(LayerError, match=f"the image, only on what is held: {other}"):
         optimize_filters(model, named, run=run)
     with pytest.raises(LayerError, match=r"'log odds.*' does not depend .* is held"):
         optimize_classes(model, head=f"of_{other}", run=run)
-    with pytest.raises(LayerError, match=f"'{other}_conv' does not depend on the im"):
+    with pytest.raises(LayerError, match=f"'{other}@conv' does not depend on the im"):
         own = StyleLayers(content=named)
         optimize_style(model, images[name], images[name], layers=own, run=run)
 
