@@ -88,26 +88,53 @@ def image_layers(model: ImageModel, *, size: Size | None = None) -> list[LayerIn
 def _all_looked_at(known: ImageModel, size: Size | None) -> list[Look]:
     shapes = _input_shapes(known, None if size is None else size_of(size))
     everything = [Selected(address) for address in addresses(known.network)]
+    is_any = any(None in shape for shape in shapes)
     try:
-        return _looked_at(known, everything, shapes)
+        found = _looked_at(known, everything, shapes)
     except CnnvizError:
-        if all(None not in shape for shape in shapes):
-            raise
         # Code in Python that computes with sizes, as that of Keras 3.15 for resizing
-        # does, needs numbers for them. What differs between two depends on the image.
-        with suppress(CnnvizError):
-            first, second = (
-                _looked_at(known, everything, [_filled(s, side) for s in shapes])
-                for side in _SIDES
-            )
-            if [look.info.path for look in first] == [
-                look.info.path for look in second
-            ]:
-                return [
-                    Look(_in_common(one.info, other.info), one.sees)
-                    for one, other in zip(first, second, strict=True)
-                ]
+        # does, needs numbers for them.
+        if is_any and (common := _of_any_size(known, everything, shapes)):
+            return common
         raise
+    if is_any and any(look.sees and not look.info.receptive_field for look in found):
+        # How far resizing enlarges is not told by sizes that are computed.
+        common = _of_any_size(known, everything, shapes)
+        fields = {look.info.path: look.info.receptive_field for look in common}
+        return [
+            look._replace(
+                info=replace(
+                    look.info,
+                    receptive_field=look.info.receptive_field
+                    or fields.get(look.info.path),
+                )
+            )
+            for look in found
+        ]
+    return found
+
+
+def _of_any_size(
+    known: ImageModel,
+    everything: Sequence[Selected],
+    shapes: Sequence[tuple[int | None, ...]],
+) -> list[Look]:
+    """What layers have in common for images of two sizes; what differs depends on them.
+
+    Returns:
+        Nothing if the network does not take these sizes, or calls other layers then.
+    """
+    with suppress(CnnvizError):
+        first, second = (
+            _looked_at(known, everything, [_filled(s, side) for s in shapes])
+            for side in _SIDES
+        )
+        if [each.info.path for each in first] == [each.info.path for each in second]:
+            return [
+                Look(_in_common(one.info, other.info), one.sees)
+                for one, other in zip(first, second, strict=True)
+            ]
+    return []
 
 
 def _filled(shape: Sequence[int | None], side: int) -> tuple[int, ...]:

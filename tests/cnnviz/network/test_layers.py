@@ -206,6 +206,28 @@ def test_unknown_size_stays_unknown_until_one_is_given(k: Any) -> None:
     assert sized["up"].receptive_field == ReceptiveField((4, 4), (1.0, 1.0), (-2, -1))
 
 
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("interpolation", "seen"), [("bilinear", (6, -2)), ("nearest", (4, -1))]
+)
+def test_fields_behind_resizing_of_an_unknown_size(
+    k: Any, interpolation: str, seen: tuple[int, int]
+) -> None:
+    image = k.Input((None, None, 3))
+    maps = k.layers.Conv2D(4, 3, 2, padding="same", name="conv")(image)
+    wide = k.layers.UpSampling2D(2, interpolation=interpolation, name="up")(maps)
+    model = k.Model(image, k.layers.Conv2D(2, 3, name="behind")(wide))
+    listed = by_path(model)
+    assert [info.output_shape for info in listed.values()] == [
+        *((None, None, 4),) * 2,
+        (None, None, 2),
+    ]
+    assert listed["conv"].receptive_field == field(3, 2, 0)
+    size, offset = seen
+    assert listed["up"].receptive_field == field(size, 1, offset)
+    assert listed["behind"].receptive_field == field(size + 2, 1, offset)
+
+
 def test_unknown_size_where_code_computes_with_sizes() -> None:
     image = keras.Input((None, None, 3))
     maps = keras.layers.Conv2D(4, 3, 2, padding="same", name="conv")(image)
