@@ -33,7 +33,7 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.failures import between_layers, layer_of
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import Head, HeadInfo, whole
-from cnnviz.network.keras_generations import Network, call_attribute
+from cnnviz.network.keras_generations import CallNumbers, Network, call_attribute
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
@@ -235,12 +235,14 @@ class Question:
         elif layer is not None:
             wanted = [one_layer(network, layer)]
             if self.scaled:
-                patches = [changing(wanted[0], lambda output: _scaled(output, last))]
+                patches = [
+                    changing(network, wanted[0], lambda output: _scaled(output, last))
+                ]
         if self.subject.rule is not None:
             patches = marking(network)
         if self.given is not None:
             layer = self.given.layer
-            patches = [changing(one_layer(network, layer), lambda _: last)]
+            patches = [changing(network, one_layer(network, layer), lambda _: last)]
         with patched(patches):
             return show_images(
                 self.subject.model,
@@ -410,11 +412,12 @@ def _with_place(facts: Facts, place: Place, spaces: Spaces) -> Facts:
 
 
 def changing(
-    selected: Selected, change: Callable[[tf.Tensor], tf.Tensor]
+    network: Network, selected: Selected, change: Callable[[tf.Tensor], tf.Tensor]
 ) -> tuple[object, str, Callable[..., Any]]:
     """What to set on a layer so that one of its calls returns something else.
 
     Args:
+        network: The network.
         selected: The layer, and which call of it.
         change: Takes what the call returns, and returns what it is to return.
 
@@ -422,13 +425,14 @@ def changing(
         What `tracing.patched` takes.
     """
     layer = selected.address.layer
-    call, made = python_call(layer), 0
+    call, made, number = python_call(layer), 0, CallNumbers(network)
 
     def changed(*args: Any, **kwargs: Any) -> Any:
         nonlocal made
         output = call(*args, **kwargs)
         made += 1
-        is_it = made == selected.first_call and isinstance(output, tf.Tensor)
+        is_it = number(layer, made) == selected.first_call
+        is_it &= isinstance(output, tf.Tensor)
         return change(output) if is_it else output
 
     return layer, call_attribute(layer), changed

@@ -200,6 +200,58 @@ def has_call(network: Network) -> bool:
     return False
 
 
+def _layer_of(node: Any) -> Layer:
+    return node.layer if hasattr(node, "layer") else node.operation
+
+
+class CallNumbers:
+    """Which call of a layer a run of the network makes, in the order of its code.
+
+    Graphs run their branches in an order of their own: of one layer on two inputs often
+    the second call first.
+
+    Args:
+        network: A Keras model.
+    """
+
+    def __init__(self, network: Network) -> None:
+        # By the id of a layer: what calls it, and the order in which that does so.
+        self._orders: dict[int, tuple[Layer | None, list[int]]] = {}
+        shared: set[int] = set()
+        for container in everything(network):
+            graph = getattr(container, "_functional", None) or container
+            ran: dict[int, list[Any]] = {}
+            for _, nodes in sorted(getattr(graph, "_nodes_by_depth", {}).items())[::-1]:
+                for node in nodes:
+                    ran.setdefault(id(_layer_of(node)), []).append(node)
+            for own, nodes in ran.items():
+                if own in self._orders:
+                    shared.add(own)
+                written = _layer_of(nodes[0])._inbound_nodes
+                places = {id(node): i for i, node in enumerate(written)}
+                # A graph that was built for another input has nodes of its own.
+                reached = [places.get(id(node), i) for i, node in enumerate(nodes)]
+                order = [1 + sorted(reached).index(place) for place in reached]
+                caller = None if container is network else container
+                self._orders[own] = caller, order
+        # What several graphs call is counted as it runs.
+        for own in shared:
+            del self._orders[own]
+
+    def __call__(self, layer: Layer, made: int) -> int:
+        """The number of a call from 1 on.
+
+        Args:
+            layer: The layer.
+            made: How many calls of it the run has made, with this one.
+        """
+        caller, order = self._orders.get(id(layer), (None, [1]))
+        runs, within = divmod(made - 1, len(order))
+        if caller is not None:
+            runs = self(caller, runs + 1) - 1
+        return runs * len(order) + order[within]
+
+
 def call_attribute(layer: Layer) -> str:
     """The name of the method that computes a layer's output."""
     return "quantized_call" if getattr(layer, "quantization_mode", None) else "call"

@@ -48,6 +48,7 @@ from cnnviz.network.failures import (
 )
 from cnnviz.network.fingerprints import Fingerprint, attributes_kept
 from cnnviz.network.keras_generations import (
+    CallNumbers,
     Layer,
     Network,
     call_attribute,
@@ -204,6 +205,7 @@ def record(
     """
     calls: list[tuple[int, Call]] = []
     counts: Counter[int] = Counter()
+    number = CallNumbers(network)
     clock = count()
     missing = {(id(s.address.layer), s.first_call) for s in wanted}
     hoped = {(id(s.address.layer), s.first_call) for s in welcome}
@@ -218,7 +220,7 @@ def record(
             output = call(*args, **kwargs)
             own = id(address.layer)
             counts[own] += 1
-            made = counts[own]
+            made = number(address.layer, counts[own])
             if calls_wanted[own] & {None, made}:
                 given = args[0] if args else next(iter(kwargs.values()), None)
                 name = call_name(address.path, made)

@@ -18,10 +18,12 @@ from cnnviz import (
     LayerError,
     activation_batches,
     activations,
+    explain,
     load_model,
 )
 from cnnviz.drawing import activation_sheet, overlay
 from cnnviz.images import ReceptiveField, image_spans
+from cnnviz.network import call_name
 from cnnviz.network.activation_maps import MapPlace
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
@@ -627,3 +629,55 @@ def test_maps_of_several_inputs_are_laid_over_the_first_picture(k: ModuleType) -
     sheet = activation_sheet(found["both"][0], title="both", image=images[1][0])
     drawn = found.picture("both", overlay=True, title="both")
     np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
+
+
+@GENERATIONS
+@pytest.mark.parametrize("suffix", ["", ".h5", ".keras"])
+@pytest.mark.filterwarnings("ignore:.*HDF5 file via")
+def test_calls_are_numbered_as_the_code_makes_them(
+    k: Any, suffix: str, tmp_path: Path
+) -> None:
+    """Graphs run the second of two branches first."""
+
+    def same(name: str) -> Any:
+        return k.layers.Conv2D(
+            1, 1, use_bias=False, kernel_initializer="ones", name=name
+        )
+
+    def mean(maps: Any) -> Any:
+        return k.layers.GlobalAveragePooling2D()(maps)
+
+    image = k.Input((4, 4, 1))
+    inner = same("inner")
+    twice = k.Model(image, inner(inner(image)), name="twice")
+    row = k.Sequential([k.Input((4, 4, 1)), same("first")], name="row")
+    alone = same("alone")
+    inputs = [k.Input((4, 4, 1), name=name) for name in "abc"]
+    ends = [mean(row(twice(alone(each)))) for each in inputs]
+    model = k.Model(inputs, k.layers.Dense(2)(k.layers.Concatenate()(ends)))
+    source = model
+    if suffix:
+        source = tmp_path / f"model{suffix}"
+        model.save(source)
+    given = {
+        name: np.full((4, 4, 1), value, np.float32)
+        for name, value in zip("abc", (0.1, 0.2, 0.3), strict=True)
+    }
+    expected = {
+        call_name(path, call): value
+        for path, calls in (
+            *((path, (0.1, 0.2, 0.3)) for path in ("alone", "twice", "row")),
+            ("row/first", (0.1, 0.2, 0.3)),
+            ("twice/inner", (0.1, 0.1, 0.2, 0.2, 0.3, 0.3)),
+        )
+        for call, value in enumerate(calls, 1)
+    }
+    loaded = load_model(source, encoding="unit")
+    found = activations(loaded, given, list(expected))
+    assert {name: round(float(np.mean(found[name])), 5) for name in found} == expected
+    weights = np.asarray(model.layers[-1].get_weights()[0])[:, 0]
+    for number in range(3):
+        layer = call_name("alone", number + 1)
+        map_ = explain(loaded, given, layer=layer, classes=[0])
+        share = weights[number] * (number + 1) / 10
+        np.testing.assert_allclose(map_.raw.sum(), share, rtol=1e-5)
