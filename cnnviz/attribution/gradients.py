@@ -404,7 +404,7 @@ def _with_place(facts: Facts, place: Place, spaces: Spaces) -> Facts:
         is_call=place.is_call,
         rows=rows,
         field=field_of(moves),
-        order=order_of(moves, axes),
+        order=order_of(moves, axes, shape),
         bypassed=spaces.bypassed(place.tensor),
         is_mixed=is_mixed(view, shape),
         mixes=spaces.mixes(place),

@@ -76,6 +76,8 @@ def by_field(
 ) -> Placing | None:
     """Units at the middles of their receptive fields.
 
+    A single unit that sees all of an axis lies in its middle.
+
     Args:
         field: What a unit sees, per axis.
         positions: The sizes of the maps.
@@ -84,14 +86,15 @@ def by_field(
     Returns:
         The placing; None if the units of an axis do not move over the image.
     """
-    if len(field.size) != len(pixels):
+    if len(field.size) != len(pixels) or not any(field.size):
         return None
     weights, seen = [], []
     for size, stride, offset, units, length in zip(
         *field, positions, pixels, strict=True
     ):
-        if size is None or (stride == 0 and units > 1):
+        if stride == 0 and units > 1:
             return None
+        size = length if size is None else size
         starts = offset + stride * np.arange(units)
         weights.append(_interpolation(starts + (size - 1) / 2, length))
         ends = np.ceil(starts + size - 1) + 1

@@ -288,12 +288,25 @@ class Spaces:
             return True
         if shape.rank != self._axes + 2 or self.is_side_by_side(tensor):
             return False
+        if self._is_one_row_of_tokens(tensor):
+            return False
         # Networks with channels first also compute with channels last, for a while.
         layouts = (shape[1:-1], shape[2:]) if self._first else (shape[1:-1],)
         moves = moving(self.view(tensor) or [])
         if not self._first and is_along_channels(moves, shape, shape.rank - 1):
             return False  # such as the frames of a spectrogram, below its frequencies
         return all(any(size != 1 for size in sizes) for sizes in layouts)
+
+    def _is_one_row_of_tokens(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor is what 1-D layers make of tokens, with an axis of one more.
+
+        What its positions look at cannot be told then: the two axes of the image lie
+        along one, and a window moves over both.
+        """
+        if 1 not in tensor.shape[1:-1] or self.view(tensor) is not None:
+            return False
+        known = self._ancestors(tensor, lambda t: self.view(t) is not None)
+        return any(self.view(t) is not None and self.is_side_by_side(t) for t in known)
 
     def _is_in_rows(self, tensor: tf.Tensor) -> bool:
         """Whether a tensor holds tokens, the positions of maps as rows.

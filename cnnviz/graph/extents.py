@@ -114,6 +114,22 @@ class Extent:
         unfolded = replace(self, fold=None)
         return unfolded.window(Fraction(1, block), Fraction(1 - block, block), 0)
 
+    def fitted(self, shape: tf.TensorShape) -> Extent:
+        """The same view for a tensor of a shape, which may not hold what a fold says.
+
+        Rows were cut off, or others put behind them. Where blocks of rows do not tell
+        how the view moves, its bounds are left.
+        """
+        if self.fold is None or self.dim == NOWHERE:
+            return self
+        sizes = self.fold[0]
+        if None in sizes or math.prod(n or 1 for n in sizes) == shape[self.dim]:
+            return self
+        try:
+            return self.plain()
+        except Unknown:
+            return replace(self.summed(shape), dim=self.dim)
+
     def _everywhere(self, low: Number, high: Number) -> Extent:
         last = math.inf if self.length is None else self.length - 1
         low, high = max(low, Fraction(0)), min(high, last)
@@ -189,7 +205,9 @@ def maps_in_rows(view: View | None, shape: tf.TensorShape) -> tuple[int, ...] | 
     places = sorted(e.fold[1] for e in ours if e.fold)
     if not fold or others or places != list(range(len(fold))):
         return None
-    return None if None in fold else tuple(size or 0 for size in fold)
+    sizes = tuple(size or 0 for size in fold)
+    # Fewer or more rows: some were cut off, or others put behind them.
+    return sizes if math.prod(sizes) == shape[1] else None
 
 
 def out_of_rows(view: View) -> View:

@@ -146,12 +146,16 @@ def field_of(view: View | None) -> ReceptiveField | None:
     return ReceptiveField(*zip(*axes, strict=True))
 
 
-def order_of(view: View | None, axes: range) -> tuple[int, ...] | None:
+def order_of(
+    view: View | None, axes: range, shape: tf.TensorShape | None = None
+) -> tuple[int, ...] | None:
     """Which of a tensor's axes of positions move along those of an input.
 
     Args:
         view: What the tensor sees.
         axes: The dimensions of its axes of positions.
+        shape: The tensor's, if an axis of one position is to stand for an axis of the
+            input of which the tensor sees the same everywhere.
 
     Returns:
         For each axis of positions of the first input that it depends on the number of
@@ -161,7 +165,10 @@ def order_of(view: View | None, axes: range) -> tuple[int, ...] | None:
         return None
     first = min(e.axis[0] for e in view)
     moving = sorted((e.axis, e.dim) for e in view if e.axis[0] == first)
-    order = tuple(dim - axes.start for _, dim in moving)
+    taken = {dim for _, dim in moving}
+    single = (d for d in axes if shape is not None and shape[d] == 1 and d not in taken)
+    dims = [next(single, dim) if dim == NOWHERE else dim for _, dim in moving]
+    order = tuple(dim - axes.start for dim in dims)
     return order if sorted(order) == list(range(len(axes))) else None
 
 
@@ -193,9 +200,12 @@ def _of_operation(
         if op.type in CALLS:
             return _called(tensor, known, kept)
         if op.type in _RULES_OF_VIEWS:
-            return _RULES_OF_VIEWS[op.type](tensor, known)
-        if op.type in _RULES:
-            return _through(tensor, known, _RULES[op.type])
+            view = _RULES_OF_VIEWS[op.type](tensor, known)
+        elif op.type in _RULES:
+            view = _through(tensor, known, _RULES[op.type])
+        else:
+            return None
+        return [extent.fitted(tensor.shape) for extent in view]
     except Unknown:
         pass
     return None

@@ -596,3 +596,80 @@ def test_maps_made_of_a_code_have_not_the_positions_of_the_image(
         score = tf.math.log(values / (1 - values))[0, 9, 4, 0]
     expected = tf.reduce_sum(maps * tape.gradient(score, maps), -1)
     np.testing.assert_allclose(found.raw[0, 0], expected[0], atol=1e-5)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("along", ["rows", "columns"])
+def test_a_sequence_of_rows_lies_along_the_rows(k: ModuleType, along: str) -> None:
+    """What a 1-D convolution computes inside has an axis of one more, in front."""
+    k.utils.set_random_seed(0)
+    layers = k.layers
+    turn = [] if along == "rows" else [layers.Permute((2, 1, 3))]
+    steps = 4 if along == "rows" else 6
+    network = sequential(
+        k,
+        (16, 24, 3),
+        layers.Conv2D(8, 4, strides=4, activation="relu"),
+        *turn,
+        layers.Reshape((steps, 192 // steps)),
+        layers.Conv1D(5, 3, padding="same", name="conv"),
+        layers.GlobalAveragePooling1D(),
+        layers.Dense(3),
+    )
+    image = np.random.default_rng(0).random((1, 16, 24, 3)).astype(np.float32)
+    found = explain(load_model(network, encoding="unit"), image, classes=[1])
+    outputs = np.asarray(k.Model(network.inputs[0], network.layers[-3].output)(image))
+    weights = np.asarray(network.layers[-1].get_weights()[0])[:, 1]
+    shares = (outputs[0] - network.layers[-3].get_weights()[1]) @ weights / steps
+    expected = shares[:, None] if along == "rows" else shares[None]
+    np.testing.assert_allclose(found.raw[0, 0], expected, atol=1e-5)
+    assert not [note for note in found.notes if "cannot be told" in note]
+    # Each lies in the middle of the pixels of its step, and is held beyond.
+    lengths = found.maps[0, 0].mean(1 if along == "rows" else 0)
+    places = 4 * np.arange(steps) + 1.5
+    np.testing.assert_allclose(
+        lengths, np.interp(np.arange(len(lengths)), places, shares), atol=1e-5
+    )
+    spread = np.ptp(found.maps[0, 0], axis=1 if along == "rows" else 0)
+    np.testing.assert_allclose(spread, 0, atol=1e-6)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("kind", ["Conv1D", "SeparableConv1D", "MaxPooling1D"])
+def test_windows_over_tokens_leave_the_maps_below(k: ModuleType, kind: str) -> None:
+    layers = k.layers
+    given = [3] if "Pooling" in kind else [8, 3]
+    network = sequential(
+        k,
+        (16, 24, 3),
+        layers.Conv2D(8, 4, strides=4, name="patch"),
+        layers.Reshape((24, 8)),
+        getattr(layers, kind)(*given, padding="same"),
+        layers.GlobalAveragePooling1D(),
+        layers.Dense(3),
+    )
+    found = explained(network)
+    assert found.layer == "patch"
+    assert found.raw.shape[2:] == (4, 6)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("way", ["cut", "behind", "in front"])
+def test_tokens_that_are_more_or_fewer_than_the_places(k: ModuleType, way: str) -> None:
+    layers = k.layers
+    image = k.Input((16, 24, 3))
+    tokens = layers.Reshape((24, 8))(layers.Conv2D(8, 4, 4, name="patch")(image))
+    changed = {
+        "cut": layers.Cropping1D((0, 12), name="changed"),
+        "behind": layers.ZeroPadding1D((0, 1), name="changed"),
+        "in front": layers.Concatenate(1, name="changed"),
+    }[way]
+    first = layers.Lambda(lambda x: x[:, :1] * 0, output_shape=(1, 8))
+    tokens = changed([first(tokens), tokens] if way == "in front" else tokens)
+    mixed = layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    network = k.Model(image, layers.Dense(3)(layers.GlobalAveragePooling1D()(mixed)))
+    found = explained(network)
+    assert found.layer == "patch"
+    assert [note for note in found.notes if "are mixed after patch" in note]
+    with pytest.raises(LayerError, match=r"'changed' .*expected several, along 2 axes"):
+        explained(network, layer="changed")
