@@ -30,7 +30,8 @@ def known_value(tensor: tf.Tensor) -> NDArray[Any] | None:
     """The value of a tensor that is computed of constants; None of any other.
 
     TensorFlow tells those of some operations; here are others of whole numbers, by
-    which `tf.signal.frame` finds where its frames begin.
+    which `tf.signal.frame` finds where its frames begin, and a softmax over another
+    axis than the last how it brings that there.
     """
     value = tf.get_static_value(tensor)
     if value is not None:
@@ -38,7 +39,7 @@ def known_value(tensor: tf.Tensor) -> NDArray[Any] | None:
     op = tensor.op
     if not tensor.dtype.is_integer:
         return None
-    if op.type not in (*_ELEMENTWISE, *_REARRANGING, "Pack"):
+    if op.type not in (*_ELEMENTWISE, *_REARRANGING, "Pack", "ConcatV2"):
         return None
     parts = [known_value(source) for source in op.inputs]
     known = [part for part in parts if part is not None]
@@ -46,6 +47,8 @@ def known_value(tensor: tf.Tensor) -> NDArray[Any] | None:
         return None
     if op.type == "Pack":
         return np.stack(known, op.get_attr("axis"))
+    if op.type == "ConcatV2":
+        return np.concatenate(known[:-1], int(known[-1]))
     if op.type in _REARRANGING:
         return _REARRANGING[op.type](*known)
     return _computed(op, *known)

@@ -8,10 +8,12 @@ done to the activation's input instead, so that the result has the tensor's shap
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
+from cnnviz.graph.constants import known_value
 from cnnviz.graph.functions import CALLS, Inlining, body
 from cnnviz.graph.marks import mark_of
 
@@ -65,6 +67,25 @@ def find_logits(output: tf.Tensor) -> tuple[tf.Tensor, Squashing] | None:
     return None if found is None else (found[0], _SQUASHED[found[1]])
 
 
+def softmax_axes(output: tf.Tensor) -> frozenset[int] | None:
+    """The axes along which the values of a softmax, or their exponentials, add up to 1.
+
+    Args:
+        output: A tensor of a graph.
+
+    Returns:
+        The axes of `output`, none where a reshape left none for them; None if it comes
+        from no softmax, or these cannot be told.
+    """
+    walk = _walked(output, _SQUASHED)
+    if walk is None:
+        return None
+    axes = _added(walk.end)
+    for op, _ in reversed(walk.way):
+        axes = _rearranged(op, axes) if axes else axes
+    return axes
+
+
 def behind(
     output: tf.Tensor, activations: Collection[str]
 ) -> tuple[tf.Tensor, str] | None:
@@ -78,6 +99,42 @@ def behind(
         The tensor, shaped like `output`, and the name of the activation that was found;
         None if there is none.
     """
+    walk = _walked(output, activations)
+    if walk is None:
+        return None
+    inlined = Inlining()
+    found = inlined.outside(walk.given, walk.calls)
+    for op, inside in reversed(walk.way):
+        others = [inlined.outside(t, inside) for t in list(op.inputs)[1:]]
+        found = output.graph.create_op(
+            op.type,
+            [found, *others],
+            [t.dtype for t in op.outputs],
+            attrs={**op.node_def.attr, **_type_of(op, found)},
+        ).outputs[0]
+    found.set_shape(output.shape)
+    return found, walk.activation
+
+
+class _Walk(NamedTuple):
+    """The way back from a tensor to an activation.
+
+    Attributes:
+        end: What the activation returns.
+        given: What it was applied to.
+        activation: Its name in Keras.
+        calls: The calls of functions that lead inside to it.
+        way: The operations behind it, the last first, each with the calls around it.
+    """
+
+    end: tf.Tensor
+    given: tf.Tensor
+    activation: str
+    calls: _Calls
+    way: list[tuple[tf.Operation, _Calls]]
+
+
+def _walked(output: tf.Tensor, activations: Collection[str]) -> _Walk | None:
     tensor = output
     calls: _Calls = ()
     way: list[tuple[tf.Operation, _Calls]] = []
@@ -95,18 +152,52 @@ def behind(
             tensor = op.inputs[0]
         else:
             return None
-    inlined = Inlining()
-    found = inlined.outside(applied[0], calls)
-    for op, inside in reversed(way):
-        others = [inlined.outside(t, inside) for t in list(op.inputs)[1:]]
-        found = output.graph.create_op(
-            op.type,
-            [found, *others],
-            [t.dtype for t in op.outputs],
-            attrs={**op.node_def.attr, **_type_of(op, found)},
-        ).outputs[0]
-    found.set_shape(output.shape)
-    return found, applied[1]
+    return _Walk(tensor, *applied, calls, way)
+
+
+def _added(tensor: tf.Tensor) -> frozenset[int] | None:
+    """The axes over which a softmax adds up, from what it returns."""
+    op, rank = tensor.op, tensor.shape.rank
+    if mark_of(op) is not None:
+        return softmax_axes(op.inputs[0])
+    if op.type in ("Softmax", "LogSoftmax"):
+        return rank and frozenset([rank - 1])
+    if op.type in ("Log", "Exp"):
+        return _added(_plain(op.inputs[0]))
+    totals = [_plain(t) for t in op.inputs]
+    if op.type == "Sub":  # x - (log(sum(exp(x - max(x)))) + max(x))
+        totals += [_plain(t) for total in totals for t in total.op.inputs]
+        totals = [_plain(t.op.inputs[0]) for t in totals if t.op.type == "Log"]
+    sums = [t.op for t in totals if t.op.type == "Sum"]
+    axes = known_value(sums[0].inputs[1]) if sums else None
+    if axes is None or rank is None:
+        return None
+    return frozenset(int(axis) % rank for axis in np.ravel(axes))
+
+
+def _rearranged(op: tf.Operation, axes: frozenset[int]) -> frozenset[int] | None:
+    """Where an operation of those that are passed puts axes; None if not known.
+
+    Nowhere, if a reshape leaves no axis for them.
+    """
+    before, after = op.inputs[0].shape, op.outputs[0].shape
+    if op.type == "Transpose":
+        order = known_value(op.inputs[1])
+        if order is None:
+            return None
+        places = np.ravel(order).tolist()
+        return frozenset(places.index(axis) for axis in axes)
+    if before.rank is None or after.rank is None:
+        return None
+    ours, theirs = ([i for i, n in enumerate(s) if n != 1] for s in (before, after))
+    if [before[i] for i in ours] == [after[i] for i in theirs] and axes <= {*ours}:
+        return frozenset(theirs[ours.index(axis)] for axis in axes)
+    if axes != {before.rank - 1} or None in (before[-1], after[-1]):
+        return None
+    # Others may be laid side by side before it, or with it.
+    if before[-1] == after[-1]:
+        return frozenset([after.rank - 1])
+    return frozenset() if before[-1] < after[-1] else None
 
 
 def _keeps_all(op: tf.Operation) -> bool:

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
-from cnnviz.graph.logits import Squashing, find_logits
+from cnnviz.graph.logits import Squashing, find_logits, softmax_axes
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import displayed, is_tensor_channels_first, over_positions
 from cnnviz.network.naming import Address, Selected
@@ -184,6 +184,10 @@ def _head(network: Network, name: str, outputs: Mapping[str, tf.Tensor]) -> Head
     if logits.shape.rank == 1:
         logits = logits[:, None]
     first = logits.shape.rank == 4 and is_tensor_channels_first(network, logits)
+    axes = softmax_axes(output) if kind == "softmax" else None
+    if axes is not None and axes != {1 if first else output.shape.rank - 1}:
+        # What adds up to 1 are not classes, as in maps of where something is.
+        logits, kind = output, "linear"
     return Head(
         name,
         kind,

@@ -189,3 +189,53 @@ def test_heads_are_chosen_by_name_or_number() -> None:
 
     tf.function(look, autograph=False)(tf.constant(IMAGES))
     assert seen == ["kind", "size", "size"]
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("after", "kind"),
+    [
+        (lambda k: [k.layers.Softmax()], "softmax"),
+        (lambda k: [k.layers.Softmax(axis=3)], "softmax"),
+        (lambda k: [k.layers.Activation("softmax")], "softmax"),
+        (lambda k: [k.layers.Softmax(), k.layers.Reshape((36, 4))], "softmax"),
+        (lambda k: [k.layers.Reshape((36, 4)), k.layers.Softmax(axis=2)], "softmax"),
+        (lambda k: [k.layers.Softmax(), k.layers.Permute((3, 1, 2))], "linear"),
+        (lambda k: [k.layers.Softmax(), k.layers.Flatten()], "linear"),
+        (lambda k: [k.layers.Softmax(axis=1)], "linear"),
+        (lambda k: [k.layers.Softmax(axis=(1, 2))], "linear"),
+        (lambda k: [k.layers.Softmax(axis=(1, 2, 3))], "linear"),
+        (lambda k: [k.layers.Reshape((36, 4)), k.layers.Softmax(axis=1)], "linear"),
+    ],
+)
+def test_classes_are_what_a_softmax_adds_up_over(
+    k: Any, after: Callable[[Any], list[Any]], kind: str
+) -> None:
+    """What it adds up over other axes are places: no probabilities are made of them."""
+    k.utils.set_random_seed(0)
+    conv = k.layers.Conv2D(4, 3, padding="same")
+    model = k.Sequential([k.Input((6, 6, 2)), conv, *after(k)])
+    (head,) = looked_at(model)
+    assert head["kind"] == kind
+    returned = np.asarray(model(IMAGES))
+    means = returned.reshape(3, -1, returned.shape[-1]).mean(1)
+    np.testing.assert_allclose(head["probabilities"], means, rtol=1e-5)
+
+
+def test_classes_of_channels_first_are_on_their_axis() -> None:
+    layers = keras.layers
+    first = {"data_format": "channels_first"}
+    image = keras.Input((2, 6, 6))
+    maps = layers.Conv2D(4, 1, **first)(layers.AveragePooling2D(1, **first)(image))
+    model = keras.Model(image, layers.Softmax(axis=1)(maps))
+
+    kinds: list[str] = []
+
+    def look(images: tf.Tensor) -> tf.Tensor:
+        (call,) = record(model, [images], [whole(model)])
+        kinds.extend(head.kind for head in find_heads(model, call))
+        return images
+
+    traced = tf.function(look, autograph=False)
+    traced.get_concrete_function(tf.TensorSpec((1, 2, 6, 6)))
+    assert kinds == ["softmax"]
