@@ -29,14 +29,14 @@ IMAGE: Any = typer.Argument(
 Images = Annotated[list[str] | None, IMAGE]
 
 
-def find(sources: Sequence[str]) -> list[Path]:
-    """The files that IMAGE arguments stand for."""
+def find(sources: Sequence[str], *, once: bool = True) -> list[Path]:
+    """The files that IMAGE arguments stand for; see `find_images`."""
     from cnnviz.errors import ImageError
     from cnnviz.images import find_images
     from cnnviz.sniffing import is_there
 
     try:
-        return find_images(sources)
+        return find_images(sources, once=once)
     except ImageError as error:
         # The shell hands `--layer conv1 conv2` over as a layer and an image.
         names = [s for s in sources if _NAME.fullmatch(s) and not is_there(Path(s))]
@@ -141,7 +141,9 @@ class ImageOptions:
                 else "--input replaces IMAGE: give one or the other"
             )
         sources = self._sources()
-        columns = [find(paths) for paths in sources.values()]
+        # Left out of one input, a second name of a file would shift its pairs.
+        once = len(sources) == 1
+        columns = [find(paths, once=once) for paths in sources.values()]
         if len({len(column) for column in columns}) > 1:
             counts = [
                 f"{name} has {len(column)}"

@@ -181,10 +181,11 @@ class ModelOptions:
         from cnnviz.loading import load_model, module_objects
 
         objects = None
-        if self.custom_objects is not None:
-            objects = module_objects(self.custom_objects)
-        # Keras tells of its downloads on standard output, which is for paths.
+        # Code of the user's, and Keras of its downloads, tell of what they do on
+        # standard output, which is for paths.
         with redirect_stdout(sys.stderr):
+            if self.custom_objects is not None:
+                objects = module_objects(self.custom_objects)
             model = load_model(
                 self.source,
                 encoding=self.encoding,

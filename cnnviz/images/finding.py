@@ -30,7 +30,9 @@ _SUFFIXES = set(
 _MOST_LOOKED_AT = 10_000
 
 
-def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
+def find_images(
+    sources: str | Path | Iterable[str | Path], *, once: bool = True
+) -> list[Path]:
     """Lists the image files that files, folders and globs stand for.
 
     Args:
@@ -38,26 +40,31 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
             it, told by their suffix and in natural order (`img2` before `img10`); or a
             glob (`photos/*.jpg`, `photos/**/*.png`), likewise. A file whose name looks
             like a glob is a file. Hidden files of folders and globs are skipped.
+        once: Whether a file comes once, however often it is named or linked to.
 
     Returns:
-        The files in the order of `sources`, each once. None is decoded, but those
-        named can be opened.
+        The files in the order of `sources`. None is decoded, but those named can be
+        opened.
 
     Raises:
         ImageError: A source is missing, cannot be opened, or stands for no image.
         ArgumentError: A source is no path.
     """
-    found: dict[str, Path] = {}
+    found: list[Path] = []
     given: Any = sources
     several = isinstance(given, Iterable) and not isinstance(given, str)
     for source in given if several else [given]:
         refuse_address(source)
         named = path_of("image", source, "an image file, a folder or a glob")
-        for path in _files_of(named):
-            found.setdefault(os.path.realpath(path), path)
+        found += _files_of(named)
     if not found:
         raise ImageError("no image is given; expected files, folders or globs")
-    return list(found.values())
+    if not once:
+        return found
+    files: dict[str, Path] = {}
+    for path in found:
+        files.setdefault(os.path.realpath(path), path)
+    return list(files.values())
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -169,7 +169,7 @@ def module_objects(path: Path) -> dict[str, Any]:
     sys.modules.setdefault(path.stem, module)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{path} fails: {type(error).__name__}: {error}") from error
     named = getattr(module, "custom_objects", {})
     if not isinstance(named, Mapping) or not all(map(callable, named.values())):

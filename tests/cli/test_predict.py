@@ -127,6 +127,7 @@ def test_outputs_of_a_subclassed_network_are_told(tmp_path: Path) -> None:
     code = tmp_path / "networks.py"
     code.write_text(
         "import keras\n"
+        "print('what the code of a user tells')\n"
         "@keras.saving.register_keras_serializable('test')\n"
         "class Two(keras.Model):\n"
         "    def call(self, images):\n"
@@ -140,5 +141,33 @@ def test_outputs_of_a_subclassed_network_are_told(tmp_path: Path) -> None:
     network.save(tmp_path / "two.keras")
     keras.utils.save_img(tmp_path / "a.png", np.zeros((8, 8, 3)))
     trusted = ["--trusted", "--custom-objects", str(code)]
-    told = run(tmp_path / "two.keras", tmp_path / "a.png", *trusted).stderr
-    assert "output: kind (--head chooses of kind, color)" in told
+    done = run(tmp_path / "two.keras", tmp_path / "a.png", *trusted, "--json")
+    assert "output: kind (--head chooses of kind, color)" in done.stderr
+    assert "what the code of a user tells" in done.stderr
+    assert json.loads(done.stdout)[0]["head"] == "kind"
+
+
+def test_pairs_stay_together_where_a_file_has_two_names(
+    tmp_path: Path,
+) -> None:
+    left, right = (keras.Input((4, 4, 1), name=name) for name in ("left", "right"))
+    mean = keras.layers.GlobalAveragePooling2D()
+    both = keras.layers.Concatenate()([mean(left), mean(right)])
+    keras.Model([left, right], both).save(tmp_path / "pair.keras")
+    for side, levels in (("left", (0, 0, 51)), ("right", (102, 153, 153))):
+        (tmp_path / side).mkdir()
+        for number, level in enumerate(levels):
+            path = tmp_path / side / f"{number}.png"
+            if number and level == levels[number - 1]:
+                path.symlink_to(f"{number - 1}.png")
+            else:
+                keras.utils.save_img(path, np.full((4, 4, 1), level), scale=False)
+    inputs = [f"--input={side}={tmp_path / side}" for side in ("left", "right")]
+    options = (*inputs, "--json", "--encoding", "unit")
+    rows = json.loads(run(tmp_path / "pair.keras", *options).stdout)
+    values = [
+        [best["value"] for best in sorted(row["top"], key=lambda b: b["number"])]
+        for row in rows
+    ]
+    expected = [[0, 0.4], [0, 0.6], [0.2, 0.6]]
+    np.testing.assert_allclose(values, expected, atol=1e-6)

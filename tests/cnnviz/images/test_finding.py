@@ -66,6 +66,12 @@ def test_order_is_kept_and_each_file_comes_once(folder: Path) -> None:
     ]
     found = find_images(sources)
     assert names(found) == ["img10.png", "img2.png", "a.npy", "IMG1.JPG", "notes.txt"]
+    everything = ["a.npy", "IMG1.JPG", "img2.png", "img10.png", "link.png"]
+    assert names(find_images(sources, once=False)) == [
+        *("img10.png", "img2.png"),
+        *everything,
+        "notes.txt",
+    ]
 
 
 def test_a_file_named_like_a_glob_is_a_file(folder: Path) -> None:

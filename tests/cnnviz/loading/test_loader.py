@@ -356,6 +356,9 @@ def test_a_custom_module_is_run_only_on_request(tmp_path: Path) -> None:
     module.write_text("import nothing_of_this_name")
     with pytest.raises(ModelError, match=r"mine.py fails: ModuleNotFoundError"):
         module_objects(module)
+    module.write_text("raise SystemExit")
+    with pytest.raises(ModelError, match=r"mine.py fails: SystemExit"):
+        module_objects(module)
     with pytest.raises(ModelError, match=r"absent.py does not exist"):
         module_objects(tmp_path / "absent.py")
 
