@@ -20,8 +20,11 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from cnnviz.attribution.probes import Probe
 from cnnviz.graph import ancestors
-from cnnviz.network.keras_generations import Network, one_copy
+from cnnviz.network.keras_generations import Network, ancestry, one_copy
 from cnnviz.network.naming import addresses
+
+# Scales and statistics of these have as many axes as what they are of.
+_NO_KERNELS = ("Normalization", "PReLU")
 
 
 class Kernel(NamedTuple):
@@ -40,6 +43,9 @@ def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
     """The kernels that the answers depend on, those next to the output first."""
     owners: dict[int, Kernel] = {}
     for address in addresses(network):
+        kinds = ancestry(address.layer)
+        if any(kind.endswith(_NO_KERNELS) for kind in kinds):
+            continue
         for weight in address.layer.weights:
             variable = getattr(weight, "value", weight)
             variable = one_copy(weight if callable(variable) else variable)
@@ -75,15 +81,22 @@ def stages(kernels: Sequence[Kernel]) -> list[int]:
     return [n for n in counts if n < len(kernels)] + [len(kernels)] * bool(kernels)
 
 
-def drawn_anew(kernels: Sequence[Kernel], seed: int) -> Iterator[tf.Variable]:
+def drawn_anew(
+    kernels: Sequence[Kernel], seed: int, draw: int = 0
+) -> Iterator[tf.Variable]:
     """Other values for kernels: normal, with their deviation and no mean.
 
     Those of whole numbers, which are quantized, are rounded to such.
+
+    Args:
+        kernels: The kernels.
+        seed: The seed of all random numbers.
+        draw: Which of several draws with this seed.
     """
     for number, kernel in enumerate(kernels):
         kind = kernel.variable.dtype
         values = tf.cast(kernel.variable, tf.float32).numpy()
-        generator = np.random.default_rng((seed, number))
+        generator = np.random.default_rng((seed, number, draw))
         drawn = generator.normal(0, values.std(), values.shape)
         if kind.is_integer:
             drawn = np.clip(drawn.round(), kind.min, kind.max)

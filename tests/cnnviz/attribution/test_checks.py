@@ -506,3 +506,77 @@ def test_numbers_of_a_sentence_have_the_digits_that_the_largest_needs() -> None:
         ([1.23456e-5, 0.0, 1e-7], ["1.235e-05", "0", "1e-07"]),
     ):
         assert _texts(values) == expected
+
+
+def test_the_map_of_an_improbable_class_is_judged_by_what_it_changes() -> None:
+    layers = keras.layers
+    weights = np.zeros((32, 32, 3))
+    weights[4:10, 4:10, 1] = 0.3
+    weights[20:28, 20:28, 2] = 0.3
+    image = np.random.default_rng(0).uniform(0.3, 0.5, (1, 32, 32, 1)).astype("f")
+    image[0, 4:10, 4:10] = 1
+    image[0, 20:28, 20:28] = 0
+    for bias, most in ((-10.8, 1), (-14, 0.03), (-17, 0.002)):
+        network = sequential(
+            keras,
+            (32, 32, 1),
+            layers.Conv2D(1, 1, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        )
+        network.layers[0].set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
+        network.layers[2].set_weights([weights.reshape(-1, 3), np.array([0, bias, 0])])
+        model = load_model(network, encoding="unit")
+        found = explain(model, image, classes=[1])
+        assert found.probabilities[0, 0] < most
+        check = check_explanation(model, image, found)
+        assert check.is_better_than_chance.all()
+        # What knows nothing of the network is not.
+        upside_down = replace(found, maps=found.maps[:, :, ::-1, ::-1])
+        check = check_explanation(model, image, upside_down)
+        assert not check.is_better_than_chance.any()
+
+
+def test_kernels_of_the_output_are_drawn_several_times() -> None:
+    """Of one channel every draw gives the same map, or its negative."""
+    layers = keras.layers
+    network = sequential(
+        keras,
+        (12, 12, 1),
+        layers.Conv2D(1, 3, activation="relu"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(2, name="out"),
+    )
+    network.layers[0].set_weights([np.ones((3, 3, 1, 1)), np.zeros(1)])
+    model = load_model(network, encoding="unit")
+    image = np.random.default_rng(0).random((1, 12, 12, 1)).astype("f")
+    found = explain(model, image, classes=[0])
+    for seed in range(4):
+        once = check_explanation(model, image, found, draws=1, steps=2, seed=seed)
+        several = check_explanation(model, image, found, draws=5, steps=2, seed=seed)
+        assert once.stages[0] == "out"
+        np.testing.assert_allclose(np.abs(once.similarity[0, 0, 0]), 1)
+        fifths = 5 * several.similarity[0, 0, 0]
+        assert round(fifths) % 2 == 1
+        np.testing.assert_allclose(fifths, np.round(fifths))
+        np.testing.assert_array_equal(
+            several.similarity[..., 1:], once.similarity[..., 1:]
+        )
+
+
+def test_scales_and_statistics_are_no_kernels() -> None:
+    layers = tf_keras.layers
+    network = sequential(
+        tf_keras,
+        (6, 6, 2),
+        layers.Conv2D(3, 3, name="conv"),
+        layers.BatchNormalization(axis=[2, 3]),
+        layers.LayerNormalization(axis=[1, 2, 3]),
+        layers.PReLU(),
+        layers.Flatten(),
+        layers.Dense(2, name="out"),
+    )
+    model = load_model(network, encoding="unit")
+    image = np.random.default_rng(0).random((1, 6, 6, 2)).astype("f")
+    found = explain(model, image, method="gradient")
+    assert check_explanation(model, image, found, steps=2).stages == ("out", "conv")
