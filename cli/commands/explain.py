@@ -131,7 +131,8 @@ def explain(
 ) -> None:
     """Draw what in an image speaks for a class: one picture per image.
 
-    Orange speaks for the class, blue against it. Explained is the logit.
+    Orange speaks for the class, blue against it; of gradients orange may be either.
+    Explained is the logit.
     """
     keep_apart(output.out, images.sources)
     if classes and top:

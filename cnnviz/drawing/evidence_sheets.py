@@ -33,6 +33,7 @@ from cnnviz.errors import (
     ArgumentError,
     LayerError,
     input_words,
+    listed,
     probability_text,
     seen_axes,
     shape_text,
@@ -58,7 +59,14 @@ _SIGNED = ("hirescam", "integrated", "occlusion")
 _BY_PIXEL = ("integrated", "gradient", "guided", "deconvnet")
 _OF_ONE = re.compile(r"image (\d+): (.*)")
 _MISSING = "no positive evidence"
-_SIDES = "orange speaks for the class, blue against it"
+_FOR = "orange speaks for the class"
+_SIDES = f"{_FOR}, blue against it"
+# Sizes, of whatever sign.
+_EITHER = {
+    "gradient": "orange {} change the score most, up or down",
+    "guided": "orange is what came back to the {}",
+    "deconvnet": "orange is what came back to the {}",
+}
 _MEANING = (
     "Better than chance: as the {} that the map marks go and come back, the class "
     "is lost and found sooner than by random maps. The same map with a random last "
@@ -128,6 +136,7 @@ def explanation_sheet(
     name, positions = input_words(flat.axes)
     scale, clipped = _scale(maps, explanation.method, positions)
     signed = explanation.method in _SIGNED
+    sizes = _EITHER.get(explanation.method, _FOR)
     panels = [Panel([name], picture, None, "")]
     for column, values in enumerate(maps):
         lines = _lines(explanation, number, column)
@@ -150,7 +159,7 @@ def explanation_sheet(
                 *facts,
                 _TITLES[explanation.method],
                 *where,
-                _SIDES if signed else "orange speaks for the class",
+                _SIDES if signed else sizes.format(positions),
                 *clipped,
             ]
         ),
@@ -241,6 +250,8 @@ def evidence_comparison_sheet(
             signed = method in _SIGNED
             panel = _panel(lines, flat.picture, values, scale, signed, _MISSING)
             rows[-1].append(panel)
+    if sizes := [_TITLES[method] for method in methods if method in _EITHER]:
+        remarks[f"orange of {listed(sizes, 'and')} may be either"] = None
     panels, columns = _laid_out(rows, flat)
     return panel_sheet(
         panels,

@@ -30,6 +30,7 @@ from cnnviz.errors import (
     first_line,
     listed,
     users_error,
+    warn,
 )
 from cnnviz.loading import newer_files, repairs
 from cnnviz.loading.bytecode import check_byte_code
@@ -53,6 +54,7 @@ from cnnviz.loading.safety import check_safe, unknown_class
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.conditions import check, check_backend
 from cnnviz.network.encoding import COLOR_ONLY, named_encoding
+from cnnviz.network.health import broken_weights
 from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
 from cnnviz.network.model import ImageModel
@@ -92,7 +94,8 @@ def load_model(
         custom_objects: Your own layers and functions that the model uses, by name.
 
     Returns:
-        The network with its encoding and labels.
+        The network with its encoding and labels. A warning names layers whose weights
+        are NaN or infinite.
 
     Raises:
         ModelError: If the model cannot be loaded; the message names the cause.
@@ -129,6 +132,8 @@ def load_model(
         )
         if labels is None and weights == "imagenet" and not is_there(source):
             labels = "imagenet"
+        if (broken := broken_weights(network)) is not None:
+            warn(f"{broken}, so that layers may compute NaN, or 0 in its place")
     elif is_network(source):
         network, name = source, source.name
     else:

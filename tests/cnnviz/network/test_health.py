@@ -1,5 +1,6 @@
 """Networks whose weights no longer are numbers are told of."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -101,3 +102,19 @@ def test_predictions_and_maps_of_broken_weights_say_so(k: Any) -> None:
         ModelError, match=r"NaN .* in its output: the weights of second"
     ):
         explain(network(k, np.inf), IMAGE)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_file_with_weights_that_are_no_numbers_says_so(
+    dtype: str, tmp_path: Path
+) -> None:
+    given = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 3, name="conv", dtype=dtype)]
+    )
+    whole = tmp_path / "whole.keras"
+    given.save(whole)
+    load_model(whole)
+    given.get_layer("conv").bias.assign([np.nan])
+    given.save(tmp_path / "broken.keras")
+    with pytest.warns(CnnvizWarning, match="the weights of conv are not finite"):
+        load_model(tmp_path / "broken.keras")
