@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 
 _SHARE, _MOST = 0.25, 2**31
 _SHARE_OF_CARD, _MOST_OF_CARD = 0.4, 2**34
+_MOST_OF_ANY = 2**50
 
 
 def has_gpu() -> bool:
@@ -38,6 +40,16 @@ def room() -> int:
     except (OSError, IndexError, ValueError):
         return _MOST
     return min(_MOST, int(free * _SHARE))
+
+
+@cache
+def all_memory() -> int:
+    """How many bytes the machine and its first GPU have in all, used or not."""
+    card = _memory_of_card() if has_gpu() else 0
+    try:
+        return card + os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # as on Windows
+        return _MOST_OF_ANY
 
 
 @cache

@@ -35,7 +35,7 @@ from cnnviz.errors import (
     shape_text,
     users_error,
 )
-from cnnviz.graph.devices import must_repeat
+from cnnviz.graph.devices import all_memory, must_repeat
 from cnnviz.graph.kernels import computable
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
@@ -70,8 +70,6 @@ from cnnviz.network.python_code import (
 
 _LOCK = threading.RLock()
 _TRACES_KEPT = 16
-_MOST_ELEMENTS = 2**52
-"""Of a tensor of one image, 16 petabytes; 64 bits hold those of 2,048 images."""
 _FARTHEST = 2**20
 """Positions along an axis that windows of any image may be wide, or apart."""
 _WINDOWED = {
@@ -427,16 +425,19 @@ def compiled_for_images(
 
 
 def _check_sizes(network: Network, graph: tf.Graph) -> None:
-    """Refuses tensors that no memory holds, before TensorFlow multiplies their sizes.
+    """Refuses tensors that the memory does not hold, before TensorFlow makes them.
 
-    Where the product is more than 64 bits hold, it ends the process. So it does where
-    strides are too large, and pooling takes as long as its window is wide, however
-    small the image.
+    Where the product of their sizes is more than 64 bits hold, it ends the process, and
+    where a convolution is computed together with the padding before it. So it does
+    where strides are too large, and pooling takes as long as its window is wide,
+    however small the image.
     """
+    memory = all_memory()
     for operation in graph.get_operations():
         for tensor in operation.outputs:
             shape = tensor.shape
-            if shape.rank and math.prod(n or 1 for n in shape) > _MOST_ELEMENTS:
+            size = tensor.dtype.size
+            if shape.rank and math.prod(n or 1 for n in shape) * size > memory:
                 raise OutOfMemoryError(
                     f"model '{network.name}' does not fit into memory: "
                     f"{_place(network, operation)} has an output of "

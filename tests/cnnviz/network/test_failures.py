@@ -1,5 +1,6 @@
 """What goes wrong while a network runs is one line, whatever the method."""
 
+import math
 import re
 import traceback
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from cnnviz import (
     visualize_classes,
     visualize_filters,
 )
+from cnnviz.graph.devices import all_memory
 from cnnviz.network.failures import OutOfMemoryError, runtime_error, scope_name
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
@@ -112,6 +114,19 @@ def test_what_no_memory_holds_is_told_before_tensorflow_ends_the_process(
             "model 'outer' does not fit into memory: Pad in layer 'wide' has an output "
             "of 4294967310x4294967310x3"
         )
+
+
+@GENERATIONS
+def test_padding_beyond_the_memory_is_told_in_front_of_a_convolution(k: Any) -> None:
+    """The two are computed together, which ended the process."""
+    image = k.Input((16, 16, 3))
+    around = math.isqrt(all_memory() // 12) // 2 + 1
+    wide = k.layers.ZeroPadding2D(around, name="wide")(image)
+    maps = k.layers.Conv2D(4, 3, activation="relu")(wide)
+    top = k.layers.GlobalMaxPooling2D()(maps)
+    model = load_model(k.Model(image, top), encoding="raw")
+    with pytest.raises(OutOfMemoryError, match="Pad in layer 'wide' has an output of"):
+        model.predict(IMAGE)
 
 
 @GENERATIONS
