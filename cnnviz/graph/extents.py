@@ -122,8 +122,8 @@ class Extent:
         """
         if self.fold is None or self.dim == NOWHERE:
             return self
-        sizes = self.fold[0]
-        if None in sizes or math.prod(n or 1 for n in sizes) == shape[self.dim]:
+        sizes, rows = self.fold[0], shape[self.dim]
+        if None in (rows, *sizes) or math.prod(n or 1 for n in sizes) == rows:
             return self
         try:
             return self.plain()
@@ -207,7 +207,7 @@ def maps_in_rows(view: View | None, shape: tf.TensorShape) -> tuple[int, ...] | 
         return None
     sizes = tuple(size or 0 for size in fold)
     # Fewer or more rows: some were cut off, or others put behind them.
-    return sizes if math.prod(sizes) == shape[1] else None
+    return sizes if shape[1] in (None, math.prod(sizes)) else None
 
 
 def out_of_rows(view: View) -> View:
