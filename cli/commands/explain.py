@@ -231,8 +231,10 @@ def explain(
 
         kind = "compare" if compare else method
         kinds = (f"explain-{kind}", "explain-maps")
+        # Another output and another layer have pictures of their own.
+        asked = [given for given in (head, layer) if given is not None]
         names = distinct_names(
-            [f"{name}/{each}" for name in images.names for each in kinds]
+            ["/".join([name, *asked, each]) for name in images.names for each in kinds]
         )
         work.console.stage("explaining", len(images.paths))
         told: set[str] = set()

@@ -122,12 +122,12 @@ def test_channels_are_a_second_picture(
     )
     assert result.exit_code == 0, result.stderr
     assert [Path(line).name for line in result.stdout.splitlines()] == [
-        "7--explain-hirescam.png",
-        "7--explain-maps.png",
+        "7--conv2--explain-hirescam.png",
+        "7--conv2--explain-maps.png",
     ]
     found = channel_attribution(model, image, top=2, layer="conv2")
     assert_drawn(
-        tmp_path / "7--explain-maps.png",
+        tmp_path / "7--conv2--explain-maps.png",
         channel_sheet(image, found, count=3, title=TITLE, facts=["7.png"]),
     )
 
@@ -141,12 +141,12 @@ def test_channels_are_followed_along_a_path(
     )
     assert result.exit_code == 0, result.stderr
     found = channel_attribution(model, image, layer="conv2", path=32)
-    with np.load(tmp_path / "7--explain-hirescam.npz") as file:
+    with np.load(tmp_path / "7--conv2--explain-hirescam.npz") as file:
         np.testing.assert_allclose(file["channels"], found.values[0], atol=1e-5)
         np.testing.assert_allclose(file["channels_share"], [1], atol=0.05)
         assert file["channels_error"] < 0.05
     assert_drawn(
-        tmp_path / "7--explain-maps.png",
+        tmp_path / "7--conv2--explain-maps.png",
         channel_sheet(image, found, count=3, title=TITLE, facts=["7.png"]),
     )
 
@@ -261,6 +261,12 @@ def test_the_output_that_is_explained_is_told(tmp_path: Path) -> None:
     chosen = invoke(*common, "--head", "size", "--out", tmp_path / "out")
     assert chosen.exit_code == 0, chosen.stderr
     assert "note: output" not in chosen.stderr
+    # Each output and layer has pictures of its own.
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "one--deep--explain-hirescam.png",
+        "one--deep--explain-maps.png",
+        "one--size--explain-hirescam.png",
+    ]
     found = explain(cnnviz.load_model(model, encoding="unit"), np.ones((8, 8, 1)), 0)
     assert found.title.endswith(" says so (kind)")
 
