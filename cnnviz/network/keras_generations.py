@@ -204,11 +204,29 @@ def _layer_of(node: Any) -> Layer:
     return node.layer if hasattr(node, "layer") else node.operation
 
 
+def _graph_of(layer: Layer) -> dict[int, list[Any]]:
+    """The nodes by which a functional or Sequential model runs; none of others."""
+    defining = next(c for c in type(layer).__mro__ if "call" in vars(c))
+    if defining.__module__.partition(".")[0] not in _LIBRARIES:
+        return {}
+    graph = getattr(layer, "_functional", None) or layer
+    nodes: dict[int, list[Any]] = getattr(graph, "_nodes_by_depth", {})
+    return nodes
+
+
+def _is_told(layer: Layer) -> bool:
+    """Whether graphs tell of all layers in a layer when they run."""
+    if not is_layer(layer) or not (inside := children(layer)):
+        return True
+    return bool(_graph_of(layer)) and all(map(_is_told, inside))
+
+
 class CallNumbers:
     """Which call of a layer a run of the network makes, in the order of its code.
 
     Graphs run their branches in an order of their own: of one layer on two inputs often
-    the second call first.
+    the second call first. What holds layers that no graph tells of, as code of a user's
+    class does, is counted as it runs, so that its layers' numbers go with its own.
 
     Args:
         network: A Keras model.
@@ -219,22 +237,22 @@ class CallNumbers:
         self._orders: dict[int, tuple[Layer | None, list[int]]] = {}
         shared: set[int] = set()
         for container in everything(network):
-            graph = getattr(container, "_functional", None) or container
             ran: dict[int, list[Any]] = {}
-            for _, nodes in sorted(getattr(graph, "_nodes_by_depth", {}).items())[::-1]:
+            for _, nodes in sorted(_graph_of(container).items())[::-1]:
                 for node in nodes:
                     ran.setdefault(id(_layer_of(node)), []).append(node)
             for own, nodes in ran.items():
-                if own in self._orders:
+                layer = _layer_of(nodes[0])
+                if own in self._orders or not _is_told(layer):
                     shared.add(own)
-                written = _layer_of(nodes[0])._inbound_nodes
+                written = layer._inbound_nodes
                 places = {id(node): i for i, node in enumerate(written)}
                 # A graph that was built for another input has nodes of its own.
                 reached = [places.get(id(node), i) for i, node in enumerate(nodes)]
                 order = [1 + sorted(reached).index(place) for place in reached]
                 caller = None if container is network else container
                 self._orders[own] = caller, order
-        # What several graphs call is counted as it runs.
+        # What several graphs call is counted as it runs, too.
         for own in shared:
             del self._orders[own]
 

@@ -681,3 +681,51 @@ def test_calls_are_numbered_as_the_code_makes_them(
         map_ = explain(loaded, given, layer=layer, classes=[0])
         share = weights[number] * (number + 1) / 10
         np.testing.assert_allclose(map_.raw.sum(), share, rtol=1e-5)
+
+
+@GENERATIONS
+def test_calls_inside_of_what_no_graph_tells_of_go_with_its_own(k: Any) -> None:
+    def same() -> Any:
+        return k.layers.Conv2D(
+            1, 1, use_bias=False, kernel_initializer="ones", name="conv"
+        )
+
+    class Block(k.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name="block")
+            self.conv = same()
+
+        def call(self, x: Any) -> Any:
+            return self.conv(x)
+
+    def means(network: Any, names: list[str]) -> list[float]:
+        model = load_model(network, encoding="unit")
+        given = {
+            name: np.full((4, 4, 1), value, np.float32)
+            for name, value in (("a", 0.1), ("b", 0.2))
+        }
+        found = activations(model, given, names)
+        return [round(float(np.mean(found[name])), 5) for name in names]
+
+    def on_both(shared: Any) -> Any:
+        inputs = [k.Input((4, 4, 1), name=name) for name in "ab"]
+        ends = [k.layers.GlobalAveragePooling2D()(shared(each)) for each in inputs]
+        return k.Model(inputs, k.layers.Concatenate()(ends))
+
+    first, inside = means(on_both(Block()), ["block", "block/conv"])
+    assert first == inside
+    image = k.Input((4, 4, 1))
+    around = k.Model(image, same()(Block()(image)), name="net")
+    names = ["net", "net/block", "net/block/conv", "net/conv"]
+    assert len(set(means(on_both(around), names))) == 1
+
+    class Own(k.Model):  # which runs its own code, and not the graph
+        def __init__(self) -> None:
+            graph = on_both(conv := same())
+            super().__init__(graph.inputs, graph.outputs)
+            self.conv = conv
+
+        def call(self, images: Any) -> Any:
+            return [self.conv(image) for image in images]
+
+    assert means(Own(), ["conv", "conv@2"]) == [0.1, 0.2]
