@@ -189,15 +189,44 @@ def _rearranged(op: tf.Operation, axes: frozenset[int]) -> frozenset[int] | None
         return frozenset(places.index(axis) for axis in axes)
     if before.rank is None or after.rank is None:
         return None
-    ours, theirs = ([i for i, n in enumerate(s) if n != 1] for s in (before, after))
-    if [before[i] for i in ours] == [after[i] for i in theirs] and axes <= {*ours}:
-        return frozenset(theirs[ours.index(axis)] for axis in axes)
-    if axes != {before.rank - 1} or None in (before[-1], after[-1]):
-        return None
-    # Others may be laid side by side before it, or with it.
-    if before[-1] == after[-1]:
-        return frozenset([after.rank - 1])
-    return frozenset() if before[-1] < after[-1] else None
+    blocks = _blocks(before.as_list(), after.as_list())
+    if blocks is None:
+        # Others may be laid side by side before the last axis, where it stays.
+        is_last = axes == {before.rank - 1} and before[-1] == after[-1]
+        return frozenset([after.rank - 1]) if is_last else None
+    found: set[int] = set()
+    for ours, theirs in blocks:
+        inside = axes & ours
+        if inside and inside < {axis for axis in ours if before[axis] != 1}:
+            return frozenset()
+        if inside:
+            found |= {axis for axis in theirs if after[axis] != 1}
+    return frozenset(found)
+
+
+def _blocks(
+    before: list[int | None], after: list[int | None]
+) -> list[tuple[set[int], set[int]]] | None:
+    """The axes of a tensor, and those that a reshape makes of them, block by block."""
+    blocks: list[tuple[set[int], set[int]]] = []
+    i = j = 0
+    while i < len(before) or j < len(after):
+        ours, theirs = {i} & {*range(len(before))}, {j} & {*range(len(after))}
+        one, other = (s[k] if k < len(s) else 1 for s, k in ((before, i), (after, j)))
+        i, j = i + 1, j + 1
+        while one != other:
+            if one is None or other is None:
+                return None
+            if one < other and i < len(before):
+                grown = before[i]
+                one, ours, i = (grown and one * grown), ours | {i}, i + 1
+            elif other < one and j < len(after):
+                grown = after[j]
+                other, theirs, j = (grown and other * grown), theirs | {j}, j + 1
+            else:
+                return None
+        blocks.append((ours, theirs))
+    return blocks
 
 
 def _keeps_all(op: tf.Operation) -> bool:

@@ -73,12 +73,13 @@ def are_filters_channels_first(network: Network) -> bool:
 def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
     """Whether a tensor has channels first that no layer with a data format returned.
 
-    In a network that turns its images the last operation that tells it counts.
+    In a network that turns its images the last operation that tells it counts. Dense
+    layers take the last axis for channels.
     """
     images_first = is_network_channels_first(network)
     filters_first = are_filters_channels_first(network)
-    if images_first == filters_first:
-        return images_first
+    if not (images_first or filters_first):
+        return False
     rank, source = tensor.shape.rank, tensor
     while source is not None:
         op = source.op
@@ -89,9 +90,13 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
             orders = [_to_last(rank), _to_first(rank)]
             if order is not None and [*order] in orders:
                 return orders.index([*order]) == 1
-        if "data_format" in op.node_def.attr:
+        if op.type == "MatMul":
+            return False
+        if source.shape.rank == rank and "data_format" in op.node_def.attr:
             return op.node_def.attr["data_format"].s.startswith(b"NC")
         source = next((t for t in op.inputs if t.shape.rank == rank), None)
+        if source is None and op.type == "Reshape" and op.inputs[0].shape.rank == 2:
+            source = op.inputs[0]
     return filters_first
 
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import LayerError
+from cnnviz import LayerError, load_model
 from cnnviz.network import find_heads, record
 from cnnviz.network.heads import choose, whole
 
@@ -206,6 +206,32 @@ def test_heads_are_chosen_by_name_or_number() -> None:
         (lambda k: [k.layers.Softmax(axis=(1, 2))], "linear"),
         (lambda k: [k.layers.Softmax(axis=(1, 2, 3))], "linear"),
         (lambda k: [k.layers.Reshape((36, 4)), k.layers.Softmax(axis=1)], "linear"),
+        (
+            lambda k: [
+                k.layers.Flatten(),
+                k.layers.Softmax(),
+                k.layers.Reshape((6, 6, 4)),
+            ],
+            "linear",
+        ),
+        (
+            lambda k: [
+                k.layers.Permute((3, 1, 2)),
+                k.layers.Reshape((4, 36)),
+                k.layers.Softmax(),
+                k.layers.Reshape((4, 6, 6)),
+                k.layers.Permute((2, 3, 1)),
+            ],
+            "linear",
+        ),
+        (
+            lambda k: [
+                k.layers.Softmax(),
+                k.layers.Reshape((6, 6, 2, 2)),
+                k.layers.Reshape((36, 4)),
+            ],
+            "softmax",
+        ),
     ],
 )
 def test_classes_are_what_a_softmax_adds_up_over(
@@ -239,3 +265,18 @@ def test_classes_of_channels_first_are_on_their_axis() -> None:
     traced = tf.function(look, autograph=False)
     traced.get_concrete_function(tf.TensorSpec((1, 2, 6, 6)))
     assert kinds == ["softmax"]
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+def test_classes_behind_a_turn_to_channels_last_are_the_last(
+    activation: str | None,
+) -> None:
+    layers = keras.layers
+    image = keras.Input((3, 6, 8))
+    maps = layers.Conv2D(4, 1, data_format="channels_first")(image)
+    turned = layers.Permute((2, 3, 1))(maps)
+    model = keras.Model(image, layers.Dense(5, activation=activation)(turned))
+    shown = np.random.default_rng(0).random((2, 6, 8, 3), np.float32)
+    found = load_model(model, encoding="unit").predict(shown)
+    expected = np.asarray(model(shown.transpose(0, 3, 1, 2))).mean((1, 2))
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4)
