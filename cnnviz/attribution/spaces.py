@@ -189,6 +189,8 @@ class Spaces:
             and call.output.graph is graph
             and call.output is not call.inputs
         }
+        # Sequences that 1-D layers make of an image serve where nothing else does.
+        self._takes_rows = False
         self._learned: set[Any] = set()
         ordered = sorted(self._ancestors(logits), key=lambda t: self._order[t.op.name])
         for tensor in ordered:
@@ -202,10 +204,12 @@ class Spaces:
         Raises:
             LayerError: If there is no such place.
         """
-        if self._is_map(self._logits):
-            found = self._bottleneck()
-        else:
-            found = self._where_space_ends()
+        is_map = self._is_map(self._logits)
+        search = self._bottleneck if is_map else self._where_space_ends
+        found = search()
+        if found is None or not self._is_learned(found):
+            self._takes_rows = True
+            found = search()
         if found is None or not self._is_learned(found):
             raise LayerError(
                 f"model '{self._network.name}' {self._without_maps()}, hence no class "
@@ -288,7 +292,9 @@ class Spaces:
             return True
         if shape.rank != self._axes + 2 or self.is_side_by_side(tensor):
             return False
-        if self._is_one_row_of_tokens(tensor):
+        if self._is_in_1d_layer(tensor) and not (
+            self._takes_rows and self.view(tensor) is not None
+        ):
             return False
         # Networks with channels first also compute with channels last, for a while.
         layouts = (shape[1:-1], shape[2:]) if self._first else (shape[1:-1],)
@@ -297,16 +303,20 @@ class Spaces:
             return False  # such as the frames of a spectrogram, below its frequencies
         return all(any(size != 1 for size in sizes) for sizes in layouts)
 
-    def _is_one_row_of_tokens(self, tensor: tf.Tensor) -> bool:
-        """Whether a tensor is what 1-D layers make of tokens, with an axis of one more.
+    def _is_in_1d_layer(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor has an axis of one more, as 1-D layers compute inside.
 
-        What its positions look at cannot be told then: the two axes of the image lie
-        along one, and a window moves over both.
+        It is no map of an image: one of its axes is lost, or both lie along one.
         """
-        if 1 not in tensor.shape[1:-1] or self.view(tensor) is not None:
-            return False
-        known = self._ancestors(tensor, lambda t: self.view(t) is not None)
-        return any(self.view(t) is not None and self.is_side_by_side(t) for t in known)
+        current: tf.Tensor | None = tensor
+        while current is not None and current.shape.rank == tensor.shape.rank:
+            if 1 not in current.shape[1:-1]:
+                return False
+            if current.op.type == "ExpandDims":
+                axis = tf.get_static_value(current.op.inputs[1])
+                return axis is not None and int(axis) % tensor.shape.rank in (1, 2)
+            current = next(filter(self._depends, current.op.inputs), None)
+        return False
 
     def _is_in_rows(self, tensor: tf.Tensor) -> bool:
         """Whether a tensor holds tokens, the positions of maps as rows.

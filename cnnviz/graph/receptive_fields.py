@@ -196,18 +196,21 @@ def _of_operation(
     known = [view for view in seen if view is not None]
     if len(known) < len(seen):
         return None
-    try:
-        if op.type in CALLS:
-            return _called(tensor, known, kept)
-        if op.type in _RULES_OF_VIEWS:
-            view = _RULES_OF_VIEWS[op.type](tensor, known)
-        elif op.type in _RULES:
-            view = _through(tensor, known, _RULES[op.type])
-        else:
-            return None
-        return [extent.fitted(tensor.shape) for extent in view]
-    except Unknown:
-        pass
+    fitted = [
+        [extent.fitted(source.shape) for extent in view]
+        for source, view in zip(op.inputs, known, strict=True)
+    ]
+    # What was cut off or put behind may be put back, or cut off again.
+    for views_of_inputs in (known, *([fitted] if fitted != known else [])):
+        try:
+            if op.type in CALLS:
+                return _called(tensor, views_of_inputs, kept)
+            if op.type in _RULES_OF_VIEWS:
+                return _RULES_OF_VIEWS[op.type](tensor, views_of_inputs)
+            if op.type in _RULES:
+                return _through(tensor, views_of_inputs, _RULES[op.type])
+        except Unknown:
+            continue
     return None
 
 

@@ -605,33 +605,45 @@ def test_a_sequence_of_rows_lies_along_the_rows(k: ModuleType, along: str) -> No
     k.utils.set_random_seed(0)
     layers = k.layers
     turn = [] if along == "rows" else [layers.Permute((2, 1, 3))]
-    steps = 4 if along == "rows" else 6
+    steps = 16 if along == "rows" else 24
     network = sequential(
         k,
         (16, 24, 3),
-        layers.Conv2D(8, 4, strides=4, activation="relu"),
         *turn,
-        layers.Reshape((steps, 192 // steps)),
+        layers.Reshape((steps, 16 * 24 * 3 // steps)),
         layers.Conv1D(5, 3, padding="same", name="conv"),
         layers.GlobalAveragePooling1D(),
         layers.Dense(3),
     )
     image = np.random.default_rng(0).random((1, 16, 24, 3)).astype(np.float32)
     found = explain(load_model(network, encoding="unit"), image, classes=[1])
-    outputs = np.asarray(k.Model(network.inputs[0], network.layers[-3].output)(image))
-    weights = np.asarray(network.layers[-1].get_weights()[0])[:, 1]
-    shares = (outputs[0] - network.layers[-3].get_weights()[1]) @ weights / steps
+    conv, dense = network.layers[-3], network.layers[-1]
+    outputs = np.asarray(k.Model(network.inputs[0], conv.output)(image))
+    weights = np.asarray(dense.get_weights()[0])[:, 1]
+    shares = (outputs[0] - conv.get_weights()[1]) @ weights / steps
     expected = shares[:, None] if along == "rows" else shares[None]
     np.testing.assert_allclose(found.raw[0, 0], expected, atol=1e-5)
-    assert not [note for note in found.notes if "cannot be told" in note]
-    # Each lies in the middle of the pixels of its step, and is held beyond.
-    lengths = found.maps[0, 0].mean(1 if along == "rows" else 0)
-    places = 4 * np.arange(steps) + 1.5
     np.testing.assert_allclose(
-        lengths, np.interp(np.arange(len(lengths)), places, shares), atol=1e-5
+        found.maps[0, 0], np.broadcast_to(expected, (16, 24)), atol=1e-5
     )
-    spread = np.ptp(found.maps[0, 0], axis=1 if along == "rows" else 0)
-    np.testing.assert_allclose(spread, 0, atol=1e-6)
+    assert not [note for note in found.notes if "cannot be told" in note]
+
+
+@GENERATIONS
+@pytest.mark.parametrize("kind", ["Conv1D", "MaxPooling1D", "Dense"])
+def test_maps_are_preferred_to_what_is_left_of_one_axis(
+    k: ModuleType, kind: str
+) -> None:
+    layers = k.layers
+    given = {"Conv1D": [6, 3], "MaxPooling1D": [2], "Dense": [6]}[kind]
+    image = k.Input((40, 32, 1))
+    maps = layers.Conv2D(8, 3, padding="same", activation="relu", name="maps")(image)
+    along = layers.Lambda(lambda x: tf.reduce_max(x, 1), output_shape=(32, 8))(maps)
+    sequence = getattr(layers, kind)(*given)(along)
+    network = k.Model(image, layers.Dense(4)(layers.GlobalAveragePooling1D()(sequence)))
+    found = explained(network)
+    assert found.layer == "maps"
+    assert found.raw.shape[2:] == (40, 32)
 
 
 @GENERATIONS
@@ -673,3 +685,22 @@ def test_tokens_that_are_more_or_fewer_than_the_places(k: ModuleType, way: str) 
     assert [note for note in found.notes if "are mixed after patch" in note]
     with pytest.raises(LayerError, match=r"'changed' .*expected several, along 2 axes"):
         explained(network, layer="changed")
+
+
+def test_rows_that_are_put_behind_tokens_and_cut_off_again_leave_no_trace() -> None:
+    layers = keras.layers
+    network = sequential(
+        keras,
+        (16, 24, 3),
+        layers.Conv2D(4, 4, 4),
+        layers.Reshape((24, 4)),
+        layers.ZeroPadding1D((0, 1)),
+        layers.Cropping1D((0, 1)),
+        layers.Reshape((4, 6, 4)),
+        layers.Conv2D(5, 3, padding="same", name="after"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(2),
+    )
+    found = explained(network)
+    assert found.layer == "after"
+    assert not [note for note in found.notes if "cannot be told" in note]
