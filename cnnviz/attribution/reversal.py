@@ -127,7 +127,8 @@ def _notes(steps: Sequence[Step], guided: bool) -> tuple[str, ...]:
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             notes.append(text.format(", ".join(names[:3]) + more))
-    if not guided and not any(step.switches for step in steps):
+    fixed = not any(note.topic in ("gated", "normalized") for note in noted)
+    if fixed and not guided and not any(step.switches for step in steps):
         notes.append(
             "no max pooling on the way down, hence no switches: the reconstruction "
             "does not depend on the image beyond the strength of its seed. "

@@ -102,9 +102,11 @@ def cut_out(picture: Pixels, box: Box) -> Pixels:
     """A part of a picture, gray where it lies outside."""
     part = np.full((box.height, box.width, 3), GRAY, np.uint8)
     top, left = max(box.top, 0), max(box.left, 0)
-    inside = picture[top : box.top + box.height, left : box.left + box.width]
+    bottom, right = max(box.top + box.height, 0), max(box.left + box.width, 0)
+    inside = picture[top:bottom, left:right]
     row, column = top - box.top, left - box.left
-    part[row : row + inside.shape[0], column : column + inside.shape[1]] = inside
+    if inside.size:
+        part[row : row + inside.shape[0], column : column + inside.shape[1]] = inside
     return part
 
 

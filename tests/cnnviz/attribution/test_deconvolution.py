@@ -583,3 +583,25 @@ def test_the_picture_is_reconstructed_whatever_stands_before_it(rule: Rule) -> N
     assert held.images.any()
     with pytest.raises(LayerError, match="does not depend on the image"):
         deconvnet(model.hold({"picture": image[0]}), numbers, "maps", rule=rule)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gate", "LayerNormalization"])
+def test_what_does_not_depend_on_the_image_is_told_alone(kind: str) -> None:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    image = keras.Input((16, 16, 3))
+    maps = layers.Conv2D(6, 3, padding="same", activation="relu")(image)
+    if kind == "gate":
+        gate = layers.Conv2D(1, 7, padding="same", activation="sigmoid")(maps * 20)
+        maps = layers.Multiply()([maps, gate])
+    elif kind != "plain":
+        maps = getattr(layers, kind)()(maps)
+    positive = keras.initializers.Constant(9.0)
+    end = layers.Conv2D(2, 5, padding="same", bias_initializer=positive, name="end")
+    network = load_model(keras.Model(image, end(maps)), encoding="unit")
+    one = np.random.default_rng(0).random((1, 16, 16, 3)).astype("f")
+    found = [deconvnet(network, x, "end", [0], keep=(8, 8)) for x in (one, one**4)]
+    first, second = (f.images[0, 0] / f.activations[0, 0] for f in found)
+    told = any("does not depend on the image" in note for note in found[0].notes)
+    assert told == bool(np.allclose(first, second, rtol=1e-3, atol=1e-6))
+    assert told == (kind == "plain")

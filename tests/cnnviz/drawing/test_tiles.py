@@ -215,3 +215,13 @@ def test_what_is_not_a_number_is_pink_in_a_plain_picture(channels: int) -> None:
     expected = np.repeat([[0, 51, 255]] * 2, 3, 1).reshape(2, 3, 3)
     expected[1, 1] = NOT_A_NUMBER
     np.testing.assert_array_equal(np.asarray(plain_picture(image)), expected)
+
+
+@pytest.mark.parametrize("top", [-9, -3, -1, 0, 2, 5, 9])
+@pytest.mark.parametrize("left", [-9, -2, 4, 9])
+def test_a_part_is_gray_where_it_lies_outside(top: int, left: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (6, 7, 3), np.uint8)
+    part = cut_out(picture, Box(top, left, 3, 2))
+    around = np.pad(picture, [(9, 9), (9, 9), (0, 0)], constant_values=GRAY)
+    expected = around[top + 9 : top + 12, left + 9 : left + 11]
+    np.testing.assert_array_equal(part, expected)
