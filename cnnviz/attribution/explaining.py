@@ -46,8 +46,9 @@ class Explanation(Evidence):
     `np.asarray(explanation)` is `maps`. One image at a time is drawn by
     `cnnviz.drawing.explanation_sheet`: `.picture(image=0)`. What is told of the classes
     is described in `Evidence`; here `share` is the sum of `raw`, for `hirescam` divided
-    by the score, of which biases and other inputs make the rest, and for `integrated`
-    by the score minus the score of the baseline. It is NaN for the other methods.
+    by the score, and for `integrated` by the score minus the score of the baseline. It
+    is NaN for the other methods. Of the score biases and other inputs make the rest for
+    `hirescam`, and what normalizations by the image's own statistics take away.
 
     Attributes:
         maps: `(n, k, h, w)` float32, on the image's pixels: positive where the image

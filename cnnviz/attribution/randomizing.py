@@ -20,10 +20,10 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from cnnviz.attribution.probes import Probe
 from cnnviz.graph import ancestors
-from cnnviz.network.keras_generations import Network, ancestry, one_copy
+from cnnviz.network.keras_generations import Network, library_kind, one_copy
 from cnnviz.network.naming import addresses
 
-# Scales and statistics of these have as many axes as what they are of.
+# Scales and statistics of these layers of Keras have as many axes as what they are of.
 _NO_KERNELS = ("Normalization", "PReLU")
 
 
@@ -43,8 +43,7 @@ def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
     """The kernels that the answers depend on, those next to the output first."""
     owners: dict[int, Kernel] = {}
     for address in addresses(network):
-        kinds = ancestry(address.layer)
-        if any(kind.endswith(_NO_KERNELS) for kind in kinds):
+        if library_kind(address.layer).endswith(_NO_KERNELS):
             continue
         for weight in address.layer.weights:
             variable = getattr(weight, "value", weight)

@@ -441,7 +441,7 @@ def _check_sizes(network: Network, graph: tf.Graph) -> None:
                 raise OutOfMemoryError(
                     f"model '{network.name}' does not fit into memory: "
                     f"{_place(network, operation)} has an output of "
-                    f"{shape_text(shape[1:])}"
+                    f"{shape_text(shape if shape.rank < 3 else shape[1:])}"
                 )
         if (steps := _steps(operation)) > _FARTHEST:
             raise ModelError(

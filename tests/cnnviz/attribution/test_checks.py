@@ -566,10 +566,14 @@ def test_kernels_of_the_output_are_drawn_several_times() -> None:
 
 def test_scales_and_statistics_are_no_kernels() -> None:
     layers = tf_keras.layers
+
+    class ConvNormalization(tf_keras.layers.Conv2D):
+        """A convolution, whatever its class is called."""
+
     network = sequential(
         tf_keras,
         (6, 6, 2),
-        layers.Conv2D(3, 3, name="conv"),
+        ConvNormalization(3, 3, name="conv"),
         layers.BatchNormalization(axis=[2, 3]),
         layers.LayerNormalization(axis=[1, 2, 3]),
         layers.PReLU(),
