@@ -193,11 +193,19 @@ def inference_arguments(network: Network) -> dict[str, bool]:
 
 def has_call(network: Network) -> bool:
     """Whether a network says what it computes, as those only for training may not."""
-    for cls in type(network).__mro__:
-        if "call" in vars(cls):
-            library = cls.__module__.split(".")[0]
-            return library not in _LIBRARIES or cls.__name__ not in ("Layer", "Model")
-    return False
+    cls = _class_of_call(network)
+    if cls is None:
+        return False
+    return not _is_of_library(cls) or cls.__name__ not in ("Layer", "Model")
+
+
+def _class_of_call(layer: Layer) -> type | None:
+    """The class that says what a layer computes."""
+    return next((cls for cls in type(layer).__mro__ if "call" in vars(cls)), None)
+
+
+def _is_of_library(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in _LIBRARIES
 
 
 def _layer_of(node: Any) -> Layer:
@@ -206,8 +214,8 @@ def _layer_of(node: Any) -> Layer:
 
 def _graph_of(layer: Layer) -> dict[int, list[Any]]:
     """The nodes by which a functional or Sequential model runs; none of others."""
-    defining = next(c for c in type(layer).__mro__ if "call" in vars(c))
-    if defining.__module__.partition(".")[0] not in _LIBRARIES:
+    cls = _class_of_call(layer)
+    if cls is None or not _is_of_library(cls):
         return {}
     graph = getattr(layer, "_functional", None) or layer
     nodes: dict[int, list[Any]] = getattr(graph, "_nodes_by_depth", {})

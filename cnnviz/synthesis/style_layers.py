@@ -25,9 +25,9 @@ from cnnviz.network.tracing import Trace, compiled
 _LARGEST_STRIDE = 4  # the power of 2 beyond which layers see things rather than paint
 _FEWEST_LEVELS = 3
 _DEEPEST = 5  # how many style layers there are where depth alone tells them apart
+_ADDITIONS = ("Add", "AddV2", "AddN")
 Features = dict[str, tf.Tensor]
 """What layers compute for an image, `(1, h, w, c)` each, by path."""
-_ADDITIONS = ("Add", "AddV2", "AddN")
 
 
 def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
