@@ -8,9 +8,9 @@ of the way back only the part above the tensor is computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
@@ -33,12 +33,11 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.failures import between_layers, layer_of
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import Head, HeadInfo, whole
-from cnnviz.network.keras_generations import CallNumbers, Network, call_attribute
+from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
-from cnnviz.network.python_code import python_call
-from cnnviz.network.tracing import Call, patched
+from cnnviz.network.tracing import Call, Change, patched
 
 At = Literal["image", "layer"] | None
 Reversed = Literal["guided", "deconvnet"]
@@ -228,27 +227,23 @@ class Question:
     def _shown(self, images: list[tf.Tensor], last: tf.Tensor) -> Shown:
         network = self.subject.model.network
         wanted = []
-        patches: list[tuple[object, str, object]] = []
+        changes: list[tuple[Selected, Change]] = []
         layer = self.subject.layer
         if self.at == "layer" and layer is None:
             wanted = [Selected(address) for address in addresses(network)]
         elif layer is not None:
             wanted = [one_layer(network, layer)]
             if self.scaled:
-                patches = [
-                    changing(network, wanted[0], lambda output: _scaled(output, last))
-                ]
-        if self.subject.rule is not None:
-            patches = marking(network)
+                changes = [(wanted[0], lambda output: _scaled(output, last))]
         if self.given is not None:
-            layer = self.given.layer
-            patches = [changing(network, one_layer(network, layer), lambda _: last)]
-        with patched(patches):
+            changes = [(one_layer(network, self.given.layer), lambda _: last)]
+        with patched(marking(network) if self.subject.rule is not None else []):
             return show_images(
                 self.subject.model,
                 images,
                 [*wanted, whole(network)],
                 required=layer is not None,
+                changes=changes,
             )
 
     def _needed(
@@ -409,33 +404,6 @@ def _with_place(facts: Facts, place: Place, spaces: Spaces) -> Facts:
         is_mixed=is_mixed(view, shape),
         mixes=spaces.mixes(place),
     )
-
-
-def changing(
-    network: Network, selected: Selected, change: Callable[[tf.Tensor], tf.Tensor]
-) -> tuple[object, str, Callable[..., Any]]:
-    """What to set on a layer so that one of its calls returns something else.
-
-    Args:
-        network: The network.
-        selected: The layer, and which call of it.
-        change: Takes what the call returns, and returns what it is to return.
-
-    Returns:
-        What `tracing.patched` takes.
-    """
-    layer = selected.address.layer
-    call, made, number = python_call(layer), 0, CallNumbers(network)
-
-    def changed(*args: Any, **kwargs: Any) -> Any:
-        nonlocal made
-        output = call(*args, **kwargs)
-        made += 1
-        is_it = number(layer, made) == selected.first_call
-        is_it &= isinstance(output, tf.Tensor)
-        return change(output) if is_it else output
-
-    return layer, call_attribute(layer), changed
 
 
 def _scaled(output: tf.Tensor, scales: tf.Tensor) -> tf.Tensor:

@@ -20,7 +20,7 @@ from cnnviz.network.layout import (
     to_channels_first,
 )
 from cnnviz.network.naming import Selected, one_layer
-from cnnviz.network.tracing import Call, record
+from cnnviz.network.tracing import Call, Change, record
 
 if TYPE_CHECKING:
     from cnnviz.network.model import ImageModel
@@ -87,6 +87,7 @@ def show_images(
     *,
     required: bool = True,
     welcome: Sequence[Selected] = (),
+    changes: Sequence[tuple[Selected, Change]] = (),
 ) -> Shown:
     """Runs a network in the current graph: the only way in which images are shown.
 
@@ -96,6 +97,7 @@ def show_images(
         wanted: The layers whose calls are recorded; see `tracing.record`.
         required: Whether they must answer; see `tracing.record`.
         welcome: Those that need not answer; see `tracing.record`.
+        changes: What calls of layers return instead; see `tracing.record`.
 
     Raises:
         LayerError: If a layer does not answer.
@@ -110,7 +112,9 @@ def show_images(
         tf.cast(tensor, kind)
         for tensor, kind in zip(inputs, types or [t.dtype for t in inputs], strict=True)
     ]
-    calls = record(network, given, wanted, required=required, welcome=welcome)
+    calls = record(
+        network, given, wanted, required=required, welcome=welcome, changes=changes
+    )
     for tensor, numbers in zip(inputs, given, strict=True):
         if tensor.dtype.is_floating and numbers.dtype.is_integer:
             bypass(numbers, tensor)

@@ -208,74 +208,24 @@ def _is_of_library(cls: type) -> bool:
     return cls.__module__.partition(".")[0] in _LIBRARIES
 
 
-def _layer_of(node: Any) -> Layer:
-    return node.layer if hasattr(node, "layer") else node.operation
+def graph_nodes(layer: Layer) -> list[Any]:
+    """The nodes of a functional or Sequential model, as it runs them; none of others.
 
-
-def _graph_of(layer: Layer) -> dict[int, list[Any]]:
-    """The nodes by which a functional or Sequential model runs; none of others."""
+    Of each, `node_layer` is the layer that it calls.
+    """
     cls = _class_of_call(layer)
     if cls is None or not _is_of_library(cls):
-        return {}
+        return []
     graph = getattr(layer, "_functional", None) or layer
-    nodes: dict[int, list[Any]] = getattr(graph, "_nodes_by_depth", {})
-    return nodes
+    by_depth: dict[int, list[Any]] = getattr(graph, "_nodes_by_depth", {})
+    return [
+        node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
+    ]
 
 
-def _is_told(layer: Layer) -> bool:
-    """Whether graphs tell of all layers in a layer when they run."""
-    if not is_layer(layer) or not (inside := children(layer)):
-        return True
-    return bool(_graph_of(layer)) and all(map(_is_told, inside))
-
-
-class CallNumbers:
-    """Which call of a layer a run of the network makes, in the order of its code.
-
-    Graphs run their branches in an order of their own: of one layer on two inputs often
-    the second call first. What holds layers that no graph tells of, as code of a user's
-    class does, is counted as it runs, so that its layers' numbers go with its own.
-
-    Args:
-        network: A Keras model.
-    """
-
-    def __init__(self, network: Network) -> None:
-        # By the id of a layer: what calls it, and the order in which that does so.
-        self._orders: dict[int, tuple[Layer | None, list[int]]] = {}
-        shared: set[int] = set()
-        for container in everything(network):
-            ran: dict[int, list[Any]] = {}
-            for _, nodes in sorted(_graph_of(container).items())[::-1]:
-                for node in nodes:
-                    ran.setdefault(id(_layer_of(node)), []).append(node)
-            for own, nodes in ran.items():
-                layer = _layer_of(nodes[0])
-                if own in self._orders or not _is_told(layer):
-                    shared.add(own)
-                written = layer._inbound_nodes
-                places = {id(node): i for i, node in enumerate(written)}
-                # A graph that was built for another input has nodes of its own.
-                reached = [places.get(id(node), i) for i, node in enumerate(nodes)]
-                order = [1 + sorted(reached).index(place) for place in reached]
-                caller = None if container is network else container
-                self._orders[own] = caller, order
-        # What several graphs call is counted as it runs, too.
-        for own in shared:
-            del self._orders[own]
-
-    def __call__(self, layer: Layer, made: int) -> int:
-        """The number of a call from 1 on.
-
-        Args:
-            layer: The layer.
-            made: How many calls of it the run has made, with this one.
-        """
-        caller, order = self._orders.get(id(layer), (None, [1]))
-        runs, within = divmod(made - 1, len(order))
-        if caller is not None:
-            runs = self(caller, runs + 1) - 1
-        return runs * len(order) + order[within]
+def node_layer(node: Any) -> Layer:
+    """The layer that a node of a graph calls, or an operation of Keras."""
+    return node.layer if hasattr(node, "layer") else node.operation
 
 
 def call_attribute(layer: Layer) -> str:

@@ -17,7 +17,7 @@ import threading
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +39,7 @@ from cnnviz.graph.devices import all_memory, must_repeat
 from cnnviz.graph.kernels import computable
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
+from cnnviz.network.call_numbers import CallNumbers
 from cnnviz.network.exactness import full_float32
 from cnnviz.network.failures import (
     OutOfMemoryError,
@@ -48,7 +49,6 @@ from cnnviz.network.failures import (
 )
 from cnnviz.network.fingerprints import Fingerprint, attributes_kept
 from cnnviz.network.keras_generations import (
-    CallNumbers,
     Layer,
     Network,
     call_attribute,
@@ -88,6 +88,10 @@ _WINDOWED = {
 _BRANCHING = ContextVar("branching", default=False)
 """Whether branches of plain Python are made operations of the graph that is traced."""
 Facts = TypeVar("Facts")
+Recorder = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Makes of what computes a layer's output what also tells of its calls."""
+Change = Callable[[tf.Tensor], tf.Tensor]
+"""Makes another tensor of the one that a layer returns."""
 _CACHE: weakref.WeakKeyDictionary[Network, OrderedDict[Hashable, Trace[Any]]] = (
     weakref.WeakKeyDictionary()
 )
@@ -179,6 +183,7 @@ def record(
     *,
     required: bool = True,
     welcome: Sequence[Selected] = (),
+    changes: Sequence[tuple[Selected, Change]] = (),
 ) -> list[Call]:
     """Runs a network inside the current graph and records calls of its layers.
 
@@ -190,6 +195,8 @@ def record(
             others at least one.
         welcome: Further layers and which of their calls: the network runs on for them,
             but they need not answer.
+        changes: Calls of layers, and what makes another tensor of the one that each
+            returns.
 
     Returns:
         The recorded calls, in the order in which they began. When every call that
@@ -203,7 +210,7 @@ def record(
     """
     calls: list[tuple[int, Call]] = []
     counts: Counter[int] = Counter()
-    number = CallNumbers(network)
+    number = CallNumbers(network, lambda: _counts(network, inputs))
     clock = count()
     missing = {(id(s.address.layer), s.first_call) for s in wanted}
     hoped = {(id(s.address.layer), s.first_call) for s in welcome}
@@ -211,6 +218,7 @@ def record(
     calls_wanted: dict[int, set[int | None]] = {}
     for selected in (*wanted, *welcome):
         calls_wanted.setdefault(id(selected.address.layer), set()).add(selected.call)
+    changed = {(id(s.address.layer), s.first_call): change for s, change in changes}
 
     def recording(address: Address, call: Callable[..., Any]) -> Callable[..., Any]:
         def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -219,7 +227,9 @@ def record(
             own = id(address.layer)
             counts[own] += 1
             made = number(address.layer, counts[own])
-            if calls_wanted[own] & {None, made}:
+            if (own, made) in changed and isinstance(output, tf.Tensor):
+                output = changed[own, made](output)
+            if calls_wanted.get(own, set()) & {None, made}:
                 given = args[0] if args else next(iter(kwargs.values()), None)
                 name = call_name(address.path, made)
                 calls.append((began, Call(name, address, given, output)))
@@ -232,23 +242,21 @@ def record(
         return recorded
 
     recorders = {
-        id(s.address.layer): partial(recording, s.address) for s in (*wanted, *welcome)
+        id(s.address.layer): partial(recording, s.address)
+        for s in (*wanted, *welcome, *(selected for selected, _ in changes))
     }
-    layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
-    patches = [patch for v in layers for patch in _patches(v, recorders.get(id(v)))]
-    with _LOCK, attributes_kept(layers), patched(patches), computable(layers):
-        try:
-            network(packed(network, list(inputs)), **inference_arguments(network))
-        except _EverythingAnswered:
-            pass
-        except CnnvizError:
+    try:
+        _run(network, inputs, recorders)
+    except _EverythingAnswered:
+        pass
+    except CnnvizError:
+        raise
+    except Exception as error:
+        plain = isinstance(error, tf.errors.OperatorNotAllowedInGraphError)
+        if plain and not _BRANCHING.get():
             raise
-        except Exception as error:
-            plain = isinstance(error, tf.errors.OperatorNotAllowedInGraphError)
-            if plain and not _BRANCHING.get():
-                raise
-            if missing:
-                raise _objection(network, inputs, error) from users_error(error)
+        if missing:
+            raise _objection(network, inputs, error) from users_error(error)
     if missing and required:
         unmet = [s for s in wanted if (id(s.address.layer), s.first_call) in missing]
         named = [s for s in unmet if s.is_named]
@@ -257,8 +265,46 @@ def record(
     return [call for _, call in sorted(calls, key=lambda timed: timed[0])]
 
 
+def _run(
+    network: Network, inputs: Sequence[tf.Tensor], recorders: Mapping[int, Recorder]
+) -> None:
+    """Runs a network in the current graph, with recorders around calls of layers."""
+    layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
+    patches = [patch for v in layers for patch in _patches(v, recorders.get(id(v)))]
+    with _LOCK, attributes_kept(layers), patched(patches), computable(layers):
+        network(packed(network, list(inputs)), **inference_arguments(network))
+
+
+def _counts(network: Network, inputs: Sequence[tf.Tensor]) -> Mapping[int, int]:
+    """How often a network calls its layers, by their ids; run in a graph of its own.
+
+    As far as it gets: whether it takes these inputs is told by whoever runs it.
+    """
+    counts: Counter[int] = Counter()
+
+    def counting(layer: Layer, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            output = call(*args, **kwargs)
+            counts[id(layer)] += 1
+            return output
+
+        return counted
+
+    def run(*given: tf.Tensor) -> None:
+        _run(
+            network,
+            given,
+            {id(layer): partial(counting, layer) for layer in everything(network)},
+        )
+
+    signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
+    with suppress(Exception):
+        tf.function(run, autograph=False).get_concrete_function(*signature)
+    return counts
+
+
 def _patches(
-    layer: Layer, recorder: Callable[[Callable[..., Any]], Callable[..., Any]] | None
+    layer: Layer, recorder: Recorder | None
 ) -> list[tuple[object, str, object]]:
     """The attributes of a layer that are others while it is traced; see `patched`."""
     methods, attribute = python_methods(layer), call_attribute(layer)

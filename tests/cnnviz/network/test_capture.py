@@ -729,3 +729,51 @@ def test_calls_inside_of_what_no_graph_tells_of_go_with_its_own(k: Any) -> None:
             return [self.conv(image) for image in images]
 
     assert means(Own(), ["conv", "conv@2"]) == [0.1, 0.2]
+
+
+@GENERATIONS
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_calls_inside_of_a_shared_encoder_of_a_user_are_numbered_with_it(
+    k: Any, is_nested: bool
+) -> None:
+    def ones(name: str) -> Any:
+        return k.layers.Conv2D(
+            1, 1, use_bias=False, kernel_initializer="ones", name=name
+        )
+
+    class Encoder(k.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name="encoder")
+            self.once, self.twice = ones("once"), ones("twice")
+
+        def call(self, x: Any) -> Any:
+            return self.twice(self.twice(self.once(x)))
+
+    shared, path = Encoder(), "encoder"
+    if is_nested:
+        image = k.Input((4, 4, 1))
+        shared, path = k.Model(image, shared(image), name="net"), "net/encoder"
+    inputs = [k.Input((4, 4, 1), name=name) for name in "abc"]
+    ends = [k.layers.GlobalAveragePooling2D()(shared(each)) for each in inputs]
+    network = k.Model(inputs, k.layers.Dense(2)(k.layers.Concatenate()(ends)))
+    given = {
+        name: np.full((4, 4, 1), value, np.float32)
+        for name, value in zip("abc", (0.1, 0.2, 0.3), strict=True)
+    }
+    expected = {
+        call_name(name, call): value
+        for name, calls in (
+            (path, (0.1, 0.2, 0.3)),
+            (f"{path}/once", (0.1, 0.2, 0.3)),
+            (f"{path}/twice", (0.1, 0.1, 0.2, 0.2, 0.3, 0.3)),
+        )
+        for call, value in enumerate(calls, 1)
+    }
+    model = load_model(network, encoding="unit")
+    found = activations(model, given, list(expected))
+    assert {name: round(float(np.mean(found[name])), 5) for name in found} == expected
+    last = activations(model, given, [f"{path}/twice@5"])
+    np.testing.assert_allclose(last[f"{path}/twice@5"], 0.3, rtol=1e-6)
+    weights = np.asarray(network.layers[-1].get_weights()[0])[:, 0]
+    map_ = explain(model, given, layer=f"{path}/once@2", classes=[0])
+    np.testing.assert_allclose(map_.raw.sum(), weights[1] * 0.2, rtol=1e-5)
