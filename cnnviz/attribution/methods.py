@@ -56,6 +56,7 @@ PAST = (
 )
 """The note where the score depends on the image in other ways than by a layer."""
 
+_CANCELED = 1e-3  # a sum of evidence is this part of what it sums, or less
 _PATCH = 8  # patches are this part of the image's side, half of one apart
 
 
@@ -308,8 +309,15 @@ def _cam(case: Case) -> Raw:
         )
     if method != "hirescam":  # the only one whose maps are shares of the score
         return Raw(values, values, placing, notes)
-    sums = values.reshape(*values.shape[:2], -1).sum(-1, dtype=np.float64)
+    flat = values.reshape(*values.shape[:2], -1)
+    sums = flat.sum(-1, dtype=np.float64)
     error = completeness_error(sums, scores)
+    if flat.any() and (np.abs(sums) <= _CANCELED * np.abs(flat).sum(-1)).all():
+        notes.append(
+            f"what speaks for and against cancels at {layer}, as in front of a "
+            "normalization by the image's own statistics, whatever the network "
+            "learned: a share of about 0 % says nothing of these maps"
+        )
     return Raw(values, values, placing, notes, total=scores, error=error)
 
 

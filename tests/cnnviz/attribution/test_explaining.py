@@ -776,6 +776,20 @@ class TestAnyNetwork:
         assert found.raw.shape == (3, 3, 14, 16)
         close(found.raw.sum((2, 3)), found.scores - bias, 1e-5)
 
+    def test_shares_in_front_of_a_normalization_are_told(self, k: ModuleType) -> None:
+        layers, image = k.layers, k.Input((8, 8, 3))
+        maps = layers.Conv2D(6, 3, activation="relu", name="conv")(image)
+        pooled = layers.GlobalAveragePooling2D()(maps)
+        norm = layers.LayerNormalization(epsilon=1e-9)
+        images = np.random.default_rng(3).random((2, 8, 8, 3)).astype("float32")
+        for end, is_told in ((norm(pooled), True), (pooled, False)):
+            network = k.Model(image, layers.Dense(3)(end))
+            found = explain(raw(network), images)
+            told = [note for note in found.notes if "cancels at conv" in note]
+            assert bool(told) == is_told
+            if is_told:
+                close(found.share, np.zeros((2, 1)), 1e-4)
+
     def test_a_shared_layer(self, k: ModuleType) -> None:
         layers = k.layers
         inputs = layers.Input((9, 9, 2))
