@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnnviz.network import ImageModel
 
 _TOP = 9
+_RULES = ("deconvnet", "guided", "gradient")
 
 
 @command(
@@ -83,7 +84,14 @@ def deconv(
             "pixels step by step.",
         ),
     ] = False,
-    raw: options.Raw = False,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="Write the arrays too, in an .npz file per image, with --compare one "
+            "per rule.",
+        ),
+    ] = False,
     crop: Annotated[
         bool,
         typer.Option(
@@ -186,11 +194,13 @@ def deconv(
             [
                 f"{name}/{target}/{suffix}"
                 for name in images.names
-                for suffix in (kind, f"{rule}-stages", rule)
+                for suffix in (kind, f"{rule}-stages", *_RULES)
             ]
         )
+        each = len(names) // len(images.names)
         count = len(images.paths)
-        work.console.stage("drawing", count * (1 + stages + raw))
+        files = raw * (len(_RULES) if compare else 1)
+        work.console.stage("drawing", count * (1 + stages + files))
         look = {"crop": crop, "columns": columns, "percentile": percentile}
         notes: set[str] = set()
         firing = 0
@@ -199,10 +209,15 @@ def deconv(
                 if note not in notes:
                     work.console.note(note)
                     notes.add(note)
-            picture, strip, arrays = names[3 * number : 3 * number + 3]
+            picture, strip, *arrays = names[each * number : each * (number + 1)]
             source = images.source(number)
             if raw:
-                work.files.write(f"{arrays}.npz", write_arrays, result.arrays)
+                by_rule = {**result.ruled, rule: result.found}
+                for path, own in zip(arrays, _RULES, strict=True):
+                    if own in by_rule:
+                        work.files.write(
+                            f"{path}.npz", write_arrays, _arrays(by_rule[own])
+                        )
             if result.found.dead.all():
                 work.console.note(f"{source}: {result.silence}")
                 continue
@@ -268,12 +283,6 @@ class _Result:
         numbers = ", ".join(str(number) for number in self.found.channels[0])
         return f"no map of {numbers} fires, nothing to draw"
 
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The reconstructions, and which units they are of."""
-        names = ("images", "activations", "positions", "channels")
-        return {name: getattr(self.found, name)[0] for name in names}
-
     def write_sheet(self, path: Path, source: str, **look: Any) -> None:
         if not self.ruled:
             self.found.save(path, source=source, **look)
@@ -284,3 +293,9 @@ class _Result:
         # Of all maps that were looked at, of which those that fire are compared.
         look |= self.found.texts(drawing, source, rule=False)
         write_image(drawing.comparison_sheet(self.image, self.ruled, **look), path)
+
+
+def _arrays(found: Projections) -> dict[str, np.ndarray]:
+    """The reconstructions of one image, and which units they are of."""
+    names = ("images", "activations", "positions", "channels")
+    return {name: getattr(found, name)[0] for name in names}

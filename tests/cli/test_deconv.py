@@ -165,10 +165,15 @@ def test_raw_arrays_are_those_of_the_library_whatever_the_batch(
 def test_rules_are_compared_on_the_same_units(
     mnist: Path, seven: Path, expected: Expected, tmp_path: Path
 ) -> None:
-    options = ["--layer", "conv3", "--compare", "--crop", "--top", "4"]
-    (path,) = run(mnist, seven, "--out", tmp_path, *options)
+    options = ["--layer", "conv3", "--compare", "--crop", "--top", "4", "--raw"]
+    *raw, path = run(mnist, seven, "--out", tmp_path, *options)
     assert path.name == "7--conv3--compare.png"
     units = [int(n) for n in expected.found(top=4).channels[0]]
+    for rule, file in zip(("deconvnet", "guided", "gradient"), raw, strict=True):
+        assert file.name == f"7--conv3--{rule}.npz"
+        own, found = expected.found(channels=units, rule=rule), arrays(file)
+        assert found["channels"].tolist() == units
+        np.testing.assert_allclose(found["images"], own.images[0], rtol=1e-4, atol=1e-5)
     sheet = comparison_sheet(
         expected.image,
         {
