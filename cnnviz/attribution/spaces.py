@@ -481,12 +481,8 @@ class Spaces:
         call = self._returned.get(tensor.ref())
         if call is not None:
             return Place(tensor, call.name, self._is_first(call), True)
-        number = self._order[tensor.op.name]
-        before = [
-            other
-            for other in self._returned.values()
-            if self._order[other.output.op.name] < number
-        ]
+        below = (self._returned.get(t.ref()) for t in self._ancestors(tensor))
+        before = [other for other in below if other is not None]
         if self._first and not self._is_in_rows(tensor):
             raise LayerError(
                 f"the layer that model '{self._network.name}' decides by cannot be "

@@ -776,6 +776,23 @@ class TestAnyNetwork:
         assert found.raw.shape == (3, 3, 14, 16)
         close(found.raw.sum((2, 3)), found.scores - bias, 1e-5)
 
+    def test_a_place_is_called_after_a_layer_below_it(self, k: ModuleType) -> None:
+        class Network(k.Model):  # type: ignore[name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+                self.left = k.layers.Conv2D(4, 3, name="left")
+                self.right = k.layers.Conv2D(4, 3, name="right")
+                self.head = k.layers.Dense(3)
+
+            def call(self, x: Any) -> Any:
+                left, right = self.left(x), self.right(x)
+                ends = [tf.reduce_mean(m, [1, 2]) for m in (right, tf.nn.relu(left))]
+                return self.head(tf.concat(ends, 1))
+
+        network = Network()
+        network(IMAGES)
+        assert explain(raw(network), IMAGES).layer == "relu after left"
+
     def test_shares_in_front_of_a_normalization_are_told(self, k: ModuleType) -> None:
         layers, image = k.layers, k.Input((8, 8, 3))
         maps = layers.Conv2D(6, 3, activation="relu", name="conv")(image)
