@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.graph.functions import CALLS, body
+from cnnviz.graph.walking import ancestors
 
 _WITHOUT_VALUES = ("Identity", "Reshape", "ReadVariableOp", "Const", "Placeholder")
 """Operations that pass values on, or whose outputs do not come from an image."""
@@ -45,15 +46,7 @@ class Work:
         self, tensors: Iterable[tf.Tensor], given: Iterable[tf.Tensor] = ()
     ) -> float:
         """What it takes to compute tensors, if others are given."""
-        known = {tensor.ref() for tensor in given}
-        stack = [tensor for tensor in tensors if tensor.ref() not in known]
-        seen = {tensor.op.name: tensor.op for tensor in stack}
-        while stack:
-            for tensor in stack.pop().op.inputs:
-                if tensor.ref() not in known and tensor.op.name not in seen:
-                    seen[tensor.op.name] = tensor.op
-                    stack.append(tensor)
-        return sum(map(self._of_operation, seen.values()))
+        return sum(map(self._of_operation, ancestors(tensors, given).values()))
 
     def _of_operation(self, op: tf.Operation) -> float:
         if op.name not in self._known:

@@ -84,14 +84,22 @@ def preprocessing(
     return []
 
 
-def ancestors(targets: Iterable[tf.Tensor]) -> set[str]:
-    """The names of the operations that compute some tensors, and what these need."""
-    stack = [target.op for target in targets]
-    found = {op.name for op in stack}
+def ancestors(
+    targets: Iterable[tf.Tensor], given: Iterable[tf.Tensor] = ()
+) -> dict[str, tf.Operation]:
+    """By name the operations that compute some tensors, and what these need.
+
+    Args:
+        targets: The tensors.
+        given: Tensors that need not be computed.
+    """
+    known = {tensor.ref() for tensor in given}
+    stack = [target.op for target in targets if target.ref() not in known]
+    found = {op.name: op for op in stack}
     while stack:
         for tensor in stack.pop().inputs:
-            if tensor.op.name not in found:
-                found.add(tensor.op.name)
+            if tensor.ref() not in known and tensor.op.name not in found:
+                found[tensor.op.name] = tensor.op
                 stack.append(tensor.op)
     return found
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
+from cnnviz.graph.walking import VALUELESS, ancestors
 from cnnviz.network.forward import show_images
+from cnnviz.network.heads import whole
 from cnnviz.network.keras_generations import Layer, ancestry, children
 from cnnviz.network.model import ImageModel, built
 from cnnviz.network.naming import Selected, addresses, one_layer
@@ -59,11 +62,13 @@ def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
 
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, str]]:
         everything = [Selected(a) for a in addresses(network) if not children(a.layer)]
-        shown = show_images(model, [image], everything, required=False)
-        calls = list(shown.calls.values())
+        shown = show_images(
+            model, [image], everything, required=False, welcome=[whole(network)]
+        )
+        used = _Used(list(shown.calls.values()))
         return {}, {
-            call.name: _end(call, calls)
-            for call in calls
+            call.name: _end(call, used)
+            for call in shown.calls.values()
             if call.address.is_convolution and _is_linear(call.address.layer)
         }
 
@@ -74,14 +79,12 @@ def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
         return {}  # what lies above the layer objects to such an image
 
 
-def _end(call: Call, calls: Sequence[Call]) -> str:
+def _end(call: Call, used: _Used) -> str:
     tensor, is_normalized = call.output, False
     while True:
-        # Dropout hands out what it was given.
-        users = [c for c in calls if c.inputs is tensor and c.output is not tensor]
-        if len(users) != 1:
+        user = used.by(tensor)
+        if user is None:
             return call.name
-        (user,) = users
         layer = user.address.layer
         if _rectifies(layer):
             return user.name
@@ -91,6 +94,44 @@ def _end(call: Call, calls: Sequence[Call]) -> str:
             return call.name
         is_normalized |= normalizes
         tensor = user.output
+
+
+class _Used:
+    """What is done with the tensors that layers return.
+
+    Args:
+        calls: All calls of layers, with that of the network if it ran to its end.
+    """
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = [call for call in calls if call.name]
+        found = [t for call in calls for t in _tensors(call.output)]
+        self._needed = ancestors(found)
+        outputs = (call.output for call in calls if not call.name)
+        self._outputs = {t.ref() for output in outputs for t in _tensors(output)}
+
+    def by(self, tensor: tf.Tensor) -> Call | None:
+        """The call that a tensor goes to, if it goes nowhere else."""
+        # Dropout hands out what it was given.
+        users = [
+            call
+            for call in self._calls
+            if call.inputs is tensor and call.output is not tensor
+        ]
+        if len(users) != 1 or tensor.ref() in self._outputs:
+            return None
+        inside = ancestors(_tensors(users[0].output), [tensor])
+        if any(
+            op.name in self._needed and op.name not in inside
+            for op in tensor.consumers()
+            if op.type not in VALUELESS
+        ):
+            return None
+        return users[0]
+
+
+def _tensors(structure: Any) -> list[tf.Tensor]:
+    return [t for t in tf.nest.flatten(structure) if isinstance(t, tf.Tensor)]
 
 
 def _is_linear(layer: Layer) -> bool:

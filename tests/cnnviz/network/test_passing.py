@@ -68,6 +68,22 @@ def test_each_call_of_a_shared_layer_has_its_own(k: Any) -> None:
         passed_on(model, "d")
 
 
+@GENERATIONS
+def test_what_is_also_used_elsewhere_is_not_passed_on(k: Any) -> None:
+    layers = k.layers
+
+    def ends(join: Any) -> str:
+        image = layers.Input((8, 8, 3))
+        maps = layers.Conv2D(3, 3, padding="same", name="c")(image)
+        network = k.Model(image, join(maps, layers.ReLU(name="r")(maps)))
+        return passed_on(load_model(network, encoding="unit"), "c")
+
+    assert ends(lambda _, rectified: rectified) == "r"
+    assert ends(lambda maps, rectified: layers.Add()([maps, rectified])) == "c"
+    assert ends(lambda maps, rectified: maps + rectified) == "c"
+    assert ends(lambda maps, rectified: [maps, rectified]) == "c"
+
+
 def test_an_exchanged_layer_is_looked_at_again() -> None:
     network = keras.Sequential(
         [
