@@ -76,7 +76,7 @@ class ImageModel:
     @property
     def key(self) -> Hashable:
         """What tells traces of this model from others of the same network."""
-        held = ((name, array.tobytes()) for name, array in self.held.items())
+        held = ((name, a.shape, a.tobytes()) for name, a in self.held.items())
         return self.encode.function, tuple(held)
 
     def hold(self, inputs: Mapping[str, Any]) -> ImageModel:

@@ -84,6 +84,19 @@ def test_held_inputs_are_given_to_the_network(k: Any) -> None:
 
 
 @GENERATIONS
+def test_held_inputs_of_other_shapes_are_other_inputs(k: Any) -> None:
+    image, mask = k.Input((8, 8, 3)), k.Input((None, None, 1), name="mask")
+    pooled = [k.layers.GlobalAveragePooling2D()(x) for x in (image, mask)]
+    twice = k.layers.Activation("linear", name="twice")(mask)
+    end = k.layers.Concatenate()([*pooled, k.layers.GlobalMaxPooling2D()(twice)])
+    model = load_model(k.Model([image, mask], end), encoding="unit")
+    for shape in ((4, 9, 1), (6, 6, 1)):  # as many bytes
+        zeros = model.hold({"mask": np.zeros(shape, np.float32)})
+        found = activations(zeros, np.zeros((1, 8, 8, 3), np.float32), ["twice"])
+        assert found["twice"].shape == (1, *shape)
+
+
+@GENERATIONS
 def test_projections_are_those_of_all_inputs(k: Any) -> None:
     model, fixed = several(k), held(1)
     image = np.random.default_rng(0).random((1, 10, 12, 3), np.float32)
