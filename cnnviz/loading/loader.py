@@ -57,6 +57,7 @@ from cnnviz.network.encoding import COLOR_ONLY, named_encoding
 from cnnviz.network.health import broken_weights
 from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
+from cnnviz.network.layout import are_filters_channels_first, is_network_channels_first
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
 from cnnviz.sharing import quiet
@@ -507,7 +508,13 @@ def _labels(
                 "names, or 'imagenet'"
             )
     shapes = _shapes_in(getattr(network, "output_shape", None))
-    counts = [shape[-1] for shape in shapes if shape]
+    first = are_filters_channels_first(network) or is_network_channels_first(network)
+    counts = [
+        shape[axis]
+        for shape in shapes
+        if shape
+        for axis in ((1, -1) if first and len(shape) > 2 else (-1,))
+    ]
     # One unit, of a sigmoid, tells two classes apart.
     fitting = dict.fromkeys([*counts, *(2 for n in counts if n == 1)])
     if counts and len(names) not in fitting:

@@ -87,22 +87,27 @@ class HeadInfo:
     Attributes:
         name: Its name, or its number.
         kind: What makes probabilities of its logits.
-        classes: How many classes it tells apart.
+        units: How many logits it has at a position.
         heads: The names of all outputs of the network.
         axes: How many axes of positions it has.
     """
 
     name: str
     kind: HeadKind
-    classes: int
+    units: int
     heads: tuple[str, ...] = ()
     axes: int = 0
+
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart; one unit of a sigmoid stands for two."""
+        return 2 if self.kind == "sigmoid" and self.units == 1 else self.units
 
     @classmethod
     def of(cls, head: Head) -> HeadInfo:
         """What is known of a traced output."""
         axes = (head.logits.shape.rank or 2) - 2
-        return cls(head.name, head.kind, head.classes, head.heads, axes)
+        return cls(head.name, head.kind, int(head.logits.shape[-1]), head.heads, axes)
 
 
 def whole(network: Network) -> Selected:
@@ -183,7 +188,7 @@ def _head(network: Network, name: str, outputs: Mapping[str, tf.Tensor]) -> Head
     logits, kind = find_logits(output) or (output, "linear")
     if logits.shape.rank == 1:
         logits = logits[:, None]
-    first = logits.shape.rank == 4 and is_tensor_channels_first(network, logits)
+    first = is_tensor_channels_first(network, logits)
     axes = softmax_axes(output) if kind == "softmax" else None
     if axes is not None and axes != {1 if first else output.shape.rank - 1}:
         # What adds up to 1 are not classes, as in maps of where something is.

@@ -37,9 +37,7 @@ def channel_axis(network: Network, call: Call) -> int:
         return -1
     first = is_channels_first(call.address.layer, rank)
     if first is None:
-        first = rank == _image_rank(network) and is_tensor_channels_first(
-            network, tensor
-        )
+        first = is_tensor_channels_first(network, tensor)
     return 1 if first else -1
 
 
@@ -76,11 +74,13 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
     In a network that turns its images the last operation that tells it counts. Dense
     layers take the last axis for channels.
     """
+    rank, source = tensor.shape.rank, tensor
+    if rank not in _ranks_of_maps(network):
+        return False
     images_first = is_network_channels_first(network)
     filters_first = are_filters_channels_first(network)
     if not (images_first or filters_first):
         return False
-    rank, source = tensor.shape.rank, tensor
     while source is not None:
         op = source.op
         if op.type == "Placeholder":
@@ -184,6 +184,7 @@ def _to_first(rank: int) -> list[int]:
     return [0, rank - 1, *range(1, rank - 1)]
 
 
-def _image_rank(network: Network) -> int:
-    specs = input_specs(network)
-    return len(specs[0].shape) if specs else 4
+def _ranks_of_maps(network: Network) -> set[int]:
+    """How many axes maps have, that of images included: as inputs, or as pictures."""
+    ranks = {len(spec.shape) for spec in input_specs(network) or ()}
+    return {rank for rank in ranks if rank > 2} | {4}

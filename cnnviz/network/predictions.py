@@ -59,6 +59,8 @@ class Predictions(ArrayResult):
         inputs: The images, before they are encoded: an array `(n, ...)` for each input
             of the network that is not held.
         heads: The names of all outputs of the network.
+        has_positions: Whether the output has several positions, of which `values` is
+            the mean.
     """
 
     head: str
@@ -66,8 +68,9 @@ class Predictions(ArrayResult):
     outputs: NDArray[np.float32]
     values: NDArray[np.float32]
     labels: tuple[str, ...] | None
-    inputs: tuple[NDArray[np.float32], ...] = ()
-    heads: tuple[str, ...] = ()
+    inputs: tuple[NDArray[np.float32], ...]
+    heads: tuple[str, ...]
+    has_positions: bool
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -100,11 +103,6 @@ class Predictions(ArrayResult):
             [Prediction(int(i), self.name(int(i)), float(row[i])) for i in best]
             for best, row in zip(order, self.values, strict=True)
         ]
-
-    @property
-    def has_positions(self) -> bool:
-        """Whether the output has several positions, of which `values` is the mean."""
-        return self.outputs[0].size not in (1, self.values.shape[1])
 
     def verdict(self, image: int = 0) -> str | None:
         """What the network takes an image for, such as `taken for cat: 94.0 %`.
@@ -248,6 +246,7 @@ def named(
         head_labels(model, head),
         tuple(arrays),
         head.heads,
+        found["outputs"][0].size != head.units,
     )
 
 

@@ -20,7 +20,7 @@ def predictions(values: list[list[float]], kind: str = "softmax") -> Predictions
     images = np.zeros((len(array), 8, 8, 1), np.float32)
     images[:, 2:4, 5] = 1
     names = tuple("abcdef"[: array.shape[1]])
-    return Predictions("head", kind, array, array, names, (images,))  # type: ignore[arg-type]
+    return Predictions("head", kind, array, array, names, (images,), (), False)  # type: ignore[arg-type]
 
 
 def lengths(sheet: Image.Image) -> list[float]:
@@ -67,7 +67,7 @@ def test_a_mean_over_positions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cnnviz.drawing.prediction_sheets.grid", drawn)
     found = predictions([[0.25, 0.75]])
     prediction_sheet(found)
-    prediction_sheet(replace(found, outputs=np.tile(found.outputs[:, None], (1, 4, 1))))
+    prediction_sheet(replace(found, has_positions=True))
     one = "1 image \u00b7 all 2 classes"
     assert told == [one, f"{one} \u00b7 mean over positions"]
 

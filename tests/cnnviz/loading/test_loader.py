@@ -598,3 +598,12 @@ def test_a_folder_that_the_system_does_not_let_be_read_is_told(tmp_path: Path) -
     (tmp_path / "saved_model.pb").symlink_to("/proc/self/mem")
     with pytest.raises(ModelError, match="cannot be read: Input/output error"):
         load_model(tmp_path)
+
+
+def test_labels_of_maps_of_classes_with_channels_first() -> None:
+    image = keras.Input((3, 8, 8))
+    maps = keras.layers.Conv2D(2, 1, data_format="channels_first")(image)
+    network = keras.Model(image, maps)
+    assert load_model(network, encoding="unit", labels=["a", "b"]).labels == ("a", "b")
+    with pytest.raises(ArgumentError, match="5 labels given; expected 2 or 8"):
+        load_model(network, encoding="unit", labels=list("abcde"))

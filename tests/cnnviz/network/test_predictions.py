@@ -208,3 +208,27 @@ def test_maps_of_classes_are_no_verdict() -> None:
     assert one.verdict() == (
         f"taken for class {expected.argmax()}: {100 * expected.max():.1f} %"
     )
+
+
+@GENERATIONS
+@pytest.mark.parametrize(("steps", "units"), [(2, 1), (1, 2)])
+def test_two_steps_of_one_unit_are_positions(k: Any, steps: int, units: int) -> None:
+    inputs = k.layers.Input((2 * steps, 3))
+    pooled = k.layers.AveragePooling1D(2)(inputs)
+    network = k.Model(inputs, k.layers.Dense(units, activation="sigmoid")(pooled))
+    found = model_of(network).predict(np.ones((1, 2 * steps, 3)))
+    assert found.has_positions == (steps == 2)
+    assert found.verdict() is None
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_classes_of_signals_and_volumes_with_channels_first(axes: int) -> None:
+    sides = (5, 6, 7)[:axes]
+    inputs = keras.Input((2, *sides))
+    kind = getattr(keras.layers, f"Conv{axes}D")
+    network = keras.Model(inputs, kind(3, 1, data_format="channels_first")(inputs))
+    model = model_of(network, labels=["one", "two", "three"])
+    shown = np.random.default_rng(0).random((2, *sides, 2), np.float32)
+    weights, bias = (np.asarray(w) for w in network.layers[-1].get_weights())
+    expected = (shown @ weights.reshape(2, 3) + bias).reshape(2, -1, 3).mean(1)
+    np.testing.assert_allclose(model.predict(shown).values, expected, rtol=1e-5)
