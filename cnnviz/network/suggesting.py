@@ -60,7 +60,8 @@ def pointwise_layers(model: ImageModel) -> dict[str, str]:
 
 def _convolutions(model: ImageModel) -> Sequence[LayerInfo]:
     specs = model.inputs
-    is_sized = specs is not None and all(None not in spec.shape for spec in specs)
+    pictures = [spec for spec in specs or () if len(spec.shape) == 3]
+    is_sized = specs is not None and not any(None in s.shape for s in pictures or specs)
     known = {a.path for a in addresses(model.network) if a.is_convolution}
     return [
         info

@@ -48,6 +48,16 @@ def test_a_network_of_any_size_and_one_without_maps() -> None:
         suggest_layer(load_model(dense, encoding="unit"))
 
 
+def test_pictures_of_a_known_size_beside_sequences_of_any_length() -> None:
+    layers = keras.layers
+    image, words = keras.Input((16, 16, 3)), keras.Input((None, 8))
+    maps = layers.Conv2D(4, 3, name="conv", activation="relu")(image)
+    text = layers.GlobalAveragePooling1D()(words)
+    end = layers.Concatenate()([layers.Dense(2)(layers.Flatten()(maps)), text])
+    model = load_model(keras.Model([image, words], end), encoding="unit")
+    assert suggest_layer(model) == "conv"
+
+
 def test_pointwise_convolutions_are_those_of_one_pixel() -> None:
     layers = keras.layers
     network = keras.Sequential(
