@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import ModelError
-from cnnviz.network.keras_generations import Network, variables
+from cnnviz.network.keras_generations import Network, are_finite, variables
 from cnnviz.network.naming import addresses
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ def layers_not_finite(network: Network) -> list[str]:
 
 def broken_weights(network: Network) -> str | None:
     """A clause that names the layers whose weights are NaN or infinite, if any."""
-    weights = (weight for weight in variables(network) if weight.dtype.is_floating)
-    # TensorFlow does not ask that of floats of eight bits.
-    wide = (w if w.dtype.size > 1 else tf.cast(w, tf.float32) for w in weights)
-    if all(tf.reduce_all(tf.math.is_finite(weight)) for weight in wide):
+    if are_finite(variables(network)):
         return None
     broken = layers_not_finite(network)
     if not broken:

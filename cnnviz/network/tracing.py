@@ -51,6 +51,7 @@ from cnnviz.network.fingerprints import Fingerprint, attributes_kept
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
+    are_finite,
     call_attribute,
     everything,
     inference_arguments,
@@ -374,12 +375,7 @@ class Trace(Generic[Facts]):
     def reads_broken(self, network: Network) -> bool:
         """Whether weights of the network that it reads are NaN or infinite."""
         read = {id(handle) for handle in self.function.captured_inputs}
-        checks = [
-            tf.reduce_all(tf.math.is_finite(variable))
-            for variable in variables(network)
-            if id(variable.handle) in read and variable.dtype.is_floating
-        ]
-        return bool(checks) and not tf.reduce_all(checks).numpy()
+        return not are_finite(v for v in variables(network) if id(v.handle) in read)
 
 
 Traced = Callable[..., tuple[dict[str, tf.Tensor], Facts]]
