@@ -15,7 +15,7 @@ from cnnviz.arguments import between, more_than, numbers_of, shown
 from cnnviz.errors import ArgumentError, listed
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
-from cnnviz.images.ranges import is_unit, to_unit
+from cnnviz.images.ranges import is_unit, to_unit, unit_scale
 from cnnviz.images.resizing import Placement, resample
 from cnnviz.images.taking import as_array
 
@@ -112,6 +112,8 @@ def displayable(images: np.ndarray) -> np.ndarray:
 def leveled(images: np.ndarray) -> np.ndarray:
     """Images `(..., c)` as `(..., 1 or 3)` in [0, 1]; raw values are stretched.
 
+    Bytes and uint16 are of [0, 1] already, in whole numbers.
+
     Raises:
         ArgumentError: If there are no values, or none that are real numbers.
         ImageError: If these are no images.
@@ -120,6 +122,8 @@ def leveled(images: np.ndarray) -> np.ndarray:
     values = numbers_of("images", as_array(images, channels=None), expected)
     if not (values.ndim and values.size):
         raise ArgumentError(f"images is {shown(images)}; expected {expected}")
+    if unit_scale(values.dtype) is not None:
+        values = to_unit(values)
     values = displayable(values)
     return values if is_unit(values.min(), values.max()) else stretch(values)
 

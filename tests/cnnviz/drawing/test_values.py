@@ -140,6 +140,12 @@ def test_images_out_of_the_range_are_stretched(
     np.testing.assert_allclose(leveled(image)[:, 0, 0], expected)
 
 
+def test_bytes_are_no_raw_values() -> None:
+    for kind, most in ((np.uint8, 255), (np.uint16, 65535)):
+        image = np.array([[[most // 5], [most // 3]]], kind)
+        np.testing.assert_allclose(leveled(image).ravel(), [1 / 5, 1 / 3])
+
+
 @pytest.mark.parametrize("images", [5, None, np.zeros((0, 3)), [["x"]]])
 def test_what_is_no_image_has_no_levels(images: Any) -> None:
     with pytest.raises(CnnvizError, match="expected"):
