@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +52,21 @@ class TableOptions:
 
 
 def json_rows(rows: Iterable[Any]) -> str:
-    """A JSON array with a line for each of its entries."""
-    lines = ",\n".join(_escaped(json.dumps(row, ensure_ascii=False)) for row in rows)
+    """A JSON array with a line for each of its entries; NaN and infinity are null."""
+    lines = ",\n".join(
+        _escaped(json.dumps(_finite(row), ensure_ascii=False, allow_nan=False))
+        for row in rows
+    )
     return f"[\n{lines}\n]\n"
+
+
+def _finite(value: Any) -> Any:
+    """What JSON has numbers for."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [*map(_finite, value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_text(path: Path, text: str) -> None:

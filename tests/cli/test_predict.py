@@ -91,6 +91,19 @@ def test_json_and_files(assets: Path, tmp_path: Path) -> None:
         assert path.read_text(encoding="utf-8") == run(model, image, *option).stdout
 
 
+def test_numbers_that_are_none_are_null_in_json(tmp_path: Path) -> None:
+    inputs = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    network = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(pooled))
+    weights, bias = network.layers[-1].get_weights()
+    network.layers[-1].set_weights([weights, bias * np.nan])
+    network.save(tmp_path / "nan.keras")
+    np.save(tmp_path / "image.npy", np.zeros((8, 8, 3), np.float32))
+    told = run(tmp_path / "nan.keras", tmp_path / "image.npy", "--json").stdout
+    (row,) = json.loads(told, parse_constant=pytest.fail)
+    assert [best["value"] for best in row["top"]] == [None, None]
+
+
 def test_several_outputs(tmp_path: Path) -> None:
     inputs = keras.Input((8, 8, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(inputs)
