@@ -123,7 +123,7 @@ class EvidenceOptions:
         """A position, or weights from a file, `(h, w)`; None for neither."""
         if self.region is None:
             return None
-        if re.fullmatch(r"-?\d+(,-?\d+)*", self.region.replace(" ", "")):
+        if re.fullmatch(r"\s*-?\d+\s*(,\s*-?\d+\s*)*", self.region):
             return tuple(map(int, self.region.split(",")))
         from cnnviz.images import read_array, read_image
 

@@ -72,13 +72,12 @@ class Result(ABC):
             options: Those that `picture` takes.
 
         Returns:
-            The path.
+            The file, its `~` expanded.
 
         Raises:
             CnnvizError: If there is nothing to draw, or the file cannot be written.
         """
-        write_image(self.picture(**options), path)
-        return Path(path)
+        return write_image(self.picture(**options), path)
 
     def _repr_png_(self) -> bytes | None:
         """What Jupyter shows; nothing but `repr` where there is nothing to draw."""

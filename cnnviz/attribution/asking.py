@@ -31,7 +31,7 @@ Class = int | str
 Region = int | Sequence[int] | np.ndarray
 """A position `(row, column)` of an output, a step of a signal, or weights for all."""
 
-_AXES = ("d", "h", "w")  # as messages name them
+_AXES = ("...", "d", "h", "w")  # as messages name them
 _POSITIONS = {1: "(step,)", 2: "(row, column)", 3: "(plane, row, column)"}
 
 
@@ -217,8 +217,8 @@ def _region(
 ) -> tuple[tuple[int, ...] | None, np.ndarray | None]:
     """The position, or the weights `(n, 1, ...)`, that a region stands for."""
     expected = (
-        f"a position, as {_POSITIONS[axes]}, or an array of weights "
-        f"({', '.join(_AXES[-axes:])}), with an axis of images or without"
+        f"a position, as {_POSITIONS.get(axes, f'{axes} numbers')}, or an array of "
+        f"weights ({', '.join(_AXES[-axes:])}), with an axis of images or without"
     )
     array = numbers_of("region", region, expected)
     if axes == 1:

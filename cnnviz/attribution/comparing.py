@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from cnnviz.arguments import instance_of, returned_by, texts_of
+from cnnviz.arguments import counts_or_none, instance_of, returned_by, texts_of
 from cnnviz.attribution.deconvolution import Projections, deconvnet
 from cnnviz.attribution.tasks import Rule
 from cnnviz.errors import ArgumentError, ImageError, counted
@@ -114,6 +114,7 @@ def projection_batches(
         ModelError: If the network fails, or computes NaN or infinite values.
         ArgumentError: If an argument has a value outside its range.
     """
+    counts_or_none(top=top)
     known = as_model(model)
     arrays = known.prepare(images)
     count = top or (None if channels is None else np.size(channels))

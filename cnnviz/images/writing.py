@@ -57,12 +57,15 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_image(image: Image.Image, path: str | Path) -> None:
+def write_image(image: Image.Image, path: str | Path) -> Path:
     """Writes a picture in the format that the suffix names, whole or not at all.
 
     Args:
         image: The picture.
         path: The file; folders that are missing are made.
+
+    Returns:
+        The file, its `~` expanded.
 
     Raises:
         ArgumentError: The suffix names no format that Pillow writes, or one that
@@ -92,3 +95,4 @@ def write_image(image: Image.Image, path: str | Path) -> None:
     data = encoded.getvalue()
     with written_whole(path) as temporary:
         temporary.write_bytes(data)
+    return path

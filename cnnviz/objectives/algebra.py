@@ -75,6 +75,8 @@ class Objective:
 
     program: tuple[Term | Name | str, ...]
 
+    __array_ufunc__ = None  # an array that comes first leaves the operation to this
+
     def __add__(self, other: Objective | Numbers) -> Objective:
         return self._with("+", other)
 

@@ -289,7 +289,7 @@ def test_patches_are_as_large_as_asked(
     )
 
 
-@pytest.mark.parametrize("region", ["2,3", "mask.png"])
+@pytest.mark.parametrize("region", ["2,3", " 2 , 3 ", "mask.png"])
 def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> None:
     network = keras.Sequential(
         [

@@ -272,6 +272,19 @@ def test_nothing_to_draw_is_no_error_in_a_notebook(digits: np.ndarray) -> None:
     assert maps._repr_png_() is None
 
 
+def test_a_file_at_home_is_told_where_it_is(
+    model: ImageModel,
+    digits: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    path = model.predict(digits).save("~/sheet.png")
+    assert path == tmp_path / "sheet.png"
+    assert path.exists()
+
+
 def test_layers_are_a_table(model: ImageModel) -> None:
     layers = cnnviz.list_layers(model)
     assert repr(layers) == (

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -62,6 +63,14 @@ def test_batches_fit_into_memory_and_change_nothing(
     for name in ("images", "activations", "positions", "channels"):
         joined = np.concatenate([getattr(part, name) for part in found])
         np.testing.assert_allclose(joined, getattr(whole, name), atol=1e-6)
+
+
+@pytest.mark.parametrize("top", [2.5, 0, "3"])
+def test_a_number_of_maps_is_checked_before_it_is_used(
+    model: ImageModel, images: np.ndarray, top: Any
+) -> None:
+    with pytest.raises(ArgumentError, match="top is"):
+        next(projection_batches(model, images, "top", top=top))
 
 
 def test_the_largest_input_says_how_many_images_go_together(

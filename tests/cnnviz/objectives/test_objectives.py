@@ -302,3 +302,13 @@ def test_named_parts_are_reported_beside_the_whole() -> None:
     np.testing.assert_allclose(parts[0], means[:, 0], rtol=1e-5)
     np.testing.assert_allclose(parts[1], 3 * means[:, 1], rtol=1e-5)
     np.testing.assert_allclose(total, 2 * parts[0] - parts[1], rtol=1e-5)
+
+
+def test_an_array_that_comes_first_is_one_that_comes_last() -> None:
+    weights, objective = np.array([0.5, 1.0, 2.0]), channel("layer", 0)
+    for first, last in (
+        (weights * objective, objective * weights),
+        (weights + objective, objective + weights),
+        (np.float64(2) * objective, objective * np.float64(2)),
+    ):
+        np.testing.assert_allclose(scored(first), scored(last))
