@@ -1,4 +1,4 @@
-"""Small networks for the tests of attribution, and how its results are compared."""
+"""Small networks for the tests, and how results of attribution are compared."""
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -238,3 +238,30 @@ def seeded(network: Any, image: np.ndarray, seed: np.ndarray) -> np.ndarray:
     x = np.asarray(image, np.float32).reshape(1, *network.input_shape[1:])
     array = pulled(output, x, seed[None])[0]
     return array[..., 0] if array.shape[-1] == 1 else array
+
+
+def counting_layer(k: Any, **options: Any) -> Any:
+    """A layer that does nothing but count how often its Python code runs."""
+
+    class Counting(k.layers.Layer):
+        runs = 0
+
+        def call(self, inputs: Any) -> Any:
+            Counting.runs += 1
+            return inputs * 1.0
+
+    return Counting(**options)
+
+
+def two_convolutions(k: Any, *extra: Any) -> Any:
+    k.utils.set_random_seed(1)
+    return k.Sequential(
+        [
+            k.layers.Input((12, 10, 3)),
+            k.layers.Conv2D(4, 3, activation="relu", name="conv1"),
+            *extra,
+            k.layers.Conv2D(5, 3, name="conv2"),
+            k.layers.Flatten(),
+            k.layers.Dense(2, name="head"),
+        ]
+    )

@@ -25,7 +25,7 @@ from cnnviz.network.heads import whole
 from cnnviz.network.layout import channel_axis
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
-from cnnviz.network.tracing import Call
+from cnnviz.network.recording import Call
 
 _LARGEST = 0.9
 """The part of the work that is left above which a cut is not worth while."""

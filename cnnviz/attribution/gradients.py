@@ -37,7 +37,7 @@ from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
-from cnnviz.network.tracing import Call, Change, patched
+from cnnviz.network.recording import Call, Change, patched
 
 At = Literal["image", "layer"] | None
 Reversed = Literal["guided", "deconvnet"]

@@ -79,7 +79,7 @@ def marking(network: Network) -> list[tuple[object, str, object]]:
         network: A Keras model of either generation.
 
     Returns:
-        Instances, attributes and values, as `tracing.patched` takes them.
+        Instances, attributes and values, as `recording.patched` takes them.
     """
     patches: list[tuple[object, str, object]] = []
     for address in addresses(network):

@@ -37,7 +37,8 @@ from cnnviz.network.keras_generations import Network, library_kind
 from cnnviz.network.layout import are_filters_channels_first, channel_axis
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses
-from cnnviz.network.tracing import Call, compiled_for_images
+from cnnviz.network.recording import Call
+from cnnviz.network.tracing import compiled_for_images
 
 _SAME = frozenset(("Identity", "IdentityN", "Cast"))
 _PASSED = _SAME | frozenset(

@@ -27,7 +27,7 @@ from cnnviz.network.layout import (
 )
 from cnnviz.network.naming import addresses
 from cnnviz.network.python_code import python_call
-from cnnviz.network.tracing import patched
+from cnnviz.network.recording import patched
 
 LayerOf = Callable[[tf.Operation], str]
 

@@ -53,6 +53,7 @@ from .predictions import (
     Predictions as Predictions,
     value_text as value_text,
 )
+from .recording import Call as Call, record as record
 from .suggesting import (
     pointwise_layers as pointwise_layers,
     suggest_layer as suggest_layer,
@@ -64,4 +65,3 @@ from .survey import (
     native_shape as native_shape,
     survey_layers as survey_layers,
 )
-from .tracing import Call as Call, record as record

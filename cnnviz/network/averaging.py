@@ -15,7 +15,7 @@ from typing import Any
 from cnnviz.errors import ArgumentError
 from cnnviz.network.keras_generations import Layer, Network, ancestry
 from cnnviz.network.naming import addresses
-from cnnviz.network.tracing import patched
+from cnnviz.network.recording import patched
 
 # Of rectified maps the maximum of a window is about twice its mean; the layers above
 # were trained on that.

@@ -28,8 +28,9 @@ from cnnviz.network.layout import (
 )
 from cnnviz.network.naming import Address, Selected, addresses
 from cnnviz.network.ordering import in_order
+from cnnviz.network.recording import record
 from cnnviz.network.remembered import Memory, encoding_of
-from cnnviz.network.tracing import compiled, record
+from cnnviz.network.tracing import compiled
 
 # The value range of `preprocess_input` of each family in keras.applications that does
 # not preprocess inside the network, by the name that Keras gives the network.

@@ -25,7 +25,8 @@ from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select, without_call
 from cnnviz.network.predictions import ANSWERED, answer, named
-from cnnviz.network.tracing import Trace, compiled_for_images, unanswered
+from cnnviz.network.recording import unanswered
+from cnnviz.network.tracing import Trace, compiled_for_images
 
 
 def activations(

@@ -20,7 +20,7 @@ from cnnviz.network.layout import (
     to_channels_first,
 )
 from cnnviz.network.naming import Selected, one_layer
-from cnnviz.network.tracing import Call, Change, record
+from cnnviz.network.recording import Call, Change, record
 
 if TYPE_CHECKING:
     from cnnviz.network.model import ImageModel
@@ -94,10 +94,10 @@ def show_images(
     Args:
         model: A loaded model.
         images: For each input that is not held `(n, h, w, c)` in [0, 1], channels last.
-        wanted: The layers whose calls are recorded; see `tracing.record`.
-        required: Whether they must answer; see `tracing.record`.
-        welcome: Those that need not answer; see `tracing.record`.
-        changes: What calls of layers return instead; see `tracing.record`.
+        wanted: The layers whose calls are recorded; see `recording.record`.
+        required: Whether they must answer; see `recording.record`.
+        welcome: Those that need not answer; see `recording.record`.
+        changes: What calls of layers return instead; see `recording.record`.
 
     Raises:
         LayerError: If a layer does not answer.

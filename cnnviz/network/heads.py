@@ -21,7 +21,7 @@ from cnnviz.graph.logits import Squashing, find_logits, softmax_axes
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import displayed, is_tensor_channels_first, over_positions
 from cnnviz.network.naming import Address, Selected
-from cnnviz.network.tracing import Call
+from cnnviz.network.recording import Call
 
 HeadKind = Squashing | Literal["linear"]
 

@@ -30,7 +30,8 @@ from cnnviz.network.naming import (
     addresses,
     one_layer,
 )
-from cnnviz.network.tracing import Call, compiled, record
+from cnnviz.network.recording import Call, record
+from cnnviz.network.tracing import compiled
 
 _SIDES = (224, 256)
 """Of images for networks that take any size, and fail where it is not known."""

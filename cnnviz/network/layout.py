@@ -18,7 +18,8 @@ from cnnviz.network.keras_generations import (
     is_channels_first,
 )
 from cnnviz.network.naming import Address, Selected, walk
-from cnnviz.network.tracing import Call, compiled, record
+from cnnviz.network.recording import Call, record
+from cnnviz.network.tracing import compiled
 
 _IMAGES_FIRST: weakref.WeakKeyDictionary[Network, tuple[weakref.ref[Layer], bool]] = (
     weakref.WeakKeyDictionary()

@@ -20,7 +20,7 @@ from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
-from cnnviz.network.tracing import build
+from cnnviz.network.recording import build
 
 Shape = tuple[int | None, ...]
 T = TypeVar("T")

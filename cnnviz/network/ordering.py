@@ -21,7 +21,8 @@ from cnnviz.network.keras_generations import (
 )
 from cnnviz.network.naming import Address, Selected, addresses, walk
 from cnnviz.network.python_code import is_of_library
-from cnnviz.network.tracing import compiled, record
+from cnnviz.network.recording import record
+from cnnviz.network.tracing import compiled
 
 _SIDE = 128  # of images, where the network leaves it open; nothing is computed
 _ORDERED = frozenset(("Functional", "Sequential"))

@@ -15,8 +15,9 @@ from cnnviz.network.heads import whole
 from cnnviz.network.keras_generations import Layer, ancestry, children
 from cnnviz.network.model import ImageModel, built
 from cnnviz.network.naming import Selected, addresses, one_layer
+from cnnviz.network.recording import Call
 from cnnviz.network.survey import native_shape
-from cnnviz.network.tracing import Call, compiled
+from cnnviz.network.tracing import compiled
 
 _NORMALIZATIONS = frozenset(
     """BatchNormalization GroupNormalization LayerNormalization RMSNormalization
