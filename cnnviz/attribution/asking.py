@@ -14,9 +14,9 @@ from functools import partial
 import numpy as np
 
 from cnnviz.arguments import name_or_number, numbers_of, shown
-from cnnviz.attribution.gradients import At, Subject
+from cnnviz.attribution.inputs import is_no_picture, pixels_of
 from cnnviz.attribution.probes import AT_ONCE, Probe
-from cnnviz.attribution.spaces import pictures_first, pixels_of
+from cnnviz.attribution.questions import At, Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.heads import HeadInfo, HeadKind
@@ -204,7 +204,7 @@ def _axes(
     model: ImageModel, arrays: Sequence[np.ndarray], head: str | int | None
 ) -> int:
     """How many axes of positions the images have, and outputs for every pixel too."""
-    image = min(arrays, key=pictures_first)
+    image = min(arrays, key=is_no_picture)
     if image.ndim == 2:  # a vector, which the network may make a picture of
         target = Target(np.full((len(image), 1), -1))
         found = Probe(Subject(model, head), arrays, target, at=None).facts.head

@@ -18,6 +18,7 @@ from cnnviz.attribution.asking import (
     called,
 )
 from cnnviz.attribution.evidence import Evidence, told_of
+from cnnviz.attribution.inputs import pixels_of
 from cnnviz.attribution.integrated import (
     TOLERANCE,
     completeness_error,
@@ -27,7 +28,6 @@ from cnnviz.attribution.integrated import (
 from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing, spread_evenly
 from cnnviz.attribution.probes import Probe
-from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import LayerError, counted
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images

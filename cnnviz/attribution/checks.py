@@ -15,17 +15,17 @@ from cnnviz.arguments import counts, function_or_none, returned_by
 from cnnviz.attribution.baselines import blurred
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import Explanation
-from cnnviz.attribution.gradients import Subject
+from cnnviz.attribution.inputs import pixels_of
 from cnnviz.attribution.integrated import FEWEST_STEPS
 from cnnviz.attribution.methods import Case, found_by
 from cnnviz.attribution.probes import Probe, Tell
+from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.randomizing import (
     drawn_anew,
     kernels_from_the_top,
     rank_correlation,
     stages,
 )
-from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import (
     ArgumentError,
     ImageError,

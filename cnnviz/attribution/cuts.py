@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.gradients import Subject
+from cnnviz.attribution.questions import Subject
 from cnnviz.errors import CnnvizError
 from cnnviz.graph.places import Axis, find_geometry
 from cnnviz.graph.receptive_fields import Views

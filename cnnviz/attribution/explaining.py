@@ -24,10 +24,10 @@ from cnnviz.attribution.asking import (
 )
 from cnnviz.attribution.baselines import Baseline
 from cnnviz.attribution.evidence import Evidence, told_of
-from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import MOST_STEPS, TOLERANCE, shares
 from cnnviz.attribution.methods import CAMS, Case, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
+from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.health import broken_weights

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
+from cnnviz.attribution.inputs import has_channels, is_no_picture
+from cnnviz.attribution.questions import At, Facts, Given, Reversed, Subject
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
-from cnnviz.attribution.spaces import Place, Spaces, has_channels, pictures_first
-from cnnviz.attribution.targets import Position, answers
+from cnnviz.attribution.spaces import Place, Spaces
+from cnnviz.attribution.targets import answers
 from cnnviz.errors import LayerError, first_line, users_error
 from cnnviz.graph.extents import (
     is_along_channels,
@@ -29,7 +30,6 @@ from cnnviz.graph.extents import (
 from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
-from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.failures import between_layers, layer_of
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import Head, HeadInfo, whole
@@ -39,98 +39,7 @@ from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
 from cnnviz.network.recording import Call, Change, patched
 
-At = Literal["image", "layer"] | None
-Reversed = Literal["guided", "deconvnet"]
-
 _HALF_PRECISION = 256.0  # factor of gradients, so that they do not become 0
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """What of a model is asked, the same for all images.
-
-    Attributes:
-        model: The model.
-        head: The name or number of the output; None for the first.
-        layer: The path of the layer to look at; None for the default one.
-        position: The only position of the output that counts; None for all.
-        rule: What goes back to the image in place of the gradient; None for that.
-    """
-
-    model: ImageModel
-    head: str | int | None = None
-    layer: str | None = None
-    position: Position | None = None
-    rule: Reversed | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Facts:
-    """What a trace found out.
-
-    Attributes:
-        head: The output that is asked.
-        input_index: The input that is looked at: the first picture that counts, and
-            that the named layer depends on.
-        others: The other inputs that the score depends on.
-        elements: How many numbers an image becomes.
-        layer: Where the tensor is; empty for the image.
-        is_call: Whether that names a call of a layer.
-        rows: The sizes of the maps whose positions are its rows, as those of tokens
-            are; None where it has maps, or this is not known.
-        field: What its units see, gates and statistics apart, and what all of them see;
-            None if not known.
-        order: Which of its axes of positions goes along each of the image's; None if
-            not known.
-        bypassed: Whether the score depends on the image past the tensor, or past what
-            is given instead of the image, too.
-        is_mixed: Whether every position sees all of the image.
-        mixes: Whether every position sees all others on the way to the score; None if
-            that cannot be told.
-    """
-
-    head: HeadInfo
-    input_index: int
-    others: tuple[int, ...]
-    elements: int
-    layer: str = ""
-    is_call: bool = False
-    rows: tuple[int, ...] | None = None
-    field: ReceptiveField | None = None
-    order: tuple[int, ...] | None = None
-    bypassed: bool = False
-    is_mixed: bool = False
-    mixes: bool | None = False
-
-    @property
-    def is_told(self) -> bool:
-        """Whether what there is to know of a layer is known.
-
-        What mixes is not, either: normalizations may pass for it where the number of
-        images is not known.
-        """
-        return (
-            self.field is not None
-            and None not in self.field.size
-            and not self.is_mixed
-            and self.mixes is False
-        )
-
-
-class Given(NamedTuple):
-    """The output of a layer, given instead of an image of which nothing else is seen.
-
-    Attributes:
-        layer: The call of the layer.
-        maps: The shape of its output for one image; float32, channels last.
-        number: Which of the images is not given.
-        image: Its shape.
-    """
-
-    layer: str
-    maps: tuple[int, ...]
-    number: int
-    image: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +171,7 @@ class Question:
         if self.subject.layer is not None:
             tensor = self._named(calls).tensor
             below = [i for i in needed if Dependence([images[i]])(tensor)]
-        first = min(below or needed, key=lambda i: pictures_first(images[i]))
+        first = min(below or needed, key=lambda i: is_no_picture(images[i]))
         return [first, *(i for i in needed if i != first)]
 
     def _named(self, calls: Mapping[str, Call]) -> Place:

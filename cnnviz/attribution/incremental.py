@@ -20,9 +20,9 @@ import tensorflow as tf
 
 from cnnviz.attribution.crops import Crops
 from cnnviz.attribution.cuts import find_cut, trace_crops
-from cnnviz.attribution.gradients import Given
+from cnnviz.attribution.inputs import has_channels
 from cnnviz.attribution.probes import Probe
-from cnnviz.attribution.spaces import has_channels
+from cnnviz.attribution.questions import Given
 from cnnviz.attribution.targets import Target
 from cnnviz.graph.devices import has_gpu
 from cnnviz.network.batches import in_batches

@@ -12,7 +12,7 @@ import numpy as np
 from cnnviz.arguments import numbers_of, shown
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import gradcam, hirescam
-from cnnviz.attribution.gradients import At, Reversed, Subject
+from cnnviz.attribution.inputs import pixels_of
 from cnnviz.attribution.integrated import (
     completeness_error,
     integrated_gradients,
@@ -26,7 +26,7 @@ from cnnviz.attribution.placing import (
     spread_evenly,
 )
 from cnnviz.attribution.probes import Probe, Tell
-from cnnviz.attribution.spaces import pixels_of
+from cnnviz.attribution.questions import At, Reversed, Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import (
     ArgumentError,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnviz.attribution.spaces import pixels_of
+from cnnviz.attribution.inputs import pixels_of
 from cnnviz.errors import seen_axes, shape_text
 from cnnviz.network.layers import look_at
 

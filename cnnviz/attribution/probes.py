@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.gradients import At, Given, Question, Subject
+from cnnviz.attribution.gradients import Question
 from cnnviz.attribution.placing import Placing, by_field
+from cnnviz.attribution.questions import At, Given, Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
 from cnnviz.network.batches import in_batches

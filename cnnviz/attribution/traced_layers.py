@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.attribution.inputs import is_no_picture
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
-from cnnviz.attribution.spaces import pictures_first
 from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
 from cnnviz.errors import LayerError, counted
@@ -67,7 +67,7 @@ class TracedLayer(NamedTuple):
     def given(self) -> list[tf.Tensor]:
         """Its inputs that are not held, pictures first."""
         given = filter(Dependence(self.images), self.inputs)
-        return sorted(given, key=pictures_first)
+        return sorted(given, key=is_no_picture)
 
     @property
     def space(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.arguments import counts
-from cnnviz.attribution.spaces import pixels_of
+from cnnviz.attribution.inputs import pixels_of
 from cnnviz.errors import (
     ArgumentError,
     ImageError,

@@ -13,8 +13,8 @@ import tf_keras
 from cnnviz import load_model
 from cnnviz.attribution.asking import ask_about
 from cnnviz.attribution.explaining import explain
-from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.methods import Case, Settings, found_by
+from cnnviz.attribution.questions import Subject
 from tests.networks import sequential
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])

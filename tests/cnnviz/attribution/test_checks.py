@@ -15,9 +15,9 @@ from cnnviz import ArgumentError, ImageError, load_model
 from cnnviz.attribution.checks import _texts, check_explanation
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import explain
-from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.methods import Method
 from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.randomizing import (
     drawn_anew,
     kernels_from_the_top,

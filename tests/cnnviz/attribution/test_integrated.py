@@ -6,13 +6,13 @@ import tensorflow as tf
 
 from cnnviz import load_model
 from cnnviz.attribution.explaining import explain
-from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import (
     TOLERANCE,
     completeness_error,
     integrated_gradients,
 )
 from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.targets import Target
 from tests.networks import of_numbers
 
