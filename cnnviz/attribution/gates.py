@@ -18,8 +18,10 @@ from cnnviz.attribution.steps import (
     registered_gradient,
     summed_to,
 )
+from cnnviz.graph.channels import beside, position_dims
 from cnnviz.graph.functions import CALLS
 from cnnviz.graph.marks import mark_of
+from cnnviz.graph.operations import MATRIX_PRODUCTS
 
 _NORMALIZER = 6
 """The rank of what divides by the image's own statistics."""
@@ -56,7 +58,7 @@ _ELEMENTWISE = frozenset(
 
 QUOTIENTS = ("RealDiv", "DivNoNan", "Div")
 
-MATRIX_PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum")
+PRODUCTS = (*MATRIX_PRODUCTS, "Einsum")
 
 
 def tell_apart(walk: Walk, op: tf.Operation) -> tuple[tf.Tensor, tf.Tensor] | None:
@@ -75,7 +77,7 @@ def tell_apart(walk: Walk, op: tf.Operation) -> tuple[tf.Tensor, tf.Tensor] | No
     ranks = _rank(walk, a), _rank(walk, b)
     sizes = _size(a), _size(b)
     normalizes = max(ranks) == _NORMALIZER and ranks[0] != ranks[1]
-    if op.type not in MATRIX_PRODUCTS and not normalizes:
+    if op.type not in PRODUCTS and not normalizes:
         # What is broadcast over a map is its gate.
         if sizes[0] and sizes[1] and sizes[0] != sizes[1]:
             return (a, b) if sizes[0] > sizes[1] else (b, a)
@@ -182,14 +184,13 @@ def fused_normalization(walk: Walk, tensor: tf.Tensor) -> Step | None:
     op = tensor.op
     if not op.get_attr("is_training"):
         return None
-    first = op.get_attr("data_format").startswith(b"NC")
-    axes = [0, 2, 3] if first else [0, 1, 2]
-    shape = [1, -1, 1, 1] if first else [1, 1, 1, -1]
+    axes = [0, *position_dims(op)]
 
     def pull(r: tf.Tensor) -> list[tf.Tensor]:
         _, variance = tf.nn.moments(walk.value(op.inputs[0]), axes, keepdims=True)
-        gamma = tf.reshape(op.inputs[1], shape)
-        scale = gamma * tf.math.rsqrt(variance + op.get_attr("epsilon"))
+        scale = beside(op, op.inputs[1]) * tf.math.rsqrt(
+            variance + op.get_attr("epsilon")
+        )
         return [(r - tf.reduce_mean(r, axes, keepdims=True)) * scale]
 
     note = Note("normalized", walk.layer_of(op))
@@ -259,8 +260,7 @@ def keeps_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
         return None
     if op.type.startswith("FusedBatchNorm"):
         source = op.inputs[0]
-        shape = [-1, 1, 1] if op.get_attr("data_format").startswith(b"NC") else [-1]
-        scale = tf.reshape(op.inputs[1], shape)
+        scale = beside(op, op.inputs[1])
     else:
         (source,) = (t for t in op.inputs if walk.depends(t))
         (scale,) = (t for t in op.inputs if t is not source)

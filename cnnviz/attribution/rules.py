@@ -31,6 +31,11 @@ from cnnviz.attribution.steps import (
 from cnnviz.errors import LayerError
 from cnnviz.graph.functions import CALLS
 from cnnviz.graph.marks import mark_of
+from cnnviz.graph.operations import (
+    BATCH_NORMALIZATIONS,
+    CONVOLUTIONS,
+    TRANSPOSED_CONVOLUTIONS,
+)
 
 Rule = Callable[[Walk, tf.Tensor], Step | None]
 """From the output of an operation to the step back; None if it is another case."""
@@ -207,12 +212,11 @@ def _refusal(walk: Walk, op: tf.Operation) -> LayerError:
 _LOOP = "computes inside a loop or a condition, where no rule can reach."
 _PRODUCTS = ("Mul", "MulNoNan")
 _SCALINGS = (*_PRODUCTS, *gates.QUOTIENTS)
-_BATCH_NORMALIZATIONS = ("FusedBatchNormV3", "FusedBatchNormV2", "FusedBatchNorm")
 
 _REFUSALS = {
     **dict.fromkeys(("If", "StatelessIf", "While", "StatelessWhile", "Case"), _LOOP),
     **dict.fromkeys(
-        (*_PRODUCTS, *gates.MATRIX_PRODUCTS),
+        (*_PRODUCTS, *gates.PRODUCTS),
         "multiplies two maps of which neither is a gate, which the deconvnet has no "
         "rule for.",
     ),
@@ -264,13 +268,9 @@ TABLE: tuple[Row, ...] = (
         "convolution of any kind, dense",
         "the exact transpose, without bias",
         {
-            **_rules("Conv2D Conv3D DepthwiseConv2dNative", partial(_filter, 0)),
-            **_rules(
-                """Conv2DBackpropInput Conv3DBackpropInputV2
-                DepthwiseConv2dNativeBackpropInput""",
-                partial(_filter, 2),
-            ),
-            **dict.fromkeys(gates.MATRIX_PRODUCTS, _matrix_product),
+            **dict.fromkeys(CONVOLUTIONS, partial(_filter, 0)),
+            **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, partial(_filter, 2)),
+            **dict.fromkeys(gates.PRODUCTS, _matrix_product),
         },
     ),
     Row(
@@ -284,7 +284,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "batch normalization",
         "scaled by gamma/sigma, not shifted; a negative gamma flips the sign",
-        dict.fromkeys(_BATCH_NORMALIZATIONS, gates.batch_normalization),
+        dict.fromkeys(BATCH_NORMALIZATIONS, gates.batch_normalization),
     ),
     Row(
         "local response normalization",
@@ -297,7 +297,7 @@ TABLE: tuple[Row, ...] = (
         {
             **dict.fromkeys(_PRODUCTS, gates.normalized),
             **dict.fromkeys(gates.QUOTIENTS, gates.divided),
-            **dict.fromkeys(_BATCH_NORMALIZATIONS, gates.fused_normalization),
+            **dict.fromkeys(BATCH_NORMALIZATIONS, gates.fused_normalization),
         },
     ),
     Row(
@@ -369,7 +369,7 @@ TABLE: tuple[Row, ...] = (
         "turned and resized back, not multiplied by their scales, which would only "
         "tint",
         dict.fromkeys(
-            ("Mul", "RealDiv", "Div", *_BATCH_NORMALIZATIONS), gates.keeps_sign
+            ("Mul", "RealDiv", "Div", *BATCH_NORMALIZATIONS), gates.keeps_sign
         ),
     ),
     Row("loops, conditions, softmax inside the network, all else", "refused", {}),

@@ -28,6 +28,12 @@ from cnnviz.graph.extents import (
     maps_in_rows,
     moving,
 )
+from cnnviz.graph.operations import (
+    CONVOLUTIONS,
+    MATRIX_PRODUCTS,
+    POOLINGS,
+    TRANSPOSED_CONVOLUTIONS,
+)
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.keras_generations import Network
@@ -35,15 +41,12 @@ from cnnviz.network.layout import are_filters_channels_first, channel_axis
 from cnnviz.network.recording import Call
 
 _SAME = frozenset(("Identity", "IdentityN", "Cast"))
-_PASSED = _SAME | frozenset(
-    """Pad PadV2 MirrorPad MaxPool AvgPool MaxPool3D AvgPool3D Transpose ExpandDims
-    Squeeze""".split()
+_PASSED = _SAME.union(
+    POOLINGS, "Pad PadV2 MirrorPad Transpose ExpandDims Squeeze".split()
 )
 _WEIGHTED = frozenset(
-    """Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput Conv3DBackpropInputV2
-    MatMul BatchMatMul BatchMatMulV2 Einsum While StatelessWhile PartitionedCall
-    StatefulPartitionedCall""".split()
-)
+    (*CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, *MATRIX_PRODUCTS)
+).union("Einsum While StatelessWhile PartitionedCall StatefulPartitionedCall".split())
 _KEEPING = frozenset(
     """While StatelessWhile If StatelessIf Case StatelessCase PartitionedCall
     StatefulPartitionedCall""".split()

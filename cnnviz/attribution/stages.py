@@ -16,6 +16,7 @@ from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.errors import ArgumentError, ImageError, LayerError, counted, shape_text
+from cnnviz.graph.channels import has_layout, is_op_channels_first
 from cnnviz.images.boxes import field_boxes
 from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
@@ -226,9 +227,8 @@ def _trace_stages(
     for (tensor, step), at in zip(way.steps, pulled, strict=True):
         if step.operation:
             (source,) = step.sources[:1]
-            formats = tensor.op.node_def.attr
-            if "data_format" in formats:
-                channels_first = formats["data_format"].s.startswith(b"NC")
+            if has_layout(tensor.op):
+                channels_first = is_op_channels_first(tensor.op)
             else:
                 channels_first = is_tensor_channels_first(network, source)
             facts.append((step.operation, traced.layer_of(tensor.op)))

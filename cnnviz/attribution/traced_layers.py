@@ -15,6 +15,7 @@ from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
 from cnnviz.errors import LayerError, counted
+from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.network.failures import between_layers
@@ -23,7 +24,6 @@ from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
     channel_axis,
     displayed,
-    to_channels_first,
 )
 from cnnviz.network.naming import addresses
 from cnnviz.network.python_code import python_call

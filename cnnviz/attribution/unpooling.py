@@ -8,9 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.steps import Step, Value, Walk, registered_gradient
+from cnnviz.graph.channels import (
+    is_op_channels_first,
+    order_to_last,
+    position_dims,
+    to_channels_first,
+    to_channels_last,
+)
 from cnnviz.graph.devices import has_gpu, must_repeat
 from cnnviz.graph.steady_gradients import first_of_largest
-from cnnviz.network.layout import to_channels_first, to_channels_last
 
 
 def unpooled(walk: Walk, tensor: tf.Tensor) -> Step | None:
@@ -52,7 +58,8 @@ def _unpooled_2d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     turned = data_format == "NCHW" and not has_gpu()
     if turned:
         maps = [to_channels_last(tensor) for tensor in maps]
-        windows = {name: [n[0], *n[2:], n[1]] for name, n in windows.items()}
+        order = order_to_last(4)
+        windows = {name: [n[i] for i in order] for name, n in windows.items()}
         data_format = "NHWC"
     unpool = tf.raw_ops.MaxPoolGrad(
         orig_input=maps[0],
@@ -76,11 +83,10 @@ def _unpooled_3d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     Windows are read by a convolution with one-hot kernels, one channel at a time, and
     written by its transpose.
     """
-    first = op.get_attr("data_format") == b"NCDHW"
+    first, spatial = is_op_channels_first(op), position_dims(op)
     given = value(op.inputs[0])
     if first:
         given, r = to_channels_last(given), to_channels_last(r)
-    spatial = [2, 3, 4] if first else [1, 2, 3]
     window = [op.get_attr("ksize")[i] for i in spatial]
     strides = [op.get_attr("strides")[i] for i in spatial]
     before = tf.shape(given)

@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.graph.extents import Extent, Unknown, channel_dim, element_of, value_of
+from cnnviz.graph.channels import channel_dim
+from cnnviz.graph.extents import Extent, Unknown, element_of, value_of
 
 
 def elementwise(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
@@ -29,8 +30,7 @@ def biased(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
     # Keras adds maps in this way, too, if they are a vector but for axes of one.
     if number == 0:
         return extent
-    first = tensor.op.get_attr("data_format").startswith(b"NC")
-    return extent.along(1 if first else tensor.shape.rank - 1)
+    return extent.along(channel_dim(tensor.op))
 
 
 def reduced(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:

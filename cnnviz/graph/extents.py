@@ -250,9 +250,3 @@ def element_of(tensor: tf.Tensor, *index: Any) -> int:
     if element is None:
         raise Unknown
     return element
-
-
-def channel_dim(op: tf.Operation) -> int:
-    """The dimension of channels of an operation that has a data format."""
-    data_format = op.get_attr("data_format")
-    return 1 if data_format.startswith(b"NC") else len(data_format) - 1

@@ -19,13 +19,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from cnnviz.graph.channels import order_to_last, to_channels_first, to_channels_last
+from cnnviz.graph.operations import CONVOLUTIONS, POOLINGS, TRANSPOSED_CONVOLUTIONS
+
 _LAST = {b"NCHW": b"NHWC", b"NCDHW": b"NDHWC"}
 _IMAGES = {  # operations with images, and which of their inputs these are
-    **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative"), 0),
-    **dict.fromkeys(("AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"), 0),
-    **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), 2),
+    **dict.fromkeys((*CONVOLUTIONS, *POOLINGS), 0),
+    **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, 2),
 }
-_CONVOLUTIONS = ("Conv2D", "Conv3D")
+_GROUPING = ("Conv2D", "Conv3D")
 _VOLUMES = ("AvgPool3D", "MaxPool3D")
 _REALS = {kind.name: kind for kind in (tf.float16, tf.bfloat16, tf.float32, tf.float64)}
 _PER_AXIS = ("dilations", "explicit_paddings", "ksize", "strides")
@@ -72,7 +74,7 @@ def computable(layers: Sequence[object]) -> Iterator[None]:
             dtype, again = inputs[_IMAGES[kind]].dtype, partial(created, graph)
             is_first = attributes["data_format"].s in _LAST
             count = 1
-            if kind in _CONVOLUTIONS and (kind, dtype) not in grouped:
+            if kind in _GROUPING and (kind, dtype) not in grouped:
                 count = _groups(1 if is_first else -1, *inputs)
             if is_first and (count > 1 or dtype not in first):
                 return _channels_last(again, kind, inputs, rest, options)
@@ -98,10 +100,10 @@ def _channels_last(
 ) -> tf.Operation:
     given, place = list(inputs), _IMAGES[kind]
     rank = len(options["attrs"]["strides"].list.i)
-    given[place] = tf.transpose(given[place], [0, *range(2, rank), 1])
+    given[place] = to_channels_last(given[place])
     if place:  # ahead of it stands the size of what is computed
         sizes = given[0]
-        given[0] = tf.gather(sizes, [0, *range(2, rank), 1])
+        given[0] = tf.gather(sizes, order_to_last(rank))
     attributes = {}
     for name, value in options["attrs"].items():
         attributes[name] = copy = type(value)()
@@ -113,7 +115,7 @@ def _channels_last(
             copy.list.i[:] = chain(axes[0], *axes[2:], axes[1])
     attributes["data_format"].s = _LAST[options["attrs"]["data_format"].s]
     output = create(kind, given, *rest, **(options | {"attrs": attributes})).outputs[0]
-    return tf.transpose(output, [0, rank - 1, *range(1, rank - 1)]).op
+    return to_channels_first(output).op
 
 
 def _in_float32(

@@ -32,8 +32,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.graph.channels import channel_dim
 from cnnviz.graph.extents import NOWHERE, Extent
 from cnnviz.graph.functions import CALLS, Inlining
+from cnnviz.graph.operations import CONVOLUTIONS, POOLINGS, TRANSPOSED_CONVOLUTIONS
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 
@@ -365,8 +367,7 @@ def _divided(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> Hashable:
 
 
 def _biased(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
-    first = tensor.op.get_attr("data_format").startswith(b"NC")
-    if extent.dim == (1 if first else tensor.shape.rank - 1):
+    if extent.dim == channel_dim(tensor.op):
         raise _Differs
 
 
@@ -424,18 +425,15 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys("Div DivNoNan Pow RealDiv".split(), _divided),
     "BiasAdd": _biased,
     "FusedBatchNormV3": _normalized,
-    **dict.fromkeys(
-        """Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput
-        Conv3DBackpropInputV2""".split(),
-        _filtered,
-    ),
+    **dict.fromkeys((*CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS), _filtered),
     **dict.fromkeys("ResizeNearestNeighbor ResizeBilinear".split(), _resized),
     **dict.fromkeys("ConcatV2 Pack".split(), _joined),
+    **dict.fromkeys(POOLINGS, _alike),
     **dict.fromkeys(
-        """AvgPool AvgPool3D BatchToSpaceND BroadcastTo DepthToSpace ExpandDims
-        GatherV2 IdentityN LRN LogSoftmax Max MaxPool MaxPool3D Mean Min Pad PadV2
-        Reshape ReverseV2 Slice Softmax SpaceToBatchND SpaceToDepth Split SplitV
-        Squeeze StridedSlice Sum Tile Transpose Unpack""".split(),
+        """BatchToSpaceND BroadcastTo DepthToSpace ExpandDims GatherV2
+        IdentityN LRN LogSoftmax Max Mean Min Pad PadV2 Reshape ReverseV2 Slice
+        Softmax SpaceToBatchND SpaceToDepth Split SplitV Squeeze StridedSlice
+        Sum Tile Transpose Unpack""".split(),
         _alike,
     ),
 }

@@ -32,6 +32,12 @@ from cnnviz.graph.extents import (
     without_covered,
 )
 from cnnviz.graph.functions import CALLS, body
+from cnnviz.graph.operations import (
+    CONVOLUTIONS,
+    MATRIX_PRODUCTS,
+    POOLINGS,
+    TRANSPOSED_CONVOLUTIONS,
+)
 from cnnviz.graph.walking import VALUELESS
 from cnnviz.images.boxes import ReceptiveField
 
@@ -321,18 +327,14 @@ _RULES: dict[str, _Rule] = {
         Xdivy Xlogy""".split(),
         arrangements.elementwise,
     ),
-    **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative"), windows.convolution),
-    **dict.fromkeys(("MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D"), windows.pool),
-    **dict.fromkeys(
-        ("Conv2DBackpropInput", "Conv3DBackpropInputV2"), windows.transposed_convolution
-    ),
+    **dict.fromkeys(CONVOLUTIONS, windows.convolution),
+    **dict.fromkeys(POOLINGS, windows.pool),
+    **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, windows.transposed_convolution),
     **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), windows.padded),
     **dict.fromkeys(
         ("Mean", "Max", "Sum", "Min", "Prod", "Any", "All"), arrangements.reduced
     ),
-    **dict.fromkeys(
-        ("MatMul", "BatchMatMul", "BatchMatMulV2"), arrangements.multiplied
-    ),
+    **dict.fromkeys(MATRIX_PRODUCTS, arrangements.multiplied),
     **dict.fromkeys(
         ("ResizeNearestNeighbor", "ResizeBilinear", "ResizeBicubic"), windows.resized
     ),

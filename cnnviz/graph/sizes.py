@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.graph.functions import CALLS, body
+from cnnviz.graph.operations import CONVOLUTIONS, TRANSPOSED_CONVOLUTIONS
 from cnnviz.graph.walking import ancestors
 
 _WITHOUT_VALUES = ("Identity", "Reshape", "ReadVariableOp", "Const", "Placeholder")
@@ -75,7 +76,4 @@ def _work(op: tf.Operation) -> float:
 _PER_NUMBER = 32
 """How many multiply-adds take as long as writing a number."""
 
-_MULTIPLYING = frozenset(
-    """Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput Conv3DBackpropInputV2
-    MatMul""".split()
-)
+_MULTIPLYING = (*CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, "MatMul")

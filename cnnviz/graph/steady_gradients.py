@@ -15,11 +15,18 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.ops import gradient_registry
 
+from cnnviz.graph.channels import (
+    beside,
+    is_op_channels_first,
+    position_dims,
+    to_channels_first,
+    to_channels_last,
+)
 from cnnviz.graph.devices import must_repeat
+from cnnviz.graph.operations import BATCH_NORMALIZATIONS
 
 _PREFIX = "CnnvizSteady"
-_ACTIVE = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
-_ACTIVE_IF_ASKED = {"MaxPool", "ResizeBilinear", "ResizeNearestNeighbor"}
+_ACTIVE_IF_ASKED = ("MaxPool", "ResizeBilinear", "ResizeNearestNeighbor")
 
 
 @contextmanager
@@ -29,7 +36,7 @@ def steady_gradients() -> Iterator[None]:
     That of batch normalizations is also the faster one. The others are slower, and
     stand only where it has to be.
     """
-    kinds = _ACTIVE | (_ACTIVE_IF_ASKED if must_repeat() else set())
+    kinds = (*BATCH_NORMALIZATIONS, *(_ACTIVE_IF_ASKED if must_repeat() else ()))
     graph = tf.compat.v1.get_default_graph()
     with graph.gradient_override_map({kind: _PREFIX + kind for kind in kinds}):
         yield
@@ -46,14 +53,11 @@ def normalized(operation: tf.Operation, *above: tf.Tensor) -> Sequence[Any]:
         )
         return gradient
     x, scale, _, mean, variance = operation.inputs
-    is_first = operation.get_attr("data_format") in (b"NCHW", b"NCDHW")
-    channel = 1 if is_first else x.shape.rank - 1
-    others = [axis for axis in range(x.shape.rank) if axis != channel]
-    wide = [1 if axis in others else -1 for axis in range(x.shape.rank)]
+    others = [0, *position_dims(operation)]
     inverse = tf.math.rsqrt(variance + operation.get_attr("epsilon"))
     gradient = tf.cast(above[0], scale.dtype)
-    by_x = tf.cast(gradient * tf.reshape(scale * inverse, wide), x.dtype)
-    centered = tf.cast(x, scale.dtype) - tf.reshape(mean, wide)
+    by_x = tf.cast(gradient * beside(operation, scale * inverse), x.dtype)
+    centered = tf.cast(x, scale.dtype) - beside(operation, mean)
     by_scale = tf.reduce_sum(gradient * centered, others) * inverse
     return [by_x, by_scale, tf.reduce_sum(gradient, others), None, None]
 
@@ -108,10 +112,9 @@ def first_of_largest(
         y: What it returns for that.
         gradient: What is put there, of the shape of `y`.
     """
-    if operation.get_attr("data_format") == b"NCHW":
-        last, first = [0, 2, 3, 1], [0, 3, 1, 2]
-        x, y, gradient = (tf.transpose(t, last) for t in (x, y, gradient))
-        return tf.transpose(_put(operation, x, y, gradient), first)
+    if is_op_channels_first(operation):
+        x, y, gradient = map(to_channels_last, (x, y, gradient))
+        return to_channels_first(_put(operation, x, y, gradient))
     return _put(operation, x, y, gradient)
 
 
@@ -171,7 +174,7 @@ def _window(
     operation: tf.Operation, x: tf.Tensor, y: tf.Tensor
 ) -> tuple[list[int], list[int], list[int]]:
     """Along both axes: the kernel, the stride, and the padding in front."""
-    axes = [2, 3] if operation.get_attr("data_format") == b"NCHW" else [1, 2]
+    axes = position_dims(operation)
     kernel = [int(operation.get_attr("ksize")[axis]) for axis in axes]
     stride = [int(operation.get_attr("strides")[axis]) for axis in axes]
     padding = operation.get_attr("padding")
@@ -188,7 +191,7 @@ def _window(
 
 
 _RULES: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(_ACTIVE, normalized),
+    **dict.fromkeys(BATCH_NORMALIZATIONS, normalized),
     "MaxPool": pooled,
     "ResizeBilinear": resized,
     "ResizeNearestNeighbor": resized,

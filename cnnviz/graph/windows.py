@@ -12,7 +12,8 @@ from fractions import Fraction
 
 import tensorflow as tf
 
-from cnnviz.graph.extents import Extent, Unknown, channel_dim, element_of
+from cnnviz.graph.channels import channel_dim
+from cnnviz.graph.extents import Extent, Unknown, element_of
 
 
 def convolution(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
@@ -25,25 +26,25 @@ def convolution(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
         if "Depthwise" in op.type or op.inputs[1].shape[-2] != source[extent.dim]:
             raise Unknown  # one group of channels, another for every output
         return extent.summed(source)
-    reach, stride, before = _geometry(op, extent.dim, source, _taps(op))
-    return extent.window(stride, -before, reach - 1 - before)
+    return _read(op, extent, _taps(op))
 
 
 def pool(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     """A window of each channel."""
-    op = tensor.op
-    taps, source = op.get_attr("ksize"), op.inputs[0].shape
-    reach, stride, before = _geometry(op, extent.dim, source, taps)
-    return extent.window(stride, -before, reach - 1 - before)
+    return _read(tensor.op, extent, tensor.op.get_attr("ksize"))
 
 
 def patches(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
     """Windows, laid out along the channels."""
     op = tensor.op
-    taps, source = op.get_attr("ksizes"), op.inputs[0].shape
-    if extent.dim == source.rank - 1:
+    if extent.dim == op.inputs[0].shape.rank - 1:
         raise Unknown
-    reach, stride, before = _geometry(op, extent.dim, source, taps)
+    return _read(op, extent, op.get_attr("ksizes"))
+
+
+def _read(op: tf.Operation, extent: Extent, taps: list[int]) -> Extent:
+    """What is read by windows of that many elements along each dimension."""
+    reach, stride, before = _geometry(op, extent.dim, op.inputs[0].shape, taps)
     return extent.window(stride, -before, reach - 1 - before)
 
 

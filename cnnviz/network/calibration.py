@@ -18,13 +18,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cnnviz.errors import CnnvizError
+from cnnviz.graph.channels import to_channels_first, to_channels_last
 from cnnviz.network.encoding import Encoding, named_encoding
 from cnnviz.network.keras_generations import InputSpec, Network, ancestry, is_network
 from cnnviz.network.layout import (
     is_network_channels_first,
     is_tensor_channels_first,
-    to_channels_first,
-    to_channels_last,
 )
 from cnnviz.network.naming import Address, Selected, addresses
 from cnnviz.network.ordering import in_order

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import tensorflow as tf
 
 from cnnviz.errors import ArgumentError, LayerError, counted, first_line, users_error
+from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.whole_numbers import bypass, rounded
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.heads import Head, choose, find_heads, whole
@@ -17,7 +18,6 @@ from cnnviz.network.layout import (
     channel_axis,
     displayed,
     is_network_channels_first,
-    to_channels_first,
 )
 from cnnviz.network.naming import Selected, one_layer
 from cnnviz.network.recording import Call, Change, record

@@ -8,6 +8,13 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
+from cnnviz.graph.channels import (
+    has_layout,
+    is_op_channels_first,
+    order_to_first,
+    order_to_last,
+    to_channels_last,
+)
 from cnnviz.graph.extents import is_along_channels
 from cnnviz.graph.receptive_fields import Views, order_of
 from cnnviz.network.keras_generations import (
@@ -88,13 +95,13 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
             return images_first
         if op.type == "Transpose":
             order = tf.get_static_value(op.inputs[1])
-            orders = [_to_last(rank), _to_first(rank)]
+            orders = [order_to_last(rank), order_to_first(rank)]
             if order is not None and [*order] in orders:
                 return orders.index([*order]) == 1
         if op.type == "MatMul":
             return False
-        if source.shape.rank == rank and "data_format" in op.node_def.attr:
-            return op.node_def.attr["data_format"].s.startswith(b"NC")
+        if source.shape.rank == rank and has_layout(op):
+            return is_op_channels_first(op)
         source = next((t for t in op.inputs if t.shape.rank == rank), None)
         if source is None and op.type == "Reshape" and op.inputs[0].shape.rank == 2:
             source = op.inputs[0]
@@ -163,26 +170,6 @@ def over_positions(values: tf.Tensor) -> tf.Tensor:
     """The mean over all axes between the first and the last: `(n, c)`."""
     axes = list(range(1, values.shape.rank - 1))
     return tf.reduce_mean(values, axes) if axes else values
-
-
-def to_channels_last(tensor: tf.Tensor) -> tf.Tensor:
-    """Moves axis 1 to the end."""
-    rank = tensor.shape.rank
-    return tf.transpose(tensor, _to_last(rank))
-
-
-def to_channels_first(tensor: tf.Tensor) -> tf.Tensor:
-    """Moves the last axis to position 1."""
-    rank = tensor.shape.rank
-    return tf.transpose(tensor, _to_first(rank))
-
-
-def _to_last(rank: int) -> list[int]:
-    return [0, *range(2, rank), 1]
-
-
-def _to_first(rank: int) -> list[int]:
-    return [0, rank - 1, *range(1, rank - 1)]
 
 
 def _ranks_of_maps(network: Network) -> set[int]:

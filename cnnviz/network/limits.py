@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from cnnviz.errors import ModelError, shape_text
 from cnnviz.graph.devices import all_memory
+from cnnviz.graph.operations import CONVOLUTIONS, POOLINGS, TRANSPOSED_CONVOLUTIONS
 from cnnviz.network.failures import OutOfMemoryError, layer_of
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.naming import addresses
@@ -15,16 +16,8 @@ from cnnviz.network.naming import addresses
 _FARTHEST = 2**20
 """Positions along an axis that windows of any image may be wide, or apart."""
 _WINDOWED = {
-    **dict.fromkeys(
-        ("AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"), ("ksize", "strides")
-    ),
-    **dict.fromkeys(
-        (
-            *("Conv2D", "Conv2DBackpropInput", "Conv3D", "Conv3DBackpropInputV2"),
-            *("DepthwiseConv2dNative", "DepthwiseConv2dNativeBackpropInput"),
-        ),
-        ("strides",),
-    ),
+    **dict.fromkeys(POOLINGS, ("ksize", "strides")),
+    **dict.fromkeys((*CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS), ("strides",)),
 }
 """By operation the attributes that say how its windows lie."""
 

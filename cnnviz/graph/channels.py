@@ -1,0 +1,54 @@
+"""Where the tensors of an operation have their channels, and how they are moved."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def has_layout(op: tf.Operation) -> bool:
+    """Whether an operation says where it has its channels."""
+    return "data_format" in op.node_def.attr
+
+
+def is_op_channels_first(op: tf.Operation) -> bool:
+    """Whether an operation that says so has channels on axis 1."""
+    first: bool = op.node_def.attr["data_format"].s.startswith(b"NC")
+    return first
+
+
+def channel_dim(op: tf.Operation) -> int:
+    """The dimension of the channels of an operation that says where it has them."""
+    return 1 if is_op_channels_first(op) else op.outputs[0].shape.rank - 1
+
+
+def position_dims(op: tf.Operation) -> list[int]:
+    """The dimensions of positions of an operation that says where it has channels."""
+    channels = channel_dim(op)
+    return [dim for dim in range(1, op.outputs[0].shape.rank) if dim != channels]
+
+
+def beside(op: tf.Operation, vector: tf.Tensor) -> tf.Tensor:
+    """A value for each channel, with axes of one for all others of an operation."""
+    wide = [1] * op.outputs[0].shape.rank
+    wide[channel_dim(op)] = -1
+    return tf.reshape(vector, wide)
+
+
+def order_to_last(rank: int) -> list[int]:
+    """The order of axes that moves axis 1 to the end."""
+    return [0, *range(2, rank), 1]
+
+
+def order_to_first(rank: int) -> list[int]:
+    """The order of axes that moves the last one to position 1."""
+    return [0, rank - 1, *range(1, rank - 1)]
+
+
+def to_channels_last(tensor: tf.Tensor) -> tf.Tensor:
+    """Moves axis 1 to the end."""
+    return tf.transpose(tensor, order_to_last(tensor.shape.rank))
+
+
+def to_channels_first(tensor: tf.Tensor) -> tf.Tensor:
+    """Moves the last axis to position 1."""
+    return tf.transpose(tensor, order_to_first(tensor.shape.rank))
