@@ -479,6 +479,12 @@ OPERATIONS: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int | None]] = {
         ),
         None,
     ),
+    "transposed by channel": (
+        lambda x: tf.nn.depthwise_conv2d_backprop_input(
+            (x.shape[0], 18, 16, 1), tf.ones((3, 3, 1, 1)), x, [1, 2, 2, 1], "SAME"
+        ),
+        0,
+    ),
     "Fourier transform of columns": (
         lambda x: tf.abs(tf.signal.fft(tf.cast(x[..., 0], tf.complex64)))[..., None],
         None,
