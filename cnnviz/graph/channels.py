@@ -6,8 +6,12 @@ import tensorflow as tf
 
 
 def has_layout(op: tf.Operation) -> bool:
-    """Whether an operation says where it has its channels."""
-    return "data_format" in op.node_def.attr
+    """Whether an operation says where a network has its channels.
+
+    The addition of a bias does not: Keras 3 takes the last axis for that of channels
+    wherever it is as long as the bias.
+    """
+    return "data_format" in op.node_def.attr and op.type != "BiasAdd"
 
 
 def is_op_channels_first(op: tf.Operation) -> bool:

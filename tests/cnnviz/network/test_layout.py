@@ -197,3 +197,31 @@ def test_an_axis_of_one_channel_may_be_moved_by_a_reshape(k: Any) -> None:
     images = k.Input((1, 10, 12))
     x = k.layers.Conv2D(2, 3)(k.layers.Reshape((10, 12, 1))(images))
     assert is_network_channels_first(k.Model(images, x))
+
+
+@GENERATIONS
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose", "DepthwiseConv2D"])
+def test_a_bias_as_long_as_the_maps_are_wide_says_nothing_of_the_layout(
+    k: Any, kind: str
+) -> None:
+    """Keras 3 takes it for one of the last axis, and adds it along that."""
+    layers, first = k.layers, {"data_format": FIRST}
+    wide = 12 if kind == "Conv2DTranspose" else 10 if kind == "DepthwiseConv2D" else 8
+    many = (5,) if kind == "DepthwiseConv2D" else (wide,)
+    side = 12 if kind == "DepthwiseConv2D" else 10
+    image = k.Input((2 if kind == "DepthwiseConv2D" else 3, 7, side))
+    options: dict[str, Any] = {"name": "conv", **first}
+    if kind == "DepthwiseConv2D":
+        convolution = layers.DepthwiseConv2D(3, depth_multiplier=many[0], **options)
+    else:
+        convolution = getattr(layers, kind)(*many, 3, **options)
+    maps = layers.ReLU(name="relu")(convolution(image))
+    network = k.Model(image, layers.Dense(2)(layers.Flatten()(maps)))
+    assert maps.shape[-1] == maps.shape[1] == wide
+    shown = np.random.default_rng(0).random((2, 7, side, image.shape[1]), np.float32)
+    found = activations(load_model(network, encoding="unit"), shown, ["conv", "relu"])
+    own = k.Model(image, [convolution.output, maps])(shown.transpose(0, 3, 1, 2))
+    for values, expected in zip(found.values(), own, strict=True):
+        np.testing.assert_allclose(
+            values, np.asarray(expected).transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5
+        )
