@@ -5,35 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnviz.arguments import number_of, shown, texts_of
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
+from cnnviz.network.map_places import MapPlace
 from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.showing import Result, given_to_numpy
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from cnnviz.images.boxes import ReceptiveField
-
-
-class MapPlace(NamedTuple):
-    """How the maps of a layer lie on the images of an input.
-
-    Attributes:
-        input: The number of the input.
-        order: For each axis of the image the number of the map's that goes along it;
-            (1, 0) behind a `Permute` that swaps rows and columns.
-        field: What a unit sees of the image, gates and statistics apart; None if it is
-            not known.
-    """
-
-    input: int
-    order: tuple[int, ...]
-    field: ReceptiveField | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,8 +35,8 @@ class Activations(Result, Mapping[str, np.ndarray]):
         labels: The names of the classes; None if they are not known.
         predictions: What the network makes of the images, where it was to predict and
             could be run to its end; sheets say it.
-        places: By layer how its maps lie on the inputs that they are of, where that is
-            known. Others are taken to cover the first picture.
+        places: By layer the inputs that it is of, and how its maps lie on them, where
+            that is known. Others are taken to cover the first picture.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -198,7 +181,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
             seen = drawing.backdrop([self.inputs[place.input][image]])
             if seen is None:
                 continue  # no picture: the next input may be one
-            if overlay:
+            if overlay and place.order:
                 values = np.moveaxis(values, place.order, range(len(place.order)))
                 options = {"field": place.field, **options}
             break

@@ -12,16 +12,17 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import LayerError, counted, warn
-from cnnviz.graph.extents import moving
-from cnnviz.graph.receptive_fields import Views, field_of, order_of
+from cnnviz.graph.receptive_fields import Views
+from cnnviz.graph.walking import Dependence
 from cnnviz.images.taking import is_many, one_by_one
-from cnnviz.network.activation_maps import Activations, MapPlace
+from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import filled, slices
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.forward import show_images
 from cnnviz.network.heads import HeadInfo, whole
 from cnnviz.network.health import broken_weights, is_suspicious
 from cnnviz.network.keras_generations import Network
+from cnnviz.network.map_places import MapPlace, map_places
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select, without_call
 from cnnviz.network.predictions import ANSWERED, answer, named
@@ -337,17 +338,13 @@ def _places(
     images: Sequence[tf.Tensor], maps: Mapping[str, tf.Tensor]
 ) -> dict[str, tuple[MapPlace, ...]]:
     views = Views(images, channels_first=False, without_gates=True)
+    depends = [Dependence([image]) for image in images]
     places = {}
     for name, tensor in maps.items():
-        if (tensor.shape.rank or 0) < 4:
-            continue
-        view = moving(views(tensor) or [])
-        found = []
-        for number in sorted({extent.axis[0] for extent in view}):
-            own = [extent for extent in view if extent.axis[0] == number]
-            order = order_of(own, range(1, tensor.shape.rank - 1))
-            if order is not None:
-                found.append(MapPlace(number, order, field_of(own)))
+        found = map_places(tensor, views) if (tensor.shape.rank or 0) > 3 else []
+        if not found and len(images) > 1:
+            numbers = [i for i, on in enumerate(depends) if on(tensor)]
+            found = [MapPlace(number, (), None) for number in numbers]
         if found:
             places[name] = tuple(found)
     return places

@@ -22,7 +22,7 @@ from cnnviz import (
 )
 from cnnviz.drawing import activation_sheet, overlay
 from cnnviz.images import ReceptiveField, image_spans
-from cnnviz.network.activation_maps import MapPlace
+from cnnviz.network.map_places import MapPlace
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RNG = np.random.default_rng(0)
@@ -613,6 +613,23 @@ def test_gates_do_not_hide_where_units_look(k: ModuleType, gate: str) -> None:
     found = activations(model, RNG.random((1, 20, 24, 3)), ["maps", "gated"])
     field = ReceptiveField((5, 5), (2.0, 2.0), (0, 0))
     assert {*found.places.values()} == {(MapPlace(0, (0, 1), field),)}
+
+
+@GENERATIONS
+def test_units_stand_beside_the_input_that_they_are_of(k: ModuleType) -> None:
+    pair = [k.Input((8, 9, 1), name=name) for name in ("left", "right")]
+    flat = [k.layers.Flatten()(x) for x in pair]
+    ends = [k.layers.Dense(4, name=f"units{i}")(x) for i, x in enumerate(flat)]
+    both = k.layers.Concatenate(name="both")(ends)
+    model = load_model(k.Model(pair, both), encoding="raw")
+    images = [RNG.random((1, 8, 9, 1)) for _ in pair]
+    found = activations(model, images, ["units0", "units1", "both"])
+    own = {name: [p.input for p in places] for name, places in found.places.items()}
+    assert own == {"units0": [0], "units1": [1], "both": [0, 1]}
+    for i in (0, 1):
+        drawn = found.picture(f"units{i}", title="t")
+        sheet = activation_sheet(found[f"units{i}"][0], title="t", seen=images[i][0])
+        np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
 
 
 @GENERATIONS
