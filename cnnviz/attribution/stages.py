@@ -17,10 +17,13 @@ from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
 from cnnviz.errors import ArgumentError, ImageError, LayerError, counted, shape_text
 from cnnviz.graph.channels import has_layout, is_op_channels_first
+from cnnviz.graph.receptive_fields import Views
+from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import field_boxes
 from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, displayed, is_tensor_channels_first
+from cnnviz.network.map_places import MapPlace, map_places
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, one_layer
 from cnnviz.network.tracing import compiled
@@ -40,11 +43,13 @@ class Stage:
         signal: The reconstruction after it, `(h, w, c)`; `(1, w, c)` in 1-D networks,
             `(d, h, w, c)` in 3-D ones, `(1, 1, units)` where there are no positions.
             The last one is the image's, `(h, w, 1)` where it has no axis of channels.
+        place: How it lies on the image; None if that is not known, or it is the image.
     """
 
     layer: str
     operation: str
     signal: np.ndarray
+    place: MapPlace | None = None
 
     def __repr__(self) -> str:
         shape = shape_text(self.signal.shape)
@@ -202,8 +207,13 @@ def deconvnet_stages(
     if pixels.ndim == 2 and not origin.is_signal:
         pixels = pixels[..., np.newaxis]
     stages = tuple(
-        Stage(path, operation, signal.reshape((1,) * (3 - signal.ndim) + signal.shape))
-        for (operation, path), signal in zip(
+        Stage(
+            path,
+            operation,
+            signal.reshape((1,) * (3 - signal.ndim) + signal.shape),
+            place,
+        )
+        for (operation, path, place), signal in zip(
             trace.facts, [*signals[:-1], pixels], strict=True
         )
     )
@@ -213,27 +223,37 @@ def deconvnet_stages(
 
 def _trace_stages(
     task: Task, tensors: Sequence[tf.Tensor]
-) -> tuple[dict[str, tf.Tensor], list[tuple[str, str]]]:
-    """Reconstructions after every step, by number; of each the operation and layer."""
+) -> tuple[dict[str, tf.Tensor], list[tuple[str, str, MapPlace | None]]]:
+    """Reconstructions after every step, by number; the operation, layer and place."""
     images, units = tensors[:-3], tensors[-3:]
     traced = trace_layer(task, images)
     start = seed(task, traced, units)
     way = traced.way(task)
     network = task.model.network
-    facts = [("seed", task.selected.address.path)]
-    signals = [displayed(start, channels_first=traced.channels_first)]
+    views = Views(images, channels_first=False, without_gates=True)
+    shown = [Dependence([image])(way.image) for image in images].index(True)
+
+    def place(tensor: tf.Tensor, channels_first: bool) -> MapPlace | None:
+        maps = displayed(tensor, channels_first=channels_first)
+        found = (p for p in map_places(maps, views) if p.input == shown)
+        return next(found, None)
+
+    first = traced.channels_first
+    facts = [("seed", task.selected.address.path, place(traced.tensor, first))]
+    signals = [displayed(start, channels_first=first)]
     pulled = way.pulled(start)
     at = next(pulled)
     for (tensor, step), at in zip(way.steps, pulled, strict=True):
         if step.operation:
             (source,) = step.sources[:1]
             if has_layout(tensor.op):
-                channels_first = is_op_channels_first(tensor.op)
+                first = is_op_channels_first(tensor.op)
             else:
-                channels_first = is_tensor_channels_first(network, source)
-            facts.append((step.operation, traced.layer_of(tensor.op)))
-            signal = at[source.ref()]
-            signals.append(displayed(signal, channels_first=channels_first))
+                first = is_tensor_channels_first(network, source)
+            layer = traced.layer_of(tensor.op)
+            facts.append((step.operation, layer, place(source, first)))
+            signals.append(displayed(at[source.ref()], channels_first=first))
     # The last is the image, whatever lies between the first filter and it.
     signals[-1] = as_images(network, at[way.image.ref()])
+    facts[-1] = (*facts[-1][:2], None)
     return {str(i): signal for i, signal in enumerate(signals)}, facts

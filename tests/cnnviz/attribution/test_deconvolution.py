@@ -13,6 +13,8 @@ import tf_keras
 
 from cnnviz import LayerError, load_model
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
+from cnnviz.images import ReceptiveField
+from cnnviz.network.map_places import MapPlace
 from tests import reference as twin
 from tests.networks import (
     IMAGE_A,
@@ -474,6 +476,33 @@ class TestIdentities:
             below = below + twin.filtered(seed.signal, layer, (6, 7, 3))
             close(stage.signal, below)
         assert {stage.layer for stage in passed[:2]} == {"a", "b"}
+
+
+@GENERATIONS
+def test_stages_tell_how_they_lie_on_the_image(k: ModuleType) -> None:
+    layers, image = k.layers, k.Input((20, 30, 1))
+    turned = layers.Permute((2, 1, 3))(layers.ZeroPadding2D(3)(image))
+    maps = layers.Conv2D(4, 3, activation="relu", name="below")(turned)
+    maps = layers.Conv2D(4, 3, activation="relu", name="top")(
+        layers.MaxPooling2D()(maps)
+    )
+    network = k.Model(image, layers.Dense(2)(layers.Flatten()(maps)))
+    randomized(network)
+    found = deconvnet_stages(raw(network), np.ones((20, 30, 1), np.float32), "top")
+    told = [(stage.operation, stage.place) for stage in found]
+    swapped = (1, 0)
+    fields = [
+        ReceptiveField((size,) * 2, (stride,) * 2, (-3, -3))
+        for size, stride in ((8, 2.0), (8, 2.0), (4, 2.0), (3, 1.0), (3, 1.0))
+    ]
+    operations = ("seed", "rectify", "filter", "unpool", "rectify")
+    assert told == [
+        *(
+            (op, MapPlace(0, swapped, f))
+            for op, f in zip(operations, fields, strict=True)
+        ),
+        ("filter", None),
+    ]
 
 
 @GENERATIONS
