@@ -18,7 +18,7 @@ import tensorflow as tf
 from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import Squashing, find_logits, softmax_axes
-from cnnviz.network.keras_generations import Network
+from cnnviz.network.keras_generations import Network, output_names
 from cnnviz.network.layout import displayed, is_tensor_channels_first, over_positions
 from cnnviz.network.naming import Address, Selected
 from cnnviz.network.recording import Call
@@ -176,7 +176,7 @@ def _named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
         items = [(str(name), tensor) for name, tensor in output.items()]
         return {name: t for name, t in items if isinstance(t, tf.Tensor)}
     tensors = [t for t in tf.nest.flatten(output) if isinstance(t, tf.Tensor)]
-    names = list(getattr(network, "output_names", None) or [])
+    names = output_names(network)
     if len(names) != len(tensors) or len(set(names)) != len(names):
         names = [str(i) for i in range(len(tensors))]
     return dict(zip(names, tensors, strict=True))

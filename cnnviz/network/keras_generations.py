@@ -182,6 +182,12 @@ def input_specs(network: Network) -> list[InputSpec] | None:
     return specs or None
 
 
+def output_names(network: Network) -> list[str]:
+    """The names of a network's outputs, as far as a graph tells them."""
+    graph = getattr(network, "_functional", None) or network
+    return list(getattr(graph, "output_names", None) or ())
+
+
 def packed(network: Network, tensors: list[Any]) -> Any:
     """The tensors in the structure (list, dict, alone) that the network takes."""
     if _has_graph(network):

@@ -147,6 +147,14 @@ def test_maps_of_classes_are_averaged(k: Any) -> None:
 
 
 @GENERATIONS
+def test_the_output_of_layers_in_a_row_has_the_name_of_the_last(k: Any) -> None:
+    row = [k.layers.Flatten(), k.layers.Dense(3, activation="softmax", name="probs")]
+    model = load_model(k.Sequential([k.layers.Input((4, 4, 3)), *row]), encoding="unit")
+    found = model.predict(np.zeros((1, 4, 4, 3), np.float32))
+    assert (found.head, found.heads) == ("probs", ("probs",))
+
+
+@GENERATIONS
 def test_one_number_for_all_images_is_no_head(k: Any) -> None:
     class Measured(k.Model):
         def __init__(self, **heads: Any) -> None:
