@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
@@ -13,11 +12,10 @@ from cnnviz.graph.walking import VALUELESS, ancestors
 from cnnviz.network.forward import show_images
 from cnnviz.network.heads import whole
 from cnnviz.network.keras_generations import Layer, ancestry, children
-from cnnviz.network.model import ImageModel, built
+from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
 from cnnviz.network.recording import Call
-from cnnviz.network.survey import native_shape
-from cnnviz.network.tracing import compiled
+from cnnviz.network.survey import facts_of
 
 _NORMALIZATIONS = frozenset(
     """BatchNormalization GroupNormalization LayerNormalization RMSNormalization
@@ -58,8 +56,7 @@ def passed_on(model: ImageModel, layer: str) -> str:
 
 
 def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
-    network, shape = model.network, native_shape(model)
-    built(model, [np.zeros((1, *shape), np.float32)])
+    network = model.network
 
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, str]]:
         everything = [Selected(a) for a in addresses(network) if not children(a.layer)]
@@ -73,11 +70,10 @@ def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
             if call.address.is_convolution and _is_linear(call.address.layer)
         }
 
-    signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
     try:
-        return compiled(network, ("passed on", model.key), look, signature).facts
+        return facts_of(model, "passed on", look)
     except CnnvizError:
-        return {}  # what lies above the layer objects to such an image
+        return {}  # it has several inputs, or what lies above objects to such an image
 
 
 def _end(call: Call, used: _Used) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cnnviz.errors import CnnvizError, LayerError
+from cnnviz.errors import LayerError
 from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import image_layers
 from cnnviz.network.model import ImageModel
@@ -40,10 +40,7 @@ def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
     if finest is not None:
         fine = [info for info in spatial if _stride(info) <= finest]
         chosen = fine[-1] if fine else min(spatial, key=_stride)
-    try:
-        return passed_on(model, chosen.path)
-    except CnnvizError:
-        return chosen.path  # such as where the network has several inputs
+    return passed_on(model, chosen.path)
 
 
 def pointwise_layers(model: ImageModel) -> dict[str, str]:

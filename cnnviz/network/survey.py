@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo, choose
 from cnnviz.network.model import ImageModel, built
-from cnnviz.network.tracing import compiled
+from cnnviz.network.tracing import Facts, Traced, compiled
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
 
@@ -103,6 +103,22 @@ def built_at(
     return model
 
 
+def facts_of(model: ImageModel, key: Hashable, look: Traced[Facts]) -> Facts:
+    """What is found out about a network while it is traced for images of its own size.
+
+    Args:
+        model: A loaded model.
+        key: What tells this question from others.
+        look: Takes the images, and returns no tensors, and what it found out.
+
+    Raises:
+        ModelError: If the network takes anything but one image.
+    """
+    shape = native_shape(built_at(model))
+    signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
+    return compiled(model.network, (key, model.key), look, signature).facts
+
+
 def survey_layers(
     model: ImageModel, layers: Sequence[str], *, heads: bool = False
 ) -> Survey:
@@ -117,8 +133,6 @@ def survey_layers(
         LayerError: If a layer does not exist or does not answer.
         ModelError: If the network takes anything but one image.
     """
-    shape = native_shape(built_at(model))
-    batch = model.fixed_batch or 1
 
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], Survey]:
         scene = observe(model, image, image, layers, heads=heads)
@@ -130,7 +144,7 @@ def survey_layers(
             for kind in ("relu6", "gated")
         )
         return {}, Survey(
-            shape,
+            native_shape(model),
             {p: int(o.shape[-1]) for p, o in zip(layers, outputs, strict=True)},
             dict(zip(layers, map(Dependence([image]), outputs), strict=True)),
             dict(zip(layers, fields, strict=True)),
@@ -140,9 +154,7 @@ def survey_layers(
             elements,
         )
 
-    signature = [tf.TensorSpec((batch, *shape), tf.float32)]
-    key = ("survey", model.key, tuple(layers), heads)
-    return compiled(model.network, key, look, signature).facts
+    return facts_of(model, ("survey", tuple(layers), heads), look)
 
 
 def choose_channels(

@@ -10,8 +10,7 @@ from cnnviz.network.keras_generations import Layer, Network, ancestry
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import Selected, addresses
 from cnnviz.network.remembered import Memory
-from cnnviz.network.survey import built_at, native_shape
-from cnnviz.network.tracing import compiled
+from cnnviz.network.survey import built_at, facts_of
 from cnnviz.objectives.algebra import Objective, Term
 
 _POSITIONS = 16  # on maps of fewer, a deviation over positions tells little
@@ -78,7 +77,7 @@ def statistics_distance(model: ImageModel | Network) -> Objective | None:
 
 def _remembering(model: ImageModel) -> tuple[str, ...]:
     """The paths of the batch normalizations of maps that have learned, as they run."""
-    network, shape = built_at(model).network, native_shape(model)
+    network = built_at(model).network
     wanted = [
         Selected(address, 1)
         for address in addresses(network)
@@ -101,9 +100,7 @@ def _remembering(model: ImageModel) -> tuple[str, ...]:
                     found.append(call.address.path)
         return {}, tuple(found)
 
-    signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
-    key = ("remembering", model.key, tuple(s.address.path for s in wanted))
-    return compiled(network, key, look, signature).facts
+    return facts_of(model, ("remembering", *(s.address.path for s in wanted)), look)
 
 
 def _affine(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
