@@ -96,7 +96,8 @@ def filters(
 
         wanted = None if channel is None else list(dict.fromkeys(channel))
         paths = layer_paths(loaded, layer, note=console.note)
-        counts = survey_layers(loaded, paths).channels
+        surveyed = survey_layers(loaded, paths).layers
+        counts = {path: each.channels for path, each in surveyed.items()}
         # Checked before hours go into layers that have the channels.
         chosen = {
             path: choose_channels(path, wanted, count) for path, count in counts.items()

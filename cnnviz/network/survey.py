@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,31 +24,41 @@ from cnnviz.network.tracing import Facts, Traced, compiled
 _DEFAULT_SIDE = 224  # of networks that take images of any size
 
 
+class LayerSurvey(NamedTuple):
+    """What a layer is, for images of the network's own size.
+
+    Attributes:
+        channels: How many channels it has.
+        depends: Whether it depends on the image. Other inputs, which are held, may have
+            branches of their own.
+        field: What a unit sees of the image; None if it cannot be told.
+        has_ceiling: Whether it ends in a rectifier that also has a largest value
+            (ReLU6).
+        has_gate: Whether it ends in a rectifier that falls before it rises, such as
+            SiLU and GELU.
+    """
+
+    channels: int
+    depends: bool
+    field: ReceptiveField | None
+    has_ceiling: bool
+    has_gate: bool
+
+
 @dataclass(frozen=True)
 class Survey:
     """What layers and heads a network has, for images of its own size.
 
     Attributes:
         image: Height, width and channels of the images.
-        channels: By layer, how many channels.
-        depends: By layer, whether it depends on the image. Other inputs, which are
-            held, may have branches of their own.
-        fields: By layer, what a unit sees of the image; None if it cannot be told.
-        ceilings: By layer, whether it ends in a rectifier that also has a largest value
-            (ReLU6).
-        gates: By layer, whether it ends in a rectifier that falls before it rises, such
-            as SiLU and GELU.
+        layers: The layers, by their paths.
         heads: The outputs, if they were asked for.
         elements: How many numbers are computed for one image, up to these layers and
             outputs.
     """
 
     image: tuple[int, int, int]
-    channels: dict[str, int]
-    depends: dict[str, bool]
-    fields: dict[str, ReceptiveField | None]
-    ceilings: dict[str, bool]
-    gates: dict[str, bool]
+    layers: dict[str, LayerSurvey]
     heads: tuple[HeadInfo, ...]
     elements: int
 
@@ -139,20 +150,19 @@ def survey_layers(
         outputs = [scene.outputs[path] for path in layers]
         elements = numbers_per_image(image.graph)
         fields = find_receptive_fields([image], outputs, channels_first=False)
-        ceilings, gates = (
-            [behind(output, [kind]) is not None for output in outputs]
-            for kind in ("relu6", "gated")
-        )
-        return {}, Survey(
-            native_shape(model),
-            {p: int(o.shape[-1]) for p, o in zip(layers, outputs, strict=True)},
-            dict(zip(layers, map(Dependence([image]), outputs), strict=True)),
-            dict(zip(layers, fields, strict=True)),
-            dict(zip(layers, ceilings, strict=True)),
-            dict(zip(layers, gates, strict=True)),
-            tuple(map(HeadInfo.of, scene.heads)),
-            elements,
-        )
+        depends = Dependence([image])
+        found = {
+            path: LayerSurvey(
+                int(output.shape[-1]),
+                depends(output),
+                field,
+                behind(output, ["relu6"]) is not None,
+                behind(output, ["gated"]) is not None,
+            )
+            for path, output, field in zip(layers, outputs, fields, strict=True)
+        }
+        heads_found = tuple(map(HeadInfo.of, scene.heads))
+        return {}, Survey(native_shape(model), found, heads_found, elements)
 
     return facts_of(model, ("survey", tuple(layers), heads), look)
 

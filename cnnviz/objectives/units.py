@@ -262,7 +262,7 @@ def _of_channels(
     numbers: np.ndarray,
 ) -> Objective:
     def check(_: ImageModel, found: Survey) -> None:
-        choose_channels(layer, numbers.tolist(), found.channels[layer])
+        choose_channels(layer, numbers.tolist(), found.layers[layer].channels)
 
     term = Term(text, score, key, (layer,), operands=(numbers,), check=check)
     return Objective((term,))

@@ -48,7 +48,7 @@ def layer_paths(
             )
     paths = [selected.name for selected in named]
     try:
-        if all(survey_layers(model, paths).depends.values()):
+        if all(layer.depends for layer in survey_layers(model, paths).layers.values()):
             return paths
     except LayerError:
         if all(selected.is_named for selected in named):

@@ -218,7 +218,7 @@ def optimize_filters(
     feature = layer if as_it_is else passed_on(known, layer)
     known, span = searched(known)
     found = survey_layers(known, [feature])
-    chosen = choose_channels(feature, channels, found.channels[feature])
+    chosen = choose_channels(feature, channels, found.layers[feature].channels)
     recipe = filter_recipe(found, feature, chosen, negative, size)
     run = run_of(run)
     steps = run.steps or _STEPS
@@ -262,7 +262,7 @@ def optimize_filters(
         ascent = ascended(chosen, recipe.objective, canvas)
     chosen = chosen[: len(ascent.images)]
     shut = np.flatnonzero(ascent.dead | ~(ascent.scores > 0))
-    if found.gates[feature] and len(shut) and not negative and not stopped:
+    if found.layers[feature].has_gate and len(shut) and not negative and not stopped:
         # Where such a rectifier is shut, its slope leads further away.
         is_second, numbers = True, chosen[shut]
         before = channel(feature, numbers, before_rectifier=True)

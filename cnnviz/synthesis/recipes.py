@@ -89,13 +89,13 @@ def filter_recipe(
 ) -> _Recipe:
     """What suits a layer: the less of the image a unit sees, the finer its pattern."""
     height, width, channels_in = found.image
-    below = negative or found.ceilings[layer]
+    below = negative or found.layers[layer].has_ceiling
     # What rectifiers dislike that fall before they rise is where they are least.
-    before = below and not found.gates[layer]
+    before = below and not found.layers[layer].has_gate
     objective = channel(layer, channels, before_rectifier=before)
     if negative:
         objective = -objective
-    field = found.fields[layer]
+    field = found.layers[layer].field
     seen = () if field is None else tuple(side for side in field.size if side)
     is_part = field is not None and len(seen) == 2 and max(seen) < max(height, width)
     canvas = (height, width)

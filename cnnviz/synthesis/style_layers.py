@@ -130,8 +130,8 @@ class MeasuredLayers:
             [] if names is None else paths(model.network, names)
             for names in (chosen.style, chosen.content)
         )
-        for path, depends in survey_layers(model, [*style, *content]).depends.items():
-            if not depends:
+        for path, found in survey_layers(model, [*style, *content]).layers.items():
+            if not found.depends:
                 raise LayerError(
                     f"layer '{path}' does not depend on the image",
                     hint="Choose another layer.",
