@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import LAMBDA_FUNCTIONS, ModelFile, nodes
+from cnnviz.loading.configurations import LAMBDA_FUNCTIONS, nodes
+from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.marshalled import OLD, Code, unmarshalled
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import named_function, nodes
+from cnnviz.loading.configurations import named_function, nodes
 
 _CLASSES = {
     "AtrousConvolution1D": "Conv1D",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import begins_as_hdf5, nodes
+from cnnviz.loading.configurations import nodes
+from cnnviz.loading.identify import begins_as_hdf5
 from cnnviz.loading.keras1_config import Config, translated
 
 if TYPE_CHECKING:

@@ -17,15 +17,10 @@ from typing import Any
 from cnnviz.errors import ModelError, first_line, users_error
 from cnnviz.loading import newer_files, repairs
 from cnnviz.loading.bytecode import check_byte_code
-from cnnviz.loading.identify import (
-    ModelFile,
-    begins_as_hdf5,
-    is_damage,
-    is_of_variables,
-)
+from cnnviz.loading.damage import is_damage, is_of_variables, truncated
+from cnnviz.loading.identify import ModelFile, begins_as_hdf5
 from cnnviz.loading.keras1_config import is_spoken
 from cnnviz.loading.keras1_weights import load_keras_1
-from cnnviz.loading.safe_hdf5 import truncated
 from cnnviz.loading.safe_size import bounded_weights
 from cnnviz.loading.safe_wiring import check_wiring
 from cnnviz.loading.safety import check_safe, unknown_class

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from cnnviz.loading import safe_names, safe_operations
-from cnnviz.loading.identify import LAMBDA_FUNCTIONS, has_no_name
+from cnnviz.loading.configurations import LAMBDA_FUNCTIONS, has_no_name
 
 Kind = Literal["code", "function", "custom", "file", "value"]
 
