@@ -12,15 +12,15 @@ LAMBDA = "<lambda>"
 
 
 def nodes(value: Any) -> Iterator[dict[str, Any]]:
-    """Every JSON object inside a JSON value."""
+    """Every JSON object inside a JSON value, in the order of its text."""
     stack = [value]
     while stack:
         top = stack.pop()
         if isinstance(top, dict):
             yield top
-            stack.extend(top.values())
+            stack.extend(reversed(top.values()))
         elif isinstance(top, list):
-            stack.extend(top)
+            stack.extend(reversed(top))
 
 
 def has_code(node: dict[str, Any]) -> bool:

@@ -263,8 +263,8 @@ def _identify_hdf5(path: Path) -> ModelFile:
     try:
         with h5py.File(path, "r") as file:
             names = {*file, *file.attrs}
-            text = _text(file.attrs.get("model_config", ""))
-            version = _text(file.attrs.get("keras_version", ""))
+            text = as_text(file.attrs.get("model_config", ""))
+            version = as_text(file.attrs.get("keras_version", ""))
     except (OSError, RuntimeError, KeyError, TypeError, ValueError):
         raise truncated(path) from None
     if "model_config" not in names:
@@ -310,6 +310,11 @@ def check_weights(path: Path) -> None:
 def begins_as_hdf5(path: Path) -> bool:
     """Whether a file was checked as HDF5, which may also begin inside a zip archive."""
     return _beginning(path, "a file of weights").startswith(HDF5)
+
+
+def as_text(value: Any) -> str:
+    """The text in an HDF5 file, which h5py hands out as bytes or as a string."""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def _identify_folder(path: Path) -> ModelFile:
@@ -392,7 +397,3 @@ def _embedded_json(path: Path, data: bytes) -> Iterator[Any]:
                 ) from None
             continue
         yield value
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnviz.errors import ModelError
 from cnnviz.loading.configurations import nodes
-from cnnviz.loading.identify import begins_as_hdf5
+from cnnviz.loading.identify import as_text, begins_as_hdf5
 from cnnviz.loading.keras1_config import Config, translated
 
 if TYPE_CHECKING:
@@ -63,14 +63,10 @@ def _weights(path: Path) -> Groups:
         if "layer_names" not in weights.attrs:
             raise ModelError(f"{path} lists no layers; expected weights of Keras 1")
         groups: Groups = {}
-        for layer in map(_text, weights.attrs["layer_names"]):
-            names = map(_text, weights[layer].attrs["weight_names"])
+        for layer in map(as_text, weights.attrs["layer_names"]):
+            names = map(as_text, weights[layer].attrs["weight_names"])
             groups[layer] = {name: weights[layer][name][()] for name in names}
     return groups
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def _with_names(config: Config, names: list[str]) -> Config:
