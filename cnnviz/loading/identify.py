@@ -362,11 +362,11 @@ def _stranger(path: Path, head: bytes) -> ModelError:
     what = nature(head)
     hint = remedy(head) or "Save the model in Python: model.save('model.keras')."
     if what is None and (
-        path.suffix == ".onnx" or re.search(rb"onnx|pytorch|tf2onnx", head[:64])
+        path.suffix == ".onnx" or re.search(rb"onnx|pytorch", head[:64])
     ):
         what = "an ONNX model"
     if what is None and (
-        path.suffix == ".pb" or re.search(rb"(Placeholder|Const|Identity)\x12?", head)
+        path.suffix == ".pb" or re.search(rb"Placeholder|Const|Identity", head)
     ):
         what = "a TensorFlow graph without Keras' layers"
     if what is None:
