@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from cnnviz.errors import CnnvizError, ImageError
 from cnnviz.images.ranges import check_unit
 from cnnviz.images.reading import read_array, read_image
 from cnnviz.images.resizing import WHITE, Color, Fit, resize
+from cnnviz.threads import ahead
 
 _MOST_THREADS = 4
 # What a batch holds that chooses its own size: eight pictures of 224x224 pixels.
@@ -94,7 +93,7 @@ class ImageSet:
         numbers: list[int] = []
         rows: list[list[np.ndarray]] = []
         try:
-            for number, row in self._ahead(batch_size):
+            for number, row in enumerate(self._rows(batch_size)):
                 if rows and (
                     len(rows) == _count(batch_size, rows[0])
                     or _kinds(row) != _kinds(rows[0])
@@ -110,26 +109,18 @@ class ImageSet:
         if rows:
             yield _batch(numbers, rows)
 
-    def _ahead(
-        self, batch_size: int | None
-    ) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-        """Every example with its number, as many read ahead as a batch holds."""
+    def _rows(self, batch_size: int | None) -> Iterator[list[NDArray[Any]]]:
+        """Every example, as many read ahead as a batch holds."""
         if not len(self):
             return
         first = self.read(0)
-        yield 0, first
-        count = _count(batch_size, first)
-        pending: deque[Future[list[NDArray[Any]]]] = deque()
-        pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
-        try:
-            begun = 1
-            for number in range(1, len(self)):
-                while begun < len(self) and len(pending) < count:
-                    pending.append(pool.submit(self.read, begun))
-                    begun += 1
-                yield number, pending.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        yield first
+        yield from ahead(
+            self.read,
+            range(1, len(self)),
+            most=_count(batch_size, first),
+            threads=min(_MOST_THREADS, os.cpu_count() or 1),
+        )
 
     def _read(self, path: Path, shape: Shape) -> NDArray[Any]:
         if len(shape) != 3:
