@@ -14,7 +14,7 @@ import tf_keras
 
 from cnnviz.errors import ModelError
 from cnnviz.loading.keras1_config import translated
-from cnnviz.loading.keras1_weights import converted, load_keras_1
+from cnnviz.loading.keras1_weights import _converted, load_keras_1
 from cnnviz.network.exactness import full_float32
 
 pytestmark = pytest.mark.versions
@@ -461,7 +461,7 @@ def test_kernels_of_theano_are_turned() -> None:
     x, kernel = np.arange(5.0), np.array([1.0, 10.0, 100.0])
     conv = tf_keras.layers.Conv1D(1, 3, use_bias=False)
     conv.build((None, 5, 1))
-    conv.set_weights(converted(conv, [kernel.reshape(3, 1, 1, 1)], theano=True))
+    conv.set_weights(_converted(conv, [kernel.reshape(3, 1, 1, 1)], theano=True))
     found = conv(x.reshape(1, 5, 1)).numpy().ravel()
     np.testing.assert_allclose(found, np.convolve(x, kernel, "valid"))
 
@@ -470,7 +470,7 @@ def test_kernels_of_sequences_before_keras_1_1_1() -> None:
     kernel = np.random.default_rng(1).normal(size=(4, 2, 3, 1))  # filters first
     conv = tf_keras.layers.Conv1D(4, 3)
     conv.build((None, 9, 2))
-    (found, _) = converted(conv, [kernel, np.zeros(4)], theano=False)
+    (found, _) = _converted(conv, [kernel, np.zeros(4)], theano=False)
     for length, channel, filter_ in np.ndindex(3, 2, 4):
         assert found[length, channel, filter_] == kernel[filter_, channel, length, 0]
 
