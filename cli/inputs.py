@@ -182,10 +182,10 @@ class ImageOptions:
         return ImageSet(
             [[paths[column] for column in columns] for paths in self.paths],
             shapes,
-            options.parsed_size(self.size),
-            self.fit,
-            options.parsed_color(self.background),
-            model.encode.is_raw,
+            size=options.parsed_size(self.size),
+            fit=self.fit,
+            background=options.parsed_color(self.background),
+            raw=model.encode.is_raw,
         ).batches(options.parsed_batch_size(self.batch_size))
 
     @property

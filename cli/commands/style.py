@@ -200,11 +200,11 @@ def style(
         paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         raw = loaded.encode.is_raw
-        (photo,) = ImageSet([[path]], shapes, wanted, fit, color, raw).read(0)
+        images = partial(ImageSet, shapes=shapes, fit=fit, background=color, raw=raw)
+        (photo,) = images([[path]], size=wanted).read(0)
         if wanted is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
-        rest = [[p] for p in [*paintings, *begin]]
-        others = ImageSet(rest, shapes, None, fit, color, raw)
+        others = images([[p] for p in [*paintings, *begin]])
         pictures = [others.read(number)[0] for number in range(len(others))]
         plan = Run(
             steps=steps,

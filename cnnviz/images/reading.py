@@ -113,10 +113,7 @@ def read_image(
 
 
 def picture_array(
-    picture: Image.Image,
-    *,
-    size: tuple[int, int] | None = None,
-    channels: int | None = 3,
+    picture: Image.Image, *, size: tuple[int, int] | None, channels: int | None
 ) -> NDArray[np.float32]:
     """A picture of Pillow's as `read_image` would read it from a file.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +47,22 @@ class ImageSet:
         files: For each example one file per input of the network.
         shapes: For each input the shape of one example, None for sizes that are left
             open: `(h, w, c)` for pictures, any other number of axes for arrays.
+        raw: Whether arrays of whole numbers keep their values; see `read_image`.
         size: `(height, width)` of pictures, also where the shape has its own; or the
             length of their longer side, in the aspect of the shape where it has one,
             else in the picture's own. None for the size of the shape, else the
             picture's own.
         fit: How pictures of another aspect are brought to size; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded pictures.
-        raw: Whether arrays of whole numbers keep their values; see `read_image`.
     """
 
     files: Sequence[Sequence[Path]]
-    shapes: Sequence[Shape] = ((None, None, 3),)
+    shapes: Sequence[Shape]
+    _: KW_ONLY
+    raw: bool
     size: tuple[int, int] | int | None = None
     fit: Fit = "crop"
     background: Color = WHITE
-    raw: bool = False
 
     def __len__(self) -> int:
         return len(self.files)

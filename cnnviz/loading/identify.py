@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ class ModelFile:
     kind: Literal["zip", "hdf5", "savedmodel"]
     keras_version: str
     config: dict[str, Any] | None
-    configs: list[Any] = field(default_factory=list)
+    configs: list[Any]
     is_changed: bool = False
 
     @property

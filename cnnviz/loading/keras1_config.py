@@ -103,7 +103,7 @@ def is_spoken(config: Config | None, keras_version: str) -> bool:
     )
 
 
-def translated(config: Config, custom: Collection[str] = ()) -> Config:
+def translated(config: Config, custom: Collection[str]) -> Config:
     """The configuration of a model of Keras 1 as Keras 2 would have written it.
 
     Args:
