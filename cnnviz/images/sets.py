@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import counts, counts_or_none
+from cnnviz.arguments import counts_or_none
 from cnnviz.errors import CnnvizError, ImageError
 from cnnviz.images.ranges import check_unit
-from cnnviz.images.reading import read_array, read_image
-from cnnviz.images.resizing import WHITE, Color, Fit, resize
+from cnnviz.images.reading import read_array, read_image, read_scaled
+from cnnviz.images.resizing import WHITE, Color, Fit, scaled_size
 from cnnviz.threads import ahead
 
 _MOST_THREADS = 4
@@ -153,40 +153,6 @@ class ImageSet:
             background=self.background,
             raw=self.raw,
         )
-
-
-def read_scaled(
-    path: str | Path,
-    longer_side: int,
-    *,
-    channels: int = 3,
-    background: Color = WHITE,
-    raw: bool = False,
-) -> NDArray[np.float32]:
-    """Reads a picture in its own aspect, its longer side of a given length.
-
-    Args:
-        path: The file; see `read_image`.
-        longer_side: The length of the longer side of the result, in pixels.
-        channels: How many channels the result has.
-        background: RGB in [0, 1] behind transparent pixels.
-        raw: Whether arrays of whole numbers keep their values; see `read_image`.
-
-    Raises:
-        ImageError: The file cannot be read, or has the wrong number of channels.
-        ArgumentError: An argument is out of its range.
-    """
-    picture = read_image(path, channels=channels, background=background, raw=raw)
-    height, width = picture.shape[:2]
-    return resize(picture, scaled_size((height, width), longer_side), fit="stretch")
-
-
-def scaled_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
-    """The (height, width) of the same aspect whose longer side has a given length."""
-    counts(longer_side=longer_side)
-    scale = longer_side / max(size)
-    height, width = (max(1, round(scale * n)) for n in size)
-    return height, width
 
 
 def _read_fitting(path: Path, shape: Shape, raw: bool) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import ArgumentError, ImageError
-from cnnviz.images import ImageSet, read_image, read_scaled, resize, scaled_size
+from cnnviz.images import ImageSet, read_image, resize
 
 PICTURES = [(None, None, 3)]
 
@@ -75,16 +75,7 @@ def test_the_size_is_the_shapes_the_callers_or_the_pictures(tmp_path: Path) -> N
     # 30x50 with a longer side of 25 is 15x25; 12x18 with one of 9 is 6x9.
     scaled = resize(whole, (15, 25), fit="stretch")
     np.testing.assert_array_equal(read(open_, 25), scaled)
-    np.testing.assert_array_equal(read_scaled(path, 25), scaled)
     np.testing.assert_array_equal(read(fixed, 9), read_image(path, size=(6, 9)))
-
-
-def test_sizes_keep_their_aspect_and_at_least_a_pixel() -> None:
-    assert scaled_size((480, 640), 320) == (240, 320)
-    assert scaled_size((3, 1000), 10) == (1, 10)
-    assert scaled_size((1, 1), 7) == (7, 7)
-    with pytest.raises(ArgumentError, match="1 or more"):
-        scaled_size((3, 4), 0)
 
 
 def test_arrays_of_other_ranks_are_checked(tmp_path: Path) -> None:
