@@ -41,12 +41,7 @@ from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.call_numbers import CallNumbers
 from cnnviz.network.exactness import full_float32
-from cnnviz.network.failures import (
-    OutOfMemoryError,
-    layer_of,
-    runtime_error,
-    scope_name,
-)
+from cnnviz.network.failures import OutOfMemoryError, runtime_error
 from cnnviz.network.fingerprints import Fingerprint, attributes_kept
 from cnnviz.network.keras_generations import (
     Layer,
@@ -62,6 +57,7 @@ from cnnviz.network.keras_generations import (
     variables,
 )
 from cnnviz.network.naming import Address, Selected, addresses, call_name
+from cnnviz.network.operation_names import layer_of, scope_name
 from cnnviz.network.python_code import (
     graphed,
     is_of_library,
