@@ -168,8 +168,10 @@ class ImageOptions:
             number: The number of the example.
             verdict: What the network takes it for, to be told after the names.
         """
+        from cnnviz.drawing import join_facts
+
         names = " + ".join(path.name for path in self.paths[number])
-        return names if verdict is None else f"{names} \u00b7 {verdict}"
+        return names if verdict is None else join_facts([names, verdict])
 
     def batches(self, model: ImageModel) -> Iterator[Batch]:
         """Reads the examples in order, those of equal shapes together."""

@@ -136,6 +136,8 @@ def filters(
             yield path, found, exciting
 
     def draw(work: Work) -> None:
+        from cnnviz.drawing import headline
+
         paths, counts = next(work.items)
         work.console.stage("ascending", len(paths))
         names = distinct_names([f"{model.name}/{path}/filters" for path in paths])
@@ -147,7 +149,7 @@ def filters(
                     f"{path}: of {count} filters the {first} drawn; "
                     "--max-channels and --channel draw others"
                 )
-            title = "  \u00b7  ".join([path, model.name])
+            title = headline(path, model.name)
             work.files.write(f"{name}.png", found.save, natural=exciting, title=title)
             if gif:
                 labels = [str(number) for number in found.channels]
