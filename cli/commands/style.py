@@ -13,7 +13,7 @@ from .. import options
 from ..console import Console
 from ..inputs import keep_apart
 from ..model import ModelOptions
-from ..progress import EVERY, FRAMES, watch, write_gif
+from ..progress import FRAMES, watch, write_gif
 from ..running import Work, run
 from ..signature import command
 
@@ -187,7 +187,7 @@ def style(
         raise ArgumentError(f"{start} is {len(begin)} pictures; expected one")
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.ascent import Run
+        from cnnviz.ascent import CALLBACK_EVERY, Run
         from cnnviz.images import ImageSet, resize
         from cnnviz.synthesis import (
             StyleLayers,
@@ -210,7 +210,7 @@ def style(
             steps=steps,
             snapshots=max(frames, FRAMES) if gif else frames,
             callback=watch(console, path.name, 0),
-            callback_every=EVERY,
+            callback_every=CALLBACK_EVERY,
             **ascent.applied(),
         )
         found = optimize_style(
