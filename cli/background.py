@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-def ahead(items: Iterable[_T]) -> Generator[_T]:
+def in_background(items: Iterable[_T]) -> Generator[_T]:
     """Hands out items, computing the next one in a thread while one is in use.
 
     The thread starts at once. It is one and the same for all items, and is abandoned

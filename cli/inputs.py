@@ -168,8 +168,10 @@ class ImageOptions:
             number: The number of the example.
             verdict: What the network takes it for, to be told after the names.
         """
+        from cnnviz.drawing import join_facts
+
         names = " + ".join(path.name for path in self.paths[number])
-        return names if verdict is None else f"{names} \u00b7 {verdict}"
+        return names if verdict is None else join_facts([names, verdict])
 
     def batches(self, model: ImageModel) -> Iterator[Batch]:
         """Reads the examples in order, those of equal shapes together."""
@@ -182,10 +184,10 @@ class ImageOptions:
         return ImageSet(
             [[paths[column] for column in columns] for paths in self.paths],
             shapes,
-            options.parsed_size(self.size),
-            self.fit,
-            options.parsed_color(self.background),
-            model.encode.is_raw,
+            size=options.parsed_size(self.size),
+            fit=self.fit,
+            background=options.parsed_color(self.background),
+            raw=model.encode.is_raw,
         ).batches(options.parsed_batch_size(self.batch_size))
 
     @property

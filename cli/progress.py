@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from cnnviz.ascent import Ascent, Callback, Progress
 
-EVERY = 8  # steps, after which progress is told
 FRAMES = 16  # of an animation
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .background import ahead
+from .background import in_background
 from .console import Console
 from .model import ModelOptions, encoding_note
 from .options import OutputOptions
@@ -70,7 +70,7 @@ def run(
 
     with Console(output.quiet) as console, _told(console):
         console.stage(f"loading {model.name}")
-        items = ahead(computed(console))
+        items = in_background(computed(console))
         # While TensorFlow loads in its thread: what most commands draw with.
         from cnnviz.drawing import activation_sheet  # noqa: F401
 

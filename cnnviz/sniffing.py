@@ -22,7 +22,7 @@ _BYTES: tuple[tuple[int, tuple[bytes, ...], str], ...] = (
     (0, (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF"), PICTURE),
     (0, (HDF5,), "an HDF5 file, such as a Keras model"),
     (0, (b"\x1f\x8b",), "a compressed archive"),
-    (257, (b"ustar",), "a compressed archive"),
+    (257, (b"ustar",), "a tar archive"),
     (
         0,
         tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6)),

@@ -11,7 +11,7 @@ from .. import options
 from ..console import Console
 from ..inputs import ImageOptions, Images, keep_apart
 from ..model import ModelOptions, output_note
-from ..progress import EVERY, FRAMES, watch, write_animation
+from ..progress import FRAMES, watch, write_animation
 from ..running import Work, run
 from ..signature import command
 
@@ -87,7 +87,7 @@ def classes(
     at_a_time = options.parsed_batch_size(batch_size)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.ascent import Run
+        from cnnviz.ascent import CALLBACK_EVERY, Run
         from cnnviz.network import choose_head, survey_layers
         from cnnviz.synthesis import optimize_classes, usual_classes
 
@@ -106,7 +106,7 @@ def classes(
                 batch_size=at_a_time,
                 snapshots=FRAMES if gif else 0,
                 callback=watch(console, "classes", 0),
-                callback_every=EVERY,
+                callback_every=CALLBACK_EVERY,
                 **ascent.applied(),
             ),
         )

@@ -92,8 +92,14 @@ def dream(
         layers = layer_paths(loaded, chosen, note=console.note)
         yield layers
         shape = (None, None, native_shape(loaded)[2])
-        raw = loaded.encode.is_raw
-        photos = ImageSet([[path] for path in paths], [shape], wanted, fit, color, raw)
+        photos = ImageSet(
+            [[path] for path in paths],
+            [shape],
+            size=wanted,
+            fit=fit,
+            background=color,
+            raw=loaded.encode.is_raw,
+        )
         for number, path in enumerate(paths):
             (image,) = photos.read(number)
             yield deep_dream(

@@ -11,7 +11,7 @@ from .. import options
 from ..console import Console
 from ..inputs import keep_apart
 from ..model import ModelOptions
-from ..progress import EVERY, FRAMES, watch, write_animation
+from ..progress import FRAMES, watch, write_animation
 from ..running import Work, run
 from ..signature import command
 
@@ -88,7 +88,7 @@ def filters(
     keep_apart(output.out, [] if exemplars is None else [exemplars])
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.ascent import Run
+        from cnnviz.ascent import CALLBACK_EVERY, Run
         from cnnviz.images import ImageSet
         from cnnviz.network import choose_channels, native_shape, survey_layers
         from cnnviz.studies import find_exemplars
@@ -121,7 +121,7 @@ def filters(
                     batch_size=at_a_time,
                     snapshots=FRAMES if gif else 0,
                     callback=watch(console, path, number),
-                    callback_every=EVERY,
+                    callback_every=CALLBACK_EVERY,
                     **ascent.applied(),
                 ),
             )
@@ -137,6 +137,8 @@ def filters(
             yield path, found, exciting
 
     def draw(work: Work) -> None:
+        from cnnviz.drawing import headline
+
         paths, counts = next(work.items)
         work.console.stage("ascending", len(paths))
         names = distinct_names([f"{model.name}/{path}/filters" for path in paths])
@@ -148,7 +150,7 @@ def filters(
                     f"{path}: of {count} filters the {first} drawn; "
                     "--max-channels and --channel draw others"
                 )
-            title = "  \u00b7  ".join([path, model.name])
+            title = headline(path, model.name)
             work.files.write(f"{name}.png", found.save, natural=exciting, title=title)
             if gif:
                 labels = [str(number) for number in found.channels]

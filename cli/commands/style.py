@@ -13,7 +13,7 @@ from .. import options
 from ..console import Console
 from ..inputs import keep_apart
 from ..model import ModelOptions
-from ..progress import EVERY, FRAMES, watch, write_gif
+from ..progress import FRAMES, watch, write_gif
 from ..running import Work, run
 from ..signature import command
 
@@ -187,7 +187,7 @@ def style(
         raise ArgumentError(f"{start} is {len(begin)} pictures; expected one")
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.ascent import Run
+        from cnnviz.ascent import CALLBACK_EVERY, Run
         from cnnviz.images import ImageSet, resize
         from cnnviz.synthesis import (
             StyleLayers,
@@ -200,17 +200,17 @@ def style(
         paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         raw = loaded.encode.is_raw
-        (photo,) = ImageSet([[path]], shapes, wanted, fit, color, raw).read(0)
+        images = partial(ImageSet, shapes=shapes, fit=fit, background=color, raw=raw)
+        (photo,) = images([[path]], size=wanted).read(0)
         if wanted is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
-        rest = [[p] for p in [*paintings, *begin]]
-        others = ImageSet(rest, shapes, None, fit, color, raw)
+        others = images([[p] for p in [*paintings, *begin]])
         pictures = [others.read(number)[0] for number in range(len(others))]
         plan = Run(
             steps=steps,
             snapshots=max(frames, FRAMES) if gif else frames,
             callback=watch(console, path.name, 0),
-            callback_every=EVERY,
+            callback_every=CALLBACK_EVERY,
             **ascent.applied(),
         )
         found = optimize_style(

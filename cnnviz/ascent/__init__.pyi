@@ -12,7 +12,7 @@ from .results import (
     Momentum as Momentum,
     Progress as Progress,
 )
-from .run import Run as Run
+from .run import CALLBACK_EVERY as CALLBACK_EVERY, Run as Run
 from .transforms import (
     STILL as STILL,
     Crops as Crops,

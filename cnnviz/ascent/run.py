@@ -21,6 +21,9 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback
 from cnnviz.errors import ArgumentError
 
+CALLBACK_EVERY = 8
+"""How many steps usually lie between two calls of a callback that shows progress."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:

@@ -30,13 +30,13 @@ from cnnviz.graph.extents import (
 from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.failures import between_layers, layer_of
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import Head, HeadInfo, whole
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
+from cnnviz.network.operation_names import between_layers, layer_of
 from cnnviz.network.recording import Call, Change, patched
 
 _HALF_PRECISION = 256.0  # factor of gradients, so that they do not become 0

@@ -6,35 +6,19 @@ Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 
 from cnnviz.attribution.incremental import find_incremental, replace_patches
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.targets import Target
-
-Item = TypeVar("Item")
-Found = TypeVar("Found")
+from cnnviz.threads import ahead
 
 
 def patch_starts(size: int, patch: int, stride: int) -> np.ndarray:
     """Where patches begin along an axis; the last ends with it."""
     return np.unique([*range(0, size - patch, stride), size - patch])
-
-
-def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
-    """What a function finds for items, one by one; the next in a thread meanwhile."""
-    with ThreadPoolExecutor(1) as pool:
-        pending: Future[Found] | None = None
-        for item in items:
-            last, pending = pending, pool.submit(function, item)
-            if last is not None:
-                yield last.result()
-        if pending is not None:
-            yield pending.result()
 
 
 def occlusion(

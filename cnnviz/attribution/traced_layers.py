@@ -18,7 +18,6 @@ from cnnviz.errors import LayerError, counted
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
-from cnnviz.network.failures import between_layers
 from cnnviz.network.forward import show_images
 from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
@@ -26,6 +25,7 @@ from cnnviz.network.layout import (
     displayed,
 )
 from cnnviz.network.naming import addresses
+from cnnviz.network.operation_names import between_layers
 from cnnviz.network.python_code import python_call
 from cnnviz.network.recording import patched
 

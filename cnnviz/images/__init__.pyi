@@ -12,20 +12,20 @@ from .names import (
     stems as stems,
 )
 from .ranges import to_unit as to_unit
-from .reading import read_array as read_array, read_image as read_image
+from .reading import (
+    read_array as read_array,
+    read_image as read_image,
+    read_scaled as read_scaled,
+)
 from .resizing import (
     WHITE as WHITE,
     Color as Color,
     Fit as Fit,
     Kernel as Kernel,
     resize as resize,
-)
-from .sets import (
-    Batch as Batch,
-    ImageSet as ImageSet,
-    read_scaled as read_scaled,
     scaled_size as scaled_size,
 )
+from .sets import Batch as Batch, ImageSet as ImageSet
 from .taking import (
     as_array as as_array,
     image_list as image_list,

@@ -14,7 +14,7 @@ _UNIT_SCALES = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16):
 
 _DARK = 2**14  # a quarter of what 16 bits hold
 
-TOLERANCE = 1e-3
+_TOLERANCE = 1e-3
 """How far out of [0, 1] a value may lie and still count as in it: what resampling and
 rounding do, and a quarter of the step between two bytes."""
 
@@ -94,4 +94,4 @@ def check_unit(values: NDArray[Any], told: str) -> None:
 
 def is_unit(low: float, high: float) -> bool:
     """Whether values from `low` to `high` are in [0, 1], up to rounding; NaN is not."""
-    return low >= -TOLERANCE and high <= 1 + TOLERANCE
+    return low >= -_TOLERANCE and high <= 1 + _TOLERANCE

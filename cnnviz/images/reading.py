@@ -31,7 +31,9 @@ from cnnviz.images.resizing import (
     pad,
     place,
     resample,
+    resize,
     scaled_extent,
+    scaled_size,
     with_channels,
 )
 from cnnviz.sharing import quiet
@@ -112,11 +114,34 @@ def read_image(
     return _brought(picture, path, target, channels, fit, background)
 
 
-def picture_array(
-    picture: Image.Image,
+def read_scaled(
+    path: str | Path,
+    longer_side: int,
     *,
-    size: tuple[int, int] | None = None,
-    channels: int | None = 3,
+    channels: int = 3,
+    background: Color = WHITE,
+    raw: bool = False,
+) -> NDArray[np.float32]:
+    """Reads a picture in its own aspect, its longer side of a given length.
+
+    Args:
+        path: The file; see `read_image`.
+        longer_side: The length of the longer side of the result, in pixels.
+        channels: How many channels the result has.
+        background: RGB in [0, 1] behind transparent pixels.
+        raw: Whether arrays of whole numbers keep their values; see `read_image`.
+
+    Raises:
+        ImageError: The file cannot be read, or has the wrong number of channels.
+        ArgumentError: An argument is out of its range.
+    """
+    picture = read_image(path, channels=channels, background=background, raw=raw)
+    height, width = picture.shape[:2]
+    return resize(picture, scaled_size((height, width), longer_side), fit="stretch")
+
+
+def picture_array(
+    picture: Image.Image, *, size: tuple[int, int] | None, channels: int | None
 ) -> NDArray[np.float32]:
     """A picture of Pillow's as `read_image` would read it from a file.
 

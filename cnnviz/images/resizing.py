@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import Size, choice, shown, size_of
+from cnnviz.arguments import Size, choice, counts, shown, size_of
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import unit_scale
@@ -75,6 +75,14 @@ def resize(
     placement = place((image.shape[0], image.shape[1]), target, fit)
     planes = pad(resample(planes, placement, kernel), target, background)
     return planes if image.ndim == 3 else planes[..., 0]
+
+
+def scaled_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
+    """The (height, width) of the same aspect whose longer side has a given length."""
+    counts(longer_side=longer_side)
+    scale = longer_side / max(size)
+    height, width = (max(1, round(scale * n)) for n in size)
+    return height, width
 
 
 def check_color(color: object) -> None:

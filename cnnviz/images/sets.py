@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import counts, counts_or_none
+from cnnviz.arguments import counts_or_none
 from cnnviz.errors import CnnvizError, ImageError
 from cnnviz.images.ranges import check_unit
-from cnnviz.images.reading import read_array, read_image
-from cnnviz.images.resizing import WHITE, Color, Fit, resize
+from cnnviz.images.reading import read_array, read_image, read_scaled
+from cnnviz.images.resizing import WHITE, Color, Fit, scaled_size
+from cnnviz.threads import ahead
 
 _MOST_THREADS = 4
 # What a batch holds that chooses its own size: eight pictures of 224x224 pixels.
@@ -48,21 +47,22 @@ class ImageSet:
         files: For each example one file per input of the network.
         shapes: For each input the shape of one example, None for sizes that are left
             open: `(h, w, c)` for pictures, any other number of axes for arrays.
+        raw: Whether arrays of whole numbers keep their values; see `read_image`.
         size: `(height, width)` of pictures, also where the shape has its own; or the
             length of their longer side, in the aspect of the shape where it has one,
             else in the picture's own. None for the size of the shape, else the
             picture's own.
         fit: How pictures of another aspect are brought to size; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded pictures.
-        raw: Whether arrays of whole numbers keep their values; see `read_image`.
     """
 
     files: Sequence[Sequence[Path]]
-    shapes: Sequence[Shape] = ((None, None, 3),)
+    shapes: Sequence[Shape]
+    _: KW_ONLY
+    raw: bool
     size: tuple[int, int] | int | None = None
     fit: Fit = "crop"
     background: Color = WHITE
-    raw: bool = False
 
     def __len__(self) -> int:
         return len(self.files)
@@ -94,7 +94,7 @@ class ImageSet:
         numbers: list[int] = []
         rows: list[list[np.ndarray]] = []
         try:
-            for number, row in self._ahead(batch_size):
+            for number, row in enumerate(self._rows(batch_size)):
                 if rows and (
                     len(rows) == _count(batch_size, rows[0])
                     or _kinds(row) != _kinds(rows[0])
@@ -110,26 +110,18 @@ class ImageSet:
         if rows:
             yield _batch(numbers, rows)
 
-    def _ahead(
-        self, batch_size: int | None
-    ) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-        """Every example with its number, as many read ahead as a batch holds."""
+    def _rows(self, batch_size: int | None) -> Iterator[list[NDArray[Any]]]:
+        """Every example, as many read ahead as a batch holds."""
         if not len(self):
             return
         first = self.read(0)
-        yield 0, first
-        count = _count(batch_size, first)
-        pending: deque[Future[list[NDArray[Any]]]] = deque()
-        pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
-        try:
-            begun = 1
-            for number in range(1, len(self)):
-                while begun < len(self) and len(pending) < count:
-                    pending.append(pool.submit(self.read, begun))
-                    begun += 1
-                yield number, pending.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        yield first
+        yield from ahead(
+            self.read,
+            range(1, len(self)),
+            most=_count(batch_size, first),
+            threads=min(_MOST_THREADS, os.cpu_count() or 1),
+        )
 
     def _read(self, path: Path, shape: Shape) -> NDArray[Any]:
         if len(shape) != 3:
@@ -161,40 +153,6 @@ class ImageSet:
             background=self.background,
             raw=self.raw,
         )
-
-
-def read_scaled(
-    path: str | Path,
-    longer_side: int,
-    *,
-    channels: int = 3,
-    background: Color = WHITE,
-    raw: bool = False,
-) -> NDArray[np.float32]:
-    """Reads a picture in its own aspect, its longer side of a given length.
-
-    Args:
-        path: The file; see `read_image`.
-        longer_side: The length of the longer side of the result, in pixels.
-        channels: How many channels the result has.
-        background: RGB in [0, 1] behind transparent pixels.
-        raw: Whether arrays of whole numbers keep their values; see `read_image`.
-
-    Raises:
-        ImageError: The file cannot be read, or has the wrong number of channels.
-        ArgumentError: An argument is out of its range.
-    """
-    picture = read_image(path, channels=channels, background=background, raw=raw)
-    height, width = picture.shape[:2]
-    return resize(picture, scaled_size((height, width), longer_side), fit="stretch")
-
-
-def scaled_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
-    """The (height, width) of the same aspect whose longer side has a given length."""
-    counts(longer_side=longer_side)
-    scale = longer_side / max(size)
-    height, width = (max(1, round(scale * n)) for n in size)
-    return height, width
 
 
 def _read_fitting(path: Path, shape: Shape, raw: bool) -> NDArray[Any]:

@@ -22,14 +22,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import LAMBDA_FUNCTIONS, ModelFile, nodes
+from cnnviz.loading.configurations import LAMBDA_FUNCTIONS, nodes
+from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.marshalled import OLD, Code, unmarshalled
 
-HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+_HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version of the Python that runs."""
 
 
-class Origin(NamedTuple):
+class _CodeOrigin(NamedTuple):
     """Where byte code comes from.
 
     Attributes:
@@ -50,20 +51,20 @@ def check_byte_code(file: ModelFile) -> None:
     Raises:
         ModelError: If a Lambda layer's code is damaged, or is not of this Python.
     """
-    for layer, text in byte_codes(file):
-        data = decoded(text)
+    for layer, text in _byte_codes(file):
+        data = _decoded(text)
         try:
-            pythons, is_same = origin(data)
+            pythons, is_same = _origin(data)
         except ValueError:
             raise _refused(file, layer, "is damaged", ()) from None
-        if HERE in pythons and is_same:
+        if _HERE in pythons and is_same:
             continue
-        is_unclear = HERE in pythons or (not pythons and HERE not in _INSTRUCTIONS)
-        if not is_unclear or not survives(data):
-            others = tuple(python for python in pythons if python != HERE)
+        is_unclear = _HERE in pythons or (not pythons and _HERE not in _INSTRUCTIONS)
+        if not is_unclear or not _survives(data):
+            others = tuple(python for python in pythons if python != _HERE)
             wrote = f"Python {' or '.join(others)}" if others else "another Python"
             told = (
-                f"was compiled by {wrote}; here is Python {HERE}, which cannot run it"
+                f"was compiled by {wrote}; here is Python {_HERE}, which cannot run it"
             )
             raise _refused(file, layer, told, others)
 
@@ -85,7 +86,7 @@ def _refused(
     return ModelError(f"{file.path}: {where} {told}", hint=hint)
 
 
-def byte_codes(file: ModelFile) -> Iterator[tuple[str, str]]:
+def _byte_codes(file: ModelFile) -> Iterator[tuple[str, str]]:
     """The byte code in a model file, as text, each with the name of its Lambda layer.
 
     Keras writes `{"class_name": "__lambda__", "config": {"code": ...}}` into archives,
@@ -126,7 +127,7 @@ def _list_code(value: Any) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def decoded(text: str) -> bytes:
+def _decoded(text: str) -> bytes:
     """The marshalled function that a configuration holds as text.
 
     Keras 2 and 3 write base64, Keras 1 wrote the bytes as characters: those of a code
@@ -140,7 +141,7 @@ def decoded(text: str) -> bytes:
         return text.encode("raw_unicode_escape")
 
 
-def origin(data: bytes) -> Origin:
+def _origin(data: bytes) -> _CodeOrigin:
     """Finds out which Python compiled a marshalled function.
 
     Args:
@@ -153,8 +154,8 @@ def origin(data: bytes) -> Origin:
     layout = codes[0].layout
     if layout.pythons:
         if layout.pythons == OLD and all(map(_has_full_line_table, codes)):
-            return Origin(("3.10",), True)
-        return Origin(layout.pythons, True)
+            return _CodeOrigin(("3.10",), True)
+        return _CodeOrigin(layout.pythons, True)
     read = {
         python: [_operations(code.instructions, table) for code in codes]
         for python, table in _INSTRUCTIONS.items()
@@ -166,7 +167,7 @@ def origin(data: bytes) -> Origin:
         for found in operations
         for operation in found or ()
     } & _RENUMBERED
-    return Origin(tuple(fitting), len(fitting) == 1 or not ambiguous)
+    return _CodeOrigin(tuple(fitting), len(fitting) == 1 or not ambiguous)
 
 
 def _has_full_line_table(code: Code) -> bool:
@@ -258,7 +259,7 @@ def _operations(instructions: bytes, table: _Instructions) -> list[int] | None:
     return None if is_open else found
 
 
-def survives(data: bytes) -> bool:
+def _survives(data: bytes) -> bool:
     """Whether a process of its own that runs byte code comes to a good end."""
     program = f"from {__name__} import _try; _try()"
     try:

@@ -14,13 +14,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cnnviz.errors import ModelError, first_line
+from cnnviz.loading.configurations import nodes
+from cnnviz.loading.damage import truncated
 from cnnviz.loading.safe_archive import check_archive
-from cnnviz.loading.safe_hdf5 import check_hdf5, truncated
+from cnnviz.loading.safe_hdf5 import check_hdf5
 from cnnviz.loading.safe_json import read_object
 from cnnviz.sniffing import HDF5, JSON, is_there, nature, remedy
 
@@ -65,7 +67,7 @@ class ModelFile:
     kind: Literal["zip", "hdf5", "savedmodel"]
     keras_version: str
     config: dict[str, Any] | None
-    configs: list[Any] = field(default_factory=list)
+    configs: list[Any]
     is_changed: bool = False
 
     @property
@@ -261,8 +263,8 @@ def _identify_hdf5(path: Path) -> ModelFile:
     try:
         with h5py.File(path, "r") as file:
             names = {*file, *file.attrs}
-            text = _text(file.attrs.get("model_config", ""))
-            version = _text(file.attrs.get("keras_version", ""))
+            text = as_text(file.attrs.get("model_config", ""))
+            version = as_text(file.attrs.get("keras_version", ""))
     except (OSError, RuntimeError, KeyError, TypeError, ValueError):
         raise truncated(path) from None
     if "model_config" not in names:
@@ -310,6 +312,11 @@ def begins_as_hdf5(path: Path) -> bool:
     return _beginning(path, "a file of weights").startswith(HDF5)
 
 
+def as_text(value: Any) -> str:
+    """The text in an HDF5 file, which h5py hands out as bytes or as a string."""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
 def _identify_folder(path: Path) -> ModelFile:
     names = sorted(p.name for p in path.iterdir())
     graph_file = path / "saved_model.pb"
@@ -355,11 +362,11 @@ def _stranger(path: Path, head: bytes) -> ModelError:
     what = nature(head)
     hint = remedy(head) or "Save the model in Python: model.save('model.keras')."
     if what is None and (
-        path.suffix == ".onnx" or re.search(rb"onnx|pytorch|tf2onnx", head[:64])
+        path.suffix == ".onnx" or re.search(rb"onnx|pytorch", head[:64])
     ):
         what = "an ONNX model"
     if what is None and (
-        path.suffix == ".pb" or re.search(rb"(Placeholder|Const|Identity)\x12?", head)
+        path.suffix == ".pb" or re.search(rb"Placeholder|Const|Identity", head)
     ):
         what = "a TensorFlow graph without Keras' layers"
     if what is None:
@@ -369,31 +376,6 @@ def _stranger(path: Path, head: bytes) -> ModelError:
     if what == JSON:
         hint = f"Load the file of its weights, with architecture='{path}'."
     return ModelError(f"{path} is {what}; expected a Keras model", hint=hint)
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether an error is of h5py's own, whose words change with every version.
-
-    That something is missing is not damage: another layer may have been expected.
-    """
-    missing = re.search("doesn't exist|can't locate|not found", str(error))
-    return _origin(error).partition(".")[0] == "h5py" and not missing
-
-
-def is_of_variables(error: BaseException) -> bool:
-    """Whether an error is of TensorFlow, as it reads the variables of a SavedModel."""
-    import tensorflow as tf
-
-    from_reader = _origin(error).endswith("py_checkpoint_reader")
-    return from_reader or isinstance(error, tf.errors.OpError)
-
-
-def _origin(error: BaseException) -> str:
-    """The module that raised an error."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return "" if last is None else str(last.tb_frame.f_globals.get("__name__"))
 
 
 def _embedded_json(path: Path, data: bytes) -> Iterator[Any]:
@@ -415,64 +397,3 @@ def _embedded_json(path: Path, data: bytes) -> Iterator[Any]:
                 ) from None
             continue
         yield value
-
-
-def nodes(value: Any) -> Iterator[dict[str, Any]]:
-    """Every JSON object inside a JSON value."""
-    stack = [value]
-    while stack:
-        top = stack.pop()
-        if isinstance(top, dict):
-            yield top
-            stack.extend(top.values())
-        elif isinstance(top, list):
-            stack.extend(top)
-
-
-LAMBDA_FUNCTIONS = ("function", "output_shape", "mask")
-"""The arguments of a Lambda layer that may be functions."""
-
-
-def has_code(node: dict[str, Any]) -> bool:
-    """Whether a JSON object is a Lambda layer that carries byte code.
-
-    Lambda layers of a named function carry none; the name must be known.
-    """
-    config = node.get("config")
-    if node.get("class_name") != "Lambda" or not isinstance(config, dict):
-        return False
-    return any(
-        config.get(f"{key}_type") == "lambda"
-        or (
-            isinstance(config.get(key), dict)
-            and config[key].get("class_name") == "__lambda__"
-        )
-        or (key == "function" and isinstance(config.get(key), list))
-        for key in LAMBDA_FUNCTIONS
-    )
-
-
-LAMBDA = "<lambda>"
-"""The name of a function without one, under which the user gives another for it."""
-
-
-def has_no_name(value: Any) -> bool:
-    """Whether an activation, or the like, is byte code that neither Keras reads back.
-
-    Both write a `lambda` as an object without a class.
-    """
-    return isinstance(value, dict) and "class_name" not in value
-
-
-def named_function(name: str) -> dict[str, Any]:
-    """A function as Keras 3 writes it down, to be looked up among the user's own."""
-    return {
-        "module": "builtins",
-        "class_name": "function",
-        "config": name,
-        "registered_name": name,
-    }
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import named_function, nodes
+from cnnviz.loading.configurations import named_function, nodes
 
 _CLASSES = {
     "AtrousConvolution1D": "Conv1D",
@@ -103,7 +103,7 @@ def is_spoken(config: Config | None, keras_version: str) -> bool:
     )
 
 
-def translated(config: Config, custom: Collection[str] = ()) -> Config:
+def translated(config: Config, custom: Collection[str]) -> Config:
     """The configuration of a model of Keras 1 as Keras 2 would have written it.
 
     Args:
@@ -132,7 +132,9 @@ class _Translator:
         self.custom = custom
         listed = list(nodes(config))
         self.names = {node["name"] for node in listed if "name" in node}
-        self.format = next(_named_formats(config), "channels_last")
+        orderings = (node.get("dim_ordering") for node in listed)
+        named = (_FORMATS[each] for each in orderings if each in _FORMATS)
+        self.format = next(named, "channels_last")
 
     def layer(self, entry: Config) -> Config:
         kind, config = entry["class_name"], entry["config"]
@@ -179,16 +181,6 @@ class _Translator:
         )
         self.names.add(name)
         return {"name": name, "layers": [self.layer(each) for each in layers]}
-
-
-def _named_formats(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if value.get("dim_ordering") in _FORMATS:
-            yield _FORMATS[value["dim_ordering"]]
-        value = list(value.values())
-    if isinstance(value, list):
-        for each in value:
-            yield from _named_formats(each)
 
 
 def _refused(config: Config, what: str, hint: str | None = None) -> ModelError:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import begins_as_hdf5, nodes
+from cnnviz.loading.configurations import nodes
+from cnnviz.loading.identify import as_text, begins_as_hdf5
 from cnnviz.loading.keras1_config import Config, translated
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ def load_keras_1(
     return network
 
 
-Groups = dict[str, dict[str, np.ndarray]]
+_Groups = dict[str, dict[str, np.ndarray]]
 
 
-def _weights(path: Path) -> Groups:
+def _weights(path: Path) -> _Groups:
     """The arrays of every layer of the outermost model, by their names and in order."""
     import h5py
 
@@ -61,15 +62,11 @@ def _weights(path: Path) -> Groups:
         weights = file.get("model_weights", file)
         if "layer_names" not in weights.attrs:
             raise ModelError(f"{path} lists no layers; expected weights of Keras 1")
-        groups: Groups = {}
-        for layer in map(_text, weights.attrs["layer_names"]):
-            names = map(_text, weights[layer].attrs["weight_names"])
+        groups: _Groups = {}
+        for layer in map(as_text, weights.attrs["layer_names"]):
+            names = map(as_text, weights[layer].attrs["weight_names"])
             groups[layer] = {name: weights[layer][name][()] for name in names}
     return groups
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def _with_names(config: Config, names: list[str]) -> Config:
@@ -84,7 +81,7 @@ def _with_names(config: Config, names: list[str]) -> Config:
     return {**config, "config": named}
 
 
-def _share_axes(config: Config, groups: Groups) -> None:
+def _share_axes(config: Config, groups: _Groups) -> None:
     """Keras 1 did not write down along which axes a PReLU shares its slopes."""
     shapes = {
         name.partition(":")[0].rpartition("/")[2]: array.shape
@@ -109,7 +106,7 @@ def _assign(layer: Any, arrays: list[np.ndarray], theano: bool) -> None:
         )
     for owner in dict.fromkeys(owners):
         own = [a for o, a in zip(owners, arrays, strict=True) if o is owner]
-        own = converted(owner, own, theano)
+        own = _converted(owner, own, theano)
         shapes = [tuple(weight.shape) for weight in owner.weights]
         if shapes != [array.shape for array in own]:
             raise ModelError(
@@ -151,7 +148,7 @@ def _inner(layer: Any) -> list[Any]:
     return []
 
 
-def converted(layer: Any, arrays: list[np.ndarray], theano: bool) -> list[np.ndarray]:
+def _converted(layer: Any, arrays: list[np.ndarray], theano: bool) -> list[np.ndarray]:
     """The weights of one layer of Keras 1 as Keras 2 arranges them.
 
     Args:

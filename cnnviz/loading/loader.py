@@ -8,14 +8,9 @@ optimizer and the loss are never loaded.
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,25 +27,15 @@ from cnnviz.errors import (
     users_error,
     warn,
 )
-from cnnviz.loading import newer_files, repairs
-from cnnviz.loading.bytecode import check_byte_code
+from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
     APPLICATIONS,
-    ModelFile,
     architecture_file,
-    begins_as_hdf5,
     check_weights,
     identify_file,
-    is_damage,
-    is_of_variables,
 )
-from cnnviz.loading.keras1_config import is_spoken
-from cnnviz.loading.keras1_weights import load_keras_1
+from cnnviz.loading.reading import load_weights, read_network
 from cnnviz.loading.safe_graph import described_layers
-from cnnviz.loading.safe_hdf5 import truncated
-from cnnviz.loading.safe_size import bounded_weights
-from cnnviz.loading.safe_wiring import check_wiring
-from cnnviz.loading.safety import check_safe, unknown_class
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.conditions import check, check_backend
 from cnnviz.network.encoding import COLOR_ONLY, named_encoding
@@ -59,8 +44,6 @@ from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
 from cnnviz.network.layout import are_filters_channels_first, is_network_channels_first
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import addresses
-from cnnviz.sharing import quiet
 from cnnviz.sniffing import is_there
 
 _SOURCES = "a path, the name of a network of keras.applications, or a Keras model"
@@ -244,7 +227,9 @@ def _from_name(
     known = custom_objects
     if file.is_keras_2:
         known = {**repairs.stand_ins(), **custom_objects}
-    return _loaded(file, path if architecture is not None else None, trusted, known)
+    return read_network(
+        file, path if architecture is not None else None, trusted, known
+    )
 
 
 def _application(name: str, weights: str | Path | None) -> Network:
@@ -258,7 +243,7 @@ def _application(name: str, weights: str | Path | None) -> Network:
     try:
         network = make(weights=weights if path is None else None)
         if path is not None:
-            _fill(network, path)
+            load_weights(network, path)
         return network
     except ModelError:
         raise
@@ -270,214 +255,6 @@ def _application(name: str, weights: str | Path | None) -> Network:
         raise ModelError(
             f"{name} cannot {fails}: {first_line(error)}", hint=hint
         ) from users_error(error)
-
-
-def _loaded(
-    file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
-) -> tuple[Network, tuple[str, ...]]:
-    """The network, and what was changed in its configuration so that Keras took it."""
-    found = _attempted(file, weights, trusted, custom_objects)
-    notes: list[str] = []
-    if (
-        isinstance(found, Exception)
-        and file.config is not None
-        and not is_spoken(file.config, file.keras_version)
-    ):
-        config, notes = newer_files.fitted(file, custom_objects)
-        if notes:
-            file = repairs.with_config(file, config)
-            found = _attempted(file, weights, trusted, custom_objects)
-    if isinstance(found, Exception):
-        raise _refused(file, found, custom_objects) from users_error(found)
-    return found, (*notes, *_traced_note(found))
-
-
-def _attempted(
-    file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
-) -> Network | Exception:
-    """The network, or what Keras says against it, of a file that may be loaded.
-
-    Judged is the very text that Keras reads: whatever changes it comes before.
-
-    Raises:
-        ModelError: If the file may not be loaded.
-    """
-    check_safe(file, trusted, custom_objects)
-    check_byte_code(file)
-    check_wiring(file, trusted)
-    load = _load_keras_2 if file.is_keras_2 else _load_keras_3
-    try:
-        with quiet(), bounded_weights(weights or file.path):
-            return load(file, weights, trusted, custom_objects)
-    except ModelError:
-        raise
-    except Exception as error:  # noqa: BLE001
-        return error
-
-
-def _load_keras_3(
-    file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
-) -> Network:
-    import keras
-
-    if weights is not None:
-        network = keras.models.model_from_json(json.dumps(file.config), custom_objects)
-        _fill(network, weights)
-    else:
-        with _readable(file) as path:
-            network = keras.models.load_model(
-                path,
-                custom_objects=custom_objects,
-                compile=False,
-                safe_mode=not trusted,
-            )
-    repairs.finish_normalizations(network)
-    return network
-
-
-def _load_keras_2(
-    file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
-) -> Network:
-    import tf_keras
-
-    if is_spoken(file.config, file.keras_version):
-        return load_keras_1(weights or file.path, file.config or {}, custom_objects)
-    if weights is not None:
-        text = json.dumps(file.config)
-        network = tf_keras.models.model_from_json(text, custom_objects)
-        _fill(network, weights)
-        return network
-    options = {"safe_mode": not trusted} if file.kind == "zip" else {}
-    with _readable(file) as path:
-        network = tf_keras.models.load_model(
-            path, custom_objects=custom_objects, compile=False, **options
-        )
-    for layer in (network, *(a.layer for a in addresses(network))):
-        if _is_traced(layer):
-            name = type(layer).__name__
-            is_known = newer_files.is_known(name, file)
-            if is_known and (found := newer_files.fault(file, custom_objects)):
-                raise _faulty(file, *found)
-            if is_known or layer is network:
-                raise unknown_class(file.path, name)
-    return network
-
-
-def _is_traced(layer: Any) -> bool:
-    """Whether a layer is the functions of a folder, its class being unknown."""
-    return type(layer).__module__.endswith("saved_model.load")
-
-
-def _traced_note(network: Network) -> Iterator[str]:
-    """Which layers cannot be looked into, if there are any."""
-    kinds = {a.kind: None for a in addresses(network) if _is_traced(a.layer)}
-    if kinds:
-        yield f"{', '.join(kinds)} run as the functions that the folder holds"
-
-
-@contextmanager
-def _readable(file: ModelFile) -> Iterator[str]:
-    """The path of a file that its Keras reads right."""
-    if file.is_changed:
-        with repairs.changed_copy(file) as copy:
-            yield str(copy)
-    elif file.kind == "savedmodel":
-        yield str(file.path)
-    else:
-        with _named(file.path, repairs.ENDINGS[file.kind]) as path:
-            yield path
-
-
-def _fill(network: Network, weights: Path) -> None:
-    """Reads weights from a file, which Keras would judge by its name alone."""
-    try:
-        with _named(weights, _layout(weights)) as path:
-            network.load_weights(path)
-    except Exception as error:  # noqa: BLE001
-        if is_damage(error):
-            raise truncated(weights) from None
-        raise ModelError(
-            f"{weights} does not fit the network {network.name}: {first_line(error)}",
-            hint="Weights must be of this very architecture, from input to output.",
-        ) from users_error(error)
-
-
-def _layout(weights: Path) -> str:
-    """The ending by which both Kerases know how a file of weights is laid out."""
-    import h5py
-
-    if not begins_as_hdf5(weights):
-        return ".keras"
-    with h5py.File(weights, "r") as file:
-        is_old = "layer_names" in file.attrs or "model_weights" in file
-    return ".h5" if is_old else ".weights.h5"
-
-
-@contextmanager
-def _named(path: Path, suffix: str) -> Iterator[str]:
-    """The path under a name with the ending that Keras insists on."""
-    said = re.search(r"(\.weights)?\.\w+$", path.name)
-    if said is not None and said[0] == suffix:
-        yield str(path)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        named = Path(folder) / f"model{suffix}"
-        try:
-            named.symlink_to(path.resolve())
-        except OSError:  # Windows lets few users make links
-            shutil.copyfile(path, named)
-        yield str(named)
-
-
-def _refused(
-    file: ModelFile, error: Exception, custom_objects: Mapping[str, Any]
-) -> ModelError:
-    name = _unknown_name(str(error))
-    given = name in custom_objects
-    if name and not given and not newer_files.is_known(name, file):
-        return unknown_class(file.path, name)
-    if is_damage(error):
-        return truncated(file.path)
-    if file.kind == "savedmodel" and is_of_variables(error):
-        return ModelError(
-            f"{file.path} is damaged: its variables cannot be read: "
-            f"{first_line(error)}",
-            hint="Copy or download it again.",
-        )
-    if found := newer_files.fault(file, custom_objects):
-        return _faulty(file, *found)
-    return _unloadable(file, first_line(error))
-
-
-def _unknown_name(text: str) -> str:
-    """The class or function that Keras says it does not know, if it says so.
-
-    The text may hold all that the file holds, so each word of it is looked at once.
-    """
-    unknown = re.search(
-        r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?"
-        r"([\w.]+|<lambda>)'?"
-        r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
-        r"|class ['`](?:[\w.]+>)?(\w+)['`] .{0,300}(?:registered|custom)",
-        text,
-    )
-    return next((g for g in unknown.groups() if g), "") if unknown else ""
-
-
-def _faulty(file: ModelFile, why: str, name: str) -> ModelError:
-    lacking = _unknown_name(why)
-    if lacking and not newer_files.is_known(lacking, file):
-        return unknown_class(file.path, lacking)
-    hint = (
-        f"If {name} is a layer of your own, give it: custom_objects={{'{name}': ...}}."
-    )
-    return _unloadable(file, why, hint)
-
-
-def _unloadable(file: ModelFile, why: str, hint: str | None = None) -> ModelError:
-    wrote = f"Keras {file.keras_version}" if file.keras_version else "an old Keras"
-    told = f"{file.path}, written by {wrote}, cannot be loaded: {why}"
-    return ModelError(told, hint=hint)
 
 
 def _shapes_in(nested: Any) -> Iterator[tuple[int | None, ...]]:

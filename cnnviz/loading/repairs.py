@@ -36,14 +36,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cnnviz.loading.identify import (
+from cnnviz.loading.configurations import (
     LAMBDA,
-    ModelFile,
     has_code,
     has_no_name,
     named_function,
     nodes,
 )
+from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.safe_names import LAYERS
 from cnnviz.network.keras_generations import Network, ancestry
 from cnnviz.network.naming import addresses

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from cnnviz.loading import safe_names, safe_operations
-from cnnviz.loading.identify import LAMBDA_FUNCTIONS, has_no_name
+from cnnviz.loading.configurations import LAMBDA_FUNCTIONS, has_no_name
 
-Kind = Literal["code", "function", "custom", "file", "value"]
+_Kind = Literal["code", "function", "custom", "file", "value"]
 
 
 class Objection(NamedTuple):
@@ -31,7 +31,7 @@ class Objection(NamedTuple):
         detail: The argument that names it; of a class or function its module.
     """
 
-    kind: Kind
+    kind: _Kind
     name: str
     layer: str
     detail: str = ""
@@ -194,7 +194,7 @@ def _class(
             yield from _lambda(config, layer, is_known)
         elif name in ("TFOpLambda", "SlicingOpLambda"):
             function = config.get("function")
-            if not is_tensor_function(function):
+            if not _is_tensor_function(function):
                 yield Objection("function", str(function), layer)
         elif name == "TensorFlowOpLayer":
             yield from _operation(config.get("node_def"), layer)
@@ -260,7 +260,7 @@ def _lambda(
             yield Objection("code", layer, layer, "function")
 
 
-def is_tensor_function(name: Any) -> bool:
+def _is_tensor_function(name: Any) -> bool:
     """Whether a name is that of a function of TensorFlow that computes on tensors."""
     if not isinstance(name, str):
         return False

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cnnviz.errors import ModelError
+from cnnviz.loading.damage import truncated
 from cnnviz.loading.safe_heaps import has_sound_heaps
 from cnnviz.sniffing import HDF5
 
@@ -46,15 +47,6 @@ def check_hdf5(source: BinaryIO, path: Path) -> bool:
             return _check_groups(file, path)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError):
         raise truncated(path) from None
-
-
-def truncated(path: Path) -> ModelError:
-    """What is said of a file that is no longer whole."""
-    size = path.stat().st_size
-    return ModelError(
-        f"{path} is damaged or cut off after {size:,} bytes",
-        hint="Copy or download it again.",
-    )
 
 
 def _check_groups(file: Any, path: Path) -> bool:

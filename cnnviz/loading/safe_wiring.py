@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import ModelFile, nodes
+from cnnviz.loading.configurations import nodes
+from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.safe_names import LAYERS
 
 _CONSTANT = "_CONSTANT_VALUE"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.identify import LAMBDA, LAMBDA_FUNCTIONS, ModelFile
+from cnnviz.loading.configurations import LAMBDA, LAMBDA_FUNCTIONS
+from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.safe_configuration import ANONYMOUS, Objection, objections
 from cnnviz.loading.safe_graph import harmful_operations
 

@@ -9,9 +9,10 @@ import tensorflow as tf
 from cnnviz.errors import ModelError, shape_text
 from cnnviz.graph.devices import all_memory
 from cnnviz.graph.operations import CONVOLUTIONS, POOLINGS, TRANSPOSED_CONVOLUTIONS
-from cnnviz.network.failures import OutOfMemoryError, layer_of
+from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.naming import addresses
+from cnnviz.network.operation_names import layer_of
 
 _FARTHEST = 2**20
 """Positions along an axis that windows of any image may be wide, or apart."""

@@ -36,7 +36,6 @@ from cnnviz.errors import (
 from cnnviz.graph.kernels import computable
 from cnnviz.graph.writes import restored
 from cnnviz.network.call_numbers import CallNumbers
-from cnnviz.network.failures import scope_name
 from cnnviz.network.fingerprints import attributes_kept
 from cnnviz.network.keras_generations import (
     Layer,
@@ -51,6 +50,7 @@ from cnnviz.network.keras_generations import (
     variables,
 )
 from cnnviz.network.naming import Address, Selected, addresses, call_name
+from cnnviz.network.operation_names import scope_name
 from cnnviz.network.python_code import (
     graphed,
     is_of_library,

@@ -25,7 +25,7 @@ _INSIDE: Mapping[type, str] = {
 }
 
 
-def users_classes(kind: type) -> list[type]:
+def _users_classes(kind: type) -> list[type]:
     """The classes that a class descends from and that are no library's."""
     return [each for each in kind.__mro__ if is_users(each.__module__)]
 
@@ -58,7 +58,7 @@ def referred_to(classes: Iterable[type], functions: Iterable[object]) -> Iterato
     waiting += [
         (vars(own)[entry], kind)
         for kind in classes
-        for own in users_classes(kind)
+        for own in _users_classes(kind)
         for entry in _ENTRIES
         if entry in vars(own)
     ]
@@ -94,7 +94,7 @@ def _named_in(function: FunctionType, kind: type | None) -> Iterator[object]:
             continue
     names = _names(function.__code__)
     scope = function.__globals__
-    places = [scope, *(vars(own) for own in users_classes(kind or object))]
+    places = [scope, *(vars(own) for own in _users_classes(kind or object))]
     for name in names:
         module = scope.get(name)
         if isinstance(module, ModuleType) and is_users(module.__name__):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cnnviz.errors import LayerError, warn
-from cnnviz.images.sets import scaled_size
+from cnnviz.images.resizing import scaled_size
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.layers import image_layers, list_layers
 from cnnviz.network.model import ImageModel

@@ -14,7 +14,7 @@ from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Maco, Parameterization
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback
-from cnnviz.ascent.run import Run, run_of
+from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import shape_text, warn
@@ -36,7 +36,6 @@ from cnnviz.synthesis.recipes import class_recipe, start_image
 if TYPE_CHECKING:
     from PIL import Image
 
-_EVERY = 8  # steps, after which progress is told
 _PATTERNS = 8
 _TOGETHER = 8  # images that are answered for at a time
 _SWAY = 0.2  # the least that is usual for trained networks
@@ -143,7 +142,7 @@ def visualize_classes(
             batch_size=batch_size,
             precision=precision,
             callback=callback,
-            callback_every=_EVERY,
+            callback_every=CALLBACK_EVERY,
         ),
     )
 

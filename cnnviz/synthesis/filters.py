@@ -13,7 +13,7 @@ from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Parameterization
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Progress, better_of, join
-from cnnviz.ascent.run import Run, run_of
+from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.scoring import rescored
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 
 _STEPS = 256
-_EVERY = 8  # steps, after which progress is told
 _LEAST_STEPS = 16  # of each of several tries
 
 
@@ -153,7 +152,7 @@ def visualize_filters(
             batch_size=batch_size,
             precision=precision,
             callback=callback,
-            callback_every=_EVERY,
+            callback_every=CALLBACK_EVERY,
         ),
     )
 

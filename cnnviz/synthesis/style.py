@@ -34,7 +34,7 @@ from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Progress
-from cnnviz.ascent.run import Run, run_of
+from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.spans import Span, searched
 from cnnviz.ascent.transforms import STILL, Size
 from cnnviz.errors import ArgumentError, counted, shape_text
@@ -64,7 +64,6 @@ _COARSEST, _RATIO = 128, math.sqrt(2)
 _STEPS, _RATE = 100, 0.05
 _LEAST_DISTANCE = 0.01  # of the style's own size, where content and style agree
 _CONTENT, _FROM_NOISE = 0.05, 0.5
-_EVERY = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +197,7 @@ def transfer_style(
             seed=seed,
             precision=precision,
             callback=callback,
-            callback_every=_EVERY,
+            callback_every=CALLBACK_EVERY,
         ),
     )
 

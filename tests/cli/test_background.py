@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cnnviz_cli.background import ahead
+from cnnviz_cli.background import in_background
 
 
 def test_items_come_in_order_from_one_thread() -> None:
@@ -17,7 +17,7 @@ def test_items_come_in_order_from_one_thread() -> None:
             threads.add(threading.get_ident())
             yield i
 
-    assert list(ahead(items())) == list(range(50))
+    assert list(in_background(items())) == list(range(50))
     assert len(threads) == 1
     assert threading.get_ident() not in threads
 
@@ -30,7 +30,7 @@ def test_one_item_is_computed_ahead() -> None:
             begun.append(i)
             yield i
 
-    taken = ahead(items())
+    taken = in_background(items())
     for i in range(3):
         assert next(taken) == i
         deadline = time.monotonic() + 10
@@ -48,7 +48,7 @@ def test_computing_stops_when_nobody_wants_more() -> None:
         ended.set()
 
     before = set(threading.enumerate())
-    taken = ahead(items())
+    taken = in_background(items())
     assert next(taken) == 0
     assert set(threading.enumerate()) - before
     taken.close()
@@ -61,7 +61,7 @@ def test_mistakes_are_raised_where_the_item_is_wanted() -> None:
         yield 1
         raise KeyError("two")
 
-    taken = ahead(items())
+    taken = in_background(items())
     assert next(taken) == 1
     with pytest.raises(KeyError, match="two"):
         next(taken)

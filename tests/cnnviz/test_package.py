@@ -18,7 +18,15 @@ PACKAGE = Path(cnnviz.__file__).parent
 
 # What each room may import at run time. `ascent` and `attribution` never meet, and the
 # methods never draw, but through `showing`: both follow from the table.
-FOUNDATIONS = {"arguments", "errors", "progress", "sharing", "sniffing", "starting"}
+FOUNDATIONS = {
+    "arguments",
+    "errors",
+    "progress",
+    "sharing",
+    "sniffing",
+    "starting",
+    "threads",
+}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "arguments": {"errors"},
@@ -26,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "sharing": set(),
     "sniffing": set(),
     "starting": set(),
+    "threads": set(),
     "images": FOUNDATIONS,
     "drawing": FOUNDATIONS | {"images"},
     "showing": FOUNDATIONS | {"images", "drawing"},
@@ -59,6 +68,7 @@ WITHOUT_TENSORFLOW = (
     "showing",
     "sniffing",
     "starting",
+    "threads",
     "loading.identify",
     "network.labels",
     "network.encoding",

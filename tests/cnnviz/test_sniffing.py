@@ -43,7 +43,7 @@ def written(kind: str) -> bytes:
         (b"one\ntwo\n", "a text file"),
         (b"\x1c\x00\x00\x00TFL3\x14", "a TensorFlow Lite model"),
         (b"\x1f\x8b\x08\x00", "a compressed archive"),
-        (written("tar"), "a compressed archive"),
+        (written("tar"), "a tar archive"),
         (written("hdf5"), "an HDF5 file"),
         *((written(f"pickle {n}"), "a Python pickle") for n in range(2, 6)),
         *((written(kind), "a picture") for kind in ("PNG", "JPEG", "GIF", "WEBP")),

@@ -233,23 +233,3 @@ def test_the_units_that_a_part_reaches(axis: Axis, size: int) -> None:
     # And no more than that, but for the ends of the image.
     most = int((size + axis.high - axis.low - 1) // axis.jump) + 1
     assert span <= most
-
-
-def test_one_item_is_worked_on_ahead() -> None:
-    begun: list[int] = []
-
-    def square(item: int) -> int:
-        begun.append(item)
-        if item == 3:
-            raise ValueError("three")
-        return item * item
-
-    assert list(perturbation.ahead(square, [])) == []
-    assert list(perturbation.ahead(square, [1, 2])) == [1, 4]
-    begun.clear()
-    results = perturbation.ahead(square, range(100))
-    assert [next(results), next(results)] == [0, 1]
-    del results
-    assert len(begun) <= 4
-    with pytest.raises(ValueError, match="three"):
-        list(perturbation.ahead(square, [2, 3, 4]))

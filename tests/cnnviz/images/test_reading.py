@@ -9,11 +9,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import ImageError
-from cnnviz.images import (
-    Fit,
-    read_image,
-    resize,
-)
+from cnnviz.images import Fit, read_image, read_scaled, resize
 from cnnviz.images.reading import HAS_AVIF
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -285,3 +281,10 @@ def test_an_array_that_unpacks_to_far_more_than_is_stored_is_refused(
     np.savez_compressed(path, zeros=np.zeros((2**14, 2**14 + 1), np.uint8))
     with pytest.raises(ImageError, match=r"bomb.npz is refused: its zeros.npy unpacks"):
         read_image(path)
+
+
+def test_a_picture_of_a_longer_side_keeps_its_aspect(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels(30, 50, 3)).save(path)
+    scaled = resize(read_image(path), (15, 25), fit="stretch")
+    np.testing.assert_array_equal(read_scaled(path, 25), scaled)

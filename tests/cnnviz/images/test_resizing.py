@@ -8,12 +8,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import ArgumentError
-from cnnviz.images import (
-    Fit,
-    Kernel,
-    read_image,
-    resize,
-)
+from cnnviz.images import Fit, Kernel, read_image, resize, scaled_size
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -145,3 +140,11 @@ def test_resize_refuses_other_shapes(shape: tuple[int, ...]) -> None:
         resize(np.zeros(shape), 4)
     with pytest.raises(ArgumentError, match="kernel is"):
         resize(np.zeros((4, 4)), 4, kernel="nearest")  # type: ignore[arg-type]
+
+
+def test_sizes_keep_their_aspect_and_at_least_a_pixel() -> None:
+    assert scaled_size((480, 640), 320) == (240, 320)
+    assert scaled_size((3, 1000), 10) == (1, 10)
+    assert scaled_size((1, 1), 7) == (7, 7)
+    with pytest.raises(ArgumentError, match="1 or more"):
+        scaled_size((3, 4), 0)

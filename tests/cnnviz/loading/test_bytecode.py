@@ -25,7 +25,7 @@ from tf_keras.protobuf import saved_metadata_pb2
 
 from cnnviz import ModelError, activations, load_model
 from cnnviz.loading import bytecode
-from cnnviz.loading.bytecode import HERE, Origin, decoded, origin, survives
+from cnnviz.loading.bytecode import _HERE, _CodeOrigin, _decoded, _origin, _survives
 from cnnviz.loading.identify import ModelFile
 
 pytestmark = pytest.mark.versions
@@ -53,17 +53,17 @@ def test_the_data_are_of_every_python() -> None:
 
 @EVERY
 def test_the_python_that_compiled_a_function_is_told(python: str, name: str) -> None:
-    pythons, _ = origin(MADE[python][name])
+    pythons, _ = _origin(MADE[python][name])
     assert python in pythons
     assert len(pythons) == 1 or any({*pythons} <= alike for alike in ALIKE)
 
 
 @EVERY
 def test_what_means_the_same_here_computes_the_same(python: str, name: str) -> None:
-    pythons, is_same = origin(MADE[python][name])
-    if HERE not in pythons:
-        assert python != HERE
-    elif is_same or python == HERE:
+    pythons, is_same = _origin(MADE[python][name])
+    if _HERE not in pythons:
+        assert python != _HERE
+    elif is_same or python == _HERE:
         code = marshal.loads(MADE[python][name])
         cells = tuple(types.CellType(2) for _ in code.co_freevars)
         function = types.FunctionType(code, vars(builtins), None, None, cells)
@@ -73,7 +73,7 @@ def test_what_means_the_same_here_computes_the_same(python: str, name: str) -> N
 def test_what_two_pythons_read_in_two_ways_is_not_taken_for_the_same() -> None:
     # In 3.12 opcode 173 is +x, or makes a tuple; in 3.11 it jumps back.
     for python, name in (("3.12", "plus"), ("3.12", "unpacked"), ("3.11", "waited")):
-        assert origin(MADE[python][name]) == Origin(("3.11", "3.12"), False)
+        assert _origin(MADE[python][name]) == _CodeOrigin(("3.11", "3.12"), False)
 
 
 def test_every_function_of_a_library_is_known_for_our_own() -> None:
@@ -90,7 +90,7 @@ def test_every_function_of_a_library_is_known_for_our_own() -> None:
     ]
     assert len(codes) > 500
     for code in codes:
-        assert HERE in origin(marshal.dumps(code)).pythons, code
+        assert _HERE in _origin(marshal.dumps(code)).pythons, code
 
 
 def test_functions_of_still_older_pythons_are_told(root: Path) -> None:
@@ -102,26 +102,26 @@ def test_functions_of_still_older_pythons_are_told(root: Path) -> None:
         for layer in config["config"]["layers"]
         if layer["class_name"] == "Lambda"
     ]
-    assert origin(decoded(text)) == Origin(("3.7 or older",), True)
+    assert _origin(_decoded(text)) == _CodeOrigin(("3.7 or older",), True)
     # lambda x: x * 2 of Python 2.7
     two = (
         b"c\1\0\0\0\1\0\0\0\2\0\0\0C\0\0\0s\x08\0\0\0|\0\0d\1\0\x14S(\2\0\0\0Ni\2\0\0\0"
         b"(\0\0\0\0(\1\0\0\0t\1\0\0\0x(\0\0\0\0(\0\0\0\0s\1\0\0\0ft\1\0\0\0f\1\0\0\0"
         b"s\0\0\0\0"
     )
-    assert origin(two) == Origin(("2",), True)
+    assert _origin(two) == _CodeOrigin(("2",), True)
 
 
 def test_keras_1_wrote_bytes_as_characters() -> None:
     data = MADE["3.8"]["double"]
-    assert decoded(data.decode("raw_unicode_escape")) == data
-    assert decoded(base64.encodebytes(data).decode()) == data
+    assert _decoded(data.decode("raw_unicode_escape")) == data
+    assert _decoded(base64.encodebytes(data).decode()) == data
 
 
 @pytest.mark.parametrize("data", [b"", b"c", b"\xe3" + b"\0" * 40, b"N", b"(\1\0\0\0("])
 def test_what_is_no_function_is_damaged(data: bytes) -> None:
     with pytest.raises(ValueError, match="no marshalled function"):
-        origin(data)
+        _origin(data)
 
 
 def test_damaged_functions_are_read_to_an_end() -> None:
@@ -132,7 +132,7 @@ def test_damaged_functions_are_read_to_an_end() -> None:
                 broken = bytearray(data)
                 broken[rng.integers(len(broken))] = rng.integers(256)
                 try:
-                    origin(bytes(broken))
+                    _origin(bytes(broken))
                 except ValueError:
                     continue
 
@@ -162,7 +162,7 @@ def scaling(path: Path, code: bytes, name: str = "scale") -> Path:
 def test_models_run_only_code_of_this_python(tmp_path: Path, python: str) -> None:
     for name, expected in (("double", 2 * IMAGES), ("absolute", IMAGES)):
         path = scaling(tmp_path / f"{name}.h5", MADE[python][name])
-        if HERE in origin(MADE[python][name]).pythons:
+        if _HERE in _origin(MADE[python][name]).pythons:
             model = load_model(path, encoding="raw", trusted=True)
             found = activations(model, IMAGES, ["pool"])["pool"]
             np.testing.assert_array_equal(found, expected)
@@ -172,7 +172,7 @@ def test_models_run_only_code_of_this_python(tmp_path: Path, python: str) -> Non
         told, way_out = str(refused.value).splitlines()
         assert path.name in told and "Lambda layer scale" in told
         assert f"compiled by Python {python}" in told or f" or {python};" in told
-        assert f"here is Python {HERE}" in told
+        assert f"here is Python {_HERE}" in told
         assert "custom_objects=" in way_out
         assert ("Or run cnnviz with Python" in way_out) == (
             python not in ("3.8", "3.9", "3.10")
@@ -184,7 +184,7 @@ def test_models_run_only_code_of_this_python(tmp_path: Path, python: str) -> Non
 
 def test_nothing_takes_the_place_of_code_in_a_saved_model(tmp_path: Path) -> None:
     """Keras reads the configuration in the folder, whatever the user gives."""
-    other = "3.11" if HERE == "3.13" else "3.13"
+    other = "3.11" if _HERE == "3.13" else "3.13"
     layer = tf_keras.layers.Lambda(lambda x: x, name="scale")
     model = tf_keras.Sequential([tf_keras.layers.Input((4, 4, 1)), layer])
     model.save(tmp_path / "folder", save_format="tf")
@@ -208,14 +208,14 @@ def test_nothing_takes_the_place_of_code_in_a_saved_model(tmp_path: Path) -> Non
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_code_in_two_meanings_is_tried_in_a_process_of_its_own(tmp_path: Path) -> None:
-    other = {"3.11": "3.12", "3.12": "3.11"}.get(HERE)
+    other = {"3.11": "3.12", "3.12": "3.11"}.get(_HERE)
     if other is None:
         pytest.skip("Python 3.11 and 3.12 are the ones that share numbers")
-    ours, name = MADE[HERE], "waited" if HERE == "3.11" else "unpacked"
+    ours, name = MADE[_HERE], "waited" if _HERE == "3.11" else "unpacked"
     path = scaling(tmp_path / "ours.h5", ours[name])
     model = load_model(path, encoding="raw", trusted=True)
     np.testing.assert_array_equal(activations(model, IMAGES)["pool"], IMAGES)
-    if HERE == "3.11":
+    if _HERE == "3.11":
         path = scaling(tmp_path / "theirs.h5", MADE[other]["plus"])
         with pytest.raises(ModelError, match=f"compiled by Python {other}; here is"):
             load_model(path, trusted=True)
@@ -225,22 +225,22 @@ def test_code_in_two_meanings_is_tried_in_a_process_of_its_own(tmp_path: Path) -
 def test_a_python_without_a_table_tries_code_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(bytecode._INSTRUCTIONS, HERE, raising=False)
-    path = scaling(tmp_path / "ours.h5", MADE[HERE]["absolute"])
-    assert origin(MADE[HERE]["absolute"]).pythons == ()
+    monkeypatch.delitem(bytecode._INSTRUCTIONS, _HERE, raising=False)
+    path = scaling(tmp_path / "ours.h5", MADE[_HERE]["absolute"])
+    assert _origin(MADE[_HERE]["absolute"]).pythons == ()
     model = load_model(path, encoding="raw", trusted=True)
     np.testing.assert_array_equal(activations(model, IMAGES)["pool"], IMAGES)
 
 
 def test_a_process_of_its_own_may_end() -> None:
-    other = "3.11" if HERE == "3.13" else "3.13"
-    assert not survives(MADE[other]["absolute"])
-    assert not survives(b"nonsense")
+    other = "3.11" if _HERE == "3.13" else "3.13"
+    assert not _survives(MADE[other]["absolute"])
+    assert not _survives(b"nonsense")
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_damaged_code_is_told(tmp_path: Path) -> None:
-    path = scaling(tmp_path / "model.h5", MADE[HERE]["double"][:40])
+    path = scaling(tmp_path / "model.h5", MADE[_HERE]["double"][:40])
     with pytest.raises(ModelError, match="Lambda layer scale is damaged"):
         load_model(path, trusted=True)
 
@@ -267,7 +267,7 @@ def test_code_is_found_wherever_it_stands() -> None:
         },
     ]
     file = ModelFile(Path("model"), "hdf5", "2", None, configs)
-    assert sorted(bytecode.byte_codes(file)) == [
+    assert sorted(bytecode._byte_codes(file)) == [
         ("", "d"),
         ("a", "new"),
         ("b", "saved"),

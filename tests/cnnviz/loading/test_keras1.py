@@ -14,7 +14,7 @@ import tf_keras
 
 from cnnviz.errors import ModelError
 from cnnviz.loading.keras1_config import translated
-from cnnviz.loading.keras1_weights import converted, load_keras_1
+from cnnviz.loading.keras1_weights import _converted, load_keras_1
 from cnnviz.network.exactness import full_float32
 
 pytestmark = pytest.mark.versions
@@ -81,7 +81,7 @@ def test_the_zoo_is_there() -> None:
 def layer(kind: str, **config: Any) -> dict[str, Any]:
     """The translation of one layer, alone in a Sequential of Keras 1."""
     entry = {"class_name": kind, "config": {"name": "x", **config}}
-    model = translated({"class_name": "Sequential", "config": [entry]})
+    model = translated({"class_name": "Sequential", "config": [entry]}, [])
     return model["config"]["layers"][0]
 
 
@@ -362,7 +362,7 @@ def test_merges(mode: str, new: str, expected: dict[str, Any]) -> None:
         "output_shape": None,
     }
     entry = {"class_name": "Merge", "config": merge, "name": "m", "inbound_nodes": []}
-    model = translated({"class_name": "Model", "config": {"layers": [entry]}})
+    model = translated({"class_name": "Model", "config": {"layers": [entry]}}, [])
     assert model["config"]["layers"] == [
         {
             "class_name": new,
@@ -384,7 +384,7 @@ def test_orders_that_the_file_leaves_out_are_those_of_the_layers_around() -> Non
         {"class_name": name, "config": config}
         for name, config in zip(names, configs, strict=True)
     ]
-    model = translated({"class_name": "Sequential", "config": entries})
+    model = translated({"class_name": "Sequential", "config": entries}, [])
     formats = [each["config"]["data_format"] for each in model["config"]["layers"]]
     assert formats == ["channels_first"] * 3
 
@@ -393,14 +393,14 @@ def test_the_given_configuration_stays() -> None:
     for path in FILES:
         config = config_of(path)
         before = copy.deepcopy(config)
-        translated(config)
+        translated(config, [])
         assert config == before
 
 
 def test_nested_models_get_names_of_their_own() -> None:
     dense = {"class_name": "Dense", "config": {"name": "sequential_1", "output_dim": 1}}
     inner = {"class_name": "Sequential", "config": [dense]}
-    outer = translated({"class_name": "Sequential", "config": [inner, inner]})
+    outer = translated({"class_name": "Sequential", "config": [inner, inner]}, [])
     names = [each["config"]["name"] for each in outer["config"]["layers"]]
     assert outer["config"]["name"] not in names
     assert len(set(names)) == 2
@@ -447,7 +447,7 @@ def test_refusals(kind: str, config: dict[str, Any], message: str) -> None:
 def test_merges_that_keras_2_lacks(config: dict[str, Any], message: str) -> None:
     entry = {"class_name": "Merge", "config": {"name": "m", **config}}
     with pytest.raises(ModelError, match=message):
-        translated({"class_name": "Model", "config": {"layers": [entry]}})
+        translated({"class_name": "Model", "config": {"layers": [entry]}}, [])
 
 
 def test_classes_of_the_user_are_left_alone() -> None:
@@ -461,7 +461,7 @@ def test_kernels_of_theano_are_turned() -> None:
     x, kernel = np.arange(5.0), np.array([1.0, 10.0, 100.0])
     conv = tf_keras.layers.Conv1D(1, 3, use_bias=False)
     conv.build((None, 5, 1))
-    conv.set_weights(converted(conv, [kernel.reshape(3, 1, 1, 1)], theano=True))
+    conv.set_weights(_converted(conv, [kernel.reshape(3, 1, 1, 1)], theano=True))
     found = conv(x.reshape(1, 5, 1)).numpy().ravel()
     np.testing.assert_allclose(found, np.convolve(x, kernel, "valid"))
 
@@ -470,7 +470,7 @@ def test_kernels_of_sequences_before_keras_1_1_1() -> None:
     kernel = np.random.default_rng(1).normal(size=(4, 2, 3, 1))  # filters first
     conv = tf_keras.layers.Conv1D(4, 3)
     conv.build((None, 9, 2))
-    (found, _) = converted(conv, [kernel, np.zeros(4)], theano=False)
+    (found, _) = _converted(conv, [kernel, np.zeros(4)], theano=False)
     for length, channel, filter_ in np.ndindex(3, 2, 4):
         assert found[length, channel, filter_] == kernel[filter_, channel, length, 0]
 

@@ -14,7 +14,7 @@ import tf_keras
 
 from cnnviz import ModelError, load_model
 from cnnviz.loading import safe_wiring
-from cnnviz.loading.identify import nodes
+from cnnviz.loading.configurations import nodes
 
 pytestmark = [
     pytest.mark.versions,

@@ -29,7 +29,7 @@ from tf_keras.protobuf import saved_metadata_pb2
 from cnnviz import ModelError, load_model
 from cnnviz.loading.identify import identify_file
 from cnnviz.loading.repairs import stand_ins
-from cnnviz.loading.safe_configuration import is_tensor_function, objections
+from cnnviz.loading.safe_configuration import _is_tensor_function, objections
 from cnnviz.loading.safe_names import (
     ACTIVATIONS,
     LAYERS,
@@ -204,7 +204,7 @@ def acting() -> list[tuple[str, str]]:
     }
     for full, value in exported().items():
         module, _, name = full.rpartition(".")
-        if name in COMPUTING or is_tensor_function(full.partition(".")[2]):
+        if name in COMPUTING or _is_tensor_function(full.partition(".")[2]):
             continue
         if getattr(value, "__module__", "").startswith("tensorflow.python.ops.gen_"):
             touches = bool({"File", "Directory"} & set(re.findall("[A-Z][a-z]+", name)))

@@ -22,8 +22,8 @@ from cnnviz import ModelError, load_model
 from cnnviz.errors import printable
 from cnnviz.loading import safe_archive, safe_json, safe_size
 from cnnviz.loading.identify import architecture_file, identify_file
-from cnnviz.loading.loader import _unknown_name
 from cnnviz.loading.newer_files import fault
+from cnnviz.loading.reading import _unknown_name
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 
