@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,9 +31,6 @@ from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ChannelAttribution(Evidence):
@@ -55,6 +50,8 @@ class ChannelAttribution(Evidence):
         placing: Where the contributions lie on the image; None if the layer has no
             positions.
     """
+
+    _sheet = "channel_sheet"
 
     values: np.ndarray
     contributions: np.ndarray
@@ -79,9 +76,6 @@ class ChannelAttribution(Evidence):
 
     def _array(self) -> np.ndarray:
         return self.values
-
-    def _sheet(self, drawing: ModuleType) -> Callable[..., Image.Image]:
-        return drawing.channel_sheet
 
     def __repr__(self) -> str:
         n, k, channels = self.values.shape

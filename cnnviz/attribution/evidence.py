@@ -3,7 +3,6 @@
 # Annotations are no texts here: those of fields would be looked up in the modules of
 # subclasses.
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,16 +72,13 @@ class Evidence(ArrayResult):
         """What is explained, in words: `class 3 against class 5`."""
         return called(self.names[image][column], self.kind, self.against_name)
 
-    @abstractmethod
-    def _sheet(self, drawing: ModuleType) -> "Callable[..., Image.Image]":
-        """What draws one image of it."""
-
     def _drawn(
         self, drawing: ModuleType, *, image: int = 0, **options: Any
     ) -> "Image.Image":
         number_of("image", image, len(self.images))
         named = {"title": self.title, "number": image, **options}
-        return self._sheet(drawing)(self.images[image], self, **named)
+        sheet: Callable[..., Image.Image] = getattr(drawing, self._sheet)
+        return sheet(self.images[image], self, **named)
 
 
 def told_of(asked: Asked, layer: str, notes: Iterable[str]) -> dict[str, Any]:

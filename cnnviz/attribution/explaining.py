@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,9 +32,6 @@ from cnnviz.network.health import broken_weights
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,6 +67,8 @@ class Explanation(Evidence):
         target: What of each image is explained.
     """
 
+    _sheet = "explanation_sheet"
+
     maps: np.ndarray
     raw: np.ndarray
     steps: np.ndarray
@@ -91,9 +88,6 @@ class Explanation(Evidence):
     def tiles(self) -> np.ndarray:
         """What `cnnviz.grid` draws: the maps, `(n, k, h, w, 1)`."""
         return self.maps[..., np.newaxis]
-
-    def _sheet(self, drawing: ModuleType) -> Callable[..., Image.Image]:
-        return drawing.explanation_sheet
 
     def __repr__(self) -> str:
         n, k = self.classes.shape

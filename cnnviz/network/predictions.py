@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,8 +21,6 @@ from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from cnnviz.network.model import ImageModel
 
 
@@ -62,6 +59,8 @@ class Predictions(ArrayResult):
         has_positions: Whether the output has several positions, of which `values` is
             the mean.
     """
+
+    _sheet = "prediction_sheet"
 
     head: str
     kind: HeadKind
@@ -134,10 +133,6 @@ class Predictions(ArrayResult):
 
     def _array(self) -> NDArray[np.float32]:
         return self.values
-
-    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-        sheet: Image.Image = drawing.prediction_sheet(self, **options)
-        return sheet
 
     def __repr__(self) -> str:
         told = ", ".join(self._told(row[0]) for row in self.top(1)[:3])
