@@ -21,12 +21,16 @@ from ..writing import write_arrays
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.attribution import ChannelAttribution, Check, Explanation
+    from cnnviz.attribution import (
+        ChannelAttribution,
+        Check,
+        Evidence,
+        Explanation,
+    )
     from cnnviz.network import ImageModel
 
 _TOP = 3
 _COMPARED = ("hirescam", "gradcam", "gradient", "guided", "deconvnet")
-_OF_ONE = "image 0: "  # ahead of what the library says of one image
 
 
 @command(
@@ -241,11 +245,10 @@ def explain(
         for number, result in work.items:
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
-            for note in [*result.output * (head is None), *result.notes]:
-                text = note.replace(_OF_ONE, f"{source}: ", 1)
-                if text not in told:
-                    told.add(text)
-                    work.console.note(text)
+            for note in [*result.output * (head is None), *result.notes(source)]:
+                if note not in told:
+                    told.add(note)
+                    work.console.note(note)
             for sentence in result.sentences:
                 work.console.note(f"{source}: {sentence}")
             if raw:
@@ -301,12 +304,17 @@ class _Result:
     count: int
     failures: list[str]
 
-    @property
-    def notes(self) -> list[str]:
-        """What there is to know."""
-        every = [note for each in self.explained.values() for note in each.notes]
-        more = self.channels.notes if self.channels is not None else ()
-        return [*self.failures, *every, *more]
+    def notes(self, source: str) -> list[str]:
+        """What there is to know.
+
+        Args:
+            source: What the image is called.
+        """
+        results: list[Evidence] = [*self.explained.values()]
+        if self.channels is not None:
+            results.append(self.channels)
+        notes = [remark.about(source) for each in results for remark in each.remarks]
+        return [*self.failures, *notes]
 
     @property
     def output(self) -> list[str]:

@@ -25,6 +25,7 @@ from cnnviz.attribution.integrated import (
 from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing, spread_evenly
 from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.spaces import pixels_of
 from cnnviz.errors import LayerError, counted
 from cnnviz.network.keras_generations import Network
@@ -167,11 +168,11 @@ def channel_attribution(
     values = contributions.sum(axes)
     sums = values.sum(-1, dtype=np.float64)
     facts, error = probe.facts, completeness_error(sums, total)
-    notes = []
+    remarks = []
     if facts.bypassed:
-        notes.append(PAST.format(facts.layer))
+        remarks.append(Remark(PAST.format(facts.layer)))
     if path:
-        notes += _missing(asked, error, path)
+        remarks += _missing(asked, error, path)
     image = asked.arrays[facts.input_index]
     pixels = pixels_of(asked.subject.model, image.shape)
     positions = tensor.shape[1:-1]
@@ -179,7 +180,7 @@ def channel_attribution(
     if len(positions) == len(pixels):
         placing = probe.placing(positions, pixels) or spread_evenly(positions, pixels)
     return ChannelAttribution(
-        **told_of(asked, facts.layer, notes),
+        **told_of(asked, facts.layer, remarks),
         values=values,
         contributions=contributions,
         share=shares(sums, total),
@@ -190,15 +191,15 @@ def channel_attribution(
     )
 
 
-def _missing(asked: Asked, error: np.ndarray, path: int) -> Iterator[str]:
-    """The notes where a path was too short."""
+def _missing(asked: Asked, error: np.ndarray, path: int) -> Iterator[Remark]:
+    """What to know where a path was too short."""
     for number, column in np.argwhere(error > TOLERANCE):
         name = called(asked.names[number][column], asked.head.kind)
-        yield (
-            f"image {number}: the channels for {name} are off by "
-            f"{100 * error[number, column]:.0f} % of what they explain after "
-            f"{counted(path, 'step')}"
+        text = (
+            f"the channels for {name} are off by {100 * error[number, column]:.0f} % "
+            f"of what they explain after {counted(path, 'step')}"
         )
+        yield Remark(text, number)
 
 
 def _along(

@@ -13,6 +13,7 @@ import numpy as np
 
 from cnnviz.arguments import number_of
 from cnnviz.attribution.asking import Asked, called
+from cnnviz.attribution.remarks import Remark
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.model import ImageModel
 from cnnviz.showing import ArrayResult
@@ -45,7 +46,7 @@ class Evidence(ArrayResult):
         kind: What its values are: `softmax`, `sigmoid` or `linear`.
         against: The number of the class that the others are compared with, or None.
         against_name: Its name; empty if there is none.
-        notes: What to know when reading it, one sentence each.
+        remarks: What to know when reading it, and of which image.
         title: The headline of its pictures.
         images: What was explained: the input that is looked at, `(n, h, w, c)`.
     """
@@ -64,9 +65,22 @@ class Evidence(ArrayResult):
     kind: HeadKind
     against: int | None
     against_name: str
-    notes: tuple[str, ...]
+    remarks: tuple[Remark, ...]
     title: str
     images: np.ndarray = field(repr=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know when reading it, one sentence each."""
+        return tuple(remark.about(f"image {remark.image}") for remark in self.remarks)
+
+    def notes_of(self, image: int) -> list[str]:
+        """What to know of one image, besides what is said in its picture anyway."""
+        return [
+            remark.text
+            for remark in self.remarks
+            if remark.image in (None, image) and not remark.is_drawn
+        ]
 
     def caption(self, image: int, column: int) -> str:
         """What is explained, in words: `class 3 against class 5`."""
@@ -81,13 +95,13 @@ class Evidence(ArrayResult):
         return sheet(self.images[image], self, **named)
 
 
-def told_of(asked: Asked, layer: str, notes: Iterable[str]) -> dict[str, Any]:
+def told_of(asked: Asked, layer: str, remarks: Iterable[Remark]) -> dict[str, Any]:
     """By name what `Evidence` tells of what was asked, but for its numbers.
 
     Args:
         asked: What was asked.
         layer: The path of the layer that was looked at.
-        notes: What to know, besides what is known since it was asked.
+        remarks: What to know, besides what is known since it was asked.
     """
     head = asked.head
     return {
@@ -101,7 +115,7 @@ def told_of(asked: Asked, layer: str, notes: Iterable[str]) -> dict[str, Any]:
         "kind": head.kind,
         "against": asked.against,
         "against_name": asked.against_name,
-        "notes": (*asked.notes, *notes),
+        "remarks": (*asked.remarks, *remarks),
         "title": _headline(asked.subject.model, head),
     }
 

@@ -26,6 +26,7 @@ from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import MOST_STEPS, TOLERANCE, shares
 from cnnviz.attribution.methods import CAMS, Case, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
+from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.health import broken_weights
@@ -219,30 +220,32 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
     if raw.total is not None:
         sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
         share = shares(sums, raw.total)
-    notes = list(raw.notes)
+    remarks = [Remark(note) for note in raw.notes]
     if facts.others:
         inputs = asked.subject.model.inputs
         told = (inputs[i].name if inputs else f"input {i}" for i in facts.others)
         names = listed(told, "and")
-        notes.append(f"the score depends on {names} too, which no map shows")
+        remarks.append(Remark(f"the score depends on {names} too, which no map shows"))
     if not raw.maps.any() and (broken := broken_weights(asked.subject.model.network)):
-        notes.append(f"{broken}, so that these maps mean nothing")
+        remarks.append(Remark(f"{broken}, so that these maps mean nothing"))
     for image, column in np.ndindex(*share.shape):
         name = called(asked.names[image][column], asked.head.kind)
         if method in CAMS and raw.maps[image, column].max() <= 0:
-            notes.append(f"image {image}: no positive evidence for {name}")
+            text = f"no positive evidence for {name}"
+            remarks.append(Remark(text, image, is_drawn=True))
         if method == "integrated" and error[image, column] > TOLERANCE:
             taken = f"{steps[image]} steps"
             if steps[image] < MOST_STEPS:
                 taken += f", and more, up to {MOST_STEPS}, did not help"
             other = "mean" if case.settings.baseline == "blur" else "blur"
-            notes.append(
-                f"image {image}: the map for {name} is off by "
-                f"{100 * error[image, column]:.0f} % of what it explains after "
-                f"{taken}; another baseline, such as {other}, may do better"
+            text = (
+                f"the map for {name} is off by {100 * error[image, column]:.0f} % of "
+                f"what it explains after {taken}; another baseline, such as {other}, "
+                "may do better"
             )
+            remarks.append(Remark(text, image))
     return Explanation(
-        **told_of(asked, facts.layer, notes),
+        **told_of(asked, facts.layer, remarks),
         maps=raw.placing(raw.maps),
         raw=raw.values,
         share=share,

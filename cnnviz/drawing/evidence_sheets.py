@@ -8,7 +8,6 @@ symmetric, zero is never shifted, and every color bar tells its ends.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,7 +56,6 @@ _HATCH = 8
 _BAR_HEIGHT = 10
 _SIGNED = ("hirescam", "integrated", "occlusion")
 _BY_PIXEL = ("integrated", "gradient", "guided", "deconvnet")
-_OF_ONE = re.compile(r"image (\d+): (.*)")
 _MISSING = "no positive evidence"
 _FOR = "orange speaks for the class"
 _SIDES = f"{_FOR}, blue against it"
@@ -145,7 +143,7 @@ def explanation_sheet(
         if panel.tile is not None:
             _hatch(panel.tile, seen[0])
         panels.append(panel)
-    texts = [*flat.told, *_notes(explanation, number)]
+    texts = [*flat.told, *explanation.notes_of(number)]
     if not seen.all():
         texts.append("hatched: what no unit of the layer looks at")
     if check is not None:
@@ -352,7 +350,7 @@ def channel_sheet(
                 *([_ALONG.format(path)] if (path := attribution.path) else []),
             ]
         ),
-        texts=[*flat.told, *_of_image(attribution.notes, number)],
+        texts=[*flat.told, *attribution.notes_of(number)],
         columns=columns,
     )
 
@@ -410,23 +408,6 @@ def _where(target: Target, number: int, column: int) -> list[str]:
 def _share(part: float) -> list[str]:
     """What share of the score a map tells; nothing where that is not known."""
     return [] if math.isnan(part) else [f"share {100 * part:.0f} %"]
-
-
-def _notes(explanation: Explanation, number: int) -> list[str]:
-    """What there is to know of one image; where evidence is missing is seen above."""
-    notes = _of_image(explanation.notes, number)
-    return [note for note in notes if not note.startswith(_MISSING)]
-
-
-def _of_image(notes: Sequence[str], number: int) -> list[str]:
-    """Notes on all images, and those on one."""
-    found = []
-    for note in notes:
-        if not (of_one := _OF_ONE.match(note)):
-            found.append(note)
-        elif int(of_one[1]) == number:
-            found.append(of_one[2])
-    return found
 
 
 class _Flat(NamedTuple):

@@ -14,6 +14,7 @@ from cnnviz.attribution import (
     explain,
 )
 from cnnviz.attribution.methods import Method
+from cnnviz.attribution.remarks import Remark
 from cnnviz.drawing import (
     channel_sheet,
     evidence_comparison_sheet,
@@ -282,14 +283,18 @@ def test_a_sheet_of_channels_tells_what_is_of_its_image(
 ) -> None:
     images = np.ones((2, 8, 8, 1), np.float32)
     found = channel_attribution(network(np.ones(64)), images, path=2)
-    notes = ("of both", "image 0: of the first", "image 1: of the second")
+    remarks = (
+        Remark("of both"),
+        Remark("of the first", 0),
+        Remark("of the second", 1),
+    )
     drawn: list[Any] = []
 
     def panels(*_: Any, subtitle: str, texts: Any, **__: Any) -> None:
         drawn.extend([subtitle, *texts])
 
     monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
-    noted = replace(found, notes=notes)
+    noted = replace(found, remarks=remarks)
     channel_sheet(images[1], noted, title="", number=1)
     assert drawn[1:] == ["of both", "of the second"]
     assert "gradients averaged over 2 steps" in drawn[0]
