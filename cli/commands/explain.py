@@ -138,6 +138,8 @@ def explain(
     Orange speaks for the class, blue against it; of gradients orange may be either.
     Explained is the logit.
     """
+    from cnnviz.attribution import CAMS  # which imports no TensorFlow
+
     keep_apart(output.out, images.sources)
     if classes and top:
         raise typer.BadParameter("--class names classes, --top counts them: give one")
@@ -148,9 +150,9 @@ def explain(
     evidence.check(method, compare, check)
     if path and not maps:
         raise typer.BadParameter("--path is for --maps; expected both")
-    if layer and not (maps or compare or method in ("hirescam", "gradcam")):
+    if layer and not (maps or compare or method in CAMS):
         raise typer.BadParameter(
-            "--layer is for --method hirescam or gradcam, --compare and --maps; given "
+            f"--layer is for --method {' or '.join(CAMS)}, --compare and --maps; given "
             f"--method {method}"
         )
     asked: dict[str, Any] = {
@@ -195,7 +197,7 @@ def explain(
                     one,
                     **asked,
                     method=each,  # type: ignore[arg-type]
-                    layer=layer if each in ("hirescam", "gradcam") else None,
+                    layer=layer if each in CAMS else None,
                     baseline=held,
                     patch=evidence.patch,
                     stride=evidence.stride,

@@ -21,10 +21,11 @@ from cnnviz.attribution.asking import (
     called,
 )
 from cnnviz.attribution.baselines import Baseline
+from cnnviz.attribution.cams import CAMS
 from cnnviz.attribution.evidence import Evidence, told_of
 from cnnviz.attribution.gradients import Subject
 from cnnviz.attribution.integrated import MOST_STEPS, TOLERANCE, shares
-from cnnviz.attribution.methods import CAMS, Case, Method, Raw, Settings, found_by
+from cnnviz.attribution.methods import Case, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target

@@ -54,17 +54,10 @@ _FAINTEST = 0.35  # how dark black is drawn below the colors
 _OPACITY = 0.9
 _HATCH = 8
 _BAR_HEIGHT = 10
-_SIGNED = ("hirescam", "integrated", "occlusion")
-_BY_PIXEL = ("integrated", "gradient", "guided", "deconvnet")
 _MISSING = "no positive evidence"
 _FOR = "orange speaks for the class"
 _SIDES = f"{_FOR}, blue against it"
-# Sizes, of whatever sign.
-_EITHER = {
-    "gradient": "orange {} change the score most, up or down",
-    "guided": "orange is what came back to the {}",
-    "deconvnet": "orange is what came back to the {}",
-}
+_CAME_BACK = "orange is what came back to the {}"
 _MEANING = (
     "Better than chance: as the {} that the map marks go and come back, the class "
     "is lost and found sooner than by random maps. The same map with a random last "
@@ -79,14 +72,46 @@ _ALONG = (
     "of what the score gains on the way"
 )
 _SAME = 0.95  # the rank correlation above which two maps are called the same
-_TITLES = {
-    "hirescam": "HiResCAM",
-    "gradcam": "Grad-CAM",
-    "integrated": "integrated gradients",
-    "gradient": "gradient",
-    "occlusion": "occlusion",
-    "guided": "guided backpropagation",
-    "deconvnet": "deconvnet",
+
+
+class _Method(NamedTuple):
+    """How the maps of a method are drawn, and what is said of them.
+
+    Attributes:
+        title: What the method is called.
+        is_signed: Whether what is below 0 speaks against the class.
+        is_by_pixel: Whether every pixel has a value of its own, of which single ones
+            are so large that they would hide all others.
+        sizes: What orange means where it may speak for the class or against it; empty
+            where it speaks for the class.
+    """
+
+    title: str
+    is_signed: bool = False
+    is_by_pixel: bool = False
+    sizes: str = ""
+
+    def colors(self, positions: str) -> str:
+        """What the colors mean.
+
+        Args:
+            positions: What the positions of the image are called.
+        """
+        return _SIDES if self.is_signed else self.sizes.format(positions) or _FOR
+
+
+_METHODS = {
+    "hirescam": _Method("HiResCAM", is_signed=True),
+    "gradcam": _Method("Grad-CAM"),
+    "integrated": _Method("integrated gradients", is_signed=True, is_by_pixel=True),
+    "gradient": _Method(
+        "gradient",
+        is_by_pixel=True,
+        sizes="orange {} change the score most, up or down",
+    ),
+    "occlusion": _Method("occlusion", is_signed=True),
+    "guided": _Method("guided backpropagation", is_by_pixel=True, sizes=_CAME_BACK),
+    "deconvnet": _Method("deconvnet", is_by_pixel=True, sizes=_CAME_BACK),
 }
 
 
@@ -132,14 +157,13 @@ def explanation_sheet(
     flat = _flat(image, [maps, explanation.seen[None]], title)
     picture, (maps, seen) = flat.picture, flat.maps
     name, positions = input_words(flat.axes)
-    scale, clipped = _scale(maps, explanation.method, positions)
-    signed = explanation.method in _SIGNED
-    sizes = _EITHER.get(explanation.method, _FOR)
+    method = _METHODS[explanation.method]
+    scale, clipped = _scale(maps, method, positions)
     panels = [Panel([name], picture, None, "")]
     for column, values in enumerate(maps):
         lines = _lines(explanation, number, column)
         missing = f"{_MISSING} for {explanation.caption(number, column)}"
-        panel = _panel(lines, picture, values, scale, signed, missing)
+        panel = _panel(lines, picture, values, scale, method.is_signed, missing)
         if panel.tile is not None:
             _hatch(panel.tile, seen[0])
         panels.append(panel)
@@ -155,9 +179,9 @@ def explanation_sheet(
         subtitle=join_facts(
             [
                 *facts,
-                _TITLES[explanation.method],
+                method.title,
                 *where,
-                _SIDES if signed else sizes.format(positions),
+                method.colors(positions),
                 *clipped,
             ]
         ),
@@ -206,20 +230,19 @@ def evidence_comparison_sheet(
         instance_of("checks", checks, Mapping, expected)
     if not explanations:
         raise ArgumentError("no explanations are given to compare; expected some")
-    for method, each in explanations.items():
-        result_of("explain", "seen", f"explanations[{method!r}]", each)
+    for name, each in explanations.items():
+        result_of("explain", "seen", f"explanations[{name!r}]", each)
         if len(each.maps) != 1:
             raise ArgumentError(
-                f"the explanation by {method} is of {len(each.maps)} images; expected "
+                f"the explanation by {name} is of {len(each.maps)} images; expected "
                 "one image"
             )
-        if checks is not None and method in checks:
-            _check_fits(f"checks[{method!r}]", checks[method], each)
-        choice("a method of explanations", method, _TITLES)
-    for method in checks or ():
-        choice("a method of checks", method, explanations)
-    methods = list(explanations)
-    first = explanations[methods[0]]
+        if checks is not None and name in checks:
+            _check_fits(f"checks[{name!r}]", checks[name], each)
+        choice("a method of explanations", name, _METHODS)
+    for name in checks or ():
+        choice("a method of checks", name, explanations)
+    first = next(iter(explanations.values()))
     passed = any(
         check.is_passed_by_center[0].any() for check in (checks or {}).values()
     )
@@ -229,26 +252,27 @@ def evidence_comparison_sheet(
     sentences: list[str] = []
     remarks: dict[str, None] = {}
     for column in range(len(first.names[0])):
-        every = np.stack([explanations[m].maps[0, column] for m in methods])
+        every = np.stack([each.maps[0, column] for each in explanations.values()])
         flat = _flat(image, [every], title)
         _, positions = input_words(flat.axes)
         head = _lines(first, 0, column, share=False)
         rows.append([Panel(head, flat.picture, None, "")])
-        for method, values in zip(methods, flat.maps[0], strict=True):
-            lines = [_TITLES[method]]
-            if checks is not None and method in checks:
-                lines += _verdict(checks[method], column)
-                name = first.caption(0, column)
-                ahead = f"{name}, " if len(first.names[0]) > 1 else ""
-                sentence = checks[method].sentences[0][column]
-                sentences.append(f"{ahead}{_TITLES[method]}: {sentence}")
-            lines += _share(explanations[method].share[0, column])
+        for name, values in zip(explanations, flat.maps[0], strict=True):
+            method = _METHODS[name]
+            lines = [method.title]
+            if checks is not None and name in checks:
+                lines += _verdict(checks[name], column)
+                caption = first.caption(0, column)
+                ahead = f"{caption}, " if len(first.names[0]) > 1 else ""
+                sentence = checks[name].sentences[0][column]
+                sentences.append(f"{ahead}{method.title}: {sentence}")
+            lines += _share(explanations[name].share[0, column])
             scale, clipped = _scale(values, method, positions)
             remarks.update(dict.fromkeys(clipped))
-            signed = method in _SIGNED
+            signed = method.is_signed
             panel = _panel(lines, flat.picture, values, scale, signed, _MISSING)
             rows[-1].append(panel)
-    if sizes := [_TITLES[method] for method in methods if method in _EITHER]:
+    if sizes := [_METHODS[m].title for m in explanations if _METHODS[m].sizes]:
         remarks[f"orange of {listed(sizes, 'and')} may be either"] = None
     panels, columns = _laid_out(rows, flat)
     return panel_sheet(
@@ -370,10 +394,12 @@ def _sums(
     ]
 
 
-def _scale(maps: NDArray[Any], method: str, positions: str) -> tuple[float, list[str]]:
+def _scale(
+    maps: NDArray[Any], method: _Method, positions: str
+) -> tuple[float, list[str]]:
     """The largest absolute value of maps, and whether single positions exceed it."""
     sizes = np.abs(maps)
-    if method not in _BY_PIXEL or not sizes.any():
+    if not method.is_by_pixel or not sizes.any():
         return float(sizes.max()), []
     told = f"{positions} clipped at the {PERCENTILE:g}th percentile"
     return float(np.percentile(sizes[sizes > 0], PERCENTILE)), [told]
