@@ -105,7 +105,7 @@ def ask_about(
         batch_size: How many images go through the network at a time.
     """
     known = as_model(model)
-    name_or_number("head", head)
+    name_or_number(head=head)
     arrays = known.prepare(images)
     if not all(np.isfinite(array).all() for array in arrays):
         raise ImageError("images hold values that are no finite numbers")

@@ -146,7 +146,7 @@ def channel_attribution(
     counts(top=top)
     counts_or_none(batch_size=batch_size)
     counts(0, path=path)
-    function_or_none("callback", callback)
+    function_or_none(callback=callback)
     asked = ask_about(
         model,
         images,

@@ -189,7 +189,7 @@ def explain(
     counts(top=top)
     counts(0, smooth=smooth, seed=seed)
     counts_or_none(batch_size=batch_size)
-    function_or_none("callback", callback)
+    function_or_none(callback=callback)
     _check(method, layer, smooth)
     settings = Settings(method, baseline, smooth, seed, patch, stride, batch_size)
     asked = ask_about(

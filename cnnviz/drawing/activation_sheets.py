@@ -119,7 +119,7 @@ def activation_sheet(
     names: Any = labels
     if names is not None:
         names = names.tolist() if isinstance(names, np.ndarray) else names
-        texts_of("labels", names)
+        texts_of(labels=names)
     values = numbers_of("values", values, "an array of activations")
     image, seen = (None if i is None else one_image(i) for i in (image, seen))
     if not 1 <= values.ndim <= 4 or values.size == 0:
@@ -128,7 +128,7 @@ def activation_sheet(
             "(h, w, c), (d, h, w, c), (steps, c) or (units,)",
             hint="Take the arrays: cnnviz.activations(...).",
         )
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     remarks = [*facts]
     if values.ndim > 1 and values.size == values.shape[-1]:
         values = values.reshape(-1)

@@ -147,9 +147,9 @@ def explanation_sheet(
             check is of another explanation, or an argument is of another kind.
         ImageError: If the image is none.
     """
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     image = as_array(image, channels=None)
-    result_of("explain", "seen", "explanation", explanation)
+    result_of("explanation", explanation, "explain", "seen")
     number = number_of("number", number, len(explanation.maps))
     if check is not None:
         _check_fits("check", check, explanation)
@@ -221,7 +221,7 @@ def evidence_comparison_sheet(
             argument is of another kind.
         ImageError: If the image is none.
     """
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     image = as_array(image, channels=None)
     expected = "by method what explain returns"
     instance_of("explanations", explanations, Mapping, expected)
@@ -231,7 +231,7 @@ def evidence_comparison_sheet(
     if not explanations:
         raise ArgumentError("no explanations are given to compare; expected some")
     for name, each in explanations.items():
-        result_of("explain", "seen", f"explanations[{name!r}]", each)
+        result_of(f"explanations[{name!r}]", each, "explain", "seen")
         if len(each.maps) != 1:
             raise ArgumentError(
                 f"the explanation by {name} is of {len(each.maps)} images; expected "
@@ -291,7 +291,7 @@ def evidence_comparison_sheet(
 
 def _check_fits(name: str, check: Check, explanation: Explanation) -> None:
     """Refuses what is no check of an explanation."""
-    result_of("check_explanation", "sentences", name, check)
+    result_of(name, check, "check_explanation", "sentences")
     if not np.array_equal(check.explanation.maps, explanation.maps):
         raise ArgumentError(
             f"{name} is of another explanation; expected the check of the one drawn"
@@ -343,9 +343,9 @@ def channel_sheet(
             number, it is of another size, or an argument is of another kind.
         ImageError: If the image is none.
     """
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     image = as_array(image, channels=None)
-    result_of("channel_attribution", "strongest", "attribution", attribution)
+    result_of("attribution", attribution, "channel_attribution", "strongest")
     counts(count=count)
     number = number_of("number", number, len(attribution.values))
     chosen = attribution.strongest(count)[number]

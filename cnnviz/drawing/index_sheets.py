@@ -105,7 +105,7 @@ def index_sheet(
         ]
         drawn.append(_row(path, told, tiles, side))
     page = _page(drawn)
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     remarks = [*facts]
     remarks.append(counted(len(rows), "layer"))
     if missing := len(layers) - len(rows):

@@ -45,7 +45,7 @@ def prediction_sheet(
     Raises:
         ArgumentError: If an argument is of another kind or out of its range.
     """
-    result_of("ImageModel.predict", "verdict", "result", result)
+    result_of("result", result, "ImageModel.predict", "verdict")
     counts(top=top, most_images=most_images)
     rows = result.top(top)[:most_images]
     percent = result.kind != "linear"

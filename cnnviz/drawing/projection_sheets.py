@@ -97,9 +97,9 @@ def projection_sheet(
             name among `names`, or an argument is of another kind or out of its range.
         ImageError: If the image is none.
     """
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     image = as_array(image, channels=None)
-    result_of("deconvnet", "positions", "projections", projections)
+    result_of("projections", projections, "deconvnet", "positions")
     whole = not (crop or close)
     shown = as_pictures(image, [projections], field, whole=whole)
     image = shown.image
@@ -170,14 +170,14 @@ def comparison_sheet(
         ImageError: If the image is none.
     """
     counts_or_none(columns=columns)
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     image = as_array(image, channels=None)
     expected = "by rule what deconvnet returns"
     instance_of("projections", projections, Mapping, expected)
     if not projections:
         raise ArgumentError("no reconstructions are given to compare; expected some")
     for rule, given in projections.items():
-        result_of("deconvnet", "positions", f"projections[{rule!r}]", given)
+        result_of(f"projections[{rule!r}]", given, "deconvnet", "positions")
     every = list(projections.values())
     whole = not (crop or close)
     shown = as_pictures(image, every, field, whole=whole)

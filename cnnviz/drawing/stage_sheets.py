@@ -94,13 +94,13 @@ def stage_sheet(
         ImageError: If the image is none.
     """
     counts_or_none(columns=columns)
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     image = as_array(image, channels=None)
     instance_of("stages", stages, Sequence, "what deconvnet_stages returns")
     if len(stages) == 0:
         raise ArgumentError("no stages are given to draw; expected one or more")
     for stage in stages:
-        result_of("deconvnet_stages", "signal", "stages", stage)
+        result_of("stages", stage, "deconvnet_stages", "signal")
     if box is not None:
         instance_of("box", box, Box, "a Box of cnnviz.images")
     *hidden, last = stages

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cnnviz.arguments import text_or_none
+from cnnviz.arguments import instance_of
 from cnnviz.drawing.facts import SEPARATOR
 from cnnviz.drawing.fonts import ELLIPSIS, font_of, heights_of
 
@@ -53,7 +53,8 @@ def draw_headline(
     Raises:
         ArgumentError: If one of them is no text.
     """
-    text_or_none(title=title, subtitle=subtitle)
+    instance_of("title", title, str | None, "a text")
+    instance_of("subtitle", subtitle, str | None, "a text")
     lines = []
     if title:
         lines.append(draw_line(printable(title), _TITLE_SIZE, width))

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from cnnviz.arguments import counts, name_or_number, number_of, returned_by
+from cnnviz.arguments import counts, instance_of, name_or_number, number_of
 from cnnviz.errors import ArgumentError, LayerError, counted, percent_text, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import Shown, show_images
@@ -161,7 +161,7 @@ def verdict_of(predictions: Predictions | None, image: int, count: int) -> str |
     """
     if predictions is None:
         return None
-    returned_by("model.predict", Predictions, "predictions", predictions)
+    instance_of("predictions", predictions, Predictions, "what model.predict returns")
     if len(predictions) != count:
         raise ArgumentError(
             f"predictions are of {counted(len(predictions), 'image')}; expected {count}"
@@ -177,7 +177,7 @@ def predictions_of(
 ) -> Predictions:
     """Shows a network prepared images, see `ImageModel.predict`."""
     counts(batch_size=batch_size)
-    name_or_number("head", head)
+    name_or_number(head=head)
     trace, only = _traced(model, arrays, head, batch_size)
     found = in_batches(trace, arrays, batch_size, only)
     if _are_suspicious(found["values"]):
