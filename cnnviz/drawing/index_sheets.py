@@ -16,7 +16,7 @@ from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import sheet_fits
 from cnnviz.drawing.strips import shortened
-from cnnviz.drawing.text import draw_line, soften
+from cnnviz.drawing.text import draw_line, soften, write_line
 from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper, resized
 from cnnviz.drawing.values import colorize, stretch
 from cnnviz.errors import LayerError, counted, shape_text
@@ -172,7 +172,6 @@ def _row(name: str, told: list[str], pictures: Iterable[Pixels], side: int) -> P
     top = 0
     for i, line in enumerate(lines):
         ink = line if i == 0 else soften(line, _SMALL_INK)
-        place = head[top : top + len(line), : line.shape[1]]
-        place[:] = 255 - ink[..., np.newaxis]
+        write_line(head, 255 - ink, top, 0)
         top += len(line)
     return np.hstack([head, *(on_paper(tile, high, side + _GAP) for tile in tiles)])

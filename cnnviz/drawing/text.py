@@ -77,6 +77,21 @@ def soften(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
     return (coverage.astype(np.uint16) * percent // 100).astype(np.uint8)
 
 
+def write_line(
+    place: NDArray[np.uint8], shades: NDArray[np.uint8], top: int, left: int
+) -> None:
+    """Writes a line of text over what is there, cut where it does not fit.
+
+    Args:
+        place: Pixels `(h, w, channels)`.
+        shades: The gray levels of the line, such as `255 - draw_line(...)`.
+        top: How far its upper edge is from that of the place.
+        left: How far its left edge is from that of the place.
+    """
+    part = place[top : top + shades.shape[0], left : left + shades.shape[1]]
+    part[:] = np.minimum(part, shades[: part.shape[0], : part.shape[1], np.newaxis])
+
+
 @functools.lru_cache(maxsize=2**11)
 def draw_line(text: str, size: int, width: int) -> NDArray[np.uint8]:
     """One line of text, cut to a width: how much ink covers each pixel, 0 to 255."""
