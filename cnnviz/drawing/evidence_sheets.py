@@ -23,8 +23,8 @@ from cnnviz.drawing.tiles import (
     PERCENTILE,
     Pixels,
     as_picture,
+    fitted_size,
     resized,
-    shrunk_size,
     some_steps,
     strongest_steps,
 )
@@ -517,10 +517,7 @@ def _size(height: int, width: int) -> tuple[int, int]:
     Small pictures are enlarged by a whole factor, those of a few rows or columns are
     stretched until they are seen.
     """
-    if (longest := max(height, width)) > _SIDE:
-        height, width = shrunk_size(height, width, _SIDE)
-    else:
-        height, width = height * (_SIDE // longest), width * (_SIDE // longest)
+    height, width = fitted_size(height, width, _SIDE)
     return max(height, _SHORTEST), max(width, _SHORTEST)
 
 

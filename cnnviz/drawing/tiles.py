@@ -160,13 +160,17 @@ def shrunk_size(height: int, width: int, longest: int) -> tuple[int, int]:
     return max(1, height * longest // own), max(1, width * longest // own)
 
 
-def fitted(picture: Pixels, side: int) -> Pixels:
-    """A picture as large as a square has room for, small ones by a whole factor."""
-    height, width = picture.shape[:2]
+def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """The largest height and width in a square; small ones grow by a whole factor."""
     scale = side // max(height, width)
     if scale == 0:
-        return resized(picture, shrunk_size(height, width, side))
-    return resized(picture, (height * scale, width * scale))
+        return shrunk_size(height, width, side)
+    return height * scale, width * scale
+
+
+def fitted(picture: Pixels, side: int) -> Pixels:
+    """A picture as large as a square has room for, small ones by a whole factor."""
+    return resized(picture, fitted_size(picture.shape[0], picture.shape[1], side))
 
 
 def resized(picture: Pixels, size: tuple[int, int]) -> Pixels:
