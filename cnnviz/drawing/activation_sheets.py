@@ -20,7 +20,8 @@ from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
-from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows, shortened
+from cnnviz.drawing.signals import shortened
+from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
 from cnnviz.drawing.values import (
     NEUTRAL,

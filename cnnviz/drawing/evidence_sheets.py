@@ -18,15 +18,13 @@ from PIL import Image
 from cnnviz.arguments import choice, counts, instance_of, number_of, result_of, texts_of
 from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.panels import Panel, panel_sheet
+from cnnviz.drawing.signals import LONGEST, some_steps, strongest_steps
 from cnnviz.drawing.tiles import (
-    LONGEST,
     PERCENTILE,
     Pixels,
     as_picture,
     fitted_size,
     resized,
-    some_steps,
-    strongest_steps,
 )
 from cnnviz.errors import (
     ArgumentError,

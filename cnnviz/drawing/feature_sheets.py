@@ -12,8 +12,7 @@ from PIL import Image
 from cnnviz.arguments import result_of
 from cnnviz.drawing.facts import averaged, join_facts, readable, stretched
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.signals import FLATTEST
-from cnnviz.drawing.tiles import LONGEST, some_steps
+from cnnviz.drawing.signals import FLATTEST, LONGEST, some_steps
 from cnnviz.drawing.values import displayable, leveled
 from cnnviz.errors import (
     ArgumentError,

@@ -15,7 +15,7 @@ from cnnviz.arguments import counts, instance_of, texts_of
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import sheet_fits
-from cnnviz.drawing.strips import shortened
+from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.text import draw_line, soften, write_line
 from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper, resized
 from cnnviz.drawing.values import colorize, stretch

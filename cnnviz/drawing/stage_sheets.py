@@ -13,7 +13,7 @@ from PIL import Image
 from cnnviz.arguments import counts_or_none, instance_of, result_of, texts_of
 from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.headers import headed_grid
-from cnnviz.drawing.signals import FLATTEST
+from cnnviz.drawing.signals import FLATTEST, some_steps, strongest_steps
 from cnnviz.drawing.tiles import (
     GRAY,
     MOST_COLUMNS,
@@ -27,8 +27,6 @@ from cnnviz.drawing.tiles import (
     cut_part,
     draw_frame,
     signed_pictures,
-    some_steps,
-    strongest_steps,
     tile_size,
     to_bytes,
 )

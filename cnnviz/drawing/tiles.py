@@ -26,7 +26,6 @@ Pixels = NDArray[np.uint8]  # (h, w, 3)
 GRAY = 128  # what 0 is drawn as, and what lies outside the image
 _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
 PAPER = 255
-LONGEST = 1024  # of a signal, whose steps lie side by side
 _SMALLEST_SIDE, SIDE, SHEET_SIDE = 64, 160, 1800
 MOST_COLUMNS = 10
 PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visible
@@ -40,26 +39,6 @@ def check_picture(shape: tuple[int, ...], title: str) -> None:
             "expected (h, w, c)",
             hint="Take the arrays: cnnviz.deconvnet(...).",
         )
-
-
-def some_steps(signal: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer of the steps `(steps, c)`, all as far from each other.
-
-    Means of a wave would be nothing, and the strongest of ones and zeros all ones.
-    """
-    return signal[(2 * np.arange(count) + 1) * len(signal) // (2 * count)]
-
-
-def strongest_steps(values: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer of the values `(..., steps)`: of equal parts those farthest from 0."""
-    steps = values.shape[-1]
-    starts = np.arange(count) * steps // count
-    sizes = np.abs(values)
-    highest = np.maximum.reduceat(sizes, starts, -1)
-    parts = np.repeat(np.arange(count), np.diff([*starts, steps]))
-    places = np.where(sizes == highest[..., parts], np.arange(steps), steps)
-    first = np.minimum.reduceat(places, starts, -1)
-    return np.take_along_axis(values, first, -1)
 
 
 def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:

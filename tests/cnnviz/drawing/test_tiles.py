@@ -1,6 +1,5 @@
 """The tiles of a sheet: cut out, framed, enlarged."""
 
-import itertools
 import math
 from fractions import Fraction
 from typing import Any
@@ -17,8 +16,6 @@ from cnnviz.drawing.tiles import (
     fitted,
     plain_picture,
     shrunk_size,
-    some_steps,
-    strongest_steps,
     tile_size,
 )
 from cnnviz.drawing.values import NOT_A_NUMBER
@@ -167,20 +164,6 @@ def test_the_whole_has_no_frame() -> None:
     tile = np.full((6, 12, 3), 200, np.uint8)
     draw_frame(tile, Box(0, 0, 3, 6), (3, 6))
     assert (tile == 200).all()
-
-
-@pytest.mark.parametrize(("steps", "count"), [(10, 4), (9, 9), (23, 7)])
-def test_fewer_steps(steps: int, count: int) -> None:
-    signal = np.random.default_rng(0).normal(size=(steps, 2))
-    signal[2] = -signal[1]  # equally far from 0: the first counts
-    middles = [math.floor((i + 0.5) * steps / count) for i in range(count)]
-    np.testing.assert_array_equal(some_steps(signal, count), signal[middles])
-    limits = [math.floor(i * steps / count) for i in range(count + 1)]
-    strongest = [
-        [max(channel[low:high], key=abs) for low, high in itertools.pairwise(limits)]
-        for channel in signal.T
-    ]
-    np.testing.assert_array_equal(strongest_steps(signal.T, count), strongest)
 
 
 def test_sizes_by_hand() -> None:
