@@ -11,6 +11,7 @@ from PIL import Image
 
 from cnnviz.arguments import instance_of
 from cnnviz.drawing.inks import shades_of
+from cnnviz.drawing.layouts import balanced_columns
 from cnnviz.drawing.text import draw_line, printable, soften, wrap, write_line
 from cnnviz.drawing.tiles import PAPER, Pixels, on_paper
 
@@ -70,8 +71,7 @@ def panel_sheet(
     width = max(shape[1], min(_ROOM, needed))
     most = max(1, (_ACROSS - 2 * _MARGIN + _GAP) // (width + _GAP))
     if columns is None:
-        rows = -(-len(panels) // most)
-        columns = -(-len(panels) // rows)
+        columns = balanced_columns(len(panels), most)
     body = []
     for start in range(0, len(panels), columns):
         row = panels[start : start + columns]

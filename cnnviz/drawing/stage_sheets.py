@@ -13,21 +13,23 @@ from PIL import Image
 from cnnviz.arguments import counts_or_none, instance_of, result_of, texts_of
 from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.headers import headed_grid
+from cnnviz.drawing.layouts import (
+    MOST_COLUMNS,
+    TILE_SIDE,
+    balanced_columns,
+    break_rows,
+    tile_size,
+)
 from cnnviz.drawing.signals import FLATTEST, some_steps, strongest_steps
 from cnnviz.drawing.tiles import (
     GRAY,
-    MOST_COLUMNS,
     PERCENTILE,
-    SIDE,
     Pixels,
     as_picture,
-    balanced_columns,
-    break_rows,
     check_picture,
     cut_part,
     draw_frame,
     signed_pictures,
-    tile_size,
     to_bytes,
 )
 from cnnviz.drawing.values import colorize
@@ -119,7 +121,7 @@ def stage_sheet(
         planes = [_strongest(_in_a_row(plane), count) for plane in planes]
         rebuilt = _strongest(rebuilt, count)
     else:
-        most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE
+        most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else TILE_SIDE
         size = tile_size(part.height, part.width, most)
     window = _Window(part, whole, size)
     upper = _strengths(hidden, planes, window)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +24,6 @@ Pixels = NDArray[np.uint8]  # (h, w, 3)
 GRAY = 128  # what 0 is drawn as, and what lies outside the image
 _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
 PAPER = 255
-_SMALLEST_SIDE, SIDE, SHEET_SIDE = 64, 160, 1800
-MOST_COLUMNS = 10
 PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visible
 
 
@@ -119,20 +115,6 @@ def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
             tile[t : b + 1, [l, r]] = color
 
 
-def tile_side(count: int, sheet: int) -> int:
-    """About how long the sides of `count` tiles are, once they are enlarged."""
-    return int(np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, SIDE))
-
-
-def tile_size(height: int, width: int, most: int) -> tuple[int, int]:
-    """A tile's height and width: at most `most` pixels; small ones become about 160."""
-    longest = max(height, width)
-    if longest > most:
-        return shrunk_size(height, width, most)
-    scale = max(1, round(SIDE / longest))
-    return height * scale, width * scale
-
-
 def shrunk_size(height: int, width: int, longest: int) -> tuple[int, int]:
     """A smaller height and width of the same aspect, by the longest side."""
     own = max(height, width)
@@ -196,22 +178,3 @@ def cut_part(
     tile = picture[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
     tile[~(inside[0][:, None] & inside[1])] = outside
     return tile
-
-
-def balanced_columns(count: int, most: int = MOST_COLUMNS) -> int:
-    """Columns for so many tiles, at most so many, rows being equally long."""
-    rows = -(-count // most)
-    return -(-count // rows)
-
-
-def break_rows(
-    tiles: NDArray[np.uint8], texts: Sequence[Sequence[str]], columns: int
-) -> tuple[NDArray[np.uint8], list[list[str]]]:
-    """Breaks rows of tiles that are too long, keeping what stands below each other."""
-    missing = -tiles.shape[1] % columns
-    pad = [(0, 0), (0, missing), *[(0, 0)] * (tiles.ndim - 2)]
-    padded = np.pad(tiles, pad, constant_values=PAPER)
-    filled = [[*row, *[""] * missing] for row in texts]
-    starts = range(0, padded.shape[1], columns)
-    blocks = np.concatenate([padded[:, i : i + columns] for i in starts])
-    return blocks, [row[i : i + columns] for i in starts for row in filled]

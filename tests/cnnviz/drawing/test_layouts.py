@@ -6,7 +6,13 @@ import pytest
 from cnnviz.drawing import (
     grid,
 )
-from cnnviz.drawing.layouts import automatic_scale, lay_out
+from cnnviz.drawing.layouts import (
+    automatic_scale,
+    balanced_columns,
+    break_rows,
+    lay_out,
+    tile_size,
+)
 from cnnviz.errors import ArgumentError
 
 MARGIN = 16
@@ -76,3 +82,19 @@ def test_sheets_stay_within_bounds(count: int, side: int) -> None:
     sheet = grid(tiles, labels=range(count))
     assert max(sheet.size) <= 2**14
     assert sheet.width * sheet.height < 1.1 * 2**25
+
+
+def test_sizes_and_columns_by_hand() -> None:
+    assert tile_size(28, 14, 160) == (168, 84)  # six times
+    assert tile_size(100, 320, 320) == (100, 320)
+    assert tile_size(100, 400, 320) == (80, 320)
+    assert [balanced_columns(n) for n in (1, 10, 11, 21, 40)] == [1, 10, 6, 7, 10]
+
+
+def test_rows_that_are_too_long_are_broken_together() -> None:
+    tiles = np.arange(10, dtype=np.uint8).reshape(2, 5, 1, 1, 1)
+    texts = [list("abcde"), list("fghij")]
+    broken, labels = break_rows(tiles, texts, 3)
+    below = [[0, 1, 2], [5, 6, 7], [3, 4, 255], [8, 9, 255]]
+    assert broken[..., 0, 0, 0].tolist() == below
+    assert ["".join(row) for row in labels] == ["abc", "fgh", "de", "ij"]

@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 
 from cnnviz.drawing.tiles import (
-    balanced_columns,
-    break_rows,
     cut_out,
     cut_part,
     draw_frame,
     fitted,
     plain_picture,
     shrunk_size,
-    tile_size,
 )
 from cnnviz.drawing.values import NOT_A_NUMBER
 from cnnviz.errors import ImageError
@@ -167,22 +164,9 @@ def test_the_whole_has_no_frame() -> None:
 
 
 def test_sizes_by_hand() -> None:
-    assert tile_size(28, 14, 160) == (168, 84)  # six times
-    assert tile_size(100, 320, 320) == (100, 320)
-    assert tile_size(100, 400, 320) == (80, 320)
     assert shrunk_size(3, 1000, 100) == (1, 100)
     assert fitted(bytes_of(3, 4, 3), 160).shape == (120, 160, 3)
     assert fitted(bytes_of(400, 200, 3), 160).shape == (160, 80, 3)
-    assert [balanced_columns(n) for n in (1, 10, 11, 21, 40)] == [1, 10, 6, 7, 10]
-
-
-def test_rows_that_are_too_long_are_broken_together() -> None:
-    tiles = np.arange(10, dtype=np.uint8).reshape(2, 5, 1, 1, 1)
-    texts = [list("abcde"), list("fghij")]
-    broken, labels = break_rows(tiles, texts, 3)
-    below = [[0, 1, 2], [5, 6, 7], [3, 4, 255], [8, 9, 255]]
-    assert broken[..., 0, 0, 0].tolist() == below
-    assert ["".join(row) for row in labels] == ["abc", "fgh", "de", "ij"]
 
 
 @pytest.mark.parametrize("image", [5, None, np.zeros(3), "x"])
