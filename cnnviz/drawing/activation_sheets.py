@@ -27,14 +27,13 @@ from cnnviz.drawing.values import (
     NEUTRAL,
     check_colormap,
     colorize,
-    leveled,
     overlay,
     stretch,
 )
 from cnnviz.errors import LayerError, counted, percent_text
 from cnnviz.images.boxes import ReceptiveField, image_spans
 from cnnviz.images.resizing import resize
-from cnnviz.images.taking import as_array, one_image
+from cnnviz.images.taking import one_image
 
 Normalize = Literal["channel", "layer"]
 Sort = Literal["channel", "strongest"]
@@ -190,27 +189,6 @@ def activation_sheet(
     if not (is_own or is_units) and channels.low < channels.high:
         return with_scale_bar(drawn, colormap, channels.low, channels.high)
     return drawn
-
-
-def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
-    """What the maps of an example are laid over: its first input that is a picture.
-
-    Args:
-        inputs: For each input of the network an array without a batch dimension.
-
-    Returns:
-        `(h, w, 1)` or `(h, w, 3)` in [0, 1], into which raw values are stretched; None
-        if no input is a picture.
-
-    Raises:
-        ArgumentError: If it is no list.
-        ImageError: If an input is no array.
-    """
-    instance_of("inputs", inputs, Sequence, "a list of arrays, one for each input")
-    for array in map(as_array, inputs):
-        if array.ndim == 3 and array.shape[-1] in (1, 3):
-            return leveled(array).clip(0, 1)
-    return None
 
 
 class _Channels(NamedTuple):

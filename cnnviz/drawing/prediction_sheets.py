@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts, result_of
-from cnnviz.drawing.activation_sheets import backdrop
 from cnnviz.drawing.bars import draw_bars, widest
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import tile_size
-from cnnviz.drawing.tiles import PAPER, as_picture, on_paper, resized
+from cnnviz.drawing.tiles import PAPER, as_picture, backdrop, on_paper, resized
 from cnnviz.errors import counted, percent_text
 
 if TYPE_CHECKING:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import instance_of
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
     displayable,
@@ -17,7 +19,7 @@ from cnnviz.drawing.values import (
 from cnnviz.errors import LayerError
 from cnnviz.images.boxes import Box
 from cnnviz.images.resizing import resize
-from cnnviz.images.taking import one_image
+from cnnviz.images.taking import as_array, one_image
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
 
@@ -59,6 +61,27 @@ def plain_picture(image: NDArray[Any]) -> Image.Image:
         return Image.fromarray(to_bytes(levels))
     pixels = np.rint(levels * 255).astype(np.uint8)
     return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))
+
+
+def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
+    """What the maps of an example are laid over: its first input that is a picture.
+
+    Args:
+        inputs: For each input of the network an array without a batch dimension.
+
+    Returns:
+        `(h, w, 1)` or `(h, w, 3)` in [0, 1], into which raw values are stretched; None
+        if no input is a picture.
+
+    Raises:
+        ArgumentError: If it is no list.
+        ImageError: If an input is no array.
+    """
+    instance_of("inputs", inputs, Sequence, "a list of arrays, one for each input")
+    for array in map(as_array, inputs):
+        if array.ndim == 3 and array.shape[-1] in (1, 3):
+            return leveled(array).clip(0, 1)
+    return None
 
 
 def to_bytes(levels: NDArray[Any]) -> Pixels:

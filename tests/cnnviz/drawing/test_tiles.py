@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cnnviz.drawing.tiles import (
+    backdrop,
     cut_out,
     cut_part,
     draw_frame,
@@ -16,9 +17,9 @@ from cnnviz.drawing.tiles import (
     shrunk_size,
 )
 from cnnviz.drawing.values import NOT_A_NUMBER
-from cnnviz.errors import ImageError
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images import Box
-from tests.sheets import FRAME, GRAY
+from tests.sheets import FRAME, GRAY, random
 
 
 def bytes_of(*shape: int) -> np.ndarray:
@@ -192,3 +193,20 @@ def test_a_part_is_gray_where_it_lies_outside(top: int, left: int) -> None:
     around = np.pad(picture, [(9, 9), (9, 9), (0, 0)], constant_values=GRAY)
     expected = around[top + 9 : top + 12, left + 9 : left + 11]
     np.testing.assert_array_equal(part, expected)
+
+
+def test_maps_are_laid_over_inputs_of_a_list() -> None:
+    words, picture = random(7), random(4, 4, 3).clip(0, 1)
+    assert backdrop([words]) is None
+    np.testing.assert_array_equal(backdrop([words, picture]), picture)
+    # Decibels and scans are stretched: clipped, they are black or white.
+    for raw in (80 * picture - 80, 4095 * picture):
+        shown = backdrop([raw])
+        assert shown is not None
+        span = raw.max() - raw.min()
+        np.testing.assert_allclose(shown, (raw - raw.min()) / span, atol=1e-5)
+    for given in (5, None, iter([picture])):
+        with pytest.raises(ArgumentError, match="expected a list of arrays"):
+            backdrop(given)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="expected"):
+        backdrop([None])  # type: ignore[list-item]
