@@ -1,7 +1,7 @@
 from .activation_sheets import activation_sheet as activation_sheet
 from .animation import encode_gif as encode_gif
+from .channel_sheets import channel_sheet as channel_sheet
 from .evidence_sheets import (
-    channel_sheet as channel_sheet,
     evidence_comparison_sheet as evidence_comparison_sheet,
     explanation_sheet as explanation_sheet,
 )
