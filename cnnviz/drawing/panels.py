@@ -45,8 +45,8 @@ def panel_sheet(
     *,
     title: str,
     subtitle: str,
-    texts: Sequence[str] = (),
-    columns: int | None = None,
+    texts: Sequence[str],
+    columns: int | None,
 ) -> Image.Image:
     """Puts panels side by side, below a headline and above sentences.
 
