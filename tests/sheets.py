@@ -15,6 +15,7 @@ from cnnviz.drawing.headers import headed_grid
 MARGIN = 16
 DOT = " \u00b7 "
 GRAY, FRAME = 128, (255, 220, 0)
+FOR, AGAINST = (230, 97, 0), (0, 84, 159)  # what speaks for a class, and against
 
 Told = dict[str, Any]
 

@@ -20,7 +20,7 @@ from cnnviz.drawing.tiles import Pixels, as_picture, fitted_size, resized
 from cnnviz.errors import ArgumentError, LayerError, input_words, seen_axes, shape_text
 from cnnviz.images.colors import LUMA
 
-FOR, AGAINST = (230, 97, 0), (0, 84, 159)
+_FOR, _AGAINST = (230, 97, 0), (0, 84, 159)
 _SIDE = 256  # of the longer side of a panel
 _ACROSS = 640  # of a signal, whose panels lie below each other
 _SHORTEST = 32  # of the shorter one
@@ -163,7 +163,7 @@ def _laid_over(picture: Pixels, values: NDArray[Any], scale: float) -> Pixels:
 def _colored(gray: NDArray[Any], levels: NDArray[Any]) -> Pixels:
     """Levels in [-1, 1] in colors, over gray."""
     opacity = _OPACITY * np.abs(levels).clip(0, 1)[..., None]
-    colors = np.where(levels[..., None] > 0, FOR, AGAINST)
+    colors = np.where(levels[..., None] > 0, _FOR, _AGAINST)
     return (gray[..., None] * (1 - opacity) + opacity * colors + 0.5).astype(np.uint8)
 
 

@@ -93,7 +93,7 @@ def lay_out(
         return Layout(-(-count // chosen), chosen, tile, cell, gap, scale, shrink)
 
     if scale is None:
-        largest = automatic_scale(count, height, width)
+        largest = _automatic_scale(count, height, width)
         options = [(enlarged, 1) for enlarged in range(largest, 0, -1)]
         options += [(1, shrink) for shrink in range(2, max(height, width) + 1)]
     else:
@@ -121,7 +121,7 @@ def _ways_out(layout: Layout, columns: int | None, scale: int | None) -> Iterato
     yield "fewer tiles"
 
 
-def automatic_scale(count: int, height: int, width: int) -> int:
+def _automatic_scale(count: int, height: int, width: int) -> int:
     """How many times pixels are enlarged, so that `count` tiles are easy to see."""
     if height == width == 1:
         return _CELL_SIDE

@@ -11,8 +11,7 @@ import pytest
 from cnnviz.attribution import channel_attribution
 from cnnviz.attribution.remarks import Remark
 from cnnviz.drawing import channel_sheet
-from cnnviz.drawing.evidence_panels import AGAINST, FOR
-from tests.sheets import tiles
+from tests.sheets import AGAINST, FOR, tiles
 
 
 def network(weights: Sequence[float], bias: float = 0) -> keras.Model:

@@ -19,12 +19,11 @@ from cnnviz.drawing import (
     evidence_comparison_sheet,
     explanation_sheet,
 )
-from cnnviz.drawing.evidence_panels import AGAINST, FOR
 from cnnviz.drawing.evidence_sheets import _lines
 from cnnviz.drawing.panels import panel_sheet
 from cnnviz.drawing.text import draw_line
 from cnnviz.errors import ArgumentError, ImageError, LayerError
-from tests.sheets import tiles
+from tests.sheets import AGAINST, FOR, tiles
 
 GRAY = np.array([1, 1, 1])
 
