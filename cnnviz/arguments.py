@@ -1,6 +1,7 @@
 """How arguments are checked: one function a kind of check, in one wording.
 
-Each takes the name of the argument, for the message, and its value.
+Most take the arguments by name, as in `counts(steps=steps)`. Those that need to know
+more take the name of an argument, for the message, and its value first.
 """
 
 from __future__ import annotations
@@ -156,24 +157,34 @@ def number_of(name: str, value: object, count: int) -> int:
     return number
 
 
-def name_or_number(name: str, value: object) -> None:
+def name_or_number(**values: object) -> None:
     """Refuses what is neither a text nor a whole number; None stands for a default.
 
+    Args:
+        **values: By name the arguments.
+
     Raises:
-        ArgumentError: If it is something else.
+        ArgumentError: If a value is something else.
     """
-    if value is not None and not isinstance(value, str) and whole(value) is None:
-        raise ArgumentError(f"{name} is {shown(value)}; expected a name or a number")
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str) and whole(value) is None:
+            raise ArgumentError(
+                f"{name} is {shown(value)}; expected a name or a number"
+            )
 
 
-def function_or_none(name: str, value: object) -> None:
+def function_or_none(**values: object) -> None:
     """Refuses what is neither a function nor None.
 
+    Args:
+        **values: By name the arguments.
+
     Raises:
-        ArgumentError: If it is something else.
+        ArgumentError: If a value is something else.
     """
-    if value is not None and not callable(value):
-        raise ArgumentError(f"{name} is {shown(value)}; expected a function")
+    for name, value in values.items():
+        if value is not None and not callable(value):
+            raise ArgumentError(f"{name} is {shown(value)}; expected a function")
 
 
 def instance_of(name: str, value: object, kind: Any, expected: str) -> None:
@@ -192,32 +203,14 @@ def instance_of(name: str, value: object, kind: Any, expected: str) -> None:
         raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
 
 
-def returned_by(function: str, kind: type, name: str, value: object) -> None:
-    """Refuses what is not the result of a function.
-
-    Args:
-        function: The name of the function.
-        kind: What it returns.
-        name: The argument.
-        value: Its value.
-
-    Raises:
-        ArgumentError: If it is something else.
-    """
-    if not isinstance(value, kind):
-        raise ArgumentError(
-            f"{name} is {shown(value)}; expected what {function} returns"
-        )
-
-
-def result_of(function: str, part: str, name: str, value: object) -> None:
+def result_of(name: str, value: object, function: str, part: str) -> None:
     """Refuses what is not the result of a function, where its class is not imported.
 
     Args:
-        function: The name of the function.
-        part: An attribute that only its results have.
         name: The argument.
         value: Its value.
+        function: The name of the function.
+        part: An attribute that only its results have.
 
     Raises:
         ArgumentError: If it is something else.
@@ -228,22 +221,8 @@ def result_of(function: str, part: str, name: str, value: object) -> None:
         )
 
 
-def texts_of(name: str, value: object) -> None:
+def texts_of(**values: object) -> None:
     """Refuses what is no list of texts, such as a text alone.
-
-    Raises:
-        ArgumentError: If it is something else.
-    """
-    if (
-        isinstance(value, str)
-        or not isinstance(value, Sequence)
-        or not all(isinstance(text, str) for text in value)
-    ):
-        raise ArgumentError(f"{name} is {shown(value)}; expected a list of texts")
-
-
-def text_or_none(**values: object) -> None:
-    """Refuses what is neither a text nor None.
 
     Args:
         **values: By name the arguments.
@@ -252,8 +231,12 @@ def text_or_none(**values: object) -> None:
         ArgumentError: If a value is something else.
     """
     for name, value in values.items():
-        if value is not None and not isinstance(value, str):
-            raise ArgumentError(f"{name} is {shown(value)}; expected a text")
+        if (
+            isinstance(value, str)
+            or not isinstance(value, Sequence)
+            or not all(isinstance(text, str) for text in value)
+        ):
+            raise ArgumentError(f"{name} is {shown(value)}; expected a list of texts")
 
 
 def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:
@@ -294,19 +277,18 @@ def whole_numbers(name: str, value: object) -> NDArray[Any]:
     return numbers
 
 
-def entries_of(name: str, value: object, count: int, things: str) -> list[Any]:
-    """The entries of a list that has one for each of several things.
+def entries_of(name: str, value: object, count: int) -> list[Any]:
+    """The entries of a list that has one for each tile of a sheet.
 
     Args:
         name: The argument.
         value: A list, or what else can be walked and ends.
-        count: How many things there are.
-        things: What they are called.
+        count: How many tiles there are.
 
     Raises:
         ArgumentError: If it is no list, or one of another length.
     """
-    expected = f"expected one for each of {count} {things}"
+    expected = f"expected one for each of {count} tiles"
     given: Any = value
     try:
         entries = list(given)

@@ -1,7 +1,7 @@
 """Results that show themselves: as pictures, in notebooks and in files, and as arrays.
 
 What the public functions return derives from `Result`, and from `ArrayResult` where
-one array is the point of it. Each class says how it is drawn; this module alone, and
+one array is the point of it. Each class names what draws it; this module alone, and
 only when a picture is asked for, imports what draws.
 """
 
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-class Result(ABC):
+class Result:
     """What a function of cnnviz returns: a value that notebooks show as a picture."""
 
-    @abstractmethod
+    _sheet: ClassVar[str]  # the function of `cnnviz.drawing` that draws it
+
     def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
         """The picture.
 
@@ -36,6 +37,8 @@ class Result(ABC):
             drawing: The face of `cnnviz.drawing`.
             options: What `picture` is given.
         """
+        picture: Image.Image = getattr(drawing, self._sheet)(self, **options)
+        return picture
 
     def picture(self, **options: Any) -> Image.Image:
         """The picture, as the command line writes it: mostly a sheet with labels.
@@ -99,7 +102,7 @@ def given_to_numpy(array: NDArray[Any], dtype: Any, copy: bool | None) -> NDArra
     return array.copy() if copy else array
 
 
-class ArrayResult(Result, NDArrayOperatorsMixin):
+class ArrayResult(Result, NDArrayOperatorsMixin, ABC):
     """A result that NumPy takes for its main array.
 
     It has the array's shape, length, items and methods, and takes part in arithmetic,

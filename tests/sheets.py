@@ -15,6 +15,7 @@ from cnnviz.drawing.headers import headed_grid
 MARGIN = 16
 DOT = " \u00b7 "
 GRAY, FRAME = 128, (255, 220, 0)
+FOR, AGAINST = (230, 97, 0), (0, 84, 159)  # what speaks for a class, and against
 
 Told = dict[str, Any]
 
@@ -62,3 +63,17 @@ def assert_same(sheet: Image.Image, expected: Image.Image) -> None:
     # the grays of text a palette has 16, which are 17 apart.
     tolerance = np.where(np.ptp(wanted, axis=-1, keepdims=True) == 0, 9, 4)
     assert (np.abs(drawn - wanted) <= tolerance).all()
+
+
+def tiles(sheet: Any, count: int, side: int) -> list[np.ndarray]:
+    """The pictures of a sheet of square panels in one row."""
+    pixels = np.asarray(sheet)
+    rows = np.flatnonzero((pixels[:, 20] != 255).any(-1))
+    top = next(
+        row for row in range(len(pixels)) if (pixels[row, 16 : 16 + side] == 0).all()
+    )
+    assert top in rows
+    return [
+        pixels[top : top + side, 16 + i * (side + 14) : 16 + i * (side + 14) + side]
+        for i in range(count)
+    ]

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import cnnviz
 from cnnviz.ascent import STILL, Run, maximize
-from cnnviz.attribution import explaining, methods, rules
+from cnnviz.attribution import CAMS, explaining, methods, rules
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.drawing import evidence_sheets
 from cnnviz.errors import LayerError
@@ -75,8 +75,9 @@ def test_a_method_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
 
     known: Any = get_args(methods.Method)
     monkeypatch.setattr(explaining, "Method", (*known, "layercam"))
-    monkeypatch.setitem(methods.CAMS, "layercam", layercam)
-    monkeypatch.setitem(evidence_sheets._TITLES, "layercam", "LayerCAM")
+    monkeypatch.setitem(CAMS, "layercam", layercam)
+    drawn = evidence_sheets._Method("LayerCAM")
+    monkeypatch.setitem(evidence_sheets._METHODS, "layercam", drawn)
     layers = keras.layers
     network = keras.Sequential(
         [

@@ -21,12 +21,16 @@ from ..writing import write_arrays
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnviz.attribution import ChannelAttribution, Check, Explanation
+    from cnnviz.attribution import (
+        ChannelAttribution,
+        Check,
+        Evidence,
+        Explanation,
+    )
     from cnnviz.network import ImageModel
 
 _TOP = 3
 _COMPARED = ("hirescam", "gradcam", "gradient", "guided", "deconvnet")
-_OF_ONE = "image 0: "  # ahead of what the library says of one image
 
 
 @command(
@@ -134,6 +138,8 @@ def explain(
     Orange speaks for the class, blue against it; of gradients orange may be either.
     Explained is the logit.
     """
+    from cnnviz.attribution import CAMS  # which imports no TensorFlow
+
     keep_apart(output.out, images.sources)
     if classes and top:
         raise typer.BadParameter("--class names classes, --top counts them: give one")
@@ -144,9 +150,9 @@ def explain(
     evidence.check(method, compare, check)
     if path and not maps:
         raise typer.BadParameter("--path is for --maps; expected both")
-    if layer and not (maps or compare or method in ("hirescam", "gradcam")):
+    if layer and not (maps or compare or method in CAMS):
         raise typer.BadParameter(
-            "--layer is for --method hirescam or gradcam, --compare and --maps; given "
+            f"--layer is for --method {' or '.join(CAMS)}, --compare and --maps; given "
             f"--method {method}"
         )
     asked: dict[str, Any] = {
@@ -191,7 +197,7 @@ def explain(
                     one,
                     **asked,
                     method=each,  # type: ignore[arg-type]
-                    layer=layer if each in ("hirescam", "gradcam") else None,
+                    layer=layer if each in CAMS else None,
                     baseline=held,
                     patch=evidence.patch,
                     stride=evidence.stride,
@@ -241,11 +247,10 @@ def explain(
         for number, result in work.items:
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
-            for note in [*result.output * (head is None), *result.notes]:
-                text = note.replace(_OF_ONE, f"{source}: ", 1)
-                if text not in told:
-                    told.add(text)
-                    work.console.note(text)
+            for note in [*result.output * (head is None), *result.notes(source)]:
+                if note not in told:
+                    told.add(note)
+                    work.console.note(note)
             for sentence in result.sentences:
                 work.console.note(f"{source}: {sentence}")
             if raw:
@@ -301,12 +306,17 @@ class _Result:
     count: int
     failures: list[str]
 
-    @property
-    def notes(self) -> list[str]:
-        """What there is to know."""
-        every = [note for each in self.explained.values() for note in each.notes]
-        more = self.channels.notes if self.channels is not None else ()
-        return [*self.failures, *every, *more]
+    def notes(self, source: str) -> list[str]:
+        """What there is to know.
+
+        Args:
+            source: What the image is called.
+        """
+        results: list[Evidence] = [*self.explained.values()]
+        if self.channels is not None:
+            results.append(self.channels)
+        notes = [remark.about(source) for each in results for remark in each.remarks]
+        return [*self.failures, *notes]
 
     @property
     def output(self) -> list[str]:

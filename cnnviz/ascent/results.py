@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnnviz.errors import counted, shape_text
 from cnnviz.showing import ArrayResult
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +76,8 @@ class Ascent(ArrayResult):
         snapshot_steps: The steps after which snapshots were kept.
     """
 
+    _sheet = "ascent_sheet"
+
     images: np.ndarray
     scores: np.ndarray
     dead: np.ndarray
@@ -104,10 +101,6 @@ class Ascent(ArrayResult):
 
     def _array(self) -> np.ndarray:
         return self.images
-
-    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-        sheet: Image.Image = drawing.ascent_sheet(self, **options)
-        return sheet
 
     def __repr__(self) -> str:
         count, *shape = self.images.shape

@@ -78,7 +78,7 @@ class Run:
         )
         counts(callback_every=self.callback_every)
         counts(0, seed=self.seed)
-        function_or_none("callback", self.callback)
+        function_or_none(callback=self.callback)
         if self.learning_rate is not None:
             more_than(0, learning_rate=self.learning_rate)
         if not isinstance(self.snapshots, Sequence | np.ndarray):

@@ -1,3 +1,4 @@
+from .cams import CAMS as CAMS
 from .channels import (
     ChannelAttribution as ChannelAttribution,
     channel_attribution as channel_attribution,

@@ -17,6 +17,7 @@ from cnnviz.arguments import name_or_number, numbers_of, shown
 from cnnviz.attribution.inputs import is_no_picture, pixels_of
 from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.questions import At, Subject
+from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.heads import HeadInfo, HeadKind
@@ -49,7 +50,7 @@ class Asked:
         probabilities: `(n, k)` of the classes.
         head: The output.
         against_name: The name of the class that they are compared with; empty for none.
-        notes: What to know.
+        remarks: What to know.
         probe: What was asked, with the gradient where it was wanted.
         found: What it answered.
     """
@@ -63,7 +64,7 @@ class Asked:
     probabilities: np.ndarray
     head: HeadInfo
     against_name: str
-    notes: tuple[str, ...]
+    remarks: list[Remark]
     probe: Probe
     found: dict[str, np.ndarray]
 
@@ -104,7 +105,7 @@ def ask_about(
         batch_size: How many images go through the network at a time.
     """
     known = as_model(model)
-    name_or_number("head", head)
+    name_or_number(head=head)
     arrays = known.prepare(images)
     if not all(np.isfinite(array).all() for array in arrays):
         raise ImageError("images hold values that are no finite numbers")
@@ -157,12 +158,13 @@ def ask_about(
         )
         for row in zip(chosen, every, strict=True)
     )
-    notes = []
+    remarks = []
     for image, column in np.argwhere(~found["assigned"]) if dense else []:
-        notes.append(
-            f"image {image}: {called(names[image][column], info.kind)} is assigned to "
-            "no position; explained where it comes nearest to that"
+        text = (
+            f"{called(names[image][column], info.kind)} is assigned to no position; "
+            "explained where it comes nearest to that"
         )
+        remarks.append(Remark(text, image))
     scores, probabilities = found["scores"], found["probabilities"]
     if first != at:
         probe = probe_for(target, at=at)
@@ -177,7 +179,7 @@ def ask_about(
         probabilities=probabilities,
         head=info,
         against_name="" if against is None else class_name(known, info, rival),
-        notes=tuple(notes),
+        remarks=remarks,
         probe=probe,
         found=found,
     )

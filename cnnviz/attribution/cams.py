@@ -45,3 +45,7 @@ def gradcam(tensor: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     axes = tuple(range(2, gradients.ndim - 1))
     weights = gradients.mean(axes)
     return np.maximum(np.einsum("n...c,nkc->nk...", tensor, weights), 0)
+
+
+CAMS = {"hirescam": hirescam, "gradcam": gradcam}
+"""The methods that look at a layer, by name."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,13 +26,11 @@ from cnnviz.attribution.integrated import (
 from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing, spread_evenly
 from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import LayerError, counted
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,6 +51,8 @@ class ChannelAttribution(Evidence):
         placing: Where the contributions lie on the image; None if the layer has no
             positions.
     """
+
+    _sheet = "channel_sheet"
 
     values: np.ndarray
     contributions: np.ndarray
@@ -79,9 +77,6 @@ class ChannelAttribution(Evidence):
 
     def _array(self) -> np.ndarray:
         return self.values
-
-    def _sheet(self, drawing: ModuleType) -> Callable[..., Image.Image]:
-        return drawing.channel_sheet
 
     def __repr__(self) -> str:
         n, k, channels = self.values.shape
@@ -151,7 +146,7 @@ def channel_attribution(
     counts(top=top)
     counts_or_none(batch_size=batch_size)
     counts(0, path=path)
-    function_or_none("callback", callback)
+    function_or_none(callback=callback)
     asked = ask_about(
         model,
         images,
@@ -173,11 +168,11 @@ def channel_attribution(
     values = contributions.sum(axes)
     sums = values.sum(-1, dtype=np.float64)
     facts, error = probe.facts, completeness_error(sums, total)
-    notes = []
+    remarks = []
     if facts.bypassed:
-        notes.append(PAST.format(facts.layer))
+        remarks.append(Remark(PAST.format(facts.layer)))
     if path:
-        notes += _missing(asked, error, path)
+        remarks += _missing(asked, error, path)
     image = asked.arrays[facts.input_index]
     pixels = pixels_of(asked.subject.model, image.shape)
     positions = tensor.shape[1:-1]
@@ -185,7 +180,7 @@ def channel_attribution(
     if len(positions) == len(pixels):
         placing = probe.placing(positions, pixels) or spread_evenly(positions, pixels)
     return ChannelAttribution(
-        **told_of(asked, facts.layer, notes),
+        **told_of(asked, facts.layer, remarks),
         values=values,
         contributions=contributions,
         share=shares(sums, total),
@@ -196,15 +191,15 @@ def channel_attribution(
     )
 
 
-def _missing(asked: Asked, error: np.ndarray, path: int) -> Iterator[str]:
-    """The notes where a path was too short."""
+def _missing(asked: Asked, error: np.ndarray, path: int) -> Iterator[Remark]:
+    """What to know where a path was too short."""
     for number, column in np.argwhere(error > TOLERANCE):
         name = called(asked.names[number][column], asked.head.kind)
-        yield (
-            f"image {number}: the channels for {name} are off by "
-            f"{100 * error[number, column]:.0f} % of what they explain after "
-            f"{counted(path, 'step')}"
+        text = (
+            f"the channels for {name} are off by {100 * error[number, column]:.0f} % "
+            f"of what they explain after {counted(path, 'step')}"
         )
+        yield Remark(text, number)
 
 
 def _along(

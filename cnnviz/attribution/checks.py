@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import counts, function_or_none, returned_by
+from cnnviz.arguments import counts, function_or_none, instance_of
 from cnnviz.attribution.baselines import blurred
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import Explanation
@@ -228,10 +228,10 @@ def check_explanation(
         Petsiuk, Das and Saenko, BMVC 2018, https://arxiv.org/abs/1806.07421
         Adebayo et al., NeurIPS 2018, https://arxiv.org/abs/1810.03292
     """
-    returned_by("explain", Explanation, "explanation", explanation)
+    instance_of("explanation", explanation, Explanation, "what explain returns")
     counts(steps=steps, draws=draws)
     counts(0, seed=seed)
-    function_or_none("callback", callback)
+    function_or_none(callback=callback)
     known = as_model(model)
     arrays = known.prepare(images)
     _require_explained(known, arrays, explanation)

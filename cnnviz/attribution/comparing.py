@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from cnnviz.arguments import counts_or_none, instance_of, returned_by, texts_of
+from cnnviz.arguments import counts_or_none, instance_of, texts_of
 from cnnviz.attribution.deconvolution import Projections, deconvnet
 from cnnviz.attribution.tasks import Rule
 from cnnviz.errors import ArgumentError, ImageError, counted
@@ -48,7 +48,8 @@ class RuleComparison(Result, Mapping[str, Projections]):
         if not self.projections:
             raise ArgumentError(f"projections is empty; expected {expected}")
         for rule, each in self.projections.items():
-            returned_by("deconvnet", Projections, f"projections[{rule!r}]", each)
+            name = f"projections[{rule!r}]"
+            instance_of(name, each, Projections, "what deconvnet returns")
 
     def __getitem__(self, rule: str) -> Projections:
         return self.projections[rule]
@@ -67,7 +68,7 @@ class RuleComparison(Result, Mapping[str, Projections]):
         facts: Sequence[str] = (),
         **options: Any,
     ) -> Image.Image:
-        texts_of("facts", facts)
+        texts_of(facts=facts)
         first = next(iter(self.values()))
         texts = first.texts(drawing, source, rule=False)
         texts["facts"] = [*facts, *texts["facts"]]

@@ -163,7 +163,7 @@ class Projections(ArrayResult):
         facts: Sequence[str] = (),
         **options: Any,
     ) -> Image.Image:
-        texts_of("facts", facts)
+        texts_of(facts=facts)
         one = self.image(image)
         if source is None and len(self.images) > 1:
             source = f"image {image + 1} of {len(self.images)}"

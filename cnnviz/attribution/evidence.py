@@ -3,7 +3,6 @@
 # Annotations are no texts here: those of fields would be looked up in the modules of
 # subclasses.
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from cnnviz.arguments import number_of
 from cnnviz.attribution.asking import Asked, called
+from cnnviz.attribution.remarks import Remark
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.model import ImageModel
 from cnnviz.showing import ArrayResult
@@ -46,7 +46,7 @@ class Evidence(ArrayResult):
         kind: What its values are: `softmax`, `sigmoid` or `linear`.
         against: The number of the class that the others are compared with, or None.
         against_name: Its name; empty if there is none.
-        notes: What to know when reading it, one sentence each.
+        remarks: What to know when reading it, and of which image.
         title: The headline of its pictures.
         images: What was explained: the input that is looked at, `(n, h, w, c)`.
     """
@@ -65,33 +65,43 @@ class Evidence(ArrayResult):
     kind: HeadKind
     against: int | None
     against_name: str
-    notes: tuple[str, ...]
+    remarks: tuple[Remark, ...]
     title: str
     images: np.ndarray = field(repr=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know when reading it, one sentence each."""
+        return tuple(remark.about(f"image {remark.image}") for remark in self.remarks)
+
+    def notes_of(self, image: int) -> list[str]:
+        """What to know of one image, besides what is said in its picture anyway."""
+        return [
+            remark.text
+            for remark in self.remarks
+            if remark.image in (None, image) and not remark.is_drawn
+        ]
 
     def caption(self, image: int, column: int) -> str:
         """What is explained, in words: `class 3 against class 5`."""
         return called(self.names[image][column], self.kind, self.against_name)
-
-    @abstractmethod
-    def _sheet(self, drawing: ModuleType) -> "Callable[..., Image.Image]":
-        """What draws one image of it."""
 
     def _drawn(
         self, drawing: ModuleType, *, image: int = 0, **options: Any
     ) -> "Image.Image":
         number_of("image", image, len(self.images))
         named = {"title": self.title, "number": image, **options}
-        return self._sheet(drawing)(self.images[image], self, **named)
+        sheet: Callable[..., Image.Image] = getattr(drawing, self._sheet)
+        return sheet(self.images[image], self, **named)
 
 
-def told_of(asked: Asked, layer: str, notes: Iterable[str]) -> dict[str, Any]:
+def told_of(asked: Asked, layer: str, remarks: Iterable[Remark]) -> dict[str, Any]:
     """By name what `Evidence` tells of what was asked, but for its numbers.
 
     Args:
         asked: What was asked.
         layer: The path of the layer that was looked at.
-        notes: What to know, besides what is known since it was asked.
+        remarks: What to know, besides what is known since it was asked.
     """
     head = asked.head
     return {
@@ -105,7 +115,7 @@ def told_of(asked: Asked, layer: str, notes: Iterable[str]) -> dict[str, Any]:
         "kind": head.kind,
         "against": asked.against,
         "against_name": asked.against_name,
-        "notes": (*asked.notes, *notes),
+        "remarks": (*asked.remarks, *remarks),
         "title": _headline(asked.subject.model, head),
     }
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,20 +21,19 @@ from cnnviz.attribution.asking import (
     called,
 )
 from cnnviz.attribution.baselines import Baseline
+from cnnviz.attribution.cams import CAMS
 from cnnviz.attribution.evidence import Evidence, told_of
 from cnnviz.attribution.integrated import MOST_STEPS, TOLERANCE, shares
-from cnnviz.attribution.methods import CAMS, Case, Method, Raw, Settings, found_by
+from cnnviz.attribution.methods import Case, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.questions import Subject
+from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, counted, listed, shape_text
 from cnnviz.network.health import broken_weights
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,6 +69,8 @@ class Explanation(Evidence):
         target: What of each image is explained.
     """
 
+    _sheet = "explanation_sheet"
+
     maps: np.ndarray
     raw: np.ndarray
     steps: np.ndarray
@@ -91,9 +90,6 @@ class Explanation(Evidence):
     def tiles(self) -> np.ndarray:
         """What `cnnviz.grid` draws: the maps, `(n, k, h, w, 1)`."""
         return self.maps[..., np.newaxis]
-
-    def _sheet(self, drawing: ModuleType) -> Callable[..., Image.Image]:
-        return drawing.explanation_sheet
 
     def __repr__(self) -> str:
         n, k = self.classes.shape
@@ -193,7 +189,7 @@ def explain(
     counts(top=top)
     counts(0, smooth=smooth, seed=seed)
     counts_or_none(batch_size=batch_size)
-    function_or_none("callback", callback)
+    function_or_none(callback=callback)
     _check(method, layer, smooth)
     settings = Settings(method, baseline, smooth, seed, patch, stride, batch_size)
     asked = ask_about(
@@ -225,30 +221,32 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
     if raw.total is not None:
         sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
         share = shares(sums, raw.total)
-    notes = list(raw.notes)
+    remarks = [Remark(note) for note in raw.notes]
     if facts.others:
         inputs = asked.subject.model.inputs
         told = (inputs[i].name if inputs else f"input {i}" for i in facts.others)
         names = listed(told, "and")
-        notes.append(f"the score depends on {names} too, which no map shows")
+        remarks.append(Remark(f"the score depends on {names} too, which no map shows"))
     if not raw.maps.any() and (broken := broken_weights(asked.subject.model.network)):
-        notes.append(f"{broken}, so that these maps mean nothing")
+        remarks.append(Remark(f"{broken}, so that these maps mean nothing"))
     for image, column in np.ndindex(*share.shape):
         name = called(asked.names[image][column], asked.head.kind)
         if method in CAMS and raw.maps[image, column].max() <= 0:
-            notes.append(f"image {image}: no positive evidence for {name}")
+            text = f"no positive evidence for {name}"
+            remarks.append(Remark(text, image, is_drawn=True))
         if method == "integrated" and error[image, column] > TOLERANCE:
             taken = f"{steps[image]} steps"
             if steps[image] < MOST_STEPS:
                 taken += f", and more, up to {MOST_STEPS}, did not help"
             other = "mean" if case.settings.baseline == "blur" else "blur"
-            notes.append(
-                f"image {image}: the map for {name} is off by "
-                f"{100 * error[image, column]:.0f} % of what it explains after "
-                f"{taken}; another baseline, such as {other}, may do better"
+            text = (
+                f"the map for {name} is off by {100 * error[image, column]:.0f} % of "
+                f"what it explains after {taken}; another baseline, such as {other}, "
+                "may do better"
             )
+            remarks.append(Remark(text, image))
     return Explanation(
-        **told_of(asked, facts.layer, notes),
+        **told_of(asked, facts.layer, remarks),
         maps=raw.placing(raw.maps),
         raw=raw.values,
         share=share,

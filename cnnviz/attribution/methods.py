@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnviz.arguments import numbers_of, shown
 from cnnviz.attribution.baselines import Baseline, baseline_images
-from cnnviz.attribution.cams import gradcam, hirescam
+from cnnviz.attribution.cams import CAMS, hirescam
 from cnnviz.attribution.inputs import pixels_of
 from cnnviz.attribution.integrated import (
     completeness_error,
@@ -46,7 +46,6 @@ Method = Literal[
     "deconvnet",
 ]
 
-CAMS = {"hirescam": hirescam, "gradcam": gradcam}
 NO_EVIDENCE: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
 """Methods that evidence is compared with, and the rules that they are."""
 

@@ -91,7 +91,7 @@ class Stages(Result, Sequence[Stage]):
         facts: Sequence[str] = (),
         **options: Any,
     ) -> Image.Image:
-        texts_of("facts", facts)
+        texts_of(facts=facts)
         origin = self.origin
         unit = f"map {self.channel}"
         if origin.names is not None:

@@ -1,10 +1,7 @@
-from .activation_sheets import (
-    activation_sheet as activation_sheet,
-    backdrop as backdrop,
-)
+from .activation_sheets import activation_sheet as activation_sheet
 from .animation import encode_gif as encode_gif
+from .channel_sheets import channel_sheet as channel_sheet
 from .evidence_sheets import (
-    channel_sheet as channel_sheet,
     evidence_comparison_sheet as evidence_comparison_sheet,
     explanation_sheet as explanation_sheet,
 )
@@ -24,7 +21,7 @@ from .projection_sheets import (
     projection_sheet as projection_sheet,
 )
 from .stage_sheets import stage_sheet as stage_sheet
-from .tiles import plain_picture as plain_picture
+from .tiles import backdrop as backdrop, plain_picture as plain_picture
 from .values import (
     NOT_A_NUMBER as NOT_A_NUMBER,
     colorize as colorize,

@@ -20,20 +20,20 @@ from cnnviz.drawing.bars import draw_bars
 from cnnviz.drawing.facts import count_channels, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
-from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows, shortened
+from cnnviz.drawing.signals import shortened
+from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
 from cnnviz.drawing.values import (
     NEUTRAL,
     check_colormap,
     colorize,
-    leveled,
     overlay,
     stretch,
 )
 from cnnviz.errors import LayerError, counted, percent_text
 from cnnviz.images.boxes import ReceptiveField, image_spans
 from cnnviz.images.resizing import resize
-from cnnviz.images.taking import as_array, one_image
+from cnnviz.images.taking import one_image
 
 Normalize = Literal["channel", "layer"]
 Sort = Literal["channel", "strongest"]
@@ -119,7 +119,7 @@ def activation_sheet(
     names: Any = labels
     if names is not None:
         names = names.tolist() if isinstance(names, np.ndarray) else names
-        texts_of("labels", names)
+        texts_of(labels=names)
     values = numbers_of("values", values, "an array of activations")
     image, seen = (None if i is None else one_image(i) for i in (image, seen))
     if not 1 <= values.ndim <= 4 or values.size == 0:
@@ -128,7 +128,7 @@ def activation_sheet(
             "(h, w, c), (d, h, w, c), (steps, c) or (units,)",
             hint="Take the arrays: cnnviz.activations(...).",
         )
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     remarks = [*facts]
     if values.ndim > 1 and values.size == values.shape[-1]:
         values = values.reshape(-1)
@@ -189,27 +189,6 @@ def activation_sheet(
     if not (is_own or is_units) and channels.low < channels.high:
         return with_scale_bar(drawn, colormap, channels.low, channels.high)
     return drawn
-
-
-def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
-    """What the maps of an example are laid over: its first input that is a picture.
-
-    Args:
-        inputs: For each input of the network an array without a batch dimension.
-
-    Returns:
-        `(h, w, 1)` or `(h, w, 3)` in [0, 1], into which raw values are stretched; None
-        if no input is a picture.
-
-    Raises:
-        ArgumentError: If it is no list.
-        ImageError: If an input is no array.
-    """
-    instance_of("inputs", inputs, Sequence, "a list of arrays, one for each input")
-    for array in map(as_array, inputs):
-        if array.ndim == 3 and array.shape[-1] in (1, 3):
-            return leveled(array).clip(0, 1)
-    return None
 
 
 class _Channels(NamedTuple):

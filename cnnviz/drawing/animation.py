@@ -10,29 +10,27 @@ from PIL import Image
 from cnnviz.arguments import between, instance_of
 from cnnviz.errors import ArgumentError
 
-_MOST_SECONDS = 60.0
+_LEAST_SECONDS, _MOST_SECONDS = 0.02, 60.0  # viewers slow down what is faster
+_LAST = 1.5  # seconds that the last sheet is shown
 _COLORS = 256
 _SAMPLES = 4
 
 
-def encode_gif(
-    sheets: Sequence[Image.Image], *, seconds: float = 0.1, last: float = 1.5
-) -> bytes:
+def encode_gif(sheets: Sequence[Image.Image], *, seconds: float = 0.1) -> bytes:
     """Encodes sheets as an animated GIF that repeats forever.
 
     All frames share a palette, so that colors that do not change do not flicker.
 
     Args:
         sheets: Pictures of one size.
-        seconds: How long each is shown, to a hundredth.
-        last: How long the last one is shown.
+        seconds: How long each is shown, to a hundredth; the last one is shown longer.
 
     Returns:
         The bytes of the file.
 
     Raises:
-        ArgumentError: If there is no sheet, one is no picture, the sizes differ, or a
-            time is out of its range.
+        ArgumentError: If there is no sheet, one is no picture, the sizes differ, or
+            the time is out of its range.
     """
     instance_of("sheets", sheets, Sequence, "a list of pictures")
     if len(sheets) == 0:
@@ -43,9 +41,7 @@ def encode_gif(
     if len(sizes) > 1:
         told = " and ".join(f"{width}x{height}" for width, height in sizes)
         raise ArgumentError(f"the sheets are of {told} pixels; expected one size")
-    for name, value in (("seconds", seconds), ("last", last)):
-        # Viewers slow down what is faster.
-        between(0.02, _MOST_SECONDS, **{name: value})
+    between(_LEAST_SECONDS, _MOST_SECONDS, seconds=seconds)
     palette = _strip(sheets).quantize(_COLORS, dither=Image.Dither.NONE)
     frames = [
         sheet.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
@@ -59,7 +55,7 @@ def encode_gif(
         "GIF",
         save_all=True,
         append_images=frames[1:],
-        duration=[round(1000 * t) for t in [*[seconds] * (len(frames) - 1), last]],
+        duration=[round(1000 * t) for t in [*[seconds] * (len(frames) - 1), _LAST]],
         loop=0,
     )
     return buffer.getvalue()

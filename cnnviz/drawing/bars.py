@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.drawing.text import draw_line
+from cnnviz.drawing.text import draw_line, write_line
 from cnnviz.drawing.values import NOT_A_NUMBER
 
 _ROW, _BAR, _LENGTH = 20, 14, 180  # pixels
@@ -20,7 +20,7 @@ def draw_bars(
     values: Sequence[float] | NDArray[np.float32],
     texts: Sequence[str],
     *,
-    most: float | None = None,
+    most: float | None,
     name_width: int | None = None,
 ) -> NDArray[np.uint8]:
     """Draws a row for each number: its name, a bar from 0 to it, and its text.
@@ -51,8 +51,8 @@ def draw_bars(
     zero = bars + round(-low * scale)
     for i, (line, text) in enumerate(zip(lines, told, strict=True)):
         row = sheet[i * _ROW : (i + 1) * _ROW]
-        _ink(row, line, left - line.shape[1])
-        _ink(row, text, right)
+        for words, start in ((line, left - line.shape[1]), (text, right)):
+            write_line(row, 255 - words, max(0, (_ROW - len(words)) // 2), start)
         bar = row[(_ROW - _BAR) // 2 : (_ROW + _BAR) // 2]
         bar[:, bars : bars + _LENGTH] = _TRACK if finite[i] else NOT_A_NUMBER
         if finite[i]:
@@ -67,11 +67,3 @@ def widest(names: Sequence[str]) -> int:
     """How wide names are at the left of bars."""
     lines = [draw_line(name, _LABEL_SIZE, _WIDEST_NAME) for name in names]
     return max(line.shape[1] for line in lines)
-
-
-def _ink(row: NDArray[np.uint8], line: NDArray[np.uint8], left: int) -> None:
-    """Writes a line of text into a row, in the middle of its height."""
-    top = max(0, (len(row) - len(line)) // 2)
-    line = line[: len(row) - top]
-    place = row[top : top + len(line), left : left + line.shape[1]]
-    place[:] = np.minimum(place, 255 - line[..., np.newaxis])

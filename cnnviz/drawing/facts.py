@@ -68,3 +68,8 @@ def averaged(image: NDArray[Any]) -> list[str]:
     """What to say where channels `(..., c)` had to be averaged to be shown."""
     channels = image.shape[-1]
     return [] if channels in (1, 3) else [f"mean over {channels} channels"]
+
+
+def shared(part: float) -> list[str]:
+    """What share of the score a map tells; nothing where that is not known."""
+    return [] if math.isnan(part) else [f"share {100 * part:.0f} %"]

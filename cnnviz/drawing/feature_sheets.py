@@ -12,8 +12,7 @@ from PIL import Image
 from cnnviz.arguments import result_of
 from cnnviz.drawing.facts import averaged, join_facts, readable, stretched
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.signals import FLATTEST
-from cnnviz.drawing.tiles import LONGEST, some_steps
+from cnnviz.drawing.signals import FLATTEST, LONGEST, some_steps
 from cnnviz.drawing.values import displayable, leveled
 from cnnviz.errors import (
     ArgumentError,
@@ -53,7 +52,7 @@ def filter_sheet(
         ArgumentError: If the exemplars are of other channels, or an argument is of
             another kind.
     """
-    result_of("visualize_filters", "feature", "result", result)
+    result_of("result", result, "visualize_filters", "feature")
     ascent, count = result.ascent, len(result.channels)
     where = f" in {result.feature}, which passes it on"
     facts = [
@@ -62,7 +61,7 @@ def filter_sheet(
         "mean activation reached" + where * (result.feature != result.layer),
     ]
     if natural is not None:
-        result_of("find_exemplars", "images", "natural", natural)
+        result_of("natural", natural, "find_exemplars", "images")
         facts.append("the natural images that excite it most")
         facts += _unexcited(natural)
     if ascent.dead.any():
@@ -127,7 +126,7 @@ def ascent_sheet(result: Ascent, *, title: str = "gradient ascent") -> Image.Ima
     Raises:
         ArgumentError: If the result is of another function.
     """
-    result_of("maximize", "history", "result", result)
+    result_of("result", result, "maximize", "history")
     states = _states(result, result.scores)
     tiles = displayable(result.images)
     facts = [counted(len(tiles), "image"), "score reached"]
@@ -162,7 +161,7 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
         ArgumentError: If the result is of another function.
         LayerError: If the images have no picture.
     """
-    result_of("find_exemplars", "numbers", "result", result)
+    result_of("result", result, "find_exemplars", "numbers")
     count, width = result.numbers.shape
     shown = _pictures(result)
     facts = [
@@ -289,7 +288,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     Raises:
         ArgumentError: If the result is of another function.
     """
-    result_of("visualize_classes", "reached", "result", result)
+    result_of("result", result, "visualize_classes", "reached")
     percent = result.head.kind != "linear"
     values = [
         percent_text(float(value), 0) if percent else readable(value)

@@ -125,7 +125,7 @@ def grid(
     counts_or_none(columns=columns, scale=scale)
     between(0, 1, background=background)
     if labels is not None:
-        labels = entries_of("labels", labels, len(images), "tiles")
+        labels = entries_of("labels", labels, len(images))
     dead = np.zeros(len(images), bool)
     if marked is not None:
         dead = _marks(marked, len(images))
@@ -175,7 +175,7 @@ def _marks(marked: object, count: int) -> NDArray[np.bool_]:
         ArgumentError: If `marked` does not tell it of each.
     """
     expected = f"True or False for each of {count} tiles"
-    entries = entries_of("marked", marked, count, "tiles")
+    entries = entries_of("marked", marked, count)
     marks = numbers_of("marked", entries, expected)
     if marks.ndim != 1:
         raise ArgumentError(f"marked is {shown(marked)}; expected {expected}")

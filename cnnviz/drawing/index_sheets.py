@@ -15,8 +15,8 @@ from cnnviz.arguments import counts, instance_of, texts_of
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import sheet_fits
-from cnnviz.drawing.strips import shortened
-from cnnviz.drawing.text import draw_line, soften
+from cnnviz.drawing.signals import shortened
+from cnnviz.drawing.text import draw_line, soften, write_line
 from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper, resized
 from cnnviz.drawing.values import colorize, stretch
 from cnnviz.errors import LayerError, counted, shape_text
@@ -105,7 +105,7 @@ def index_sheet(
         ]
         drawn.append(_row(path, told, tiles, side))
     page = _page(drawn)
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     remarks = [*facts]
     remarks.append(counted(len(rows), "layer"))
     if missing := len(layers) - len(rows):
@@ -172,7 +172,6 @@ def _row(name: str, told: list[str], pictures: Iterable[Pixels], side: int) -> P
     top = 0
     for i, line in enumerate(lines):
         ink = line if i == 0 else soften(line, _SMALL_INK)
-        place = head[top : top + len(line), : line.shape[1]]
-        place[:] = 255 - ink[..., np.newaxis]
+        write_line(head, 255 - ink, top, 0)
         top += len(line)
     return np.hstack([head, *(on_paper(tile, high, side + _GAP) for tile in tiles)])

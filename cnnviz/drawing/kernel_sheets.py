@@ -68,7 +68,7 @@ def kernel_sheet(
             f"{title}: kernels of shape {kernels.shape} have no picture; expected "
             "(k, h, w, c), (k, w, c) or (k, d, h, w, c)"
         )
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     remarks = [*facts]
     count = len(kernels)
     dead = _dead_kernels(kernels)

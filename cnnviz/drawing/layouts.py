@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cnnviz.drawing.tiles import PAPER, shrunk_size
 from cnnviz.errors import ArgumentError, counted, listed
 
 # Sizes in pixels of a tile's side (the root of its area) when enlarged automatically:
@@ -16,6 +18,8 @@ _SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 35, 128, 900
 _CELL_SIDE = 32  # of one-pixel tiles
 _LABEL_WIDTHS = (28, 110)  # that cells are made wide enough for
 LABEL_SPACE = 10  # between two labels, so that they are not read as one
+TILE_SIDE = 160  # of tiles that are looked at one by one
+MOST_COLUMNS = 10  # of these
 
 _ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
 _LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
@@ -89,7 +93,7 @@ def lay_out(
         return Layout(-(-count // chosen), chosen, tile, cell, gap, scale, shrink)
 
     if scale is None:
-        largest = automatic_scale(count, height, width)
+        largest = _automatic_scale(count, height, width)
         options = [(enlarged, 1) for enlarged in range(largest, 0, -1)]
         options += [(1, shrink) for shrink in range(2, max(height, width) + 1)]
     else:
@@ -117,7 +121,7 @@ def _ways_out(layout: Layout, columns: int | None, scale: int | None) -> Iterato
     yield "fewer tiles"
 
 
-def automatic_scale(count: int, height: int, width: int) -> int:
+def _automatic_scale(count: int, height: int, width: int) -> int:
     """How many times pixels are enlarged, so that `count` tiles are easy to see."""
     if height == width == 1:
         return _CELL_SIDE
@@ -133,3 +137,31 @@ def _columns(count: int, height: int, width: int, aspect: float) -> int:
     distance = np.abs(np.log(columns * width / (rows * height) / aspect))
     empty = (columns * rows - count) / count
     return int(columns[np.argmin(distance + 6 * empty)])
+
+
+def tile_size(height: int, width: int, most: int) -> tuple[int, int]:
+    """A tile's height and width: at most `most` pixels; small ones become about 160."""
+    longest = max(height, width)
+    if longest > most:
+        return shrunk_size(height, width, most)
+    scale = max(1, round(TILE_SIDE / longest))
+    return height * scale, width * scale
+
+
+def balanced_columns(count: int, most: int = MOST_COLUMNS) -> int:
+    """Columns for so many tiles, at most so many, rows being equally long."""
+    rows = -(-count // most)
+    return -(-count // rows)
+
+
+def break_rows(
+    tiles: NDArray[np.uint8], texts: Sequence[Sequence[str]], columns: int
+) -> tuple[NDArray[np.uint8], list[list[str]]]:
+    """Breaks rows of tiles that are too long, keeping what stands below each other."""
+    missing = -tiles.shape[1] % columns
+    pad = [(0, 0), (0, missing), *[(0, 0)] * (tiles.ndim - 2)]
+    padded = np.pad(tiles, pad, constant_values=PAPER)
+    filled = [[*row, *[""] * missing] for row in texts]
+    starts = range(0, padded.shape[1], columns)
+    blocks = np.concatenate([padded[:, i : i + columns] for i in starts])
+    return blocks, [row[i : i + columns] for i in starts for row in filled]

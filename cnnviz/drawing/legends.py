@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from cnnviz.drawing.facts import readable
-from cnnviz.drawing.text import draw_line, soften
+from cnnviz.drawing.text import draw_line, soften, write_line
 from cnnviz.drawing.values import colorize
 
 _MARGIN, _LENGTH, _HEIGHT, _GAP = 16, 200, 10, 4  # pixels
@@ -39,10 +39,8 @@ def with_scale_bar(
     bar = np.full((height, size[0] - _MARGIN, 3), 255, np.uint8)
     bar[:_HEIGHT, :_LENGTH] = colors
     for line, place in zip(numbers, (0.0, 0.5, 1.0), strict=True):
-        width = line.shape[1]
         # Below their color; the last may reach into the margin.
-        left = max(0, round(place * (_LENGTH - 1) - width / 2))
-        area = bar[_HEIGHT + _GAP :, left : left + width]
-        area[:] = 255 - line[:, : area.shape[1], np.newaxis]
+        left = max(0, round(place * (_LENGTH - 1) - line.shape[1] / 2))
+        write_line(bar, 255 - line, _HEIGHT + _GAP, left)
     page.paste(Image.fromarray(bar), (_MARGIN, below))
     return page

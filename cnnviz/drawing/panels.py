@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import instance_of
 from cnnviz.drawing.inks import shades_of
-from cnnviz.drawing.text import draw_line, printable, soften, wrap
+from cnnviz.drawing.layouts import balanced_columns
+from cnnviz.drawing.text import draw_line, printable, soften, wrap, write_line
 from cnnviz.drawing.tiles import PAPER, Pixels, on_paper
 
 _TITLE, _SMALL, _NAME, _LINE = 20, 13, 14, 12  # sizes of fonts
@@ -43,8 +45,8 @@ def panel_sheet(
     *,
     title: str,
     subtitle: str,
-    texts: Sequence[str] = (),
-    columns: int | None = None,
+    texts: Sequence[str],
+    columns: int | None,
 ) -> Image.Image:
     """Puts panels side by side, below a headline and above sentences.
 
@@ -69,8 +71,7 @@ def panel_sheet(
     width = max(shape[1], min(_ROOM, needed))
     most = max(1, (_ACROSS - 2 * _MARGIN + _GAP) // (width + _GAP))
     if columns is None:
-        rows = -(-len(panels) // most)
-        columns = -(-len(panels) // rows)
+        columns = balanced_columns(len(panels), most)
     body = []
     for start in range(0, len(panels), columns):
         row = panels[start : start + columns]
@@ -135,7 +136,7 @@ def _drawn(panel: Panel, size: tuple[int, ...], width: int, lines: int) -> Pixel
 
 def _one_line(text: str, size: int, width: int, ink: int) -> Pixels:
     strip = np.full((len(draw_line("X", size, width)) + 1, width, 3), PAPER, np.uint8)
-    _ink(strip, draw_line(text, size, width), 0, 0, ink)
+    write_line(strip, _inked(draw_line(text, size, width), ink), 0, 0)
     return strip
 
 
@@ -145,7 +146,7 @@ def _numbers(numbers: Sequence[str], width: int) -> Pixels:
     for i, number in enumerate(numbers):
         line = draw_line(number, _LINE, width)
         left = (width - line.shape[1]) * i // max(1, len(numbers) - 1)
-        _ink(strip, line, 0, left, _SOFT)
+        write_line(strip, _inked(line, _SOFT), 0, left)
     return strip
 
 
@@ -154,15 +155,14 @@ def _write_words(tile: Pixels, words: str) -> None:
     drawn = [draw_line(line, _NAME, tile.shape[1] - 2 * _GAP) for line in lines]
     top = max(0, (tile.shape[0] - sum(map(len, drawn))) // 2)
     for line in drawn:
-        _ink(tile, line, top, (tile.shape[1] - line.shape[1]) // 2, _SOFT)
+        left = (tile.shape[1] - line.shape[1]) // 2
+        write_line(tile, _inked(line, _SOFT), top, left)
         top += len(line)
 
 
-def _ink(place: Pixels, line: Pixels, top: int, left: int, ink: int) -> None:
-    """Writes a line, cut where it does not fit."""
-    part = place[top : top + line.shape[0], left : left + line.shape[1]]
-    covered = soften(line, ink)[: part.shape[0], : part.shape[1], None]
-    part[:] = np.minimum(part, shades_of(PAPER)[covered])
+def _inked(line: NDArray[np.uint8], ink: int) -> NDArray[np.uint8]:
+    """The gray levels of a line that is written with a part of the ink."""
+    return shades_of(PAPER)[soften(line, ink)]
 
 
 def _text(text: str, size: int, width: int, ink: int = _SOFT) -> Pixels:

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts, result_of
-from cnnviz.drawing.activation_sheets import backdrop
 from cnnviz.drawing.bars import draw_bars, widest
 from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.tiles import PAPER, as_picture, on_paper, resized, tile_size
+from cnnviz.drawing.layouts import tile_size
+from cnnviz.drawing.tiles import PAPER, as_picture, backdrop, on_paper, resized
 from cnnviz.errors import counted, percent_text
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def prediction_sheet(
     Raises:
         ArgumentError: If an argument is of another kind or out of its range.
     """
-    result_of("ImageModel.predict", "verdict", "result", result)
+    result_of("result", result, "ImageModel.predict", "verdict")
     counts(top=top, most_images=most_images)
     rows = result.top(top)[:most_images]
     percent = result.kind != "linear"

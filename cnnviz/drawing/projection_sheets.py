@@ -6,6 +6,7 @@ its absolute values black or white, and colors are kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,20 +22,17 @@ from cnnviz.arguments import (
 )
 from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
+from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows
 from cnnviz.drawing.signals import Shown, as_pictures
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
-    SHEET_SIDE,
     Pixels,
     as_picture,
-    balanced_columns,
-    break_rows,
     check_picture,
     cut_out,
     draw_frame,
     signed_pictures,
-    tile_side,
 )
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes
@@ -46,7 +44,9 @@ if TYPE_CHECKING:
 
 
 _INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
-_COMPARED_SIDE = 1000  # that the side of all units of a comparison is about
+# About how long the sides of all tiles together are, of pairs and of a comparison.
+_SHEET_SIDE, _COMPARED_SIDE = 1800, 1000
+_SMALLEST_SIDE = 64  # of a tile
 _NAMED_DEAD = 8
 _LONG = 4  # times as wide as high: pairs of such tiles stand above each other
 _FEW_UNITS = 3  # so many are compared in a row each, more in a column each
@@ -97,16 +97,16 @@ def projection_sheet(
             name among `names`, or an argument is of another kind or out of its range.
         ImageError: If the image is none.
     """
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     image = as_array(image, channels=None)
-    result_of("deconvnet", "positions", "projections", projections)
+    result_of("projections", projections, "deconvnet", "positions")
     whole = not (crop or close)
     shown = as_pictures(image, [projections], field, whole=whole)
     image = shown.image
     units = _Units.of(shown.projections[0], shown, spatial, names, title)
     if close:
         units, crop = units.at(mass_boxes(_shares(units.images))), True
-    side = tile_side(2 * len(units.alive), SHEET_SIDE)
+    side = _tile_side(2 * len(units.alive), _SHEET_SIDE)
     pictures = signed_pictures(units.images, percentile)
     rebuilt = units.tiles(pictures, side, crop, framed=False)
     seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
@@ -170,14 +170,14 @@ def comparison_sheet(
         ImageError: If the image is none.
     """
     counts_or_none(columns=columns)
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     image = as_array(image, channels=None)
     expected = "by rule what deconvnet returns"
     instance_of("projections", projections, Mapping, expected)
     if not projections:
         raise ArgumentError("no reconstructions are given to compare; expected some")
     for rule, given in projections.items():
-        result_of("deconvnet", "positions", f"projections[{rule!r}]", given)
+        result_of(f"projections[{rule!r}]", given, "deconvnet", "positions")
     every = list(projections.values())
     whole = not (crop or close)
     shown = as_pictures(image, every, field, whole=whole)
@@ -196,7 +196,7 @@ def comparison_sheet(
         ruled = {rule: each.at(boxes) for rule, each in ruled.items()}
         units, crop = next(iter(ruled.values())), True
     count = len(units.alive)
-    side = tile_side(count, _COMPARED_SIDE)
+    side = _tile_side(count, _COMPARED_SIDE)
     rows = [units.tiles([as_picture(image)] * count, side, crop, framed=True)]
     zeros = []
     for each in ruled.values():
@@ -365,3 +365,8 @@ class _Units(NamedTuple):
             "each on its own scale, 0 is gray"
             + f", clipped at the {percentile:g}th percentile" * bool(percentile < 100),
         ]
+
+
+def _tile_side(count: int, sheet: int) -> int:
+    """About how long the sides of `count` tiles are, once they are enlarged."""
+    return int(np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, TILE_SIDE))

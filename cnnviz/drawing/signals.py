@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.arguments import instance_of
-from cnnviz.drawing.tiles import LONGEST, some_steps, strongest_steps
 from cnnviz.images.boxes import ReceptiveField
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
 
+LONGEST = 1024  # steps of a signal, which lie side by side
 FLATTEST = 8  # how many times as long as high a picture of a signal is
 
 
@@ -78,3 +79,39 @@ def as_pictures(
     shown = signal.repeat(high, 0)[..., None]
     field = None if field is None else field.of_signal(scale)
     return Shown(shown, pictures, field, True, seen)
+
+
+def some_steps(signal: NDArray[Any], count: int) -> NDArray[Any]:
+    """Fewer of the steps `(steps, c)`, all as far from each other.
+
+    Means of a wave would be nothing, and the strongest of ones and zeros all ones.
+    """
+    return signal[(2 * np.arange(count) + 1) * len(signal) // (2 * count)]
+
+
+def strongest_steps(values: NDArray[Any], count: int) -> NDArray[Any]:
+    """Fewer of the values `(..., steps)`: of equal parts those farthest from 0."""
+    steps = values.shape[-1]
+    starts = np.arange(count) * steps // count
+    sizes = np.abs(values)
+    highest = np.maximum.reduceat(sizes, starts, -1)
+    parts = np.repeat(np.arange(count), np.diff([*starts, steps]))
+    places = np.where(sizes == highest[..., parts], np.arange(steps), steps)
+    first = np.minimum.reduceat(places, starts, -1)
+    return np.take_along_axis(values, first, -1)
+
+
+def shortened(
+    levels: NDArray[np.float32], most: int
+) -> tuple[NDArray[np.float32], int]:
+    """Rows `(rows, steps)` of at most so many columns, and how many steps each means.
+
+    Of several steps that go together the mean is drawn.
+    """
+    steps = levels.shape[1]
+    if (together := -(-steps // most)) > 1:
+        starts = np.arange(0, steps, together)
+        counts = np.diff(starts, append=steps)
+        levels = np.add.reduceat(levels, starts, axis=1)
+        levels /= counts.astype(np.float32)
+    return levels, together

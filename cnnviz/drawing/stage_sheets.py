@@ -13,23 +13,23 @@ from PIL import Image
 from cnnviz.arguments import counts_or_none, instance_of, result_of, texts_of
 from cnnviz.drawing.facts import averaged, join_facts
 from cnnviz.drawing.headers import headed_grid
-from cnnviz.drawing.signals import FLATTEST
-from cnnviz.drawing.tiles import (
-    GRAY,
+from cnnviz.drawing.layouts import (
     MOST_COLUMNS,
-    PERCENTILE,
-    SIDE,
-    Pixels,
-    as_picture,
+    TILE_SIDE,
     balanced_columns,
     break_rows,
+    tile_size,
+)
+from cnnviz.drawing.signals import FLATTEST, some_steps, strongest_steps
+from cnnviz.drawing.tiles import (
+    GRAY,
+    PERCENTILE,
+    Pixels,
+    as_picture,
     check_picture,
     cut_part,
     draw_frame,
     signed_pictures,
-    some_steps,
-    strongest_steps,
-    tile_size,
     to_bytes,
 )
 from cnnviz.drawing.values import colorize
@@ -94,13 +94,13 @@ def stage_sheet(
         ImageError: If the image is none.
     """
     counts_or_none(columns=columns)
-    texts_of("facts", facts)
+    texts_of(facts=facts)
     image = as_array(image, channels=None)
     instance_of("stages", stages, Sequence, "what deconvnet_stages returns")
     if len(stages) == 0:
         raise ArgumentError("no stages are given to draw; expected one or more")
     for stage in stages:
-        result_of("deconvnet_stages", "signal", "stages", stage)
+        result_of("stages", stage, "deconvnet_stages", "signal")
     if box is not None:
         instance_of("box", box, Box, "a Box of cnnviz.images")
     *hidden, last = stages
@@ -121,7 +121,7 @@ def stage_sheet(
         planes = [_strongest(_in_a_row(plane), count) for plane in planes]
         rebuilt = _strongest(rebuilt, count)
     else:
-        most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else SIDE
+        most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else TILE_SIDE
         size = tile_size(part.height, part.width, most)
     window = _Window(part, whole, size)
     upper = _strengths(hidden, planes, window)

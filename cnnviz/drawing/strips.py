@@ -51,22 +51,6 @@ def draw_rows(
     return _framed(_side_by_side(picture, part * high), title, facts)
 
 
-def shortened(
-    levels: NDArray[np.float32], most: int
-) -> tuple[NDArray[np.float32], int]:
-    """Rows `(rows, steps)` of at most so many columns, and how many steps each means.
-
-    Of several steps that go together the mean is drawn.
-    """
-    steps = levels.shape[1]
-    if (together := -(-steps // most)) > 1:
-        starts = np.arange(0, steps, together)
-        counts = np.diff(starts, append=steps)
-        levels = np.add.reduceat(levels, starts, axis=1)
-        levels /= counts.astype(np.float32)
-    return levels, together
-
-
 def draw_matrix(
     cells: NDArray[np.uint8],
     column_labels: Sequence[str],

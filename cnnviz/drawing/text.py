@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cnnviz.arguments import text_or_none
+from cnnviz.arguments import instance_of
 from cnnviz.drawing.facts import SEPARATOR
 from cnnviz.drawing.fonts import ELLIPSIS, font_of, heights_of
 
@@ -53,7 +53,8 @@ def draw_headline(
     Raises:
         ArgumentError: If one of them is no text.
     """
-    text_or_none(title=title, subtitle=subtitle)
+    instance_of("title", title, str | None, "a text")
+    instance_of("subtitle", subtitle, str | None, "a text")
     lines = []
     if title:
         lines.append(draw_line(printable(title), _TITLE_SIZE, width))
@@ -74,6 +75,21 @@ def draw_headline(
 def soften(coverage: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
     """Ink at a part of its strength."""
     return (coverage.astype(np.uint16) * percent // 100).astype(np.uint8)
+
+
+def write_line(
+    place: NDArray[np.uint8], shades: NDArray[np.uint8], top: int, left: int
+) -> None:
+    """Writes a line of text over what is there, cut where it does not fit.
+
+    Args:
+        place: Pixels `(h, w, channels)`.
+        shades: The gray levels of the line, such as `255 - draw_line(...)`.
+        top: How far its upper edge is from that of the place.
+        left: How far its left edge is from that of the place.
+    """
+    part = place[top : top + shades.shape[0], left : left + shades.shape[1]]
+    part[:] = np.minimum(part, shades[: part.shape[0], : part.shape[1], np.newaxis])
 
 
 @functools.lru_cache(maxsize=2**11)

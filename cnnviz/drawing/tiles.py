@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.arguments import instance_of
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
     displayable,
@@ -19,16 +19,13 @@ from cnnviz.drawing.values import (
 from cnnviz.errors import LayerError
 from cnnviz.images.boxes import Box
 from cnnviz.images.resizing import resize
-from cnnviz.images.taking import one_image
+from cnnviz.images.taking import as_array, one_image
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
 
 GRAY = 128  # what 0 is drawn as, and what lies outside the image
 _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
 PAPER = 255
-LONGEST = 1024  # of a signal, whose steps lie side by side
-_SMALLEST_SIDE, SIDE, SHEET_SIDE = 64, 160, 1800
-MOST_COLUMNS = 10
 PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visible
 
 
@@ -40,26 +37,6 @@ def check_picture(shape: tuple[int, ...], title: str) -> None:
             "expected (h, w, c)",
             hint="Take the arrays: cnnviz.deconvnet(...).",
         )
-
-
-def some_steps(signal: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer of the steps `(steps, c)`, all as far from each other.
-
-    Means of a wave would be nothing, and the strongest of ones and zeros all ones.
-    """
-    return signal[(2 * np.arange(count) + 1) * len(signal) // (2 * count)]
-
-
-def strongest_steps(values: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer of the values `(..., steps)`: of equal parts those farthest from 0."""
-    steps = values.shape[-1]
-    starts = np.arange(count) * steps // count
-    sizes = np.abs(values)
-    highest = np.maximum.reduceat(sizes, starts, -1)
-    parts = np.repeat(np.arange(count), np.diff([*starts, steps]))
-    places = np.where(sizes == highest[..., parts], np.arange(steps), steps)
-    first = np.minimum.reduceat(places, starts, -1)
-    return np.take_along_axis(values, first, -1)
 
 
 def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:
@@ -84,6 +61,27 @@ def plain_picture(image: NDArray[Any]) -> Image.Image:
         return Image.fromarray(to_bytes(levels))
     pixels = np.rint(levels * 255).astype(np.uint8)
     return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels.squeeze(-1))
+
+
+def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
+    """What the maps of an example are laid over: its first input that is a picture.
+
+    Args:
+        inputs: For each input of the network an array without a batch dimension.
+
+    Returns:
+        `(h, w, 1)` or `(h, w, 3)` in [0, 1], into which raw values are stretched; None
+        if no input is a picture.
+
+    Raises:
+        ArgumentError: If it is no list.
+        ImageError: If an input is no array.
+    """
+    instance_of("inputs", inputs, Sequence, "a list of arrays, one for each input")
+    for array in map(as_array, inputs):
+        if array.ndim == 3 and array.shape[-1] in (1, 3):
+            return leveled(array).clip(0, 1)
+    return None
 
 
 def to_bytes(levels: NDArray[Any]) -> Pixels:
@@ -140,33 +138,23 @@ def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
             tile[t : b + 1, [l, r]] = color
 
 
-def tile_side(count: int, sheet: int) -> int:
-    """About how long the sides of `count` tiles are, once they are enlarged."""
-    return int(np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, SIDE))
-
-
-def tile_size(height: int, width: int, most: int) -> tuple[int, int]:
-    """A tile's height and width: at most `most` pixels; small ones become about 160."""
-    longest = max(height, width)
-    if longest > most:
-        return shrunk_size(height, width, most)
-    scale = max(1, round(SIDE / longest))
-    return height * scale, width * scale
-
-
 def shrunk_size(height: int, width: int, longest: int) -> tuple[int, int]:
     """A smaller height and width of the same aspect, by the longest side."""
     own = max(height, width)
     return max(1, height * longest // own), max(1, width * longest // own)
 
 
-def fitted(picture: Pixels, side: int) -> Pixels:
-    """A picture as large as a square has room for, small ones by a whole factor."""
-    height, width = picture.shape[:2]
+def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """The largest height and width in a square; small ones grow by a whole factor."""
     scale = side // max(height, width)
     if scale == 0:
-        return resized(picture, shrunk_size(height, width, side))
-    return resized(picture, (height * scale, width * scale))
+        return shrunk_size(height, width, side)
+    return height * scale, width * scale
+
+
+def fitted(picture: Pixels, side: int) -> Pixels:
+    """A picture as large as a square has room for, small ones by a whole factor."""
+    return resized(picture, fitted_size(picture.shape[0], picture.shape[1], side))
 
 
 def resized(picture: Pixels, size: tuple[int, int]) -> Pixels:
@@ -213,22 +201,3 @@ def cut_part(
     tile = picture[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
     tile[~(inside[0][:, None] & inside[1])] = outside
     return tile
-
-
-def balanced_columns(count: int, most: int = MOST_COLUMNS) -> int:
-    """Columns for so many tiles, at most so many, rows being equally long."""
-    rows = -(-count // most)
-    return -(-count // rows)
-
-
-def break_rows(
-    tiles: NDArray[np.uint8], texts: Sequence[Sequence[str]], columns: int
-) -> tuple[NDArray[np.uint8], list[list[str]]]:
-    """Breaks rows of tiles that are too long, keeping what stands below each other."""
-    missing = -tiles.shape[1] % columns
-    pad = [(0, 0), (0, missing), *[(0, 0)] * (tiles.ndim - 2)]
-    padded = np.pad(tiles, pad, constant_values=PAPER)
-    filled = [[*row, *[""] * missing] for row in texts]
-    starts = range(0, padded.shape[1], columns)
-    blocks = np.concatenate([padded[:, i : i + columns] for i in starts])
-    return blocks, [row[i : i + columns] for i in starts for row in filled]

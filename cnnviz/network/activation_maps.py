@@ -167,7 +167,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
         count = len(self.inputs[0])
         if facts is None:
             facts = [f"image {image + 1} of {count}"] if count > 1 else []
-        texts_of("facts", facts)
+        texts_of(facts=facts)
         options["facts"] = facts if verdict is None else [*facts, verdict]
         sheet: Image.Image
         if layer is None and len(self.arrays) > 1:

@@ -158,7 +158,7 @@ def choose(
     Raises:
         LayerError: If there is no such head.
     """
-    name_or_number("head", name)
+    name_or_number(head=name)
     named: dict[str | int, _HeadLike] = dict(enumerate(known))
     named |= {head.name: head for head in known}
     head = named.get(0 if name is None else name)

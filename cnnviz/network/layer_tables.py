@@ -112,9 +112,7 @@ def layer_remarks(listed: Sequence[LayerInfo], parameters: int) -> list[str]:
 
 
 def aligned(
-    headings: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    numbers: frozenset[str] = frozenset(),
+    headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: frozenset[str]
 ) -> list[str]:
     """Lines of columns, two spaces apart, as wide as they need to be.
 

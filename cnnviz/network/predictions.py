@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from cnnviz.arguments import counts, name_or_number, number_of, returned_by
+from cnnviz.arguments import counts, instance_of, name_or_number, number_of
 from cnnviz.errors import ArgumentError, LayerError, counted, percent_text, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import Shown, show_images
@@ -22,8 +21,6 @@ from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from cnnviz.network.model import ImageModel
 
 
@@ -62,6 +59,8 @@ class Predictions(ArrayResult):
         has_positions: Whether the output has several positions, of which `values` is
             the mean.
     """
+
+    _sheet = "prediction_sheet"
 
     head: str
     kind: HeadKind
@@ -135,10 +134,6 @@ class Predictions(ArrayResult):
     def _array(self) -> NDArray[np.float32]:
         return self.values
 
-    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-        sheet: Image.Image = drawing.prediction_sheet(self, **options)
-        return sheet
-
     def __repr__(self) -> str:
         told = ", ".join(self._told(row[0]) for row in self.top(1)[:3])
         more = ", ..." if len(self) > 3 else ""
@@ -166,7 +161,7 @@ def verdict_of(predictions: Predictions | None, image: int, count: int) -> str |
     """
     if predictions is None:
         return None
-    returned_by("model.predict", Predictions, "predictions", predictions)
+    instance_of("predictions", predictions, Predictions, "what model.predict returns")
     if len(predictions) != count:
         raise ArgumentError(
             f"predictions are of {counted(len(predictions), 'image')}; expected {count}"
@@ -182,7 +177,7 @@ def predictions_of(
 ) -> Predictions:
     """Shows a network prepared images, see `ImageModel.predict`."""
     counts(batch_size=batch_size)
-    name_or_number("head", head)
+    name_or_number(head=head)
     trace, only = _traced(model, arrays, head, batch_size)
     found = in_batches(trace, arrays, batch_size, only)
     if _are_suspicious(found["values"]):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,9 +25,6 @@ from cnnviz.network.model import ImageModel, Images, as_model, built, check_one_
 from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.survey import choose_channels
 from cnnviz.showing import ArrayResult
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 _AT_A_TIME = 8  # images of a batch that are prepared together
 _FLAT = 1e-6  # what rounding makes of one value, relative to it
@@ -53,6 +49,8 @@ class Exemplars(ArrayResult):
         axes: How many axes of positions an image has: 1 of a signal, 3 of a volume.
     """
 
+    _sheet = "exemplar_sheet"
+
     layer: str
     channels: np.ndarray
     images: np.ndarray
@@ -63,10 +61,6 @@ class Exemplars(ArrayResult):
 
     def _array(self) -> np.ndarray:
         return self.images
-
-    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-        sheet: Image.Image = drawing.exemplar_sheet(self, **options)
-        return sheet
 
     def __repr__(self) -> str:
         count, width = self.numbers.shape

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,9 +31,6 @@ from cnnviz.synthesis.choices import usual_classes
 from cnnviz.synthesis.grounds import find_ground
 from cnnviz.synthesis.recipes import class_recipe, start_image
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 _PATTERNS = 8
 _TOGETHER = 8  # images that are answered for at a time
 _SWAY = 0.2  # the least that is usual for trained networks
@@ -56,6 +51,8 @@ class ClassImages(ArrayResult):
             value of the output where it has neither softmax nor sigmoid.
     """
 
+    _sheet = "class_sheet"
+
     classes: np.ndarray
     names: tuple[str, ...]
     head: HeadInfo
@@ -75,10 +72,6 @@ class ClassImages(ArrayResult):
 
     def _array(self) -> np.ndarray:
         return self.ascent.images
-
-    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-        sheet: Image.Image = drawing.class_sheet(self, **options)
-        return sheet
 
     def __repr__(self) -> str:
         count, *shape = self.ascent.images.shape

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +31,6 @@ from cnnviz.synthesis.scales import (
     scale_sizes,
 )
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 _LEAST_SIDE = 32  # of an octave, and of a tile
 _JITTER = 0.15
 _RATE = 0.012
@@ -53,15 +49,13 @@ class Dream(ArrayResult):
         layers: The paths of the layers whose energy was raised.
     """
 
+    _sheet = "plain_picture"
+
     image: np.ndarray
     layers: tuple[str, ...]
 
     def _array(self) -> np.ndarray:
         return self.image
-
-    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-        picture: Image.Image = drawing.plain_picture(self.image, **options)
-        return picture
 
     def __repr__(self) -> str:
         return f"Dream({', '.join(self.layers)}: {shape_text(self.image.shape)})"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,10 +27,6 @@ from cnnviz.objectives.units import channel
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.recipes import filter_recipe, start_image
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-
 _STEPS = 256
 _LEAST_STEPS = 16  # of each of several tries
 
@@ -55,6 +49,8 @@ class FilterImages(ArrayResult):
             `ascent.dead`, and how they were made.
         negative: Whether the images are what the filters dislike.
     """
+
+    _sheet = "filter_sheet"
 
     layer: str
     feature: str
@@ -80,10 +76,6 @@ class FilterImages(ArrayResult):
 
     def _array(self) -> np.ndarray:
         return self.ascent.images
-
-    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-        sheet: Image.Image = drawing.filter_sheet(self, **options)
-        return sheet
 
     def __repr__(self) -> str:
         count, *shape = self.ascent.images.shape

@@ -16,8 +16,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -57,9 +56,6 @@ from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
 from cnnviz.synthesis.style_layers import Features, MeasuredLayers, StyleLayers
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 _COARSEST, _RATIO = 128, math.sqrt(2)
 _STEPS, _RATE = 100, 0.05
 _LEAST_DISTANCE = 0.01  # of the style's own size, where content and style agree
@@ -92,6 +88,8 @@ class Stylized(ArrayResult):
             features.
     """
 
+    _sheet = "plain_picture"
+
     image: np.ndarray
     frames: np.ndarray
     style_losses: np.ndarray
@@ -103,10 +101,6 @@ class Stylized(ArrayResult):
 
     def _array(self) -> np.ndarray:
         return self.image
-
-    def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-        picture: Image.Image = drawing.plain_picture(self.image, **options)
-        return picture
 
     def __repr__(self) -> str:
         return (

@@ -24,10 +24,8 @@ from cnnviz.arguments import (
     number_of,
     numbers_of,
     path_of,
-    returned_by,
     shown,
     size_of,
-    text_or_none,
 )
 from cnnviz.errors import (
     ArgumentError,
@@ -140,20 +138,16 @@ def test_bounds_belong_to_a_range() -> None:
             "image is 1.0; expected a whole number from 0 to 1",
         ),
         (
-            lambda: name_or_number("head", ["a"]),
+            lambda: name_or_number(head=["a"]),
             "head is ['a']; expected a name or a number",
         ),
         (
-            lambda: function_or_none("callback", 3),
+            lambda: function_or_none(callback=3),
             "callback is 3; expected a function",
         ),
         (
             lambda: instance_of("run", dict, dict, "a dict"),
             "run is <class 'dict'>; expected a dict",
-        ),
-        (
-            lambda: returned_by("explain", tuple, "explanation", [1]),
-            "explanation is [1]; expected what explain returns",
         ),
         (
             lambda: numbers_of("patch", [[1], [2, 3]], "pixels"),
@@ -164,18 +158,17 @@ def test_bounds_belong_to_a_range() -> None:
             "patch is ['a']; expected pixels",
         ),
         (
-            lambda: entries_of("labels", 3, 2, "tiles"),
+            lambda: entries_of("labels", 3, 2),
             "labels is 3; expected one for each of 2 tiles",
         ),
         (
-            lambda: entries_of("labels", np.array("a"), 1, "tiles"),
+            lambda: entries_of("labels", np.array("a"), 1),
             "labels is array('a', dtype='<U1'); expected one for each of 1 tiles",
         ),
         (
-            lambda: entries_of("labels", range(3), 2, "tiles"),
+            lambda: entries_of("labels", range(3), 2),
             "labels holds 3; expected one for each of 2 tiles",
         ),
-        (lambda: text_or_none(title=3), "title is 3; expected a text"),
         (lambda: path_of("path", "", "a file"), "path is ''; expected a file"),
         (
             lambda: path_of("path", b"a.png", "a file"),
@@ -192,13 +185,11 @@ def test_what_else_is_refused(call: Callable[[], object], message: str) -> None:
 def test_what_else_is_taken() -> None:
     assert number_of("image", np.int64(1), 2) == 1
     for head in (None, "a", 1, np.int64(1)):
-        name_or_number("head", head)
-    function_or_none("callback", None)
-    function_or_none("callback", print)
-    text_or_none(title=None, subtitle=np.array(["a"])[0])
-    returned_by("explain", list, "explanation", [])
+        name_or_number(head=head)
+    function_or_none(callback=None)
+    function_or_none(callback=print)
     np.testing.assert_array_equal(numbers_of("patch", (1, 2), "pixels"), [1, 2])
-    assert entries_of("labels", (str(i) for i in range(2)), 2, "tiles") == ["0", "1"]
+    assert entries_of("labels", (str(i) for i in range(2)), 2) == ["0", "1"]
     assert path_of("path", Path("a.png"), "a file") == Path("a.png")
 
 

@@ -4,7 +4,6 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -233,9 +232,6 @@ def test_grids_draw_images_as_sheets_do(largest: int) -> None:
 
         def _array(self) -> np.ndarray:
             return largest * np.arange(64, dtype=np.float32).reshape(2, 4, 4, 2) / 64
-
-        def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-            raise NotImplementedError
 
     mean = np.asarray(Bands()).mean(-1)
     expected = mean if largest == 1 else (mean - mean.min()) / np.ptp(mean)

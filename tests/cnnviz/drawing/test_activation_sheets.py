@@ -12,7 +12,6 @@ from cnnviz.drawing import (
     NOT_A_NUMBER,
     activation_sheet,
     activation_sheets,
-    backdrop,
     grid,
     overlay,
 )
@@ -349,23 +348,6 @@ def test_what_is_no_image_is_refused(name: str) -> None:
             activation_sheet(random(4, 4, 2), title="x", **options)
     with pytest.raises(ArgumentError, match="expected an array of activations"):
         activation_sheet({"conv": random(4, 4, 2)}, title="x")  # type: ignore[arg-type]
-
-
-def test_maps_are_laid_over_inputs_of_a_list() -> None:
-    words, picture = random(7), random(4, 4, 3).clip(0, 1)
-    assert backdrop([words]) is None
-    np.testing.assert_array_equal(backdrop([words, picture]), picture)
-    # Decibels and scans are stretched: clipped, they are black or white.
-    for raw in (80 * picture - 80, 4095 * picture):
-        shown = backdrop([raw])
-        assert shown is not None
-        span = raw.max() - raw.min()
-        np.testing.assert_allclose(shown, (raw - raw.min()) / span, atol=1e-5)
-    for given in (5, None, iter([picture])):
-        with pytest.raises(ArgumentError, match="expected a list of arrays"):
-            backdrop(given)  # type: ignore[arg-type]
-    with pytest.raises(ImageError, match="expected"):
-        backdrop([None])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("shape", [(4,), (40,), (4, 4, 2)])

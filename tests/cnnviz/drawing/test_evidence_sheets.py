@@ -19,10 +19,11 @@ from cnnviz.drawing import (
     evidence_comparison_sheet,
     explanation_sheet,
 )
-from cnnviz.drawing.evidence_sheets import AGAINST, FOR, _flat, _lines
+from cnnviz.drawing.evidence_sheets import _lines
 from cnnviz.drawing.panels import panel_sheet
 from cnnviz.drawing.text import draw_line
 from cnnviz.errors import ArgumentError, ImageError, LayerError
+from tests.sheets import AGAINST, FOR, tiles
 
 GRAY = np.array([1, 1, 1])
 
@@ -53,38 +54,6 @@ HALVES[:, :4], HALVES[:4, 4:] = 1, -0.5
 def halves() -> Explanation:
     """On a white image: for the output at the left, against it in a corner."""
     return explain(network(HALVES), np.ones((8, 8, 1), np.float32))
-
-
-def tiles(sheet: Any, count: int, side: int) -> list[np.ndarray]:
-    """The pictures of a sheet of square panels in one row."""
-    pixels = np.asarray(sheet)
-    rows = np.flatnonzero((pixels[:, 20] != 255).any(-1))
-    top = next(
-        row for row in range(len(pixels)) if (pixels[row, 16 : 16 + side] == 0).all()
-    )
-    assert top in rows
-    return [
-        pixels[top : top + side, 16 + i * (side + 14) : 16 + i * (side + 14) + side]
-        for i in range(count)
-    ]
-
-
-def test_the_slice_of_a_volume_is_told() -> None:
-    image, maps = np.ones((5, 3, 4, 1)), np.zeros((1, 5, 3, 4))
-    maps[0, :, 1, 1] = 1  # behind a layer that gave up the slices
-    text = "slice 3 of 5, where the evidence is the same in all"
-    assert _flat(image, [maps], "x").told == [text]
-    maps[0, 3] *= -2
-    text = "slice 4 of 5, the one with the most evidence"
-    assert _flat(image, [maps], "x").told == [text]
-
-
-def test_many_channels_are_told_as_their_mean() -> None:
-    for count, told in ((1, []), (3, []), (6, ["image: mean over 6 channels"])):
-        image = np.ones((5, 4, count), np.float32)
-        assert _flat(image, [np.ones((1, 5, 4))], "x").told == told
-    # The channels of a signal are rows.
-    assert _flat(np.ones((9, 6), np.float32), [np.ones((1, 9))], "x").told == []
 
 
 def test_the_positions_of_an_output_that_are_explained_are_told() -> None:
@@ -221,78 +190,6 @@ def test_every_class_of_a_comparison_has_a_row() -> None:
         evidence_comparison_sheet(
             image, {"hirescam": both["hirescam"], "gradient": one["gradient"]}, title=""
         )
-
-
-def test_channels_are_drawn_the_strongest_first() -> None:
-    model = keras.Sequential(
-        [
-            keras.layers.Input((8, 8, 1)),
-            keras.layers.Conv2D(3, 1, use_bias=False, name="conv"),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(1, use_bias=False, name="head"),
-        ]
-    )
-    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 3))])
-    model.get_layer("head").set_weights([np.array([[0.1], [-1], [0.5]])])
-    image = np.ones((8, 8, 1), np.float32)
-    found = channel_attribution(model, image)
-    np.testing.assert_array_equal(found.strongest(2), [[[1, 2]]])
-    image[0] = 0
-    sheet = channel_sheet(image, found, title="", count=2)
-    _, first, second = tiles(sheet, 3, 256)
-    np.testing.assert_allclose(
-        first[150, 40], 255 * 0.1 + 0.9 * np.array(AGAINST), atol=1
-    )
-    np.testing.assert_allclose(
-        second[150, 40], 255 * 0.55 + 0.45 * np.array(FOR), atol=1
-    )
-
-
-def test_it_is_told_how_much_the_drawn_channels_are_of_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model = keras.Sequential(
-        [
-            keras.layers.Input((8, 8, 1)),
-            keras.layers.Conv2D(3, 1, use_bias=False, name="conv"),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(1, name="head"),
-        ]
-    )
-    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 3))])
-    head = [np.array([[0.25], [-1], [5]]), np.full(1, 4.25)]
-    model.get_layer("head").set_weights(head)
-    image = np.ones((8, 8, 1), np.float32)
-    drawn: list[Any] = []
-
-    def panels(given: Any, **_: Any) -> None:
-        drawn.extend(panel.lines for panel in given)
-
-    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
-    channel_sheet(image, channel_attribution(model, image), title="", count=2)
-    assert drawn == [
-        ["output 0", "score 8.5 · share 50 %", "these 2 add +4", "all 3 add +4.25"],
-        ["channel 2", "adds +5"],
-        ["channel 1", "adds -1"],
-    ]
-
-
-def test_a_sheet_of_channels_tells_what_is_of_its_image(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    images = np.ones((2, 8, 8, 1), np.float32)
-    found = channel_attribution(network(np.ones(64)), images, path=2)
-    notes = ("of both", "image 0: of the first", "image 1: of the second")
-    drawn: list[Any] = []
-
-    def panels(*_: Any, subtitle: str, texts: Any, **__: Any) -> None:
-        drawn.extend([subtitle, *texts])
-
-    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
-    noted = replace(found, notes=notes)
-    channel_sheet(images[1], noted, title="", number=1)
-    assert drawn[1:] == ["of both", "of the second"]
-    assert "gradients averaged over 2 steps" in drawn[0]
 
 
 @pytest.mark.parametrize("shape", [(40, 2), (5, 8, 8, 1), (300, 200, 3)])

@@ -6,7 +6,12 @@ import pytest
 from cnnviz.drawing import (
     grid,
 )
-from cnnviz.drawing.layouts import automatic_scale, lay_out
+from cnnviz.drawing.layouts import (
+    balanced_columns,
+    break_rows,
+    lay_out,
+    tile_size,
+)
 from cnnviz.errors import ArgumentError
 
 MARGIN = 16
@@ -18,6 +23,10 @@ def numbered(count: int, height: int, width: int) -> np.ndarray:
     return np.broadcast_to(levels[:, None, None], (count, height, width)).copy()
 
 
+def scale_of(count: int, height: int, width: int) -> int:
+    return lay_out((count, height, width), None, None, gap=2, strip=21, label=28).scale
+
+
 def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
 
@@ -27,7 +36,7 @@ def noise(*shape: int) -> np.ndarray:
 )
 def test_default_columns_are_nearly_square(count: int, columns: int) -> None:
     sheet = grid(numbered(1, 56, 56).repeat(count, 0), labels=range(count))
-    tile = 56 * automatic_scale(count, 56, 56)
+    tile = 56 * scale_of(count, 56, 56)
     assert sheet.width == 2 * MARGIN + columns * (tile + 2) - 2
 
 
@@ -47,13 +56,13 @@ def test_values_are_a_strip_of_cells() -> None:
     ("count", "shape"), [(512, (7, 7)), (64, (7, 7)), (8, (3, 3)), (5, (1, 24))]
 )
 def test_small_tiles_are_enlarged(count: int, shape: tuple[int, int]) -> None:
-    scale = automatic_scale(count, *shape)
+    scale = scale_of(count, *shape)
     side = scale * np.sqrt(shape[0] * shape[1])
     assert 35 <= side <= 130
 
 
 def test_large_tiles_are_left_alone() -> None:
-    assert automatic_scale(4, 300, 300) == 1
+    assert scale_of(4, 300, 300) == 1
 
 
 def test_tiles_shrink_beyond_two_to_the_25_pixels() -> None:
@@ -76,3 +85,19 @@ def test_sheets_stay_within_bounds(count: int, side: int) -> None:
     sheet = grid(tiles, labels=range(count))
     assert max(sheet.size) <= 2**14
     assert sheet.width * sheet.height < 1.1 * 2**25
+
+
+def test_sizes_and_columns_by_hand() -> None:
+    assert tile_size(28, 14, 160) == (168, 84)  # six times
+    assert tile_size(100, 320, 320) == (100, 320)
+    assert tile_size(100, 400, 320) == (80, 320)
+    assert [balanced_columns(n) for n in (1, 10, 11, 21, 40)] == [1, 10, 6, 7, 10]
+
+
+def test_rows_that_are_too_long_are_broken_together() -> None:
+    tiles = np.arange(10, dtype=np.uint8).reshape(2, 5, 1, 1, 1)
+    texts = [list("abcde"), list("fghij")]
+    broken, labels = break_rows(tiles, texts, 3)
+    below = [[0, 1, 2], [5, 6, 7], [3, 4, 255], [8, 9, 255]]
+    assert broken[..., 0, 0, 0].tolist() == below
+    assert ["".join(row) for row in labels] == ["abc", "fgh", "de", "ij"]

@@ -1,6 +1,5 @@
 """The tiles of a sheet: cut out, framed, enlarged."""
 
-import itertools
 import math
 from fractions import Fraction
 from typing import Any
@@ -9,22 +8,18 @@ import numpy as np
 import pytest
 
 from cnnviz.drawing.tiles import (
-    balanced_columns,
-    break_rows,
+    backdrop,
     cut_out,
     cut_part,
     draw_frame,
     fitted,
     plain_picture,
     shrunk_size,
-    some_steps,
-    strongest_steps,
-    tile_size,
 )
 from cnnviz.drawing.values import NOT_A_NUMBER
-from cnnviz.errors import ImageError
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images import Box
-from tests.sheets import FRAME, GRAY
+from tests.sheets import FRAME, GRAY, random
 
 
 def bytes_of(*shape: int) -> np.ndarray:
@@ -169,37 +164,10 @@ def test_the_whole_has_no_frame() -> None:
     assert (tile == 200).all()
 
 
-@pytest.mark.parametrize(("steps", "count"), [(10, 4), (9, 9), (23, 7)])
-def test_fewer_steps(steps: int, count: int) -> None:
-    signal = np.random.default_rng(0).normal(size=(steps, 2))
-    signal[2] = -signal[1]  # equally far from 0: the first counts
-    middles = [math.floor((i + 0.5) * steps / count) for i in range(count)]
-    np.testing.assert_array_equal(some_steps(signal, count), signal[middles])
-    limits = [math.floor(i * steps / count) for i in range(count + 1)]
-    strongest = [
-        [max(channel[low:high], key=abs) for low, high in itertools.pairwise(limits)]
-        for channel in signal.T
-    ]
-    np.testing.assert_array_equal(strongest_steps(signal.T, count), strongest)
-
-
 def test_sizes_by_hand() -> None:
-    assert tile_size(28, 14, 160) == (168, 84)  # six times
-    assert tile_size(100, 320, 320) == (100, 320)
-    assert tile_size(100, 400, 320) == (80, 320)
     assert shrunk_size(3, 1000, 100) == (1, 100)
     assert fitted(bytes_of(3, 4, 3), 160).shape == (120, 160, 3)
     assert fitted(bytes_of(400, 200, 3), 160).shape == (160, 80, 3)
-    assert [balanced_columns(n) for n in (1, 10, 11, 21, 40)] == [1, 10, 6, 7, 10]
-
-
-def test_rows_that_are_too_long_are_broken_together() -> None:
-    tiles = np.arange(10, dtype=np.uint8).reshape(2, 5, 1, 1, 1)
-    texts = [list("abcde"), list("fghij")]
-    broken, labels = break_rows(tiles, texts, 3)
-    below = [[0, 1, 2], [5, 6, 7], [3, 4, 255], [8, 9, 255]]
-    assert broken[..., 0, 0, 0].tolist() == below
-    assert ["".join(row) for row in labels] == ["abc", "fgh", "de", "ij"]
 
 
 @pytest.mark.parametrize("image", [5, None, np.zeros(3), "x"])
@@ -225,3 +193,20 @@ def test_a_part_is_gray_where_it_lies_outside(top: int, left: int) -> None:
     around = np.pad(picture, [(9, 9), (9, 9), (0, 0)], constant_values=GRAY)
     expected = around[top + 9 : top + 12, left + 9 : left + 11]
     np.testing.assert_array_equal(part, expected)
+
+
+def test_maps_are_laid_over_inputs_of_a_list() -> None:
+    words, picture = random(7), random(4, 4, 3).clip(0, 1)
+    assert backdrop([words]) is None
+    np.testing.assert_array_equal(backdrop([words, picture]), picture)
+    # Decibels and scans are stretched: clipped, they are black or white.
+    for raw in (80 * picture - 80, 4095 * picture):
+        shown = backdrop([raw])
+        assert shown is not None
+        span = raw.max() - raw.min()
+        np.testing.assert_allclose(shown, (raw - raw.min()) / span, atol=1e-5)
+    for given in (5, None, iter([picture])):
+        with pytest.raises(ArgumentError, match="expected a list of arrays"):
+            backdrop(given)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="expected"):
+        backdrop([None])  # type: ignore[list-item]

@@ -1,0 +1,175 @@
+"""Maps of evidence over what was explained, as panels with scales.
+
+What speaks for a class is orange, what speaks against it blue, and what does neither
+lets the gray photograph through: colors that color-blind people tell apart. Scales are
+symmetric, zero is never shifted, and every color bar tells its ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.drawing.facts import averaged
+from cnnviz.drawing.panels import Panel
+from cnnviz.drawing.signals import LONGEST, some_steps, strongest_steps
+from cnnviz.drawing.tiles import Pixels, as_picture, fitted_size, resized
+from cnnviz.errors import ArgumentError, LayerError, input_words, seen_axes, shape_text
+from cnnviz.images.colors import LUMA
+
+_FOR, _AGAINST = (230, 97, 0), (0, 84, 159)
+_SIDE = 256  # of the longer side of a panel
+_ACROSS = 640  # of a signal, whose panels lie below each other
+_SHORTEST = 32  # of the shorter one
+_FAINTEST = 0.35  # how dark black is drawn below the colors
+_OPACITY = 0.9
+_HATCH = 8
+_BAR_HEIGHT = 10
+
+
+class Flat(NamedTuple):
+    """An image and maps over it, as pictures.
+
+    Attributes:
+        picture: The image.
+        maps: Those that were given, each `(k, h, w)`.
+        told: What was done.
+        axes: How many axes of positions the image has: 1 of a signal, 3 of a volume.
+    """
+
+    picture: Pixels
+    maps: list[NDArray[Any]]
+    told: list[str]
+    axes: int
+
+    def arranged(self, rows: Sequence[list[Panel]]) -> tuple[list[Panel], int]:
+        """Panels in rows; of a signal in columns, its steps below each other.
+
+        Returns:
+            The panels row by row, and how many a row has.
+        """
+        if self.axes == 1:
+            rows = [list(row) for row in zip(*rows, strict=True)]
+        return [panel for row in rows for panel in row], len(rows[0])
+
+
+def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Flat:
+    """An image, and maps `(k, ...)` over it, as pictures of one size.
+
+    Of a volume one slice is taken, the steps of a signal become columns.
+    """
+    explained = maps[0].shape[1:]
+    if image.shape[: len(explained)] != explained:
+        raise ArgumentError(
+            f"an image of {shape_text(image.shape)} is given; expected the one that "
+            f"was explained, of {shape_text(explained)}"
+        )
+    told = []
+    axes = seen_axes(image.shape, len(explained))
+    if axes < maps[0].ndim - 1:
+        maps = [values[..., 0] for values in maps]
+    elif image.ndim == axes:
+        image = image[..., None]
+    if axes == 3:
+        shown, why = len(image) // 2, "where the evidence is the same in all"
+        if np.ptp(maps[0], 1).any():
+            shown = int(np.abs(maps[0]).sum((0, 2, 3)).argmax())
+            why = "the one with the most evidence"
+        told.append(f"slice {shown + 1} of {len(image)}, {why}")
+        image, maps = image[shown], [values[:, shown] for values in maps]
+    elif axes == 1:
+        steps = len(image)
+        height = max(1, _SIDE // 4 // image.shape[-1])
+        if steps > LONGEST:
+            image = some_steps(image, LONGEST)
+            told.append(f"{steps} steps to the right, the strongest in each pixel")
+            maps = [strongest_steps(values, LONGEST) for values in maps]
+        image = image.T.repeat(height, 0)[..., None]
+        maps = [np.repeat(values[:, None], len(image), 1) for values in maps]
+    if image.ndim != 3 or maps[0].ndim != 3:
+        raise LayerError(
+            f"{title}: images of shape {image.shape} have no picture",
+            hint="Take the arrays: cnnviz.explain(...).",
+        )
+    told += [f"{input_words(axes)[0]}: {text}" for text in averaged(image)]
+    if axes == 1:
+        across = image.shape[1]
+        size = (len(image), across * max(1, _ACROSS // across))
+    else:
+        size = _size(image.shape[0], image.shape[1])
+    drawn = resized(as_picture(image), size)
+    return Flat(drawn, [_stretched(v, size) for v in maps], told, axes)
+
+
+def map_panel(
+    lines: Sequence[str],
+    picture: Pixels,
+    values: NDArray[Any],
+    scale: float,
+    signed: bool,
+    missing: str,
+) -> Panel:
+    """A map over its picture, with its scale.
+
+    Args:
+        lines: What stands above it.
+        picture: The picture.
+        values: The map `(h, w)`.
+        scale: The value at which colors are strongest; 0 where the map is 0.
+        signed: Whether values below 0 mean something, so that there is always a map.
+        missing: What is said of a map with nothing above 0.
+    """
+    words = missing if values.max(initial=0) <= 0 else ""
+    if words and not signed:
+        return Panel(lines, None, None, words)
+    bar = _bar(scale, signed) if scale else None
+    return Panel(lines, _laid_over(picture, values, scale), bar, words)
+
+
+def hatch_unseen(tile: Pixels, seen: NDArray[Any]) -> None:
+    """Draws diagonals over what no unit sees."""
+    y, x = np.ogrid[: tile.shape[0], : tile.shape[1]]
+    tile[~seen & ((x + y) % _HATCH == 0)] = 0
+
+
+def _size(height: int, width: int) -> tuple[int, int]:
+    """A panel's height and width.
+
+    Small pictures are enlarged by a whole factor, those of a few rows or columns are
+    stretched until they are seen.
+    """
+    height, width = fitted_size(height, width, _SIDE)
+    return max(height, _SHORTEST), max(width, _SHORTEST)
+
+
+def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Maps as they lie over a picture of another size; no value is made up."""
+    rows, columns = (
+        (2 * np.arange(n) + 1) * m // (2 * n)
+        for n, m in zip(size, maps.shape[1:], strict=True)
+    )
+    return maps[:, rows[:, None], columns]
+
+
+def _laid_over(picture: Pixels, values: NDArray[Any], scale: float) -> Pixels:
+    """A map over the gray picture, the more opaque the larger its values are."""
+    gray = _FAINTEST * 255 + (1 - _FAINTEST) * (picture @ LUMA)
+    return _colored(gray, values / scale if scale else values)
+
+
+def _colored(gray: NDArray[Any], levels: NDArray[Any]) -> Pixels:
+    """Levels in [-1, 1] in colors, over gray."""
+    opacity = _OPACITY * np.abs(levels).clip(0, 1)[..., None]
+    colors = np.where(levels[..., None] > 0, _FOR, _AGAINST)
+    return (gray[..., None] * (1 - opacity) + opacity * colors + 0.5).astype(np.uint8)
+
+
+def _bar(scale: float, signed: bool) -> tuple[Pixels, list[str]]:
+    """A color bar over mid gray, and what stands below its ends."""
+    levels = np.linspace(-1.0 if signed else 0.0, 1, _SIDE)
+    pixels = _colored(np.full((_BAR_HEIGHT, _SIDE), 190.0), levels[None])
+    end = f"{scale:.3g}"
+    return pixels, [f"-{end}", "0", end] if signed else ["0", end]

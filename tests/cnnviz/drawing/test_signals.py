@@ -1,0 +1,23 @@
+"""Signals as pictures: fewer steps of long ones."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from cnnviz.drawing.signals import some_steps, strongest_steps
+
+
+@pytest.mark.parametrize(("steps", "count"), [(10, 4), (9, 9), (23, 7)])
+def test_fewer_steps(steps: int, count: int) -> None:
+    signal = np.random.default_rng(0).normal(size=(steps, 2))
+    signal[2] = -signal[1]  # equally far from 0: the first counts
+    middles = [math.floor((i + 0.5) * steps / count) for i in range(count)]
+    np.testing.assert_array_equal(some_steps(signal, count), signal[middles])
+    limits = [math.floor(i * steps / count) for i in range(count + 1)]
+    strongest = [
+        [max(channel[low:high], key=abs) for low, high in itertools.pairwise(limits)]
+        for channel in signal.T
+    ]
+    np.testing.assert_array_equal(strongest_steps(signal.T, count), strongest)
