@@ -38,7 +38,7 @@ class Encoding:
         name: One of `NAMES`, or `custom`.
         function: Maps images `(n, h, w, c)` in [0, 1], RGB, to the network's values.
         reason: Why this encoding was chosen, for the user to read.
-        reverses_channels: Whether the network sees BGR.
+        reverses_channels: Whether it makes BGR of RGB.
     """
 
     name: str
@@ -119,6 +119,21 @@ def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> E
         ArgumentError: If there is no encoding of that name.
     """
     if callable(name):
-        return Encoding("custom", name, reason)
+        return Encoding("custom", name, reason, reverses_channels=_reverses(name))
     choice("encoding", name, ("auto", *NAMES))
     return Encoding(name, _FUNCTIONS[name], reason, reverses_channels=name == "caffe")
+
+
+def _reverses(function: Callable[[Any], Any]) -> bool:
+    """Whether a function of the user's turns the colors: each moves another one."""
+    import tensorflow as tf
+
+    images = np.full((4, 8, 8, 3), 0.5, np.float32)
+    for color in range(3):
+        images[1 + color, ..., color] += 0.25
+    try:
+        seen = np.asarray(function(tf.constant(images)))
+        moved = np.abs(seen[1:] - seen[:1]).reshape(3, -1, 3).max(1) > 0
+    except Exception:  # noqa: BLE001
+        return False  # it takes other images; what is wrong is told where it is used
+    return np.array_equal(moved, np.eye(3)[::-1])

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import LayerError, counted, listed, shape_text
+from cnnviz.network.channel_order import image_order
 from cnnviz.network.keras_generations import Layer, Network, library_kind
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import (
@@ -20,7 +21,6 @@ from cnnviz.network.naming import (
     one_layer,
     select,
 )
-from cnnviz.network.ordering import in_order
 from cnnviz.showing import ArrayResult
 
 if TYPE_CHECKING:
@@ -92,8 +92,9 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
         An array `(k, h, w, c_in)` that shows itself: one kernel per output channel;
         `(k, w, c_in)` in one dimension and `(k, d, h, w, c_in)` in three. For depthwise
         and separable convolutions these are the spatial kernels, with a `c_in` of 1;
-        for a ConvLSTM those of its four gates, one after the other. In the first
-        convolution the input channels are in the image's order (RGB).
+        for a ConvLSTM those of its four gates, one after the other. Where the input
+        channels are the three colors of the image, they are in its order (RGB), also if
+        the network is given another one, or makes one itself.
 
     Raises:
         LayerError: If the layer does not exist or has no such kernels.
@@ -109,10 +110,8 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
             hint="Call it on an image first.",
         )
     array = _kernel(inner)
-    is_color = known.encode.reverses_channels and array.shape[-1] == 3
-    if is_color:
-        first = next(a for a in in_order(known.network) if a.is_convolution)
-        array = array[..., ::-1] if address.path == first.path else array
+    if array.shape[-1] == 3 and (order := image_order(known, address)) is not None:
+        array = array[..., order]
     return Kernels(array, address.path, address.kind)
 
 

@@ -1,0 +1,82 @@
+"""Colors are found where a network is given them in another order, or turns them."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from cnnviz import deconvnet, explain, kernels, load_model
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+RED = np.zeros((1, 8, 8, 3), np.float32)
+RED[..., 0] = 1
+
+
+def of_red(k: Any, inside: Any, *, is_bgr: bool, nested: bool = False) -> Any:
+    """A network whose only kernel is of the color that is red in the image."""
+    layers = k.layers
+    image = k.Input((8, 8, 3))
+    conv = layers.Conv2D(1, 3, use_bias=False, name="conv", activation="relu")
+    block = k.Sequential([k.Input((8, 8, 3)), conv], name="block") if nested else conv
+    end = layers.GlobalAveragePooling2D()(block(inside(image)))
+    network = k.Model(image, end)
+    weights = np.zeros((3, 3, 3, 1), np.float32)
+    weights[..., 2 if is_bgr else 0, :] = 1
+    conv.set_weights([weights])
+    return network
+
+
+def turned(images: Any) -> Any:
+    return images[..., ::-1]
+
+
+@GENERATIONS
+@pytest.mark.parametrize("nested", [False, True])
+def test_kernels_of_a_network_that_turns_colors_itself_are_rgb(
+    k: Any, nested: bool
+) -> None:
+    def inside(image: Any) -> Any:
+        return k.applications.vgg16.preprocess_input(255 * image)
+
+    model = load_model(of_red(k, inside, is_bgr=True, nested=nested), encoding="unit")
+    found = kernels(model, "block/conv" if nested else "conv")
+    assert np.asarray(found)[0, 1, 1].tolist() == [1, 0, 0]
+
+
+@GENERATIONS
+@pytest.mark.parametrize("encoding", ["caffe", turned])
+def test_what_is_seen_in_bgr_is_shown_in_rgb(k: Any, encoding: Any) -> None:
+    network = of_red(k, lambda image: image, is_bgr=True)
+    model = load_model(network, encoding=encoding)
+    assert np.asarray(kernels(model, "conv"))[0, 1, 1].tolist() == [1, 0, 0]
+    found = deconvnet(model, RED, "conv").images[0, 0]
+    assert found[..., 0].max() > 0
+    assert not found[..., 1:].any()
+    for method in ("gradient", "deconvnet"):
+        raw = explain(model, RED, 0, method=method).raw[0, 0]
+        assert np.abs(raw[..., 0]).max() > 0
+        assert not raw[..., 1:].any()
+
+
+@GENERATIONS
+def test_all_convolutions_on_the_image_are_seen_in_rgb(k: Any) -> None:
+    image = k.Input((8, 8, 3))
+    stems = [k.layers.Conv2D(1, 3, use_bias=False, name=name) for name in "ab"]
+    network = k.Model(image, k.layers.Concatenate()([stem(image) for stem in stems]))
+    weights = np.zeros((3, 3, 3, 1), np.float32)
+    weights[..., 2, :] = 1
+    network.set_weights([weights, weights])
+    model = load_model(network, encoding="caffe")
+    for name in "ab":
+        assert np.asarray(kernels(model, name))[0, 1, 1].tolist() == [1, 0, 0]
+
+
+def test_channels_that_are_no_colors_stay_in_their_order() -> None:
+    layers, image = keras.layers, keras.Input((8, 8, 3))
+    maps = layers.Conv2D(3, 3, name="first")(image)
+    network = keras.Model(image, layers.Conv2D(2, 3, name="second")(maps))
+    model = load_model(network, encoding="caffe")
+    own = np.moveaxis(network.get_layer("second").get_weights()[0], -1, 0)
+    np.testing.assert_array_equal(np.asarray(kernels(model, "second")), own)
