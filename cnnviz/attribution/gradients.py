@@ -31,7 +31,7 @@ from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.forward import Shown, show_images
-from cnnviz.network.heads import Head, HeadInfo, whole
+from cnnviz.network.heads import HeadInfo, whole, with_units
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
@@ -100,7 +100,8 @@ class Question:
             for front, image in zip(fronts, images, strict=True)
         ]
         shown = self._shown(seen, last)
-        head = _with_units(shown.head(self.subject.head), fronts)
+        sizes = [tuple(front.shape[1:-1]) for front in fronts]
+        head = with_units(shown.head(self.subject.head), sizes)
         found = answers(head, target, top=self.top, at=self.subject.position)
         scores, results = found.scores, found._asdict()
         index, *others = self._needed(images, scores, shown.calls)
@@ -184,19 +185,6 @@ class Question:
                 f"{tuple(tensor.shape[1:])}; expected maps or units of floats"
             )
         return Place(tensor, name, channel_axis(network, calls[name]) == 1, True)
-
-
-def _with_units(head: Head, images: list[tf.Tensor]) -> Head:
-    """A head that answers one number for every pixel, with an axis for its one unit.
-
-    Without that, the columns of a mask would be taken for classes.
-    """
-    sizes = tuple(head.logits.shape[1:])
-    if head.kind == "softmax" or len(sizes) < 2 or None in sizes:
-        return head
-    if not any(tuple(image.shape[1:-1]) == sizes for image in images):
-        return head
-    return replace(head, logits=head.logits[..., tf.newaxis])
 
 
 def _gradients(

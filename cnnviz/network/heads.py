@@ -9,8 +9,8 @@ whether it is an argument, a layer, or inside a nested model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 import tensorflow as tf
@@ -19,7 +19,12 @@ from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import Squashing, find_logits, softmax_axes
 from cnnviz.network.keras_generations import Network, output_names
-from cnnviz.network.layout import displayed, is_tensor_channels_first, over_positions
+from cnnviz.network.layout import (
+    displayed,
+    is_network_channels_first,
+    is_tensor_channels_first,
+    over_positions,
+)
 from cnnviz.network.naming import Address, Selected
 from cnnviz.network.recording import Call
 
@@ -139,7 +144,40 @@ def find_heads(network: Network, call: Call) -> list[Head]:
             f"model '{network.name}' returns one number for all images; expected "
             "values for each image"
         )
-    return [_head(network, name, outputs) for name in outputs]
+    heads = [_head(network, name, outputs) for name in outputs]
+    given = (t for t in tf.nest.flatten(call.inputs) if isinstance(t, tf.Tensor))
+    sizes = positions_of(network, (tensor.shape for tensor in given))
+    return [with_units(head, sizes) for head in heads]
+
+
+def positions_of(
+    network: Network, shapes: Iterable[Sequence[int | None]]
+) -> list[tuple[int | None, ...]]:
+    """The sizes of pictures and volumes among a network's inputs, without channels.
+
+    Args:
+        network: A Keras model.
+        shapes: Of its inputs, in its own layout, with the axis of images.
+    """
+    first = is_network_channels_first(network)
+    maps = (tuple(shape) for shape in shapes if len(shape) > 3)
+    return [shape[2:] if first else shape[1:-1] for shape in maps]
+
+
+def with_units(head: Head, positions: Iterable[Sequence[int | None]]) -> Head:
+    """A head that answers one number for every pixel, with an axis for its one unit.
+
+    Without that, the columns of a mask would be taken for classes.
+
+    Args:
+        head: The head.
+        positions: The sizes of images, without channels.
+    """
+    sizes = tuple(head.logits.shape[1:])
+    is_mask = len(sizes) > 1 and None not in sizes and sizes in map(tuple, positions)
+    if head.kind == "softmax" or not is_mask:
+        return head
+    return replace(head, logits=head.logits[..., tf.newaxis])
 
 
 class _Named(Protocol):

@@ -15,6 +15,7 @@ from cnnviz import (
     LayerError,
     explain,
     load_model,
+    visualize_classes,
 )
 from cnnviz.network import Prediction
 
@@ -193,6 +194,22 @@ def test_of_maps_of_classes_the_mean_is_told(k: Any, units: int, kind: str) -> N
     means = np.hstack([1 - means, means]) if units == 1 else means
     np.testing.assert_allclose(found.values, means, rtol=1e-4)
     assert found.has_positions
+
+
+@GENERATIONS
+def test_a_mask_without_an_axis_of_channels_is_of_two_classes(k: Any) -> None:
+    layers, inputs = k.layers, k.layers.Input((8, 8, 3))
+    mask = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs)
+    with_axis = k.Model(inputs, mask)
+    without = k.Model(inputs, layers.Reshape((8, 8))(mask))
+    expected = model_of(with_axis).predict(IMAGES)
+    found = model_of(without, labels=["no", "yes"]).predict(IMAGES)
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-5)
+    assert found.has_positions
+    assert found.values.shape == (5, 2)
+    assert found.outputs.shape == (5, 8, 8)
+    assert [best.name for best in found.top(2)[0]] in (["no", "yes"], ["yes", "no"])
+    assert len(visualize_classes(model_of(without), steps=1).classes) == 2
 
 
 def test_maps_of_classes_are_no_verdict() -> None:
