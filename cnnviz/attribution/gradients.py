@@ -170,8 +170,13 @@ class Question:
             )
         below = []
         if self.subject.layer is not None:
-            tensor = self._named(calls).tensor
-            below = [i for i in needed if Dependence([images[i]])(tensor)]
+            place = self._named(calls)
+            below = [i for i in needed if Dependence([images[i]])(place.tensor)]
+            if not below:
+                raise LayerError(
+                    f"layer '{place.name}' does not depend on the image",
+                    hint="Choose another layer.",
+                )
         first = min(below or needed, key=lambda i: is_no_picture(images[i]))
         return [first, *(i for i in needed if i != first)]
 

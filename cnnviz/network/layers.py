@@ -23,7 +23,12 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layer_tables import LayerInfo, LayerList
 from cnnviz.network.layout import channel_axis, is_network_channels_first
-from cnnviz.network.model import ImageModel, as_model, built, check_resizable
+from cnnviz.network.model import (
+    ImageModel,
+    as_model,
+    built,
+    check_resizable,
+)
 from cnnviz.network.naming import (
     LayerName,
     Selected,
@@ -233,6 +238,12 @@ def _input_shapes(
             raise ModelError(
                 f"{model.source} does not tell the size of its input",
                 hint="Give one: size=(height, width).",
+            )
+        if not model.network.built:  # for a guess it would be built once and for all
+            raise ModelError(
+                f"{model.source} was never called: how many channels it takes is not "
+                "known",
+                hint="Call it on an image first.",
             )
         return [(*size, 3)]
     if size is not None:

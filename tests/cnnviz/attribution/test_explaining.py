@@ -776,6 +776,31 @@ class TestAnyNetwork:
         assert found.raw.shape == (3, 3, 14, 16)
         close(found.raw.sum((2, 3)), found.scores - bias, 1e-5)
 
+    def test_layers_of_held_inputs_alone_are_refused(self, k: ModuleType) -> None:
+        layers, pair = k.layers, [k.Input((8, 8, 3), name=name) for name in "ab"]
+        maps = [
+            layers.Conv2D(4, 3, activation="relu", name=f"of_{x}")(image)
+            for x, image in zip("ab", pair, strict=True)
+        ]
+        ends = [layers.GlobalAveragePooling2D()(each) for each in maps]
+        network = k.Model(pair, layers.Dense(3)(layers.Concatenate()(ends)))
+        model = raw(network).hold({"b": np.ones((8, 8, 3), np.float32)})
+        for function in (explain, channel_attribution):
+            with pytest.raises(LayerError, match="'of_b' does not depend on the image"):
+                function(model, IMAGES[:, :8, :8], 0, layer="of_b")
+        assert explain(model, IMAGES[:, :8, :8], 0, layer="of_a").layer == "of_a"
+
+    def test_a_region_of_one_number_is_a_position(self, k: ModuleType) -> None:
+        layers, image = k.layers, k.Input((4, 6, 3))
+        rows = layers.Reshape((6, 12))(layers.Permute((2, 1, 3))(image))
+        network = k.Model(image, layers.Dense(3, activation="softmax")(rows))
+        shown = np.random.default_rng(0).random((1, 4, 6, 3)).astype("float32")
+        one, other = (
+            explain(raw(network), shown, 0, region=region, method="gradient")
+            for region in (5, (5,))
+        )
+        assert one.scores == other.scores
+
     def test_a_place_is_called_after_a_layer_below_it(self, k: ModuleType) -> None:
         class Network(k.Model):  # type: ignore[name-defined]
             def __init__(self) -> None:

@@ -129,6 +129,10 @@ def subclassed(k: Any) -> Any:
 @GENERATIONS
 def test_subclassed_network(k: Any) -> None:
     model = subclassed(k)
+    with pytest.raises(ModelError, match="was never called: how many channels"):
+        list_layers(model, size=(9, 11))
+    assert not model.built
+    model(np.zeros((1, 9, 11, 3), np.float32))
     listed = list_layers(model, size=(9, 11))
     assert [info.path for info in listed] == ["stem", "head"]  # as computed
     assert listed[0].output_shape == (4, 5, 3)
