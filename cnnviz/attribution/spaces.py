@@ -182,14 +182,16 @@ class Spaces:
 
     def _without_maps(self) -> str:
         """Why there is no place for a class activation map."""
-        kept = False
-        for tensor in self._ancestors(self._logits):
-            kept |= tensor.op.type in _KEEPING
+        ancestors = list(self._ancestors(self._logits))
+        kept = any(tensor.op.type in _KEEPING for tensor in ancestors)
+        for tensor in ancestors:
             if maps_in_rows(self.view(tensor), tensor.shape) is not None:
                 return (
                     "has tokens that are mixed with each other, and no maps before that"
                 )
-            if self._is_laid_out(tensor) and self._is_learned(tensor):
+            # A loop has what it repeats for in place of the images.
+            laid_out = self._is_laid_out(tensor) and not kept
+            if laid_out and self._is_learned(tensor):
                 # Of a number of images that is not known nothing of this is seen.
                 several = tensor.shape[0] // (self._image.shape[0] or 1)
                 if several > 1:

@@ -144,6 +144,13 @@ def find_heads(network: Network, call: Call) -> list[Head]:
             f"model '{network.name}' returns one number for all images; expected "
             "values for each image"
         )
+    outputs = {name: t for name, t in outputs.items() if t.shape.rank}
+    if not outputs:
+        raise LayerError(
+            f"model '{network.name}' does not tell the shape of its output, as where "
+            "tf.numpy_function computes it",
+            hint="Choose a layer before it, or set the shape there: set_shape.",
+        )
     heads = [_head(network, name, outputs) for name in outputs]
     given = (t for t in tf.nest.flatten(call.inputs) if isinstance(t, tf.Tensor))
     sizes = positions_of(network, (tensor.shape for tensor in given))
@@ -211,13 +218,21 @@ def choose(
 def _named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
     """What a network returned, by the name or number of each of its outputs."""
     if isinstance(output, Mapping):
-        items = [(str(name), tensor) for name, tensor in output.items()]
-        return {name: t for name, t in items if isinstance(t, tf.Tensor)}
-    tensors = [t for t in tf.nest.flatten(output) if isinstance(t, tf.Tensor)]
+        several = {str(name): _tensors(value) for name, value in output.items()}
+        return {
+            name if len(tensors) == 1 else f"{name}_{number}": tensor
+            for name, tensors in several.items()
+            for number, tensor in enumerate(tensors)
+        }
+    tensors = _tensors(output)
     names = output_names(network)
     if len(names) != len(tensors) or len(set(names)) != len(names):
         names = [str(i) for i in range(len(tensors))]
     return dict(zip(names, tensors, strict=True))
+
+
+def _tensors(structure: Any) -> list[tf.Tensor]:
+    return [t for t in tf.nest.flatten(structure) if isinstance(t, tf.Tensor)]
 
 
 def _head(network: Network, name: str, outputs: Mapping[str, tf.Tensor]) -> Head:

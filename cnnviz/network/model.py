@@ -281,9 +281,9 @@ class ImageModel:
                 raise ImageError(
                     f"inputs given: {', '.join(map(str, images))}; {self.source} "
                     "does not tell the names of its inputs",
-                    hint="Give a list of arrays, in the order that it takes them, or "
-                    "wrap it: keras.Model(inputs, network(inputs)), with "
-                    "inputs = {name: keras.Input(shape, name=name), ...}.",
+                    hint="Wrap it: keras.Model(inputs, network(inputs)), with "
+                    "inputs = {name: keras.Input(shape, name=name), ...}. Or, if it "
+                    "takes a list of arrays, give that.",
                 )
             if set(names) != set(images):
                 one = repr(next(iter(images), ""))

@@ -704,3 +704,12 @@ def test_rows_that_are_put_behind_tokens_and_cut_off_again_leave_no_trace() -> N
     found = explained(network)
     assert found.layer == "after"
     assert not [note for note in found.notes if "cannot be told" in note]
+
+
+def test_steps_of_a_loop_are_no_parts_of_an_image() -> None:
+    layers, steps = keras.layers, keras.Input((12, 4))
+    kept = layers.LSTM(6, return_sequences=True)(layers.Masking()(steps))
+    end = layers.Dense(3)(layers.GlobalAveragePooling1D()(kept))
+    shown = np.random.default_rng(0).random((1, 12, 4), np.float32)
+    with pytest.raises(LayerError, match="inside a loop, a condition"):
+        explain(raw(keras.Model(steps, end)), shown)

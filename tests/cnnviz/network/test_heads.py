@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import LayerError, load_model
+from cnnviz import LayerError, explain, load_model, visualize_classes
 from cnnviz.network import find_heads, record
 from cnnviz.network.heads import choose, whole
 
@@ -152,6 +152,43 @@ def test_the_output_of_layers_in_a_row_has_the_name_of_the_last(k: Any) -> None:
     model = load_model(k.Sequential([k.layers.Input((4, 4, 3)), *row]), encoding="unit")
     found = model.predict(np.zeros((1, 4, 4, 3), np.float32))
     assert (found.head, found.heads) == ("probs", ("probs",))
+
+
+@GENERATIONS
+def test_outputs_inside_a_dictionary_of_lists_have_names(k: Any) -> None:
+    image = k.layers.Input((4, 4, 3))
+    flat = k.layers.Flatten()(image)
+    ends = [k.layers.Dense(units)(flat) for units in (2, 3, 4)]
+    network = k.Model(image, {"pair": ends[:2], "one": ends[2]})
+    model = load_model(network, encoding="unit")
+    shown = np.random.default_rng(0).random((1, 4, 4, 3), np.float32)
+    for name, end in zip(("pair_0", "pair_1", "one"), ends, strict=True):
+        found = model.predict(shown, head=name)
+        assert set(found.heads) == {"pair_0", "pair_1", "one"}
+        expected = k.Model(image, end)(shown)
+        np.testing.assert_allclose(found.outputs, expected, rtol=1e-5)
+
+
+def test_an_output_of_unknown_shape_is_told() -> None:
+    class Python(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return tf.numpy_function(lambda numbers: numbers, [x], tf.float32)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    image = keras.Input((4, 4, 3))
+    end = Python()(keras.layers.GlobalAveragePooling2D()(image))
+    model = load_model(keras.Model(image, end), encoding="unit")
+    shown = np.zeros((1, 4, 4, 3), np.float32)
+    looks: tuple[Callable[[], Any], ...] = (
+        lambda: model.predict(shown),
+        lambda: explain(model, shown),
+        lambda: visualize_classes(model, steps=1),
+    )
+    for look in looks:
+        with pytest.raises(LayerError, match="does not tell the shape of its output"):
+            look()
 
 
 @GENERATIONS
