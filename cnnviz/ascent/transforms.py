@@ -249,7 +249,7 @@ def resample(
 
 
 @tf.RegisterGradient(_RULE)
-def unsampled(operation: tf.Operation, gradient: tf.Tensor) -> list[tf.Tensor | None]:
+def _unsampled(operation: tf.Operation, gradient: tf.Tensor) -> list[tf.Tensor | None]:
     """The gradient of a resampling: by images, and none by maps, size and fill."""
     images, forth, *rest = operation.inputs
     _, back, determinant = forth.op.outputs  # see `resample`
@@ -273,7 +273,7 @@ def _sampled(
 
 
 @tf.RegisterGradient(_RULE_OF_CROPS)
-def uncropped(operation: tf.Operation, gradient: tf.Tensor) -> list[tf.Tensor | None]:
+def _uncropped(operation: tf.Operation, gradient: tf.Tensor) -> list[tf.Tensor | None]:
     """The gradient of crops of one image each: the transpose, axis by axis."""
     images, boxes, *_ = operation.inputs
     sides, result = images.shape[1:3], gradient.shape[1:3]

@@ -14,7 +14,7 @@ from cnnviz.attribution.deconvolution import Projections, deconvnet
 from cnnviz.attribution.tasks import Rule
 from cnnviz.errors import ArgumentError, ImageError, counted
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.layers import layer_info
+from cnnviz.network.layers import look_at
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.network.naming import LayerName
 from cnnviz.showing import Result, given_to_numpy
@@ -120,7 +120,7 @@ def projection_batches(
     arrays = known.prepare(images)
     count = top or (None if channels is None else np.size(channels))
     if count is None:  # all of them
-        (*_, count) = layer_info(known, layer, arrays).output_shape or (1,)
+        (*_, count) = look_at(known, layer, arrays).info.output_shape or (1,)
     size = max(array[0].size for array in arrays)
     step = max(1, _NUMBERS // max(1, (count or 1) * size))
     for start in range(0, len(arrays[0]), step):

@@ -53,7 +53,7 @@ def shares(sums: np.ndarray, totals: np.ndarray) -> np.ndarray:
 
 
 @cache
-def nodes_and_weights(count: int) -> tuple[np.ndarray, np.ndarray]:
+def _nodes_and_weights(count: int) -> tuple[np.ndarray, np.ndarray]:
     """The rule of Gauss and Legendre on [0, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
     return (nodes + 1) / 2, weights / 2
@@ -79,7 +79,7 @@ def mean_gradients(
     Returns:
         `(n, k, ...)` float64.
     """
-    nodes, weights = nodes_and_weights(count)
+    nodes, weights = _nodes_and_weights(count)
     total = len(images) * count
     sums: np.ndarray = np.zeros(())
     for start in range(0, total, batch_size):

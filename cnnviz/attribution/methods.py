@@ -46,7 +46,7 @@ Method = Literal[
     "deconvnet",
 ]
 
-NO_EVIDENCE: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
+_NO_EVIDENCE: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
 """Methods that evidence is compared with, and the rules that they are."""
 
 PAST = (
@@ -105,7 +105,7 @@ class Settings:
     ) -> Probe:
         """What the method asks; see `Probe`."""
         return Probe(
-            replace(subject, rule=NO_EVIDENCE.get(self.method)),
+            replace(subject, rule=_NO_EVIDENCE.get(self.method)),
             arrays,
             target,
             at=self.at,
@@ -255,7 +255,7 @@ def _gradient(case: Case) -> Raw:
     else:
         (values,) = case.answers("gradients")
     notes = []
-    if settings.method in NO_EVIDENCE:
+    if settings.method in _NO_EVIDENCE:
         notes.append(
             f"{settings.method} is no evidence for a class: it shows much the same "
             "for all of them"

@@ -44,9 +44,10 @@ from cnnviz.network.keras_generations import (
     Network,
     ancestry,
     call_attribute,
+    is_of_library,
 )
 from cnnviz.network.naming import addresses
-from cnnviz.network.python_code import is_of_library, python_call
+from cnnviz.network.python_code import python_call
 
 _POLICIES: dict[str, Policy] = {
     **dict.fromkeys(

@@ -77,7 +77,7 @@ class Answers(NamedTuple):
     assigned: tf.Tensor
 
 
-def class_maps(head: Head) -> tf.Tensor:
+def _class_maps(head: Head) -> tf.Tensor:
     """The logits of a head, `(n, ..., classes)`, with both classes of a binary one.
 
     Axes between the first and the last are left out if each holds one position.
@@ -102,7 +102,7 @@ def answers(
     Raises:
         ArgumentError: If the region does not fit the output.
     """
-    maps = class_maps(head)
+    maps = _class_maps(head)
     flat = tf.reshape(maps, [tf.shape(maps)[0], -1, maps.shape[-1]])
     fixed = _fixed_region(head, maps, given.get("regions"), at)
     own = _assigned(head, flat)

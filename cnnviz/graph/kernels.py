@@ -31,7 +31,7 @@ _GROUPING = ("Conv2D", "Conv3D")
 _VOLUMES = ("AvgPool3D", "MaxPool3D")
 _REALS = {kind.name: kind for kind in (tf.float16, tf.bfloat16, tf.float32, tf.float64)}
 _PER_AXIS = ("dilations", "explicit_paddings", "ksize", "strides")
-Create = Callable[..., tf.Operation]
+_Create = Callable[..., tf.Operation]
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def computable(layers: Sequence[object]) -> Iterator[None]:
 
 
 def _channels_last(
-    create: Create,
+    create: _Create,
     kind: str,
     inputs: Sequence[tf.Tensor],
     rest: tuple[Any, ...],
@@ -119,7 +119,7 @@ def _channels_last(
 
 
 def _in_float32(
-    create: Create, inputs: Sequence[tf.Tensor], options: dict[str, Any]
+    create: _Create, inputs: Sequence[tf.Tensor], options: dict[str, Any]
 ) -> tf.Operation:
     given = [tf.cast(tensor, tf.float32) for tensor in inputs]
     attributes = dict(options["attrs"])
@@ -140,7 +140,7 @@ def _groups(axis: int, image: tf.Tensor, kernel: tf.Tensor) -> int:
 
 def _by_group(
     count: int,
-    create: Create,
+    create: _Create,
     inputs: Sequence[tf.Tensor],
     rest: tuple[Any, ...],
     options: dict[str, Any],

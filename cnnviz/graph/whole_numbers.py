@@ -33,7 +33,7 @@ def rounded(values: tf.Tensor) -> tf.Tensor:
 
 
 @tf.RegisterGradient(_RULE)
-def straight_through(_: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
+def _straight_through(_: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     """The gradient of a rounding that counts as none."""
     return gradient
 

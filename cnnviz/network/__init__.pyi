@@ -28,7 +28,7 @@ from .layer_tables import (
     layer_remarks as layer_remarks,
     layer_rows as layer_rows,
 )
-from .layers import layer_info as layer_info, list_layers as list_layers
+from .layers import list_layers as list_layers
 from .learned_kernels import (
     Kernels as Kernels,
     kernel_layers as kernel_layers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,8 @@ import tensorflow as tf
 from cnnviz.arguments import counts
 from cnnviz.errors import LayerError, counted
 from cnnviz.network.failures import OutOfMemoryError
+
+Found = TypeVar("Found")
 
 
 def slices(arrays: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
@@ -35,19 +38,56 @@ def filled(arrays: Sequence[np.ndarray], size: int | None) -> list[np.ndarray]:
     return [np.concatenate([a, a[-1:].repeat(size - len(a), 0)]) for a in arrays]
 
 
+def batched(
+    function: Callable[..., Found],
+    arrays: Sequence[np.ndarray],
+    size: int,
+    only: int | None,
+) -> Iterator[tuple[int, Found]]:
+    """What a function finds for any number of images, batch by batch.
+
+    If a batch does not fit into memory, it goes on with batches of half the size.
+
+    Args:
+        function: Takes a batch of each array.
+        arrays: The images, and what else is given of each, along their first axis.
+        size: How many images the function is given at a time, at most.
+        only: The only number of images that it takes; None if it takes any.
+
+    Yields:
+        For how many images it was asked, and what it found for a batch that may be
+        filled up; see `filled`.
+
+    Raises:
+        ArgumentError: If the size is less than 1.
+    """
+    counts(batch_size=size)
+    start = 0
+    while start < len(arrays[0]):
+        part = [array[start : start + (only or size)] for array in arrays]
+        count = len(part[0])
+        try:
+            found = function(*filled(part, only))
+        except OutOfMemoryError:
+            if only is not None or count == 1:
+                raise
+            size = -(-count // 2)
+            continue
+        yield count, found
+        start += count
+
+
 def in_batches(
     function: Callable[..., Mapping[str, tf.Tensor]],
     arrays: Sequence[np.ndarray],
     size: int,
     only: int | None,
 ) -> dict[str, np.ndarray]:
-    """What a function finds for any number of images.
-
-    If a batch does not fit into memory, it goes on with batches of half the size.
+    """The rows that a function finds for any number of images, see `batched`.
 
     Args:
         function: Takes a batch of each array; returns named tensors, a row an image.
-        arrays: The images, and what else is given of each, along their first axis.
+        arrays: As `batched` takes them, and so are the others.
         size: How many images the function is given at a time, at most.
         only: The only number of images that it takes; None if it takes any.
 
@@ -58,28 +98,22 @@ def in_batches(
         ArgumentError: If the size is less than 1.
         LayerError: If it returns another number of rows than it was given images.
     """
-    counts(batch_size=size)
-    parts, start, total = [], 0, len(arrays[0])
-    while start < total:
-        part = [array[start : start + (only or size)] for array in arrays]
-        count = len(part[0])
-        given = filled(part, only)
-        try:
-            found = {name: rows.numpy() for name, rows in function(*given).items()}
-        except OutOfMemoryError:
-            if only is not None or count == 1:
-                raise
-            size = -(-count // 2)
-            continue
-        for rows in found.values():
-            if len(rows) != len(given[0]):
+
+    def found(*given: np.ndarray) -> dict[str, np.ndarray]:
+        rows = {name: values.numpy() for name, values in function(*given).items()}
+        for values in rows.values():
+            if len(values) != len(given[0]):
                 raise LayerError(
-                    f"the network makes {counted(len(rows), 'row')} of "
+                    f"the network makes {counted(len(values), 'row')} of "
                     f"{counted(len(given[0]), 'image')}: the first axis of what it "
                     "returns is not that of the images"
                 )
-        parts.append({name: rows[:count] for name, rows in found.items()})
-        start += count
+        return rows
+
+    parts = [
+        {name: values[:count] for name, values in rows.items()}
+        for count, rows in batched(found, arrays, size, only)
+    ]
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -16,8 +16,7 @@ from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.taking import is_many, one_by_one
 from cnnviz.network.activation_maps import Activations
-from cnnviz.network.batches import filled, slices
-from cnnviz.network.failures import OutOfMemoryError
+from cnnviz.network.batches import batched, slices
 from cnnviz.network.forward import show_images
 from cnnviz.network.heads import HeadInfo, whole
 from cnnviz.network.health import broken_weights, is_suspicious
@@ -229,18 +228,10 @@ def _some(
 def _captured(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
     built(asked.model, arrays)
     count, fixed = len(arrays[0]), asked.model.fixed_batch
-    if fixed is None:
-        try:
-            return _computed(asked, arrays)
-        except OutOfMemoryError:
-            if count == 1:
-                raise
-        halves = slices(arrays, -(-count // 2))
-        parts = [_captured(asked, half) for half in halves]
-    else:
-        parts = [
-            _computed(asked, filled(part, fixed)) for part in slices(arrays, fixed)
-        ]
+    found = batched(lambda *given: _computed(asked, list(given)), arrays, count, fixed)
+    parts = [part for _, part in found]
+    if len(parts) == 1 and fixed is None:
+        return parts[0]
     left_out = {name: why for part in parts for name, why in part.left_out.items()}
     lasting = set.intersection(*(set(part.rows) for part in parts))
     rows = {

@@ -31,7 +31,7 @@ def check(network: Network) -> None:
         ModelError: If Keras does not run on TensorFlow, the network says nowhere
             what it computes, or no memory holds an image for it.
     """
-    check_eager()
+    _check_eager()
     if not is_keras_2(network):
         check_backend(network.name)
     if not has_call(network):
@@ -55,7 +55,7 @@ def check(network: Network) -> None:
             )
 
 
-def check_eager() -> None:
+def _check_eager() -> None:
     """Checks that TensorFlow computes at once, rather than builds a graph.
 
     Raises:

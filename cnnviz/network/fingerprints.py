@@ -114,7 +114,7 @@ class _Seen:
     def __init__(self, layer: Layer) -> None:
         held = vars(layer)
         self._layer, self._class = weakref.ref(layer), weakref.ref(type(layer))
-        self._all_names, self._names = tuple(held), own_names(layer)
+        self._all_names, self._names = tuple(held), _own_names(layer)
         values = [held[name] for name in self._names]
         self._ids = list(map(id, values))
         # An identity says nothing once what had it is gone.
@@ -205,13 +205,13 @@ def _key(value: Any, weak: list[Any], kept: list[object], depth: int = 0) -> Has
     return kind, id(value)
 
 
-def own_attributes(layer: Layer) -> list[tuple[str, Any]]:
+def _own_attributes(layer: Layer) -> list[tuple[str, Any]]:
     """The attributes of a layer that not every Keras layer has, or that matter."""
-    return [(name, vars(layer)[name]) for name in own_names(layer)]
+    return [(name, vars(layer)[name]) for name in _own_names(layer)]
 
 
-def own_names(layer: Layer) -> tuple[str, ...]:
-    """The names of the attributes of `own_attributes`."""
+def _own_names(layer: Layer) -> tuple[str, ...]:
+    """The names of the attributes of `_own_attributes`."""
     return _told_apart(tuple(vars(layer)), is_keras_2(layer))
 
 
@@ -228,7 +228,7 @@ def attributes_kept(layers: Sequence[Layer]) -> Iterator[None]:
     A layer that counts its calls in Python, or remembers what it last computed, would
     else hold what no call of the user's can have put there.
     """
-    before = [(layer, layer.built, dict(own_attributes(layer))) for layer in layers]
+    before = [(layer, layer.built, dict(_own_attributes(layer))) for layer in layers]
     try:
         yield
     finally:
@@ -238,7 +238,7 @@ def attributes_kept(layers: Sequence[Layer]) -> Iterator[None]:
 
 
 def _take_back(layer: Layer, held: Mapping[str, Any]) -> None:
-    for name, value in own_attributes(layer):
+    for name, value in _own_attributes(layer):
         old = held.get(name, _ABSENT)
         if value is old or not (tf.is_symbolic_tensor(value) or type(value) in _PLAIN):
             continue

@@ -106,7 +106,7 @@ def show_images(
     network = model.network
     # Copied, since inputs may pass as they are: the graph of the network begins with
     # tensors of its own.
-    inputs = [tf.identity(tensor) for tensor in encoded_inputs(model, images)]
+    inputs = [tf.identity(tensor) for tensor in _encoded_inputs(model, images)]
     types = [tf.as_dtype(spec.dtype) for spec in input_specs(network) or ()]
     given = [
         tf.cast(tensor, kind)
@@ -160,7 +160,7 @@ def observe(
     return Scene(model, images, outputs, shown.heads() if heads else ())
 
 
-def encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def _encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Images in [0, 1], channels last, as the network wants them.
 
     Only pictures `(h, w, c)` are encoded; other inputs pass as they are. Inputs that

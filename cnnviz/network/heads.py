@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import tensorflow as tf
 
@@ -187,12 +187,7 @@ def with_units(head: Head, positions: Iterable[Sequence[int | None]]) -> Head:
     return replace(head, logits=head.logits[..., tf.newaxis])
 
 
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-_HeadLike = TypeVar("_HeadLike", bound=_Named)
+_HeadLike = TypeVar("_HeadLike", Head, HeadInfo)
 
 
 def choose(

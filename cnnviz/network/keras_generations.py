@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-_LIBRARIES = ("keras", "tf_keras")
+_KERAS = ("keras", "tf_keras")
 _LOOPS = frozenset(("TimeDistributed", "RNN", "ConvRNN", "Bidirectional"))
 
 GROUPED = "_jit_compiled_convolution_op"
@@ -61,7 +61,7 @@ def _lineage(kind: type) -> _Lineage:
     classes = [(c.__name__, c.__module__.partition(".")[0]) for c in kind.__mro__]
     _LINEAGES[kind] = found = _Lineage(
         tuple(name for name, _ in classes),
-        tuple(name for name, library in classes if library in _LIBRARIES),
+        tuple(name for name, library in classes if library in _KERAS),
         any(library == "tf_keras" for _, library in classes),
     )
     return found
@@ -213,7 +213,7 @@ def has_call(network: Network) -> bool:
     cls = _class_of_call(network)
     if cls is None:
         return False
-    return not _is_of_library(cls) or cls.__name__ not in ("Layer", "Model")
+    return not is_of_library(cls) or cls.__name__ not in ("Layer", "Model")
 
 
 def _class_of_call(layer: Layer) -> type | None:
@@ -221,8 +221,10 @@ def _class_of_call(layer: Layer) -> type | None:
     return next((cls for cls in type(layer).__mro__ if "call" in vars(cls)), None)
 
 
-def _is_of_library(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] in _LIBRARIES
+def is_of_library(thing: object) -> bool:
+    """Whether a class or function belongs to Keras or TensorFlow."""
+    library = str(getattr(thing, "__module__", "")).partition(".")[0]
+    return library in (*_KERAS, "tensorflow")
 
 
 def graph_nodes(layer: Layer) -> list[Any]:
@@ -231,7 +233,7 @@ def graph_nodes(layer: Layer) -> list[Any]:
     Of each, `node_layer` is the layer that it calls.
     """
     cls = _class_of_call(layer)
-    if cls is None or not _is_of_library(cls):
+    if cls is None or not is_of_library(cls):
         return []
     graph = getattr(layer, "_functional", None) or layer
     by_depth: dict[int, list[Any]] = getattr(graph, "_nodes_by_depth", {})

@@ -194,16 +194,6 @@ def _looked_at(
     return compiled(network, key, survey, signature).facts
 
 
-def layer_info(
-    model: ImageModel | Network, layer: LayerName, images: Sequence[np.ndarray]
-) -> LayerInfo:
-    """What `list_layers` tells of one layer, when the network is shown images.
-
-    Takes and raises what `look_at` does.
-    """
-    return look_at(model, layer, images).info
-
-
 def look_at(
     model: ImageModel | Network, layer: LayerName, images: Sequence[np.ndarray]
 ) -> Look:

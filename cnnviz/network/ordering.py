@@ -18,9 +18,9 @@ from cnnviz.network.keras_generations import (
     ancestry,
     children,
     input_specs,
+    is_of_library,
 )
 from cnnviz.network.naming import Address, Selected, addresses, walk
-from cnnviz.network.python_code import is_of_library
 from cnnviz.network.recording import record
 from cnnviz.network.tracing import compiled
 

@@ -18,10 +18,14 @@ import tensorflow as tf
 from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
 from tensorflow.python.autograph.impl.api import tf_convert
 
-from cnnviz.network.keras_generations import GROUPED, Layer, call_attribute
+from cnnviz.network.keras_generations import (
+    GROUPED,
+    Layer,
+    call_attribute,
+    is_of_library,
+)
 from cnnviz.sharing import quiet
 
-_LIBRARIES = ("keras", "tf_keras", "tensorflow")
 _Compiled = tf.types.experimental.PolymorphicFunction
 
 
@@ -43,11 +47,6 @@ def python_methods(layer: Layer) -> dict[str, Callable[..., Any]]:
     if isinstance(getattr(layer, GROUPED, None), _Compiled):
         methods[GROUPED] = layer.convolution_op
     return methods
-
-
-def is_of_library(thing: object) -> bool:
-    """Whether a class or function belongs to Keras or TensorFlow."""
-    return str(getattr(thing, "__module__", "")).partition(".")[0] in _LIBRARIES
 
 
 def graphed(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -46,6 +46,7 @@ from cnnviz.network.keras_generations import (
     input_specs,
     is_keras_2,
     is_network,
+    is_of_library,
     packed,
     variables,
 )
@@ -53,7 +54,6 @@ from cnnviz.network.naming import Address, Selected, addresses, call_name
 from cnnviz.network.operation_names import scope_name
 from cnnviz.network.python_code import (
     graphed,
-    is_of_library,
     python_call,
     python_methods,
 )

@@ -299,10 +299,10 @@ def test_layers_are_a_table(model: ImageModel) -> None:
 def test_a_single_layer_is_seen_as_in_the_list(
     model: ImageModel, digits: np.ndarray
 ) -> None:
-    from cnnviz.network import layer_info
+    from cnnviz.network.layers import look_at
 
     for info in cnnviz.list_layers(model):
-        assert layer_info(model, info.path, [digits]) == info
+        assert look_at(model, info.path, [digits]).info == info
 
 
 def test_stages_are_a_sequence(model: ImageModel, digits: np.ndarray) -> None:
