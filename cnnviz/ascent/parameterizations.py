@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import at_least, more_than
-from cnnviz.ascent.products import product
+from cnnviz.ascent.precision import product
 from cnnviz.graph.devices import has_gpu
 
 Shape = tuple[int, int, int]

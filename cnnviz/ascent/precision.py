@@ -2,7 +2,8 @@
 
 That is bfloat16 on processors with tiles for it, and TF32 on cards of NVIDIA, which is
 TensorFlow's own setting there, see `cnnviz.network.exactness`. Only the network is
-computed so; images, their motions and the optimizer are in full float32.
+computed so; images, their motions and the optimizer are in full float32, for which a
+matrix product of images is a `product`.
 """
 
 from __future__ import annotations
@@ -86,3 +87,14 @@ def bfloat16() -> Iterator[None]:
     finally:
         # None is what an option was before anyone set it.
         tf.config.optimizer.set_experimental_options({_OPTION: before})
+
+
+def product(a: tf.Tensor, b: tf.Tensor | np.ndarray) -> tf.Tensor:
+    """The product of matrices, of each pair of a batch of them, in float32.
+
+    Cards of NVIDIA may multiply float32 with 10 bits of mantissa, which is enough for
+    networks and not for images; float64 they do not shorten.
+    """
+    digits = tf.float64 if has_gpu() else tf.float32
+    b = tf.constant(b, digits) if isinstance(b, np.ndarray) else tf.cast(b, digits)
+    return tf.cast(tf.matmul(tf.cast(a, digits), b), tf.float32)

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import at_least, between, choice, more_than
-from cnnviz.ascent.products import product
+from cnnviz.ascent.precision import product
 from cnnviz.graph.devices import must_repeat
 
 Fill = Literal["flat", "wrap"]

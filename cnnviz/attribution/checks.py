@@ -41,9 +41,9 @@ from cnnviz.showing import Result
 if TYPE_CHECKING:
     from PIL import Image
 
-# By what scores may differ: a part of the largest, which half precision stays below,
-# also where it is a difference near 0; and so many times what two answers of the same
-# network do.
+# By what answers to one question may differ: by this part of the largest, which is
+# taken for at least so much (half precision stays below that), and by so many times what
+# two answers of the same network differ.
 _ROUNDING, _LEAST, _SPREAD = 0.05, 0.01, 10
 
 

@@ -181,10 +181,10 @@ class Case:
         return baseline_images(baseline, self.image, axes, raw=raw)
 
     def over_channels(
-        self, reduced: Callable[..., np.ndarray], values: np.ndarray
+        self, reduce: Callable[..., np.ndarray], values: np.ndarray
     ) -> np.ndarray:
         """Values of pixels `(n, k, ...)`, reduced over channels if there are any."""
-        return reduced(values, -1) if values.ndim > 2 + len(self.pixels) else values
+        return reduce(values, -1) if values.ndim > 2 + len(self.pixels) else values
 
 
 def found_by(case: Case) -> Raw:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from cnnviz.errors import LayerError, counted
 from cnnviz.network.failures import OutOfMemoryError
 
 Found = TypeVar("Found")
+_FEW = 8
 
 
 def slices(arrays: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
@@ -24,6 +26,13 @@ def slices(arrays: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]
     counts(batch_size=size)
     for start in range(0, len(arrays[0]), size):
         yield [array[start : start + size] for array in arrays]
+
+
+def rebatch(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Images one by one, as arrays of a few."""
+    rest = iter(images)
+    while batch := list(islice(rest, _FEW)):
+        yield np.stack(batch)
 
 
 def filled(arrays: Sequence[np.ndarray], size: int | None) -> list[np.ndarray]:

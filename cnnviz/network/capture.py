@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.taking import is_many, one_by_one
 from cnnviz.network.activation_maps import Activations
-from cnnviz.network.batches import batched, slices
+from cnnviz.network.batches import batched, rebatch, slices
 from cnnviz.network.forward import show_images
 from cnnviz.network.heads import HeadInfo, whole
 from cnnviz.network.health import broken_weights, is_suspicious
@@ -348,7 +347,6 @@ def _note(left_out: Sequence[str]) -> str:
 
 
 _TOLD = 3
-_AT_A_TIME = 8
 
 
 def channel_means(model: ImageModel, layer: str, images: np.ndarray) -> np.ndarray:
@@ -359,10 +357,3 @@ def channel_means(model: ImageModel, layer: str, images: np.ndarray) -> np.ndarr
         for values in batch.values()
     ]
     return np.concatenate(means)
-
-
-def rebatch(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Images one by one as arrays of a few."""
-    rest = iter(images)
-    while batch := list(islice(rest, _AT_A_TIME)):
-        yield np.stack(batch)

@@ -19,7 +19,8 @@ from cnnviz.errors import (
     seen_axes,
 )
 from cnnviz.images.taking import one_by_one
-from cnnviz.network.capture import channel_means, rebatch
+from cnnviz.network.batches import rebatch
+from cnnviz.network.capture import channel_means
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built, check_one_input
 from cnnviz.network.naming import LayerName, one_path

@@ -151,7 +151,7 @@ def test_gradients_of_crops_under_determinism(
 
     plain = slope().numpy()
     monkeypatch.setattr("cnnviz.ascent.transforms.must_repeat", lambda: True)
-    monkeypatch.setattr("cnnviz.ascent.products.has_gpu", lambda: True)
+    monkeypatch.setattr("cnnviz.ascent.precision.has_gpu", lambda: True)
 
     @tf.function(autograph=False)
     def repeatable() -> tf.Tensor:
