@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 # By what answers to one question may differ: by this part of the largest, which is
-# taken for at least so much (half precision stays below that), and by so many times what
-# two answers of the same network differ.
+# taken for at least so much, and by so many times what two answers of the same network
+# differ. Half precision stays below the first.
 _ROUNDING, _LEAST, _SPREAD = 0.05, 0.01, 10
 
 
