@@ -96,6 +96,18 @@ def test_colors_say_what_speaks_for_and_against(halves: Explanation) -> None:
     np.testing.assert_array_equal(evidence[240, 192], 255 * GRAY)  # nothing
 
 
+def test_evidence_lies_over_the_image_that_it_is_of() -> None:
+    both = explain(
+        network(HALVES), np.stack([np.ones((8, 8, 1)), np.eye(8)[..., None]])
+    )
+    own = explanation_sheet(both.images[1], both, title=both.title, number=1)
+    np.testing.assert_array_equal(both.picture(image=1), own)
+    with pytest.raises(TypeError, match="number"):
+        both.picture(number=1)
+    with pytest.raises(TypeError, match="number"):
+        channel_attribution(network(HALVES), both.images).picture(number=1)
+
+
 def test_classes_share_a_scale() -> None:
     model = keras.Sequential(
         [
