@@ -68,12 +68,13 @@ def channel_sheet(
         flat = flatten(image, [where], title)
         (maps,) = flat.maps
         head = _sums(attribution, number, column, channels)
-        rows.append([Panel(head, flat.picture, None, "")])
+        rows.append([Panel([*head, *flat.part], flat.picture, None, "")])
         scale = float(np.abs(maps).max())
-        for channel, values in zip(channels, maps, strict=True):
+        for i, (channel, values) in enumerate(zip(channels, maps, strict=True)):
             adds = float(attribution.values[number, column, channel])
             lines = [f"channel {channel}", f"adds {adds:+.3g}"]
-            rows[-1].append(map_panel(lines, flat.picture, values, scale, True, ""))
+            words = flat.lacking(i, "nothing", signed=True)
+            rows[-1].append(map_panel(lines, flat.picture, values, scale, True, words))
     panels, columns = flat.arranged(rows)
     return panel_sheet(
         panels,

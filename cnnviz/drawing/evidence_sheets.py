@@ -123,11 +123,12 @@ def explanation_sheet(
     name, positions = input_words(flat.axes)
     method = _METHODS[explanation.method]
     scale, clipped = _scale(maps, method, positions)
-    panels = [Panel([name], picture, None, "")]
+    panels = [Panel([name, *flat.part], picture, None, "")]
     for column, values in enumerate(maps):
         lines = _lines(explanation, number, column)
-        missing = f"{_MISSING} for {explanation.caption(number, column)}"
-        panel = map_panel(lines, picture, values, scale, method.is_signed, missing)
+        of = f" for {explanation.caption(number, column)}"
+        words = flat.lacking(column, _MISSING, of)
+        panel = map_panel(lines, picture, values, scale, method.is_signed, words)
         if panel.tile is not None:
             hatch_unseen(panel.tile, seen[0])
         panels.append(panel)
@@ -220,8 +221,9 @@ def evidence_comparison_sheet(
         flat = flatten(image, [every], title)
         _, positions = input_words(flat.axes)
         head = _lines(first, 0, column, share=False)
-        rows.append([Panel(head, flat.picture, None, "")])
-        for name, values in zip(explanations, flat.maps[0], strict=True):
+        rows.append([Panel([*head, *flat.part], flat.picture, None, "")])
+        for number, name in enumerate(explanations):
+            values = flat.maps[0][number]
             method = _METHODS[name]
             lines = [method.title]
             if checks is not None and name in checks:
@@ -234,7 +236,8 @@ def evidence_comparison_sheet(
             scale, clipped = _scale(values, method, positions)
             remarks.update(dict.fromkeys(clipped))
             signed = method.is_signed
-            panel = map_panel(lines, flat.picture, values, scale, signed, _MISSING)
+            words = flat.lacking(number, _MISSING)
+            panel = map_panel(lines, flat.picture, values, scale, signed, words)
             rows[-1].append(panel)
     if sizes := [_METHODS[m].title for m in explanations if _METHODS[m].sizes]:
         remarks[f"orange of {listed(sizes, 'and')} may be either"] = None
