@@ -27,6 +27,7 @@ _SHORTEST = 32  # of the shorter one
 _FAINTEST = 0.35  # how dark black is drawn below the colors
 _OPACITY = 0.9
 _HATCH = 8
+HATCHED = "hatched: what no unit of the layer looks at"
 _BAR_HEIGHT = 10
 
 
@@ -135,6 +136,7 @@ def map_panel(
     lines: Sequence[str],
     picture: Pixels,
     values: NDArray[Any],
+    seen: NDArray[Any],
     scale: float,
     signed: bool,
     words: str,
@@ -145,6 +147,7 @@ def map_panel(
         lines: What stands above it.
         picture: The picture.
         values: The map `(h, w)`.
+        seen: `(h, w)` where units look; elsewhere it is hatched.
         scale: The value at which colors are strongest; 0 where the map is 0.
         signed: Whether values below 0 mean something, so that there is always a map.
         words: What is said of a map in which nothing is to be seen, else empty.
@@ -152,13 +155,10 @@ def map_panel(
     if words and not signed:
         return Panel(lines, None, None, words)
     bar = _bar(scale, signed) if scale else None
-    return Panel(lines, _laid_over(picture, values, scale), bar, words)
-
-
-def hatch_unseen(tile: Pixels, seen: NDArray[Any]) -> None:
-    """Draws diagonals over what no unit sees."""
+    tile = _laid_over(picture, values, scale)
     y, x = np.ogrid[: tile.shape[0], : tile.shape[1]]
     tile[~seen & ((x + y) % _HATCH == 0)] = 0
+    return Panel(lines, tile, bar, words)
 
 
 def _size(height: int, width: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import choice, instance_of, number_of, result_of, texts_of
-from cnnviz.drawing.evidence_panels import flatten, hatch_unseen, map_panel
+from cnnviz.drawing.evidence_panels import HATCHED, flatten, map_panel
 from cnnviz.drawing.facts import join_facts, readable, shared
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import PERCENTILE
@@ -128,13 +128,12 @@ def explanation_sheet(
         lines = _lines(explanation, number, column)
         of = f" for {explanation.caption(number, column)}"
         words = flat.lacking(column, _MISSING, of)
-        panel = map_panel(lines, picture, values, scale, method.is_signed, words)
-        if panel.tile is not None:
-            hatch_unseen(panel.tile, seen[0])
+        signed = method.is_signed
+        panel = map_panel(lines, picture, values, seen[0], scale, signed, words)
         panels.append(panel)
     texts = [*flat.told, *explanation.notes_of(number)]
-    if not seen.all():
-        texts.append("hatched: what no unit of the layer looks at")
+    if not seen.all() and any(panel.tile is not None for panel in panels[1:]):
+        texts.append(HATCHED)
     if check is not None:
         texts += check.sentences[number]
     where = [f"at {explanation.layer}"] if explanation.layer else []
@@ -216,14 +215,16 @@ def evidence_comparison_sheet(
     rows: list[list[Panel]] = []
     sentences: list[str] = []
     remarks: dict[str, None] = {}
+    every_seen = np.stack([each.seen for each in explanations.values()])
+    hatched = False
     for column in range(len(first.names[0])):
         every = np.stack([each.maps[0, column] for each in explanations.values()])
-        flat = flatten(image, [every], title)
+        flat = flatten(image, [every, every_seen], title)
         _, positions = input_words(flat.axes)
         head = _lines(first, 0, column, share=False)
         rows.append([Panel([*head, *flat.part], flat.picture, None, "")])
         for number, name in enumerate(explanations):
-            values = flat.maps[0][number]
+            values, seen = (maps[number] for maps in flat.maps)
             method = _METHODS[name]
             lines = [method.title]
             if checks is not None and name in checks:
@@ -237,7 +238,8 @@ def evidence_comparison_sheet(
             remarks.update(dict.fromkeys(clipped))
             signed = method.is_signed
             words = flat.lacking(number, _MISSING)
-            panel = map_panel(lines, flat.picture, values, scale, signed, words)
+            panel = map_panel(lines, flat.picture, values, seen, scale, signed, words)
+            hatched |= panel.tile is not None and not seen.all()
             rows[-1].append(panel)
     if sizes := [_METHODS[m].title for m in explanations if _METHODS[m].sizes]:
         remarks[f"orange of {listed(sizes, 'and')} may be either"] = None
@@ -248,6 +250,7 @@ def evidence_comparison_sheet(
         subtitle=join_facts([*facts, _SIDES, "each on its own scale", *remarks]),
         texts=[
             *flat.told,
+            *([HATCHED] if hatched else []),
             *([_MEANING.format(positions)] if sentences else []),
             *([_MIDDLE] if passed else []),
             *sentences,

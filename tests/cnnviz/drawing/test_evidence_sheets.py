@@ -159,6 +159,50 @@ def test_what_is_not_seen_is_hatched(halves: Explanation) -> None:
     assert (tile[:, 192:] == 0).all(-1).mean() == pytest.approx(1 / 8)
 
 
+def test_what_is_not_seen_is_hatched_in_every_sheet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = keras.Sequential(
+        [
+            keras.layers.Input((24, 24, 1)),
+            keras.layers.Cropping2D(((12, 0), (12, 0))),
+            keras.layers.Conv2D(4, 3, activation="relu", kernel_initializer="ones"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1, kernel_initializer="ones"),
+        ]
+    )
+    image = np.ones((24, 24, 1), np.float32)
+    found = explain(made, image)
+    drawn: list[Any] = []
+
+    def panels(given: Any, *, texts: Any, **_: Any) -> None:
+        drawn.append(([panel.tile for panel in given[1:]], texts))
+
+    for module in ("evidence_sheets", "channel_sheets"):
+        monkeypatch.setattr(f"cnnviz.drawing.{module}.panel_sheet", panels)
+    evidence_comparison_sheet(
+        image,
+        {"hirescam": found, "gradient": explain(made, image, method="gradient")},
+        title="",
+    )
+    channel_sheet(image, channel_attribution(made, image), title="", count=2)
+    explanation_sheet(image, found, title="")
+    ((first, every_pixel), _), (two, _), (one, _) = drawn
+    for tile in (first, *two, *one):
+        dark = (tile == 0).all(-1)
+        # Of a quarter all pixels are seen, of the others a line of eight is drawn.
+        assert not dark[120:, 120:].any()
+        assert dark.mean() == pytest.approx(3 / 4 / 8, abs=0.01)
+    assert not (every_pixel == 0).all(-1).any()
+    told = "hatched: what no unit of the layer looks at"
+    assert [texts.count(told) for _, texts in drawn] == [1, 1, 1]
+    # Without a map there is no hatch.
+    nothing = replace(found, maps=0 * found.maps, method="gradcam")
+    explanation_sheet(image, nothing, title="")
+    assert drawn[-1][0] == [None]
+    assert told not in drawn[-1][1]
+
+
 def test_methods_are_compared_each_on_its_own_scale() -> None:
     model = network(np.ones((8, 8)))
     image = np.ones((8, 8, 1), np.float32)
