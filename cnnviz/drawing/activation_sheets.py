@@ -31,7 +31,7 @@ from cnnviz.drawing.values import (
     stretch,
 )
 from cnnviz.errors import LayerError, counted, percent_text
-from cnnviz.images.boxes import ReceptiveField, image_spans
+from cnnviz.images.boxes import ReceptiveField, image_spans, seen_spans
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import one_image
 
@@ -96,7 +96,8 @@ def activation_sheet(
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
             laid over it.
         field: The receptive field of the layer in that image, by which maps lie where
-            their units look; None if it is not known, for maps that cover the image.
+            their units look, and not beyond; None if it is not known, for maps that
+            cover the image.
         labels: The names of the classes. Where there are as many as units, the
             strongest units are named.
         seen: What the network was shown, as `image`, to be drawn small beside the
@@ -167,11 +168,21 @@ def activation_sheet(
         # Units are maps of one position.
         tiles: NDArray[Any] = levels.reshape(len(shown), *(maps.shape[1:] or (1, 1)), 1)
         if below is not None:
-            spans = None
+            resized, spans, drawn_on = _backdrop(below, len(shown)), None, None
             if field is not None and len(field.size) == 2:
-                spans = image_spans(field, maps.shape[1:], below.shape[:2])
-            resized = _backdrop(below, len(shown))
-            tiles = overlay(resized, levels, colormap, spans=spans)
+                size = below.shape[:2]
+                spans = image_spans(field, maps.shape[1:], size)
+                seen_on = seen_spans(field, maps.shape[1:], size)
+                # On the image as it is drawn.
+                drawn_on = [
+                    (first * new / old, end * new / old)
+                    for (first, end), new, old in zip(
+                        seen_on, resized.shape, size, strict=False
+                    )
+                ]
+                if seen_on != tuple((0, length) for length in size):
+                    remarks.append("no heat where no unit looks")
+            tiles = overlay(resized, levels, colormap, spans=spans, seen=drawn_on)
         is_large = is_units and len(shown) <= _FEW_UNITS
         if is_large and columns is None and len(shown) <= _ONE_ROW:
             columns = len(shown)

@@ -245,6 +245,7 @@ def overlay(
     *,
     alpha: float = 0.8,
     spans: Sequence[Span] | None = None,
+    seen: Sequence[Span] | None = None,
 ) -> NDArray[np.uint8]:
     """Lays maps over the image that they belong to, as heat.
 
@@ -261,6 +262,8 @@ def overlay(
             positions, as `cnnviz.images.image_spans` tells; the end comes first on maps
             that run the other way. Where the image lies outside, the outermost values
             are held. None for maps that cover the image.
+        seen: Between which rows and between which columns of the image maps are drawn;
+            None for all.
 
     Returns:
         RGB bytes (height, width, 3), or (n, height, width, 3).
@@ -278,7 +281,9 @@ def overlay(
             f"the image has shape {image.shape}; expected (height, width, 1 or 3)"
         )
     if maps.ndim == 2:
-        return overlay(image, maps[np.newaxis], colormap, alpha=alpha, spans=spans)[0]
+        return overlay(
+            image, maps[np.newaxis], colormap, alpha=alpha, spans=spans, seen=seen
+        )[0]
     if maps.ndim != 3:
         raise ArgumentError(
             f"the maps have shape {maps.shape}; expected (rows, columns) or "
@@ -291,9 +296,16 @@ def overlay(
         "where the rows of the image begin and end on the maps, and where its columns "
         "do"
     )
-    ends = numbers_of("spans", spans, expected)
-    if ends.shape != (2, 2) or not (np.isfinite(ends).all() and np.diff(ends).all()):
+    ends = _ends("spans", spans, expected)
+    if not np.diff(ends).all():
         raise ArgumentError(f"spans is {shown(spans)}; expected {expected}")
+    within = np.ones((height, width, 1), bool)
+    if seen is not None:
+        expected = "where the rows that are drawn begin and end, and where columns do"
+        for axis, (first, end) in enumerate(_ends("seen", seen, expected)):
+            along = np.arange(image.shape[axis]) + 0.5
+            inside = (along > first) & (along < end)
+            within &= inside[:, None, None] if axis == 0 else inside[:, None]
     levels, _ = quantize(image)
     picture = levels if image.shape[-1] == 1 else levels @ LUMA
     picture = picture.reshape(height, width, 1).astype(np.float32)
@@ -302,8 +314,17 @@ def overlay(
         smooth = _laid(heat, spans, (height, width))
         colors = colorize(smooth, colormap)
         opacity = alpha * np.sqrt(np.nan_to_num(smooth, nan=1))[..., np.newaxis]
+        opacity *= within
         layer[:] = picture + opacity * (colors - picture) + 0.5
     return layers
+
+
+def _ends(name: str, spans: object, expected: str) -> NDArray[Any]:
+    """Where the rows and the columns of an image begin and end."""
+    ends = numbers_of(name, spans, expected)
+    if ends.shape != (2, 2) or not np.isfinite(ends).all():
+        raise ArgumentError(f"{name} is {shown(spans)}; expected {expected}")
+    return ends
 
 
 def _laid(

@@ -18,7 +18,8 @@ from cnnviz.drawing import (
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import ReceptiveField, image_spans
-from tests.sheets import DOT, MARGIN, assert_same, colors, own_range, random
+from cnnviz.images.boxes import seen_spans
+from tests.sheets import DOT, MARGIN, assert_same, colors, noted, own_range, random
 
 
 def ends(values: NDArray[Any]) -> str:
@@ -174,6 +175,33 @@ def test_maps_lie_where_evidence_does(
     spans = image_spans(field, heat.shape, pixels)
     found = overlay(np.zeros(pixels), heat, spans=spans)
     np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=2)
+
+
+def test_no_heat_lies_where_no_unit_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    # A kernel of 3x3 behind a cropping to the last quarter.
+    field = ReceptiveField((3, 3), (1.0, 1.0), (12, 12))
+    image, values = np.full((24, 24, 1), 0.5, np.float32), random(10, 10, 1)
+    activation_sheet(values, title="x", image=image, field=field)
+    assert told["subtitle"].endswith("no heat where no unit looks")
+    (tile,) = told["tiles"]
+    assert tile.shape == (96, 96, 3)
+    gray = overlay(image, np.zeros((1, 1)))[0, 0]
+    assert (tile[:48] == gray).all()
+    assert (tile[:, :48] == gray).all()
+    assert (tile[48:, 48:] != gray).any(-1).mean() > 0.95
+    field = ReceptiveField((3, 3), (1.0, 1.0), (7, 7))
+    activation_sheet(values, title="x", image=image[:19, :19], field=field)
+    assert (told["tiles"][0][:35] == gray).all()
+    # Evidence is seen on the same pixels.
+    for stride, offset in (((2.0, 3.0), (-1, 1)), ((4.0, 1.5), (-3, 4))):
+        field = ReceptiveField((7, 4), stride, offset)
+        (rows, columns) = seen_spans(field, (6, 8), (24, 36))
+        placing = by_field(field, (6, 8), (24, 36))
+        assert placing is not None
+        where = np.argwhere(placing.mask())
+        np.testing.assert_array_equal(where.min(0), [rows[0], columns[0]])
+        np.testing.assert_array_equal(where.max(0) + 1, [rows[1], columns[1]])
 
 
 def test_a_field_is_one() -> None:
