@@ -34,7 +34,7 @@ from cnnviz.drawing.tiles import (
 )
 from cnnviz.drawing.values import colorize
 from cnnviz.errors import ArgumentError
-from cnnviz.images.boxes import Box
+from cnnviz.images.boxes import Box, image_spans
 from cnnviz.images.taking import as_array
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def stage_sheet(
     sign, 0 being mid gray. From one filtering to the next it is the same channel on the
     same scale, so that one sees what unpooling moves and rectifying takes away: the
     channel with the largest value before the next filtering. Units of dense layers are
-    folded into a rectangle. The last column is the reconstruction, above the image.
+    folded into a rectangle. Other units are drawn at the middle of what they see of the
+    image, and maps of which that is not known are spread over it. The last column is
+    the reconstruction, above the image.
 
     Signals have their steps to the right, in every map on the same width, and their
     channels below each other.
@@ -123,7 +125,7 @@ def stage_sheet(
     else:
         most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else TILE_SIDE
         size = tile_size(part.height, part.width, most)
-    window = _Window(part, whole, size)
+    window = _Window(part, whole, size, is_signal)
     upper = _strengths(hidden, planes, window)
     lower, lower_labels = _channels(hidden, planes, window)
     (pixels,) = signed_pictures(rebuilt[np.newaxis], percentile)
@@ -161,6 +163,7 @@ class _Window(NamedTuple):
     part: Box
     whole: Box
     size: tuple[int, int]
+    is_signal: bool
 
     def cut(self, picture: Pixels) -> Pixels:
         return cut_part(picture, self.part, self.whole, self.size)
@@ -168,9 +171,43 @@ class _Window(NamedTuple):
     def cut_stage(
         self, picture: Pixels, stage: Stage, outside: Pixels | int = GRAY
     ) -> Pixels:
-        """That of a stage, of whose units all are drawn if they have no position."""
-        part = self.whole if _is_dense(stage.signal) else self.part
-        return cut_part(picture, part, self.whole, self.size, outside)
+        """That of a stage, of whose units all are drawn if they have no position.
+
+        Others are drawn at the middle of what they see. Maps of which that is not known
+        are spread over the image.
+        """
+        if _is_dense(stage.signal):
+            return cut_part(picture, self.whole, self.whole, self.size, outside)
+        field, positions = None, stage.signal.shape[:-1]
+        if stage.place is not None:
+            field, order = stage.place.field, stage.place.order
+            if self.is_signal:
+                field = None if field is None else field.of_signal()
+                positions = 1, math.prod(positions)
+            elif len(order) == len(positions) == 2:
+                picture = np.moveaxis(picture, order, (0, 1))
+                positions = positions[order[0]], positions[order[1]]
+        spans = None
+        if field is not None and len(field.size) == len(positions) == 2:
+            pixels = self.whole[2:]
+            # Of a long signal some of the steps are left.
+            spans = [
+                (begin * n / count, end * n / count)
+                for (begin, end), n, count in zip(
+                    image_spans(field, positions, pixels),
+                    picture.shape,
+                    positions,
+                    strict=False,
+                )
+            ]
+        return cut_part(
+            picture,
+            self.part,
+            self.whole,
+            self.size,
+            outside,
+            spans=spans,
+        )
 
 
 def _as_pictures(

@@ -16,7 +16,7 @@ from cnnviz.errors import ArgumentError, listed
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import is_unit, to_unit, unit_scale
-from cnnviz.images.resizing import Placement, resample
+from cnnviz.images.resizing import Kernel, Placement, resample
 from cnnviz.images.taking import as_array
 
 # A pink that no colormap of matplotlib's comes near but hsv and gist_ncar.
@@ -311,7 +311,8 @@ def overlay(
     picture = picture.reshape(height, width, 1).astype(np.float32)
     layers = np.empty((len(maps), height, width, 3), np.uint8)
     for layer, heat in zip(layers, maps, strict=True):
-        smooth = _laid(heat, spans, (height, width))
+        smooth = laid(heat[..., np.newaxis], spans, (height, width), "bilinear")
+        smooth = smooth[..., 0]
         colors = colorize(smooth, colormap)
         opacity = alpha * np.sqrt(np.nan_to_num(smooth, nan=1))[..., np.newaxis]
         opacity *= within
@@ -327,21 +328,20 @@ def _ends(name: str, spans: object, expected: str) -> NDArray[Any]:
     return ends
 
 
-def _laid(
-    heat: NDArray[Any], spans: Sequence[Span], size: tuple[int, int]
+def laid(
+    maps: NDArray[Any], spans: Sequence[Span], size: tuple[int, int], kernel: Kernel
 ) -> NDArray[np.float32]:
-    """A map, its outermost values held, where an image of a size lies on it."""
+    """Maps `(h, w, c)`, their outermost values held, where an image lies on them."""
     ends = []
     for axis, (begin, end) in enumerate(spans):
-        length = heat.shape[axis]
+        length = maps.shape[axis]
         if begin > end:
-            heat = np.flip(heat, axis)
+            maps = np.flip(maps, axis)
             begin, end = length - begin, length - end
         before, after = math.ceil(max(0, -begin)), math.ceil(max(0, end - length))
-        outside = [(0, 0), (0, 0)]
+        outside = [(0, 0), (0, 0), (0, 0)]
         outside[axis] = (before, after)
-        heat = np.pad(heat, outside, mode="edge")
+        maps = np.pad(maps, outside, mode="edge")
         ends.append((begin + before, end + before))
     (top, bottom), (left, right) = ends
-    placement = Placement((left, top, right, bottom), size)
-    return resample(heat[..., np.newaxis], placement, "bilinear")[..., 0]
+    return resample(maps, Placement((left, top, right, bottom), size), kernel)
