@@ -24,10 +24,11 @@ from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
 from cnnviz.drawing.values import (
-    NEUTRAL,
     check_colormap,
     colorize,
+    is_constant,
     overlay,
+    own_levels,
     stretch,
 )
 from cnnviz.errors import LayerError, counted, percent_text
@@ -39,7 +40,6 @@ Normalize = Literal["channel", "layer"]
 Sort = Literal["channel", "strongest"]
 
 _MAPS, _HEAT = "viridis", "inferno"
-_FLAT = 1e-6  # A channel that varies by less, relative to its size, is constant.
 _NAMED = 3  # how many of the strongest units a headline names
 _FEW_UNITS = 16  # so many bars, or large cells, go on a sheet
 _ONE_ROW = 10  # so many large cells go in one row
@@ -68,7 +68,8 @@ def activation_sheet(
     """Draws what one layer computes for one image.
 
     Maps `(h, w, c)` become a grid with a tile for each channel, volumes and sequences
-    of maps `(d, h, w, c)` one of their central slices. Signals `(steps, c)` become a
+    of maps `(d, h, w, c)` one of their central slices; what is said of a channel, and
+    its scale, are of all of them. Signals `(steps, c)` become a
     strip with the channels as rows and time to the right. Units `(c,)`, or maps of a
     single position, become a cell each. Units of a classifier become bars instead:
     those that are probabilities, and those that have labels. Of more than 16 the 16
@@ -83,8 +84,8 @@ def activation_sheet(
         title: The headline.
         facts: What the smaller line below says first.
         normalize: `"channel"` stretches each channel between its own least and largest
-            value, `"layer"` all channels between those of the layer, or of the slice
-            that is drawn, with a scale bar below. Units, which have one value each,
+            value, `"layer"` all channels between those of the layer, with a scale bar
+            below. Units, which have one value each,
             always share the range of the layer.
         colormap: The name of one of matplotlib's colormaps; None for viridis, and
             inferno over an image.
@@ -133,10 +134,6 @@ def activation_sheet(
     remarks = [*facts]
     if values.ndim > 1 and values.size == values.shape[-1]:
         values = values.reshape(-1)
-    if values.ndim == 4:
-        middle = len(values) // 2
-        remarks.append(f"central slice, {middle + 1} of {len(values)}")
-        values = values[middle]
     maps = np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
     channels = _Channels.of(maps)
     picture = None if seen is None else as_picture(seen)
@@ -157,7 +154,11 @@ def activation_sheet(
     is_own = normalize == "channel" and not is_units
     if is_own:
         remarks.append("each on its own scale")
-    levels = _levels(maps, channels, is_own)[shown]
+    levels = (own_levels(maps) if is_own else stretch(maps))[shown]
+    if maps.ndim == 4:
+        depth = maps.shape[1]
+        remarks.append(f"drawn: the central slice, {depth // 2 + 1} of {depth}")
+        maps, levels = maps[:, depth // 2], levels[:, depth // 2]
 
     below = image if maps.ndim == 3 else None
     if colormap is None:
@@ -226,9 +227,7 @@ class _Channels(NamedTuple):
         dead = (low == 0) & (high == 0)
         constant = dead
         if maps.ndim > 1:
-            size = np.maximum(np.abs(low), np.abs(high))
-            # A channel without any finite value is pink as it is.
-            constant = dead | ((low <= high) & (high - low <= _FLAT * size))
+            constant = dead | is_constant(low, high)
         return cls(
             flat, high, constant, dead, float(low.min()), float(high.max()), missing
         )
@@ -252,18 +251,6 @@ class _Channels(NamedTuple):
         if self.low <= self.high:
             remarks.append(f"from {self.low:.4g} to {self.high:.4g}")
         return remarks
-
-
-def _levels(
-    maps: NDArray[np.float32], channels: _Channels, is_own: bool
-) -> NDArray[np.float32]:
-    """Maps in [0, 1], each channel on a scale of its own or all on one."""
-    if not is_own:
-        return stretch(maps)
-    levels = stretch(maps, axis=tuple(range(1, maps.ndim)))
-    # The constant 0.2 is not the least value of a range: it has none.
-    levels[channels.constant & ~channels.dead] = NEUTRAL
-    return levels
 
 
 def _strongest(values: NDArray[np.float32]) -> str:

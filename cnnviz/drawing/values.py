@@ -23,6 +23,7 @@ from cnnviz.images.taking import as_array
 NOT_A_NUMBER = (255, 0, 160)
 
 NEUTRAL = 0.5  # what 0 is drawn as where values have a sign
+_FLAT = 1e-6  # What varies by less, relative to its size, is constant.
 _HALF_RANGE = np.finfo(np.float32).max / 2
 
 
@@ -50,6 +51,28 @@ def stretch(
     values -= np.where(flat, high, low)
     values /= np.where(flat, 1, high - low)
     return values.astype(np.float32, copy=False)
+
+
+def own_levels(maps: NDArray[Any]) -> NDArray[np.float32]:
+    """Maps `(k, ...)` in [0, 1], each between its own least and largest value.
+
+    A constant is in the middle, unless it is 0: it is not the least value of a range.
+    """
+    axes = tuple(range(1, maps.ndim))
+    levels = stretch(maps, axis=axes)
+    known = ~np.isnan(levels)
+    low = maps.min(axes, initial=np.inf, where=known)
+    high = maps.max(axes, initial=-np.inf, where=known)
+    flat = is_constant(low, high) & (high != 0)
+    if flat.any():
+        levels[flat] = np.where(known[flat], NEUTRAL, np.nan)
+    return levels
+
+
+def is_constant(low: Any, high: Any) -> Any:
+    """Whether there is nothing, but for rounding, between least and largest values."""
+    with np.errstate(invalid="ignore"):  # where no value is finite
+        return (low <= high) & (high - low <= _FLAT * np.maximum(abs(low), abs(high)))
 
 
 def signed_stretch(

@@ -225,13 +225,35 @@ def test_overlays_have_a_size_to_look_at(size: tuple[int, int, int]) -> None:
     assert 96 <= min(many.size) and many.size[0] * many.size[1] <= 2**25
 
 
-def test_volumes_show_their_central_slice() -> None:
+def test_volumes_show_their_central_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = noted(monkeypatch, activation_sheets)
     values = random(5, 6, 8, 3)
-    expected = activation_sheet(
-        values[2], title="x", facts=["a.npy", "central slice, 3 of 5"]
+    activation_sheet(values, title="x", facts=["a.npy"])
+    levels = np.stack([own_range(values[..., c]) for c in range(3)])
+    np.testing.assert_allclose(told["tiles"][..., 0], levels[:, 2], atol=1e-6)
+    assert told["subtitle"] == DOT.join(
+        [
+            *("a.npy", "3 channels", ends(values), "each on its own scale"),
+            "drawn: the central slice, 3 of 5",
+        ]
     )
-    sheet = activation_sheet(values, title="x", facts=["a.npy"])
-    np.testing.assert_array_equal(np.asarray(sheet), np.asarray(expected))
+    activation_sheet(values, title="x", normalize="layer")
+    np.testing.assert_allclose(
+        told["tiles"][..., 0], np.moveaxis(own_range(values), -1, 0)[:, 2], atol=1e-6
+    )
+
+
+def test_volumes_are_judged_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    values = np.zeros((8, 6, 6, 4), np.float32)
+    values[..., 1], values[4, ..., 2] = 5, 3  # constant, and so only in the slice
+    values[1, 2, 3, 3] = 9  # silent in the slice
+    activation_sheet(values, title="x", sort="strongest")
+    assert told["labels"] == ["3", "1", "2", "0"]
+    np.testing.assert_array_equal(told["marked"], [False, True, False, True])
+    assert "1 silent here · 1 constant · from 0 to 9" in told["subtitle"]
+    middle = told["tiles"][:, 0, 0, 0]
+    np.testing.assert_array_equal(middle, [0, 0.5, 1, 0])
 
 
 def cells(sheet: Image.Image, count: int, side: int) -> NDArray[np.uint8]:
