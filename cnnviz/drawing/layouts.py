@@ -16,7 +16,7 @@ from cnnviz.errors import ArgumentError, counted, listed
 # readable beside its label, at most a good look, the sheet in between.
 _SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 35, 128, 900
 _CELL_SIDE = 32  # of one-pixel tiles
-_LABEL_WIDTHS = (28, 110)  # that cells are made wide enough for
+_NARROWEST_LABEL = 28  # that cells are made wide enough for
 LABEL_SPACE = 10  # between two labels, so that they are not read as one
 TILE_SIDE = 160  # of tiles that are looked at one by one
 MOST_COLUMNS = 10  # of these
@@ -75,15 +75,14 @@ def lay_out(
         scale: What a pixel is enlarged to; None to choose.
         gap: Pixels between tiles.
         strip: The height of the labels; 0 for none.
-        label: The width of the widest; narrow tiles stand apart to make room for it.
+        label: How wide it has to be; narrow tiles stand apart to make room for it.
 
     Raises:
         ArgumentError: If the sheet would be too large.
     """
     count, height, width = shape
-    least, most = _LABEL_WIDTHS
     space = max(0, LABEL_SPACE - gap)
-    room = max(least, min(label, most) + space) if strip else 0
+    room = max(_NARROWEST_LABEL, label + space) if strip else 0
 
     def laid_out(scale: int, shrink: int) -> Layout:
         tile = (-(-height // shrink) * scale, -(-width // shrink) * scale)

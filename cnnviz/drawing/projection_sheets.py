@@ -24,6 +24,7 @@ from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows
 from cnnviz.drawing.signals import Shown, as_pictures
+from cnnviz.drawing.text import Label
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
@@ -290,16 +291,16 @@ class _Units(NamedTuple):
             raise LayerError(f"{title}: none of the maps fires, nothing to draw")
         positions = projections.positions[0, alive]
         channels = projections.channels[0]
-        labels = []
+        labels: list[str] = []
         for i, place in zip(alive, positions, strict=True):
             name = str(channels[i])
             if names is not None:
                 name = f"{name} {_name(names, channels[i])}"
-            text = f"{name} \u00b7 {readable(projections.activations[0, i])}"
+            told = f" \u00b7 {readable(projections.activations[0, i])}"
             if spatial:
-                text += f" @ {','.join(map(str, place))}"
-            labels.append(text)
-        told = "step" if positions.shape[1] == 1 else "row,column"
+                told += f" @ {','.join(map(str, place))}"
+            labels.append(Label(name, told))
+        unit = "step" if positions.shape[1] == 1 else "row,column"
         if projections.origin is not None:
             positions = projections.origin.along_image(positions)
         if shown.is_signal:  # a picture of one row of units
@@ -311,7 +312,7 @@ class _Units(NamedTuple):
             channels[alive],
             labels,
             join_facts(["class" if names else "map", "activation"])
-            + (f" @ {told}" if spatial else ""),
+            + (f" @ {unit}" if spatial else ""),
             field_boxes(shown.field, positions, size),
             size,
             alive,
