@@ -281,7 +281,7 @@ def _bars(
             percent_text(float(v)) if percent else readable(float(v))
             for v in values[shown]
         ],
-        most=1.0 if percent else None,
+        among=(0.0, 1.0) if percent else None,
     )
     return headed_grid(
         bars[np.newaxis],
