@@ -119,7 +119,10 @@ def grid(
     """
     # Results of cnnviz have tiles, and those that are not maps of a layer have a sign.
     signed = getattr(images, "is_signed", None)
-    images = as_array(getattr(images, "tiles", images), channels=None)
+    tiles = getattr(images, "tiles", None)
+    images = as_array(images if tiles is None else tiles, channels=None)
+    if tiles is not None and images.ndim > 4:
+        images = images.reshape(-1, *images.shape[-3:])
     if signed is not None:
         images = _around_gray(images) if signed else leveled(images)
     images = _stacked(images)
