@@ -71,7 +71,7 @@ def lay_out(
 
     Args:
         shape: (n, height, width) of the tiles.
-        columns: Tiles in a row; None to choose.
+        columns: Tiles in a row, at most; None to choose.
         scale: What a pixel is enlarged to; None to choose.
         gap: Pixels between tiles.
         strip: The height of the labels; 0 for none.
@@ -88,7 +88,9 @@ def lay_out(
         tile = (-(-height // shrink) * scale, -(-width // shrink) * scale)
         cell = (strip + tile[0], max(tile[1], room))
         aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
-        chosen = columns or _columns(count, cell[0] + gap, cell[1] + gap, aspect)
+        chosen = min(columns or count, count)
+        if columns is None:
+            chosen = _columns(count, cell[0] + gap, cell[1] + gap, aspect)
         return Layout(-(-count // chosen), chosen, tile, cell, gap, scale, shrink)
 
     if scale is None:
