@@ -33,6 +33,8 @@ from cnnviz.drawing.tiles import (
     check_picture,
     cut_out,
     draw_frame,
+    resized,
+    shrunk_size,
     signed_pictures,
 )
 from cnnviz.errors import ArgumentError, LayerError
@@ -48,6 +50,9 @@ _INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
 # About how long the sides of all tiles together are, of pairs and of a comparison.
 _SHEET_SIDE, _COMPARED_SIDE = 1800, 1000
 _SMALLEST_SIDE = 64  # of a tile
+# How high flat tiles become, if they become no longer than that.
+_LOWEST, _LONGEST = 16, 1280
+_MOST_PIXELS = 3 * 2**23  # of all tiles together, three quarters of a sheet's
 _NAMED_DEAD = 8
 _LONG = 4  # times as wide as high: pairs of such tiles stand above each other
 _FEW_UNITS = 3  # so many are compared in a row each, more in a column each
@@ -107,10 +112,10 @@ def projection_sheet(
     units = _Units.of(shown.projections[0], shown, spatial, names, title)
     if close:
         units, crop = units.at(mass_boxes(_shares(units.images))), True
-    side = _tile_side(2 * len(units.alive), _SHEET_SIDE)
+    size = units.tile_size(2 * len(units.alive), _SHEET_SIDE, crop)
     pictures = signed_pictures(units.images, percentile)
-    rebuilt = units.tiles(pictures, side, crop, framed=False)
-    seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
+    rebuilt = units.tiles(pictures, size, crop, framed=False)
+    seen = units.tiles([as_picture(image)] * len(rebuilt), size, crop, framed=True)
     pairs = [_pair(*both) for both in zip(rebuilt, seen, strict=True)]
     return headed_grid(
         np.stack(pairs),
@@ -197,12 +202,13 @@ def comparison_sheet(
         ruled = {rule: each.at(boxes) for rule, each in ruled.items()}
         units, crop = next(iter(ruled.values())), True
     count = len(units.alive)
-    side = _tile_side(count, _COMPARED_SIDE)
-    rows = [units.tiles([as_picture(image)] * count, side, crop, framed=True)]
+    many = count * (1 + len(ruled))
+    size = units.tile_size(many, _COMPARED_SIDE * math.sqrt(1 + len(ruled)), crop)
+    rows = [units.tiles([as_picture(image)] * count, size, crop, framed=True)]
     zeros = []
     for each in ruled.values():
         pictures = signed_pictures(each.images, percentile)
-        rows.append(each.tiles(pictures, side, crop, framed=False))
+        rows.append(each.tiles(pictures, size, crop, framed=False))
         zeros.append(["" if own.any() else " zero" for own in each.images])
     tiles = np.stack([np.stack(row) for row in rows])
     across = count <= _FEW_UNITS and columns is None
@@ -328,15 +334,39 @@ class _Units(NamedTuple):
             boxes = [Box(0, box.left, height, box.width) for box in boxes]
         return self._replace(boxes=list(boxes))
 
+    def tile_size(self, count: int, sheet: float, crop: bool) -> tuple[int, int]:
+        """The height and width of each of `count` tiles of a sheet.
+
+        Small ones are enlarged until they are seen, also flat ones, and large ones are
+        shrunk until all have room on a sheet: a frame is drawn at that size.
+
+        Args:
+            count: How many tiles there are.
+            sheet: About how long the sides of all of them together are.
+            crop: Whether the boxes are drawn alone.
+        """
+        height, width = self.boxes[0][2:] if crop else self.size
+        longest, shortest = max(height, width), min(height, width)
+        most = math.sqrt(_MOST_PIXELS * longest / shortest / count)
+        if longest > most:
+            return shrunk_size(height, width, int(most))
+        side = np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, TILE_SIDE)
+        lowest = min(math.ceil(_LOWEST / shortest), _LONGEST // longest)
+        scale = max(1, round(side / longest), lowest)
+        return height * scale, width * scale
+
     def tiles(
-        self, pictures: Iterable[Pixels], side: int, crop: bool, *, framed: bool
+        self,
+        pictures: Iterable[Pixels],
+        size: tuple[int, int],
+        crop: bool,
+        *,
+        framed: bool,
     ) -> list[Pixels]:
         """The pictures as they are drawn: cropped, enlarged, framed."""
         tiles = []
         for picture, box in zip(pictures, self.boxes, strict=True):
-            part = cut_out(picture, box) if crop else picture
-            scale = max(1, round(side / max(part.shape)))
-            tile = part.repeat(scale, axis=0).repeat(scale, axis=1)
+            tile = resized(cut_out(picture, box) if crop else picture, size)
             if framed and not crop:
                 draw_frame(tile, box, self.size)
             tiles.append(tile)
@@ -366,8 +396,3 @@ class _Units(NamedTuple):
             "each on its own scale, 0 is gray"
             + f", clipped at the {percentile:g}th percentile" * bool(percentile < 100),
         ]
-
-
-def _tile_side(count: int, sheet: int) -> int:
-    """About how long the sides of `count` tiles are, once they are enlarged."""
-    return int(np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, TILE_SIDE))

@@ -27,6 +27,7 @@ GRAY = 128  # what 0 is drawn as, and what lies outside the image
 _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
 PAPER = 255
 _ROUNDING = 1e-9  # pixels
+_THIN = 400  # pixels of a picture to each of its frame
 PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visible
 
 
@@ -112,9 +113,8 @@ def cut_out(picture: Pixels, box: Box) -> Pixels:
 def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
     """Draws the edge of a box into a picture of a size, in whatever size it is shown.
 
-    It is not drawn if it is the whole, or outside.
-
-    Around what is a pixel or less there, it is three pixels long.
+    It is not drawn if it is the whole, or outside. It lies around what has no room for
+    it inside, and its shadow around it.
     """
     if box == (0, 0, *size):
         return
@@ -127,16 +127,29 @@ def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
             return
         scale = pixels / length
         first, last = round(low * scale), round(high * scale) - 1
-        if last <= first:
-            first = max(min(int((low + high) * scale / 2) - 1, pixels - 3), 0)
-            last = min(first + 2, pixels - 1)
+        if last < first:
+            first = last = min(int((low + high) * scale / 2), pixels - 1)
+        if last - first < 2:
+            first, last = first - 1, last + 1
         ends.append((first, last))
     (top, bottom), (left, right) = ends
-    for inset, color in ((0, _FRAME), (1, _SHADOW)):
-        t, b, l, r = top + inset, bottom - inset, left + inset, right - inset  # noqa: E741
-        if t < b and l < r:
-            tile[[t, b], l : r + 1] = color
-            tile[t : b + 1, [l, r]] = color
+    shortest = min(bottom - top, right - left)
+    wide = max(1, min(max(tile.shape) // _THIN, shortest // 8))
+    for inset in range(-wide, wide):
+        color = _SHADOW if inset < 0 else _FRAME
+        _draw_ring(
+            tile, top + inset, bottom - inset, left + inset, right - inset, color
+        )
+
+
+def _draw_ring(
+    tile: Pixels, top: int, bottom: int, left: int, right: int, color: tuple[int, ...]
+) -> None:
+    """Draws lines of a pixel, as far as they lie in the picture."""
+    rows = slice(max(top, 0), max(bottom + 1, 0))
+    columns = slice(max(left, 0), max(right + 1, 0))
+    tile[[y for y in (top, bottom) if 0 <= y < tile.shape[0]], columns] = color
+    tile[rows, [x for x in (left, right) if 0 <= x < tile.shape[1]]] = color
 
 
 def shrunk_size(height: int, width: int, longest: int) -> tuple[int, int]:
