@@ -96,7 +96,7 @@ def kernel_sheet(
         weights = _pixels(levels[:, 0, 0, :], colormap)
         return draw_rows(weights, range(len(kernels)), dead, title, remarks)
     if inputs == 3:
-        remarks.append("red, green and blue weights around gray")
+        remarks.append("input channels as red, green and blue, around gray")
     elif inputs == 1:
         remarks.append("each on its own scale, 0 in the middle")
     else:

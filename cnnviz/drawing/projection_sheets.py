@@ -274,6 +274,8 @@ class _Units(NamedTuple):
     dead: NDArray[Any]
     is_signal: bool
     seen: int | None  # how many steps of a signal
+    field: ReceptiveField | None  # of units that have positions, if it is known
+    is_spatial: bool
 
     @classmethod
     def of(
@@ -325,6 +327,8 @@ class _Units(NamedTuple):
             np.delete(channels, alive),
             shown.is_signal,
             shown.seen,
+            shown.field,
+            spatial,
         )
 
     def at(self, boxes: Sequence[Box]) -> _Units:
@@ -372,6 +376,12 @@ class _Units(NamedTuple):
             tiles.append(tile)
         return tiles
 
+    @property
+    def is_between_pixels(self) -> bool:
+        """Whether boxes are larger than the field, which begins between pixels."""
+        strides = () if self.field is None else self.field.stride
+        return not all(float(stride).is_integer() for stride in strides)
+
     def remarks(self, crop: bool, close: bool, percentile: float) -> list[str]:
         remarks = [self.legend]
         if len(self.dead):
@@ -380,16 +390,22 @@ class _Units(NamedTuple):
             remarks.append(
                 f"silent here: {numbers}" + (f" and {more} more" * (more > 0))
             )
-        box = self.boxes[0]
+        box, field = self.boxes[0], self.field
         if (box.height, box.width) != self.size:
             what = "the receptive field"
             if close:
-                what = f"{MASS:.0%} of each reconstruction".replace("%", " %")
+                what = f"{MASS:.0%} of each reconstruction along each axis"
+                what = what.replace("%", " %")
             how = "cropped to" if crop else "framed:"
             extent = f"{box.height}x{box.width}"
             if self.is_signal:
                 extent = f"{box.width if close else self.seen} steps"
+            elif not close and self.is_between_pixels:
+                what = "all pixels that the receptive field touches"
             remarks.append(f"{how} {what}, {extent}")
+        elif self.is_spatial and not close and (not field or len(field.size) != 2):
+            how = "cropped" if crop else "framed"
+            remarks.append(f"not {how}: where a unit looks is not known")
         return [
             *remarks,
             *averaged(self.images[0]),

@@ -146,6 +146,8 @@ def stage_sheet(
     columns = min(len(stages), columns)
     tiles, texts = break_rows(tiles, texts, columns)
     remarks = ["above: strength over all channels", "below: one channel, 0 is gray"]
+    if crop and part == whole:
+        remarks.append("not cropped: what the unit sees is all, or not known")
     return headed_grid(
         tiles.reshape(-1, *tiles.shape[2:]),
         seen=as_picture(image) if crop and not is_signal else None,

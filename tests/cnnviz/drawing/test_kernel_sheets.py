@@ -38,7 +38,8 @@ def test_kernels_on_colors_are_colors_around_gray() -> None:
         labels=[str(i) for i in range(6)],
         marked=[False, False, True, False, False, False],
         title="conv1",
-        subtitle=f"6 kernels{DOT}1 dead{DOT}red, green and blue weights around gray",
+        subtitle=f"6 kernels{DOT}1 dead{DOT}"
+        "input channels as red, green and blue, around gray",
     )
     assert_same(kernel_sheet(kernels, title="conv1"), expected)
 
@@ -54,7 +55,7 @@ def test_kernels_of_next_to_nothing_are_dead(inputs: int) -> None:
     facts = f"5 kernels{DOT}1 dead{DOT}" + (
         "each on its own scale, 0 in the middle"
         if inputs == 1
-        else "red, green and blue weights around gray"
+        else "input channels as red, green and blue, around gray"
     )
     levels = np.concatenate([around_gray(kernels[:4]), np.full((1, 3, 3, inputs), 0.5)])
     levels[1] = 0.5

@@ -133,7 +133,10 @@ def test_close_pictures_show_where_the_mass_is(told: Told) -> None:
     projection_sheet(
         image, found(images, [(0, 0)] * 2, [1, 1]), title="conv", close=True
     )
-    assert "cropped to 95 % of each reconstruction, 6x6" in told["subtitle"]
+    assert (
+        "cropped to 95 % of each reconstruction along each axis, 6x6"
+        in told["subtitle"]
+    )
     for pair, (top, left) in zip(told["tiles"], [(10, 3), (34, 20)], strict=True):
         rebuilt, seen = split(pair, 6, 6)
         np.testing.assert_allclose(
@@ -175,6 +178,37 @@ def test_the_field_is_framed_in_the_whole_image(told: Told) -> None:
         # The shadow lies around it, where there is room.
         outer = (height + 1 + (top > 0)) * (width + 2)
         assert changed.sum() == outer - (height - 2) * (width - 2)
+
+
+def test_what_is_framed_is_told(told: Told) -> None:
+    image = np.ones((20, 20, 1), np.float32)
+    own = found(random(1, 20, 20, 1), [(5, 6)], [1])
+    for field, crop, text in (
+        # After upsampling fields begin between pixels.
+        (
+            ReceptiveField((2, 2), (0.5, 0.5), (0, 0)),
+            False,
+            "framed: all pixels that the receptive field touches, 3x3",
+        ),
+        (
+            ReceptiveField((2, 2), (0.5, 0.5), (0, 0)),
+            True,
+            "cropped to all pixels that the receptive field touches, 3x3",
+        ),
+        (None, False, "not framed: where a unit looks is not known"),
+        # An image without an axis of channels, which the network reads as a signal.
+        (
+            ReceptiveField((3,), (1.0,), (0,)),
+            True,
+            "not cropped: where a unit looks is not known",
+        ),
+    ):
+        projection_sheet(image, own, title="conv", field=field, crop=crop)
+        assert text in told["subtitle"]
+    everything = ReceptiveField((None, None), (0.0, 0.0), (0, 0))
+    for field, spatial in ((everything, True), (None, False)):
+        projection_sheet(image, own, title="conv", field=field, spatial=spatial)
+        assert "framed" not in told["subtitle"]
 
 
 def test_what_is_framed_is_seen_in_flat_images() -> None:

@@ -94,6 +94,17 @@ def test_stages_are_cropped_to_the_same_part_of_the_image(told: Told) -> None:
     assert (columns.min(), columns.max()) == (0, side // 2 - 1)
 
 
+def test_what_is_not_cropped_is_told(told: Told) -> None:
+    image = random(4, 4, 3) % 1
+    for box, is_told in (
+        (None, True),
+        (Box(0, 0, 4, 4), True),
+        (Box(1, 1, 2, 2), False),
+    ):
+        stage_sheet(image, stages(), title="conv", box=box, crop=True)
+        assert ("not cropped: what the unit sees" in told["subtitle"]) is is_told
+
+
 @pytest.mark.parametrize(
     "layer",
     [
