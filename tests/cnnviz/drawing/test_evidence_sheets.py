@@ -20,7 +20,7 @@ from cnnviz.drawing import (
     explanation_sheet,
 )
 from cnnviz.drawing.evidence_sheets import _lines
-from cnnviz.drawing.panels import panel_sheet
+from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.text import draw_line
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from tests.sheets import AGAINST, FOR, tiles
@@ -146,6 +146,28 @@ def test_a_map_without_evidence_is_no_picture() -> None:
     np.testing.assert_allclose(
         tile[240, 64], 255 * 0.1 + 0.9 * np.array(AGAINST), atol=1
     )
+
+
+@pytest.mark.parametrize("high", [32, 256])
+def test_what_is_said_of_a_low_panel_is_not_cut(high: int) -> None:
+    words = "no positive evidence for output number 1"
+    panels = [
+        Panel(["image"], np.zeros((high, 256, 3), np.uint8), None, ""),
+        Panel(["output"], None, None, words),
+    ]
+    sheet = panel_sheet(panels, title="", subtitle="", texts=[], columns=None)
+    dark = 255 - np.asarray(sheet)[..., 0].astype(int)
+    top = np.flatnonzero((dark[:, 16 : 16 + 256] == 255).all(1))[0]
+    own = dark[:, 16 + 256 + 14 :][:, :256]
+    tile, below = own[top : top + high], own[top + high + 4 :]
+    if high == 256:
+        assert (tile > 15).any()
+        assert not below.any()
+    else:
+        assert (tile == 15).all()
+        line = draw_line(words, 12, 256)
+        ink = below[: len(line), : line.shape[1]] > 0
+        np.testing.assert_array_equal(ink, line > 1)
 
 
 def test_what_is_not_seen_is_hatched(halves: Explanation) -> None:
