@@ -20,6 +20,7 @@ _NARROWEST_LABEL = 28  # that cells are made wide enough for
 LABEL_SPACE = 10  # between two labels, so that they are not read as one
 TILE_SIDE = 160  # of tiles that are looked at one by one
 MOST_COLUMNS = 10  # of these
+_LOWEST = 16  # that a picture in a frame is to be seen
 
 _ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
 _LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
@@ -146,6 +147,19 @@ def tile_size(height: int, width: int, most: int) -> tuple[int, int]:
     if longest > most:
         return shrunk_size(height, width, most)
     scale = max(1, round(TILE_SIDE / longest))
+    return height * scale, width * scale
+
+
+def raised_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    """A tile's height and width, flat ones times a whole factor until they are seen.
+
+    Args:
+        height: Its height.
+        width: Its width.
+        longest: How long it becomes at most.
+    """
+    wanted = math.ceil(_LOWEST / min(height, width))
+    scale = max(1, min(wanted, longest // max(height, width)))
     return height * scale, width * scale
 
 

@@ -22,7 +22,7 @@ from cnnviz.arguments import (
 )
 from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
-from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows
+from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows, raised_size
 from cnnviz.drawing.signals import Shown, as_pictures
 from cnnviz.drawing.text import Label
 from cnnviz.drawing.tiles import (
@@ -50,8 +50,7 @@ _INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
 # About how long the sides of all tiles together are, of pairs and of a comparison.
 _SHEET_SIDE, _COMPARED_SIDE = 1800, 1000
 _SMALLEST_SIDE = 64  # of a tile
-# How high flat tiles become, if they become no longer than that.
-_LOWEST, _LONGEST = 16, 1280
+_LONGEST = 1280  # pixels that flat tiles become
 _MOST_PIXELS = 3 * 2**23  # of all tiles together, three quarters of a sheet's
 _NAMED_DEAD = 8
 _LONG = 4  # times as wide as high: pairs of such tiles stand above each other
@@ -355,9 +354,8 @@ class _Units(NamedTuple):
         if longest > most:
             return shrunk_size(height, width, int(most))
         side = np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, TILE_SIDE)
-        lowest = min(math.ceil(_LOWEST / shortest), _LONGEST // longest)
-        scale = max(1, round(side / longest), lowest)
-        return height * scale, width * scale
+        scale = max(1, round(side / longest))
+        return raised_size(height * scale, width * scale, _LONGEST)
 
     def tiles(
         self,

@@ -18,6 +18,7 @@ from cnnviz.drawing.layouts import (
     TILE_SIDE,
     balanced_columns,
     break_rows,
+    raised_size,
     tile_size,
 )
 from cnnviz.drawing.signals import FLATTEST, some_steps, strongest_steps
@@ -81,8 +82,8 @@ def stage_sheet(
         box: The field of the unit, of a signal that of all its channels, which are its
             rows; None for the whole image.
         crop: Draw only that part of every map. Otherwise it is framed in the image.
-        columns: Steps side by side; None for all, and of more than ten, or of signals
-            for which the sheet has no room, for rows that are equally long.
+        columns: Steps side by side; None for all, and of more than ten, or of long
+            tiles for which the sheet has no room, for rows that are equally long.
         percentile: The percentile of the absolute values of the reconstruction that are
             not 0 that is drawn black or white; 100 for the largest value.
 
@@ -124,7 +125,8 @@ def stage_sheet(
         rebuilt = _strongest(rebuilt, count)
     else:
         most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else TILE_SIDE
-        size = tile_size(part.height, part.width, most)
+        height, width = tile_size(part.height, part.width, most)
+        size = raised_size(height, width, _LONGEST_STRIP)
     window = _Window(part, whole, size, is_signal)
     upper = _strengths(hidden, planes, window)
     lower, lower_labels = _channels(hidden, planes, window)
@@ -141,7 +143,9 @@ def stage_sheet(
         [*lower_labels, "signal" if is_signal else "image"],
     ]
     if columns is None:
-        room = max(1, _WIDEST // size[1]) if is_signal else MOST_COLUMNS
+        room = MOST_COLUMNS
+        if is_signal or size[1] > _LARGEST_STAGE:
+            room = max(1, _WIDEST // size[1])
         columns = balanced_columns(len(stages), room)
     columns = min(len(stages), columns)
     tiles, texts = break_rows(tiles, texts, columns)

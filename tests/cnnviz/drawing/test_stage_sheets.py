@@ -160,6 +160,19 @@ def test_the_units_of_a_signal_are_drawn_at_what_they_see(told: Told) -> None:
         np.testing.assert_allclose([lit.min(), lit.max()], [4, 7], atol=0.05)
 
 
+def test_what_is_framed_in_a_flat_image_is_seen(told: Told) -> None:
+    image = np.zeros((3, 200, 1), np.float32)
+    image[:, 30:39] = 1
+    steps = [Stage("first", "filter", random(3, 200, 1))] * 4
+    sheet = np.asarray(stage_sheet(image, steps, title="conv", box=Box(0, 30, 3, 9)))
+    assert told["columns"] == 2
+    framed = np.argwhere((sheet == FRAME).all(axis=-1))
+    (top, left), (bottom, right) = framed.min(0), framed.max(0)
+    inside = sheet[top : bottom + 1, left : right + 1]
+    assert inside.shape[:2] == (9, 27)
+    np.testing.assert_array_equal(inside[1:-1, 1:-1], 255)
+
+
 def test_units_of_dense_layers_are_folded_row_by_row(told: Told) -> None:
     units = np.arange(-6, 6, dtype=np.float32)
     steps = [
