@@ -65,15 +65,27 @@ class ChannelAttribution(Evidence):
         order = np.argsort(-np.abs(self.values), axis=-1, kind="stable")
         return order[..., :count]
 
+    @property
+    def seen(self) -> np.ndarray:
+        """The pixels that at least one unit of the layer looks at, `(h, w)` bool.
+
+        Raises:
+            LayerError: If the layer has no positions.
+        """
+        return self._placed().mask()
+
     def where(self, image: int, column: int, channel: int) -> np.ndarray:
         """What a channel adds, on the pixels of an image, `(h, w)`.
 
         Raises:
             LayerError: If the layer has no positions.
         """
+        return self._placed()(self.contributions[image, column, ..., channel])
+
+    def _placed(self) -> Placing:
         if self.placing is None:
             raise LayerError(f"layer '{self.layer}' has no positions on the image")
-        return self.placing(self.contributions[image, column, ..., channel])
+        return self.placing
 
     def _array(self) -> np.ndarray:
         return self.values

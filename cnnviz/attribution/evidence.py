@@ -90,9 +90,9 @@ class Evidence(ArrayResult):
         self, drawing: ModuleType, *, image: int = 0, **options: Any
     ) -> "Image.Image":
         number_of("image", image, len(self.images))
-        named = {"title": self.title, "number": image, **options}
         sheet: Callable[..., Image.Image] = getattr(drawing, self._sheet)
-        return sheet(self.images[image], self, **named)
+        named = {"title": self.title, **options}
+        return sheet(self.images[image], self, number=image, **named)
 
 
 def told_of(asked: Asked, layer: str, remarks: Iterable[Remark]) -> dict[str, Any]:

@@ -24,14 +24,15 @@ from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
 from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
 from cnnviz.drawing.values import (
-    NEUTRAL,
     check_colormap,
     colorize,
+    is_constant,
     overlay,
+    own_levels,
     stretch,
 )
 from cnnviz.errors import LayerError, counted, percent_text
-from cnnviz.images.boxes import ReceptiveField, image_spans
+from cnnviz.images.boxes import ReceptiveField, image_spans, seen_spans
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import one_image
 
@@ -39,7 +40,6 @@ Normalize = Literal["channel", "layer"]
 Sort = Literal["channel", "strongest"]
 
 _MAPS, _HEAT = "viridis", "inferno"
-_FLAT = 1e-6  # A channel that varies by less, relative to its size, is constant.
 _NAMED = 3  # how many of the strongest units a headline names
 _FEW_UNITS = 16  # so many bars, or large cells, go on a sheet
 _ONE_ROW = 10  # so many large cells go in one row
@@ -68,7 +68,8 @@ def activation_sheet(
     """Draws what one layer computes for one image.
 
     Maps `(h, w, c)` become a grid with a tile for each channel, volumes and sequences
-    of maps `(d, h, w, c)` one of their central slices. Signals `(steps, c)` become a
+    of maps `(d, h, w, c)` one of their central slices; what is said of a channel, and
+    its scale, are of all of them. Signals `(steps, c)` become a
     strip with the channels as rows and time to the right. Units `(c,)`, or maps of a
     single position, become a cell each. Units of a classifier become bars instead:
     those that are probabilities, and those that have labels. Of more than 16 the 16
@@ -83,8 +84,8 @@ def activation_sheet(
         title: The headline.
         facts: What the smaller line below says first.
         normalize: `"channel"` stretches each channel between its own least and largest
-            value, `"layer"` all channels between those of the layer, or of the slice
-            that is drawn, with a scale bar below. Units, which have one value each,
+            value, `"layer"` all channels between those of the layer, with a scale bar
+            below. Units, which have one value each,
             always share the range of the layer.
         colormap: The name of one of matplotlib's colormaps; None for viridis, and
             inferno over an image.
@@ -96,7 +97,8 @@ def activation_sheet(
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
             laid over it.
         field: The receptive field of the layer in that image, by which maps lie where
-            their units look; None if it is not known, for maps that cover the image.
+            their units look, and not beyond; None if it is not known, for maps that
+            cover the image.
         labels: The names of the classes. Where there are as many as units, the
             strongest units are named.
         seen: What the network was shown, as `image`, to be drawn small beside the
@@ -132,10 +134,6 @@ def activation_sheet(
     remarks = [*facts]
     if values.ndim > 1 and values.size == values.shape[-1]:
         values = values.reshape(-1)
-    if values.ndim == 4:
-        middle = len(values) // 2
-        remarks.append(f"central slice, {middle + 1} of {len(values)}")
-        values = values[middle]
     maps = np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
     channels = _Channels.of(maps)
     picture = None if seen is None else as_picture(seen)
@@ -156,7 +154,11 @@ def activation_sheet(
     is_own = normalize == "channel" and not is_units
     if is_own:
         remarks.append("each on its own scale")
-    levels = _levels(maps, channels, is_own)[shown]
+    levels = (own_levels(maps) if is_own else stretch(maps))[shown]
+    if maps.ndim == 4:
+        depth = maps.shape[1]
+        remarks.append(f"drawn: the central slice, {depth // 2 + 1} of {depth}")
+        maps, levels = maps[:, depth // 2], levels[:, depth // 2]
 
     below = image if maps.ndim == 3 else None
     if colormap is None:
@@ -167,11 +169,21 @@ def activation_sheet(
         # Units are maps of one position.
         tiles: NDArray[Any] = levels.reshape(len(shown), *(maps.shape[1:] or (1, 1)), 1)
         if below is not None:
-            spans = None
+            resized, spans, drawn_on = _backdrop(below, len(shown)), None, None
             if field is not None and len(field.size) == 2:
-                spans = image_spans(field, maps.shape[1:], below.shape[:2])
-            resized = _backdrop(below, len(shown))
-            tiles = overlay(resized, levels, colormap, spans=spans)
+                size = below.shape[:2]
+                spans = image_spans(field, maps.shape[1:], size)
+                seen_on = seen_spans(field, maps.shape[1:], size)
+                # On the image as it is drawn.
+                drawn_on = [
+                    (first * new / old, end * new / old)
+                    for (first, end), new, old in zip(
+                        seen_on, resized.shape, size, strict=False
+                    )
+                ]
+                if seen_on != tuple((0, length) for length in size):
+                    remarks.append("no heat where no unit looks")
+            tiles = overlay(resized, levels, colormap, spans=spans, seen=drawn_on)
         is_large = is_units and len(shown) <= _FEW_UNITS
         if is_large and columns is None and len(shown) <= _ONE_ROW:
             columns = len(shown)
@@ -215,9 +227,7 @@ class _Channels(NamedTuple):
         dead = (low == 0) & (high == 0)
         constant = dead
         if maps.ndim > 1:
-            size = np.maximum(np.abs(low), np.abs(high))
-            # A channel without any finite value is pink as it is.
-            constant = dead | ((low <= high) & (high - low <= _FLAT * size))
+            constant = dead | is_constant(low, high)
         return cls(
             flat, high, constant, dead, float(low.min()), float(high.max()), missing
         )
@@ -241,18 +251,6 @@ class _Channels(NamedTuple):
         if self.low <= self.high:
             remarks.append(f"from {self.low:.4g} to {self.high:.4g}")
         return remarks
-
-
-def _levels(
-    maps: NDArray[np.float32], channels: _Channels, is_own: bool
-) -> NDArray[np.float32]:
-    """Maps in [0, 1], each channel on a scale of its own or all on one."""
-    if not is_own:
-        return stretch(maps)
-    levels = stretch(maps, axis=tuple(range(1, maps.ndim)))
-    # The constant 0.2 is not the least value of a range: it has none.
-    levels[channels.constant & ~channels.dead] = NEUTRAL
-    return levels
 
 
 def _strongest(values: NDArray[np.float32]) -> str:
@@ -283,7 +281,7 @@ def _bars(
             percent_text(float(v)) if percent else readable(float(v))
             for v in values[shown]
         ],
-        most=1.0 if percent else None,
+        among=(0.0, 1.0) if percent else None,
     )
     return headed_grid(
         bars[np.newaxis],

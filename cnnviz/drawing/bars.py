@@ -20,7 +20,7 @@ def draw_bars(
     values: Sequence[float] | NDArray[np.float32],
     texts: Sequence[str],
     *,
-    most: float | None,
+    among: Sequence[float] | None = None,
     name_width: int | None = None,
 ) -> NDArray[np.uint8]:
     """Draws a row for each number: its name, a bar from 0 to it, and its text.
@@ -29,7 +29,8 @@ def draw_bars(
         names: What stands at the left.
         values: How long the bars are; one that is not finite is pink.
         texts: What stands at the right.
-        most: The value that a whole bar stands for; None for the largest.
+        among: Values with which these have a scale in common, from the least to the
+            largest and 0 among them; None for these alone.
         name_width: How wide the names are; None for the widest of these.
 
     Returns:
@@ -37,9 +38,9 @@ def draw_bars(
     """
     lengths = np.asarray(values, np.float64)
     finite = np.isfinite(lengths)
-    known = lengths[finite]
-    low = min(0.0, float(known.min(initial=0)))
-    high = max(0.0, float(known.max(initial=0)) if most is None else most)
+    known = lengths if among is None else np.asarray(among, np.float64)
+    known = known[np.isfinite(known)]
+    low, high = float(known.min(initial=0)), float(known.max(initial=0))
     scale = _LENGTH / ((high - low) or 1)
     lines = [draw_line(name, _LABEL_SIZE, _WIDEST_NAME) for name in names]
     told = [draw_line(text, _LABEL_SIZE, _WIDEST_TEXT) for text in texts]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts, number_of, result_of, texts_of
-from cnnviz.drawing.evidence_panels import flatten, map_panel
+from cnnviz.drawing.evidence_panels import HATCHED, flatten, map_panel
 from cnnviz.drawing.facts import join_facts, readable, shared
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.images.taking import as_array
@@ -65,15 +65,17 @@ def channel_sheet(
     rows: list[list[Panel]] = []
     for column, channels in enumerate(chosen):
         where = np.stack([attribution.where(number, column, int(c)) for c in channels])
-        flat = flatten(image, [where], title)
-        (maps,) = flat.maps
+        flat = flatten(image, [where, attribution.seen[None]], title)
+        maps, (seen,) = flat.maps
         head = _sums(attribution, number, column, channels)
-        rows.append([Panel(head, flat.picture, None, "")])
+        rows.append([Panel([*head, *flat.part], flat.picture, None, "")])
         scale = float(np.abs(maps).max())
-        for channel, values in zip(channels, maps, strict=True):
+        for i, (channel, values) in enumerate(zip(channels, maps, strict=True)):
             adds = float(attribution.values[number, column, channel])
             lines = [f"channel {channel}", f"adds {adds:+.3g}"]
-            rows[-1].append(map_panel(lines, flat.picture, values, scale, True, ""))
+            words = flat.lacking(i, "nothing", signed=True)
+            panel = map_panel(lines, flat.picture, values, seen, scale, True, words)
+            rows[-1].append(panel)
     panels, columns = flat.arranged(rows)
     return panel_sheet(
         panels,
@@ -87,7 +89,11 @@ def channel_sheet(
                 *([_ALONG.format(path)] if (path := attribution.path) else []),
             ]
         ),
-        texts=[*flat.told, *attribution.notes_of(number)],
+        texts=[
+            *flat.told,
+            *[HATCHED] * (not seen.all()),
+            *attribution.notes_of(number),
+        ],
         columns=columns,
     )
 

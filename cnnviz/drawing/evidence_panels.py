@@ -27,6 +27,7 @@ _SHORTEST = 32  # of the shorter one
 _FAINTEST = 0.35  # how dark black is drawn below the colors
 _OPACITY = 0.9
 _HATCH = 8
+HATCHED = "hatched: what no unit of the layer looks at"
 _BAR_HEIGHT = 10
 
 
@@ -36,14 +37,39 @@ class Flat(NamedTuple):
     Attributes:
         picture: The image.
         maps: Those that were given, each `(k, h, w)`.
+        whole: The same, `(k, ...)`, before a slice or some pixels of them were taken.
         told: What was done.
+        part: Which slice of a volume it is, and why this one.
         axes: How many axes of positions the image has: 1 of a signal, 3 of a volume.
     """
 
     picture: Pixels
     maps: list[NDArray[Any]]
+    whole: list[NDArray[Any]]
     told: list[str]
+    part: list[str]
     axes: int
+
+    def lacking(
+        self, number: int, missing: str, of: str = "", *, signed: bool = False
+    ) -> str:
+        """What is said of one of the first maps, if nothing of it is to be seen.
+
+        Args:
+            number: Which of them.
+            missing: What is said then.
+            of: What is said of a whole map besides.
+            signed: Whether values below 0 are to be seen as well.
+        """
+        whole, drawn = self.whole[0][number], self.maps[0][number]
+        if signed:
+            whole, drawn = np.abs(whole), np.abs(drawn)
+        if not (whole > 0).any():
+            return missing + of
+        if self.axes != 3 or (drawn > 0).any():
+            return ""
+        fullest = int(whole.clip(0).sum((1, 2)).argmax())
+        return f"{missing} in this slice, most in {fullest + 1}"
 
     def arranged(self, rows: Sequence[list[Panel]]) -> tuple[list[Panel], int]:
         """Panels in rows; of a signal in columns, its steps below each other.
@@ -67,18 +93,19 @@ def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Fl
             f"an image of {shape_text(image.shape)} is given; expected the one that "
             f"was explained, of {shape_text(explained)}"
         )
-    told = []
+    told, part = [], []
     axes = seen_axes(image.shape, len(explained))
     if axes < maps[0].ndim - 1:
         maps = [values[..., 0] for values in maps]
     elif image.ndim == axes:
         image = image[..., None]
+    whole = list(maps)
     if axes == 3:
-        shown, why = len(image) // 2, "where the evidence is the same in all"
+        shown, why = len(image) // 2, "the evidence is the same in all"
         if np.ptp(maps[0], 1).any():
             shown = int(np.abs(maps[0]).sum((0, 2, 3)).argmax())
-            why = "the one with the most evidence"
-        told.append(f"slice {shown + 1} of {len(image)}, {why}")
+            why = "the most evidence"
+        part.append(f"slice {shown + 1} of {len(image)}: {why}")
         image, maps = image[shown], [values[:, shown] for values in maps]
     elif axes == 1:
         steps = len(image)
@@ -101,16 +128,18 @@ def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Fl
     else:
         size = _size(image.shape[0], image.shape[1])
     drawn = resized(as_picture(image), size)
-    return Flat(drawn, [_stretched(v, size) for v in maps], told, axes)
+    flat = [_stretched(values, size) for values in maps]
+    return Flat(drawn, flat, whole, told, part, axes)
 
 
 def map_panel(
     lines: Sequence[str],
     picture: Pixels,
     values: NDArray[Any],
+    seen: NDArray[Any],
     scale: float,
     signed: bool,
-    missing: str,
+    words: str,
 ) -> Panel:
     """A map over its picture, with its scale.
 
@@ -118,21 +147,18 @@ def map_panel(
         lines: What stands above it.
         picture: The picture.
         values: The map `(h, w)`.
+        seen: `(h, w)` where units look; elsewhere it is hatched.
         scale: The value at which colors are strongest; 0 where the map is 0.
         signed: Whether values below 0 mean something, so that there is always a map.
-        missing: What is said of a map with nothing above 0.
+        words: What is said of a map in which nothing is to be seen, else empty.
     """
-    words = missing if values.max(initial=0) <= 0 else ""
     if words and not signed:
         return Panel(lines, None, None, words)
     bar = _bar(scale, signed) if scale else None
-    return Panel(lines, _laid_over(picture, values, scale), bar, words)
-
-
-def hatch_unseen(tile: Pixels, seen: NDArray[Any]) -> None:
-    """Draws diagonals over what no unit sees."""
+    tile = _laid_over(picture, values, scale)
     y, x = np.ogrid[: tile.shape[0], : tile.shape[1]]
     tile[~seen & ((x + y) % _HATCH == 0)] = 0
+    return Panel(lines, tile, bar, words)
 
 
 def _size(height: int, width: int) -> tuple[int, int]:

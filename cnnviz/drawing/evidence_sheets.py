@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import choice, instance_of, number_of, result_of, texts_of
-from cnnviz.drawing.evidence_panels import flatten, hatch_unseen, map_panel
+from cnnviz.drawing.evidence_panels import HATCHED, flatten, map_panel
 from cnnviz.drawing.facts import join_facts, readable, shared
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import PERCENTILE
@@ -123,17 +123,17 @@ def explanation_sheet(
     name, positions = input_words(flat.axes)
     method = _METHODS[explanation.method]
     scale, clipped = _scale(maps, method, positions)
-    panels = [Panel([name], picture, None, "")]
+    panels = [Panel([name, *flat.part], picture, None, "")]
     for column, values in enumerate(maps):
         lines = _lines(explanation, number, column)
-        missing = f"{_MISSING} for {explanation.caption(number, column)}"
-        panel = map_panel(lines, picture, values, scale, method.is_signed, missing)
-        if panel.tile is not None:
-            hatch_unseen(panel.tile, seen[0])
+        of = f" for {explanation.caption(number, column)}"
+        words = flat.lacking(column, _MISSING, of)
+        signed = method.is_signed
+        panel = map_panel(lines, picture, values, seen[0], scale, signed, words)
         panels.append(panel)
     texts = [*flat.told, *explanation.notes_of(number)]
-    if not seen.all():
-        texts.append("hatched: what no unit of the layer looks at")
+    if not seen.all() and any(panel.tile is not None for panel in panels[1:]):
+        texts.append(HATCHED)
     if check is not None:
         texts += check.sentences[number]
     where = [f"at {explanation.layer}"] if explanation.layer else []
@@ -215,13 +215,16 @@ def evidence_comparison_sheet(
     rows: list[list[Panel]] = []
     sentences: list[str] = []
     remarks: dict[str, None] = {}
+    every_seen = np.stack([each.seen for each in explanations.values()])
+    hatched = False
     for column in range(len(first.names[0])):
         every = np.stack([each.maps[0, column] for each in explanations.values()])
-        flat = flatten(image, [every], title)
+        flat = flatten(image, [every, every_seen], title)
         _, positions = input_words(flat.axes)
         head = _lines(first, 0, column, share=False)
-        rows.append([Panel(head, flat.picture, None, "")])
-        for name, values in zip(explanations, flat.maps[0], strict=True):
+        rows.append([Panel([*head, *flat.part], flat.picture, None, "")])
+        for number, name in enumerate(explanations):
+            values, seen = (maps[number] for maps in flat.maps)
             method = _METHODS[name]
             lines = [method.title]
             if checks is not None and name in checks:
@@ -234,7 +237,9 @@ def evidence_comparison_sheet(
             scale, clipped = _scale(values, method, positions)
             remarks.update(dict.fromkeys(clipped))
             signed = method.is_signed
-            panel = map_panel(lines, flat.picture, values, scale, signed, _MISSING)
+            words = flat.lacking(number, _MISSING)
+            panel = map_panel(lines, flat.picture, values, seen, scale, signed, words)
+            hatched |= panel.tile is not None and not seen.all()
             rows[-1].append(panel)
     if sizes := [_METHODS[m].title for m in explanations if _METHODS[m].sizes]:
         remarks[f"orange of {listed(sizes, 'and')} may be either"] = None
@@ -245,6 +250,7 @@ def evidence_comparison_sheet(
         subtitle=join_facts([*facts, _SIDES, "each on its own scale", *remarks]),
         texts=[
             *flat.told,
+            *([HATCHED] if hatched else []),
             *([_MEANING.format(positions)] if sentences else []),
             *([_MIDDLE] if passed else []),
             *sentences,

@@ -13,6 +13,7 @@ from cnnviz.arguments import result_of
 from cnnviz.drawing.facts import averaged, join_facts, readable, stretched
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.signals import FLATTEST, LONGEST, some_steps
+from cnnviz.drawing.text import Label
 from cnnviz.drawing.values import displayable, leveled
 from cnnviz.errors import (
     ArgumentError,
@@ -175,7 +176,7 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     return grid(
         leveled(shown.tiles),
         labels=[
-            f"{channel}: {number}: {state}"
+            Label("", f"{channel}: {number}: {state}")
             for channel, *row in zip(
                 result.channels, result.numbers, _excited(result), strict=True
             )
@@ -295,7 +296,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
         for value in result.probabilities
     ]
     labels = [
-        f"{name}: {value}" if reached else f"{name}: not reached: {value}"
+        Label(name, f": {value}" if reached else f": not reached: {value}")
         for name, value, reached in zip(
             result.names, values, result.reached, strict=True
         )

@@ -31,7 +31,14 @@ from cnnviz.drawing.inks import (
     shades_of,
 )
 from cnnviz.drawing.layouts import LABEL_SPACE, Layout, lay_out
-from cnnviz.drawing.text import TITLE_WIDTH, draw_headline, draw_line, soften
+from cnnviz.drawing.text import (
+    TITLE_WIDTH,
+    Label,
+    draw_headline,
+    draw_label,
+    draw_line,
+    soften,
+)
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
     check_colormap,
@@ -44,6 +51,8 @@ from cnnviz.errors import ArgumentError
 from cnnviz.images.taking import as_array
 
 _LABEL_SIZE = 11
+_WIDEST_LABEL = 110  # that cells are made wide enough for
+_SHORTEST_NAME = 60  # beside what is told of it
 _LABEL_INK, _DIMMED_INK = 80, 35  # percent
 _LABEL_STRIP, _LABEL_GAP = 21, 1  # high; between text and tile
 _MARGIN = 16
@@ -110,7 +119,10 @@ def grid(
     """
     # Results of cnnviz have tiles, and those that are not maps of a layer have a sign.
     signed = getattr(images, "is_signed", None)
-    images = as_array(getattr(images, "tiles", images), channels=None)
+    tiles = getattr(images, "tiles", None)
+    images = as_array(images if tiles is None else tiles, channels=None)
+    if tiles is not None and images.ndim > 4:
+        images = images.reshape(-1, *images.shape[-3:])
     if signed is not None:
         images = _around_gray(images) if signed else leveled(images)
     images = _stacked(images)
@@ -131,13 +143,7 @@ def grid(
         dead = _marks(marked, len(images))
 
     strip = 0 if labels is None else _LABEL_STRIP
-    label = max(
-        (
-            draw_line(str(text), _LABEL_SIZE, TITLE_WIDTH).shape[1]
-            for text in labels or ()
-        ),
-        default=0,
-    )
+    label = max(map(_room_of, labels or ()), default=0)
     layout = lay_out(images.shape[:3], columns, scale, gap, strip, label)
     headline = draw_headline(title, subtitle, max(layout.width, TITLE_WIDTH))
     margin = max(gap, _MARGIN) if strip or headline is not None else gap
@@ -166,6 +172,16 @@ def grid(
     if palette is not None:
         picture.putpalette(palette)
     return picture
+
+
+def _room_of(label: str | int) -> int:
+    """How wide a label is, or as much of it as its cell makes room for."""
+    width = draw_label(label, _LABEL_SIZE, TITLE_WIDTH).shape[1]
+    most = _WIDEST_LABEL
+    if isinstance(label, Label):
+        told = draw_line(label[len(label) - label.kept :], _LABEL_SIZE, TITLE_WIDTH)
+        most = max(most, told.shape[1] + _SHORTEST_NAME)
+    return min(width, most)
 
 
 def _marks(marked: object, count: int) -> NDArray[np.bool_]:
@@ -293,7 +309,7 @@ def _write_labels(
     coverages = np.arange(256, dtype=np.uint8)
     inks = [shades[soften(coverages, ink)] for ink in (_LABEL_INK, _DIMMED_INK)]
     for position, (label, faded) in enumerate(zip(labels, dead, strict=True)):
-        line = draw_line(str(label), _LABEL_SIZE, width - LABEL_SPACE)
+        line = draw_label(label, _LABEL_SIZE, width - LABEL_SPACE)
         row, column = divmod(position, columns)
         place = strips[row, height - _LABEL_GAP - len(line) :, column]
         place[: len(line), : line.shape[1], :] = inks[int(faded)][line, np.newaxis]

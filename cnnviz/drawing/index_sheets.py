@@ -18,7 +18,7 @@ from cnnviz.drawing.layouts import sheet_fits
 from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.text import draw_line, soften, write_line
 from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper, resized
-from cnnviz.drawing.values import colorize, stretch
+from cnnviz.drawing.values import colorize, own_levels
 from cnnviz.errors import LayerError, counted, shape_text
 from cnnviz.images.taking import as_array, one_image
 
@@ -44,7 +44,8 @@ def index_sheet(
     Layers without maps, such as dense ones, are left out. Many layers go on at the top
     of a next column. Maps more than four times as wide as high have larger tiles, and
     fewer of them. The strongest channels of a signal `(steps, c)` are the rows of one
-    strip, with time to the right.
+    strip, with time to the right. Volumes are drawn as their central slice, the
+    strongest and their scales are those of the whole.
 
     Args:
         layers: By path the activations for one image, channels last, without a batch.
@@ -79,25 +80,29 @@ def index_sheet(
         side, _ = _room(image.shape[0], image.shape[1], count)
         drawn.append(_row("image", [], [as_picture(image)], side))
     for path, maps in rows.items():
-        sizes = maps.shape[1:]
+        sizes, depth = maps.shape[1:], len(maps[0])
         axes = tuple(range(1, maps.ndim))
-        side, most = _room(*sizes, count) if len(sizes) == 2 else (_width(count), count)
+        side, most = _width(count), count
+        if len(sizes) > 1:
+            side, most = _room(sizes[-2], sizes[-1], count)
         largest = np.nan_to_num(np.fmax.reduce(maps, axes))
         chosen = np.argsort(-largest, kind="stable")[:most]
         colors = partial(colorize, colormap=colormap)
         tiles: Iterable[Pixels]
         if len(sizes) == 1:
-            levels, _ = shortened(stretch(maps[chosen], axis=1), side)
+            levels, _ = shortened(own_levels(maps[chosen]), side)
             tiles = [resized(colors(levels), (_STRIP_HEIGHT * len(chosen), side))]
         else:
             # One at a time: maps of large images fill the memory before they are small.
-            tiles = (colors(stretch(maps[number])) for number in chosen)
+            whole = (own_levels(maps[n : n + 1])[0] for n in chosen)
+            tiles = (colors(m[depth // 2] if m.ndim == 3 else m) for m in whole)
         finite = np.isfinite(maps)
         low = float(maps.min(where=finite, initial=np.inf))
         high = float(maps.max(where=finite, initial=-np.inf))
-        what = "maps" if len(sizes) == 2 else "channels"
+        what = "channels" if len(sizes) == 1 else "maps"
+        part = f", slice {depth // 2 + 1} of {depth}" if len(sizes) == 3 else ""
         told = [
-            shape_text((*sizes, len(maps))),
+            shape_text((*sizes, len(maps))) + part,
             f"{readable(low)} to {readable(high)}"
             if low <= high
             else "no finite value",
@@ -111,7 +116,7 @@ def index_sheet(
     if missing := len(layers) - len(rows):
         remarks.append(f"{missing} without maps left out")
     kinds = {maps.ndim for maps in rows.values()}
-    what = "map" if 3 in kinds else "channel"
+    what = "channel" if kinds == {2} else "map"
     remarks += [f"the strongest {what}s of each", f"each {what} on its own scale"]
     if 2 in kinds:
         remarks.append("steps of signals to the right")
@@ -124,13 +129,8 @@ def index_sheet(
 
 
 def _maps(values: NDArray[Any]) -> NDArray[np.float32] | None:
-    """Maps `(c, h, w)` or signals `(c, steps)`; None where there are none.
-
-    Of volumes it is the central slice.
-    """
-    if values.ndim == 4:
-        values = values[len(values) // 2]
-    if values.ndim not in (2, 3) or values.size <= values.shape[-1]:
+    """Maps `(c, h, w)`, volumes or signals `(c, steps)`; None where there are none."""
+    if values.ndim not in (2, 3, 4) or values.size <= values.shape[-1]:
         return None
     return np.moveaxis(values, -1, 0).astype(np.float32, copy=False)
 

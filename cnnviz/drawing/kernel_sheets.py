@@ -39,7 +39,8 @@ def kernel_sheet(
     three channels `(k, h, w, 3)` are drawn in color, those on one `(k, h, w, 1)` as a
     signed map: a tile each. Of kernels on more channels a matrix is drawn: a row for
     each kernel, a column for each of the 16 input channels with the largest weights
-    (root mean square over the kernels that are drawn), by number. Pointwise kernels
+    (root mean square over the kernels that are drawn; those that are not finite count
+    as the largest), by number. Pointwise kernels
     `(k, 1, 1, c)` are drawn as one matrix of weights, without that limit, also those on
     three channels. Kernels in one dimension `(k, w, c)` are a tile each, with the input
     channels as rows; of those in three `(k, d, h, w, c)` the central slice is drawn,
@@ -95,11 +96,12 @@ def kernel_sheet(
         weights = _pixels(levels[:, 0, 0, :], colormap)
         return draw_rows(weights, range(len(kernels)), dead, title, remarks)
     if inputs == 3:
-        remarks.append("red, green and blue weights around gray")
+        remarks.append("input channels as red, green and blue, around gray")
     elif inputs == 1:
         remarks.append("each on its own scale, 0 in the middle")
     else:
         weight = np.square(kernels, dtype=np.float64).mean(axis=(0, 1, 2))
+        weight[np.isnan(weight)] = np.inf  # What is broken is to be seen.
         chosen = np.sort(np.argsort(-weight, kind="stable")[:_MOST_INPUTS])
         if len(chosen) < inputs:
             remarks.append(f"the {len(chosen)} strongest of {inputs} input channels")

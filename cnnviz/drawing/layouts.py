@@ -16,10 +16,11 @@ from cnnviz.errors import ArgumentError, counted, listed
 # readable beside its label, at most a good look, the sheet in between.
 _SMALLEST_SIDE, _LARGEST_SIDE, _SHEET_SIDE = 35, 128, 900
 _CELL_SIDE = 32  # of one-pixel tiles
-_LABEL_WIDTHS = (28, 110)  # that cells are made wide enough for
+_NARROWEST_LABEL = 28  # that cells are made wide enough for
 LABEL_SPACE = 10  # between two labels, so that they are not read as one
 TILE_SIDE = 160  # of tiles that are looked at one by one
 MOST_COLUMNS = 10  # of these
+_LOWEST = 16  # that a picture in a frame is to be seen
 
 _ASPECT, _STRIP_ASPECT = 1.25, 4.0  # width to height of a sheet
 _LARGEST_SHEET_SIDE, _LARGEST_SHEET = 2**14, 2**25
@@ -71,25 +72,26 @@ def lay_out(
 
     Args:
         shape: (n, height, width) of the tiles.
-        columns: Tiles in a row; None to choose.
+        columns: Tiles in a row, at most; None to choose.
         scale: What a pixel is enlarged to; None to choose.
         gap: Pixels between tiles.
         strip: The height of the labels; 0 for none.
-        label: The width of the widest; narrow tiles stand apart to make room for it.
+        label: How wide it has to be; narrow tiles stand apart to make room for it.
 
     Raises:
         ArgumentError: If the sheet would be too large.
     """
     count, height, width = shape
-    least, most = _LABEL_WIDTHS
     space = max(0, LABEL_SPACE - gap)
-    room = max(least, min(label, most) + space) if strip else 0
+    room = max(_NARROWEST_LABEL, label + space) if strip else 0
 
     def laid_out(scale: int, shrink: int) -> Layout:
         tile = (-(-height // shrink) * scale, -(-width // shrink) * scale)
         cell = (strip + tile[0], max(tile[1], room))
         aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
-        chosen = columns or _columns(count, cell[0] + gap, cell[1] + gap, aspect)
+        chosen = min(columns or count, count)
+        if columns is None:
+            chosen = _columns(count, cell[0] + gap, cell[1] + gap, aspect)
         return Layout(-(-count // chosen), chosen, tile, cell, gap, scale, shrink)
 
     if scale is None:
@@ -145,6 +147,19 @@ def tile_size(height: int, width: int, most: int) -> tuple[int, int]:
     if longest > most:
         return shrunk_size(height, width, most)
     scale = max(1, round(TILE_SIDE / longest))
+    return height * scale, width * scale
+
+
+def raised_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    """A tile's height and width, flat ones times a whole factor until they are seen.
+
+    Args:
+        height: Its height.
+        width: Its width.
+        longest: How long it becomes at most.
+    """
+    wanted = math.ceil(_LOWEST / min(height, width))
+    scale = max(1, min(wanted, longest // max(height, width)))
     return height * scale, width * scale
 
 

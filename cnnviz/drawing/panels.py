@@ -31,7 +31,7 @@ class Panel(NamedTuple):
         lines: Above it, its name first.
         tile: The picture; None for the words alone.
         bar: A color bar, and the numbers below it, from its left end to its right.
-        words: In place of the picture, or at the bottom if there is one.
+        words: In place of the picture, or at the bottom if there is one, or no room.
     """
 
     lines: Sequence[str]
@@ -94,7 +94,7 @@ def _needed(panel: Panel) -> int:
     ]
     if panel.bar is not None:
         widths.append(_bar_width(panel.bar[1]))
-    if panel.words and panel.tile is not None:
+    if panel.words:
         widths.append(_width(panel.words, _LINE))
     return max(widths, default=0)
 
@@ -116,10 +116,11 @@ def _drawn(panel: Panel, size: tuple[int, ...], width: int, lines: int) -> Pixel
         text = panel.lines[i] if i < len(panel.lines) else ""
         font = _NAME if i == 0 else _LINE
         parts.append(_one_line(text, font, width, _INK if i == 0 else _SOFT))
-    tile = panel.tile
+    tile, words = panel.tile, panel.words
     if tile is None:
         tile = np.full((height, width, 3), 240, np.uint8)
-        _write_words(tile, panel.words)
+        if _write_words(tile, words):
+            words = ""
     parts.append(on_paper(tile, height, width))
     parts.append(np.full((_BAR_GAP, width, 3), PAPER, np.uint8))
     if panel.bar is not None:
@@ -129,8 +130,8 @@ def _drawn(panel: Panel, size: tuple[int, ...], width: int, lines: int) -> Pixel
         parts.append(on_paper(bar, len(bar), width))
         below = _numbers(numbers, long)
         parts.append(on_paper(below, len(below), width))
-    if panel.words and panel.tile is not None:
-        parts.append(_one_line(panel.words, _LINE, width, _INK))
+    if words:
+        parts.append(_one_line(words, _LINE, width, _INK))
     return np.concatenate(parts)
 
 
@@ -150,14 +151,20 @@ def _numbers(numbers: Sequence[str], width: int) -> Pixels:
     return strip
 
 
-def _write_words(tile: Pixels, words: str) -> None:
-    lines = wrap(printable(words), _NAME, tile.shape[1] - 2 * _GAP)
-    drawn = [draw_line(line, _NAME, tile.shape[1] - 2 * _GAP) for line in lines]
-    top = max(0, (tile.shape[0] - sum(map(len, drawn))) // 2)
+def _write_words(tile: Pixels, words: str) -> bool:
+    """Writes words into the middle of a tile, if that has room for all of them."""
+    room = tile.shape[1] - 2 * _GAP
+    drawn = [
+        draw_line(line, _NAME, room) for line in wrap(printable(words), _NAME, room)
+    ]
+    top = (tile.shape[0] - sum(map(len, drawn))) // 2
+    if top < 0:
+        return False
     for line in drawn:
         left = (tile.shape[1] - line.shape[1]) // 2
         write_line(tile, _inked(line, _SOFT), top, left)
         top += len(line)
+    return True
 
 
 def _inked(line: NDArray[np.uint8], ink: int) -> NDArray[np.uint8]:

@@ -51,7 +51,7 @@ def prediction_sheet(
     percent = result.kind != "linear"
     names = [[best.name for best in row] for row in rows]
     width = max(widest(row) for row in names)
-    largest = max(best.value for row in rows for best in row)
+    every = [best.value for row in rows for best in row]
     tiles = []
     for i, row in enumerate(rows):
         bars = draw_bars(
@@ -61,7 +61,7 @@ def prediction_sheet(
                 percent_text(best.value) if percent else readable(best.value)
                 for best in row
             ],
-            most=1.0 if percent else max(0.0, largest),
+            among=(0.0, 1.0) if percent else every,
             name_width=width,
         )
         image = backdrop([array[i] for array in result.inputs])

@@ -22,8 +22,9 @@ from cnnviz.arguments import (
 )
 from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
-from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows
+from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows, raised_size
 from cnnviz.drawing.signals import Shown, as_pictures
+from cnnviz.drawing.text import Label
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
@@ -32,6 +33,8 @@ from cnnviz.drawing.tiles import (
     check_picture,
     cut_out,
     draw_frame,
+    resized,
+    shrunk_size,
     signed_pictures,
 )
 from cnnviz.errors import ArgumentError, LayerError
@@ -47,6 +50,8 @@ _INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
 # About how long the sides of all tiles together are, of pairs and of a comparison.
 _SHEET_SIDE, _COMPARED_SIDE = 1800, 1000
 _SMALLEST_SIDE = 64  # of a tile
+_LONGEST = 1280  # pixels that flat tiles become
+_MOST_PIXELS = 3 * 2**23  # of all tiles together, three quarters of a sheet's
 _NAMED_DEAD = 8
 _LONG = 4  # times as wide as high: pairs of such tiles stand above each other
 _FEW_UNITS = 3  # so many are compared in a row each, more in a column each
@@ -106,10 +111,10 @@ def projection_sheet(
     units = _Units.of(shown.projections[0], shown, spatial, names, title)
     if close:
         units, crop = units.at(mass_boxes(_shares(units.images))), True
-    side = _tile_side(2 * len(units.alive), _SHEET_SIDE)
+    size = units.tile_size(2 * len(units.alive), _SHEET_SIDE, crop)
     pictures = signed_pictures(units.images, percentile)
-    rebuilt = units.tiles(pictures, side, crop, framed=False)
-    seen = units.tiles([as_picture(image)] * len(rebuilt), side, crop, framed=True)
+    rebuilt = units.tiles(pictures, size, crop, framed=False)
+    seen = units.tiles([as_picture(image)] * len(rebuilt), size, crop, framed=True)
     pairs = [_pair(*both) for both in zip(rebuilt, seen, strict=True)]
     return headed_grid(
         np.stack(pairs),
@@ -196,12 +201,13 @@ def comparison_sheet(
         ruled = {rule: each.at(boxes) for rule, each in ruled.items()}
         units, crop = next(iter(ruled.values())), True
     count = len(units.alive)
-    side = _tile_side(count, _COMPARED_SIDE)
-    rows = [units.tiles([as_picture(image)] * count, side, crop, framed=True)]
+    many = count * (1 + len(ruled))
+    size = units.tile_size(many, _COMPARED_SIDE * math.sqrt(1 + len(ruled)), crop)
+    rows = [units.tiles([as_picture(image)] * count, size, crop, framed=True)]
     zeros = []
     for each in ruled.values():
         pictures = signed_pictures(each.images, percentile)
-        rows.append(each.tiles(pictures, side, crop, framed=False))
+        rows.append(each.tiles(pictures, size, crop, framed=False))
         zeros.append(["" if own.any() else " zero" for own in each.images])
     tiles = np.stack([np.stack(row) for row in rows])
     across = count <= _FEW_UNITS and columns is None
@@ -267,6 +273,8 @@ class _Units(NamedTuple):
     dead: NDArray[Any]
     is_signal: bool
     seen: int | None  # how many steps of a signal
+    field: ReceptiveField | None  # of units that have positions, if it is known
+    is_spatial: bool
 
     @classmethod
     def of(
@@ -290,16 +298,16 @@ class _Units(NamedTuple):
             raise LayerError(f"{title}: none of the maps fires, nothing to draw")
         positions = projections.positions[0, alive]
         channels = projections.channels[0]
-        labels = []
+        labels: list[str] = []
         for i, place in zip(alive, positions, strict=True):
             name = str(channels[i])
             if names is not None:
                 name = f"{name} {_name(names, channels[i])}"
-            text = f"{name} \u00b7 {readable(projections.activations[0, i])}"
+            told = f" \u00b7 {readable(projections.activations[0, i])}"
             if spatial:
-                text += f" @ {','.join(map(str, place))}"
-            labels.append(text)
-        told = "step" if positions.shape[1] == 1 else "row,column"
+                told += f" @ {','.join(map(str, place))}"
+            labels.append(Label(name, told))
+        unit = "step" if positions.shape[1] == 1 else "row,column"
         if projections.origin is not None:
             positions = projections.origin.along_image(positions)
         if shown.is_signal:  # a picture of one row of units
@@ -311,13 +319,15 @@ class _Units(NamedTuple):
             channels[alive],
             labels,
             join_facts(["class" if names else "map", "activation"])
-            + (f" @ {told}" if spatial else ""),
+            + (f" @ {unit}" if spatial else ""),
             field_boxes(shown.field, positions, size),
             size,
             alive,
             np.delete(channels, alive),
             shown.is_signal,
             shown.seen,
+            shown.field,
+            spatial,
         )
 
     def at(self, boxes: Sequence[Box]) -> _Units:
@@ -327,19 +337,48 @@ class _Units(NamedTuple):
             boxes = [Box(0, box.left, height, box.width) for box in boxes]
         return self._replace(boxes=list(boxes))
 
+    def tile_size(self, count: int, sheet: float, crop: bool) -> tuple[int, int]:
+        """The height and width of each of `count` tiles of a sheet.
+
+        Small ones are enlarged until they are seen, also flat ones, and large ones are
+        shrunk until all have room on a sheet: a frame is drawn at that size.
+
+        Args:
+            count: How many tiles there are.
+            sheet: About how long the sides of all of them together are.
+            crop: Whether the boxes are drawn alone.
+        """
+        height, width = self.boxes[0][2:] if crop else self.size
+        longest, shortest = max(height, width), min(height, width)
+        most = math.sqrt(_MOST_PIXELS * longest / shortest / count)
+        if longest > most:
+            return shrunk_size(height, width, int(most))
+        side = np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, TILE_SIDE)
+        scale = max(1, round(side / longest))
+        return raised_size(height * scale, width * scale, _LONGEST)
+
     def tiles(
-        self, pictures: Iterable[Pixels], side: int, crop: bool, *, framed: bool
+        self,
+        pictures: Iterable[Pixels],
+        size: tuple[int, int],
+        crop: bool,
+        *,
+        framed: bool,
     ) -> list[Pixels]:
         """The pictures as they are drawn: cropped, enlarged, framed."""
         tiles = []
         for picture, box in zip(pictures, self.boxes, strict=True):
-            part = cut_out(picture, box) if crop else picture
-            scale = max(1, round(side / max(part.shape)))
-            tile = part.repeat(scale, axis=0).repeat(scale, axis=1)
+            tile = resized(cut_out(picture, box) if crop else picture, size)
             if framed and not crop:
                 draw_frame(tile, box, self.size)
             tiles.append(tile)
         return tiles
+
+    @property
+    def is_between_pixels(self) -> bool:
+        """Whether boxes are larger than the field, which begins between pixels."""
+        strides = () if self.field is None else self.field.stride
+        return not all(float(stride).is_integer() for stride in strides)
 
     def remarks(self, crop: bool, close: bool, percentile: float) -> list[str]:
         remarks = [self.legend]
@@ -349,24 +388,25 @@ class _Units(NamedTuple):
             remarks.append(
                 f"silent here: {numbers}" + (f" and {more} more" * (more > 0))
             )
-        box = self.boxes[0]
+        box, field = self.boxes[0], self.field
         if (box.height, box.width) != self.size:
             what = "the receptive field"
             if close:
-                what = f"{MASS:.0%} of each reconstruction".replace("%", " %")
+                what = f"{MASS:.0%} of each reconstruction along each axis"
+                what = what.replace("%", " %")
             how = "cropped to" if crop else "framed:"
             extent = f"{box.height}x{box.width}"
             if self.is_signal:
                 extent = f"{box.width if close else self.seen} steps"
+            elif not close and self.is_between_pixels:
+                what = "all pixels that the receptive field touches"
             remarks.append(f"{how} {what}, {extent}")
+        elif self.is_spatial and not close and (not field or len(field.size) != 2):
+            how = "cropped" if crop else "framed"
+            remarks.append(f"not {how}: where a unit looks is not known")
         return [
             *remarks,
             *averaged(self.images[0]),
             "each on its own scale, 0 is gray"
             + f", clipped at the {percentile:g}th percentile" * bool(percentile < 100),
         ]
-
-
-def _tile_side(count: int, sheet: int) -> int:
-    """About how long the sides of `count` tiles are, once they are enlarged."""
-    return int(np.clip(sheet / math.sqrt(count), _SMALLEST_SIDE, TILE_SIDE))

@@ -18,6 +18,7 @@ from cnnviz.drawing.layouts import (
     TILE_SIDE,
     balanced_columns,
     break_rows,
+    raised_size,
     tile_size,
 )
 from cnnviz.drawing.signals import FLATTEST, some_steps, strongest_steps
@@ -34,7 +35,7 @@ from cnnviz.drawing.tiles import (
 )
 from cnnviz.drawing.values import colorize
 from cnnviz.errors import ArgumentError
-from cnnviz.images.boxes import Box
+from cnnviz.images.boxes import Box, image_spans
 from cnnviz.images.taking import as_array
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def stage_sheet(
     sign, 0 being mid gray. From one filtering to the next it is the same channel on the
     same scale, so that one sees what unpooling moves and rectifying takes away: the
     channel with the largest value before the next filtering. Units of dense layers are
-    folded into a rectangle. The last column is the reconstruction, above the image.
+    folded into a rectangle. Other units are drawn at the middle of what they see of the
+    image, and maps of which that is not known are spread over it. The last column is
+    the reconstruction, above the image.
 
     Signals have their steps to the right, in every map on the same width, and their
     channels below each other.
@@ -79,8 +82,8 @@ def stage_sheet(
         box: The field of the unit, of a signal that of all its channels, which are its
             rows; None for the whole image.
         crop: Draw only that part of every map. Otherwise it is framed in the image.
-        columns: Steps side by side; None for all, and of more than ten, or of signals
-            for which the sheet has no room, for rows that are equally long.
+        columns: Steps side by side; None for all, and of more than ten, or of long
+            tiles for which the sheet has no room, for rows that are equally long.
         percentile: The percentile of the absolute values of the reconstruction that are
             not 0 that is drawn black or white; 100 for the largest value.
 
@@ -122,8 +125,9 @@ def stage_sheet(
         rebuilt = _strongest(rebuilt, count)
     else:
         most = _LARGEST_STAGE if len(stages) <= _FEW_STAGES else TILE_SIDE
-        size = tile_size(part.height, part.width, most)
-    window = _Window(part, whole, size)
+        height, width = tile_size(part.height, part.width, most)
+        size = raised_size(height, width, _LONGEST_STRIP)
+    window = _Window(part, whole, size, is_signal)
     upper = _strengths(hidden, planes, window)
     lower, lower_labels = _channels(hidden, planes, window)
     (pixels,) = signed_pictures(rebuilt[np.newaxis], percentile)
@@ -139,11 +143,15 @@ def stage_sheet(
         [*lower_labels, "signal" if is_signal else "image"],
     ]
     if columns is None:
-        room = max(1, _WIDEST // size[1]) if is_signal else MOST_COLUMNS
+        room = MOST_COLUMNS
+        if is_signal or size[1] > _LARGEST_STAGE:
+            room = max(1, _WIDEST // size[1])
         columns = balanced_columns(len(stages), room)
     columns = min(len(stages), columns)
     tiles, texts = break_rows(tiles, texts, columns)
     remarks = ["above: strength over all channels", "below: one channel, 0 is gray"]
+    if crop and part == whole:
+        remarks.append("not cropped: what the unit sees is all, or not known")
     return headed_grid(
         tiles.reshape(-1, *tiles.shape[2:]),
         seen=as_picture(image) if crop and not is_signal else None,
@@ -161,6 +169,7 @@ class _Window(NamedTuple):
     part: Box
     whole: Box
     size: tuple[int, int]
+    is_signal: bool
 
     def cut(self, picture: Pixels) -> Pixels:
         return cut_part(picture, self.part, self.whole, self.size)
@@ -168,9 +177,43 @@ class _Window(NamedTuple):
     def cut_stage(
         self, picture: Pixels, stage: Stage, outside: Pixels | int = GRAY
     ) -> Pixels:
-        """That of a stage, of whose units all are drawn if they have no position."""
-        part = self.whole if _is_dense(stage.signal) else self.part
-        return cut_part(picture, part, self.whole, self.size, outside)
+        """That of a stage, of whose units all are drawn if they have no position.
+
+        Others are drawn at the middle of what they see. Maps of which that is not known
+        are spread over the image.
+        """
+        if _is_dense(stage.signal):
+            return cut_part(picture, self.whole, self.whole, self.size, outside)
+        field, positions = None, stage.signal.shape[:-1]
+        if stage.place is not None:
+            field, order = stage.place.field, stage.place.order
+            if self.is_signal:
+                field = None if field is None else field.of_signal()
+                positions = 1, math.prod(positions)
+            elif len(order) == len(positions) == 2:
+                picture = np.moveaxis(picture, order, (0, 1))
+                positions = positions[order[0]], positions[order[1]]
+        spans = None
+        if field is not None and len(field.size) == len(positions) == 2:
+            pixels = self.whole[2:]
+            # Of a long signal some of the steps are left.
+            spans = [
+                (begin * n / count, end * n / count)
+                for (begin, end), n, count in zip(
+                    image_spans(field, positions, pixels),
+                    picture.shape,
+                    positions,
+                    strict=False,
+                )
+            ]
+        return cut_part(
+            picture,
+            self.part,
+            self.whole,
+            self.size,
+            outside,
+            spans=spans,
+        )
 
 
 def _as_pictures(

@@ -23,6 +23,22 @@ _LONGEST_TEXT = 1000
 _VARIANTS = frozenset(map(chr, range(0xFE00, 0xFE10)))  # of the character before
 
 
+class Label(str):
+    """A name, and what is told of it, which is kept whole where there is no room.
+
+    Attributes:
+        kept: How many of the last characters are told, rather than the name.
+    """
+
+    kept: int
+
+    def __new__(cls, name: str, told: str) -> Label:
+        """Makes a label of a name and what is told of it."""
+        label = super().__new__(cls, name + told)
+        label.kept = len(told)
+        return label
+
+
 def wrap(
     text: str, size: int, width: int, separators: Sequence[str] = (SEPARATOR, " ")
 ) -> list[str]:
@@ -93,19 +109,37 @@ def write_line(
 
 
 @functools.lru_cache(maxsize=2**11)
-def draw_line(text: str, size: int, width: int) -> NDArray[np.uint8]:
-    """One line of text, cut to a width: how much ink covers each pixel, 0 to 255."""
-    text = printable(text)
-    font = font_of(text, size)
-    if font.getlength(text) > width:
+def draw_line(text: str, size: int, width: int, kept: int = 0) -> NDArray[np.uint8]:
+    """One line of text, cut to a width: how much ink covers each pixel, 0 to 255.
+
+    Args:
+        text: The text.
+        size: That of the font.
+        width: How wide it may become.
+        kept: How many of the last characters are not cut, if they have room.
+    """
+    end = len(text) - kept
+    text, told = printable(text[:end]), text[end:]
+    font = font_of(text + told, size)
+    if font.getlength(text + told) > width:
+        if told and math.ceil(font.getlength(ELLIPSIS + told)) > width:
+            text, told = text + told, ""
         # The first length at which the text and its ellipsis are too wide.
         excess = bisect.bisect_right(
             range(len(text)),
             width,
-            key=lambda length: math.ceil(font.getlength(text[:length] + ELLIPSIS)),
+            key=lambda length: math.ceil(
+                font.getlength(text[:length] + ELLIPSIS + told)
+            ),
         )
         text = text[: max(0, excess - 1)].rstrip() + ELLIPSIS
-    return _written(text, size)
+    return _written(text + told, size)
+
+
+def draw_label(label: object, size: int, width: int) -> NDArray[np.uint8]:
+    """A label as a line of text, of which a name is cut first."""
+    kept = label.kept if isinstance(label, Label) else 0
+    return draw_line(str(label), size, width, kept)
 
 
 @functools.lru_cache(maxsize=2**11)

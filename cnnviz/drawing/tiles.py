@@ -13,12 +13,12 @@ from cnnviz.arguments import instance_of
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
     displayable,
+    laid,
     leveled,
     signed_stretch,
 )
 from cnnviz.errors import LayerError
-from cnnviz.images.boxes import Box
-from cnnviz.images.resizing import resize
+from cnnviz.images.boxes import Box, Span
 from cnnviz.images.taking import as_array, one_image
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
@@ -26,6 +26,8 @@ Pixels = NDArray[np.uint8]  # (h, w, 3)
 GRAY = 128  # what 0 is drawn as, and what lies outside the image
 _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
 PAPER = 255
+_ROUNDING = 1e-9  # pixels
+_THIN = 400  # pixels of a picture to each of its frame
 PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visible
 
 
@@ -111,9 +113,8 @@ def cut_out(picture: Pixels, box: Box) -> Pixels:
 def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
     """Draws the edge of a box into a picture of a size, in whatever size it is shown.
 
-    It is not drawn if it is the whole, or outside.
-
-    Around what is a pixel or less there, it is three pixels long.
+    It is not drawn if it is the whole, or outside. It lies around what has no room for
+    it inside, and its shadow around it.
     """
     if box == (0, 0, *size):
         return
@@ -126,16 +127,29 @@ def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
             return
         scale = pixels / length
         first, last = round(low * scale), round(high * scale) - 1
-        if last <= first:
-            first = max(min(int((low + high) * scale / 2) - 1, pixels - 3), 0)
-            last = min(first + 2, pixels - 1)
+        if last < first:
+            first = last = min(int((low + high) * scale / 2), pixels - 1)
+        if last - first < 2:
+            first, last = first - 1, last + 1
         ends.append((first, last))
     (top, bottom), (left, right) = ends
-    for inset, color in ((0, _FRAME), (1, _SHADOW)):
-        t, b, l, r = top + inset, bottom - inset, left + inset, right - inset  # noqa: E741
-        if t < b and l < r:
-            tile[[t, b], l : r + 1] = color
-            tile[t : b + 1, [l, r]] = color
+    shortest = min(bottom - top, right - left)
+    wide = max(1, min(max(tile.shape) // _THIN, shortest // 8))
+    for inset in range(-wide, wide):
+        color = _SHADOW if inset < 0 else _FRAME
+        _draw_ring(
+            tile, top + inset, bottom - inset, left + inset, right - inset, color
+        )
+
+
+def _draw_ring(
+    tile: Pixels, top: int, bottom: int, left: int, right: int, color: tuple[int, ...]
+) -> None:
+    """Draws lines of a pixel, as far as they lie in the picture."""
+    rows = slice(max(top, 0), max(bottom + 1, 0))
+    columns = slice(max(left, 0), max(right + 1, 0))
+    tile[[y for y in (top, bottom) if 0 <= y < tile.shape[0]], columns] = color
+    tile[rows, [x for x in (left, right) if 0 <= x < tile.shape[1]]] = color
 
 
 def shrunk_size(height: int, width: int, longest: int) -> tuple[int, int]:
@@ -175,8 +189,10 @@ def cut_part(
     whole: Box,
     size: tuple[int, int],
     outside: Pixels | int = GRAY,
+    *,
+    spans: Sequence[Span] | None = None,
 ) -> Pixels:
-    """What lies below a part of the image, in a map that is spread over the image.
+    """What lies below a part of the image, in a map of the image.
 
     Args:
         picture: The map, or the image itself.
@@ -184,20 +200,26 @@ def cut_part(
         whole: The image.
         size: The height and width of the result. Pixels are enlarged, but a whole map
             is made smaller smoothly.
-        outside: The color of what lies outside the image.
+        outside: The color of what lies outside the image, or outside the map.
+        spans: Where the rows and the columns of the image begin and end on the map, as
+            for `overlay`; None for a map that is spread over the image.
     """
     height, width = picture.shape[:2]
+    if spans is None:
+        spans = [(0.0, float(height)), (0.0, float(width))]
+    indices, inside = [], []
+    for first, extent, every, n, length, (begin, end) in zip(
+        part[:2], part[2:], whole[2:], size, (height, width), spans, strict=True
+    ):
+        # The pixel of the map below the middle of each new one.
+        middles = first + (np.arange(n) + 0.5) * extent / n + _ROUNDING
+        places = np.floor(begin + middles * (end - begin) / every).astype(int)
+        indices.append(places.clip(0, length - 1))
+        on_map = (places >= 0) & (places < length)
+        inside.append(on_map & (middles >= 0) & (middles < every))
     if part == whole and (size[0] < height or size[1] < width):
-        return to_bytes(resize(picture, size, fit="stretch").clip(0, 1))
-    indices = [
-        # In integers: the pixel of the map below the middle of each new one.
-        (2 * first * n + (2 * np.arange(n) + 1) * extent) * length // (2 * n * every)
-        for first, extent, every, length, n in zip(
-            part[:2], part[2:], whole[2:], (height, width), size, strict=True
-        )
-    ]
-    rows, columns = indices
-    inside = [(i >= 0) & (i < n) for i, n in zip(indices, (height, width), strict=True)]
-    tile = picture[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+        tile = to_bytes(laid(picture, spans, size, "bicubic").clip(0, 1))
+    else:
+        tile = picture[indices[0][:, None], indices[1]]
     tile[~(inside[0][:, None] & inside[1])] = outside
     return tile

@@ -16,13 +16,14 @@ from cnnviz.errors import ArgumentError, listed
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import is_unit, to_unit, unit_scale
-from cnnviz.images.resizing import Placement, resample
+from cnnviz.images.resizing import Kernel, Placement, resample
 from cnnviz.images.taking import as_array
 
 # A pink that no colormap of matplotlib's comes near but hsv and gist_ncar.
 NOT_A_NUMBER = (255, 0, 160)
 
 NEUTRAL = 0.5  # what 0 is drawn as where values have a sign
+_FLAT = 1e-6  # What varies by less, relative to its size, is constant.
 _HALF_RANGE = np.finfo(np.float32).max / 2
 
 
@@ -50,6 +51,28 @@ def stretch(
     values -= np.where(flat, high, low)
     values /= np.where(flat, 1, high - low)
     return values.astype(np.float32, copy=False)
+
+
+def own_levels(maps: NDArray[Any]) -> NDArray[np.float32]:
+    """Maps `(k, ...)` in [0, 1], each between its own least and largest value.
+
+    A constant is in the middle, unless it is 0: it is not the least value of a range.
+    """
+    axes = tuple(range(1, maps.ndim))
+    levels = stretch(maps, axis=axes)
+    known = ~np.isnan(levels)
+    low = maps.min(axes, initial=np.inf, where=known)
+    high = maps.max(axes, initial=-np.inf, where=known)
+    flat = is_constant(low, high) & (high != 0)
+    if flat.any():
+        levels[flat] = np.where(known[flat], NEUTRAL, np.nan)
+    return levels
+
+
+def is_constant(low: Any, high: Any) -> Any:
+    """Whether there is nothing, but for rounding, between least and largest values."""
+    with np.errstate(invalid="ignore"):  # where no value is finite
+        return (low <= high) & (high - low <= _FLAT * np.maximum(abs(low), abs(high)))
 
 
 def signed_stretch(
@@ -245,6 +268,7 @@ def overlay(
     *,
     alpha: float = 0.8,
     spans: Sequence[Span] | None = None,
+    seen: Sequence[Span] | None = None,
 ) -> NDArray[np.uint8]:
     """Lays maps over the image that they belong to, as heat.
 
@@ -261,6 +285,8 @@ def overlay(
             positions, as `cnnviz.images.image_spans` tells; the end comes first on maps
             that run the other way. Where the image lies outside, the outermost values
             are held. None for maps that cover the image.
+        seen: Between which rows and between which columns of the image maps are drawn;
+            None for all.
 
     Returns:
         RGB bytes (height, width, 3), or (n, height, width, 3).
@@ -278,7 +304,9 @@ def overlay(
             f"the image has shape {image.shape}; expected (height, width, 1 or 3)"
         )
     if maps.ndim == 2:
-        return overlay(image, maps[np.newaxis], colormap, alpha=alpha, spans=spans)[0]
+        return overlay(
+            image, maps[np.newaxis], colormap, alpha=alpha, spans=spans, seen=seen
+        )[0]
     if maps.ndim != 3:
         raise ArgumentError(
             f"the maps have shape {maps.shape}; expected (rows, columns) or "
@@ -291,36 +319,52 @@ def overlay(
         "where the rows of the image begin and end on the maps, and where its columns "
         "do"
     )
-    ends = numbers_of("spans", spans, expected)
-    if ends.shape != (2, 2) or not (np.isfinite(ends).all() and np.diff(ends).all()):
+    ends = _ends("spans", spans, expected)
+    if not np.diff(ends).all():
         raise ArgumentError(f"spans is {shown(spans)}; expected {expected}")
+    within = np.ones((height, width, 1), bool)
+    if seen is not None:
+        expected = "where the rows that are drawn begin and end, and where columns do"
+        for axis, (first, end) in enumerate(_ends("seen", seen, expected)):
+            along = np.arange(image.shape[axis]) + 0.5
+            inside = (along > first) & (along < end)
+            within &= inside[:, None, None] if axis == 0 else inside[:, None]
     levels, _ = quantize(image)
     picture = levels if image.shape[-1] == 1 else levels @ LUMA
     picture = picture.reshape(height, width, 1).astype(np.float32)
     layers = np.empty((len(maps), height, width, 3), np.uint8)
     for layer, heat in zip(layers, maps, strict=True):
-        smooth = _laid(heat, spans, (height, width))
+        smooth = laid(heat[..., np.newaxis], spans, (height, width), "bilinear")
+        smooth = smooth[..., 0]
         colors = colorize(smooth, colormap)
         opacity = alpha * np.sqrt(np.nan_to_num(smooth, nan=1))[..., np.newaxis]
+        opacity *= within
         layer[:] = picture + opacity * (colors - picture) + 0.5
     return layers
 
 
-def _laid(
-    heat: NDArray[Any], spans: Sequence[Span], size: tuple[int, int]
+def _ends(name: str, spans: object, expected: str) -> NDArray[Any]:
+    """Where the rows and the columns of an image begin and end."""
+    ends = numbers_of(name, spans, expected)
+    if ends.shape != (2, 2) or not np.isfinite(ends).all():
+        raise ArgumentError(f"{name} is {shown(spans)}; expected {expected}")
+    return ends
+
+
+def laid(
+    maps: NDArray[Any], spans: Sequence[Span], size: tuple[int, int], kernel: Kernel
 ) -> NDArray[np.float32]:
-    """A map, its outermost values held, where an image of a size lies on it."""
+    """Maps `(h, w, c)`, their outermost values held, where an image lies on them."""
     ends = []
     for axis, (begin, end) in enumerate(spans):
-        length = heat.shape[axis]
+        length = maps.shape[axis]
         if begin > end:
-            heat = np.flip(heat, axis)
+            maps = np.flip(maps, axis)
             begin, end = length - begin, length - end
         before, after = math.ceil(max(0, -begin)), math.ceil(max(0, end - length))
-        outside = [(0, 0), (0, 0)]
+        outside = [(0, 0), (0, 0), (0, 0)]
         outside[axis] = (before, after)
-        heat = np.pad(heat, outside, mode="edge")
+        maps = np.pad(maps, outside, mode="edge")
         ends.append((begin + before, end + before))
     (top, bottom), (left, right) = ends
-    placement = Placement((left, top, right, bottom), size)
-    return resample(heat[..., np.newaxis], placement, "bilinear")[..., 0]
+    return resample(maps, Placement((left, top, right, bottom), size), kernel)

@@ -92,6 +92,32 @@ def image_spans(
     return tuple(spans)
 
 
+def seen_spans(
+    field: ReceptiveField, positions: Sequence[int], pixels: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
+    """Which part of an image the units of a map look at, all of them together.
+
+    Args:
+        field: What a unit sees of the image.
+        positions: The sizes of the map, whose axes are in the order of the image's.
+        pixels: The sizes of the image.
+
+    Returns:
+        For each axis the first pixel, and the one behind the last.
+    """
+    spans = []
+    for size, stride, offset, units, length in zip(
+        field.size, field.stride, field.offset, positions, pixels, strict=True
+    ):
+        if size is None:
+            spans.append((0, length))
+            continue
+        ends = offset, offset + stride * (units - 1)
+        first, last = math.floor(min(ends)), math.ceil(max(ends) + size)
+        spans.append((min(max(first, 0), length), min(max(last, 0), length)))
+    return tuple(spans)
+
+
 MASS = 0.95  # of a picture, that `mass_boxes` keep along each axis
 
 

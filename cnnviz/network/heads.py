@@ -149,7 +149,7 @@ def find_heads(network: Network, call: Call) -> list[Head]:
         raise LayerError(
             f"model '{network.name}' does not tell the shape of its output, as where "
             "tf.numpy_function computes it",
-            hint="Choose a layer before it, or set the shape there: set_shape.",
+            hint="Choose a layer before it, or give the tensor its shape there.",
         )
     heads = [_head(network, name, outputs) for name in outputs]
     given = (t for t in tf.nest.flatten(call.inputs) if isinstance(t, tf.Tensor))

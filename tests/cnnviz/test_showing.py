@@ -13,6 +13,7 @@ from PIL import Image
 import cnnviz
 from cnnviz import ArgumentError, CnnvizError, ImageModel, drawing
 from cnnviz.showing import ArrayResult, Result
+from cnnviz.studies import find_exemplars
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +204,19 @@ def test_grids_take_results(model: ImageModel, digits: np.ndarray) -> None:
     seen = cnnviz.activations(model, digits, ["conv1"])
     channels = seen["conv1"].transpose(0, 3, 1, 2).reshape(48, 28, 28)
     same(seen, cnnviz.stretch(channels, axis=(1, 2)))
+
+
+def test_grids_lay_out_all_tiles_of_a_result(
+    model: ImageModel, digits: np.ndarray
+) -> None:
+    found = find_exemplars(model, digits, "conv2", [1, 5, 9], count=2)
+    assert found.tiles.shape == (3, 2, 28, 28, 1)
+    drawn = np.asarray(cnnviz.grid(found, columns=2))
+    wanted = cnnviz.grid(found.images.reshape(6, 28, 28), columns=2)
+    np.testing.assert_array_equal(drawn, np.asarray(wanted))
+    # Arrays of as many axes are not laid out by guess.
+    with pytest.raises(ArgumentError, match=r"shape \(3, 2, 28, 28, 1\); expected"):
+        cnnviz.grid(found.images)
 
 
 def test_facts_are_a_list(model: ImageModel, digits: np.ndarray) -> None:

@@ -18,7 +18,8 @@ from cnnviz.drawing import (
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import ReceptiveField, image_spans
-from tests.sheets import DOT, MARGIN, assert_same, colors, own_range, random
+from cnnviz.images.boxes import seen_spans
+from tests.sheets import DOT, MARGIN, assert_same, colors, noted, own_range, random
 
 
 def ends(values: NDArray[Any]) -> str:
@@ -176,6 +177,33 @@ def test_maps_lie_where_evidence_does(
     np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=2)
 
 
+def test_no_heat_lies_where_no_unit_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    # A kernel of 3x3 behind a cropping to the last quarter.
+    field = ReceptiveField((3, 3), (1.0, 1.0), (12, 12))
+    image, values = np.full((24, 24, 1), 0.5, np.float32), random(10, 10, 1)
+    activation_sheet(values, title="x", image=image, field=field)
+    assert told["subtitle"].endswith("no heat where no unit looks")
+    (tile,) = told["tiles"]
+    assert tile.shape == (96, 96, 3)
+    gray = overlay(image, np.zeros((1, 1)))[0, 0]
+    assert (tile[:48] == gray).all()
+    assert (tile[:, :48] == gray).all()
+    assert (tile[48:, 48:] != gray).any(-1).mean() > 0.95
+    field = ReceptiveField((3, 3), (1.0, 1.0), (7, 7))
+    activation_sheet(values, title="x", image=image[:19, :19], field=field)
+    assert (told["tiles"][0][:35] == gray).all()
+    # Evidence is seen on the same pixels.
+    for stride, offset in (((2.0, 3.0), (-1, 1)), ((4.0, 1.5), (-3, 4))):
+        field = ReceptiveField((7, 4), stride, offset)
+        (rows, columns) = seen_spans(field, (6, 8), (24, 36))
+        placing = by_field(field, (6, 8), (24, 36))
+        assert placing is not None
+        where = np.argwhere(placing.mask())
+        np.testing.assert_array_equal(where.min(0), [rows[0], columns[0]])
+        np.testing.assert_array_equal(where.max(0) + 1, [rows[1], columns[1]])
+
+
 def test_a_field_is_one() -> None:
     image, values = np.zeros((8, 8, 1), np.float32), random(4, 4, 1)
     with pytest.raises(ArgumentError, match="field is 3; expected a ReceptiveField"):
@@ -197,13 +225,35 @@ def test_overlays_have_a_size_to_look_at(size: tuple[int, int, int]) -> None:
     assert 96 <= min(many.size) and many.size[0] * many.size[1] <= 2**25
 
 
-def test_volumes_show_their_central_slice() -> None:
+def test_volumes_show_their_central_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = noted(monkeypatch, activation_sheets)
     values = random(5, 6, 8, 3)
-    expected = activation_sheet(
-        values[2], title="x", facts=["a.npy", "central slice, 3 of 5"]
+    activation_sheet(values, title="x", facts=["a.npy"])
+    levels = np.stack([own_range(values[..., c]) for c in range(3)])
+    np.testing.assert_allclose(told["tiles"][..., 0], levels[:, 2], atol=1e-6)
+    assert told["subtitle"] == DOT.join(
+        [
+            *("a.npy", "3 channels", ends(values), "each on its own scale"),
+            "drawn: the central slice, 3 of 5",
+        ]
     )
-    sheet = activation_sheet(values, title="x", facts=["a.npy"])
-    np.testing.assert_array_equal(np.asarray(sheet), np.asarray(expected))
+    activation_sheet(values, title="x", normalize="layer")
+    np.testing.assert_allclose(
+        told["tiles"][..., 0], np.moveaxis(own_range(values), -1, 0)[:, 2], atol=1e-6
+    )
+
+
+def test_volumes_are_judged_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    values = np.zeros((8, 6, 6, 4), np.float32)
+    values[..., 1], values[4, ..., 2] = 5, 3  # constant, and so only in the slice
+    values[1, 2, 3, 3] = 9  # silent in the slice
+    activation_sheet(values, title="x", sort="strongest")
+    assert told["labels"] == ["3", "1", "2", "0"]
+    np.testing.assert_array_equal(told["marked"], [False, True, False, True])
+    assert "1 silent here · 1 constant · from 0 to 9" in told["subtitle"]
+    middle = told["tiles"][:, 0, 0, 0]
+    np.testing.assert_array_equal(middle, [0, 0.5, 1, 0])
 
 
 def cells(sheet: Image.Image, count: int, side: int) -> NDArray[np.uint8]:

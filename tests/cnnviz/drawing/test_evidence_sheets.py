@@ -20,7 +20,7 @@ from cnnviz.drawing import (
     explanation_sheet,
 )
 from cnnviz.drawing.evidence_sheets import _lines
-from cnnviz.drawing.panels import panel_sheet
+from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.text import draw_line
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from tests.sheets import AGAINST, FOR, tiles
@@ -96,6 +96,18 @@ def test_colors_say_what_speaks_for_and_against(halves: Explanation) -> None:
     np.testing.assert_array_equal(evidence[240, 192], 255 * GRAY)  # nothing
 
 
+def test_evidence_lies_over_the_image_that_it_is_of() -> None:
+    both = explain(
+        network(HALVES), np.stack([np.ones((8, 8, 1)), np.eye(8)[..., None]])
+    )
+    own = explanation_sheet(both.images[1], both, title=both.title, number=1)
+    np.testing.assert_array_equal(both.picture(image=1), own)
+    with pytest.raises(TypeError, match="number"):
+        both.picture(number=1)
+    with pytest.raises(TypeError, match="number"):
+        channel_attribution(network(HALVES), both.images).picture(number=1)
+
+
 def test_classes_share_a_scale() -> None:
     model = keras.Sequential(
         [
@@ -136,6 +148,28 @@ def test_a_map_without_evidence_is_no_picture() -> None:
     )
 
 
+@pytest.mark.parametrize("high", [32, 256])
+def test_what_is_said_of_a_low_panel_is_not_cut(high: int) -> None:
+    words = "no positive evidence for output number 1"
+    panels = [
+        Panel(["image"], np.zeros((high, 256, 3), np.uint8), None, ""),
+        Panel(["output"], None, None, words),
+    ]
+    sheet = panel_sheet(panels, title="", subtitle="", texts=[], columns=None)
+    dark = 255 - np.asarray(sheet)[..., 0].astype(int)
+    top = np.flatnonzero((dark[:, 16 : 16 + 256] == 255).all(1))[0]
+    own = dark[:, 16 + 256 + 14 :][:, :256]
+    tile, below = own[top : top + high], own[top + high + 4 :]
+    if high == 256:
+        assert (tile > 15).any()
+        assert not below.any()
+    else:
+        assert (tile == 15).all()
+        line = draw_line(words, 12, 256)
+        ink = below[: len(line), : line.shape[1]] > 0
+        np.testing.assert_array_equal(ink, line > 1)
+
+
 def test_what_is_not_seen_is_hatched(halves: Explanation) -> None:
     seen = np.ones((8, 8), bool)
     seen[:, 6:] = False
@@ -145,6 +179,50 @@ def test_what_is_not_seen_is_hatched(halves: Explanation) -> None:
     _, tile = tiles(sheet, 2, 256)
     assert not (tile[:, :192] == 0).all(-1).any()
     assert (tile[:, 192:] == 0).all(-1).mean() == pytest.approx(1 / 8)
+
+
+def test_what_is_not_seen_is_hatched_in_every_sheet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = keras.Sequential(
+        [
+            keras.layers.Input((24, 24, 1)),
+            keras.layers.Cropping2D(((12, 0), (12, 0))),
+            keras.layers.Conv2D(4, 3, activation="relu", kernel_initializer="ones"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1, kernel_initializer="ones"),
+        ]
+    )
+    image = np.ones((24, 24, 1), np.float32)
+    found = explain(made, image)
+    drawn: list[Any] = []
+
+    def panels(given: Any, *, texts: Any, **_: Any) -> None:
+        drawn.append(([panel.tile for panel in given[1:]], texts))
+
+    for module in ("evidence_sheets", "channel_sheets"):
+        monkeypatch.setattr(f"cnnviz.drawing.{module}.panel_sheet", panels)
+    evidence_comparison_sheet(
+        image,
+        {"hirescam": found, "gradient": explain(made, image, method="gradient")},
+        title="",
+    )
+    channel_sheet(image, channel_attribution(made, image), title="", count=2)
+    explanation_sheet(image, found, title="")
+    ((first, every_pixel), _), (two, _), (one, _) = drawn
+    for tile in (first, *two, *one):
+        dark = (tile == 0).all(-1)
+        # Of a quarter all pixels are seen, of the others a line of eight is drawn.
+        assert not dark[120:, 120:].any()
+        assert dark.mean() == pytest.approx(3 / 4 / 8, abs=0.01)
+    assert not (every_pixel == 0).all(-1).any()
+    told = "hatched: what no unit of the layer looks at"
+    assert [texts.count(told) for _, texts in drawn] == [1, 1, 1]
+    # Without a map there is no hatch.
+    nothing = replace(found, maps=0 * found.maps, method="gradcam")
+    explanation_sheet(image, nothing, title="")
+    assert drawn[-1][0] == [None]
+    assert told not in drawn[-1][1]
 
 
 def test_methods_are_compared_each_on_its_own_scale() -> None:

@@ -9,8 +9,9 @@ from PIL import Image
 
 from cnnviz import ArgumentError, LayerError
 from cnnviz.ascent import Ascent
-from cnnviz.drawing import class_sheet, filter_sheet, grid
+from cnnviz.drawing import class_sheet, feature_sheets, filter_sheet, grid
 from cnnviz.drawing.facts import readable
+from cnnviz.drawing.text import Label
 from cnnviz.network import HeadInfo
 from cnnviz.studies import Exemplars
 from cnnviz.synthesis import ClassImages, FilterImages
@@ -262,6 +263,26 @@ def test_classes_are_labeled_with_the_networks_answer(
         subtitle=f"{subtitle} images",
     )
     assert_same(class_sheet(found), expected)
+
+
+def test_long_names_leave_room_for_the_networks_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels: list[Label] = []
+    monkeypatch.setattr(
+        feature_sheets, "grid", lambda *_, **texts: labels.extend(texts["labels"])
+    )
+    class_sheet(
+        ClassImages(
+            classes=np.array([3, 1]),
+            names=("a" * 90, "b" * 90),
+            head=HeadInfo("head", "softmax", 5),
+            ascent=ascended(2),
+            probabilities=np.array([0.987, 0.000654]),
+        )
+    )
+    kept = [label[len(label) - label.kept :] for label in labels]
+    assert kept == [": 99 %", ": not reached: 0.065 %"]
 
 
 def test_a_class_that_no_gradient_reaches_is_told() -> None:

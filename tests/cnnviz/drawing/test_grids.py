@@ -67,14 +67,14 @@ def test_labeled_tiles_are_where_they_belong(
     )
     sheet = np.asarray(grid(tiles, labels=range(count), columns=4, scale=scale))
     sheet = sheet.reshape(*sheet.shape[:2], channels)
-    rows = -(-count // 4)
+    rows, columns = -(-count // 4), min(4, count)
     assert sheet.shape == (
         2 * MARGIN + rows * (21 + 30 * scale + 2) - 2,
-        2 * MARGIN + 4 * (40 * scale + 2) - 2,
+        2 * MARGIN + columns * (40 * scale + 2) - 2,
         channels,
     )
     for number, tile in enumerate(tiles):
-        drawn = tile_of(sheet, number, 4, (30 * scale, 40 * scale), MARGIN)
+        drawn = tile_of(sheet, number, columns, (30 * scale, 40 * scale), MARGIN)
         enlarged = np.kron(tile, np.ones((scale, scale, 1), np.uint8))
         np.testing.assert_array_equal(drawn, enlarged)
 
@@ -170,7 +170,7 @@ def test_titles_take_room_above() -> None:
         (np.zeros((3, 4, 4)), {"background": 255}, "background is 255"),
         (np.zeros((3, 4, 4)), {"scale": 9999}, "give a smaller scale or fewer tiles"),
         (np.zeros((9000, 1, 1)), {"columns": 1, "gap": 2}, "give more columns or"),
-        (np.zeros((9, 1, 1)), {"columns": 9000}, "give fewer columns or"),
+        (np.zeros((9000, 1, 1)), {"columns": 9000}, "give fewer columns or"),
         (np.zeros((9, 4, 4)), {"labels": 3}, "labels is 3; expected one for each of 9"),
         (np.zeros((9, 4, 4)), {"columns": True}, "columns is True; expected a whole"),
         (np.zeros((9, 4, 4)), {"gap": None}, "gap is None; expected a whole number"),

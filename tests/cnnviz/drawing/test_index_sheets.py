@@ -1,12 +1,13 @@
 """Index sheets: the strongest maps of many layers."""
 
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cnnviz.drawing import colorize, index_sheet
+from cnnviz.drawing import colorize, index_sheet, index_sheets
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 
 MARGIN, NAMES, SIDE, GAP = 16, 196, 72, 3
@@ -35,6 +36,39 @@ def test_each_row_holds_the_strongest_maps_of_a_layer() -> None:
             tile = body[top : top + SIDE, left : left + SIDE]
             difference = tile.astype(int) - drawn(values[..., channel])
             assert np.abs(difference).max() <= 4
+
+
+def test_volumes_are_judged_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[str]] = []
+
+    def noting(name: str, lines: list[str], *rest: Any) -> Any:
+        told.append(lines)
+        return row(name, lines, *rest)
+
+    row = index_sheets._row
+    monkeypatch.setattr(index_sheets, "_row", noting)
+    values = maps(8, 6, 6, 3)
+    values[0, 2, 2, 1], values[7, 1, 1, 2], values[0, 0, 0, 0] = 5, 3, 0
+    sheet = np.asarray(index_sheet({"a": values}))
+    assert told == [["8x6x6x3, slice 5 of 8", "0 to 5", "maps 1, 2, 0"]]
+    body = sheet[-MARGIN - SIDE - GAP : -MARGIN, MARGIN + NAMES :]
+    for column, channel in enumerate((1, 2, 0)):
+        tile = body[:SIDE, column * (SIDE + GAP) :][:, :SIDE].astype(int)
+        own = values[..., channel]
+        levels = (own[4] - own.min()) / (own.max() - own.min())
+        expected = colorize(levels, "viridis").repeat(12, axis=0).repeat(12, axis=1)
+        assert np.abs(tile - expected).max() <= 4
+
+
+def test_a_constant_is_told_from_a_silent_map() -> None:
+    values = np.zeros((6, 6, 2), np.float32)
+    values[..., 0] = 5
+    sheet = np.asarray(index_sheet({"a": values}))
+    body = sheet[-MARGIN - SIDE - GAP : -MARGIN, MARGIN + NAMES :]
+    ends = colorize(np.array([0.5, 0]), "viridis").astype(int)
+    for column in (0, 1):
+        tile = body[:SIDE, column * (SIDE + GAP) :][:, :SIDE].astype(int)
+        assert np.abs(tile - ends[column]).max() <= 4
 
 
 def test_maps_of_large_images_are_made_small_one_at_a_time() -> None:

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.drawing import grid, kernel_sheet
+from cnnviz.drawing import grid, kernel_sheet, kernel_sheets
+from cnnviz.drawing.values import NOT_A_NUMBER
 from cnnviz.errors import ArgumentError, LayerError
 from tests.sheets import DOT, MARGIN, assert_same, colors, random
 
@@ -37,7 +38,8 @@ def test_kernels_on_colors_are_colors_around_gray() -> None:
         labels=[str(i) for i in range(6)],
         marked=[False, False, True, False, False, False],
         title="conv1",
-        subtitle=f"6 kernels{DOT}1 dead{DOT}red, green and blue weights around gray",
+        subtitle=f"6 kernels{DOT}1 dead{DOT}"
+        "input channels as red, green and blue, around gray",
     )
     assert_same(kernel_sheet(kernels, title="conv1"), expected)
 
@@ -53,7 +55,7 @@ def test_kernels_of_next_to_nothing_are_dead(inputs: int) -> None:
     facts = f"5 kernels{DOT}1 dead{DOT}" + (
         "each on its own scale, 0 in the middle"
         if inputs == 1
-        else "red, green and blue weights around gray"
+        else "input channels as red, green and blue, around gray"
     )
     levels = np.concatenate([around_gray(kernels[:4]), np.full((1, 3, 3, inputs), 0.5)])
     levels[1] = 0.5
@@ -123,6 +125,25 @@ def test_kernels_on_many_channels_are_a_matrix_of_the_strongest() -> None:
     alone = kernel_sheet(kernels[:2], title="conv2", facts=["the first 2 of 4 kernels"])
     drawn, expected = (body(each, 2 * cell, 16 * cell, 3) for each in (fewer, alone))
     np.testing.assert_array_equal(drawn, expected)
+
+
+def test_channels_with_weights_that_are_not_finite_are_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[Any] = []
+
+    def noting(cells: Any, labels: list[str], *_: Any) -> Any:
+        drawn.extend([cells, labels])
+
+    monkeypatch.setattr(kernel_sheets, "draw_matrix", noting)
+    weights = random(4, 3, 3, 32)
+    weights[..., 5], weights[2, 0, 0, 7] = np.nan, np.inf
+    weights[..., :16] *= 1e-3
+    kernel_sheet(weights, title="x")
+    cells, labels = drawn
+    assert len(labels) == 16
+    assert {"5", "7"} < set(labels)
+    assert (cells[:, labels.index("5")] == NOT_A_NUMBER).all()
 
 
 def test_cells_of_a_matrix_have_the_shape_of_kernels() -> None:

@@ -47,6 +47,13 @@ def test_no_number_of_tiles_makes_a_long_sheet_or_one_of_holes() -> None:
         assert layout.rows * layout.columns <= 1.2 * count
 
 
+def test_a_row_is_no_longer_than_its_tiles() -> None:
+    tiles = numbered(5, 8, 8)
+    for columns in (5, 6, 60, 100_000):
+        drawn = np.asarray(grid(tiles, columns=columns))
+        np.testing.assert_array_equal(drawn, np.asarray(grid(tiles, columns=5)))
+
+
 def test_values_are_a_strip_of_cells() -> None:
     sheet = grid(noise(10)[:, None, None], labels=range(10))
     assert sheet.size == (2 * MARGIN + 10 * 34 - 2, 2 * MARGIN + 21 + 32)

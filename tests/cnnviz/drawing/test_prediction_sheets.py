@@ -77,6 +77,27 @@ def test_values_that_are_no_probabilities_are_drawn_from_zero_to_the_largest() -
     np.testing.assert_allclose(lengths(sheet), [1, 0.5, 0.25], atol=0.01)
 
 
+def test_bars_of_several_images_have_one_scale() -> None:
+    images: list[list[float]] = [[10, 5, 1], [10, -10, -30], [-1, -2, -10]]
+    sheet = prediction_sheet(predictions(images, "linear"), columns=1)
+    # From -30 to 10; the axis at 0 covers a pixel of some.
+    expected = np.abs(np.ravel(images)) / 40
+    np.testing.assert_allclose(lengths(sheet), expected, atol=0.015)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("first", [False, True])
+def test_what_is_not_finite_leaves_other_bars_alone(broken: float, first: bool) -> None:
+    images: list[list[float]] = [[8, 2, broken], [4, 2, 1]]
+    found = predictions(images[:: -1 if first else 1], "linear")
+    sheet = prediction_sheet(found, columns=1)
+    expected = [1, 0.25, 0.5, 0.25, 0.125]
+    if first:
+        expected = [*expected[2:], *expected[:2]]
+    # A pink bar has no length.
+    np.testing.assert_allclose(lengths(sheet), expected, atol=0.01)
+
+
 def test_the_image_stands_beside_its_bars() -> None:
     sheet = np.asarray(prediction_sheet(predictions([[0.5, 0.5]])))
     # 8x8 pixels are enlarged 20 times, at the left and the lower margin.

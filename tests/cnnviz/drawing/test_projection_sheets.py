@@ -133,7 +133,10 @@ def test_close_pictures_show_where_the_mass_is(told: Told) -> None:
     projection_sheet(
         image, found(images, [(0, 0)] * 2, [1, 1]), title="conv", close=True
     )
-    assert "cropped to 95 % of each reconstruction, 6x6" in told["subtitle"]
+    assert (
+        "cropped to 95 % of each reconstruction along each axis, 6x6"
+        in told["subtitle"]
+    )
     for pair, (top, left) in zip(told["tiles"], [(10, 3), (34, 20)], strict=True):
         rebuilt, seen = split(pair, 6, 6)
         np.testing.assert_allclose(
@@ -172,7 +175,69 @@ def test_the_field_is_framed_in_the_whole_image(told: Told) -> None:
         assert (columns.min(), columns.max() + 1) == (left * scale, right * scale)
         changed = (seen != 255).any(axis=-1)
         height, width = (bottom - top) * scale, (right - left) * scale
-        assert changed.sum() == height * width - (height - 4) * (width - 4)
+        # The shadow lies around it, where there is room.
+        outer = (height + 1 + (top > 0)) * (width + 2)
+        assert changed.sum() == outer - (height - 2) * (width - 2)
+
+
+def test_what_is_framed_is_told(told: Told) -> None:
+    image = np.ones((20, 20, 1), np.float32)
+    own = found(random(1, 20, 20, 1), [(5, 6)], [1])
+    for field, crop, text in (
+        # After upsampling fields begin between pixels.
+        (
+            ReceptiveField((2, 2), (0.5, 0.5), (0, 0)),
+            False,
+            "framed: all pixels that the receptive field touches, 3x3",
+        ),
+        (
+            ReceptiveField((2, 2), (0.5, 0.5), (0, 0)),
+            True,
+            "cropped to all pixels that the receptive field touches, 3x3",
+        ),
+        (None, False, "not framed: where a unit looks is not known"),
+        # An image without an axis of channels, which the network reads as a signal.
+        (
+            ReceptiveField((3,), (1.0,), (0,)),
+            True,
+            "not cropped: where a unit looks is not known",
+        ),
+    ):
+        projection_sheet(image, own, title="conv", field=field, crop=crop)
+        assert text in told["subtitle"]
+    everything = ReceptiveField((None, None), (0.0, 0.0), (0, 0))
+    for field, spatial in ((everything, True), (None, False)):
+        projection_sheet(image, own, title="conv", field=field, spatial=spatial)
+        assert "framed" not in told["subtitle"]
+
+
+def test_what_is_framed_is_seen_in_flat_images() -> None:
+    # White where the unit looks, black elsewhere.
+    image = np.zeros((4, 300, 3), np.float32)
+    image[:, 30:39] = 1
+    field = ReceptiveField((4, 9), (1.0, 1.0), (0, 0))
+    own = found(random(1, 4, 300, 3), [(0, 30)], [1])
+    sheet = np.asarray(projection_sheet(image, own, title="conv", field=field))
+    framed = np.argwhere((sheet == FRAME).all(axis=-1))
+    (top, left), (bottom, right) = framed.min(0), framed.max(0)
+    inside = sheet[top : bottom + 1, left : right + 1]
+    assert (inside == 255).all(-1).mean() > 0.7
+    assert inside.shape[0] >= 16
+
+
+def test_frames_are_seen_on_sheets_of_large_images() -> None:
+    image = np.full((1800, 1800, 1), 0.25, np.float32)
+    image[0, 0] = 1
+    field = ReceptiveField((90, 90), (90.0, 90.0), (0, 0))
+    own = found(random(1, 1800, 1800, 1).repeat(9, 0), [(3, 4)] * 9, [1] * 9)
+    sheet = np.asarray(projection_sheet(image, own, title="conv", field=field))
+    assert sheet.shape[0] * sheet.shape[1] <= 2**25
+    rows, columns = np.nonzero((sheet == FRAME).all(axis=-1))
+    assert len(rows) > 9 * 4 * 40
+    # A twentieth of a tile, of which two and a gap make a pair.
+    (first, *_), side = np.unique(columns), (sheet.shape[1] - 2 * 16 - 2 * 12) // 6
+    part = columns[(columns < first + side) & (rows < sheet.shape[0] // 3)]
+    assert np.ptp(part) == pytest.approx(side / 20, abs=2)
 
 
 def test_a_field_that_is_the_whole_has_no_frame(told: Told) -> None:

@@ -15,7 +15,8 @@ from cnnviz.drawing import (
     stage_sheets,
 )
 from cnnviz.errors import ArgumentError, ImageError
-from cnnviz.images import Box
+from cnnviz.images import Box, ReceptiveField
+from cnnviz.network.map_places import MapPlace
 from tests.sheets import FRAME, GRAY, Told, noted, random
 
 
@@ -91,6 +92,85 @@ def test_stages_are_cropped_to_the_same_part_of_the_image(told: Told) -> None:
     side = told["tiles"].shape[1]
     assert (rows.min(), rows.max()) == (side // 2, side - 1)
     assert (columns.min(), columns.max()) == (0, side // 2 - 1)
+
+
+def test_what_is_not_cropped_is_told(told: Told) -> None:
+    image = random(4, 4, 3) % 1
+    for box, is_told in (
+        (None, True),
+        (Box(0, 0, 4, 4), True),
+        (Box(1, 1, 2, 2), False),
+    ):
+        stage_sheet(image, stages(), title="conv", box=box, crop=True)
+        assert ("not cropped: what the unit sees" in told["subtitle"]) is is_told
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Cropping2D(((12, 0), (4, 8))),
+        keras.layers.ZeroPadding2D(5),
+        keras.layers.Permute((2, 1, 3)),
+    ],
+)
+def test_units_are_drawn_at_the_middle_of_what_they_see(
+    told: Told, layer: keras.layers.Layer
+) -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((24, 30, 1)),
+            layer,
+            keras.layers.Conv2D(
+                2, 3, activation="relu", kernel_initializer="ones", name="conv"
+            ),
+        ]
+    )
+    image = np.zeros((24, 30, 1), np.float32)
+    image[14:17, 7:10] = 1
+    found = deconvnet_stages(load_model(network, encoding="raw"), image, "conv", 0)
+    found.picture()
+    seed = shrunk(told["tiles"][len(found)], 24, 30)[..., 0]
+    np.testing.assert_array_equal(np.argwhere(seed != GRAY), [[15, 8]])
+    strength = shrunk(told["tiles"][0], 24, 30)
+    dark = (strength == colorize(np.zeros(()), "magma")).all(-1)
+    np.testing.assert_array_equal(np.argwhere(~dark), [[15, 8]])
+    # What it sees is cut out, around it.
+    found.picture(crop=True)
+    seed = shrunk(told["tiles"][len(found)], 3, 3)[..., 0]
+    np.testing.assert_array_equal(seed, [[GRAY] * 3, [GRAY, 255, GRAY], [GRAY] * 3])
+    assert (told["tiles"][-1] == 255).all()
+
+
+def test_the_units_of_a_signal_are_drawn_at_what_they_see(told: Told) -> None:
+    # Of every third of 12 steps from the third on, behind a cropping; then of a long
+    # signal, of which some steps are drawn.
+    for steps, scale in ((12, 1), (12000, 1000)):
+        field = ReceptiveField((scale,), (3.0 * scale,), (2 * scale,))
+        seed = Stage(
+            "conv",
+            "seed",
+            np.array([0, 1, 0], np.float32).reshape(1, 3, 1),
+            MapPlace(0, (0,), field),
+        )
+        last = Stage("first", "filter", np.ones((1, steps, 1), np.float32))
+        stage_sheet(np.ones((steps, 1)), [seed, last], title="conv")
+        row = told["tiles"][2][1, :, 0]
+        lit = np.flatnonzero(row != GRAY) / len(row) * 12
+        # Up to half the way to its neighbors, whose middles are 2.5, 5.5 and 8.5.
+        np.testing.assert_allclose([lit.min(), lit.max()], [4, 7], atol=0.05)
+
+
+def test_what_is_framed_in_a_flat_image_is_seen(told: Told) -> None:
+    image = np.zeros((3, 200, 1), np.float32)
+    image[:, 30:39] = 1
+    steps = [Stage("first", "filter", random(3, 200, 1))] * 4
+    sheet = np.asarray(stage_sheet(image, steps, title="conv", box=Box(0, 30, 3, 9)))
+    assert told["columns"] == 2
+    framed = np.argwhere((sheet == FRAME).all(axis=-1))
+    (top, left), (bottom, right) = framed.min(0), framed.max(0)
+    inside = sheet[top : bottom + 1, left : right + 1]
+    assert inside.shape[:2] == (9, 27)
+    np.testing.assert_array_equal(inside[1:-1, 1:-1], 255)
 
 
 def test_units_of_dense_layers_are_folded_row_by_row(told: Told) -> None:

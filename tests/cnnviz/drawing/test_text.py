@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont, features
 
 from cnnviz.drawing import fonts, grid, text
-from cnnviz.drawing.text import draw_line, wrap
+from cnnviz.drawing.text import Label, draw_line, wrap
 from cnnviz.errors import CnnvizWarning
 
 MARGIN = 16
@@ -43,6 +43,23 @@ def test_long_labels_end_in_an_ellipsis() -> None:
         bottom[:, columns[-1] - np.ptp(dots) : columns[-1] + 1].any(axis=1),
         ellipsis.any(axis=1),
     )
+
+
+@pytest.mark.parametrize("name", ["German short-haired pointer", "x" * 5000])
+def test_a_name_is_cut_rather_than_what_is_told_of_it(name: str) -> None:
+    told = ": not reached: 0.123 %"
+    width = draw_line(told, 11, 1000).shape[1] + 60
+    line = draw_line(name + told, 11, width, kept=len(told))
+    cuts = [f"{name[:n].rstrip()}\u2026{told}" for n in range(5, 25)]
+    drawn = [draw_line(cut, 11, 1000) for cut in cuts]
+    assert any(np.array_equal(line, each) for each in drawn)
+    # Cells have room for it, whatever their tiles are; its ink is lighter.
+    sheet = grid(np.zeros((2, 9, 9)), labels=[Label(name, told)] * 2, columns=2)
+    label = strip_of(sheet, 0, width, 1)[-1 - len(line) : -1, : line.shape[1]]
+    np.testing.assert_array_equal(label < 255, line > 1)
+    # Without any room for the name it is cut like others.
+    cut = draw_line(name + told, 11, 50, kept=len(told))
+    assert 30 < cut.shape[1] <= 50
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,32 @@ def test_parts_are_the_pixels_below_the_middles(
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("part", [Box(0, 0, 12, 20), Box(-2, 5, 6, 9)])
+def test_parts_of_maps_that_lie_elsewhere(part: Box) -> None:
+    # Along the rows units of two pixels each from the third on, along the columns of
+    # three and backwards from pixel 17 on.
+    pixels, image, size = bytes_of(4, 5, 3), Box(0, 0, 12, 20), part[2:]
+    spans = [(-1.0, 5.0), (6.0, -2 / 3)]
+    expected = np.full((*size, 3), 7, np.uint8)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            y, x = part.top + row, part.left + column
+            if 2 <= y < 10 and 3 <= x < 18:
+                expected[row, column] = pixels[(y - 2) // 2, (17 - x) // 3]
+    found = cut_part(pixels, part, image, size, outside=7, spans=spans)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_maps_that_lie_elsewhere_are_made_smaller_smoothly() -> None:
+    pixels, whole = bytes_of(300, 300, 3), Box(0, 0, 302, 302)
+    spans = [(-1.0, 301.0)] * 2
+    found = cut_part(pixels, whole, whole, (151, 151), spans=spans)
+    # Each is about the mean of four pixels; those at the edges of one.
+    blocks = pixels[1:-1, 1:-1].reshape(149, 2, 149, 2, 3).mean((1, 3))
+    inner = found[1:-1, 1:-1].astype(float)
+    assert np.corrcoef(inner.ravel(), blocks.ravel())[0, 1] > 0.9
+
+
 @pytest.mark.parametrize("size", [(2, 8), (2, 2), (4, 2)])
 def test_whole_maps_are_made_smaller_smoothly(size: tuple[int, int]) -> None:
     pixels = np.zeros((8, 4, 3), np.uint8)
@@ -78,53 +104,53 @@ def test_what_lies_outside_is_gray() -> None:
             Box(0, 2, 3, 3),
             2,
             """
-            ....yyyyyy..
-            ....ykkkky..
-            ....yk..ky..
-            ....yk..ky..
-            ....ykkkky..
-            ....yyyyyy..""",
+            ...kyyyyyyk.
+            ...ky....yk.
+            ...ky....yk.
+            ...ky....yk.
+            ...ky....yk.
+            ...kyyyyyyk.""",
         ),
         (
             Box(1, -1, 9, 3),  # over two edges
             2,
             """
             ............
-            ............
-            yyyy........
-            ykky........
-            ykky........
-            yyyy........""",
+            kkkkk.......
+            yyyyk.......
+            y..yk.......
+            y..yk.......
+            yyyyk.......""",
         ),
         (
-            Box(2, 4, 2, 4),  # too low for a shadow
+            Box(2, 4, 2, 4),  # too low for a frame inside
             1,
             """
-            ............
-            ............
-            ....yyyy....
-            ....yyyy....
-            ............
-            ............""",
+            ...kkkkkk...
+            ...kyyyyk...
+            ...ky..yk...
+            ...ky..yk...
+            ...kyyyyk...
+            ...kkkkkk...""",
         ),
         (
             Box(3, 5, 1, 1),
             1,
             """
             ............
-            ............
-            ....yyy.....
-            ....y.y.....
-            ....yyy.....
-            ............""",
+            ...kkkkk....
+            ...kyyyk....
+            ...ky.yk....
+            ...kyyyk....
+            ...kkkkk....""",
         ),
         (
             Box(0, 11, 1, 1),  # in a corner
             1,
             """
-            .........yyy
-            .........y.y
-            .........yyy
+            .........ky.
+            .........kyy
+            .........kkk
             ............
             ............
             ............""",
@@ -156,6 +182,18 @@ def test_of_a_picture_that_is_shrunk_even_small_boxes_are_framed() -> None:
     framed = np.argwhere((tile == FRAME).all(-1))
     np.testing.assert_array_equal(np.ptp(framed, 0), [2, 2])
     np.testing.assert_array_equal(framed.mean(0).round(), [3, 7])
+
+
+def test_frames_of_large_pictures_are_bold() -> None:
+    tile = np.full((1200, 900, 3), 200, np.uint8)
+    draw_frame(tile, Box(2, 3, 4, 4), (12, 9))
+    framed = (tile == FRAME).all(-1)
+    np.testing.assert_array_equal(
+        np.flatnonzero(framed[400]), [*range(300, 303), *range(697, 700)]
+    )
+    np.testing.assert_array_equal(
+        np.flatnonzero((tile[400] == 0).all(-1)), [*range(297, 300), *range(700, 703)]
+    )
 
 
 def test_the_whole_has_no_frame() -> None:

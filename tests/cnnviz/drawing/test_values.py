@@ -237,6 +237,17 @@ def test_overlay_where_the_image_lies_on_the_maps_by_hand() -> None:
     np.testing.assert_array_equal(alone, laid[:, 2:4])
 
 
+def test_overlay_is_drawn_on_a_part_of_the_image() -> None:
+    heat, image = noise(3, 4) + 0.5, np.full((20, 30), 0.5)
+    laid = overlay(image, heat / 2, seen=[(5, 20), (3.4, 12.5)])
+    whole, plain = overlay(image, heat / 2), overlay(image, 0 * heat)
+    np.testing.assert_array_equal(laid[5:, 3:12], whole[5:, 3:12])
+    laid[5:, 3:12] = plain[5:, 3:12]
+    np.testing.assert_array_equal(laid, plain)
+    with pytest.raises(ArgumentError, match="seen is 3; expected where the rows"):
+        overlay(image, heat / 2, seen=3)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "spans",
     [
