@@ -270,7 +270,7 @@ class _Result:
     @property
     def image(self) -> np.ndarray:
         """`(h, w, c)`."""
-        return self.found.shown.images[0]
+        return self.found.origin.images[0]
 
     @property
     def notes(self) -> list[str]:

@@ -73,7 +73,7 @@ class RuleComparison(Result, Mapping[str, Projections]):
         texts = first.texts(drawing, source, rule=False)
         texts["facts"] = [*facts, *texts["facts"]]
         sheet: Image.Image = drawing.comparison_sheet(
-            first.shown.images[0], self, **{**texts, **options}
+            first.origin.images[0], self, **{**texts, **options}
         )
         return sheet
 

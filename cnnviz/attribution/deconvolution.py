@@ -33,7 +33,7 @@ from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.projecting import project
 from cnnviz.attribution.tasks import Keep, Rule, Space, Task
 from cnnviz.attribution.units import choose_maps, find_units
-from cnnviz.errors import ArgumentError, counted, shape_text
+from cnnviz.errors import counted, shape_text
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, one_layer
@@ -77,7 +77,7 @@ class Projections(ArrayResult):
     channels: np.ndarray
     input_index: int
     notes: tuple[str, ...]
-    origin: Origin | None = None
+    origin: Origin
 
     @property
     def dead(self) -> np.ndarray:
@@ -101,7 +101,7 @@ class Projections(ArrayResult):
             activations=self.activations[one],
             positions=self.positions[one],
             channels=self.channels[one],
-            origin=None if self.origin is None else self.origin.image(number),
+            origin=self.origin.image(number),
         )
 
     def firing(self) -> Projections:
@@ -125,7 +125,7 @@ class Projections(ArrayResult):
             source: What the image is called.
             rule: Whether to name the rule.
         """
-        origin = self.shown
+        origin = self.origin
         counts = origin.counted(self.dead[0], self.activations[0])
         named = [] if source is None else [source]
         return {
@@ -135,20 +135,6 @@ class Projections(ArrayResult):
             "spatial": origin.is_spatial,
             "names": origin.names,
         }
-
-    @property
-    def shown(self) -> Origin:
-        """What they were made of.
-
-        Raises:
-            ArgumentError: If they do not tell it.
-        """
-        if self.origin is None:
-            raise ArgumentError(
-                "these reconstructions do not tell the images that they were made of; "
-                "expected those that deconvnet returns"
-            )
-        return self.origin
 
     def _array(self) -> np.ndarray:
         return self.images
@@ -170,7 +156,7 @@ class Projections(ArrayResult):
         verdict = verdict_of(predictions, image, len(self.images))
         told = [text for text in (source, verdict) if text is not None]
         source = drawing.join_facts(told) if told else None
-        origin = one.shown
+        origin = one.origin
         drawn = one if origin.is_chosen else one.firing()
         texts = one.texts(drawing, source)
         texts["facts"] = [*facts, *texts["facts"]]
@@ -181,9 +167,8 @@ class Projections(ArrayResult):
 
     def __repr__(self) -> str:
         count, maps, *shape = self.images.shape
-        what = f"{counted(count, 'image')}, {counted(maps, 'map')}"
-        if self.origin is not None:
-            what = f"{self.origin.info.path}, {self.origin.rule}: {what}"
+        origin = f"{self.origin.info.path}, {self.origin.rule}"
+        what = f"{origin}: {counted(count, 'image')}, {counted(maps, 'map')}"
         silent = int(self.dead.sum())
         told = f", {silent} silent" if silent else ""
         return f"Projections({what}, each {shape_text(shape)}{told})"

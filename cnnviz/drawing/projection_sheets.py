@@ -308,8 +308,7 @@ class _Units(NamedTuple):
                 told += f" @ {','.join(map(str, place))}"
             labels.append(Label(name, told))
         unit = "step" if positions.shape[1] == 1 else "row,column"
-        if projections.origin is not None:
-            positions = projections.origin.along_image(positions)
+        positions = projections.origin.along_image(positions)
         if shown.is_signal:  # a picture of one row of units
             steps = positions[:, :1]
             positions = np.concatenate([np.zeros_like(steps), steps], 1)

@@ -58,7 +58,7 @@ def as_pictures(
         instance_of("field", field, ReceptiveField, "a ReceptiveField")
     if image.ndim != 2 or any(p.images.shape[2:] != image.shape for p in projections):
         return Shown(image, list(projections), field, False)
-    if any(p.origin is not None and not p.origin.is_signal for p in projections):
+    if not all(p.origin.is_signal for p in projections):
         pictures = [replace(p, images=p.images[..., None]) for p in projections]
         return Shown(image[..., None], pictures, field, False)
     signal = image.T

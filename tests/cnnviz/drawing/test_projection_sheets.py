@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cnnviz.attribution import Projections, compare_rules, deconvnet
+from cnnviz.attribution.origins import Origin
 from cnnviz.drawing import (
     comparison_sheet,
     projection_sheet,
@@ -16,6 +17,7 @@ from cnnviz.drawing import (
 )
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import Box, ReceptiveField
+from cnnviz.network import LayerInfo
 from tests.networks import randomized, raw, sequential
 from tests.sheets import FRAME, GRAY, Told, noted, random
 
@@ -29,6 +31,7 @@ def found(
     images: NDArray[Any], positions: Sequence[tuple[int, ...]], strengths: list[float]
 ) -> Projections:
     """Reconstructions (k, h, w, c) of maps 10, 11, ..."""
+    info = LayerInfo("top", "Conv2D", (4, 4, 99), 0, None, None, None)
     return Projections(
         images[None],
         np.array([strengths], np.float32),
@@ -36,6 +39,7 @@ def found(
         10 + np.arange(len(images))[None],
         0,
         (),
+        Origin(images[:1], info, "deconvnet", None, False, None, images.ndim - 2, None),
     )
 
 
