@@ -467,6 +467,26 @@ def test_a_function_can_stand_in_for_byte_code() -> None:
         np.testing.assert_array_equal(zeros, 0)
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("library", [keras, tf_keras])
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    "options", [{}, {"output_shape": lambda s: s}, {"mask": lambda _, mask: mask}]
+)
+def test_a_function_takes_the_place_of_byte_code_of_either_keras(
+    tmp_path: Path, library: Any, trusted: bool, suffix: str, options: dict[str, Any]
+) -> None:
+    layer = library.layers.Lambda(lambda x: x - 0.5, name="shift", **options)
+    path = tmp_path / f"model{suffix}"
+    library.Sequential([library.Input((4, 4, 1)), layer]).save(path)
+    images = np.random.default_rng(0).random((1, 4, 4, 1), np.float32)
+    given = {"shift": lambda x: 3 * x}
+    model = load_model(path, encoding="raw", trusted=trusted, custom_objects=given)
+    found = activations(model, images, ["shift"])["shift"]
+    np.testing.assert_allclose(found, 3 * images)
+
+
 def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
     network().save(tmp_path / "model.keras")
     with (
