@@ -84,6 +84,24 @@ def preprocessing(
     return []
 
 
+def is_weighted(target: tf.Tensor, dependence: Dependence) -> bool:
+    """Whether more than scaling by weights has been done to an image.
+
+    Args:
+        target: What was made of the image.
+        dependence: Of the image.
+    """
+    operations = ancestors([target]).values()
+    weights = Dependence(
+        [t for op in operations for t in op.outputs if t.dtype == tf.resource]
+    )
+    for op in operations:
+        looks = op.type in _LOOKING or any(map(weights, op.inputs))
+        if looks and op.type not in _SCALINGS and any(map(dependence, op.inputs)):
+            return True
+    return False
+
+
 def ancestors(
     targets: Iterable[tf.Tensor], given: Iterable[tf.Tensor] = ()
 ) -> dict[str, tf.Operation]:
@@ -118,3 +136,6 @@ _REARRANGEMENTS = frozenset(
     """Identity Reshape Transpose Squeeze ExpandDims Slice StridedSlice ReverseV2 Pad
     GatherV2 MirrorPad PadV2""".split()
 )
+
+_LOOKING = frozenset("Conv2D Conv3D DepthwiseConv2dNative".split())
+"""Operations that look at an image with weights, whether these are variables or not."""
