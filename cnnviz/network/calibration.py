@@ -337,7 +337,8 @@ def _remembered(
         if kernel.shape[2:] == (channels, len(memory.mean)) and not between:
             weights = kernel
     shown = (size[0] or _LARGEST, size[1] or _LARGEST)
-    return encoding_of(memory, given, shown, channels, weights)
+    in_front = weighing is None
+    return encoding_of(memory, given, shown, channels, weights, in_front=in_front)
 
 
 def _given(
