@@ -32,6 +32,7 @@ plain [0, 1] has `_DECISIVE` more: twice the contrast is log(4)^2 = 1.9 apart. W
 are no photographs too. Dark bytes look a little like bytes minus a mean, which has to
 be better by `_OFF_CENTER` to be believed."""
 _MARGIN = 1.1  # by which a variance must exceed what is possible to rule it out
+_ABOVE = 0.25  # standard deviations, by which a mean is above one of 0
 # Of its start a memory may hold these shares of the most, which is at most this much.
 _RESTS, _MOST, _HALF = 1 - 0.5 ** np.arange(9), 0.95, 0.5
 
@@ -162,7 +163,10 @@ def encoding_of(
             "arrays of the values that it was trained on, for pictures are in [0, 1]"
         )
         return named_encoding("raw", reason)
-    if best == "caffe" and errors["bytes"] - errors[best] < _OFF_CENTER:
+    if best == "caffe" and (
+        errors["bytes"] - errors[best] < _OFF_CENTER
+        or (not memory.is_running and _are_above_black(memory, given, images))
+    ):
         best = "bytes"
     fits = f"the statistics remembered by {memory.path} match it"
     if "unit" not in possible:
@@ -178,6 +182,20 @@ def encoding_of(
     if gain < (_DECISIVE if is_sure else _BEYOND_DOUBT):
         return None
     return named_encoding(best, fits)
+
+
+def _are_above_black(memory: Memory, given: Given, images: NDArray[np.float32]) -> bool:
+    """Whether the means of all channels are far above black, as those of bytes are.
+
+    Those of bytes minus a mean are around it.
+    """
+    ends = [given(np.full_like(images[:1], value)) for value in (0, 255)]
+    black, white = (
+        np.nan if seen is None else seen.reshape(-1, seen.shape[-1]).mean(0)
+        for seen in ends
+    )
+    above = (memory.mean - black) * np.sign(white - black)
+    return bool((above > _ABOVE * np.sqrt(memory.variance)).all())
 
 
 def _is_linear(given: Given, images: NDArray[np.float32]) -> bool:

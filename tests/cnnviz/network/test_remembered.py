@@ -149,6 +149,36 @@ def test_a_normalization_in_front_remembers_the_images(
 
 
 @GENERATIONS
+@pytest.mark.parametrize("scale", [1, 1 / 255])
+def test_a_normalization_of_dark_bytes_is_one_of_bytes(
+    k: Any, scale: float, photographs: np.ndarray
+) -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    spots = np.zeros((16, SIDE, SIDE, 3))
+    for i in range(16):
+        for row, column in rng.integers(0, SIDE, (6, 2)):
+            distance = (rows - row) ** 2 + (columns - column) ** 2
+            spots[i] += np.exp(-distance / 30)[..., None] * rng.random(3)
+    for images in (0.35 * photographs, 0.25 * photographs, np.clip(spots, 0, 1)):
+        normalization = k.layers.Normalization()
+        normalization.adapt(255 * scale * images)
+        layers = [k.layers.Rescaling(scale), normalization, k.layers.Conv2D(4, 3)]
+        network = k.Sequential([k.Input((SIDE, SIDE, 3)), *layers])
+        assert detected(network).name == "bytes"
+
+
+def test_a_normalization_of_values_around_0_is_one_of_differences(
+    photographs: np.ndarray,
+) -> None:
+    normalization = keras.layers.Normalization()
+    normalization.adapt(np.asarray(named_encoding("caffe")(photographs)))
+    layers = [normalization, keras.layers.Conv2D(4, 3)]
+    network = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers])
+    assert detected(network).name == "caffe"
+
+
+@GENERATIONS
 def test_a_normalization_behind_a_rescaling_remembers_what_it_sees(k: Any) -> None:
     network = k.Sequential(
         [
