@@ -2,7 +2,7 @@
 
 A wrong value range is the commonest silent failure in this field: the picture looks
 plausible and means nothing. The evidence, strongest first: what the network itself does
-to pixels before its first convolution; the name of a `keras.applications` family; the
+to pixels before anything looks at them; the name of a `keras.applications` family; the
 statistics that the first normalization remembers from training.
 """
 
