@@ -101,7 +101,8 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         found = _remembered(network, known, index, layer, None)
         if found is not None:
             return found
-    found = _inside(network, known, index, weighing or ordered[-1], shape)
+    last = Address("", network)
+    found = _inside(network, known, index, weighing or last, shape)
     if found is not None:
         return found
     if known[index].dtype.startswith(("uint", "int")):
@@ -254,7 +255,7 @@ def _inside(
         network: The network.
         specs: Its inputs.
         index: The one that is shown images.
-        target: The first convolution or dense layer; the last layer if there is none.
+        target: The first convolution or dense layer; the network if there is none.
         shape: Of one image, channels last.
     """
     levels = np.array([0.0, 1.0, 255.0], np.float32)
@@ -373,11 +374,12 @@ def _given(
         tensors[index] = to_channels_first(pixels) if moved else pixels
         tensors = [tf.cast(t, s.dtype) for t, s in zip(tensors, specs, strict=True)]
         (call,) = record(network, tensors, [Selected(target, 1, is_named=True)])
-        call.tensor()
-        seen = tf.nest.flatten(call.inputs)[0]
+        if target.layer is not network:
+            call.tensor()
+        seen, output = (tf.nest.flatten(x)[0] for x in (call.inputs, call.output))
         depends = Dependence([tensors[index]])
         if what == "preprocessed":
-            seen = _preprocessed(tensors[index], call.tensor(), depends)
+            seen = _preprocessed(tensors[index], output, depends)
         elif what == "unweighted" and is_weighted(seen, depends):
             raise ValueError
         seen = tf.cast(seen, tf.float32)

@@ -238,6 +238,24 @@ def test_preprocessing_is_read_whatever_looks_first(
         assert found.reason.startswith("nothing in the network") == (expected is None)
 
 
+@GENERATIONS
+def test_preprocessing_is_read_in_networks_without_layers(k: Any) -> None:
+    class Net(k.Model):
+        def build(self, _: Any) -> None:
+            self.kernel = self.add_weight(shape=(3, 3, 3, 2), name="kernel")
+            self.built = True
+
+        def call(self, images: Any) -> Any:
+            maps = tf.nn.conv2d(images / 255.0, self.kernel, 1, "SAME")
+            return {"maps": maps, "means": tf.reduce_mean(maps, (1, 2))}
+
+    net = Net()
+    net(np.zeros((1, 16, 16, 3), np.float32))
+    assert detected(net).name == "bytes"
+    inputs = k.Input((16, 16, 3))
+    assert detected(k.Model(inputs, inputs)).name == "unit"
+
+
 def test_preprocessing_is_read_inside_a_model_that_is_served(tmp_path: Path) -> None:
     for scale, expected in ((1 / 255, "bytes"), (2.0, "unit")):
         path = str(tmp_path / expected)
