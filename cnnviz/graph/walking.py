@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
+from cnnviz.graph.operations import CONVOLUTIONS
+
 
 class Dependence:
     """Which tensors are computed from the values of given ones.
@@ -82,6 +84,25 @@ def preprocessing(
         if last:
             return chain[:last]
     return []
+
+
+def is_weighted(target: tf.Tensor, dependence: Dependence) -> bool:
+    """Whether more than scaling by weights has been done to an image.
+
+    Args:
+        target: What was made of the image.
+        dependence: Of the image.
+    """
+    operations = ancestors([target]).values()
+    weights = Dependence(
+        [t for op in operations for t in op.outputs if t.dtype == tf.resource]
+    )
+    for op in operations:
+        # By weights, whether these are variables or not.
+        looks = op.type in CONVOLUTIONS or any(map(weights, op.inputs))
+        if looks and op.type not in _SCALINGS and any(map(dependence, op.inputs)):
+            return True
+    return False
 
 
 def ancestors(

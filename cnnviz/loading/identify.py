@@ -160,13 +160,14 @@ def architecture_file(path: Path) -> ModelFile:
 def _guessed_version(config: dict[str, Any]) -> str:
     """The generation of a configuration that does not say it.
 
-    Only Keras 3 calls the shape of an input `batch_shape`.
+    Only Keras 3 names the whole in the way of its layers, and calls the shape of an
+    input `batch_shape`.
     """
     inputs = [
         n.get("config") for n in nodes(config) if n.get("class_name") == "InputLayer"
     ]
     new = any(isinstance(each, dict) and "batch_shape" in each for each in inputs)
-    return "3" if new else "2"
+    return "3" if new or "registered_name" in config else "2"
 
 
 def _check_model(config: dict[str, Any], path: Path) -> None:

@@ -24,7 +24,15 @@ from cnnviz.loading.keras1_weights import load_keras_1
 from cnnviz.loading.safe_size import bounded_weights
 from cnnviz.loading.safe_wiring import check_wiring
 from cnnviz.loading.safety import check_safe, unknown_class
-from cnnviz.network.keras_generations import Network
+from cnnviz.network.keras_generations import (
+    Network,
+    everything,
+    has_call,
+    has_own_build,
+    inference_arguments,
+    input_specs,
+    packed,
+)
 from cnnviz.network.naming import addresses
 from cnnviz.sharing import quiet
 
@@ -93,6 +101,7 @@ def _load_keras_3(
 
     if weights is not None:
         network = keras.models.model_from_json(json.dumps(file.config), custom_objects)
+        _build_by_call(network, file.path)
         load_weights(network, weights)
     else:
         with _readable(file) as path:
@@ -102,8 +111,44 @@ def _load_keras_3(
                 compile=False,
                 safe_mode=not trusted,
             )
+            if _build_by_call(network, file.path):
+                network.load_weights(path)
     repairs.finish_normalizations(network)
     return network
+
+
+def _build_by_call(network: Network, path: Path) -> bool:
+    """Builds the layers that a network's own `build` leaves to its first call.
+
+    Keras passes over the weights of layers that are not built.
+
+    Returns:
+        Whether the network was called.
+
+    Raises:
+        ModelError: If it cannot be called.
+    """
+    import keras
+
+    is_built = all(layer.built for layer in everything(network))
+    if is_built or not has_call(network):
+        return False
+    specs = input_specs(network)
+    if not has_own_build(network) and (network.built or specs is None):
+        return False  # Keras has called it, or nobody ever has.
+    try:
+        if specs is None:
+            raise ValueError("the file does not tell the shape of its input")
+        tensors = [keras.KerasTensor(spec.shape, spec.dtype) for spec in specs]
+        network(packed(network, tensors), **inference_arguments(network))
+    except Exception as error:  # noqa: BLE001
+        kind = type(network).__name__
+        raise ModelError(
+            f"{path}: not all layers of {kind} are built, so that Keras passes over "
+            f"their weights, and a call to build them fails: {first_line(error)}",
+            hint=f"Build all layers in {kind}.build.",
+        ) from users_error(error)
+    return True
 
 
 def _load_keras_2(

@@ -86,7 +86,7 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> ModelFile:
     changed = _is_first_zip(file)
     for node in list(nodes(config)):
         changed |= node.pop("compile_config", None) is not None
-        changed |= _replaced_lambda(node, custom_objects, file.kind)
+        changed |= _replaced_lambda(node, custom_objects, file)
         wraps = file.kind == "zip" and not file.is_keras_2
         changed |= _given_activations(node, custom_objects, wraps=wraps)
         if file.is_keras_2:
@@ -114,7 +114,7 @@ def _moved_module(node: dict[str, Any]) -> bool:
 
 
 def _replaced_lambda(
-    node: dict[str, Any], custom_objects: Mapping[str, Any], kind: str
+    node: dict[str, Any], custom_objects: Mapping[str, Any], file: ModelFile
 ) -> bool:
     if not has_code(node):
         return False
@@ -122,12 +122,15 @@ def _replaced_lambda(
     name = config.get("name")
     if not isinstance(name, str) or name not in custom_objects:
         return False
-    function = named_function(name) if kind == "zip" else name
-    config.update(function=function, function_type="function", module=None)
+    is_old = file.is_keras_2 and file.kind != "zip"
+    config["function"] = name if is_old else named_function(name)
+    kinds = {"function": "function"}
     for key in ("output_shape", "mask"):
         if config.get(f"{key}_type") == "lambda" or isinstance(config.get(key), dict):
             config[key] = None
-            config[f"{key}_type"] = "raw"
+            kinds[key] = "raw"
+    if file.is_keras_2:
+        config.update({f"{key}_type": kind for key, kind in kinds.items()}, module=None)
     return True
 
 

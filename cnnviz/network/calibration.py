@@ -2,7 +2,7 @@
 
 A wrong value range is the commonest silent failure in this field: the picture looks
 plausible and means nothing. The evidence, strongest first: what the network itself does
-to pixels before its first convolution; the name of a `keras.applications` family; the
+to pixels before anything looks at them; the name of a `keras.applications` family; the
 statistics that the first normalization remembers from training.
 """
 
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from cnnviz.errors import CnnvizError
 from cnnviz.graph.channels import to_channels_first, to_channels_last
+from cnnviz.graph.functions import CALLS, Inlining
+from cnnviz.graph.walking import Dependence, ancestors, is_weighted, preprocessing
 from cnnviz.network.encoding import Encoding, named_encoding
 from cnnviz.network.keras_generations import InputSpec, Network, ancestry, is_network
 from cnnviz.network.layout import (
@@ -99,9 +101,12 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         found = _remembered(network, known, index, layer, None)
         if found is not None:
             return found
-    found = _inside(network, known, index, weighing, shape)
+    last = Address("", network)
+    found = _inside(network, known, index, weighing or last, shape)
     if found is not None:
         return found
+    if known[index].dtype.startswith(("uint", "int")):
+        return named_encoding("bytes", f"the input is of type {known[index].dtype}")
     if family is not None and (shape[-1] == 3 or family == "signed"):
         return named_encoding(family, f"{network.name} of keras.applications")
     if photographs and normalization not in in_front:
@@ -241,17 +246,31 @@ def _inside(
     network: Network,
     specs: list[InputSpec],
     index: int,
-    target: Address | None,
+    target: Address,
     shape: tuple[int | None, ...],
 ) -> Encoding | None:
-    """Reads the preprocessing off what reaches the first convolution or dense layer."""
-    if target is None:
-        return None
+    """Reads the preprocessing off what reaches the first thing that has weights.
+
+    Args:
+        network: The network.
+        specs: Its inputs.
+        index: The one that is shown images.
+        target: The first convolution or dense layer; the network if there is none.
+        shape: Of one image, channels last.
+    """
     levels = np.array([0.0, 1.0, 255.0], np.float32)
     size = tuple(n or _LARGEST for n in shape)
     images = np.broadcast_to(levels.reshape(3, *[1] * len(size)), (3, *size))
-    seen = _given(network, specs, index, target, images)
-    if seen is None or seen.ndim < 2 or 0 in seen.shape or not np.isfinite(seen).all():
+    for what in ("preprocessed", "unweighted"):
+        seen = _given(network, specs, index, target, images, what)
+        if seen is not None and (found := _scaled(seen)) is not None:
+            return found
+    return None
+
+
+def _scaled(seen: NDArray[np.float32]) -> Encoding | None:
+    """The encoding that suits a network that makes this of images of 0, 1 and 255."""
+    if seen.ndim < 2 or 0 in seen.shape or not np.isfinite(seen).all():
         return None
     # The center: resizing and padding layers leave it alone.
     center = tuple(n // 2 for n in seen.shape[1:-1])
@@ -267,9 +286,6 @@ def _inside(
     contrast = float(np.mean(changes[told]))
     plain = bool(np.isclose(step, 1.0, rtol=1e-3))
     if plain and one > black and abs(black) < 1e-3:
-        if specs[index].dtype.startswith(("uint", "int")):
-            reason = f"the input is of type {specs[index].dtype}"
-            return named_encoding("bytes", reason)
         return None
     low, high = _CONTRAST
     if low <= step <= high and not plain:
@@ -322,7 +338,8 @@ def _remembered(
         if kernel.shape[2:] == (channels, len(memory.mean)) and not between:
             weights = kernel
     shown = (size[0] or _LARGEST, size[1] or _LARGEST)
-    return encoding_of(memory, given, shown, channels, weights)
+    in_front = weighing is None
+    return encoding_of(memory, given, shown, channels, weights, in_front=in_front)
 
 
 def _given(
@@ -331,8 +348,23 @@ def _given(
     index: int,
     target: Address,
     images: NDArray[np.float32],
+    what: str = "given",
 ) -> NDArray[np.float32] | None:
-    """What a layer is given when one input shows the images; channels last."""
+    """What a layer is given when one input shows the images; channels last.
+
+    Args:
+        network: The network.
+        specs: Its inputs.
+        index: The one that shows the images; others show 0.
+        target: The layer.
+        images: The images, channels last.
+        what: "given"; "unweighted", which is the same where no operation with weights
+            comes before the layer; or "preprocessed", which is what is made of the
+            images before anything looks at them.
+
+    Returns:
+        The values; None if there are none for each image.
+    """
     channels_first = is_network_channels_first(network)
 
     def given(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
@@ -342,19 +374,42 @@ def _given(
         tensors[index] = to_channels_first(pixels) if moved else pixels
         tensors = [tf.cast(t, s.dtype) for t, s in zip(tensors, specs, strict=True)]
         (call,) = record(network, tensors, [Selected(target, 1, is_named=True)])
-        call.tensor()
-        seen = tf.cast(tf.nest.flatten(call.inputs)[0], tf.float32)
+        if target.layer is not network:
+            call.tensor()
+        seen, output = (tf.nest.flatten(x)[0] for x in (call.inputs, call.output))
+        depends = Dependence([tensors[index]])
+        if what == "preprocessed":
+            seen = _preprocessed(tensors[index], output, depends)
+        elif what == "unweighted" and is_weighted(seen, depends):
+            raise ValueError
+        seen = tf.cast(seen, tf.float32)
         moved = seen.shape.rank > 3 and is_tensor_channels_first(network, seen)
         return {"seen": to_channels_last(seen) if moved else seen}, None
 
     signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
     try:
-        function = compiled(network, ("given", target.path, index), given, signature)
+        function = compiled(network, (what, target.path, index), given, signature)
         seen = function(tf.constant(images, tf.float32))["seen"]
     except (CnnvizError, TypeError, ValueError):
         return None  # No evidence; the real call will say what is wrong.
     # A network may cut its batch, for several cards, or put frames among the images.
     return np.asarray(seen) if len(seen) == len(images) else None
+
+
+def _preprocessed(
+    image: tf.Tensor, target: tf.Tensor, depends: Dependence
+) -> tf.Tensor:
+    """What is made of an image before anything looks at it, inside of functions too."""
+    inlining = Inlining()
+    while True:
+        seen = [image, *preprocessing([image], target, depends)][-1]
+        needed = ancestors([target])
+        users = [op for op in seen.consumers() if op.name in needed]
+        called = next((op for op in users if op.type in CALLS), None)
+        outputs = None if called is None else inlining(called)
+        if not outputs:
+            return seen
+        target = outputs[0]
 
 
 def _normalizing_in_front(

@@ -210,15 +210,21 @@ def inference_arguments(network: Network) -> dict[str, bool]:
 
 def has_call(network: Network) -> bool:
     """Whether a network says what it computes, as those only for training may not."""
-    cls = _class_of_call(network)
+    cls = _class_of("call", network)
     if cls is None:
         return False
     return not is_of_library(cls) or cls.__name__ not in ("Layer", "Model")
 
 
-def _class_of_call(layer: Layer) -> type | None:
-    """The class that says what a layer computes."""
-    return next((cls for cls in type(layer).__mro__ if "call" in vars(cls)), None)
+def has_own_build(network: Network) -> bool:
+    """Whether a network's class says itself which weights it has, and how many."""
+    cls = _class_of("build", network)
+    return cls is not None and not is_of_library(cls)
+
+
+def _class_of(method: str, layer: Layer) -> type | None:
+    """The class that a layer has a method of."""
+    return next((cls for cls in type(layer).__mro__ if method in vars(cls)), None)
 
 
 def is_of_library(thing: object) -> bool:
@@ -232,7 +238,7 @@ def graph_nodes(layer: Layer) -> list[Any]:
 
     Of each, `node_layer` is the layer that it calls.
     """
-    cls = _class_of_call(layer)
+    cls = _class_of("call", layer)
     if cls is None or not is_of_library(cls):
         return []
     graph = getattr(layer, "_functional", None) or layer

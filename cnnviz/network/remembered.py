@@ -32,8 +32,9 @@ plain [0, 1] has `_DECISIVE` more: twice the contrast is log(4)^2 = 1.9 apart. W
 are no photographs too. Dark bytes look a little like bytes minus a mean, which has to
 be better by `_OFF_CENTER` to be believed."""
 _MARGIN = 1.1  # by which a variance must exceed what is possible to rule it out
+_ABOVE = 0.25  # standard deviations, by which a mean is above one of 0
 # Of its start a memory may hold these shares of the most, which is at most this much.
-_RESTS, _MOST = 1 - 0.5 ** np.arange(9), 0.95
+_RESTS, _MOST, _HALF = 1 - 0.5 ** np.arange(9), 0.95, 0.5
 
 Given = Callable[[NDArray[np.float32]], NDArray[np.float32] | None]
 """What the layer is given when the network is shown values, channels last."""
@@ -79,6 +80,21 @@ class Memory(NamedTuple):
             variance=np.repeat(self.variance, channels),
         )
 
+    def lags(self, *, is_linear: bool) -> bool:
+        """Whether what it remembers may be of other kernels than those in front now.
+
+        In a short training kernels change faster than what is remembered of them. Most
+        of that is still the 1 that variances start with, so that they hardly differ.
+        What rectified images leave depends more on what they show: there less of a
+        start is too much.
+
+        Args:
+            is_linear: Whether it is of nothing but sums of pixels.
+        """
+        least = float(self.variance.min())
+        is_rest = float(np.median(self.variance)) < 2 * least and least < 1
+        return self.is_running and is_rest and (least > _HALF or not is_linear)
+
     def learned(self) -> list[Memory]:
         """What it may have learned: itself, and itself without a rest of its start.
 
@@ -103,6 +119,8 @@ def encoding_of(
     size: tuple[int, int],
     channels: int,
     weights: NDArray[np.float64] | None,
+    *,
+    in_front: bool,
 ) -> Encoding | None:
     """The encoding that a memory speaks for.
 
@@ -113,6 +131,7 @@ def encoding_of(
         channels: 1 or 3.
         weights: The kernels `(h, w, channels, filters)` of the only convolution in
             front of the layer, or of the identity; None if it is another path.
+        in_front: Whether no layer with a kernel comes before it.
 
     Returns:
         The encoding, with the reason; None if the memory does not tell.
@@ -128,6 +147,8 @@ def encoding_of(
         if seen is None or seen.shape[-1] != len(memory.mean):
             return None
         errors[name] = min(_error(learned, seen) for learned in memories)
+    if not in_front and memory.lags(is_linear=_is_linear(given, images)):
+        return None
     possible = candidates
     if weights is not None and (offset := given(np.zeros_like(images[:1]))) is not None:
         possible = [
@@ -142,7 +163,10 @@ def encoding_of(
             "arrays of the values that it was trained on, for pictures are in [0, 1]"
         )
         return named_encoding("raw", reason)
-    if best == "caffe" and errors["bytes"] - errors[best] < _OFF_CENTER:
+    if best == "caffe" and (
+        errors["bytes"] - errors[best] < _OFF_CENTER
+        or (not memory.is_running and _are_above_black(memory, given, images))
+    ):
         best = "bytes"
     fits = f"the statistics remembered by {memory.path} match it"
     if "unit" not in possible:
@@ -152,9 +176,34 @@ def encoding_of(
     if best == "unit" and errors[best] <= _EXPLAINED:
         return named_encoding("unit", fits)
     gain = errors["unit"] - errors[best]
-    if gain < _DECISIVE or (errors[best] > _EXPLAINED and gain < _BEYOND_DOUBT):
+    # Behind several layers digits, for one, can look like photographs of twice the
+    # contrast, and there is no telling what is possible.
+    is_sure = weights is not None and errors[best] <= _EXPLAINED
+    if gain < (_DECISIVE if is_sure else _BEYOND_DOUBT):
         return None
     return named_encoding(best, fits)
+
+
+def _are_above_black(memory: Memory, given: Given, images: NDArray[np.float32]) -> bool:
+    """Whether the means of all channels are far above black, as those of bytes are.
+
+    Those of bytes minus a mean are around it.
+    """
+    ends = [given(np.full_like(images[:1], value)) for value in (0, 255)]
+    black, white = (
+        np.nan if seen is None else seen.reshape(-1, seen.shape[-1]).mean(0)
+        for seen in ends
+    )
+    above = (memory.mean - black) * np.sign(white - black)
+    return bool((above > _ABOVE * np.sqrt(memory.variance)).all())
+
+
+def _is_linear(given: Given, images: NDArray[np.float32]) -> bool:
+    """Whether images of twice the contrast to black give twice as much."""
+    seen = [given(images * np.float32(factor)) for factor in (0, 1, 2)]
+    black, once, twice = (np.nan if each is None else each for each in seen)
+    scale = np.abs(twice - black).max()
+    return bool(np.abs(twice - 2 * once + black).max() <= 1e-3 * scale)
 
 
 def _error(memory: Memory, seen: NDArray[np.float32]) -> float:

@@ -467,6 +467,82 @@ def test_a_function_can_stand_in_for_byte_code() -> None:
         np.testing.assert_array_equal(zeros, 0)
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("library", [keras, tf_keras])
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    "options", [{}, {"output_shape": lambda s: s}, {"mask": lambda _, mask: mask}]
+)
+def test_a_function_takes_the_place_of_byte_code_of_either_keras(
+    tmp_path: Path, library: Any, trusted: bool, suffix: str, options: dict[str, Any]
+) -> None:
+    layer = library.layers.Lambda(lambda x: x - 0.5, name="shift", **options)
+    path = tmp_path / f"model{suffix}"
+    library.Sequential([library.Input((4, 4, 1)), layer]).save(path)
+    images = np.random.default_rng(0).random((1, 4, 4, 1), np.float32)
+    given = {"shift": lambda x: 3 * x}
+    model = load_model(path, encoding="raw", trusted=trusted, custom_objects=given)
+    found = activations(model, images, ["shift"])["shift"]
+    np.testing.assert_allclose(found, 3 * images)
+
+
+class OwnBuild(keras.Model):
+    """A network whose method `build` leaves its layers to the first call."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.maps = keras.layers.Conv2D(4, 3)
+        self.blocks = [keras.Sequential([keras.layers.BatchNormalization()])]
+        self.head = keras.layers.Dense(2)
+        self.only_in_training = keras.layers.Dense(2)
+
+    def build(self, shape: Any) -> None:
+        self.scale = self.add_weight(shape=(shape[-1] + 1,), name="scale")
+
+    def call(self, images: Any) -> Any:
+        maps = self.blocks[0](self.maps(images)) * self.scale
+        return self.head(keras.ops.mean(maps, (1, 2)))
+
+
+def test_weights_that_a_call_creates_are_those_of_the_file(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    network = OwnBuild()
+    network(images)
+    for weight in network.weights:
+        weight.assign(np.random.default_rng(1).random(weight.shape))
+    expected = np.asarray(network(images))
+    network.save(tmp_path / "model.keras")
+    network.save_weights(tmp_path / "model.weights.h5")
+    (tmp_path / "model.json").write_text(network.to_json())
+    given = {"OwnBuild": OwnBuild}
+    for name, architecture in (
+        ("model.keras", None),
+        ("model.weights.h5", tmp_path / "model.json"),
+    ):
+        model = load_model(
+            tmp_path / name,
+            encoding="unit",
+            architecture=architecture,
+            custom_objects=given,
+        )
+        found = model.predict(images).outputs
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_weights_that_no_call_can_create_are_told(tmp_path: Path) -> None:
+    class Faulty(OwnBuild):
+        def call(self, images: Any) -> Any:
+            raise ValueError(f"no {images.shape[-1]} colors")
+
+    network = OwnBuild(name="own")
+    network(np.zeros((1, 8, 8, 3), np.float32))
+    network.save(tmp_path / "model.keras")
+    told = "not all layers of Faulty are built, .* fails: no 3 colors"
+    with pytest.raises(ModelError, match=told):
+        load_model(tmp_path / "model.keras", custom_objects={"OwnBuild": Faulty})
+
+
 def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
     network().save(tmp_path / "model.keras")
     with (

@@ -1,5 +1,6 @@
 """Encodings that are found by asking the network."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,77 @@ def test_layers_may_be_listed_in_any_order(k: Any, listed: str) -> None:
     net = Net()
     net(np.zeros((1, 16, 16, 3), np.float32))
     assert detected(net).name == "bytes"
+
+
+def own_convolution(k: Any, images: Any) -> Any:
+    class Own(k.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.kernel = self.add_weight(shape=(3, 3, shape[-1], 4), name="kernel")
+
+        def call(self, images: Any) -> Any:
+            return tf.nn.relu(tf.nn.conv2d(images, self.kernel, 1, "SAME"))
+
+    return k.layers.GlobalAveragePooling2D()(Own()(images))
+
+
+LOOKS = {
+    "own": own_convolution,
+    "rows": lambda k, x: k.layers.LSTM(4)(k.layers.Reshape((16, 48))(x)),
+    "normalized": lambda k, x: k.layers.Flatten()(k.layers.LayerNormalization()(x)),
+    "patches": lambda k, x: k.layers.Flatten()(
+        k.layers.MultiHeadAttention(1, 4)(*[k.layers.Reshape((16, 48))(x)] * 2)
+    ),
+}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("head", [False, True])
+def test_preprocessing_is_read_whatever_looks_first(
+    k: Any, look: Callable[[Any, Any], Any], head: bool
+) -> None:
+    for scale, offset, dtype, expected in (
+        (1 / 255, 0.0, "float32", "bytes"),
+        (1 / 127.5, -1.0, "float32", "bytes"),
+        (1 / 255, 0.0, "uint8", "bytes"),
+        (2.0, -1.0, "float32", "unit"),
+        (1.0, 0.0, "float32", None),
+        (1.0, 0.0, "uint8", "bytes"),
+    ):
+        inputs = k.Input((16, 16, 3), dtype=dtype)
+        outputs = look(k, k.layers.Rescaling(scale, offset)(inputs))
+        outputs = k.layers.Dense(2)(outputs) if head else outputs
+        found = detected(k.Model(inputs, outputs))
+        assert found.name == (expected or "unit")
+        assert found.reason.startswith("nothing in the network") == (expected is None)
+
+
+@GENERATIONS
+def test_preprocessing_is_read_in_networks_without_layers(k: Any) -> None:
+    class Net(k.Model):
+        def build(self, _: Any) -> None:
+            self.kernel = self.add_weight(shape=(3, 3, 3, 2), name="kernel")
+            self.built = True
+
+        def call(self, images: Any) -> Any:
+            maps = tf.nn.conv2d(images / 255.0, self.kernel, 1, "SAME")
+            return {"maps": maps, "means": tf.reduce_mean(maps, (1, 2))}
+
+    net = Net()
+    net(np.zeros((1, 16, 16, 3), np.float32))
+    assert detected(net).name == "bytes"
+    inputs = k.Input((16, 16, 3))
+    assert detected(k.Model(inputs, inputs)).name == "unit"
+
+
+def test_preprocessing_is_read_inside_a_model_that_is_served(tmp_path: Path) -> None:
+    for scale, expected in ((1 / 255, "bytes"), (2.0, "unit")):
+        path = str(tmp_path / expected)
+        convolved(keras, keras.layers.Rescaling(scale)).export(path, verbose=False)
+        served = keras.layers.TFSMLayer(path, call_endpoint="serve")
+        found = detected(keras.Sequential([keras.Input((32, 32, 3)), served]))
+        assert found.name == expected
+        assert "scales" in found.reason
 
 
 @GENERATIONS

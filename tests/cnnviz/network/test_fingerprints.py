@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import activations
+from cnnviz import activations, load_model
 from cnnviz.network.fingerprints import Fingerprint
 from cnnviz.network.keras_generations import everything
 from cnnviz.network.tracing import _CACHE
@@ -210,11 +210,12 @@ def test_python_attributes_are_as_before(k: Any) -> None:
     layer = Remembering(name="remembering")
     network = k.Sequential([k.Input((12, 10, 3)), layer])
     before = layer.calls
+    model = load_model(network, encoding="unit")
     for _ in range(2):
-        activations(network, IMAGES, ["remembering"])
+        activations(model, IMAGES, ["remembering"])
     assert layer.calls == before
     assert len(_CACHE[network]) == 1
     network(IMAGES[:1])
     np.testing.assert_allclose(layer.scores, 2 * IMAGES[:1])
-    activations(network, IMAGES, ["remembering"])
+    activations(model, IMAGES, ["remembering"])
     np.testing.assert_allclose(layer.scores, 2 * IMAGES[:1])

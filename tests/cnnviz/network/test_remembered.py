@@ -1,5 +1,6 @@
 """What networks remember of their training images, against real photographs."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,36 @@ def test_a_normalization_in_front_remembers_the_images(
 
 
 @GENERATIONS
+@pytest.mark.parametrize("scale", [1, 1 / 255])
+def test_a_normalization_of_dark_bytes_is_one_of_bytes(
+    k: Any, scale: float, photographs: np.ndarray
+) -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    spots = np.zeros((16, SIDE, SIDE, 3))
+    for i in range(16):
+        for row, column in rng.integers(0, SIDE, (6, 2)):
+            distance = (rows - row) ** 2 + (columns - column) ** 2
+            spots[i] += np.exp(-distance / 30)[..., None] * rng.random(3)
+    for images in (0.35 * photographs, 0.25 * photographs, np.clip(spots, 0, 1)):
+        normalization = k.layers.Normalization()
+        normalization.adapt(255 * scale * images)
+        layers = [k.layers.Rescaling(scale), normalization, k.layers.Conv2D(4, 3)]
+        network = k.Sequential([k.Input((SIDE, SIDE, 3)), *layers])
+        assert detected(network).name == "bytes"
+
+
+def test_a_normalization_of_values_around_0_is_one_of_differences(
+    photographs: np.ndarray,
+) -> None:
+    normalization = keras.layers.Normalization()
+    normalization.adapt(np.asarray(named_encoding("caffe")(photographs)))
+    layers = [normalization, keras.layers.Conv2D(4, 3)]
+    network = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers])
+    assert detected(network).name == "caffe"
+
+
+@GENERATIONS
 def test_a_normalization_behind_a_rescaling_remembers_what_it_sees(k: Any) -> None:
     network = k.Sequential(
         [
@@ -185,6 +216,60 @@ def test_what_a_short_training_leaves_of_the_start_says_nothing(
         normalization.moving_mean.assign((1 - rest) * seen.mean((0, 1, 2)))
         normalization.moving_variance.assign((1 - rest) * seen.var((0, 1, 2)) + rest)
         assert detected(network).name == name
+
+
+FRONTS = {
+    "linear": lambda k: [k.layers.Conv2D(8, 3, use_bias=False)],
+    "rectified": lambda k: [k.layers.Conv2D(8, 3, activation="relu")],
+    "pooled": lambda k: [
+        k.layers.Conv2D(6, 3, activation="relu"),
+        k.layers.MaxPooling2D(),
+        k.layers.Conv2D(8, 3, use_bias=False),
+    ],
+}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS)
+def test_kernels_that_a_short_training_has_moved_tell_nothing(
+    k: Any, front: Callable[[Any], list[Any]], assets: Path
+) -> None:
+    with np.load(assets / "mnist_5k.npz") as data:
+        images = data["images"][:640, ..., None] / np.float32(255)
+        classes = data["labels"][:640]
+    k.utils.set_random_seed(3)
+    network = k.Sequential(
+        [
+            k.Input((28, 28, 1)),
+            *front(k),
+            k.layers.BatchNormalization(),
+            k.layers.ReLU(),
+            k.layers.MaxPooling2D(),
+            k.layers.Flatten(),
+            k.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    network.compile("adam", "sparse_categorical_crossentropy")
+    for _ in range(2):
+        network.fit(images, classes, batch_size=32, epochs=1, verbose=0)
+        assert detected(network).name == "unit"
+        assert detected(network).reason.startswith("nothing in the network tells")
+
+
+@pytest.mark.parametrize("seed", [3, 7])
+def test_digits_behind_several_layers_are_no_photographs(
+    seed: int, assets: Path
+) -> None:
+    with np.load(assets / "mnist_5k.npz") as data:
+        digits = data["images"][::80, ..., None] / np.float32(255)
+    keras.utils.set_random_seed(seed)
+    front = keras.Sequential([keras.Input((28, 28, 1)), *FRONTS["pooled"](keras)])
+    maps = front(digits).numpy()
+    normalization = keras.layers.BatchNormalization()
+    network = keras.Sequential([front, normalization])
+    normalization.moving_mean.assign(maps.mean((0, 1, 2)))
+    normalization.moving_variance.assign(maps.var((0, 1, 2)))
+    assert detected(network).name == "unit"
 
 
 def test_what_is_excluded_is_not_assumed(photographs: np.ndarray) -> None:
