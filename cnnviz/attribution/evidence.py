@@ -14,6 +14,7 @@ import numpy as np
 from cnnviz.arguments import number_of
 from cnnviz.attribution.asking import Asked, called
 from cnnviz.attribution.remarks import Remark
+from cnnviz.errors import ArgumentError
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.model import ImageModel
 from cnnviz.showing import ArrayResult
@@ -90,6 +91,11 @@ class Evidence(ArrayResult):
         self, drawing: ModuleType, *, image: int = 0, **options: Any
     ) -> "Image.Image":
         number_of("image", image, len(self.images))
+        if "number" in options:
+            raise ArgumentError(
+                f"number is {options['number']}; expected image={options['number']}, "
+                "which chooses what is drawn"
+            )
         sheet: Callable[..., Image.Image] = getattr(drawing, self._sheet)
         named = {"title": self.title, **options}
         return sheet(self.images[image], self, number=image, **named)

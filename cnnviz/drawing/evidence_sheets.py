@@ -113,7 +113,7 @@ def explanation_sheet(
     """
     texts_of(facts=facts)
     image = as_array(image, channels=None)
-    result_of("explanation", explanation, "explain", "seen")
+    result_of("explanation", explanation, "explain", "maps")
     number = number_of("number", number, len(explanation.maps))
     if check is not None:
         _check_fits("check", check, explanation)
@@ -195,7 +195,7 @@ def evidence_comparison_sheet(
     if not explanations:
         raise ArgumentError("no explanations are given to compare; expected some")
     for name, each in explanations.items():
-        result_of(f"explanations[{name!r}]", each, "explain", "seen")
+        result_of(f"explanations[{name!r}]", each, "explain", "maps")
         if len(each.maps) != 1:
             raise ArgumentError(
                 f"the explanation by {name} is of {len(each.maps)} images; expected "

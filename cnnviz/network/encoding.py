@@ -15,11 +15,12 @@ a network and to differentiate through.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cnnviz.arguments import choice
 
@@ -27,6 +28,8 @@ from cnnviz.arguments import choice
 # keras.applications.imagenet_utils has them.
 _IMAGENET_MEAN_BGR = np.array((103.939, 116.779, 123.68), np.float32)
 _IMAGENET_MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+_SIDE = 8  # of images whose size is not known
+_CLEAR = 1.5  # times more than any other does the channel of a color change
 _IMAGENET_DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 
 
@@ -38,13 +41,11 @@ class Encoding:
         name: One of `NAMES`, or `custom`.
         function: Maps images `(n, h, w, c)` in [0, 1], RGB, to the network's values.
         reason: Why this encoding was chosen, for the user to read.
-        reverses_channels: Whether it makes BGR of RGB.
     """
 
     name: str
     function: Callable[[Any], Any]
     reason: str = "given"
-    reverses_channels: bool = False
 
     def __call__(self, images: Any) -> Any:
         """Encodes images, NumPy arrays or tensors, `(..., c)` in [0, 1]."""
@@ -66,8 +67,13 @@ class Encoding:
         Args:
             values: An array or tensor `(..., c)`, channels in the network's order.
         """
-        is_color = values.shape[-1] == 3
-        return values[..., ::-1] if self.reverses_channels and is_color else values
+        if values.shape[-1] != 3:
+            return values
+        reverses = self.name == "caffe"
+        if self.name == "custom":
+            sides = [n or _SIDE for n in values.shape[-3:-1]]
+            reverses = _reverses(self.function, sides)
+        return values[..., ::-1] if reverses else values
 
     @property
     def is_raw(self) -> bool:
@@ -119,21 +125,57 @@ def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> E
         ArgumentError: If there is no encoding of that name.
     """
     if callable(name):
-        return Encoding("custom", name, reason, reverses_channels=_reverses(name))
+        return Encoding("custom", name, reason)
     choice("encoding", name, ("auto", *NAMES))
-    return Encoding(name, _FUNCTIONS[name], reason, reverses_channels=name == "caffe")
+    return Encoding(name, _FUNCTIONS[name], reason)
 
 
-def _reverses(function: Callable[[Any], Any]) -> bool:
-    """Whether a function of the user's turns the colors: each moves another one."""
+def color_probe(size: Sequence[int]) -> NDArray[np.float32]:
+    """Images that tell colors apart: noise, and three with one color changed each.
+
+    What is added to a color is 0 on average, so that statistics of an image hardly
+    change.
+
+    Args:
+        size: Height and width.
+
+    Returns:
+        `(4, h, w, 3)` in [0, 1]; see `color_order`.
+    """
+    noise = np.random.default_rng(0).uniform(0.25, 0.75, (1, *size, 3))
+    images = noise.repeat(4, 0).astype(np.float32)
+    change = 0.2 * (-1.0) ** np.add.outer(*map(np.arange, size))
+    for color in range(3):
+        images[1 + color, ..., color] += change
+    return images
+
+
+def color_order(seen: NDArray[Any]) -> list[int] | None:
+    """For each color the channel that shows it.
+
+    Args:
+        seen: What was made of `color_probe`, `(4, ..., channels)`.
+
+    Returns:
+        `[0, 1, 2]` of RGB, `[2, 1, 0]` of BGR; None if there is not one channel for
+        each color.
+    """
+    if len(seen) != 4 or seen.shape[-1] != 3:
+        return None
+    moved = np.abs(seen[1:] - seen[:1]).reshape(3, -1, 3).mean(1)
+    *_, second, most = np.sort(moved, 1).T
+    order: list[int] = moved.argmax(1).tolist()
+    is_clear = (most > _CLEAR * second).all() and len({*order}) == 3
+    return order if is_clear else None
+
+
+def _reverses(function: Callable[[Any], Any], size: Sequence[int]) -> bool:
+    """Whether a function of the user's makes BGR of RGB images of a size."""
     import tensorflow as tf
 
-    images = np.full((4, 8, 8, 3), 0.5, np.float32)
-    for color in range(3):
-        images[1 + color, ..., color] += 0.25
     try:
-        seen = np.asarray(function(tf.constant(images)))
-        moved = np.abs(seen[1:] - seen[:1]).reshape(3, -1, 3).max(1) > 0
+        with tf.init_scope():
+            seen = np.asarray(function(tf.constant(color_probe(size))))
     except Exception:  # noqa: BLE001
         return False  # it takes other images; what is wrong is told where it is used
-    return np.array_equal(moved, np.eye(3)[::-1])
+    return color_order(seen) == [2, 1, 0]

@@ -215,7 +215,7 @@ def _named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
     if isinstance(output, Mapping):
         several = {str(name): _tensors(value) for name, value in output.items()}
         return {
-            name if len(tensors) == 1 else f"{name}_{number}": tensor
+            name if len(tensors) == 1 else f"{name}/{number}": tensor
             for name, tensors in several.items()
             for number, tensor in enumerate(tensors)
         }

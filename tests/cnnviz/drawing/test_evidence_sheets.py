@@ -102,9 +102,9 @@ def test_evidence_lies_over_the_image_that_it_is_of() -> None:
     )
     own = explanation_sheet(both.images[1], both, title=both.title, number=1)
     np.testing.assert_array_equal(both.picture(image=1), own)
-    with pytest.raises(TypeError, match="number"):
+    with pytest.raises(ArgumentError, match="expected image=1"):
         both.picture(number=1)
-    with pytest.raises(TypeError, match="number"):
+    with pytest.raises(ArgumentError, match="expected image=1"):
         channel_attribution(network(HALVES), both.images).picture(number=1)
 
 

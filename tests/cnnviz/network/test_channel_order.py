@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from cnnviz import deconvnet, explain, kernels, load_model
@@ -58,6 +59,33 @@ def test_what_is_seen_in_bgr_is_shown_in_rgb(k: Any, encoding: Any) -> None:
         raw = explain(model, RED, 0, method=method).raw[0, 0]
         assert np.abs(raw[..., 0]).max() > 0
         assert not raw[..., 1:].any()
+
+
+@GENERATIONS
+@pytest.mark.parametrize("place", ["inside", "outside", "function", "fixed"])
+def test_colors_are_found_beside_statistics_of_the_image(k: Any, place: str) -> None:
+    class Standardized(k.layers.Layer):
+        def call(self, images: Any) -> Any:
+            return tf.image.per_image_standardization(images)
+
+    def inside(image: Any) -> Any:
+        if place == "fixed":
+            return image
+        if place == "inside":
+            image = k.layers.Lambda(turned)(image)
+        return Standardized()(image)
+
+    encoding: Any = {
+        "inside": "unit",
+        "outside": "caffe",
+        "function": lambda x: turned(tf.image.per_image_standardization(x)),
+        "fixed": lambda x: turned(tf.reshape(x, (-1, 8, 8, 3))),
+    }[place]
+    model = load_model(of_red(k, inside, is_bgr=True), encoding=encoding)
+    assert np.asarray(kernels(model, "conv"))[0, 1, 1].tolist() == [1, 0, 0]
+    images = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    found = np.abs(deconvnet(model, images, "conv", rule="gradient").images[0, 0])
+    assert found.reshape(-1, 3).max(0).argmax() == 0
 
 
 @GENERATIONS

@@ -162,9 +162,9 @@ def test_outputs_inside_a_dictionary_of_lists_have_names(k: Any) -> None:
     network = k.Model(image, {"pair": ends[:2], "one": ends[2]})
     model = load_model(network, encoding="unit")
     shown = np.random.default_rng(0).random((1, 4, 4, 3), np.float32)
-    for name, end in zip(("pair_0", "pair_1", "one"), ends, strict=True):
+    for name, end in zip(("pair/0", "pair/1", "one"), ends, strict=True):
         found = model.predict(shown, head=name)
-        assert set(found.heads) == {"pair_0", "pair_1", "one"}
+        assert set(found.heads) == {"pair/0", "pair/1", "one"}
         expected = k.Model(image, end)(shown)
         np.testing.assert_allclose(found.outputs, expected, rtol=1e-5)
 
