@@ -88,9 +88,11 @@ def test_a_failing_operation_is_told_with_its_layer(method: str, k: Any) -> None
 def test_running_out_of_memory_is_told(method: str) -> None:
     with pytest.raises(ModelError) as caught:
         METHODS[method](network(keras, out_of_memory))
-    assert caught.value.message == "model 'outer' does not fit into memory"
-    assert caught.value.hint is not None
-    assert "batch_size" in caught.value.hint
+    # What has a known size, as in ascent, is refused before TensorFlow tries.
+    assert caught.value.message.startswith("model 'outer' does not fit into memory")
+    if method != "visualize_filters":
+        assert caught.value.hint is not None
+        assert "batch_size" in caught.value.hint
 
 
 @GENERATIONS
