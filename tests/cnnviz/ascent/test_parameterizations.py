@@ -34,7 +34,7 @@ def test_fourier_images_are_sums_of_waves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A card has ways of its own, which any device can go.
-    for module in ("parameterizations", "products"):
+    for module in ("parameterizations", "precision"):
         monkeypatch.setattr(f"cnnviz.ascent.{module}.has_gpu", lambda: is_card)
     fourier = Fourier(decay=decay, deviation=0.5)
     numbers = started(fourier, shape)

@@ -65,7 +65,7 @@ def test_a_step_on_a_card_adds_few_operations_to_the_network(
     assets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A step of a small network takes a card as long as launching its operations does.
-    for module in ("parameterizations", "products", "step"):
+    for module in ("parameterizations", "precision", "step"):
         monkeypatch.setattr(f"cnnviz.ascent.{module}.has_gpu", lambda: True)
     model = load_model(assets / "mnist_cnn.keras")
     cut = keras.Model(model.network.inputs, model.network.get_layer("conv3").output)

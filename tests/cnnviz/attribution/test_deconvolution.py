@@ -559,7 +559,7 @@ def test_units_of_maps_that_are_turned_are_framed_where_they_look() -> None:
     expected, found = (deconvnet(raw(n), image, "maps") for n in (plain, turned))
     close(found.images, expected.images)
     np.testing.assert_array_equal(found.positions, expected.positions[..., ::-1])
-    assert found.shown.field == expected.shown.field is not None
+    assert found.origin.field == expected.origin.field is not None
     # Sheets differ by the labels alone, which tell where the units are in their maps.
     alone = {"title": "", "spatial": False}
     sheets = [np.asarray(p.picture(**alone)) for p in (expected, found)]
