@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from cnnviz.network import ImageModel
 
 _TOP = 9
-_RULES = ("deconvnet", "guided", "gradient")
+_Rule = Literal["deconvnet", "guided", "gradient"]
+_RULES = get_args(_Rule)
 
 
 @command(
@@ -63,7 +64,7 @@ def deconv(
         ),
     ] = None,
     rule: Annotated[
-        Literal["deconvnet", "guided", "gradient"],
+        _Rule,
         typer.Option(
             help="Go back by the deconvnet of Zeiler and Fergus, by guided "
             "backpropagation, or by the gradient."

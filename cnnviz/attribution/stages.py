@@ -231,11 +231,11 @@ def _trace_stages(
     way = traced.way(task)
     network = task.model.network
     views = Views(images, channels_first=False, without_gates=True)
-    shown = [Dependence([image])(way.image) for image in images].index(True)
+    number = [Dependence([image])(way.image) for image in images].index(True)
 
     def place(tensor: tf.Tensor, channels_first: bool) -> MapPlace | None:
         maps = displayed(tensor, channels_first=channels_first)
-        found = (p for p in map_places(maps, views) if p.input == shown)
+        found = (p for p in map_places(maps, views) if p.input == number)
         return next(found, None)
 
     first = traced.channels_first

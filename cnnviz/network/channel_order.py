@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import CnnvizError, LayerError
+from cnnviz.errors import CnnvizError
 from cnnviz.graph.channels import to_channels_last
 from cnnviz.graph.walking import Dependence, is_weighted
 from cnnviz.network.batches import in_batches
@@ -51,20 +51,20 @@ def image_order(model: ImageModel, layer: Address) -> list[int] | None:
     if model.encode.is_raw:
         images = [_RAW * image for image in images]
 
-    def given(*shown: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
+    def given(*shown: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool]:
         selected = Selected(layer, 1, is_named=True)
         (call,) = show_images(model, shown, [selected]).calls.values()
         seen = tf.cast(tf.nest.flatten(call.inputs)[0], tf.float32)
-        if is_weighted(seen, Dependence(shown)):
-            raise LayerError(f"layer '{layer.path}' is given no colors")
         if is_tensor_channels_first(model.network, seen):
             seen = to_channels_last(seen)
-        return {"seen": seen}, None
+        return {"seen": seen}, is_weighted(seen, Dependence(shown))
 
     try:
         trace, only = compiled_for_images(
             model.network, ("colors", model.key, layer.path), given, shapes, 4
         )
+        if trace.facts:
+            return None  # weights have made other channels of the colors
         return color_order(in_batches(trace, images, 4, only)["seen"])
     except CnnvizError:
         return None

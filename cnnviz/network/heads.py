@@ -26,7 +26,7 @@ from cnnviz.network.layout import (
     over_positions,
 )
 from cnnviz.network.naming import Address, Selected
-from cnnviz.network.recording import Call
+from cnnviz.network.recording import Call, tensors_in
 
 HeadKind = Squashing | Literal["linear"]
 
@@ -145,16 +145,17 @@ def find_heads(network: Network, call: Call) -> list[Head]:
             "values for each image"
         )
     outputs = {name: t for name, t in outputs.items() if t.shape.rank}
-    if not outputs:
+    heads = [_head(network, name, outputs) for name in outputs]
+    sizes = positions_of(network, (t.shape for t in tensors_in(call.inputs)))
+    heads = [with_units(head, sizes) for head in heads]
+    heads = [head for head in heads if head.logits.shape[-1] is not None]
+    if not heads:
         raise LayerError(
             f"model '{network.name}' does not tell the shape of its output, as where "
             "tf.numpy_function computes it",
             hint="Choose a layer before it, or give the tensor its shape there.",
         )
-    heads = [_head(network, name, outputs) for name in outputs]
-    given = (t for t in tf.nest.flatten(call.inputs) if isinstance(t, tf.Tensor))
-    sizes = positions_of(network, (tensor.shape for tensor in given))
-    return [with_units(head, sizes) for head in heads]
+    return heads
 
 
 def positions_of(
@@ -213,21 +214,17 @@ def choose(
 def _named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
     """What a network returned, by the name or number of each of its outputs."""
     if isinstance(output, Mapping):
-        several = {str(name): _tensors(value) for name, value in output.items()}
+        several = {str(name): tensors_in(value) for name, value in output.items()}
         return {
             name if len(tensors) == 1 else f"{name}/{number}": tensor
             for name, tensors in several.items()
             for number, tensor in enumerate(tensors)
         }
-    tensors = _tensors(output)
+    tensors = tensors_in(output)
     names = output_names(network)
     if len(names) != len(tensors) or len(set(names)) != len(names):
         names = [str(i) for i in range(len(tensors))]
     return dict(zip(names, tensors, strict=True))
-
-
-def _tensors(structure: Any) -> list[tf.Tensor]:
-    return [t for t in tf.nest.flatten(structure) if isinstance(t, tf.Tensor)]
 
 
 def _head(network: Network, name: str, outputs: Mapping[str, tf.Tensor]) -> Head:

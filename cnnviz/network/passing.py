@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import tensorflow as tf
 
@@ -14,7 +13,7 @@ from cnnviz.network.heads import whole
 from cnnviz.network.keras_generations import Layer, ancestry, children
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
-from cnnviz.network.recording import Call
+from cnnviz.network.recording import Call, tensors_in
 from cnnviz.network.survey import facts_of
 
 _NORMALIZATIONS = frozenset(
@@ -102,10 +101,10 @@ class _Used:
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self._calls = [call for call in calls if call.name]
-        found = [t for call in calls for t in _tensors(call.output)]
+        found = [t for call in calls for t in tensors_in(call.output)]
         self._needed = ancestors(found)
         outputs = (call.output for call in calls if not call.name)
-        self._outputs = {t.ref() for output in outputs for t in _tensors(output)}
+        self._outputs = {t.ref() for output in outputs for t in tensors_in(output)}
 
     def by(self, tensor: tf.Tensor) -> Call | None:
         """The call that a tensor goes to, if it goes nowhere else."""
@@ -117,7 +116,7 @@ class _Used:
         ]
         if len(users) != 1 or tensor.ref() in self._outputs:
             return None
-        inside = ancestors(_tensors(users[0].output), [tensor])
+        inside = ancestors(tensors_in(users[0].output), [tensor])
         if any(
             op.name in self._needed and op.name not in inside
             for op in tensor.consumers()
@@ -125,10 +124,6 @@ class _Used:
         ):
             return None
         return users[0]
-
-
-def _tensors(structure: Any) -> list[tf.Tensor]:
-    return [t for t in tf.nest.flatten(structure) if isinstance(t, tf.Tensor)]
 
 
 def _is_linear(layer: Layer) -> bool:

@@ -107,6 +107,11 @@ class Call:
         return self.output
 
 
+def tensors_in(structure: Any) -> list[tf.Tensor]:
+    """The tensors that a layer is given, or returns, in whatever structure."""
+    return [t for t in tf.nest.flatten(structure) if isinstance(t, tf.Tensor)]
+
+
 class _EverythingAnswered(BaseException):
     """Ends a trace. Not an Exception: Keras rewrites those on their way up."""
 

@@ -169,10 +169,12 @@ def test_outputs_inside_a_dictionary_of_lists_have_names(k: Any) -> None:
         np.testing.assert_allclose(found.outputs, expected, rtol=1e-5)
 
 
-def test_an_output_of_unknown_shape_is_told() -> None:
+@pytest.mark.parametrize("axes", [None, 2])
+def test_an_output_of_unknown_shape_is_told(axes: int | None) -> None:
     class Python(keras.layers.Layer):
         def call(self, x: Any) -> Any:
-            return tf.numpy_function(lambda numbers: numbers, [x], tf.float32)
+            found = tf.numpy_function(lambda numbers: numbers, [x], tf.float32)
+            return found if axes is None else tf.ensure_shape(found, [None] * axes)
 
         def compute_output_shape(self, shape: Any) -> Any:
             return shape
