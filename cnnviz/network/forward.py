@@ -12,7 +12,7 @@ from cnnviz.errors import ArgumentError, LayerError, counted, first_line, users_
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.whole_numbers import bypass, rounded
 from cnnviz.network.encoding import Encoding
-from cnnviz.network.heads import Head, choose, find_heads, whole
+from cnnviz.network.heads import Head, choose, find_heads
 from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layout import (
     channel_axis,
@@ -144,7 +144,7 @@ def observe(
     """
     network = model.network
     chosen = {path: one_layer(network, path) for path in layers}
-    wanted = [*chosen.values(), *([whole(network)] if heads else [])]
+    wanted = [*chosen.values(), *([Selected.whole(network)] if heads else [])]
     if not wanted:
         return Scene(model, images, {}, ())
     shown = show_images(model, [seen], wanted)
