@@ -16,7 +16,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.errors import ArgumentError, listed
+from cnnviz.errors import ArgumentError
+from cnnviz.words import listed
 
 Size = int | tuple[int, int]
 

@@ -19,12 +19,13 @@ from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.questions import At, Subject
 from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_entries, class_name, class_number
 from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, one_path
+from cnnviz.words import counted
 
 Class = int | str
 """The number or the name of a class; `-` ahead of it in a text means what lowers it."""

@@ -27,10 +27,11 @@ from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing, spread_evenly
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.remarks import Remark
-from cnnviz.errors import LayerError, counted
+from cnnviz.errors import LayerError
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
+from cnnviz.words import counted
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

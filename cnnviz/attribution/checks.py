@@ -26,17 +26,11 @@ from cnnviz.attribution.randomizing import (
     rank_correlation,
     stages,
 )
-from cnnviz.errors import (
-    ArgumentError,
-    ImageError,
-    counted,
-    input_words,
-    seen_axes,
-    shape_text,
-)
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.showing import Result
+from cnnviz.words import counted, input_words, seen_axes, shape_text
 
 if TYPE_CHECKING:
     from PIL import Image

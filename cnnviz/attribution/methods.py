@@ -28,13 +28,8 @@ from cnnviz.attribution.placing import (
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.questions import At, Reversed, Subject
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import (
-    ArgumentError,
-    LayerError,
-    input_words,
-    seen_axes,
-    shape_text,
-)
+from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.words import input_words, seen_axes, shape_text
 
 Method = Literal[
     "hirescam",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cnnviz.attribution.inputs import pixels_of
-from cnnviz.errors import seen_axes, shape_text
 from cnnviz.network.layers import look_at
+from cnnviz.words import seen_axes, shape_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
-from cnnviz.errors import ArgumentError, ImageError, LayerError, counted, shape_text
+from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.graph.channels import has_layout, is_op_channels_first
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
@@ -28,6 +28,7 @@ from cnnviz.network.model import ImageModel, Images, as_model, built
 from cnnviz.network.naming import LayerName, one_layer
 from cnnviz.network.tracing import compiled
 from cnnviz.showing import Result
+from cnnviz.words import counted, shape_text
 
 if TYPE_CHECKING:
     from PIL import Image

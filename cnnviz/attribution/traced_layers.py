@@ -14,7 +14,7 @@ from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
-from cnnviz.errors import LayerError, counted
+from cnnviz.errors import LayerError
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
@@ -28,6 +28,7 @@ from cnnviz.network.naming import addresses
 from cnnviz.network.operation_names import between_layers
 from cnnviz.network.python_code import python_call
 from cnnviz.network.recording import patched
+from cnnviz.words import counted
 
 LayerOf = Callable[[tf.Operation], str]
 

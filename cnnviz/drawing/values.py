@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.arguments import between, more_than, numbers_of, shown
-from cnnviz.errors import ArgumentError, listed
+from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import is_unit, to_unit, unit_scale
 from cnnviz.images.resizing import Kernel, Placement, resample
 from cnnviz.images.taking import as_array
+from cnnviz.words import listed
 
 # A pink that no colormap of matplotlib's comes near but hsv and gist_ncar.
 NOT_A_NUMBER = (255, 0, 160)

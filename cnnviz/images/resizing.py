@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import Size, choice, counts, shown, size_of
-from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import unit_scale
+from cnnviz.words import counted
 
 Fit = Literal["crop", "pad", "stretch"]
 Kernel = Literal["bicubic", "bilinear"]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import shown
-from cnnviz.errors import ImageError, first_line, listed
+from cnnviz.errors import ImageError, first_line
 from cnnviz.images.reading import is_folder, picture_array, read_array, read_image
+from cnnviz.words import listed
 
 _MOST_ITEMS = 4096
 _EXPECTED = (

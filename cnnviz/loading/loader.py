@@ -18,15 +18,7 @@ from typing import Any
 import numpy as np
 
 from cnnviz.arguments import path_of, shown
-from cnnviz.errors import (
-    ArgumentError,
-    ModelError,
-    counted,
-    first_line,
-    listed,
-    users_error,
-    warn,
-)
+from cnnviz.errors import ArgumentError, ModelError, first_line, users_error, warn
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
     APPLICATIONS,
@@ -46,6 +38,7 @@ from cnnviz.network.labels import read_labels
 from cnnviz.network.layout import are_filters_channels_first, is_network_channels_first
 from cnnviz.network.model import ImageModel
 from cnnviz.sniffing import is_there
+from cnnviz.words import counted, listed
 
 _SOURCES = "a path, the name of a network of keras.applications, or a Keras model"
 

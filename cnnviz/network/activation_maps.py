@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.arguments import number_of, shown, texts_of
-from cnnviz.errors import ArgumentError, counted, listed, shape_text
+from cnnviz.errors import ArgumentError
 from cnnviz.network.map_places import MapPlace
 from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.showing import Result, given_to_numpy
+from cnnviz.words import counted, listed, shape_text
 
 if TYPE_CHECKING:
     from PIL import Image

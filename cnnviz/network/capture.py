@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError, counted, warn
+from cnnviz.errors import LayerError, warn
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.taking import is_many, one_by_one
@@ -26,6 +26,7 @@ from cnnviz.network.naming import LayerNames, Selected, select, without_call
 from cnnviz.network.predictions import ANSWERED, answer, named
 from cnnviz.network.recording import unanswered
 from cnnviz.network.tracing import Trace, compiled_for_images
+from cnnviz.words import counted
 
 
 def activations(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, LayerError, counted, first_line, users_error
+from cnnviz.errors import ArgumentError, LayerError, first_line, users_error
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.whole_numbers import bypass, rounded
 from cnnviz.network.encoding import Encoding
@@ -21,6 +21,7 @@ from cnnviz.network.layout import (
 )
 from cnnviz.network.naming import Selected, one_layer
 from cnnviz.network.recording import Call, Change, record
+from cnnviz.words import counted
 
 if TYPE_CHECKING:
     from cnnviz.network.model import ImageModel

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.arguments import path_of, shown, whole
-from cnnviz.errors import ArgumentError, first_line, listed
+from cnnviz.errors import ArgumentError, first_line
+from cnnviz.words import listed
 
 if TYPE_CHECKING:
     from cnnviz.network.heads import HeadInfo

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from cnnviz.arguments import shown
-from cnnviz.errors import ArgumentError, ImageError, counted, listed, shape_text
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.taking import as_array, is_many, one_image, walk
@@ -21,6 +21,7 @@ from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
 from cnnviz.network.recording import build
+from cnnviz.words import counted, listed, shape_text
 
 Shape = tuple[int | None, ...]
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cnnviz.arguments import shown, whole
-from cnnviz.errors import ArgumentError, LayerError, listed
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
@@ -19,6 +19,7 @@ from cnnviz.network.keras_generations import (
     is_layer,
     library_kind,
 )
+from cnnviz.words import listed
 
 _CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv(LSTM)?\dD(Transpose)?")
 _POOLING = re.compile(r"(Global)?(Adaptive)?(Max|Average)Pooling\dD")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cnnviz.arguments import counts, instance_of, name_or_number, number_of
-from cnnviz.errors import ArgumentError, LayerError, counted, percent_text, warn
+from cnnviz.errors import ArgumentError, LayerError, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import Shown, show_images
 from cnnviz.network.heads import HeadInfo, HeadKind, whole
@@ -19,6 +19,7 @@ from cnnviz.network.health import broken_weights
 from cnnviz.network.labels import head_labels
 from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
+from cnnviz.words import counted, percent_text
 
 if TYPE_CHECKING:
     from cnnviz.network.model import ImageModel

@@ -36,7 +36,7 @@ from cnnviz.ascent.results import Ascent, Callback, Progress
 from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.spans import Span, searched
 from cnnviz.ascent.transforms import STILL, Size
-from cnnviz.errors import ArgumentError, counted, shape_text
+from cnnviz.errors import ArgumentError
 from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import resize
@@ -55,6 +55,7 @@ from cnnviz.objectives.textures import (
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
 from cnnviz.synthesis.style_layers import Features, MeasuredLayers, StyleLayers
+from cnnviz.words import counted, shape_text
 
 _COARSEST, _RATIO = 128, math.sqrt(2)
 _STEPS, _RATE = 100, 0.05
