@@ -63,7 +63,7 @@ class Question:
     names: tuple[str, ...]
     top: int
     scaled: bool
-    given: Given | None = None
+    given: Given | None
 
     @property
     def key(self) -> Hashable:

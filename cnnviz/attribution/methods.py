@@ -70,12 +70,12 @@ class Settings:
     """
 
     method: Method
-    baseline: Baseline = "black"
-    smooth: int = 0
-    seed: int = 0
-    patch: int | Sequence[int] | None = None
-    stride: int | Sequence[int] | None = None
-    batch_size: int | None = None
+    baseline: Baseline
+    smooth: int
+    seed: int
+    patch: int | Sequence[int] | None
+    stride: int | Sequence[int] | None
+    batch_size: int | None
     steps: int | None = None
 
     @property

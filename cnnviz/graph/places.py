@@ -64,7 +64,7 @@ class Axis(NamedTuple):
     high: Fraction
     units: int
 
-    def crop(self, span: int = 1) -> int:
+    def crop(self, span: int) -> int:
         """The length of a crop that is enough for any unit; at most the image's.
 
         Args:

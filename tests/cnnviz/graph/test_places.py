@@ -42,7 +42,7 @@ def largest_difference(network: Network, shape: tuple[int, ...]) -> float:
     image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     whole = run(tf.constant(image[None])).numpy()[0]
     crops = [
-        axis.crop() if axis else n
+        axis.crop(1) if axis else n
         for axis, n in zip(geometry.axes, shape[:-1], strict=True)
     ]
     assert crops != list(shape[:-1])
@@ -280,7 +280,7 @@ def test_what_looks_at_places_is_not_cut(name: str) -> None:
     if any(cut):
         # The length may be wrong only in the trace for a crop.
         assert name in ("from the end", "up to a place", "times its height")
-        crops = [axis.crop() for axis in geometry.axes if axis]
+        crops = [axis.crop(1) for axis in geometry.axes if axis]
         _, again = traced(network, (*crops, 2))
         assert again.likeness != geometry.likeness
 
@@ -297,7 +297,7 @@ def test_a_broken_condition_shows() -> None:
     image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     axis = geometry.axes[0]
     assert axis is not None and axis.stride == 4
-    crop = axis.crop()
+    crop = axis.crop(1)
     start = int(axis.starts(np.array([5]), crop)[0])
     whole = run(tf.constant(image[None])).numpy()[0, 5]
     for shift, length in ((1, crop), (0, crop + 1)):
@@ -309,7 +309,7 @@ def test_a_broken_condition_shows() -> None:
 def test_crops_of_an_axis() -> None:
     # VGG's block 2: 14 pixels of padding and field 14, stride 2, of 224.
     axis = Axis(0, 224, 2, Fraction(2), Fraction(-6), Fraction(7), 112)
-    assert axis.crop() == 14
+    assert axis.crop(1) == 14
     starts = axis.starts(np.array([0, 2, 3, 4, 50, 111]), 14)
     assert starts.tolist() == [0, 0, 0, 2, 94, 210]
 
