@@ -1,9 +1,9 @@
 """Which encoding a network was trained on, found by asking the network.
 
 A wrong value range is the commonest silent failure in this field: the picture looks
-plausible and means nothing. The evidence, strongest first: what the network itself does
-to pixels before anything looks at them; the name of a `keras.applications` family; the
-statistics that the first normalization remembers from training.
+plausible and means nothing. What tells, the most reliable first: what the network
+itself does to pixels before anything looks at them; the name of a `keras.applications`
+family; the statistics that the first normalization remembers from training.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def remembered_range(network: Network, specs: list[InputSpec] | None) -> Range |
     return None
 
 
-def evidence(network: Network) -> int:
+def encoding_digest(network: Network) -> int:
     """A number that changes when what `detect_encoding` looks at does.
 
     It stands for the weights and factors of all layers up to the first convolution or
@@ -391,7 +391,7 @@ def _given(
         function = compiled(network, (what, target.path, index), given, signature)
         seen = function(tf.constant(images, tf.float32))["seen"]
     except (CnnvizError, TypeError, ValueError):
-        return None  # No evidence; the real call will say what is wrong.
+        return None  # Nothing tells; the real call will say what is wrong.
     # A network may cut its batch, for several cards, or put frames among the images.
     return np.asarray(seen) if len(seen) == len(images) else None
 

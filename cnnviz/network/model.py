@@ -14,7 +14,7 @@ from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.taking import as_array, is_many, one_image, walk
-from cnnviz.network.calibration import detect_encoding, evidence
+from cnnviz.network.calibration import detect_encoding, encoding_digest
 from cnnviz.network.conditions import check
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
@@ -379,7 +379,7 @@ def _lacks_channel(array: np.ndarray, shape: Shape) -> bool:
 Images = Any
 """What `ImageModel.prepare` takes: arrays and all else that holds images."""
 
-# What was found out about the encoding of live networks, and from which evidence.
+# The encodings of live networks, with the digests of what they were told from.
 _KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Encoding]] = (
     weakref.WeakKeyDictionary()
 )
@@ -401,10 +401,10 @@ def as_model(model: ImageModel | Network) -> ImageModel:
             hint="Load files with cnnviz.load_model(path).",
         )
     check(model)
-    seen = evidence(model)
+    digest = encoding_digest(model)
     known = _KNOWN.get(model)
-    if known is None or known[0] != seen:
-        known = _KNOWN[model] = seen, detect_encoding(model, input_specs(model))
+    if known is None or known[0] != digest:
+        known = _KNOWN[model] = digest, detect_encoding(model, input_specs(model))
     return ImageModel(model, known[1], None, model.name)
 
 
