@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import counts_or_none, instance_of, shown, size_of, whole
+from cnnviz.arguments import brief, counts_or_none, instance_of, size_of, whole
 from cnnviz.ascent.chunks import Chunks
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
@@ -253,7 +253,7 @@ def _count(
         or any((number := whole(s)) is None or number < 0 for s in streams)
     ):
         raise ArgumentError(
-            f"streams are {shown(streams)}; expected {counted(total, 'whole number')}, "
+            f"streams are {brief(streams)}; expected {counted(total, 'whole number')}, "
             "0 or more, one for each image"
         )
     return total

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from cnnviz.arguments import name_or_number, numbers_of, shown
+from cnnviz.arguments import brief, name_or_number, numbers_of
 from cnnviz.attribution.inputs import is_no_picture, pixels_of
 from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.questions import At, Subject
@@ -229,7 +229,7 @@ def _region(
     if array.dtype.kind in "iu" and array.ndim == 1 and (axes > 1 or len(array) == 1):
         return tuple(int(i) for i in array), None
     if array.ndim not in (axes, axes + 1):
-        raise ArgumentError(f"region is {shown(region)}; expected {expected}")
+        raise ArgumentError(f"region is {brief(region)}; expected {expected}")
     weights = array.astype(np.float32)
     if weights.ndim == axes:
         weights = np.broadcast_to(weights, (count, *weights.shape))

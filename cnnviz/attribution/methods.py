@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from cnnviz.arguments import numbers_of, shown
+from cnnviz.arguments import brief, numbers_of
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import CAMS, hirescam
 from cnnviz.attribution.inputs import pixels_of
@@ -338,5 +338,5 @@ def _sizes(
         or sizes.shape not in ((), (axes,))
         or (sizes < 1).any()
     ):
-        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
     return [int(n) for n in np.broadcast_to(sizes, axes)]

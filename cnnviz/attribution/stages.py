@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import choice, shown, texts_of, whole
+from cnnviz.arguments import brief, choice, texts_of, whole
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
@@ -173,7 +173,7 @@ def deconvnet_stages(
     task = Task(known, selected, keep, rule, "image")
     units = find_units(task, arrays)
     if channel is not None and whole(channel) is None:
-        raise ArgumentError(f"channel is {shown(channel)}; expected a whole number")
+        raise ArgumentError(f"channel is {brief(channel)}; expected a whole number")
     asked = None if channel is None else [channel]
     chosen = choose_maps(selected.name, units, asked, 1)
     found = units.seeds(np.zeros(1, int), chosen[0])

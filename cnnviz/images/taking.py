@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import shown
+from cnnviz.arguments import brief
 from cnnviz.errors import ImageError, first_line
 from cnnviz.images.reading import is_folder, picture_array, read_array, read_image
 from cnnviz.words import listed
@@ -80,10 +80,10 @@ def as_array(
     except Exception as error:  # noqa: BLE001
         # Symbolic tensors and ragged lists, each with an exception of its own library.
         raise ImageError(
-            f"images are {shown(images)}, which is no array: {first_line(error)}"
+            f"images are {brief(images)}, which is no array: {first_line(error)}"
         ) from None
     if array.dtype.kind in "OSU":
-        raise ImageError(f"images are {shown(images)}; expected {_EXPECTED}")
+        raise ImageError(f"images are {brief(images)}; expected {_EXPECTED}")
     return array
 
 

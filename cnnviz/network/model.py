@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from cnnviz.arguments import shown
+from cnnviz.arguments import brief
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.resizing import with_channels
@@ -97,7 +97,7 @@ class ImageModel:
         """
         if not isinstance(inputs, Mapping):
             raise ArgumentError(
-                f"inputs is {shown(inputs)}; expected {{name: array, ...}}"
+                f"inputs is {brief(inputs)}; expected {{name: array, ...}}"
             )
         held = dict(self.held)
         for name, array in inputs.items():
@@ -397,7 +397,7 @@ def as_model(model: ImageModel | Network) -> ImageModel:
         return model
     if not is_network(model):
         raise ArgumentError(
-            f"model is {shown(model)}; expected an ImageModel or a Keras model",
+            f"model is {brief(model)}; expected an ImageModel or a Keras model",
             hint="Load files with cnnviz.load_model(path).",
         )
     check(model)

@@ -23,11 +23,11 @@ import tensorflow as tf
 
 from cnnviz.arguments import (
     at_least,
+    brief,
     counts,
     instance_of,
     more_than,
     numbers_of,
-    shown,
 )
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
@@ -456,11 +456,11 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     expected = f"a number for each of {counted(count, 'style')}"
     given = numbers_of("style_weights", weights, expected)
     if given.shape != (count,):
-        raise ArgumentError(f"style_weights is {shown(weights)}; expected {expected}")
+        raise ArgumentError(f"style_weights is {brief(weights)}; expected {expected}")
     shares = given.astype(np.float64)
     if not (shares >= 0).all() or not 0 < shares.sum() < math.inf:
         raise ArgumentError(
-            f"style_weights is {shown(weights)}; expected 0 or more, and not all 0"
+            f"style_weights is {brief(weights)}; expected 0 or more, and not all 0"
         )
     return shares / shares.sum()
 

@@ -13,6 +13,7 @@ from cnnviz import ascent, objectives, synthesis as recipes
 from cnnviz.arguments import (
     at_least,
     between,
+    brief,
     choice,
     counts,
     counts_or_none,
@@ -24,7 +25,6 @@ from cnnviz.arguments import (
     number_of,
     numbers_of,
     path_of,
-    shown,
     size_of,
 )
 from cnnviz.errors import ArgumentError
@@ -187,9 +187,9 @@ def test_what_else_is_taken() -> None:
 
 
 def test_values_are_shown_on_one_short_line() -> None:
-    assert shown("a") == "'a'"
-    assert shown(np.zeros((50, 50))) == "an array of shape (50, 50)"
-    text = shown(["a long text\n"] * 50)
+    assert brief("a") == "'a'"
+    assert brief(np.zeros((50, 50))) == "an array of shape (50, 50)"
+    text = brief(["a long text\n"] * 50)
     assert len(text) == 80
     assert text.isprintable()
 
