@@ -30,7 +30,7 @@ from cnnviz.graph.extents import (
 from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.forward import Shown, show_images
+from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo, whole, with_units
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
@@ -99,12 +99,12 @@ class Question:
             front if front is image else tf.squeeze(front, -1)
             for front, image in zip(fronts, images, strict=True)
         ]
-        shown = self._shown(seen, last)
+        forward = self._forward(seen, last)
         sizes = [tuple(front.shape[1:-1]) for front in fronts]
-        head = with_units(shown.head(self.subject.head), sizes)
+        head = with_units(forward.head(self.subject.head), sizes)
         found = answers(head, target, top=self.top, at=self.subject.position)
         scores, results = found.scores, found._asdict()
-        index, *others = self._needed(images, scores, shown.calls)
+        index, *others = self._needed(images, scores, forward.calls)
         image, front = images[index], fronts[index]
         facts = Facts(
             head=HeadInfo.of(head),
@@ -117,10 +117,10 @@ class Question:
             return results, facts
         place = None
         if self.at == "layer":
-            calls = [call for name, call in shown.calls.items() if name]
+            calls = [call for name, call in forward.calls.items() if name]
             spaces = Spaces(model.network, calls, front, head.logits)
             named = self.subject.layer is not None
-            place = self._named(shown.calls) if named else spaces.default()
+            place = self._named(forward.calls) if named else spaces.default()
             facts = _with_place(facts, place, spaces)
             tensor = displayed(place.tensor, channels_first=place.channels_first)
             results["tensor"] = tensor
@@ -129,12 +129,12 @@ class Question:
             end = image if place is None else place.tensor
             gradients = _gradients(model.network, scores, end, place)
         else:
-            rule, inputs = self.subject.rule, shown.inputs
+            rule, inputs = self.subject.rule, forward.inputs
             gradients = _reversed(model, rule, scores, head.logits, inputs, image)
         results["gradients"] = tf.stack(gradients, 1)
         return results, facts
 
-    def _shown(self, images: list[tf.Tensor], last: tf.Tensor) -> Shown:
+    def _forward(self, images: list[tf.Tensor], last: tf.Tensor) -> ForwardPass:
         network = self.subject.model.network
         wanted = []
         changes: list[tuple[Selected, Change]] = []

@@ -121,8 +121,8 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
     network = task.model.network
     regions: list[tuple[tf.Graph, int, int, str]] = []
     with patched(marking(network)), patched(_regions(network, regions)):
-        shown = show_images(task.model, images, [task.selected])
-    (call,) = shown.calls.values()
+        forward = show_images(task.model, images, [task.selected])
+    (call,) = forward.calls.values()
     output = call.tensor()
     target, _ = find_logits(output) or (output, None)
     name = task.selected.name
@@ -140,7 +140,7 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
         raise LayerError(f"layer '{name}' returns {target.dtype.name}; expected floats")
     first = channel_axis(network, call) == 1
     layer_of = _naming(regions)
-    return TracedLayer(images, shown.inputs, target, first, layer_of)
+    return TracedLayer(images, forward.inputs, target, first, layer_of)
 
 
 def _regions(

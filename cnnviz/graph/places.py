@@ -173,7 +173,7 @@ def find_geometry(
     axes: list[Axis | None] = []
     likeness: list[Hashable] = []
     for dim in range(1, (inputs[number].shape.rank or 2) - 1):
-        walk = _Walk(depends, views, (number, dim), inputs[number].shape[dim])
+        walk = _AxisWalk(depends, views, (number, dim), inputs[number].shape[dim])
         try:
             passed = tuple(walk.passed(tensor) for tensor in way)
             if end is not None and not walk.keeps_positions(end):
@@ -212,7 +212,7 @@ class _Differs(Exception):  # noqa: N818
     """Something differs from place to place, or may do so."""
 
 
-class _Walk:
+class _AxisWalk:
     """Along one axis, over all tensors that decide a unit.
 
     Args:
@@ -328,7 +328,7 @@ class _Walk:
         return None
 
 
-_Rule = Callable[[_Walk, tf.Tensor, Extent], Hashable]
+_Rule = Callable[[_AxisWalk, tf.Tensor, Extent], Hashable]
 """From a tensor and its view to the constants that are met on the way to it; raises
 `_Differs` if they, or what is done, are not alike at all places. That the view moves
 along the axis has been seen before."""
@@ -338,12 +338,12 @@ def _alike(*_: object) -> None:
     """What does the same at all places wherever its view moves."""
 
 
-def _elementwise(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> Hashable:
+def _elementwise(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> Hashable:
     return _operands(walk, tensor, extent, tensor.op.inputs)
 
 
 def _operands(
-    walk: _Walk, tensor: tf.Tensor, extent: Extent, operands: Sequence[tf.Tensor]
+    walk: _AxisWalk, tensor: tf.Tensor, extent: Extent, operands: Sequence[tf.Tensor]
 ) -> Hashable:
     """Of operands that do not move with the view, the values; one for all places."""
     constants: list[Hashable] = []
@@ -359,31 +359,31 @@ def _operands(
     return tuple(constants)
 
 
-def _divided(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> Hashable:
+def _divided(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> Hashable:
     """By a map, zero by zero may be divided where only a crop has its border."""
     if walk.depends(tensor.op.inputs[1]):
         raise _Differs
     return _elementwise(walk, tensor, extent)
 
 
-def _biased(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+def _biased(_: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     if extent.dim == channel_dim(tensor.op):
         raise _Differs
 
 
-def _normalized(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+def _normalized(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     op = tensor.op
     if op.get_attr("is_training") or any(walk.depends(t) for t in op.inputs[1:]):
         raise _Differs
     _biased(walk, tensor, extent)
 
 
-def _filtered(walk: _Walk, tensor: tf.Tensor, _: Extent) -> None:
+def _filtered(walk: _AxisWalk, tensor: tf.Tensor, _: Extent) -> None:
     if sum(walk.depends(t) for t in tensor.op.inputs) > 1:
         raise _Differs  # a kernel that the image makes
 
 
-def _resized(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+def _resized(_: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     """By a power of 2, where positions between pixels are exact numbers."""
     before, after = tensor.op.inputs[0].shape[extent.dim], tensor.shape[extent.dim]
     times = Fraction(before, after) if extent.dim in (1, 2) else Fraction(1)
@@ -394,7 +394,7 @@ def _resized(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
         raise _Differs
 
 
-def _joined(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+def _joined(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     op = tensor.op
     if op.type == "ConcatV2":
         *parts, last = op.inputs

@@ -287,8 +287,8 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
     end = [whole(network)] if predict else []
 
     def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], _Facts]:
-        shown = show_images(model, images, selected, welcome=end)
-        calls = [call for name, call in shown.calls.items() if name]
+        forward = show_images(model, images, selected, welcome=end)
+        calls = [call for name, call in forward.calls.items() if name]
         answered = {id(call.address) for call in calls}
         left_out = {
             s.name: unanswered(network, s, {}).message
@@ -298,7 +298,7 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
         maps: dict[str, tf.Tensor] = {}
         for call in calls:
             try:
-                maps[call.name] = shown.display(call)
+                maps[call.name] = forward.display(call)
             except LayerError as error:
                 if id(call.address) not in chosen:
                     raise
@@ -307,9 +307,9 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
             raise LayerError(next(iter(left_out.values())))
         by_name = {call.name for call in calls if id(call.address) not in chosen}
         facts = _Facts(frozenset(by_name), left_out, _places(images, maps), None)
-        if "" in shown.calls:
+        if "" in forward.calls:
             with suppress(LayerError):
-                outputs, found = answer(shown, None)
+                outputs, found = answer(forward, None)
                 maps |= {_OUTPUT + key: tensor for key, tensor in outputs.items()}
                 facts = facts._replace(answer=found)
         return maps, facts

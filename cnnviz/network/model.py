@@ -13,7 +13,7 @@ from cnnviz.arguments import brief
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.resizing import with_channels
-from cnnviz.images.taking import as_array, is_many, one_image, walk
+from cnnviz.images.taking import as_array, is_many, items_of, one_image
 from cnnviz.network.calibration import detect_encoding, encoding_digest
 from cnnviz.network.conditions import check
 from cnnviz.network.encoding import Encoding
@@ -261,7 +261,7 @@ class ImageModel:
         """What is given for each input."""
         several = specs is not None and len(specs) > 1
         if is_many(images):
-            items = list(walk(images))
+            items = list(items_of(images))
             by_name = bool(items) and isinstance(items[0], Mapping)
             if by_name or several:
                 held = {_held(item): None for item in items}

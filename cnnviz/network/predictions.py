@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cnnviz.arguments import counts, instance_of, name_or_number, number_of
 from cnnviz.errors import ArgumentError, LayerError, warn
 from cnnviz.network.batches import in_batches
-from cnnviz.network.forward import Shown, show_images
+from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo, HeadKind, whole
 from cnnviz.network.health import broken_weights
 from cnnviz.network.labels import head_labels
@@ -204,7 +204,7 @@ ANSWERED = ("outputs", "values")
 
 
 def answer(
-    shown: Shown, head: str | int | None
+    shown: ForwardPass, head: str | int | None
 ) -> tuple[dict[str, tf.Tensor], HeadInfo]:
     """What predictions are made of, in the current graph.
 
