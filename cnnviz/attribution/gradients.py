@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import tensorflow as tf
 
 from cnnviz.attribution.inputs import has_channels, is_no_picture
-from cnnviz.attribution.questions import At, Facts, Given, Reversed, Subject
+from cnnviz.attribution.questions import At, Facts, GivenOutput, Reversed, Subject
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces
@@ -63,7 +63,7 @@ class Question:
     names: tuple[str, ...]
     top: int
     scaled: bool
-    given: Given | None
+    given: GivenOutput | None
 
     @property
     def key(self) -> Hashable:

@@ -22,7 +22,7 @@ from cnnviz.attribution.crops import CropPlan
 from cnnviz.attribution.cuts import find_cut, trace_crops
 from cnnviz.attribution.inputs import has_channels
 from cnnviz.attribution.probes import Probe
-from cnnviz.attribution.questions import Given
+from cnnviz.attribution.questions import GivenOutput
 from cnnviz.attribution.targets import Target
 from cnnviz.graph.devices import has_gpu
 from cnnviz.network.batches import in_batches
@@ -166,7 +166,7 @@ def find_incremental(
         [array for i, array in enumerate(arrays) if i != index],
         target,
         at=None,
-        given=Given(cut.layer, maps.shape[1:], index, image),
+        given=GivenOutput(cut.layer, maps.shape[1:], index, image),
         batch_size=probe.batch_size,
     )
     if not of_crops.facts or rest.facts.bypassed:

@@ -86,7 +86,7 @@ class Facts:
         )
 
 
-class Given(NamedTuple):
+class GivenOutput(NamedTuple):
     """The output of a layer, given instead of an image of which nothing else is seen.
 
     Attributes:
