@@ -44,7 +44,7 @@ def probability_text(probability: float, decimals: int = 2) -> str:
 
     That of a class among thousands, such as `0.00042`, is not nothing.
     """
-    if not 0 < probability < 0.5 * 10**-decimals:
+    if not 0 < probability < 10**-decimals:
         return f"{probability:.{decimals}f}"
     return "<0.0001" if probability < 1e-4 else f"{probability:.2g}"
 

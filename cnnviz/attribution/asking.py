@@ -14,13 +14,13 @@ from functools import partial
 import numpy as np
 
 from cnnviz.arguments import brief, name_or_number, numbers_of
-from cnnviz.attribution.inputs import is_no_picture, pixels_of
 from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.questions import At, Subject
 from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.heads import HeadInfo, HeadKind
+from cnnviz.network.input_axes import is_no_picture, pixels_of
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_entries, class_name, class_number
 from cnnviz.network.model import ImageModel, Images, as_model, built
@@ -212,7 +212,7 @@ def _axes(
         target = Target(np.full((len(image), 1), -1))
         found = Probe(Subject(model, head), arrays, target, at=None).facts.head
         return max(1, found.axes)
-    return len(pixels_of(model, image.shape))
+    return len(pixels_of(model.network, image.shape))
 
 
 def _region(

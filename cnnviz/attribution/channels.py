@@ -16,7 +16,6 @@ from cnnviz.attribution.asking import (
     called,
 )
 from cnnviz.attribution.evidence import Evidence, told_of
-from cnnviz.attribution.inputs import pixels_of
 from cnnviz.attribution.integrated import (
     TOLERANCE,
     completeness_error,
@@ -28,6 +27,7 @@ from cnnviz.attribution.placing import Placing, spread_evenly
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import LayerError
+from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images
 from cnnviz.network.naming import LayerName
@@ -187,7 +187,7 @@ def channel_attribution(
     if path:
         remarks += _missing(asked, error, path)
     image = asked.arrays[facts.input_index]
-    pixels = pixels_of(asked.subject.model, image.shape)
+    pixels = pixels_of(asked.subject.model.network, image.shape)
     positions = tensor.shape[1:-1]
     placing = None
     if len(positions) == len(pixels):

@@ -15,7 +15,6 @@ from cnnviz.arguments import counts, function_or_none, instance_of
 from cnnviz.attribution.baselines import blurred
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import Explanation
-from cnnviz.attribution.inputs import pixels_of
 from cnnviz.attribution.integrated import FEWEST_STEPS
 from cnnviz.attribution.methods import Case, found_by
 from cnnviz.attribution.probes import Probe, Tell
@@ -27,6 +26,7 @@ from cnnviz.attribution.randomizing import (
     stages,
 )
 from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model
 from cnnviz.showing import Result
@@ -262,7 +262,7 @@ def _require_explained(
 ) -> None:
     """Refuses images that are not those that were explained."""
     image = arrays[explanation.input_index]
-    count, pixels = len(image), pixels_of(model, image.shape)
+    count, pixels = len(image), pixels_of(model.network, image.shape)
     if count != len(explanation.maps) or pixels != explanation.maps.shape[2:]:
         raise ImageError(
             f"{counted(count, 'image')} of {shape_text(pixels)} given; "

@@ -21,7 +21,6 @@ from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.sizes import Work, copying
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.forward import show_images
-from cnnviz.network.heads import whole
 from cnnviz.network.layout import channel_axis
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
@@ -81,7 +80,7 @@ def find_cut(
         The maps at the cut, and the cut; nothing where none is worth while.
     """
     network = subject.model.network
-    wanted = [*map(Selected, addresses(network)), whole(network)]
+    wanted = [*map(Selected, addresses(network)), Selected.whole(network)]
     forward = show_images(subject.model, images, wanted, required=False)
     image, end = images[index], forward.head(subject.head).logits
     views, work = Views(images, channels_first=False), Work()

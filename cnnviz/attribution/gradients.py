@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
-from cnnviz.attribution.inputs import has_channels, is_no_picture
 from cnnviz.attribution.questions import At, Facts, GivenOutput, Reversed, Subject
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
@@ -31,7 +30,8 @@ from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.forward import ForwardPass, show_images
-from cnnviz.network.heads import HeadInfo, whole, with_units
+from cnnviz.network.heads import HeadInfo
+from cnnviz.network.input_axes import has_channels, is_no_picture
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
@@ -85,6 +85,7 @@ class Question:
             image, and `gradients`; and what was found out.
         """
         model, last = self.subject.model, tensors[-1]
+        network = model.network
         images = [tf.identity(tensor) for tensor in tensors[: self.inputs]]
         if self.given is not None:
             shape = [tf.shape(last)[0], *self.given.image]
@@ -92,7 +93,9 @@ class Question:
         target = dict(zip(self.names, tensors[self.inputs :], strict=False))
         # With an axis of channels, that the network does not get to see.
         fronts = [
-            image if has_channels(model, image.shape) else tf.expand_dims(image, -1)
+            image
+            if has_channels(model.network, image.shape)
+            else tf.expand_dims(image, -1)
             for image in images
         ]
         seen = [
@@ -100,8 +103,7 @@ class Question:
             for front, image in zip(fronts, images, strict=True)
         ]
         forward = self._forward(seen, last)
-        sizes = [tuple(front.shape[1:-1]) for front in fronts]
-        head = with_units(forward.head(self.subject.head), sizes)
+        head = forward.head(self.subject.head)
         found = answers(head, target, top=self.top, at=self.subject.position)
         scores, results = found.scores, found._asdict()
         index, *others = self._needed(images, scores, forward.calls)
@@ -118,7 +120,7 @@ class Question:
         place = None
         if self.at == "layer":
             calls = [call for name, call in forward.calls.items() if name]
-            spaces = Spaces(model.network, calls, front, head.logits)
+            spaces = Spaces(network, calls, front, head.logits)
             named = self.subject.layer is not None
             place = self._named(forward.calls) if named else spaces.default()
             facts = _with_place(facts, place, spaces)
@@ -127,7 +129,7 @@ class Question:
             results["maps"] = _maps_per_image(place.tensor, image)
         if self.subject.rule is None:
             end = image if place is None else place.tensor
-            gradients = _gradients(model.network, scores, end, place)
+            gradients = _gradients(network, scores, end, place)
         else:
             rule, inputs = self.subject.rule, forward.inputs
             gradients = _reversed(model, rule, scores, head.logits, inputs, image)
@@ -151,7 +153,7 @@ class Question:
             return show_images(
                 self.subject.model,
                 images,
-                [*wanted, whole(network)],
+                [*wanted, Selected.whole(network)],
                 required=layer is not None,
                 changes=changes,
             )

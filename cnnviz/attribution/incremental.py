@@ -20,12 +20,12 @@ import tensorflow as tf
 
 from cnnviz.attribution.crops import CropPlan
 from cnnviz.attribution.cuts import find_cut, trace_crops
-from cnnviz.attribution.inputs import has_channels
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.questions import GivenOutput
 from cnnviz.attribution.targets import Target
 from cnnviz.graph.devices import has_gpu
 from cnnviz.network.batches import in_batches
+from cnnviz.network.input_axes import has_channels
 from cnnviz.network.tracing import Trace, compiled, compiled_for_images
 
 _LONG = 1 << 30
@@ -138,7 +138,7 @@ def find_incremental(
     if probe.private or not probe.takes_any_number or numbers < _LONG:
         return None
     # To a card and back, maps would have to travel.
-    if has_gpu() or not has_channels(model, arrays[index].shape):
+    if has_gpu() or not has_channels(model.network, arrays[index].shape):
         return None
     trace, only = compiled_for_images(
         model.network,

@@ -12,7 +12,6 @@ import numpy as np
 from cnnviz.arguments import brief, numbers_of
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import CAMS, hirescam
-from cnnviz.attribution.inputs import pixels_of
 from cnnviz.attribution.integrated import (
     completeness_error,
     integrated_gradients,
@@ -29,6 +28,7 @@ from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.questions import At, Reversed, Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.network.input_axes import pixels_of
 from cnnviz.words import input_words, seen_axes, shape_text
 
 Method = Literal[
@@ -160,7 +160,7 @@ class Case:
     @cached_property
     def pixels(self) -> tuple[int, ...]:
         """The sizes of its axes of positions."""
-        return pixels_of(self.probe.subject.model, self.image.shape)
+        return pixels_of(self.probe.subject.model.network, self.image.shape)
 
     def answers(self, *names: str) -> list[np.ndarray]:
         """What the network says of the images, by the names of the answers."""

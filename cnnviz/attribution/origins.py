@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnviz.attribution.inputs import pixels_of
+from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.layers import look_at
 from cnnviz.words import seen_axes, shape_text
 
@@ -77,7 +77,7 @@ class Origin:
             model.labels,
             is_chosen,
             look.order,
-            len(pixels_of(model, images.shape)),
+            len(pixels_of(model.network, images.shape)),
             look.field,
         )
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.inputs import is_no_picture
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.steps import Value, as_it_is
@@ -19,6 +18,7 @@ from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.network.forward import show_images
+from cnnviz.network.input_axes import is_no_picture
 from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
     channel_axis,

@@ -31,7 +31,7 @@ from cnnviz.loading.safe_graph import described_layers
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.conditions import check, check_backend
 from cnnviz.network.encoding import COLOR_ONLY, named_encoding
-from cnnviz.network.heads import positions_of
+from cnnviz.network.heads import mask_sizes
 from cnnviz.network.health import broken_weights
 from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
@@ -280,7 +280,7 @@ def _labels(
             )
     shapes = _shapes_in(getattr(network, "output_shape", None))
     first = are_filters_channels_first(network) or is_network_channels_first(network)
-    masks = positions_of(network, (spec.shape for spec in input_specs(network) or ()))
+    masks = mask_sizes(network, [spec.shape for spec in input_specs(network) or ()])
     counts = [
         1 if shape[1:] in masks else shape[axis]
         for shape in shapes

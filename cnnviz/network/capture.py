@@ -17,7 +17,7 @@ from cnnviz.images.taking import is_many, one_by_one
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import batched, rebatch, slices
 from cnnviz.network.forward import show_images
-from cnnviz.network.heads import HeadInfo, whole
+from cnnviz.network.heads import HeadInfo
 from cnnviz.network.health import broken_weights, is_suspicious
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.map_places import MapPlace, map_places
@@ -284,7 +284,7 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
     model, selected, predict = asked
     network = model.network
     chosen = {id(s.address): s for s in selected if not s.is_named}
-    end = [whole(network)] if predict else []
+    end = [Selected.whole(network)] if predict else []
 
     def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], _Facts]:
         forward = show_images(model, images, selected, welcome=end)

@@ -12,7 +12,7 @@ from cnnviz.errors import ArgumentError, LayerError, first_line, users_error
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.whole_numbers import bypass, rounded
 from cnnviz.network.encoding import Encoding
-from cnnviz.network.heads import Head, choose, find_heads, whole
+from cnnviz.network.heads import Head, choose, find_heads
 from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layout import (
     channel_axis,
@@ -145,7 +145,7 @@ def observe(
     """
     network = model.network
     chosen = {path: one_layer(network, path) for path in layers}
-    wanted = [*chosen.values(), *([whole(network)] if heads else [])]
+    wanted = [*chosen.values(), *([Selected.whole(network)] if heads else [])]
     if not wanted:
         return Scene(model, images, {}, ())
     forward = show_images(model, [seen], wanted)

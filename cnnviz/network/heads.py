@@ -9,7 +9,7 @@ whether it is an argument, a layer, or inside a nested model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -18,6 +18,7 @@ import tensorflow as tf
 from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import Squashing, find_logits, softmax_axes
+from cnnviz.network.input_axes import has_channels
 from cnnviz.network.keras_generations import Network, output_names
 from cnnviz.network.layout import (
     displayed,
@@ -25,7 +26,6 @@ from cnnviz.network.layout import (
     is_tensor_channels_first,
     over_positions,
 )
-from cnnviz.network.naming import Address, Selected
 from cnnviz.network.recording import Call, tensors_in
 
 HeadKind = Squashing | Literal["linear"]
@@ -115,11 +115,6 @@ class HeadInfo:
         return cls(head.name, head.kind, int(head.logits.shape[-1]), head.heads, axes)
 
 
-def whole(network: Network) -> Selected:
-    """The network itself, as what `record` is to record."""
-    return Selected(Address("", network), 1, is_named=True)
-
-
 def find_heads(network: Network, call: Call) -> list[Head]:
     """The heads of a network: its outputs with values for each image.
 
@@ -146,8 +141,8 @@ def find_heads(network: Network, call: Call) -> list[Head]:
         )
     outputs = {name: t for name, t in outputs.items() if t.shape.rank}
     heads = [_head(network, name, outputs) for name in outputs]
-    sizes = positions_of(network, (t.shape for t in tensors_in(call.inputs)))
-    heads = [with_units(head, sizes) for head in heads]
+    shapes = [tuple(tensor.shape) for tensor in tensors_in(call.inputs)]
+    heads = [_with_units(network, shapes, head) for head in heads]
     heads = [head for head in heads if head.logits.shape[-1] is not None]
     if not heads:
         raise LayerError(
@@ -158,32 +153,34 @@ def find_heads(network: Network, call: Call) -> list[Head]:
     return heads
 
 
-def positions_of(
-    network: Network, shapes: Iterable[Sequence[int | None]]
+def mask_sizes(
+    network: Network, shapes: Sequence[Sequence[int | None]]
 ) -> list[tuple[int | None, ...]]:
-    """The sizes of pictures and volumes among a network's inputs, without channels.
+    """The sizes of masks of a network's inputs: of pictures, and of volumes.
 
     Args:
         network: A Keras model.
         shapes: Of its inputs, in its own layout, with the axis of images.
     """
     first = is_network_channels_first(network)
-    maps = (tuple(shape) for shape in shapes if len(shape) > 3)
-    return [shape[2:] if first else shape[1:-1] for shape in maps]
+    sizes = []
+    for shape in shapes:
+        channels = has_channels(network, shape)
+        channels_last = shape[1:-1] if channels else shape[1:]
+        sizes.append(tuple(shape[2:] if channels and first else channels_last))
+    return [size for size in sizes if len(size) > 1]
 
 
-def with_units(head: Head, positions: Iterable[Sequence[int | None]]) -> Head:
+def _with_units(
+    network: Network, shapes: Sequence[tuple[int | None, ...]], head: Head
+) -> Head:
     """A head that answers one number for every pixel, with an axis for its one unit.
 
     Without that, the columns of a mask would be taken for classes.
-
-    Args:
-        head: The head.
-        positions: The sizes of images, without channels.
     """
-    sizes = tuple(head.logits.shape[1:])
-    is_mask = len(sizes) > 1 and None not in sizes and sizes in map(tuple, positions)
-    if head.kind == "softmax" or not is_mask:
+    size = tuple(head.logits.shape[1:])
+    is_map = head.kind != "softmax" and len(size) > 1 and None not in size
+    if not is_map or size not in mask_sizes(network, shapes):
         return head
     return replace(head, logits=head.logits[..., tf.newaxis])
 

@@ -85,6 +85,11 @@ class Selected:
     call: int | None = None
     is_named: bool = False
 
+    @classmethod
+    def whole(cls, network: Network) -> Selected:
+        """The network itself."""
+        return cls(Address("", network), 1, is_named=True)
+
     @property
     def first_call(self) -> int:
         """Which call it is; the first where all were asked for."""

@@ -9,7 +9,6 @@ import tensorflow as tf
 from cnnviz.errors import CnnvizError
 from cnnviz.graph.walking import VALUELESS, ancestors
 from cnnviz.network.forward import show_images
-from cnnviz.network.heads import whole
 from cnnviz.network.keras_generations import Layer, ancestry, children
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
@@ -60,7 +59,11 @@ def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, str]]:
         everything = [Selected(a) for a in addresses(network) if not children(a.layer)]
         forward = show_images(
-            model, [image], everything, required=False, welcome=[whole(network)]
+            model,
+            [image],
+            everything,
+            required=False,
+            welcome=[Selected.whole(network)],
         )
         used = _Used(list(forward.calls.values()))
         return {}, {

@@ -14,9 +14,10 @@ from cnnviz.arguments import counts, instance_of, name_or_number, number_of
 from cnnviz.errors import ArgumentError, LayerError, warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import ForwardPass, show_images
-from cnnviz.network.heads import HeadInfo, HeadKind, whole
+from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.health import broken_weights
 from cnnviz.network.labels import head_labels
+from cnnviz.network.naming import Selected
 from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
 from cnnviz.words import counted, percent_text
@@ -255,7 +256,7 @@ def _traced(
     network = model.network
 
     def answered(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], HeadInfo]:
-        return answer(show_images(model, images, [whole(network)]), head)
+        return answer(show_images(model, images, [Selected.whole(network)]), head)
 
     shapes = [array.shape[1:] for array in arrays]
     key = ("predictions", model.key, head)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from cnnviz.arguments import counts
-from cnnviz.attribution.inputs import pixels_of
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.taking import one_by_one
 from cnnviz.network.batches import rebatch
 from cnnviz.network.capture import channel_means
+from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, Images, as_model, built, check_one_input
 from cnnviz.network.naming import LayerName, one_path
@@ -125,7 +125,7 @@ def find_exemplars(
     found = np.stack([[pictures[n] for n in row] for row in kept.tolist()])
     constant = np.isclose(lowest, best[:, 0], rtol=_FLAT, atol=0)
     constant &= (lowest == 0) | (seen > 1)
-    axes = len(pixels_of(known, first.shape))
+    axes = len(pixels_of(known.network, first.shape))
     return Exemplars(layer, chosen, found, best, kept, constant, axes)
 
 

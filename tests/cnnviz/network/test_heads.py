@@ -11,7 +11,8 @@ import tf_keras
 
 from cnnviz import LayerError, explain, load_model, visualize_classes
 from cnnviz.network import find_heads, record
-from cnnviz.network.heads import choose, whole
+from cnnviz.network.heads import choose
+from cnnviz.network.naming import Selected
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((3, 6, 6, 2), np.float32)
@@ -21,7 +22,7 @@ def looked_at(network: Any) -> list[dict[str, Any]]:
     kept: list[dict[str, Any]] = []
 
     def look(images: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
-        (call,) = record(network, [images], [whole(network)])
+        (call,) = record(network, [images], [Selected.whole(network)])
         found = find_heads(network, call)
         kept[:] = [{"kind": h.kind, "classes": h.classes} for h in found]
         return [(h.logits, h.class_logits(), h.probabilities()) for h in found]
@@ -227,7 +228,7 @@ def test_heads_are_chosen_by_name_or_number() -> None:
     seen: list[str] = []
 
     def look(images: tf.Tensor) -> tf.Tensor:
-        (call,) = record(network, [images], [whole(network)])
+        (call,) = record(network, [images], [Selected.whole(network)])
         found = find_heads(network, call)
         seen.extend(choose(network, found, name).name for name in (None, 1, "size"))
         with pytest.raises(LayerError, match="no output 'color'; expected one of kind"):
@@ -305,7 +306,7 @@ def test_classes_of_channels_first_are_on_their_axis() -> None:
     kinds: list[str] = []
 
     def look(images: tf.Tensor) -> tf.Tensor:
-        (call,) = record(model, [images], [whole(model)])
+        (call,) = record(model, [images], [Selected.whole(model)])
         kinds.extend(head.kind for head in find_heads(model, call))
         return images
 

@@ -212,6 +212,33 @@ def test_a_mask_without_an_axis_of_channels_is_of_two_classes(k: Any) -> None:
     assert len(visualize_classes(model_of(without), steps=1).classes) == 2
 
 
+@GENERATIONS
+def test_images_without_an_axis_of_channels_have_such_masks_too(k: Any) -> None:
+    layers, images = k.layers, np.random.default_rng(3).random((2, 8, 6), np.float32)
+    network = k.Sequential(
+        [
+            layers.Input((8, 6)),
+            layers.Reshape((8, 6, 1)),
+            layers.Conv2D(1, 3, padding="same", activation="sigmoid"),
+            layers.Reshape((8, 6)),
+        ]
+    )
+    means = network.predict(images, verbose=0).mean((1, 2))
+    found = model_of(network, labels=["nothing", "ink"]).predict(images)
+    np.testing.assert_allclose(found.values[:, 1], means, rtol=1e-5)
+    assert found.values.shape == (2, 2)
+    # Rows of labels are none: what is convolved along one axis has channels.
+    tags = k.Sequential(
+        [
+            layers.Input((8, 6)),
+            layers.Conv1D(6, 3, padding="same", activation="sigmoid"),
+        ]
+    )
+    columns = tags.predict(images, verbose=0).mean(1)
+    named = model_of(tags, labels=[*"abcdef"]).predict(images)
+    np.testing.assert_allclose(named.values, columns, rtol=1e-5)
+
+
 def test_maps_of_classes_are_no_verdict() -> None:
     inputs = keras.Input((8, 8, 3))
     maps = keras.layers.Conv2D(3, 1, activation="softmax")(inputs)

@@ -1,4 +1,4 @@
-"""Inputs: which axes of what a network is given are positions, and which of them."""
+"""Input axes: which axes of what a network is given are positions."""
 
 from __future__ import annotations
 
@@ -9,43 +9,42 @@ import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.forward import show_images
-from cnnviz.network.heads import whole
-from cnnviz.network.keras_generations import library_kind
-from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import addresses
-from cnnviz.network.tracing import compiled_for_images
+from cnnviz.network.keras_generations import Network, input_specs, library_kind
+from cnnviz.network.naming import Selected, addresses
+from cnnviz.network.recording import record
+from cnnviz.network.tracing import compiled
 
 _WINDOWED = frozenset(("Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"))
 
 
-def has_channels(model: ImageModel, shape: Sequence[int | None]) -> bool:
-    """Whether the last axis of an input is one of channels rather than of positions.
+def has_channels(network: Network, shape: Sequence[int | None]) -> bool:
+    """Whether an input has an axis of channels besides those of positions.
 
     Args:
-        model: The model.
+        network: A Keras model.
         shape: Of the input, with the axis of images.
     """
     if len(shape) != 3:
         return len(shape) > 3
     kinds = " ".join(
         address.kind + library_kind(address.layer)
-        for address in addresses(model.network)
+        for address in addresses(network)
         if address.is_convolution or address.is_pooling
     )
-    if "1D" in kinds and ("2D" not in kinds or len(model.inputs or [None]) > 1):
+    several = len(input_specs(network) or ()) > 1
+    if "1D" in kinds and ("2D" not in kinds or several):
         return True
-    return _is_a_row(model, shape)
+    return not several and _is_a_row(network, shape)
 
 
-def pixels_of(model: ImageModel, shape: Sequence[int]) -> tuple[int, ...]:
-    """The sizes of the axes of positions of an input.
+def pixels_of(network: Network, shape: Sequence[int]) -> tuple[int, ...]:
+    """The sizes of the axes of positions of an input, channels last.
 
     Args:
-        model: The model.
+        network: A Keras model.
         shape: Of the input, with the axis of images.
     """
-    return tuple(shape[1:-1] if has_channels(model, shape) else shape[1:])
+    return tuple(shape[1:-1] if has_channels(network, shape) else shape[1:])
 
 
 def is_no_picture(image: tf.Tensor | np.ndarray) -> bool:
@@ -57,16 +56,16 @@ def is_no_picture(image: tf.Tensor | np.ndarray) -> bool:
     return len(image.shape) < 4
 
 
-def _is_a_row(model: ImageModel, shape: Sequence[int | None]) -> bool:
+def _is_a_row(network: Network, shape: Sequence[int | None]) -> bool:
     """Whether code of the user's convolves an input `(n, length, channels)`.
 
     TensorFlow then makes an image of one row of it, and not one of one channel.
     """
-    if len(model.inputs or [None]) > 1 or shape[1] == 1:
+    if shape[1] == 1:
         return False
 
     def first_window(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool]:
-        show_images(model, [image], [whole(model.network)])
+        record(network, [image], [Selected.whole(network)])
         depends = Dependence([image])
         windows = (
             operation.inputs[0]
@@ -74,13 +73,14 @@ def _is_a_row(model: ImageModel, shape: Sequence[int | None]) -> bool:
             if operation.type in _WINDOWED and depends(operation.inputs[0])
         )
         first = next(windows, None)
-        return {"": tf.zeros(())}, first is not None and first.shape[1] == 1
+        return {}, first is not None and first.shape[1] == 1
 
+    specs = input_specs(network)
+    count = specs[0].shape[0] if specs else None
+    kind = specs[0].dtype if specs else "float32"
+    signature = [tf.TensorSpec((count or 1, *shape[1:]), kind)]
     try:
         with tf.init_scope():
-            trace, _ = compiled_for_images(
-                model.network, ("axes", model.key), first_window, [tuple(shape[1:])], 1
-            )
+            return compiled(network, "row", first_window, signature).facts
     except CnnvizError:
         return False  # the next call of the network raises the same error
-    return trace.facts
