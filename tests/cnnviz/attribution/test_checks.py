@@ -12,7 +12,8 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import ArgumentError, ImageError, load_model
-from cnnviz.attribution.checks import _texts, check_explanation
+from cnnviz.attribution.checking import check_explanation
+from cnnviz.attribution.checks import _texts
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import explain
 from cnnviz.attribution.methods import Method
