@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.units import Route
-from cnnviz.graph.places import Axis
+from cnnviz.graph.axes import Axis
 
 _LARGEST = 0.7
 """The part of an image above which crops are not worth while. A crop needs a forward

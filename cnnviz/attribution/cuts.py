@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from cnnviz.attribution.questions import Subject
 from cnnviz.errors import CnnvizError
-from cnnviz.graph.places import Axis, find_geometry
+from cnnviz.graph.axes import Axis
+from cnnviz.graph.places import find_geometry
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.sizes import Work, copying
 from cnnviz.graph.walking import Dependence

@@ -18,7 +18,7 @@ from cnnviz.attribution.crops import CropPlan, find_crops
 from cnnviz.attribution.projecting import project
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.units import Route, Seeds, find_units
-from cnnviz.graph.places import Axis
+from cnnviz.graph.axes import Axis
 from cnnviz.network import ImageModel, addresses
 from cnnviz.network.keras_generations import input_specs
 from cnnviz.network.layout import is_network_channels_first
