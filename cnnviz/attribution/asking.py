@@ -23,8 +23,9 @@ from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.input_axes import is_no_picture, pixels_of
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_entries, class_name, class_number
-from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerName, one_path
+from cnnviz.network.preparing import Images
 from cnnviz.words import counted
 
 Class = int | str

@@ -29,8 +29,9 @@ from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import LayerError
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.model import ImageModel, Images
+from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import LayerName
+from cnnviz.network.preparing import Images
 from cnnviz.words import counted
 
 

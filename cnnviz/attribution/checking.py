@@ -29,7 +29,8 @@ from cnnviz.attribution.randomizing import (
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.model import ImageModel, Images, as_model
+from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.preparing import Images
 from cnnviz.words import counted, shape_text
 
 # By what answers to one question may differ: by this part of the largest, which is

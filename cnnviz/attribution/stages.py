@@ -24,8 +24,9 @@ from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, displayed, is_tensor_channels_first
 from cnnviz.network.map_places import MapPlace, map_places
-from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerName, one_layer
+from cnnviz.network.preparing import Images
 from cnnviz.network.tracing import compiled
 from cnnviz.showing import Result
 from cnnviz.words import counted, shape_text

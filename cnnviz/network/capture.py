@@ -21,9 +21,10 @@ from cnnviz.network.heads import HeadInfo
 from cnnviz.network.health import broken_weights, is_suspicious
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.map_places import MapPlace, map_places
-from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select, without_call
 from cnnviz.network.predictions import ANSWERED, answer, named
+from cnnviz.network.preparing import Images
 from cnnviz.network.recording import unanswered
 from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.words import counted

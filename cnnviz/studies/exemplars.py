@@ -16,8 +16,9 @@ from cnnviz.network.batches import rebatch
 from cnnviz.network.capture import channel_means
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.model import ImageModel, Images, as_model, built, check_one_input
+from cnnviz.network.model import ImageModel, as_model, built, check_one_input
 from cnnviz.network.naming import LayerName, one_path
+from cnnviz.network.preparing import Images
 from cnnviz.network.survey import choose_channels
 from cnnviz.showing import ArrayResult
 from cnnviz.words import counted, input_words, seen_axes
