@@ -24,7 +24,7 @@ from cnnviz.attribution.integrated import (
 )
 from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing, spread_evenly
-from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import LayerError
 from cnnviz.network.input_axes import pixels_of
@@ -221,7 +221,7 @@ def _along(
     first: Probe,
     path: int,
     batch_size: int | None,
-    callback: Callable[[int, int], None] | None,
+    callback: Tell | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean gradients on the way from zero, and how much the scores gain on it."""
     if not first.facts.is_call:
