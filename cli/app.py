@@ -96,7 +96,7 @@ def _is_nowhere() -> bool:
 
 
 def _say(message: str, hint: str | None) -> None:
-    from cnnviz.errors import printable
+    from cnnviz.words import printable
 
     from .flags import in_flags
 

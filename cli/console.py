@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnviz.errors import printable
 from cnnviz.progress import SECONDS, ProgressLine
+from cnnviz.words import printable
 
 from .flags import in_flags
 

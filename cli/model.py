@@ -23,7 +23,7 @@ def _known_encoding(name: str) -> str:
     from cnnviz.network import NAMES
 
     if name not in ("auto", *NAMES):
-        from cnnviz.errors import listed
+        from cnnviz.words import listed
 
         raise typer.BadParameter(
             f"{name!r} is unknown; expected {listed(('auto', *NAMES))}"

@@ -16,14 +16,15 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.errors import ArgumentError, listed
+from cnnviz.errors import ArgumentError
+from cnnviz.words import listed
 
 Size = int | tuple[int, int]
 
 _LONGEST_VALUE, _FEW_VALUES = 80, 4
 
 
-def shown(value: object) -> str:
+def brief(value: object) -> str:
     """A value as messages show it: its `repr` on one line, cut where it is long.
 
     Of arrays of more than a few numbers the shape says more.
@@ -53,7 +54,7 @@ def choice(name: str, value: object, choices: Any) -> None:
     """
     known = get_args(choices) or tuple(choices)
     if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"{name} is {shown(value)}; expected {listed(known)}")
+        raise ArgumentError(f"{name} is {brief(value)}; expected {listed(known)}")
 
 
 def at_least(least: float, /, **values: object) -> None:
@@ -69,7 +70,7 @@ def at_least(least: float, /, **values: object) -> None:
     for name, value in values.items():
         if not _number(value) >= least:
             raise ArgumentError(
-                f"{name} is {shown(value)}; expected a number, {least:g} or more"
+                f"{name} is {brief(value)}; expected a number, {least:g} or more"
             )
 
 
@@ -87,7 +88,7 @@ def counts(least: int = 1, /, **values: object) -> None:
         count = whole(value)
         if count is None:
             raise ArgumentError(
-                f"{name} is {shown(value)}; expected a whole number, {least} or more"
+                f"{name} is {brief(value)}; expected a whole number, {least} or more"
             )
         if count < least:
             raise ArgumentError(f"{name} is {count}; expected {least} or more")
@@ -111,7 +112,7 @@ def more_than(bound: float, /, **values: object) -> None:
     for name, value in values.items():
         if not _number(value) > bound:
             raise ArgumentError(
-                f"{name} is {shown(value)}; expected a number above {bound:g}"
+                f"{name} is {brief(value)}; expected a number above {bound:g}"
             )
 
 
@@ -129,7 +130,7 @@ def between(low: float, high: float, /, **values: object) -> None:
     for name, value in values.items():
         if not low <= _number(value) <= high:
             raise ArgumentError(
-                f"{name} is {shown(value)}; expected a number from {low:g} to {high:g}"
+                f"{name} is {brief(value)}; expected a number from {low:g} to {high:g}"
             )
 
 
@@ -153,7 +154,7 @@ def number_of(name: str, value: object, count: int) -> int:
     number = whole(value)
     if number is None or not 0 <= number < count:
         expected = "0" if count == 1 else f"a whole number from 0 to {count - 1}"
-        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
     return number
 
 
@@ -169,7 +170,7 @@ def name_or_number(**values: object) -> None:
     for name, value in values.items():
         if value is not None and not isinstance(value, str) and whole(value) is None:
             raise ArgumentError(
-                f"{name} is {shown(value)}; expected a name or a number"
+                f"{name} is {brief(value)}; expected a name or a number"
             )
 
 
@@ -184,7 +185,7 @@ def function_or_none(**values: object) -> None:
     """
     for name, value in values.items():
         if value is not None and not callable(value):
-            raise ArgumentError(f"{name} is {shown(value)}; expected a function")
+            raise ArgumentError(f"{name} is {brief(value)}; expected a function")
 
 
 def instance_of(name: str, value: object, kind: Any, expected: str) -> None:
@@ -200,7 +201,7 @@ def instance_of(name: str, value: object, kind: Any, expected: str) -> None:
         ArgumentError: If it is something else.
     """
     if isinstance(value, type) or not isinstance(value, kind):
-        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
 
 
 def result_of(name: str, value: object, function: str, part: str) -> None:
@@ -217,7 +218,7 @@ def result_of(name: str, value: object, function: str, part: str) -> None:
     """
     if not hasattr(value, part):
         raise ArgumentError(
-            f"{name} is {shown(value)}; expected what {function} returns"
+            f"{name} is {brief(value)}; expected what {function} returns"
         )
 
 
@@ -236,7 +237,7 @@ def texts_of(**values: object) -> None:
             or not isinstance(value, Sequence)
             or not all(isinstance(text, str) for text in value)
         ):
-            raise ArgumentError(f"{name} is {shown(value)}; expected a list of texts")
+            raise ArgumentError(f"{name} is {brief(value)}; expected a list of texts")
 
 
 def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:
@@ -256,7 +257,7 @@ def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:
         # Ragged lists and symbolic tensors, each with an exception of its library.
         array = np.array(None)
     if array.dtype.kind not in "fiub":
-        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
     return array
 
 
@@ -273,7 +274,7 @@ def whole_numbers(name: str, value: object) -> NDArray[Any]:
     expected = "a whole number or several"
     numbers = np.atleast_1d(numbers_of(name, value, expected))
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not numbers.size:
-        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
     return numbers
 
 
@@ -293,7 +294,7 @@ def entries_of(name: str, value: object, count: int) -> list[Any]:
     try:
         entries = list(given)
     except TypeError:
-        raise ArgumentError(f"{name} is {shown(value)}; {expected}") from None
+        raise ArgumentError(f"{name} is {brief(value)}; {expected}") from None
     if len(entries) != count:
         raise ArgumentError(f"{name} holds {len(entries)}; {expected}")
     return entries
@@ -311,7 +312,7 @@ def path_of(name: str, value: object, expected: str) -> Path:
         ArgumentError: If it is no path, or an empty text, which would be this folder.
     """
     if not isinstance(value, str | os.PathLike) or value == "":
-        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
     try:
         return Path(value).expanduser()
     except RuntimeError:  # `~name`, where nobody has that name
@@ -337,7 +338,7 @@ def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:
         height = width = None
     if height is None or width is None or min(height, width) < least:
         raise ArgumentError(
-            f"{name} is {shown(size)}; expected (height, width) or one side, in whole "
+            f"{name} is {brief(size)}; expected (height, width) or one side, in whole "
             f"numbers, {least} or more"
         )
     return height, width

@@ -1,4 +1,4 @@
-"""What a user may be told: the exceptions for causes that the user can mend, and words.
+"""Errors and warnings: those of cnnviz, and what to tell of those of other libraries.
 
 Every message is one line: the thing, what it is, and what was expected.
 """
@@ -8,29 +8,13 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+
+from cnnviz.words import printable
 
 _LONGEST_LINE = 300
 _LIBRARIES = frozenset(
     "absl cnnviz google h5py keras ml_dtypes numpy optree tensorflow tf_keras".split()
 )
-
-
-def printable(text: str) -> str:
-    """A text as it may be sent to a terminal, whoever wrote the names in it.
-
-    Line ends become spaces. Control characters, of which escape sequences are made,
-    marks that turn the direction of writing, and halves of characters are spelled out.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else " " if c.isspace() else _spelled(c) for c in text
-    )
-
-
-def _spelled(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 class CnnvizError(Exception):
@@ -138,53 +122,3 @@ def is_users(module: str | None) -> bool:
     """Whether a module is the user's, or a library's that we know nothing of."""
     name = str(module).partition(".")[0]
     return name not in _LIBRARIES and name not in sys.stdlib_module_names
-
-
-def listed(words: Iterable[object], last: str = "or") -> str:
-    """Words as a list of a sentence: `a, b or c`."""
-    *first, end = map(str, words)
-    return f"{', '.join(first)} {last} {end}" if first else end
-
-
-def shape_text(shape: Sequence[int | None]) -> str:
-    """A shape as it is written in tables and headlines, such as `28x28x24`."""
-    return "x".join("?" if n is None else str(n) for n in shape)
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with its noun: `1 channel`, `3 channels`."""
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{count:,} {noun}{plural if count != 1 else ''}"
-
-
-def probability_text(probability: float, decimals: int = 2) -> str:
-    """A probability to so many decimals, or to as many as two digits of it need.
-
-    That of a class among thousands, such as `0.00042`, is not nothing.
-    """
-    if not 0 < probability < 10**-decimals:
-        return f"{probability:.{decimals}f}"
-    return "<0.0001" if probability < 1e-4 else f"{probability:.2g}"
-
-
-def percent_text(probability: float, decimals: int = 1) -> str:
-    """A probability in percent: `99.2 %`, `0.042 %`."""
-    return f"{probability_text(100 * probability, decimals)} %"
-
-
-def seen_axes(shape: Sequence[int], axes: int) -> int:
-    """How many axes of positions an input has for people, who call a wave a signal.
-
-    Args:
-        shape: Of the input, without the axis of images.
-        axes: How many it has for the network, whose code may make an image of a wave
-            `(steps, 1)`.
-    """
-    return 1 if len(shape) == axes == 2 and shape[1] == 1 else axes
-
-
-def input_words(axes: int) -> tuple[str, str]:
-    """What an input is called, and its positions, by how many axes these have."""
-    if axes == 1:
-        return "signal", "steps"
-    return ("volume", "voxels") if axes == 3 else ("image", "pixels")

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Protocol, TextIO
 
-from cnnviz.errors import printable
+from cnnviz.words import printable
 
 SECONDS = 5.0
 """After how many seconds a line follows the last."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cnnviz.errors import counted
+from cnnviz.words import counted
 
 from .. import options
 from ..console import Console

@@ -98,8 +98,8 @@ def _table(listed: Sequence[LayerInfo]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from cnnviz.errors import printable
     from cnnviz.network import HEADINGS, NUMBERS, layer_rows
+    from cnnviz.words import printable
 
     names = ("layer", "kind")
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import counts_or_none, instance_of, shown, size_of, whole
+from cnnviz.arguments import brief, counts_or_none, instance_of, size_of, whole
 from cnnviz.ascent.chunks import Chunks
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
@@ -23,7 +23,7 @@ from cnnviz.ascent.scoring import rescored
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
-from cnnviz.errors import ArgumentError, counted, warn
+from cnnviz.errors import ArgumentError, warn
 from cnnviz.graph.devices import room
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.health import broken_weights, not_finite
@@ -31,6 +31,7 @@ from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import Survey, native_shape, survey_layers
 from cnnviz.objectives.algebra import Objective
+from cnnviz.words import counted
 
 _STEPS = 256
 _SETTLED = 0.1  # of the learning rate is left at the end of the last third
@@ -252,7 +253,7 @@ def _count(
         or any((number := whole(s)) is None or number < 0 for s in streams)
     ):
         raise ArgumentError(
-            f"streams are {shown(streams)}; expected {counted(total, 'whole number')}, "
+            f"streams are {brief(streams)}; expected {counted(total, 'whole number')}, "
             "0 or more, one for each image"
         )
     return total

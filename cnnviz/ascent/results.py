@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnviz.errors import counted, shape_text
 from cnnviz.showing import ArrayResult
+from cnnviz.words import counted, shape_text
 
 
 @dataclass(frozen=True, eq=False)

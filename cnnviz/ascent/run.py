@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnviz.arguments import (
+    brief,
     choice,
     counts,
     counts_or_none,
     function_or_none,
     instance_of,
     more_than,
-    shown,
     whole,
 )
 from cnnviz.ascent.precision import Precision
@@ -87,7 +87,7 @@ class Run:
             set(self.snapshots)
         ) != list(self.snapshots):
             raise ArgumentError(
-                f"snapshots are {shown(self.snapshots)}; expected ascending steps"
+                f"snapshots are {brief(self.snapshots)}; expected ascending steps"
             )
 
     def snapshot_steps(self, steps: int) -> tuple[int, ...]:
@@ -102,7 +102,7 @@ class Run:
             return tuple(sorted(set(marks.tolist())))
         if any(not 0 <= step <= steps for step in self.snapshots):
             raise ArgumentError(
-                f"snapshots are {shown(self.snapshots)}; expected ascending steps from "
+                f"snapshots are {brief(self.snapshots)}; expected ascending steps from "
                 f"0 to {steps}"
             )
         return tuple(map(int, self.snapshots))

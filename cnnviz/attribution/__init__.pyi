@@ -3,7 +3,8 @@ from .channels import (
     ChannelAttribution as ChannelAttribution,
     channel_attribution as channel_attribution,
 )
-from .checks import Check as Check, check_explanation as check_explanation
+from .checking import check_explanation as check_explanation
+from .checks import Check as Check
 from .comparing import (
     RULES as RULES,
     RuleComparison as RuleComparison,

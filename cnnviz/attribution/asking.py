@@ -13,18 +13,20 @@ from functools import partial
 
 import numpy as np
 
-from cnnviz.arguments import name_or_number, numbers_of, shown
+from cnnviz.arguments import brief, name_or_number, numbers_of
 from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.questions import At, Subject
 from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.input_axes import is_no_picture, pixels_of
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_entries, class_name, class_number
-from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerName, one_path
+from cnnviz.network.preparing import Images
+from cnnviz.words import counted
 
 Class = int | str
 """The number or the name of a class; `-` ahead of it in a text means what lowers it."""
@@ -228,7 +230,7 @@ def _region(
     if array.dtype.kind in "iu" and array.ndim == 1 and (axes > 1 or len(array) == 1):
         return tuple(int(i) for i in array), None
     if array.ndim not in (axes, axes + 1):
-        raise ArgumentError(f"region is {shown(region)}; expected {expected}")
+        raise ArgumentError(f"region is {brief(region)}; expected {expected}")
     weights = array.astype(np.float32)
     if weights.ndim == axes:
         weights = np.broadcast_to(weights, (count, *weights.shape))

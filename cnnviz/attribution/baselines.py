@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from cnnviz.arguments import numbers_of, shown
+from cnnviz.arguments import brief, numbers_of
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import in_range, is_unit
 
@@ -46,7 +46,7 @@ def baseline_images(
     expected = f"{', '.join(get_args(Name))}, a number or an image"
     if isinstance(baseline, str):
         if baseline not in get_args(Name):
-            raise ArgumentError(f"baseline is {shown(baseline)}; expected {expected}")
+            raise ArgumentError(f"baseline is {brief(baseline)}; expected {expected}")
         if baseline == "mean":
             pixels = tuple(range(1, 1 + axes))
             means = images.mean(pixels, keepdims=True, dtype=np.float64)
@@ -63,7 +63,7 @@ def baseline_images(
     pictures = images.ndim == 4 and not raw
     if pictures and not is_unit(array.min(initial=0), array.max(initial=0)):
         told = f"holds {array.min():.4g} to {array.max():.4g}"
-        told = told if array.ndim else f"is {shown(baseline)}"
+        told = told if array.ndim else f"is {brief(baseline)}"
         raise ArgumentError(f"baseline {told}; expected [0, 1], the range of images")
     if array.ndim and array.shape not in (images.shape, images.shape[1:]):
         raise ImageError(

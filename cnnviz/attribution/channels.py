@@ -24,13 +24,15 @@ from cnnviz.attribution.integrated import (
 )
 from cnnviz.attribution.methods import PAST
 from cnnviz.attribution.placing import Placing, spread_evenly
-from cnnviz.attribution.probes import Probe
+from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.remarks import Remark
-from cnnviz.errors import LayerError, counted
+from cnnviz.errors import LayerError
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.model import ImageModel, Images
+from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import LayerName
+from cnnviz.network.preparing import Images
+from cnnviz.words import counted
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -219,7 +221,7 @@ def _along(
     first: Probe,
     path: int,
     batch_size: int | None,
-    callback: Callable[[int, int], None] | None,
+    callback: Tell | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean gradients on the way from zero, and how much the scores gain on it."""
     if not first.facts.is_call:

@@ -12,12 +12,14 @@ import numpy as np
 from cnnviz.arguments import counts_or_none, instance_of, texts_of
 from cnnviz.attribution.deconvolution import Projections, deconvnet
 from cnnviz.attribution.tasks import Rule
-from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layers import look_at
-from cnnviz.network.model import ImageModel, Images, as_model
+from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import LayerName
+from cnnviz.network.preparing import Images
 from cnnviz.showing import Result, given_to_numpy
+from cnnviz.words import counted
 
 if TYPE_CHECKING:
     from PIL import Image

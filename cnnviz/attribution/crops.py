@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.units import Route
-from cnnviz.graph.places import Axis
+from cnnviz.graph.axes import Axis
 
 _LARGEST = 0.7
 """The part of an image above which crops are not worth while. A crop needs a forward
@@ -18,7 +18,7 @@ pass of its own, where units of a whole image share one; measured on CPUs, crops
 thirds of an image are 1 to 1.4 times as fast, of a third 2 to 3 times."""
 
 
-class Crops(NamedTuple):
+class CropPlan(NamedTuple):
     """How images are cut for units of a layer, all to one size.
 
     Attributes:
@@ -45,8 +45,8 @@ class Crops(NamedTuple):
         lengths: Sequence[int],
         whole: Sequence[int],
         spans: Sequence[int] | None = None,
-    ) -> Crops:
-        """Crops that are just enough.
+    ) -> CropPlan:
+        """The smallest crops that are enough.
 
         Args:
             number: Which of the arrays of images is cut.
@@ -116,7 +116,9 @@ class Crops(NamedTuple):
         return shapes
 
 
-def find_crops(task: Task, route: Route, arrays: Sequence[np.ndarray]) -> Crops | None:
+def find_crops(
+    task: Task, route: Route, arrays: Sequence[np.ndarray]
+) -> CropPlan | None:
     """How to cut images for units of a layer; None if whole images cost less.
 
     The result does not depend on it.
@@ -125,5 +127,5 @@ def find_crops(task: Task, route: Route, arrays: Sequence[np.ndarray]) -> Crops 
     if task.keep == "map" or route.image is None or not any(axes):
         return None
     lengths = arrays[route.image].shape[1:-1]
-    crops = Crops.of(route.image, axes, lengths, route.shape)
+    crops = CropPlan.of(route.image, axes, lengths, route.shape)
     return None if crops.share > _LARGEST else crops

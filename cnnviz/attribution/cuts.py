@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from cnnviz.attribution.questions import Subject
 from cnnviz.errors import CnnvizError
-from cnnviz.graph.places import Axis, find_geometry
+from cnnviz.graph.axes import Axis
+from cnnviz.graph.places import find_geometry
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.sizes import Work, copying
 from cnnviz.graph.walking import Dependence
@@ -81,11 +82,11 @@ def find_cut(
     """
     network = subject.model.network
     wanted = [*map(Selected, addresses(network)), Selected.whole(network)]
-    shown = show_images(subject.model, images, wanted, required=False)
-    image, end = images[index], shown.head(subject.head).logits
+    forward = show_images(subject.model, images, wanted, required=False)
+    image, end = images[index], forward.head(subject.head).logits
     views, work = Views(images, channels_first=False), Work()
     most, costs = _LARGEST * work([end]), []
-    for name, call in shown.calls.items():
+    for name, call in forward.calls.items():
         if not name or not _is_map(call, image) or channel_axis(network, call) != -1:
             continue
         if (reach := _reach(views, call.output, index, len(patch))) is None:
@@ -99,7 +100,7 @@ def find_cut(
         if cost < most and not Dependence([image], past=maps)(end):
             costs.append((cost, name))
     for _, name in sorted(costs)[:_TRIES]:
-        maps = shown.calls[name].output
+        maps = forward.calls[name].output
         if (cut := _cut(name, maps, index, images)) is not None:
             return {"maps": maps}, cut
     return {}, None
@@ -152,9 +153,9 @@ def trace_crops(
         The maps, and whether the network does with crops what it does with the whole.
     """
     try:
-        shown = show_images(model, images, [one_layer(model.network, cut.layer)])
+        forward = show_images(model, images, [one_layer(model.network, cut.layer)])
     except (CnnvizError, tf.errors.OpError, ValueError):
         return {"maps": tf.zeros([0])}, False  # it takes images of one size only
-    maps = shown.calls[cut.layer].output
+    maps = forward.calls[cut.layer].output
     again = _cut(cut.layer, maps, index, images)
     return {"maps": maps}, again is not None and again.likeness == cut.likeness

@@ -29,11 +29,13 @@ from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError, counted, listed, shape_text
+from cnnviz.errors import ArgumentError
 from cnnviz.network.health import broken_weights
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.model import ImageModel, Images
+from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import LayerName
+from cnnviz.network.preparing import Images
+from cnnviz.words import counted, listed, shape_text
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
-from cnnviz.attribution.questions import At, Facts, Given, Reversed, Subject
+from cnnviz.attribution.questions import At, Facts, GivenOutput, Reversed, Subject
 from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces
@@ -29,7 +29,7 @@ from cnnviz.graph.extents import (
 from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.forward import Shown, show_images
+from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.input_axes import has_channels, is_no_picture
 from cnnviz.network.keras_generations import Network
@@ -63,7 +63,7 @@ class Question:
     names: tuple[str, ...]
     top: int
     scaled: bool
-    given: Given | None = None
+    given: GivenOutput | None
 
     @property
     def key(self) -> Hashable:
@@ -102,11 +102,11 @@ class Question:
             front if front is image else tf.squeeze(front, -1)
             for front, image in zip(fronts, images, strict=True)
         ]
-        shown = self._shown(seen, last)
-        head = shown.head(self.subject.head)
+        forward = self._forward(seen, last)
+        head = forward.head(self.subject.head)
         found = answers(head, target, top=self.top, at=self.subject.position)
         scores, results = found.scores, found._asdict()
-        index, *others = self._needed(images, scores, shown.calls)
+        index, *others = self._needed(images, scores, forward.calls)
         image, front = images[index], fronts[index]
         facts = Facts(
             head=HeadInfo.of(head),
@@ -119,10 +119,10 @@ class Question:
             return results, facts
         place = None
         if self.at == "layer":
-            calls = [call for name, call in shown.calls.items() if name]
+            calls = [call for name, call in forward.calls.items() if name]
             spaces = Spaces(network, calls, front, head.logits)
             named = self.subject.layer is not None
-            place = self._named(shown.calls) if named else spaces.default()
+            place = self._named(forward.calls) if named else spaces.default()
             facts = _with_place(facts, place, spaces)
             tensor = displayed(place.tensor, channels_first=place.channels_first)
             results["tensor"] = tensor
@@ -131,12 +131,12 @@ class Question:
             end = image if place is None else place.tensor
             gradients = _gradients(network, scores, end, place)
         else:
-            rule, inputs = self.subject.rule, shown.inputs
+            rule, inputs = self.subject.rule, forward.inputs
             gradients = _reversed(model, rule, scores, head.logits, inputs, image)
         results["gradients"] = tf.stack(gradients, 1)
         return results, facts
 
-    def _shown(self, images: list[tf.Tensor], last: tf.Tensor) -> Shown:
+    def _forward(self, images: list[tf.Tensor], last: tf.Tensor) -> ForwardPass:
         network = self.subject.model.network
         wanted = []
         changes: list[tuple[Selected, Change]] = []

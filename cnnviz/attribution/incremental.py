@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.crops import Crops
+from cnnviz.attribution.crops import CropPlan
 from cnnviz.attribution.cuts import find_cut, trace_crops
 from cnnviz.attribution.probes import Probe
-from cnnviz.attribution.questions import Given
+from cnnviz.attribution.questions import GivenOutput
 from cnnviz.attribution.targets import Target
 from cnnviz.graph.devices import has_gpu
 from cnnviz.network.batches import in_batches
@@ -71,7 +71,7 @@ class Incremental:
 
     trace: Trace[bool]
     rest: Probe
-    crops: Crops
+    crops: CropPlan
     blocks: np.ndarray
     sizes: Sequence[int]
     starts: np.ndarray
@@ -153,7 +153,7 @@ def find_incremental(
     maps = in_batches(trace, arrays, probe.batch_size, None)["maps"]
     firsts, sizes = cut.reached(corners, patch)
     spans = [sizes[axis.place] for axis in cut.axes]
-    crops = Crops.of(index, cut.axes, image[:-1], maps.shape[1:-1], spans)
+    crops = CropPlan.of(index, cut.axes, image[:-1], maps.shape[1:-1], spans)
     blocks = np.ravel_multi_index(tuple(firsts.T), crops.whole)
     of_crops: Trace[bool] = compiled(
         model.network,
@@ -166,7 +166,7 @@ def find_incremental(
         [array for i, array in enumerate(arrays) if i != index],
         target,
         at=None,
-        given=Given(cut.layer, maps.shape[1:], index, image),
+        given=GivenOutput(cut.layer, maps.shape[1:], index, image),
         batch_size=probe.batch_size,
     )
     if not of_crops.facts or rest.facts.bypassed:

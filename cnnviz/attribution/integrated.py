@@ -105,8 +105,8 @@ def integrated_gradients(
     baselines: np.ndarray,
     differences: np.ndarray,
     *,
-    steps: int | None = None,
-    tell: Tell | None = None,
+    steps: int | None,
+    tell: Tell | None,
 ) -> Integrated:
     """The gradients on the straight way from baselines to images, times its length.
 
@@ -121,7 +121,7 @@ def integrated_gradients(
         target: What is explained.
         baselines: Where the ways begin.
         differences: `(n, k)` the scores of the images minus those of the baselines.
-        steps: How many, whatever comes of it.
+        steps: How many, whatever comes of it; None for as many as it needs.
         tell: Is called with the progress. Whether steps will be doubled is not known
             ahead: as long as they may be, they are taken for half of what is left.
     """

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from cnnviz.arguments import numbers_of, shown
+from cnnviz.arguments import brief, numbers_of
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import CAMS, hirescam
 from cnnviz.attribution.integrated import (
@@ -27,14 +27,9 @@ from cnnviz.attribution.placing import (
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.questions import At, Reversed, Subject
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import (
-    ArgumentError,
-    LayerError,
-    input_words,
-    seen_axes,
-    shape_text,
-)
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network.input_axes import pixels_of
+from cnnviz.words import input_words, seen_axes, shape_text
 
 Method = Literal[
     "hirescam",
@@ -75,12 +70,12 @@ class Settings:
     """
 
     method: Method
-    baseline: Baseline = "black"
-    smooth: int = 0
-    seed: int = 0
-    patch: int | Sequence[int] | None = None
-    stride: int | Sequence[int] | None = None
-    batch_size: int | None = None
+    baseline: Baseline
+    smooth: int
+    seed: int
+    patch: int | Sequence[int] | None
+    stride: int | Sequence[int] | None
+    batch_size: int | None
     steps: int | None = None
 
     @property
@@ -343,5 +338,5 @@ def _sizes(
         or sizes.shape not in ((), (axes,))
         or (sizes < 1).any()
     ):
-        raise ArgumentError(f"{name} is {shown(value)}; expected {expected}")
+        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
     return [int(n) for n in np.broadcast_to(sizes, axes)]

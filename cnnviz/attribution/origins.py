@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnviz.errors import seen_axes, shape_text
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.layers import look_at
+from cnnviz.words import seen_axes, shape_text
 
 if TYPE_CHECKING:
     import numpy as np

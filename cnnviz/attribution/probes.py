@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from cnnviz.attribution.gradients import Question
 from cnnviz.attribution.placing import Placing, by_field
-from cnnviz.attribution.questions import At, Given, Subject
+from cnnviz.attribution.questions import At, GivenOutput, Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
 from cnnviz.network.batches import in_batches
@@ -69,7 +69,7 @@ class Probe:
         at: At,
         top: int = 1,
         scaled: bool = False,
-        given: Given | None = None,
+        given: GivenOutput | None = None,
         batch_size: int | None = None,
         private: bool = False,
     ) -> None:

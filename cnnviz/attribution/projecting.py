@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.crops import Crops, find_crops
+from cnnviz.attribution.crops import CropPlan, find_crops
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
@@ -125,7 +125,7 @@ class _Blocks(NamedTuple):
     task: Task
     arrays: Sequence[np.ndarray]
     route: Route
-    crops: Crops | None
+    crops: CropPlan | None
     total: int
     most: int
 
@@ -170,7 +170,7 @@ def _signature(
 
 def _of_crops(
     trace: Trace[Any],
-    crops: Crops,
+    crops: CropPlan,
     arrays: Sequence[np.ndarray],
     seeds: Seeds,
     size: int,

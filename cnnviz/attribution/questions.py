@@ -27,7 +27,7 @@ class Subject:
     """
 
     model: ImageModel
-    head: str | int | None = None
+    head: str | int | None
     layer: str | None = None
     position: Position | None = None
     rule: Reversed | None = None
@@ -43,6 +43,8 @@ class Facts:
             that the named layer depends on.
         others: The other inputs that the score depends on.
         elements: How many numbers an image becomes.
+        bypassed: Whether the score depends on the image past the tensor, or past what
+            is given instead of the image, too.
         layer: Where the tensor is; empty for the image.
         is_call: Whether that names a call of a layer.
         rows: The sizes of the maps whose positions are its rows, as those of tokens
@@ -51,8 +53,6 @@ class Facts:
             None if not known.
         order: Which of its axes of positions goes along each of the image's; None if
             not known.
-        bypassed: Whether the score depends on the image past the tensor, or past what
-            is given instead of the image, too.
         is_mixed: Whether every position sees all of the image.
         mixes: Whether every position sees all others on the way to the score; None if
             that cannot be told.
@@ -62,12 +62,12 @@ class Facts:
     input_index: int
     others: tuple[int, ...]
     elements: int
+    bypassed: bool
     layer: str = ""
     is_call: bool = False
     rows: tuple[int, ...] | None = None
     field: ReceptiveField | None = None
     order: tuple[int, ...] | None = None
-    bypassed: bool = False
     is_mixed: bool = False
     mixes: bool | None = False
 
@@ -86,7 +86,7 @@ class Facts:
         )
 
 
-class Given(NamedTuple):
+class GivenOutput(NamedTuple):
     """The output of a layer, given instead of an image of which nothing else is seen.
 
     Attributes:

@@ -81,7 +81,7 @@ def stages(kernels: Sequence[Kernel]) -> list[int]:
 
 
 def drawn_anew(
-    kernels: Sequence[Kernel], seed: int, draw: int = 0
+    kernels: Sequence[Kernel], seed: int, draw: int
 ) -> Iterator[tf.Variable]:
     """Other values for kernels: normal, with their deviation and no mean.
 

@@ -37,7 +37,7 @@ from cnnviz.graph.operations import (
     TRANSPOSED_CONVOLUTIONS,
 )
 
-Rule = Callable[[Walk, tf.Tensor], Step | None]
+_Rule = Callable[[Walk, tf.Tensor], Step | None]
 """From the output of an operation to the step back; None if it is another case."""
 
 
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
     subject: str
     meets: str
-    rules: Mapping[str, Rule]
+    rules: Mapping[str, _Rule]
 
 
 def step_back(walk: Walk, tensor: tf.Tensor) -> Step:
@@ -231,7 +231,7 @@ _REFUSALS = {
 }
 
 
-def _rules(types: str, rule: Rule) -> dict[str, Rule]:
+def _rules(types: str, rule: _Rule) -> dict[str, _Rule]:
     return dict.fromkeys(types.split(), rule)
 
 

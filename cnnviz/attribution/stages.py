@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import choice, shown, texts_of, whole
+from cnnviz.arguments import brief, choice, texts_of, whole
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
-from cnnviz.errors import ArgumentError, ImageError, LayerError, counted, shape_text
+from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.graph.channels import has_layout, is_op_channels_first
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
@@ -24,10 +24,12 @@ from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, displayed, is_tensor_channels_first
 from cnnviz.network.map_places import MapPlace, map_places
-from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerName, one_layer
+from cnnviz.network.preparing import Images
 from cnnviz.network.tracing import compiled
 from cnnviz.showing import Result
+from cnnviz.words import counted, shape_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -172,7 +174,7 @@ def deconvnet_stages(
     task = Task(known, selected, keep, rule, "image")
     units = find_units(task, arrays)
     if channel is not None and whole(channel) is None:
-        raise ArgumentError(f"channel is {shown(channel)}; expected a whole number")
+        raise ArgumentError(f"channel is {brief(channel)}; expected a whole number")
     asked = None if channel is None else [channel]
     chosen = choose_maps(selected.name, units, asked, 1)
     found = units.seeds(np.zeros(1, int), chosen[0])

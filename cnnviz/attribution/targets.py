@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, listed, shape_text
+from cnnviz.errors import ArgumentError
 from cnnviz.network.heads import Head
+from cnnviz.words import listed, shape_text
 
 Position = tuple[int, ...]
 """One position of an output: `(row, column)`."""

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from cnnviz.arguments import choice, shown
+from cnnviz.arguments import brief, choice
 from cnnviz.errors import ArgumentError
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected
@@ -46,6 +46,6 @@ class Task(NamedTuple):
         elif isinstance(place, str) and place in ("maximum", "map"):
             return
         raise ArgumentError(
-            f"keep is {shown(place)}; expected maximum, map or a position, the tuple "
+            f"keep is {brief(place)}; expected maximum, map or a position, the tuple "
             "(row, column)"
         )

@@ -13,7 +13,7 @@ from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
-from cnnviz.errors import LayerError, counted
+from cnnviz.errors import LayerError
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
@@ -28,6 +28,7 @@ from cnnviz.network.naming import addresses
 from cnnviz.network.operation_names import between_layers
 from cnnviz.network.python_code import python_call
 from cnnviz.network.recording import patched
+from cnnviz.words import counted
 
 LayerOf = Callable[[tf.Operation], str]
 
@@ -120,8 +121,8 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
     network = task.model.network
     regions: list[tuple[tf.Graph, int, int, str]] = []
     with patched(marking(network)), patched(_regions(network, regions)):
-        shown = show_images(task.model, images, [task.selected])
-    (call,) = shown.calls.values()
+        forward = show_images(task.model, images, [task.selected])
+    (call,) = forward.calls.values()
     output = call.tensor()
     target, _ = find_logits(output) or (output, None)
     name = task.selected.name
@@ -139,7 +140,7 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
         raise LayerError(f"layer '{name}' returns {target.dtype.name}; expected floats")
     first = channel_axis(network, call) == 1
     layer_of = _naming(regions)
-    return TracedLayer(images, shown.inputs, target, first, layer_of)
+    return TracedLayer(images, forward.inputs, target, first, layer_of)
 
 
 def _regions(

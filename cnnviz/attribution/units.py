@@ -11,7 +11,7 @@ import tensorflow as tf
 from cnnviz.arguments import counts
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.traced_layers import TracedLayer, trace_layer
-from cnnviz.errors import ArgumentError, LayerError, shape_text
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.batches import in_batches
@@ -19,6 +19,7 @@ from cnnviz.network.health import broken_weights, is_suspicious, not_finite
 from cnnviz.network.layout import as_images
 from cnnviz.network.survey import choose_channels
 from cnnviz.network.tracing import compiled_for_images
+from cnnviz.words import shape_text
 
 _BATCH = 16
 

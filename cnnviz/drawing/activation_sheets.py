@@ -31,10 +31,11 @@ from cnnviz.drawing.values import (
     own_levels,
     stretch,
 )
-from cnnviz.errors import LayerError, counted, percent_text
+from cnnviz.errors import LayerError
 from cnnviz.images.boxes import ReceptiveField, image_spans, seen_spans
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import one_image
+from cnnviz.words import counted, percent_text
 
 Normalize = Literal["channel", "layer"]
 Sort = Literal["channel", "strongest"]

@@ -20,7 +20,7 @@ def draw_bars(
     values: Sequence[float] | NDArray[np.float32],
     texts: Sequence[str],
     *,
-    among: Sequence[float] | None = None,
+    among: Sequence[float] | None,
     name_width: int | None = None,
 ) -> NDArray[np.uint8]:
     """Draws a row for each number: its name, a bar from 0 to it, and its text.

@@ -17,8 +17,9 @@ from cnnviz.drawing.facts import averaged
 from cnnviz.drawing.panels import Panel
 from cnnviz.drawing.signals import LONGEST, some_steps, strongest_steps
 from cnnviz.drawing.tiles import Pixels, as_picture, fitted_size, resized
-from cnnviz.errors import ArgumentError, LayerError, input_words, seen_axes, shape_text
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
+from cnnviz.words import input_words, seen_axes, shape_text
 
 _FOR, _AGAINST = (230, 97, 0), (0, 84, 159)
 _SIDE = 256  # of the longer side of a panel

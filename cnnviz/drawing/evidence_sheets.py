@@ -14,8 +14,9 @@ from cnnviz.drawing.evidence_panels import HATCHED, flatten, map_panel
 from cnnviz.drawing.facts import join_facts, readable, shared
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import PERCENTILE
-from cnnviz.errors import ArgumentError, input_words, listed, probability_text
+from cnnviz.errors import ArgumentError
 from cnnviz.images.taking import as_array
+from cnnviz.words import input_words, listed, probability_text
 
 if TYPE_CHECKING:
     from cnnviz.attribution.checks import Check

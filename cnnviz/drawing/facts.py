@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cnnviz.arguments import instance_of
-from cnnviz.errors import counted
 from cnnviz.images.ranges import is_unit
+from cnnviz.words import counted
 
 SEPARATOR = " \u00b7 "
 

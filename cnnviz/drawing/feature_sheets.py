@@ -15,15 +15,9 @@ from cnnviz.drawing.grids import grid
 from cnnviz.drawing.signals import FLATTEST, LONGEST, some_steps
 from cnnviz.drawing.text import Label
 from cnnviz.drawing.values import displayable, leveled
-from cnnviz.errors import (
-    ArgumentError,
-    LayerError,
-    counted,
-    input_words,
-    percent_text,
-    seen_axes,
-)
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.resizing import resize
+from cnnviz.words import counted, input_words, percent_text, seen_axes
 
 if TYPE_CHECKING:
     from cnnviz.ascent.results import Ascent

@@ -19,8 +19,9 @@ from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.text import draw_line, soften, write_line
 from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper, resized
 from cnnviz.drawing.values import colorize, own_levels
-from cnnviz.errors import LayerError, counted, shape_text
+from cnnviz.errors import LayerError
 from cnnviz.images.taking import as_array, one_image
+from cnnviz.words import counted, shape_text
 
 _SIDE, _GAP, _NAME_WIDTH = 72, 3, 190  # pixels
 _SHALLOWEST = 18  # pixels that the tiles of a panorama are high

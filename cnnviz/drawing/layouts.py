@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.drawing.tiles import PAPER, shrunk_size
-from cnnviz.errors import ArgumentError, counted, listed
+from cnnviz.errors import ArgumentError
+from cnnviz.words import counted, listed
 
 # Sizes in pixels of a tile's side (the root of its area) when enlarged automatically:
 # readable beside its label, at most a good look, the sheet in between.

@@ -12,7 +12,7 @@ from PIL import Image
 from cnnviz.arguments import instance_of
 from cnnviz.drawing.inks import shades_of
 from cnnviz.drawing.layouts import balanced_columns
-from cnnviz.drawing.text import draw_line, printable, soften, wrap, write_line
+from cnnviz.drawing.text import draw_line, drawable, soften, wrap, write_line
 from cnnviz.drawing.tiles import PAPER, Pixels, on_paper
 
 _TITLE, _SMALL, _NAME, _LINE = 20, 13, 14, 12  # sizes of fonts
@@ -155,7 +155,7 @@ def _write_words(tile: Pixels, words: str) -> bool:
     """Writes words into the middle of a tile, if that has room for all of them."""
     room = tile.shape[1] - 2 * _GAP
     drawn = [
-        draw_line(line, _NAME, room) for line in wrap(printable(words), _NAME, room)
+        draw_line(line, _NAME, room) for line in wrap(drawable(words), _NAME, room)
     ]
     top = (tile.shape[0] - sum(map(len, drawn))) // 2
     if top < 0:
@@ -174,7 +174,7 @@ def _inked(line: NDArray[np.uint8], ink: int) -> NDArray[np.uint8]:
 
 def _text(text: str, size: int, width: int, ink: int = _SOFT) -> Pixels:
     """A text on paper, broken into lines."""
-    lines = wrap(printable(text), size, width)
+    lines = wrap(drawable(text), size, width)
     return np.concatenate([_one_line(line, size, width, ink) for line in lines])
 
 

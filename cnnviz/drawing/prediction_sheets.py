@@ -14,7 +14,7 @@ from cnnviz.drawing.facts import join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import tile_size
 from cnnviz.drawing.tiles import PAPER, as_picture, backdrop, on_paper, resized
-from cnnviz.errors import counted, percent_text
+from cnnviz.words import counted, percent_text
 
 if TYPE_CHECKING:
     from cnnviz.network.predictions import Predictions

@@ -23,7 +23,7 @@ from cnnviz.arguments import (
 from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows, raised_size
-from cnnviz.drawing.signals import Shown, as_pictures
+from cnnviz.drawing.signals import Pictures, as_pictures
 from cnnviz.drawing.text import Label
 from cnnviz.drawing.tiles import (
     PAPER,
@@ -106,9 +106,9 @@ def projection_sheet(
     image = as_array(image, channels=None)
     result_of("projections", projections, "deconvnet", "positions")
     whole = not (crop or close)
-    shown = as_pictures(image, [projections], field, whole=whole)
-    image = shown.image
-    units = _Units.of(shown.projections[0], shown, spatial, names, title)
+    drawn = as_pictures(image, [projections], field, whole=whole)
+    image = drawn.image
+    units = _Units.of(drawn.projections[0], drawn, spatial, names, title)
     if close:
         units, crop = units.at(mass_boxes(_shares(units.images))), True
     size = units.tile_size(2 * len(units.alive), _SHEET_SIDE, crop)
@@ -185,11 +185,11 @@ def comparison_sheet(
         result_of(f"projections[{rule!r}]", given, "deconvnet", "positions")
     every = list(projections.values())
     whole = not (crop or close)
-    shown = as_pictures(image, every, field, whole=whole)
-    image = shown.image
+    drawn = as_pictures(image, every, field, whole=whole)
+    image = drawn.image
     ruled = {
-        rule: _Units.of(each, shown, spatial, names, title)
-        for rule, each in zip(projections, shown.projections, strict=True)
+        rule: _Units.of(each, drawn, spatial, names, title)
+        for rule, each in zip(projections, drawn.projections, strict=True)
     }
     units = next(iter(ruled.values()))
     for other in ruled.values():
@@ -280,12 +280,12 @@ class _Units(NamedTuple):
     def of(
         cls,
         projections: Projections,
-        shown: Shown,
+        drawn: Pictures,
         spatial: bool,
         names: Sequence[str] | None,
         title: str,
     ) -> _Units:
-        image = shown.image
+        image = drawn.image
         shape = projections.images.shape
         if len(shape) < 3 or shape != (1, shape[1], *image.shape):
             raise ArgumentError(
@@ -309,7 +309,7 @@ class _Units(NamedTuple):
             labels.append(Label(name, told))
         unit = "step" if positions.shape[1] == 1 else "row,column"
         positions = projections.origin.along_image(positions)
-        if shown.is_signal:  # a picture of one row of units
+        if drawn.is_signal:  # a picture of one row of units
             steps = positions[:, :1]
             positions = np.concatenate([np.zeros_like(steps), steps], 1)
         size = (image.shape[0], image.shape[1])
@@ -319,13 +319,13 @@ class _Units(NamedTuple):
             labels,
             join_facts(["class" if names else "map", "activation"])
             + (f" @ {unit}" if spatial else ""),
-            field_boxes(shown.field, positions, size),
+            field_boxes(drawn.field, positions, size),
             size,
             alive,
             np.delete(channels, alive),
-            shown.is_signal,
-            shown.seen,
-            shown.field,
+            drawn.is_signal,
+            drawn.seen,
+            drawn.field,
             spatial,
         )
 

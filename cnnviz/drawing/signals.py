@@ -19,7 +19,7 @@ LONGEST = 1024  # steps of a signal, which lie side by side
 FLATTEST = 8  # how many times as long as high a picture of a signal is
 
 
-class Shown(NamedTuple):
+class Pictures(NamedTuple):
     """An image and its reconstructions, as pictures.
 
     Attributes:
@@ -43,7 +43,7 @@ def as_pictures(
     field: ReceptiveField | None,
     *,
     whole: bool,
-) -> Shown:
+) -> Pictures:
     """A signal and its reconstructions as pictures; pictures as they are.
 
     Args:
@@ -57,10 +57,10 @@ def as_pictures(
     if field is not None:
         instance_of("field", field, ReceptiveField, "a ReceptiveField")
     if image.ndim != 2 or any(p.images.shape[2:] != image.shape for p in projections):
-        return Shown(image, list(projections), field, False)
+        return Pictures(image, list(projections), field, False)
     if not all(p.origin.is_signal for p in projections):
         pictures = [replace(p, images=p.images[..., None]) for p in projections]
-        return Shown(image[..., None], pictures, field, False)
+        return Pictures(image[..., None], pictures, field, False)
     signal = image.T
     rebuilt = [p.images.swapaxes(-1, -2) for p in projections]
     steps = across = len(image)
@@ -76,9 +76,8 @@ def as_pictures(
         replace(p, images=values.repeat(high, -2)[..., None])
         for p, values in zip(projections, rebuilt, strict=True)
     ]
-    shown = signal.repeat(high, 0)[..., None]
     field = None if field is None else field.of_signal(scale)
-    return Shown(shown, pictures, field, True, seen)
+    return Pictures(signal.repeat(high, 0)[..., None], pictures, field, True, seen)
 
 
 def some_steps(signal: NDArray[Any], count: int) -> NDArray[Any]:

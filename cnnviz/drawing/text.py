@@ -73,9 +73,9 @@ def draw_headline(
     instance_of("subtitle", subtitle, str | None, "a text")
     lines = []
     if title:
-        lines.append(draw_line(printable(title), _TITLE_SIZE, width))
+        lines.append(draw_line(drawable(title), _TITLE_SIZE, width))
     if subtitle:
-        for part in wrap(printable(subtitle), _SUBTITLE_SIZE, width):
+        for part in wrap(drawable(subtitle), _SUBTITLE_SIZE, width):
             lines.append(soften(draw_line(part, _SUBTITLE_SIZE, width), _SUBTITLE_INK))
     if not lines:
         return None
@@ -119,7 +119,7 @@ def draw_line(text: str, size: int, width: int, kept: int = 0) -> NDArray[np.uin
         kept: How many of the last characters are not cut, if they have room.
     """
     end = len(text) - kept
-    text, told = printable(text[:end]), text[end:]
+    text, told = drawable(text[:end]), text[end:]
     font = font_of(text + told, size)
     if font.getlength(text + told) > width:
         if told and math.ceil(font.getlength(ELLIPSIS + told)) > width:
@@ -154,7 +154,7 @@ def _written(text: str, size: int) -> NDArray[np.uint8]:
     return line
 
 
-def printable(text: object) -> str:
+def drawable(text: object) -> str:
     """A text, or what else stands for one, with what cannot be drawn replaced."""
     # Unprintable are also line ends, and halves of surrogate pairs, which no font has.
     return "".join(

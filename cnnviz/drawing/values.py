@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import between, more_than, numbers_of, shown
-from cnnviz.errors import ArgumentError, listed
+from cnnviz.arguments import between, brief, more_than, numbers_of
+from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import is_unit, to_unit, unit_scale
 from cnnviz.images.resizing import Kernel, Placement, resample
 from cnnviz.images.taking import as_array
+from cnnviz.words import listed
 
 # A pink that no colormap of matplotlib's comes near but hsv and gist_ncar.
 NOT_A_NUMBER = (255, 0, 160)
@@ -144,7 +145,7 @@ def leveled(images: np.ndarray) -> np.ndarray:
     expected = "images (..., channels)"
     values = numbers_of("images", as_array(images, channels=None), expected)
     if not (values.ndim and values.size):
-        raise ArgumentError(f"images is {shown(images)}; expected {expected}")
+        raise ArgumentError(f"images is {brief(images)}; expected {expected}")
     if unit_scale(values.dtype) is not None:
         values = to_unit(values)
     values = displayable(values)
@@ -165,7 +166,7 @@ def _ranged(
         low = values.min(axis, keepdims=True)
     except (TypeError, ValueError):  # of which NumPy's AxisError is one
         raise ArgumentError(
-            f"axis is {shown(axis)}; expected one or several of the {maps.ndim} axes "
+            f"axis is {brief(axis)}; expected one or several of the {maps.ndim} axes "
             "of the maps, or None"
         ) from None
     high = values.max(axis, keepdims=True)
@@ -214,7 +215,7 @@ def check_colormap(colormap: object) -> None:
     near = difflib.get_close_matches(str(colormap), list(matplotlib.colormaps), 3)
     names = near or ["viridis", "magma", "gray", "coolwarm"]
     raise ArgumentError(
-        f"colormap is {shown(colormap)}; expected the name of one of matplotlib's, "
+        f"colormap is {brief(colormap)}; expected the name of one of matplotlib's, "
         f"such as {listed(names)}"
     )
 
@@ -321,7 +322,7 @@ def overlay(
     )
     ends = _ends("spans", spans, expected)
     if not np.diff(ends).all():
-        raise ArgumentError(f"spans is {shown(spans)}; expected {expected}")
+        raise ArgumentError(f"spans is {brief(spans)}; expected {expected}")
     within = np.ones((height, width, 1), bool)
     if seen is not None:
         expected = "where the rows that are drawn begin and end, and where columns do"
@@ -347,7 +348,7 @@ def _ends(name: str, spans: object, expected: str) -> NDArray[Any]:
     """Where the rows and the columns of an image begin and end."""
     ends = numbers_of(name, spans, expected)
     if ends.shape != (2, 2) or not np.isfinite(ends).all():
-        raise ArgumentError(f"{name} is {shown(spans)}; expected {expected}")
+        raise ArgumentError(f"{name} is {brief(spans)}; expected {expected}")
     return ends
 
 

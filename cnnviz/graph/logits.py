@@ -77,11 +77,11 @@ def softmax_axes(output: tf.Tensor) -> frozenset[int] | None:
         The axes of `output`, none where a reshape left none for them; None if it comes
         from no softmax, or these cannot be told.
     """
-    walk = _walked(output, _SQUASHED)
-    if walk is None:
+    path = _path_back(output, _SQUASHED)
+    if path is None:
         return None
-    axes = _added(walk.end)
-    for op, _ in reversed(walk.way):
+    axes = _added(path.end)
+    for op, _ in reversed(path.way):
         axes = _rearranged(op, axes) if axes else axes
     return axes
 
@@ -99,12 +99,12 @@ def behind(
         The tensor, shaped like `output`, and the name of the activation that was found;
         None if there is none.
     """
-    walk = _walked(output, activations)
-    if walk is None:
+    path = _path_back(output, activations)
+    if path is None:
         return None
     inlined = Inlining()
-    found = inlined.outside(walk.given, walk.calls)
-    for op, inside in reversed(walk.way):
+    found = inlined.outside(path.given, path.calls)
+    for op, inside in reversed(path.way):
         others = [inlined.outside(t, inside) for t in list(op.inputs)[1:]]
         found = output.graph.create_op(
             op.type,
@@ -113,10 +113,10 @@ def behind(
             attrs={**op.node_def.attr, **_type_of(op, found)},
         ).outputs[0]
     found.set_shape(output.shape)
-    return found, walk.activation
+    return found, path.activation
 
 
-class _Walk(NamedTuple):
+class _PathBack(NamedTuple):
     """The way back from a tensor to an activation.
 
     Attributes:
@@ -134,7 +134,7 @@ class _Walk(NamedTuple):
     way: list[tuple[tf.Operation, _Calls]]
 
 
-def _walked(output: tf.Tensor, activations: Collection[str]) -> _Walk | None:
+def _path_back(output: tf.Tensor, activations: Collection[str]) -> _PathBack | None:
     tensor = output
     calls: _Calls = ()
     way: list[tuple[tf.Operation, _Calls]] = []
@@ -152,7 +152,7 @@ def _walked(output: tf.Tensor, activations: Collection[str]) -> _Walk | None:
             tensor = op.inputs[0]
         else:
             return None
-    return _Walk(tensor, *applied, calls, way)
+    return _PathBack(tensor, *applied, calls, way)
 
 
 def _added(tensor: tf.Tensor) -> frozenset[int] | None:

@@ -32,105 +32,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.graph.axes import Axis
 from cnnviz.graph.channels import channel_dim
 from cnnviz.graph.extents import NOWHERE, Extent
 from cnnviz.graph.functions import CALLS, Inlining
 from cnnviz.graph.operations import CONVOLUTIONS, POOLINGS, TRANSPOSED_CONVOLUTIONS
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
-
-
-class Axis(NamedTuple):
-    """How units depend on one axis of an image, which is cut along it.
-
-    Unit `i` depends on the positions from `jump * i + low` to `jump * i + high`.
-
-    Attributes:
-        place: Which of the coordinates of a unit moves along it.
-        length: The length of the image.
-        stride: What the beginning of a crop is a multiple of.
-        jump: How far it moves from one unit to the next.
-        low: Where what unit 0 depends on begins; a little before its receptive field
-            where the first positions of an image are cut off on the way.
-        high: Where it ends.
-        units: How many units there are.
-    """
-
-    place: int
-    length: int
-    stride: int
-    jump: Fraction
-    low: Fraction
-    high: Fraction
-    units: int
-
-    def crop(self, span: int = 1) -> int:
-        """The length of a crop that is enough for any unit; at most the image's.
-
-        Args:
-            span: For how many units side by side one crop has to be enough.
-        """
-        reach = max(
-            math.ceil(self.jump * (i + span - 1) + self.high) - self._first(i) + 1
-            for i in range(self.units - span + 1)
-        )
-        spare = max(self.length - reach, 0)
-        return self.length - spare // self.stride * self.stride
-
-    def starts(self, positions: np.ndarray, crop: int) -> np.ndarray:
-        """Where the crops for units begin.
-
-        Args:
-            positions: `(k,)` the units; the first ones of spans.
-            crop: The length of the crops, as `crop` tells it.
-        """
-        first = np.array([self._first(i) for i in range(self.units)], np.int64)
-        starts: np.ndarray = np.clip(first[positions], 0, self.length - crop)
-        return starts
-
-    def reached(self, starts: np.ndarray, size: int) -> tuple[np.ndarray, int]:
-        """The units that parts of the image decide.
-
-        Args:
-            starts: `(k,)` where the parts begin.
-            size: How long they are.
-
-        Returns:
-            `(k,)` the first unit of a span for each part, and how long spans are, all
-            alike. Outside of its span no unit depends on a part.
-        """
-        distinct, places = np.unique(starts, return_inverse=True)
-        ends = [
-            (
-                math.ceil((int(start) - self.high) / self.jump),
-                math.floor((int(start) + size - 1 - self.low) / self.jump),
-            )
-            for start in distinct
-        ]
-        first, last = np.clip(ends, 0, self.units - 1).T
-        # A part that no unit looks at has the last before the first.
-        span = max(int((last - first).max()) + 1, 1)
-        return np.minimum(first, self.units - span)[places], span
-
-    def seen(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where what units depend on begins and ends.
-
-        Args:
-            positions: `(k,)` the units.
-
-        Returns:
-            `(k,)` the first position, and the first behind the last.
-        """
-        ends = [
-            (math.ceil(self.jump * i + self.low), math.floor(self.jump * i + self.high))
-            for i in range(self.units)
-        ]
-        first, last = np.array(ends, np.int64)[positions].T
-        return np.clip(first, 0, None), np.clip(last + 1, 0, self.length)
-
-    def _first(self, unit: int) -> int:
-        """The last possible beginning of a crop, not yet held inside the image."""
-        return math.floor((self.jump * unit + self.low) / self.stride) * self.stride
 
 
 class Geometry(NamedTuple):
@@ -173,7 +81,7 @@ def find_geometry(
     axes: list[Axis | None] = []
     likeness: list[Hashable] = []
     for dim in range(1, (inputs[number].shape.rank or 2) - 1):
-        walk = _Walk(depends, views, (number, dim), inputs[number].shape[dim])
+        walk = _AxisWalk(depends, views, (number, dim), inputs[number].shape[dim])
         try:
             passed = tuple(walk.passed(tensor) for tensor in way)
             if end is not None and not walk.keeps_positions(end):
@@ -212,7 +120,7 @@ class _Differs(Exception):  # noqa: N818
     """Something differs from place to place, or may do so."""
 
 
-class _Walk:
+class _AxisWalk:
     """Along one axis, over all tensors that decide a unit.
 
     Args:
@@ -328,7 +236,7 @@ class _Walk:
         return None
 
 
-_Rule = Callable[[_Walk, tf.Tensor, Extent], Hashable]
+_Rule = Callable[[_AxisWalk, tf.Tensor, Extent], Hashable]
 """From a tensor and its view to the constants that are met on the way to it; raises
 `_Differs` if they, or what is done, are not alike at all places. That the view moves
 along the axis has been seen before."""
@@ -338,12 +246,12 @@ def _alike(*_: object) -> None:
     """What does the same at all places wherever its view moves."""
 
 
-def _elementwise(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> Hashable:
+def _elementwise(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> Hashable:
     return _operands(walk, tensor, extent, tensor.op.inputs)
 
 
 def _operands(
-    walk: _Walk, tensor: tf.Tensor, extent: Extent, operands: Sequence[tf.Tensor]
+    walk: _AxisWalk, tensor: tf.Tensor, extent: Extent, operands: Sequence[tf.Tensor]
 ) -> Hashable:
     """Of operands that do not move with the view, the values; one for all places."""
     constants: list[Hashable] = []
@@ -359,31 +267,31 @@ def _operands(
     return tuple(constants)
 
 
-def _divided(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> Hashable:
+def _divided(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> Hashable:
     """By a map, zero by zero may be divided where only a crop has its border."""
     if walk.depends(tensor.op.inputs[1]):
         raise _Differs
     return _elementwise(walk, tensor, extent)
 
 
-def _biased(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+def _biased(_: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     if extent.dim == channel_dim(tensor.op):
         raise _Differs
 
 
-def _normalized(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+def _normalized(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     op = tensor.op
     if op.get_attr("is_training") or any(walk.depends(t) for t in op.inputs[1:]):
         raise _Differs
     _biased(walk, tensor, extent)
 
 
-def _filtered(walk: _Walk, tensor: tf.Tensor, _: Extent) -> None:
+def _filtered(walk: _AxisWalk, tensor: tf.Tensor, _: Extent) -> None:
     if sum(walk.depends(t) for t in tensor.op.inputs) > 1:
         raise _Differs  # a kernel that the image makes
 
 
-def _resized(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+def _resized(_: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     """By a power of 2, where positions between pixels are exact numbers."""
     before, after = tensor.op.inputs[0].shape[extent.dim], tensor.shape[extent.dim]
     times = Fraction(before, after) if extent.dim in (1, 2) else Fraction(1)
@@ -394,7 +302,7 @@ def _resized(_: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
         raise _Differs
 
 
-def _joined(walk: _Walk, tensor: tf.Tensor, extent: Extent) -> None:
+def _joined(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     op = tensor.op
     if op.type == "ConcatV2":
         *parts, last = op.inputs

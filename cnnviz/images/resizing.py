@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import Size, choice, counts, shown, size_of
-from cnnviz.errors import ArgumentError, ImageError, counted
+from cnnviz.arguments import Size, brief, choice, counts, size_of
+from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import unit_scale
+from cnnviz.words import counted
 
 Fit = Literal["crop", "pad", "stretch"]
 Kernel = Literal["bicubic", "bilinear"]
@@ -97,7 +98,7 @@ def check_color(color: object) -> None:
         values = np.empty(0)
     if values.shape != (3,) or not ((values >= 0) & (values <= 1)).all():
         raise ArgumentError(
-            f"background is {shown(color)}; expected red, green and blue, each from "
+            f"background is {brief(color)}; expected red, green and blue, each from "
             "0 to 1"
         )
 

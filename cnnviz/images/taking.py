@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import shown
-from cnnviz.errors import ImageError, first_line, listed
+from cnnviz.arguments import brief
+from cnnviz.errors import ImageError, first_line
 from cnnviz.images.reading import is_folder, picture_array, read_array, read_image
+from cnnviz.words import listed
 
 _MOST_ITEMS = 4096
 _EXPECTED = (
@@ -68,7 +69,7 @@ def as_array(
             return read_array(os.fspath(images), raw=raw)
         return read_image(os.fspath(images), size=size, channels=channels, raw=raw)
     if is_many(images) or (isinstance(images, list | tuple) and not _numbers(images)):
-        items = images if isinstance(images, list | tuple) else walk(images)
+        items = images if isinstance(images, list | tuple) else items_of(images)
         arrays = [
             as_array(item, size=size, channels=channels, rank=rank, raw=raw)
             for item in items
@@ -79,10 +80,10 @@ def as_array(
     except Exception as error:  # noqa: BLE001
         # Symbolic tensors and ragged lists, each with an exception of its own library.
         raise ImageError(
-            f"images are {shown(images)}, which is no array: {first_line(error)}"
+            f"images are {brief(images)}, which is no array: {first_line(error)}"
         ) from None
     if array.dtype.kind in "OSU":
-        raise ImageError(f"images are {shown(images)}; expected {_EXPECTED}")
+        raise ImageError(f"images are {brief(images)}; expected {_EXPECTED}")
     return array
 
 
@@ -142,10 +143,10 @@ def one_by_one(images: Any, *, most: int | None = None) -> Iterator[Any]:
             number, where they are not held in memory together.
 
     Raises:
-        ImageError: If it is endless or goes on for longer, see `walk`.
+        ImageError: If it is endless or goes on for longer, see `items_of`.
     """
     if is_many(images):
-        yield from walk(images, most=most)
+        yield from items_of(images, most=most)
     elif isinstance(images, list | tuple) and not _numbers(images):
         yield from images
     else:
@@ -153,7 +154,7 @@ def one_by_one(images: Any, *, most: int | None = None) -> Iterator[Any]:
 
 
 def is_many(images: Any) -> bool:
-    """Whether `images` are a dataset or a generator: to be walked, see `walk`."""
+    """Whether `images` are a dataset or a generator: to be walked, see `items_of`."""
     if isinstance(
         images, Image.Image | str | bytes | os.PathLike | Mapping | list | tuple
     ):
@@ -164,7 +165,7 @@ def is_many(images: Any) -> bool:
     return isinstance(images, Iterable) or _has_length(images)
 
 
-def walk(images: Any, *, most: int | None = _MOST_ITEMS) -> Iterator[Any]:
+def items_of(images: Any, *, most: int | None = _MOST_ITEMS) -> Iterator[Any]:
     """The items of a dataset, a Keras sequence or a generator; of pairs the first.
 
     Args:

@@ -17,16 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import path_of, shown
-from cnnviz.errors import (
-    ArgumentError,
-    ModelError,
-    counted,
-    first_line,
-    listed,
-    users_error,
-    warn,
-)
+from cnnviz.arguments import brief, path_of
+from cnnviz.errors import ArgumentError, ModelError, first_line, users_error, warn
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
     APPLICATIONS,
@@ -46,6 +38,7 @@ from cnnviz.network.labels import read_labels
 from cnnviz.network.layout import are_filters_channels_first, is_network_channels_first
 from cnnviz.network.model import ImageModel
 from cnnviz.sniffing import is_there
+from cnnviz.words import counted, listed
 
 _SOURCES = "a path, the name of a network of keras.applications, or a Keras model"
 
@@ -96,7 +89,7 @@ def load_model(
         map(callable, (custom_objects or {}).values())
     ):
         raise ArgumentError(
-            f"custom_objects is {shown(custom_objects)}; expected classes and "
+            f"custom_objects is {brief(custom_objects)}; expected classes and "
             "functions by name"
         )
     if isinstance(source, str | os.PathLike):
@@ -122,7 +115,7 @@ def load_model(
     elif is_network(source):
         network, name = source, source.name
     else:
-        raise ArgumentError(f"model is {shown(source)}; expected {_SOURCES}")
+        raise ArgumentError(f"model is {brief(source)}; expected {_SOURCES}")
     check(network)
     is_auto = isinstance(encoding, str) and encoding == "auto"
     if is_auto and isinstance(source, ImageModel):
@@ -164,7 +157,7 @@ def module_objects(path: Path) -> dict[str, Any]:
     named = getattr(module, "custom_objects", {})
     if not isinstance(named, Mapping) or not all(map(callable, named.values())):
         raise ModelError(
-            f"custom_objects in {path} is {shown(named)}; expected classes and "
+            f"custom_objects in {path} is {brief(named)}; expected classes and "
             "functions, {name: class, ...}"
         )
     return {
@@ -282,7 +275,7 @@ def _labels(
         names = tuple(labels) if listing else ()
         if not names or not all(isinstance(name, str) for name in names):
             raise ArgumentError(
-                f"labels is {shown(labels)}; expected a file of them, a list of their "
+                f"labels is {brief(labels)}; expected a file of them, a list of their "
                 "names, or 'imagenet'"
             )
     shapes = _shapes_in(getattr(network, "output_shape", None))

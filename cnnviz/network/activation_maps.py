@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import number_of, shown, texts_of
-from cnnviz.errors import ArgumentError, counted, listed, shape_text
+from cnnviz.arguments import brief, number_of, texts_of
+from cnnviz.errors import ArgumentError
 from cnnviz.network.map_places import MapPlace
 from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.showing import Result, given_to_numpy
+from cnnviz.words import counted, listed, shape_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -150,7 +151,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
             return
         named = [f"'{name}'" for name in self.arrays]
         told = listed([*named[:5], *["another of them"] * (len(named) > 5)])
-        raise ArgumentError(f"layer is {shown(layer)}; expected {told}")
+        raise ArgumentError(f"layer is {brief(layer)}; expected {told}")
 
     def _drawn(
         self,

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import counts
-from cnnviz.errors import LayerError, counted
+from cnnviz.errors import LayerError
 from cnnviz.network.failures import OutOfMemoryError
+from cnnviz.words import counted
 
 Found = TypeVar("Found")
 _FEW = 8

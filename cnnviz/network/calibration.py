@@ -1,37 +1,26 @@
 """Which encoding a network was trained on, found by asking the network.
 
 A wrong value range is the commonest silent failure in this field: the picture looks
-plausible and means nothing. The evidence, strongest first: what the network itself does
-to pixels before anything looks at them; the name of a `keras.applications` family; the
-statistics that the first normalization remembers from training.
+plausible and means nothing. What tells, the most reliable first: what the network
+itself does to pixels before anything looks at them; the name of a `keras.applications`
+family; the statistics that the first normalization remembers from training.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from cnnviz.errors import CnnvizError
-from cnnviz.graph.channels import to_channels_first, to_channels_last
-from cnnviz.graph.functions import CALLS, Inlining
-from cnnviz.graph.walking import Dependence, ancestors, is_weighted, preprocessing
 from cnnviz.network.encoding import Encoding, named_encoding
 from cnnviz.network.keras_generations import InputSpec, Network, ancestry, is_network
-from cnnviz.network.layout import (
-    is_network_channels_first,
-    is_tensor_channels_first,
-)
-from cnnviz.network.naming import Address, Selected, addresses
+from cnnviz.network.naming import Address, addresses
 from cnnviz.network.ordering import in_order
-from cnnviz.network.recording import record
 from cnnviz.network.remembered import Memory, encoding_of
-from cnnviz.network.tracing import compiled
+from cnnviz.network.trials import Trial
 
 # The value range of `preprocess_input` of each family in keras.applications that does
 # not preprocess inside the network, by the name that Keras gives the network.
@@ -59,8 +48,6 @@ _MARKS = (
     ({"conv2_block1_0_bn", "conv2_block1_concat"}, "densenet", "torch"),
 )
 
-_LARGEST = 128
-_MOST_NUMBERS = 2**28  # of an image that a network is tried with
 _CONTRAST = (0.5, 20.0)
 """The contrast that networks work at: black to white is 1 for [0, 1], 2 for [-1, 1],
 about 4.5 after dividing by a deviation."""
@@ -84,33 +71,31 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         The encoding, with the reason for the choice; `unit` where nothing tells.
     """
     family = _family(network.name)
-    index = _picture_input(network, specs)
-    if index is None:
+    trial = Trial.of(network, specs)
+    if trial is None:
         if family is not None:
             return named_encoding(family, f"{network.name} of keras.applications")
         return named_encoding("unit", NOTHING_TELLS)
-    known = specs or []
-    shape = _image_shape(known[index], network)
-    photographs = len(shape) == 3 and shape[-1] in (1, 3)
+    channels = trial.shape[-1]
+    photographs = len(trial.shape) == 3 and channels in (1, 3)
     ordered = list(in_order(network))
     weighing = _first(ordered, _takes_weights)
     normalization = _first(ordered, _is_batch_normalization)
     in_front = _normalizing_in_front(ordered, weighing)
     for layer in in_front if photographs else []:
         # Its memory is of the training images themselves.
-        found = _remembered(network, known, index, layer, None)
+        found = _remembered(trial, layer, None)
         if found is not None:
             return found
-    last = Address("", network)
-    found = _inside(network, known, index, weighing or last, shape)
+    found = _inside(trial, weighing or Address("", network))
     if found is not None:
         return found
-    if known[index].dtype.startswith(("uint", "int")):
-        return named_encoding("bytes", f"the input is of type {known[index].dtype}")
-    if family is not None and (shape[-1] == 3 or family == "signed"):
+    if trial.dtype.startswith(("uint", "int")):
+        return named_encoding("bytes", f"the input is of type {trial.dtype}")
+    if family is not None and (channels == 3 or family == "signed"):
         return named_encoding(family, f"{network.name} of keras.applications")
     if photographs and normalization not in in_front:
-        found = _remembered(network, known, index, normalization, weighing)
+        found = _remembered(trial, normalization, weighing)
         if found is not None:
             return found
     return named_encoding("unit", NOTHING_TELLS + _hint_of_base(network))
@@ -137,22 +122,19 @@ def remembered_range(network: Network, specs: list[InputSpec] | None) -> Range |
     Returns:
         The range of each channel; None if no normalization tells.
     """
-    index = _picture_input(network, specs)
-    if index is None or specs is None:
+    trial = Trial.of(network, specs)
+    if trial is None or len(trial.shape) != 3:
         return None
-    *size, channels = _image_shape(specs[index], network)
-    if channels is None or len(size) != 2:
-        return None
-    height, width = (side or _LARGEST for side in size)
+    channels = trial.shape[-1]
     # Nothing, each channel alone, and all of them twice as strong.
     levels = np.stack([*np.eye(channels + 1, channels, -1), np.full(channels, 2)])
-    shown = np.broadcast_to(
-        levels[:, None, None].astype(np.float32), (len(levels), height, width, channels)
+    images = np.broadcast_to(
+        levels[:, None, None].astype(np.float32), (len(levels), *trial.shape)
     )
     ordered = list(in_order(network))
     for layer in _normalizing_in_front(ordered, _first(ordered, _takes_weights)):
         memory = Memory.of(layer)
-        seen = _given(network, specs, index, layer, shown)
+        seen = trial.given(layer, images)
         if memory is None or seen is None or seen.ndim != 4 or 0 in seen.shape:
             continue
         # The center: resizing and padding layers leave it alone.
@@ -173,7 +155,7 @@ def remembered_range(network: Network, specs: list[InputSpec] | None) -> Range |
     return None
 
 
-def evidence(network: Network) -> int:
+def encoding_digest(network: Network) -> int:
     """A number that changes when what `detect_encoding` looks at does.
 
     It stands for the weights and factors of all layers up to the first convolution or
@@ -222,47 +204,18 @@ def _hint_of_base(network: Network) -> str:
     return ""
 
 
-def _picture_input(network: Network, specs: list[InputSpec] | None) -> int | None:
-    """The index of the first input of pictures; of what may be if there is none."""
-    for ranks in ((4,), (3, 5)):
-        for i, spec in enumerate(specs or []):
-            if len(spec.shape) not in ranks:
-                continue
-            held = math.prod(n or 1 for n in spec.shape[1:]) <= _MOST_NUMBERS
-            if held and _image_shape(spec, network)[-1] is not None:
-                return i
-    return None
-
-
-def _image_shape(spec: InputSpec, network: Network) -> tuple[int | None, ...]:
-    """The shape of one image, channels last."""
-    shape = spec.shape[1:]
-    if is_network_channels_first(network) and len(shape) > 2:
-        return (*shape[1:], shape[0])
-    return shape
-
-
-def _inside(
-    network: Network,
-    specs: list[InputSpec],
-    index: int,
-    target: Address,
-    shape: tuple[int | None, ...],
-) -> Encoding | None:
+def _inside(trial: Trial, target: Address) -> Encoding | None:
     """Reads the preprocessing off what reaches the first thing that has weights.
 
     Args:
-        network: The network.
-        specs: Its inputs.
-        index: The one that is shown images.
+        trial: What the network is tried with.
         target: The first convolution or dense layer; the network if there is none.
-        shape: Of one image, channels last.
     """
     levels = np.array([0.0, 1.0, 255.0], np.float32)
-    size = tuple(n or _LARGEST for n in shape)
-    images = np.broadcast_to(levels.reshape(3, *[1] * len(size)), (3, *size))
+    shape = trial.shape
+    images = np.broadcast_to(levels.reshape(3, *[1] * len(shape)), (3, *shape))
     for what in ("preprocessed", "unweighted"):
-        seen = _given(network, specs, index, target, images, what)
+        seen = trial.given(target, images, what)
         if seen is not None and (found := _scaled(seen)) is not None:
             return found
     return None
@@ -301,29 +254,21 @@ def _scaled(seen: NDArray[np.float32]) -> Encoding | None:
 
 
 def _remembered(
-    network: Network,
-    specs: list[InputSpec],
-    index: int,
-    target: Address | None,
-    weighing: Address | None,
+    trial: Trial, target: Address | None, weighing: Address | None
 ) -> Encoding | None:
     """What the first batch normalization remembers of the training images.
 
     Args:
-        network: The network.
-        specs: Its inputs.
-        index: The one that is shown images.
+        trial: What the network is tried with.
         target: The normalization.
         weighing: The layer with weights before it; None if there is none.
     """
     if target is None or (memory := Memory.of(target)) is None:
         return None
-    *size, channels = _image_shape(specs[index], network)
-    if channels is None:
-        return None
+    height, width, channels = trial.shape
 
     def given(images: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        seen = _given(network, specs, index, target, images)
+        seen = trial.given(target, images)
         return seen if seen is not None and seen.ndim == 4 else None
 
     weights: NDArray[np.float64] | None = None
@@ -334,82 +279,11 @@ def _remembered(
             weights = np.eye(channels)[None, None]
     elif type(weighing.layer).__name__ == "Conv2D":
         kernel = np.asarray(weighing.layer.kernel, np.float64)
-        between = _between(network, weighing, target)
+        between = _between(trial.network, weighing, target)
         if kernel.shape[2:] == (channels, len(memory.mean)) and not between:
             weights = kernel
-    shown = (size[0] or _LARGEST, size[1] or _LARGEST)
-    in_front = weighing is None
-    return encoding_of(memory, given, shown, channels, weights, in_front=in_front)
-
-
-def _given(
-    network: Network,
-    specs: list[InputSpec],
-    index: int,
-    target: Address,
-    images: NDArray[np.float32],
-    what: str = "given",
-) -> NDArray[np.float32] | None:
-    """What a layer is given when one input shows the images; channels last.
-
-    Args:
-        network: The network.
-        specs: Its inputs.
-        index: The one that shows the images; others show 0.
-        target: The layer.
-        images: The images, channels last.
-        what: "given"; "unweighted", which is the same where no operation with weights
-            comes before the layer; or "preprocessed", which is what is made of the
-            images before anything looks at them.
-
-    Returns:
-        The values; None if there are none for each image.
-    """
-    channels_first = is_network_channels_first(network)
-
-    def given(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
-        moved = channels_first and pixels.shape.rank > 3
-        count = tf.shape(pixels)[0]
-        tensors = [tf.zeros([count, *(n or 16 for n in s.shape[1:])]) for s in specs]
-        tensors[index] = to_channels_first(pixels) if moved else pixels
-        tensors = [tf.cast(t, s.dtype) for t, s in zip(tensors, specs, strict=True)]
-        (call,) = record(network, tensors, [Selected(target, 1, is_named=True)])
-        if target.layer is not network:
-            call.tensor()
-        seen, output = (tf.nest.flatten(x)[0] for x in (call.inputs, call.output))
-        depends = Dependence([tensors[index]])
-        if what == "preprocessed":
-            seen = _preprocessed(tensors[index], output, depends)
-        elif what == "unweighted" and is_weighted(seen, depends):
-            raise ValueError
-        seen = tf.cast(seen, tf.float32)
-        moved = seen.shape.rank > 3 and is_tensor_channels_first(network, seen)
-        return {"seen": to_channels_last(seen) if moved else seen}, None
-
-    signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
-    try:
-        function = compiled(network, (what, target.path, index), given, signature)
-        seen = function(tf.constant(images, tf.float32))["seen"]
-    except (CnnvizError, TypeError, ValueError):
-        return None  # No evidence; the real call will say what is wrong.
-    # A network may cut its batch, for several cards, or put frames among the images.
-    return np.asarray(seen) if len(seen) == len(images) else None
-
-
-def _preprocessed(
-    image: tf.Tensor, target: tf.Tensor, depends: Dependence
-) -> tf.Tensor:
-    """What is made of an image before anything looks at it, inside of functions too."""
-    inlining = Inlining()
-    while True:
-        seen = [image, *preprocessing([image], target, depends)][-1]
-        needed = ancestors([target])
-        users = [op for op in seen.consumers() if op.name in needed]
-        called = next((op for op in users if op.type in CALLS), None)
-        outputs = None if called is None else inlining(called)
-        if not outputs:
-            return seen
-        target = outputs[0]
+    size, in_front = (height, width), weighing is None
+    return encoding_of(memory, given, size, channels, weights, in_front=in_front)
 
 
 def _normalizing_in_front(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError, counted, warn
+from cnnviz.errors import LayerError, warn
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.taking import is_many, one_by_one
@@ -21,11 +21,13 @@ from cnnviz.network.heads import HeadInfo
 from cnnviz.network.health import broken_weights, is_suspicious
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.map_places import MapPlace, map_places
-from cnnviz.network.model import ImageModel, Images, as_model, built
+from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select, without_call
 from cnnviz.network.predictions import ANSWERED, answer, named
+from cnnviz.network.preparing import Images
 from cnnviz.network.recording import unanswered
 from cnnviz.network.tracing import Trace, compiled_for_images
+from cnnviz.words import counted
 
 
 def activations(
@@ -286,8 +288,8 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
     end = [Selected.whole(network)] if predict else []
 
     def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], _Facts]:
-        shown = show_images(model, images, selected, welcome=end)
-        calls = [call for name, call in shown.calls.items() if name]
+        forward = show_images(model, images, selected, welcome=end)
+        calls = [call for name, call in forward.calls.items() if name]
         answered = {id(call.address) for call in calls}
         left_out = {
             s.name: unanswered(network, s, {}).message
@@ -297,7 +299,7 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
         maps: dict[str, tf.Tensor] = {}
         for call in calls:
             try:
-                maps[call.name] = shown.display(call)
+                maps[call.name] = forward.display(call)
             except LayerError as error:
                 if id(call.address) not in chosen:
                     raise
@@ -306,9 +308,9 @@ def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
             raise LayerError(next(iter(left_out.values())))
         by_name = {call.name for call in calls if id(call.address) not in chosen}
         facts = _Facts(frozenset(by_name), left_out, _places(images, maps), None)
-        if "" in shown.calls:
+        if "" in forward.calls:
             with suppress(LayerError):
-                outputs, found = answer(shown, None)
+                outputs, found = answer(forward, None)
                 maps |= {_OUTPUT + key: tensor for key, tensor in outputs.items()}
                 facts = facts._replace(answer=found)
         return maps, facts

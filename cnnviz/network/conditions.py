@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, ModelError, listed, shape_text
+from cnnviz.errors import ArgumentError, ModelError
 from cnnviz.network.keras_generations import (
     Network,
     has_call,
@@ -18,6 +18,7 @@ from cnnviz.network.keras_generations import (
     is_keras_2,
     is_network,
 )
+from cnnviz.words import listed, shape_text
 
 _MOST_NUMBERS = 2**32  # of an image, which then has 16 GB
 

@@ -24,13 +24,15 @@ from numpy.typing import NDArray
 
 from cnnviz.arguments import choice
 
-# Of the ImageNet training set, in bytes (BGR) and in [0, 1] (RGB), as
-# keras.applications.imagenet_utils has them.
-_IMAGENET_MEAN_BGR = np.array((103.939, 116.779, 123.68), np.float32)
-_IMAGENET_MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Of the pixels of the training set, RGB in [0, 1]; from keras.applications, as are the
+others."""
+
+_MEAN_BGR = np.array((103.939, 116.779, 123.68), np.float32)  # in bytes
+_MEAN = np.array(IMAGENET_MEAN, np.float32)
+_DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 _SIDE = 8  # of images whose size is not known
 _CLEAR = 1.5  # times more than any other does the channel of a color change
-_IMAGENET_DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,11 @@ def _bytes(images: Any) -> Any:
 
 
 def _caffe(images: Any) -> Any:
-    return images[..., ::-1] * 255.0 - _IMAGENET_MEAN_BGR
+    return images[..., ::-1] * 255.0 - _MEAN_BGR
 
 
 def _torch(images: Any) -> Any:
-    return (images - _IMAGENET_MEAN) / _IMAGENET_DEVIATION
+    return (images - _MEAN) / _DEVIATION
 
 
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
-from cnnviz.errors import ArgumentError, LayerError, counted, first_line, users_error
+from cnnviz.errors import ArgumentError, LayerError, first_line, users_error
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.whole_numbers import bypass, rounded
 from cnnviz.network.encoding import Encoding
@@ -21,6 +21,7 @@ from cnnviz.network.layout import (
 )
 from cnnviz.network.naming import Selected, one_layer
 from cnnviz.network.recording import Call, Change, record
+from cnnviz.words import counted
 
 if TYPE_CHECKING:
     from cnnviz.network.model import ImageModel
@@ -48,7 +49,7 @@ class Scene:
         return choose(self.model.network, self.heads, name)
 
 
-class Shown(NamedTuple):
+class ForwardPass(NamedTuple):
     """A network that was shown images, in the current graph.
 
     Attributes:
@@ -88,7 +89,7 @@ def show_images(
     required: bool = True,
     welcome: Sequence[Selected] = (),
     changes: Sequence[tuple[Selected, Change]] = (),
-) -> Shown:
+) -> ForwardPass:
     """Runs a network in the current graph: the only way in which images are shown.
 
     Args:
@@ -118,7 +119,7 @@ def show_images(
     for tensor, numbers in zip(inputs, given, strict=True):
         if tensor.dtype.is_floating and numbers.dtype.is_integer:
             bypass(numbers, tensor)
-    return Shown(network, inputs, {call.name: call for call in calls})
+    return ForwardPass(network, inputs, {call.name: call for call in calls})
 
 
 def observe(
@@ -147,8 +148,8 @@ def observe(
     wanted = [*chosen.values(), *([Selected.whole(network)] if heads else [])]
     if not wanted:
         return Scene(model, images, {}, ())
-    shown = show_images(model, [seen], wanted)
-    outputs = {path: shown.output(selected) for path, selected in chosen.items()}
+    forward = show_images(model, [seen], wanted)
+    outputs = {path: forward.output(selected) for path, selected in chosen.items()}
     count = images.shape[0]
     for path, output in outputs.items():
         if output.shape.rank in (0, 1) or output.shape[0] not in (None, count):
@@ -157,7 +158,7 @@ def observe(
                 f"{counted(count, 'image')}; expected (images, ..., channels)",
                 hint="Choose another layer.",
             )
-    return Scene(model, images, outputs, shown.heads() if heads else ())
+    return Scene(model, images, outputs, forward.heads() if heads else ())
 
 
 def _encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Tensor]:

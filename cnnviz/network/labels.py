@@ -9,8 +9,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.arguments import path_of, shown, whole
-from cnnviz.errors import ArgumentError, first_line, listed
+from cnnviz.arguments import brief, path_of, whole
+from cnnviz.errors import ArgumentError, first_line
+from cnnviz.words import listed
 
 if TYPE_CHECKING:
     from cnnviz.network.heads import HeadInfo
@@ -82,7 +83,7 @@ def _from_json(path: Path, text: str) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str | int | float):
             raise ArgumentError(
-                f"{path} holds {shown(name)} among the labels; expected their names"
+                f"{path} holds {brief(name)} among the labels; expected their names"
             )
     return tuple(str(name) for name in names)
 
@@ -114,7 +115,7 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
         number = whole(entry)
         if number is None:
             raise ArgumentError(
-                f"class is {shown(entry)}; expected a whole number or a name"
+                f"class is {brief(entry)}; expected a whole number or a name"
             )
         if not 0 <= number < head.classes:
             raise ArgumentError(

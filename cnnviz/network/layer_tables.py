@@ -6,9 +6,9 @@ import html
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cnnviz.errors import counted, input_words, printable, shape_text
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.naming import without_call
+from cnnviz.words import counted, input_words, printable, shape_text
 
 HEADINGS = (
     "layer",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError, counted, listed, shape_text
+from cnnviz.errors import LayerError
 from cnnviz.network.channel_order import image_order
 from cnnviz.network.keras_generations import Layer, Network, library_kind
 from cnnviz.network.model import ImageModel, as_model
@@ -22,6 +22,7 @@ from cnnviz.network.naming import (
     select,
 )
 from cnnviz.showing import ArrayResult
+from cnnviz.words import counted, listed, shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

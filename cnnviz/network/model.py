@@ -5,24 +5,25 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from cnnviz.arguments import shown
-from cnnviz.errors import ArgumentError, ImageError, counted, listed, shape_text
-from cnnviz.images.ranges import check_unit, in_range, unit_scale
+from cnnviz.arguments import brief
+from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import with_channels
-from cnnviz.images.taking import as_array, is_many, one_image, walk
-from cnnviz.network.calibration import detect_encoding, evidence
+from cnnviz.images.taking import one_image
+from cnnviz.network.calibration import detect_encoding, encoding_digest
 from cnnviz.network.conditions import check
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
+from cnnviz.network.preparing import Images, Shape, check_input, prepare_inputs, refuse
 from cnnviz.network.recording import build
+from cnnviz.words import counted, listed, shape_text
 
-Shape = tuple[int | None, ...]
 T = TypeVar("T")
 
 
@@ -96,18 +97,18 @@ class ImageModel:
         """
         if not isinstance(inputs, Mapping):
             raise ArgumentError(
-                f"inputs is {shown(inputs)}; expected {{name: array, ...}}"
+                f"inputs is {brief(inputs)}; expected {{name: array, ...}}"
             )
         held = dict(self.held)
         for name, array in inputs.items():
             spec = self.input(name)
-            (held[name], *more) = self._checked(array, spec)
+            (held[name], *more) = check_input(array, spec, self.encode, self.source)
             # Pictures of another size may do, for layers that can take them.
             if len(spec.shape) != 3 and any(
                 n not in (None, m)
                 for n, m in zip(spec.shape, held[name].shape, strict=True)
             ):
-                self._refuse(held[name].shape, spec.shape)
+                refuse(held[name].shape, spec.shape, self.source)
             if more:
                 raise ImageError(
                     f"{1 + len(more)} examples given for input {name}; expected one, "
@@ -180,31 +181,7 @@ class ImageModel:
         Raises:
             ImageError: If the images do not fit the inputs.
         """
-        specs = self.inputs
-        given = self._by_input(images, specs)
-        if specs is not None and len(given) != len(specs):
-            names = ", ".join(spec.name for spec in specs)
-            hint = None
-            if len(given) < len(specs):
-                hint = (
-                    "Give all by name, {name: array, ...}, or hold some: "
-                    "load_model(...).hold({name: array})."
-                )
-            elif len(specs) == 1:
-                hint = "Give one array of images, without labels."
-            raise ImageError(
-                f"{counted(len(given), 'input')} given; "
-                f"{self.source} takes {len(specs)}: {names}",
-                hint=hint,
-            )
-        prepared = [
-            self._checked(array, specs[i] if specs else _guessed(array, given))
-            for i, array in enumerate(given)
-        ]
-        if len({len(array) for array in prepared}) > 1:
-            counts = listed((len(array) for array in prepared), "and")
-            raise ImageError(f"the inputs hold {counts} images; expected equally many")
-        return prepared
+        return prepare_inputs(images, self.inputs, self.encode, self.source)
 
     def predict(
         self, images: Images, *, head: str | int | None = None, batch_size: int = 32
@@ -253,132 +230,11 @@ class ImageModel:
         channels = shape[-1] if shape is not None and len(shape) == 3 else None
         if channels is not None and {array.shape[-1], channels} == {1, 3}:
             array = with_channels(in_range(array, raw), channels, name)
-        (prepared,) = self.prepare(array)
-        return np.asarray(prepared[0])
-
-    def _by_input(self, images: Any, specs: list[InputSpec] | None) -> list[Any]:
-        """What is given for each input."""
-        several = specs is not None and len(specs) > 1
-        if is_many(images):
-            items = list(walk(images))
-            by_name = bool(items) and isinstance(items[0], Mapping)
-            if by_name or several:
-                held = {_held(item): None for item in items}
-                if len(held) > 1:
-                    raise ImageError(
-                        f"some of the images hold {listed(held, 'and')}; expected the "
-                        "same inputs for each"
-                    )
-            if by_name:
-                images = {name: [item[name] for item in items] for name in items[0]}
-            elif several and items and isinstance(items[0], list | tuple):
-                images = [list(column) for column in zip(*items, strict=True)]
-            else:
-                images = [items]
-        if isinstance(images, Mapping):
-            names = [spec.name for spec in specs or []]
-            if specs is None and len(images) > 1:
-                raise ImageError(
-                    f"inputs given: {', '.join(map(str, images))}; {self.source} "
-                    "does not tell the names of its inputs",
-                    hint="Wrap it: keras.Model(inputs, network(inputs)), with "
-                    "inputs = {name: keras.Input(shape, name=name), ...}. Or, if it "
-                    "takes a list of arrays, give that.",
-                )
-            if set(names) != set(images):
-                one = repr(next(iter(images), ""))
-                raise ImageError(
-                    f"inputs given: {', '.join(map(str, images)) or 'none'}; "
-                    f"{self.source} takes "
-                    f"{', '.join(names) or 'one input without a name'}",
-                    hint=f"Give its images alone: images[{one}], or of a dataset "
-                    f"dataset.map(lambda item: item[{one}])."
-                    if images and len(names) < 2
-                    else None,
-                )
-            return [images[name] for name in names]
-        if not isinstance(images, list | tuple):
-            return [images]
-        if several or specs is None or len(images) == 1:
-            return list(images)
-        # Of the only input, a list of images; of batches it is meant for other models.
-        ranks = {np.ndim(image) for image in images if hasattr(image, "__array__")}
-        return list(images) if max(ranks, default=0) > len(specs[0].shape) else [images]
-
-    def _checked(self, given: Any, spec: InputSpec | None) -> np.ndarray:
-        """The images for one input, as float32 with a batch dimension."""
-        shape: Shape = (None, None, None) if spec is None else spec.shape
-        rank, channels = len(shape), shape[-1] if shape else None
-        picture = rank == 3
-        sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
-        of_files = channels or 3 if picture else None
-        raw = self.encode.is_raw
-        array = as_array(given, size=sides, channels=of_files, rank=rank, raw=raw)
-        if array.dtype.kind not in "fiub":
-            raise ImageError(f"images are of type {array.dtype}; expected real numbers")
-        # In a row of integers bytes are numbers too, as of words.
-        is_counted = rank == 1 and spec is not None and "int" in spec.dtype
-        bytewise = unit_scale(array.dtype) is not None and not (is_counted or raw)
-        array = in_range(array, not bytewise)
-        given_shape = array.shape
-        if picture and _lacks_channel(array, shape):
-            array = array[..., None]
-        if array.ndim == rank:
-            array = array[None]
-        if array.ndim != rank + 1 or (
-            picture and channels not in (None, array.shape[-1])
-        ):
-            self._refuse(given_shape, shape)
-        if not array.size:
-            raise ImageError(f"images of shape {given_shape} hold nothing")
-        if picture and not raw:
-            check_unit(array, "images hold")
-        if bytewise and not picture:
-            # Inputs that are no pictures are shown as they are; but what is in bytes
-            # are pixels, which the encoding turns into what the network scales itself.
-            array = np.asarray(self.encode.of_any(array), np.float32)
-        return array
-
-    def _refuse(self, given: tuple[int, ...], shape: Shape) -> NoReturn:
-        one = describe(shape)
-        # Of three axes the last may be the width of gray images, without their channel.
-        colored = len(given) == 4 or (len(given) == 3 and given[-1] <= 4)
-        if colored and len(shape) == 3:
-            raise ImageError(
-                f"images with {counted(given[-1], 'channel')}; "
-                f"{self.source} takes {shape[-1]}: {one}"
-            )
-        raise ImageError(
-            f"images of shape {given}; {self.source} takes {one}, or a batch "
-            f"{describe(('n', *shape))}"
-        )
+        (images,) = self.prepare(array)
+        return np.asarray(images[0])
 
 
-def _guessed(array: Any, given: Sequence[Any]) -> InputSpec | None:
-    """What an input takes that is not told: rows, if batches of pictures are with them.
-
-    Alone such an array is a gray picture.
-    """
-    counts = {len(other) for other in given if getattr(other, "ndim", 0) == 4}
-    if getattr(array, "ndim", 0) != 2 or {len(array)} != counts:
-        return None
-    return InputSpec("rows", (len(array[0]),), "float32")
-
-
-def _lacks_channel(array: np.ndarray, shape: Shape) -> bool:
-    """Whether gray images are given without an axis for their one channel."""
-    height, width, channels = shape
-    if array.ndim == 2:
-        return channels in (1, None)
-    if array.ndim != 3 or channels != 1 or array.shape[-1] in (1, 3, 4):
-        return False
-    return height in (None, array.shape[1]) and width in (None, array.shape[2])
-
-
-Images = Any
-"""What `ImageModel.prepare` takes: arrays and all else that holds images."""
-
-# What was found out about the encoding of live networks, and from which evidence.
+# The encodings of live networks, with the digests of what they were told from.
 _KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Encoding]] = (
     weakref.WeakKeyDictionary()
 )
@@ -396,14 +252,14 @@ def as_model(model: ImageModel | Network) -> ImageModel:
         return model
     if not is_network(model):
         raise ArgumentError(
-            f"model is {shown(model)}; expected an ImageModel or a Keras model",
+            f"model is {brief(model)}; expected an ImageModel or a Keras model",
             hint="Load files with cnnviz.load_model(path).",
         )
     check(model)
-    seen = evidence(model)
+    digest = encoding_digest(model)
     known = _KNOWN.get(model)
-    if known is None or known[0] != seen:
-        known = _KNOWN[model] = seen, detect_encoding(model, input_specs(model))
+    if known is None or known[0] != digest:
+        known = _KNOWN[model] = digest, detect_encoding(model, input_specs(model))
     return ImageModel(model, known[1], None, model.name)
 
 
@@ -452,19 +308,5 @@ def built(model: ImageModel, images: Sequence[np.ndarray]) -> ImageModel:
     return model
 
 
-def _held(item: object) -> str:
-    """What one item of a data set holds, in words."""
-    if isinstance(item, Mapping):
-        return f"inputs by name, {{{', '.join(sorted(map(str, item)))}}}"
-    if isinstance(item, list | tuple):
-        return f"a list of {counted(len(item), 'input')}"
-    return "one array"
-
-
 def _channels_last(shape: Shape, channels_first: bool) -> Shape:
     return (*shape[1:], shape[0]) if channels_first and len(shape) > 1 else shape
-
-
-def describe(shape: Sequence[object]) -> str:
-    """A shape for messages: `(28, any, 3)`."""
-    return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cnnviz.arguments import shown, whole
-from cnnviz.errors import ArgumentError, LayerError, listed
+from cnnviz.arguments import brief, whole
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
@@ -19,6 +19,7 @@ from cnnviz.network.keras_generations import (
     is_layer,
     library_kind,
 )
+from cnnviz.words import listed
 
 _CONVOLUTION = re.compile(r"(Depthwise|Separable)?Conv(LSTM)?\dD(Transpose)?")
 _POOLING = re.compile(r"(Global)?(Adaptive)?(Max|Average)Pooling\dD")
@@ -200,7 +201,7 @@ def _pattern(network: Network, known: Sequence[Address], name: LayerName) -> str
         layer = network.layers[number]
     elif not is_layer(name):
         raise ArgumentError(
-            f"layer is {shown(name)}; expected its path, its number or the layer itself"
+            f"layer is {brief(name)}; expected its path, its number or the layer itself"
         )
     for address in known:
         if address.layer is layer:

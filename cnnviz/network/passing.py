@@ -58,17 +58,17 @@ def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
 
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, str]]:
         everything = [Selected(a) for a in addresses(network) if not children(a.layer)]
-        shown = show_images(
+        forward = show_images(
             model,
             [image],
             everything,
             required=False,
             welcome=[Selected.whole(network)],
         )
-        used = _Used(list(shown.calls.values()))
+        used = _Used(list(forward.calls.values()))
         return {}, {
             call.name: _end(call, used)
-            for call in shown.calls.values()
+            for call in forward.calls.values()
             if call.address.is_convolution and _is_linear(call.address.layer)
         }
 

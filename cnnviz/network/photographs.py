@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.images.colors import LUMA
+from cnnviz.network.encoding import IMAGENET_MEAN
 
 _PATTERNS = 8
 
-# Of ImageNet's training set, RGB in [0, 1], from keras.applications.imagenet_utils.
-_MEAN = np.array((0.485, 0.456, 0.406))
 # The principal components of the colors of all pixels, and their variances, in the 56
 # photographs of assets/photos at 128 pixels a side: gray, blue against red, and green
 # against both.
@@ -59,5 +58,5 @@ def patterns(size: tuple[int, int], channels: int) -> NDArray[np.float32]:
     between = (between - between.mean(0)) / between.std(0)
     fields = np.sqrt(1 - _BETWEEN) * within + np.sqrt(_BETWEEN) * between
     scaled = np.moveaxis(fields, 1, -1) * np.sqrt(_VARIANCES)
-    images = np.clip(scaled @ _COMPONENTS + _MEAN, 0, 1).astype(np.float32)
+    images = np.clip(scaled @ _COMPONENTS + IMAGENET_MEAN, 0, 1).astype(np.float32)
     return images @ LUMA[:, None] if channels == 1 else images

@@ -11,15 +11,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cnnviz.arguments import counts, instance_of, name_or_number, number_of
-from cnnviz.errors import ArgumentError, LayerError, counted, percent_text, warn
+from cnnviz.errors import ArgumentError, LayerError, warn
 from cnnviz.network.batches import in_batches
-from cnnviz.network.forward import Shown, show_images
+from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.health import broken_weights
 from cnnviz.network.labels import head_labels
 from cnnviz.network.naming import Selected
 from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
+from cnnviz.words import counted, percent_text
 
 if TYPE_CHECKING:
     from cnnviz.network.model import ImageModel
@@ -204,7 +205,7 @@ ANSWERED = ("outputs", "values")
 
 
 def answer(
-    shown: Shown, head: str | int | None
+    shown: ForwardPass, head: str | int | None
 ) -> tuple[dict[str, tf.Tensor], HeadInfo]:
     """What predictions are made of, in the current graph.
 

@@ -30,7 +30,6 @@ from cnnviz.errors import (
     LayerError,
     ModelError,
     first_line,
-    shape_text,
     users_error,
 )
 from cnnviz.graph.kernels import computable
@@ -57,6 +56,7 @@ from cnnviz.network.python_code import (
     python_call,
     python_methods,
 )
+from cnnviz.words import shape_text
 
 LOCK = threading.RLock()
 """Held while a network is run: its layers have other methods then."""

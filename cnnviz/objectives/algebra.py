@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import numbers_of, shown, whole_numbers
+from cnnviz.arguments import brief, numbers_of, whole_numbers
 from cnnviz.errors import ArgumentError
 from cnnviz.network.forward import Scene
 from cnnviz.network.model import ImageModel
@@ -205,7 +205,7 @@ def _lifted(value: Objective | Numbers) -> Objective:
     expected = "a number, one for each image, or another objective"
     numbers = np.atleast_1d(numbers_of("operand", value, expected))
     if numbers.ndim > 1:
-        raise ArgumentError(f"operand is {shown(value)}; expected {expected}")
+        raise ArgumentError(f"operand is {brief(value)}; expected {expected}")
     numbers = numbers.astype(np.float32)
     text = f"{numbers[0]:g}" if len(numbers) == 1 else "weights"
     return Objective((Term(text, lambda _, x: x, "number", operands=(numbers,)),))

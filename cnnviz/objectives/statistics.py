@@ -88,12 +88,12 @@ def _remembering(model: ImageModel) -> tuple[str, ...]:
         return ()
 
     def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], tuple[str, ...]]:
-        shown = show_images(model, [image], wanted, required=False)
+        forward = show_images(model, [image], wanted, required=False)
         found = []
-        for call in shown.calls.values():
+        for call in forward.calls.values():
             output = call.output
             if isinstance(output, tf.Tensor) and output.graph is image.graph:
-                output = shown.display(call)
+                output = forward.display(call)
                 count, sides = output.shape[0], output.shape[1:-1]
                 wide = len(sides) == 2 and (sides.num_elements() or 0) >= _POSITIONS
                 if wide and count in (None, image.shape[0]):

@@ -6,9 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import numbers_of
-from cnnviz.errors import ArgumentError, LayerError, shape_text
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network.forward import Scene
 from cnnviz.objectives.algebra import Objective, Term, over_image
+from cnnviz.words import shape_text
 
 _SHARPNESS = 0.3  # of the softmax of features, per deviation
 

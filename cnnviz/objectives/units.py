@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import at_least, numbers_of
-from cnnviz.errors import ArgumentError, LayerError, shape_text
+from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.graph.logits import behind
 from cnnviz.network.forward import Scene
 from cnnviz.network.labels import class_number
@@ -35,6 +35,7 @@ from cnnviz.objectives.algebra import (
     pick,
 )
 from cnnviz.objectives.textures import gram_matrix
+from cnnviz.words import shape_text
 
 _ALIGNED = 0.1  # the least cosine that a direction's score is weighted with
 _RECTIFIERS = ("relu", "relu6", "leaky_relu", "elu", "selu", "softplus", "gated")

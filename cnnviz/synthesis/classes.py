@@ -15,7 +15,7 @@ from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import STILL, Transform
-from cnnviz.errors import shape_text, warn
+from cnnviz.errors import warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo
@@ -30,6 +30,7 @@ from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.choices import usual_classes
 from cnnviz.synthesis.grounds import find_ground
 from cnnviz.synthesis.recipes import class_recipe, start_image
+from cnnviz.words import shape_text
 
 _PATTERNS = 8
 _TOGETHER = 8  # images that are answered for at a time

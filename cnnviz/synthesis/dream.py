@@ -15,7 +15,7 @@ from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Motion
-from cnnviz.errors import ImageError, LayerError, shape_text
+from cnnviz.errors import ImageError, LayerError
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
@@ -30,6 +30,7 @@ from cnnviz.synthesis.scales import (
     lay_tiles,
     scale_sizes,
 )
+from cnnviz.words import shape_text
 
 _LEAST_SIDE = 32  # of an octave, and of a tile
 _JITTER = 0.15

@@ -15,7 +15,7 @@ from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.scoring import rescored
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
-from cnnviz.errors import ImageError, counted, shape_text
+from cnnviz.errors import ImageError
 from cnnviz.network.capture import channel_means
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
@@ -26,6 +26,7 @@ from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.units import channel
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.recipes import filter_recipe, start_image
+from cnnviz.words import counted, shape_text
 
 _STEPS = 256
 _LEAST_STEPS = 16  # of each of several tries

@@ -62,9 +62,9 @@ class _Recipe:
         parameterization: What the optimizer moves; of several, each image is tried
             with each.
         transform: What the images have to withstand.
+        start: The gray level of the image to start from; None for the usual start.
         restarts: How many images are tried, of which the best is kept.
         size: The size of the canvas; None for the network's own.
-        start: The gray level of the image to start from; None for the usual start.
         is_below: Of a layer, whether what is maximized is not its activation, but the
             values before its rectifier, or what it dislikes.
         steps: Of a class, how many steps each image takes that is tried.
@@ -73,9 +73,9 @@ class _Recipe:
     objective: Objective
     parameterization: Parameterization | Sequence[Parameterization]
     transform: Transform
+    start: float | None
     restarts: int = 1
     size: tuple[int, int] | None = None
-    start: float | None = None
     is_below: bool = False
     steps: int = 256
 
@@ -129,7 +129,7 @@ def filter_recipe(
     else:
         transform, parameterization = _SCENE, _BROAD
     return _Recipe(
-        objective, parameterization, transform, restarts, canvas, start, is_below=below
+        objective, parameterization, transform, start, restarts, canvas, is_below=below
     )
 
 
@@ -153,13 +153,13 @@ def class_recipe(
         strange = statistics_distance(model)
         if strange is not None:
             objective -= weight * _USUAL * strange
-        return _Recipe(objective, _COARSE_TO_FINE, _SCENE, start=start, steps=192)
+        return _Recipe(objective, _COARSE_TO_FINE, _SCENE, start, steps=192)
     return _Recipe(
         objective,
         Fourier(decay=1.25, learning_rate=0.06),
         replace(_THING, background=_AROUND[ground]),
+        start,
         _TRIES,
-        start=start,
     )
 
 

@@ -12,22 +12,19 @@ References:
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from cnnviz.arguments import (
     at_least,
+    brief,
     counts,
     instance_of,
     more_than,
     numbers_of,
-    shown,
 )
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
@@ -36,7 +33,7 @@ from cnnviz.ascent.results import Ascent, Callback, Progress
 from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.spans import Span, searched
 from cnnviz.ascent.transforms import STILL, Size
-from cnnviz.errors import ArgumentError, counted, shape_text
+from cnnviz.errors import ArgumentError
 from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import resize
@@ -44,21 +41,14 @@ from cnnviz.images.taking import image_list, one_image
 from cnnviz.network.exactness import full_float32
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.objectives.algebra import Objective
-from cnnviz.objectives.pixels import total_variation as variation
-from cnnviz.objectives.textures import (
-    feature_distance,
-    gram_distance,
-    gram_matrix,
-    softened,
-)
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
-from cnnviz.synthesis.style_layers import Features, MeasuredLayers, StyleLayers
+from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
+from cnnviz.synthesis.style_losses import style_objective
+from cnnviz.words import counted, shape_text
 
 _COARSEST, _RATIO = 128, math.sqrt(2)
 _STEPS, _RATE = 100, 0.05
-_LEAST_DISTANCE = 0.01  # of the style's own size, where content and style agree
 _CONTENT, _FROM_NOISE = 0.05, 0.5
 
 
@@ -295,7 +285,7 @@ def optimize_style(
         paintings = [_scaled(each, size, style_scale) for each in given.paintings]
         # What is measured outside of traces, which see to that themselves.
         with full_float32():
-            objective = _objective(
+            objective = style_objective(
                 measured,
                 goal,
                 paintings,
@@ -397,69 +387,17 @@ def _gathered(
     return _Given(model, span, content, photo, paintings, shares, painted, first)
 
 
-def _objective(
-    layers: MeasuredLayers,
-    content: np.ndarray,
-    styles: Sequence[np.ndarray],
-    shares: np.ndarray,
-    content_weight: float,
-    smoothness: float,
-    soften: bool,
-) -> Objective:
-    """Minus the losses, in units of the content's distance and variance."""
-    own = layers.features(content)
-    measured = [layers.features(image) for image in styles]
-    layers.refuse_silence([own, *measured], holds=content_weight > 0)
-    deviations: dict[str, np.ndarray | None] = dict.fromkeys(layers.paths)
-    if soften:
-        for path in layers.paths:
-            several = [np.std(features[path].numpy()) for features in measured]
-            deviations[path] = np.array(max(np.average(several, weights=shares), 1e-6))
-
-    def seen(features: Features, path: str) -> tf.Tensor:
-        deviation = deviations[path]
-        if deviation is None:
-            return features[path]
-        return softened(features[path], tf.constant(deviation[None], tf.float32))
-
-    def gram(features: Features, path: str) -> np.ndarray:
-        return gram_matrix(seen(features, path)).numpy()[0]
-
-    style_terms, content_terms = [], []
-    for path in layers.style:
-        grams = np.stack([gram(features, path) for features in measured])
-        goal = np.tensordot(shares, grams, 1)
-        apart = np.sum((gram(own, path) - goal) ** 2, dtype=np.float64)
-        unit = apart + _LEAST_DISTANCE * np.sum(goal**2, dtype=np.float64)
-        distance = gram_distance(path, goal, deviation=deviations[path])
-        style_terms.append(_over(unit * len(layers.style)) * distance)
-    for path in layers.content:
-        features = seen(own, path).numpy()[0]
-        distance = feature_distance(path, features, deviation=deviations[path])
-        spread = np.mean(features.var((0, 1), dtype=np.float64))
-        content_terms.append(_over(spread * len(layers.content)) * distance)
-    style = reduce(operator.add, style_terms).named("style")
-    objective = -style - content_weight * reduce(operator.add, content_terms).named(
-        "content"
-    )
-    return objective - smoothness * variation() if smoothness else objective
-
-
-def _over(unit: float) -> float:
-    return 1 / max(float(unit), 1e-20)
-
-
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     if weights is None:
         return np.full(count, 1 / count)
     expected = f"a number for each of {counted(count, 'style')}"
     given = numbers_of("style_weights", weights, expected)
     if given.shape != (count,):
-        raise ArgumentError(f"style_weights is {shown(weights)}; expected {expected}")
+        raise ArgumentError(f"style_weights is {brief(weights)}; expected {expected}")
     shares = given.astype(np.float64)
     if not (shares >= 0).all() or not 0 < shares.sum() < math.inf:
         raise ArgumentError(
-            f"style_weights is {shown(weights)}; expected 0 or more, and not all 0"
+            f"style_weights is {brief(weights)}; expected 0 or more, and not all 0"
         )
     return shares / shares.sum()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError, listed, warn
+from cnnviz.errors import LayerError, warn
 from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
 from cnnviz.network.health import broken_weights, not_finite
@@ -21,6 +21,7 @@ from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import LayerNames, paths
 from cnnviz.network.survey import native_shape, survey_layers
 from cnnviz.network.tracing import Trace, compiled
+from cnnviz.words import listed
 
 _LARGEST_STRIDE = 4  # the power of 2 beyond which layers see things rather than paint
 _FEWEST_LEVELS = 3

@@ -1,4 +1,4 @@
-"""The checks of arguments, and the words of their messages."""
+"""The checks of arguments."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +13,7 @@ from cnnviz import ascent, objectives, synthesis as recipes
 from cnnviz.arguments import (
     at_least,
     between,
+    brief,
     choice,
     counts,
     counts_or_none,
@@ -24,17 +25,9 @@ from cnnviz.arguments import (
     number_of,
     numbers_of,
     path_of,
-    shown,
     size_of,
 )
-from cnnviz.errors import (
-    ArgumentError,
-    counted,
-    first_line,
-    listed,
-    percent_text,
-    probability_text,
-)
+from cnnviz.errors import ArgumentError
 
 Fruit = Literal["apple", "pear", "plum"]
 
@@ -194,79 +187,11 @@ def test_what_else_is_taken() -> None:
 
 
 def test_values_are_shown_on_one_short_line() -> None:
-    assert shown("a") == "'a'"
-    assert shown(np.zeros((50, 50))) == "an array of shape (50, 50)"
-    text = shown(["a long text\n"] * 50)
+    assert brief("a") == "'a'"
+    assert brief(np.zeros((50, 50))) == "an array of shape (50, 50)"
+    text = brief(["a long text\n"] * 50)
     assert len(text) == 80
     assert text.isprintable()
-
-
-def test_words() -> None:
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b"]) == "a or b"
-    assert listed(range(3), "and") == "0, 1 and 2"
-    assert counted(1, "map") == "1 map"
-    assert [counted(n, "map") for n in (0, 2)] == ["0 maps", "2 maps"]
-    several: Any = np.int64(2)
-    assert counted(several, "map") == "2 maps"
-
-
-@pytest.mark.parametrize(
-    ("probability", "two", "percent", "whole"),
-    [
-        (0.0, "0.00", "0.0 %", "0 %"),
-        (1.0, "1.00", "100.0 %", "100 %"),
-        (0.9996, "1.00", "100.0 %", "100 %"),
-        (0.0512, "0.05", "5.1 %", "5 %"),
-        (0.0149, "0.01", "1.5 %", "1 %"),
-        (0.0057, "0.0057", "0.6 %", "0.57 %"),
-        (0.00042, "0.00042", "0.042 %", "0.042 %"),
-        (3e-6, "<0.0001", "0.0003 %", "0.0003 %"),
-        (1e-9, "<0.0001", "<0.0001 %", "<0.0001 %"),
-        (np.nan, "nan", "nan %", "nan %"),
-    ],
-)
-def test_a_small_probability_is_not_told_as_none(
-    probability: float, two: str, percent: str, whole: str
-) -> None:
-    assert probability_text(probability) == two
-    assert percent_text(probability) == percent
-    assert percent_text(probability, 0) == whole
-
-
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (ValueError("\n  first \nsecond"), "first"),
-        (ValueError(""), "ValueError"),
-        (KeyError("weights"), "KeyError: 'weights'"),
-        (OSError(28, "No space left on device", "a.png"), "No space left on device"),
-        (ValueError("\x1b[1mbold\x1b[0m"), "bold"),
-        (ValueError("{{function_node __a_device_/job:b:0}} reason"), "reason"),
-        (ValueError("Exception encountered when calling x\n\nreason"), "reason"),
-        (ValueError("Class {...} fails.\n\nException encountered: reason"), "reason"),
-        (ValueError("The call is wrong. Error encountered:\n\nreason"), "reason"),
-        (
-            ValueError(
-                "3 objects. Example error message for object <x>:\n\n"
-                "Shapes must match. Target variable: <a, value=[[1\n 2]]>"
-            ),
-            "Shapes must match.",
-        ),
-        (
-            ValueError(
-                "Exception encountered when calling x\n\nin user code:\n\n"
-                '  File "a.py", line 1, in f\n    g()\n'
-                '  File "b.py", line 2, in g\n    raise E\n\n'
-                "    E: reason\n    and more"
-            ),
-            "E: reason",
-        ),
-        (ValueError("x" * 400), "x" * 297 + "..."),
-    ],
-)
-def test_of_foreign_errors_one_line_is_told(error: Exception, line: str) -> None:
-    assert first_line(error) == line
 
 
 @pytest.fixture(scope="module")

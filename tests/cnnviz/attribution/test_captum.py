@@ -114,7 +114,7 @@ def test_captum_agrees(name: str, k: ModuleType) -> None:
         at=None,
         batch_size=None,
     )
-    settings = Settings("integrated", steps=32)
-    probe = settings.probe(Subject(model), asked.arrays, asked.target)
+    settings = Settings("integrated", "black", 0, 0, None, None, None, steps=32)
+    probe = settings.probe(Subject(model, None), asked.arrays, asked.target)
     whole = found_by(Case(settings, probe, asked.arrays, asked.target))
     close(whole.values[0], expected("integrated"))

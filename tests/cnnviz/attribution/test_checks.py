@@ -12,7 +12,8 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import ArgumentError, ImageError, load_model
-from cnnviz.attribution.checks import _texts, check_explanation
+from cnnviz.attribution.checking import check_explanation
+from cnnviz.attribution.checks import _texts
 from cnnviz.attribution.curves import area, central, ranks_of, replaced
 from cnnviz.attribution.explaining import explain
 from cnnviz.attribution.methods import Method
@@ -47,7 +48,7 @@ def test_curves_by_hand(k: ModuleType) -> None:
     network.layers[-1].set_weights([np.array([[0.4], [0.3], [0.2], [0.1]])])
     white, black = np.ones((1, 1, 4, 1), np.float32), np.zeros((1, 4, 1), np.float32)
     target = fixed(1, 0)
-    probe = Probe(Subject(raw(network)), [white], target, at=None)
+    probe = Probe(Subject(raw(network), None), [white], target, at=None)
     orders = [np.array([[0, 1, 2, 3]]), np.array([[3, 2, 1, 0]])]
     told: list[int] = []
 
@@ -155,10 +156,10 @@ def test_kernels_are_drawn_anew_for_the_probe_alone(k: ModuleType) -> None:
     network = classifier(k)
     model, target = raw(network), fixed(2, 0, 1, 2, 3)
     before = [np.array(w) for w in network.get_weights()]
-    probe = Probe(Subject(model), [IMAGES], target, at=None, private=True)
+    probe = Probe(Subject(model, None), [IMAGES], target, at=None, private=True)
     kernels = kernels_from_the_top(network, probe)
     assert [kernel.layer for kernel in kernels] == ["head", "second", "first"]
-    drawn = list(drawn_anew(kernels, 0))
+    drawn = list(drawn_anew(kernels, 0, 0))
     for kernel, variable in zip(kernels, drawn, strict=True):
         old, new = np.asarray(kernel.variable), variable.numpy()
         assert np.abs(new - old).max() > old.std()
@@ -172,7 +173,9 @@ def test_kernels_are_drawn_anew_for_the_probe_alone(k: ModuleType) -> None:
     for now, then in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
     np.testing.assert_allclose(
-        Probe(Subject(model), [IMAGES], target, at=None)([IMAGES], target)["scores"],
+        Probe(Subject(model, None), [IMAGES], target, at=None)([IMAGES], target)[
+            "scores"
+        ],
         probe([IMAGES], target)["scores"],
     )
     # The same kernels in a network of their own give the same scores.
@@ -217,12 +220,12 @@ def test_quantized_kernels_are_drawn_anew_as_whole_numbers(mode: str) -> None:
     )
     network.quantize(mode)
     model, target = raw(network), fixed(2, 0, 1)
-    probe = Probe(Subject(model), [IMAGES], target, at=None, private=True)
+    probe = Probe(Subject(model, None), [IMAGES], target, at=None, private=True)
     kernels = kernels_from_the_top(network, probe)
     assert [kernel.layer for kernel in kernels] == ["head", "second", "first"]
     kinds = [kernel.variable.dtype.name for kernel in kernels]
     assert kinds == ["int8", "int8", "float32"]
-    for kernel, variable in zip(kernels, drawn_anew(kernels, 0), strict=True):
+    for kernel, variable in zip(kernels, drawn_anew(kernels, 0, 0), strict=True):
         assert variable.dtype == kernel.variable.dtype
         old, new = np.asarray(kernel.variable, float), variable.numpy().astype(float)
         assert np.abs(new - old).max() > old.std()

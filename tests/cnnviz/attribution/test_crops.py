@@ -14,11 +14,11 @@ import tf_keras
 
 from cnnviz import CnnvizError, load_model
 from cnnviz.attribution import Rule, Space, deconvnet, projecting
-from cnnviz.attribution.crops import Crops, find_crops
+from cnnviz.attribution.crops import CropPlan, find_crops
 from cnnviz.attribution.projecting import project
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.units import Route, Seeds, find_units
-from cnnviz.graph.places import Axis
+from cnnviz.graph.axes import Axis
 from cnnviz.network import ImageModel, addresses
 from cnnviz.network.keras_generations import input_specs
 from cnnviz.network.layout import is_network_channels_first
@@ -87,7 +87,7 @@ def compare(
     *,
     space: Space = "image",
     tolerance: float = TOLERANCE,
-) -> Crops | None:
+) -> CropPlan | None:
     """Compares crops with whole images; None if the layer must keep the whole."""
     task = Task(model, one_layer(model.network, path), "maximum", rule, space)
     route = find_units(task, arrays).route

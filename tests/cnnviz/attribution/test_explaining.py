@@ -14,7 +14,7 @@ import tf_keras
 
 from cnnviz import ArgumentError, CnnvizError, ImageError, LayerError, load_model
 from cnnviz.attribution.channels import channel_attribution
-from cnnviz.attribution.checks import check_explanation
+from cnnviz.attribution.checking import check_explanation
 from cnnviz.attribution.explaining import Explanation, explain
 from cnnviz.attribution.methods import Method
 from cnnviz.network.model import ImageModel

@@ -9,7 +9,7 @@ import pytest
 import tf_keras
 
 from cnnviz import load_model
-from cnnviz.attribution.checks import check_explanation
+from cnnviz.attribution.checking import check_explanation
 from cnnviz.attribution.explaining import Explanation, explain
 from cnnviz.attribution.methods import Method
 from cnnviz.network.model import ImageModel

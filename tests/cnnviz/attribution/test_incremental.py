@@ -1,7 +1,6 @@
 """Occlusion by what a patch changes, against occlusion of whole images."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +11,6 @@ import tf_keras
 
 from cnnviz import explain, load_model
 from cnnviz.attribution import cuts, incremental, perturbation
-from cnnviz.graph.places import Axis
 from cnnviz.network import ImageModel
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
@@ -205,31 +203,3 @@ def test_little_work_is_done_in_the_plain_way(assets: Any) -> None:
         patch.setattr(incremental, "find_cut", lambda *given: calls.append(given))
         explain(model, digit, 0, method="occlusion")
     assert not calls
-
-
-@pytest.mark.parametrize("size", [1, 3, 8])
-@pytest.mark.parametrize(
-    "axis",
-    [
-        Axis(0, 30, 2, Fraction(2), Fraction(-6), Fraction(7), 15),
-        Axis(0, 30, 1, Fraction(1), Fraction(0), Fraction(4), 26),
-        Axis(0, 31, 4, Fraction(4), Fraction(-3), Fraction(5), 8),
-    ],
-)
-def test_the_units_that_a_part_reaches(axis: Axis, size: int) -> None:
-    starts = np.arange(axis.length - size + 1)
-    first, span = axis.reached(starts, size)
-    assert first.min() >= 0 and (first + span).max() <= axis.units
-    crop = axis.crop(span)
-    begins = axis.starts(first, crop)
-    for start, unit, begin in zip(starts, first, begins, strict=True):
-        for i in range(axis.units):
-            low, high = axis.jump * i + axis.low, axis.jump * i + axis.high
-            if low < start + size and high >= start:
-                assert unit <= i < unit + span
-            if unit <= i < unit + span:  # a crop has all that is in the image of it
-                assert begin <= max(low, 0)
-                assert begin + crop > min(high, axis.length - 1)
-    # And no more than that, but for the ends of the image.
-    most = int((size + axis.high - axis.low - 1) // axis.jump) + 1
-    assert span <= most

@@ -21,7 +21,7 @@ def of_steps(function: object, point: float, steps: int) -> float:
     model = load_model(of_numbers(keras, function, 1), encoding="raw")  # type: ignore[arg-type]
     arrays = [np.array([[point]], np.float32)]
     target = Target(np.full((1, 1), -1.0), np.zeros((1, 1)), np.ones((1, 1)))
-    probe = Probe(Subject(model), arrays, target, at="image")
+    probe = Probe(Subject(model, None), arrays, target, at="image")
     found = integrated_gradients(
         probe,
         arrays,
@@ -29,6 +29,7 @@ def of_steps(function: object, point: float, steps: int) -> float:
         np.zeros((1, 1), np.float32),
         np.ones((1, 1)),
         steps=steps,
+        tell=None,
     )
     return float(found.values[0, 0, 0])
 

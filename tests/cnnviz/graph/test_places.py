@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz.graph.places import Axis, Geometry, find_geometry
+from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.receptive_fields import Views, order_of
 
 Network = Callable[[tf.Tensor], tf.Tensor]
@@ -42,7 +42,7 @@ def largest_difference(network: Network, shape: tuple[int, ...]) -> float:
     image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     whole = run(tf.constant(image[None])).numpy()[0]
     crops = [
-        axis.crop() if axis else n
+        axis.crop(1) if axis else n
         for axis, n in zip(geometry.axes, shape[:-1], strict=True)
     ]
     assert crops != list(shape[:-1])
@@ -280,7 +280,7 @@ def test_what_looks_at_places_is_not_cut(name: str) -> None:
     if any(cut):
         # The length may be wrong only in the trace for a crop.
         assert name in ("from the end", "up to a place", "times its height")
-        crops = [axis.crop() for axis in geometry.axes if axis]
+        crops = [axis.crop(1) for axis in geometry.axes if axis]
         _, again = traced(network, (*crops, 2))
         assert again.likeness != geometry.likeness
 
@@ -297,28 +297,13 @@ def test_a_broken_condition_shows() -> None:
     image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     axis = geometry.axes[0]
     assert axis is not None and axis.stride == 4
-    crop = axis.crop()
+    crop = axis.crop(1)
     start = int(axis.starts(np.array([5]), crop)[0])
     whole = run(tf.constant(image[None])).numpy()[0, 5]
     for shift, length in ((1, crop), (0, crop + 1)):
         part = image[start + shift : start + shift + length]
         found = network(part[None])[0]
         assert np.abs(np.asarray(found)[5 - start // 4] - whole).max() > 1e-3
-
-
-def test_crops_of_an_axis() -> None:
-    # VGG's block 2: 14 pixels of padding and field 14, stride 2, of 224.
-    axis = Axis(0, 224, 2, Fraction(2), Fraction(-6), Fraction(7), 112)
-    assert axis.crop() == 14
-    starts = axis.starts(np.array([0, 2, 3, 4, 50, 111]), 14)
-    assert starts.tolist() == [0, 0, 0, 2, 94, 210]
-
-
-@pytest.mark.parametrize(("units", "span", "crop"), [(1, 1, 2), (2, 1, 4), (2, 2, 4)])
-def test_a_crop_is_enough_for_the_last_unit(units: int, span: int, crop: int) -> None:
-    # Unit 1 sees the pixels 1 and 2; the crop begins at a multiple of 2.
-    axis = Axis(0, 10, 2, Fraction(1), Fraction(0), Fraction(1), units)
-    assert axis.crop(span) == crop
 
 
 def test_the_order_of_axes_is_told_in_either_layout() -> None:

@@ -19,7 +19,6 @@ import pytest
 import tf_keras
 
 from cnnviz import ModelError, load_model
-from cnnviz.errors import printable
 from cnnviz.loading import safe_archive, safe_json, safe_size
 from cnnviz.loading.identify import architecture_file, identify_file
 from cnnviz.loading.newer_files import fault
@@ -508,12 +507,7 @@ def test_files_may_be_loaded_in_several_threads(
     assert keras.Variable.__init__ is make
 
 
-ODD = "a\x1b]0;title\x07\x9b31m\u202e\ud800\nb"
-
-
 def test_what_is_told_of_odd_names_is_printable(tmp_path: Path) -> None:
-    assert printable("plain, with Umläuten: ü") == "plain, with Umläuten: ü"
-    assert printable(ODD) == "a\\x1b]0;title\\x07\\x9b31m\\u202e\\ud800 b"
     source = tmp_path / "good.keras"
     network(keras).save(source)
     name = "x\x1b]0;title\x07"

@@ -1,0 +1,218 @@
+"""Images, in whatever form they are given, as an array for each input of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from cnnviz.errors import ImageError
+from cnnviz.images.ranges import check_unit, in_range, unit_scale
+from cnnviz.images.taking import as_array, is_many, items_of
+from cnnviz.network.encoding import Encoding
+from cnnviz.network.keras_generations import InputSpec
+from cnnviz.words import counted, listed
+
+Shape = tuple[int | None, ...]
+
+Images = Any
+"""What `ImageModel.prepare` takes: arrays and all else that holds images."""
+
+
+def prepare_inputs(
+    images: Images, specs: list[InputSpec] | None, encode: Encoding, source: str
+) -> list[np.ndarray]:
+    """Makes arrays of images, see `ImageModel.prepare`.
+
+    Args:
+        images: The images.
+        specs: The inputs that they are for, channels last, without the batch dimension;
+            None if they are not known.
+        encode: The encoding of the model.
+        source: What messages call the model.
+
+    Raises:
+        ImageError: If the images do not fit the inputs.
+    """
+    given = _by_input(images, specs, source)
+    if specs is not None and len(given) != len(specs):
+        names = ", ".join(spec.name for spec in specs)
+        hint = None
+        if len(given) < len(specs):
+            hint = (
+                "Give all by name, {name: array, ...}, or hold some: "
+                "load_model(...).hold({name: array})."
+            )
+        elif len(specs) == 1:
+            hint = "Give one array of images, without labels."
+        raise ImageError(
+            f"{counted(len(given), 'input')} given; {source} takes {len(specs)}: "
+            f"{names}",
+            hint=hint,
+        )
+    takes: Sequence[InputSpec | None] = specs or [
+        _guessed(array, given) for array in given
+    ]
+    arrays = [
+        check_input(array, spec, encode, source)
+        for array, spec in zip(given, takes, strict=True)
+    ]
+    if len({len(array) for array in arrays}) > 1:
+        counts = listed((len(array) for array in arrays), "and")
+        raise ImageError(f"the inputs hold {counts} images; expected equally many")
+    return arrays
+
+
+def _by_input(images: Any, specs: list[InputSpec] | None, source: str) -> list[Any]:
+    """What is given for each input."""
+    several = specs is not None and len(specs) > 1
+    if is_many(images):
+        items = list(items_of(images))
+        by_name = bool(items) and isinstance(items[0], Mapping)
+        if by_name or several:
+            held = {_held(item): None for item in items}
+            if len(held) > 1:
+                raise ImageError(
+                    f"some of the images hold {listed(held, 'and')}; expected the "
+                    "same inputs for each"
+                )
+        if by_name:
+            images = {name: [item[name] for item in items] for name in items[0]}
+        elif several and items and isinstance(items[0], list | tuple):
+            images = [list(column) for column in zip(*items, strict=True)]
+        else:
+            images = [items]
+    if isinstance(images, Mapping):
+        names = [spec.name for spec in specs or []]
+        if specs is None and len(images) > 1:
+            raise ImageError(
+                f"inputs given: {', '.join(map(str, images))}; {source} does not tell "
+                "the names of its inputs",
+                hint="Wrap it: keras.Model(inputs, network(inputs)), with "
+                "inputs = {name: keras.Input(shape, name=name), ...}. Or, if it "
+                "takes a list of arrays, give that.",
+            )
+        if set(names) != set(images):
+            one = repr(next(iter(images), ""))
+            raise ImageError(
+                f"inputs given: {', '.join(map(str, images)) or 'none'}; {source} "
+                f"takes {', '.join(names) or 'one input without a name'}",
+                hint=f"Give its images alone: images[{one}], or of a dataset "
+                f"dataset.map(lambda item: item[{one}])."
+                if images and len(names) < 2
+                else None,
+            )
+        return [images[name] for name in names]
+    if not isinstance(images, list | tuple):
+        return [images]
+    if several or specs is None or len(images) == 1:
+        return list(images)
+    # Of the only input, a list of images; of batches it is meant for other models.
+    ranks = {np.ndim(image) for image in images if hasattr(image, "__array__")}
+    return list(images) if max(ranks, default=0) > len(specs[0].shape) else [images]
+
+
+def _held(item: object) -> str:
+    """What one item of a data set holds, in words."""
+    if isinstance(item, Mapping):
+        return f"inputs by name, {{{', '.join(sorted(map(str, item)))}}}"
+    if isinstance(item, list | tuple):
+        return f"a list of {counted(len(item), 'input')}"
+    return "one array"
+
+
+def check_input(
+    given: Any, spec: InputSpec | None, encode: Encoding, source: str
+) -> np.ndarray:
+    """The images for one input, as float32 with a batch dimension.
+
+    Args:
+        given: The images.
+        spec: The input; None if it is not known.
+        encode: The encoding of the model.
+        source: What messages call the model.
+
+    Raises:
+        ImageError: If they do not fit it.
+    """
+    shape: Shape = (None, None, None) if spec is None else spec.shape
+    rank, channels = len(shape), shape[-1] if shape else None
+    picture = rank == 3
+    sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
+    of_files = channels or 3 if picture else None
+    raw = encode.is_raw
+    array = as_array(given, size=sides, channels=of_files, rank=rank, raw=raw)
+    if array.dtype.kind not in "fiub":
+        raise ImageError(f"images are of type {array.dtype}; expected real numbers")
+    # In a row of integers bytes are numbers too, as of words.
+    is_counted = rank == 1 and spec is not None and "int" in spec.dtype
+    bytewise = unit_scale(array.dtype) is not None and not (is_counted or raw)
+    array = in_range(array, not bytewise)
+    given_shape = array.shape
+    if picture and _lacks_channel(array, shape):
+        array = array[..., None]
+    if array.ndim == rank:
+        array = array[None]
+    if array.ndim != rank + 1 or (picture and channels not in (None, array.shape[-1])):
+        refuse(given_shape, shape, source)
+    if not array.size:
+        raise ImageError(f"images of shape {given_shape} hold nothing")
+    if picture and not raw:
+        check_unit(array, "images hold")
+    if bytewise and not picture:
+        # Inputs that are no pictures are shown as they are; but what is in bytes
+        # are pixels, which the encoding turns into what the network scales itself.
+        array = np.asarray(encode.of_any(array), np.float32)
+    return array
+
+
+def refuse(given: tuple[int, ...], shape: Shape, source: str) -> NoReturn:
+    """Tells that images are of another shape than an input takes.
+
+    Args:
+        given: The shape of the images.
+        shape: That of one image, as the input takes it.
+        source: What the model is called.
+
+    Raises:
+        ImageError: Always.
+    """
+    one = _described(shape)
+    # Of three axes the last may be the width of gray images, without their channel.
+    colored = len(given) == 4 or (len(given) == 3 and given[-1] <= 4)
+    if colored and len(shape) == 3:
+        raise ImageError(
+            f"images with {counted(given[-1], 'channel')}; {source} takes {shape[-1]}: "
+            f"{one}"
+        )
+    raise ImageError(
+        f"images of shape {given}; {source} takes {one}, or a batch "
+        f"{_described(('n', *shape))}"
+    )
+
+
+def _guessed(array: Any, given: Sequence[Any]) -> InputSpec | None:
+    """What an input takes that is not told: rows, if batches of pictures are with them.
+
+    Alone such an array is a gray picture.
+    """
+    counts = {len(other) for other in given if getattr(other, "ndim", 0) == 4}
+    if getattr(array, "ndim", 0) != 2 or {len(array)} != counts:
+        return None
+    return InputSpec("rows", (len(array[0]),), "float32")
+
+
+def _lacks_channel(array: np.ndarray, shape: Shape) -> bool:
+    """Whether gray images are given without an axis for their one channel."""
+    height, width, channels = shape
+    if array.ndim == 2:
+        return channels in (1, None)
+    if array.ndim != 3 or channels != 1 or array.shape[-1] in (1, 3, 4):
+        return False
+    return height in (None, array.shape[1]) and width in (None, array.shape[2])
+
+
+def _described(shape: Sequence[object]) -> str:
+    """A shape for messages: `(28, any, 3)`."""
+    return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"

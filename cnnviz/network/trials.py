@@ -1,0 +1,146 @@
+"""Trials: a network is shown images that are made up, for what reaches its layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from cnnviz.errors import CnnvizError
+from cnnviz.graph.channels import to_channels_first, to_channels_last
+from cnnviz.graph.functions import CALLS, Inlining
+from cnnviz.graph.walking import Dependence, ancestors, is_weighted, preprocessing
+from cnnviz.network.keras_generations import InputSpec, Network
+from cnnviz.network.layout import (
+    is_network_channels_first,
+    is_tensor_channels_first,
+)
+from cnnviz.network.naming import Address, Selected
+from cnnviz.network.recording import record
+from cnnviz.network.tracing import compiled
+
+_SIDE = 128  # of images whose size is not known
+_MOST_NUMBERS = 2**28  # of an image
+_OTHER_SIDE = 16  # of other inputs whose size is not known
+
+What = Literal["given", "unweighted", "preprocessed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A network, one of whose inputs is shown images.
+
+    Attributes:
+        network: The network.
+        specs: Its inputs.
+        index: The number of the one that shows the images; others show 0.
+        shape: That of one image, channels last.
+    """
+
+    network: Network
+    specs: list[InputSpec]
+    index: int
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, network: Network, specs: list[InputSpec] | None) -> Trial | None:
+        """Takes the first input of pictures, or of what may be if there is none.
+
+        Args:
+            network: A Keras model.
+            specs: Its inputs, if they are known.
+
+        Returns:
+            The trial; None if there is no such input.
+        """
+        for ranks in ((4,), (3, 5)):
+            for index, spec in enumerate(specs or []):
+                if len(spec.shape) not in ranks:
+                    continue
+                *sides, channels = _image_shape(spec, network)
+                numbers = math.prod(n or 1 for n in spec.shape[1:])
+                if channels is not None and numbers <= _MOST_NUMBERS:
+                    shape = (*(n or _SIDE for n in sides), channels)
+                    return cls(network, list(specs or []), index, shape)
+        return None
+
+    @property
+    def dtype(self) -> str:
+        """The type of the numbers that the input takes."""
+        return self.specs[self.index].dtype
+
+    def given(
+        self, target: Address, images: NDArray[np.float32], what: What = "given"
+    ) -> NDArray[np.float32] | None:
+        """What a layer is given when the network is shown images; channels last.
+
+        Args:
+            target: The layer.
+            images: The images, channels last.
+            what: "given"; "unweighted", which is the same where no operation with
+                weights comes before the layer; or "preprocessed", which is what is made
+                of the images before anything looks at them.
+
+        Returns:
+            The values; None if there are none for each image.
+        """
+        network, index, specs = self.network, self.index, self.specs
+        channels_first = is_network_channels_first(network)
+
+        def given(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
+            moved = channels_first and pixels.shape.rank > 3
+            count = tf.shape(pixels)[0]
+            sizes = [[n or _OTHER_SIDE for n in spec.shape[1:]] for spec in specs]
+            tensors = [tf.zeros([count, *size]) for size in sizes]
+            tensors[index] = to_channels_first(pixels) if moved else pixels
+            tensors = [tf.cast(t, s.dtype) for t, s in zip(tensors, specs, strict=True)]
+            (call,) = record(network, tensors, [Selected(target, 1, is_named=True)])
+            if target.layer is not network:
+                call.tensor()
+            seen, output = (tf.nest.flatten(x)[0] for x in (call.inputs, call.output))
+            depends = Dependence([tensors[index]])
+            if what == "preprocessed":
+                seen = _preprocessed(tensors[index], output, depends)
+            elif what == "unweighted" and is_weighted(seen, depends):
+                raise ValueError
+            seen = tf.cast(seen, tf.float32)
+            moved = seen.shape.rank > 3 and is_tensor_channels_first(network, seen)
+            return {"seen": to_channels_last(seen) if moved else seen}, None
+
+        signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
+        try:
+            function = compiled(network, (what, target.path, index), given, signature)
+            seen = function(tf.constant(images, tf.float32))["seen"]
+        except (CnnvizError, TypeError, ValueError):
+            return None  # Nothing tells; the real call will say what is wrong.
+        # A network may cut its batch, for several cards, or put frames among the
+        # images.
+        return np.asarray(seen) if len(seen) == len(images) else None
+
+
+def _image_shape(spec: InputSpec, network: Network) -> tuple[int | None, ...]:
+    """The shape of one image, channels last."""
+    shape = spec.shape[1:]
+    if is_network_channels_first(network) and len(shape) > 2:
+        return (*shape[1:], shape[0])
+    return shape
+
+
+def _preprocessed(
+    image: tf.Tensor, target: tf.Tensor, depends: Dependence
+) -> tf.Tensor:
+    """What is made of an image before anything looks at it, inside of functions too."""
+    inlining = Inlining()
+    while True:
+        seen = [image, *preprocessing([image], target, depends)][-1]
+        needed = ancestors([target])
+        users = [op for op in seen.consumers() if op.name in needed]
+        called = next((op for op in users if op.type in CALLS), None)
+        outputs = None if called is None else inlining(called)
+        if not outputs:
+            return seen
+        target = outputs[0]
