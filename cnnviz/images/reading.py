@@ -54,6 +54,7 @@ _HEAD_BYTES = 512
 _LARGEST_ARRAY, _LARGEST_RATIO = 2**28, 200
 
 _EXIF_ORIENTATION = 0x0112
+_WITH_ALPHA = {"LA": 2, "RGBA": 4}
 
 
 def read_image(
@@ -81,9 +82,11 @@ def read_image(
         size: (height, width) of the result, or one number for a square; None keeps
             the file's own size. See `resize` for the kernel.
         channels: How many channels the result has. Color becomes gray by the luma
-            of ITU-R BT.601, gray becomes color by repetition; any other number
-            must be that of an array. None keeps the number of an array; pictures
-            then have 1 channel if they are gray and opaque, else 3.
+            of ITU-R BT.601, gray becomes color by repetition. 4 are red, green, blue
+            and alpha as a picture stores them, for networks whose fourth channel is
+            kept there, and 2 are gray and alpha; any other number must be that of an
+            array. None keeps the number of an array; pictures then have 1 channel if
+            they are gray and opaque, else 3.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded ones.
         raw: Whether arrays of whole numbers, of any type, keep their values as well,
@@ -109,7 +112,7 @@ def read_image(
             array = _loaded_array(file, path, raw)
             picture = _array_picture(in_range(array, raw), path)
         else:
-            picture = _decoded(file, path, head, target, fit, background)
+            picture = _decoded(file, path, head, target, channels, fit, background)
 
     return _brought(picture, path, target, channels, fit, background)
 
@@ -148,7 +151,8 @@ def picture_array(
     Args:
         picture: The picture, of any mode.
         size: (height, width) of the result; None keeps the picture's own.
-        channels: How many channels the result has; None for its own, 1 or 3.
+        channels: How many channels the result has, see `read_image`; None for its own,
+            1 or 3.
 
     Raises:
         ImageError: The picture cannot be decoded, or has other channels.
@@ -158,7 +162,8 @@ def picture_array(
             f"the picture has {picture.height}x{picture.width} pixels; expected some"
         )
     try:
-        pixels, orientation = _pixels(picture, WHITE), _orientation(picture)
+        pixels = _pixels(picture, channels, WHITE)
+        orientation = _orientation(picture)
     except Exception as error:  # noqa: BLE001
         # Pictures are decoded when they are used, which may fail in any way.
         raise ImageError(f"the picture cannot be used: {first_line(error)}") from None
@@ -341,6 +346,7 @@ def _decoded(
     path: Path,
     head: bytes,
     target: tuple[int, int] | None,
+    channels: int | None,
     fit: Fit,
     background: Color,
 ) -> _Picture:
@@ -364,7 +370,7 @@ def _decoded(
         image.load()
         # Asked after loading: a PNG may carry it last, and a TIFF is turned by then.
         orientation = _orientation(image)
-        pixels = _pixels(image, background)
+        pixels = _pixels(image, channels, background)
         return _Picture(pixels, extent or pixels.shape[:2], orientation)
     except UnidentifiedImageError:
         raise _stranger(path, head, EXPECTED) from None
@@ -393,8 +399,15 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _pixels(image: Image.Image, background: Color) -> NDArray[Any]:
-    """The values (height, width, 1 or 3): uint8, or float32 in [0, 1]."""
+def _pixels(
+    image: Image.Image, channels: int | None, background: Color
+) -> NDArray[Any]:
+    """The values (height, width, c): uint8, or float32 in [0, 1].
+
+    There are 1 or 3 channels, or as many as are asked for if these are all it stores.
+    """
+    if _WITH_ALPHA.get(image.mode, 0) == channels:
+        return np.asarray(image)
     if image.mode.startswith("I"):  # 16 bits: "I;16", "I;16B", or widened to "I"
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:

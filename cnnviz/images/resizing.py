@@ -180,7 +180,10 @@ def with_channels(
         return image @ LUMA[:, np.newaxis]
     if (own, channels) == (1, 3):
         return np.repeat(image, 3, axis=-1)
-    hint = "Pictures serve 1 or 3 channels; for others give a NumPy .npy array."
+    hint = (
+        "Pictures serve 1 or 3 channels, or 4 if they store alpha; for others give a "
+        "NumPy .npy array."
+    )
     raise ImageError(
         f"{what} has {counted(own, 'channel')}; expected {channels}",
         hint=hint if own in (1, 3) else None,

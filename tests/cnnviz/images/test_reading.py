@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import ImageError
-from cnnviz.images import Fit, read_image, read_scaled, resize
+from cnnviz.images import Fit, as_array, read_image, read_scaled, resize
 from cnnviz.images.reading import HAS_AVIF
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -146,6 +146,23 @@ def test_gray_with_alpha(tmp_path: Path) -> None:
         blended(np.repeat(values[..., :1], 3, axis=-1), values[..., 1]),
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGBA", 4), ("LA", 2)])
+def test_alpha_is_a_channel_where_as_many_are_asked_for(
+    tmp_path: Path, mode: str, channels: int
+) -> None:
+    path, values = tmp_path / "a.png", pixels(6, 7, channels)
+    picture = Image.fromarray(values, mode)
+    picture.save(path)
+    found = read_image(path, channels=channels, background=BACKGROUND)
+    np.testing.assert_allclose(found, values / 255, atol=1e-6)
+    np.testing.assert_array_equal(as_array(picture, channels=channels), found)
+    small = read_image(path, channels=channels, size=(4, 5), fit="stretch")
+    np.testing.assert_allclose(small, resize(found, (4, 5), fit="stretch"), atol=1e-6)
+    picture.convert("RGB").save(path)
+    with pytest.raises(ImageError, match=f"3 channels; expected {channels}"):
+        read_image(path, channels=channels)
 
 
 @pytest.mark.parametrize("transparency", [None, 2, bytes([255, 100, 0])])
