@@ -58,6 +58,7 @@ _FACTORS = ("scale", "offset")  # of layers that rescale
 _DEVIATIONS = 2.0
 
 NOTHING_TELLS = "nothing in the network tells; [0, 1] is assumed"
+AS_IT_IS = "nothing in the network tells; values are taken as they are, bytes in [0, 1]"
 
 
 def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding:
@@ -70,12 +71,13 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
     Returns:
         The encoding, with the reason for the choice; `unit` where nothing tells.
     """
-    family = _family(network.name)
+    takes_pictures = specs is None or any(len(spec.shape) == 4 for spec in specs)
+    family = _family(network.name) if takes_pictures else None
     trial = Trial.of(network, specs)
     if trial is None:
         if family is not None:
             return named_encoding(family, f"{network.name} of keras.applications")
-        return named_encoding("unit", NOTHING_TELLS)
+        return named_encoding("unit", NOTHING_TELLS if takes_pictures else AS_IT_IS)
     channels = trial.shape[-1]
     photographs = len(trial.shape) == 3 and channels in (1, 3)
     ordered = list(in_order(network))
@@ -90,7 +92,8 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
     found = _inside(trial, weighing or Address("", network))
     if found is not None:
         return found
-    if trial.dtype.startswith(("uint", "int")):
+    # Whole numbers that are no pictures may stand for words.
+    if trial.dtype.startswith(("uint", "int") if takes_pictures else "uint8"):
         return named_encoding("bytes", f"the input is of type {trial.dtype}")
     if family is not None and (channels == 3 or family == "signed"):
         return named_encoding(family, f"{network.name} of keras.applications")
@@ -98,6 +101,8 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         found = _remembered(trial, normalization, weighing)
         if found is not None:
             return found
+    if not takes_pictures:
+        return named_encoding("unit", AS_IT_IS)
     return named_encoding("unit", NOTHING_TELLS + _hint_of_base(network))
 
 

@@ -116,6 +116,22 @@ NAMES = tuple(_FUNCTIONS)
 COLOR_ONLY = ("caffe", "torch")
 
 
+def is_encoded(axes: int, dtype: str, *, takes_pictures: bool) -> bool:
+    """Whether what is given for an input is in [0, 1], and encoded for the network.
+
+    Pictures are. Of a network that takes none signals and volumes are, but whole
+    numbers that are no bytes, which count something. All else passes as it is.
+
+    Args:
+        axes: How many axes the input has, with that of images.
+        dtype: The type that the input takes.
+        takes_pictures: Whether an input of the network takes pictures.
+    """
+    if takes_pictures:
+        return axes == 4
+    return axes > 2 and ("int" not in dtype or dtype == "uint8")
+
+
 def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> Encoding:
     """The encoding of a name, or one made of the user's own function.
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from cnnviz.errors import ArgumentError, LayerError, first_line, users_error
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.whole_numbers import bypass, rounded
-from cnnviz.network.encoding import Encoding
+from cnnviz.network.encoding import Encoding, is_encoded
 from cnnviz.network.heads import Head, choose, find_heads
 from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layout import (
@@ -164,8 +164,8 @@ def observe(
 def _encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Images in [0, 1], channels last, as the network wants them.
 
-    Only pictures `(h, w, c)` are encoded; other inputs pass as they are. Inputs that
-    are held are added. Where the network takes whole numbers they are such, in float32.
+    Which inputs are encoded tells `encoding.is_encoded`. Inputs that are held are
+    added. Where the network takes whole numbers they are such, in float32.
     """
     network = model.network
     count = images[0].shape[0] or tf.shape(images[0])[0]
@@ -174,14 +174,15 @@ def _encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.T
     channels_first = is_network_channels_first(network)
     encoded = []
     for i, tensor in enumerate(images):
-        if tensor.shape.rank == 4:
+        dtype = specs[i].dtype if specs else "float32"
+        if is_encoded(tensor.shape.rank, dtype, takes_pictures=model.takes_pictures):
             tensor = _encoded(model.encode, tensor)
         if channels_first and (tensor.shape.rank or 0) > 2:
             tensor = to_channels_first(tensor)
-        if specs and tf.as_dtype(specs[i].dtype).is_integer:
+        if tf.as_dtype(dtype).is_integer:
             tensor = rounded(tensor)  # a byte, after a division by 255 and back
         elif specs:
-            tensor = tf.cast(tensor, specs[i].dtype)
+            tensor = tf.cast(tensor, dtype)
         encoded.append(tensor)
     return encoded
 

@@ -20,7 +20,7 @@ from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
-from cnnviz.network.preparing import Images, Shape, check_input, prepare_inputs, refuse
+from cnnviz.network.preparing import Images, Preparation, Shape
 from cnnviz.network.recording import build
 from cnnviz.words import counted, listed, shape_text
 
@@ -75,6 +75,12 @@ class ImageModel:
         ]
 
     @property
+    def takes_pictures(self) -> bool:
+        """Whether an input takes pictures, `(h, w, c)`, or may do so."""
+        specs = input_specs(self.network)
+        return specs is None or any(len(spec.shape) == 4 for spec in specs)
+
+    @property
     def key(self) -> Hashable:
         """What tells traces of this model from others of the same network."""
         held = ((name, a.shape, a.tobytes()) for name, a in self.held.items())
@@ -102,13 +108,13 @@ class ImageModel:
         held = dict(self.held)
         for name, array in inputs.items():
             spec = self.input(name)
-            (held[name], *more) = check_input(array, spec, self.encode, self.source)
+            (held[name], *more) = self._preparation.input(array, spec)
             # Pictures of another size may do, for layers that can take them.
             if len(spec.shape) != 3 and any(
                 n not in (None, m)
                 for n, m in zip(spec.shape, held[name].shape, strict=True)
             ):
-                refuse(held[name].shape, spec.shape, self.source)
+                self._preparation.refuse(held[name].shape, spec.shape)
             if more:
                 raise ImageError(
                     f"{1 + len(more)} examples given for input {name}; expected one, "
@@ -181,7 +187,11 @@ class ImageModel:
         Raises:
             ImageError: If the images do not fit the inputs.
         """
-        return prepare_inputs(images, self.inputs, self.encode, self.source)
+        return self._preparation.inputs(images, self.inputs)
+
+    @property
+    def _preparation(self) -> Preparation:
+        return Preparation(self.encode, self.source, self.takes_pictures)
 
     def predict(
         self, images: Images, *, head: str | int | None = None, batch_size: int = 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from cnnviz.errors import ImageError
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.taking import as_array, is_many, items_of
-from cnnviz.network.encoding import Encoding
+from cnnviz.network.encoding import Encoding, is_encoded
 from cnnviz.network.keras_generations import InputSpec
 from cnnviz.words import counted, listed
 
@@ -20,48 +21,123 @@ Images = Any
 """What `ImageModel.prepare` takes: arrays and all else that holds images."""
 
 
-def prepare_inputs(
-    images: Images, specs: list[InputSpec] | None, encode: Encoding, source: str
-) -> list[np.ndarray]:
-    """Makes arrays of images, see `ImageModel.prepare`.
+@dataclass(frozen=True)
+class Preparation:
+    """How images are made ready for a network.
 
-    Args:
-        images: The images.
-        specs: The inputs that they are for, channels last, without the batch dimension;
-            None if they are not known.
+    Attributes:
         encode: The encoding of the model.
         source: What messages call the model.
-
-    Raises:
-        ImageError: If the images do not fit the inputs.
+        takes_pictures: Whether an input of the network takes pictures.
     """
-    given = _by_input(images, specs, source)
-    if specs is not None and len(given) != len(specs):
-        names = ", ".join(spec.name for spec in specs)
-        hint = None
-        if len(given) < len(specs):
-            hint = (
-                "Give all by name, {name: array, ...}, or hold some: "
-                "load_model(...).hold({name: array})."
+
+    encode: Encoding
+    source: str
+    takes_pictures: bool
+
+    def inputs(self, images: Images, specs: list[InputSpec] | None) -> list[np.ndarray]:
+        """Makes arrays of images, see `ImageModel.prepare`.
+
+        Args:
+            images: The images.
+            specs: The inputs that they are for, channels last, without the batch
+                dimension; None if they are not known.
+
+        Raises:
+            ImageError: If the images do not fit the inputs.
+        """
+        given = _by_input(images, specs, self.source)
+        if specs is not None and len(given) != len(specs):
+            names = ", ".join(spec.name for spec in specs)
+            hint = None
+            if len(given) < len(specs):
+                hint = (
+                    "Give all by name, {name: array, ...}, or hold some: "
+                    "load_model(...).hold({name: array})."
+                )
+            elif len(specs) == 1:
+                hint = "Give one array of images, without labels."
+            raise ImageError(
+                f"{counted(len(given), 'input')} given; {self.source} takes "
+                f"{len(specs)}: {names}",
+                hint=hint,
             )
-        elif len(specs) == 1:
-            hint = "Give one array of images, without labels."
+        takes: Sequence[InputSpec | None] = specs or [
+            _guessed(array, given) for array in given
+        ]
+        arrays = [
+            self.input(array, spec) for array, spec in zip(given, takes, strict=True)
+        ]
+        if len({len(array) for array in arrays}) > 1:
+            counts = listed((len(array) for array in arrays), "and")
+            raise ImageError(f"the inputs hold {counts} images; expected equally many")
+        return arrays
+
+    def input(self, given: Any, spec: InputSpec | None) -> np.ndarray:
+        """The images for one input, as float32 with a batch dimension.
+
+        Args:
+            given: The images.
+            spec: The input; None if it is not known.
+
+        Raises:
+            ImageError: If they do not fit it.
+        """
+        shape: Shape = (None, None, None) if spec is None else spec.shape
+        rank, channels = len(shape), shape[-1] if shape else None
+        picture = rank == 3
+        sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
+        of_files = channels or 3 if picture else None
+        raw = self.encode.is_raw
+        array = as_array(given, size=sides, channels=of_files, rank=rank, raw=raw)
+        if array.dtype.kind not in "fiub":
+            raise ImageError(f"images are of type {array.dtype}; expected real numbers")
+        dtype = "float32" if spec is None else spec.dtype
+        encoded = is_encoded(rank + 1, dtype, takes_pictures=self.takes_pictures)
+        # Beside pictures, and in rows of integers, bytes are numbers such as an age.
+        counts = not encoded and (self.takes_pictures or "int" in dtype)
+        bytewise = unit_scale(array.dtype) is not None and not (counts or raw)
+        array = in_range(array, not bytewise)
+        given_shape = array.shape
+        if picture and _lacks_channel(array, shape):
+            array = array[..., None]
+        if array.ndim == rank:
+            array = array[None]
+        if array.ndim != rank + 1 or (
+            picture and channels not in (None, array.shape[-1])
+        ):
+            self.refuse(given_shape, shape)
+        if not array.size:
+            raise ImageError(f"images of shape {given_shape} hold nothing")
+        if not raw and (picture or (encoded and self.encode.name != "unit")):
+            check_unit(array, "images hold")
+        if bytewise and not encoded:
+            # Vectors are shown as they are; but what is in bytes are pixels.
+            array = np.asarray(self.encode.of_any(array), np.float32)
+        return array
+
+    def refuse(self, given: tuple[int, ...], shape: Shape) -> NoReturn:
+        """Tells that images are of another shape than an input takes.
+
+        Args:
+            given: The shape of the images.
+            shape: That of one image, as the input takes it.
+
+        Raises:
+            ImageError: Always.
+        """
+        one = _described(shape)
+        # Of three axes the last may be the width of gray images, without their channel.
+        colored = len(given) == 4 or (len(given) == 3 and given[-1] <= 4)
+        if colored and len(shape) == 3:
+            raise ImageError(
+                f"images with {counted(given[-1], 'channel')}; {self.source} takes "
+                f"{shape[-1]}: {one}"
+            )
         raise ImageError(
-            f"{counted(len(given), 'input')} given; {source} takes {len(specs)}: "
-            f"{names}",
-            hint=hint,
+            f"images of shape {given}; {self.source} takes {one}, or a batch "
+            f"{_described(('n', *shape))}"
         )
-    takes: Sequence[InputSpec | None] = specs or [
-        _guessed(array, given) for array in given
-    ]
-    arrays = [
-        check_input(array, spec, encode, source)
-        for array, spec in zip(given, takes, strict=True)
-    ]
-    if len({len(array) for array in arrays}) > 1:
-        counts = listed((len(array) for array in arrays), "and")
-        raise ImageError(f"the inputs hold {counts} images; expected equally many")
-    return arrays
 
 
 def _by_input(images: Any, specs: list[InputSpec] | None, source: str) -> list[Any]:
@@ -120,76 +196,6 @@ def _held(item: object) -> str:
     if isinstance(item, list | tuple):
         return f"a list of {counted(len(item), 'input')}"
     return "one array"
-
-
-def check_input(
-    given: Any, spec: InputSpec | None, encode: Encoding, source: str
-) -> np.ndarray:
-    """The images for one input, as float32 with a batch dimension.
-
-    Args:
-        given: The images.
-        spec: The input; None if it is not known.
-        encode: The encoding of the model.
-        source: What messages call the model.
-
-    Raises:
-        ImageError: If they do not fit it.
-    """
-    shape: Shape = (None, None, None) if spec is None else spec.shape
-    rank, channels = len(shape), shape[-1] if shape else None
-    picture = rank == 3
-    sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
-    of_files = channels or 3 if picture else None
-    raw = encode.is_raw
-    array = as_array(given, size=sides, channels=of_files, rank=rank, raw=raw)
-    if array.dtype.kind not in "fiub":
-        raise ImageError(f"images are of type {array.dtype}; expected real numbers")
-    # In a row of integers bytes are numbers too, as of words.
-    is_counted = rank == 1 and spec is not None and "int" in spec.dtype
-    bytewise = unit_scale(array.dtype) is not None and not (is_counted or raw)
-    array = in_range(array, not bytewise)
-    given_shape = array.shape
-    if picture and _lacks_channel(array, shape):
-        array = array[..., None]
-    if array.ndim == rank:
-        array = array[None]
-    if array.ndim != rank + 1 or (picture and channels not in (None, array.shape[-1])):
-        refuse(given_shape, shape, source)
-    if not array.size:
-        raise ImageError(f"images of shape {given_shape} hold nothing")
-    if picture and not raw:
-        check_unit(array, "images hold")
-    if bytewise and not picture:
-        # Inputs that are no pictures are shown as they are; but what is in bytes
-        # are pixels, which the encoding turns into what the network scales itself.
-        array = np.asarray(encode.of_any(array), np.float32)
-    return array
-
-
-def refuse(given: tuple[int, ...], shape: Shape, source: str) -> NoReturn:
-    """Tells that images are of another shape than an input takes.
-
-    Args:
-        given: The shape of the images.
-        shape: That of one image, as the input takes it.
-        source: What the model is called.
-
-    Raises:
-        ImageError: Always.
-    """
-    one = _described(shape)
-    # Of three axes the last may be the width of gray images, without their channel.
-    colored = len(given) == 4 or (len(given) == 3 and given[-1] <= 4)
-    if colored and len(shape) == 3:
-        raise ImageError(
-            f"images with {counted(given[-1], 'channel')}; {source} takes {shape[-1]}: "
-            f"{one}"
-        )
-    raise ImageError(
-        f"images of shape {given}; {source} takes {one}, or a batch "
-        f"{_described(('n', *shape))}"
-    )
 
 
 def _guessed(array: Any, given: Sequence[Any]) -> InputSpec | None:

@@ -400,14 +400,22 @@ def test_nothing_tells(k: Any) -> None:
     fresh = k.Sequential(
         [k.Input((16, 16, 3)), k.layers.Conv2D(2, 3), k.layers.BatchNormalization()]
     )
-    for model in (
-        convolved(k),
-        fresh,
-        k.Sequential([k.Input((5,)), k.layers.Dense(2)]),
-    ):
+    for model in (convolved(k), fresh):
         found = detected(model)
         assert found.name == "unit"
         assert found.reason == "nothing in the network tells; [0, 1] is assumed"
+
+
+@GENERATIONS
+def test_nothing_is_assumed_of_what_are_no_pictures(k: Any) -> None:
+    rows = k.Sequential([k.Input((5,)), k.layers.Dense(2)])
+    named = k.Sequential(
+        [k.Input((9, 3)), k.layers.Conv1D(2, 3)], name="mobilenet_1.00_224"
+    )
+    for model in (rows, named):
+        found = detected(model)
+        assert found.name == "unit"
+        assert found.reason.startswith("nothing in the network tells; values are")
 
 
 @GENERATIONS

@@ -223,7 +223,7 @@ def test_images_without_an_axis_of_channels_have_such_masks_too(k: Any) -> None:
             layers.Reshape((8, 6)),
         ]
     )
-    means = network.predict(images, verbose=0).mean((1, 2))
+    means = network.predict(2 * images - 1, verbose=0).mean((1, 2))
     found = model_of(network, labels=["nothing", "ink"]).predict(images)
     np.testing.assert_allclose(found.values[:, 1], means, rtol=1e-5)
     assert found.values.shape == (2, 2)
@@ -234,7 +234,7 @@ def test_images_without_an_axis_of_channels_have_such_masks_too(k: Any) -> None:
             layers.Conv1D(6, 3, padding="same", activation="sigmoid"),
         ]
     )
-    columns = tags.predict(images, verbose=0).mean(1)
+    columns = tags.predict(2 * images - 1, verbose=0).mean(1)
     named = model_of(tags, labels=[*"abcdef"]).predict(images)
     np.testing.assert_allclose(named.values, columns, rtol=1e-5)
 
@@ -274,5 +274,6 @@ def test_classes_of_signals_and_volumes_with_channels_first(axes: int) -> None:
     model = model_of(network, labels=["one", "two", "three"])
     shown = np.random.default_rng(0).random((2, *sides, 2), np.float32)
     weights, bias = (np.asarray(w) for w in network.layers[-1].get_weights())
-    expected = (shown @ weights.reshape(2, 3) + bias).reshape(2, -1, 3).mean(1)
+    values = (2 * shown - 1) @ weights.reshape(2, 3) + bias
+    expected = values.reshape(2, -1, 3).mean(1)
     np.testing.assert_allclose(model.predict(shown).values, expected, rtol=1e-5)

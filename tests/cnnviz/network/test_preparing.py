@@ -47,7 +47,8 @@ def test_bytes_are_what_keras_makes_of_them(shape: tuple[int, ...], dtype: str) 
     levels = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
     expected = network.predict(levels, verbose=0)
     words = levels.astype(np.uint16) * 257
-    for images in (levels, words, words.astype(">u2")):
+    unit = levels.astype(np.float32) / 255
+    for images in (levels, words, words.astype(">u2"), unit):
         found = activations(network, images, ["conv"])["conv"]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -60,6 +61,52 @@ def test_bytes_of_networks_that_take_unit_values_are_divided() -> None:
     expected = network.predict(levels / 255, verbose=0)
     found = activations(network, levels, ["conv"])["conv"]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("shape", [(12, 2), (5, 6, 7, 1)])
+def test_an_encoding_that_is_given_is_for_signals_and_volumes_too(
+    k: Any, shape: tuple[int, ...]
+) -> None:
+    inputs = k.Input(shape)
+    layer = getattr(k.layers, f"Conv{len(shape) - 1}D")
+    network = k.Model(inputs, layer(3, 3, name="conv")(inputs))
+    values = np.random.default_rng(0).random((2, *shape), np.float32)
+    for encoding, given in (
+        ("signed", 2 * values - 1),
+        ("bytes", 255 * values),
+        ("raw", values),
+        (lambda images: 5 - images, 5 - values),
+    ):
+        model = load_model(network, encoding=encoding)
+        expected = network.predict(given, verbose=0)
+        found = activations(model, values, "conv")["conv"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        if encoding != "raw":
+            with pytest.raises(ImageError, match=r"from -5.* to -5.*; expected"):
+                activations(model, values - 6, "conv")
+    # Where nothing tells, they are what they are.
+    model = load_model(network)
+    assert "taken as they are" in model.encode.reason
+    found = activations(model, values - 6, "conv")["conv"]
+    expected = network.predict(values - 6, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@GENERATIONS
+def test_bytes_beside_a_picture_are_numbers(k: Any) -> None:
+    picture, table = k.Input((8, 8, 3), name="picture"), k.Input((2,), name="age_sex")
+    pooled = k.layers.GlobalAveragePooling2D()(k.layers.Conv2D(4, 3)(picture))
+    joined = k.layers.Concatenate()([pooled, table])
+    network = k.Model([picture, table], k.layers.Dense(2)(joined))
+    model = load_model(network, encoding="unit")
+    images = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    numbers = np.array([[42, 1]], np.uint8)
+    expected = network.predict([images, numbers.astype(np.float32)], verbose=0)
+    both = model.predict({"picture": images, "age_sex": numbers})
+    np.testing.assert_allclose(both.outputs, expected, rtol=1e-4)
+    held = model.hold({"age_sex": numbers[0]}).predict(images)
+    np.testing.assert_allclose(held.outputs, expected, rtol=1e-4)
 
 
 def test_digits_need_no_axis_for_their_channel() -> None:
