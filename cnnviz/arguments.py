@@ -21,6 +21,9 @@ from cnnviz.words import listed
 
 Size = int | tuple[int, int]
 
+MOST_NUMBERS = 2**32
+"""The most numbers that an image may have, which then takes 16 GB."""
+
 _LONGEST_VALUE, _FEW_VALUES = 80, 4
 
 
@@ -328,7 +331,7 @@ def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:
         least: The least side that is allowed.
 
     Raises:
-        ArgumentError: If it is neither, or a side is smaller.
+        ArgumentError: If it is neither, a side is smaller, or no memory holds it.
     """
     given: Any = size
     sides = (given, given) if isinstance(given, Integral) else given
@@ -340,5 +343,10 @@ def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:
         raise ArgumentError(
             f"{name} is {brief(size)}; expected (height, width) or one side, in whole "
             f"numbers, {least} or more"
+        )
+    if height * width > MOST_NUMBERS:
+        raise ArgumentError(
+            f"{name} is {brief(size)}, which no memory holds; expected "
+            f"{MOST_NUMBERS:,} pixels at most"
         )
     return height, width

@@ -122,6 +122,7 @@ def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -
         ),
         ("Compare the rule 'guided'.", "Compare --rule guided."),
         ("region is (9, 9); expected a position", "--region is (9, 9)"),
+        ("size is 65537, which no memory holds", "--size is 65537"),
         ("another: head='mask' or head='a b'.", "another: --head mask or --head a b."),
         ("Give it: custom_objects={'Own': ...}.", "--custom-objects MODULE.py."),
         (
