@@ -413,13 +413,22 @@ def _pixels(
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit integers; expected 8 or 16 bits")
         warn_of_few_bits(values)
-        return (values.astype(np.float32) / 65535)[..., np.newaxis]
+        gray = (values.astype(np.float32) / 65535)[..., np.newaxis]
+        clear = image.info.get("transparency")  # the gray that is transparent
+        return gray if clear is None else _blended(gray, values != clear, background)
     if image.mode == "F":
         return np.array(image, np.float32)[..., np.newaxis]
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA")).astype(np.float32) / 255
-        alpha = rgba[..., 3:]
-        return rgba[..., :3] * alpha + np.array(background, np.float32) * (1 - alpha)
+        return _blended(rgba[..., :3], rgba[..., 3], background)
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"))[..., np.newaxis]
     return np.asarray(image.convert("RGB"))
+
+
+def _blended(
+    colors: NDArray[Any], alpha: NDArray[Any], background: Color
+) -> NDArray[np.float32]:
+    """Colors or grays, and behind them, where alpha is below 1, the background."""
+    opacity = alpha.astype(np.float32)[..., np.newaxis]
+    return colors * opacity + np.array(background, np.float32) * (1 - opacity)
