@@ -90,7 +90,12 @@ def filters(
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
         from cnnviz.images import ImageSet
-        from cnnviz.network import choose_channels, native_shape, survey_layers
+        from cnnviz.network import (
+            choose_channels,
+            native_shape,
+            passed_on,
+            survey_layers,
+        )
         from cnnviz.studies import find_exemplars
         from cnnviz.synthesis import layer_paths, optimize_filters
 
@@ -110,6 +115,14 @@ def filters(
         )
         for number, path in enumerate(paths):
             channels = chosen[path][:max_channels].tolist()
+            exciting = None
+            if natural:
+                # Before the ascent: an image that cannot be read would end it in vain.
+                read = (image for b in photos.batches() for image in b.arrays[0])
+                feature = passed_on(loaded, path)
+                exciting = find_exemplars(
+                    loaded, read, feature, channels, count=_EXEMPLARS
+                )
             found = optimize_filters(
                 loaded,
                 path,
@@ -127,13 +140,9 @@ def filters(
             )
             if sort == "strongest":
                 found = found.strongest_first()
-            exciting = None
-            if natural:
-                read = (image for b in photos.batches() for image in b.arrays[0])
+            if exciting is not None:
                 shown = found.channels.tolist()
-                exciting = find_exemplars(
-                    loaded, read, found.feature, shown, count=_EXEMPLARS
-                )
+                exciting = exciting.take([channels.index(each) for each in shown])
             yield path, found, exciting
 
     def draw(work: Work) -> None:
