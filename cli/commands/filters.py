@@ -14,6 +14,7 @@ from ..model import ModelOptions
 from ..progress import FRAMES, watch, write_animation
 from ..running import Work, run
 from ..signature import command
+from ..writing import file_text
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel
@@ -82,6 +83,7 @@ def filters(
     """
     canvas = options.parsed_size(size)
     at_a_time = options.parsed_batch_size(batch_size)
+    wanted = None if channel is None else list(dict.fromkeys(channel))
     from cnnviz.images import distinct_names, find_images
 
     natural = [] if exemplars is None else find_images([exemplars])
@@ -99,7 +101,6 @@ def filters(
         from cnnviz.studies import find_exemplars
         from cnnviz.synthesis import layer_paths, optimize_filters
 
-        wanted = None if channel is None else list(dict.fromkeys(channel))
         paths = layer_paths(loaded, layer, note=console.note)
         surveyed = survey_layers(loaded, paths).layers
         counts = {path: each.channels for path, each in surveyed.items()}
@@ -150,7 +151,10 @@ def filters(
 
         paths, counts = next(work.items)
         work.console.stage("ascending", len(paths))
-        names = distinct_names([f"{model.name}/{path}/filters" for path in paths])
+        kind = "filters-negative" if negative else "filters"
+        names = distinct_names(
+            [file_text(model.name, [path, wanted], kind) for path in paths]
+        )
         for name, (path, found, exciting) in zip(names, work.items, strict=True):
             drawn, count = len(found.channels), counts[path]
             if channel is None and drawn < count:

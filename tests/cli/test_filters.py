@@ -78,6 +78,7 @@ def test_what_is_asked_for_is_drawn(mnist: Path, tmp_path: Path) -> None:
         negative=True,
         run=Run(steps=4, seed=5, batch_size=1, precision="float32"),
     )
+    assert path.name == "mnist_cnn--conv2--7,3--filters-negative.png"
     assert found.ascent.images.shape == (2, 20, 24, 1)
     sheet = filter_sheet(found, title="conv2  \u00b7  mnist_cnn")
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
