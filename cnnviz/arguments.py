@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, CnnvizError
 from cnnviz.words import listed
 
 Size = int | tuple[int, int]
@@ -301,6 +302,23 @@ def entries_of(name: str, value: object, count: int) -> list[Any]:
     if len(entries) != count:
         raise ArgumentError(f"{name} holds {len(entries)}; {expected}")
     return entries
+
+
+_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
+
+
+def refuse_address(source: object, error: type[CnnvizError]) -> None:
+    """Refuses the address of a page or a file in the net, which no path is.
+
+    Args:
+        source: What is given for a file.
+        error: What is raised of an address.
+    """
+    if isinstance(source, str) and _ADDRESS.match(source):
+        raise error(
+            f"{source} is an address; expected a file",
+            hint="Download it first, and give the file.",
+        )
 
 
 def path_of(name: str, value: object, expected: str) -> Path:

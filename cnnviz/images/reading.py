@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from cnnviz.arguments import Size, choice, counts_or_none, path_of, size_of
+from cnnviz.arguments import (
+    Size,
+    choice,
+    counts_or_none,
+    path_of,
+    refuse_address,
+    size_of,
+)
 from cnnviz.errors import ImageError, first_line
 from cnnviz.images.ranges import in_range, to_unit, unit_scale, warn_of_few_bits
 from cnnviz.images.resizing import (
@@ -99,7 +106,7 @@ def read_image(
         ImageError: The file cannot be read, or has the wrong number of channels.
         ArgumentError: An argument is out of its range.
     """
-    refuse_address(path)
+    refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
     target = None if size is None else size_of(size)
     choice("fit", fit, Fit)
@@ -207,7 +214,7 @@ def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
     Raises:
         ImageError: The file cannot be read, or holds other numbers.
     """
-    refuse_address(path)
+    refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
     with open_file(path) as file:
         head = file.read(_HEAD_BYTES)
@@ -226,18 +233,6 @@ class _Picture(NamedTuple):
     pixels: NDArray[Any]  # uint8, or float32 in [0, 1]; (height, width, channels)
     extent: tuple[float, float]  # the part of height and width that is picture
     orientation: int = 1
-
-
-_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
-
-
-def refuse_address(source: object) -> None:
-    """Refuses the address of a page or a file in the net, which no path is."""
-    if isinstance(source, str) and _ADDRESS.match(source):
-        raise ImageError(
-            f"{source} is an address; expected a file",
-            hint="Download it first, and give the file.",
-        )
 
 
 def is_folder(path: Path) -> bool:

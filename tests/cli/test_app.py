@@ -208,6 +208,7 @@ def test_wrong_usage_exits_with_2(
         (["activations", "MODEL", "no.png"], "no.png does not exist"),
         (["activations", "IMAGE", "IMAGE"], "is a picture"),
         (["activations", "MODEL", "https://a.org/7.png"], "is an address"),
+        (["layers", "https://a.org/a.keras"], "https://a.org/a.keras is an address"),
         (["activations", "vgg-16", "IMAGE"], "vgg-16 does not exist"),
         (["activations", "MODEL", "IMAGE", "--out", "x/sheet.png"], "name of a file"),
         (["kernels", "MODEL", "--out", "/proc/nowhere"], "/proc/nowhere cannot"),
@@ -220,7 +221,7 @@ def test_wrong_usage_exits_with_2(
             "IMAGE is a picture; expected",
         ),
         (["predict", "MODEL", "IMAGE", "--labels", ""], "--labels is ''; expected"),
-        (["predict", "MODEL", "IMAGE", "--size", "9" * 9], "out of memory: "),
+        (["predict", "MODEL", "IMAGE", "--size", "9" * 9], "no memory holds"),
         (
             ["explain", "MODEL", "IMAGE", "--region", "no.png"],
             "--region no.png is no position ROW,COLUMN, and no.png does not exist",
@@ -413,6 +414,18 @@ def test_what_should_not_happen_is_told_and_can_be_traced(
     monkeypatch.setenv("CNNVIZ_DEBUG", "1")
     result = run("layers", mnist, "--quiet")
     assert isinstance(result.exception, kind)
+
+
+def test_memory_that_is_not_there_is_told(
+    mnist: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def large(*_: object, **__: object) -> None:
+        raise MemoryError("unable to allocate 9 PiB")
+
+    monkeypatch.setattr("cnnviz.network.list_layers", large)
+    result = run("layers", mnist, "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: out of memory: unable to allocate 9 PiB\n")
 
 
 def test_the_encoding_is_noted_where_pixels_matter_unless_quiet(
