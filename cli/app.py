@@ -44,8 +44,8 @@ class Commands(TyperGroup):
     ) -> Any:
         """Runs a command line and exits, or returns the exit code."""
         try:
-            code = super().main(args, prog_name, standalone_mode=False, **extra) or 0
-        except (typer.Abort, KeyboardInterrupt):
+            code = self._exit_code(args, prog_name, extra)
+        except KeyboardInterrupt:
             code = 128 + signal.SIGINT
         except Exception as error:
             if os.environ.get("CNNVIZ_DEBUG"):
@@ -54,6 +54,13 @@ class Commands(TyperGroup):
         if standalone_mode:
             sys.exit(code)
         return code
+
+    def _exit_code(self, args: Any, program: str | None, extra: dict[str, Any]) -> Any:
+        try:
+            return super().main(args, program, standalone_mode=False, **extra) or 0
+        except typer.Abort as abort:
+            # Typer takes the end of any file for that of what the user types.
+            raise abort.__cause__ or KeyboardInterrupt from None
 
 
 def _told(error: Exception) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -118,6 +119,11 @@ class EvidenceOptions:
                 param_hint="'--baseline'",
             )
         return gray
+
+    @property
+    def region_text(self) -> str | None:
+        """The region in the names of files: its position, or the name of its file."""
+        return None if self.region is None else Path("".join(self.region.split())).name
 
     def parsed_region(self) -> Any:
         """A position, or weights from a file, `(h, w)`; None for neither."""

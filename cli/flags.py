@@ -21,6 +21,10 @@ def _custom_object(match: re.Match[str]) -> str:
     return f"{option}, which says custom_objects = {{'{match[1]}': ...}}"
 
 
+def _option(match: re.Match[str]) -> str:
+    return f"--{match[1].replace('_', '-')} is"
+
+
 FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?:cnnviz\.)?load_model\(path\)": "cnnviz COMMAND FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., labels=\.\.\.\)": "--labels FILE",
@@ -45,8 +49,8 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"\bwithout a path\b": "without --path",
     r"; for channels name any layer": ", without --maps",
     r"^style_weights is\b": "--style-weight is",
-    r"^keep_colors is\b": "--keep-colors is",
-    r"^(region|labels|precision|against) is\b": r"--\1 is",
+    r"^(content_weight|keep_colors|style_scale|total_variation) is\b": _option,
+    r"^(region|labels|precision|against|size) is\b": r"--\1 is",
     r"weights=None": "--weights none",
     r"leave out tf\.config\.experimental\.enable_op_determinism\(\)": (
         "use --any-order"

@@ -132,6 +132,7 @@ class ModelOptions:
     ] = None
 
     def __post_init__(self) -> None:
+        from cnnviz.arguments import refuse_address
         from cnnviz.errors import ModelError
         from cnnviz.loading import (
             APPLICATIONS,
@@ -143,6 +144,7 @@ class ModelOptions:
 
         if self.custom_objects is not None and not self.trusted:
             raise typer.BadParameter("--custom-objects runs code: it needs --trusted")
+        refuse_address(self.source, ModelError)
         path = Path(self.source)
         named = self.source.lower() in APPLICATIONS and not is_there(path)
         if self.weights is not None and not named:

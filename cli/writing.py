@@ -6,7 +6,7 @@ import contextlib
 import os
 import zipfile
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,29 @@ if TYPE_CHECKING:
 _LATENCY = 0.1  # seconds after which Ctrl-C is heard at the latest
 _MOST_THREADS = 4
 _MOST_WAITING = 32
+_LONGEST_LIST = 48  # characters in a name, so that what follows is not cut off
+
+
+def file_text(subject: str, asked: Iterable[object], kind: str) -> str:
+    """What the name of a file is to tell; see `cnnviz.images.safe_name`.
+
+    Args:
+        subject: The image, or the model.
+        asked: What was asked of it; of one option that was given several times a list,
+            None or an empty one where it was not given. Other answers have other names.
+        kind: What kind of picture it is.
+    """
+    given = [_given(each) for each in asked if each not in (None, [])]
+    return "/".join([subject, *given, kind])
+
+
+def _given(asked: object) -> str:
+    if not isinstance(asked, list):
+        return str(asked)
+    from cnnviz.images import safe_name
+
+    text = ",".join(map(str, asked))
+    return text if len(text) <= _LONGEST_LIST else safe_name(text, _LONGEST_LIST)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

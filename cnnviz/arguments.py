@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -16,10 +17,13 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, CnnvizError
 from cnnviz.words import listed
 
 Size = int | tuple[int, int]
+
+MOST_NUMBERS = 2**32
+"""The most numbers that an image may have, which then takes 16 GB."""
 
 _LONGEST_VALUE, _FEW_VALUES = 80, 4
 
@@ -300,6 +304,23 @@ def entries_of(name: str, value: object, count: int) -> list[Any]:
     return entries
 
 
+_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
+
+
+def refuse_address(source: object, error: type[CnnvizError]) -> None:
+    """Refuses the address of a page or a file in the net, which no path is.
+
+    Args:
+        source: What is given for a file.
+        error: What is raised of an address.
+    """
+    if isinstance(source, str) and _ADDRESS.match(source):
+        raise error(
+            f"{source} is an address; expected a file",
+            hint="Download it first, and give the file.",
+        )
+
+
 def path_of(name: str, value: object, expected: str) -> Path:
     """A path of a text or of what else stands for one; `~` is the user's home.
 
@@ -328,7 +349,7 @@ def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:
         least: The least side that is allowed.
 
     Raises:
-        ArgumentError: If it is neither, or a side is smaller.
+        ArgumentError: If it is neither, a side is smaller, or no memory holds it.
     """
     given: Any = size
     sides = (given, given) if isinstance(given, Integral) else given
@@ -340,5 +361,10 @@ def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:
         raise ArgumentError(
             f"{name} is {brief(size)}; expected (height, width) or one side, in whole "
             f"numbers, {least} or more"
+        )
+    if height * width > MOST_NUMBERS:
+        raise ArgumentError(
+            f"{name} is {brief(size)}, which no memory holds; expected "
+            f"{MOST_NUMBERS:,} pixels at most"
         )
     return height, width

@@ -14,6 +14,7 @@ from ..model import ModelOptions, output_note
 from ..progress import FRAMES, watch, write_animation
 from ..running import Work, run
 from ..signature import command
+from ..writing import file_text
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel
@@ -125,9 +126,10 @@ def classes(
                 "spread evenly; --class draws others, and an IMAGE those it is taken "
                 "for"
             )
-        name = safe_name(
-            "/".join([model.name, *([] if head is None else [head]), "classes"])
+        files = (
+            [] if shown is None else [path.name for row in shown.paths for path in row]
         )
+        name = safe_name(file_text(model.name, [head, classes, files], "classes"))
         title = f"classes of {model.name}"
         work.files.write(f"{name}.png", found.save, title=title)
         if gif:

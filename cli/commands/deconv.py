@@ -15,7 +15,7 @@ from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
-from ..writing import write_arrays
+from ..writing import file_text, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,7 +196,7 @@ def deconv(
         kind = "compare" if compare else rule
         names = distinct_names(
             [
-                f"{name}/{target}/{suffix}"
+                file_text(name, [target, channel], suffix)
                 for name in images.names
                 for suffix in (kind, f"{rule}-stages", *_RULES)
             ]

@@ -14,6 +14,7 @@ from ..model import ModelOptions
 from ..progress import watch
 from ..running import Work, run
 from ..signature import command
+from ..writing import file_text
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel
@@ -119,7 +120,10 @@ def dream(
         if layer is None:
             work.console.note(f"layer: {', '.join(layers)} (--layer chooses others)")
         work.console.stage("dreaming", len(paths))
-        names = distinct_names([f"{name}/dream" for name in stems(paths)])
+        asked = [None if layer is None else list(layers)]
+        names = distinct_names(
+            [file_text(name, asked, "dream") for name in stems(paths)]
+        )
         for name, image in zip(names, work.items, strict=True):
             work.files.write(f"{name}.png", image.save)
 

@@ -16,7 +16,7 @@ from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions, output_note
 from ..running import Work, run
 from ..signature import command
-from ..writing import write_arrays
+from ..writing import file_text, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -237,10 +237,10 @@ def explain(
 
         kind = "compare" if compare else method
         kinds = (f"explain-{kind}", "explain-maps")
-        # Another output and another layer have pictures of their own.
-        asked = [given for given in (head, layer) if given is not None]
+        apart = None if against is None else f"against-{against}"
+        asked = (head, layer, classes, apart, evidence.region_text)
         names = distinct_names(
-            ["/".join([name, *asked, each]) for name in images.names for each in kinds]
+            [file_text(name, asked, each) for name in images.names for each in kinds]
         )
         work.console.stage("explaining", len(images.paths))
         told: set[str] = set()

@@ -14,6 +14,7 @@ from ..model import ModelOptions
 from ..progress import FRAMES, watch, write_animation
 from ..running import Work, run
 from ..signature import command
+from ..writing import file_text
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel
@@ -82,6 +83,7 @@ def filters(
     """
     canvas = options.parsed_size(size)
     at_a_time = options.parsed_batch_size(batch_size)
+    wanted = None if channel is None else list(dict.fromkeys(channel))
     from cnnviz.images import distinct_names, find_images
 
     natural = [] if exemplars is None else find_images([exemplars])
@@ -90,11 +92,15 @@ def filters(
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
         from cnnviz.images import ImageSet
-        from cnnviz.network import choose_channels, native_shape, survey_layers
+        from cnnviz.network import (
+            choose_channels,
+            native_shape,
+            passed_on,
+            survey_layers,
+        )
         from cnnviz.studies import find_exemplars
         from cnnviz.synthesis import layer_paths, optimize_filters
 
-        wanted = None if channel is None else list(dict.fromkeys(channel))
         paths = layer_paths(loaded, layer, note=console.note)
         surveyed = survey_layers(loaded, paths).layers
         counts = {path: each.channels for path, each in surveyed.items()}
@@ -110,6 +116,14 @@ def filters(
         )
         for number, path in enumerate(paths):
             channels = chosen[path][:max_channels].tolist()
+            exciting = None
+            if natural:
+                # Before the ascent: an image that cannot be read would end it in vain.
+                read = (image for b in photos.batches() for image in b.arrays[0])
+                feature = passed_on(loaded, path)
+                exciting = find_exemplars(
+                    loaded, read, feature, channels, count=_EXEMPLARS
+                )
             found = optimize_filters(
                 loaded,
                 path,
@@ -127,13 +141,9 @@ def filters(
             )
             if sort == "strongest":
                 found = found.strongest_first()
-            exciting = None
-            if natural:
-                read = (image for b in photos.batches() for image in b.arrays[0])
+            if exciting is not None:
                 shown = found.channels.tolist()
-                exciting = find_exemplars(
-                    loaded, read, found.feature, shown, count=_EXEMPLARS
-                )
+                exciting = exciting.take([channels.index(each) for each in shown])
             yield path, found, exciting
 
     def draw(work: Work) -> None:
@@ -141,7 +151,10 @@ def filters(
 
         paths, counts = next(work.items)
         work.console.stage("ascending", len(paths))
-        names = distinct_names([f"{model.name}/{path}/filters" for path in paths])
+        kind = "filters-negative" if negative else "filters"
+        names = distinct_names(
+            [file_text(model.name, [path, wanted], kind) for path in paths]
+        )
         for name, (path, found, exciting) in zip(names, work.items, strict=True):
             drawn, count = len(found.channels), counts[path]
             if channel is None and drawn < count:

@@ -39,6 +39,7 @@ from cnnviz.graph.walking import Dependence
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import are_filters_channels_first, channel_axis
 from cnnviz.network.recording import Call
+from cnnviz.words import input_words, seen_axes, shape_text
 
 _SAME = frozenset(("Identity", "IdentityN", "Cast"))
 _PASSED = _SAME.union(
@@ -204,7 +205,12 @@ class Spaces:
                 "computes inside a loop, a condition or a compiled function, which "
                 "keeps its maps to itself"
             )
-        return "has no layer with positions between its input and its output"
+        shape = self._image.shape[1:]
+        noun, _ = input_words(seen_axes(shape, self._axes))
+        return (
+            "has no layer with several positions between its input and its output for "
+            f"{'an' if noun == 'image' else 'a'} {noun} of {shape_text(shape)}"
+        )
 
     def _is_laid_out(self, tensor: tf.Tensor) -> bool:
         """Whether a tensor has the axes of maps, of however many images."""

@@ -11,14 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cnnviz.arguments import path_of
+from cnnviz.arguments import path_of, refuse_address
 from cnnviz.errors import ImageError, first_line
 from cnnviz.images.reading import (
     EXPECTED,
     HAS_AVIF,
     is_folder,
     open_file,
-    refuse_address,
 )
 from cnnviz.sniffing import is_there
 
@@ -54,7 +53,7 @@ def find_images(
     given: Any = sources
     several = isinstance(given, Iterable) and not isinstance(given, str)
     for source in given if several else [given]:
-        refuse_address(source)
+        refuse_address(source, ImageError)
         named = path_of("image", source, "an image file, a folder or a glob")
         found += _files_of(named)
     if not found:

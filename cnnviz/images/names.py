@@ -21,20 +21,21 @@ _RESERVED = re.compile(
 )
 
 
-def safe_name(text: str) -> str:
+def safe_name(text: str, most: int = _NAME_BYTES) -> str:
     """A file name, without suffix, that stands for `text` and for no other text.
 
     Slashes become `--`; everything else that is printable and legal on the common file
     systems stays, in Unicode's composed form. Where more had to change, or the name
-    would be ambiguous, reserved or longer than 100 bytes, a hash of `text` is appended.
+    would be ambiguous, reserved or too long, a hash of `text` is appended.
 
     Args:
         text: A layer path, the stem of an image, or anything else.
+        most: How many bytes the name may have.
 
     Returns:
-        The name: never empty, `.` or `..`, without separators, at most 100 bytes. Two
-        texts have different names, though perhaps only in upper and lower case; see
-        `distinct_names`.
+        The name: never empty, `.` or `..`, without separators, at most
+        `most` bytes. Two texts have different names, though perhaps only in upper and
+        lower case; see `distinct_names`.
     """
     name = unicodedata.normalize("NFC", text).replace("/", "--")
     name = "".join(c if c.isprintable() and c not in _UNSAFE else "_" for c in name)
@@ -46,16 +47,16 @@ def safe_name(text: str) -> str:
         name != ""
         and name.replace("--", "/") == text
         and not _HASHED.search(name)
-        and len(name.encode()) <= _NAME_BYTES
+        and len(name.encode()) <= most
     )
-    return name if plain else _hashed(name, text)
+    return name if plain else _hashed(name, text, most)
 
 
-def _hashed(name: str, text: str) -> str:
+def _hashed(name: str, text: str, most: int = _NAME_BYTES) -> str:
     digest = hashlib.blake2b(
         text.encode("utf-8", "surrogatepass"), digest_size=_HASH_HEX // 2
     ).hexdigest()
-    cut = name.encode()[: _NAME_BYTES - _HASH_HEX - 1].decode(errors="ignore")
+    cut = name.encode()[: most - _HASH_HEX - 1].decode(errors="ignore")
     return f"{cut or '_'}-{digest}"
 
 

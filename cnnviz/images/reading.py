@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from cnnviz.arguments import Size, choice, counts_or_none, path_of, size_of
+from cnnviz.arguments import (
+    Size,
+    choice,
+    counts_or_none,
+    path_of,
+    refuse_address,
+    size_of,
+)
 from cnnviz.errors import ImageError, first_line
 from cnnviz.images.ranges import in_range, to_unit, unit_scale, warn_of_few_bits
 from cnnviz.images.resizing import (
@@ -99,7 +106,7 @@ def read_image(
         ImageError: The file cannot be read, or has the wrong number of channels.
         ArgumentError: An argument is out of its range.
     """
-    refuse_address(path)
+    refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
     target = None if size is None else size_of(size)
     choice("fit", fit, Fit)
@@ -207,7 +214,7 @@ def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
     Raises:
         ImageError: The file cannot be read, or holds other numbers.
     """
-    refuse_address(path)
+    refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
     with open_file(path) as file:
         head = file.read(_HEAD_BYTES)
@@ -226,18 +233,6 @@ class _Picture(NamedTuple):
     pixels: NDArray[Any]  # uint8, or float32 in [0, 1]; (height, width, channels)
     extent: tuple[float, float]  # the part of height and width that is picture
     orientation: int = 1
-
-
-_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://", re.IGNORECASE)
-
-
-def refuse_address(source: object) -> None:
-    """Refuses the address of a page or a file in the net, which no path is."""
-    if isinstance(source, str) and _ADDRESS.match(source):
-        raise ImageError(
-            f"{source} is an address; expected a file",
-            hint="Download it first, and give the file.",
-        )
 
 
 def is_folder(path: Path) -> bool:
@@ -413,13 +408,22 @@ def _pixels(
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit integers; expected 8 or 16 bits")
         warn_of_few_bits(values)
-        return (values.astype(np.float32) / 65535)[..., np.newaxis]
+        gray = (values.astype(np.float32) / 65535)[..., np.newaxis]
+        clear = image.info.get("transparency")  # the gray that is transparent
+        return gray if clear is None else _blended(gray, values != clear, background)
     if image.mode == "F":
         return np.array(image, np.float32)[..., np.newaxis]
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA")).astype(np.float32) / 255
-        alpha = rgba[..., 3:]
-        return rgba[..., :3] * alpha + np.array(background, np.float32) * (1 - alpha)
+        return _blended(rgba[..., :3], rgba[..., 3], background)
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"))[..., np.newaxis]
     return np.asarray(image.convert("RGB"))
+
+
+def _blended(
+    colors: NDArray[Any], alpha: NDArray[Any], background: Color
+) -> NDArray[np.float32]:
+    """Colors or grays, and behind them, where alpha is below 1, the background."""
+    opacity = alpha.astype(np.float32)[..., np.newaxis]
+    return colors * opacity + np.array(background, np.float32) * (1 - opacity)

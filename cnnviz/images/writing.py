@@ -39,8 +39,11 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         place = Path(os.path.realpath(path))  # links stay what they are
-        place.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
+        raise CnnvizError(f"{path} cannot be written: {first_line(error)}") from None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise CnnvizError(
             f"folder {path.parent} cannot be made: {first_line(error)}"
         ) from None

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import brief, path_of
+from cnnviz.arguments import brief, path_of, refuse_address
 from cnnviz.errors import ArgumentError, ModelError, first_line, users_error, warn
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
@@ -93,6 +93,7 @@ def load_model(
             "functions by name"
         )
     if isinstance(source, str | os.PathLike):
+        refuse_address(source, ModelError)
         source = path_of("model", source, _SOURCES)
     _check_extras(source, weights, architecture)
     network: Network

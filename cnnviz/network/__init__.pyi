@@ -48,6 +48,7 @@ from .naming import (
     select as select,
     without_call as without_call,
 )
+from .passing import passed_on as passed_on
 from .predictions import (
     Prediction as Prediction,
     Predictions as Predictions,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from cnnviz.arguments import MOST_NUMBERS
 from cnnviz.errors import ArgumentError, ModelError
 from cnnviz.network.keras_generations import (
     Network,
@@ -19,8 +20,6 @@ from cnnviz.network.keras_generations import (
     is_network,
 )
 from cnnviz.words import listed, shape_text
-
-_MOST_NUMBERS = 2**32  # of an image, which then has 16 GB
 
 
 def check(network: Network) -> None:
@@ -48,11 +47,11 @@ def check(network: Network) -> None:
             hint=f"Give one of these: {inner[0]}." if inner else None,
         )
     for spec in input_specs(network) or []:
-        if math.prod(n or 1 for n in spec.shape[1:]) > _MOST_NUMBERS:
+        if math.prod(n or 1 for n in spec.shape[1:]) > MOST_NUMBERS:
             raise ModelError(
                 f"model '{network.name}' takes an input of "
                 f"{shape_text(spec.shape[1:])}, which no memory holds; expected "
-                f"{_MOST_NUMBERS:,} numbers at most"
+                f"{MOST_NUMBERS:,} numbers at most"
             )
 
 

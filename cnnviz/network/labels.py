@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.arguments import brief, path_of, whole
-from cnnviz.errors import ArgumentError, first_line
-from cnnviz.words import listed
+from cnnviz.errors import ArgumentError, first_line, warn
+from cnnviz.words import counted, listed
 
 if TYPE_CHECKING:
     from cnnviz.network.heads import HeadInfo
@@ -170,8 +170,13 @@ def head_labels(model: ImageModel, head: HeadInfo) -> tuple[str, ...] | None:
     labels = model.labels
     if labels is None or len(labels) == head.classes:
         return labels
-    is_one = len(labels) == 1 and (head.kind, head.classes) == ("sigmoid", 2)
-    return (f"not {labels[0]}", labels[0]) if is_one else None
+    if len(labels) == 1 and (head.kind, head.classes) == ("sigmoid", 2):
+        return f"not {labels[0]}", labels[0]
+    warn(
+        f"the labels are left aside: there are {len(labels)}, and output "
+        f"'{head.name}' has {counted(head.classes, 'class')}"
+    )
+    return None
 
 
 def class_name(model: ImageModel, head: HeadInfo, number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -55,6 +55,18 @@ class Exemplars(ArrayResult):
     numbers: np.ndarray
     constant: np.ndarray
     axes: int
+
+    def take(self, rows: Sequence[int]) -> Exemplars:
+        """Those of some of the channels, in the order of `rows`, their positions."""
+        chosen = list(rows)
+        return replace(
+            self,
+            channels=self.channels[chosen],
+            images=self.images[chosen],
+            activations=self.activations[chosen],
+            numbers=self.numbers[chosen],
+            constant=self.constant[chosen],
+        )
 
     def _array(self) -> np.ndarray:
         return self.images

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnviz.arguments import (
-    at_least,
+    between,
     brief,
     counts,
     instance_of,
@@ -50,6 +50,8 @@ from cnnviz.words import counted, shape_text
 _COARSEST, _RATIO = 128, math.sqrt(2)
 _STEPS, _RATE = 100, 0.05
 _CONTENT, _FROM_NOISE = 0.05, 0.5
+_LARGEST_WEIGHT = 1e6  # of larger ones rounding leaves nothing of the style
+_LARGEST_SCALE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,16 +136,16 @@ def transfer_style(
             model that takes raw values, in these.
         style: An image such as `content`, or a list of several.
         style_weights: How much each of several styles counts; None for equal parts.
-        content_weight: The weight of the content against the style: more keeps more of
-            the photo. None for 0.05, and for 0.5 from noise, where content has to come
-            about first.
-        total_variation: The weight of the mean difference of neighboring pixels: more
-            is smoother.
+        content_weight: The weight of the content against the style, at most a million:
+            more keeps more of the photo. None for 0.05, and for 0.5 from noise, where
+            content has to come about first.
+        total_variation: The weight of the mean difference of neighboring pixels, at
+            most a million: more is smoother.
         keep_colors: Whether the result has the content's colors: the style then takes
             on the content's colors, and in the end the result's luma is combined with
             the content's chroma.
-        style_scale: The sides of the style image as a multiple of the content's; less
-            makes finer strokes.
+        style_scale: The sides of the style image as a multiple of the content's, at
+            most 16; less makes finer strokes.
         start: `"content"`, which takes on the colors of the styles first, unless colors
             are kept; `"noise"`; or an image `(h, w, c)`, which is taken as it is.
         steps: Forward and backward passes at each size.
@@ -209,14 +211,14 @@ def optimize_style(
             model that takes raw values, in these.
         style: An image such as `content`, or a list of several.
         style_weights: How much each of several styles counts; None for equal parts.
-        content_weight: The weight of the content against the style: more keeps more of
-            the photo. None for 0.05, and for 0.5 from noise, where content has to come
-            about first.
-        total_variation: The weight of the mean difference of neighboring pixels: more
-            is smoother.
+        content_weight: The weight of the content against the style, at most a million:
+            more keeps more of the photo. None for 0.05, and for 0.5 from noise, where
+            content has to come about first.
+        total_variation: The weight of the mean difference of neighboring pixels, at
+            most a million: more is smoother.
         keep_colors: Whether the result has the content's colors.
-        style_scale: The sides of the style image as a multiple of the content's; less
-            makes finer strokes.
+        style_scale: The sides of the style image as a multiple of the content's, at
+            most 16; less makes finer strokes.
         start: `"content"`, which takes on the colors of the styles first, unless colors
             are kept; `"noise"`; or an image `(h, w, c)`, which is taken as it is.
         layers: Where style and content are measured; None for what suits the network.
@@ -245,8 +247,10 @@ def optimize_style(
     if content_weight is None:
         content_weight = _FROM_NOISE if is_noise else _CONTENT
     counts(coarsest=coarsest)
-    at_least(0, content_weight=content_weight, total_variation=total_variation)
+    weights = {"content_weight": content_weight, "total_variation": total_variation}
+    between(0, _LARGEST_WEIGHT, **weights)
     more_than(0, style_scale=style_scale)
+    between(0, _LARGEST_SCALE, style_scale=style_scale)
     run = run_of(run)
     expected = "a StyleLayers, such as StyleLayers(style=[...])"
     instance_of("layers", layers, StyleLayers | None, expected)

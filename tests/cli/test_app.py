@@ -208,6 +208,7 @@ def test_wrong_usage_exits_with_2(
         (["activations", "MODEL", "no.png"], "no.png does not exist"),
         (["activations", "IMAGE", "IMAGE"], "is a picture"),
         (["activations", "MODEL", "https://a.org/7.png"], "is an address"),
+        (["layers", "https://a.org/a.keras"], "https://a.org/a.keras is an address"),
         (["activations", "vgg-16", "IMAGE"], "vgg-16 does not exist"),
         (["activations", "MODEL", "IMAGE", "--out", "x/sheet.png"], "name of a file"),
         (["kernels", "MODEL", "--out", "/proc/nowhere"], "/proc/nowhere cannot"),
@@ -220,7 +221,7 @@ def test_wrong_usage_exits_with_2(
             "IMAGE is a picture; expected",
         ),
         (["predict", "MODEL", "IMAGE", "--labels", ""], "--labels is ''; expected"),
-        (["predict", "MODEL", "IMAGE", "--size", "9" * 9], "out of memory: "),
+        (["predict", "MODEL", "IMAGE", "--size", "9" * 9], "no memory holds"),
         (
             ["explain", "MODEL", "IMAGE", "--region", "no.png"],
             "--region no.png is no position ROW,COLUMN, and no.png does not exist",
@@ -397,21 +398,34 @@ def test_settings_that_keras_does_not_start_with_are_told(
     assert "keras.json" in hint
 
 
+@pytest.mark.parametrize("kind", [ZeroDivisionError, EOFError])
 def test_what_should_not_happen_is_told_and_can_be_traced(
-    mnist: str, monkeypatch: pytest.MonkeyPatch
+    kind: type[Exception], mnist: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("a\nb")
+        raise kind("a\nb")
 
     monkeypatch.setattr("cnnviz.network.list_layers", broken)
     result = run("layers", mnist, "--quiet")
     assert result.exit_code == 1
-    first, second = result.stderr.splitlines()
-    assert first == "error: this should not happen: ZeroDivisionError: a b"
+    first, second = result.stderr.split("\n")[-3:-1]
+    assert first == f"error: this should not happen: {kind.__name__}: a b"
     assert "CNNVIZ_DEBUG=1" in second
     monkeypatch.setenv("CNNVIZ_DEBUG", "1")
     result = run("layers", mnist, "--quiet")
-    assert isinstance(result.exception, ZeroDivisionError)
+    assert isinstance(result.exception, kind)
+
+
+def test_memory_that_is_not_there_is_told(
+    mnist: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def large(*_: object, **__: object) -> None:
+        raise MemoryError("unable to allocate 9 PiB")
+
+    monkeypatch.setattr("cnnviz.network.list_layers", large)
+    result = run("layers", mnist, "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: out of memory: unable to allocate 9 PiB\n")
 
 
 def test_the_encoding_is_noted_where_pixels_matter_unless_quiet(

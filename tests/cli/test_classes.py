@@ -58,7 +58,7 @@ def test_classes_have_names(mnist: Path, tmp_path: Path) -> None:
     )
     assert found.names == ("seven", "three")
     np.testing.assert_array_equal(
-        pixels(tmp_path / "mnist_cnn--classes.png"),
+        pixels(tmp_path / "mnist_cnn--Seven,3--classes.png"),
         np.asarray(class_sheet(found, title="classes of mnist_cnn")),
     )
 
@@ -114,7 +114,7 @@ def test_an_image_chooses_the_classes_it_is_taken_for(
     assert "classes are drawn" not in result.stderr
     found = optimize_classes(loaded, expected, run=Run(steps=2))
     np.testing.assert_array_equal(
-        pixels(tmp_path / "many--classes.png"),
+        pixels(tmp_path / "many--0.npy,1.npy--classes.png"),
         np.asarray(class_sheet(found, title="classes of many")),
     )
 

@@ -125,7 +125,7 @@ def test_channels_are_drawn_in_the_order_given(
     channels = [f"--channel={n}" for n in (63, 58, 9)]
     options = [*channels, "--rule", "guided", "--columns", "1"]
     (path,) = run(mnist, seven, "--layer", "conv3", "--out", tmp_path, *options)
-    assert path.name == "7--conv3--guided.png"
+    assert path.name == "7--conv3--63,58,9--guided.png"
     sheet = projection_sheet(
         expected.image,
         own,
@@ -222,9 +222,10 @@ def test_stages_are_a_second_picture(
     paths = run(
         mnist, seven, "--layer", "conv3", "--stages", "--out", tmp_path, *options
     )
+    told = "" if channel is None else f"{channel},58--"
     assert [path.name for path in paths] == [
-        "7--conv3--deconvnet.png",
-        "7--conv3--deconvnet-stages.png",
+        f"7--conv3--{told}deconvnet.png",
+        f"7--conv3--{told}deconvnet-stages.png",
     ]
     own = expected.found(channels=[channel] if channel else None, top=1)
     number, position = own.channels[0, 0], own.positions[0]
@@ -280,8 +281,8 @@ def test_dead_maps_are_told_and_never_drawn(silent: Path, tmp_path: Path) -> Non
     assert "note: dark.npy: no map of 1, 2 fires, nothing to draw" in notes(result)
     paths = [Path(line).name for line in result.stdout.splitlines()]
     assert paths == [
-        "bright--conv--deconvnet.png",
-        "bright--conv--deconvnet-stages.png",
+        "bright--conv--1,2--deconvnet.png",
+        "bright--conv--1,2--deconvnet-stages.png",
     ]
     image = np.load(bright)
     (info,) = (i for i in cnnviz.list_layers(model) if i.path == "conv")
@@ -303,7 +304,7 @@ def test_dead_maps_are_told_and_never_drawn(silent: Path, tmp_path: Path) -> Non
     assert result.stdout == ""
     # The arrays say so, too.
     (path,) = run(silent, dark, "--layer=conv", "--channel=1", "--raw", *out)
-    assert path.name == "dark--conv--deconvnet.npz"
+    assert path.name == "dark--conv--1--deconvnet.npz"
     np.testing.assert_allclose(arrays(path)["activations"], [0])
     np.testing.assert_array_equal(arrays(path)["images"], np.zeros((1, 9, 9, 1)))
 

@@ -24,7 +24,7 @@ def test_images_of_any_size_dream(mnist: Path, assets: Path, tmp_path: Path) -> 
         *("--seed", 4, "--strength", 1.5, "--size", "48x64", "--out", tmp_path),
     )
     assert result.exit_code == 0, result.stderr
-    paths = [tmp_path / "coffee--dream.png", tmp_path / "7--dream.png"]
+    paths = [tmp_path / f"{name}--conv1,conv2--dream.png" for name in ("coffee", "7")]
     assert result.stdout.splitlines() == [str(path) for path in paths]
     loaded = cnnviz.load_model(mnist)
     for path, source in zip(paths, sources, strict=True):
@@ -60,7 +60,7 @@ def test_an_image_keeps_its_size_and_colors(tmp_path: Path) -> None:
         *("--octaves", 1, "--out", tmp_path / "out"),
     )
     assert (result.exit_code, result.stderr) == (0, "")
-    assert pixels(tmp_path / "out" / "noise--dream.png").shape == (37, 52, 3)
+    assert pixels(tmp_path / "out" / "noise--conv--dream.png").shape == (37, 52, 3)
 
 
 def test_without_a_layer_one_is_chosen(
@@ -70,9 +70,9 @@ def test_without_a_layer_one_is_chosen(
     result = invoke(*given, "--out", tmp_path)
     assert result.exit_code == 0, result.stderr
     assert "note: layer: conv3 (--layer chooses others)" in result.stderr
-    drawn = pixels(tmp_path / "7--dream.png")
     invoke(*given, "--layer", "conv3", "--out", tmp_path)
-    np.testing.assert_array_equal(pixels(tmp_path / "7--dream.png"), drawn)
+    drawn, same = tmp_path / "7--dream.png", tmp_path / "7--conv3--dream.png"
+    np.testing.assert_array_equal(pixels(same), pixels(drawn))
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_class_is_held_against_another(
     assert result.exit_code == 0, result.stderr
     found = explain(model, image, [7], against=2, method="integrated", baseline=0.25)
     assert_drawn(
-        tmp_path / "7--explain-integrated.png",
+        tmp_path / "7--7--against-2--explain-integrated.png",
         explanation_sheet(image, found, title=TITLE, facts=["7.png"]),
     )
 
@@ -263,9 +263,9 @@ def test_the_output_that_is_explained_is_told(tmp_path: Path) -> None:
     assert "note: output" not in chosen.stderr
     # Each output and layer has pictures of its own.
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "one--deep--explain-hirescam.png",
-        "one--deep--explain-maps.png",
-        "one--size--explain-hirescam.png",
+        "one--deep--0--explain-hirescam.png",
+        "one--deep--0--explain-maps.png",
+        "one--size--0--explain-hirescam.png",
     ]
     found = explain(cnnviz.load_model(model, encoding="unit"), np.ones((8, 8, 1)), 0)
     assert found.title.endswith(" says so (kind)")
@@ -313,7 +313,8 @@ def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> Non
     known = cnnviz.load_model(network, encoding="unit")
     expected: Any = mask / 255 if "png" in region else (2, 3)
     found = explain(known, image, 1, region=expected)
-    with np.load(tmp_path / "image--explain-hirescam.npz") as file:
+    told = "mask.png" if "png" in region else "2,3"
+    with np.load(tmp_path / f"image--1--{told}--explain-hirescam.npz") as file:
         np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
         np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
 
@@ -328,15 +329,18 @@ def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
     mask = np.zeros(9, np.float32)
     mask[2:5] = 1
     np.save(tmp_path / "mask.npy", mask)
-    regions: tuple[tuple[object, Any], ...] = ((4, 4), (tmp_path / "mask.npy", mask))
-    for given, expected in regions:
+    regions: tuple[tuple[object, str, Any], ...] = (
+        (4, "4", 4),
+        (tmp_path / "mask.npy", "mask.npy", mask),
+    )
+    for given, told, expected in regions:
         result = invoke(
             *(tmp_path / "steps.keras", tmp_path / "signal.npy", "--class", 1, "--raw"),
             *("--region", given, "--method", "gradient", "--out", tmp_path),
         )
         assert result.exit_code == 0, result.stderr
         found = explain(network, signal, 1, region=expected, method="gradient")
-        with np.load(tmp_path / "signal--explain-gradient.npz") as file:
+        with np.load(tmp_path / f"signal--1--{told}--explain-gradient.npz") as file:
             np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
 
 

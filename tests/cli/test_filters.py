@@ -78,6 +78,7 @@ def test_what_is_asked_for_is_drawn(mnist: Path, tmp_path: Path) -> None:
         negative=True,
         run=Run(steps=4, seed=5, batch_size=1, precision="float32"),
     )
+    assert path.name == "mnist_cnn--conv2--7,3--filters-negative.png"
     assert found.ascent.images.shape == (2, 20, 24, 1)
     sheet = filter_sheet(found, title="conv2  \u00b7  mnist_cnn")
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
@@ -167,6 +168,51 @@ def test_exemplars_stand_beside(mnist: Path, assets: Path, tmp_path: Path) -> No
     assert min(columns) > 112  # to the right of the filter's own image
     others = [i for i in range(len(images)) if i not in found.numbers[0]]
     assert {column(images[i]) for i in others} == {-1}
+
+
+def test_the_strongest_have_exemplars_of_their_own(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    (path,) = run(
+        *(mnist, "--layer", "conv2", "--max-channels", 6, "--steps", 4, "--quiet"),
+        *("--sort", "strongest", "--exemplars", assets / "digits", "--out", tmp_path),
+    )
+    loaded = cnnviz.load_model(mnist)
+    found = optimize_filters(loaded, "conv2", range(6), run=Run(steps=4))
+    found = found.strongest_first()
+    digits = cnnviz.find_images(assets / "digits")
+    images = np.stack([cnnviz.read_image(each, channels=1) for each in digits])
+    natural = find_exemplars(loaded, images, found.feature, found.channels.tolist())
+    title = "conv2  \u00b7  mnist_cnn"
+    sheet = filter_sheet(found, natural=natural, title=title)
+    np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
+
+
+@pytest.mark.parametrize("kind", ["a picture of other channels", "a broken picture"])
+def test_exemplars_are_read_before_the_ascent(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = 4 if kind == "a picture of other channels" else 3
+    network = keras.Sequential(
+        [keras.Input((8, 8, channels)), keras.layers.Conv2D(2, 3, name="conv")]
+    )
+    network.save(tmp_path / "small.keras")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(photos / name)
+    if channels == 3:
+        (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:40])
+
+    def ascended(*_: object, **__: object) -> None:
+        raise AssertionError("the ascent has begun")
+
+    monkeypatch.setattr("cnnviz.synthesis.optimize_filters", ascended)
+    given = (tmp_path / "small.keras", "--exemplars", photos, "--out", tmp_path / "out")
+    result = invoke(*given)
+    assert result.exit_code == 1
+    refused = photos / ("a.png" if channels == 4 else "b.png")
+    assert f"error: {refused} " in result.stderr
 
 
 def test_an_animation_ends_with_the_picture(mnist: Path, tmp_path: Path) -> None:

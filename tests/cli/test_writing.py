@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cnnviz.images import distinct_names
 from cnnviz_cli.console import Console
-from cnnviz_cli.writing import Writer
+from cnnviz_cli.writing import Writer, file_text
 
 
 def make(path: Path, seconds: float = 0.0) -> None:
@@ -115,3 +116,17 @@ def test_what_waits_to_be_drawn_is_bounded(
         writer.finish()
     assert 2 < most < 40
     assert ended(tmp_path, capsys) == [f"{i}.txt" for i in range(200)]
+
+
+def test_names_tell_what_was_asked_for() -> None:
+    asked = [None, "out", [], [7, 3]]
+    assert file_text("cat", [], "dream") == "cat/dream"
+    assert file_text("cat", asked, "dream") == "cat/out/7,3/dream"
+    # Of many the first ones stand in the name, and still no others have it.
+    several = [file_text("cat", [[*range(30), n]], "dream") for n in (1, 2)]
+    first, second = distinct_names(several)
+    assert first != second
+    for name in (first, second):
+        assert name.startswith("cat--0,1,2,3,4,5,6,7,8,9,10,11,12")
+        assert name.endswith("--dream")
+        assert len(name) < 64

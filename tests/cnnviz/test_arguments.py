@@ -55,6 +55,13 @@ def test_other_sizes_are_refused(size: Any) -> None:
         size_of(size, "tile")
 
 
+def test_sizes_that_no_memory_holds_are_refused() -> None:
+    assert size_of((2**16, 2**16)) == (2**16, 2**16)
+    for size in ((2**16, 2**16 + 1), 9999999999, 10**20, (1, 2**33)):
+        with pytest.raises(ArgumentError, match=r"size is .*, which no memory holds"):
+            size_of(size)
+
+
 def test_the_least_side_is_told() -> None:
     assert size_of(32, "tile", 32) == (32, 32)
     with pytest.raises(ArgumentError) as caught:

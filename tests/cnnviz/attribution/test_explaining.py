@@ -912,10 +912,28 @@ class TestAnyNetwork:
             )
         )
         images = np.random.default_rng(0).random((1, 6, 6, 1), np.float32)
-        with pytest.raises(LayerError, match="no layer with positions") as caught:
+        told = "no layer with several positions .* for an image of 6x6x1, hence"
+        with pytest.raises(LayerError, match=told) as caught:
             explain(raw(network), images)
         assert "integrated" in str(caught.value.hint)
         assert explain(raw(network), images, method="integrated").share.shape == (1, 1)
+
+    def test_images_that_leave_one_position_are_told(self, k: ModuleType) -> None:
+        layers = k.layers
+        network = randomized(
+            sequential(
+                k,
+                (None, None, 3),
+                layers.Conv2D(4, 3, strides=2, padding="same", name="conv"),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(3, activation="softmax"),
+            )
+        )
+        images = np.random.default_rng(0).random((1, 4, 4, 3), np.float32)
+        assert explain(raw(network), images).layer == "conv"
+        told = "no layer with several positions .* for an image of 2x2x3, hence"
+        with pytest.raises(LayerError, match=told):
+            explain(raw(network), images[:, :2, :2])
 
     def test_a_dense_layer_on_maps_is_a_convolution_of_one_pixel(
         self, k: ModuleType

@@ -196,6 +196,19 @@ def test_one_transparent_color(tmp_path: Path) -> None:
     np.testing.assert_allclose(image[0], [BACKGROUND, (9 / 255,) * 3], atol=1e-6)
 
 
+@pytest.mark.parametrize("largest", [255, 65535])
+def test_one_transparent_gray(tmp_path: Path, largest: int) -> None:
+    kind = np.uint8 if largest == 255 else np.uint16
+    values = np.array([[7, 8, largest]], kind)
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=7)
+    image = read_image(tmp_path / "a.png", background=BACKGROUND)
+    assert image.dtype == np.float32
+    expected = np.array([BACKGROUND, (8 / largest,) * 3, (1, 1, 1)])
+    np.testing.assert_allclose(image[0], expected, rtol=1e-6)
+    luma = read_image(tmp_path / "a.png", background=BACKGROUND, channels=1)
+    np.testing.assert_allclose(luma[0, :, 0], expected @ LUMA, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.jpg"])
 def test_cmyk_of_both_polarities(tmp_path: Path, name: str) -> None:
     # JPEGs hold CMYK inverted, as Adobe's programs write it; TIFFs hold it plain.

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +120,25 @@ def test_what_the_system_refuses_is_said(tmp_path: Path) -> None:
         write_image(image, tmp_path / "a\0b.png")
     assert sorted(names(list(tmp_path.iterdir()))) == before
     assert (tmp_path / "pipe.png").is_fifo() and Path("/dev/full").is_char_device()
+
+
+def test_names_that_the_system_does_not_encode_are_those_of_files(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "import sys; from PIL import Image; from cnnviz.images import write_image; "
+        "write_image(Image.new('L', (2, 2)), sys.argv[1] + '/' + chr(0x732b) + '.png')"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    process = subprocess.run(
+        [sys.executable, "-c", program, tmp_path],
+        capture_output=True,
+        text=True,
+        env=os.environ | ascii_only,
+        check=False,
+    )
+    assert ".png cannot be written: 'ascii' codec" in process.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_links_lead_to_what_is_written(tmp_path: Path) -> None:

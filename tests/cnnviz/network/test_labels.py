@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from cnnviz import load_model
-from cnnviz.errors import ArgumentError
+from cnnviz.errors import ArgumentError, CnnvizWarning
 from cnnviz.network import read_labels
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.labels import class_number
@@ -113,3 +114,16 @@ def test_names_that_several_classes_have() -> None:
         ):
             class_number(model, head, name)
     assert class_number(model, head, "3") == 3
+
+
+def test_labels_of_another_output_are_left_aside_in_a_word() -> None:
+    image = keras.Input((4, 4, 3))
+    flat = keras.layers.Flatten()(image)
+    heads = [keras.layers.Dense(n, "softmax", name=f"of{n}")(flat) for n in (3, 2)]
+    model = load_model(keras.Model(image, heads), labels=["cat", "dog"])
+    images = np.zeros((1, 4, 4, 3), np.float32)
+    told = "labels are left aside: there are 2, and output 'of3' has 3 classes"
+    with pytest.warns(CnnvizWarning, match=told):
+        found = model.predict(images)
+    assert found.labels is None
+    assert model.predict(images, head="of2").labels == ("cat", "dog")

@@ -49,6 +49,15 @@ def test_exemplars_are_the_strongest_images(
         np.testing.assert_array_equal(found.images[row], digits[order])
 
 
+def test_some_of_the_channels_are_taken(mnist: ImageModel, digits: np.ndarray) -> None:
+    some = digits[:11]
+    found = find_exemplars(mnist, some, "conv3", [3, 60, 7], count=2).take([2, 0])
+    expected = find_exemplars(mnist, some, "conv3", [7, 3], count=2)
+    for name in ("channels", "images", "activations", "numbers", "constant"):
+        given, wanted = getattr(found, name), getattr(expected, name)
+        np.testing.assert_array_equal(given, wanted)
+
+
 @pytest.mark.parametrize("kind", ["array", "data set", "batches"])
 def test_every_image_of_a_batch_is_looked_at(
     mnist: ImageModel, digits: np.ndarray, kind: str

@@ -502,6 +502,10 @@ def test_what_cannot_be_is_refused(
     refused(ArgumentError, "restarts are 2", run=Run(restarts=2))
     refused(ArgumentError, "content_weight is -1", content_weight=-1)
     refused(ArgumentError, "style_scale is 0", style_scale=0)
+    refused(ArgumentError, "style_scale is 1e", style_scale=1e300)
+    for weight in ("content_weight", "total_variation"):
+        told = r"1e\+300; expected a number from 0 to 1e\+06"
+        refused(ArgumentError, f"{weight} is {told}", **{weight: 1e300})
     refused(ArgumentError, "no style is given", style=[])
     refused(ArgumentError, "start is 'style'", start="style")
     for weights in ([1, 2], 1, ["much"]):
