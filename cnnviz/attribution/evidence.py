@@ -18,6 +18,7 @@ from cnnviz.errors import ArgumentError
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.model import ImageModel
 from cnnviz.showing import ArrayResult
+from cnnviz.words import Label
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -83,7 +84,7 @@ class Evidence(ArrayResult):
             if remark.image in (None, image) and not remark.is_drawn
         ]
 
-    def caption(self, image: int, column: int) -> str:
+    def caption(self, image: int, column: int) -> Label:
         """What is explained, in words: `class 3 against class 5`."""
         return called(self.names[image][column], self.kind, self.against_name)
 

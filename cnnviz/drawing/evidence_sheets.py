@@ -300,7 +300,7 @@ def _lines(
     facts = [f"score {readable(float(explanation.scores[number, column]))}"]
     if share:
         facts += shared(explanation.share[number, column])
-    lines = [explanation.caption(number, column)]
+    lines: list[str] = [explanation.caption(number, column)]
     if explanation.kind != "linear":
         value = float(explanation.probabilities[number, column])
         lines.append(f"probability {probability_text(value)}")

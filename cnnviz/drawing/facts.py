@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cnnviz.arguments import instance_of
 from cnnviz.images.ranges import is_unit
-from cnnviz.words import counted
+from cnnviz.words import Label, Name, counted
 
 SEPARATOR = " \u00b7 "
 
@@ -26,9 +26,13 @@ def join_facts(facts: Sequence[str]) -> str:
     return SEPARATOR.join(text for text in texts if text)
 
 
-def headline(*parts: str) -> str:
-    """A title of several parts, such as the path of a layer, its kind and its shape."""
-    return f" {SEPARATOR} ".join(part for part in parts if part)
+def headline(layer: str, *told: str) -> Label:
+    """A title of the path of a layer and what is told of it: its kind and its shape.
+
+    Where that is too long, the path is cut.
+    """
+    gap = f" {SEPARATOR} "
+    return Label(Name(layer, is_path=True), *(gap + part for part in told if part))
 
 
 def readable(value: float) -> str:

@@ -21,7 +21,7 @@ from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper, re
 from cnnviz.drawing.values import colorize, own_levels
 from cnnviz.errors import LayerError
 from cnnviz.images.taking import as_array, one_image
-from cnnviz.words import counted, shape_text
+from cnnviz.words import Label, Name, counted, shape_text
 
 _SIDE, _GAP, _NAME_WIDTH = 72, 3, 190  # pixels
 _SHALLOWEST = 18  # pixels that the tiles of a panorama are high
@@ -165,7 +165,7 @@ def _page(rows: list[Pixels]) -> Pixels:
 def _row(name: str, told: list[str], pictures: Iterable[Pixels], side: int) -> Pixels:
     """The name of a layer, what is told of it, and its maps."""
     tiles = [fitted(picture, side) for picture in pictures]
-    lines = [draw_line(name, _NAME_SIZE, _NAME_WIDTH)]
+    lines = [draw_line(Label(Name(name, is_path=True)), _NAME_SIZE, _NAME_WIDTH)]
     lines += [draw_line(text, _SMALL_SIZE, _NAME_WIDTH) for text in told]
     needed = sum(len(line) for line in lines) + _GAP
     high = max(needed, *(len(tile) + _GAP for tile in tiles))

@@ -24,7 +24,6 @@ from cnnviz.drawing.facts import averaged, join_facts, readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows, raised_size
 from cnnviz.drawing.signals import Pictures, as_pictures
-from cnnviz.drawing.text import Label
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
@@ -40,6 +39,7 @@ from cnnviz.drawing.tiles import (
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes
 from cnnviz.images.taking import as_array
+from cnnviz.words import Label, Name
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
@@ -306,7 +306,7 @@ class _Units(NamedTuple):
             told = f" \u00b7 {readable(projections.activations[0, i])}"
             if spatial:
                 told += f" @ {','.join(map(str, place))}"
-            labels.append(Label(name, told))
+            labels.append(Label(Name(name), told))
         unit = "step" if positions.shape[1] == 1 else "row,column"
         positions = projections.origin.along_image(positions)
         if drawn.is_signal:  # a picture of one row of units

@@ -37,6 +37,7 @@ from cnnviz.drawing.values import colorize
 from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Box, image_spans
 from cnnviz.images.taking import as_array
+from cnnviz.words import Label, Name
 
 if TYPE_CHECKING:
     from cnnviz.attribution.stages import Stage
@@ -138,8 +139,8 @@ def stage_sheet(
     if not crop:
         draw_frame(seen, box, whole[2:])
     tiles = np.stack([[*upper, pixels], [*lower, seen]])
-    texts = [
-        [f"{stage.operation} {stage.layer}" for stage in stages],
+    texts: list[list[str]] = [
+        [_step(stage) for stage in stages],
         [*lower_labels, "signal" if is_signal else "image"],
     ]
     if columns is None:
@@ -161,6 +162,10 @@ def stage_sheet(
         title=title,
         subtitle=join_facts([*facts, *remarks, *averaged(image)]),
     ).convert("RGB")
+
+
+def _step(stage: Stage) -> Label:
+    return Label(f"{stage.operation} ", Name(stage.layer, is_path=True))
 
 
 class _Window(NamedTuple):

@@ -166,3 +166,13 @@ def test_layers_without_maps_alone_are_refused() -> None:
         index_sheet([maps(6, 6, 2)])  # type: ignore[arg-type]
     with pytest.raises(ImageError, match=r"shape \(10,\); expected \(h, w, c\)"):
         index_sheet({"a": maps(6, 6, 2)}, image=maps(10))
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenetv2_1.00_96/block_{}_depthwise", "a_layer_with_a_long_name_{}"]
+)
+def test_rows_of_layers_with_long_names_can_be_told_apart(name: str) -> None:
+    values = maps(6, 6, 3)
+    drawn = [index_sheet({name.format(number): values}) for number in (105, 106)]
+    assert drawn[0].size == drawn[1].size
+    assert drawn[0] != drawn[1]

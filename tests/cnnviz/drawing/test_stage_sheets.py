@@ -350,3 +350,16 @@ def test_the_field_of_a_signal_is_framed_where_its_unit_looks(
     framed = (np.asarray(whole) == FRAME).all(axis=-1).any()
     assert framed == (box is not None)
     assert (box is None) == (cropped.size == whole.size and not framed)
+
+
+def test_steps_of_layers_with_long_names_can_be_told_apart() -> None:
+    drawn = []
+    for number in (5, 6):
+        layer = f"mobilenetv2_1.00_96/block_{number}_depthwise_relu"
+        step = Stage(layer, "rectify", np.eye(2, dtype=np.float32)[..., None])
+        sheet = stage_sheet(
+            np.zeros((4, 4, 3)), [step, *stages()[-1:]], title="conv", columns=2
+        )
+        drawn.append(sheet)
+    assert drawn[0].size == drawn[1].size
+    assert drawn[0] != drawn[1]
