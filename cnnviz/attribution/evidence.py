@@ -14,6 +14,7 @@ import numpy as np
 from cnnviz.arguments import number_of
 from cnnviz.attribution.asking import Asked, called
 from cnnviz.attribution.remarks import Remark
+from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.model import ImageModel
@@ -51,6 +52,7 @@ class Evidence(ArrayResult):
         remarks: What to know when reading it, and of which image.
         title: The headline of its pictures.
         images: What was explained: the input that is looked at, `(n, h, w, c)`.
+        target: What of each image is explained.
     """
 
     is_signed = True
@@ -70,6 +72,7 @@ class Evidence(ArrayResult):
     remarks: tuple[Remark, ...]
     title: str
     images: np.ndarray = field(repr=False)
+    target: Target = field(repr=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -124,6 +127,7 @@ def told_of(asked: Asked, layer: str, remarks: Iterable[Remark]) -> dict[str, An
         "against_name": asked.against_name,
         "remarks": (*asked.remarks, *remarks),
         "title": _headline(asked.subject.model, head),
+        "target": asked.target,
     }
 
 
