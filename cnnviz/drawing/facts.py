@@ -44,14 +44,14 @@ def readable(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def count_channels(count: int, shown: int, unit: str, sort: str) -> str:
+def count_channels(count: int, shown: int, unit: str, sort: str | None) -> str:
     """How many channels are shown, of how many, and in which order.
 
     Args:
         count: How many there are.
         shown: How many of them are on the sheet.
         unit: What they are called: channel, unit, kernel.
-        sort: `"channel"`, or `"strongest"` where these come first.
+        sort: `"strongest"` where these come first.
     """
     strongest = sort == "strongest"
     if shown < count:

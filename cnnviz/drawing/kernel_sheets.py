@@ -74,7 +74,7 @@ def kernel_sheet(
     count = len(kernels)
     dead = _dead_kernels(kernels)
     kernels = np.asarray(kernels[:max_kernels], np.float32)
-    remarks.append(count_channels(count, len(kernels), "kernel", "channel"))
+    remarks.append(count_channels(count, len(kernels), "kernel", None))
     if dead.any():
         remarks.append(f"{dead.sum()} dead")
     dead = dead[: len(kernels)]
