@@ -17,7 +17,13 @@ from cnnviz.arguments import (
     texts_of,
 )
 from cnnviz.drawing.bars import draw_bars
-from cnnviz.drawing.facts import count_channels, join_facts, readable
+from cnnviz.drawing.facts import (
+    count_channels,
+    count_missing,
+    join_facts,
+    not_finite,
+    readable,
+)
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.signals import shortened
@@ -35,7 +41,7 @@ from cnnviz.errors import LayerError
 from cnnviz.images.boxes import ReceptiveField, image_spans, seen_spans
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import one_image
-from cnnviz.words import counted, percent_text
+from cnnviz.words import percent_text
 
 Normalize = Literal["channel", "layer"]
 Sort = Literal["channel", "strongest"]
@@ -225,7 +231,7 @@ class _Channels(NamedTuple):
         missing = 0
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             finite = np.isfinite(flat)
-            missing = flat.size - int(finite.sum())
+            missing = count_missing(flat)
             low = np.min(flat, axis=1, where=finite, initial=np.inf)
             high = np.max(flat, axis=1, where=finite, initial=-np.inf)
         dead = (low == 0) & (high == 0)
@@ -250,8 +256,7 @@ class _Channels(NamedTuple):
             remarks.append(f"{dead} silent here")
         if constant := int((self.constant & ~self.dead).sum()):
             remarks.append(f"{constant} constant")
-        if self.missing:
-            remarks.append(f"{counted(self.missing, 'value')} not finite (pink)")
+        remarks += not_finite(self.missing)
         if self.low <= self.high:
             remarks.append(f"from {self.low:.4g} to {self.high:.4g}")
         return remarks

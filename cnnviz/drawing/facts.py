@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.arguments import instance_of
@@ -72,6 +73,16 @@ def averaged(image: NDArray[Any]) -> list[str]:
     """What to say where channels `(..., c)` had to be averaged to be shown."""
     channels = image.shape[-1]
     return [] if channels in (1, 3) else [f"mean over {channels} channels"]
+
+
+def count_missing(*arrays: NDArray[Any]) -> int:
+    """How many values are NaN or infinite."""
+    return sum(a.size - int(np.count_nonzero(np.isfinite(a))) for a in arrays)
+
+
+def not_finite(missing: int) -> list[str]:
+    """What to say of so many NaN and infinite values, which are drawn in pink."""
+    return [f"{counted(missing, 'value')} not finite (pink)"] if missing else []
 
 
 def shared(part: float) -> list[str]:
