@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts, instance_of, texts_of
-from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.facts import count_missing, join_facts, not_finite, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import sheet_fits
 from cnnviz.drawing.signals import shortened
@@ -121,6 +121,7 @@ def index_sheet(
     remarks += [f"the strongest {what}s of each", f"each {what} on its own scale"]
     if 2 in kinds:
         remarks.append("steps of signals to the right")
+    remarks += not_finite(count_missing(*rows.values()))
     return grid(
         page[np.newaxis],
         scale=1 if sheet_fits(*page.shape[:2]) else None,
