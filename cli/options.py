@@ -282,9 +282,10 @@ Raw = Annotated[
     typer.Option("--raw", help="Write the arrays too, in an .npz file per image."),
 ]
 Sort = Annotated[
-    Literal["channel", "strongest"],
+    Literal["channel", "strongest"] | None,
     typer.Option(
         rich_help_panel=PICTURE_PANEL,
+        show_default="channel, of more than 16 classes strongest",
         help="Order the channels by their number, or the strongest first.",
     ),
 ]

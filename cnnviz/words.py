@@ -3,6 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Name(NamedTuple):
+    """A name in a label, which is cut where there is no room for it.
+
+    Attributes:
+        text: The name.
+        is_path: Whether it is the path of a layer: names of layers that follow each
+            other begin alike, and differ at their ends.
+    """
+
+    text: str
+    is_path: bool = False
+
+
+class Label(str):
+    """A text of names and what is told of them: names are cut where there is no room.
+
+    Attributes:
+        parts: What it is made of.
+    """
+
+    parts: tuple[str | Name, ...]
+
+    def __new__(cls, *parts: str | Name) -> Label:
+        """Puts names, and what is told of them, together."""
+        texts = (part.text if isinstance(part, Name) else part for part in parts)
+        label = super().__new__(cls, "".join(texts))
+        label.parts = parts
+        return label
 
 
 def printable(text: str) -> str:

@@ -35,7 +35,7 @@ def activations(
     sheet: options.SheetOptions,
     layer: options.LayerPatterns = None,
     raw: options.Raw = False,
-    sort: options.Sort = "channel",
+    sort: options.Sort = None,
     normalize: Annotated[
         Literal["channel", "layer"],
         typer.Option(
@@ -55,8 +55,12 @@ def activations(
 ) -> None:
     """Draw what layers compute for images: one picture per image and layer.
 
-    Without --layer every convolution and pooling layer is drawn but convolutions of
-    1x1, numbered in order, with an index sheet of the strongest maps of all.
+    Without --layer every convolution and pooling layer is drawn but convolutions
+    of 1x1, numbered in order, with an index sheet of the strongest maps of all.
+
+    Values without positions share one scale. Those of classes are bars, without
+    --colormap and --columns: of more than 16 the strongest 16 are drawn, if
+    --sort and --max-channels do not ask for others.
     """
     keep_apart(output.out, images.sources)
 

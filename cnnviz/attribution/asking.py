@@ -26,7 +26,7 @@ from cnnviz.network.labels import class_entries, class_name, class_number
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.preparing import Images
-from cnnviz.words import counted
+from cnnviz.words import Label, Name, counted
 
 Class = int | str
 """The number or the name of a class; `-` ahead of it in a text means what lowers it."""
@@ -187,7 +187,7 @@ def ask_about(
     )
 
 
-def called(name: str, kind: HeadKind, against: str = "") -> str:
+def called(name: str, kind: HeadKind, against: str = "") -> Label:
     """A class as sentences call it: a number alone is not seen to be one.
 
     Args:
@@ -198,10 +198,11 @@ def called(name: str, kind: HeadKind, against: str = "") -> str:
     noun = "output" if kind == "linear" else "class"
     lowers = "what lowers " if name.startswith("-") else ""
     one, other = (
-        f"{noun} {text}" if text.isdecimal() else text
+        Name(f"{noun} {text}" if text.isdecimal() else text)
         for text in (name.removeprefix("-"), against)
     )
-    return f"{lowers}{one} against {other}" if other else f"{lowers}{one}"
+    rival = (" against ", other) if against else ()
+    return Label(lowers, one, *rival)
 
 
 def _axes(

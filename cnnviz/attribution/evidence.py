@@ -14,10 +14,12 @@ import numpy as np
 from cnnviz.arguments import number_of
 from cnnviz.attribution.asking import Asked, called
 from cnnviz.attribution.remarks import Remark
+from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.model import ImageModel
 from cnnviz.showing import ArrayResult
+from cnnviz.words import Label
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,6 +52,7 @@ class Evidence(ArrayResult):
         remarks: What to know when reading it, and of which image.
         title: The headline of its pictures.
         images: What was explained: the input that is looked at, `(n, h, w, c)`.
+        target: What of each image is explained.
     """
 
     is_signed = True
@@ -69,6 +72,7 @@ class Evidence(ArrayResult):
     remarks: tuple[Remark, ...]
     title: str
     images: np.ndarray = field(repr=False)
+    target: Target = field(repr=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -83,7 +87,7 @@ class Evidence(ArrayResult):
             if remark.image in (None, image) and not remark.is_drawn
         ]
 
-    def caption(self, image: int, column: int) -> str:
+    def caption(self, image: int, column: int) -> Label:
         """What is explained, in words: `class 3 against class 5`."""
         return called(self.names[image][column], self.kind, self.against_name)
 
@@ -123,6 +127,7 @@ def told_of(asked: Asked, layer: str, remarks: Iterable[Remark]) -> dict[str, An
         "against_name": asked.against_name,
         "remarks": (*asked.remarks, *remarks),
         "title": _headline(asked.subject.model, head),
+        "target": asked.target,
     }
 
 

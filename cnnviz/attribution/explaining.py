@@ -28,7 +28,6 @@ from cnnviz.attribution.methods import Case, Method, Raw, Settings, found_by
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.remarks import Remark
-from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError
 from cnnviz.network.health import broken_weights
 from cnnviz.network.keras_generations import Network
@@ -68,7 +67,6 @@ class Explanation(Evidence):
         placing: Where `raw` lies on the image.
         settings: How it was made.
         subject: What of the model was asked.
-        target: What of each image is explained.
     """
 
     _sheet = "explanation_sheet"
@@ -83,7 +81,6 @@ class Explanation(Evidence):
     placing: Placing = field(repr=False)
     settings: Settings = field(repr=False)
     subject: Subject = field(repr=False)
-    target: Target = field(repr=False)
 
     def _array(self) -> np.ndarray:
         return self.maps
@@ -262,7 +259,6 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
         placing=raw.placing,
         settings=case.settings,
         subject=asked.subject,
-        target=asked.target,
     )
 
 

@@ -17,7 +17,13 @@ from cnnviz.arguments import (
     texts_of,
 )
 from cnnviz.drawing.bars import draw_bars
-from cnnviz.drawing.facts import count_channels, join_facts, readable
+from cnnviz.drawing.facts import (
+    count_channels,
+    count_missing,
+    join_facts,
+    not_finite,
+    readable,
+)
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.signals import shortened
@@ -35,7 +41,7 @@ from cnnviz.errors import LayerError
 from cnnviz.images.boxes import ReceptiveField, image_spans, seen_spans
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import one_image
-from cnnviz.words import counted, percent_text
+from cnnviz.words import percent_text
 
 Normalize = Literal["channel", "layer"]
 Sort = Literal["channel", "strongest"]
@@ -60,7 +66,7 @@ def activation_sheet(
     colormap: str | None = None,
     columns: int | None = None,
     max_channels: int | None = None,
-    sort: Sort = "channel",
+    sort: Sort | None = None,
     image: NDArray[Any] | None = None,
     field: ReceptiveField | None = None,
     labels: Sequence[str] | None = None,
@@ -73,8 +79,9 @@ def activation_sheet(
     its scale, are of all of them. Signals `(steps, c)` become a
     strip with the channels as rows and time to the right. Units `(c,)`, or maps of a
     single position, become a cell each. Units of a classifier become bars instead:
-    those that are probabilities, and those that have labels. Of more than 16 the 16
-    strongest are drawn, if `max_channels` does not say more or fewer.
+    those that are probabilities, and those that have labels. Of more than 16 the
+    strongest are drawn, if `sort` does not ask for the first, and 16 of them, if
+    `max_channels` does not say more or fewer.
 
     Channels that are constant are marked, and counted in the subtitle. Where all is 0,
     they are called silent here: other images may well excite them. Values that are not
@@ -86,15 +93,16 @@ def activation_sheet(
         facts: What the smaller line below says first.
         normalize: `"channel"` stretches each channel between its own least and largest
             value, `"layer"` all channels between those of the layer, with a scale bar
-            below. Units, which have one value each,
-            always share the range of the layer.
+            below. Units, which have one value each, always share the range of the
+            layer.
         colormap: The name of one of matplotlib's colormaps; None for viridis, and
-            inferno over an image.
+            inferno over an image. It has no effect on bars.
         columns: Tiles in a row; None for a nearly square sheet. It has no effect on
             strips and bars.
         max_channels: How many channels to draw; None for all, and for 16 bars.
         sort: Draw the channels by number, or those with the largest value first; of
-            equally large ones the one with the larger mean.
+            equally large ones the one with the larger mean. None for by number, and
+            for the largest first of more than 16 bars.
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
             laid over it.
         field: The receptive field of the layer in that image, by which maps lie where
@@ -114,7 +122,8 @@ def activation_sheet(
         ImageError: If an image is none.
     """
     choice("normalize", normalize, Normalize)
-    choice("sort", sort, Sort)
+    if sort is not None:
+        choice("sort", sort, Sort)
     counts_or_none(max_channels=max_channels, columns=columns)
     if colormap is not None:
         check_colormap(colormap)
@@ -143,7 +152,7 @@ def activation_sheet(
         named = names if names is not None and len(names) == len(maps) else None
         if named is not None or _are_probabilities(maps):
             if len(maps) > _FEW_UNITS:
-                sort, max_channels = "strongest", max_channels or _FEW_UNITS
+                sort, max_channels = sort or "strongest", max_channels or _FEW_UNITS
             shown = channels.chosen(sort, max_channels)
             remarks.append(count_channels(len(maps), len(shown), "class", sort))
             return _bars(maps, shown, named, title, remarks, picture)
@@ -222,7 +231,7 @@ class _Channels(NamedTuple):
         missing = 0
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             finite = np.isfinite(flat)
-            missing = flat.size - int(finite.sum())
+            missing = count_missing(flat)
             low = np.min(flat, axis=1, where=finite, initial=np.inf)
             high = np.max(flat, axis=1, where=finite, initial=-np.inf)
         dead = (low == 0) & (high == 0)
@@ -233,7 +242,7 @@ class _Channels(NamedTuple):
             flat, high, constant, dead, float(low.min()), float(high.max()), missing
         )
 
-    def chosen(self, sort: Sort, most: int | None) -> NDArray[np.intp]:
+    def chosen(self, sort: Sort | None, most: int | None) -> NDArray[np.intp]:
         if sort == "strongest":
             # Rectifiers with a ceiling make many channels equally large.
             with np.errstate(invalid="ignore", over="ignore"):
@@ -247,8 +256,7 @@ class _Channels(NamedTuple):
             remarks.append(f"{dead} silent here")
         if constant := int((self.constant & ~self.dead).sum()):
             remarks.append(f"{constant} constant")
-        if self.missing:
-            remarks.append(f"{counted(self.missing, 'value')} not finite (pink)")
+        remarks += not_finite(self.missing)
         if self.low <= self.high:
             remarks.append(f"from {self.low:.4g} to {self.high:.4g}")
         return remarks

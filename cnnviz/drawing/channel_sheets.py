@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts, number_of, result_of, texts_of
-from cnnviz.drawing.evidence_panels import HATCHED, flatten, map_panel
+from cnnviz.drawing.evidence_panels import HATCHED, flatten, map_panel, positions_of
 from cnnviz.drawing.facts import join_facts, readable, shared
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.images.taking import as_array
@@ -108,6 +108,7 @@ def _sums(
     return [
         attribution.caption(number, column),
         join_facts([f"score {score}", *share]),
+        *positions_of(attribution, number, column),
         f"these {len(channels)} add {float(values[channels].sum()):+.3g}",
         f"all {len(values)} add {float(values.sum()):+.3g}",
     ]

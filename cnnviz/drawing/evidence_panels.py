@@ -8,7 +8,7 @@ symmetric, zero is never shifted, and every color bar tells its ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from cnnviz.drawing.tiles import Pixels, as_picture, fitted_size, resized
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
 from cnnviz.words import input_words, seen_axes, shape_text
+
+if TYPE_CHECKING:
+    from cnnviz.attribution.evidence import Evidence
 
 _FOR, _AGAINST = (230, 97, 0), (0, 84, 159)
 _SIDE = 256  # of the longer side of a panel
@@ -160,6 +163,24 @@ def map_panel(
     y, x = np.ogrid[: tile.shape[0], : tile.shape[1]]
     tile[~seen & ((x + y) % _HATCH == 0)] = 0
     return Panel(lines, tile, bar, words)
+
+
+def positions_of(evidence: Evidence, number: int, column: int) -> list[str]:
+    """Which positions of an output are explained that answers for several.
+
+    Args:
+        evidence: What was found.
+        number: The image.
+        column: The class.
+    """
+    if evidence.target.regions is None:
+        return []
+    regions = evidence.target.regions[number]
+    weights = regions[column] if len(regions) > 1 else regions[0]
+    places = np.argwhere(weights)
+    if len(places) == 1:
+        return [f"of output position {','.join(map(str, places[0]))}"]
+    return [f"mean of {len(places):,} of {weights.size:,} output positions"]
 
 
 def _size(height: int, width: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import choice, instance_of, number_of, result_of, texts_of
-from cnnviz.drawing.evidence_panels import HATCHED, flatten, map_panel
+from cnnviz.drawing.evidence_panels import HATCHED, flatten, map_panel, positions_of
 from cnnviz.drawing.facts import join_facts, readable, shared
 from cnnviz.drawing.panels import Panel, panel_sheet
 from cnnviz.drawing.tiles import PERCENTILE
@@ -21,7 +21,6 @@ from cnnviz.words import input_words, listed, probability_text
 if TYPE_CHECKING:
     from cnnviz.attribution.checks import Check
     from cnnviz.attribution.explaining import Explanation
-    from cnnviz.attribution.targets import Target
 
 _MISSING = "no positive evidence"
 _FOR = "orange speaks for the class"
@@ -300,20 +299,8 @@ def _lines(
     facts = [f"score {readable(float(explanation.scores[number, column]))}"]
     if share:
         facts += shared(explanation.share[number, column])
-    lines = [explanation.caption(number, column)]
+    lines: list[str] = [explanation.caption(number, column)]
     if explanation.kind != "linear":
         value = float(explanation.probabilities[number, column])
         lines.append(f"probability {probability_text(value)}")
-    return [*lines, join_facts(facts), *_where(explanation.target, number, column)]
-
-
-def _where(target: Target, number: int, column: int) -> list[str]:
-    """Which positions of an output are explained that answers for several."""
-    if target.regions is None:
-        return []
-    regions = target.regions[number]
-    weights = regions[column] if len(regions) > 1 else regions[0]
-    places = np.argwhere(weights)
-    if len(places) == 1:
-        return [f"of output position {','.join(map(str, places[0]))}"]
-    return [f"mean of {len(places):,} of {weights.size:,} output positions"]
+    return [*lines, join_facts(facts), *positions_of(explanation, number, column)]

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.arguments import instance_of
 from cnnviz.images.ranges import is_unit
-from cnnviz.words import counted
+from cnnviz.words import Label, Name, counted
 
 SEPARATOR = " \u00b7 "
 
@@ -26,9 +27,13 @@ def join_facts(facts: Sequence[str]) -> str:
     return SEPARATOR.join(text for text in texts if text)
 
 
-def headline(*parts: str) -> str:
-    """A title of several parts, such as the path of a layer, its kind and its shape."""
-    return f" {SEPARATOR} ".join(part for part in parts if part)
+def headline(layer: str, *told: str) -> Label:
+    """A title of the path of a layer and what is told of it: its kind and its shape.
+
+    Where that is too long, the path is cut.
+    """
+    gap = f" {SEPARATOR} "
+    return Label(Name(layer, is_path=True), *(gap + part for part in told if part))
 
 
 def readable(value: float) -> str:
@@ -40,14 +45,14 @@ def readable(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def count_channels(count: int, shown: int, unit: str, sort: str) -> str:
+def count_channels(count: int, shown: int, unit: str, sort: str | None) -> str:
     """How many channels are shown, of how many, and in which order.
 
     Args:
         count: How many there are.
         shown: How many of them are on the sheet.
         unit: What they are called: channel, unit, kernel.
-        sort: `"channel"`, or `"strongest"` where these come first.
+        sort: `"strongest"` where these come first.
     """
     strongest = sort == "strongest"
     if shown < count:
@@ -68,6 +73,16 @@ def averaged(image: NDArray[Any]) -> list[str]:
     """What to say where channels `(..., c)` had to be averaged to be shown."""
     channels = image.shape[-1]
     return [] if channels in (1, 3) else [f"mean over {channels} channels"]
+
+
+def count_missing(*arrays: NDArray[Any]) -> int:
+    """How many values are NaN or infinite."""
+    return sum(a.size - int(np.count_nonzero(np.isfinite(a))) for a in arrays)
+
+
+def not_finite(missing: int) -> list[str]:
+    """What to say of so many NaN and infinite values, which are drawn in pink."""
+    return [f"{counted(missing, 'value')} not finite (pink)"] if missing else []
 
 
 def shared(part: float) -> list[str]:

@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import result_of
-from cnnviz.drawing.facts import averaged, join_facts, readable, stretched
+from cnnviz.drawing.facts import (
+    averaged,
+    headline,
+    join_facts,
+    readable,
+    stretched,
+)
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.signals import FLATTEST, LONGEST, some_steps
-from cnnviz.drawing.text import Label
 from cnnviz.drawing.values import displayable, leveled
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.resizing import resize
-from cnnviz.words import counted, input_words, percent_text, seen_axes
+from cnnviz.words import Label, Name, counted, input_words, percent_text, seen_axes
 
 if TYPE_CHECKING:
     from cnnviz.ascent.results import Ascent
@@ -96,7 +101,7 @@ def filter_sheet(
     return grid(
         leveled(tiles),
         labels=labels,
-        title=result.layer if title is None else title,
+        title=headline(result.layer) if title is None else title,
         subtitle=join_facts([*facts, *stretched(tiles)]),
         marked=marked,
         columns=columns,
@@ -170,13 +175,13 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     return grid(
         leveled(shown.tiles),
         labels=[
-            Label("", f"{channel}: {number}: {state}")
+            Label(f"{channel}: {number}: {state}")
             for channel, *row in zip(
                 result.channels, result.numbers, _excited(result), strict=True
             )
             for number, state in zip(*row, strict=True)
         ],
-        title=result.layer if title is None else title,
+        title=headline(result.layer) if title is None else title,
         subtitle=join_facts(facts),
         marked=_is_no_exemplar(result).ravel(),
         columns=_across(count, width, shown.tiles.shape[1:3]),
@@ -290,7 +295,7 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
         for value in result.probabilities
     ]
     labels = [
-        Label(name, f": {value}" if reached else f": not reached: {value}")
+        Label(Name(name), f": {value}" if reached else f": not reached: {value}")
         for name, value, reached in zip(
             result.names, values, result.reached, strict=True
         )

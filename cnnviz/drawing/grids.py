@@ -33,11 +33,10 @@ from cnnviz.drawing.inks import (
 from cnnviz.drawing.layouts import LABEL_SPACE, Layout, lay_out
 from cnnviz.drawing.text import (
     TITLE_WIDTH,
-    Label,
     draw_headline,
-    draw_label,
     draw_line,
     soften,
+    told_width,
 )
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
@@ -49,6 +48,7 @@ from cnnviz.drawing.values import (
 )
 from cnnviz.errors import ArgumentError
 from cnnviz.images.taking import as_array
+from cnnviz.words import Label
 
 _LABEL_SIZE = 11
 _WIDEST_LABEL = 110  # that cells are made wide enough for
@@ -176,11 +176,11 @@ def grid(
 
 def _room_of(label: str | int) -> int:
     """How wide a label is, or as much of it as its cell makes room for."""
-    width = draw_label(label, _LABEL_SIZE, TITLE_WIDTH).shape[1]
+    width = draw_line(label, _LABEL_SIZE, TITLE_WIDTH).shape[1]
     most = _WIDEST_LABEL
     if isinstance(label, Label):
-        told = draw_line(label[len(label) - label.kept :], _LABEL_SIZE, TITLE_WIDTH)
-        most = max(most, told.shape[1] + _SHORTEST_NAME)
+        told = told_width(label, _LABEL_SIZE, TITLE_WIDTH)
+        most = max(most, told + _SHORTEST_NAME)
     return min(width, most)
 
 
@@ -309,7 +309,7 @@ def _write_labels(
     coverages = np.arange(256, dtype=np.uint8)
     inks = [shades[soften(coverages, ink)] for ink in (_LABEL_INK, _DIMMED_INK)]
     for position, (label, faded) in enumerate(zip(labels, dead, strict=True)):
-        line = draw_label(label, _LABEL_SIZE, width - LABEL_SPACE)
+        line = draw_line(label, _LABEL_SIZE, width - LABEL_SPACE)
         row, column = divmod(position, columns)
         place = strips[row, height - _LABEL_GAP - len(line) :, column]
         place[: len(line), : line.shape[1], :] = inks[int(faded)][line, np.newaxis]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts, instance_of, texts_of
-from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.facts import count_missing, join_facts, not_finite, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import sheet_fits
 from cnnviz.drawing.signals import shortened
@@ -21,7 +21,7 @@ from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper, re
 from cnnviz.drawing.values import colorize, own_levels
 from cnnviz.errors import LayerError
 from cnnviz.images.taking import as_array, one_image
-from cnnviz.words import counted, shape_text
+from cnnviz.words import Label, Name, counted, shape_text
 
 _SIDE, _GAP, _NAME_WIDTH = 72, 3, 190  # pixels
 _SHALLOWEST = 18  # pixels that the tiles of a panorama are high
@@ -121,6 +121,7 @@ def index_sheet(
     remarks += [f"the strongest {what}s of each", f"each {what} on its own scale"]
     if 2 in kinds:
         remarks.append("steps of signals to the right")
+    remarks += not_finite(count_missing(*rows.values()))
     return grid(
         page[np.newaxis],
         scale=1 if sheet_fits(*page.shape[:2]) else None,
@@ -165,7 +166,7 @@ def _page(rows: list[Pixels]) -> Pixels:
 def _row(name: str, told: list[str], pictures: Iterable[Pixels], side: int) -> Pixels:
     """The name of a layer, what is told of it, and its maps."""
     tiles = [fitted(picture, side) for picture in pictures]
-    lines = [draw_line(name, _NAME_SIZE, _NAME_WIDTH)]
+    lines = [draw_line(Label(Name(name, is_path=True)), _NAME_SIZE, _NAME_WIDTH)]
     lines += [draw_line(text, _SMALL_SIZE, _NAME_WIDTH) for text in told]
     needed = sum(len(line) for line in lines) + _GAP
     high = max(needed, *(len(tile) + _GAP for tile in tiles))

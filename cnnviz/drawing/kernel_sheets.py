@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts_or_none, texts_of
-from cnnviz.drawing.facts import count_channels, join_facts
+from cnnviz.drawing.facts import (
+    count_channels,
+    count_missing,
+    join_facts,
+    not_finite,
+)
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.strips import draw_matrix, draw_rows
 from cnnviz.drawing.values import NEUTRAL, colorize, signed_stretch
@@ -35,7 +40,8 @@ def kernel_sheet(
 
     Every kernel is stretched by its own largest absolute weight; a weight of 0 is the
     middle of the colormap. Kernels whose largest absolute weight is at most 1e-5 of the
-    layer's are drawn as 0, marked, and counted in the subtitle as dead. Kernels on
+    layer's are drawn as 0, marked, and counted in the subtitle as dead. Weights that
+    are not finite are pink, and those of kernels that are drawn are counted. Kernels on
     three channels `(k, h, w, 3)` are drawn in color, those on one `(k, h, w, 1)` as a
     signed map: a tile each. Of kernels on more channels a matrix is drawn: a row for
     each kernel, a column for each of the 16 input channels with the largest weights
@@ -74,9 +80,10 @@ def kernel_sheet(
     count = len(kernels)
     dead = _dead_kernels(kernels)
     kernels = np.asarray(kernels[:max_kernels], np.float32)
-    remarks.append(count_channels(count, len(kernels), "kernel", "channel"))
+    remarks.append(count_channels(count, len(kernels), "kernel", None))
     if dead.any():
         remarks.append(f"{dead.sum()} dead")
+    remarks += not_finite(count_missing(kernels))
     dead = dead[: len(kernels)]
     if kernels.ndim == 5:
         depth = kernels.shape[1]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cnnviz.arguments import counts, result_of
 from cnnviz.drawing.bars import draw_bars, widest
-from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.facts import headline, join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import tile_size
 from cnnviz.drawing.tiles import PAPER, as_picture, backdrop, on_paper, resized
@@ -89,7 +89,7 @@ def prediction_sheet(
         columns=columns,
         gap=_GAP,
         scale=1,
-        title=result.head if title is None else title,
+        title=headline(result.head) if title is None else title,
         subtitle=join_facts(facts),
     ).convert("RGB")
 

@@ -20,11 +20,16 @@ from cnnviz.arguments import (
     result_of,
     texts_of,
 )
-from cnnviz.drawing.facts import averaged, join_facts, readable
+from cnnviz.drawing.facts import (
+    averaged,
+    count_missing,
+    join_facts,
+    not_finite,
+    readable,
+)
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows, raised_size
 from cnnviz.drawing.signals import Pictures, as_pictures
-from cnnviz.drawing.text import Label
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
@@ -40,6 +45,7 @@ from cnnviz.drawing.tiles import (
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes
 from cnnviz.images.taking import as_array
+from cnnviz.words import Label, Name
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
@@ -52,7 +58,7 @@ _SHEET_SIDE, _COMPARED_SIDE = 1800, 1000
 _SMALLEST_SIDE = 64  # of a tile
 _LONGEST = 1280  # pixels that flat tiles become
 _MOST_PIXELS = 3 * 2**23  # of all tiles together, three quarters of a sheet's
-_NAMED_DEAD = 8
+_NAMED = 8
 _LONG = 4  # times as wide as high: pairs of such tiles stand above each other
 _FEW_UNITS = 3  # so many are compared in a row each, more in a column each
 
@@ -74,7 +80,9 @@ def projection_sheet(
     """Draws each reconstruction of one image beside what its unit saw.
 
     Above each pair stands its map, the activation and, behind an @, the unit's row and
-    column. Maps that do not fire are not drawn, but named in the subtitle.
+    column. Maps that do not fire are not drawn, but named in the subtitle. It also
+    names those of which nothing but 0 came back to the image, and counts the values
+    that are not finite, which are pink.
 
     Args:
         image: `(h, w, c)`, the image that was projected, or `(steps, c)` of a signal.
@@ -116,6 +124,10 @@ def projection_sheet(
     rebuilt = units.tiles(pictures, size, crop, framed=False)
     seen = units.tiles([as_picture(image)] * len(rebuilt), size, crop, framed=True)
     pairs = [_pair(*both) for both in zip(rebuilt, seen, strict=True)]
+    remarks = units.remarks(crop, close, percentile)
+    if (zero := ~units.images.any((1, 2, 3))).any():
+        remarks.append(f"came back as 0: {_numbers(units.channels[zero])}")
+    remarks += not_finite(count_missing(projections.images))
     return headed_grid(
         np.stack(pairs),
         seen=as_picture(image) if crop and not units.is_signal else None,
@@ -123,7 +135,7 @@ def projection_sheet(
         columns=columns,
         gap=_GAP,
         title=title,
-        subtitle=join_facts([*facts, *units.remarks(crop, close, percentile)]),
+        subtitle=join_facts([*facts, *remarks]),
     ).convert("RGB")
 
 
@@ -222,6 +234,8 @@ def comparison_sheet(
         texts = [list(row) for row in zip(*texts, strict=True)]
     else:
         tiles, texts = break_rows(tiles, texts, columns)
+    remarks = units.remarks(crop, close, percentile)
+    remarks += not_finite(count_missing(*(each.images for each in every)))
     return headed_grid(
         tiles.reshape(-1, *tiles.shape[2:]),
         seen=as_picture(image) if crop and not units.is_signal else None,
@@ -229,7 +243,7 @@ def comparison_sheet(
         columns=columns,
         gap=_GAP // 2,
         title=title,
-        subtitle=join_facts([*facts, *units.remarks(crop, close, percentile)]),
+        subtitle=join_facts([*facts, *remarks]),
     ).convert("RGB")
 
 
@@ -253,9 +267,21 @@ def _name(names: Sequence[str], number: int) -> str:
         ) from None
 
 
+def _numbers(channels: NDArray[Any]) -> str:
+    """The numbers of maps, of many the first ones."""
+    numbers = ", ".join(str(n) for n in channels[:_NAMED])
+    more = len(channels) - _NAMED
+    return numbers + f" and {more} more" * (more > 0)
+
+
 def _shares(images: NDArray[Any]) -> NDArray[Any]:
-    """How much of each reconstruction `(k, h, w, c)` lies in each pixel."""
-    sizes = np.abs(images).sum(axis=-1)
+    """How much of each reconstruction `(k, h, w, c)` lies in each pixel.
+
+    Where values are not finite, all of it lies there.
+    """
+    broken = ~np.isfinite(images)
+    sizes = np.where(broken.any((1, 2, 3), keepdims=True), broken, np.abs(images))
+    sizes = sizes.sum(axis=-1, dtype=np.float64)
     total = sizes.sum(axis=(1, 2), keepdims=True)
     return sizes / np.where(total > 0, total, 1)
 
@@ -306,7 +332,7 @@ class _Units(NamedTuple):
             told = f" \u00b7 {readable(projections.activations[0, i])}"
             if spatial:
                 told += f" @ {','.join(map(str, place))}"
-            labels.append(Label(name, told))
+            labels.append(Label(Name(name), told))
         unit = "step" if positions.shape[1] == 1 else "row,column"
         positions = projections.origin.along_image(positions)
         if drawn.is_signal:  # a picture of one row of units
@@ -382,11 +408,7 @@ class _Units(NamedTuple):
     def remarks(self, crop: bool, close: bool, percentile: float) -> list[str]:
         remarks = [self.legend]
         if len(self.dead):
-            numbers = ", ".join(str(n) for n in self.dead[:_NAMED_DEAD])
-            more = len(self.dead) - _NAMED_DEAD
-            remarks.append(
-                f"silent here: {numbers}" + (f" and {more} more" * (more > 0))
-            )
+            remarks.append(f"silent here: {_numbers(self.dead)}")
         box, field = self.boxes[0], self.field
         if (box.height, box.width) != self.size:
             what = "the receptive field"

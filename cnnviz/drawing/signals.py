@@ -89,10 +89,13 @@ def some_steps(signal: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def strongest_steps(values: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer of the values `(..., steps)`: of equal parts those farthest from 0."""
+    """Fewer of the values `(..., steps)`: of equal parts those farthest from 0.
+
+    NaN is farther than any number.
+    """
     steps = values.shape[-1]
     starts = np.arange(count) * steps // count
-    sizes = np.abs(values)
+    sizes = np.where(np.isnan(values), np.inf, np.abs(values))
     highest = np.maximum.reduceat(sizes, starts, -1)
     parts = np.repeat(np.arange(count), np.diff([*starts, steps]))
     places = np.where(sizes == highest[..., parts], np.arange(steps), steps)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts_or_none, instance_of, result_of, texts_of
-from cnnviz.drawing.facts import averaged, join_facts
+from cnnviz.drawing.facts import averaged, count_missing, join_facts, not_finite
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.layouts import (
     MOST_COLUMNS,
@@ -37,6 +37,7 @@ from cnnviz.drawing.values import colorize
 from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Box, image_spans
 from cnnviz.images.taking import as_array
+from cnnviz.words import Label, Name
 
 if TYPE_CHECKING:
     from cnnviz.attribution.stages import Stage
@@ -69,7 +70,8 @@ def stage_sheet(
     channel with the largest value before the next filtering. Units of dense layers are
     folded into a rectangle. Other units are drawn at the middle of what they see of the
     image, and maps of which that is not known are spread over it. The last column is
-    the reconstruction, above the image.
+    the reconstruction, above the image. Values that are not finite are pink, and
+    counted in the subtitle.
 
     Signals have their steps to the right, in every map on the same width, and their
     channels below each other.
@@ -138,8 +140,8 @@ def stage_sheet(
     if not crop:
         draw_frame(seen, box, whole[2:])
     tiles = np.stack([[*upper, pixels], [*lower, seen]])
-    texts = [
-        [f"{stage.operation} {stage.layer}" for stage in stages],
+    texts: list[list[str]] = [
+        [_step(stage) for stage in stages],
         [*lower_labels, "signal" if is_signal else "image"],
     ]
     if columns is None:
@@ -150,6 +152,9 @@ def stage_sheet(
     columns = min(len(stages), columns)
     tiles, texts = break_rows(tiles, texts, columns)
     remarks = ["above: strength over all channels", "below: one channel, 0 is gray"]
+    if not last.signal.any():
+        remarks.append("the reconstruction came back as 0")
+    remarks += not_finite(count_missing(*(stage.signal for stage in stages)))
     if crop and part == whole:
         remarks.append("not cropped: what the unit sees is all, or not known")
     return headed_grid(
@@ -161,6 +166,10 @@ def stage_sheet(
         title=title,
         subtitle=join_facts([*facts, *remarks, *averaged(image)]),
     ).convert("RGB")
+
+
+def _step(stage: Stage) -> Label:
+    return Label(f"{stage.operation} ", Name(stage.layer, is_path=True))
 
 
 class _Window(NamedTuple):
@@ -244,9 +253,9 @@ def _strengths(
     dark = colorize(np.zeros(()), _HEAT)
     tiles = []
     for stage, plane in zip(stages, planes, strict=True):
-        length = np.sqrt(np.square(plane, dtype=np.float64).sum(axis=-1))
+        length = np.sqrt(np.square(_known(plane), dtype=np.float64).sum(axis=-1))
         # From 0: a signal that is the same everywhere is not nothing.
-        heat = colorize(length / (length.max() or 1), _HEAT)
+        heat = colorize(length / (_largest(length) or 1), _HEAT)
         tiles.append(window.cut_stage(heat, stage, outside=dark))
     return tiles
 
@@ -259,9 +268,9 @@ def _channels(
     for group in _groups(stages):
         number = int(np.abs(planes[group[-1]]).max(axis=(0, 1)).argmax())
         signed = [planes[i][..., number] for i in group]
-        largest = max(float(np.abs(values).max()) for values in signed) or 1.0
+        largest = max(map(_largest, signed)) or 1
         for i, values in zip(group, signed, strict=True):
-            levels = (values / (2 * largest) + 0.5)[..., np.newaxis]
+            levels = (_known(values) / (2 * largest) + 0.5)[..., np.newaxis]
             tiles.append(window.cut_stage(to_bytes(levels), stages[i]))
             signal = stages[i].signal
             count = signal.shape[-1]
@@ -271,6 +280,18 @@ def _channels(
                 else f"channel {number} of {count}"
             )
     return tiles, labels
+
+
+def _known(values: NDArray[Any]) -> NDArray[Any]:
+    """Values of which those that are not finite, and will be pink, are NaN."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _largest(values: NDArray[Any]) -> np.float64:
+    """The largest absolute value; 0 if none is finite."""
+    sizes = np.abs(values, dtype=np.float64)
+    largest: np.float64 = sizes.max(where=np.isfinite(sizes), initial=0)
+    return largest
 
 
 def _in_a_row(plane: NDArray[Any]) -> NDArray[Any]:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from cnnviz.arguments import instance_of
 from cnnviz.drawing.facts import SEPARATOR
 from cnnviz.drawing.fonts import ELLIPSIS, font_of, heights_of
+from cnnviz.words import Label, Name
 
 TITLE_WIDTH = 640  # sheets grow to this width rather than cut their title
 
@@ -23,32 +24,19 @@ _LONGEST_TEXT = 1000
 _VARIANTS = frozenset(map(chr, range(0xFE00, 0xFE10)))  # of the character before
 
 
-class Label(str):
-    """A name, and what is told of it, which is kept whole where there is no room.
-
-    Attributes:
-        kept: How many of the last characters are told, rather than the name.
-    """
-
-    kept: int
-
-    def __new__(cls, name: str, told: str) -> Label:
-        """Makes a label of a name and what is told of it."""
-        label = super().__new__(cls, name + told)
-        label.kept = len(told)
-        return label
-
-
 def wrap(
-    text: str, size: int, width: int, separators: Sequence[str] = (SEPARATOR, " ")
+    text: str, size: int, width: int, separators: Sequence[str] = (SEPARATOR, " ", "")
 ) -> list[str]:
-    """Breaks a text into lines of a width, between facts rather than words."""
+    """Breaks a text into lines of a width, between facts rather than words.
+
+    Words that are longer than a line, such as paths of layers, are broken themselves.
+    """
     font = font_of(text, size)
     if not separators or font.getlength(text) <= width:
         return [text]
     separator, *finer = separators
     lines: list[str] = []
-    for part in text.split(separator):
+    for part in text.split(separator) if separator else text:
         if lines and font.getlength(lines[-1] + separator + part) <= width:
             lines[-1] += separator + part
         else:
@@ -73,7 +61,7 @@ def draw_headline(
     instance_of("subtitle", subtitle, str | None, "a text")
     lines = []
     if title:
-        lines.append(draw_line(drawable(title), _TITLE_SIZE, width))
+        lines.append(draw_line(title, _TITLE_SIZE, width))
     if subtitle:
         for part in wrap(drawable(subtitle), _SUBTITLE_SIZE, width):
             lines.append(soften(draw_line(part, _SUBTITLE_SIZE, width), _SUBTITLE_INK))
@@ -108,38 +96,88 @@ def write_line(
     part[:] = np.minimum(part, shades[: part.shape[0], : part.shape[1], np.newaxis])
 
 
-@functools.lru_cache(maxsize=2**11)
-def draw_line(text: str, size: int, width: int, kept: int = 0) -> NDArray[np.uint8]:
+def draw_line(text: object, size: int, width: int) -> NDArray[np.uint8]:
     """One line of text, cut to a width: how much ink covers each pixel, 0 to 255.
 
     Args:
-        text: The text.
+        text: The text. Of a label names are cut, and share the room that there is; what
+            is told of them is cut only where it leaves no room for names.
         size: That of the font.
         width: How wide it may become.
-        kept: How many of the last characters are not cut, if they have room.
     """
-    end = len(text) - kept
-    text, told = drawable(text[:end]), text[end:]
-    font = font_of(text + told, size)
-    if font.getlength(text + told) > width:
-        if told and math.ceil(font.getlength(ELLIPSIS + told)) > width:
-            text, told = text + told, ""
-        # The first length at which the text and its ellipsis are too wide.
-        excess = bisect.bisect_right(
-            range(len(text)),
-            width,
-            key=lambda length: math.ceil(
-                font.getlength(text[:length] + ELLIPSIS + told)
-            ),
-        )
-        text = text[: max(0, excess - 1)].rstrip() + ELLIPSIS
-    return _written(text + told, size)
+    parts = text.parts if isinstance(text, Label) else (Name(drawable(text)),)
+    return _written(_fitted(parts, size, width), size)[:, :width]
 
 
-def draw_label(label: object, size: int, width: int) -> NDArray[np.uint8]:
-    """A label as a line of text, of which a name is cut first."""
-    kept = label.kept if isinstance(label, Label) else 0
-    return draw_line(str(label), size, width, kept)
+def told_width(label: Label, size: int, width: int) -> int:
+    """How wide is what a label tells besides its names."""
+    told = [part for part in label.parts if not isinstance(part, Name)]
+    return draw_line(Label(*told), size, width).shape[1]
+
+
+@functools.lru_cache(maxsize=2**11)
+def _fitted(parts: tuple[str | Name, ...], size: int, width: int) -> str:
+    """A line of text of a width, of which names are cut, if that is enough."""
+    names = [_drawable_name(part) for part in parts]
+    texts = [name.text for name in names]
+    whole = "".join(texts)
+    font = font_of(whole, size)
+    if font.getlength(whole) <= width:
+        return whole
+    widths = [font.getlength(text) for text in texts]
+    cut = [i for i, part in enumerate(parts) if isinstance(part, Name)]
+    told = sum(widths) - sum(widths[i] for i in cut)
+    most = _shared_room([widths[i] for i in cut], width - told)
+    if most < font.getlength(ELLIPSIS):
+        cut, most = list(range(len(parts))), _shared_room(widths, width)
+    for i in cut:
+        if widths[i] > most:
+            texts[i] = _cut(names[i], font, most)
+    return "".join(texts)
+
+
+def _shared_room(widths: Sequence[float], room: float) -> float:
+    """How wide each part may become, of which short ones leave their room to others."""
+    for number, width in enumerate(sorted(widths)):
+        share = room / (len(widths) - number)
+        if width > share:
+            return share
+        room -= width
+    return 0.0
+
+
+def _cut(name: Name, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """As many characters of a name as have room beside the ellipsis for others."""
+    # The first number of characters that is too wide.
+    excess = bisect.bisect_right(
+        range(len(name.text)),
+        width,
+        key=lambda count: font.getlength(_shortened(name, count)),
+    )
+    return _shortened(name, max(0, excess - 1))
+
+
+def _shortened(name: Name, count: int) -> str:
+    """So many characters of a name, with an ellipsis in place of the others.
+
+    The path of a layer loses the models around it first, the outermost before others,
+    and then the middle of the layer's own name.
+    """
+    text = name.text
+    if not name.is_path:
+        return text[:count].rstrip() + ELLIPSIS
+    own = text[text.rfind("/") + 1 :]
+    if count >= len(own):
+        return ELLIPSIS + text[len(text) - count :]
+    return own[: count // 2] + ELLIPSIS + own[len(own) - (count + 1) // 2 :]
+
+
+def _drawable_name(part: str | Name) -> Name:
+    """A part of a label, with what cannot be drawn replaced."""
+    if not isinstance(part, Name):
+        return Name(_printable(part))
+    text = part.text[-_LONGEST_TEXT:] if part.is_path else part.text
+    return part._replace(text=drawable(text))
 
 
 @functools.lru_cache(maxsize=2**11)
@@ -156,9 +194,13 @@ def _written(text: str, size: int) -> NDArray[np.uint8]:
 
 def drawable(text: object) -> str:
     """A text, or what else stands for one, with what cannot be drawn replaced."""
+    return _printable(str(text)).strip()
+
+
+def _printable(text: str) -> str:
     # Unprintable are also line ends, and halves of surrogate pairs, which no font has.
     return "".join(
         c if c.isprintable() else " "
-        for c in str(text)[:_LONGEST_TEXT]
+        for c in text[:_LONGEST_TEXT]
         if c not in _VARIANTS
-    ).strip()
+    )

@@ -183,6 +183,35 @@ def test_the_sheet_is_that_of_the_library(
     assert np.abs(written - np.asarray(expected, int)).max() <= 8
 
 
+def test_the_first_of_many_classes_are_drawn_where_they_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    model = keras.Sequential(
+        [
+            keras.layers.Input((4, 4, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(20, activation="softmax", name="out"),
+        ]
+    )
+    model.save(tmp_path / "m.keras")
+    image = save(tmp_path / "a.npy", 4, 4, 1)
+    given = (tmp_path / "m.keras", tmp_path / "a.npy", "--layer", "out")
+    maps = cnnviz.activations(model, image, "out", predict=True)
+    for options, look in (
+        ([], {}),
+        (["--sort", "channel"], {"sort": "channel"}),
+        (
+            ["--sort", "channel", "--max-channels", "3"],
+            {"sort": "channel", "max_channels": 3},
+        ),
+    ):
+        (path,) = run(*given, *options, "--out", tmp_path / "out")
+        expected = maps.picture("out", facts=["a.npy"], **look)
+        written = np.asarray(Image.open(path), int)
+        assert written.shape == np.asarray(expected).shape
+        assert np.abs(written - np.asarray(expected, int)).max() <= 8
+
+
 def test_nothing_is_said_of_images_that_no_class_can_be_told_of(
     mnist: Path, tmp_path: Path
 ) -> None:

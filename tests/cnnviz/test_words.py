@@ -1,11 +1,21 @@
 """Words of messages and pictures."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cnnviz.words import counted, listed, percent_text, printable, probability_text
+from cnnviz.words import (
+    Label,
+    Name,
+    counted,
+    listed,
+    percent_text,
+    printable,
+    probability_text,
+)
 
 
 def test_what_could_steer_a_terminal_is_spelled_out() -> None:
@@ -45,3 +55,10 @@ def test_a_small_probability_is_not_told_as_none(
     assert probability_text(probability) == two
     assert percent_text(probability) == percent
     assert percent_text(probability, 0) == whole
+
+
+def test_a_label_is_a_text_that_knows_its_names() -> None:
+    label = Label(Name("cat"), " against ", Name("dog"))
+    assert label == "cat against dog"
+    for same in (copy.copy(label), pickle.loads(pickle.dumps(label))):
+        assert (same, same.parts) == (label, label.parts)

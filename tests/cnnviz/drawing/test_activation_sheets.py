@@ -327,6 +327,14 @@ def test_of_many_classes_the_likeliest_are_bars() -> None:
     np.testing.assert_allclose(bar_lengths(sheet), expected, atol=0.01)
 
 
+def test_of_many_classes_the_first_are_bars_where_they_are_asked_for() -> None:
+    values = np.full(1000, 1e-4, np.float32)
+    values[[1, 500]] = [0.3, 0.6]
+    values /= values.sum()
+    sheet = activation_sheet(values, title="p", sort="channel", max_channels=3)
+    np.testing.assert_allclose(bar_lengths(sheet), values[:3], atol=0.01)
+
+
 @pytest.mark.parametrize(
     ("count", "options", "told"),
     [
@@ -336,6 +344,9 @@ def test_of_many_classes_the_likeliest_are_bars() -> None:
         (4, {"sort": "strongest"}, "4 classes, strongest first"),
         (17, {}, "the strongest 16 of 17 classes"),
         (17, {"max_channels": 17}, "17 classes, strongest first"),
+        (17, {"max_channels": 17, "sort": "channel"}, "17 classes"),
+        (17, {"max_channels": 3, "sort": "channel"}, "the first 3 of 17 classes"),
+        (17, {"sort": "channel"}, "the first 16 of 17 classes"),
     ],
 )
 def test_it_is_told_which_bars_are_drawn(

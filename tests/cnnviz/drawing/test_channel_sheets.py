@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tf_keras
 
 from cnnviz.attribution import channel_attribution
 from cnnviz.attribution.remarks import Remark
@@ -62,6 +63,32 @@ def test_it_is_told_how_much_the_drawn_channels_are_of_all(
         ["channel 2", "adds +5"],
         ["channel 1", "adds -1"],
     ]
+
+
+@pytest.mark.parametrize("K", [keras, tf_keras], ids=["keras", "tf_keras"])
+def test_the_position_of_an_output_that_is_explained_is_told(
+    monkeypatch: pytest.MonkeyPatch, K: Any
+) -> None:
+    made = K.Sequential(
+        [
+            K.layers.InputLayer((4, 5, 1)),
+            K.layers.Conv2D(2, 1, name="conv"),
+            K.layers.Conv2D(2, 1, activation="softmax", name="head"),
+        ]
+    )
+    image = np.ones((4, 5, 1), np.float32)
+    drawn: list[Any] = []
+
+    def panels(given: Any, **_: Any) -> None:
+        drawn.append(given[0].lines[2])
+
+    monkeypatch.setattr("cnnviz.drawing.channel_sheets.panel_sheet", panels)
+    mask = np.zeros((4, 5))
+    mask[1:3] = 1
+    for region in ((1, 3), mask):
+        found = channel_attribution(made, image, 0, region=region, layer="conv")
+        channel_sheet(image, found, title="")
+    assert drawn == ["of output position 1,3", "mean of 10 of 20 output positions"]
 
 
 def test_a_sheet_of_channels_tells_what_is_of_its_image(

@@ -585,3 +585,27 @@ def test_panels_are_as_wide_as_their_texts_need(
     assert min(room for text, room in written if text == "0") > sum(
         widths[number] for number in numbers
     )
+
+
+def test_what_a_class_is_compared_with_is_told_beside_long_names() -> None:
+    made = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Conv2D(2, 1, name="conv"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, activation="softmax", name="head"),
+        ]
+    )
+    image = np.ones((8, 8, 1), np.float32)
+    name = "German shepherd, German shepherd dog, German police dog, alsatian"
+    first = replace(explain(made, image, 0, against=1), names=((name,),))
+    maps = replace(channel_attribution(made, image, 0, against=1), names=((name,),))
+    rivals = "", "cat", "dog"
+    own = [replace(first, against_name=rival) for rival in rivals]
+    own_maps = [replace(maps, against_name=rival) for rival in rivals]
+    for drawn in (
+        [explanation_sheet(image, one, title="") for one in own],
+        [evidence_comparison_sheet(image, {"hirescam": o}, title="") for o in own],
+        [channel_sheet(image, one, title="", count=1) for one in own_maps],
+    ):
+        assert drawn[0] != drawn[1] != drawn[2]

@@ -11,10 +11,10 @@ from cnnviz import ArgumentError, LayerError
 from cnnviz.ascent import Ascent
 from cnnviz.drawing import class_sheet, feature_sheets, filter_sheet, grid
 from cnnviz.drawing.facts import readable
-from cnnviz.drawing.text import Label
 from cnnviz.network import HeadInfo
 from cnnviz.studies import Exemplars
 from cnnviz.synthesis import ClassImages, FilterImages
+from cnnviz.words import Label, Name
 
 
 def ascended(count: int, dead: tuple[int, ...] = ()) -> Ascent:
@@ -281,8 +281,10 @@ def test_long_names_leave_room_for_the_networks_answer(
             probabilities=np.array([0.987, 0.000654]),
         )
     )
-    kept = [label[len(label) - label.kept :] for label in labels]
-    assert kept == [": 99 %", ": not reached: 0.065 %"]
+    assert [label.parts for label in labels] == [
+        (Name("a" * 90), ": 99 %"),
+        (Name("b" * 90), ": not reached: 0.065 %"),
+    ]
 
 
 def test_a_class_that_no_gradient_reaches_is_told() -> None:

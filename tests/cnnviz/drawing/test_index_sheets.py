@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cnnviz.drawing import colorize, index_sheet, index_sheets
+from cnnviz.drawing import colorize, grid, index_sheet, index_sheets
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 
 MARGIN, NAMES, SIDE, GAP = 16, 196, 72, 3
@@ -152,10 +152,21 @@ def test_channels_of_a_signal_are_rows_of_a_strip() -> None:
     assert is_mean.sum() == 7 * (10 * (SIDE + GAP) - GAP)
 
 
-def test_values_that_are_not_finite_are_no_hindrance() -> None:
+def test_values_that_are_not_finite_are_no_hindrance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     values = maps(6, 6, 2)
     values[0, 0] = np.nan
     assert np.asarray(index_sheet({"a": values})).std() > 0
+    told: list[str] = []
+
+    def noting(*given: Any, subtitle: str, **options: Any) -> Any:
+        told.append(subtitle)
+        return grid(*given, subtitle=subtitle, **options)
+
+    monkeypatch.setattr(index_sheets, "grid", noting)
+    index_sheet({"a": values, "b": maps(6, 6, 2)})
+    assert told[0].endswith("2 values not finite (pink)")
     assert index_sheet({"a": np.full((6, 6, 2), np.nan, np.float32)}).width > NAMES
 
 
@@ -166,3 +177,13 @@ def test_layers_without_maps_alone_are_refused() -> None:
         index_sheet([maps(6, 6, 2)])  # type: ignore[arg-type]
     with pytest.raises(ImageError, match=r"shape \(10,\); expected \(h, w, c\)"):
         index_sheet({"a": maps(6, 6, 2)}, image=maps(10))
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenetv2_1.00_96/block_{}_depthwise", "a_layer_with_a_long_name_{}"]
+)
+def test_rows_of_layers_with_long_names_can_be_told_apart(name: str) -> None:
+    values = maps(6, 6, 3)
+    drawn = [index_sheet({name.format(number): values}) for number in (105, 106)]
+    assert drawn[0].size == drawn[1].size
+    assert drawn[0] != drawn[1]

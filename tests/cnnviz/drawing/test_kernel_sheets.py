@@ -52,7 +52,8 @@ def test_kernels_of_next_to_nothing_are_dead(inputs: int) -> None:
     kernels[2] *= 1.2e-5
     kernels[4] = np.inf  # no measure for the others
     sheet = np.asarray(kernel_sheet(kernels, title="x", columns=5).convert("RGB"), int)
-    facts = f"5 kernels{DOT}1 dead{DOT}" + (
+    pink = f"{9 * inputs} values not finite (pink)"
+    facts = f"5 kernels{DOT}1 dead{DOT}{pink}{DOT}" + (
         "each on its own scale, 0 in the middle"
         if inputs == 1
         else "input channels as red, green and blue, around gray"

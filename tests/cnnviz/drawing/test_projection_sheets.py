@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tf_keras
 from numpy.typing import NDArray
 
 from cnnviz.attribution import Projections, compare_rules, deconvnet
@@ -471,3 +472,61 @@ def test_long_comparisons_are_continued_below(told: Told) -> None:
     assert told["columns"] == 4
     assert told["labels"][4:8] == [f"11 {unit}", "deconvnet", "guided", "gradient"]
     np.testing.assert_array_equal(told["tiles"][0], told["tiles"][8])
+
+
+PINK = (255, 0, 160)
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_values_that_are_not_finite_are_pink_and_counted(
+    told: Told, close: bool
+) -> None:
+    images = random(3, 8, 8, 1)
+    images[0, 2, 3], images[0, 2, 4], images[2, 5, 5] = np.nan, np.inf, -np.inf
+    own = found(images, [(0, 0)] * 3, [3, 2, 1])
+    image = np.zeros((8, 8, 1), np.float32)
+    projection_sheet(image, own, title="conv", close=close)
+    assert "3 values not finite (pink)" in told["subtitle"]
+    assert "came back as 0" not in told["subtitle"]
+    pink = (told["tiles"] == PINK).all(-1).any((1, 2))
+    np.testing.assert_array_equal(pink, [True, False, True])
+    comparison_sheet(image, {"deconvnet": own, "guided": own}, title="conv")
+    assert "6 values not finite (pink)" in told["subtitle"]
+    # A long signal has as many as there are, however large they are drawn.
+    long = np.zeros((1, 5000, 1), np.float32)
+    long[0, 4321] = np.nan
+    own = found(long, [(0,)], [1])
+    projection_sheet(np.zeros((5000, 1)), own, title="conv")
+    assert "1 value not finite (pink)" in told["subtitle"]
+    assert (told["tiles"] == PINK).all(-1).any()
+
+
+def test_reconstructions_of_which_nothing_came_back_are_named(told: Told) -> None:
+    images = random(12, 4, 4, 1)
+    images[[1, 2]] = 0
+    own = found(images, [(0, 0)] * 12, [3] * 12)
+    projection_sheet(np.zeros((4, 4, 1), np.float32), own, title="conv")
+    assert told["subtitle"].endswith(" \u00b7 came back as 0: 11, 12")
+    images[:] = 0
+    projection_sheet(np.zeros((4, 4, 1), np.float32), own, title="conv")
+    assert told["subtitle"].endswith(
+        "came back as 0: 10, 11, 12, 13, 14, 15, 16, 17 and 4 more"
+    )
+
+
+@pytest.mark.parametrize("K", [keras, tf_keras], ids=["keras", "tf_keras"])
+@pytest.mark.parametrize(
+    ("weight", "said"), [(1e25, "values not finite (pink)"), (1e-25, "came back as 0")]
+)
+def test_weights_beyond_what_numbers_hold_are_told(
+    told: Told, K: Any, weight: float, said: str
+) -> None:
+    model = K.Sequential(
+        [
+            K.layers.InputLayer((6, 6, 1)),
+            K.layers.Conv2D(2, 3, activation="relu", use_bias=False, name="conv"),
+        ]
+    )
+    model.get_layer("conv").set_weights([np.full((3, 3, 1, 2), weight, np.float32)])
+    deconvnet(raw(model), np.ones((1, 6, 6, 1), np.float32), "conv").picture()
+    assert said in told["subtitle"]

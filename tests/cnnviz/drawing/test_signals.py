@@ -21,3 +21,6 @@ def test_fewer_steps(steps: int, count: int) -> None:
         for channel in signal.T
     ]
     np.testing.assert_array_equal(strongest_steps(signal.T, count), strongest)
+    if count < steps:  # what is no number is seen
+        signal[1, 0] = np.nan
+        assert np.isnan(strongest_steps(signal.T, count)[0, 0])

@@ -350,3 +350,43 @@ def test_the_field_of_a_signal_is_framed_where_its_unit_looks(
     framed = (np.asarray(whole) == FRAME).all(axis=-1).any()
     assert framed == (box is not None)
     assert (box is None) == (cropped.size == whole.size and not framed)
+
+
+def test_steps_of_layers_with_long_names_can_be_told_apart() -> None:
+    drawn = []
+    for number in (5, 6):
+        layer = f"mobilenetv2_1.00_96/block_{number}_depthwise_relu"
+        step = Stage(layer, "rectify", np.eye(2, dtype=np.float32)[..., None])
+        sheet = stage_sheet(
+            np.zeros((4, 4, 3)), [step, *stages()[-1:]], title="conv", columns=2
+        )
+        drawn.append(sheet)
+    assert drawn[0].size == drawn[1].size
+    assert drawn[0] != drawn[1]
+
+
+def test_values_of_steps_that_are_not_finite_are_pink_and_counted(told: Told) -> None:
+    filtered = np.zeros((2, 2, 1), np.float32)
+    filtered[..., 0] = [[np.inf, 2], [np.nan, -4]]
+    steps = [
+        Stage("conv", "seed", np.eye(2, dtype=np.float32)[..., None]),
+        Stage("conv", "filter", filtered),
+        Stage("first", "filter", np.full((4, 4, 3), np.nan, np.float32)),
+    ]
+    stage_sheet(random(4, 4, 3) % 1, steps, title="conv", percentile=100)
+    assert "50 values not finite (pink)" in told["subtitle"]
+    pink, dark, high = [255, 0, 160], *colorize(np.array([0, 1.0]), "magma")
+    upper, lower = shrunk(told["tiles"][1], 2, 2), shrunk(told["tiles"][4], 2, 2)
+    middle = colorize(np.array(0.5), "magma")
+    np.testing.assert_array_equal(upper, [[pink, middle], [pink, high]])
+    np.testing.assert_array_equal(lower, [[pink, [191] * 3], [pink, [0] * 3]])
+    assert (shrunk(told["tiles"][2], 4, 4) == pink).all()
+    assert (shrunk(told["tiles"][0], 2, 2) == [[high, dark], [dark, high]]).all()
+
+
+def test_it_is_told_where_nothing_came_back(told: Told) -> None:
+    steps = [*stages()[:-1], Stage("first", "filter", np.zeros((4, 4, 3)))]
+    stage_sheet(random(4, 4, 3) % 1, steps, title="conv")
+    assert "the reconstruction came back as 0" in told["subtitle"]
+    stage_sheet(random(4, 4, 3) % 1, stages(), title="conv")
+    assert "came back" not in told["subtitle"]

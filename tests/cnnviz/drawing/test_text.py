@@ -1,7 +1,7 @@
 """Any text on a sheet, cut and wrapped to fit."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import matplotlib
@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont, features
 
-from cnnviz.drawing import fonts, grid, text
-from cnnviz.drawing.text import Label, draw_line, wrap
+from cnnviz.drawing import fonts, grid, headline, text
+from cnnviz.drawing.text import draw_line, wrap
 from cnnviz.errors import CnnvizWarning
+from cnnviz.words import Label, Name
 
 MARGIN = 16
 
@@ -49,17 +50,78 @@ def test_long_labels_end_in_an_ellipsis() -> None:
 def test_a_name_is_cut_rather_than_what_is_told_of_it(name: str) -> None:
     told = ": not reached: 0.123 %"
     width = draw_line(told, 11, 1000).shape[1] + 60
-    line = draw_line(name + told, 11, width, kept=len(told))
+    label = Label(Name(name), told)
+    line = draw_line(label, 11, width)
     cuts = [f"{name[:n].rstrip()}\u2026{told}" for n in range(5, 25)]
     drawn = [draw_line(cut, 11, 1000) for cut in cuts]
     assert any(np.array_equal(line, each) for each in drawn)
     # Cells have room for it, whatever their tiles are; its ink is lighter.
-    sheet = grid(np.zeros((2, 9, 9)), labels=[Label(name, told)] * 2, columns=2)
-    label = strip_of(sheet, 0, width, 1)[-1 - len(line) : -1, : line.shape[1]]
-    np.testing.assert_array_equal(label < 255, line > 1)
+    sheet = grid(np.zeros((2, 9, 9)), labels=[label] * 2, columns=2)
+    strip = strip_of(sheet, 0, width, 1)[-1 - len(line) : -1, : line.shape[1]]
+    np.testing.assert_array_equal(strip < 255, line > 1)
     # Without any room for the name it is cut like others.
-    cut = draw_line(name + told, 11, 50, kept=len(told))
+    cut = draw_line(label, 11, 50)
     assert 30 < cut.shape[1] <= 50
+
+
+def is_one_of(line: np.ndarray, texts: Iterable[str], size: int) -> bool:
+    return any(np.array_equal(line, draw_line(text, size, 9999)) for text in texts)
+
+
+def test_two_names_share_the_room() -> None:
+    names = "German shepherd, German police dog", "German short-haired pointer"
+    ends = range(1, 40)
+    line = draw_line(Label(Name(names[0]), " against ", Name(names[1])), 14, 256)
+    cut = [[f"{name[:n].rstrip()}\u2026" for n in ends] for name in names]
+    # Of this size a character is at most 13 pixels wide.
+    assert 256 - 2 * 13 < line.shape[1] <= 256
+    alike = [
+        f"{first} against {second}"
+        for first, second in itertools.product(*cut)
+        if abs(np.subtract(*(draw_line(c, 14, 999).shape[1] for c in (first, second))))
+        <= 13
+    ]
+    assert is_one_of(line, alike, 14)
+    # A short name leaves its room to the other, on either side.
+    line = draw_line(Label(Name(names[0]), " against ", Name("cat")), 14, 256)
+    assert 256 - 13 < line.shape[1]
+    assert is_one_of(line, [f"{c} against cat" for c in cut[0]], 14)
+    line = draw_line(Label(Name("cat"), " against ", Name(names[0])), 14, 200)
+    assert is_one_of(line, [f"cat against {c}" for c in cut[0]], 14)
+
+
+def test_paths_of_layers_keep_their_ends() -> None:
+    path = "functional_1/mobilenetv2_1.00_96/block_10_depthwise"
+    own = path.split("/")[-1]
+    label = Label(Name(path, is_path=True))
+    # First the models around the layer are cut, the outermost before the others.
+    outer = [f"\u2026{path[n:]}" for n in range(1, len(path) - len(own) + 1)]
+    assert is_one_of(draw_line(label, 13, 190), outer, 13)
+    # Then the middle of its own name.
+    inner = [f"{own[:n]}\u2026{own[-m:]}" for n in range(3, 9) for m in (n, n + 1)]
+    line = draw_line(label, 13, 100)
+    assert 100 - 13 < line.shape[1] <= 100
+    assert is_one_of(line, inner, 13)
+    assert draw_line(label, 13, 1).shape[1] <= 1
+    # However long it is.
+    longest = Label(Name("x" * 2000 + "/" + own, is_path=True))
+    endings = [f"\u2026{'x' * n}/{own}" for n in range(20)]
+    assert is_one_of(draw_line(longest, 13, 190), endings, 13)
+
+
+def test_headlines_keep_what_is_told_of_a_layer() -> None:
+    path, told = "global_average_pooling2d", ["GlobalAveragePooling2D", "112x112x960"]
+    tiles = np.zeros((1, 9, 9), np.uint8)
+    sheet = grid(tiles, title=headline(path, *told))
+    gap = "  \u00b7  "
+    cut = [f"{path[:n]}\u2026{path[-m:]}" for n in range(3, 12) for m in (n, n + 1)]
+    assert sheet in [grid(tiles, title=gap.join([c, *told])) for c in cut]
+    assert headline("conv", *told) == gap.join(["conv", *told])
+    # A kind that leaves no room for the path shares it.
+    odd = headline(path, "A" * 90, "112x112x960")
+    line = draw_line(odd, 20, 640)
+    shape = draw_line(f"\u2026{gap}112x112x960", 20, 640)
+    np.testing.assert_array_equal(line[:, -90:], shape[:, -90:])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +169,7 @@ def written(words: str, font: Path, height: int) -> np.ndarray:
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(fonts, "_without_font", [])
-    caches = (fonts._file_with, text._written, text.draw_line)
+    caches = (fonts._file_with, text._written, text._fitted)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -190,3 +252,10 @@ def test_words_are_broken_apart_where_facts_are_too_long() -> None:
     for line, following in itertools.pairwise(lines):
         assert font.getlength(line) <= width
         assert font.getlength(f"{line} {following.split()[0]}") > width
+
+
+def test_words_longer_than_a_line_are_broken() -> None:
+    path = "a_model_of_models/" * 20
+    lines = wrap(f"channels of {path}", 13, 300)
+    assert "".join(lines) == f"channels of{path}"
+    assert all(draw_line(line, 13, 999).shape[1] <= 300 for line in lines)
