@@ -120,7 +120,7 @@ def dream(
         if layer is None:
             work.console.note(f"layer: {', '.join(layers)} (--layer chooses others)")
         work.console.stage("dreaming", len(paths))
-        asked = [None if layer is None else list(layers)]
+        asked = [layers if layer else None]
         names = distinct_names(
             [file_text(name, asked, "dream") for name in stems(paths)]
         )

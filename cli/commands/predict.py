@@ -13,6 +13,7 @@ from ..model import ModelOptions, output_note
 from ..running import Work, run
 from ..signature import command
 from ..tables import TableOptions, json_rows
+from ..writing import file_text
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel, Prediction
@@ -84,7 +85,8 @@ def predict(
                 "the output answers for several positions; told is the mean over them"
             )
         text = _json(told) if table.as_json else _text(told)
-        table.write(work.files, f"{model.name}/predictions", text)
+        name = file_text(model.name, [head], "predictions")
+        table.write(work.files, name, text)
         return text
 
     text = run(model, table, compute, draw)

@@ -119,6 +119,11 @@ def test_several_outputs(tmp_path: Path) -> None:
     (_, line) = run(*arguments, "--head", "age").stdout.splitlines()
     expected = float(np.ravel(network.predict(pixels[None], verbose=0)[1])[0])
     assert float(line.split()[-1]) == pytest.approx(expected, rel=1e-3)
+    # Each output has a table of its own.
+    for head, name in (([], "two"), (["--head", "age"], "two--age")):
+        path = tmp_path / "out" / f"{name}--predictions.txt"
+        told = run(*arguments, *head, "--out", path.parent).stdout
+        assert told == f"{path}\n"
 
 
 def test_outputs_are_named_as_they_are_returned(tmp_path: Path) -> None:
