@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import brief, numbers_of, whole_numbers
 from cnnviz.errors import ArgumentError
+from cnnviz.network.fingerprints import UsersFunction
 from cnnviz.network.forward import Scene
 from cnnviz.network.model import ImageModel
 from cnnviz.network.survey import Survey
@@ -260,4 +261,6 @@ def custom(
     expected = "numbers (n, ...), or (1, ...) for all images"
     numbers = [np.atleast_1d(numbers_of("operand", o, expected)) for o in operands]
     arrays = tuple(n.astype(np.float32) if n.dtype.kind == "f" else n for n in numbers)
-    return Objective((Term(text, score, score, layers, operands=arrays),))
+    return Objective(
+        (Term(text, score, UsersFunction(score), layers, operands=arrays),)
+    )
