@@ -172,6 +172,12 @@ class Objective:
         Args:
             scene: What they are computed from.
             operands: What `operands` returned, as tensors.
+
+        Returns:
+            Tensors of float32.
+
+        Raises:
+            ArgumentError: If a score is of anything but numbers.
         """
         given = iter(operands)
         stack: list[tf.Tensor] = []
@@ -184,7 +190,7 @@ class Objective:
                 stack.append(_OPERATORS[part](stack.pop(), right))
             else:
                 numbers = [next(given) for _ in part.operands]
-                stack.append(part.score(scene, *numbers))
+                stack.append(_as_floats(part, part.score(scene, *numbers)))
         return [*stack, *named]
 
     def __str__(self) -> str:
@@ -198,6 +204,21 @@ class Objective:
             else:
                 stack.append(part.text)
         return stack[0]
+
+
+def _as_floats(term: Term, scores: Any) -> tf.Tensor:
+    """The scores of a term, which may be a function of the user's, in float32."""
+    try:
+        found = tf.convert_to_tensor(scores)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"'{term.text}' gives {brief(scores)}; expected a tensor of scores (n,)"
+        ) from None
+    if not (found.dtype.is_floating or found.dtype.is_integer):
+        raise ArgumentError(
+            f"'{term.text}' gives scores of {found.dtype.name}; expected floats"
+        )
+    return tf.cast(found, tf.float32)
 
 
 def _lifted(value: Objective | Numbers) -> Objective:
