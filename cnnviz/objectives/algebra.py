@@ -269,8 +269,9 @@ def custom(
 
     Args:
         score: A function of a `Scene` and the operands as tensors, `(n, ...)` each,
-            that returns scores `(n,)`. It is traced once: use the same function object
-            again in later runs, so that its trace can be used again.
+            that returns scores `(n,)`. It is traced once, and anew when what it
+            computes with has changed: use the same function object again in later runs,
+            so that its trace can be used again.
         layers: The paths of the layers whose outputs the scene is to hold.
         operands: Numbers `(n, ...)`, or `(1, ...)` for all images; the function is
             given whole numbers as they are, others as float32.
