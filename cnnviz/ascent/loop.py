@@ -19,7 +19,7 @@ from cnnviz.ascent.chunks import Chunks
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run, run_of
-from cnnviz.ascent.scoring import rescored
+from cnnviz.ascent.scoring import rescored, sees_numbers
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
@@ -101,7 +101,8 @@ def maximize(
 
     Raises:
         ArgumentError: If an argument is out of its range, or the objective names a
-            class that does not exist or has two parts of one name.
+            class that does not exist, has two parts of one name, or makes NaN of finite
+            numbers for every image.
         LayerError: If the objective names a layer or a channel that does not exist, or
             nothing that depends on the image.
         ImageError: If a layer on the way does not take images of this size.
@@ -182,6 +183,12 @@ def maximize(
         row = rows.stop
     found = join(parts)
     if np.isnan(found.scores).all():
+        finite = broken_weights(known.network) is None
+        if finite and sees_numbers(plans[0], found.images[0]):
+            raise ArgumentError(
+                f"the score '{objective}' is NaN for every image, although all that it "
+                "is computed from is finite; expected numbers"
+            )
         raise not_finite(known, objective.layers)
     if found.dead.any() and (broken := broken_weights(known.network)) is not None:
         warn(

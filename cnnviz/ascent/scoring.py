@@ -12,8 +12,9 @@ from cnnviz.ascent.parameterizations import Shape
 from cnnviz.ascent.results import Ascent
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import STILL, Size, Transform
+from cnnviz.network.forward import Scene
 from cnnviz.network.model import ImageModel
-from cnnviz.objectives.algebra import Objective
+from cnnviz.objectives.algebra import Objective, Term
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,31 @@ def rescored(
         scores[order] = scorer(found.images[order], *own)["scores"].numpy()
     untold = np.isnan(scores) | np.isnan(found.scores)
     return replace(found, scores=np.where(untold, found.scores, scores))
+
+
+def sees_numbers(plan: Plan, image: np.ndarray) -> bool:
+    """Whether all that an objective is computed from is finite.
+
+    Args:
+        plan: What was done to maximize it.
+        image: An image that it was computed for, `(h, w, c)` in [0, 1].
+    """
+    objective = plan.objective
+    if not objective.uses_network:
+        return True
+    seen = Term("seen", _seen, "seen", objective.layers, objective.needs_head)
+    scores = replace(plan, objective=Objective((seen,)), parameterization=_Itself())
+    batch = plan.model.fixed_batch or 1
+    found = scores.scorer(batch, "apart")(np.repeat(image[None], batch, 0))
+    return bool(np.isfinite(found["scores"]).all())
+
+
+def _seen(scene: Scene) -> tf.Tensor:
+    """A number if all outputs are finite, and else NaN."""
+    outputs = [*scene.outputs.values(), *(head.output for head in scene.heads)]
+    return tf.add_n(
+        [
+            tf.reduce_mean(tf.where(tf.math.is_finite(o), tf.tanh(o), np.nan))
+            for o in outputs
+        ]
+    )

@@ -259,10 +259,7 @@ class Plan:
                 heads=self.objective.needs_head,
             )
         count = numbers.shape[:1]
-        scores = [
-            tf.convert_to_tensor(part, tf.float32)
-            for part in self.objective.parts(scene, operands)
-        ]
+        scores = self.objective.parts(scene, operands)
         for part in scores:
             if not any(part.shape.is_compatible_with(s) for s in ((), (1,), count)):
                 raise ArgumentError(

@@ -26,12 +26,13 @@ def check(network: Network) -> None:
     """Checks that cnnviz can run a network here and now.
 
     Raises:
-        ArgumentError: If it is called inside a `tf.function`, or eager execution is
-            switched off.
+        ArgumentError: If it is called inside a `tf.function`, or eager execution or
+            graphs are switched off.
         ModelError: If Keras does not run on TensorFlow, the network says nowhere
             what it computes, or no memory holds an image for it.
     """
     _check_eager()
+    _check_graphs()
     if not is_keras_2(network):
         check_backend(network.name)
     if not has_call(network):
@@ -73,6 +74,20 @@ def _check_eager() -> None:
         hint="Remove tf.compat.v1.disable_eager_execution(), or call it outside of the "
         "tf.Graph.",
     )
+
+
+def _check_graphs() -> None:
+    """Checks that TensorFlow builds graphs of functions, rather than runs them.
+
+    Raises:
+        ArgumentError: If it does not.
+    """
+    if tf.config.functions_run_eagerly():
+        raise ArgumentError(
+            "cnnviz builds graphs of networks, which "
+            "tf.config.run_functions_eagerly(True) switched off",
+            hint="Call tf.config.run_functions_eagerly(False) first.",
+        )
 
 
 def check_backend(name: str) -> None:

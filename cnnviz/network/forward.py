@@ -68,9 +68,17 @@ class ForwardPass(NamedTuple):
         return self.display(self.calls[selected.name])
 
     def display(self, call: Call) -> tf.Tensor:
-        """What a call returned, float32, channels last."""
+        """What a call returned, float32, channels last.
+
+        Raises:
+            LayerError: If it is no tensor of real numbers.
+        """
+        tensor = call.tensor()
+        if tensor.dtype.is_complex:
+            told = f"layer '{call.name}' returns {tensor.dtype.name}; expected floats"
+            raise LayerError(told)
         first = channel_axis(self.network, call) == 1
-        return displayed(call.tensor(), channels_first=first)
+        return displayed(tensor, channels_first=first)
 
     def heads(self) -> list[Head]:
         """The outputs of the network, if `whole` of it was wanted."""

@@ -85,7 +85,12 @@ def is_network(instance: object) -> bool:
 
 def is_layer(instance: object) -> bool:
     """Whether an object is a Keras layer of either generation, or a model."""
-    return "Layer" in _lineage(type(instance)).of_keras
+    return is_layer_class(type(instance))
+
+
+def is_layer_class(kind: type) -> bool:
+    """Whether a class is one of layers, of either generation, or of models."""
+    return "Layer" in _lineage(kind).of_keras
 
 
 def is_keras_2(layer: Layer) -> bool:

@@ -17,6 +17,7 @@ from cnnviz.images.taking import one_image
 from cnnviz.network.calibration import detect_encoding, encoding_digest
 from cnnviz.network.conditions import check
 from cnnviz.network.encoding import Encoding
+from cnnviz.network.fingerprints import UsersFunction
 from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
@@ -84,7 +85,7 @@ class ImageModel:
     def key(self) -> Hashable:
         """What tells traces of this model from others of the same network."""
         held = ((name, a.shape, a.tobytes()) for name, a in self.held.items())
-        return self.encode.function, tuple(held)
+        return UsersFunction(self.encode.function), tuple(held)
 
     def hold(self, inputs: Mapping[str, Any]) -> ImageModel:
         """This model with some of its inputs held at given values.

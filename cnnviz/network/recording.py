@@ -35,7 +35,6 @@ from cnnviz.errors import (
 from cnnviz.graph.kernels import computable
 from cnnviz.graph.writes import restored
 from cnnviz.network.call_numbers import CallNumbers
-from cnnviz.network.fingerprints import attributes_kept
 from cnnviz.network.keras_generations import (
     Layer,
     Network,
@@ -49,6 +48,7 @@ from cnnviz.network.keras_generations import (
     packed,
     variables,
 )
+from cnnviz.network.layer_attributes import attributes_kept
 from cnnviz.network.naming import Address, Selected, addresses, call_name
 from cnnviz.network.operation_names import scope_name
 from cnnviz.network.python_code import (

@@ -17,7 +17,7 @@ from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.exactness import full_float32
 from cnnviz.network.failures import runtime_error
-from cnnviz.network.fingerprints import Fingerprint
+from cnnviz.network.fingerprints import Fingerprint, functions_in
 from cnnviz.network.keras_generations import (
     Network,
     are_finite,
@@ -100,8 +100,9 @@ def compiled(
 
     A trace reads the network's variables where they are, so training between two calls
     shows. It is not used again once a layer was added, or an attribute of one changed:
-    a scale, an activation, a kernel exchanged for a quantized one. It goes with the
-    network: nothing here keeps one alive.
+    a scale, an activation, a kernel exchanged for a quantized one; or what a
+    `UsersFunction` in the key computes with. It goes with the network: nothing here
+    keeps one alive.
 
     Args:
         network: The Keras model that the function runs.
@@ -113,12 +114,13 @@ def compiled(
     with LOCK:
         traces = _CACHE.setdefault(network, OrderedDict())
         full_key = _full_key(key, signature)
+        functions = [*functions_in(key)]
         known = traces.get(full_key)
-        if known is None or not known.fingerprint.fits(everything(network)):
+        if known is None or not known.fingerprint.fits(everything(network), functions):
             concrete, names, facts = _traced(network, function, signature)
             paths = tuple(address.path for address in addresses(network))
             # After the trace, which may build layers, and lists in them may grow.
-            seen = Fingerprint(everything(network))
+            seen = Fingerprint(everything(network), functions)
             written = written_variables(concrete.graph)
             traces[full_key] = Trace(
                 concrete, names, facts, network.name, paths, seen, written

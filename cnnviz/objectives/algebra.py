@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import brief, numbers_of, whole_numbers
 from cnnviz.errors import ArgumentError
+from cnnviz.network.fingerprints import UsersFunction
 from cnnviz.network.forward import Scene
 from cnnviz.network.model import ImageModel
 from cnnviz.network.survey import Survey
@@ -171,6 +172,12 @@ class Objective:
         Args:
             scene: What they are computed from.
             operands: What `operands` returned, as tensors.
+
+        Returns:
+            Tensors of float32.
+
+        Raises:
+            ArgumentError: If a score is of anything but numbers.
         """
         given = iter(operands)
         stack: list[tf.Tensor] = []
@@ -183,7 +190,7 @@ class Objective:
                 stack.append(_OPERATORS[part](stack.pop(), right))
             else:
                 numbers = [next(given) for _ in part.operands]
-                stack.append(part.score(scene, *numbers))
+                stack.append(_as_floats(part, part.score(scene, *numbers)))
         return [*stack, *named]
 
     def __str__(self) -> str:
@@ -197,6 +204,21 @@ class Objective:
             else:
                 stack.append(part.text)
         return stack[0]
+
+
+def _as_floats(term: Term, scores: Any) -> tf.Tensor:
+    """The scores of a term, which may be a function of the user's, in float32."""
+    try:
+        found = tf.convert_to_tensor(scores)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"'{term.text}' gives {brief(scores)}; expected a tensor of scores (n,)"
+        ) from None
+    if not (found.dtype.is_floating or found.dtype.is_integer):
+        raise ArgumentError(
+            f"'{term.text}' gives scores of {found.dtype.name}; expected floats"
+        )
+    return tf.cast(found, tf.float32)
 
 
 def _lifted(value: Objective | Numbers) -> Objective:
@@ -247,8 +269,9 @@ def custom(
 
     Args:
         score: A function of a `Scene` and the operands as tensors, `(n, ...)` each,
-            that returns scores `(n,)`. It is traced once: use the same function object
-            again in later runs, so that its trace can be used again.
+            that returns scores `(n,)`. It is traced once, and anew when what it
+            computes with has changed: use the same function object again in later runs,
+            so that its trace can be used again.
         layers: The paths of the layers whose outputs the scene is to hold.
         operands: Numbers `(n, ...)`, or `(1, ...)` for all images; the function is
             given whole numbers as they are, others as float32.
@@ -260,4 +283,6 @@ def custom(
     expected = "numbers (n, ...), or (1, ...) for all images"
     numbers = [np.atleast_1d(numbers_of("operand", o, expected)) for o in operands]
     arrays = tuple(n.astype(np.float32) if n.dtype.kind == "f" else n for n in numbers)
-    return Objective((Term(text, score, score, layers, operands=arrays),))
+    return Objective(
+        (Term(text, score, UsersFunction(score), layers, operands=arrays),)
+    )

@@ -81,6 +81,7 @@ ALWAYS_PYTHON = (
     "KERAS_BACKEND=tensorflow",
     "cnnviz.drawing.projection_sheet(image, ...)",
     "tf.compat.v1.disable_eager_execution()",
+    "tf.config.run_functions_eagerly(False)",
     "tf.nn.softmax(predictions.outputs)",
     "images[_], or of a dataset dataset.map(lambda item: item[_])",
     "itertools.islice(images, 64), dataset.take(2), or a batch: next(iterator)[0]",

@@ -1,15 +1,20 @@
 """Scores belong to the images that are returned, also where these are no finds."""
 
+import dataclasses
+import re
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras
 
-from cnnviz import load_model
-from cnnviz.ascent import Fourier, Maco, Pixels, Run, maximize
+from cnnviz import ArgumentError, ModelError, load_model
+from cnnviz.ascent import STILL, Fourier, Maco, Pixels, Run, maximize
 from cnnviz.network.model import ImageModel
-from cnnviz.objectives import channel, diversity
+from cnnviz.objectives import Objective, channel, custom, diversity, logit
+from cnnviz.objectives.algebra import over_image
 from cnnviz.synthesis import optimize_filters
 
 layers = keras.layers
@@ -102,3 +107,66 @@ def test_filters_have_the_activations_of_their_images(
     if ceiling is None and not negative:
         assert gray.tolist() == [False, True]
         np.testing.assert_array_equal(found.ascent.scores, found.activations)
+
+
+def whatever_is_seen(k: Any) -> ImageModel:
+    """`maps` are finite, and `logs` of what is below 0 are NaN."""
+    maps = k.layers.Conv2D(2, 3, name="maps")
+    logs = k.layers.Lambda(lambda seen: tf.math.log(-1 - seen**2), name="logs")
+    ends = [k.layers.Flatten(), k.layers.Dense(3)]
+    network = k.Sequential([k.layers.Input((8, 8, 3)), maps, logs, *ends])
+    return load_model(network, encoding="unit")
+
+
+NO_NUMBER = custom(
+    lambda scene: tf.math.log(-1 - over_image(scene.outputs["maps"] ** 2)), "maps"
+)
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        NO_NUMBER,
+        channel("maps", [0, 1]) * float("nan"),
+        custom(lambda scene: tf.math.log(-1 - over_image(scene.images))),
+    ],
+)
+def test_scores_that_are_no_numbers_are_told_from_activations(
+    k: Any, objective: Objective
+) -> None:
+    told = f"the score '{objective}' is NaN for every image, although all that it is"
+    with pytest.raises(ArgumentError, match=f"^{re.escape(told)} computed from is fin"):
+        maximize(whatever_is_seen(k), objective, run=Run(steps=2))
+
+
+@pytest.mark.parametrize("objective", [channel("logs", 0), logit(1)])
+def test_what_the_network_computes_no_number_in_is_told(objective: Objective) -> None:
+    with pytest.raises(ModelError, match="computes NaN or infinite values in"):
+        maximize(whatever_is_seen(keras), objective, run=Run(steps=2))
+
+
+def test_own_scores_are_followed() -> None:
+    @dataclasses.dataclass
+    class Score:
+        weight: float = 2.0
+
+        def __call__(self, scene: Any) -> tf.Tensor:
+            return self.weight * over_image(scene.images)
+
+    score = Score()
+    given: Any = {"start": np.full((8, 8, 3), 0.5), "parameterization": Pixels()}
+    first, second = (
+        maximize(
+            whatever_is_seen(keras),
+            custom(score) + 0 * channel("maps", 0),
+            transform=STILL,
+            run=Run(steps=2),
+            **given,
+        )
+        for score.weight in (2.0, -3.0)
+    )
+    for found, weight in ((first, 2.0), (second, -3.0)):
+        np.testing.assert_allclose(
+            found.scores, weight * found.images.mean((1, 2, 3)), rtol=1e-5
+        )

@@ -19,6 +19,7 @@ from cnnviz import (
     activation_batches,
     activations,
     load_model,
+    visualize_filters,
 )
 from cnnviz.drawing import activation_sheet, overlay
 from cnnviz.images import ReceptiveField, image_spans
@@ -644,3 +645,32 @@ def test_maps_of_several_inputs_are_laid_over_the_first_picture(k: ModuleType) -
     sheet = activation_sheet(found["both"][0], title="both", image=images[1][0])
     drawn = found.picture("both", overlay=True, title="both")
     np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
+
+
+@GENERATIONS
+def test_complex_numbers_are_refused(k: ModuleType) -> None:
+    class Transformed(k.layers.Layer):  # type: ignore[name-defined]
+        def call(self, given: Any) -> Any:
+            return tf.signal.fft(tf.cast(given, tf.complex64))
+
+    class Net(k.Model):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            options = {} if k is tf_keras else {"dtype": "complex64"}
+            self.waves = Transformed(name="waves", **options)
+            self.conv = k.layers.Conv2D(2, 3, name="conv")
+
+        def call(self, given: Any) -> Any:
+            return self.conv(tf.abs(self.waves(given)))
+
+    network, images = Net(), RNG.random((2, 8, 8, 3), np.float32)
+    expected = network(images)
+    model = load_model(network, encoding="unit")
+    told = r"^layer 'waves' returns complex64; expected floats$"
+    with pytest.raises(LayerError, match=told):
+        activations(model, images, ["waves"])
+    with pytest.raises(LayerError, match=told):
+        visualize_filters(model, "waves", [0], size=8, steps=2)
+    with pytest.warns(CnnvizWarning, match="left out: layer 'waves' returns complex64"):
+        found = activations(model, images, "*")
+    close(found["conv"], expected)

@@ -153,6 +153,23 @@ def test_eager_execution_switched_off_says_so() -> None:
     )
 
 
+def test_functions_that_run_eagerly_are_told() -> None:
+    network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
+    tf.config.run_functions_eagerly(True)
+    try:
+        for look in (list_layers, load_model, lambda n: activations(n, PHOTO[:8, :8])):
+            with pytest.raises(ArgumentError) as told:
+                look(network)
+            assert str(told.value) == (
+                "cnnviz builds graphs of networks, which "
+                "tf.config.run_functions_eagerly(True) switched off\n"
+                "Call tf.config.run_functions_eagerly(False) first."
+            )
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert activations(network, PHOTO[:8, :8])
+
+
 def test_inside_a_graph_a_line_says_so() -> None:
     network = subclassed(keras)
     network(PHOTO[None])

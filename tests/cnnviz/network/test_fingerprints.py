@@ -1,5 +1,6 @@
 """Results follow the network: what changes in a layer is not answered from a cache."""
 
+import dataclasses
 import gc
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import activations, load_model
-from cnnviz.network.fingerprints import Fingerprint
+from cnnviz.network.fingerprints import Fingerprint, UsersFunction
 from cnnviz.network.keras_generations import everything
 from cnnviz.network.tracing import _CACHE
 
@@ -219,3 +220,122 @@ def test_python_attributes_are_as_before(k: Any) -> None:
     np.testing.assert_allclose(layer.scores, 2 * IMAGES[:1])
     activations(model, IMAGES, ["remembering"])
     np.testing.assert_allclose(layer.scores, 2 * IMAGES[:1])
+
+
+SCALE = 1.0
+
+
+def scaled(images: Any) -> Any:
+    return images * SCALE
+
+
+class Encode:
+    """An encoding with a setting, and with a method that does the same."""
+
+    scale = 1.0
+
+    def __call__(self, images: Any) -> Any:
+        return images * self.scale
+
+    def encoded(self, images: Any) -> Any:
+        return self(images)
+
+
+@dataclasses.dataclass
+class Unhashable(Encode):
+    scale: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """Has a hash, which fails."""
+
+    scale: np.ndarray
+
+    def __call__(self, images: Any) -> Any:
+        return images * self.scale
+
+
+Change = Callable[[pytest.MonkeyPatch], None]
+
+
+def by_a_global(_: Any) -> tuple[Any, Change]:
+    return scaled, lambda patch: patch.setitem(globals(), "SCALE", 3.0)
+
+
+def by_an_array(_: Any) -> tuple[Any, Change]:
+    mean = np.zeros(3, np.float32)
+    return lambda images: images - mean, lambda _: mean.fill(0.5)
+
+
+def by_an_object(_: Any) -> tuple[Any, Change]:
+    own = Encode()
+    return own, lambda patch: patch.setattr(own, "scale", 3.0)
+
+
+def by_a_method(_: Any) -> tuple[Any, Change]:
+    own = Encode()
+    return own.encoded, lambda patch: patch.setattr(Encode, "scale", 3.0)
+
+
+def by_what_has_no_hash(_: Any) -> tuple[Any, Change]:
+    own = Unhashable()
+    return own, lambda _: setattr(own, "scale", 3.0)
+
+
+def by_what_is_frozen(_: Any) -> tuple[Any, Change]:
+    own = Frozen(np.ones(3, np.float32))
+    return own, lambda _: own.scale.fill(3.0)
+
+
+def by_a_normalization(k: Any) -> tuple[Any, Change]:
+    own = k.layers.Normalization()
+    own.adapt(IMAGES)
+    return own, lambda _: own.adapt(3 * IMAGES + 1)
+
+
+def by_a_network(k: Any) -> tuple[Any, Change]:
+    own = k.Sequential([k.Input((12, 10, 3)), k.layers.Rescaling(1.0)])
+    return own, lambda _: setattr(own.layers[-1], "scale", 3.0)
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    "case",
+    [
+        by_a_global,
+        by_an_array,
+        by_an_object,
+        by_a_method,
+        by_what_has_no_hash,
+        by_what_is_frozen,
+        by_a_normalization,
+        by_a_network,
+    ],
+)
+def test_results_follow_the_encoding(
+    k: Any,
+    case: Callable[[Any], tuple[Any, Change]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = k.Sequential([k.Input((12, 10, 3)), k.layers.Conv2D(2, 3, name="conv")])
+    encode, change = case(k)
+    model = load_model(network, encoding=encode)
+    before = activations(model, IMAGES, "conv")["conv"]
+    traces = list(_CACHE[network].values())
+    activations(model, IMAGES, "conv")
+    assert list(_CACHE[network].values()) == traces
+    change(monkeypatch)
+    for again in (model, load_model(network, encoding=encode)):
+        after = activations(again, IMAGES, "conv")["conv"]
+        expected = network(np.asarray(encode(IMAGES)))
+        np.testing.assert_allclose(after, expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(after - before).max() > 0.1
+
+
+def test_a_method_is_the_same_each_time_it_is_looked_up() -> None:
+    own, other = Encode(), Encode()
+    assert UsersFunction(own.encoded) == UsersFunction(own.encoded)
+    assert hash(UsersFunction(own.encoded)) == hash(UsersFunction(own.encoded))
+    assert UsersFunction(own.encoded) != UsersFunction(other.encoded)
+    assert UsersFunction(own) != UsersFunction(other)

@@ -1,7 +1,9 @@
 """Results follow users' Python code: what it refers to, and the code itself."""
 
+import dataclasses
 import functools
 import types
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,9 +14,10 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import activations
+from cnnviz.network import references
 from cnnviz.network.fingerprints import Fingerprint
 from cnnviz.network.keras_generations import everything
-from cnnviz.network.references import referred_to, users_function
+from cnnviz.network.references import contents, is_followed
 
 pytestmark = pytest.mark.versions
 
@@ -124,8 +127,14 @@ def test_results_follow_what_code_refers_to(
     assert not seen.fits(everything(network))
 
 
+def values_in(*values: Any) -> list[Any]:
+    """The plain values and the code that a walk from some values meets."""
+    told: list[Any] = contents(values).told
+    return [each for parts in told for each in parts]
+
+
 def test_code_is_followed_through_what_wraps_it() -> None:
-    class Own:
+    class Own(keras.layers.Layer):
         @staticmethod
         def doubled(number: int) -> int:
             return 2 * number
@@ -138,21 +147,209 @@ def test_code_is_followed_through_what_wraps_it() -> None:
         def seventh(self) -> int:
             return self.of(7)
 
+        def never_named(self) -> None:
+            """Is left alone."""
+
         @tf.function
         def call(self, number: int, *, more: int = 123) -> int:
             return max(self.seventh + more for _ in range(number))
 
-    found = list(referred_to([Own], [functools.partial(helped, given=456)]))
+    found = values_in(Own, functools.partial(helped, given=456))
     codes = [value.co_name for value in found if isinstance(value, types.CodeType)]
     assert set(codes) == {"helped", "call", "seventh", "of", "doubled"}
-    assert {123, 456} <= {value for value in found if isinstance(value, int)}
-    assert FACTOR in found
+    assert {123, 456, FACTOR[0]} <= {v for v in found if isinstance(v, int | float)}
 
 
 def test_code_of_libraries_is_left_alone() -> None:
-    assert users_function(keras.activations.relu) is None
-    assert users_function(tf.nn.relu) is None
-    assert users_function(functools.partial(np.sum)) is None
-    assert users_function(functools.lru_cache) is None
-    assert users_function(3) is None
-    assert not list(referred_to([keras.layers.Conv2D, keras.Sequential], []))
+    libraries = keras.activations.relu, tf.nn.relu, functools.lru_cache, keras, tf
+    assert not any(map(is_followed, libraries))
+    wrapped = functools.partial(np.sum)
+    found = values_in(*libraries, wrapped, keras.layers.Conv2D, keras.Sequential)
+    assert not [value for value in found if isinstance(value, types.CodeType)]
+
+
+class Settings:
+    """A configuration as notebooks have them."""
+
+    scale = 1.0
+
+    @staticmethod
+    def act(given: Any) -> Any:
+        return given * FACTOR[0]
+
+    def __call__(self, given: Any) -> Any:
+        return given * self.scale
+
+
+@dataclasses.dataclass(slots=True)
+class Slots:
+    scale: float = 1.0
+
+
+class Box:
+    """Holds another object."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+
+def masked() -> tuple[Any, Callable[[], None]]:
+    mask = np.ones((3, 3, 16, 16), np.float32)
+    return mask, lambda: mask[..., 3:].fill(0)
+
+
+def in_pieces() -> tuple[Any, Callable[[], None]]:
+    mask = np.ones((64, 64), np.float32)
+    return mask[:, ::2], lambda: mask[5:7].fill(0)
+
+
+def of_objects() -> tuple[Any, Callable[[], None]]:
+    held: Any = np.array([[1.0], 2], object)
+    return held, lambda: held[0].append(3.0)
+
+
+def four_deep() -> tuple[Any, Callable[[], None]]:
+    last = Box(1.0)
+    return Box(Box(Box(last))), lambda: setattr(last, "inner", 0.5)
+
+
+def in_a_circle() -> tuple[Any, Callable[[], None]]:
+    box = Box([1.0])
+    box.inner.append(box)
+    return box, lambda: box.inner.append(2.0)
+
+
+def in_slots() -> tuple[Any, Callable[[], None]]:
+    slots = Slots()
+    return slots, lambda: setattr(slots, "scale", 0.5)
+
+
+def in_a_deque() -> tuple[Any, Callable[[], None]]:
+    held = deque([1.0])
+    return held, lambda: held.append(2.0)
+
+
+def in_bytes() -> tuple[Any, Callable[[], None]]:
+    held = bytearray([10])
+    return {"a": held}, lambda: held.append(3)
+
+
+def in_a_registry() -> tuple[Any, Callable[[], None]]:
+    factor = [1.0]
+    return {"a": [lambda given: given * factor[0]]}, lambda: factor.append(2.0)
+
+
+def in_a_cache() -> tuple[Any, Callable[[], None]]:
+    factor = [1.0]
+    return functools.lru_cache(lambda: factor[0]), lambda: factor.append(2.0)
+
+
+def in_another_layer() -> tuple[Any, Callable[[], None]]:
+    inner = keras.Sequential([keras.layers.Rescaling(2.0)])
+    return Box(inner), lambda: setattr(inner.layers[0], "scale", 3.0)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        masked,
+        in_pieces,
+        of_objects,
+        four_deep,
+        in_a_circle,
+        in_slots,
+        in_a_deque,
+        in_bytes,
+        in_a_registry,
+        in_a_cache,
+        in_another_layer,
+    ],
+)
+def test_contents_are_told_however_deep(
+    case: Callable[[], tuple[Any, Callable[[], None]]],
+) -> None:
+    value, change = case()
+    before = contents([value])
+    assert before.fits(contents([value]))
+    change()
+    assert not before.fits(contents([value]))
+
+
+def test_much_is_looked_at_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "_HASHED", 1000)
+    monkeypatch.setattr(references, "_SAMPLED", 10)
+    monkeypatch.setattr(references, "_MOST", 50)
+    numbers = np.zeros(2000, np.float32)
+    many = [[i] for i in range(100)]
+    chain = end = Box(None)
+    for _ in range(100):
+        end.inner = Box(None)
+        end = end.inner
+    before = contents([chain, numbers, many])
+    numbers[1], end.inner, many[3][0] = 1, 5, -1
+    assert before.fits(contents([chain, numbers, many]))
+    numbers[:] = 1
+    assert not before.fits(contents([chain, numbers, many]))
+
+
+class Reads(NamedTuple):
+    """What a layer computes with, and how it changes."""
+
+    compute: Callable[[Any, Any], Any]
+    change: Callable[[pytest.MonkeyPatch, Any], None]
+
+
+CLASS = Reads(
+    lambda _, given: given * Settings.scale,
+    lambda patch, _: patch.setattr(Settings, "scale", 0.5),
+)
+BY_NAME = Reads(
+    lambda _, given: given * getattr(Settings, "scale"),  # noqa: B009
+    lambda patch, _: patch.setattr(Settings, "scale", 0.5),
+)
+OF_ITS_CLASS = Reads(
+    lambda own, given: given * own.settings.scale,
+    lambda patch, _: patch.setattr(Settings, "scale", 0.5),
+)
+CALLED = Reads(
+    lambda own, given: own.settings(given),
+    lambda patch, _: patch.setattr(Settings, "__call__", lambda _, given: given / 2),
+)
+STATIC = Reads(
+    lambda _, given: Settings.act(given),
+    lambda patch, _: patch.setitem(globals(), "FACTOR", [2 * FACTOR[0]]),
+)
+LISTED = Reads(
+    lambda own, given: own.acts[0](given),
+    lambda patch, _: patch.setitem(globals(), "FACTOR", [2 * FACTOR[0]]),
+)
+MASK = Reads(
+    lambda own, given: given * own.mask,
+    lambda _, own: own.mask[:, 1:].fill(0.5),
+)
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    "reads", [CLASS, BY_NAME, OF_ITS_CLASS, CALLED, STATIC, LISTED, MASK]
+)
+def test_results_follow_what_layers_hold(
+    k: Any, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Own(k.layers.Layer):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.settings = Settings()
+            self.acts = [lambda given: helped(given)]
+            self.mask = np.ones((40, 40, 1), np.float32)  # of more than 4096 bytes
+
+        def call(self, given: Any) -> Any:
+            return reads.compute(self, given)
+
+    network = k.Sequential([k.Input((40, 40, 1)), Own(name="own")])
+    images = np.random.default_rng(0).random((2, 40, 40, 1), np.float32)
+    before = activations(network, images, "own")["own"]
+    reads.change(monkeypatch, network.layers[-1])
+    after = activations(network, images, "own")["own"]
+    np.testing.assert_allclose(after, network(images), rtol=1e-5)
+    assert np.abs(after - before).max() > 0.1

@@ -312,3 +312,24 @@ def test_an_array_that_comes_first_is_one_that_comes_last() -> None:
         (np.float64(2) * objective, objective * np.float64(2)),
     ):
         np.testing.assert_allclose(scored(first), scored(last))
+
+
+@pytest.mark.parametrize("kind", [tf.float64, tf.float16, tf.int32, tf.uint8])
+def test_own_scores_may_be_of_any_numbers(kind: tf.DType) -> None:
+    numbers = tf.constant([1, 5, 2], kind)
+    found = scored(2 * custom(lambda _: numbers) + brightness())
+    expected = np.array([2, 10, 4]) + IMAGES.mean((1, 2, 3))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("score", "told"),
+    [
+        (lambda scene: scene.images[:, 0, 0, 0] > 0, "scores of bool; expected floats"),
+        (lambda _: tf.zeros(3, tf.complex64), "scores of complex64; expected floats"),
+        (lambda _: None, r"None; expected a tensor of scores \(n,\)"),
+    ],
+)
+def test_own_scores_that_are_no_numbers_are_told(score: Any, told: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^'mine' gives {told}$"):
+        scored(custom(score, text="mine"))
