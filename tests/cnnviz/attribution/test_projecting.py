@@ -13,6 +13,7 @@ import tf_keras
 
 from cnnviz import ModelError, load_model
 from cnnviz.attribution import Rule, Space, crops, deconvnet, projecting
+from cnnviz.images import ReceptiveField
 from cnnviz.network.tracing import compiled
 from tests.networks import (
     chosen_by_size,
@@ -124,7 +125,7 @@ class TestLayouts:
         found = deconvnet(raw(network), images, "last", rule="gradient")
         # Two pixels around 3 windows of 4.
         assert found.origin is not None
-        assert found.origin.field == ((14, 14), (4.0, 4.0), (-5, -5))
+        assert found.origin.field == ReceptiveField((14, 14), (4.0, 4.0), (-5, -5))
         for i, number in np.argwhere(found.activations > 0):
             row, column = found.positions[i, number]
             image = tf.constant(images[i : i + 1])
@@ -151,7 +152,7 @@ class TestLayouts:
         found = deconvnet(raw(network), images, "last", rule="gradient")
         assert found.origin is not None
         assert found.origin.order == (1, 0)
-        assert found.origin.field == ((3, 3), (1.0, 1.0), (-1, -1))
+        assert found.origin.field == ReceptiveField((3, 3), (1.0, 1.0), (-1, -1))
         for number in np.flatnonzero(found.activations[0] > 0):
             starts = found.origin.along_image(found.positions[0, number]) - 1
             seen = np.argwhere(found.images[0, number, ..., 0])
