@@ -18,6 +18,13 @@ class Box(NamedTuple):
     height: int
     width: int
 
+    def within(self, other: Box) -> Box:
+        """The part of it that lies in another; all of it if that is nothing."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - top
+        width = min(self.left + self.width, other.left + other.width) - left
+        return Box(top, left, height, width) if min(height, width) > 0 else self
+
 
 def field_boxes(
     field: ReceptiveField | None,
@@ -55,6 +62,22 @@ def field_boxes(
         Box(int(top), int(left), int(height), int(width))
         for top, left in zip(tops, lefts, strict=True)
     ]
+
+
+def seen_box(field: ReceptiveField | None, size: tuple[int, int]) -> Box | None:
+    """What of an image any unit sees, if fields reach further.
+
+    Args:
+        field: What a unit sees of the image; None if it is not known.
+        size: The height and width of the image.
+
+    Returns:
+        None where the fields tell all.
+    """
+    if field is None or field.clip is None or len(field.size) != 2:
+        return None
+    (top, bottom), (left, right) = field.ends(size)
+    return Box(top, left, bottom - top, right - left)
 
 
 Span = tuple[float, float]
