@@ -292,8 +292,10 @@ def _joined(
             low, high = min(e.low for e in whole), max(e.high for e in whole)
             untold = replace(whole[0], dim=axis, low=low, high=high)
             known = None not in sizes[: parts[-1][0]]
-            row = (known and _in_a_row(parts, sizes, axis)) or untold
-            result.append(replace(row, bounds=hull(extents)))
+            row = known and (
+                _in_a_row(parts, sizes, axis) or _repeated(parts, sizes, axis)
+            )
+            result.append(replace(row or untold, bounds=hull(extents)))
         elif is_channels or len(set(extents)) == 1:
             result.extend(together(extents))
         else:
@@ -322,6 +324,24 @@ def _in_a_row(
     except Unknown:
         return None
     return moved.pop() if len(moved) == 1 else None
+
+
+def _repeated(
+    parts: list[tuple[int, Extent]], sizes: list[Any], axis: int
+) -> Extent | None:
+    """The view of elements each of which follows itself so many times, if they do.
+
+    Signals and volumes are enlarged so by Keras 2.
+    """
+    extents = [e for _, e in parts]
+    times = next((i for i, e in enumerate(extents) if e != extents[0]), len(extents))
+    once = extents[::times]
+    if set(sizes) != {1} or extents != [e for e in once for _ in range(times)]:
+        return None
+    row = _in_a_row([*enumerate(once)], [1] * len(once), axis)
+    if len(extents) < len(sizes) or row is None or row.dim == NOWHERE:
+        return None
+    return row.window(Fraction(1, times), Fraction(1 - times, times), 0)
 
 
 def _identity_n(tensor: tf.Tensor, seen: list[View]) -> View:

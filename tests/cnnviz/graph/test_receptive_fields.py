@@ -401,6 +401,24 @@ BOUNDS: dict[str, tuple[Builder, tuple[int, ...], int]] = {
         (9, 8, 1),
         0,
     ),
+    "repeated steps": (
+        layers(
+            lambda ns: ns.Conv1D(2, 3),
+            lambda ns: ns.UpSampling1D(3),
+            lambda ns: ns.Conv1D(2, 3),
+        ),
+        (9, 1),
+        0,
+    ),
+    "repeated voxels": (
+        layers(
+            lambda ns: ns.Conv3D(2, 2),
+            lambda ns: ns.UpSampling3D((2, 1, 3)),
+            lambda ns: ns.Conv3D(2, 2),
+        ),
+        (5, 4, 5, 1),
+        0,
+    ),
     "bilinear": (
         layers(
             conv(2), lambda ns: ns.UpSampling2D(2, interpolation="bilinear"), conv(2)
