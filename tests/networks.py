@@ -35,6 +35,25 @@ def sequential(k: ModuleType, shape: Sequence[int | None], *layers: Any) -> Any:
     return k.Sequential([k.layers.Input(tuple(shape)), *layers])
 
 
+def chosen_by_size(k: ModuleType) -> Any:
+    """A convolution of three channels whose kernel goes by the size of the image."""
+
+    class Chosen(k.layers.Layer):  # type: ignore[name-defined]
+        def build(self, _: Any) -> None:
+            self.kernels = [
+                self.add_weight(shape=(3, 3, 3, 4), name=name) for name in "ab"
+            ]
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return (*shape[:-1], 4)
+
+        def call(self, maps: Any) -> Any:
+            kernel = self.kernels[0 if maps.shape[1] >= 32 else 1]
+            return tf.nn.conv2d(maps, kernel, 1, "SAME")
+
+    return Chosen()
+
+
 def identity_convolution(k: ModuleType, channels: int, **options: Any) -> Any:
     """A 1x1 convolution that returns what it is given; set its weights when built."""
     return k.layers.Conv2D(channels, 1, use_bias=False, name="maps", **options)

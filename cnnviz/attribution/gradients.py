@@ -297,12 +297,13 @@ def _with_place(facts: Facts, place: Place, spaces: Spaces) -> Facts:
         )
     if rows is not None:
         axes, moves = range(1, 1 + len(rows)), out_of_rows(moves)
+        shape = tf.TensorShape([shape[0], *rows, shape[-1]])
     return replace(
         facts,
         layer=place.name,
         is_call=place.is_call,
         rows=rows,
-        field=field_of(moves),
+        field=field_of(moves, shape),
         order=order_of(moves, axes, shape),
         bypassed=spaces.bypassed(place.tensor),
         is_mixed=is_mixed(view, shape),

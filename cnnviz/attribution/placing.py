@@ -89,8 +89,14 @@ def by_field(
     if len(field.size) != len(pixels) or not any(field.size):
         return None
     weights, seen = [], []
-    for size, stride, offset, units, length in zip(
-        *field, positions, pixels, strict=True
+    for size, stride, offset, units, length, (first, last) in zip(
+        field.size,
+        field.stride,
+        field.offset,
+        positions,
+        pixels,
+        field.ends(pixels),
+        strict=True,
     ):
         if stride == 0 and units > 1:
             return None
@@ -98,7 +104,8 @@ def by_field(
         starts = offset + stride * np.arange(units)
         weights.append(_interpolation(starts + (size - 1) / 2, length))
         ends = np.ceil(starts + size - 1) + 1
-        seen.append(_counts(np.floor(starts), ends, length) > 0)
+        counts = _counts(np.floor(starts).clip(first), ends.clip(max=last), length)
+        seen.append(counts > 0)
     return Placing(tuple(weights), tuple(seen))
 
 

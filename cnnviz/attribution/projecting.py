@@ -258,10 +258,10 @@ def _trace_crops(
     nothing = {"projection": tf.zeros([0])}
     try:
         traced = trace_layer(task, images)
+        start = seed(task, traced, (channels, positions, values))
+        pulled, end = _carry_back(task, traced, start)
     except (CnnvizError, tf.errors.OpError, ValueError):
         return nothing, False  # it takes images of one size only
-    start = seed(task, traced, (channels, positions, values))
-    pulled, end = _carry_back(task, traced, start)
     geometry = find_geometry_of(traced, route.image, end)
     if geometry.likeness != route.geometry.likeness:
         return nothing, False

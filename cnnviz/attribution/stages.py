@@ -19,7 +19,7 @@ from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.graph.channels import has_layout, is_op_channels_first
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
-from cnnviz.images.boxes import field_boxes
+from cnnviz.images.boxes import field_boxes, seen_box
 from cnnviz.network.batches import filled
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, displayed, is_tensor_channels_first
@@ -108,6 +108,8 @@ class Stages(Result, Sequence[Stage]):
             field = None if field is None else field.of_signal()
         if image.ndim in (2, 3) and origin.is_spatial:
             (box,) = field_boxes(field, place[None], (size[0], size[1]))
+            if (seen := seen_box(field, (size[0], size[1]))) is not None:
+                box = box.within(seen)
         texts = {
             "title": drawing.headline(*origin.title),
             "facts": [*facts, *[source] * (source is not None), origin.rule, unit],

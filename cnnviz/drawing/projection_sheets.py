@@ -43,7 +43,7 @@ from cnnviz.drawing.tiles import (
     signed_pictures,
 )
 from cnnviz.errors import ArgumentError, LayerError
-from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes
+from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes, seen_box
 from cnnviz.images.taking import as_array
 from cnnviz.words import Label, Name
 
@@ -91,8 +91,8 @@ def projection_sheet(
         title: The headline.
         facts: What the smaller line below says first.
         field: The receptive field of the layer; None if it is not known.
-        crop: Draw only the field of each unit, filled up with gray outside the image.
-            Otherwise the field is framed.
+        crop: Draw only the field of each unit, filled up with gray outside of what the
+            network sees. Otherwise the field is framed.
         spatial: Whether the maps have positions to tell; units of dense layers do not.
         names: The names of the classes, if the maps are classes.
         columns: Pairs in a row; None for a nearly square sheet.
@@ -164,8 +164,8 @@ def comparison_sheet(
         title: The headline.
         facts: What the smaller line below says first.
         field: The receptive field of the layer; None if it is not known.
-        crop: Draw only the field of each unit, with gray outside the image. Otherwise
-            the field is framed.
+        crop: Draw only the field of each unit, with gray outside of what the network
+            sees. Otherwise the field is framed.
         spatial: Whether the maps have positions to tell; units of dense layers do not.
         names: The names of the classes, if the maps are classes.
         columns: Units side by side; None for all, and of more than ten for rows that
@@ -390,12 +390,16 @@ class _Units(NamedTuple):
         *,
         framed: bool,
     ) -> list[Pixels]:
-        """The pictures as they are drawn: cropped, enlarged, framed."""
-        tiles = []
+        """The pictures as they are drawn: cropped, enlarged, framed.
+
+        What the network crops away is gray in crops, and not in frames.
+        """
+        tiles, seen = [], seen_box(self.field, self.size)
         for picture, box in zip(pictures, self.boxes, strict=True):
-            tile = resized(cut_out(picture, box) if crop else picture, size)
+            tile = resized(cut_out(picture, box, seen) if crop else picture, size)
             if framed and not crop:
-                draw_frame(tile, box, self.size)
+                frame = box if seen is None else box.within(seen)
+                draw_frame(tile, frame, self.size)
             tiles.append(tile)
         return tiles
 

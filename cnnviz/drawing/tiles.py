@@ -98,11 +98,13 @@ def to_bytes(levels: NDArray[Any]) -> Pixels:
     return pixels
 
 
-def cut_out(picture: Pixels, box: Box) -> Pixels:
-    """A part of a picture, gray where it lies outside."""
+def cut_out(picture: Pixels, box: Box, seen: Box | None = None) -> Pixels:
+    """A part of a picture, gray where it lies outside, or outside of what is seen."""
     part = np.full((box.height, box.width, 3), GRAY, np.uint8)
-    top, left = max(box.top, 0), max(box.left, 0)
-    bottom, right = max(box.top + box.height, 0), max(box.left + box.width, 0)
+    first_row, first_column, height, width = seen or (0, 0, *picture.shape[:2])
+    top, left = max(box.top, first_row), max(box.left, first_column)
+    bottom = max(min(box.top + box.height, first_row + height), 0)
+    right = max(min(box.left + box.width, first_column + width), 0)
     inside = picture[top:bottom, left:right]
     row, column = top - box.top, left - box.left
     if inside.size:

@@ -7,7 +7,8 @@ to `jump * i + high`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -40,6 +41,8 @@ class Extent:
         high: The last.
         fold: Where a reshape joined several dimensions to `dim`: their sizes, and which
             of them the view moves along.
+        bounds: The first and the last position that any element sees. Padding behind a
+            cropping moves views over what was cropped, where these end.
     """
 
     axis: tuple[int, int]
@@ -49,6 +52,7 @@ class Extent:
     low: Number = Fraction(0)
     high: Number = Fraction(0)
     fold: tuple[tuple[int | None, ...], int] | None = None
+    bounds: tuple[Number, Number] = field(default=(0, math.inf), compare=False)
 
     def steps(self, shape: tf.TensorShape) -> int | None:
         """How many elements of a tensor of a shape the view moves over."""
@@ -83,7 +87,7 @@ class Extent:
         if self.jump != other.jump:
             raise Unknown
         low, high = min(self.low, other.low), max(self.high, other.high)
-        return replace(self, low=low, high=high)
+        return replace(self, low=low, high=high, bounds=hull([self, other]))
 
     def summed(self, shape: tf.TensorShape) -> Extent:
         """Of an output that depends on all elements along the dimension."""
@@ -133,7 +137,33 @@ class Extent:
     def _everywhere(self, low: Number, high: Number) -> Extent:
         last = math.inf if self.length is None else self.length - 1
         low, high = max(low, Fraction(0)), min(high, last)
-        return Extent(self.axis, self.length, NOWHERE, Fraction(0), low, high)
+        return Extent(
+            self.axis, self.length, NOWHERE, Fraction(0), low, high, bounds=self.bounds
+        )
+
+    def span(self, shape: tf.TensorShape) -> tuple[Number, Number]:
+        """The first and the last position that the elements of a tensor reach.
+
+        Both are inside the input; `bounds` may be narrower.
+        """
+        size = 1 if self.dim == NOWHERE else self.steps(shape)
+        way = math.inf if size is None else self.jump * (size - 1)
+        if self.jump == 0:
+            way = 0
+        last = math.inf if self.length is None else self.length - 1
+        low, high = self.low + min(way, 0), self.high + max(way, 0)
+        return max(low, 0), min(high, last)
+
+    def bounded(self, shape: tf.TensorShape) -> Extent:
+        """The same view of a tensor of a shape, which sees no more than it reaches."""
+        (low, high), (first, last) = self.span(shape), self.bounds
+        return replace(self, bounds=(max(low, first), min(high, last)))
+
+
+def hull(extents: Sequence[Extent]) -> tuple[Number, Number]:
+    """The bounds of what sees whatever any of these extents sees."""
+    first, last = zip(*(extent.bounds for extent in extents), strict=True)
+    return min(first), max(last)
 
 
 View = list[Extent]

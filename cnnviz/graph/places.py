@@ -12,9 +12,9 @@ computes the same from a crop, if
   an operation must be known to be of that kind, its constants must not differ from
   place to place, and along the axis every tensor must have a view that moves.
 
-How the views of all tensors on the way move, and what constants meet them, is kept, so
-that it can be compared with a trace for a crop: only if they are the same was the
-length of the image nowhere taken for a constant.
+How the views of all tensors on the way move, and what is done to them (see
+`cnnviz.graph.likeness`), is kept, so that it can be compared with a trace for a crop:
+only if they are the same does the network do with the crop what it does with the image.
 
 References:
     Nakandala, Kumar and Papakonstantinou, "Incremental and Approximate Inference for
@@ -29,13 +29,13 @@ from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from cnnviz.graph.axes import Axis
 from cnnviz.graph.channels import channel_dim
 from cnnviz.graph.extents import NOWHERE, Extent
 from cnnviz.graph.functions import CALLS, Inlining
+from cnnviz.graph.likeness import UNIFORM, Likeness, OfSizeError
 from cnnviz.graph.operations import CONVOLUTIONS, POOLINGS, TRANSPOSED_CONVOLUTIONS
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
@@ -75,12 +75,16 @@ def find_geometry(
     Returns:
         How to cut it.
     """
-    depends = Dependence(inputs)
+    depends, inlined = Dependence(inputs), Inlining()
     views = Views(inputs, channels_first=False)
-    way = _dependent(target, depends)
+    way = _dependent(target, inputs, depends, inlined)
+    dims = range(1, (inputs[number].shape.rank or 2) - 1)
+    try:
+        likeness = [Likeness(inputs, depends, views, inlined).of(way)]
+    except OfSizeError:
+        return Geometry((None,) * len(dims), None)
     axes: list[Axis | None] = []
-    likeness: list[Hashable] = []
-    for dim in range(1, (inputs[number].shape.rank or 2) - 1):
+    for dim in dims:
         walk = _AxisWalk(depends, views, (number, dim), inputs[number].shape[dim])
         try:
             passed = tuple(walk.passed(tensor) for tensor in way)
@@ -96,14 +100,19 @@ def find_geometry(
     return Geometry(tuple(axes), tuple(likeness))
 
 
-def _dependent(target: tf.Tensor, depends: Dependence) -> list[tf.Tensor]:
-    """The tensors that decide a tensor and depend on the image; functions inlined."""
-    inlined = Inlining()
+def _dependent(
+    target: tf.Tensor,
+    inputs: Sequence[tf.Tensor],
+    depends: Dependence,
+    inlined: Inlining,
+) -> list[tf.Tensor]:
+    """The tensors that decide a tensor and depend on the inputs, without these."""
+    given = {tensor.ref() for tensor in inputs}
     found: dict[Any, tf.Tensor] = {}
     stack = [target]
     while stack:
         tensor = stack.pop()
-        if tensor.ref() in found or not depends(tensor):
+        if tensor.ref() in found or tensor.ref() in given or not depends(tensor):
             continue
         found[tensor.ref()] = tensor
         op = tensor.op
@@ -179,12 +188,11 @@ class _AxisWalk:
         self._stride = math.lcm(self._stride, jump.numerator)
         self._before = max(self._before, low)
         self._after = max(self._after, jump - rest - high - 1)
-        kind, met = tensor.op.type, None
-        if tensor.op.inputs and kind not in CALLS:
-            if kind not in _RULES:
+        if tensor.op.type not in CALLS:
+            if tensor.op.type not in _RULES:
                 raise _Differs
-            met = _RULES[kind](self, tensor, extent)
-        return kind, extent.dim, jump, low, high, rest, met
+            _RULES[tensor.op.type](self, tensor, extent)
+        return extent.dim, jump, low, high, rest
 
     def keeps_positions(self, end: tf.Tensor) -> bool:
         """Whether a tensor has all positions of the axis, where the image has them."""
@@ -216,62 +224,32 @@ class _AxisWalk:
             target.shape[extent.dim],
         )
 
-    def constant(self, tensor: tf.Tensor) -> Hashable:
-        """The value of what no input decides, if it is known.
 
-        Raises:
-            _Differs: If it is computed from the size of the image.
-        """
-        value = tf.get_static_value(tensor)
-        if value is not None:
-            return np.asarray(value).tobytes()
-        stack, seen = [tensor], set()
-        while stack:
-            op = stack.pop().op
-            if op.type in _OF_SIZES and any(self.depends(t) for t in op.inputs):
-                raise _Differs
-            if op.name not in seen:
-                seen.add(op.name)
-                stack += op.inputs
-        return None
-
-
-_Rule = Callable[[_AxisWalk, tf.Tensor, Extent], Hashable]
-"""From a tensor and its view to the constants that are met on the way to it; raises
-`_Differs` if they, or what is done, are not alike at all places. That the view moves
-along the axis has been seen before."""
+_Rule = Callable[[_AxisWalk, tf.Tensor, Extent], None]
+"""Of a tensor and its view; raises `_Differs` if what is done, or the constants it is
+done with, are not alike at all places. That the view moves along the axis has been seen
+before."""
 
 
 def _alike(*_: object) -> None:
     """What does the same at all places wherever its view moves."""
 
 
-def _elementwise(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> Hashable:
-    return _operands(walk, tensor, extent, tensor.op.inputs)
-
-
-def _operands(
-    walk: _AxisWalk, tensor: tf.Tensor, extent: Extent, operands: Sequence[tf.Tensor]
-) -> Hashable:
-    """Of operands that do not move with the view, the values; one for all places."""
-    constants: list[Hashable] = []
-    for operand in operands:
+def _elementwise(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
+    """Operands that do not move with the view have one value for all places."""
+    for operand in tensor.op.inputs:
         if walk.depends(operand) and walk.extent(operand) is not None:
             continue
-        if operand.op.type not in _UNIFORM:
-            dim = extent.dim - tensor.shape.rank + operand.shape.rank
-            if dim >= 0 and operand.shape[dim] != 1:
-                raise _Differs
-        if not walk.depends(operand):
-            constants.append(walk.constant(operand))
-    return tuple(constants)
+        dim = extent.dim - tensor.shape.rank + operand.shape.rank
+        if operand.op.type not in UNIFORM and dim >= 0 and operand.shape[dim] != 1:
+            raise _Differs
 
 
-def _divided(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> Hashable:
+def _divided(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     """By a map, zero by zero may be divided where only a crop has its border."""
     if walk.depends(tensor.op.inputs[1]):
         raise _Differs
-    return _elementwise(walk, tensor, extent)
+    _elementwise(walk, tensor, extent)
 
 
 def _biased(_: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
@@ -313,12 +291,9 @@ def _joined(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
         raise _Differs
     for part in parts:
         moves = walk.depends(part) and walk.extent(part) is not None
-        if not moves and part.op.type not in _UNIFORM:
+        if not moves and part.op.type not in UNIFORM:
             raise _Differs
 
-
-_OF_SIZES = frozenset(("Shape", "ShapeN", "Size"))
-_UNIFORM = frozenset(("ZerosLike", "OnesLike"))
 
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(

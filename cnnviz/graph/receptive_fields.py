@@ -27,6 +27,7 @@ from cnnviz.graph.extents import (
     Extent,
     Unknown,
     View,
+    hull,
     together,
     value_of,
     without_covered,
@@ -66,7 +67,7 @@ def find_receptive_fields(
         depends on no spatial axis, or the field cannot be told.
     """
     views = Views(inputs, channels_first=channels_first)
-    return [field_of(views(tensor)) for tensor in outputs]
+    return [field_of(views(tensor), tensor.shape) for tensor in outputs]
 
 
 class Views:
@@ -129,8 +130,13 @@ class Views:
         return len(reduced) > max((t.shape.rank or 2) - 2 for t in self._inputs)
 
 
-def field_of(view: View | None) -> ReceptiveField | None:
-    """The receptive field that a view makes; None if there is none, or none is told."""
+def field_of(view: View | None, shape: Sequence[int | None]) -> ReceptiveField | None:
+    """The receptive field that a view makes; None if there is none, or none is told.
+
+    Args:
+        view: What a tensor sees.
+        shape: Its shape.
+    """
     if not view:
         return None
     first = min(e.axis[0] for e in view)
@@ -142,6 +148,7 @@ def field_of(view: View | None) -> ReceptiveField | None:
     except Unknown:
         return None
     axes: list[tuple[int | None, float, int]] = []
+    ends = [_ends(e, shape) for e in extents]
     for e in extents:
         last = math.inf if e.length is None else e.length - 1
         if e.dim == NOWHERE and e.low <= 0 and e.high >= last:
@@ -149,7 +156,19 @@ def field_of(view: View | None) -> ReceptiveField | None:
         else:
             size = math.floor(e.high - e.low) + 1
             axes.append((size, float(e.jump), math.ceil(e.low)))
-    return ReceptiveField(*zip(*axes, strict=True))
+    clip = tuple(ends) if any(ends) else None
+    sizes, strides, offsets = zip(*axes, strict=True)
+    return ReceptiveField(sizes, strides, offsets, clip)
+
+
+def _ends(extent: Extent, shape: tf.TensorShape) -> tuple[int, int] | None:
+    """Where what is seen ends, if nearer than where fields do."""
+    bounds, (low, high) = extent.bounds, extent.span(shape)
+    if math.inf in (*bounds, high):
+        return None
+    first, last = math.ceil(bounds[0]), math.floor(bounds[1])
+    is_narrower = first > math.ceil(low) or last < math.floor(high)
+    return (first, last) if is_narrower else None
 
 
 def order_of(
@@ -209,15 +228,24 @@ def _of_operation(
     # What was cut off or put behind may be put back, or cut off again.
     for views_of_inputs in (known, *([fitted] if fitted != known else [])):
         try:
-            if op.type in CALLS:
-                return _called(tensor, views_of_inputs, kept)
-            if op.type in _RULES_OF_VIEWS:
-                return _RULES_OF_VIEWS[op.type](tensor, views_of_inputs)
-            if op.type in _RULES:
-                return _through(tensor, views_of_inputs, _RULES[op.type])
+            view = _made_of(tensor, views_of_inputs, kept)
         except Unknown:
             continue
+        if tensor.shape.rank is None:
+            return view
+        return [extent.bounded(tensor.shape) for extent in view]
     return None
+
+
+def _made_of(tensor: tf.Tensor, seen: list[View], kept: _Kept) -> View:
+    kind = tensor.op.type
+    if kind in CALLS:
+        return _called(tensor, seen, kept)
+    if kind in _RULES_OF_VIEWS:
+        return _RULES_OF_VIEWS[kind](tensor, seen)
+    if kind in _RULES:
+        return _through(tensor, seen, _RULES[kind])
+    raise Unknown
 
 
 def _through(tensor: tf.Tensor, seen: list[View], rule: _Rule) -> View:
@@ -264,7 +292,10 @@ def _joined(
             low, high = min(e.low for e in whole), max(e.high for e in whole)
             untold = replace(whole[0], dim=axis, low=low, high=high)
             known = None not in sizes[: parts[-1][0]]
-            result.append((known and _in_a_row(parts, sizes, axis)) or untold)
+            row = known and (
+                _in_a_row(parts, sizes, axis) or _repeated(parts, sizes, axis)
+            )
+            result.append(replace(row or untold, bounds=hull(extents)))
         elif is_channels or len(set(extents)) == 1:
             result.extend(together(extents))
         else:
@@ -293,6 +324,24 @@ def _in_a_row(
     except Unknown:
         return None
     return moved.pop() if len(moved) == 1 else None
+
+
+def _repeated(
+    parts: list[tuple[int, Extent]], sizes: list[Any], axis: int
+) -> Extent | None:
+    """The view of elements each of which follows itself so many times, if they do.
+
+    Signals and volumes are enlarged so by Keras 2.
+    """
+    extents = [e for _, e in parts]
+    times = next((i for i, e in enumerate(extents) if e != extents[0]), len(extents))
+    once = extents[::times]
+    if set(sizes) != {1} or extents != [e for e in once for _ in range(times)]:
+        return None
+    row = _in_a_row([*enumerate(once)], [1] * len(once), axis)
+    if len(extents) < len(sizes) or row is None or row.dim == NOWHERE:
+        return None
+    return row.window(Fraction(1, times), Fraction(1 - times, times), 0)
 
 
 def _identity_n(tensor: tf.Tensor, seen: list[View]) -> View:

@@ -18,6 +18,13 @@ class Box(NamedTuple):
     height: int
     width: int
 
+    def within(self, other: Box) -> Box:
+        """The part of it that lies in another; all of it if that is nothing."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - top
+        width = min(self.left + self.width, other.left + other.width) - left
+        return Box(top, left, height, width) if min(height, width) > 0 else self
+
 
 def field_boxes(
     field: ReceptiveField | None,
@@ -55,6 +62,22 @@ def field_boxes(
         Box(int(top), int(left), int(height), int(width))
         for top, left in zip(tops, lefts, strict=True)
     ]
+
+
+def seen_box(field: ReceptiveField | None, size: tuple[int, int]) -> Box | None:
+    """What of an image any unit sees, if fields reach further.
+
+    Args:
+        field: What a unit sees of the image; None if it is not known.
+        size: The height and width of the image.
+
+    Returns:
+        None where the fields tell all.
+    """
+    if field is None or field.clip is None or len(field.size) != 2:
+        return None
+    (top, bottom), (left, right) = field.ends(size)
+    return Box(top, left, bottom - top, right - left)
 
 
 Span = tuple[float, float]
@@ -106,15 +129,20 @@ def seen_spans(
         For each axis the first pixel, and the one behind the last.
     """
     spans = []
-    for size, stride, offset, units, length in zip(
-        field.size, field.stride, field.offset, positions, pixels, strict=True
+    for size, stride, offset, units, (begin, end) in zip(
+        field.size,
+        field.stride,
+        field.offset,
+        positions,
+        field.ends(pixels),
+        strict=True,
     ):
         if size is None:
-            spans.append((0, length))
+            spans.append((begin, end))
             continue
         ends = offset, offset + stride * (units - 1)
         first, last = math.floor(min(ends)), math.ceil(max(ends) + size)
-        spans.append((min(max(first, 0), length), min(max(last, 0), length)))
+        spans.append((min(max(first, begin), end), min(max(last, begin), end)))
     return tuple(spans)
 
 
@@ -164,10 +192,10 @@ class ReceptiveField(NamedTuple):
     """What the units of a layer see of the network's input, per spatial axis.
 
     Unit `i` sees the positions from `offset + stride * i` to `... + size - 1`, clipped
-    to the input. Where the stride is a fraction, the first is rounded down and the last
-    up, and these are bounds: after upsampling units see unequally much. Channels may
-    see unequally much as well, behind a concatenation; the largest field counts.
-    Of padding that mirrors the input only the original is counted.
+    to the input and to `clip`. Where the stride is a fraction, the first is rounded
+    down and the last up, and these are bounds: after upsampling units see unequally
+    much. Channels may see unequally much as well, behind a concatenation; the largest
+    field counts. Of padding that mirrors the input only the original is counted.
 
     Attributes:
         size: How many positions a unit sees at most; None along an axis that every unit
@@ -175,11 +203,31 @@ class ReceptiveField(NamedTuple):
         stride: How far the field moves from a unit to the next; a fraction after
             upsampling, 0 along an axis of which every unit sees the same.
         offset: The first position that unit 0 sees; negative in the padding.
+        clip: The first and the last position that any unit sees, where fields reach
+            further: over what a network crops and pads again. None along an axis where
+            they do not, and instead of all axes; also where it depends on the size of
+            the input, and this is not known.
     """
 
     size: tuple[int | None, ...]
     stride: tuple[float, ...]
     offset: tuple[int, ...]
+    clip: tuple[tuple[int, int] | None, ...] | None = None
+
+    def ends(self, lengths: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """What the fields are clipped to.
+
+        Args:
+            lengths: The sizes of the input.
+
+        Returns:
+            For each axis the first position, and the one behind the last.
+        """
+        clip = self.clip or (None,) * len(lengths)
+        return tuple(
+            (0, length) if ends is None else (ends[0], ends[1] + 1)
+            for ends, length in zip(clip, lengths, strict=True)
+        )
 
     def of_signal(self, scale: float = 1.0) -> ReceptiveField:
         """The field in a picture of a signal, of which units see the whole height.
@@ -187,9 +235,15 @@ class ReceptiveField(NamedTuple):
         Args:
             scale: How many columns the picture has for each step.
         """
-        (size, *_), (stride, *_), (offset, *_) = self
+        size, stride, offset = self.size[0], self.stride[0], self.offset[0]
+        clip = None
+        if self.clip is not None and self.clip[0] is not None:
+            first, last = self.clip[0]
+            ends = math.floor(first * scale), math.ceil((last + 1) * scale) - 1
+            clip = (None, ends)
         return ReceptiveField(
             (None, None if size is None else math.ceil(size * scale)),
             (0.0, stride * scale),
             (0, math.floor(offset * scale)),
+            clip,
         )

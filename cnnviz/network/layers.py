@@ -153,10 +153,15 @@ def _in_common(one: LayerInfo, other: LayerInfo) -> LayerInfo:
     if len(one.output_shape) == len(other.output_shape):
         pairs = zip(one.output_shape, other.output_shape, strict=True)
         shape = tuple(a if a == b else None for a, b in pairs)
-    field = (
-        one.receptive_field if one.receptive_field == other.receptive_field else None
+    field, other_field = (
+        each.receptive_field and each.receptive_field._replace(clip=None)
+        for each in (one, other)
     )
-    return replace(one, output_shape=shape, receptive_field=field)
+    return replace(
+        one,
+        output_shape=shape,
+        receptive_field=field if field == other_field else None,
+    )
 
 
 def _looked_at(
@@ -261,7 +266,7 @@ def _look(network: Network, call: Call, views: Views, depends: Dependence) -> Lo
         seen = tensor is not None and depends(tensor)
         return Look(_described(network, call, tensor, None), seen)
     view, rank = views(tensor), tensor.shape.rank
-    field = field_of(view)
+    field = field_of(view, tensor.shape)
     info = _described(network, call, tensor, field)
     first = channel_axis(network, call) == 1
     positions = range(2, rank) if first else range(1, rank - 1)

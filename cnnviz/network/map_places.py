@@ -41,5 +41,5 @@ def map_places(tensor: tf.Tensor, views: Views) -> list[MapPlace]:
         own = [extent for extent in view if extent.axis[0] == number]
         order = order_of(own, range(1, tensor.shape.rank - 1))
         if order is not None:
-            places.append(MapPlace(number, order, field_of(own)))
+            places.append(MapPlace(number, order, field_of(own, tensor.shape)))
     return places

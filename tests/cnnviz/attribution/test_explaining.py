@@ -952,6 +952,28 @@ class TestAnyNetwork:
         close(dense.maps, pixel.maps, 1e-5)
         np.testing.assert_array_equal(dense.seen, pixel.seen)
 
+    def test_nothing_is_seen_of_what_is_cropped_away(self, k: ModuleType) -> None:
+        layers = k.layers
+        fronts = [
+            [layers.Cropping2D(4)],
+            [layers.Cropping2D(((5, 2), (0, 3))), layers.ZeroPadding2D(6)],
+        ]
+        if k is keras:  # that of Keras 2 decides while it runs
+            fronts += [[layers.CenterCrop(9, 8)], [layers.CenterCrop(24, 24)]]
+        for front in fronts:
+            maps = layers.Conv2D(4, 5, padding="same", activation="relu", name="maps")
+            head = [layers.GlobalAveragePooling2D(), layers.Dense(2)]
+            network = sequential(k, (16, 18, 3), *front, maps, *head)
+            network.get_layer("maps").set_weights([np.ones((5, 5, 3, 4)), np.ones(4)])
+            found = explain(raw(network), IMAGES[:1], [0])
+            image = tf.constant(IMAGES[:1])
+            with tf.GradientTape() as tape:
+                tape.watch(image)
+                output = network(image)[0, 0]
+            expected = np.abs(tape.gradient(output, image)[0]).max(-1) > 0
+            assert not expected.all()
+            np.testing.assert_array_equal(found.seen, expected)
+
     def test_a_gate_does_not_blur_where_units_look(self, k: ModuleType) -> None:
         layers = k.layers
         inputs = layers.Input((21, 21, 1))

@@ -12,6 +12,7 @@ import tf_keras
 from cnnviz import explain, load_model
 from cnnviz.attribution import cuts, incremental, perturbation
 from cnnviz.network import ImageModel
+from tests.networks import chosen_by_size
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((2, 40, 44, 3), np.float32)
@@ -95,8 +96,15 @@ def flat(k: ModuleType) -> Any:
     return k.Model(image, k.layers.Dense(3)(k.layers.Flatten()(maps)))
 
 
+def chosen(k: ModuleType) -> Any:
+    """Weights by the size of the image, which is another one in crops."""
+    image = k.Input((40, 44, 3))
+    maps = chosen_by_size(k)(image)
+    return head(k, image, k.layers.Conv2D(6, 3, activation="relu")(maps))
+
+
 OTHERS: dict[str, Callable[[ModuleType], Any]] = {
-    f.__name__: f for f in (gated, bypassing, flat)
+    f.__name__: f for f in (gated, bypassing, flat, chosen)
 }
 
 
@@ -143,7 +151,7 @@ def test_the_result_is_that_of_whole_images(
         np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5)
     if name in CUT:
         assert made == [True] * 3
-    if name in ("gated", "bypassing"):
+    if name in ("gated", "bypassing", "chosen"):
         assert made == [False] * 3
 
 

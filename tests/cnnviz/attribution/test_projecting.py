@@ -13,8 +13,10 @@ import tf_keras
 
 from cnnviz import ModelError, load_model
 from cnnviz.attribution import Rule, Space, crops, deconvnet, projecting
+from cnnviz.images import ReceptiveField
 from cnnviz.network.tracing import compiled
 from tests.networks import (
+    chosen_by_size,
     close,
     mixed_network,
     randomized,
@@ -123,7 +125,7 @@ class TestLayouts:
         found = deconvnet(raw(network), images, "last", rule="gradient")
         # Two pixels around 3 windows of 4.
         assert found.origin is not None
-        assert found.origin.field == ((14, 14), (4.0, 4.0), (-5, -5))
+        assert found.origin.field == ReceptiveField((14, 14), (4.0, 4.0), (-5, -5))
         for i, number in np.argwhere(found.activations > 0):
             row, column = found.positions[i, number]
             image = tf.constant(images[i : i + 1])
@@ -150,7 +152,7 @@ class TestLayouts:
         found = deconvnet(raw(network), images, "last", rule="gradient")
         assert found.origin is not None
         assert found.origin.order == (1, 0)
-        assert found.origin.field == ((3, 3), (1.0, 1.0), (-1, -1))
+        assert found.origin.field == ReceptiveField((3, 3), (1.0, 1.0), (-1, -1))
         for number in np.flatnonzero(found.activations[0] > 0):
             starts = found.origin.along_image(found.positions[0, number]) - 1
             seen = np.argwhere(found.images[0, number, ..., 0])
@@ -420,6 +422,52 @@ class TestTheModelIsLeftAlone:
         for thread in threads:
             thread.join()
         assert not problems
+
+
+def by_size(k: ModuleType, *, tied: bool = False) -> Any:
+    """Networks whose code looks at the size of what it is given."""
+
+    class Averaged(k.layers.Layer):  # type: ignore[name-defined]
+        def call(self, maps: Any) -> Any:
+            kernel = tf.ones((3, 3, maps.shape[-1], 1)) / maps.shape[1]
+            return tf.nn.depthwise_conv2d(maps, kernel, [1] * 4, "SAME")
+
+    class Tied(k.layers.Layer):  # type: ignore[name-defined]
+        def __init__(self, conv: Any) -> None:
+            super().__init__()
+            self.conv = conv
+
+        def call(self, maps: Any) -> Any:
+            sizes = (tf.shape(maps)[0], 40, 40, 3)
+            return tf.nn.conv2d_transpose(maps, self.conv.kernel, sizes, 1, "SAME")
+
+    shared = k.layers.Conv2D(4, 3, padding="same")
+    front = [shared, Tied(shared)] if tied else [chosen_by_size(k), Averaged()]
+    last = k.layers.Conv2D(2, 3, activation="relu", name="last")
+    return sequential(k, (40, 40, 3), *front, last)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("rule", RULES)
+def test_networks_that_look_at_the_size_of_the_image_are_shown_all_of_it(
+    rule: Rule, tied: bool, k: ModuleType
+) -> None:
+    network = by_size(k, tied=tied)
+    for weight in network.weights:
+        values = np.random.default_rng(0 if "a" in weight.name else 1)
+        weight.assign(values.normal(0.05, 0.1, weight.shape))
+    image = np.random.default_rng(3).random((1, 40, 40, 3), np.float32)
+    found = deconvnet(raw(network), image, "last", rule=rule)
+    place = tuple(int(i) for i in found.positions[0, 0])
+    # No rectifier is on the way but that of the unit: all rules are the gradient.
+    given = tf.constant(image)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        unit = network(given)[0, *place, 0]
+    expected = (tape.gradient(unit, given) * unit).numpy()[0]
+    assert unit > 0
+    np.testing.assert_allclose(found.images[0, 0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [12, 13])

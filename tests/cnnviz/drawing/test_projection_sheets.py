@@ -9,12 +9,18 @@ import pytest
 import tf_keras
 from numpy.typing import NDArray
 
-from cnnviz.attribution import Projections, compare_rules, deconvnet
+from cnnviz.attribution import (
+    Projections,
+    compare_rules,
+    deconvnet,
+    deconvnet_stages,
+)
 from cnnviz.attribution.origins import Origin
 from cnnviz.drawing import (
     comparison_sheet,
     projection_sheet,
     projection_sheets,
+    stage_sheets,
 )
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import Box, ReceptiveField
@@ -530,3 +536,31 @@ def test_weights_beyond_what_numbers_hold_are_told(
     model.get_layer("conv").set_weights([np.full((3, 3, 1, 2), weight, np.float32)])
     deconvnet(raw(model), np.ones((1, 6, 6, 1), np.float32), "conv").picture()
     assert said in told["subtitle"]
+
+
+@pytest.mark.parametrize("stages", [False, True])
+def test_what_the_network_crops_away_is_neither_framed_nor_cut_out(
+    stages: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = keras.layers
+    front = [layers.Cropping2D(8), layers.ZeroPadding2D(8)]
+    last = layers.Conv2D(1, 7, padding="same", name="last")
+    network = sequential(keras, (24, 24, 3), *front, last)
+    last.set_weights([np.ones((7, 7, 3, 1)), np.ones(1)])
+    told = noted(monkeypatch, stage_sheets if stages else projection_sheets)
+
+    def tiles(image: NDArray[Any], crop: bool) -> NDArray[Any]:
+        reconstruct = deconvnet_stages if stages else deconvnet
+        # Row 7 looks at rows 4 to 10, and there is an image in 8 to 15.
+        reconstruct(raw(network), image, "last", 0, keep=(7, 12)).picture(crop=crop)
+        drawn: NDArray[Any] = told["tiles"]
+        return drawn
+
+    image = np.full((24, 24, 3), 0.25, np.float32)
+    other = np.ones_like(image)
+    other[8:16, 8:16] = image[8:16, 8:16]
+    np.testing.assert_array_equal(tiles(image, True), tiles(other, True))
+    seen = tiles(image, False)[-1]
+    rows = np.flatnonzero((seen == FRAME).all(-1).any(1))
+    scale = seen.shape[0] // 24
+    assert 8 * scale <= rows[0] < 9 * scale and 10 * scale <= rows[-1] < 11 * scale

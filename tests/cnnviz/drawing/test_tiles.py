@@ -95,6 +95,11 @@ def test_what_lies_outside_is_gray() -> None:
     expected = np.full((5, 3, 3), GRAY)
     expected[1:4, :2] = picture[:, 2:]
     np.testing.assert_array_equal(cut, expected)
+    # The network crops away the last row and the first three columns.
+    cut = cut_out(picture, Box(-1, 2, 5, 3), Box(0, 3, 2, 1))
+    expected[3], expected[:, 0] = GRAY, GRAY
+    np.testing.assert_array_equal(cut, expected)
+    assert (cut_out(picture, Box(0, 0, 3, 2), Box(0, 3, 2, 1)) == GRAY).all()
 
 
 @pytest.mark.parametrize(

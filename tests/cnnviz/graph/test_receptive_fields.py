@@ -14,8 +14,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from cnnviz.attribution.placing import by_field
 from cnnviz.graph import find_receptive_fields
 from cnnviz.images import ReceptiveField
+from cnnviz.images.boxes import seen_spans
 from cnnviz.network import list_layers
 
 Builder = Callable[[Any, Any], Any]
@@ -97,7 +99,8 @@ def _box(mask: np.ndarray) -> list[tuple[int, int]]:
 def told(found: ReceptiveField, unit: list[int]) -> list[tuple[float, float]]:
     """The box that a field tells, not clipped."""
     box = []
-    for axis, (size, stride, offset) in enumerate(zip(*found, strict=True)):
+    axes = zip(found.size, found.stride, found.offset, strict=True)
+    for axis, (size, stride, offset) in enumerate(axes):
         start = offset + stride * (unit[axis] if axis < len(unit) else 0)
         last = math.inf if size is None else math.ceil(start) + size - 1
         box.append((-math.inf if size is None else math.floor(start), last))
@@ -122,10 +125,13 @@ def check(
     seen = supports(run, shape, channels_first=channels_first)
     exact = 0
     for unit, box in seen:
-        for (a, b), (low, high), n in zip(box, told(found, unit), sizes, strict=True):
-            assert max(low, 0) <= a <= b <= min(high, n - 1), (unit, box, found)
-            if slack is None and ((low >= 0 and high < n) or high == math.inf):
-                assert (a, b) == (max(low, 0), min(high, n - 1)), (unit, box, found)
+        for (a, b), (low, high), ends in zip(
+            box, told(found, unit), found.ends(sizes), strict=True
+        ):
+            first, last = max(low, ends[0]), min(high, ends[1] - 1)
+            assert first <= a <= b <= last, (unit, box, found)
+            if slack is None and ((low, high) == (first, last) or high == math.inf):
+                assert (a, b) == (first, last), (unit, box, found)
                 exact += 1
     if slack is None:
         assert exact > 0, f"no unit inside: {found}"
@@ -393,6 +399,24 @@ BOUNDS: dict[str, tuple[Builder, tuple[int, ...], int]] = {
     "nearest": (
         layers(conv(2), lambda ns: ns.UpSampling2D((2, 3)), conv(2)),
         (9, 8, 1),
+        0,
+    ),
+    "repeated steps": (
+        layers(
+            lambda ns: ns.Conv1D(2, 3),
+            lambda ns: ns.UpSampling1D(3),
+            lambda ns: ns.Conv1D(2, 3),
+        ),
+        (9, 1),
+        0,
+    ),
+    "repeated voxels": (
+        layers(
+            lambda ns: ns.Conv3D(2, 2),
+            lambda ns: ns.UpSampling3D((2, 1, 3)),
+            lambda ns: ns.Conv3D(2, 2),
+        ),
+        (5, 4, 5, 1),
         0,
     ),
     "bilinear": (
@@ -798,6 +822,86 @@ def test_an_image_resized_to_nothing_has_no_field() -> None:
     """Keras takes a size of 0; only TensorFlow, when it computes, does not."""
     model = network(keras, layers(lambda ns: ns.Resizing(0, 0)), (8, 8, 3))
     assert field(model, (8, 8, 3)) is None
+
+
+def cropped_beside(k: Any, x: Any) -> Any:
+    ns = k.layers
+    y = ns.ZeroPadding2D(((7, 3), (2, 2)))(ns.Cropping2D(((7, 3), (2, 2)))(x))
+    z = ns.ZeroPadding2D(((4, 5), (0, 6)))(ns.Cropping2D(((4, 5), (0, 6)))(x))
+    return ns.Conv2D(2, 5, padding="same")(ns.Add()([y, z]))
+
+
+CROPPED: dict[str, Builder] = {
+    "cropped and padded": layers(
+        lambda ns: ns.Cropping2D(((6, 5), (3, 0))),
+        lambda ns: ns.ZeroPadding2D(((6, 5), (3, 0))),
+        conv(2, 5, padding="same"),
+        conv(2, 3),
+    ),
+    "cropped": layers(
+        lambda ns: ns.Cropping2D(((6, 5), (3, 0))), conv(2, 5, padding="same")
+    ),
+    "cropped twice": layers(
+        lambda ns: ns.Cropping2D(2),
+        conv(2, 3, strides=2, padding="same"),
+        lambda ns: ns.Cropping2D(((2, 1), (0, 1))),
+        conv(2, 5, padding="same"),
+    ),
+    "not all rows are read": layers(conv(2, 3, strides=5), conv(2, 5, padding="same")),
+    "two croppings": cropped_beside,
+    "a cropping beside all of it": lambda k, x: k.layers.Add()(
+        [cropped_beside(k, x), k.layers.Conv2D(2, 1)(x)]
+    ),
+    "upsampled": layers(
+        lambda ns: ns.Cropping2D(((6, 5), (3, 0))),
+        lambda ns: ns.UpSampling2D(2),
+        conv(2, 5, padding="same"),
+    ),
+    "all of it": layers(
+        lambda ns: ns.Cropping2D(((6, 5), (3, 0))),
+        conv(2, 5, padding="same"),
+        lambda ns: ns.GlobalAveragePooling2D(keepdims=True),
+    ),
+    "nothing is cropped": layers(conv(2, 5, padding="same"), conv(2, 3)),
+    "in a row again": layers(
+        custom(lambda x: tf.concat(tf.split(x, 4, axis=1), axis=1)),
+        conv(2, 5, padding="same"),
+    ),
+    "turned around": layers(
+        custom(lambda x: x[:, 2:-3, ::-1][:, :, 1:]), conv(2, 5, padding="same")
+    ),
+}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("name", CROPPED)
+def test_nothing_is_seen_of_what_is_cropped(name: str, k: Any) -> None:
+    shape = (24, 20, 2)
+    run = network(k, CROPPED[name], shape)
+    found = field(run, shape)
+    image = tf.random.stateless_uniform((1, *shape), [1, 2])
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        output = run(image)
+    touched = np.abs(np.asarray(tape.gradient(output, image)))[0].max(-1) > 0
+    expected = [(first, last + 1) for first, last in _box(touched)]
+    assert found is not None
+    spans = seen_spans(found, output.shape[1:-1], shape[:-1])
+    assert list(spans) == expected
+    placing = by_field(found, output.shape[1:-1], shape[:-1])
+    assert placing is not None
+    assert [(a, b + 1) for a, b in _box(placing.mask())] == expected
+
+
+@GENERATIONS
+def test_what_is_cropped_of_an_image_of_unknown_size_is_not_told(k: Any) -> None:
+    build = layers(conv(2, 3, strides=5), conv(2, 5, padding="same"))
+    sized, unknown = (
+        list_layers(network(k, build, (*shape, 2)))[-1].receptive_field
+        for shape in ((24, 24), (None, None))
+    )
+    assert sized is not None and sized.clip == ((0, 22), (0, 22))
+    assert unknown == sized._replace(clip=None)
 
 
 def test_mixed_precision() -> None:

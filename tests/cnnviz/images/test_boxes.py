@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnnviz.images import Box, ReceptiveField, field_boxes, image_spans
-from cnnviz.images.boxes import mass_boxes
+from cnnviz.images.boxes import mass_boxes, seen_box, seen_spans
 
 
 def test_fields_are_where_the_arithmetic_says() -> None:
@@ -50,3 +50,17 @@ def test_images_lie_on_all_of_a_map_whose_units_do_not_move() -> None:
     # The whole along the rows; along the columns what every unit sees is the same.
     field = ReceptiveField((None, 4), (1.0, 0.0), (0, 3))
     assert image_spans(field, [5, 2], [28, 28]) == ((0.0, 5.0), (0.0, 2.0))
+
+
+def test_nothing_is_seen_outside_of_where_fields_are_clipped() -> None:
+    field = ReceptiveField((5, None), (2.0, 0.0), (-2, 0), ((3, 8), (1, 4)))
+    assert seen_spans(field, (6, 1), (12, 7)) == ((3, 9), (1, 5))
+    assert seen_spans(field._replace(clip=None), (6, 1), (12, 7)) == ((0, 12), (0, 7))
+    assert field._replace(clip=(None, (1, 4))).ends((12, 7)) == ((0, 12), (1, 5))
+    assert seen_box(field, (12, 7)) == Box(3, 1, 6, 4)
+    assert seen_box(field._replace(clip=None), (12, 7)) is None
+    assert Box(-2, 2, 7, 9).within(Box(3, 1, 6, 4)) == Box(3, 2, 2, 3)
+    assert Box(0, 0, 3, 9).within(Box(3, 1, 6, 4)) == Box(0, 0, 3, 9)
+    # A picture of a signal, three columns for each step.
+    assert field.of_signal(3.0).clip == (None, (9, 26))
+    assert field._replace(clip=(None, (1, 4))).of_signal().clip is None
