@@ -18,7 +18,7 @@ import tensorflow as tf
 from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import Squashing, find_logits, softmax_axes
-from cnnviz.network.input_axes import has_channels
+from cnnviz.network.input_axes import is_gray_picture
 from cnnviz.network.keras_generations import Network, output_names
 from cnnviz.network.layout import (
     displayed,
@@ -164,11 +164,12 @@ def mask_sizes(
     """
     first = is_network_channels_first(network)
     sizes = []
-    for shape in shapes:
-        channels = has_channels(network, shape)
-        channels_last = shape[1:-1] if channels else shape[1:]
-        sizes.append(tuple(shape[2:] if channels and first else channels_last))
-    return [size for size in sizes if len(size) > 1]
+    for shape in map(tuple, shapes):
+        if len(shape) > 3:
+            sizes.append(shape[2:] if first else shape[1:-1])
+        elif is_gray_picture(network, shape):
+            sizes.append(shape[1:])
+    return sizes
 
 
 def _with_units(

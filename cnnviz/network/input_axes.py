@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -26,15 +27,17 @@ def has_channels(network: Network, shape: Sequence[int | None]) -> bool:
     """
     if len(shape) != 3:
         return len(shape) > 3
-    kinds = " ".join(
-        address.kind + library_kind(address.layer)
-        for address in addresses(network)
-        if address.is_convolution or address.is_pooling
-    )
-    several = len(input_specs(network) or ()) > 1
-    if "1D" in kinds and ("2D" not in kinds or several):
-        return True
-    return not several and _is_a_row(network, shape)
+    return _convolved_as(network, shape) == "signal"
+
+
+def is_gray_picture(network: Network, shape: Sequence[int | None]) -> bool:
+    """Whether an input `(n, h, w)` is convolved as a picture of one channel.
+
+    Args:
+        network: A Keras model.
+        shape: Of the input, with the axis of images.
+    """
+    return len(shape) == 3 and _convolved_as(network, shape) == "picture"
 
 
 def pixels_of(network: Network, shape: Sequence[int]) -> tuple[int, ...]:
@@ -56,15 +59,30 @@ def is_no_picture(image: tf.Tensor | np.ndarray) -> bool:
     return len(image.shape) < 4
 
 
-def _is_a_row(network: Network, shape: Sequence[int | None]) -> bool:
-    """Whether code of the user's convolves an input `(n, length, channels)`.
+def _convolved_as(
+    network: Network, shape: Sequence[int | None]
+) -> Literal["signal", "picture"] | None:
+    """What an input with two axes besides that of images is for its network.
 
-    TensorFlow then makes an image of one row of it, and not one of one channel.
+    Of code of the user's the first convolution or pooling tells: TensorFlow makes an
+    image of one row of a signal `(length, channels)`, and not one of one channel.
     """
-    if shape[1] == 1:
-        return False
+    kinds = " ".join(
+        address.kind + library_kind(address.layer)
+        for address in addresses(network)
+        if address.is_convolution or address.is_pooling
+    )
+    specs = input_specs(network)
+    several = len(specs or ()) > 1
+    if "1D" in kinds and ("2D" not in kinds or several):
+        return "signal"
+    otherwise: Literal["picture"] | None = "picture" if "2D" in kinds else None
+    if several and any(len(spec.shape) == 4 for spec in specs or ()):
+        return None
+    if several or shape[1] == 1:
+        return otherwise
 
-    def first_window(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool]:
+    def first_window(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool | None]:
         record(network, [image], [Selected.whole(network)])
         depends = Dependence([image])
         windows = (
@@ -73,14 +91,16 @@ def _is_a_row(network: Network, shape: Sequence[int | None]) -> bool:
             if operation.type in _WINDOWED and depends(operation.inputs[0])
         )
         first = next(windows, None)
-        return {}, first is not None and first.shape[1] == 1
+        return {}, None if first is None else first.shape[1] == 1
 
-    specs = input_specs(network)
     count = specs[0].shape[0] if specs else None
     kind = specs[0].dtype if specs else "float32"
     signature = [tf.TensorSpec((count or 1, *shape[1:]), kind)]
     try:
         with tf.init_scope():
-            return compiled(network, "row", first_window, signature).facts
+            is_row = compiled(network, "window", first_window, signature).facts
     except CnnvizError:
-        return False  # the next call of the network raises the same error
+        return otherwise  # the next call of the network raises the same error
+    if is_row is None:
+        return None
+    return "signal" if is_row else "picture"

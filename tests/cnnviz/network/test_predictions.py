@@ -227,16 +227,16 @@ def test_images_without_an_axis_of_channels_have_such_masks_too(k: Any) -> None:
     found = model_of(network, labels=["nothing", "ink"]).predict(images)
     np.testing.assert_allclose(found.values[:, 1], means, rtol=1e-5)
     assert found.values.shape == (2, 2)
-    # Rows of labels are none: what is convolved along one axis has channels.
-    tags = k.Sequential(
-        [
-            layers.Input((8, 6)),
-            layers.Conv1D(6, 3, padding="same", activation="sigmoid"),
-        ]
-    )
-    columns = tags.predict(2 * images - 1, verbose=0).mean(1)
-    named = model_of(tags, labels=[*"abcdef"]).predict(images)
-    np.testing.assert_allclose(named.values, columns, rtol=1e-5)
+    # Rows of labels are none: nothing is convolved there along two axes.
+    for layer in (
+        layers.Conv1D(6, 3, padding="same"),
+        layers.LSTM(6, return_sequences=True),
+        layers.Dense(6),
+    ):
+        tags = k.Sequential([layers.Input((8, 6)), layer, layers.Activation("sigmoid")])
+        columns = tags.predict(2 * images - 1, verbose=0).mean(1)
+        named = model_of(tags, labels=[*"abcdef"]).predict(images)
+        np.testing.assert_allclose(named.values, columns, rtol=1e-4)
 
 
 def test_maps_of_classes_are_no_verdict() -> None:
