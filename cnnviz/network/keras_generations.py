@@ -58,7 +58,7 @@ _LINEAGES: weakref.WeakKeyDictionary[type, _Lineage] = weakref.WeakKeyDictionary
 def _lineage(kind: type) -> _Lineage:
     if (known := _LINEAGES.get(kind)) is not None:
         return known
-    classes = [(c.__name__, c.__module__.partition(".")[0]) for c in kind.__mro__]
+    classes = [(c.__name__, str(c.__module__).partition(".")[0]) for c in kind.__mro__]
     _LINEAGES[kind] = found = _Lineage(
         tuple(name for name, _ in classes),
         tuple(name for name, library in classes if library in _KERAS),

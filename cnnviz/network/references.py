@@ -142,7 +142,11 @@ class _Walk:
             self._tell(kind, *map(type, value), *value)
         else:
             self._numbers[id(value)] = len(self._numbers)
-            self._look_into(value)
+            try:
+                self._look_into(value)
+            except Exception:  # noqa: BLE001
+                # Code of anybody's runs here, which may not like to be looked at.
+                self._identify(value)
 
     def _look_into(self, value: Any) -> None:
         if isinstance(value, _BUFFERS):
@@ -261,7 +265,9 @@ def _is_users_object(value: object) -> bool:
 
 def _attributes(value: object) -> dict[str, object]:
     """The attributes of an object of the user's own, in slots or not."""
-    held = dict(getattr(value, "__dict__", {}))
+    held: dict[str, object] = {}
+    with suppress(AttributeError):  # not by a `__getattr__` of the user's
+        held.update(object.__getattribute__(value, "__dict__"))
     for kind in type(value).__mro__:
         for name, member in vars(kind).items():
             if isinstance(member, MemberDescriptorType) and is_users(kind.__module__):

@@ -275,6 +275,22 @@ def test_contents_are_told_however_deep(
     assert not before.fits(contents([value]))
 
 
+def test_what_does_not_like_to_be_looked_at_is_told_by_identity() -> None:
+    class Shy:
+        __slots__ = ("length",)
+
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    class Broken(list[int]):
+        def __len__(self) -> int:
+            raise RuntimeError("no length")
+
+    for value in (Shy(), Broken([1])):
+        assert contents([value]).fits(contents([value]))
+        assert not contents([value]).fits(contents([type(value)()]))
+
+
 def test_much_is_looked_at_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "_HASHED", 1000)
     monkeypatch.setattr(references, "_SAMPLED", 10)
