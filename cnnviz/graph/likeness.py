@@ -8,7 +8,7 @@ and what no image decides must be the same variable or the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -72,8 +72,10 @@ class Likeness:
             if dim and dim not in moving
         ]
         left_out = _SIZES.get(op.type, ())
-        if op.type == "GatherV2" and self._is_gathered_along(op):
-            left_out = (1,)
+        # What goes along channels is the same for all sizes.
+        if op.type in ("GatherV2", "SplitV"):
+            left_out = (1,) if self._goes_along(op) else ()
+        padded = [*self._padding(op, moving)] if op.type in _PADDINGS else []
         operands = tuple(
             self._numbers[operand.ref()]
             if self._depends(operand)
@@ -81,13 +83,22 @@ class Likeness:
             for number, operand in enumerate(op.inputs)
             if number not in left_out
         )
-        return _kind(op), tensor.value_index, tuple(sizes), operands
+        return _kind(op), tensor.value_index, tuple(sizes), tuple(padded), operands
 
     def _moving(self, tensor: tf.Tensor) -> set[int]:
         return {e.dim for e in self._views(tensor) or ()} - {NOWHERE}
 
-    def _is_gathered_along(self, op: tf.Operation) -> bool:
-        """Whether positions are gathered, of which there are fewer in a crop."""
+    def _padding(self, op: tf.Operation, moving: set[int]) -> Iterator[Hashable]:
+        """How much is padded where there are no positions."""
+        amounts = tf.get_static_value(op.inputs[1])
+        if amounts is None:
+            raise OfSizeError
+        for dim, amount in enumerate(amounts.tolist()):
+            if dim not in moving:
+                yield tuple(amount)
+
+    def _goes_along(self, op: tf.Operation) -> bool:
+        """Whether positions are chosen, of which there are fewer in a crop."""
         axis = tf.get_static_value(op.inputs[2])
         rank = op.inputs[0].shape.rank
         return axis is None or int(axis) % (rank or 1) in self._moving(op.inputs[0])
@@ -133,8 +144,10 @@ def _kind(op: tf.Operation) -> Hashable:
 UNIFORM = frozenset(("ZerosLike", "OnesLike"))
 """Operations that make of whatever shape the same number everywhere."""
 
+_PADDINGS = frozenset(("Pad", "PadV2"))
+
 _SIZES: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys("BroadcastTo Pad PadV2 Reshape SplitV Tile".split(), (1,)),
+    **dict.fromkeys("BroadcastTo Pad PadV2 Reshape Tile".split(), (1,)),
     **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor"), (1,)),
     **dict.fromkeys("BatchToSpaceND Slice SpaceToBatchND StridedSlice".split(), (2,)),
     **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, (0,)),

@@ -424,13 +424,25 @@ class TestTheModelIsLeftAlone:
         assert not problems
 
 
-def by_size(k: ModuleType, *, tied: bool = False) -> Any:
+def by_size(k: ModuleType, how: str) -> Any:
     """Networks whose code looks at the size of what it is given."""
 
     class Averaged(k.layers.Layer):  # type: ignore[name-defined]
         def call(self, maps: Any) -> Any:
             kernel = tf.ones((3, 3, maps.shape[-1], 1)) / maps.shape[1]
             return tf.nn.depthwise_conv2d(maps, kernel, [1] * 4, "SAME")
+
+    class Padded(k.layers.Layer):  # type: ignore[name-defined]
+        def call(self, maps: Any) -> Any:
+            front = int(maps.shape[1] >= 40)
+            # TensorFlow would join it wrongly to a convolution that follows.
+            padding = [[0, 0], [0, 0], [0, 0], [front, 1 - front]]
+            return tf.pad(maps, padding) + 1.0
+
+    class Split(k.layers.Layer):  # type: ignore[name-defined]
+        def call(self, maps: Any) -> Any:
+            parts = [1, 2, 0] if maps.shape[1] >= 40 else [0, 2, 1]
+            return tf.split(maps, parts, -1)[1]
 
     class Tied(k.layers.Layer):  # type: ignore[name-defined]
         def __init__(self, conv: Any) -> None:
@@ -442,18 +454,23 @@ def by_size(k: ModuleType, *, tied: bool = False) -> Any:
             return tf.nn.conv2d_transpose(maps, self.conv.kernel, sizes, 1, "SAME")
 
     shared = k.layers.Conv2D(4, 3, padding="same")
-    front = [shared, Tied(shared)] if tied else [chosen_by_size(k), Averaged()]
+    front = {
+        "tied": lambda: [shared, Tied(shared)],
+        "chosen": lambda: [chosen_by_size(k), Averaged()],
+        "padded": lambda: [Padded()],
+        "split": lambda: [Split()],
+    }[how]()
     last = k.layers.Conv2D(2, 3, activation="relu", name="last")
     return sequential(k, (40, 40, 3), *front, last)
 
 
 @GENERATIONS
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("how", ["chosen", "padded", "split", "tied"])
 @pytest.mark.parametrize("rule", RULES)
 def test_networks_that_look_at_the_size_of_the_image_are_shown_all_of_it(
-    rule: Rule, tied: bool, k: ModuleType
+    rule: Rule, how: str, k: ModuleType
 ) -> None:
-    network = by_size(k, tied=tied)
+    network = by_size(k, how)
     for weight in network.weights:
         values = np.random.default_rng(0 if "a" in weight.name else 1)
         weight.assign(values.normal(0.05, 0.1, weight.shape))
