@@ -60,7 +60,7 @@ def load_model(
             folder, a model of Keras 3 or tf-keras, or the name of a network of
             `keras.applications`, such as `"VGG16"`.
         encoding: What the network expects of pixel values: one of
-            `cnnviz.network.NAMES`, a function on tensors `(n, h, w, c)` in [0, 1],
+            `cnnviz.network.NAMES`, a function on tensors `(n, ..., c)` in [0, 1],
             or `"auto"` to find out; `model.encode` says what was chosen and why.
         labels: The names of the classes: a file with one a line or a JSON list or dict,
             `"imagenet"`, or the names themselves. A network of one sigmoid unit takes

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +57,7 @@ _DIGESTED = 2**16
 _FACTORS = ("scale", "offset")  # of layers that rescale
 
 _DEVIATIONS = 2.0
+_NEARLY = 0.01  # as 256 is 255
 
 NOTHING_TELLS = "nothing in the network tells; [0, 1] is assumed"
 AS_IT_IS = "nothing in the network tells; values are taken as they are, bytes in [0, 1]"
@@ -91,6 +93,9 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
             return found
     found = _inside(trial, weighing or Address("", network))
     if found is not None:
+        if found.is_of_bytes and not takes_pictures:
+            told = f"{found.reason}; floats are taken as they are"
+            return replace(found, reason=told)
         return found
     # Whole numbers that are no pictures may stand for words.
     if trial.dtype.startswith(("uint", "int") if takes_pictures else "uint8"):
@@ -249,11 +254,15 @@ def _scaled(seen: NDArray[np.float32]) -> Encoding | None:
     if low <= step <= high and not plain:
         return named_encoding("unit", "the network scales [0, 1] itself")
     if low <= contrast <= high:
-        return named_encoding("bytes", "the network scales [0, 255] itself")
+        found = named_encoding("bytes", "the network scales [0, 255] itself")
+        # To [0, 1] or [-1, 1] nothing but bytes is scaled.
+        divided = np.isclose(contrast, (1, 2), rtol=_NEARLY).any()
+        return replace(found, is_of_bytes=not divided)
     if plain:
         does = "takes a mean off" if one > black else "inverts"
         if abs(black) > 10:
-            return named_encoding("bytes", f"the network {does} [0, 255] itself")
+            found = named_encoding("bytes", f"the network {does} [0, 255] itself")
+            return replace(found, is_of_bytes=True)
         return named_encoding("unit", f"the network {does} [0, 1] itself")
     return None
 

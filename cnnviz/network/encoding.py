@@ -41,13 +41,16 @@ class Encoding:
 
     Attributes:
         name: One of `NAMES`, or `custom`.
-        function: Maps images `(n, h, w, c)` in [0, 1], RGB, to the network's values.
+        function: Maps images `(n, ..., c)` in [0, 1], RGB, to the network's values.
         reason: Why this encoding was chosen, for the user to read.
+        is_of_bytes: Whether it is only for bytes where there are no pictures: what a
+            network normalizes like bytes may as well be floats of that size.
     """
 
     name: str
     function: Callable[[Any], Any]
     reason: str = "given"
+    is_of_bytes: bool = False
 
     def __call__(self, images: Any) -> Any:
         """Encodes images, NumPy arrays or tensors, `(..., c)` in [0, 1]."""
@@ -62,6 +65,23 @@ class Encoding:
         if self.name in COLOR_ONLY and values.shape[-1] != 3:
             return values
         return self.function(values)
+
+    def is_for(self, axes: int, dtype: str, *, pictures: bool) -> bool:
+        """Whether what is given for an input is in [0, 1], and encoded for the network.
+
+        Pictures are. Of a network that takes none signals and volumes are, but whole
+        numbers that are no bytes, which count something. All else passes as it is.
+
+        Args:
+            axes: How many axes the input has, with that of images.
+            dtype: The type that the input takes.
+            pictures: Whether an input of the network takes pictures.
+        """
+        if pictures:
+            return axes == 4
+        if self.is_of_bytes or axes < 3:
+            return False
+        return "int" not in dtype or dtype == "uint8"
 
     def in_image_order(self, values: Any) -> Any:
         """What arrives at the network's input, channels in the image's order (RGB).
@@ -116,27 +136,11 @@ NAMES = tuple(_FUNCTIONS)
 COLOR_ONLY = ("caffe", "torch")
 
 
-def is_encoded(axes: int, dtype: str, *, takes_pictures: bool) -> bool:
-    """Whether what is given for an input is in [0, 1], and encoded for the network.
-
-    Pictures are. Of a network that takes none signals and volumes are, but whole
-    numbers that are no bytes, which count something. All else passes as it is.
-
-    Args:
-        axes: How many axes the input has, with that of images.
-        dtype: The type that the input takes.
-        takes_pictures: Whether an input of the network takes pictures.
-    """
-    if takes_pictures:
-        return axes == 4
-    return axes > 2 and ("int" not in dtype or dtype == "uint8")
-
-
 def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> Encoding:
     """The encoding of a name, or one made of the user's own function.
 
     Args:
-        name: One of `NAMES`, or a function on tensors `(n, h, w, c)` in [0, 1].
+        name: One of `NAMES`, or a function on tensors `(n, ..., c)` in [0, 1].
         reason: Why it was chosen.
 
     Raises:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from cnnviz.errors import ArgumentError, LayerError, first_line, users_error
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.whole_numbers import bypass, rounded
-from cnnviz.network.encoding import Encoding, is_encoded
+from cnnviz.network.encoding import Encoding
 from cnnviz.network.heads import Head, choose, find_heads
 from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layout import (
@@ -172,7 +172,7 @@ def observe(
 def _encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Images in [0, 1], channels last, as the network wants them.
 
-    Which inputs are encoded tells `encoding.is_encoded`. Inputs that are held are
+    Which inputs are encoded tells `Encoding.is_for`. Inputs that are held are
     added. Where the network takes whole numbers they are such, in float32.
     """
     network = model.network
@@ -183,7 +183,7 @@ def _encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.T
     encoded = []
     for i, tensor in enumerate(images):
         dtype = specs[i].dtype if specs else "float32"
-        if is_encoded(tensor.shape.rank, dtype, takes_pictures=model.takes_pictures):
+        if model.encode.is_for(tensor.shape.rank, dtype, pictures=model.takes_pictures):
             tensor = _encoded(model.encode, tensor)
         if channels_first and (tensor.shape.rank or 0) > 2:
             tensor = to_channels_first(tensor)

@@ -11,7 +11,7 @@ import numpy as np
 from cnnviz.errors import ImageError
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.taking import as_array, is_many, items_of
-from cnnviz.network.encoding import Encoding, is_encoded
+from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec
 from cnnviz.words import counted, listed
 
@@ -93,9 +93,11 @@ class Preparation:
         if array.dtype.kind not in "fiub":
             raise ImageError(f"images are of type {array.dtype}; expected real numbers")
         dtype = "float32" if spec is None else spec.dtype
-        encoded = is_encoded(rank + 1, dtype, takes_pictures=self.takes_pictures)
-        # Beside pictures, and in rows of integers, bytes are numbers such as an age.
-        counts = not encoded and (self.takes_pictures or "int" in dtype)
+        encoded = self.encode.is_for(rank + 1, dtype, pictures=self.takes_pictures)
+        # In a row beside a picture bytes are numbers such as an age, and in integers
+        # they may stand for words.
+        is_beside = rank == 1 and self.takes_pictures
+        counts = not encoded and (is_beside or "int" in dtype)
         bytewise = unit_scale(array.dtype) is not None and not (counts or raw)
         array = in_range(array, not bytewise)
         given_shape = array.shape
@@ -112,7 +114,7 @@ class Preparation:
         if not raw and (picture or (encoded and self.encode.name != "unit")):
             check_unit(array, "images hold")
         if bytewise and not encoded:
-            # Vectors are shown as they are; but what is in bytes are pixels.
+            # Floats are shown as they are; but what is in bytes are pixels.
             array = np.asarray(self.encode.of_any(array), np.float32)
         return array
 

@@ -109,6 +109,39 @@ def test_bytes_beside_a_picture_are_numbers(k: Any) -> None:
     np.testing.assert_allclose(held.outputs, expected, rtol=1e-4)
 
 
+@GENERATIONS
+def test_bytes_of_a_video_beside_a_picture_are_pixels(k: Any) -> None:
+    picture, video = k.Input((8, 8, 3)), k.Input((4, 8, 8, 3))
+    pooled = [
+        k.layers.GlobalAveragePooling2D()(k.layers.Conv2D(4, 3)(picture)),
+        k.layers.GlobalAveragePooling3D()(k.layers.Conv3D(4, 3)(video)),
+    ]
+    joined = k.layers.Concatenate()(pooled)
+    network = k.Model([picture, video], k.layers.Dense(2)(joined))
+    levels = np.random.default_rng(0)
+    given = [
+        levels.integers(0, 256, (2, *shape), np.uint8)
+        for shape in ((8, 8, 3), (4, 8, 8, 3))
+    ]
+    expected = network.predict([bytes_ / 255 for bytes_ in given], verbose=0)
+    found = load_model(network, encoding="unit").predict(given)
+    np.testing.assert_allclose(found.outputs, expected, rtol=1e-4, atol=1e-6)
+
+
+@GENERATIONS
+def test_floats_that_a_network_normalizes_are_what_they_are(k: Any) -> None:
+    inputs = k.Input((20, 1))
+    scaled = k.layers.Normalization(mean=[120.0], variance=[1600.0])(inputs)
+    network = k.Model(inputs, k.layers.Conv1D(3, 3, name="conv")(scaled))
+    model = load_model(network)
+    assert model.encode.reason.endswith("; floats are taken as they are")
+    levels = np.random.default_rng(0).integers(20, 220, (2, 20, 1), np.uint8)
+    expected = network.predict(levels.astype(np.float32), verbose=0)
+    for signals in (levels, levels.astype(np.float32)):
+        found = activations(model, signals, "conv")["conv"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_digits_need_no_axis_for_their_channel() -> None:
     network = keras.Sequential(
         [keras.Input((28, 28, 1)), keras.layers.Conv2D(4, 3, name="conv")]
