@@ -123,7 +123,9 @@ class EvidenceOptions:
     @property
     def region_text(self) -> str | None:
         """The region in the names of files: its position, or the name of its file."""
-        return None if self.region is None else Path("".join(self.region.split())).name
+        if self.region is None:
+            return None
+        return f"at-{Path(''.join(self.region.split())).name}"
 
     def parsed_region(self) -> Any:
         """A position, or weights from a file, `(h, w)`; None for neither."""
