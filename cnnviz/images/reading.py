@@ -61,7 +61,6 @@ _HEAD_BYTES = 512
 _LARGEST_ARRAY, _LARGEST_RATIO = 2**28, 200
 
 _EXIF_ORIENTATION = 0x0112
-_WITH_ALPHA = {"LA": 2, "RGBA": 4}
 
 
 def read_image(
@@ -401,8 +400,9 @@ def _pixels(
 
     There are 1 or 3 channels, or as many as are asked for if these are all it stores.
     """
-    if _WITH_ALPHA.get(image.mode, 0) == channels:
-        return np.asarray(image)
+    is_gray = image.mode in ("L", "LA")
+    if channels == (2 if is_gray else 4) and image.has_transparency_data:
+        return np.asarray(image.convert("LA" if is_gray else "RGBA"))
     if image.mode.startswith("I"):  # 16 bits: "I;16", "I;16B", or widened to "I"
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:

@@ -181,8 +181,8 @@ def with_channels(
     if (own, channels) == (1, 3):
         return np.repeat(image, 3, axis=-1)
     hint = (
-        "Pictures serve 1 or 3 channels, or 4 if they store alpha; for others give a "
-        "NumPy .npy array."
+        "Pictures serve 1 or 3 channels, and one more if they store alpha; for others "
+        "give a NumPy .npy array."
     )
     raise ImageError(
         f"{what} has {counted(own, 'channel')}; expected {channels}",

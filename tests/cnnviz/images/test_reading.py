@@ -160,6 +160,11 @@ def test_alpha_is_a_channel_where_as_many_are_asked_for(
     np.testing.assert_array_equal(as_array(picture, channels=channels), found)
     small = read_image(path, channels=channels, size=(4, 5), fit="stretch")
     np.testing.assert_allclose(small, resize(found, (4, 5), fit="stretch"), atol=1e-6)
+    if channels == 4:
+        palette = picture.quantize(16)
+        palette.save(path)
+        expected = np.asarray(palette.convert("RGBA")) / 255
+        np.testing.assert_allclose(read_image(path, channels=4), expected, atol=1e-6)
     picture.convert("RGB").save(path)
     with pytest.raises(ImageError, match=f"3 channels; expected {channels}"):
         read_image(path, channels=channels)
