@@ -252,7 +252,8 @@ def test_preprocessing_is_read_in_networks_without_layers(k: Any) -> None:
     net(np.zeros((1, 16, 16, 3), np.float32))
     assert detected(net).name == "bytes"
     inputs = k.Input((16, 16, 3))
-    assert detected(k.Model(inputs, inputs)).name == "unit"
+    as_it_is = k.layers.Activation("linear")(inputs)
+    assert detected(k.Model(inputs, as_it_is)).name == "unit"
 
 
 def test_preprocessing_is_read_inside_a_model_that_is_served(tmp_path: Path) -> None:
