@@ -85,7 +85,8 @@ class ImageModel:
     def key(self) -> Hashable:
         """What tells traces of this model from others of the same network."""
         held = ((name, a.shape, a.tobytes()) for name, a in self.held.items())
-        return UsersFunction(self.encode.function), tuple(held)
+        encode = self.encode
+        return UsersFunction(encode.function), encode.is_of_bytes, tuple(held)
 
     def hold(self, inputs: Mapping[str, Any]) -> ImageModel:
         """This model with some of its inputs held at given values.

@@ -140,6 +140,10 @@ def test_floats_that_a_network_normalizes_are_what_they_are(k: Any) -> None:
     for signals in (levels, levels.astype(np.float32)):
         found = activations(model, signals, "conv")["conv"]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    # The same encoding, where it is asked for, is for floats too.
+    asked = load_model(network, encoding="bytes")
+    found = activations(asked, levels.astype(np.float32) / 255, "conv")["conv"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_digits_need_no_axis_for_their_channel() -> None:
