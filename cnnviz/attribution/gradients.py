@@ -93,9 +93,7 @@ class Question:
         target = dict(zip(self.names, tensors[self.inputs :], strict=False))
         # With an axis of channels, that the network does not get to see.
         fronts = [
-            image
-            if has_channels(model.network, image.shape)
-            else tf.expand_dims(image, -1)
+            image if has_channels(network, image.shape) else tf.expand_dims(image, -1)
             for image in images
         ]
         seen = [

@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.network.encoding import Encoding, named_encoding
-from cnnviz.network.keras_generations import InputSpec, Network, ancestry, is_network
+from cnnviz.network.keras_generations import (
+    InputSpec,
+    Network,
+    ancestry,
+    is_network,
+    takes_pictures,
+)
 from cnnviz.network.naming import Address, addresses
 from cnnviz.network.ordering import in_order
 from cnnviz.network.remembered import Memory, encoding_of
@@ -73,13 +79,13 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
     Returns:
         The encoding, with the reason for the choice; `unit` where nothing tells.
     """
-    takes_pictures = specs is None or any(len(spec.shape) == 4 for spec in specs)
-    family = _family(network.name) if takes_pictures else None
+    pictures = takes_pictures(specs)
+    family = _family(network.name) if pictures else None
     trial = Trial.of(network, specs)
     if trial is None:
         if family is not None:
             return named_encoding(family, f"{network.name} of keras.applications")
-        return named_encoding("unit", NOTHING_TELLS if takes_pictures else AS_IT_IS)
+        return named_encoding("unit", NOTHING_TELLS if pictures else AS_IT_IS)
     channels = trial.shape[-1]
     photographs = len(trial.shape) == 3 and channels in (1, 3)
     ordered = list(in_order(network))
@@ -93,12 +99,12 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
             return found
     found = _inside(trial, weighing or Address("", network))
     if found is not None:
-        if found.is_of_bytes and not takes_pictures:
+        if found.is_of_bytes and not pictures:
             told = f"{found.reason}; floats are taken as they are"
             return replace(found, reason=told)
         return found
     # Whole numbers that are no pictures may stand for words.
-    if trial.dtype.startswith(("uint", "int") if takes_pictures else "uint8"):
+    if trial.dtype.startswith(("uint", "int") if pictures else "uint8"):
         return named_encoding("bytes", f"the input is of type {trial.dtype}")
     if family is not None and (channels == 3 or family == "signed"):
         return named_encoding(family, f"{network.name} of keras.applications")
@@ -106,7 +112,7 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         found = _remembered(trial, normalization, weighing)
         if found is not None:
             return found
-    if not takes_pictures:
+    if not pictures:
         return named_encoding("unit", AS_IT_IS)
     return named_encoding("unit", NOTHING_TELLS + _hint_of_base(network))
 

@@ -81,7 +81,7 @@ class ForwardPass(NamedTuple):
         return displayed(tensor, channels_first=first)
 
     def heads(self) -> list[Head]:
-        """The outputs of the network, if `whole` of it was wanted."""
+        """The outputs of the network, if the network itself was wanted."""
         return find_heads(self.network, self.calls[""])
 
     def head(self, name: str | int | None) -> Head:

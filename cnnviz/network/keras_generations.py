@@ -7,7 +7,7 @@ is imported here: a network that exists has brought its own Keras along.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 _KERAS = ("keras", "tf_keras")
@@ -35,6 +35,15 @@ class InputSpec(NamedTuple):
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+
+
+def takes_pictures(specs: Sequence[InputSpec] | None) -> bool:
+    """Whether any of the inputs of a network takes pictures, or may do so.
+
+    Args:
+        specs: The inputs, with the batch dimension; None if they are not known.
+    """
+    return specs is None or any(len(spec.shape) == 4 for spec in specs)
 
 
 class _Lineage(NamedTuple):

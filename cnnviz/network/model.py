@@ -18,7 +18,13 @@ from cnnviz.network.calibration import detect_encoding, encoding_digest
 from cnnviz.network.conditions import check
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.fingerprints import UsersFunction
-from cnnviz.network.keras_generations import InputSpec, Network, input_specs, is_network
+from cnnviz.network.keras_generations import (
+    InputSpec,
+    Network,
+    input_specs,
+    is_network,
+    takes_pictures,
+)
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
 from cnnviz.network.preparing import Images, Preparation, Shape
@@ -78,8 +84,7 @@ class ImageModel:
     @property
     def takes_pictures(self) -> bool:
         """Whether an input takes pictures, `(h, w, c)`, or may do so."""
-        specs = input_specs(self.network)
-        return specs is None or any(len(spec.shape) == 4 for spec in specs)
+        return takes_pictures(input_specs(self.network))
 
     @property
     def key(self) -> Hashable:

@@ -91,7 +91,7 @@ class Trial:
         network, index, specs = self.network, self.index, self.specs
         channels_first = is_network_channels_first(network)
 
-        def given(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
+        def look(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
             moved = channels_first and pixels.shape.rank > 3
             count = tf.shape(pixels)[0]
             sizes = [[n or _OTHER_SIDE for n in spec.shape[1:]] for spec in specs]
@@ -113,7 +113,7 @@ class Trial:
 
         signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
         try:
-            function = compiled(network, (what, target.path, index), given, signature)
+            function = compiled(network, (what, target.path, index), look, signature)
             seen = function(tf.constant(images, tf.float32))["seen"]
         except (CnnvizError, TypeError, ValueError):
             return None  # Nothing tells; the real call will say what is wrong.
