@@ -139,6 +139,13 @@ def find_heads(network: Network, call: Call) -> list[Head]:
             f"model '{network.name}' returns one number for all images; expected "
             "values for each image"
         )
+    kinds = ", ".join(tensor.dtype.name for tensor in outputs.values())
+    outputs = {name: t for name, t in outputs.items() if _is_real(t.dtype)}
+    if not outputs:
+        raise LayerError(
+            f"model '{network.name}' returns {kinds}; expected real numbers",
+            hint="Choose a layer before its output.",
+        )
     outputs = {name: t for name, t in outputs.items() if t.shape.rank}
     heads = [_head(network, name, outputs) for name in outputs]
     shapes = [tuple(tensor.shape) for tensor in tensors_in(call.inputs)]
@@ -207,6 +214,10 @@ def choose(
             f"expected one of {', '.join(head.name for head in known)}"
         )
     return head
+
+
+def _is_real(dtype: tf.DType) -> bool:
+    return dtype.is_floating or dtype.is_integer or dtype.is_bool
 
 
 def _named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:

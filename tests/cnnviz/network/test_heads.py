@@ -195,7 +195,19 @@ def test_an_output_of_unknown_shape_is_told(axes: int | None) -> None:
 
 
 @GENERATIONS
-def test_one_number_for_all_images_is_no_head(k: Any) -> None:
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (lambda maps: tf.reduce_mean(maps**2), "one number for all images"),
+        (
+            lambda maps: tf.signal.fft(tf.cast(maps, tf.complex64)),
+            "'measured' returns complex64; expected real numbers",
+        ),
+        (tf.strings.as_string, "'measured' returns string; expected real numbers"),
+    ],
+    ids=["scalar", "complex", "text"],
+)
+def test_what_is_no_head(k: Any, other: Any, told: str) -> None:
     class Measured(k.Model):
         def __init__(self, **heads: Any) -> None:
             super().__init__(name="measured")
@@ -204,7 +216,7 @@ def test_one_number_for_all_images_is_no_head(k: Any) -> None:
 
         def call(self, images: Any) -> Any:
             maps = self.convolution(images)
-            found = {"energy": tf.reduce_mean(maps**2)}
+            found = {"measured": other(maps)}
             return {**found, **{name: head(maps) for name, head in self.heads.items()}}
 
     network = Measured(mean=k.layers.GlobalAveragePooling2D())
@@ -214,7 +226,7 @@ def test_one_number_for_all_images_is_no_head(k: Any) -> None:
     np.testing.assert_allclose(head["logits"], expected, rtol=1e-4, atol=1e-6)
     alone = Measured()
     alone(IMAGES)
-    with pytest.raises(LayerError, match="one number for all images"):
+    with pytest.raises(LayerError, match=told):
         looked_at(alone)
 
 
