@@ -125,6 +125,6 @@ class Origin:
         if count is not None and alive < len(strengths):
             # What is not drawn is silent too, where the strongest were looked for.
             return f"the {alive} {every} that fire, {count - alive} silent here"
-        if alive > 1 and strengths[0] == strengths[-1]:
+        if alive > 1 and strengths.min() == strengths.max():
             return f"{alive} {every}, equally strong"
         return f"the {alive} strongest {every}"

@@ -398,6 +398,9 @@ class TestIdentities:
         assert hidden.names is None and head.names == ("a", "b", "c")
         assert chosen.counted(some, np.ones(2)) == "2 of 3 units"
         assert head.counted(some, np.ones(2)) == "2 of 3 units, equally strong"
+        # In the order of the maps, the first may be as strong as the last.
+        three, uneven = np.zeros(3, bool), np.array([6, 1, 6])
+        assert head.counted(three, uneven) == "the 3 strongest of 3 units"
 
     def test_convolutions_and_their_reversal_are_adjoint(self) -> None:
         # <conv(z) - bias, q> = <z, R q>, and for pools at fixed switches alike.
