@@ -206,13 +206,10 @@ def deconv(
         files = raw * (len(_RULES) if compare else 1)
         work.console.stage("drawing", count * (1 + stages + files))
         look = {"crop": crop, "columns": columns, "percentile": percentile}
-        notes: set[str] = set()
         firing = 0
         for number, verdict, result in work.items:
             for note in result.notes:
-                if note not in notes:
-                    work.console.note(note)
-                    notes.add(note)
+                work.console.note_once(note)
             picture, strip, *arrays = names[each * number : each * (number + 1)]
             source = images.source(number)
             if raw:
