@@ -292,7 +292,7 @@ class _Result:
         from cnnviz.images import write_image
 
         # Of all maps that were looked at, of which those that fire are compared.
-        look |= self.found.texts(drawing, source, rule=False)
+        look |= self.found.texts(drawing, [source], rule=False)
         write_image(drawing.comparison_sheet(self.image, self.ruled, **look), path)
 
 

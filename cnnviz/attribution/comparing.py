@@ -72,8 +72,7 @@ class RuleComparison(Result, Mapping[str, Projections]):
     ) -> Image.Image:
         texts_of(facts=facts)
         first = next(iter(self.values()))
-        texts = first.texts(drawing, source, rule=False)
-        texts["facts"] = [*facts, *texts["facts"]]
+        texts = first.texts(drawing, [*facts, source or ""], rule=False)
         sheet: Image.Image = drawing.comparison_sheet(
             first.origin.images[0], self, **{**texts, **options}
         )

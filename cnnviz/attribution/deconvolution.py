@@ -117,21 +117,20 @@ class Projections(ArrayResult):
         )
 
     def texts(
-        self, drawing: ModuleType, source: str | None, *, rule: bool = True
+        self, drawing: ModuleType, facts: Sequence[str], *, rule: bool = True
     ) -> dict[str, Any]:
         """What a sheet of the first image says, as arguments of the sheet.
 
         Args:
             drawing: The face of `cnnviz.drawing`.
-            source: What the image is called.
+            facts: What the smaller line says first, such as what the image is called.
             rule: Whether to name the rule.
         """
         origin = self.origin
         counts = origin.counted(self.dead[0], self.activations[0])
-        named = [] if source is None else [source]
         return {
             "title": drawing.headline(*origin.title),
-            "facts": [*named, *[origin.rule] * rule, counts],
+            "facts": [*facts, *[origin.rule] * rule, counts],
             "field": origin.field,
             "spatial": origin.is_spatial,
             "names": origin.names,
@@ -155,12 +154,10 @@ class Projections(ArrayResult):
         if source is None and len(self.images) > 1:
             source = f"image {image + 1} of {len(self.images)}"
         verdict = verdict_of(predictions, image, len(self.images))
-        told = [text for text in (source, verdict) if text is not None]
-        source = drawing.join_facts(told) if told else None
+        named = drawing.join_facts([source or "", verdict or ""])
         origin = one.origin
         drawn = one if origin.is_chosen else one.firing()
-        texts = one.texts(drawing, source)
-        texts["facts"] = [*facts, *texts["facts"]]
+        texts = one.texts(drawing, [*facts, named])
         sheet: Image.Image = drawing.projection_sheet(
             origin.images[0], drawn, **{**texts, **options}
         )
