@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from cnnviz.attribution.tasks import Task
+from cnnviz.attribution.units import Route
+from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.input_axes import pixels_of
+from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import look_at
 from cnnviz.words import seen_axes, shape_text
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cnnviz.attribution.tasks import Task
-    from cnnviz.attribution.units import Route
-    from cnnviz.images.boxes import ReceptiveField
-    from cnnviz.network.layer_tables import LayerInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +54,7 @@ class Origin:
         *,
         is_chosen: bool,
     ) -> Origin:
-        """What a task is made of.
+        """What the reconstructions of a task are made of.
 
         Args:
             task: What is reconstructed.
