@@ -52,7 +52,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Name:
+class PartName:
     """A mark in a program: what was computed last is to be reported by a name."""
 
     text: str
@@ -74,7 +74,7 @@ class Objective:
             of terms need no recursion.
     """
 
-    program: tuple[Term | Name | str, ...]
+    program: tuple[Term | PartName | str, ...]
 
     __array_ufunc__ = None  # an array that comes first leaves the operation to this
 
@@ -104,12 +104,12 @@ class Objective:
 
     def named(self, name: str) -> Objective:
         """The same objective with a name, under which it is reported as a part."""
-        return Objective((*self.program, Name(name)))
+        return Objective((*self.program, PartName(name)))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the parts that have one, in the order of computation."""
-        return tuple(part.text for part in self.program if isinstance(part, Name))
+        return tuple(part.text for part in self.program if isinstance(part, PartName))
 
     @property
     def terms(self) -> list[Term]:
@@ -141,7 +141,7 @@ class Objective:
         """What is computed, apart from the operands' values."""
         return tuple(
             part
-            if isinstance(part, str | Name)
+            if isinstance(part, str | PartName)
             else (part.key, part.layers, tuple(o.shape[1:] for o in part.operands))
             for part in self.program
         )
@@ -183,7 +183,7 @@ class Objective:
         stack: list[tf.Tensor] = []
         named: list[tf.Tensor] = []
         for part in self.program:
-            if isinstance(part, Name):
+            if isinstance(part, PartName):
                 named.append(stack[-1])
             elif isinstance(part, str):
                 right = stack.pop()
@@ -196,7 +196,7 @@ class Objective:
     def __str__(self) -> str:
         stack: list[str] = []
         for part in self.program:
-            if isinstance(part, Name):
+            if isinstance(part, PartName):
                 continue
             if isinstance(part, str):
                 right = stack.pop()
