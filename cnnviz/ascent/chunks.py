@@ -19,7 +19,17 @@ _LONG = 64  # steps; of shorter runs the last image is kept
 
 
 class Chunks:
-    """A run over chunks of images; knows whether the callback has stopped it."""
+    """A run over chunks of images.
+
+    Args:
+        plan: What is the same for all images.
+        run: How it is carried out.
+        rates: The learning rate of each step.
+        momentum: The momentum to start with; None for none.
+
+    Attributes:
+        stopped: Whether the callback has ended the run.
+    """
 
     def __init__(
         self, plan: Plan, run: Run, rates: np.ndarray, momentum: Momentum | None
@@ -44,7 +54,16 @@ class Chunks:
         begun: float,
         share: float,
     ) -> Ascent:
-        """Optimizes the images of some rows, in a batch filled with the last one."""
+        """Optimizes the images of some rows, in a batch filled with the last one.
+
+        Args:
+            rows: The numbers of the images.
+            seeds: Those of the images.
+            start: One image to start from, or one for each of the run; None for gray.
+            batch: How many images go through the network together.
+            begun: The share of the run that was done before.
+            share: The share of the run that this is.
+        """
         steps, count = len(self.rates), len(rows)
         if start is not None and len(start) > 1:
             start = start[rows.start : rows.stop]

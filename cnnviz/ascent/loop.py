@@ -293,7 +293,7 @@ def _sizes(
 def _check(plan: Plan) -> None:
     """Refuses parts of one name, and channels and classes that the network lacks.
 
-    None of these would be chosen, and the score be that of nothing.
+    What does not exist would be taken for 0, and not be missed.
     """
     objective = plan.objective
     for name, times in Counter(objective.names).items():
