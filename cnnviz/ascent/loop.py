@@ -23,7 +23,7 @@ from cnnviz.ascent.scoring import rescored, sees_numbers
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
-from cnnviz.errors import ArgumentError, warn
+from cnnviz.errors import ArgumentError, ImageError, warn
 from cnnviz.graph.devices import room
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.health import broken_weights, not_finite
@@ -125,7 +125,12 @@ def maximize(
         )
     each = steps // restarts
     if start is not None:
-        (start,) = known.prepare(start)
+        native_shape(known)  # refuses networks of several images
+        start, *others = known.prepare(start)
+        if others:
+            raise ImageError(
+                f"start is for {1 + len(others)} inputs; expected one array of images"
+            )
     known, span = searched(known, [] if start is None else [start])
     if start is not None:
         start = span.unit(start)
