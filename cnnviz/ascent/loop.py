@@ -115,6 +115,8 @@ def maximize(
     instance_of("transform", transform, Transform | None, "a Transform, such as STILL")
     last = "the momentum of an earlier run"
     instance_of("momentum", momentum, Momentum | None, last)
+    expected = "a list of whole numbers"
+    instance_of("streams", streams, Sequence | np.ndarray | None, expected)
     run = run_of(run)
     steps, restarts = run.steps or _STEPS, run.restarts or 1
     turns = _turns(parameterization)
@@ -125,7 +127,7 @@ def maximize(
         )
     each = steps // restarts
     if start is not None:
-        native_shape(known)  # refuses networks of several images
+        native_shape(known)  # refuses networks of anything but an image
         start, *others = known.prepare(start)
         if others:
             raise ImageError(

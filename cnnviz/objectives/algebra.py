@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import brief, numbers_of, whole_numbers
+from cnnviz.arguments import brief, instance_of, numbers_of, whole_numbers
 from cnnviz.errors import ArgumentError
 from cnnviz.network.fingerprints import UsersFunction
 from cnnviz.network.forward import Scene
@@ -278,8 +278,10 @@ def custom(
         text: What it is called in messages.
 
     Raises:
-        ArgumentError: If an operand holds anything but numbers.
+        ArgumentError: If the score is no function, or an operand holds anything but
+            numbers.
     """
+    instance_of("score", score, Callable, "a function of a Scene")
     expected = "numbers (n, ...), or (1, ...) for all images"
     numbers = [np.atleast_1d(numbers_of("operand", o, expected)) for o in operands]
     arrays = tuple(n.astype(np.float32) if n.dtype.kind == "f" else n for n in numbers)
