@@ -155,6 +155,7 @@ def compare_rules(
         ModelError: If the network fails, or computes NaN or infinite values.
         ArgumentError: If an argument has a value outside its range.
     """
+    texts_of(rules=rules)
     if not rules:
         raise ArgumentError("no rule is given to compare; expected one or more")
     known = as_model(model)

@@ -395,6 +395,10 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
             lambda n: maximize(n, unit("conv", 0), streams=3),
             "streams is 3; expected a list of whole numbers",
         ),
+        (
+            lambda n: c.compare_rules(n, IMAGES[0], "conv", [0], rules=3),
+            "rules is 3; expected a list of texts",
+        ),
         (lambda _: custom("mean"), "score is 'mean'; expected a function of a Scene"),
         (lambda _: unit("conv", 0) * "a", "operand is 'a'; expected a number, one for"),
         (
