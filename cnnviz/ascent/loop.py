@@ -76,13 +76,13 @@ def maximize(
         size: The size of the canvas, `(height, width)` or the side of a square; None
             for the network's own, or that of `start`. If the objective asks for
             outputs of a network that takes one size, such as classes, the network is
-            shown the canvas resized to it: by a `Motion` with its surroundings where it
-            has other proportions, by `Crops` stretched. Layers take the canvas as it
-            is.
+            shown the canvas resized to it. Where that has other proportions, a `Motion`
+            shows the surroundings of the canvas too, and `Crops` stretch it. Layers
+            take the canvas as it is.
         count: How many images to make, where neither objective nor start says so.
-        start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], to which
-            the parameterization's noise is added; None for mid gray. Of a model that
-            takes raw values, in these.
+        start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], or in raw
+            values if the model takes such. The parameterization's noise is added to
+            them. None for mid gray.
         parameterization: What the optimizer moves; None for `Fourier()`. If several are
             given, the restarts use them in turn.
         transform: The motions that the images have to withstand; None for `Motion()`,

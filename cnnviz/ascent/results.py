@@ -61,9 +61,9 @@ class Ascent(ArrayResult):
     `np.asarray` of it is the images. They are drawn by `cnnviz.drawing.ascent_sheet`.
 
     Attributes:
-        images: `(n, h, w, c)`, float32 in [0, 1]. In place of a dead one stands what
-            the run was given to start from, or mid gray. Of a model that takes raw
-            values, in these.
+        images: `(n, h, w, c)`, float32 in [0, 1], or in raw values if the model takes
+            such. In place of a dead one stands what the run was given to start from, or
+            mid gray.
         scores: The objective of each image, without a transform, `(n,)`; NaN where the
             network computes no finite number.
         dead: Which images could not be made, `(n,)`, bool: no finite gradient reached

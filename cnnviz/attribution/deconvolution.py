@@ -64,7 +64,7 @@ class Projections(ArrayResult):
             layers; one position in 1-D networks, three in 3-D ones.
         channels: `(n, k)` the numbers of the maps.
         input_index: Which of the network's inputs was reconstructed: the first picture
-            that the layer depends on, or else the first array. None that is held.
+            that the layer depends on, or else the first array; never one that is held.
         notes: What was decided where the paper leaves it open, and what to know when
             reading the result; one sentence each.
         origin: What the reconstructions were made of.

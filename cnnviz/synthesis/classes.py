@@ -115,8 +115,8 @@ def visualize_classes(
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
-        probabilities that the network gives them. Of a model that takes raw values,
-        images in these; see `visualize_filters`.
+        probabilities that the network gives them. If the model takes raw values, so
+        are those of the images; see `visualize_filters`.
 
     Raises:
         ArgumentError: If there is no such class, or an argument is out of its range.

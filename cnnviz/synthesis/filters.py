@@ -122,9 +122,10 @@ def visualize_filters(
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
-        activations that they reach; mid gray for channels that are dead. Of a model
-        that takes raw values, images in these: within two standard deviations of the
-        mean, as its first normalization knows them, else within [0, 1], with a warning.
+        activations that they reach; mid gray for channels that are dead. If the model
+        takes raw values, so are those of the images: within two standard deviations of
+        the mean, as its first normalization knows them, else within [0, 1], with a
+        warning.
 
     Raises:
         LayerError: If the layer or a channel does not exist.

@@ -62,8 +62,7 @@ class Stylized(ArrayResult):
     `np.asarray` of it is the pixels; `cnnviz.drawing.plain_picture` draws it.
 
     Attributes:
-        image: `(h, w, c)`, float32 in [0, 1]; of a model that takes raw values, in
-            these.
+        image: `(h, w, c)`, float32 in [0, 1], or in raw values if the model takes such.
         frames: The image after the steps that `Run.snapshots` names, `(frames, h, w,
             c)`; none if it names none.
         style_losses: At each step, how far its style was from the wanted one: the mean
@@ -133,8 +132,8 @@ def transfer_style(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size. For a
-            model that takes raw values, in these.
+        content: `(h, w, c)` in [0, 1], or in raw values if the model takes such; a
+            Pillow picture or a path; of any size.
         style: An image such as `content`, or a list of several.
         style_weights: How much each of several styles counts; None for equal parts.
         content_weight: The weight of the content against the style, at most a million:
@@ -208,8 +207,8 @@ def optimize_style(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size. For a
-            model that takes raw values, in these.
+        content: `(h, w, c)` in [0, 1], or in raw values if the model takes such; a
+            Pillow picture or a path; of any size.
         style: An image such as `content`, or a list of several.
         style_weights: How much each of several styles counts; None for equal parts.
         content_weight: The weight of the content against the style, at most a million:
