@@ -128,11 +128,12 @@ class Projections(ArrayResult):
         """
         origin = self.origin
         counts = origin.counted(self.dead[0], self.activations[0])
+        counts += ", each as a whole" * origin.is_whole
         return {
             "title": drawing.headline(*origin.title),
             "facts": [*facts, *[origin.rule] * rule, counts],
-            "field": origin.field,
-            "spatial": origin.is_spatial,
+            "field": None if origin.is_whole else origin.field,
+            "spatial": origin.has_places,
             "names": origin.names,
         }
 

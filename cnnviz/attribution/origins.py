@@ -26,6 +26,7 @@ class Origin:
         rule: The rule that made them.
         labels: The names of the classes; None if they are not known.
         is_chosen: Whether the maps were asked for by number.
+        is_whole: Whether they start from whole maps, rather than from a unit of each.
         order: Which axis of the maps goes along each of the image's; None where that is
             not known.
         axes: How many axes of positions the images have for the network.
@@ -37,6 +38,7 @@ class Origin:
     rule: str
     labels: tuple[str, ...] | None
     is_chosen: bool
+    is_whole: bool
     order: tuple[int, ...] | None
     axes: int
     field: ReceptiveField | None
@@ -73,6 +75,7 @@ class Origin:
             task.rule,
             model.labels,
             is_chosen,
+            task.keep == "map" and len(look.info.output_shape) > 1,
             look.order,
             len(pixels_of(model.network, images.shape)),
             look.field,
@@ -97,6 +100,11 @@ class Origin:
     def is_spatial(self) -> bool:
         """Whether the maps have positions; units of dense layers have none."""
         return len(self.info.output_shape) > 1
+
+    @property
+    def has_places(self) -> bool:
+        """Whether each starts from a unit that has a position in its map."""
+        return self.is_spatial and not self.is_whole
 
     @property
     def names(self) -> Sequence[str] | None:
