@@ -156,11 +156,11 @@ def deconv(
                     yield (
                         batch.numbers[row],
                         told[row],
-                        explain(loaded, target, one, found.image(i)),
+                        examine(loaded, target, one, found.image(i)),
                     )
                     row += 1
 
-    def explain(
+    def examine(
         loaded: ImageModel, target: str, one: list[np.ndarray], found: Projections
     ) -> _Result:
         from cnnviz.attribution import RULES, compare_rules, deconvnet_stages
