@@ -248,7 +248,7 @@ def optimize_filters(
     try:
         ascent = ascended(chosen, recipe.objective, canvas)
     except ImageError:
-        if size is not None or canvas in (None, found.image[:2]):
+        if size is not None or canvas == found.image[:2]:
             raise
         # A layer on the way takes no other size than the network's own.
         canvas = None
