@@ -60,8 +60,9 @@ class Projections(ArrayResult):
         activations: `(n, k)` the activation of the unit that each starts from; the
             logit where the layer ends in a softmax or sigmoid. Where it is not positive
             the map is dead for that image.
-        positions: `(n, k, 2)` the unit's row and column in its map; `(0, 0)` for dense
-            layers; one position in 1-D networks, three in 3-D ones.
+        positions: `(n, k, 2)` the unit's row and column in its map, of a whole map
+            those of the strongest; `(0, 0)` for dense layers; one position in 1-D
+            networks, three in 3-D ones.
         channels: `(n, k)` the numbers of the maps.
         input_index: Which of the network's inputs was reconstructed: the first picture
             that the layer depends on, or else the first array; never one that is held.
