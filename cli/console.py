@@ -28,6 +28,7 @@ class Console:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
+        self._told: set[str] = set()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._stage = ""
@@ -55,6 +56,12 @@ class Console:
             _print_above(self._bar, line)
         elif not self._quiet:
             print(line, file=sys.stderr, flush=True)
+
+    def note_once(self, text: str) -> None:
+        """Says what may be so of several images or layers, the first time only."""
+        if text not in self._told:
+            self._told.add(text)
+            self.note(text)
 
     def stage(self, description: str, total: int | None = None) -> None:
         """Begins a part of the work, in which `total` files are written, if known."""

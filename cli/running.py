@@ -88,13 +88,8 @@ def _told(console: Console) -> Iterator[None]:
     """Tells each warning of the library once, in the words of the command line."""
     from cnnviz.errors import CnnvizWarning
 
-    told: set[str] = set()
-
     def tell(message: Warning | str, *_: Any, **__: Any) -> None:
-        text = str(message)
-        if text not in told:
-            told.add(text)
-            console.note(text)
+        console.note_once(str(message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

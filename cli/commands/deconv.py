@@ -156,11 +156,11 @@ def deconv(
                     yield (
                         batch.numbers[row],
                         told[row],
-                        explain(loaded, target, one, found.image(i)),
+                        examine(loaded, target, one, found.image(i)),
                     )
                     row += 1
 
-    def explain(
+    def examine(
         loaded: ImageModel, target: str, one: list[np.ndarray], found: Projections
     ) -> _Result:
         from cnnviz.attribution import RULES, compare_rules, deconvnet_stages
@@ -206,13 +206,10 @@ def deconv(
         files = raw * (len(_RULES) if compare else 1)
         work.console.stage("drawing", count * (1 + stages + files))
         look = {"crop": crop, "columns": columns, "percentile": percentile}
-        notes: set[str] = set()
         firing = 0
         for number, verdict, result in work.items:
             for note in result.notes:
-                if note not in notes:
-                    work.console.note(note)
-                    notes.add(note)
+                work.console.note_once(note)
             picture, strip, *arrays = names[each * number : each * (number + 1)]
             source = images.source(number)
             if raw:
@@ -295,7 +292,7 @@ class _Result:
         from cnnviz.images import write_image
 
         # Of all maps that were looked at, of which those that fire are compared.
-        look |= self.found.texts(drawing, source, rule=False)
+        look |= self.found.texts(drawing, [source], rule=False)
         write_image(drawing.comparison_sheet(self.image, self.ruled, **look), path)
 
 

@@ -243,14 +243,11 @@ def explain(
             [file_text(name, asked, each) for name in images.names for each in kinds]
         )
         work.console.stage("explaining", len(images.paths))
-        told: set[str] = set()
         for number, result in work.items:
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
             for note in [*result.output * (head is None), *result.notes(source)]:
-                if note not in told:
-                    told.add(note)
-                    work.console.note(note)
+                work.console.note_once(note)
             for sentence in result.sentences:
                 work.console.note(f"{source}: {sentence}")
             if raw:

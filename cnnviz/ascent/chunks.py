@@ -19,19 +19,29 @@ _LONG = 64  # steps; of shorter runs the last image is kept
 
 
 class Chunks:
-    """A run over chunks of images; knows whether the callback has stopped it."""
+    """A run over chunks of images.
+
+    Args:
+        plan: What is the same for all images.
+        run: How it is carried out.
+        rates: The learning rate of each step.
+        momentum: The momentum to start with; None for none.
+
+    Attributes:
+        stopped: Whether the callback has ended the run.
+    """
 
     def __init__(
         self, plan: Plan, run: Run, rates: np.ndarray, momentum: Momentum | None
     ) -> None:
-        self.plan = plan
-        self.run = run
-        self.rates = rates
+        self._plan = plan
+        self._run = run
+        self._rates = rates
         several = run.keep_best and len(rates) >= _LONG
-        self.checks = _CHECKED if several else _CHECKED[-1:]
-        self.snapshots = run.snapshot_steps(len(rates))
-        self.momentum = momentum
-        self.before = 0 if momentum is None else momentum.steps
+        self._checks = _CHECKED if several else _CHECKED[-1:]
+        self._snapshots = run.snapshot_steps(len(rates))
+        self._momentum = momentum
+        self._before = 0 if momentum is None else momentum.steps
         self.stopped = False
         self._is_half = wants_bfloat16(run.precision)
 
@@ -44,22 +54,31 @@ class Chunks:
         begun: float,
         share: float,
     ) -> Ascent:
-        """Optimizes the images of some rows, in a batch filled with the last one."""
-        steps, count = len(self.rates), len(rows)
+        """Optimizes the images of some rows, in a batch filled with the last one.
+
+        Args:
+            rows: The numbers of the images.
+            seeds: Those of the images.
+            start: One image to start from, or one for each of the run; None for gray.
+            batch: How many images go through the network together.
+            begun: The share of the run that was done before.
+            share: The share of the run that this is.
+        """
+        steps, count = len(self._rates), len(rows)
         if start is not None and len(start) > 1:
             start = start[rows.start : rows.stop]
         climb = self._climb(rows, seeds, start, batch)
         best = Best(climb.state[0])
-        names = self.plan.objective.names
+        names = self._plan.objective.names
         history = np.full((steps, 1 + len(names), count), np.nan, np.float32)
-        frames = [self._images(best.numbers)[:count]] if 0 in self.snapshots else []
-        checked = {max(1, steps * sixth // 6) for sixth in self.checks}
+        frames = [self._images(best.numbers)[:count]] if 0 in self._snapshots else []
+        checked = {max(1, steps * sixth // 6) for sixth in self._checks}
         # What a unit without a gradient at the start has to exceed, to be alive.
         shut = np.full(count, -np.inf, np.float32)
         woken = np.zeros(count, bool)
-        every = None if self.run.callback is None else self.run.callback_every
-        marks = checked | set(self.snapshots)
-        for block in climb.blocks(self.rates, self.before, marks, every):
+        every = None if self._run.callback is None else self._run.callback_every
+        marks = checked | set(self._snapshots)
+        for block in climb.blocks(self._rates, self._before, marks, every):
             last, scores = block.last, block.scores[..., :count]
             history[block.first : last] = scores
             woken |= block.alive[:count]
@@ -67,7 +86,7 @@ class Chunks:
                 shut = np.where(woken, shut, scores[0, 0])
                 if not np.isfinite(block.scores[0]).any():
                     break
-            if last in self.snapshots:
+            if last in self._snapshots:
                 frames.append(self._images(climb.state[0])[:count])
             if self._tell(rows, last, climb.state, scores[-1], begun, share):
                 self.stopped = True
@@ -84,11 +103,11 @@ class Chunks:
         if dead.any():
             given = np.float32(0.5) if start is None else start
             images = np.where(dead[:, None, None, None], given, images)
-        frames += [images] * (len(self.snapshots) - len(frames))
+        frames += [images] * (len(self._snapshots) - len(frames))
         momentum = None
         if count == 1:
             first, second = (moment[:1].numpy() for moment in climb.state[1:])
-            momentum = Momentum(first, second, self.before + last)
+            momentum = Momentum(first, second, self._before + last)
         return Ascent(
             images=images,
             scores=np.where(scores > -np.inf, scores, np.nan),
@@ -97,7 +116,7 @@ class Chunks:
             parts={name: history[:, i] for i, name in enumerate(names, start=1)},
             momentum=momentum,
             snapshots=np.array(frames, np.float32).reshape(-1, *images.shape),
-            snapshot_steps=self.snapshots,
+            snapshot_steps=self._snapshots,
         )
 
     def _climb(
@@ -108,12 +127,12 @@ class Chunks:
         batch: int,
     ) -> Climb:
         """The climb of a batch, before its first step."""
-        plan, padding = self.plan, batch - len(rows)
+        plan, padding = self._plan, batch - len(rows)
         filled = [*seeds, *([seeds[-1]] * padding)]
         numbers, is_flat = self._start(filled, start, len(rows))
         draws = np.stack(
             [
-                plan.draws(np.random.default_rng((*s, 1)), len(self.rates))
+                plan.draws(np.random.default_rng((*s, 1)), len(self._rates))
                 for s in filled
             ],
             1,
@@ -121,15 +140,15 @@ class Chunks:
         order = [*rows, *([rows[-1]] * padding)]
         total = max(plan.objective.count, rows.stop)
         operands = [tf.constant(o[order]) for o in plan.objective.operands(total)]
-        is_exact = self.run.precision == "float32"
+        is_exact = self._run.precision == "float32"
         stepper = Stepper(plan, batch, operands, is_exact=is_exact)
         state = _state(numbers)
         if self._is_half is None:
-            stepper.try_bfloat16(state, schedule(self.rates[:1], 0), draws[:1])
+            stepper.try_bfloat16(state, schedule(self._rates[:1], 0), draws[:1])
             self._is_half = stepper.is_half
         stepper.is_half = self._is_half
-        if self.momentum is not None:
-            carried = (self.momentum.first, self.momentum.second)
+        if self._momentum is not None:
+            carried = (self._momentum.first, self._momentum.second)
             moments = (tf.broadcast_to(moment, numbers.shape) for moment in carried)
             state = (state[0], *moments)
         return Climb(plan, stepper, state, draws, filled, is_flat=is_flat)
@@ -147,7 +166,7 @@ class Chunks:
             start: One image to start from, or one for each; None for mid gray.
             count: How many images there are; the rest of the batch repeats the last.
         """
-        parameterization, shape = self.plan.parameterization, self.plan.shape
+        parameterization, shape = self._plan.parameterization, self._plan.shape
         generators = [np.random.default_rng((*s, 0)) for s in seeds]
         numbers = parameterization.start(generators, shape)
         if start is None:
@@ -159,7 +178,7 @@ class Chunks:
         return numbers, is_flat
 
     def _images(self, numbers: tf.Tensor) -> np.ndarray:
-        image = self.plan.parameterization.image(numbers, self.plan.shape)
+        image = self._plan.parameterization.image(numbers, self._plan.shape)
         return image.numpy()
 
     def _tell(
@@ -171,21 +190,23 @@ class Chunks:
         begun: float,
         share: float,
     ) -> bool:
-        steps = len(self.rates)
-        if self.run.callback is None or (
-            step % self.run.callback_every and step < steps
+        steps = len(self._rates)
+        if self._run.callback is None or (
+            step % self._run.callback_every and step < steps
         ):
             return False
         done = begun + share * step / steps
         return bool(
-            self.run.callback(
+            self._run.callback(
                 Progress(
                     step=step,
                     steps=steps,
                     done=done,
                     rows=rows,
                     scores=scores[0],
-                    parts=dict(zip(self.plan.objective.names, scores[1:], strict=True)),
+                    parts=dict(
+                        zip(self._plan.objective.names, scores[1:], strict=True)
+                    ),
                     images=lambda: self._images(state[0])[: len(rows)],
                 )
             )

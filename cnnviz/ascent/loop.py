@@ -23,7 +23,7 @@ from cnnviz.ascent.scoring import rescored, sees_numbers
 from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
-from cnnviz.errors import ArgumentError, warn
+from cnnviz.errors import ArgumentError, ImageError, warn
 from cnnviz.graph.devices import room
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.health import broken_weights, not_finite
@@ -76,13 +76,13 @@ def maximize(
         size: The size of the canvas, `(height, width)` or the side of a square; None
             for the network's own, or that of `start`. If the objective asks for
             outputs of a network that takes one size, such as classes, the network is
-            shown the canvas resized to it: by a `Motion` with its surroundings where it
-            has other proportions, by `Crops` stretched. Layers take the canvas as it
-            is.
+            shown the canvas resized to it. Where that has other proportions, a `Motion`
+            shows the surroundings of the canvas too, and `Crops` stretch it. Layers
+            take the canvas as it is.
         count: How many images to make, where neither objective nor start says so.
-        start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], to which
-            the parameterization's noise is added; None for mid gray. Of a model that
-            takes raw values, in these.
+        start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], or in raw
+            values if the model takes such. The parameterization's noise is added to
+            them. None for mid gray.
         parameterization: What the optimizer moves; None for `Fourier()`. If several are
             given, the restarts use them in turn.
         transform: The motions that the images have to withstand; None for `Motion()`,
@@ -115,6 +115,8 @@ def maximize(
     instance_of("transform", transform, Transform | None, "a Transform, such as STILL")
     last = "the momentum of an earlier run"
     instance_of("momentum", momentum, Momentum | None, last)
+    expected = "a list of whole numbers"
+    instance_of("streams", streams, Sequence | np.ndarray | None, expected)
     run = run_of(run)
     steps, restarts = run.steps or _STEPS, run.restarts or 1
     turns = _turns(parameterization)
@@ -125,7 +127,12 @@ def maximize(
         )
     each = steps // restarts
     if start is not None:
-        (start,) = known.prepare(start)
+        native_shape(known)  # refuses networks of anything but an image
+        start, *others = known.prepare(start)
+        if others:
+            raise ImageError(
+                f"start is for {1 + len(others)} inputs; expected one array of images"
+            )
     known, span = searched(known, [] if start is None else [start])
     if start is not None:
         start = span.unit(start)
@@ -293,7 +300,7 @@ def _sizes(
 def _check(plan: Plan) -> None:
     """Refuses parts of one name, and channels and classes that the network lacks.
 
-    None of these would be chosen, and the score be that of nothing.
+    What does not exist would be taken for 0, and not be missed.
     """
     objective = plan.objective
     for name, times in Counter(objective.names).items():

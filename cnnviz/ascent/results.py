@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -60,9 +61,9 @@ class Ascent(ArrayResult):
     `np.asarray` of it is the images. They are drawn by `cnnviz.drawing.ascent_sheet`.
 
     Attributes:
-        images: `(n, h, w, c)`, float32 in [0, 1]. In place of a dead one stands what
-            the run was given to start from, or mid gray. Of a model that takes raw
-            values, in these.
+        images: `(n, h, w, c)`, float32 in [0, 1], or in raw values if the model takes
+            such. In place of a dead one stands what the run was given to start from, or
+            mid gray.
         scores: The objective of each image, without a transform, `(n,)`; NaN where the
             network computes no finite number.
         dead: Which images could not be made, `(n,)`, bool: no finite gradient reached
@@ -89,15 +90,7 @@ class Ascent(ArrayResult):
 
     def take(self, rows: np.ndarray) -> Ascent:
         """Some of the images, in the order of `rows`, their numbers."""
-        return replace(
-            self,
-            images=self.images[rows],
-            scores=self.scores[rows],
-            dead=self.dead[rows],
-            history=self.history[:, rows],
-            parts={name: part[:, rows] for name, part in self.parts.items()},
-            snapshots=self.snapshots[:, rows],
-        )
+        return _made(lambda axis, own: own.take(rows, axis), self)
 
     def _array(self) -> np.ndarray:
         return self.images
@@ -111,39 +104,42 @@ class Ascent(ArrayResult):
         )
 
 
+_AXES = {"images": 0, "scores": 0, "dead": 0, "history": 1, "snapshots": 1}
+"""Which axis of the arrays of an ascent is that of the images."""
+
+
+def _made(make: Callable[..., np.ndarray], *ascents: Ascent) -> Ascent:
+    """The first ascent, each of its arrays made of those that the ascents have.
+
+    Args:
+        make: Takes the axis of the images, and the array of each ascent.
+        ascents: The ascents.
+    """
+    first = ascents[0]
+    arrays: dict[str, Any] = {
+        name: make(axis, *(getattr(each, name) for each in ascents))
+        for name, axis in _AXES.items()
+    }
+    parts = {
+        name: make(1, *(each.parts[name] for each in ascents)) for name in first.parts
+    }
+    return replace(first, **arrays, parts=parts)
+
+
 def better_of(one: Ascent, other: Ascent) -> Ascent:
     """Of two runs from different starts, each image from the one that scored higher."""
-    take = (other.scores > one.scores) & ~(other.dead & ~one.dead)
-    take |= one.dead & ~other.dead
-    pictures = take[:, None, None, None]
-    return replace(
-        one,
-        images=np.where(pictures, other.images, one.images),
-        scores=np.where(take, other.scores, one.scores),
-        dead=one.dead & other.dead,
-        history=np.where(take, other.history, one.history),
-        parts={
-            name: np.where(take, other.parts[name], part)
-            for name, part in one.parts.items()
-        },
-        snapshots=np.where(pictures, other.snapshots, one.snapshots),
-    )
+    better = (other.scores > one.scores) & ~(other.dead & ~one.dead)
+    better |= one.dead & ~other.dead
+
+    def chosen(axis: int, own: np.ndarray, others: np.ndarray) -> np.ndarray:
+        return np.where(better.reshape(-1, *[1] * (own.ndim - 1 - axis)), others, own)
+
+    return _made(chosen, one, other)
 
 
 def join(parts: Sequence[Ascent]) -> Ascent:
     """Runs over chunks of images as one run."""
     if len(parts) == 1:
         return parts[0]
-    return replace(
-        parts[0],
-        images=np.concatenate([part.images for part in parts]),
-        scores=np.concatenate([part.scores for part in parts]),
-        dead=np.concatenate([part.dead for part in parts]),
-        history=np.concatenate([part.history for part in parts], 1),
-        parts={
-            name: np.concatenate([part.parts[name] for part in parts], 1)
-            for name in parts[0].parts
-        },
-        momentum=None,
-        snapshots=np.concatenate([part.snapshots for part in parts], 1),
-    )
+    joined = _made(lambda axis, *own: np.concatenate(own, axis), *parts)
+    return replace(joined, momentum=None)

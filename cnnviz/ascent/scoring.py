@@ -54,7 +54,7 @@ def rescored(
     window: Size | None = None,
     average_pooling: bool = False,
 ) -> Ascent:
-    """The same with the scores of what stands in place of images that are dead.
+    """The same images, dead ones with the score of what stands in their place.
 
     Scores that are no number stay so: they tell that the network computes none for
     what was tried.

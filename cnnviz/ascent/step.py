@@ -36,7 +36,17 @@ State = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is the same for all images of a run."""
+    """What is the same for all images of a run.
+
+    Attributes:
+        model: The model.
+        objective: What is maximized.
+        parameterization: What the optimizer moves.
+        transform: The motions that the images have to withstand.
+        shape: The shape of an image, the canvas.
+        window: The height and width at which the network sees it.
+        average_pooling: Whether the network pools by the mean where it has the maximum.
+    """
 
     model: ImageModel
     objective: Objective

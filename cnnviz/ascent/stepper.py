@@ -73,7 +73,9 @@ class Stepper:
         return state, history[:, :-1], alive
 
     def looked(self, state: State, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores without a step, by the trace that there is; who has a gradient.
+        """Scores of images that stay where they are, and which have a gradient.
+
+        They come from a step of length 0, since the trace of steps is there already.
 
         Args:
             state: Where the images are.

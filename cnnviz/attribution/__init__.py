@@ -1,4 +1,14 @@
-"""What in an image mattered: from a unit or an objective back to the pixels."""
+"""What in an image mattered: from a unit or an objective back to the pixels.
+
+Reconstructions start from a unit of a layer (`deconvolution`, `comparing`, `stages`):
+`units` finds it, `projecting` carries it back along a `reversal`, operation by
+operation, as the `rules` say.
+
+Evidence starts from the score of a class (`explaining`, `channels`): `asking` settles
+which, a probe (`probes`) asks the network for scores and gradients, `methods` makes
+maps of these, and `placing` lays them over the image. `checking` holds maps against the
+network that they explain.
+"""
 
 from cnnviz.starting import quiet_face
 

@@ -1,8 +1,8 @@
-"""Asking: which classes of which images are explained, in a person's words.
+"""Asking: from what a user asks for to classes of images, which are fixed from then on.
 
-What a network says of them is then fixed: a method that looks at other images, or at a
-network with other weights, goes on asking about the same classes, and where a network
-answers for every pixel, about the same pixels.
+A method that looks at other images, or at a network with other weights, goes on asking
+about the same classes, and where a network answers for every pixel, about the same
+pixels.
 """
 
 from __future__ import annotations

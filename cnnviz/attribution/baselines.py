@@ -15,8 +15,8 @@ from cnnviz.arguments import brief, numbers_of
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import in_range, is_unit
 
-Name = Literal["black", "white", "mean", "blur"]
-Baseline = Name | float | np.ndarray
+_Named = Literal["black", "white", "mean", "blur"]
+Baseline = _Named | float | np.ndarray
 
 _BLUR = 0.05  # the deviation, as a part of the image's shorter side
 
@@ -43,9 +43,9 @@ def baseline_images(
             is not in [0, 1]; unless these are raw.
         ImageError: If an image does not fit.
     """
-    expected = f"{', '.join(get_args(Name))}, a number or an image"
+    expected = f"{', '.join(get_args(_Named))}, a number or an image"
     if isinstance(baseline, str):
-        if baseline not in get_args(Name):
+        if baseline not in get_args(_Named):
             raise ArgumentError(f"baseline is {brief(baseline)}; expected {expected}")
         if baseline == "mean":
             pixels = tuple(range(1, 1 + axes))

@@ -45,11 +45,11 @@ class Check(Result):
             shares of it.
         similarity: `(n, k, stages)` the rank correlation of the map with the map of the
             same network after the kernels of its last layers were replaced by random
-            ones; of the first stage, by which maps are judged, the mean over several
-            draws. It is far from 1 if the map depends on what the network has learned.
-        stages: For each stage, of the layers whose kernels were replaced, the one
-            nearest to the image; the output's is replaced first, in the last stage all
-            are.
+            ones. It is far from 1 if the map depends on what the network has learned.
+            At the first stage, by which maps are judged, it is the mean over several
+            draws.
+        stages: For each stage the layer nearest to the image among those whose kernels
+            were replaced. The output's is replaced first, in the last stage all are.
         explanation: What was checked.
     """
 

@@ -72,8 +72,7 @@ class RuleComparison(Result, Mapping[str, Projections]):
     ) -> Image.Image:
         texts_of(facts=facts)
         first = next(iter(self.values()))
-        texts = first.texts(drawing, source, rule=False)
-        texts["facts"] = [*facts, *texts["facts"]]
+        texts = first.texts(drawing, [*facts, source or ""], rule=False)
         sheet: Image.Image = drawing.comparison_sheet(
             first.origin.images[0], self, **{**texts, **options}
         )
@@ -156,6 +155,7 @@ def compare_rules(
         ModelError: If the network fails, or computes NaN or infinite values.
         ArgumentError: If an argument has a value outside its range.
     """
+    texts_of(rules=rules)
     if not rules:
         raise ArgumentError("no rule is given to compare; expected one or more")
     known = as_model(model)

@@ -60,11 +60,12 @@ class Projections(ArrayResult):
         activations: `(n, k)` the activation of the unit that each starts from; the
             logit where the layer ends in a softmax or sigmoid. Where it is not positive
             the map is dead for that image.
-        positions: `(n, k, 2)` the unit's row and column in its map; `(0, 0)` for dense
-            layers; one position in 1-D networks, three in 3-D ones.
+        positions: `(n, k, 2)` the unit's row and column in its map, of a whole map
+            those of the strongest; `(0, 0)` for dense layers; one position in 1-D
+            networks, three in 3-D ones.
         channels: `(n, k)` the numbers of the maps.
         input_index: Which of the network's inputs was reconstructed: the first picture
-            that the layer depends on, or else the first array. None that is held.
+            that the layer depends on, or else the first array; never one that is held.
         notes: What was decided where the paper leaves it open, and what to know when
             reading the result; one sentence each.
         origin: What the reconstructions were made of.
@@ -117,23 +118,23 @@ class Projections(ArrayResult):
         )
 
     def texts(
-        self, drawing: ModuleType, source: str | None, *, rule: bool = True
+        self, drawing: ModuleType, facts: Sequence[str], *, rule: bool = True
     ) -> dict[str, Any]:
         """What a sheet of the first image says, as arguments of the sheet.
 
         Args:
             drawing: The face of `cnnviz.drawing`.
-            source: What the image is called.
+            facts: What the smaller line says first, such as what the image is called.
             rule: Whether to name the rule.
         """
         origin = self.origin
         counts = origin.counted(self.dead[0], self.activations[0])
-        named = [] if source is None else [source]
+        counts += ", each as a whole" * origin.is_whole
         return {
             "title": drawing.headline(*origin.title),
-            "facts": [*named, *[origin.rule] * rule, counts],
-            "field": origin.field,
-            "spatial": origin.is_spatial,
+            "facts": [*facts, *[origin.rule] * rule, counts],
+            "field": None if origin.is_whole else origin.field,
+            "spatial": origin.has_places,
             "names": origin.names,
         }
 
@@ -155,12 +156,10 @@ class Projections(ArrayResult):
         if source is None and len(self.images) > 1:
             source = f"image {image + 1} of {len(self.images)}"
         verdict = verdict_of(predictions, image, len(self.images))
-        told = [text for text in (source, verdict) if text is not None]
-        source = drawing.join_facts(told) if told else None
+        named = drawing.join_facts([source or "", verdict or ""])
         origin = one.origin
         drawn = one if origin.is_chosen else one.firing()
-        texts = one.texts(drawing, source)
-        texts["facts"] = [*facts, *texts["facts"]]
+        texts = one.texts(drawing, [*facts, named])
         sheet: Image.Image = drawing.projection_sheet(
             origin.images[0], drawn, **{**texts, **options}
         )

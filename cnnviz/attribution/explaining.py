@@ -45,8 +45,8 @@ class Explanation(Evidence):
     `cnnviz.drawing.explanation_sheet`: `.picture(image=0)`. What is told of the classes
     is described in `Evidence`; here `share` is the sum of `raw`, for `hirescam` divided
     by the score, and for `integrated` by the score minus the score of the baseline. It
-    is NaN for the other methods. Of the score biases and other inputs make the rest for
-    `hirescam`, and what normalizations by the image's own statistics take away.
+    is NaN for the other methods. What `hirescam` leaves of the score comes from biases,
+    from other inputs, and from normalizations by the image's own statistics.
 
     Attributes:
         maps: `(n, k, h, w)` float32, on the image's pixels: positive where the image
@@ -146,8 +146,9 @@ def explain(
             compared with these; their maps are no evidence.
         layer: For `hirescam` and `gradcam` the path of a layer; None for the last one
             before the network gives up positions. Tokens `(n, rows * columns, c)` that
-            were maps are maps again; by default only those of networks that do not mix
-            them, as attention does: behind that, a position says little of the image.
+            were maps become maps again. None chooses them only in networks that do not
+            mix them, as attention does: after that, a position says little of the
+            image.
         head: The name or number of the output, for networks with several.
         baseline: For `integrated` and `occlusion` what an image is compared with:
             `black`, `white`, `mean` (its mean color), `blur`, a number, or an image.

@@ -121,9 +121,9 @@ def integrated_gradients(
         target: What is explained.
         baselines: Where the ways begin.
         differences: `(n, k)` the scores of the images minus those of the baselines.
-        steps: How many, whatever comes of it; None for as many as it needs.
-        tell: Is called with the progress. Whether steps will be doubled is not known
-            ahead: as long as they may be, they are taken for half of what is left.
+        steps: How many, whatever the error; None for as many as it needs.
+        tell: Is called with the progress. It is not known ahead whether steps will be
+            doubled: while they may be, they count as half of the work that is left.
     """
     index = probe.facts.input_index
     ways = arrays[index] - baselines

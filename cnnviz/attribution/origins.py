@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from cnnviz.attribution.tasks import Task
+from cnnviz.attribution.units import Route
+from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.input_axes import pixels_of
+from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import look_at
 from cnnviz.words import seen_axes, shape_text
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cnnviz.attribution.tasks import Task
-    from cnnviz.attribution.units import Route
-    from cnnviz.images.boxes import ReceptiveField
-    from cnnviz.network.layer_tables import LayerInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +26,7 @@ class Origin:
         rule: The rule that made them.
         labels: The names of the classes; None if they are not known.
         is_chosen: Whether the maps were asked for by number.
+        is_whole: Whether they start from whole maps, rather than from a unit of each.
         order: Which axis of the maps goes along each of the image's; None where that is
             not known.
         axes: How many axes of positions the images have for the network.
@@ -40,6 +38,7 @@ class Origin:
     rule: str
     labels: tuple[str, ...] | None
     is_chosen: bool
+    is_whole: bool
     order: tuple[int, ...] | None
     axes: int
     field: ReceptiveField | None
@@ -57,7 +56,7 @@ class Origin:
         *,
         is_chosen: bool,
     ) -> Origin:
-        """What a task is made of.
+        """What the reconstructions of a task are made of.
 
         Args:
             task: What is reconstructed.
@@ -76,6 +75,7 @@ class Origin:
             task.rule,
             model.labels,
             is_chosen,
+            task.keep == "map" and len(look.info.output_shape) > 1,
             look.order,
             len(pixels_of(model.network, images.shape)),
             look.field,
@@ -102,6 +102,11 @@ class Origin:
         return len(self.info.output_shape) > 1
 
     @property
+    def has_places(self) -> bool:
+        """Whether each starts from a unit that has a position in its map."""
+        return self.is_spatial and not self.is_whole
+
+    @property
     def names(self) -> Sequence[str] | None:
         """The names of the classes, if the layer has a unit for each."""
         *space, count = self.info.output_shape or (0,)
@@ -125,6 +130,6 @@ class Origin:
         if count is not None and alive < len(strengths):
             # What is not drawn is silent too, where the strongest were looked for.
             return f"the {alive} {every} that fire, {count - alive} silent here"
-        if alive > 1 and strengths[0] == strengths[-1]:
+        if alive > 1 and strengths.min() == strengths.max():
             return f"{alive} {every}, equally strong"
         return f"the {alive} strongest {every}"

@@ -47,9 +47,8 @@ class Row(NamedTuple):
     Attributes:
         subject: What is met on the way back.
         meets: What R meets there.
-        rules: The rules, by the type of the operation. None where something else does
-            what the row says: `walking.preprocessing` finds the layers in front,
-            `logits.find_logits` the logit, `reversal` sums at forks.
+        rules: The rules, by the type of the operation; empty where something else does
+            what the row says: `logits.find_logits` finds the logit, `_refusal` refuses.
     """
 
     subject: str

@@ -95,10 +95,10 @@ class Stages(Result, Sequence[Stage]):
     ) -> Image.Image:
         texts_of(facts=facts)
         origin = self.origin
-        unit = f"map {self.channel}"
+        unit = f"map {self.channel}" + " as a whole" * origin.is_whole
         if origin.names is not None:
             unit = f"{self.channel} {origin.names[self.channel]}"
-        elif origin.is_spatial:
+        elif origin.has_places:
             unit += f" @ {','.join(map(str, self.position))}"
         image = origin.images[0]
         place, field, box = origin.along_image(self.position), origin.field, None
@@ -106,7 +106,7 @@ class Stages(Result, Sequence[Stage]):
         if origin.is_signal:
             size, place = size[::-1], np.array([0, place[0]])
             field = None if field is None else field.of_signal()
-        if image.ndim in (2, 3) and origin.is_spatial:
+        if image.ndim in (2, 3) and origin.has_places:
             (box,) = field_boxes(field, place[None], (size[0], size[1]))
             if (seen := seen_box(field, (size[0], size[1]))) is not None:
                 box = box.within(seen)

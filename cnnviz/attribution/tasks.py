@@ -17,7 +17,15 @@ Space = Literal["image", "network"]
 
 
 class Task(NamedTuple):
-    """What is reconstructed, and how; as `deconvnet` takes it."""
+    """What is reconstructed, and how.
+
+    Attributes:
+        model: The model.
+        selected: The layer.
+        keep: What of each of its maps to start from; see `deconvnet`.
+        rule: The rule of the way back.
+        space: Where to stop, if the network preprocesses images itself.
+    """
 
     model: ImageModel
     selected: Selected

@@ -57,12 +57,12 @@ class Flat(NamedTuple):
     def lacking(
         self, number: int, missing: str, of: str = "", *, signed: bool = False
     ) -> str:
-        """What is said of one of the first maps, if nothing of it is to be seen.
+        """What is said of one of the first maps, where nothing of it is to be seen.
 
         Args:
             number: Which of them.
             missing: What is said then.
-            of: What is said of a whole map besides.
+            of: What is said besides if the map is empty, not just its slice.
             signed: Whether values below 0 are to be seen as well.
         """
         whole, drawn = self.whole[0][number], self.maps[0][number]

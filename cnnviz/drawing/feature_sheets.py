@@ -18,7 +18,7 @@ from cnnviz.drawing.facts import (
     stretched,
 )
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.signals import FLATTEST, LONGEST, some_steps
+from cnnviz.drawing.signals import LONGEST, in_rows, some_steps
 from cnnviz.drawing.values import displayable, leveled
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.resizing import resize
@@ -224,9 +224,7 @@ def _pictures(result: Exemplars) -> _Pictures:
         if steps > LONGEST:
             told = [f"{LONGEST} of {told[0]}"]
             images = some_steps(images.swapaxes(0, 1), LONGEST).swapaxes(0, 1)
-        _, across, rows = images.shape
-        high = max(1, across // FLATTEST // rows)
-        images = images.swapaxes(1, 2).repeat(high, 1)[..., None]
+        images = in_rows(images.swapaxes(1, 2), images.shape[1])
     if images.ndim != 4:
         raise LayerError(
             f"{result.layer}: images of shape {result.images.shape[2:]} have no "

@@ -119,7 +119,7 @@ def projection_sheet(
     units = _Units.of(drawn.projections[0], drawn, spatial, names, title)
     if close:
         units, crop = units.at(mass_boxes(_shares(units.images))), True
-    size = units.tile_size(2 * len(units.alive), _SHEET_SIDE, crop)
+    size = units.tile_size(2 * len(units.images), _SHEET_SIDE, crop)
     pictures = signed_pictures(units.images, percentile)
     rebuilt = units.tiles(pictures, size, crop, framed=False)
     seen = units.tiles([as_picture(image)] * len(rebuilt), size, crop, framed=True)
@@ -130,7 +130,7 @@ def projection_sheet(
     remarks += not_finite(count_missing(projections.images))
     return headed_grid(
         np.stack(pairs),
-        seen=as_picture(image) if crop and not units.is_signal else None,
+        seen=as_picture(image) if crop and not drawn.is_signal else None,
         labels=units.labels,
         columns=columns,
         gap=_GAP,
@@ -212,7 +212,7 @@ def comparison_sheet(
         boxes = mass_boxes(np.sum(shares, axis=0))
         ruled = {rule: each.at(boxes) for rule, each in ruled.items()}
         units, crop = next(iter(ruled.values())), True
-    count = len(units.alive)
+    count = len(units.images)
     many = count * (1 + len(ruled))
     size = units.tile_size(many, _COMPARED_SIDE * math.sqrt(1 + len(ruled)), crop)
     rows = [units.tiles([as_picture(image)] * count, size, crop, framed=True)]
@@ -238,7 +238,7 @@ def comparison_sheet(
     remarks += not_finite(count_missing(*(each.images for each in every)))
     return headed_grid(
         tiles.reshape(-1, *tiles.shape[2:]),
-        seen=as_picture(image) if crop and not units.is_signal else None,
+        seen=as_picture(image) if crop and not drawn.is_signal else None,
         labels=[text for row in texts for text in row],
         columns=columns,
         gap=_GAP // 2,
@@ -295,11 +295,8 @@ class _Units(NamedTuple):
     legend: str  # what the labels say
     boxes: list[Box]
     size: tuple[int, int]  # of the image
-    alive: NDArray[Any]  # which of the maps
-    dead: NDArray[Any]
-    is_signal: bool
-    seen: int | None  # how many steps of a signal
-    field: ReceptiveField | None  # of units that have positions, if it is known
+    dead: NDArray[Any]  # the other maps
+    drawn: Pictures
     is_spatial: bool
 
     @classmethod
@@ -347,17 +344,14 @@ class _Units(NamedTuple):
             + (f" @ {unit}" if spatial else ""),
             field_boxes(drawn.field, positions, size),
             size,
-            alive,
             np.delete(channels, alive),
-            drawn.is_signal,
-            drawn.seen,
-            drawn.field,
+            drawn,
             spatial,
         )
 
     def at(self, boxes: Sequence[Box]) -> _Units:
         """The units with other boxes; those in a signal are as high as it."""
-        if self.is_signal:
+        if self.drawn.is_signal:
             height = self.size[0]
             boxes = [Box(0, box.left, height, box.width) for box in boxes]
         return self._replace(boxes=list(boxes))
@@ -394,7 +388,7 @@ class _Units(NamedTuple):
 
         What the network crops away is gray in crops, and not in frames.
         """
-        tiles, seen = [], seen_box(self.field, self.size)
+        tiles, seen = [], seen_box(self.drawn.field, self.size)
         for picture, box in zip(pictures, self.boxes, strict=True):
             tile = resized(cut_out(picture, box, seen) if crop else picture, size)
             if framed and not crop:
@@ -406,14 +400,15 @@ class _Units(NamedTuple):
     @property
     def is_between_pixels(self) -> bool:
         """Whether boxes are larger than the field, which begins between pixels."""
-        strides = () if self.field is None else self.field.stride
+        field = self.drawn.field
+        strides = () if field is None else field.stride
         return not all(float(stride).is_integer() for stride in strides)
 
     def remarks(self, crop: bool, close: bool, percentile: float) -> list[str]:
         remarks = [self.legend]
         if len(self.dead):
             remarks.append(f"silent here: {_numbers(self.dead)}")
-        box, field = self.boxes[0], self.field
+        box, field = self.boxes[0], self.drawn.field
         if (box.height, box.width) != self.size:
             what = "the receptive field"
             if close:
@@ -421,8 +416,8 @@ class _Units(NamedTuple):
                 what = what.replace("%", " %")
             how = "cropped to" if crop else "framed:"
             extent = f"{box.height}x{box.width}"
-            if self.is_signal:
-                extent = f"{box.width if close else self.seen} steps"
+            if self.drawn.is_signal:
+                extent = f"{box.width if close else self.drawn.seen} steps"
             elif not close and self.is_between_pixels:
                 what = "all pixels that the receptive field touches"
             remarks.append(f"{how} {what}, {extent}")

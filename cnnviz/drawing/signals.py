@@ -71,13 +71,23 @@ def as_pictures(
     if not whole:
         across = seen or steps
     scale = signal.shape[1] / steps
-    high = max(1, min(across, LONGEST) // FLATTEST // len(signal))
     pictures = [
-        replace(p, images=values.repeat(high, -2)[..., None])
+        replace(p, images=in_rows(values, across))
         for p, values in zip(projections, rebuilt, strict=True)
     ]
     field = None if field is None else field.of_signal(scale)
-    return Pictures(signal.repeat(high, 0)[..., None], pictures, field, True, seen)
+    return Pictures(in_rows(signal, across), pictures, field, True, seen)
+
+
+def in_rows(signals: NDArray[Any], across: int) -> NDArray[Any]:
+    """Signals `(..., c, steps)` as pictures `(..., h, steps, 1)`: channels as rows.
+
+    Args:
+        signals: The signals.
+        across: How many steps are seen side by side; the more, the higher the rows.
+    """
+    high = max(1, min(across, LONGEST) // FLATTEST // signals.shape[-2])
+    return signals.repeat(high, -2)[..., None]
 
 
 def some_steps(signal: NDArray[Any], count: int) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import brief, numbers_of, whole_numbers
+from cnnviz.arguments import brief, instance_of, numbers_of, whole_numbers
 from cnnviz.errors import ArgumentError
 from cnnviz.network.fingerprints import UsersFunction
 from cnnviz.network.forward import Scene
@@ -52,7 +52,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Name:
+class PartName:
     """A mark in a program: what was computed last is to be reported by a name."""
 
     text: str
@@ -74,7 +74,7 @@ class Objective:
             of terms need no recursion.
     """
 
-    program: tuple[Term | Name | str, ...]
+    program: tuple[Term | PartName | str, ...]
 
     __array_ufunc__ = None  # an array that comes first leaves the operation to this
 
@@ -104,12 +104,12 @@ class Objective:
 
     def named(self, name: str) -> Objective:
         """The same objective with a name, under which it is reported as a part."""
-        return Objective((*self.program, Name(name)))
+        return Objective((*self.program, PartName(name)))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the parts that have one, in the order of computation."""
-        return tuple(part.text for part in self.program if isinstance(part, Name))
+        return tuple(part.text for part in self.program if isinstance(part, PartName))
 
     @property
     def terms(self) -> list[Term]:
@@ -141,7 +141,7 @@ class Objective:
         """What is computed, apart from the operands' values."""
         return tuple(
             part
-            if isinstance(part, str | Name)
+            if isinstance(part, str | PartName)
             else (part.key, part.layers, tuple(o.shape[1:] for o in part.operands))
             for part in self.program
         )
@@ -183,7 +183,7 @@ class Objective:
         stack: list[tf.Tensor] = []
         named: list[tf.Tensor] = []
         for part in self.program:
-            if isinstance(part, Name):
+            if isinstance(part, PartName):
                 named.append(stack[-1])
             elif isinstance(part, str):
                 right = stack.pop()
@@ -196,7 +196,7 @@ class Objective:
     def __str__(self) -> str:
         stack: list[str] = []
         for part in self.program:
-            if isinstance(part, Name):
+            if isinstance(part, PartName):
                 continue
             if isinstance(part, str):
                 right = stack.pop()
@@ -278,8 +278,10 @@ def custom(
         text: What it is called in messages.
 
     Raises:
-        ArgumentError: If an operand holds anything but numbers.
+        ArgumentError: If the score is no function, or an operand holds anything but
+            numbers.
     """
+    instance_of("score", score, Callable, "a function of a Scene")
     expected = "numbers (n, ...), or (1, ...) for all images"
     numbers = [np.atleast_1d(numbers_of("operand", o, expected)) for o in operands]
     arrays = tuple(n.astype(np.float32) if n.dtype.kind == "f" else n for n in numbers)

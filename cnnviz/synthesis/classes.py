@@ -115,8 +115,8 @@ def visualize_classes(
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
-        probabilities that the network gives them. Of a model that takes raw values,
-        images in these; see `visualize_filters`.
+        probabilities that the network gives them. If the model takes raw values, so
+        are those of the images; see `visualize_filters`.
 
     Raises:
         ArgumentError: If there is no such class, or an argument is out of its range.
@@ -217,12 +217,13 @@ def optimize_classes(
         run=replace(run, steps=steps, restarts=restarts),
     )
     chosen = chosen[: len(ascent.images)]
+    _, probabilities = _answers(known, info, ascent.images, motions)
     return ClassImages(
         classes=chosen,
         names=tuple(class_name(known, info, int(number)) for number in chosen),
         head=info,
         ascent=span.of(ascent),
-        probabilities=_probabilities(known, info, chosen, ascent.images, motions),
+        probabilities=probabilities[np.arange(len(chosen)), chosen],
     )
 
 
@@ -253,17 +254,6 @@ def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> flo
     if not np.isfinite(logits).all():
         raise not_finite(model, [])
     return float(logits.std(0).mean())
-
-
-def _probabilities(
-    model: ImageModel,
-    head: HeadInfo,
-    classes: np.ndarray,
-    images: np.ndarray,
-    motions: Transform,
-) -> np.ndarray:
-    _, probabilities = _answers(model, head, images, motions)
-    return np.asarray(probabilities[np.arange(len(classes)), classes])
 
 
 def _answers(

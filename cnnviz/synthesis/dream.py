@@ -45,8 +45,7 @@ class Dream(ArrayResult):
     `np.asarray` of it is the pixels.
 
     Attributes:
-        image: `(h, w, c)`, float32 in [0, 1]; of a model that takes raw values, in
-            these.
+        image: `(h, w, c)`, float32 in [0, 1], or in raw values if the model takes such.
         layers: The paths of the layers whose energy was raised.
     """
 
@@ -88,8 +87,8 @@ def deep_dream(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        image: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size. For a
-            model that takes raw values, in these.
+        image: `(h, w, c)` in [0, 1], or in raw values if the model takes such; a Pillow
+            picture or a path; of any size.
         layers: A layer or several, as `cnnviz.activations` takes them.
         octaves: At how many sizes to work at most; the last is the image's own, and
             sides of the others are at least 32 pixels long, and not too small for the

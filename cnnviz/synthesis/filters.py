@@ -122,9 +122,10 @@ def visualize_filters(
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
-        activations that they reach; mid gray for channels that are dead. Of a model
-        that takes raw values, images in these: within two standard deviations of the
-        mean, as its first normalization knows them, else within [0, 1], with a warning.
+        activations that they reach; mid gray for channels that are dead. If the model
+        takes raw values, so are those of the images: within two standard deviations of
+        the mean, as its first normalization knows them, else within [0, 1], with a
+        warning.
 
     Raises:
         LayerError: If the layer or a channel does not exist.
@@ -247,7 +248,7 @@ def optimize_filters(
     try:
         ascent = ascended(chosen, recipe.objective, canvas)
     except ImageError:
-        if size is not None or canvas in (None, found.image[:2]):
+        if size is not None or canvas == found.image[:2]:
             raise
         # A layer on the way takes no other size than the network's own.
         canvas = None

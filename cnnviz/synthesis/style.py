@@ -41,6 +41,7 @@ from cnnviz.images.taking import image_list, one_image
 from cnnviz.network.exactness import full_float32
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
+from cnnviz.network.survey import native_shape
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
@@ -61,8 +62,7 @@ class Stylized(ArrayResult):
     `np.asarray` of it is the pixels; `cnnviz.drawing.plain_picture` draws it.
 
     Attributes:
-        image: `(h, w, c)`, float32 in [0, 1]; of a model that takes raw values, in
-            these.
+        image: `(h, w, c)`, float32 in [0, 1], or in raw values if the model takes such.
         frames: The image after the steps that `Run.snapshots` names, `(frames, h, w,
             c)`; none if it names none.
         style_losses: At each step, how far its style was from the wanted one: the mean
@@ -132,8 +132,8 @@ def transfer_style(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size. For a
-            model that takes raw values, in these.
+        content: `(h, w, c)` in [0, 1], or in raw values if the model takes such; a
+            Pillow picture or a path; of any size.
         style: An image such as `content`, or a list of several.
         style_weights: How much each of several styles counts; None for equal parts.
         content_weight: The weight of the content against the style, at most a million:
@@ -207,8 +207,8 @@ def optimize_style(
 
     Args:
         model: A loaded model, or a Keras model of either generation.
-        content: `(h, w, c)` in [0, 1], a Pillow picture or a path; of any size. For a
-            model that takes raw values, in these.
+        content: `(h, w, c)` in [0, 1], or in raw values if the model takes such; a
+            Pillow picture or a path; of any size.
         style: An image such as `content`, or a list of several.
         style_weights: How much each of several styles counts; None for equal parts.
         content_weight: The weight of the content against the style, at most a million:
@@ -259,6 +259,7 @@ def optimize_style(
         raise ArgumentError(
             f"restarts are {run.restarts}; style transfer has none, expected 1"
         )
+    native_shape(known)  # refuses networks of anything but an image
     given = _gathered(known, content, style, style_weights, start, keep_colors)
     known, photo = given.model, given.photo
     built(known, [photo[None]])

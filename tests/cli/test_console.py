@@ -69,10 +69,20 @@ def test_quiet_means_paths_alone(
     with Console(quiet=True) as console:
         console.stage("drawing", 3)
         console.note("all is well")
+        console.note_once("so is this")
         clock[0] += 60
         console.wrote(Path("a.png"))
         assert not console.shows_progress
     assert capsys.readouterr() == ("a.png\n", "")
+
+
+def test_what_is_so_of_many_images_is_noted_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Console(quiet=False) as console:
+        for text in ("gated: dense", "left out", "gated: dense"):
+            console.note_once(text)
+    assert capsys.readouterr().err == "note: gated: dense\nnote: left out\n"
 
 
 def test_control_characters_never_reach_a_terminal(

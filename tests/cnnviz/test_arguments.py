@@ -221,6 +221,7 @@ fourier: Any = ascent.Fourier
 unit: Any = objectives.channel
 neuron: Any = objectives.neuron
 direction: Any = objectives.direction
+custom: Any = objectives.custom
 norm: Any = objectives.norm
 synthesis: Any = recipes
 IMAGES = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
@@ -390,6 +391,15 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
             lambda n: maximize(n, unit("conv", [0, 1]), streams=[0, 0.5]),
             "streams are [0, 0.5]; expected 2 whole numbers, 0 or more, one for each",
         ),
+        (
+            lambda n: maximize(n, unit("conv", 0), streams=3),
+            "streams is 3; expected a list of whole numbers",
+        ),
+        (
+            lambda n: c.compare_rules(n, IMAGES[0], "conv", [0], rules=3),
+            "rules is 3; expected a list of texts",
+        ),
+        (lambda _: custom("mean"), "score is 'mean'; expected a function of a Scene"),
         (lambda _: unit("conv", 0) * "a", "operand is 'a'; expected a number, one for"),
         (
             lambda _: neuron("conv", 0, (1.5, 0)),

@@ -627,6 +627,13 @@ def test_the_network_is_left_as_it_was(model: ImageModel) -> None:
         np.testing.assert_array_equal(before, after)
 
 
+class Subclassed(keras.Model):
+    """A network that does not say what it takes."""
+
+    def call(self, images: Any) -> Any:
+        return images
+
+
 def test_what_cannot_be_is_refused(model: ImageModel) -> None:
     objective = channel("conv1", [0, 1])
     with pytest.raises(ArgumentError, match="steps is 0"):
@@ -660,8 +667,12 @@ def test_what_cannot_be_is_refused(model: ImageModel) -> None:
         inputs := [keras.Input((4, 4, 1)), keras.Input((4, 4, 1))],
         keras.layers.Add()(inputs),
     )
-    with pytest.raises(ModelError, match="expected one image"):
-        maximize(pair, log_odds(0))
+    two = [np.zeros((1, 4, 4, 1), np.float32)] * 2
+    for start in (None, two, two[0]):
+        with pytest.raises(ModelError, match="expected one image"):
+            maximize(pair, log_odds(0), start=start)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="start is for 2 inputs; expected one array"):
+        maximize(Subclassed(), log_odds(0), start=two)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("batch_size", [None, 1])

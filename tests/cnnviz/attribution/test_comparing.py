@@ -111,7 +111,7 @@ def test_rules_are_compared_on_the_same_units(
 
 def test_compared_rules_show_themselves(model: ImageModel, images: np.ndarray) -> None:
     found = compare_rules(model, images[0], "top", [3, 1])
-    texts = found["deconvnet"].texts(drawing, "a.png", rule=False)
+    texts = found["deconvnet"].texts(drawing, ["a.png"], rule=False)
     assert texts["facts"][0] == "a.png"
     sheet = drawing.comparison_sheet(images[0], dict(found), **texts, crop=True)
     assert_same(found.picture(source="a.png", crop=True), sheet)
@@ -171,6 +171,5 @@ def test_a_comparison_is_of_one_image_and_of_reconstructions(
     expected = np.stack([each.images for each in found.values()])
     np.testing.assert_array_equal(np.asarray(found), expected)
     told = found.picture(facts=["first"])
-    texts = found["deconvnet"].texts(drawing, None, rule=False)
-    texts["facts"] = ["first", *texts["facts"]]
+    texts = found["deconvnet"].texts(drawing, ["first"], rule=False)
     assert_same(told, drawing.comparison_sheet(images[0], dict(found), **texts))

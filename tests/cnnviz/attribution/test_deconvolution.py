@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import LayerError, load_model
+from cnnviz import LayerError, drawing, load_model
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
 from cnnviz.images import ReceptiveField
 from cnnviz.network.map_places import MapPlace
@@ -29,7 +29,7 @@ from tests.networks import (
     seeded,
     sequential,
 )
-from tests.sheets import random
+from tests.sheets import assert_same, random
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
@@ -398,6 +398,9 @@ class TestIdentities:
         assert hidden.names is None and head.names == ("a", "b", "c")
         assert chosen.counted(some, np.ones(2)) == "2 of 3 units"
         assert head.counted(some, np.ones(2)) == "2 of 3 units, equally strong"
+        # In the order of the maps, the first may be as strong as the last.
+        three, uneven = np.zeros(3, bool), np.array([6, 1, 6])
+        assert head.counted(three, uneven) == "the 3 strongest of 3 units"
 
     def test_convolutions_and_their_reversal_are_adjoint(self) -> None:
         # <conv(z) - bias, q> = <z, R q>, and for pools at fixed switches alike.
@@ -540,6 +543,25 @@ def test_the_last_stage_of_an_image_without_an_axis_of_channels_has_one() -> Non
         stages = deconvnet_stages(model, image, layer)
         found = deconvnet(model, image, layer, stages.channel)
         close(stages[-1].signal[..., 0], found.images[0, 0])
+
+
+def test_whole_maps_are_not_framed_where_their_strongest_unit_looks() -> None:
+    network = sequential(
+        *(keras, (9, 9, 1), keras.layers.Conv2D(2, 3, name="conv")),
+        keras.layers.Conv2D(3, 3, bias_initializer="ones", name="top"),
+    )
+    model, image = raw(network), random(9, 9, 1)
+    unit = deconvnet(model, image, "top", [0, 2]).texts(drawing, [])
+    assert unit["field"].size == (5, 5) and unit["spatial"]
+    found = deconvnet(model, image, "top", [0, 2], keep="map")
+    texts = found.texts(drawing, ["a.png"])
+    assert texts["field"] is None and not texts["spatial"]
+    maps = f"{(~found.dead).sum()} of 3 maps, each as a whole"
+    assert texts["facts"] == ["a.png", "deconvnet", maps]
+    steps = deconvnet_stages(model, image, "top", 1, keep="map")
+    facts = ["deconvnet", "map 1 as a whole"]
+    sheet = drawing.stage_sheet(image, steps, title=texts["title"], facts=facts)
+    assert_same(steps.picture(), sheet)
 
 
 def test_units_of_maps_that_are_turned_are_framed_where_they_look() -> None:

@@ -39,6 +39,7 @@ def found(
 ) -> Projections:
     """Reconstructions (k, h, w, c) of maps 10, 11, ..."""
     info = LayerInfo("top", "Conv2D", (4, 4, 99), 0, None, None, None)
+    chosen, whole, axes = False, False, images.ndim - 2
     return Projections(
         images[None],
         np.array([strengths], np.float32),
@@ -46,7 +47,7 @@ def found(
         10 + np.arange(len(images))[None],
         0,
         (),
-        Origin(images[:1], info, "deconvnet", None, False, None, images.ndim - 2, None),
+        Origin(images[:1], info, "deconvnet", None, chosen, whole, None, axes, None),
     )
 
 

@@ -14,6 +14,7 @@ from cnnviz import (
     ImageError,
     ImageModel,
     LayerError,
+    ModelError,
     activations,
     load_model,
     read_image,
@@ -521,6 +522,14 @@ def test_what_cannot_be_is_refused(
         layers=StyleLayers(style=["dense"]),
         content=photo[:28, :28],
     )
+
+
+def test_a_network_of_no_pictures_is_refused(photo: np.ndarray) -> None:
+    layers = keras.layers
+    rows = [keras.Input((28, 28)), layers.Reshape((28, 28, 1)), layers.Conv2D(3, 3)]
+    gray = photo[:28, :28, 0]
+    with pytest.raises(ModelError, match="expected one image"):
+        transfer_style(keras.Sequential(rows), gray, np.stack([gray] * 2), steps=1)
 
 
 def test_layers_are_named_where_none_is_told_by_its_kind(photo: np.ndarray) -> None:
