@@ -280,7 +280,7 @@ def is_channels_first(layer: Layer, rank: int) -> bool | None:
     axis = getattr(layer, "axis", None)
     if "BatchNormalization" in ancestry(layer) and rank > 2:
         axes = list(axis) if isinstance(axis, list | tuple) else [axis]
-        return axes == [1]
+        return axes in ([1], [1 - rank])
     return None
 
 
