@@ -85,8 +85,8 @@ def find_geometry(
         return Geometry((None,) * len(dims), None)
     axes: list[Axis | None] = []
     for dim in dims:
-        walk = _AxisWalk(depends, views, (number, dim), inputs[number].shape[dim])
         try:
+            walk = _AxisWalk(depends, views, (number, dim), inputs[number].shape[dim])
             passed = tuple(walk.passed(tensor) for tensor in way)
             if end is not None and not walk.keeps_positions(end):
                 raise _Differs
