@@ -35,6 +35,7 @@ from cnnviz.graph.extents import (
 from cnnviz.graph.functions import CALLS, body
 from cnnviz.graph.operations import (
     CONVOLUTIONS,
+    ELEMENTWISE,
     MATRIX_PRODUCTS,
     POOLINGS,
     TRANSPOSED_CONVOLUTIONS,
@@ -363,17 +364,11 @@ def _called(tensor: tf.Tensor, seen: list[View], kept: _Kept) -> View:
 
 
 _RULES: dict[str, _Rule] = {
+    **dict.fromkeys(ELEMENTWISE, arrangements.elementwise),
     **dict.fromkeys(
-        """Abs Add AddN AddV2 Angle BroadcastTo Cast Ceil CheckNumerics
-        ClipByValue Complex ComplexAbs Conj Cos Div DivNoNan Elu EnsureShape
-        Equal Erf Erfc Exp Expm1
-        FakeQuantWithMinMaxVars Floor FloorDiv FloorMod Greater GreaterEqual
-        Identity Imag Inv IsFinite IsInf IsNan LeakyRelu Less LessEqual Log Log1p
-        LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul MulNoNan Neg
-        NotEqual Pow PreventGradient QuantizeAndDequantizeV2 Real RealDiv Reciprocal
-        Relu Relu6 Round Rsqrt SelectV2 Selu Sigmoid Sign Sin Snapshot Softplus
-        Softsign Sqrt Square SquaredDifference StopGradient Sub Tanh TruncateDiv
-        Xdivy Xlogy""".split(),
+        """Angle BroadcastTo Complex ComplexAbs Conj Div DivNoNan FloorDiv FloorMod
+        Imag Inv IsFinite IsInf IsNan Log Log1p Pow QuantizeAndDequantizeV2 Real
+        RealDiv Reciprocal Rsqrt Sqrt TruncateDiv Xdivy Xlogy""".split(),
         arrangements.elementwise,
     ),
     **dict.fromkeys(CONVOLUTIONS, windows.convolution),
