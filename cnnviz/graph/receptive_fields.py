@@ -210,8 +210,7 @@ def field_of(view: View | None, shape: Sequence[int | None]) -> ReceptiveField |
     axes: list[tuple[int | None, float, int]] = []
     ends = [_ends(e, shape) for e in extents]
     for e in extents:
-        last = math.inf if e.length is None else e.length - 1
-        if e.dim == NOWHERE and e.low <= 0 and e.high >= last:
+        if e.dim == NOWHERE and e.low <= 0 and e.high >= e.last:
             axes.append((None, 0.0, 0))
         else:
             size = math.floor(e.high - e.low) + 1
