@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import brief, path_of, refuse_address
+from cnnviz.arguments import brief, path_of, refuse_address, unfit
 from cnnviz.errors import ArgumentError, ModelError, first_line, users_error, warn
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
@@ -88,10 +88,7 @@ def load_model(
     if not isinstance(custom_objects, Mapping | None) or not all(
         map(callable, (custom_objects or {}).values())
     ):
-        raise ArgumentError(
-            f"custom_objects is {brief(custom_objects)}; expected classes and "
-            "functions by name"
-        )
+        raise unfit("custom_objects", custom_objects, "classes and functions by name")
     if isinstance(source, str | os.PathLike):
         refuse_address(source, ModelError)
         source = path_of("model", source, _SOURCES)
@@ -116,7 +113,7 @@ def load_model(
     elif is_network(source):
         network, name = source, source.name
     else:
-        raise ArgumentError(f"model is {brief(source)}; expected {_SOURCES}")
+        raise unfit("model", source, _SOURCES)
     check(network)
     is_auto = isinstance(encoding, str) and encoding == "auto"
     if is_auto and isinstance(source, ImageModel):
@@ -275,10 +272,8 @@ def _labels(
         listing = isinstance(labels, Iterable) and not unordered
         names = tuple(labels) if listing else ()
         if not names or not all(isinstance(name, str) for name in names):
-            raise ArgumentError(
-                f"labels is {brief(labels)}; expected a file of them, a list of their "
-                "names, or 'imagenet'"
-            )
+            expected = "a file of them, a list of their names, or 'imagenet'"
+            raise unfit("labels", labels, expected)
     shapes = _shapes_in(getattr(network, "output_shape", None))
     first = are_filters_channels_first(network) or is_network_channels_first(network)
     masks = mask_sizes(network, [spec.shape for spec in input_specs(network) or ()])
