@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from cnnviz.arguments import brief, path_of, refuse_address, unfit
-from cnnviz.errors import ArgumentError, ModelError, first_line, users_error, warn
+from cnnviz.errors import ArgumentError, ModelError, first_line, users_error
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
     APPLICATIONS,
@@ -32,7 +32,7 @@ from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.conditions import check, check_backend
 from cnnviz.network.encoding import COLOR_ONLY, named_encoding
 from cnnviz.network.heads import mask_sizes
-from cnnviz.network.health import broken_weights
+from cnnviz.network.health import note_broken_weights
 from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
 from cnnviz.network.layout import are_filters_channels_first, is_network_channels_first
@@ -108,8 +108,7 @@ def load_model(
         )
         if labels is None and weights == "imagenet" and not is_there(source):
             labels = "imagenet"
-        if (broken := broken_weights(network)) is not None:
-            warn(f"{broken}, so that layers may compute NaN, or 0 in its place")
+        note_broken_weights(network)
     elif is_network(source):
         network, name = source, source.name
     else:

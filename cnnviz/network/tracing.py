@@ -18,9 +18,9 @@ from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.exactness import full_float32
 from cnnviz.network.failures import runtime_error
 from cnnviz.network.fingerprints import Fingerprint, functions_in
+from cnnviz.network.health import are_finite
 from cnnviz.network.keras_generations import (
     Network,
-    are_finite,
     everything,
     input_specs,
     variables,
