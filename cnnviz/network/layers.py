@@ -36,7 +36,7 @@ from cnnviz.network.naming import (
     one_layer,
 )
 from cnnviz.network.recording import Call, record
-from cnnviz.network.tracing import compiled
+from cnnviz.network.tracing import traced_facts
 
 _SIDES = (224, 256)
 """Of images for networks that take any size, and fail where it is not known."""
@@ -175,7 +175,7 @@ def _looked_at(
     first = is_network_channels_first(network)
     specs = input_specs(network)
 
-    def survey(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], list[Look]]:
+    def survey(*inputs: tf.Tensor) -> list[Look]:
         calls = record(network, inputs, selected, required=False)
         views = Views(inputs, channels_first=first)
         free = [
@@ -184,7 +184,7 @@ def _looked_at(
             if specs is None or specs[i].name not in known.held
         ]
         depends = Dependence(free)
-        return {}, [_look(network, call, views, depends) for call in calls]
+        return [_look(network, call, views, depends) for call in calls]
 
     dtypes = [spec.dtype for spec in specs] if specs else ["float32"] * len(shapes)
     if first:
@@ -196,7 +196,7 @@ def _looked_at(
     ]
     names = tuple((s.address.path, s.call) for s in selected)
     key = ("layers", names, tuple(known.held))
-    return compiled(network, key, survey, signature).facts
+    return traced_facts(network, key, survey, signature)
 
 
 def look_at(

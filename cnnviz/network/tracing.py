@@ -131,6 +131,27 @@ def compiled(
         return traces[full_key]
 
 
+def traced_facts(
+    network: Network,
+    key: Hashable,
+    look: Callable[..., Facts],
+    signature: Sequence[tf.TensorSpec],
+) -> Facts:
+    """What is found out about a network while it is traced; nothing is run.
+
+    Args:
+        network: The Keras model that is traced.
+        key: What tells this question from others on the same network.
+        look: Takes tensors of the signature and returns what it found out.
+        signature: The inputs.
+    """
+
+    def looked(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], Facts]:
+        return {}, look(*inputs)
+
+    return compiled(network, key, looked, signature).facts
+
+
 def _full_key(key: Hashable, signature: Sequence[tf.TensorSpec]) -> Hashable:
     return key, tuple((tuple(s.shape), s.dtype) for s in signature), must_repeat()
 
