@@ -165,7 +165,7 @@ def module_objects(path: Path) -> dict[str, Any]:
 
 
 def _check_extras(
-    source: Any, weights: str | Path | None, architecture: str | Path | None
+    source: Any, weights: str | Path | None, architecture: Path | None
 ) -> None:
     """Refuses files that would not be looked at.
 
@@ -198,14 +198,14 @@ def _is_application(path: Path) -> bool:
 def _from_name(
     path: Path,
     weights: str | Path | None,
-    architecture: str | Path | None,
+    architecture: Path | None,
     trusted: bool,
     custom_objects: dict[str, Any],
 ) -> tuple[Network, tuple[str, ...]]:
     if _is_application(path):
         return _application(path.name, weights), ()
     if architecture is not None:
-        file = architecture_file(Path(architecture))
+        file = architecture_file(architecture)
         check_weights(path)
     else:
         file = identify_file(path)
@@ -228,7 +228,7 @@ def _application(name: str, weights: str | Path | None) -> Network:
 
     by_name = {key.lower(): key for key in vars(keras.applications)}
     make = getattr(keras.applications, by_name[name.lower()])
-    path = None if weights in ("imagenet", None) else Path(str(weights))
+    path = weights if isinstance(weights, Path) else None
     if path is not None:
         check_weights(path)
     try:
