@@ -24,7 +24,7 @@ from cnnviz.network.keras_generations import Network
 from cnnviz.network.map_places import MapPlace, map_places
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select, without_call
-from cnnviz.network.predictions import ANSWERED, answer, named
+from cnnviz.network.predictions import ANSWERED, answer, as_predictions
 from cnnviz.network.preparing import Images
 from cnnviz.network.recording import unanswered
 from cnnviz.network.tracing import Trace, compiled_for_images
@@ -197,7 +197,7 @@ def _activations(
     predictions = None
     found = {n: rows.pop(_OUTPUT + n) for n in ANSWERED if _OUTPUT + n in rows}
     if facts.answer is not None and len(found) == len(ANSWERED):
-        predictions = named(asked.model, arrays, facts.answer, found)
+        predictions = as_predictions(asked.model, arrays, facts.answer, found)
     kinds = {each.address.path: each.address.kind for each in asked.selected}
     return Activations(
         rows,
