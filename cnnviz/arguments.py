@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_args
@@ -45,6 +45,22 @@ def whole(value: object) -> int | None:
     return int(value) if is_one else None  # type: ignore[call-overload]
 
 
+def unfit(
+    name: str, value: object, expected: str, *, hint: str | None = None
+) -> ArgumentError:
+    """What to raise of an argument that is not what is expected."""
+    return ArgumentError(f"{name} is {brief(value)}; expected {expected}", hint=hint)
+
+
+def _check(
+    values: Mapping[str, object], suits: Callable[[Any], bool], expected: str
+) -> None:
+    """Refuses arguments, given by name, that do not suit."""
+    for name, value in values.items():
+        if not suits(value):
+            raise unfit(name, value, expected)
+
+
 def choice(name: str, value: object, choices: Any) -> None:
     """Refuses a value that is none of the choices.
 
@@ -58,7 +74,7 @@ def choice(name: str, value: object, choices: Any) -> None:
     """
     known = get_args(choices) or tuple(choices)
     if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"{name} is {brief(value)}; expected {listed(known)}")
+        raise unfit(name, value, listed(known))
 
 
 def at_least(least: float, /, **values: object) -> None:
@@ -71,11 +87,8 @@ def at_least(least: float, /, **values: object) -> None:
     Raises:
         ArgumentError: If a value is smaller, or no number.
     """
-    for name, value in values.items():
-        if not _number(value) >= least:
-            raise ArgumentError(
-                f"{name} is {brief(value)}; expected a number, {least:g} or more"
-            )
+    expected = f"a number, {least:g} or more"
+    _check(values, lambda value: _number(value) >= least, expected)
 
 
 def counts(least: int = 1, /, **values: object) -> None:
@@ -91,9 +104,7 @@ def counts(least: int = 1, /, **values: object) -> None:
     for name, value in values.items():
         count = whole(value)
         if count is None:
-            raise ArgumentError(
-                f"{name} is {brief(value)}; expected a whole number, {least} or more"
-            )
+            raise unfit(name, value, f"a whole number, {least} or more")
         if count < least:
             raise ArgumentError(f"{name} is {count}; expected {least} or more")
 
@@ -113,11 +124,8 @@ def more_than(bound: float, /, **values: object) -> None:
     Raises:
         ArgumentError: If a value does not, or is no number.
     """
-    for name, value in values.items():
-        if not _number(value) > bound:
-            raise ArgumentError(
-                f"{name} is {brief(value)}; expected a number above {bound:g}"
-            )
+    expected = f"a number above {bound:g}"
+    _check(values, lambda value: _number(value) > bound, expected)
 
 
 def between(low: float, high: float, /, **values: object) -> None:
@@ -131,11 +139,8 @@ def between(low: float, high: float, /, **values: object) -> None:
     Raises:
         ArgumentError: If a value lies outside, or is no number.
     """
-    for name, value in values.items():
-        if not low <= _number(value) <= high:
-            raise ArgumentError(
-                f"{name} is {brief(value)}; expected a number from {low:g} to {high:g}"
-            )
+    expected = f"a number from {low:g} to {high:g}"
+    _check(values, lambda value: low <= _number(value) <= high, expected)
 
 
 def _number(value: object) -> float:
@@ -158,7 +163,7 @@ def number_of(name: str, value: object, count: int) -> int:
     number = whole(value)
     if number is None or not 0 <= number < count:
         expected = "0" if count == 1 else f"a whole number from 0 to {count - 1}"
-        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
+        raise unfit(name, value, expected)
     return number
 
 
@@ -171,11 +176,11 @@ def name_or_number(**values: object) -> None:
     Raises:
         ArgumentError: If a value is something else.
     """
-    for name, value in values.items():
-        if value is not None and not isinstance(value, str) and whole(value) is None:
-            raise ArgumentError(
-                f"{name} is {brief(value)}; expected a name or a number"
-            )
+    _check(
+        values,
+        lambda value: isinstance(value, str | None) or whole(value) is not None,
+        "a name or a number",
+    )
 
 
 def function_or_none(**values: object) -> None:
@@ -187,9 +192,7 @@ def function_or_none(**values: object) -> None:
     Raises:
         ArgumentError: If a value is something else.
     """
-    for name, value in values.items():
-        if value is not None and not callable(value):
-            raise ArgumentError(f"{name} is {brief(value)}; expected a function")
+    _check(values, lambda value: value is None or callable(value), "a function")
 
 
 def instance_of(name: str, value: object, kind: Any, expected: str) -> None:
@@ -205,7 +208,7 @@ def instance_of(name: str, value: object, kind: Any, expected: str) -> None:
         ArgumentError: If it is something else.
     """
     if isinstance(value, type) or not isinstance(value, kind):
-        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
+        raise unfit(name, value, expected)
 
 
 def result_of(name: str, value: object, function: str, part: str) -> None:
@@ -221,9 +224,7 @@ def result_of(name: str, value: object, function: str, part: str) -> None:
         ArgumentError: If it is something else.
     """
     if not hasattr(value, part):
-        raise ArgumentError(
-            f"{name} is {brief(value)}; expected what {function} returns"
-        )
+        raise unfit(name, value, f"what {function} returns")
 
 
 def texts_of(**values: object) -> None:
@@ -235,13 +236,12 @@ def texts_of(**values: object) -> None:
     Raises:
         ArgumentError: If a value is something else.
     """
-    for name, value in values.items():
-        if (
-            isinstance(value, str)
-            or not isinstance(value, Sequence)
-            or not all(isinstance(text, str) for text in value)
-        ):
-            raise ArgumentError(f"{name} is {brief(value)}; expected a list of texts")
+    _check(values, _are_texts, "a list of texts")
+
+
+def _are_texts(value: Any) -> bool:
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return is_list and all(isinstance(text, str) for text in value)
 
 
 def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:
@@ -261,7 +261,7 @@ def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:
         # Ragged lists and symbolic tensors, each with an exception of its library.
         array = np.array(None)
     if array.dtype.kind not in "fiub":
-        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
+        raise unfit(name, value, expected)
     return array
 
 
@@ -278,7 +278,7 @@ def whole_numbers(name: str, value: object) -> NDArray[Any]:
     expected = "a whole number or several"
     numbers = np.atleast_1d(numbers_of(name, value, expected))
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not numbers.size:
-        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
+        raise unfit(name, value, expected)
     return numbers
 
 
@@ -293,14 +293,14 @@ def entries_of(name: str, value: object, count: int) -> list[Any]:
     Raises:
         ArgumentError: If it is no list, or one of another length.
     """
-    expected = f"expected one for each of {count} tiles"
+    expected = f"one for each of {count} tiles"
     given: Any = value
     try:
         entries = list(given)
     except TypeError:
-        raise ArgumentError(f"{name} is {brief(value)}; {expected}") from None
+        raise unfit(name, value, expected) from None
     if len(entries) != count:
-        raise ArgumentError(f"{name} holds {len(entries)}; {expected}")
+        raise ArgumentError(f"{name} holds {len(entries)}; expected {expected}")
     return entries
 
 
@@ -333,7 +333,7 @@ def path_of(name: str, value: object, expected: str) -> Path:
         ArgumentError: If it is no path, or an empty text, which would be this folder.
     """
     if not isinstance(value, str | os.PathLike) or value == "":
-        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
+        raise unfit(name, value, expected)
     try:
         return Path(value).expanduser()
     except RuntimeError:  # `~name`, where nobody has that name
@@ -358,10 +358,8 @@ def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:
     except (TypeError, ValueError, NotImplementedError):  # the last of tensors
         height = width = None
     if height is None or width is None or min(height, width) < least:
-        raise ArgumentError(
-            f"{name} is {brief(size)}; expected (height, width) or one side, in whole "
-            f"numbers, {least} or more"
-        )
+        expected = f"(height, width) or one side, in whole numbers, {least} or more"
+        raise unfit(name, size, expected)
     if height * width > MOST_NUMBERS:
         raise ArgumentError(
             f"{name} is {brief(size)}, which no memory holds; expected "

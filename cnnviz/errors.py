@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from types import FrameType
 
 from cnnviz.words import printable
 
@@ -44,12 +45,14 @@ class CnnvizWarning(UserWarning):
 def warn(text: str) -> None:
     """Warns the caller of the library."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and _is_ours(frame.f_globals["__name__"]):
+    while frame.f_back is not None and _is_ours(frame):
         level, frame = level + 1, frame.f_back
     warnings.warn(printable(text), CnnvizWarning, stacklevel=level)
 
 
-def _is_ours(module: str) -> bool:
+def _is_ours(frame: FrameType) -> bool:
+    # Code that `exec` runs may be in no module.
+    module = str(frame.f_globals.get("__name__"))
     return module.split(".")[0] == __name__.split(".")[0]
 
 

@@ -19,7 +19,8 @@ _TEXTS: tuple[tuple[tuple[bytes, ...], str], ...] = (
 _BYTES: tuple[tuple[int, tuple[bytes, ...], str], ...] = (
     (4, (b"TFL3",), "a TensorFlow Lite model, which keeps no layers to look into"),
     (4, (b"ftyp",), "a HEIF or AVIF picture or a video"),
-    (0, (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF"), PICTURE),
+    (0, (b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), PICTURE),
+    (8, (b"WEBP",), PICTURE),  # RIFF, before it, may begin a sound
     (0, (HDF5,), "an HDF5 file, such as a Keras model"),
     (0, (b"\x1f\x8b",), "a compressed archive"),
     (257, (b"ustar",), "a tar archive"),

@@ -54,6 +54,11 @@ class Extent:
     fold: tuple[tuple[int | None, ...], int] | None = None
     bounds: tuple[Number, Number] = field(default=(0, math.inf), compare=False)
 
+    @property
+    def last(self) -> float:
+        """The last position of the input."""
+        return math.inf if self.length is None else self.length - 1
+
     def steps(self, shape: tf.TensorShape) -> int | None:
         """How many elements of a tensor of a shape the view moves over."""
         sizes, place = self.fold or (shape.as_list(), self.dim)
@@ -64,7 +69,10 @@ class Extent:
         return replace(self, dim=dim)
 
     def window(self, stride: Fraction | int, low: Any, high: Any) -> Extent:
-        """Of an output whose element `i` reads `stride * i + low` to `... + high`."""
+        """The view of an output that reads the tensor in windows.
+
+        Its element `i` reads the elements `stride * i + low` to `stride * i + high`.
+        """
         if (stride, low, high) == (1, 0, 0):
             return self
         plain = self.plain()
@@ -77,11 +85,11 @@ class Extent:
         )
 
     def shifted(self, by: int) -> Extent:
-        """Of an output whose element `i` is the input's element `i + by`."""
+        """The view of an output whose element `i` is the tensor's element `i + by`."""
         return self.window(1, by, by)
 
     def union(self, other: Extent) -> Extent:
-        """Of an output that depends on two tensors with views along one dimension."""
+        """The view of an output of two tensors with views along the same dimension."""
         if self.fold != other.fold:
             return self.plain().union(other.plain())
         if self.jump != other.jump:
@@ -90,15 +98,11 @@ class Extent:
         return replace(self, low=low, high=high, bounds=hull([self, other]))
 
     def summed(self, shape: tf.TensorShape) -> Extent:
-        """Of an output that depends on all elements along the dimension."""
-        if self.dim == NOWHERE:
-            return self
-        size = self.steps(shape)
-        way = math.inf if size is None else self.jump * (size - 1)
-        return self._everywhere(self.low + min(way, 0), self.high + max(way, 0))
+        """The view of an output that depends on all elements along the dimension."""
+        return self if self.dim == NOWHERE else self._everywhere(*self.span(shape))
 
     def picked(self, index: int) -> Extent:
-        """Of an output that depends on one element along the dimension."""
+        """The view of an output that depends on one element along the dimension."""
         only = self.shifted(index).plain()
         return self._everywhere(only.low, only.high)
 
@@ -135,8 +139,8 @@ class Extent:
             return replace(self.summed(shape), dim=self.dim)
 
     def _everywhere(self, low: Number, high: Number) -> Extent:
-        last = math.inf if self.length is None else self.length - 1
-        low, high = max(low, Fraction(0)), min(high, last)
+        """A view from `low` to `high` that is the same for all elements."""
+        low, high = self._inside(low, high)
         return Extent(
             self.axis, self.length, NOWHERE, Fraction(0), low, high, bounds=self.bounds
         )
@@ -147,12 +151,14 @@ class Extent:
         Both are inside the input; `bounds` may be narrower.
         """
         size = 1 if self.dim == NOWHERE else self.steps(shape)
-        way = math.inf if size is None else self.jump * (size - 1)
-        if self.jump == 0:
-            way = 0
-        last = math.inf if self.length is None else self.length - 1
-        low, high = self.low + min(way, 0), self.high + max(way, 0)
-        return max(low, 0), min(high, last)
+        way: Number = Fraction(0)
+        if self.jump:
+            way = math.inf if size is None else self.jump * (size - 1)
+        return self._inside(self.low + min(way, 0), self.high + max(way, 0))
+
+    def _inside(self, low: Number, high: Number) -> tuple[Number, Number]:
+        """The part of a range of positions that lies inside the input."""
+        return max(low, Fraction(0)), min(high, self.last)
 
     def bounded(self, shape: tf.TensorShape) -> Extent:
         """The same view of a tensor of a shape, which sees no more than it reaches."""

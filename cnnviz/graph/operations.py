@@ -16,3 +16,13 @@ MATRIX_PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")
 
 BATCH_NORMALIZATIONS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 """Keras 2 computes layer normalization by them, too, as if in training."""
+
+ELEMENTWISE = tuple(
+    """Abs Add AddN AddV2 Cast Ceil CheckNumerics ClipByValue Cos Elu EnsureShape Equal
+    Erf Erfc Exp Expm1 FakeQuantWithMinMaxVars Floor Greater GreaterEqual Identity
+    LeakyRelu Less LessEqual LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul
+    MulNoNan Neg NotEqual PreventGradient Relu Relu6 Round SelectV2 Selu Sigmoid
+    Sign Sin Snapshot Softplus Softsign Square SquaredDifference StopGradient Sub
+    Tanh""".split()
+)
+"""They compute element by element, without a division or a logarithm."""

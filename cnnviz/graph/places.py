@@ -36,7 +36,12 @@ from cnnviz.graph.channels import channel_dim
 from cnnviz.graph.extents import NOWHERE, Extent
 from cnnviz.graph.functions import CALLS, Inlining
 from cnnviz.graph.likeness import UNIFORM, Likeness, OfSizeError
-from cnnviz.graph.operations import CONVOLUTIONS, POOLINGS, TRANSPOSED_CONVOLUTIONS
+from cnnviz.graph.operations import (
+    CONVOLUTIONS,
+    ELEMENTWISE,
+    POOLINGS,
+    TRANSPOSED_CONVOLUTIONS,
+)
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 
@@ -85,8 +90,8 @@ def find_geometry(
         return Geometry((None,) * len(dims), None)
     axes: list[Axis | None] = []
     for dim in dims:
-        walk = _AxisWalk(depends, views, (number, dim), inputs[number].shape[dim])
         try:
+            walk = _AxisWalk(depends, views, (number, dim), inputs[number].shape[dim])
             passed = tuple(walk.passed(tensor) for tensor in way)
             if end is not None and not walk.keeps_positions(end):
                 raise _Differs
@@ -296,15 +301,7 @@ def _joined(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
 
 
 _RULES: dict[str, _Rule] = {
-    **dict.fromkeys(
-        """Abs Add AddN AddV2 Cast Ceil CheckNumerics ClipByValue Cos Elu EnsureShape
-        Equal Erf Erfc Exp Expm1 FakeQuantWithMinMaxVars Floor Greater GreaterEqual
-        Identity LeakyRelu Less LessEqual LogicalAnd LogicalNot LogicalOr Maximum
-        Minimum Mul MulNoNan Neg NotEqual PreventGradient Relu Relu6 Round SelectV2
-        Selu Sigmoid Sign Sin Snapshot Softplus Softsign Square SquaredDifference
-        StopGradient Sub Tanh""".split(),
-        _elementwise,
-    ),
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys("Div DivNoNan Pow RealDiv".split(), _divided),
     "BiasAdd": _biased,
     "FusedBatchNormV3": _normalized,

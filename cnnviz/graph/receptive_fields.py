@@ -35,6 +35,7 @@ from cnnviz.graph.extents import (
 from cnnviz.graph.functions import CALLS, body
 from cnnviz.graph.operations import (
     CONVOLUTIONS,
+    ELEMENTWISE,
     MATRIX_PRODUCTS,
     POOLINGS,
     TRANSPOSED_CONVOLUTIONS,
@@ -46,8 +47,6 @@ _REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
 _Rule = Callable[[tf.Tensor, int, Extent], Extent]
 """From an output, the number of one of its operation's inputs and what that one sees,
 moving along a dimension, to what the output sees through it."""
-_Kept = Callable[[tf.Tensor, View | None], View | None]
-"""From what a tensor sees to what of it counts."""
 
 
 def find_receptive_fields(
@@ -100,7 +99,68 @@ class Views:
 
     def __call__(self, tensor: tf.Tensor) -> View | None:
         """The view of a tensor; None if it cannot be told."""
-        return _view(tensor, self._known, self._kept)
+        return self._of(tensor, self._known)
+
+    def _of(self, tensor: tf.Tensor, views: dict[Any, View | None]) -> View | None:
+        # Depth first without recursion: networks are deeper than Python's stack.
+        stack = [tensor]
+        while stack:
+            top = stack[-1]
+            waiting = [t for t in top.op.inputs if t.ref() not in views]
+            if top.ref() in views:
+                stack.pop()
+            elif waiting:
+                stack += waiting
+            else:
+                seen = [views[source.ref()] for source in top.op.inputs]
+                views[top.ref()] = self._kept(top, self._of_operation(top, seen))
+        return views[tensor.ref()]
+
+    def _of_operation(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
+        """The view of what an operation makes of tensors with these views."""
+        op = tensor.op
+        if op.type in VALUELESS or not any(view is None or view for view in seen):
+            return []
+        known = [view for view in seen if view is not None]
+        if len(known) < len(seen):
+            return None
+        fitted = [
+            [extent.fitted(source.shape) for extent in view]
+            for source, view in zip(op.inputs, known, strict=True)
+        ]
+        # What was cut off or put behind may be put back, or cut off again.
+        for views_of_inputs in (known, *([fitted] if fitted != known else [])):
+            try:
+                view = self._made_of(tensor, views_of_inputs)
+            except Unknown:
+                continue
+            if tensor.shape.rank is None:
+                return view
+            return [extent.bounded(tensor.shape) for extent in view]
+        return None
+
+    def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
+        kind = tensor.op.type
+        if kind in CALLS:
+            return self._called(tensor, seen)
+        if kind in _RULES_OF_VIEWS:
+            return _RULES_OF_VIEWS[kind](tensor, seen)
+        if kind in _RULES:
+            return _through(tensor, seen, _RULES[kind])
+        raise Unknown
+
+    def _called(self, tensor: tf.Tensor, seen: list[View]) -> View:
+        """A function of its own: the same walk, inside it."""
+        graph = body(tensor.op)
+        if graph is None:
+            raise Unknown
+        views: dict[Any, View | None] = {
+            inner.ref(): view for inner, view in zip(graph.inputs, seen, strict=True)
+        }
+        view = self._of(graph.outputs[tensor.value_index], views)
+        if view is None:
+            raise Unknown
+        return view
 
     def _kept(self, tensor: tf.Tensor, view: View | None) -> View | None:
         if self._without_gates:
@@ -150,8 +210,7 @@ def field_of(view: View | None, shape: Sequence[int | None]) -> ReceptiveField |
     axes: list[tuple[int | None, float, int]] = []
     ends = [_ends(e, shape) for e in extents]
     for e in extents:
-        last = math.inf if e.length is None else e.length - 1
-        if e.dim == NOWHERE and e.low <= 0 and e.high >= last:
+        if e.dim == NOWHERE and e.low <= 0 and e.high >= e.last:
             axes.append((None, 0.0, 0))
         else:
             size = math.floor(e.high - e.low) + 1
@@ -195,57 +254,6 @@ def order_of(
     dims = [next(single, dim) if dim == NOWHERE else dim for _, dim in moving]
     order = tuple(dim - axes.start for dim in dims)
     return order if sorted(order) == list(range(len(axes))) else None
-
-
-def _view(tensor: tf.Tensor, views: dict[Any, View | None], kept: _Kept) -> View | None:
-    # Depth first without recursion: networks are deeper than Python's stack.
-    stack = [tensor]
-    while stack:
-        top = stack[-1]
-        waiting = [t for t in top.op.inputs if t.ref() not in views]
-        if top.ref() in views or not waiting:
-            stack.pop()
-            if top.ref() not in views:
-                views[top.ref()] = kept(top, _of_operation(top, views, kept))
-        stack.extend(waiting)
-    return views[tensor.ref()]
-
-
-def _of_operation(
-    tensor: tf.Tensor, views: dict[Any, View | None], kept: _Kept
-) -> View | None:
-    op = tensor.op
-    seen = [views[source.ref()] for source in op.inputs]
-    if op.type in VALUELESS or not any(view is None or view for view in seen):
-        return []
-    known = [view for view in seen if view is not None]
-    if len(known) < len(seen):
-        return None
-    fitted = [
-        [extent.fitted(source.shape) for extent in view]
-        for source, view in zip(op.inputs, known, strict=True)
-    ]
-    # What was cut off or put behind may be put back, or cut off again.
-    for views_of_inputs in (known, *([fitted] if fitted != known else [])):
-        try:
-            view = _made_of(tensor, views_of_inputs, kept)
-        except Unknown:
-            continue
-        if tensor.shape.rank is None:
-            return view
-        return [extent.bounded(tensor.shape) for extent in view]
-    return None
-
-
-def _made_of(tensor: tf.Tensor, seen: list[View], kept: _Kept) -> View:
-    kind = tensor.op.type
-    if kind in CALLS:
-        return _called(tensor, seen, kept)
-    if kind in _RULES_OF_VIEWS:
-        return _RULES_OF_VIEWS[kind](tensor, seen)
-    if kind in _RULES:
-        return _through(tensor, seen, _RULES[kind])
-    raise Unknown
 
 
 def _through(tensor: tf.Tensor, seen: list[View], rule: _Rule) -> View:
@@ -348,32 +356,12 @@ def _identity_n(tensor: tf.Tensor, seen: list[View]) -> View:
     return seen[tensor.value_index]
 
 
-def _called(tensor: tf.Tensor, seen: list[View], kept: _Kept) -> View:
-    """A function of its own: the same walk, inside it."""
-    graph = body(tensor.op)
-    if graph is None:
-        raise Unknown
-    views: dict[Any, View | None] = {
-        inner.ref(): view for inner, view in zip(graph.inputs, seen, strict=True)
-    }
-    view = _view(graph.outputs[tensor.value_index], views, kept)
-    if view is None:
-        raise Unknown
-    return view
-
-
 _RULES: dict[str, _Rule] = {
+    **dict.fromkeys(ELEMENTWISE, arrangements.elementwise),
     **dict.fromkeys(
-        """Abs Add AddN AddV2 Angle BroadcastTo Cast Ceil CheckNumerics
-        ClipByValue Complex ComplexAbs Conj Cos Div DivNoNan Elu EnsureShape
-        Equal Erf Erfc Exp Expm1
-        FakeQuantWithMinMaxVars Floor FloorDiv FloorMod Greater GreaterEqual
-        Identity Imag Inv IsFinite IsInf IsNan LeakyRelu Less LessEqual Log Log1p
-        LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul MulNoNan Neg
-        NotEqual Pow PreventGradient QuantizeAndDequantizeV2 Real RealDiv Reciprocal
-        Relu Relu6 Round Rsqrt SelectV2 Selu Sigmoid Sign Sin Snapshot Softplus
-        Softsign Sqrt Square SquaredDifference StopGradient Sub Tanh TruncateDiv
-        Xdivy Xlogy""".split(),
+        """Angle BroadcastTo Complex ComplexAbs Conj Div DivNoNan FloorDiv FloorMod
+        Imag Inv IsFinite IsInf IsNan Log Log1p Pow QuantizeAndDequantizeV2 Real
+        RealDiv Reciprocal Rsqrt Sqrt TruncateDiv Xdivy Xlogy""".split(),
         arrangements.elementwise,
     ),
     **dict.fromkeys(CONVOLUTIONS, windows.convolution),

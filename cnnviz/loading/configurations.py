@@ -7,6 +7,8 @@ from typing import Any
 
 LAMBDA_FUNCTIONS = ("function", "output_shape", "mask")
 """The arguments of a Lambda layer that may be functions."""
+MODELS = frozenset(("Functional", "Model", "Sequential"))
+"""The classes of Keras' own models."""
 LAMBDA = "<lambda>"
 """The name of a function without one, under which the user gives another for it."""
 

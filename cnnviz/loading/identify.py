@@ -44,6 +44,7 @@ APPLICATIONS = frozenset(
 
 _SAVE_AGAIN = "Save the model again: model.save('model.keras')."
 _SUFFIXES = (".keras", ".h5", ".hdf5")
+_HEAD = 4096  # bytes, which tell what a file is
 _FAILED = 100  # objects in a description that do not end: such a file is damaged
 
 
@@ -108,7 +109,7 @@ def identify_file(path: Path) -> ModelFile:
             return _identify_folder(path)
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from None
-    head = _beginning(path, "a Keras model")
+    head = _content(path, "a Keras model", _HEAD)
     if head.startswith(_ZIP):
         with _unpacked(path) as archive:
             return _identify_archive(path, archive)
@@ -117,11 +118,14 @@ def identify_file(path: Path) -> ModelFile:
     raise _stranger(path, head)
 
 
-def _beginning(path: Path, expected: str) -> bytes:
+def _content(path: Path, expected: str, count: int = -1) -> bytes:
+    """The first bytes of a file, or all."""
+    if not is_there(path):
+        raise ModelError(f"{path} does not exist; expected {expected}")
     _require_regular(path, expected)
     try:
         with path.open("rb") as file:
-            return file.read(4096)
+            return file.read(count)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -138,13 +142,7 @@ def architecture_file(path: Path) -> ModelFile:
         ModelError: If the file is missing or holds no architecture.
     """
     expected = "the text of model.to_json()"
-    if not is_there(path):
-        raise ModelError(f"{path} does not exist; expected {expected}")
-    _require_regular(path, expected)
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    text = _content(path, expected)
     try:
         config = read_object(text, path, "text")
     except ModelError as error:
@@ -291,9 +289,7 @@ def check_weights(path: Path) -> None:
     Raises:
         ModelError: If there is no such file, or it is refused.
     """
-    if not is_there(path):
-        raise ModelError(f"{path} does not exist; expected a file of weights")
-    head = _beginning(path, "a file of weights")
+    head = _content(path, "a file of weights", _HEAD)
     if head.startswith(_ZIP):
         with _unpacked(path) as archive:
             if not _hold_weights(archive.namelist()):
@@ -310,7 +306,7 @@ def check_weights(path: Path) -> None:
 
 def begins_as_hdf5(path: Path) -> bool:
     """Whether a file was checked as HDF5, which may also begin inside a zip archive."""
-    return _beginning(path, "a file of weights").startswith(HDF5)
+    return _content(path, "a file of weights", _HEAD).startswith(HDF5)
 
 
 def as_text(value: Any) -> str:

@@ -87,7 +87,7 @@ _MERGES = {
 Config = dict[str, Any]
 
 
-def is_spoken(config: Config | None, keras_version: str) -> bool:
+def is_of_keras_1(config: Config | None, keras_version: str) -> bool:
     """Whether a configuration is in the words of Keras 1.
 
     Args:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import brief, path_of, refuse_address
-from cnnviz.errors import ArgumentError, ModelError, first_line, users_error, warn
+from cnnviz.arguments import brief, path_of, refuse_address, unfit
+from cnnviz.errors import ArgumentError, ModelError, first_line, users_error
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
     APPLICATIONS,
@@ -32,7 +32,7 @@ from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.conditions import check, check_backend
 from cnnviz.network.encoding import COLOR_ONLY, named_encoding
 from cnnviz.network.heads import mask_sizes
-from cnnviz.network.health import broken_weights
+from cnnviz.network.health import note_broken_weights
 from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
 from cnnviz.network.layout import are_filters_channels_first, is_network_channels_first
@@ -88,10 +88,7 @@ def load_model(
     if not isinstance(custom_objects, Mapping | None) or not all(
         map(callable, (custom_objects or {}).values())
     ):
-        raise ArgumentError(
-            f"custom_objects is {brief(custom_objects)}; expected classes and "
-            "functions by name"
-        )
+        raise unfit("custom_objects", custom_objects, "classes and functions by name")
     if isinstance(source, str | os.PathLike):
         refuse_address(source, ModelError)
         source = path_of("model", source, _SOURCES)
@@ -111,12 +108,11 @@ def load_model(
         )
         if labels is None and weights == "imagenet" and not is_there(source):
             labels = "imagenet"
-        if (broken := broken_weights(network)) is not None:
-            warn(f"{broken}, so that layers may compute NaN, or 0 in its place")
+        note_broken_weights(network)
     elif is_network(source):
         network, name = source, source.name
     else:
-        raise ArgumentError(f"model is {brief(source)}; expected {_SOURCES}")
+        raise unfit("model", source, _SOURCES)
     check(network)
     is_auto = isinstance(encoding, str) and encoding == "auto"
     if is_auto and isinstance(source, ImageModel):
@@ -169,7 +165,7 @@ def module_objects(path: Path) -> dict[str, Any]:
 
 
 def _check_extras(
-    source: Any, weights: str | Path | None, architecture: str | Path | None
+    source: Any, weights: str | Path | None, architecture: Path | None
 ) -> None:
     """Refuses files that would not be looked at.
 
@@ -202,14 +198,14 @@ def _is_application(path: Path) -> bool:
 def _from_name(
     path: Path,
     weights: str | Path | None,
-    architecture: str | Path | None,
+    architecture: Path | None,
     trusted: bool,
     custom_objects: dict[str, Any],
 ) -> tuple[Network, tuple[str, ...]]:
     if _is_application(path):
         return _application(path.name, weights), ()
     if architecture is not None:
-        file = architecture_file(Path(architecture))
+        file = architecture_file(architecture)
         check_weights(path)
     else:
         file = identify_file(path)
@@ -232,7 +228,7 @@ def _application(name: str, weights: str | Path | None) -> Network:
 
     by_name = {key.lower(): key for key in vars(keras.applications)}
     make = getattr(keras.applications, by_name[name.lower()])
-    path = None if weights in ("imagenet", None) else Path(str(weights))
+    path = weights if isinstance(weights, Path) else None
     if path is not None:
         check_weights(path)
     try:
@@ -275,10 +271,8 @@ def _labels(
         listing = isinstance(labels, Iterable) and not unordered
         names = tuple(labels) if listing else ()
         if not names or not all(isinstance(name, str) for name in names):
-            raise ArgumentError(
-                f"labels is {brief(labels)}; expected a file of them, a list of their "
-                "names, or 'imagenet'"
-            )
+            expected = "a file of them, a list of their names, or 'imagenet'"
+            raise unfit("labels", labels, expected)
     shapes = _shapes_in(getattr(network, "output_shape", None))
     first = are_filters_channels_first(network) or is_network_channels_first(network)
     masks = mask_sizes(network, [spec.shape for spec in input_specs(network) or ()])

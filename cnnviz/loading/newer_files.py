@@ -15,12 +15,11 @@ from copy import deepcopy
 from typing import Any
 
 from cnnviz.errors import first_line
+from cnnviz.loading.configurations import MODELS
 from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.safe_size import bounded_weights
 
 _FAMILIES = ("layers", "initializers", "regularizers", "constraints", "dtype_policies")
-
-_MODELS = ("Functional", "Model", "Sequential")
 
 # Arguments that came later, at the value at which nothing changes.
 _NEUTRAL: dict[str, Any] = {
@@ -99,7 +98,7 @@ def fault(file: ModelFile, custom_objects: Mapping[str, Any]) -> tuple[str, str]
 
 def is_known(name: str, file: ModelFile) -> bool:
     """Whether the Keras that loads a file has a class of this name."""
-    return name in _MODELS or _class_of(name, file) is not None
+    return name in MODELS or _class_of(name, file) is not None
 
 
 def _title(node: Mapping[str, Any]) -> str:

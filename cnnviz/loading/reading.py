@@ -19,7 +19,7 @@ from cnnviz.loading import newer_files, repairs
 from cnnviz.loading.bytecode import check_byte_code
 from cnnviz.loading.damage import is_damage, is_of_variables, truncated
 from cnnviz.loading.identify import ModelFile, begins_as_hdf5
-from cnnviz.loading.keras1_config import is_spoken
+from cnnviz.loading.keras1_config import is_of_keras_1
 from cnnviz.loading.keras1_weights import load_keras_1
 from cnnviz.loading.safe_size import bounded_weights
 from cnnviz.loading.safe_wiring import check_wiring
@@ -60,7 +60,7 @@ def read_network(
     if (
         isinstance(found, Exception)
         and file.config is not None
-        and not is_spoken(file.config, file.keras_version)
+        and not is_of_keras_1(file.config, file.keras_version)
     ):
         config, notes = newer_files.fitted(file, custom_objects)
         if notes:
@@ -156,7 +156,7 @@ def _load_keras_2(
 ) -> Network:
     import tf_keras
 
-    if is_spoken(file.config, file.keras_version):
+    if is_of_keras_1(file.config, file.keras_version):
         return load_keras_1(weights or file.path, file.config or {}, custom_objects)
     if weights is not None:
         text = json.dumps(file.config)

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from cnnviz.errors import ModelError
-from cnnviz.loading.configurations import nodes
+from cnnviz.loading.configurations import MODELS, nodes
 from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.safe_names import LAYERS
 
 _CONSTANT = "_CONSTANT_VALUE"
-_MODELS = {"Functional", "Model", "Sequential"}
 _MOST_CALLS = 20_000
 """A network of two hundred layers, called for each of a hundred images."""
 
@@ -87,7 +86,7 @@ def _waiting(layers: list[Any]) -> str | None:
             return None
         calls[name] = [list(_sources(each)) for each in reversed(given)]
         kind = layer.get("class_name")
-        is_layer = isinstance(kind, str) and kind in LAYERS - _MODELS
+        is_layer = isinstance(kind, str) and kind in LAYERS - MODELS
         made[name] = float("inf") if kind == "InputLayer" else float(not is_layer)
     # Each layer waits for one result at a time, and is looked at when that is there.
     waiting: dict[tuple[Any, Any], list[str]] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnviz.arguments import brief, number_of, texts_of
+from cnnviz.arguments import number_of, texts_of, unfit
 from cnnviz.errors import ArgumentError
 from cnnviz.network.map_places import MapPlace
 from cnnviz.network.predictions import Predictions, verdict_of
@@ -151,7 +151,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
             return
         named = [f"'{name}'" for name in self.arrays]
         told = listed([*named[:5], *["another of them"] * (len(named) > 5)])
-        raise ArgumentError(f"layer is {brief(layer)}; expected {told}")
+        raise unfit("layer", layer, told)
 
     def _drawn(
         self,

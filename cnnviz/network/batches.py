@@ -18,17 +18,6 @@ Found = TypeVar("Found")
 _FEW = 8
 
 
-def slices(arrays: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """Parts of arrays along their first axis, of at most `size` images each.
-
-    Raises:
-        ArgumentError: If the size is less than 1.
-    """
-    counts(batch_size=size)
-    for start in range(0, len(arrays[0]), size):
-        yield [array[start : start + size] for array in arrays]
-
-
 def rebatch(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Images one by one, as arrays of a few."""
     rest = iter(images)

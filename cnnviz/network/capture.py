@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,15 +16,15 @@ from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.taking import is_many, one_by_one
 from cnnviz.network.activation_maps import Activations
-from cnnviz.network.batches import batched, rebatch, slices
+from cnnviz.network.batches import batched, rebatch
 from cnnviz.network.forward import show_images
 from cnnviz.network.heads import HeadInfo
-from cnnviz.network.health import broken_weights, is_suspicious
+from cnnviz.network.health import is_suspicious, note_broken_weights
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.map_places import MapPlace, map_places
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerNames, Selected, select, without_call
-from cnnviz.network.predictions import ANSWERED, answer, named
+from cnnviz.network.predictions import ANSWERED, answer, as_predictions
 from cnnviz.network.preparing import Images
 from cnnviz.network.recording import unanswered
 from cnnviz.network.tracing import Trace, compiled_for_images
@@ -73,23 +74,7 @@ def activations(
     known = as_model(model)
     arrays = known.prepare(images)
     asked = _Asked(known, tuple(select(known.network, layers)), predict)
-    count, start = len(arrays[0]), 0
-    collected: dict[str, np.ndarray] = {}
-    facts: _Facts | None = None
-    lasting: Iterable[str] = ()
-    # Several layers are copied at a time, as one core does not use all of the memory's
-    # speed.
-    with ThreadPoolExecutor() as pool:
-        for batch, found in _answers(asked, slices(arrays, batch_size), note):
-            stop = start + len(batch[0])
-            for name, values in found.rows.items():
-                if name not in collected:
-                    collected[name] = np.empty((count, *values.shape[1:]), np.float32)
-            into = [collected[name][start:stop] for name in found.rows]
-            list(pool.map(np.copyto, into, found.rows.values()))
-            start, facts, lasting = stop, found.facts, found.rows.keys()
-    rows = {name: collected[name] for name in lasting}
-    return _activations(asked, arrays, rows, facts)
+    return next(_captured(asked, [arrays], note, batch_size))
 
 
 def activation_batches(
@@ -129,9 +114,7 @@ def activation_batches(
     if not is_many(batches) and getattr(batches, "ndim", 0) <= axes:
         batches = one_by_one(batches)  # one image, of which rows are no batches
     prepared = (known.prepare(images) for images in batches)
-    for arrays, found in _answers(asked, prepared, note):
-        own = {name: np.array(values) for name, values in found.rows.items()}
-        yield _activations(asked, arrays, own, found.facts)
+    yield from _captured(asked, prepared, note)
 
 
 class _Asked(NamedTuple):
@@ -148,17 +131,73 @@ class _Asked(NamedTuple):
     predict: bool
 
 
+def _captured(
+    asked: _Asked,
+    batches: Iterable[list[np.ndarray]],
+    note: Callable[[str], object],
+    batch_size: int | None = None,
+) -> Iterator[Activations]:
+    """Activations of prepared images, for one batch after the other.
+
+    Args:
+        asked: What they are computed of.
+        batches: The images.
+        note: As `activations` takes it.
+        batch_size: How many images of a batch go through the network at a time; None
+            for all of them.
+
+    Raises:
+        LayerError: If no layer is left; it says why one was left out.
+    """
+    model = asked.model
+    left_out: dict[str, str] = {}
+    lasting: set[str] | None = None
+    # Several layers are copied at a time, as one core does not use all of the memory's
+    # speed.
+    with ThreadPoolExecutor() as pool:
+        for arrays in batches:
+            built(model, arrays)
+            count, start = len(arrays[0]), 0
+            size = count if batch_size is None else batch_size
+            rows: dict[str, np.ndarray] = {}
+            compute = partial(_computed, asked)
+            for number, found in batched(compute, arrays, size, model.fixed_batch):
+                names = found.rows.keys()
+                # What is left out once is left out of all that follows: that it has as
+                # many rows as a smaller batch has images is chance.
+                kept = {*names} if lasting is None else lasting & names
+                told = left_out | found.left_out
+                if all(name.startswith(_OUTPUT) for name in kept):
+                    raise LayerError(next(iter(told.values())))
+                if len(told) > len(left_out):
+                    note(_note([*found.left_out.values()]))
+                if lasting is None and any(
+                    is_suspicious(maps[:1]) for maps in found.rows.values()
+                ):
+                    note_broken_weights(model.network, note)
+                left_out, lasting = told, kept
+                own = {n: v[:number] for n, v in found.rows.items() if n in kept}
+                for name in own.keys() - rows.keys():
+                    rows[name] = np.empty((count, *own[name].shape[1:]), np.float32)
+                stop = start + number
+                into = [rows[name][start:stop] for name in own]
+                list(pool.map(np.copyto, into, own.values()))
+                start = stop
+            rows = {name: rows[name] for name in own}
+            yield _activations(asked, arrays, rows, found.facts)
+
+
 def _activations(
     asked: _Asked,
     arrays: list[np.ndarray],
     rows: dict[str, np.ndarray],
-    facts: _Facts | None,
+    facts: _Facts,
 ) -> Activations:
     """Activations of what was found for images, see `_Found`."""
     predictions = None
     found = {n: rows.pop(_OUTPUT + n) for n in ANSWERED if _OUTPUT + n in rows}
-    if facts and facts.answer is not None and len(found) == len(ANSWERED):
-        predictions = named(asked.model, arrays, facts.answer, found)
+    if facts.answer is not None and len(found) == len(ANSWERED):
+        predictions = as_predictions(asked.model, arrays, facts.answer, found)
     kinds = {each.address.path: each.address.kind for each in asked.selected}
     return Activations(
         rows,
@@ -166,7 +205,7 @@ def _activations(
         tuple(arrays),
         asked.model.labels,
         predictions,
-        facts.places if facts else {},
+        facts.places,
     )
 
 
@@ -188,61 +227,7 @@ class _Found(NamedTuple):
 _OUTPUT = "/"  # no path of a layer begins with it
 
 
-def _answers(
-    asked: _Asked,
-    batches: Iterable[list[np.ndarray]],
-    note: Callable[[str], object],
-) -> Iterator[tuple[list[np.ndarray], _Found]]:
-    """Prepared images, batch by batch, with what is found for them."""
-    left_out: dict[str, str] = {}
-    lasting: set[str] | None = None
-    for arrays in batches:
-        found = _captured(asked, arrays)
-        if not left_out.keys() >= found.left_out.keys():
-            note(_note([*found.left_out.values()]))
-        left_out |= found.left_out
-        if lasting is None:
-            lasting = set(found.rows)
-            if any(is_suspicious(maps[:1]) for maps in found.rows.values()):
-                broken = broken_weights(asked.model.network)
-                if broken is not None:
-                    note(f"{broken}, so that layers may compute NaN, or 0 in its place")
-        # What is left out of one batch is left out of all that follow: that it has as
-        # many rows as a smaller batch has images is chance.
-        lasting &= found.rows.keys()
-        yield arrays, found._replace(rows=_some(found.rows, lasting, left_out))
-
-
-def _some(
-    rows: dict[str, np.ndarray], names: set[str], left_out: Mapping[str, str]
-) -> dict[str, np.ndarray]:
-    """The rows of these names.
-
-    Raises:
-        LayerError: If no layer is among them; it says why one was left out.
-    """
-    if all(name.startswith(_OUTPUT) for name in names):
-        raise LayerError(next(iter(left_out.values())))
-    return {name: values for name, values in rows.items() if name in names}
-
-
-def _captured(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
-    built(asked.model, arrays)
-    count, fixed = len(arrays[0]), asked.model.fixed_batch
-    found = batched(lambda *given: _computed(asked, list(given)), arrays, count, fixed)
-    parts = [part for _, part in found]
-    if len(parts) == 1 and fixed is None:
-        return parts[0]
-    left_out = {name: why for part in parts for name, why in part.left_out.items()}
-    lasting = set.intersection(*(set(part.rows) for part in parts))
-    rows = {
-        name: np.concatenate([part.rows[name] for part in parts])[:count]
-        for name in _some(parts[0].rows, lasting, left_out)
-    }
-    return parts[0]._replace(rows=rows, left_out=left_out)
-
-
-def _computed(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
+def _computed(asked: _Asked, *arrays: np.ndarray) -> _Found:
     trace = _traced(asked, arrays)
     rows: dict[str, np.ndarray] = {}
     left_out = dict(trace.facts.left_out)
@@ -262,7 +247,7 @@ def _computed(asked: _Asked, arrays: list[np.ndarray]) -> _Found:
         if name in trace.facts.named:
             raise error
         left_out[name] = error.message
-    return _Found(_some(rows, set(rows), left_out), left_out, trace.facts)
+    return _Found(rows, left_out, trace.facts)
 
 
 class _Facts(NamedTuple):
@@ -281,7 +266,7 @@ class _Facts(NamedTuple):
     answer: HeadInfo | None
 
 
-def _traced(asked: _Asked, arrays: list[np.ndarray]) -> Trace[_Facts]:
+def _traced(asked: _Asked, arrays: Sequence[np.ndarray]) -> Trace[_Facts]:
     model, selected, predict = asked
     network = model.network
     chosen = {id(s.address): s for s in selected if not s.is_named}

@@ -53,18 +53,13 @@ class Encoding:
     is_of_bytes: bool = False
 
     def __call__(self, images: Any) -> Any:
-        """Encodes images, NumPy arrays or tensors, `(..., c)` in [0, 1]."""
-        return self.function(images)
+        """Encodes images, NumPy arrays or tensors, `(..., c)` in [0, 1].
 
-    def of_any(self, values: Any) -> Any:
-        """Encodes values in [0, 1] of any shape, as far as the encoding is for it.
-
-        Those with a mean for each color are for images `(..., 3)`; others pass as they
-        are.
+        Where the encoding is for color only, others than `(..., 3)` stay as they are.
         """
-        if self.name in COLOR_ONLY and values.shape[-1] != 3:
-            return values
-        return self.function(values)
+        if self.name in COLOR_ONLY and images.shape[-1] != 3:
+            return images
+        return self.function(images)
 
     def is_for(self, axes: int, dtype: str, *, pictures: bool) -> bool:
         """Whether what is given for an input is in [0, 1], and encoded for the network.

@@ -13,7 +13,7 @@ from types import MethodType
 from typing import Any
 
 from cnnviz.network.keras_generations import Layer
-from cnnviz.network.layer_attributes import PLAIN, own_names
+from cnnviz.network.layer_attributes import PLAIN, own_attributes
 from cnnviz.network.references import Contents, contents, is_followed, is_plain
 
 
@@ -103,17 +103,16 @@ class _Seen:
     """
 
     def __init__(self, layer: Layer) -> None:
-        held = vars(layer)
+        own = own_attributes(layer)
         self._layer, self._class = weakref.ref(layer), weakref.ref(type(layer))
-        self._all_names, self._names = tuple(held), own_names(layer)
-        self._ids = [id(held[name]) for name in self._names]
+        self._all_names, self._names = tuple(vars(layer)), tuple(own)
+        self._ids = [id(value) for value in own.values()]
         # An identity says nothing once what had it is gone.
         self._weak: list[weakref.ref[Any]] = []
         self._kept: list[object] = []
         self._key: dict[str, Hashable] = {}
         self.followed: list[str] = []
-        for name in self._names:
-            value = held[name]
+        for name, value in own.items():
             if not _is_settled(value) and is_followed(value):
                 self.followed.append(name)
                 self._key[name] = "followed"

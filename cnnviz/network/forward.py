@@ -198,7 +198,7 @@ def _encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.T
 def _encoded(encoding: Encoding, images: tf.Tensor) -> tf.Tensor:
     """Pictures as an encoding makes them, float32; it may be a function of the user."""
     try:
-        return tf.cast(encoding.of_any(images), tf.float32)
+        return tf.cast(encoding(images), tf.float32)
     except Exception as error:  # noqa: BLE001
         shape = tuple(images.shape)
         raise ArgumentError(

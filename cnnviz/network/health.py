@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import ModelError
-from cnnviz.network.keras_generations import Network, are_finite, variables
+from cnnviz.errors import ModelError, warn
+from cnnviz.network.keras_generations import Network, variables
 from cnnviz.network.naming import addresses
 
 if TYPE_CHECKING:
     from cnnviz.network.model import ImageModel
 
 
+def are_finite(weights: Iterable[Any]) -> bool:
+    """Whether none of these variables is NaN or infinite anywhere."""
+    floats = (weight for weight in weights if weight.dtype.is_floating)
+    # TensorFlow does not ask that of floats of eight bits.
+    wide = (w if w.dtype.size > 1 else tf.cast(w, tf.float32) for w in floats)
+    return all(tf.reduce_all(tf.math.is_finite(weight)) for weight in wide)
+
+
 def layers_not_finite(network: Network) -> list[str]:
     """The paths of the innermost layers that hold NaN or infinite weights."""
-    found = [
-        address.path
-        for address in addresses(network)
-        if not all(
-            np.isfinite(np.asarray(weight)).all()
-            for weight in address.layer.get_weights()
-            if tf.as_dtype(np.asarray(weight).dtype).is_floating
-        )
-    ]
+    found = [a.path for a in addresses(network) if not are_finite(variables(a.layer))]
     return [path for path in found if not any(p.startswith(f"{path}/") for p in found)]
 
 
@@ -39,6 +39,12 @@ def broken_weights(network: Network) -> str | None:
         return None
     more = ", ..." if len(broken) > 3 else ""
     return f"the weights of {', '.join(broken[:3])}{more} are not finite"
+
+
+def note_broken_weights(network: Network, note: Callable[[str], object] = warn) -> None:
+    """Tells of layers whose weights are NaN or infinite, if there are any."""
+    if (broken := broken_weights(network)) is not None:
+        note(f"{broken}, so that layers may compute NaN, or 0 in its place")
 
 
 def is_suspicious(values: np.ndarray) -> bool:

@@ -13,7 +13,7 @@ from cnnviz.graph.walking import Dependence
 from cnnviz.network.keras_generations import Network, input_specs, library_kind
 from cnnviz.network.naming import Selected, addresses
 from cnnviz.network.recording import record
-from cnnviz.network.tracing import compiled
+from cnnviz.network.tracing import traced_facts
 
 _WINDOWED = frozenset(("Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"))
 
@@ -82,7 +82,7 @@ def _convolved_as(
     if several or shape[1] == 1:
         return otherwise
 
-    def first_window(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool | None]:
+    def first_window(image: tf.Tensor) -> bool | None:
         record(network, [image], [Selected.whole(network)])
         depends = Dependence([image])
         windows = (
@@ -91,14 +91,14 @@ def _convolved_as(
             if operation.type in _WINDOWED and depends(operation.inputs[0])
         )
         first = next(windows, None)
-        return {}, None if first is None else first.shape[1] == 1
+        return None if first is None else first.shape[1] == 1
 
     count = specs[0].shape[0] if specs else None
     kind = specs[0].dtype if specs else "float32"
     signature = [tf.TensorSpec((count or 1, *shape[1:]), kind)]
     try:
         with tf.init_scope():
-            is_row = compiled(network, "window", first_window, signature).facts
+            is_row = traced_facts(network, "window", first_window, signature)
     except CnnvizError:
         return otherwise  # the next call of the network raises the same error
     if is_row is None:

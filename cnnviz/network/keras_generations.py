@@ -7,7 +7,7 @@ is imported here: a network that exists has brought its own Keras along.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 _KERAS = ("keras", "tf_keras")
@@ -137,16 +137,6 @@ def variables(network: Network) -> list[Any]:
         for layer in everything(network)
         for variable in layer._trainable_weights + layer._non_trainable_weights
     ]
-
-
-def are_finite(weights: Iterable[Any]) -> bool:
-    """Whether none of these variables is NaN or infinite anywhere."""
-    import tensorflow as tf
-
-    floats = (weight for weight in weights if weight.dtype.is_floating)
-    # TensorFlow does not ask that of floats of eight bits.
-    wide = (w if w.dtype.size > 1 else tf.cast(w, tf.float32) for w in floats)
-    return all(tf.reduce_all(tf.math.is_finite(weight)) for weight in wide)
 
 
 def one_copy(variable: Any) -> Any:
@@ -280,7 +270,7 @@ def is_channels_first(layer: Layer, rank: int) -> bool | None:
     axis = getattr(layer, "axis", None)
     if "BatchNormalization" in ancestry(layer) and rank > 2:
         axes = list(axis) if isinstance(axis, list | tuple) else [axis]
-        return axes == [1]
+        return axes in ([1], [1 - rank])
     return None
 
 

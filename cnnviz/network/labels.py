@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.arguments import brief, path_of, whole
+from cnnviz.arguments import brief, path_of, unfit, whole
 from cnnviz.errors import ArgumentError, first_line, warn
 from cnnviz.words import counted, listed
 
@@ -114,9 +114,7 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
     if not isinstance(entry, str):
         number = whole(entry)
         if number is None:
-            raise ArgumentError(
-                f"class is {brief(entry)}; expected a whole number or a name"
-            )
+            raise unfit("class", entry, "a whole number or a name")
         if not 0 <= number < head.classes:
             raise ArgumentError(
                 f"{model.source} has no class {number}; "

@@ -45,14 +45,10 @@ _BOOKKEEPING = frozenset(
 )
 
 
-def own_attributes(layer: Layer) -> list[tuple[str, Any]]:
-    """The attributes of a layer that not every Keras layer has, or that matter."""
-    return [(name, vars(layer)[name]) for name in own_names(layer)]
-
-
-def own_names(layer: Layer) -> tuple[str, ...]:
-    """The names of the attributes of `own_attributes`."""
-    return _told_apart(tuple(vars(layer)), is_keras_2(layer))
+def own_attributes(layer: Layer) -> dict[str, Any]:
+    """By name the attributes that not every Keras layer has, or that matter."""
+    held = vars(layer)
+    return {name: held[name] for name in _told_apart(tuple(held), is_keras_2(layer))}
 
 
 # Layers of a kind have attributes of the same names.
@@ -68,7 +64,7 @@ def attributes_kept(layers: Sequence[Layer]) -> Iterator[None]:
     A layer that counts its calls in Python, or remembers what it last computed, would
     else hold what no call of the user's can have put there.
     """
-    before = [(layer, layer.built, dict(own_attributes(layer))) for layer in layers]
+    before = [(layer, layer.built, own_attributes(layer)) for layer in layers]
     try:
         yield
     finally:
@@ -78,7 +74,7 @@ def attributes_kept(layers: Sequence[Layer]) -> Iterator[None]:
 
 
 def _take_back(layer: Layer, held: Mapping[str, Any]) -> None:
-    for name, value in own_attributes(layer):
+    for name, value in own_attributes(layer).items():
         old = held.get(name, _ABSENT)
         if value is old or not (tf.is_symbolic_tensor(value) or type(value) in PLAIN):
             continue

@@ -36,7 +36,7 @@ from cnnviz.network.naming import (
     one_layer,
 )
 from cnnviz.network.recording import Call, record
-from cnnviz.network.tracing import compiled
+from cnnviz.network.tracing import traced_facts
 
 _SIDES = (224, 256)
 """Of images for networks that take any size, and fail where it is not known."""
@@ -77,7 +77,7 @@ def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> Lay
         ImageError: If the network does not take pictures of this size.
     """
     known = as_model(model)
-    found = [look.info for look in _all_looked_at(known, size)]
+    found = [look.info for look in _look_at_all(known, size)]
     return LayerList(found, int(known.network.count_params()))
 
 
@@ -88,15 +88,15 @@ def image_layers(model: ImageModel, *, size: Size | None = None) -> list[LayerIn
         model: A loaded model.
         size: As in `list_layers`.
     """
-    return [look.info for look in _all_looked_at(model, size) if look.sees]
+    return [look.info for look in _look_at_all(model, size) if look.sees]
 
 
-def _all_looked_at(known: ImageModel, size: Size | None) -> list[Look]:
+def _look_at_all(known: ImageModel, size: Size | None) -> list[Look]:
     shapes = _input_shapes(known, None if size is None else size_of(size))
     everything = [Selected(address) for address in addresses(known.network)]
     is_any = any(None in shape for shape in shapes)
     try:
-        found = _looked_at(known, everything, shapes)
+        found = _look_at_layers(known, everything, shapes)
     except CnnvizError:
         # Code in Python that computes with sizes, as that of Keras 3.15 for resizing
         # does, needs numbers for them.
@@ -132,7 +132,7 @@ def _of_any_size(
     """
     with suppress(CnnvizError):
         first, second = (
-            _looked_at(known, everything, [_filled(s, side) for s in shapes])
+            _look_at_layers(known, everything, [_filled(s, side) for s in shapes])
             for side in _SIDES
         )
         if [each.info.path for each in first] == [each.info.path for each in second]:
@@ -164,7 +164,7 @@ def _in_common(one: LayerInfo, other: LayerInfo) -> LayerInfo:
     )
 
 
-def _looked_at(
+def _look_at_layers(
     known: ImageModel,
     selected: Sequence[Selected],
     shapes: Sequence[tuple[int | None, ...]],
@@ -175,7 +175,7 @@ def _looked_at(
     first = is_network_channels_first(network)
     specs = input_specs(network)
 
-    def survey(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], list[Look]]:
+    def survey(*inputs: tf.Tensor) -> list[Look]:
         calls = record(network, inputs, selected, required=False)
         views = Views(inputs, channels_first=first)
         free = [
@@ -184,7 +184,7 @@ def _looked_at(
             if specs is None or specs[i].name not in known.held
         ]
         depends = Dependence(free)
-        return {}, [_look(network, call, views, depends) for call in calls]
+        return [_look_at_call(network, call, views, depends) for call in calls]
 
     dtypes = [spec.dtype for spec in specs] if specs else ["float32"] * len(shapes)
     if first:
@@ -196,7 +196,7 @@ def _looked_at(
     ]
     names = tuple((s.address.path, s.call) for s in selected)
     key = ("layers", names, tuple(known.held))
-    return compiled(network, key, survey, signature).facts
+    return traced_facts(network, key, survey, signature)
 
 
 def look_at(
@@ -217,7 +217,7 @@ def look_at(
     selected = one_layer(known.network, layer)
     arrays = known.complete(images, lambda held: held[None])
     shapes = [array.shape[1:] for array in arrays]
-    for look in _looked_at(known, [Selected(selected.address)], shapes):
+    for look in _look_at_layers(known, [Selected(selected.address)], shapes):
         if look.info.path == selected.name:
             return look
     kind = selected.address.kind
@@ -260,14 +260,16 @@ def _array(call: Call) -> tf.Tensor | None:
         return None  # Several arrays, or hidden in a loop: listed without a shape.
 
 
-def _look(network: Network, call: Call, views: Views, depends: Dependence) -> Look:
+def _look_at_call(
+    network: Network, call: Call, views: Views, depends: Dependence
+) -> Look:
     tensor = _array(call)
     if tensor is None or tensor.shape.rank is None:
         seen = tensor is not None and depends(tensor)
-        return Look(_described(network, call, tensor, None), seen)
+        return Look(_describe(network, call, tensor, None), seen)
     view, rank = views(tensor), tensor.shape.rank
     field = field_of(view, tensor.shape)
-    info = _described(network, call, tensor, field)
+    info = _describe(network, call, tensor, field)
     first = channel_axis(network, call) == 1
     positions = range(2, rank) if first else range(1, rank - 1)
     order = order_of(view, positions)
@@ -280,7 +282,7 @@ def _look(network: Network, call: Call, views: Views, depends: Dependence) -> Lo
     return Look(info, depends(tensor), field, order)
 
 
-def _described(
+def _describe(
     network: Network,
     call: Call,
     tensor: tf.Tensor | None,

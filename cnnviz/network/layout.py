@@ -26,7 +26,7 @@ from cnnviz.network.keras_generations import (
 )
 from cnnviz.network.naming import Address, Selected, walk
 from cnnviz.network.recording import Call, record
-from cnnviz.network.tracing import compiled
+from cnnviz.network.tracing import traced_facts
 
 _IMAGES_FIRST: weakref.WeakKeyDictionary[Network, tuple[weakref.ref[Layer], bool]] = (
     weakref.WeakKeyDictionary()
@@ -124,12 +124,12 @@ def _is_turned(
     then it is enough that they would not be positions.
     """
 
-    def look(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool]:
+    def look(*inputs: tf.Tensor) -> bool:
         (call,) = record(network, inputs, [Selected(found, 1, is_named=True)])
         given = tf.nest.flatten(call.inputs)[0]
         rank = given.shape.rank or 0
         if rank < 4:
-            return {}, False
+            return False
         channels, positions = rank - 1, range(1, rank - 1)
         if filters_first:
             channels, positions = 1, range(2, rank)
@@ -138,18 +138,18 @@ def _is_turned(
             for first in (filters_first, not filters_first)
         )
         if order_of(other, positions) is None:
-            return {}, False
+            return False
         image = inputs[min(extent.axis[0] for extent in other)]
         if image.shape[-1 if filters_first else 1] == 1:
-            return {}, order_of(plain, positions) is None
-        return {}, is_along_channels(plain, given.shape, channels)
+            return order_of(plain, positions) is None
+        return is_along_channels(plain, given.shape, channels)
 
     signature = [
         tf.TensorSpec((spec.shape[0] or 1, *spec.shape[1:]), spec.dtype)
         for spec in specs
     ]
     try:
-        return compiled(network, "layout", look, signature).facts
+        return traced_facts(network, "layout", look, signature)
     except CnnvizError:
         return False
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cnnviz.arguments import brief
+from cnnviz.arguments import unfit
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import with_channels
@@ -109,9 +109,7 @@ class ImageModel:
             ArgumentError: If these are no arrays by name.
         """
         if not isinstance(inputs, Mapping):
-            raise ArgumentError(
-                f"inputs is {brief(inputs)}; expected {{name: array, ...}}"
-            )
+            raise unfit("inputs", inputs, "{name: array, ...}")
         held = dict(self.held)
         for name, array in inputs.items():
             spec = self.input(name)
@@ -268,8 +266,10 @@ def as_model(model: ImageModel | Network) -> ImageModel:
         check(model.network)
         return model
     if not is_network(model):
-        raise ArgumentError(
-            f"model is {brief(model)}; expected an ImageModel or a Keras model",
+        raise unfit(
+            "model",
+            model,
+            "an ImageModel or a Keras model",
             hint="Load files with cnnviz.load_model(path).",
         )
     check(model)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cnnviz.arguments import brief, whole
+from cnnviz.arguments import unfit, whole
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network.keras_generations import (
     Layer,
@@ -200,9 +200,7 @@ def _pattern(network: Network, known: Sequence[Address], name: LayerName) -> str
             )
         layer = network.layers[number]
     elif not is_layer(name):
-        raise ArgumentError(
-            f"layer is {brief(name)}; expected its path, its number or the layer itself"
-        )
+        raise unfit("layer", name, "its path, its number or the layer itself")
     for address in known:
         if address.layer is layer:
             return address.path

@@ -22,7 +22,7 @@ from cnnviz.network.keras_generations import (
 )
 from cnnviz.network.naming import Address, Selected, addresses, walk
 from cnnviz.network.recording import record
-from cnnviz.network.tracing import compiled
+from cnnviz.network.tracing import traced_facts
 
 _SIDE = 128  # of images, where the network leaves it open; nothing is computed
 _ORDERED = frozenset(("Functional", "Sequential"))
@@ -69,15 +69,15 @@ def _traced(network: Network, known: list[Address]) -> tuple[str, ...]:
     if specs is None:
         return ()
 
-    def survey(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], tuple[str, ...]]:
+    def survey(*inputs: tf.Tensor) -> tuple[str, ...]:
         calls = record(network, inputs, list(map(Selected, known)), required=False)
-        return {}, tuple(dict.fromkeys(call.address.path for call in calls))
+        return tuple(dict.fromkeys(call.address.path for call in calls))
 
     signature = [
         tf.TensorSpec([s.shape[0] or 1, *(n or _SIDE for n in s.shape[1:])], s.dtype)
         for s in specs
     ]
     try:
-        return compiled(network, ("order",), survey, signature).facts
+        return traced_facts(network, "order", survey, signature)
     except (CnnvizError, TypeError, ValueError):
         return ()  # the real call will say what is wrong

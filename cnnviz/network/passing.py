@@ -56,7 +56,7 @@ def passed_on(model: ImageModel, layer: str) -> str:
 def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
     network = model.network
 
-    def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, str]]:
+    def look(image: tf.Tensor) -> dict[str, str]:
         everything = [Selected(a) for a in addresses(network) if not children(a.layer)]
         forward = show_images(
             model,
@@ -66,7 +66,7 @@ def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
             welcome=[Selected.whole(network)],
         )
         used = _Used(list(forward.calls.values()))
-        return {}, {
+        return {
             call.name: _end(call, used)
             for call in forward.calls.values()
             if call.address.is_convolution and _is_linear(call.address.layer)

@@ -186,7 +186,7 @@ def predictions_of(
         broken = broken_weights(model.network)
         if broken is not None:
             warn(f"{broken}, so that predictions mean nothing")
-    return named(model, arrays, trace.facts, found)
+    return as_predictions(model, arrays, trace.facts, found)
 
 
 def _are_suspicious(values: np.ndarray) -> bool:
@@ -221,7 +221,7 @@ def answer(
     return dict(zip(ANSWERED, tensors, strict=True)), HeadInfo.of(found)
 
 
-def named(
+def as_predictions(
     model: ImageModel,
     arrays: Sequence[np.ndarray],
     head: HeadInfo,

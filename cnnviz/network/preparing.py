@@ -115,7 +115,7 @@ class Preparation:
             check_unit(array, "images hold")
         if bytewise and not encoded:
             # Floats are shown as they are; but what is in bytes are pixels.
-            array = np.asarray(self.encode.of_any(array), np.float32)
+            array = np.asarray(self.encode(array), np.float32)
         return array
 
     def refuse(self, given: tuple[int, ...], shape: Shape) -> NoReturn:

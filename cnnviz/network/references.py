@@ -40,7 +40,7 @@ from cnnviz.network.keras_generations import (
     is_layer,
     is_layer_class,
 )
-from cnnviz.network.layer_attributes import PLAIN, own_names
+from cnnviz.network.layer_attributes import PLAIN, own_attributes
 
 _ENTRIES = ("__call__", "call", "quantized_call")  # of a layer
 _INSIDE: Mapping[type, str] = {
@@ -240,9 +240,8 @@ class _Walk:
         for layer in everything(whole):
             self._numbers.setdefault(id(layer), len(self._numbers))
             self._identify(layer)
-            names = own_names(layer)
-            held = [vars(layer)[name] for name in names]
-            self._add(layer, names, [type(layer), *held])
+            held = own_attributes(layer)
+            self._add(layer, tuple(held), [type(layer), *held.values()])
 
 
 def _is_code(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo, choose
 from cnnviz.network.model import ImageModel, built
-from cnnviz.network.tracing import Facts, Traced, compiled
+from cnnviz.network.tracing import Facts, traced_facts
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
 
@@ -114,20 +114,20 @@ def built_at(
     return model
 
 
-def facts_of(model: ImageModel, key: Hashable, look: Traced[Facts]) -> Facts:
+def facts_of(model: ImageModel, key: Hashable, look: Callable[..., Facts]) -> Facts:
     """What is found out about a network while it is traced for images of its own size.
 
     Args:
         model: A loaded model.
         key: What tells this question from others.
-        look: Takes the images, and returns no tensors, and what it found out.
+        look: Takes the images, and returns what it found out.
 
     Raises:
         ModelError: If the network takes anything but one image.
     """
     shape = native_shape(built_at(model))
     signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
-    return compiled(model.network, (key, model.key), look, signature).facts
+    return traced_facts(model.network, (key, model.key), look, signature)
 
 
 def survey_layers(
@@ -145,7 +145,7 @@ def survey_layers(
         ModelError: If the network takes anything but one image.
     """
 
-    def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], Survey]:
+    def look(image: tf.Tensor) -> Survey:
         scene = observe(model, image, image, layers, heads=heads)
         outputs = [scene.outputs[path] for path in layers]
         elements = numbers_per_image(image.graph)
@@ -162,7 +162,7 @@ def survey_layers(
             for path, output, field in zip(layers, outputs, fields, strict=True)
         }
         heads_found = tuple(map(HeadInfo.of, scene.heads))
-        return {}, Survey(native_shape(model), found, heads_found, elements)
+        return Survey(native_shape(model), found, heads_found, elements)
 
     return facts_of(model, ("survey", tuple(layers), heads), look)
 

@@ -18,9 +18,9 @@ from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.exactness import full_float32
 from cnnviz.network.failures import runtime_error
 from cnnviz.network.fingerprints import Fingerprint, functions_in
+from cnnviz.network.health import are_finite
 from cnnviz.network.keras_generations import (
     Network,
-    are_finite,
     everything,
     input_specs,
     variables,
@@ -129,6 +129,27 @@ def compiled(
                 traces.popitem(last=False)
         traces.move_to_end(full_key)
         return traces[full_key]
+
+
+def traced_facts(
+    network: Network,
+    key: Hashable,
+    look: Callable[..., Facts],
+    signature: Sequence[tf.TensorSpec],
+) -> Facts:
+    """What is found out about a network while it is traced; nothing is run.
+
+    Args:
+        network: The Keras model that is traced.
+        key: What tells this question from others on the same network.
+        look: Takes tensors of the signature and returns what it found out.
+        signature: The inputs.
+    """
+
+    def looked(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], Facts]:
+        return {}, look(*inputs)
+
+    return compiled(network, key, looked, signature).facts
 
 
 def _full_key(key: Hashable, signature: Sequence[tf.TensorSpec]) -> Hashable:

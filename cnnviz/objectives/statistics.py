@@ -87,7 +87,7 @@ def _remembering(model: ImageModel) -> tuple[str, ...]:
     if not wanted:
         return ()
 
-    def look(image: tf.Tensor) -> tuple[dict[str, tf.Tensor], tuple[str, ...]]:
+    def look(image: tf.Tensor) -> tuple[str, ...]:
         forward = show_images(model, [image], wanted, required=False)
         found = []
         for call in forward.calls.values():
@@ -98,7 +98,7 @@ def _remembering(model: ImageModel) -> tuple[str, ...]:
                 wide = len(sides) == 2 and (sides.num_elements() or 0) >= _POSITIONS
                 if wide and count in (None, image.shape[0]):
                     found.append(call.address.path)
-        return {}, tuple(found)
+        return tuple(found)
 
     return facts_of(model, ("remembering", *(s.address.path for s in wanted)), look)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnnviz.errors import first_line
+from cnnviz.errors import CnnvizWarning, first_line, warn
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,8 @@ from cnnviz.errors import first_line
 )
 def test_of_foreign_errors_one_line_is_told(error: Exception, line: str) -> None:
     assert first_line(error) == line
+
+
+def test_code_that_is_in_no_module_is_warned() -> None:
+    with pytest.warns(CnnvizWarning, match="^told$"):
+        exec("warn('told')", {"warn": warn})

@@ -58,6 +58,7 @@ def test_files_are_told_by_their_first_bytes(head: bytes, what: str) -> None:
 def test_unknown_bytes_are_not_guessed() -> None:
     assert nature(bytes(range(256))) is None
     assert remedy(bytes(range(256))) is None
+    assert nature(b"RIFF\xa4\x1f\0\0WAVEfmt \x10\0\0\0") is None
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ Network = Callable[[tf.Tensor], tf.Tensor]
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 
 
-def traced(network: Network, shape: tuple[int, ...]) -> tuple[Any, Geometry]:
+def traced(network: Network, shape: tuple[int | None, ...]) -> tuple[Any, Geometry]:
     """A network compiled for images of a shape, and the geometry of its output."""
     found: list[Geometry] = []
 
@@ -208,6 +208,11 @@ def test_an_axis_that_is_averaged_is_kept_whole() -> None:
 def convolved(x: tf.Tensor) -> tf.Tensor:
     kernel = np.random.default_rng(0).normal(size=(3, 3, 2, 2)).astype(np.float32)
     return tf.nn.conv2d(x, kernel, 1, "SAME")
+
+
+def test_an_axis_of_any_length_is_kept_whole() -> None:
+    _, geometry = traced(convolved, (None, 50, 2))
+    assert geometry.axes[0] is None and geometry.axes[1] is not None
 
 
 def by_first(x: tf.Tensor) -> tf.Tensor:

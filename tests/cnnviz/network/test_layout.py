@@ -225,3 +225,19 @@ def test_a_bias_as_long_as_the_maps_are_wide_says_nothing_of_the_layout(
         np.testing.assert_allclose(
             values, np.asarray(expected).transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5
         )
+
+
+@GENERATIONS
+def test_the_axis_of_channels_may_be_counted_from_the_last(k: Any) -> None:
+    network = k.Sequential(
+        [
+            k.Input((3, 10, 12)),
+            k.layers.Conv2D(4, 3, data_format=FIRST),
+            k.layers.BatchNormalization(axis=-3, name="norm"),
+        ]
+    )
+    found = activations(load_model(network, encoding="unit"), PICTURES, "norm")["norm"]
+    expected = np.asarray(network(PICTURES.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(
+        found, expected.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5
+    )

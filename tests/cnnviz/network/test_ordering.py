@@ -42,7 +42,7 @@ def test_a_layer_of_layers_is_traced(k: Any, monkeypatch: pytest.MonkeyPatch) ->
     def refuse(*_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(ordering, "compiled", refuse)
+    monkeypatch.setattr(ordering, "traced_facts", refuse)
     layers = in_order(network)
     assert [next(layers).path, next(layers).path] == called[:2]  # without a trace
 
@@ -75,7 +75,7 @@ def test_a_network_lists_as_it_pleases_until_it_is_called(k: Any) -> None:
 def test_networks_of_keras_are_not_traced(
     k: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ordering, "compiled", None)
+    monkeypatch.setattr(ordering, "traced_facts", None)
     inner = k.Sequential([k.Input((4, 4, 3)), k.layers.Conv2D(2, 1, name="conv")])
     image = k.Input((4, 4, 3))
     attention = k.layers.MultiHeadAttention(1, 2, name="attention")
