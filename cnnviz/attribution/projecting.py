@@ -113,7 +113,7 @@ def project(
                 is_open[part.rows] = False
                 yield part._replace(rows=rest[part.rows])
         except OutOfMemoryError:
-            if blocks.size(largest) == 1 or task.model.fixed_batch is not None:
+            if blocks.size(largest) == 1 or route.batch is not None:
                 raise
             most //= 2
         rest = rest[is_open]
@@ -131,8 +131,8 @@ class _Blocks(NamedTuple):
 
     def size(self, largest: int) -> int:
         """How many reconstructions to make at a time."""
-        if self.task.model.fixed_batch is not None:
-            return self.task.model.fixed_batch
+        if self.route.batch is not None:
+            return self.route.batch
         blocks = -(-self.total // max(1, self.most // max(1, largest)))
         return -(-self.total // blocks)
 
@@ -151,7 +151,7 @@ class _Blocks(NamedTuple):
                 yield from _of_crops(trace, crops, arrays, seeds, size)
                 return
         size = self.size(route.largest)
-        for part in _of_images(task, arrays, size, seeds, self.total):
+        for part in _of_images(task, arrays, route, size, seeds, self.total):
             if task.keep != "map":
                 _clear_unseen(route, part.images, seeds.positions[part.rows])
             yield part
@@ -189,6 +189,7 @@ def _of_crops(
 def _of_images(
     task: Task,
     arrays: Sequence[np.ndarray],
+    route: Route,
     size: int,
     seeds: Seeds,
     total: int,
@@ -196,7 +197,7 @@ def _of_images(
     # Sizes are static, so that no forward pass runs for mere shapes.
     count = len(arrays[0])
     plan = _Plan(size, min(count, size, -(-size // -(-total // count)) + 1))
-    if task.model.fixed_batch is not None:
+    if route.batch is not None:
         plan = _Plan(size, size)
     trace = compiled(
         task.model.network,

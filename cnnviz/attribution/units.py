@@ -35,6 +35,8 @@ class Route(NamedTuple):
         notes: What was decided that the paper does not settle.
         image: Which of the images that the model is given becomes that input; None if
             it is held.
+        batch: The only number of images that the network is to be given together; None
+            for any.
         geometry: What part of that image a unit depends on.
     """
 
@@ -44,6 +46,7 @@ class Route(NamedTuple):
     input_index: int
     notes: tuple[str, ...]
     image: int | None
+    batch: int | None
     geometry: Geometry
 
     def places(self, positions: np.ndarray) -> np.ndarray:
@@ -117,7 +120,8 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
         min(_BATCH, len(arrays[0])),
     )
     found = in_batches(trace, arrays, _BATCH, size)
-    units = Units(found["activations"], found["positions"], trace.facts)
+    route = trace.facts._replace(batch=1) if trace.mixes else trace.facts
+    units = Units(found["activations"], found["positions"], route)
     if not found["finite"].all() or (
         is_suspicious(units.activations) and broken_weights(task.model.network)
     ):
@@ -175,7 +179,8 @@ def _route(task: Task, traced: TracedLayer) -> Route:
     which = given.index(True) if any(given) else None
     geometry = find_geometry_of(traced, which, image)
     size = tuple(image.shape[1:])
-    return Route(traced.space, size, largest, number, notes, which, geometry)
+    batch = task.model.fixed_batch
+    return Route(traced.space, size, largest, number, notes, which, batch, geometry)
 
 
 def find_geometry_of(

@@ -161,7 +161,9 @@ def _captured(
             size = count if batch_size is None else batch_size
             rows: dict[str, np.ndarray] = {}
             compute = partial(_computed, asked)
-            for number, found in batched(compute, arrays, size, model.fixed_batch):
+            alone = _traced(asked, [array[:size] for array in arrays]).mixes
+            only = 1 if alone else model.fixed_batch
+            for number, found in batched(compute, arrays, size, only):
                 names = found.rows.keys()
                 # What is left out once is left out of all that follows: that it has as
                 # many rows as a smaller batch has images is chance.

@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
 
-from cnnviz.errors import CnnvizError, users_error
+from cnnviz.errors import CnnvizError, users_error, warn
 from cnnviz.graph.devices import must_repeat
+from cnnviz.graph.mixing import mixes_images
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
 from cnnviz.network.exactness import full_float32
@@ -48,6 +49,8 @@ class Trace(Generic[Facts]):
         layers: The paths of its layers.
         fingerprint: The attributes of the layers, as they are in the graph.
         written: The handles of the variables that it writes.
+        mixes: Whether what it returns for an image depends on the others. Of a function
+            of a known number of images that is not asked.
     """
 
     function: tf.types.experimental.ConcreteFunction
@@ -57,6 +60,7 @@ class Trace(Generic[Facts]):
     layers: tuple[str, ...]
     fingerprint: Fingerprint
     written: Sequence[tf.Tensor]
+    mixes: bool
 
     def __call__(self, *inputs: Any, exact: bool = True) -> dict[str, tf.Tensor]:
         """Runs it, and leaves the network's variables as they were.
@@ -122,8 +126,12 @@ def compiled(
             # After the trace, which may build layers, and lists in them may grow.
             seen = Fingerprint(everything(network), functions)
             written = written_variables(concrete.graph)
+            given = concrete.inputs[: len(signature)]
+            mixes = signature[0].shape[:1] == [None] and mixes_images(
+                given, concrete.outputs
+            )
             traces[full_key] = Trace(
-                concrete, names, facts, network.name, paths, seen, written
+                concrete, names, facts, network.name, paths, seen, written, mixes
             )
             while len(traces) > _TRACES_KEPT:
                 traces.popitem(last=False)
@@ -175,7 +183,9 @@ def compiled_for_images(
             compute with it in Python.
 
     Returns:
-        The trace, and the only number of images that it takes; None if any.
+        The trace, and the only number of images that it is to be given; None for any.
+        One where the network computes with several images together, of which a warning
+        tells.
     """
     specs = input_specs(network)
     fixed = specs[0].shape[0] if specs else None
@@ -191,9 +201,16 @@ def compiled_for_images(
         )
     for size in ordered:
         try:
-            return compiled(network, key, function, signatures[size]), size
+            trace = compiled(network, key, function, signatures[size])
         except CnnvizError as error:
             objection = error
+            continue
+        if trace.mixes:
+            warn(
+                f"what '{network.name}' computes for an image depends on the others of "
+                "its batch, such as by their mean; it is shown one image at a time"
+            )
+        return trace, 1 if trace.mixes else size
     raise objection
 
 

@@ -14,6 +14,7 @@ from cnnviz.errors import CnnvizError
 from cnnviz.graph.channels import to_channels_first, to_channels_last
 from cnnviz.graph.functions import CALLS, Inlining
 from cnnviz.graph.walking import Dependence, ancestors, is_weighted, preprocessing
+from cnnviz.network.batches import in_batches
 from cnnviz.network.keras_generations import InputSpec, Network
 from cnnviz.network.layout import (
     is_network_channels_first,
@@ -113,13 +114,14 @@ class Trial:
 
         signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
         try:
-            function = compiled(network, (what, target.path, index), look, signature)
-            seen = function(tf.constant(images, tf.float32))["seen"]
+            trace = compiled(network, (what, target.path, index), look, signature)
+            only = 1 if trace.mixes else None
+            shown = np.asarray(images, np.float32)
+            # It fails if a network cuts its batch, for several cards, or puts frames
+            # among the images.
+            return in_batches(trace, [shown], len(shown), only)["seen"]
         except (CnnvizError, TypeError, ValueError):
             return None  # Nothing tells; the real call will say what is wrong.
-        # A network may cut its batch, for several cards, or put frames among the
-        # images.
-        return np.asarray(seen) if len(seen) == len(images) else None
 
 
 def _image_shape(spec: InputSpec, network: Network) -> tuple[int | None, ...]:

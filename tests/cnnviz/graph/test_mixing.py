@@ -1,0 +1,91 @@
+"""Graphs that compute with several images of a batch together."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz.graph.mixing import mixes_images
+
+KERNEL = np.random.default_rng(0).random((3, 3, 2, 4), np.float32)
+
+
+def mixes(function: Callable[[tf.Tensor], Any]) -> bool:
+    spec = tf.TensorSpec((None, 6, 6, 2), tf.float32)
+    graph = tf.function(function, autograph=False).get_concrete_function(spec)
+    return mixes_images(graph.inputs[:1], graph.outputs)
+
+
+def normalized(x: tf.Tensor, training: bool) -> tf.Tensor:
+    return tf.compat.v1.nn.fused_batch_norm(
+        x, [1.0, 1], [0.0, 0], [0.0, 0], [1.0, 1], is_training=training
+    )[0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x - tf.reduce_mean(x),
+        lambda x: x / (tf.reduce_max(x, 0, keepdims=True) + 1),
+        lambda x: tf.nn.conv2d(x - tf.nn.moments(x, (0, 1, 2))[0], KERNEL, 1, "SAME"),
+        lambda x: x * x[0],
+        lambda x: tf.matmul(tf.reshape(x, (-1, 2)), tf.ones((2, 3))) * tf.norm(x),
+        lambda x: normalized(x, training=True),
+        lambda x: tf.quantization.quantize_and_dequantize_v2(
+            x, 0.0, 0.0, range_given=False
+        ),
+        lambda x: tf.cond(tf.reduce_max(x) > 1, lambda: x / 255, lambda: x),
+        tf.function(lambda x: tf.nn.relu(x - tf.reduce_min(x))),
+        lambda x: tf.nn.relu(tf.function(lambda y: y / tf.reduce_max(y))(x)),
+    ],
+    ids="mean batch moments first norm training rounding condition call inside".split(),
+)
+def test_what_mixes_images(function: Callable[[tf.Tensor], Any]) -> None:
+    assert mixes(function)
+
+
+def masked(k: ModuleType) -> Callable[[tf.Tensor], Any]:
+    steps = k.Input((12, 6))
+    x = k.layers.LSTM(4, return_sequences=True)(k.layers.Masking()(steps))
+    network = k.Model(steps, k.layers.GRU(3)(x))
+    return lambda x: network(tf.reshape(x, (-1, 12, 6)))
+
+
+def attending(k: ModuleType) -> Callable[[tf.Tensor], Any]:
+    layers = k.layers
+    image = k.Input((6, 6, 2))
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3)(image))
+    x = layers.Reshape((16, 4))(x)
+    x = layers.MultiHeadAttention(2, 2)(x, x)
+    x = layers.LayerNormalization()(x)
+    network = k.Model(image, layers.Dense(3, "softmax")(layers.Flatten()(x)))
+    return network.__call__
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x - tf.reduce_mean(x, (1, 2, 3), keepdims=True),
+        lambda x: tf.nn.softmax(tf.matmul(tf.reshape(x, (-1, 72)), tf.ones((72, 3)))),
+        lambda x: normalized(x, training=False),
+        lambda x: x * tf.cast(tf.shape(x)[0], tf.float32),
+        lambda x: tf.zeros_like(x[0]) + x,
+        lambda x: tf.map_fn(lambda y: y - tf.reduce_mean(y), x),
+        lambda x: (x, tf.reduce_mean(x)),
+        lambda x: tf.concat([tf.ones((tf.shape(x)[0], 1, 6, 2)), x], 1),
+        lambda x: tf.transpose(tf.reduce_sum(tf.transpose(x, (1, 0, 2, 3)), 0)),
+        masked(keras),
+        masked(tf_keras),
+        attending(keras),
+        attending(tf_keras),
+    ],
+    ids="""each rows inference number shape map beside token turned
+    masked-keras3 masked-keras2 attention-keras3 attention-keras2""".split(),
+)
+def test_what_does_not(function: Callable[[tf.Tensor], Any]) -> None:
+    assert not mixes(function)

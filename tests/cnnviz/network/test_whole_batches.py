@@ -1,0 +1,122 @@
+"""Networks that compute with a whole batch are shown one image at a time."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from cnnviz import CnnvizWarning, activations, deconvnet, explain, load_model
+from cnnviz.network import ImageModel
+from tests.networks import randomized
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+ALONE = pytest.mark.filterwarnings("ignore:what '.*' computes:cnnviz.CnnvizWarning")
+# The second is twice as bright as the first, and the third is another image.
+IMAGES = np.random.default_rng(0).random((3, 10, 10, 1), np.float32)
+IMAGES[0] = IMAGES[1] / 2
+
+
+def spread(k: ModuleType) -> Any:
+    class Spread(k.layers.Layer):  # type: ignore[name-defined]
+        def call(self, x: Any) -> Any:
+            low, high = tf.reduce_min(x), tf.reduce_max(x)
+            return (x - low) / (high - low + 1e-3)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    return Spread()
+
+
+def trained_on(k: ModuleType) -> Any:
+    layer = k.layers.BatchNormalization()
+
+    class Trained(k.layers.Layer):  # type: ignore[name-defined]
+        def build(self, shape: Any) -> None:
+            self.inner = layer
+            self.inner.build(shape)
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x, training=True)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    return Trained()
+
+
+NORMALIZATIONS = pytest.mark.parametrize("make", [spread, trained_on])
+
+
+def network(k: ModuleType, make: Callable[[ModuleType], Any]) -> Any:
+    layers, image = k.layers, k.Input((10, 10, 1))
+    x = layers.Conv2D(4, 3, activation="relu", name="conv")(make(k)(image))
+    x = layers.GlobalAveragePooling2D()(x)
+    return randomized(k.Model(image, layers.Dense(3, name="out")(x)))
+
+
+def one_by_one(function: Callable[[np.ndarray], Any]) -> np.ndarray:
+    return np.concatenate([np.asarray(function(image[None])) for image in IMAGES])
+
+
+@ALONE
+@GENERATIONS
+@NORMALIZATIONS
+def test_each_image_counts_alone(
+    k: ModuleType, make: Callable[[ModuleType], Any]
+) -> None:
+    made = network(k, make)
+    model = load_model(made, encoding="unit")
+    expected = one_by_one(made)
+    together = np.asarray(made(IMAGES))
+    assert np.abs(expected - together).max() > 1e-2
+    np.testing.assert_allclose(model.predict(IMAGES).outputs, expected, atol=1e-5)
+    maps = activations(model, IMAGES, "conv", predict=True)
+    conv = k.Model(made.inputs[0], made.get_layer("conv").output)
+    np.testing.assert_allclose(maps["conv"], one_by_one(conv), atol=1e-5)
+    assert maps.predictions is not None
+    np.testing.assert_allclose(maps.predictions.outputs, expected, atol=1e-5)
+    found = deconvnet(model, IMAGES, "conv").images
+    alone = [deconvnet(model, image, "conv").images for image in IMAGES]
+    np.testing.assert_allclose(found, np.concatenate(alone), atol=1e-6)
+
+
+@ALONE
+@GENERATIONS
+def test_images_of_a_method_count_alone(k: ModuleType) -> None:
+    made = network(k, spread)
+    model, image = load_model(made, encoding="unit"), IMAGES[2]
+    found = explain(model, image, [1], method="occlusion", patch=5, stride=5)
+    score = float(made(image[None])[0, 1])
+    for row in range(2):
+        for column in range(2):
+            without = image.copy()
+            place = np.s_[5 * row : 5 * row + 5, 5 * column : 5 * column + 5]
+            without[place] = 0
+            lost = score - float(made(without[None])[0, 1])
+            np.testing.assert_allclose(found.raw[0, 0, row, column], lost, atol=1e-5)
+
+
+@GENERATIONS
+def test_a_warning_tells(k: ModuleType) -> None:
+    model: ImageModel = load_model(network(k, spread), encoding="unit")
+    with pytest.warns(CnnvizWarning, match="it is shown one image at a time"):
+        model.predict(IMAGES)
+
+
+@GENERATIONS
+def test_what_is_taken_off_all_images_tells_no_encoding(k: ModuleType) -> None:
+    class Centered(k.layers.Layer):  # type: ignore[name-defined]
+        def call(self, x: Any) -> Any:
+            return x - tf.reduce_mean(x)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    model = load_model(network(k, lambda _: Centered()))
+    assert model.encode.reason.startswith("nothing in the network tells")
