@@ -67,6 +67,15 @@ def attending(k: ModuleType) -> Callable[[tf.Tensor], Any]:
     return network.__call__
 
 
+def with_gradient(x: tf.Tensor) -> tf.Tensor:
+    """Of a convolution inside a function, which hands its kernel to the gradient."""
+    inside = tf.function(lambda y, w: tf.nn.relu(tf.nn.conv2d(y, w, 1, "SAME")))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        made = tf.nn.tanh(inside(tf.nn.tanh(x), tf.constant(KERNEL)))
+    return tape.gradient(made, x)
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -79,12 +88,13 @@ def attending(k: ModuleType) -> Callable[[tf.Tensor], Any]:
         lambda x: (x, tf.reduce_mean(x)),
         lambda x: tf.concat([tf.ones((tf.shape(x)[0], 1, 6, 2)), x], 1),
         lambda x: tf.transpose(tf.reduce_sum(tf.transpose(x, (1, 0, 2, 3)), 0)),
+        with_gradient,
         masked(keras),
         masked(tf_keras),
         attending(keras),
         attending(tf_keras),
     ],
-    ids="""each rows inference number shape map beside token turned
+    ids="""each rows inference number shape map beside token turned gradient
     masked-keras3 masked-keras2 attention-keras3 attention-keras2""".split(),
 )
 def test_what_does_not(function: Callable[[tf.Tensor], Any]) -> None:
