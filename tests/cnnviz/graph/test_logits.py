@@ -323,12 +323,13 @@ def test_looking_into_a_function_runs_nothing_of_it_twice() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
-    [((-1, 4), {1}), ((1, -1, 4), {2}), ((-1, 2, 2), None), ((-1, 8), None)],
+    [((-1, 4), [1]), ((1, -1, 4), [2]), ((-1, 2, 2), None), ((-1, 8), None)],
 )
 def test_where_sizes_are_unknown_the_last_axis_stays_if_it_is_as_long(
-    shape: tuple[int, ...], expected: set[int] | None
+    shape: tuple[int, ...], expected: list[int] | None
 ) -> None:
     with tf.Graph().as_default():
         maps = tf.compat.v1.placeholder(tf.float32, (None, None, None, 4))
         assert softmax_axes(tf.nn.softmax(maps)) == {3}
-        assert softmax_axes(tf.reshape(tf.nn.softmax(maps), shape)) == expected
+        axes = softmax_axes(tf.reshape(tf.nn.softmax(maps), shape))
+        assert (None if axes is None else [*axes]) == expected
