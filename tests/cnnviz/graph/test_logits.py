@@ -330,6 +330,6 @@ def test_where_sizes_are_unknown_the_last_axis_stays_if_it_is_as_long(
 ) -> None:
     with tf.Graph().as_default():
         maps = tf.compat.v1.placeholder(tf.float32, (None, None, None, 4))
-        assert softmax_axes(tf.nn.softmax(maps)) == {3}
+        assert softmax_axes(tf.nn.softmax(maps)) == frozenset([3])
         axes = softmax_axes(tf.reshape(tf.nn.softmax(maps), shape))
         assert (None if axes is None else [*axes]) == expected
