@@ -94,6 +94,13 @@ def test_every_channel_has_its_own_range() -> None:
     np.testing.assert_allclose(span.high, [0, 7, 1200], rtol=1e-5)
 
 
+def test_a_channel_of_one_value_is_black() -> None:
+    span = Span((2.0, -1.0), (2.0, 1.0))
+    values = np.array([[2.0, 0.0], [2.0, 1.0]], np.float32)
+    np.testing.assert_array_equal(span.unit(values), [[0, 0.5], [0, 1]])
+    np.testing.assert_array_equal(span.values(span.unit(values)), values)
+
+
 def test_batch_normalization_knows_the_range_too() -> None:
     network = keras.Sequential(
         [
