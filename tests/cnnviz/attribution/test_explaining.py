@@ -458,6 +458,16 @@ class TestPixelClasses:
         ranked = explain(raw(network), self.images, method="gradient")
         assert ranked.classes[:, 0].tolist() == [int(c.argmax()) for c in counts]
 
+    def test_of_classes_of_equally_many_pixels_the_surer_one_comes_first(
+        self, k: ModuleType
+    ) -> None:
+        network = pixel_classifier(k, "softmax")
+        network.layers[-1].set_weights([np.eye(3)[None, None], np.zeros(3)])
+        images = np.zeros((1, 6, 7, 3), np.float32)
+        images[0, :3, :, 0], images[0, 3:, :, 1] = 0.2, 0.9
+        found = explain(raw(network), images, top=3, method="gradient")
+        assert found.classes.tolist() == [[1, 0, 2]]
+
     def test_sigmoid_pixels(self, k: ModuleType) -> None:
         network = pixel_classifier(k, "sigmoid", 1)
         logits, _ = self.logits(network)
