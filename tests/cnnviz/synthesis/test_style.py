@@ -337,7 +337,9 @@ def test_styles_are_mixed_by_weight(
 ) -> None:
     def painted(styles: list[np.ndarray], **options: Any) -> np.ndarray:
         layers = StyleLayers(softened=softened)
-        return transfer_style(digits, photo, styles, layers=layers, steps=3, **options)
+        return optimize_style(
+            digits, photo, styles, layers=layers, run=QUICK, **options
+        ).image
 
     other = painting[::-1, :50] ** 2
     alone = painted([painting])
