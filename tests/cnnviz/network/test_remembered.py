@@ -149,7 +149,7 @@ def test_a_normalization_in_front_remembers_the_images(
 
 
 @GENERATIONS
-@pytest.mark.parametrize("scale", [1, 1 / 255])
+@pytest.mark.parametrize("scale", [1, 1 / 255, -1.0])
 def test_a_normalization_of_dark_bytes_is_one_of_bytes(
     k: Any, scale: float, photographs: np.ndarray
 ) -> None:
