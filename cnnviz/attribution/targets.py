@@ -168,9 +168,8 @@ def _regions(
     """The positions of each class; the nearest one for a class that has none."""
     mine = tf.einsum("npc,nkc->nkp", own, chosen)
     lead = tf.einsum("npc,nkc->nkp", flat, chosen)
-    if _is_exclusive(head) and head.classes > 1:
-        best = tf.math.top_k(flat, 2).values
-        lead -= tf.where(mine > 0, best[:, None, :, 1], best[:, None, :, 0])
+    if _is_exclusive(head):
+        lead -= tf.reduce_max(flat, -1)[:, None]
     nearest = tf.one_hot(tf.argmax(lead, -1), tf.shape(flat)[1])
     assigned = tf.reduce_any(mine > 0, -1)
     mine = tf.where(assigned[..., None], mine, nearest)

@@ -144,8 +144,6 @@ def resample(
 ) -> NDArray[np.float32]:
     """Pixels at a placement, resampled by a kernel."""
     box, (height, width) = placement
-    # Rounding must not push the box out of the pixels.
-    box = (*box[:2], min(box[2], pixels.shape[1]), min(box[3], pixels.shape[0]))
     resampled = np.empty((height, width, pixels.shape[2]), np.float32)
     for channel in range(pixels.shape[2]):
         plane = np.ascontiguousarray(pixels[..., channel], np.float32)

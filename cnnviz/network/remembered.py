@@ -231,14 +231,10 @@ def _is_possible(
     a range has the range of its weights' positive and negative parts.
     """
     channels = weights.shape[2]
-    ends = [
-        np.asarray(named_encoding(name)(np.full((1, 1, 1, channels), value)))
-        for value in (0.0, 1.0)
-    ]
-    # Padding adds values of 0.
+    # In every encoding 0, which padding adds, lies between black and white.
     low, high = (
-        np.minimum(0, np.minimum(*ends)).reshape(channels, 1),
-        np.maximum(0, np.maximum(*ends)).reshape(channels, 1),
+        np.asarray(named_encoding(name)(np.full((1, channels), value))).T
+        for value in (0.0, 1.0)
     )
     ups, downs = np.maximum(weights, 0), np.minimum(weights, 0)
     shift = offset.reshape(-1, offset.shape[-1]).mean(0)

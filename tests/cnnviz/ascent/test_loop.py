@@ -444,6 +444,36 @@ def test_units_that_nothing_wakes_are_called_dead() -> None:
     assert found.scores[1] == 0
 
 
+def test_a_unit_that_is_awake_is_left_alone_while_others_are_woken() -> None:
+    model = dying(-2.0)
+    layer = model.network.get_layer("conv")
+    layer.set_weights([layer.get_weights()[0], np.array([-0.2, -2.0], np.float32)])
+    run = Run(steps=24)
+    alone, together = (
+        maximize(model, channel("conv", some), streams=some, run=run)
+        for some in ([0], [0, 1])
+    )
+    assert together.dead.tolist() == [False, True]
+    np.testing.assert_allclose(together.images[0], alone.images[0], atol=2e-4)
+
+
+def test_an_image_waits_while_its_gradient_is_no_number() -> None:
+    # The root of 0 has none, and a rectifier makes no number of that. Motions bring
+    # other pixels to the only place that is looked at.
+    def root(x: tf.Tensor) -> tf.Tensor:
+        return tf.sqrt(tf.nn.relu(x[:, 6:7, 6:7] - 0.5))
+
+    network = keras.Sequential(
+        [keras.layers.Input((12, 12, 1)), keras.layers.Lambda(root, name="root")]
+    )
+    model = load_model(network, encoding="unit")
+    motion = Motion(0.3, scale=0, rotate=0)
+    found = maximize(model, channel("root", 0), transform=motion, run=Run(steps=60))
+    assert np.isfinite(found.images).all()
+    assert not found.dead.any()
+    assert found.scores[0] > 0
+
+
 def test_a_callback_hears_every_step_and_may_stop(model: ImageModel) -> None:
     heard: list[Progress] = []
 

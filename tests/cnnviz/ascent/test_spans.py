@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from cnnviz.ascent import Run
@@ -15,6 +16,8 @@ from cnnviz.drawing import class_sheet, filter_sheet
 from cnnviz.errors import CnnvizWarning
 from cnnviz.loading import load_model
 from cnnviz.network import ImageModel, activations
+from cnnviz.network.calibration import remembered_range
+from cnnviz.network.keras_generations import input_specs
 from cnnviz.objectives import channel
 from cnnviz.synthesis import deep_dream, transfer_style, visualize_filters
 from cnnviz.synthesis.classes import visualize_classes
@@ -75,14 +78,15 @@ def test_classes_and_what_the_network_gives_them() -> None:
     assert class_sheet(found).size > (0, 0)
 
 
-def test_every_channel_has_its_own_range() -> None:
+@pytest.mark.parametrize("scale", [0.5, -0.5])
+def test_every_channel_has_its_own_range(scale: float) -> None:
     layers = keras.layers
     mean, variance = np.array([-40.0, 5.0, 1000.0]), np.array([400.0, 1.0, 1e4])
     network = keras.Sequential(
         [
             keras.Input((16, 16, 3)),
-            layers.Rescaling(0.5, offset=3.0),
-            layers.Normalization(mean=mean / 2 + 3, variance=variance / 4),
+            layers.Rescaling(scale, offset=3.0),
+            layers.Normalization(mean=mean * scale + 3, variance=variance / 4),
             layers.Conv2D(2, 1, name="conv"),
         ]
     )
@@ -92,6 +96,40 @@ def test_every_channel_has_its_own_range() -> None:
     _, span = searched(load_model(network, encoding="raw"))
     np.testing.assert_allclose(span.low, [-80, 3, 800], rtol=1e-5)
     np.testing.assert_allclose(span.high, [0, 7, 1200], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (lambda x: 2 * x, [[-2.5, -1.5, -0.5], [3.5, 2.5, 1.5]]),
+        (lambda x: -x, [[-7, -5, -3], [5, 3, 1]]),
+        # Of gray, what the others add and take away is nothing.
+        (lambda x: x + 0.1 * (tf.roll(x, 1, -1) - tf.roll(x, -1, -1)), None),
+        (lambda x: x * keras.ops.abs(x), None),
+    ],
+)
+def test_a_range_behind_mixed_channels_or_curves_is_not_told(
+    before: Any, expected: list[list[float]] | None
+) -> None:
+    network = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Lambda(before),
+            keras.layers.Normalization(mean=[1.0] * 3, variance=[9.0, 4.0, 1.0]),
+            keras.layers.Conv2D(2, 1),
+        ]
+    )
+    found = remembered_range(network, input_specs(network))
+    assert (found is None) == (expected is None)
+    if found is not None and expected is not None:
+        np.testing.assert_allclose([found.low, found.high], expected, rtol=1e-5)
+
+
+def test_a_channel_of_one_value_is_black() -> None:
+    span = Span((2.0, -1.0), (2.0, 1.0))
+    values = np.array([[2.0, 0.0], [2.0, 1.0]], np.float32)
+    np.testing.assert_array_equal(span.unit(values), [[0, 0.5], [0, 1]])
+    np.testing.assert_array_equal(span.values(span.unit(values)), values)
 
 
 def test_batch_normalization_knows_the_range_too() -> None:

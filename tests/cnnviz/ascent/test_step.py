@@ -130,3 +130,16 @@ def test_scores_without_a_step_are_those_of_a_step_that_goes_nowhere() -> None:
     network.get_layer("conv").set_weights([kernel, bias + np.array([0, np.nan, 0])])
     apart = plan.scorer(3, "apart")(numbers, index)["scores"]
     np.testing.assert_allclose(apart, [scores[0], np.nan, scores[2]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("before", [0, 5])
+def test_a_schedule_makes_the_steps_of_the_textbook_of_the_smallest_gradients(
+    before: int,
+) -> None:
+    # Of gradients that are always alike, the corrected means are the gradient itself.
+    gradient, rates = 3e-12, np.array([0.1, 0.2, 0.05])
+    columns = schedule(rates, before).astype(np.float64)
+    time = before + np.arange(1, 4)
+    mean, square = (1 - 0.9**time) * gradient, (1 - 0.999**time) * gradient**2
+    step = columns[:, 0] * mean / (np.sqrt(square) + columns[:, 1])
+    np.testing.assert_allclose(step, -rates * gradient / (gradient + 1e-12), rtol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cnnviz.ascent import Crops, Motion, Transform
-from cnnviz.ascent.transforms import Fill, Size, affine
+from cnnviz.ascent.transforms import Fill, Size, affine, resample
 from cnnviz.errors import ArgumentError
 from tests.reference import resampled
 
@@ -81,7 +81,12 @@ def test_whole_shifts_with_repetition_roll_the_image() -> None:
 @pytest.mark.parametrize(
     "motion",
     # Steps of 11 are farther than half of either side.
-    [Motion(0.5, 0.5, 45), Motion(0), Motion(0.5, scale=0, rotate=0, step=11)],
+    [
+        Motion(0.5, 0.5, 45),
+        Motion(0),
+        Motion(0, 0, 45),
+        Motion(0.5, scale=0, rotate=0, step=11),
+    ],
 )
 def test_with_repetition_there_is_no_edge(motion: Motion) -> None:
     # The background would show if the repetition did not reach far enough.
@@ -134,6 +139,19 @@ def test_gradients_point_uphill(transform: Transform, least: float) -> None:
     assert cosine > least
     length = np.linalg.norm(gradient) / np.linalg.norm(measured)
     np.testing.assert_allclose(length, 1, atol=0.1)
+
+
+@pytest.mark.parametrize("zoom", [0.5, 0.8, 1.25, 2.0])
+def test_gradients_add_up_to_the_pixels_that_are_shown(zoom: float) -> None:
+    # Each pixel that is shown is a mean of the image's, however much is enlarged.
+    window = (16, 16)
+    maps = affine(np.array([zoom]), np.zeros(1), np.zeros((1, 2)), (40, 40), window)
+
+    def slope(x: tf.Tensor) -> tf.Tensor:
+        return tf.gradients(tf.reduce_sum(resample(x, maps, window)), x)[0]
+
+    gradient = tf.function(slope, autograph=False)(tf.zeros((1, 40, 40, 1)))
+    np.testing.assert_allclose(np.sum(gradient), 256, rtol=0.02)
 
 
 @pytest.mark.parametrize("window", [(8, 8), (20, 5), (1, 3)])

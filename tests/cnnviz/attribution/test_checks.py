@@ -248,6 +248,9 @@ def test_rank_correlation() -> None:
     # Ties share a rank: 1.5, 1.5, 3 and 1, 2.5, 2.5 correlate by one half.
     a, b = np.array([0, 0, 7.0]), np.array([1, 2, 2.0])
     np.testing.assert_allclose(rank_correlation(a[None, None], b[None, None]), 0.5)
+    # 1.5, 1.5, 3, 4 and 1, 2.5, 2.5, 4: products of 3.75, squares of 4.5 each.
+    a, b = np.array([0, 0, 7.0, 9]), np.array([1, 2, 2.0, 3])
+    np.testing.assert_allclose(rank_correlation(a[None, None], b[None, None]), 5 / 6)
 
 
 @GENERATIONS

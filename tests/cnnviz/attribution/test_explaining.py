@@ -16,7 +16,7 @@ from cnnviz import ArgumentError, CnnvizError, ImageError, LayerError, load_mode
 from cnnviz.attribution.channels import channel_attribution
 from cnnviz.attribution.checking import check_explanation
 from cnnviz.attribution.explaining import Explanation, explain
-from cnnviz.attribution.methods import Method
+from cnnviz.attribution.methods import Method, _alike
 from cnnviz.network.model import ImageModel
 from tests import networks
 from tests.networks import MAPS, classifier, of_numbers, randomized, raw, sequential
@@ -457,6 +457,28 @@ class TestPixelClasses:
         counts = [np.bincount(o.ravel(), minlength=3) for o in own]
         ranked = explain(raw(network), self.images, method="gradient")
         assert ranked.classes[:, 0].tolist() == [int(c.argmax()) for c in counts]
+
+    def test_of_classes_of_equally_many_pixels_the_surer_one_comes_first(
+        self, k: ModuleType
+    ) -> None:
+        network = pixel_classifier(k, "softmax")
+        network.layers[-1].set_weights([np.eye(3)[None, None], np.zeros(3)])
+        images = np.zeros((1, 6, 7, 3), np.float32)
+        images[0, :3, :, 0], images[0, 3:, :, 1] = 0.2, 0.9
+        found = explain(raw(network), images, top=3, method="gradient")
+        assert found.classes.tolist() == [[1, 0, 2]]
+
+    def test_a_class_without_pixels_is_where_least_is_missing(
+        self, k: ModuleType
+    ) -> None:
+        network = pixel_classifier(k, "softmax")
+        network.layers[-1].set_weights([np.eye(3)[None, None], np.zeros(3)])
+        images = np.zeros((1, 6, 7, 3), np.float32)
+        images[..., 0] = 0.5
+        images[0, 0, 0], images[0, 0, 1] = (0.9, 0.8, 0), (0.2, 0.15, 0)
+        found = explain(raw(network), images, [0, 1], method="gradient")
+        close(found.scores, [[(40 * 0.5 + 0.9 + 0.2) / 42, 0.15]], 1e-5)
+        assert np.argwhere(found.maps[0, 1]).tolist() == [[0, 1]]
 
     def test_sigmoid_pixels(self, k: ModuleType) -> None:
         network = pixel_classifier(k, "sigmoid", 1)
@@ -1077,6 +1099,18 @@ def test_captions_say_what_a_number_is() -> None:
     assert explain(labeled, IMAGES[:1], "c").caption(0, 0) == "c"
     quantity = explain(raw(networks.red_counter(keras)), np.ones((10, 12, 3)), "-0")
     assert quantity.caption(0, 0) == "what lowers output 0"
+
+
+@pytest.mark.parametrize(("more", "alike"), [(0.005, True), (0.02, False)])
+def test_maps_are_alike_but_for_a_scale_and_a_hundredth(
+    more: float, alike: bool
+) -> None:
+    one = np.random.default_rng(0).random((2, 3, 4, 5))
+    other = one * np.arange(1, 4)[:, None, None]
+    assert _alike(one, other)
+    place = np.unravel_index(one[1, 2].argmin(), (4, 5))
+    other[1, 2][place] += more * other[1, 2].max()
+    assert _alike(one, other) == alike
 
 
 def test_headlines_name_the_file(tmp_path: Path) -> None:

@@ -155,6 +155,40 @@ def test_the_result_is_that_of_whole_images(
         assert made == [False] * 3
 
 
+class Keeping(keras.layers.Conv2D):
+    """A convolution that keeps what it returns, for others to read."""
+
+    def call(self, inputs: Any) -> Any:
+        self.kept = super().call(inputs)
+        return self.kept
+
+
+class Reading(keras.layers.Layer):
+    """Adds what another layer kept."""
+
+    def __init__(self, keeping: Keeping) -> None:
+        super().__init__()
+        self.keeping = keeping
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + keras.ops.mean(self.keeping.kept, (1, 2))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+
+def test_what_others_read_of_a_layer_cannot_be_given(made: list[bool]) -> None:
+    keras.utils.set_random_seed(0)
+    image, keeping = keras.Input((40, 44, 3)), Keeping(8, 3, activation="relu")
+    maps = keras.layers.Conv2D(8, 3, activation="relu")(keeping(image))
+    seen = Reading(keeping)(keras.layers.GlobalMaxPooling2D()(maps))
+    model = load_model(keras.Model(image, keras.layers.Dense(4)(seen)), encoding="unit")
+    expected = plain(model, IMAGES, patch=8)
+    found = occluded(model, IMAGES, patch=8)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * abs(expected).max())
+    assert made == [False]
+
+
 def test_other_inputs_are_shown_as_they_are(made: list[bool]) -> None:
     keras.utils.set_random_seed(0)
     image, meta = keras.Input((40, 44, 3), name="image"), keras.Input((5,), name="meta")

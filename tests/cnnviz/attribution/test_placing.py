@@ -42,6 +42,10 @@ def test_pixels_that_nobody_sees() -> None:
     mask = placing.mask()
     assert np.flatnonzero(mask.any(1)).tolist() == [0, 4, 8]
     assert np.flatnonzero(mask.any(0)).tolist() == [0, 1, 2, 3, 4, 5]
+    # Of what fields reach, no more than what is not cropped away.
+    clipped = by_field(ReceptiveField((5,), (2.0,), (-2,), ((3, 8),)), [6], [12])
+    assert clipped is not None
+    assert np.flatnonzero(clipped.mask()).tolist() == [3, 4, 5, 6, 7, 8]
     # After upsampling the last of four units looks at 1.5: between two pixels.
     between = by_field(ReceptiveField((1,), (0.5,), (0,)), [4], [5])
     assert between is not None

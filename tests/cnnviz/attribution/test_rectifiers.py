@@ -144,6 +144,8 @@ class TestActivations:
             (tf.exp, "Exp"),
             (lambda x: tf.where(tf.sin(x) > 0.5, x, 0.0), "chooses between"),
             (lambda x: tf.where(-1.0 * x > 0, x, 0.0), "chooses between"),
+            (lambda x: tf.where(tf.less(0.0, x), 0.0, x), "chooses between"),
+            (lambda x: tf.maximum(x, 2.0 / x), "divides by a map"),
             (lambda x: tf.cast(tf.math.top_k(x, 3)[1], x.dtype), "looks values up"),
             (lambda x: tf.sin(x), "Sin"),
         ):

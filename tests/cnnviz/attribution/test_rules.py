@@ -52,6 +52,8 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
         (lambda x: x * tf.sigmoid(x), RELU),
         (lambda x: tf.maximum(x, 0.1 * x), RELU),
         (lambda x: tf.where(x > 1, x, 0.0), RELU),
+        (lambda x: tf.where(tf.less(1.0, x), x, 0.0), RELU),
+        (lambda x: tf.where(tf.greater(1.0, x), 0.0, x), RELU),
         (lambda x: -tf.minimum(-x, 0.0), RELU),
         (lambda x: tf.clip_by_value(x, 0.0, 3.0), RELU),
         (tf.sigmoid, RELU),
@@ -64,6 +66,10 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
         (
             lambda x: tf.reduce_max(x, [1, 2], keepdims=True),
             [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
+        ),
+        (
+            lambda x: tf.reduce_min(x, [1, 2], keepdims=True),
+            [[[[0, -1], [0, 0]], [[0, 0], [1, 0]]]],
         ),
         (
             lambda x: tf.nn.max_pool_with_argmax(x, 2, 2, "VALID")[0],

@@ -49,3 +49,31 @@ def test_the_units_that_a_part_reaches(axis: Axis, size: int) -> None:
     # And no more than that, but for the ends of the image.
     most = int((size + axis.high - axis.low - 1) // axis.jump) + 1
     assert span <= most
+
+
+@pytest.mark.parametrize("starts", [[1], [2, 9], [10]])
+def test_a_part_that_no_unit_looks_at(starts: list[int]) -> None:
+    # Units see the pixels 0, 4 and 8.
+    axis = Axis(0, 12, 4, Fraction(4), Fraction(0), Fraction(0), 3)
+    first, span = axis.reached(np.array(starts), 2)
+    assert span == 1
+    assert first.min() >= 0 and first.max() < axis.units
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [
+        Axis(0, 30, 2, Fraction(2), Fraction(-6), Fraction(7), 15),
+        # The first units and the last see nothing but padding.
+        Axis(0, 8, 1, Fraction(1), Fraction(-5), Fraction(-3), 16),
+        Axis(0, 8, 1, Fraction(1, 2), Fraction(-1, 2), Fraction(1, 2), 16),
+    ],
+)
+def test_the_pixels_that_units_see(axis: Axis) -> None:
+    pixels = np.arange(axis.length)
+    units = np.arange(axis.units)[::-1]
+    for i, first, end in zip(units, *axis.seen(units), strict=True):
+        low, high = axis.jump * int(i) + axis.low, axis.jump * int(i) + axis.high
+        seen = [p for p in pixels if low <= p <= high]
+        assert pixels[first:end].tolist() == seen
+        assert pixels[end:].tolist() == [p for p in pixels if p > high]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnviz.graph.constants import known_element
+from cnnviz.graph.constants import known_element, known_value
 
 TABLE = np.arange(12).reshape(3, 4)
 
@@ -49,3 +49,13 @@ def test_what_depends_on_the_input_is_unknown() -> None:
         return tensor
 
     compute.get_concrete_function(tf.TensorSpec((None,), tf.float32))
+
+
+@pytest.mark.parametrize("divide", [tf.math.floordiv, tf.math.floormod])
+def test_what_is_divided_by_zero_is_unknown(divide: Callable[..., tf.Tensor]) -> None:
+    with tf.Graph().as_default():
+        whole = divide(tf.constant(TABLE), 5)
+        none = divide(tf.constant(TABLE), tf.constant([1, 2, 0, 4], tf.int64))
+        assert known_value(none) is None and known_element(none, (0, 2)) is None
+        expected = TABLE // 5 if divide is tf.math.floordiv else TABLE % 5
+        np.testing.assert_array_equal(known_value(whole), expected)

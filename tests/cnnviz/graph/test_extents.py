@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from cnnviz.graph.arrangements import biased
-from cnnviz.graph.extents import Extent, Unknown
+from cnnviz.graph.extents import NOWHERE, Extent, Unknown, without_covered
 
 VIEW = Extent((0, 1), 8, 1)
 
@@ -37,3 +37,14 @@ def test_a_bias_moves_along_the_channels(layout: str, dim: int) -> None:
     along = replace(VIEW, dim=0)
     assert biased(added, 1, along) == replace(VIEW, dim=dim)
     assert biased(added, 0, VIEW) == VIEW
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "is_covered"), [(0, 7, True), (1, 7, False), (0, 6, False)]
+)
+def test_what_moves_is_left_out_if_all_elements_see_all_of_it(
+    low: int, high: int, is_covered: bool
+) -> None:
+    fixed = replace(VIEW, dim=NOWHERE, low=Fraction(low), high=Fraction(high))
+    view = without_covered([fixed, VIEW], tf.TensorShape((1, 8, 3)))
+    assert view == ([fixed] if is_covered else [fixed, VIEW])

@@ -11,7 +11,7 @@ import tf_keras
 
 from cnnviz import deconvnet
 from cnnviz.graph import find_logits
-from cnnviz.graph.logits import behind
+from cnnviz.graph.logits import behind, softmax_axes
 from cnnviz.network import ImageModel, as_model, observe, survey_layers
 from cnnviz.objectives import log_odds
 
@@ -319,3 +319,17 @@ def test_looking_into_a_function_runs_nothing_of_it_twice() -> None:
     given = np.arange(6, dtype=np.float32).reshape(2, 3)
     np.testing.assert_array_equal(below(given), 2 * given)
     assert float(counter) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((-1, 4), [1]), ((1, -1, 4), [2]), ((-1, 2, 2), None), ((-1, 8), None)],
+)
+def test_where_sizes_are_unknown_the_last_axis_stays_if_it_is_as_long(
+    shape: tuple[int, ...], expected: list[int] | None
+) -> None:
+    with tf.Graph().as_default():
+        maps = tf.compat.v1.placeholder(tf.float32, (None, None, None, 4))
+        assert softmax_axes(tf.nn.softmax(maps)) == frozenset([3])
+        axes = softmax_axes(tf.reshape(tf.nn.softmax(maps), shape))
+        assert (None if axes is None else [*axes]) == expected

@@ -132,6 +132,11 @@ CUT: dict[str, Callable[[Any], list[Any]]] = {
         k.Conv2D(3, 3, strides=2),
         k.Conv2D(2, 3, strides=2),
     ],
+    "cropped by more than a stride": lambda k: [
+        k.Cropping2D(((9, 6), (5, 11))),
+        k.Conv2D(3, 3, strides=2),
+        k.Conv2D(2, 3, strides=2),
+    ],
     "transposed": lambda k: [
         k.Conv2D(3, 3, strides=2, padding="same"),
         k.Conv2DTranspose(3, 3, strides=2, padding="same"),

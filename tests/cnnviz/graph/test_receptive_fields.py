@@ -530,6 +530,10 @@ OPERATIONS: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int | None]] = {
         lambda x: RESIZED(x, (5, 15), "nearest", True),
         0,
     ),
+    "nearest from corner to corner, cut": (
+        lambda x: RESIZED(x, (13, 15), "nearest", True)[:, 1:],
+        0,
+    ),
     "one row from corner to corner": (
         lambda x: RESIZED(x, (1, 4), "bilinear", True),
         0,
@@ -612,6 +616,12 @@ def test_channels_first(k: Any) -> None:
         lambda x: tf.reshape(x, (1, 64, 1)),
         lambda x: tf.numpy_function(lambda a: a, [x], tf.float32),
         lambda x: tf.gather(x, [3, 1, 2], axis=1),
+        lambda x: tf.reduce_sum(tf.gather(x, [[0, 1], [1, 3], [2, 7]], axis=1), 2),
+        lambda x: tf.einsum("...c,...c->...c", x[:, 3:4], tf.ones((1, 8, 8, 1))),
+        lambda x: tf.nn.depthwise_conv2d(
+            tf.transpose(x, (0, 3, 2, 1)), tf.ones((1, 3, 8, 1)), [1] * 4, "VALID"
+        ),
+        lambda x: tf.concat([x[:, i : i + 1] for i in (0, 0, 1, 2)], 1),
         lambda x: tf.cumsum(x, axis=1),
         lambda x: tf.stack([x[:, i : i + 3] for i in range(4)], 1),
         lambda x: tf.nn.conv2d(

@@ -42,6 +42,12 @@ def test_mass_is_boxed_by_one_square_size() -> None:
         Box(0, 0, 6, 6),
         Box(7, 3, 6, 6),
     ]
+    # No more than half of what may be left out is left out at one end.
+    masses = np.zeros((2, 20, 12))
+    masses[0, 10, 6], masses[0, 4, 6] = 98, 2
+    masses[1, 10, 6], masses[1, 4, 6] = 97, 3
+    assert mass_boxes(masses[:1]) == [Box(10, 6, 1, 1)]
+    assert mass_boxes(masses) == [Box(7, 3, 7, 7), Box(4, 3, 7, 7)]
     # Without any mass all is shown, also where that is no square.
     assert mass_boxes(np.zeros((1, 4, 10))) == [Box(-3, 0, 10, 10)]
 
@@ -57,6 +63,9 @@ def test_nothing_is_seen_outside_of_where_fields_are_clipped() -> None:
     assert seen_spans(field, (6, 1), (12, 7)) == ((3, 9), (1, 5))
     assert seen_spans(field._replace(clip=None), (6, 1), (12, 7)) == ((0, 12), (0, 7))
     assert field._replace(clip=(None, (1, 4))).ends((12, 7)) == ((0, 12), (1, 5))
+    # Units run backwards: the pixels 6, 4, 2 and 0.
+    field_back = ReceptiveField((1, 2), (-2.0, 1.0), (6, 0))
+    assert seen_spans(field_back, (4, 3), (8, 7)) == ((0, 7), (0, 4))
     assert seen_box(field, (12, 7)) == Box(3, 1, 6, 4)
     assert seen_box(field._replace(clip=None), (12, 7)) is None
     assert Box(-2, 2, 7, 9).within(Box(3, 1, 6, 4)) == Box(3, 2, 2, 3)

@@ -309,6 +309,23 @@ def test_large_jpegs_decoded_coarsely_look_the_same(
     )
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpegs_are_decoded_finely_enough_and_where_they_are(
+    tmp_path: Path, orientation: int
+) -> None:
+    path, exif = tmp_path / "a.jpg", Image.Exif()
+    exif[0x0112] = orientation
+    # Noise, of which a coarse decoder takes other means than the kernel; and a ramp of
+    # an odd length, half of which is no whole number of pixels.
+    ramp = np.linspace(0, 255, 57).round().astype(np.uint8)
+    for levels, size in ((pixels(240, 960), (30, 60)), (ramp + 0 * ramp[:, None], 7)):
+        Image.fromarray(levels).save(path, quality=98, exif=exif)
+        with Image.open(path) as opened:
+            whole = np.ascontiguousarray(UPRIGHT[orientation](np.asarray(opened)))
+        read = read_image(path, size=size, channels=1)
+        np.testing.assert_allclose(read, resize(whole[..., None], size), atol=1.5 / 255)
+
+
 def test_an_array_that_unpacks_to_far_more_than_is_stored_is_refused(
     tmp_path: Path,
 ) -> None:
@@ -316,6 +333,11 @@ def test_an_array_that_unpacks_to_far_more_than_is_stored_is_refused(
     np.savez_compressed(path, zeros=np.zeros((2**14, 2**14 + 1), np.uint8))
     with pytest.raises(ImageError, match=r"bomb.npz is refused: its zeros.npy unpacks"):
         read_image(path)
+    # Flat arrays that memory has room for are packed as well.
+    flat = np.zeros((1000, 1000, 1), np.uint8)
+    np.savez_compressed(path, zeros=flat)
+    assert path.stat().st_size * 500 < flat.size
+    np.testing.assert_array_equal(read_image(path, channels=1), flat)
 
 
 def test_a_picture_of_a_longer_side_keeps_its_aspect(tmp_path: Path) -> None:

@@ -82,6 +82,9 @@ def test_pad_keeps_all_and_fills_with_the_background() -> None:
     enlarged = resize(values, (40, 80), fit="pad", background=BACKGROUND)
     np.testing.assert_array_equal(enlarged[10:30], 0)
     np.testing.assert_array_equal(enlarged[9], np.tile(around, (80, 1)))
+    # 10 columns are 6.67 rows, of which 7 come nearest.
+    nearest = resize(np.zeros((15, 10, 1), np.float32), 10, fit="pad")[..., 0]
+    assert (nearest == 0).all(0).nonzero()[0].tolist() == [1, 2, 3, 4, 5, 6, 7]
     gray = resize(values[..., :1], 40, fit="pad", background=BACKGROUND)
     np.testing.assert_allclose(gray[0, 0, 0], BACKGROUND @ LUMA, rtol=1e-6)
 
@@ -125,6 +128,15 @@ def test_resizing_does_not_overshoot() -> None:
     assert resized.max() == 1
     # Values of another range are not clipped to [0, 1].
     np.testing.assert_allclose(resize(step * 50 - 7, 64), resized * 50 - 7, atol=1e-4)
+
+
+def test_a_value_that_is_no_number_spoils_its_neighbors_alone() -> None:
+    values = np.random.default_rng(0).uniform(size=(24, 24)).astype(np.float32)
+    spoilt = values.copy()
+    spoilt[0, 0] = np.nan
+    resized = resize(spoilt, 12)
+    assert np.isnan(resized[0, 0])
+    np.testing.assert_array_equal(resized[4:], resize(values, 12)[4:])
 
 
 def test_integers_are_resized_in_unit_range() -> None:

@@ -46,6 +46,16 @@ def test_neighbors_of_one_shape_come_together(
             np.testing.assert_array_equal(image, np.load(files[number][0]))
 
 
+def test_bytes_are_no_numbers_among_floats(tmp_path: Path) -> None:
+    vectors = [np.arange(4, dtype=kind) for kind in (np.uint8, np.uint8, np.float32)]
+    files = [[tmp_path / f"{i}.npy"] for i in range(3)]
+    for (path,), vector in zip(files, vectors, strict=True):
+        np.save(path, vector)
+    batches = list(ImageSet(files, [(4,)], raw=False).batches(3))
+    assert [batch.numbers for batch in batches] == [[0, 1], [2]]
+    assert [batch.arrays[0].dtype for batch in batches] == [np.uint8, np.float32]
+
+
 def test_large_images_come_in_small_batches(tmp_path: Path) -> None:
     files = [[save(tmp_path / f"{i}.npy", 2, 3)] for i in range(70)]
     small = ImageSet(files, [(2, 3, 1)], raw=False)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from cnnviz.errors import ImageError
 from cnnviz.images import as_array, image_list, one_image, read_image, resize
+from cnnviz.images.taking import items_of
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), np.uint8)
 UNIT = (LEVELS / np.float32(255)).astype(np.float32)
@@ -112,6 +113,12 @@ def test_endless_images_are_refused(images: Any) -> None:
     assert time.monotonic() - begun < 2
 
 
+def test_as_many_items_as_there_may_be_are_none_too_many() -> None:
+    assert list(items_of(iter(range(3)), most=3)) == [0, 1, 2]
+    with pytest.raises(ImageError, match="goes on after 3 items"):
+        list(items_of(iter(range(4)), most=3))
+
+
 class Many(keras.utils.Sequence):
     def __len__(self) -> int:
         return 5000
@@ -175,8 +182,9 @@ def test_one_image_and_several() -> None:
         Sequence(),
         UNIT.tolist(),
         iter([(UNIT, LEVELS)]),
+        iter([[UNIT[0], UNIT[1]], [UNIT[2], UNIT[3]]]),
     ],
-    ids=["dataset", "list", "sequence", "numbers", "pairs"],
+    ids=["dataset", "list", "sequence", "numbers", "pairs", "lists"],
 )
 def test_batches_are_several_images(batches: Any) -> None:
     images = image_list(batches)

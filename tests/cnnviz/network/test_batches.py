@@ -19,7 +19,7 @@ from cnnviz import (
 from cnnviz.attribution import projecting
 from cnnviz.graph import devices
 from cnnviz.network import capture
-from cnnviz.network.batches import in_batches
+from cnnviz.network.batches import filled, in_batches
 from cnnviz.network.failures import OutOfMemoryError
 
 Rows = Mapping[str, tf.Tensor]
@@ -82,6 +82,14 @@ def test_what_does_not_fit_goes_on_with_half_as_many() -> None:
     found = in_batches(scarce(3, asked), [rows], 10, None)
     np.testing.assert_array_equal(found["squares"], rows**2)
     assert asked == [10, 5, *[3] * 7, 2]
+
+
+def test_batches_of_one_size_are_filled_with_the_last_image() -> None:
+    rows, pairs = np.arange(3), np.arange(6).reshape(3, 2)
+    some, others = filled([rows, pairs], 5)
+    assert some.tolist() == [0, 1, 2, 2, 2]
+    assert others.tolist() == [[0, 1], [2, 3], [4, 5], [4, 5], [4, 5]]
+    assert [a.tolist() for a in filled([rows], None)] == [[0, 1, 2]]
 
 
 def test_what_does_not_fit_alone_is_told() -> None:

@@ -318,6 +318,25 @@ def test_published_network_with_the_users_own_preprocessing(k: Any) -> None:
     assert "was made for 'signed'" in outside.reason
 
 
+@pytest.mark.parametrize(
+    ("name", "channels", "expected"),
+    [
+        ("vgg16", 3, "caffe"),
+        ("densenet121", 3, "torch"),
+        ("resnet50v2", 3, "signed"),
+        ("resnet50v2", 1, "signed"),
+        # Gray images have no mean for each color.
+        ("vgg16", 1, "unit"),
+        ("densenet121", 4, "unit"),
+    ],
+)
+def test_names_of_published_networks_tell_for_images_of_their_colors(
+    name: str, channels: int, expected: str
+) -> None:
+    layers = [keras.Input((32, 32, channels)), keras.layers.Conv2D(4, 3)]
+    assert detected(keras.Sequential(layers, name=name)).name == expected
+
+
 def test_sample_networks(assets: Path) -> None:
     for name, expected in (("efficientnet_lite0", "signed"), ("mnist_cnn", "unit")):
         model = cnnviz.load_model(assets / f"{name}.keras").network

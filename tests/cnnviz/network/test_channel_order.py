@@ -108,3 +108,21 @@ def test_channels_that_are_no_colors_stay_in_their_order() -> None:
     model = load_model(network, encoding="caffe")
     own = np.moveaxis(network.get_layer("second").get_weights()[0], -1, 0)
     np.testing.assert_array_equal(np.asarray(kernels(model, "second")), own)
+
+
+def test_colors_that_weights_have_turned_stay_in_their_order() -> None:
+    layers, image = keras.layers, keras.Input((8, 8, 3))
+    maps = layers.Conv2D(3, 1, use_bias=False, name="first")(image)
+    network = keras.Model(image, layers.Conv2D(2, 3, name="second")(maps))
+    # Each channel is still that of one color, but learned.
+    network.get_layer("first").set_weights([np.eye(3)[None, None, ::-1]])
+    model = load_model(network, encoding="unit")
+    own = np.moveaxis(network.get_layer("second").get_weights()[0], -1, 0)
+    np.testing.assert_array_equal(np.asarray(kernels(model, "second")), own)
+
+
+def test_every_encoding_of_a_network_has_its_order() -> None:
+    network = of_red(keras, lambda image: image, is_bgr=True)
+    for encoding, red in (("unit", [0, 0, 1]), ("caffe", [1, 0, 0])):
+        model = load_model(network, encoding=encoding)
+        assert np.asarray(kernels(model, "conv"))[0, 1, 1].tolist() == red

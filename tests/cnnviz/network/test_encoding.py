@@ -11,6 +11,7 @@ import tf_keras
 from cnnviz.errors import ArgumentError
 from cnnviz.loading import load_model
 from cnnviz.network import COLOR_ONLY, NAMES, named_encoding
+from cnnviz.network.encoding import color_order
 
 PUBLISHED = {
     "caffe": ("vgg16", "vgg19", "resnet50", "resnet"),
@@ -123,3 +124,23 @@ def test_one_channel_goes_through_encodings_without_color() -> None:
 def test_unknown_name() -> None:
     with pytest.raises(ArgumentError, match="encoding is 'tf'; expected auto"):
         named_encoding("tf")
+
+
+@pytest.mark.parametrize(
+    ("moved", "order"),
+    [
+        ([[2, 1, 0], [1, -2, 1], [0, 1, 2]], [0, 1, 2]),
+        ([[0, 1, 2], [1, 2, 1], [-2, 1, 0]], [2, 1, 0]),
+        # Other channels move nearly as much.
+        ([[1.4, 1, 0], [0, 9, 0], [0, 0, 9]], None),
+        # Two colors in one channel.
+        ([[9, 0, 0], [9, 0, 0], [0, 0, 9]], None),
+    ],
+)
+def test_the_channel_of_a_color_is_what_it_alone_moves(
+    moved: list[list[float]], order: list[int] | None
+) -> None:
+    seen = np.array([[0.0, 0, 0], *moved])[:, None, None] + 0.5
+    assert color_order(seen) == order
+    assert color_order(seen[..., :2]) is None
+    assert color_order(seen[:3]) is None

@@ -262,6 +262,11 @@ def test_heads_are_chosen_by_name_or_number() -> None:
         (lambda k: [k.layers.Reshape((36, 4)), k.layers.Softmax(axis=2)], "softmax"),
         (lambda k: [k.layers.Softmax(), k.layers.Permute((3, 1, 2))], "linear"),
         (lambda k: [k.layers.Softmax(), k.layers.Flatten()], "linear"),
+        # As many rows and classes as the image has rows and columns: no mask.
+        (
+            lambda k: [k.layers.Reshape((6, 24)), k.layers.Dense(6, "softmax")],
+            "softmax",
+        ),
         (lambda k: [k.layers.Softmax(axis=1)], "linear"),
         (lambda k: [k.layers.Softmax(axis=(1, 2))], "linear"),
         (lambda k: [k.layers.Softmax(axis=(1, 2, 3))], "linear"),

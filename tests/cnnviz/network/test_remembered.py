@@ -148,19 +148,34 @@ def test_a_normalization_in_front_remembers_the_images(
     assert told == (expected == "raw")
 
 
-@GENERATIONS
-@pytest.mark.parametrize("scale", [1, 1 / 255])
-def test_a_normalization_of_dark_bytes_is_one_of_bytes(
-    k: Any, scale: float, photographs: np.ndarray
-) -> None:
+def spots() -> np.ndarray:
+    """Soft spots of any color on black."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    spots = np.zeros((16, SIDE, SIDE, 3))
+    drawn = np.zeros((16, SIDE, SIDE, 3))
     for i in range(16):
         for row, column in rng.integers(0, SIDE, (6, 2)):
             distance = (rows - row) ** 2 + (columns - column) ** 2
-            spots[i] += np.exp(-distance / 30)[..., None] * rng.random(3)
-    for images in (0.35 * photographs, 0.25 * photographs, np.clip(spots, 0, 1)):
+            drawn[i] += np.exp(-distance / 30)[..., None] * rng.random(3)
+    return np.clip(drawn, 0, 1)
+
+
+def test_running_statistics_of_dark_bytes_are_of_bytes() -> None:
+    pixels = 255 * spots().reshape(-1, 3)
+    normalization = keras.layers.BatchNormalization()
+    layers = [normalization, keras.layers.Conv2D(4, 3)]
+    network = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers])
+    ones = np.ones(3)
+    normalization.set_weights([ones, 0 * ones, pixels.mean(0), pixels.var(0)])
+    assert detected(network).name == "bytes"
+
+
+@GENERATIONS
+@pytest.mark.parametrize("scale", [1, 1 / 255, -1])
+def test_a_normalization_of_dark_bytes_is_one_of_bytes(
+    k: Any, scale: float, photographs: np.ndarray
+) -> None:
+    for images in (0.35 * photographs, 0.25 * photographs, spots()):
         normalization = k.layers.Normalization()
         normalization.adapt(255 * scale * images)
         layers = [k.layers.Rescaling(scale), normalization, k.layers.Conv2D(4, 3)]

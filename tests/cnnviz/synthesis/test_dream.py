@@ -92,6 +92,15 @@ def test_tiles_that_agree_blend_to_the_image() -> None:
     np.testing.assert_allclose(blend(tiles, corners, (90, 130)), image, atol=1e-6)
 
 
+def test_tiles_give_way_to_each_other_smoothly() -> None:
+    # Side by side with a common half: 4, 3, 2 and 1 pixels from the edge of the black
+    # one, of which the squares count.
+    tiles = np.stack([np.zeros((1, 8, 1)), np.ones((1, 8, 1))]).astype("f")
+    row = blend(tiles, [(0, 0), (0, 4)], (1, 12))[0, :, 0]
+    shared = [1 / 17, 4 / 13, 9 / 13, 16 / 17]
+    np.testing.assert_allclose(row, [*[0] * 4, *shared, *[1] * 4], rtol=1e-6)
+
+
 def test_a_dream_can_be_ended(imagenet: ImageModel, photo: np.ndarray) -> None:
     heard: list[float] = []
 

@@ -100,6 +100,22 @@ def test_the_negative_is_what_a_filter_dislikes(mnist: ImageModel) -> None:
     assert (reached(found.ascent.images) < 1.5 * np.minimum(gray, 0)).all()
 
 
+def test_a_filter_dislikes_most_what_its_rectifier_makes_least_of() -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((16, 16, 1)),
+            keras.layers.Conv2D(2, 3, padding="same", activation="silu", name="conv"),
+        ]
+    )
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 1, 2))
+    network.set_weights([kernel, np.zeros(2)])
+    model = load_model(network, encoding="unit")
+    found = optimize_filters(model, "conv", negative=True, run=Run(steps=64))
+    # x * sigmoid(x) is least, -0.278, at -1.28, and nearly 0 further down.
+    assert (found.ascent.scores < 0.2785).all()
+    assert (found.ascent.scores > 0.2).all()
+
+
 def test_networks_may_have_many_channels() -> None:
     keras.utils.set_random_seed(0)
     network = keras.Sequential(

@@ -78,6 +78,22 @@ def test_the_ground_is_where_lines_make_a_difference(answer: Any, ground: str) -
     assert find_ground(seen, (1, 20, 1)) == find_ground(seen, (24, 1, 1)) == "none"
 
 
+@pytest.mark.parametrize(
+    ("on_dark", "on_light", "ground"),
+    [(1.1, 1, "none"), (1.3, 1, "dark"), (1, 1.1, "none"), (1, 1.3, "light")],
+)
+def test_a_ground_makes_a_clear_difference(
+    on_dark: float, on_light: float, ground: str
+) -> None:
+    # The information of faint answers goes with their square: of 1.21 times as much
+    # nothing is made, of 1.69 times as much a ground is.
+    def seen(images: np.ndarray) -> np.ndarray:
+        is_dark = images.mean() < 0.5
+        return quadrants(on_dark * images if is_dark else on_light * (1 - images))
+
+    assert find_ground(seen, (24, 20, 1)) == ground
+
+
 def test_bundled_digits_are_light_on_dark(assets: Any) -> None:
     for name in ("mnist_cnn.keras", "mnist_judge.keras"):
         network = load_model(assets / name).network

@@ -332,17 +332,21 @@ def test_content_of_16_bits_keeps_its_colors_too(
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("softened", [False, True])
 def test_styles_are_mixed_by_weight(
-    digits: ImageModel, photo: np.ndarray, painting: np.ndarray
+    digits: ImageModel, photo: np.ndarray, painting: np.ndarray, softened: bool
 ) -> None:
+    def painted(styles: list[np.ndarray], **options: Any) -> np.ndarray:
+        layers = StyleLayers(softened=softened)
+        return optimize_style(
+            digits, photo, styles, layers=layers, run=QUICK, **options
+        ).image
+
     other = painting[::-1, :50] ** 2
-    alone = transfer_style(digits, photo, painting, steps=3)
-    weighed = transfer_style(
-        digits, photo, [painting, other], style_weights=[2, 0], steps=3
-    )
+    alone = painted([painting])
+    weighed = painted([painting, other], style_weights=[2, 0])
     np.testing.assert_allclose(weighed, alone, atol=1e-5)
-    mixed = transfer_style(digits, photo, [painting, other], steps=3)
-    assert np.abs(mixed - alone).max() > 0.01
+    assert np.abs(painted([painting, other]) - alone).max() > 0.01
 
 
 def test_starts_scales_and_weights_matter(
