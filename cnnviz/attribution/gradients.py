@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import tensorflow as tf
 
@@ -31,7 +32,7 @@ from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo
-from cnnviz.network.input_axes import has_channels, is_no_picture
+from cnnviz.network.input_axes import channel_dim_of, has_channels, is_no_picture
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
@@ -249,7 +250,13 @@ def _reversed(
         return layer_of(operation.name, paths) or between_layers(operation.name)
 
     try:
-        way = Reversal(inputs, logits, guided=rule == "guided", layer_of=named)
+        way = Reversal(
+            inputs,
+            logits,
+            guided=rule == "guided",
+            layer_of=named,
+            channels=partial(channel_dim_of, model.network),
+        )
     except LayerError as error:
         # A class has no layer to go below.
         hint = "Choose the method 'gradient'."

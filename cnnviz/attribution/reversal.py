@@ -15,7 +15,15 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.rules import step_back
-from cnnviz.attribution.steps import Step, Topic, Value, Walk, as_it_is
+from cnnviz.attribution.steps import (
+    Channels,
+    Step,
+    Topic,
+    Value,
+    Walk,
+    as_it_is,
+    last_dim,
+)
 from cnnviz.errors import LayerError
 from cnnviz.graph.functions import Inlining
 from cnnviz.graph.walking import Dependence, preprocessing
@@ -30,6 +38,7 @@ class Reversal:
         guided: Whether rectifiers also stop R where their output was not positive.
         layer_of: Names the layer that made an operation, for messages.
         value: A tensor to read in place of one of the forward pass, with equal values.
+        channels: Where what preprocessing computes has its channels; see `Walk`.
 
     Attributes:
         steps: The tensors on the way with their steps, `target` first.
@@ -48,6 +57,7 @@ class Reversal:
         guided: bool,
         layer_of: Callable[[tf.Operation], str],
         value: Value = as_it_is,
+        channels: Channels = last_dim,
     ) -> None:
         depends = Dependence(inputs)
         if not depends(target):
@@ -55,7 +65,7 @@ class Reversal:
                 f"layer '{layer_of(target.op)}' does not depend on the image"
             )
         front = frozenset(t.ref() for t in preprocessing(inputs, target, depends))
-        walk = Walk(depends, value, layer_of, Inlining(), front, guided)
+        walk = Walk(depends, value, layer_of, Inlining(), front, channels, guided)
         self.steps = _steps(walk, {tensor.ref() for tensor in inputs}, target)
         reached = {s.ref() for _, step in self.steps for s in step.sources}
         reached.add(target.ref())
