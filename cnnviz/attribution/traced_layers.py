@@ -105,9 +105,10 @@ class TracedLayer(NamedTuple):
             LayerError: If the tensor does not depend on the image.
         """
         for tensor in self.given:
-            depends = Dependence([tensor])
-            if way.image is tensor if way else depends(self.tensor):
-                front = preprocessing([tensor], self.tensor, depends)
+            reached = way.image is tensor if way else Dependence([tensor])(self.tensor)
+            if reached:
+                given = Dependence(self.given)
+                front = preprocessing([tensor], self.tensor, given)
                 ahead = front and task.space == "network"
                 return End(tensor, front, front[-1] if ahead else tensor)
         raise LayerError(f"layer '{task.selected.name}' does not depend on the image")

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import ModelError, load_model
+from cnnviz import LayerError, ModelError, load_model
 from cnnviz.attribution import Rule, Space, crops, deconvnet, projecting
 from cnnviz.images import ReceptiveField
 from cnnviz.network.tracing import compiled
@@ -204,6 +204,24 @@ class TestLayouts:
         assert found.images.shape == (2, 3, 6, 6, 1)
         again = deconvnet(raw(network), [images["a"], images["b"]], "dense")
         close(found.images, again.images)
+
+    @GENERATIONS
+    def test_a_gradient_where_two_inputs_are_multiplied(self, k: ModuleType) -> None:
+        """Neither is a gate, so that other rules refuse."""
+        a, b = (k.layers.Input((6, 6, 2), name=name) for name in "ab")
+        conv = k.layers.Conv2D(2, 3, name="conv")
+        network = randomized(k.Model([a, b], conv(k.layers.Multiply()([a, b]))), 1)
+        images = list(np.random.default_rng(0).random((2, 1, 6, 6, 2), np.float32))
+        with pytest.raises(LayerError, match="of which neither is a gate"):
+            deconvnet(raw(network), images, "conv")
+        found = deconvnet(raw(network), images, "conv", rule="gradient", keep="map")
+        seen, other = map(tf.constant, images)
+        for channel in np.flatnonzero(found.activations[0] > 0):
+            with tf.GradientTape() as tape:
+                tape.watch(seen)
+                maps = network([seen, other])[..., channel]
+            expected = tape.gradient(maps, seen, maps)
+            close(found.images[0, channel], expected[0])
 
     @GENERATIONS
     def test_the_input_that_a_shared_layer_saw(self, k: ModuleType) -> None:
