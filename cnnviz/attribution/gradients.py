@@ -130,8 +130,9 @@ class Question:
             end = image if place is None else place.tensor
             gradients = _gradients(network, scores, end, place)
         else:
-            rule, inputs = self.subject.rule, forward.inputs
-            gradients = _reversed(model, rule, scores, head.logits, inputs, image)
+            given = filter(Dependence(images), forward.inputs)
+            inputs = sorted(given, key=Dependence([image]), reverse=True)
+            gradients = _reversed(model, self.subject.rule, scores, head.logits, inputs)
         results["gradients"] = tf.stack(gradients, 1)
         return results, facts
 
@@ -239,11 +240,8 @@ def _reversed(
     scores: tf.Tensor,
     logits: tf.Tensor,
     inputs: list[tf.Tensor],
-    image: tf.Tensor,
 ) -> list[tf.Tensor]:
-    """What comes back from the score of each class to the image, by another rule."""
-    depends = Dependence([image])
-    end = next(tensor for tensor in inputs if depends(tensor))  # others may be held
+    """What comes back from the score of each class to the first input."""
     paths = [address.path for address in addresses(model.network)]
 
     def named(operation: tf.Operation) -> str:
@@ -264,7 +262,7 @@ def _reversed(
     images = []
     for score in tf.unstack(scores, axis=1):
         (seed,) = tf.gradients(score, logits)
-        pulled = way.pull(tf.convert_to_tensor(seed)).get(end.ref())
+        pulled = way.pull(tf.convert_to_tensor(seed)).get(inputs[0].ref())
         if pulled is None:
             raise LayerError(
                 f"the rule '{rule}' does not lead from the score of model "
