@@ -269,6 +269,14 @@ def test_raw_values_are_those_of_the_array_in_memory_and_in_a_file(
             np.testing.assert_array_equal(model.prepare_one(one), values[0])
 
 
+def test_words_are_read_from_files(tmp_path: Path) -> None:
+    words = np.array([3, 70_000, 5])
+    np.save(tmp_path / "words.npy", words)
+    network = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.ReLU()])
+    (prepared,) = load_model(network).prepare(tmp_path / "words.npy")
+    np.testing.assert_array_equal(prepared, words[None])
+
+
 def test_raw_colors_and_sizes_of_whole_numbers(tmp_path: Path) -> None:
     gray = np.random.default_rng(0).integers(0, 4000, (8, 9), np.int16)
     np.save(tmp_path / "scan.npy", gray)
