@@ -48,7 +48,8 @@ class Reversal:
         notes: What was decided that the paper does not settle, for the user to read.
 
     Raises:
-        LayerError: If an operation is on the way that cannot be passed.
+        LayerError: If no way leads back, or an operation is on it that cannot be
+            passed.
     """
 
     def __init__(
@@ -73,6 +74,12 @@ class Reversal:
             if steps is not None:
                 self.steps, self.image = steps, image
                 break
+        else:
+            raise LayerError(
+                f"layer '{layer_of(target.op)}' depends on the image through gates "
+                "alone, which are no way back",
+                hint="Choose deconvnet(..., rule='gradient').",
+            )
         self.notes = _notes([step for _, step in self.steps], guided)
 
     def pull(self, seed: tf.Tensor) -> dict[Any, tf.Tensor]:
