@@ -178,16 +178,16 @@ class ImageOptions:
         from cnnviz.images import ImageSet
         from cnnviz.network import check_resizable
 
-        columns, shapes = self._columns(model)
+        columns, specs = self._columns(model)
         if self.size is not None:
             check_resizable(model)
         return ImageSet(
             [[paths[column] for column in columns] for paths in self.paths],
-            shapes,
+            [shape for shape, _ in specs],
             size=options.parsed_size(self.size),
             fit=self.fit,
             background=options.parsed_color(self.background),
-            raw=model.encode.is_raw,
+            raw=[model.encode.reads_raw(len(shape) + 1, kind) for shape, kind in specs],
         ).batches(options.parsed_batch_size(self.batch_size))
 
     @property
@@ -207,14 +207,14 @@ class ImageOptions:
 
     def _columns(
         self, model: ImageModel
-    ) -> tuple[list[int], list[tuple[int | None, ...]]]:
-        """For each input of the network, which of the paths are for it; its shape."""
+    ) -> tuple[list[int], list[tuple[tuple[int | None, ...], str]]]:
+        """For each input which of the paths are for it; its shape and type."""
         from cnnviz.errors import ImageError
 
         specs = model.inputs
         if specs is None:
             count = len(self.paths[0])
-            return list(range(count)), [(None, None, 3)] * count
+            return list(range(count)), [((None, None, 3), "float32")] * count
         names = [spec.name for spec in specs]
         if not self.inputs:
             if len(specs) > 1:
@@ -223,11 +223,11 @@ class ImageOptions:
                     f"{model.source} has {len(specs)} inputs: {', '.join(names)}",
                     hint=f"Give each of them: {example}",
                 )
-            return [0], [specs[0].shape]
+            return [0], [specs[0][1:]]
         given = list(self._sources())
         if sorted(names) != sorted(given):
             raise ImageError(
                 f"inputs given: {', '.join(given)}; "
                 f"{model.source} takes {', '.join(names)}"
             )
-        return [given.index(name) for name in names], [spec.shape for spec in specs]
+        return [given.index(name) for name in names], [spec[1:] for spec in specs]

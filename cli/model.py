@@ -201,8 +201,9 @@ class ModelOptions:
 
         held = {}
         for name, file in self._held_files().items():
-            shapes = [model.input(name).shape]
-            (held[name],) = ImageSet([[file]], shapes, raw=model.encode.is_raw).read(0)
+            _, shape, dtype = model.input(name)
+            raw = model.encode.reads_raw(len(shape) + 1, dtype)
+            (held[name],) = ImageSet([[file]], [shape], raw=[raw]).read(0)
         return model.hold(held) if held else model
 
     @cached_property

@@ -99,7 +99,7 @@ def dream(
             size=wanted,
             fit=fit,
             background=color,
-            raw=loaded.encode.is_raw,
+            raw=[loaded.encode.is_raw],
         )
         for number, path in enumerate(paths):
             (image,) = photos.read(number)

@@ -199,7 +199,7 @@ def style(
 
         paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
-        raw = loaded.encode.is_raw
+        raw = [loaded.encode.is_raw]
         images = partial(ImageSet, shapes=shapes, fit=fit, background=color, raw=raw)
         (photo,) = images([[path]], size=wanted).read(0)
         if wanted is None:

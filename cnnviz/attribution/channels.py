@@ -32,6 +32,7 @@ from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import LayerName
 from cnnviz.network.preparing import Images
+from cnnviz.network.suggesting import suggest_layer
 from cnnviz.words import counted
 
 
@@ -225,9 +226,14 @@ def _along(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean gradients on the way from zero, and how much the scores gain on it."""
     if not first.facts.is_call:
+        try:
+            example = f", such as '{suggest_layer(asked.subject.model)}'"
+        except LayerError:
+            example = ""
         raise LayerError(
-            f"'{first.facts.layer}' is no layer, hence cannot be followed from zero",
-            hint="Name a layer, or take the gradient without a path.",
+            f"the network gives up positions at '{first.facts.layer}', which is no "
+            "layer, hence cannot be followed from zero",
+            hint=f"Name a layer{example}, or take the gradient without a path.",
         )
     probe = Probe(
         replace(asked.subject, layer=first.facts.layer),

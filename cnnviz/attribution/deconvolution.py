@@ -201,8 +201,9 @@ def deconvnet(
             `gradient` is the gradient times the activation, unrectified.
         top: The `top` strongest maps of each image only, the strongest first.
         space: Where to stop if the network preprocesses images itself: `image` at the
-            image before it, turned and resized back but not multiplied by its scales,
-            which would only tint; `network` at the values after it.
+            image before it, turned and resized back but not multiplied by scales that
+            all positions share, which would only tint; `network` at the values after
+            it.
 
     Returns:
         The reconstructions, with their units.

@@ -230,11 +230,23 @@ def divided(walk: Walk, tensor: tf.Tensor) -> Step | None:
 def scaled_by_constant(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """A map times, or divided by, a constant."""
     a, b = tensor.op.inputs
-    if walk.is_preprocessing(tensor) or (walk.depends(a) and walk.depends(b)):
+    if walk.depends(a) and walk.depends(b):
         return None
-    if walk.depends(a):
-        return _scaled(walk, tensor, a, b)
-    return None if tensor.op.type in QUOTIENTS else _scaled(walk, tensor, b, a)
+    signal, scale = (a, b) if walk.depends(a) else (b, a)
+    if walk.is_preprocessing(tensor) and _only_tints(walk, tensor, scale):
+        return None
+    if signal is b and tensor.op.type in QUOTIENTS:
+        return None
+    return _scaled(walk, tensor, signal, scale)
+
+
+def _only_tints(walk: Walk, tensor: tf.Tensor, scale: tf.Tensor) -> bool:
+    """Whether a scale is one number, or one for each channel, at all positions."""
+    if scale.shape.rank is None:
+        return False
+    spread = tensor.shape.rank - scale.shape.rank
+    dims = {spread + dim for dim, size in enumerate(scale.shape) if size != 1} - {0}
+    return not dims or dims == {walk.channels(tensor)}
 
 
 def _scaled(
@@ -254,7 +266,7 @@ def _scaled(
 
 
 def keeps_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
-    """Of a scale of the preprocessing the sign; its size would only tint."""
+    """Of a scale that only tints, in the preprocessing: the sign."""
     op = tensor.op
     if not walk.is_preprocessing(tensor):
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import tensorflow as tf
 
@@ -31,7 +32,7 @@ from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo
-from cnnviz.network.input_axes import has_channels, is_no_picture
+from cnnviz.network.input_axes import channel_dim_of, has_channels, is_no_picture
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
@@ -129,8 +130,9 @@ class Question:
             end = image if place is None else place.tensor
             gradients = _gradients(network, scores, end, place)
         else:
-            rule, inputs = self.subject.rule, forward.inputs
-            gradients = _reversed(model, rule, scores, head.logits, inputs, image)
+            given = filter(Dependence(images), forward.inputs)
+            inputs = sorted(given, key=Dependence([image]), reverse=True)
+            gradients = _reversed(model, self.subject.rule, scores, head.logits, inputs)
         results["gradients"] = tf.stack(gradients, 1)
         return results, facts
 
@@ -238,18 +240,21 @@ def _reversed(
     scores: tf.Tensor,
     logits: tf.Tensor,
     inputs: list[tf.Tensor],
-    image: tf.Tensor,
 ) -> list[tf.Tensor]:
-    """What comes back from the score of each class to the image, by another rule."""
-    depends = Dependence([image])
-    end = next(tensor for tensor in inputs if depends(tensor))  # others may be held
+    """What comes back from the score of each class to the first input."""
     paths = [address.path for address in addresses(model.network)]
 
     def named(operation: tf.Operation) -> str:
         return layer_of(operation.name, paths) or between_layers(operation.name)
 
     try:
-        way = Reversal(inputs, logits, guided=rule == "guided", layer_of=named)
+        way = Reversal(
+            inputs,
+            logits,
+            guided=rule == "guided",
+            layer_of=named,
+            channels=partial(channel_dim_of, model.network),
+        )
     except LayerError as error:
         # A class has no layer to go below.
         hint = "Choose the method 'gradient'."
@@ -257,7 +262,7 @@ def _reversed(
     images = []
     for score in tf.unstack(scores, axis=1):
         (seed,) = tf.gradients(score, logits)
-        pulled = way.pull(tf.convert_to_tensor(seed)).get(end.ref())
+        pulled = way.pull(tf.convert_to_tensor(seed)).get(inputs[0].ref())
         if pulled is None:
             raise LayerError(
                 f"the rule '{rule}' does not lead from the score of model "

@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.crops import CropPlan, find_crops
-from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.traced_layers import (
@@ -362,5 +361,5 @@ def _gradient(task: Task, traced: TracedLayer, start: tf.Tensor, end: End) -> tf
         )
     if above is end.tensor:
         return pulled
-    way = Reversal(traced.given, above, guided=False, layer_of=traced.layer_of)
+    way = traced._replace(tensor=above).way(task)
     return way.pull(pulled)[end.input.ref()]

@@ -15,29 +15,41 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.rules import step_back
-from cnnviz.attribution.steps import Step, Topic, Value, Walk, as_it_is
+from cnnviz.attribution.steps import (
+    Channels,
+    Step,
+    Topic,
+    Value,
+    Walk,
+    as_it_is,
+    last_dim,
+)
 from cnnviz.errors import LayerError
 from cnnviz.graph.functions import Inlining
 from cnnviz.graph.walking import Dependence, preprocessing
 
 
 class Reversal:
-    """The way back from a tensor to the network's inputs.
+    """The way back from a tensor to an input of the network.
 
     Args:
-        inputs: The network's inputs, as tensors of the current graph.
+        inputs: The network's inputs that are not held, as tensors of the current graph,
+            in the order in which they are tried: the first that a way leads to is the
+            one that is reconstructed.
         target: The tensor to start from.
         guided: Whether rectifiers also stop R where their output was not positive.
         layer_of: Names the layer that made an operation, for messages.
         value: A tensor to read in place of one of the forward pass, with equal values.
+        channels: Where what preprocessing computes has its channels; see `Walk`.
 
     Attributes:
         steps: The tensors on the way with their steps, `target` first.
-        image: The first of the inputs, as they are given, that the way reaches.
+        image: The input that is reconstructed.
         notes: What was decided that the paper does not settle, for the user to read.
 
     Raises:
-        LayerError: If an operation is on the way that cannot be passed.
+        LayerError: If no way leads back, or an operation is on it that cannot be
+            passed.
     """
 
     def __init__(
@@ -48,18 +60,26 @@ class Reversal:
         guided: bool,
         layer_of: Callable[[tf.Operation], str],
         value: Value = as_it_is,
+        channels: Channels = last_dim,
     ) -> None:
         depends = Dependence(inputs)
         if not depends(target):
             raise LayerError(
                 f"layer '{layer_of(target.op)}' does not depend on the image"
             )
-        front = frozenset(t.ref() for t in preprocessing(inputs, target, depends))
-        walk = Walk(depends, value, layer_of, Inlining(), front, guided)
-        self.steps = _steps(walk, {tensor.ref() for tensor in inputs}, target)
-        reached = {s.ref() for _, step in self.steps for s in step.sources}
-        reached.add(target.ref())
-        self.image = next(tensor for tensor in inputs if tensor.ref() in reached)
+        for image in inputs:
+            front = frozenset(t.ref() for t in preprocessing([image], target, depends))
+            walk = Walk(depends, value, layer_of, Inlining(), front, channels, guided)
+            steps = _steps(walk, image, target)
+            if steps is not None:
+                self.steps, self.image = steps, image
+                break
+        else:
+            raise LayerError(
+                f"layer '{layer_of(target.op)}' depends on the image through gates "
+                "alone, which are no way back",
+                hint="Choose deconvnet(..., rule='gradient').",
+            )
         self.notes = _notes([step for _, step in self.steps], guided)
 
     def pull(self, seed: tf.Tensor) -> dict[Any, tf.Tensor]:
@@ -102,21 +122,40 @@ class Reversal:
 
 
 def _steps(
-    walk: Walk, ends: set[Any], target: tf.Tensor
-) -> list[tuple[tf.Tensor, Step]]:
-    """The steps from a tensor to the ends, each after all that lead to it."""
+    walk: Walk, image: tf.Tensor, target: tf.Tensor
+) -> list[tuple[tf.Tensor, Step]] | None:
+    """The steps that lead from a tensor to an image, each after all that lead to it.
+
+    None if none do.
+    """
+    depends = Dependence([image])
     steps: list[tuple[tf.Tensor, Step]] = []
     found: dict[Any, Step] = {}
+    leading = {image.ref()}
     stack = [(target, False)]
     while stack:
         tensor, finished = stack.pop()
         if finished:
-            steps.append((tensor, found[tensor.ref()]))
-        elif tensor.ref() not in found and tensor.ref() not in ends:
+            step = _restricted(found[tensor.ref()], leading)
+            if step.sources:
+                leading.add(tensor.ref())
+                steps.append((tensor, step))
+        elif tensor.ref() not in found and tensor is not image and depends(tensor):
             step = found[tensor.ref()] = step_back(walk, tensor)
             stack.append((tensor, True))
             stack += [(source, False) for source in step.sources]
-    return steps[::-1]
+    return steps[::-1] if target.ref() in leading else None
+
+
+def _restricted(step: Step, sources: set[Any]) -> Step:
+    """A step to some of its sources alone."""
+    kept = [i for i, source in enumerate(step.sources) if source.ref() in sources]
+
+    def pull(r: tf.Tensor) -> list[tf.Tensor]:
+        pulled = step.pull(r)
+        return [pulled[i] for i in kept]
+
+    return step._replace(sources=tuple(step.sources[i] for i in kept), pull=pull)
 
 
 def _notes(steps: Sequence[Step], guided: bool) -> tuple[str, ...]:

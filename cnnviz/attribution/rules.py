@@ -365,8 +365,8 @@ TABLE: tuple[Row, ...] = (
     Row("softmax or sigmoid head", "entered at the logit", {}),
     Row(
         "preprocessing layers in front",
-        "turned and resized back, not multiplied by their scales, which would only "
-        "tint",
+        "turned and resized back, not multiplied by scales that all positions share, "
+        "which would only tint",
         dict.fromkeys(
             ("Mul", "RealDiv", "Div", *BATCH_NORMALIZATIONS), gates.keeps_sign
         ),

@@ -14,11 +14,17 @@ from cnnviz.errors import LayerError
 Operation = Literal["unpool", "rectify", "filter", ""]
 Topic = Literal["rectified", "passed", "gated", "normalized"]
 Value = Callable[[tf.Tensor], tf.Tensor]
+Channels = Callable[[tf.Tensor], int | None]
 
 
 def as_it_is(tensor: tf.Tensor) -> tf.Tensor:
     """The `Value` of a walk that reads its own forward pass."""
     return tensor
+
+
+def last_dim(tensor: tf.Tensor) -> int:
+    """The `Channels` of networks with channels last."""
+    return int(tensor.shape.rank) - 1
 
 
 class Note(NamedTuple):
@@ -62,6 +68,8 @@ class Walk:
         inlined: What a function in the graph returns, computed in the graph itself;
             None if it cannot be looked into.
         front: The tensors that preprocessing computes, by `tensor.ref()`.
+        channels: Which dimension of such a tensor is that of channels; None if it has
+            positions alone.
         guided: Whether rectifiers also stop R where their output was not positive.
     """
 
@@ -70,6 +78,7 @@ class Walk:
     layer_of: Callable[[tf.Operation], str]
     inlined: Callable[[tf.Operation], list[tf.Tensor] | None]
     front: frozenset[Any]
+    channels: Channels
     guided: bool
 
     def is_preprocessing(self, tensor: tf.Tensor) -> bool:

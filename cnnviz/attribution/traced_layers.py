@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.network.forward import show_images
-from cnnviz.network.input_axes import is_no_picture
+from cnnviz.network.input_axes import channel_dim_of, is_no_picture
 from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
     channel_axis,
@@ -91,6 +91,7 @@ class TracedLayer(NamedTuple):
             guided=task.rule == "guided",
             layer_of=self.layer_of,
             value=value,
+            channels=partial(channel_dim_of, task.model.network),
         )
 
     def end(self, task: Task, way: Reversal | None = None) -> End:
@@ -104,9 +105,10 @@ class TracedLayer(NamedTuple):
             LayerError: If the tensor does not depend on the image.
         """
         for tensor in self.given:
-            depends = Dependence([tensor])
-            if way.image is tensor if way else depends(self.tensor):
-                front = preprocessing([tensor], self.tensor, depends)
+            reached = way.image is tensor if way else Dependence([tensor])(self.tensor)
+            if reached:
+                given = Dependence(self.given)
+                front = preprocessing([tensor], self.tensor, given)
                 ahead = front and task.space == "network"
                 return End(tensor, front, front[-1] if ahead else tensor)
         raise LayerError(f"layer '{task.selected.name}' does not depend on the image")

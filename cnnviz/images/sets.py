@@ -47,7 +47,8 @@ class ImageSet:
         files: For each example one file per input of the network.
         shapes: For each input the shape of one example, None for sizes that are left
             open: `(h, w, c)` for pictures, any other number of axes for arrays.
-        raw: Whether arrays of whole numbers keep their values; see `read_image`.
+        raw: For each input whether arrays of whole numbers keep their values; see
+            `read_image`.
         size: `(height, width)` of pictures, also where the shape has its own; or the
             length of their longer side, in the aspect of the shape where it has one,
             else in the picture's own. None for the size of the shape, else the
@@ -59,7 +60,7 @@ class ImageSet:
     files: Sequence[Sequence[Path]]
     shapes: Sequence[Shape]
     _: KW_ONLY
-    raw: bool
+    raw: Sequence[bool]
     size: tuple[int, int] | int | None = None
     fit: Fit = "crop"
     background: Color = WHITE
@@ -73,8 +74,8 @@ class ImageSet:
         Raises:
             ImageError: If a file cannot be read, or does not fit its shape.
         """
-        pairs = zip(self.files[number], self.shapes, strict=True)
-        return [self._read(path, shape) for path, shape in pairs]
+        inputs = zip(self.files[number], self.shapes, self.raw, strict=True)
+        return [self._read(path, shape, raw) for path, shape, raw in inputs]
 
     def batches(self, batch_size: int | None = None) -> Iterator[Batch]:
         """Reads all examples in order. Neighbors of equal shapes come together.
@@ -123,15 +124,15 @@ class ImageSet:
             threads=min(_MOST_THREADS, os.cpu_count() or 1),
         )
 
-    def _read(self, path: Path, shape: Shape) -> NDArray[Any]:
+    def _read(self, path: Path, shape: Shape, raw: bool) -> NDArray[Any]:
         if len(shape) != 3:
-            return _read_fitting(path, shape, self.raw)
-        picture = self._picture(path, shape)
-        if not self.raw:
+            return _read_fitting(path, shape, raw)
+        picture = self._picture(path, shape, raw)
+        if not raw:
             check_unit(picture, f"{path} gives")
         return picture
 
-    def _picture(self, path: Path, shape: Shape) -> NDArray[np.float32]:
+    def _picture(self, path: Path, shape: Shape, raw: bool) -> NDArray[np.float32]:
         height, width, channels = shape
         own = None if height is None or width is None else (height, width)
         size = own if self.size is None else self.size
@@ -143,7 +144,7 @@ class ImageSet:
                 size,
                 channels=channels or 3,
                 background=self.background,
-                raw=self.raw,
+                raw=raw,
             )
         return read_image(
             path,
@@ -151,7 +152,7 @@ class ImageSet:
             channels=channels or 3,
             fit=self.fit,
             background=self.background,
-            raw=self.raw,
+            raw=raw,
         )
 
 

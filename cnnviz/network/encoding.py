@@ -97,6 +97,15 @@ class Encoding:
         """Whether images may hold any values, rather than [0, 1]."""
         return self.name == "raw"
 
+    def reads_raw(self, axes: int, dtype: str) -> bool:
+        """Whether files of arrays keep their values, as whole numbers such as words do.
+
+        Args:
+            axes: How many axes the input has, that of images included.
+            dtype: Its type.
+        """
+        return self.is_raw or (axes != 4 and "int" in dtype)
+
 
 # Functions with names: pickle writes those.
 def _as_it_is(images: Any) -> Any:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from cnnviz.errors import CnnvizError
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.keras_generations import Network, input_specs, library_kind
+from cnnviz.network.layout import is_tensor_channels_first
 from cnnviz.network.naming import Selected, addresses
 from cnnviz.network.recording import record
 from cnnviz.network.tracing import traced_facts
@@ -48,6 +49,22 @@ def pixels_of(network: Network, shape: Sequence[int]) -> tuple[int, ...]:
         shape: Of the input, with the axis of images.
     """
     return tuple(shape[1:-1] if has_channels(network, shape) else shape[1:])
+
+
+def channel_dim_of(network: Network, tensor: tf.Tensor) -> int | None:
+    """The dimension of the channels of what is made of an input before any filter.
+
+    Args:
+        network: A Keras model.
+        tensor: The input, or what its preprocessing computes.
+
+    Returns:
+        None if all axes but that of images are positions.
+    """
+    if not has_channels(network, tensor.shape):
+        return None
+    first = is_tensor_channels_first(network, tensor)
+    return 1 if first else int(tensor.shape.rank) - 1
 
 
 def is_no_picture(image: tf.Tensor | np.ndarray) -> bool:

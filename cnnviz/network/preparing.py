@@ -88,11 +88,11 @@ class Preparation:
         picture = rank == 3
         sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
         of_files = channels or 3 if picture else None
-        raw = self.encode.is_raw
-        array = as_array(given, size=sides, channels=of_files, rank=rank, raw=raw)
+        dtype = "float32" if spec is None else spec.dtype
+        raw, of_arrays = self.encode.is_raw, self.encode.reads_raw(rank + 1, dtype)
+        array = as_array(given, size=sides, channels=of_files, rank=rank, raw=of_arrays)
         if array.dtype.kind not in "fiub":
             raise ImageError(f"images are of type {array.dtype}; expected real numbers")
-        dtype = "float32" if spec is None else spec.dtype
         encoded = self.encode.is_for(rank + 1, dtype, pictures=self.takes_pictures)
         # In a row beside a picture bytes are numbers such as an age, and in integers
         # they may stand for words.

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import numpy as np
 import pytest
+import tf_keras
 from typer.testing import CliRunner, Result
 
 import cnnviz
@@ -26,6 +28,47 @@ def test_a_size_is_for_pictures(root: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*given, "--size", "9"])
     assert result.exit_code == 1
     assert "error: a size is for pictures" in result.stderr
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+def test_whole_numbers_are_for_inputs_of_whole_numbers(
+    k: ModuleType, tmp_path: Path
+) -> None:
+    layers = k.layers
+    tokens, wave = (
+        layers.Input((6,), dtype="int32", name="tokens"),
+        layers.Input((9,), name="wave"),
+    )
+    head = layers.Dense(3, activation="softmax")
+    words = layers.Flatten()(layers.Embedding(300, 4)(tokens))
+    k.Model(tokens, head(words)).save(tmp_path / "one.keras")
+    both = layers.Concatenate()([words, wave])
+    two = k.Model([tokens, wave], layers.Dense(3, activation="softmax")(both))
+    two.save(tmp_path / "two.keras")
+    numbers = np.random.default_rng(0).integers(0, 300, 6)
+    row = np.random.default_rng(1).random(9, np.float32)
+    numbers_file, row_file = tmp_path / "tokens.npy", tmp_path / "row.npy"
+    np.save(numbers_file, numbers)
+    np.save(row_file, row)
+    given = f"tokens={numbers_file}"
+    for network, files, arrays in (
+        ("one", [numbers_file], [numbers]),
+        ("two", ["--input", given, "--input", f"wave={row_file}"], [numbers, row]),
+        ("two", [row_file, "--hold", given], [numbers, row]),
+    ):
+        path = tmp_path / f"{network}.keras"
+        table = json.loads(run(path, *files, "--json").stdout)
+        loaded = k.models.load_model(path)
+        batch = [np.asarray(array)[None] for array in arrays]
+        answer = loaded.predict(batch if len(batch) > 1 else batch[0], verbose=0)[0]
+        found = {c["number"]: c["value"] for c in table[0]["top"]}
+        assert len(found) == 3
+        for number, value in found.items():
+            np.testing.assert_allclose(value, answer[number], rtol=1e-5)
+    np.save(row_file, numbers)
+    command = ["predict", tmp_path / "two.keras", row_file, "--hold", given]
+    result = CliRunner().invoke(app, list(map(str, command)))
+    assert "holds int64 values; expected uint8, uint16, bool or float" in result.stderr
 
 
 def test_the_table_tells_what_the_network_computes(assets: Path) -> None:

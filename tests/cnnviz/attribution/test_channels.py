@@ -127,6 +127,29 @@ def test_units_without_positions(k: ModuleType) -> None:
         found.where(0, 0, 0)
 
 
+@pytest.mark.parametrize("convolved", [False, True])
+def test_no_path_leads_to_what_is_no_layer(convolved: bool) -> None:
+    """A spectrogram computes its maps inside: a layer that a path can name is named."""
+    layers = keras.layers
+    wave = layers.Input((1024,))
+    x = layers.MelSpectrogram(
+        num_mel_bins=8, fft_length=128, sequence_stride=64, sampling_rate=8000
+    )(wave)
+    if convolved:
+        x = layers.Reshape((8, -1, 1))(x)
+        x = layers.Conv2D(4, 3, activation="relu", name="maps")(x)
+    out = layers.Dense(2)(layers.Flatten()(x))
+    model = raw(randomized(keras.Model(wave, out)))
+    waves = np.random.default_rng(0).normal(size=(2, 1024)).astype("f")
+    with pytest.raises(LayerError, match="which is no layer") as error:
+        channel_attribution(model, waves, [1], path=2)
+    example = ", such as 'maps'" if convolved else ""
+    hint = f"Name a layer{example}, or take the gradient without a path."
+    assert error.value.hint == hint
+    if convolved:
+        channel_attribution(model, waves, [1], layer="maps", path=2)
+
+
 def test_mistakes() -> None:
     model = raw(classifier(keras))
     with pytest.raises(ArgumentError, match="path is -1"):

@@ -268,6 +268,34 @@ def test_both_spaces(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found is not None
 
 
+@GENERATIONS
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_of_positions(
+    k: Any, rule: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They differ along the rows alone: images are cut along the columns."""
+    layers = k.layers
+    rows = np.hanning(42)[1:-1, None, None].astype("f")
+
+    class Windowed(layers.Layer):  # type: ignore[name-defined]
+        def call(self, x: Any) -> Any:
+            return x * rows
+
+    network = k.Sequential(
+        [
+            layers.Input((40, 40, 3)),
+            layers.Rescaling(2.0),
+            Windowed(),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Conv2D(3, 3, name="last"),
+        ]
+    )
+    model = randomized(network)
+    found = compare(model, images(2, 40, 40, 3), "last", rule, monkeypatch)
+    assert found is not None
+    assert found.sizes[0] == 40 > found.sizes[1]
+
+
 def whole_networks(k: Any) -> dict[str, Any]:
     """Networks of which nothing but the whole image is enough."""
     layers = k.layers

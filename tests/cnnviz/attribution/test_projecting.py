@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import ModelError, load_model
+from cnnviz import LayerError, ModelError, load_model
 from cnnviz.attribution import Rule, Space, crops, deconvnet, projecting
 from cnnviz.images import ReceptiveField
 from cnnviz.network.tracing import compiled
@@ -206,6 +206,24 @@ class TestLayouts:
         close(found.images, again.images)
 
     @GENERATIONS
+    def test_a_gradient_where_two_inputs_are_multiplied(self, k: ModuleType) -> None:
+        """Neither is a gate, so that other rules refuse."""
+        a, b = (k.layers.Input((6, 6, 2), name=name) for name in "ab")
+        conv = k.layers.Conv2D(2, 3, name="conv")
+        network = randomized(k.Model([a, b], conv(k.layers.Multiply()([a, b]))), 1)
+        images = list(np.random.default_rng(0).random((2, 1, 6, 6, 2), np.float32))
+        with pytest.raises(LayerError, match="of which neither is a gate"):
+            deconvnet(raw(network), images, "conv")
+        found = deconvnet(raw(network), images, "conv", rule="gradient", keep="map")
+        seen, other = map(tf.constant, images)
+        for channel in np.flatnonzero(found.activations[0] > 0):
+            with tf.GradientTape() as tape:
+                tape.watch(seen)
+                maps = network([seen, other])[..., channel]
+            expected = tape.gradient(maps, seen, maps)
+            close(found.images[0, channel], expected[0])
+
+    @GENERATIONS
     def test_the_input_that_a_shared_layer_saw(self, k: ModuleType) -> None:
         left, right = k.layers.Input((6, 6, 1)), k.layers.Input((6, 6, 1))
         conv = k.layers.Conv2D(2, 3, activation="relu", name="conv")
@@ -286,6 +304,61 @@ class TestPreprocessing:
                 raw(scaled), self.image, "c2", rule="gradient", keep=(2, 2), space=space
             )
             assert np.abs(gradient.images).max() > 0
+
+    @GENERATIONS
+    @pytest.mark.parametrize("rule", RULES)
+    @pytest.mark.parametrize("shape", [(8, 8, 3), (8, 8), (12, 2), (12,)])
+    def test_weights_of_positions_count(
+        self, k: ModuleType, rule: Rule, shape: tuple[int, ...]
+    ) -> None:
+        rng = np.random.default_rng(1)
+        layers = k.layers
+        image = rng.random((1, *shape), np.float32)
+        weight, flat = rng.uniform(0.1, 2, (2, *shape)).astype("f")
+
+        class Windowed(layers.Layer):  # type: ignore[name-defined]
+            def call(self, x: Any) -> Any:
+                return weight * x / flat
+
+        def network(*front: Any) -> Any:
+            maps = (*shape, 1) if shape in ((8, 8), (12,)) else shape
+            convolution = layers.Conv2D if len(maps) == 3 else layers.Conv1D
+            return raw(
+                randomized_last(
+                    sequential(
+                        k,
+                        shape,
+                        *front,
+                        layers.Reshape(maps),
+                        convolution(4, 3, activation="relu"),
+                        convolution(4, 3, name="last"),
+                    )
+                )
+            )
+
+        # By hand: what comes back to the weighted image, weighted once more.
+        plain = deconvnet(network(), image * weight / flat, "last", rule=rule)
+        twice, half = (layers.Rescaling(scale) for scale in (2.0, 0.5))
+        found = deconvnet(network(twice, Windowed(), half), image, "last", rule=rule)
+        assert np.abs(found.images).max() > 0
+        shown = (weight / flat).reshape(found.images.shape[2:])
+        close(found.images, plain.images * shown)
+
+    @GENERATIONS
+    @pytest.mark.parametrize("rule", RULES)
+    def test_a_weight_that_is_held_is_one_that_is_given(
+        self, k: ModuleType, rule: Rule
+    ) -> None:
+        layers = k.layers
+        photo, weight = (layers.Input((8, 8, n), name=f"in{n}") for n in (3, 1))
+        x = layers.Conv2D(4, 3, activation="relu")(layers.Multiply()([photo, weight]))
+        network = k.Model([photo, weight], layers.Conv2D(4, 3, name="last")(x))
+        model = raw(randomized_last(network))
+        values = np.random.default_rng(2).random((1, 8, 8, 1), np.float32)
+        given = deconvnet(model, [self.image, values], "last", rule=rule)
+        held = deconvnet(model.hold({"in1": values[0]}), self.image, "last", rule=rule)
+        assert np.abs(held.images).max() > 0
+        close(held.images, given.images)
 
     def test_an_inverted_image_keeps_its_sign(self) -> None:
         plain = deconvnet(raw(self.base(keras)), 1 - self.image, "c2")

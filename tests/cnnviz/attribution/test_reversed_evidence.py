@@ -1,11 +1,13 @@
 """Guided backpropagation and the deconvnet, held against what is evidence."""
 
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from cnnviz import load_model, read_image
 from cnnviz.attribution import check_explanation, deconvnet, explain
@@ -80,6 +82,39 @@ def test_a_layer_without_a_way_back_is_named() -> None:
         explain(network, image, method="guided")
     assert caught.value.hint == "Choose the method 'gradient'."
     assert explain(network, image, method="gradient").maps.any()
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+def test_no_way_leads_through_another_input(k: ModuleType, rule: str) -> None:
+    """Labels are looked up by an embedding, which has no way back."""
+    layers = k.layers
+    image = layers.Input((8, 8, 2), name="image")
+    label = layers.Input((1,), dtype="int32", name="label")
+    plane = layers.Reshape((8, 8, 1))(layers.Dense(64)(layers.Embedding(4, 5)(label)))
+    x = layers.Concatenate()([image, plane])
+    maps = layers.Conv2D(6, 3, activation="relu", name="maps")(x)
+    fires = k.initializers.Constant(9.0)
+    out = layers.Dense(1, "sigmoid", bias_initializer=fires, name="out")(
+        layers.Flatten()(maps)
+    )
+    network = k.Model([image, label], out)
+    model = load_model(network, encoding="raw")
+    photo = np.random.default_rng(0).random((1, 8, 8, 2), np.float32)
+    given = {"image": photo, "label": [[3]]}
+
+    reader = k.Model([image, label], maps)
+    back = network.get_layer("out").get_weights()[0].reshape(1, 6, 6, 6).clip(0)
+    if rule == "guided":
+        back = back * (reader.predict([photo, np.array([[3]])], verbose=0) > 0)
+    kernel = network.get_layer("maps").get_weights()[0]
+    expected = tf.nn.conv2d_transpose(back, kernel, (1, 8, 8, 3), 1, "VALID")[..., :2]
+    for shown, images in ((model.hold({"label": [3]}), photo), (model, given)):
+        found = explain(shown, images, [1], method=rule)  # type: ignore[arg-type]
+        np.testing.assert_allclose(found.raw[:, 0], expected, atol=1e-6)
+        rebuilt = deconvnet(shown, images, "out", rule=rule, keep="map")  # type: ignore[arg-type]
+        again = rebuilt.images[:, 0] / rebuilt.activations
+        np.testing.assert_allclose(again, expected, atol=1e-6)
 
 
 def test_a_layer_without_a_gradient_is_told() -> None:

@@ -38,7 +38,7 @@ def files(tmp_path: Path) -> list[list[Path]]:
 def test_neighbors_of_one_shape_come_together(
     files: list[list[Path]], batch_size: int | None, expected: list[list[int]]
 ) -> None:
-    batches = list(ImageSet(files, PICTURES, raw=False).batches(batch_size))
+    batches = list(ImageSet(files, PICTURES, raw=[False]).batches(batch_size))
     assert [batch.numbers for batch in batches] == expected
     for batch in batches:
         (images,) = batch.arrays
@@ -51,18 +51,18 @@ def test_bytes_are_no_numbers_among_floats(tmp_path: Path) -> None:
     files = [[tmp_path / f"{i}.npy"] for i in range(3)]
     for (path,), vector in zip(files, vectors, strict=True):
         np.save(path, vector)
-    batches = list(ImageSet(files, [(4,)], raw=False).batches(3))
+    batches = list(ImageSet(files, [(4,)], raw=[False]).batches(3))
     assert [batch.numbers for batch in batches] == [[0, 1], [2]]
     assert [batch.arrays[0].dtype for batch in batches] == [np.uint8, np.float32]
 
 
 def test_large_images_come_in_small_batches(tmp_path: Path) -> None:
     files = [[save(tmp_path / f"{i}.npy", 2, 3)] for i in range(70)]
-    small = ImageSet(files, [(2, 3, 1)], raw=False)
+    small = ImageSet(files, [(2, 3, 1)], raw=[False])
     assert [len(b.numbers) for b in small.batches()] == [32, 32, 6]
-    photos = ImageSet(files[:20], [(224, 224, 3)], fit="stretch", raw=False)
+    photos = ImageSet(files[:20], [(224, 224, 3)], fit="stretch", raw=[False])
     assert [len(b.numbers) for b in photos.batches()] == [8, 8, 4]
-    huge = ImageSet(files[:2], [(1000, 1000, 3)], fit="stretch", raw=False)
+    huge = ImageSet(files[:2], [(1000, 1000, 3)], fit="stretch", raw=[False])
     assert [len(b.numbers) for b in huge.batches()] == [1, 1]
 
 
@@ -74,7 +74,7 @@ def test_the_size_is_the_shapes_the_callers_or_the_pictures(tmp_path: Path) -> N
     def read(
         shape: tuple[int | None, ...], size: tuple[int, int] | int | None
     ) -> object:
-        (image,) = ImageSet([[path]], [shape], size=size, raw=False).read(0)
+        (image,) = ImageSet([[path]], [shape], size=size, raw=[False]).read(0)
         return image
 
     open_, fixed = (None, None, 3), (12, 18, 3)
@@ -90,10 +90,10 @@ def test_the_size_is_the_shapes_the_callers_or_the_pictures(tmp_path: Path) -> N
 
 def test_arrays_of_other_ranks_are_checked(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npy", 6, 8, 10)
-    (image,) = ImageSet([[path]], [(6, None, 10, 1)], raw=False).read(0)
+    (image,) = ImageSet([[path]], [(6, None, 10, 1)], raw=[False]).read(0)
     assert image.shape == (6, 8, 10, 1)
     with pytest.raises(ImageError, match=r"\(6, 8, 10\); expected \(any, 2\)"):
-        ImageSet([[path]], [(None, 2)], raw=False).read(0)
+        ImageSet([[path]], [(None, 2)], raw=[False]).read(0)
 
 
 def test_a_file_out_of_range_is_named(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_a_file_out_of_range_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         ImageError, match=r"a\.npy gives values from 0 to 255; expected"
     ):
-        ImageSet([[path]], PICTURES, raw=False).read(0)
-    (image,) = ImageSet([[path]], PICTURES, raw=True).read(0)
+        ImageSet([[path]], PICTURES, raw=[False]).read(0)
+    (image,) = ImageSet([[path]], PICTURES, raw=[True]).read(0)
     assert image.max() == 255
 
 
@@ -112,7 +112,7 @@ def test_several_inputs_come_side_by_side(tmp_path: Path) -> None:
         [save(tmp_path / f"a{i}.npy", 2, 3, 1), save(tmp_path / f"b{i}.npy", 5, seed=i)]
         for i in range(3)
     ]
-    (batch,) = ImageSet(rows, [(2, 3, 1), (5,)], raw=False).batches()
+    (batch,) = ImageSet(rows, [(2, 3, 1), (5,)], raw=[False, False]).batches()
     assert [array.shape for array in batch.arrays] == [(3, 2, 3, 1), (3, 5)]
     np.testing.assert_array_equal(batch.arrays[1][2], np.load(rows[2][1]))
 
@@ -121,7 +121,7 @@ def test_the_examples_before_a_damaged_one_come_first(
     files: list[list[Path]],
 ) -> None:
     files[2][0].write_bytes(b"damaged")
-    batches = ImageSet(files, PICTURES, raw=False).batches()
+    batches = ImageSet(files, PICTURES, raw=[False]).batches()
     assert next(batches).numbers == [0, 1]
     with pytest.raises(ImageError, match=r"2\.npy"):
         next(batches)
@@ -139,7 +139,7 @@ def test_examples_are_read_ahead_but_no_further_than_a_batch(
         return read(self, number)
 
     monkeypatch.setattr(ImageSet, "read", watched)
-    images = ImageSet(files[:3] + files[4:], PICTURES, raw=False)
+    images = ImageSet(files[:3] + files[4:], PICTURES, raw=[False])
     batches = images.batches(2)
     assert next(batches).numbers == [0, 1]
     # To know that 0 and 1 are all of their batch, 2 was taken, and 3 and 4 begun.
@@ -149,6 +149,6 @@ def test_examples_are_read_ahead_but_no_further_than_a_batch(
 
 
 def test_no_images_are_no_batches() -> None:
-    assert list(ImageSet([], PICTURES, raw=False).batches()) == []
+    assert list(ImageSet([], PICTURES, raw=[False]).batches()) == []
     with pytest.raises(ArgumentError, match="batch_size is 0"):
-        list(ImageSet([], PICTURES, raw=False).batches(0))
+        list(ImageSet([], PICTURES, raw=[False]).batches(0))

@@ -260,13 +260,21 @@ def test_raw_values_are_those_of_the_array_in_memory_and_in_a_file(
         (prepared,) = model.prepare(given)
         assert prepared.dtype == np.float32
         np.testing.assert_array_equal(prepared, values.astype(np.float32))
-    examples = ImageSet([[file] for file in files], [shape], raw=True)
+    examples = ImageSet([[file] for file in files], [shape], raw=[True])
     (batch,) = examples.batches()
     (prepared,) = model.prepare(batch.arrays)
     np.testing.assert_array_equal(prepared, values.astype(np.float32))
     if len(shape) == 3:
         for one in (values[0], files[0]):
             np.testing.assert_array_equal(model.prepare_one(one), values[0])
+
+
+def test_words_are_read_from_files(tmp_path: Path) -> None:
+    words = np.array([3, 70_000, 5])
+    np.save(tmp_path / "words.npy", words)
+    network = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.ReLU()])
+    (prepared,) = load_model(network).prepare(tmp_path / "words.npy")
+    np.testing.assert_array_equal(prepared, words[None])
 
 
 def test_raw_colors_and_sizes_of_whole_numbers(tmp_path: Path) -> None:
