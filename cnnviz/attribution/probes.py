@@ -89,7 +89,8 @@ class Probe:
         )
         self._trace = trace
         self.facts = trace.facts
-        if at == "layer" and not self.facts.is_told and self._size is None:
+        is_open = self._size is None or trace.mixes
+        if at == "layer" and not self.facts.is_told and is_open:
             # With a known number of images, reshapes are understood more often.
             signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]
             of_one = compiled(

@@ -34,46 +34,39 @@ def mixes_images(images: Sequence[tf.Tensor], outputs: Iterable[tf.Tensor]) -> b
     while waiting:
         op = waiting.pop()
         used = [tensor for tensor in op.inputs if depends(tensor)]
-        if used and (
-            _looks_at_all(op) or any(_is_one_for_all(t, depends) for t in used)
-        ):
+        if used and (_looks_at_all(op) or any(map(_is_one_for_all, used))):
             return True
         inner = body(op) if op.type in CALLS else None
-        if inner is not None and mixes_images(
-            _given(inner, op, depends), inner.outputs
-        ):
-            return True
+        if inner is not None:
+            pairs = zip(inner.inputs, op.inputs, strict=True)
+            given = [inside for inside, outside in pairs if depends(outside)]
+            given = [t for t in given if not t.shape.is_fully_defined()]  # judged above
+            if mixes_images(given, inner.outputs):
+                return True
         new = {tensor.op.name: tensor.op for tensor in used}
         waiting += [other for name, other in new.items() if name not in known]
         known |= new.keys()
     return False
 
 
-def _given(inner: tf.Graph, call: tf.Operation, depends: Dependence) -> list[tf.Tensor]:
-    """The inputs of a function that depend on the images."""
-    pairs = zip(inner.inputs, call.inputs, strict=True)
-    return [inside for inside, outside in pairs if _is_made_of(outside, depends)]
+def _is_one_for_all(tensor: tf.Tensor) -> bool:
+    if not (tensor.dtype.is_floating and tensor.shape.is_fully_defined()):
+        return False
+    # Loops hand on what they never change, such as weights.
+    return _origin(tensor).op.type not in _LOOPS
 
 
-def _is_made_of(tensor: tf.Tensor, depends: Dependence) -> bool:
-    """Whether a tensor depends on the images, also inside of a function.
-
-    Functions also hand out weights, for their gradients.
-    """
-    inner = body(tensor.op) if tensor.op.type in CALLS else None
-    if inner is None or not depends(tensor):
-        return depends(tensor)
-    made = inner.outputs[tensor.value_index]
-    return _is_made_of(made, Dependence(_given(inner, tensor.op, depends)))
-
-
-def _is_one_for_all(tensor: tf.Tensor, depends: Dependence) -> bool:
-    return (
-        tensor.dtype.is_floating
-        and tensor.shape.is_fully_defined()
-        and tensor.op.type not in _LOOPS
-        and _is_made_of(tensor, depends)
-    )
+def _origin(tensor: tf.Tensor) -> tf.Tensor:
+    """The same tensor where it is computed, which may be inside of a function."""
+    while True:
+        op = tensor.op
+        inner = body(op) if op.type in CALLS else None
+        if inner is not None:
+            tensor = inner.outputs[tensor.value_index]
+        elif op.type == "Identity":
+            tensor = op.inputs[0]
+        else:
+            return tensor
 
 
 def _looks_at_all(op: tf.Operation) -> bool:

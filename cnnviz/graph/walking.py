@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
+from cnnviz.graph.functions import CALLS, body
 from cnnviz.graph.operations import CONVOLUTIONS
 
 
@@ -22,6 +23,7 @@ class Dependence:
     ) -> None:
         self._known = {tensor.ref(): True for tensor in inputs}
         self._known |= {tensor.ref(): False for tensor in past}
+        self._inside: dict[str, Dependence] = {}
 
     def __call__(self, tensor: tf.Tensor) -> bool:
         """Whether a tensor depends on the inputs, and not only on their shapes."""
@@ -38,10 +40,21 @@ class Dependence:
             if waiting:
                 stack += waiting
             else:
-                self._known[top.ref()] = any(
-                    self._known[t.ref()] for t in top.op.inputs
-                )
+                self._known[top.ref()] = self._is_made_of_inputs(top)
         return self._known[tensor.ref()]
+
+    def _is_made_of_inputs(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor depends on those that its operation is given and that do."""
+        op = tensor.op
+        given = [self._known[other.ref()] for other in op.inputs]
+        inner = body(op) if op.type in CALLS and any(given) else None
+        if inner is None:
+            return any(given)
+        # Functions also hand out weights, for their gradients.
+        if op.name not in self._inside:
+            begin = [t for t, on in zip(inner.inputs, given, strict=True) if on]
+            self._inside[op.name] = Dependence(begin)
+        return self._inside[op.name](inner.outputs[tensor.value_index])
 
 
 def preprocessing(
@@ -126,7 +139,8 @@ def ancestors(
 
 
 VALUELESS = frozenset(
-    "Shape ShapeN Size Rank ZerosLike OnesLike BroadcastGradientArgs".split()
+    """Shape ShapeN Size Rank VariableShape ZerosLike OnesLike
+    BroadcastGradientArgs""".split()
 )
 """Operations that look at nothing but the shapes of what they are given."""
 

@@ -56,6 +56,18 @@ def masked(k: ModuleType) -> Callable[[tf.Tensor], Any]:
     return lambda x: network(tf.reshape(x, (-1, 12, 6)))
 
 
+def slope_of_steps(k: ModuleType) -> Callable[[tf.Tensor], Any]:
+    network = k.Sequential([k.layers.Input((12, 6)), k.layers.LSTM(4)])
+
+    def slope(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            answer = network(tf.reshape(x, (-1, 12, 6)))
+        return tf.tanh(tape.gradient(answer, x))
+
+    return slope
+
+
 def attending(k: ModuleType) -> Callable[[tf.Tensor], Any]:
     layers = k.layers
     image = k.Input((6, 6, 2))
@@ -91,11 +103,14 @@ def with_gradient(x: tf.Tensor) -> tf.Tensor:
         with_gradient,
         masked(keras),
         masked(tf_keras),
+        slope_of_steps(keras),
+        slope_of_steps(tf_keras),
         attending(keras),
         attending(tf_keras),
     ],
     ids="""each rows inference number shape map beside token turned gradient
-    masked-keras3 masked-keras2 attention-keras3 attention-keras2""".split(),
+    masked-keras3 masked-keras2 slope-keras3 slope-keras2
+    attention-keras3 attention-keras2""".split(),
 )
 def test_what_does_not(function: Callable[[tf.Tensor], Any]) -> None:
     assert not mixes(function)
