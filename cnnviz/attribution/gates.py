@@ -242,11 +242,14 @@ def scaled_by_constant(walk: Walk, tensor: tf.Tensor) -> Step | None:
 
 def _only_tints(walk: Walk, tensor: tf.Tensor, scale: tf.Tensor) -> bool:
     """Whether a scale is one number, or one for each channel, at all positions."""
-    if scale.shape.rank is None:
+    if scale.shape.rank is None or tensor.shape.rank is None:
         return False
     spread = tensor.shape.rank - scale.shape.rank
     dims = {spread + dim for dim, size in enumerate(scale.shape) if size != 1} - {0}
-    return not dims or dims == {walk.channels(tensor)}
+    channels = walk.channels(tensor)
+    if channels is None and tensor.shape.rank > 2:
+        channels = tensor.shape.rank - 1  # features of steps, rather than columns
+    return not dims or dims == {channels}
 
 
 def _scaled(

@@ -89,7 +89,7 @@ class Probe:
         )
         self._trace = trace
         self.facts = trace.facts
-        is_open = self._size is None or trace.mixes
+        is_open = self._size is None or trace.only is not None
         if at == "layer" and not self.facts.is_told and is_open:
             # With a known number of images, reshapes are understood more often.
             signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]

@@ -34,13 +34,13 @@ def mixes_images(images: Sequence[tf.Tensor], outputs: Iterable[tf.Tensor]) -> b
     while waiting:
         op = waiting.pop()
         used = [tensor for tensor in op.inputs if depends(tensor)]
-        if used and (_looks_at_all(op) or any(map(_is_one_for_all, used))):
-            return True
         inner = body(op) if op.type in CALLS else None
-        if inner is not None:
+        if inner is None:
+            if used and (_looks_at_all(op) or any(map(_is_one_for_all, used))):
+                return True
+        else:
             pairs = zip(inner.inputs, op.inputs, strict=True)
-            given = [inside for inside, outside in pairs if depends(outside)]
-            given = [t for t in given if not t.shape.is_fully_defined()]  # judged above
+            given = [t for t, o in pairs if depends(o) and not _is_handed_on(o)]
             if mixes_images(given, inner.outputs):
                 return True
         new = {tensor.op.name: tensor.op for tensor in used}
@@ -50,10 +50,13 @@ def mixes_images(images: Sequence[tf.Tensor], outputs: Iterable[tf.Tensor]) -> b
 
 
 def _is_one_for_all(tensor: tf.Tensor) -> bool:
-    if not (tensor.dtype.is_floating and tensor.shape.is_fully_defined()):
-        return False
-    # Loops hand on what they never change, such as weights.
-    return _origin(tensor).op.type not in _LOOPS
+    is_one = tensor.dtype.is_floating and tensor.shape.is_fully_defined()
+    return is_one and not _is_handed_on(tensor)
+
+
+def _is_handed_on(tensor: tf.Tensor) -> bool:
+    """Whether a tensor comes out of a loop, which may never change it, as weights."""
+    return _origin(tensor).op.type in _LOOPS
 
 
 def _origin(tensor: tf.Tensor) -> tf.Tensor:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import counts
 from cnnviz.errors import LayerError, warn
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
@@ -71,6 +72,7 @@ def activations(
         ModelError: If the network fails.
         ArgumentError: If no layer is named, or `batch_size` is less than 1.
     """
+    counts(batch_size=batch_size)
     known = as_model(model)
     arrays = known.prepare(images)
     asked = _Asked(known, tuple(select(known.network, layers)), predict)
@@ -161,8 +163,8 @@ def _captured(
             size = count if batch_size is None else batch_size
             rows: dict[str, np.ndarray] = {}
             compute = partial(_computed, asked)
-            alone = _traced(asked, [array[:size] for array in arrays]).mixes
-            only = 1 if alone else model.fixed_batch
+            trace = _traced(asked, [array[:size] for array in arrays])
+            only = trace.only or model.fixed_batch
             for number, found in batched(compute, arrays, size, only):
                 names = found.rows.keys()
                 # What is left out once is left out of all that follows: that it has as

@@ -57,7 +57,7 @@ class Encoding:
 
         Where the encoding is for color only, others than `(..., 3)` stay as they are.
         """
-        if self.name in COLOR_ONLY and images.shape[-1] != 3:
+        if self.name in COLOR_ONLY and images.shape[-1] not in (3, None):
             return images
         return self.function(images)
 

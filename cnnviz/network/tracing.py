@@ -49,8 +49,8 @@ class Trace(Generic[Facts]):
         layers: The paths of its layers.
         fingerprint: The attributes of the layers, as they are in the graph.
         written: The handles of the variables that it writes.
-        mixes: Whether what it returns for an image depends on the others. Of a function
-            of a known number of images that is not asked.
+        only: How many images the network is to be shown together: one if it computes
+            with all of a batch, see `mixes_images`. None for any.
     """
 
     function: tf.types.experimental.ConcreteFunction
@@ -60,7 +60,7 @@ class Trace(Generic[Facts]):
     layers: tuple[str, ...]
     fingerprint: Fingerprint
     written: Sequence[tf.Tensor]
-    mixes: bool
+    only: int | None
 
     def __call__(self, *inputs: Any, exact: bool = True) -> dict[str, tf.Tensor]:
         """Runs it, and leaves the network's variables as they were.
@@ -127,11 +127,17 @@ def compiled(
             seen = Fingerprint(everything(network), functions)
             written = written_variables(concrete.graph)
             given = concrete.inputs[: len(signature)]
-            mixes = signature[0].shape[:1] == [None] and mixes_images(
+            only: int | None = None
+            if signature[0].shape[:1] == [None] and mixes_images(
                 given, concrete.outputs
-            )
+            ):
+                only = 1
+                warn(
+                    f"'{network.name}' computes with all images of a batch together, "
+                    "such as by their mean; it is shown one image at a time"
+                )
             traces[full_key] = Trace(
-                concrete, names, facts, network.name, paths, seen, written, mixes
+                concrete, names, facts, network.name, paths, seen, written, only
             )
             while len(traces) > _TRACES_KEPT:
                 traces.popitem(last=False)
@@ -184,8 +190,7 @@ def compiled_for_images(
 
     Returns:
         The trace, and the only number of images that it is to be given; None for any.
-        One where the network computes with several images together, of which a warning
-        tells.
+        See also `Trace.only`.
     """
     specs = input_specs(network)
     fixed = specs[0].shape[0] if specs else None
@@ -205,12 +210,7 @@ def compiled_for_images(
         except CnnvizError as error:
             objection = error
             continue
-        if trace.mixes:
-            warn(
-                f"what '{network.name}' computes for an image depends on the others of "
-                "its batch, such as by their mean; it is shown one image at a time"
-            )
-        return trace, 1 if trace.mixes else size
+        return trace, trace.only or size
     raise objection
 
 

@@ -115,11 +115,10 @@ class Trial:
         signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
         try:
             trace = compiled(network, (what, target.path, index), look, signature)
-            only = 1 if trace.mixes else None
             shown = np.asarray(images, np.float32)
             # It fails if a network cuts its batch, for several cards, or puts frames
             # among the images.
-            return in_batches(trace, [shown], len(shown), only)["seen"]
+            return in_batches(trace, [shown], len(shown), trace.only)["seen"]
         except (CnnvizError, TypeError, ValueError):
             return None  # Nothing tells; the real call will say what is wrong.
 

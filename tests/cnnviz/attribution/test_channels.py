@@ -127,7 +127,7 @@ def test_units_without_positions(k: ModuleType) -> None:
         found.where(0, 0, 0)
 
 
-@pytest.mark.filterwarnings("ignore:what '.*' computes:cnnviz.CnnvizWarning")
+@pytest.mark.filterwarnings("ignore:'.*' computes with all images:cnnviz.CnnvizWarning")
 @pytest.mark.parametrize("convolved", [False, True])
 def test_no_path_leads_to_what_is_no_layer(convolved: bool) -> None:
     """A spectrogram computes its maps inside: a layer that a path can name is named."""

@@ -346,6 +346,25 @@ class TestPreprocessing:
 
     @GENERATIONS
     @pytest.mark.parametrize("rule", RULES)
+    def test_scales_of_the_features_of_steps_tint(
+        self, k: ModuleType, rule: Rule
+    ) -> None:
+        steps = np.random.default_rng(1).random((1, 10, 3), np.float32)
+        scales = np.array([0.5, 1, 20], np.float32)
+        layers = k.layers
+
+        def network(*front: Any) -> Any:
+            dense = layers.Dense(4, activation="relu", name="last")
+            return raw(randomized_last(sequential(k, (10, 3), *front, dense)))
+
+        scaled = network(layers.Rescaling(scales))
+        plain = deconvnet(network(), steps * scales, "last", rule=rule)
+        found = deconvnet(scaled, steps, "last", rule=rule)
+        assert np.abs(found.images).max() > 0
+        close(found.images, plain.images)
+
+    @GENERATIONS
+    @pytest.mark.parametrize("rule", RULES)
     def test_a_weight_that_is_held_is_one_that_is_given(
         self, k: ModuleType, rule: Rule
     ) -> None:

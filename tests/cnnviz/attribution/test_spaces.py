@@ -66,7 +66,7 @@ def test_the_last_frame_of_a_loop_is_no_map_of_all_frames(k: ModuleType) -> None
     assert found.maps.shape == (1, 1, 4, 8, 8)
 
 
-@pytest.mark.filterwarnings("ignore:what '.*' computes:cnnviz.CnnvizWarning")
+@pytest.mark.filterwarnings("ignore:'.*' computes with all images:cnnviz.CnnvizWarning")
 def test_a_spectrogram_with_frames_below_frequencies_is_no_map() -> None:
     # Its rows are frequencies, which were spread over the time of the signal.
     layers = keras.layers

@@ -68,6 +68,24 @@ def slope_of_steps(k: ModuleType) -> Callable[[tf.Tensor], Any]:
     return slope
 
 
+def slope_beside_a_loss(x: tf.Tensor) -> tf.Tensor:
+    """A function that also returns what is one for all, such as a loss."""
+    inside = tf.function(lambda y: (tf.nn.tanh(y), tf.reduce_sum(y**2)))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        made = tf.nn.tanh(inside(x)[0])
+    return tape.gradient(made, x)
+
+
+def chain(x: tf.Tensor) -> tf.Tensor:
+    """Functions after each other, with two ways through each."""
+    inside = tf.function(lambda y, z: tf.nn.relu(y) + z)
+    last = x
+    for _ in range(300):
+        x, last = inside(x, last), x
+    return x
+
+
 def attending(k: ModuleType) -> Callable[[tf.Tensor], Any]:
     layers = k.layers
     image = k.Input((6, 6, 2))
@@ -101,6 +119,8 @@ def with_gradient(x: tf.Tensor) -> tf.Tensor:
         lambda x: tf.concat([tf.ones((tf.shape(x)[0], 1, 6, 2)), x], 1),
         lambda x: tf.transpose(tf.reduce_sum(tf.transpose(x, (1, 0, 2, 3)), 0)),
         with_gradient,
+        slope_beside_a_loss,
+        chain,
         masked(keras),
         masked(tf_keras),
         slope_of_steps(keras),
@@ -108,7 +128,7 @@ def with_gradient(x: tf.Tensor) -> tf.Tensor:
         attending(keras),
         attending(tf_keras),
     ],
-    ids="""each rows inference number shape map beside token turned gradient
+    ids="""each rows inference number shape map beside token turned gradient loss chain
     masked-keras3 masked-keras2 slope-keras3 slope-keras2
     attention-keras3 attention-keras2""".split(),
 )

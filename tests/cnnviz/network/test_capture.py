@@ -283,8 +283,9 @@ def test_bytes_are_scaled_and_raw_values_pass() -> None:
 
 def test_mistakes_in_arguments() -> None:
     images = np.zeros((1, 8, 8, 3), np.float32)
-    with pytest.raises(ArgumentError, match="batch_size is 0"):
-        activations(NETWORK, images, batch_size=0)
+    for wrong in (0, 2.5, "2", None):
+        with pytest.raises(ArgumentError, match=f"batch_size is '?{wrong}"):
+            activations(NETWORK, images, batch_size=wrong)  # type: ignore[arg-type]
     with pytest.raises(LayerError, match="has no layer 'conv9'"):
         activations(NETWORK, images, ["conv9"])
     with pytest.raises(ArgumentError, match="expected an ImageModel or a Keras model"):

@@ -121,6 +121,15 @@ def test_one_channel_goes_through_encodings_without_color() -> None:
         assert named_encoding(name)(gray) is gray
 
 
+@pytest.mark.parametrize("shape", [(2, 2, None), None])
+def test_pictures_whose_channels_a_data_set_does_not_know(shape: Any) -> None:
+    image = np.random.default_rng(0).random((2, 2, 3), np.float32)
+    encode = named_encoding("torch")
+    spec = tf.TensorSpec(shape, tf.float32)
+    traced = tf.function(encode, autograph=False).get_concrete_function(spec)
+    np.testing.assert_allclose(traced(tf.constant(image)), encode(image), rtol=1e-6)
+
+
 def test_unknown_name() -> None:
     with pytest.raises(ArgumentError, match="encoding is 'tf'; expected auto"):
         named_encoding("tf")

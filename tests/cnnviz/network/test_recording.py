@@ -19,7 +19,9 @@ from tests.networks import counting_layer, two_convolutions
 
 pytestmark = pytest.mark.versions
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
-ALONE = pytest.mark.filterwarnings("ignore:what '.*' computes:cnnviz.CnnvizWarning")
+ALONE = pytest.mark.filterwarnings(
+    "ignore:'.*' computes with all images:cnnviz.CnnvizWarning"
+)
 IMAGES = np.random.default_rng(0).random((3, 12, 10, 3), np.float32)
 
 

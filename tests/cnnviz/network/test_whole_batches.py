@@ -15,7 +15,9 @@ from cnnviz.network import ImageModel
 from tests.networks import randomized
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
-ALONE = pytest.mark.filterwarnings("ignore:what '.*' computes:cnnviz.CnnvizWarning")
+ALONE = pytest.mark.filterwarnings(
+    "ignore:'.*' computes with all images:cnnviz.CnnvizWarning"
+)
 # The second is twice as bright as the first, and the third is another image.
 IMAGES = np.random.default_rng(0).random((3, 10, 10, 1), np.float32)
 IMAGES[0] = IMAGES[1] / 2
@@ -109,6 +111,7 @@ def test_a_warning_tells(k: ModuleType) -> None:
         model.predict(IMAGES)
 
 
+@ALONE
 @GENERATIONS
 def test_what_is_taken_off_all_images_tells_no_encoding(k: ModuleType) -> None:
     class Centered(k.layers.Layer):  # type: ignore[name-defined]
