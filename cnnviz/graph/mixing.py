@@ -55,8 +55,8 @@ def _is_one_for_all(tensor: tf.Tensor) -> bool:
 
 
 def _is_handed_on(tensor: tf.Tensor) -> bool:
-    """Whether a tensor comes out of a loop, which may never change it, as weights."""
-    return _origin(tensor).op.type in _LOOPS
+    """Whether a tensor comes out of a loop that may never change it, as weights."""
+    return tensor.shape.is_fully_defined() and _origin(tensor).op.type in _LOOPS
 
 
 def _origin(tensor: tf.Tensor) -> tf.Tensor:

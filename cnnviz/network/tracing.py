@@ -126,16 +126,15 @@ def compiled(
             # After the trace, which may build layers, and lists in them may grow.
             seen = Fingerprint(everything(network), functions)
             written = written_variables(concrete.graph)
+            is_open = signature[0].shape[:1] == [None]
             given = concrete.inputs[: len(signature)]
-            only: int | None = None
-            if signature[0].shape[:1] == [None] and mixes_images(
-                given, concrete.outputs
-            ):
-                only = 1
+            mixes = is_open and mixes_images(given, concrete.outputs)
+            if mixes:
                 warn(
                     f"'{network.name}' computes with all images of a batch together, "
                     "such as by their mean; it is shown one image at a time"
                 )
+            only = 1 if mixes else None
             traces[full_key] = Trace(
                 concrete, names, facts, network.name, paths, seen, written, only
             )
