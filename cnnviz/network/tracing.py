@@ -126,7 +126,7 @@ def compiled(
             # After the trace, which may build layers, and lists in them may grow.
             seen = Fingerprint(everything(network), functions)
             written = written_variables(concrete.graph)
-            is_open = signature[0].shape[:1] == [None]
+            is_open = all(spec.shape[:1] == [None] for spec in signature)
             given = concrete.inputs[: len(signature)]
             mixes = is_open and mixes_images(given, concrete.outputs)
             if mixes:
