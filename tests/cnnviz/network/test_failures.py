@@ -84,6 +84,7 @@ def test_a_failing_operation_is_told_with_its_layer(method: str, k: Any) -> None
 
 
 @pytest.mark.slow  # TensorFlow waits for ten seconds before it gives up.
+@pytest.mark.filterwarnings("ignore:'.*' computes with all images:cnnviz.CnnvizWarning")
 @pytest.mark.parametrize("method", ["activations", "deconvnet", "visualize_filters"])
 def test_running_out_of_memory_is_told(method: str) -> None:
     with pytest.raises(ModelError) as caught:
