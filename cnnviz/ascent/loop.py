@@ -20,9 +20,9 @@ from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.scoring import rescored, sees_numbers
-from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
+from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ArgumentError, ImageError, warn
 from cnnviz.graph.devices import room
 from cnnviz.network.failures import OutOfMemoryError
@@ -133,9 +133,9 @@ def maximize(
             raise ImageError(
                 f"start is for {1 + len(others)} inputs; expected one array of images"
             )
-    known, span = searched(known, [] if start is None else [start])
+    known, value_range = searched(known, [] if start is None else [start])
     if start is not None:
-        start = span.unit(start)
+        start = value_range.unit(start)
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
     built(known, [np.zeros((1, *window, shape[-1]), np.float32)])
@@ -210,7 +210,7 @@ def maximize(
         window=window,
         average_pooling=average_pooling,
     )
-    return span.of(found)
+    return value_range.of(found)
 
 
 def _turns(

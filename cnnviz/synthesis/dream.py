@@ -13,8 +13,8 @@ from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
-from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Motion
+from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ImageError, LayerError
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
@@ -121,8 +121,8 @@ def deep_dream(
     at_least(1.01, octave_scale=octave_scale)
     more_than(0, strength=strength)
     original = known.prepare_one(image)
-    known, span = searched(known, [original])
-    original = span.unit(original)
+    known, value_range = searched(known, [original])
+    original = value_range.unit(original)
     names = paths(known.network, layers)
     objective = energy(names[0], logarithm=True)
     for name in names[1:]:
@@ -177,7 +177,7 @@ def deep_dream(
             "so there is nothing to dream of",
             hint="Choose another layer, or another image.",
         )
-    return Dream(span.values(_onto(original, dreamt, base)), tuple(names))
+    return Dream(value_range.values(_onto(original, dreamt, base)), tuple(names))
 
 
 def _onto(image: np.ndarray, dreamt: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -31,8 +31,8 @@ from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Progress
 from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
-from cnnviz.ascent.spans import Span, searched
 from cnnviz.ascent.transforms import STILL, Size
+from cnnviz.ascent.value_ranges import ValueRange, searched
 from cnnviz.errors import ArgumentError
 from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.ranges import in_range
@@ -318,7 +318,7 @@ def optimize_style(
         )
         image = found.images[0]
         parts.append(found)
-    values = given.span.values
+    values = given.value_range.values
     frames = [values(finished(frame)) for frame in scales.snapshots(parts, image)]
     image = values(finished(enlarge(image, whole)))
     return Stylized(
@@ -338,7 +338,7 @@ class _Given(NamedTuple):
 
     Attributes:
         model: The model, which takes images in this range.
-        span: What gives images back in the range of the user's.
+        value_range: What gives images back in the range of the user's.
         content: The content in its own colors, of which the network may see none.
         photo: The content as the network takes it.
         paintings: The styles, in the content's colors if these are kept.
@@ -348,7 +348,7 @@ class _Given(NamedTuple):
     """
 
     model: ImageModel
-    span: Span
+    value_range: ValueRange
     content: np.ndarray
     photo: np.ndarray
     paintings: Sequence[np.ndarray]
@@ -373,9 +373,9 @@ def _gathered(
         raise ArgumentError("no style is given; expected one image or several")
     paintings = [model.prepare_one(image, "style") for image in styles]
     begun = [] if isinstance(start, str) else [model.prepare_one(start, "start")]
-    model, span = searched(model, [photo, *paintings, *begun])
+    model, value_range = searched(model, [photo, *paintings, *begun])
     content, photo, *paintings = map(
-        span.unit, (in_range(content, raw), photo, *paintings)
+        value_range.unit, (in_range(content, raw), photo, *paintings)
     )
     shares = _shares(style_weights, len(paintings))
     if keep_colors and photo.shape[-1] not in (1, 3):
@@ -388,8 +388,8 @@ def _gathered(
         painted = photo
     else:
         painted = recolor(photo, paintings, shares)
-    first = span.unit(begun[0]) if begun else painted
-    return _Given(model, span, content, photo, paintings, shares, painted, first)
+    first = value_range.unit(begun[0]) if begun else painted
+    return _Given(model, value_range, content, photo, paintings, shares, painted, first)
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
