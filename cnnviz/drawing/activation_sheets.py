@@ -28,7 +28,7 @@ from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
-from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
+from cnnviz.drawing.tiles import RGBArray, as_picture, shrunk_size
 from cnnviz.drawing.values import (
     check_colormap,
     colorize,
@@ -279,7 +279,7 @@ def _bars(
     names: Sequence[str] | None,
     title: str,
     facts: Sequence[str],
-    seen: Pixels | None,
+    seen: RGBArray | None,
 ) -> Image.Image:
     """A bar for each class that is shown."""
     percent = _are_probabilities(values)

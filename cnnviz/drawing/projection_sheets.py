@@ -33,7 +33,7 @@ from cnnviz.drawing.signals import Pictures, as_pictures
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
-    Pixels,
+    RGBArray,
     as_picture,
     check_picture,
     cut_out,
@@ -247,7 +247,7 @@ def comparison_sheet(
     ).convert("RGB")
 
 
-def _pair(rebuilt: Pixels, seen: Pixels) -> Pixels:
+def _pair(rebuilt: RGBArray, seen: RGBArray) -> RGBArray:
     """A reconstruction beside what its unit saw; above it where both are long."""
     height, width = rebuilt.shape[:2]
     if width > _LONG * height:
@@ -378,12 +378,12 @@ class _Units(NamedTuple):
 
     def tiles(
         self,
-        pictures: Iterable[Pixels],
+        pictures: Iterable[RGBArray],
         size: tuple[int, int],
         crop: bool,
         *,
         framed: bool,
-    ) -> list[Pixels]:
+    ) -> list[RGBArray]:
         """The pictures as they are drawn: cropped, enlarged, framed.
 
         What the network crops away is gray in crops, and not in frames.
