@@ -16,7 +16,7 @@ import numpy as np
 
 from cnnviz.arguments import brief, counts_or_none, instance_of, size_of, whole
 from cnnviz.ascent.chunks import Chunks
-from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
+from cnnviz.ascent.parameterizations import Fourier, ImageShape, Parameterization
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.scoring import rescored, sees_numbers
@@ -278,7 +278,7 @@ def _sizes(
     objective: Objective,
     size: int | tuple[int, int] | None,
     start: np.ndarray | None,
-) -> tuple[Shape, Size]:
+) -> tuple[ImageShape, Size]:
     """The shape of the canvas, and the size at which the network sees it."""
     *native, channels = native_shape(model)
     if start is not None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cnnviz.arguments import (
-    Size,
+    SizeLike,
     choice,
     counts_or_none,
     path_of,
@@ -66,7 +66,7 @@ _EXIF_ORIENTATION = 0x0112
 def read_image(
     path: str | Path,
     *,
-    size: Size | None = None,
+    size: SizeLike | None = None,
     channels: int | None = 3,
     fit: Fit = "crop",
     background: Color = WHITE,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import Size, brief, choice, counts, size_of
+from cnnviz.arguments import SizeLike, brief, choice, counts, size_of
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import unit_scale
@@ -34,7 +34,7 @@ REDUCING_GAP = 3.0
 
 def resize(
     image: NDArray[Any],
-    size: Size,
+    size: SizeLike,
     *,
     fit: Fit = "crop",
     background: Color = WHITE,

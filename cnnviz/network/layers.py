@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import Size, size_of
+from cnnviz.arguments import SizeLike, size_of
 from cnnviz.errors import (
     CnnvizError,
     LayerError,
@@ -60,7 +60,9 @@ class Look(NamedTuple):
     order: tuple[int, ...] | None = None
 
 
-def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> LayerList:
+def list_layers(
+    model: ImageModel | Network, *, size: SizeLike | None = None
+) -> LayerList:
     """Lists every call of every layer, nested ones too, in the order of computation.
 
     Args:
@@ -81,7 +83,7 @@ def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> Lay
     return LayerList(found, int(known.network.count_params()))
 
 
-def image_layers(model: ImageModel, *, size: Size | None = None) -> list[LayerInfo]:
+def image_layers(model: ImageModel, *, size: SizeLike | None = None) -> list[LayerInfo]:
     """What `list_layers` lists of layers that depend on inputs that are not held.
 
     Args:
@@ -91,7 +93,7 @@ def image_layers(model: ImageModel, *, size: Size | None = None) -> list[LayerIn
     return [look.info for look in _look_at_all(model, size) if look.sees]
 
 
-def _look_at_all(known: ImageModel, size: Size | None) -> list[Look]:
+def _look_at_all(known: ImageModel, size: SizeLike | None) -> list[Look]:
     shapes = _input_shapes(known, None if size is None else size_of(size))
     everything = [Selected(address) for address in addresses(known.network)]
     is_any = any(None in shape for shape in shapes)

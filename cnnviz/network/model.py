@@ -13,6 +13,7 @@ from cnnviz.arguments import unfit
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import with_channels
+from cnnviz.images.sets import Shape
 from cnnviz.images.taking import one_image
 from cnnviz.network.calibration import detect_encoding, encoding_digest
 from cnnviz.network.conditions import check
@@ -27,7 +28,7 @@ from cnnviz.network.keras_generations import (
 )
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
-from cnnviz.network.preparing import Images, Preparation, Shape
+from cnnviz.network.preparing import Images, Preparation
 from cnnviz.network.recording import build
 from cnnviz.words import counted, listed, shape_text
 

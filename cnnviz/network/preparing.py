@@ -10,12 +10,11 @@ import numpy as np
 
 from cnnviz.errors import ImageError
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
+from cnnviz.images.sets import Shape
 from cnnviz.images.taking import as_array, is_many, items_of
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec
 from cnnviz.words import counted, listed
-
-Shape = tuple[int | None, ...]
 
 Images = Any
 """What `ImageModel.prepare` takes: arrays and all else that holds images."""
