@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import brief, counts_or_none, instance_of, size_of, whole
+from cnnviz.arguments import counts_or_none, instance_of, size_of, unfit, whole
 from cnnviz.ascent.chunks import Chunks
 from cnnviz.ascent.parameterizations import Fourier, ImageShape, Parameterization
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
@@ -266,9 +266,10 @@ def _count(
         len(streams) != total
         or any((number := whole(s)) is None or number < 0 for s in streams)
     ):
-        raise ArgumentError(
-            f"streams are {brief(streams)}; expected {counted(total, 'whole number')}, "
-            "0 or more, one for each image"
+        raise unfit(
+            "streams",
+            streams,
+            f"{counted(total, 'whole number')}, 0 or more, one for each image",
         )
     return total
 

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from cnnviz.arguments import brief, name_or_number, numbers_of
+from cnnviz.arguments import name_or_number, numbers_of, unfit
 from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.questions import At, Subject
 from cnnviz.attribution.remarks import Remark
@@ -231,7 +231,7 @@ def _region(
     if array.dtype.kind in "iu" and array.ndim == 1 and (axes > 1 or len(array) == 1):
         return tuple(int(i) for i in array), None
     if array.ndim not in (axes, axes + 1):
-        raise ArgumentError(f"region is {brief(region)}; expected {expected}")
+        raise unfit("region", region, expected)
     weights = array.astype(np.float32)
     if weights.ndim == axes:
         weights = np.broadcast_to(weights, (count, *weights.shape))

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from cnnviz.arguments import brief, numbers_of
+from cnnviz.arguments import numbers_of, unfit
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import CAMS, hirescam
 from cnnviz.attribution.integrated import (
@@ -27,7 +27,7 @@ from cnnviz.attribution.placing import (
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.questions import At, Reversed, Subject
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import LayerError
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.words import input_words, seen_axes, shape_text
 
@@ -338,5 +338,5 @@ def _sizes(
         or sizes.shape not in ((), (axes,))
         or (sizes < 1).any()
     ):
-        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
+        raise unfit(name, value, expected)
     return [int(n) for n in np.broadcast_to(sizes, axes)]

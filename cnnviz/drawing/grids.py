@@ -16,11 +16,11 @@ from PIL import Image
 
 from cnnviz.arguments import (
     between,
-    brief,
     counts,
     counts_or_none,
     entries_of,
     numbers_of,
+    unfit,
 )
 from cnnviz.drawing.inks import (
     COLORS,
@@ -194,7 +194,7 @@ def _marks(marked: object, count: int) -> NDArray[np.bool_]:
     entries = entries_of("marked", marked, count)
     marks = numbers_of("marked", entries, expected)
     if marks.ndim != 1:
-        raise ArgumentError(f"marked is {brief(marked)}; expected {expected}")
+        raise unfit("marked", marked, expected)
     return marks.astype(bool)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import between, brief, more_than, numbers_of
+from cnnviz.arguments import between, more_than, numbers_of, unfit
 from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
@@ -145,7 +145,7 @@ def leveled(images: np.ndarray) -> np.ndarray:
     expected = "images (..., channels)"
     values = numbers_of("images", as_array(images, channels=None), expected)
     if not (values.ndim and values.size):
-        raise ArgumentError(f"images is {brief(images)}; expected {expected}")
+        raise unfit("images", images, expected)
     if unit_scale(values.dtype) is not None:
         values = to_unit(values)
     values = displayable(values)
@@ -165,9 +165,8 @@ def _ranged(
     try:
         low = values.min(axis, keepdims=True)
     except (TypeError, ValueError):  # of which NumPy's AxisError is one
-        raise ArgumentError(
-            f"axis is {brief(axis)}; expected one or several of the {maps.ndim} axes "
-            "of the maps, or None"
+        raise unfit(
+            "axis", axis, f"one or several of the {maps.ndim} axes of the maps, or None"
         ) from None
     high = values.max(axis, keepdims=True)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
@@ -214,9 +213,10 @@ def check_colormap(colormap: object) -> None:
         return
     near = difflib.get_close_matches(str(colormap), list(matplotlib.colormaps), 3)
     names = near or ["viridis", "magma", "gray", "coolwarm"]
-    raise ArgumentError(
-        f"colormap is {brief(colormap)}; expected the name of one of matplotlib's, "
-        f"such as {listed(names)}"
+    raise unfit(
+        "colormap",
+        colormap,
+        f"the name of one of matplotlib's, such as {listed(names)}",
     )
 
 
@@ -322,7 +322,7 @@ def overlay(
     )
     ends = _ends("spans", spans, expected)
     if not np.diff(ends).all():
-        raise ArgumentError(f"spans is {brief(spans)}; expected {expected}")
+        raise unfit("spans", spans, expected)
     within = np.ones((height, width, 1), bool)
     if seen is not None:
         expected = "where the rows that are drawn begin and end, and where columns do"
@@ -348,7 +348,7 @@ def _ends(name: str, spans: object, expected: str) -> NDArray[Any]:
     """Where the rows and the columns of an image begin and end."""
     ends = numbers_of(name, spans, expected)
     if ends.shape != (2, 2) or not np.isfinite(ends).all():
-        raise ArgumentError(f"{name} is {brief(spans)}; expected {expected}")
+        raise unfit(name, spans, expected)
     return ends
 
 

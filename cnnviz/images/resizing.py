@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import SizeLike, brief, choice, counts, size_of
+from cnnviz.arguments import SizeLike, choice, counts, size_of, unfit
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import unit_scale
@@ -97,10 +97,7 @@ def check_color(color: object) -> None:
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.shape != (3,) or not ((values >= 0) & (values <= 1)).all():
-        raise ArgumentError(
-            f"background is {brief(color)}; expected red, green and blue, each from "
-            "0 to 1"
-        )
+        raise unfit("background", color, "red, green and blue, each from 0 to 1")
 
 
 class Placement(NamedTuple):

@@ -20,11 +20,11 @@ import numpy as np
 
 from cnnviz.arguments import (
     between,
-    brief,
     counts,
     instance_of,
     more_than,
     numbers_of,
+    unfit,
 )
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
@@ -240,9 +240,7 @@ def optimize_style(
     """
     known = as_model(model)
     if isinstance(start, str) and start not in ("content", "noise"):
-        raise ArgumentError(
-            f"start is '{start}'; expected content, noise, or an image (h, w, c)"
-        )
+        raise unfit("start", start, "content, noise, or an image (h, w, c)")
     is_noise = isinstance(start, str) and start == "noise"
     if content_weight is None:
         content_weight = _FROM_NOISE if is_noise else _CONTENT
@@ -398,12 +396,10 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     expected = f"a number for each of {counted(count, 'style')}"
     given = numbers_of("style_weights", weights, expected)
     if given.shape != (count,):
-        raise ArgumentError(f"style_weights is {brief(weights)}; expected {expected}")
+        raise unfit("style_weights", weights, expected)
     shares = given.astype(np.float64)
     if not (shares >= 0).all() or not 0 < shares.sum() < math.inf:
-        raise ArgumentError(
-            f"style_weights is {brief(weights)}; expected 0 or more, and not all 0"
-        )
+        raise unfit("style_weights", weights, "0 or more, and not all 0")
     return shares / shares.sum()
 
 
