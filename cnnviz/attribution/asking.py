@@ -225,8 +225,7 @@ def _region(
         f"a position, as {_POSITIONS.get(axes, f'{axes} numbers')}, or an array of "
         f"weights ({', '.join(_AXES[-axes:])}), with an axis of images or without"
     )
-    array = numbers_of("region", region, expected)
-    array = np.atleast_1d(array)
+    array = np.atleast_1d(numbers_of("region", region, expected))
     # In a signal several numbers are weights of its steps.
     if array.dtype.kind in "iu" and array.ndim == 1 and (axes > 1 or len(array) == 1):
         return tuple(int(i) for i in array), None

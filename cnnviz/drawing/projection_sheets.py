@@ -412,8 +412,7 @@ class _Units(NamedTuple):
         if (box.height, box.width) != self.size:
             what = "the receptive field"
             if close:
-                what = f"{MASS:.0%} of each reconstruction along each axis"
-                what = what.replace("%", " %")
+                what = f"{100 * MASS:.0f} % of each reconstruction along each axis"
             how = "cropped to" if crop else "framed:"
             extent = f"{box.height}x{box.width}"
             if self.drawn.is_signal:
