@@ -85,7 +85,7 @@ class Pixels:
         deviation: The standard deviation of the starting noise.
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
-        learning_rate: Adam's step.
+        learning_rate: Adam's step, above 0.
     """
 
     deviation: float = 0.01
@@ -130,7 +130,7 @@ class Fourier:
             parts.
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
-        learning_rate: Adam's step.
+        learning_rate: Adam's step, above 0.
         coarse: At the beginning of a run, the frequency in cycles per pixel above which
             waves hardly show: they are weakened by `1 + (f / cutoff) ** 4`. The cutoff
             rises by the same factor at every step, to 1 at half of the run, and the
@@ -199,7 +199,7 @@ class Maco:
         contrast: The standard deviation of the planes before colors and the sigmoid.
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
-        learning_rate: Adam's step, in radians.
+        learning_rate: Adam's step in radians, above 0.
     """
 
     contrast: float = 1.0

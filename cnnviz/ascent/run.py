@@ -34,7 +34,7 @@ class Run:
     Attributes:
         steps: Forward and backward passes for each image, shared by its restarts; for
             methods that work at several sizes, at each size.
-        learning_rate: The size of a step of Adam, the optimizer.
+        learning_rate: The size of a step of Adam, the optimizer, above 0.
         restarts: How many images are tried for each image that is kept, which is the
             best of them; each is made in `steps // restarts` steps.
         keep_best: Whether to keep the best of the images after two thirds, five sixths

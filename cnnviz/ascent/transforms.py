@@ -39,7 +39,7 @@ class Motion:
             [1 / (1 + scale), 1 + scale].
         rotate: The largest rotation, in degrees.
         pad: How much of the surroundings shows on each side, as a fraction of the
-            canvas; negative values show only the middle.
+            canvas, above -0.5; negative values show only the middle.
         fill: What surrounds the canvas: `"flat"` for the gray of `background`,
             `"wrap"` for the canvas again and again.
         background: The gray level around the canvas, in [0, 1].
@@ -137,7 +137,7 @@ class Crops:
     A crop has the same ratio of height to width as the canvas.
 
     Attributes:
-        side: The mean side of a crop, as a fraction of the canvas's sides.
+        side: The mean side of a crop, as a fraction of the canvas's sides, above 0.
         side_deviation: Its standard deviation. A side that is drawn below 0.05 becomes
             0.05, one above 1 becomes 1.
         center_deviation: The standard deviation of the crop's center along each axis,

@@ -153,7 +153,7 @@ def explain(
         baseline: For `integrated` and `occlusion` what an image is compared with:
             `black`, `white`, `mean` (its mean color), `blur`, a number, or an image.
         smooth: For `gradient`: over how many noisy copies of the image it is averaged
-            (SmoothGrad).
+            (SmoothGrad); 0 for the gradient at the image itself.
         region: For a network that answers for every pixel, and whose score is the mean
             over pixels: a position `(row, column)` of the output, or an array of
             weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for

@@ -62,7 +62,7 @@ class Settings:
         method: The method.
         baseline: What images are compared with.
         smooth: How many noisy images the gradient is averaged over; 0 for none.
-        seed: Of the noise.
+        seed: The seed of the noise.
         patch: The sizes of what `occlusion` takes away; None for an eighth of a side.
         stride: How far patches are apart; None for half of one.
         batch_size: How many images go through the network at a time.

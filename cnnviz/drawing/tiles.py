@@ -32,7 +32,11 @@ PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visibl
 
 
 def check_picture(shape: tuple[int, ...], title: str) -> None:
-    """Refuses what is no picture of one or three channels."""
+    """Refuses reconstructions of what is no picture, `(h, w, c)`.
+
+    Raises:
+        LayerError: If the shape is another.
+    """
     if len(shape) != 3:
         raise LayerError(
             f"{title}: reconstructions of shape {shape} have no picture; "
@@ -55,8 +59,16 @@ def as_picture(image: NDArray[Any]) -> RGBArray:
 def plain_picture(image: NDArray[Any]) -> Image.Image:
     """An image `(h, w, c)` as a picture of its own size; NaN is pink.
 
+    Args:
+        image: The image, as `cnnviz.images.as_array` takes it; raw values are
+            stretched.
+
+    Returns:
+        The picture, of mode "L" if it is gray and holds no NaN, else "RGB".
+
     Raises:
         ImageError: If it is no image.
+        ArgumentError: If its values are no real numbers.
     """
     levels = leveled(one_image(image))
     if np.isnan(levels).any():

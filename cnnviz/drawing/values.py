@@ -189,8 +189,8 @@ def colorize(maps: Any, colormap: str = "viridis") -> NDArray[np.uint8]:
         RGB bytes, of the shape of `maps` and a last axis of 3.
 
     Raises:
-        ArgumentError: There is no such colormap, or a value is out of its range.
-        ImageError: Files cannot be read, or images are of several shapes.
+        ArgumentError: If there is no such colormap, or a value is out of its range.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     check_colormap(colormap)
     table = color_table(colormap)
@@ -233,7 +233,11 @@ def color_table(colormap: str, size: int = 256) -> NDArray[np.uint8]:
 def quantize(
     values: NDArray[Any], most: int = 255
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-    """Values as levels from 0 to `most`, and where they are NaN, if anywhere."""
+    """Values as levels from 0 to `most`, and where they are NaN, if anywhere.
+
+    Raises:
+        ArgumentError: If they are of another type, or floats outside of [0, 1].
+    """
     if values.dtype.newbyteorder("=") == np.uint16:
         values = to_unit(values)
     if values.dtype == np.uint8:
@@ -280,8 +284,8 @@ def overlay(
             floats in [0, 1], brought to the size of the image by bilinear
             interpolation. NaN becomes pink.
         colormap: The name of a colormap of matplotlib's.
-        alpha: The opacity of the hottest color. Elsewhere it is `alpha * sqrt(map)`,
-            so that the image stays clear where nothing fires.
+        alpha: The opacity of the hottest color, in [0, 1]. Elsewhere it is `alpha *
+            sqrt(map)`, so that the image stays clear where nothing fires.
         spans: Where the rows and the columns of the image begin and end on the maps, in
             positions, as `cnnviz.images.image_spans` tells; the end comes first on maps
             that run the other way. Where the image lies outside, the outermost values
@@ -293,8 +297,8 @@ def overlay(
         RGB bytes (height, width, 3), or (n, height, width, 3).
 
     Raises:
-        ArgumentError: A shape, a value or the colormap does not fit.
-        ImageError: Files cannot be read, or images are of several shapes.
+        ArgumentError: If a shape, a value or the colormap does not fit.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     between(0, 1, alpha=alpha)
     image, maps = as_array(image, channels=None), as_array(maps, channels=None)

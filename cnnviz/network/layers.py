@@ -89,6 +89,11 @@ def image_layers(model: ImageModel, *, size: SizeLike | None = None) -> list[Lay
     Args:
         model: A loaded model.
         size: As in `list_layers`.
+
+    Raises:
+        ModelError: If the network does not tell the shape of its input.
+        ArgumentError: If the size is none, or the network takes no picture.
+        ImageError: If the network does not take pictures of this size.
     """
     return [look.info for look in _look_at_all(model, size) if look.sees]
 

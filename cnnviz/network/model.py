@@ -104,6 +104,9 @@ class ImageModel:
             inputs: For the name of each input that is to be held an array without a
                 batch dimension; pictures are in [0, 1].
 
+        Returns:
+            A model whose methods take the other inputs only; this one stays as it is.
+
         Raises:
             ImageError: If there is no such input, an array does not fit, or no input is
                 left.
@@ -136,6 +139,9 @@ class ImageModel:
 
     def input(self, name: str) -> InputSpec:
         """The input of a name, whether it is held or not.
+
+        Args:
+            name: The name, as `inputs` has it.
 
         Raises:
             ImageError: If there is none.
@@ -258,6 +264,9 @@ _KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Encoding]] = (
 
 def as_model(model: ImageModel | Network) -> ImageModel:
     """The model itself, or a Keras model with its encoding detected.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
 
     Raises:
         ArgumentError: If it is neither, or there is no eager execution.

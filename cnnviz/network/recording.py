@@ -311,6 +311,10 @@ def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
     Args:
         network: A Keras model.
         inputs: Tensors of the shapes it is to be built for; values do not matter.
+
+    Raises:
+        ImageError: If it objects to these shapes, and was made for others.
+        ModelError: If it fails on them.
     """
     fresh: list[tf.Tensor] = []
     values: list[tf.Tensor] = []

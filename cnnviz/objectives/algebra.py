@@ -148,7 +148,11 @@ class Objective:
 
     @property
     def count(self) -> int:
-        """For how many images the operands hold numbers; 1 if the same for all."""
+        """For how many images the operands hold numbers; 1 if the same for all.
+
+        Raises:
+            ArgumentError: If some operands are of other numbers of images than others.
+        """
         counts = {len(o) for term in self.terms for o in term.operands} - {1}
         if len(counts) > 1:
             raise ArgumentError(

@@ -93,9 +93,9 @@ def deep_dream(
         octaves: At how many sizes to work at most; the last is the image's own, and
             sides of the others are at least 32 pixels long, and not too small for the
             layers.
-        octave_scale: The ratio of one size to the next.
+        octave_scale: The ratio of one size to the next, 1.01 or more.
         steps: Forward and backward passes over each tile at each size.
-        strength: How far each step goes; 1 changes the image thoroughly.
+        strength: How far each step goes, above 0; 1 changes the image thoroughly.
         tile: Height and width of a tile, or the side of a square, at least 32 pixels;
             None for the network's own size.
         seed: The seed of all random numbers.
