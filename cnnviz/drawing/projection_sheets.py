@@ -43,13 +43,19 @@ from cnnviz.drawing.tiles import (
     signed_pictures,
 )
 from cnnviz.errors import ArgumentError, LayerError
-from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes, seen_box
+from cnnviz.images.boxes import (
+    MASS,
+    Box,
+    ReceptiveField,
+    field_boxes,
+    mass_boxes,
+    seen_box,
+)
 from cnnviz.images.taking import as_array
 from cnnviz.words import Label, Name
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
-    from cnnviz.images.boxes import ReceptiveField
 
 
 _INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
