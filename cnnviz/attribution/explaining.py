@@ -158,9 +158,10 @@ def explain(
             over pixels: a position `(row, column)` of the output, or an array of
             weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for
             the pixels that are assigned to the class.
-        patch: For `occlusion` the side of a patch, or one for each axis; None for an
-            eighth of the image's side.
-        stride: How far patches are apart; None for half the side of a patch.
+        patch: For `occlusion` the side of a patch in pixels, or one for each axis; None
+            for an eighth of the image's side.
+        stride: How many pixels lie from one patch to the next; None for half the side
+            of a patch.
         seed: The seed of the noise.
         batch_size: How many images go through the network at a time; None for as many
             as suit it.

@@ -63,8 +63,9 @@ class Settings:
         baseline: What images are compared with.
         smooth: How many noisy images the gradient is averaged over; 0 for none.
         seed: The seed of the noise.
-        patch: The sizes of what `occlusion` takes away; None for an eighth of a side.
-        stride: How far patches are apart; None for half of one.
+        patch: The sizes in pixels of what `occlusion` takes away; None for an eighth of
+            a side.
+        stride: How many pixels lie from one patch to the next; None for half of one.
         batch_size: How many images go through the network at a time.
         steps: How many steps `integrated` takes; None for as many as it needs.
     """
