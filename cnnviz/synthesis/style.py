@@ -65,13 +65,14 @@ class Stylized(ArrayResult):
         image: `(h, w, c)`, float32 in [0, 1], or in raw values if the model takes such.
         frames: The image after the steps that `Run.snapshots` names, `(frames, h, w,
             c)`; none if it names none.
-        style_losses: At each step, how far its style was from the wanted one: the mean
-            over layers of the squared distance of Gram matrices. The unit is the
-            content image's own distance at that size, plus a hundredth of the square
-            of the wanted matrix, as the distance may be 0. NaN for the steps that were
-            left when a callback ended the run.
-        content_losses: At each step, how far its features were from the content's: the
-            mean square of the differences, in units of the features' variance.
+        style_losses: `(steps,)` how far its style was from the wanted one at each step:
+            the mean over layers of the squared distance of Gram matrices. The unit is
+            the content image's own distance at that size, plus a hundredth of the
+            square of the wanted matrix, as the distance may be 0. NaN for the steps
+            that were left when a callback ended the run.
+        content_losses: `(steps,)` how far its features were from the content's at each
+            step: the mean square of the differences, in units of the features'
+            variance.
         sizes: The heights and widths at which it was made, from coarse to fine, each
             with the same number of steps; those that a callback left out are missing.
         style_layers: The paths of the layers that style was measured in.
