@@ -16,6 +16,7 @@ from cnnviz.errors import (
     LayerError,
     ModelError,
 )
+from cnnviz.graph.channels import position_dims
 from cnnviz.graph.extents import NOWHERE
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.graph.walking import Dependence
@@ -278,7 +279,7 @@ def _look_at_call(
     field = field_of(view, tensor.shape)
     info = _describe(network, call, tensor, field)
     first = channel_axis(network, call) == 1
-    positions = range(2, rank) if first else range(1, rank - 1)
+    positions = position_dims(rank, channels_first=first)
     order = order_of(view, positions)
     if positions and order is None:
         # Positions are then taken for those along the image's axes.
