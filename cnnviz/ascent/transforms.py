@@ -90,7 +90,7 @@ class Motion:
 
     def still(self, canvas: Size, window: Size) -> np.ndarray:
         """The map that shows the whole canvas, unmoved, `(1, 17)`."""
-        zoom = np.full(1, max(canvas[0] / window[0], canvas[1] / window[1]))
+        zoom = np.full(1, _whole(canvas, window))
         offset = self._offset(canvas, window)
         return affine(zoom, np.zeros(1), offset, canvas, window)
 
@@ -122,8 +122,13 @@ class Motion:
         return np.array([self._margin(canvas, window)[::-1]], np.float64)
 
     def _zoom(self, canvas: Size, window: Size) -> float:
-        # The longer side of the canvas, with its surroundings, fills the window.
-        return (1 + 2 * self.pad) * max(canvas[0] / window[0], canvas[1] / window[1])
+        """The zoom that shows the canvas with its surroundings."""
+        return (1 + 2 * self.pad) * _whole(canvas, window)
+
+
+def _whole(canvas: Size, window: Size) -> float:
+    """The zoom that shows the whole canvas: its longer side fills the window."""
+    return max(canvas[0] / window[0], canvas[1] / window[1])
 
 
 STILL = Motion(jitter=0.0, scale=0.0, rotate=0.0)
