@@ -16,14 +16,13 @@ from ..model import ModelOptions
 from ..progress import FRAMES, watch, write_gif
 from ..running import Work, run
 from ..signature import command
+from ..writing import file_text
 
 if TYPE_CHECKING:
     import numpy as np
 
     from cnnviz.network import ImageModel
     from cnnviz.synthesis import Stylized
-
-_MOST_NAMES = 3
 
 
 @command(
@@ -166,7 +165,7 @@ def style(
     wanted = options.parsed_size(size)
     color = options.parsed_color(background)
     from cnnviz.errors import ArgumentError
-    from cnnviz.images import distinct_names, find_images, stems
+    from cnnviz.images import find_images, safe_name, stems
 
     sources = find_images([content])
     if len(sources) > 1:
@@ -233,8 +232,7 @@ def style(
         yield found, plan.snapshot_steps(len(found.style_losses))
 
     def draw(work: Work) -> None:
-        of = "/".join(stems(paintings)[:_MOST_NAMES])
-        (name,) = distinct_names([f"{stems([path])[0]}/{of}/style"])
+        name = safe_name(file_text(stems([path])[0], [stems(paintings)], "style"))
         work.console.stage("painting", 1)
         found: Stylized
         found, marks = next(work.items)
