@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
+from .console import Console
 
 if TYPE_CHECKING:
     from cnnviz.images import Batch
@@ -173,8 +174,13 @@ class ImageOptions:
         names = " + ".join(path.name for path in self.paths[number])
         return names if verdict is None else join_facts([names, verdict])
 
-    def batches(self, model: ImageModel) -> Iterator[Batch]:
-        """Reads the examples in order, those of equal shapes together."""
+    def batches(self, model: ImageModel, console: Console) -> Iterator[Batch]:
+        """Reads the examples in order, those of equal shapes together.
+
+        Args:
+            model: The model that they are for.
+            console: Is told which of them cannot be read, and are left out.
+        """
         from cnnviz.images import ImageSet
         from cnnviz.network import check_resizable
 
@@ -188,7 +194,9 @@ class ImageOptions:
             fit=self.fit,
             background=options.parsed_color(self.background),
             raw=[model.encode.reads_raw(len(shape) + 1, kind) for shape, kind in specs],
-        ).batches(options.parsed_batch_size(self.batch_size))
+        ).batches(
+            options.parsed_batch_size(self.batch_size), leave_out=console.left_out
+        )
 
     @property
     def sources(self) -> list[str]:

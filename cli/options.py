@@ -173,7 +173,8 @@ class OutputOptions:
         Path,
         typer.Option(
             metavar="DIR",
-            help="Write the files to this folder. It is made if it does not exist.",
+            help="Write the files to this folder, which is made if it does not exist. "
+            "Files of the same names are replaced.",
         ),
     ] = Path("cnnviz-out")
     quiet: Quiet = False

@@ -68,7 +68,7 @@ def activations(
         from cnnviz.network import activation_batches, pointwise_layers
 
         yield pointwise_layers(loaded) if layer is None else {}
-        batches, shown = tee(images.batches(loaded))
+        batches, shown = tee(images.batches(loaded, console))
         yield from zip(
             batches,
             activation_batches(
@@ -95,11 +95,13 @@ def activations(
         }
         folded = frozenset(name.casefold() for name in images.names)
         pointwise: dict[str, str] = next(work.items)
+        is_first = True
         for batch, maps in work.items:
             drawn = maps.only(p for p in maps if without_call(p) not in pointwise)
             drawn = drawn or maps
             is_indexed = layer is None and len(drawn.mapped) > 1
-            if batch.numbers[0] == 0:
+            if is_first:
+                is_first = False
                 sheets = len(drawn) + raw + is_indexed
                 work.console.stage("drawing", len(images.paths) * sheets)
                 if left := len(maps) - len(drawn):

@@ -96,7 +96,7 @@ def classes(
         yield found.heads
         chosen: list[int] | list[str] | None = classes
         if shown is not None:
-            chosen = _likeliest(loaded, shown, head, top or _TOP)
+            chosen = _likeliest(loaded, shown, console, head, top or _TOP)
         yield optimize_classes(
             loaded,
             chosen or usual_classes(choose_head(loaded, found, head)),
@@ -139,12 +139,16 @@ def classes(
 
 
 def _likeliest(
-    loaded: ImageModel, images: ImageOptions, head: str | None, top: int
+    loaded: ImageModel,
+    images: ImageOptions,
+    console: Console,
+    head: str | None,
+    top: int,
 ) -> list[int]:
     """The classes that the network takes images for, in the order of the images."""
     rows = [
         row
-        for batch in images.batches(loaded)
+        for batch in images.batches(loaded, console)
         for row in loaded.predict(batch.arrays, head=head).top(top)
     ]
     return list(dict.fromkeys(best.number for row in rows for best in row))

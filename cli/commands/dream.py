@@ -101,19 +101,20 @@ def dream(
             background=color,
             raw=[loaded.encode.is_raw],
         )
-        for number, path in enumerate(paths):
-            (image,) = photos.read(number)
-            yield deep_dream(
+        for batch in photos.batches(1, leave_out=console.left_out):
+            (number,), (images,) = batch.numbers, batch.arrays
+            dream = deep_dream(
                 loaded,
-                image,
+                images[0],
                 layers,
                 octaves=octaves,
                 steps=steps,
                 strength=strength,
                 batch_size=at_a_time,
-                callback=watch(console, path.name, number),
+                callback=watch(console, paths[number].name, number),
                 **ascent.applied(),
             )
+            yield number, dream
 
     def draw(work: Work) -> None:
         layers = next(work.items)
@@ -124,7 +125,7 @@ def dream(
         names = distinct_names(
             [file_text(name, asked, "dream") for name in stems(paths)]
         )
-        for name, image in zip(names, work.items, strict=True):
-            work.files.write(f"{name}.png", image.save)
+        for number, image in work.items:
+            work.files.write(f"{names[number]}.png", image.save)
 
     run(model, output, compute, draw)

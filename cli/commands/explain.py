@@ -168,7 +168,7 @@ def explain(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         done = 0
-        for batch in images.batches(loaded):
+        for batch in images.batches(loaded, console):
             for row, number in enumerate(batch.numbers):
                 one = [array[row : row + 1] for array in batch.arrays]
                 tell = _Progress(console, done, images.source(number))

@@ -118,8 +118,9 @@ def filters(
             channels = chosen[path][:max_channels].tolist()
             exciting = None
             if natural:
-                # Before the ascent: an image that cannot be read would end it in vain.
-                read = (image for b in photos.batches() for image in b.arrays[0])
+                # Before the ascent: if no image can be read, it would be in vain.
+                batches = photos.batches(leave_out=console.left_out)
+                read = (image for batch in batches for image in batch.arrays[0])
                 feature = passed_on(loaded, path)
                 exciting = find_exemplars(
                     loaded, read, feature, channels, count=_EXEMPLARS

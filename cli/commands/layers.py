@@ -59,14 +59,17 @@ def layers(
         table.write(work.files, f"{model.name}/layers", text)
         return listed, text
 
-    listed, text = run(model, table, compute, draw, reads_pixels=False)
-    if table.out is not None:
-        return
-    if sys.stdout.isatty() and not table.as_json:
-        _show(listed)
-    else:
-        print(text, end="")
-    sys.stdout.flush()
+    def show(drawn: tuple[LayerList, str]) -> None:
+        listed, text = drawn
+        if table.out is not None:
+            return
+        if sys.stdout.isatty() and not table.as_json:
+            _show(listed)
+        else:
+            print(text, end="")
+        sys.stdout.flush()
+
+    run(model, table, compute, draw, show, reads_pixels=False)
 
 
 def _show(listed: LayerList) -> None:
