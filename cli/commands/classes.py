@@ -70,7 +70,7 @@ def classes(
             help="Take this many steps, each a forward and a backward pass, per image.",
         ),
     ] = None,
-    batch_size: options.AscentBatchSize = "auto",
+    batch_size: options.AscentBatchSize = None,
     gif: options.Gif = False,
 ) -> None:
     """Draw what classes look like to a network: one picture, made by gradient ascent.
@@ -84,8 +84,6 @@ def classes(
         raise typer.BadParameter("--top counts the classes of an IMAGE: give one")
     shown = ImageOptions(images=images) if images else None
     keep_apart(output.out, images or [])
-    canvas = options.parsed_size(size)
-    at_a_time = options.parsed_batch_size(batch_size)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
@@ -101,10 +99,10 @@ def classes(
             loaded,
             chosen or usual_classes(choose_head(loaded, found, head)),
             head=head,
-            size=canvas,
+            size=size,
             run=Run(
                 steps=steps,
-                batch_size=at_a_time,
+                batch_size=batch_size,
                 snapshots=FRAMES if gif else 0,
                 callback=watch(console, "classes", 0),
                 callback_every=CALLBACK_EVERY,

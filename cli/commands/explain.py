@@ -163,7 +163,6 @@ def explain(
         "region": evidence.parsed_region(),
     }
     held = evidence.parsed_baseline()
-    size = options.parsed_batch_size(images.batch_size)
     methods = _COMPARED if compare else (method,)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
@@ -203,7 +202,7 @@ def explain(
                     stride=evidence.stride,
                     seed=evidence.seed,
                     smooth=evidence.smooth,
-                    batch_size=size,
+                    batch_size=images.batch_size,
                     callback=tell.part(number * passes, parts),
                 )
             except LayerError as error:
@@ -227,7 +226,7 @@ def explain(
                 **asked,
                 layer=layer,
                 path=path,
-                batch_size=size,
+                batch_size=images.batch_size,
                 callback=tell.part(len(methods) * passes, parts),
             )
         return _Result(compare, explained, checks, channels, maps or 0, failures)

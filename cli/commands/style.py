@@ -135,8 +135,9 @@ def style(
         ),
     ] = 0.0,
     size: Annotated[
-        str | None,
+        options.Pixels | None,
         typer.Option(
+            parser=options.parsed_size,
             metavar="HEIGHTxWIDTH|N",
             rich_help_panel=options.IMAGE_PANEL,
             show_default="the content's own, its longer side at most 512",
@@ -144,7 +145,7 @@ def style(
         ),
     ] = None,
     fit: options.Fit = "crop",
-    background: options.Background = "white",
+    background: options.Background = options.WHITE,
     steps: options.Steps = 100,
     frames: Annotated[
         int,
@@ -162,8 +163,6 @@ def style(
 
     It is made at several sizes, from coarse to fine. The steps are taken at each size.
     """
-    wanted = options.parsed_size(size)
-    color = options.parsed_color(background)
     from cnnviz.errors import ArgumentError
     from cnnviz.images import find_images, safe_name, stems
 
@@ -199,9 +198,11 @@ def style(
         paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         raw = [loaded.encode.is_raw]
-        images = partial(ImageSet, shapes=shapes, fit=fit, background=color, raw=raw)
-        (photo,) = images([[path]], size=wanted).read(0)
-        if wanted is None:
+        images = partial(
+            ImageSet, shapes=shapes, fit=fit, background=background, raw=raw
+        )
+        (photo,) = images([[path]], size=size).read(0)
+        if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
         others = images([[p] for p in [*paintings, *begin]])
         pictures = [others.read(number)[0] for number in range(len(others))]

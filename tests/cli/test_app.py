@@ -304,6 +304,19 @@ def test_hints_say_what_to_type(
     assert result.stderr.splitlines()[-1] == hint
 
 
+@pytest.mark.parametrize("flag", ["--size", "--batch-size"])
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_numbers_that_no_memory_holds_are_refused_in_a_line(
+    flag: str, digits: int, mnist: str, seven: str
+) -> None:
+    result = run("activations", mnist, seven, flag, "9" * digits)
+    assert result.exit_code == 2
+    told, usage = result.stderr.splitlines()
+    assert told.startswith(f"error: Invalid value for '{flag}': '9999")
+    assert told.endswith(" 1 to 4,294,967,296") and len(told) < 250
+    assert usage.endswith(" activations --help")
+
+
 @pytest.mark.parametrize("command", ["layers", "kernels"])
 def test_the_home_is_known_where_shells_leave_it(
     command: str, mnist: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
