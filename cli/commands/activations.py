@@ -68,7 +68,7 @@ def activations(
         from cnnviz.network import activation_batches, pointwise_layers
 
         yield pointwise_layers(loaded) if layer is None else {}
-        batches, shown = tee(images.batches(loaded))
+        batches, shown = tee(images.batches(loaded, console))
         yield from zip(
             batches,
             activation_batches(
@@ -95,11 +95,13 @@ def activations(
         }
         folded = frozenset(name.casefold() for name in images.names)
         pointwise: dict[str, str] = next(work.items)
+        is_first = True
         for batch, maps in work.items:
             drawn = maps.only(p for p in maps if without_call(p) not in pointwise)
             drawn = drawn or maps
             is_indexed = layer is None and len(drawn.mapped) > 1
-            if batch.numbers[0] == 0:
+            if is_first:
+                is_first = False
                 sheets = len(drawn) + raw + is_indexed
                 work.console.stage("drawing", len(images.paths) * sheets)
                 if left := len(maps) - len(drawn):
@@ -121,10 +123,12 @@ def activations(
                 named = [f"{i:0{digits}}/{p}" for i, p in enumerate(drawn, 1)]
             for i, number in enumerate(batch.numbers):
                 name = images.names[number]
+                numbers, index, *files = _file_names(
+                    name, folded, ["activations", "layers", *named]
+                )
                 if raw:
                     own = {path: values[i] for path, values in maps.items()}
-                    work.files.write(f"{name}.npz", write_arrays, own)
-                index, *files = _file_names(name, folded, ["layers", *named])
+                    work.files.write(f"{numbers}.npz", write_arrays, own)
                 told = {"image": i, "facts": [images.source(number)]}
                 if is_indexed:
                     work.files.write(
@@ -143,12 +147,12 @@ def activations(
 
 
 def _file_names(image: str, images: frozenset[str], layers: list[str]) -> list[str]:
-    """A safe name for each layer's picture, which no other image of the run has.
+    """A safe name for each file of an image, which no other image of the run has.
 
     Args:
         image: The safe name of the image.
         images: Those of all images, in lower case.
-        layers: The paths of the layers.
+        layers: The paths of the layers, and what else the files are called.
     """
     from cnnviz.images import distinct_names
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +23,14 @@ _BAR_GAP, _NUMBER_GAP, _TEXT_GAP = 4, 6, 10
 _ACROSS = 1600  # how wide a sheet becomes at most, unless a panel is wider
 _ROOM = 256  # how wide a panel becomes for its texts at most, unless its picture is
 _NARROWEST = 640
+_MOST_LINES = 4  # that a text of a panel is broken into
 
 
 class Panel(NamedTuple):
     """A picture with its texts.
 
     Attributes:
-        lines: Above it, its name first.
+        lines: Above it, its name first; those that are too wide are broken.
         tile: The picture; None for the words alone.
         bar: A color bar, and the numbers below it, from its left end to its right.
         words: In place of the picture, or at the bottom if there is one, or no room.
@@ -75,8 +77,7 @@ def panel_sheet(
     body = []
     for start in range(0, len(panels), columns):
         row = panels[start : start + columns]
-        lines = max(len(panel.lines) for panel in row)
-        body.append(_beside([_drawn(p, shape[:2], width, lines) for p in row]))
+        body.append(_beside(_drawn(row, shape[:2], width)))
     across = max(columns * (width + _GAP) - _GAP, _NARROWEST)
     gap = np.full((_TEXT_GAP, 1, 3), PAPER, np.uint8)
     head = [_text(title, _TITLE, across, 100), _text(subtitle, _SMALL, across), gap]
@@ -108,14 +109,37 @@ def _bar_width(numbers: Sequence[str]) -> int:
     return len(numbers) * (max(_width(n, _LINE) for n in numbers) + _NUMBER_GAP)
 
 
-def _drawn(panel: Panel, size: tuple[int, ...], width: int, lines: int) -> RGBArray:
-    """A panel, as high and as wide as all others; its picture has a size of its own."""
+def _drawn(panels: Sequence[Panel], size: tuple[int, ...], width: int) -> list[RGBArray]:
+    """The panels of a row, of one width, with their texts at the same heights."""
+    texts = list(zip_longest(*(panel.lines for panel in panels), fillvalue=""))
+    heads: list[list[RGBArray]] = [[] for _ in panels]
+    for i, line in enumerate(texts):
+        font, ink = (_LINE, _SOFT) if i else (_NAME, _INK)
+        for head, lines in zip(heads, _broken(line, font, width), strict=True):
+            head += [_one_line(text, font, width, ink) for text in lines]
+    return [
+        _below(head, panel, size, width)
+        for head, panel in zip(heads, panels, strict=True)
+    ]
+
+
+def _broken(texts: Sequence[str], size: int, width: int) -> list[list[str]]:
+    """Texts in lines, the same number of each; very long ones are one, to be cut."""
+    broken = [wrap(drawable(text), size, width) for text in texts]
+    lines = [
+        own if len(own) <= _MOST_LINES else [text]
+        for own, text in zip(broken, texts, strict=True)
+    ]
+    most = max(map(len, lines))
+    return [own + [""] * (most - len(own)) for own in lines]
+
+
+def _below(
+    head: Sequence[RGBArray], panel: Panel, size: tuple[int, ...], width: int
+) -> RGBArray:
+    """A panel below its lines of text; its picture has a size of its own."""
     height, across = size
-    parts = []
-    for i in range(lines):
-        text = panel.lines[i] if i < len(panel.lines) else ""
-        font = _NAME if i == 0 else _LINE
-        parts.append(_one_line(text, font, width, _INK if i == 0 else _SOFT))
+    parts = [*head]
     tile, words = panel.tile, panel.words
     if tile is None:
         tile = np.full((height, width, 3), 240, np.uint8)
@@ -131,7 +155,8 @@ def _drawn(panel: Panel, size: tuple[int, ...], width: int, lines: int) -> RGBAr
         below = _numbers(numbers, long)
         parts.append(on_paper(below, len(below), width))
     if words:
-        parts.append(_one_line(words, _LINE, width, _INK))
+        (lines,) = _broken([words], _LINE, width)
+        parts += [_one_line(line, _LINE, width, _INK) for line in lines]
     return np.concatenate(parts)
 
 

@@ -94,7 +94,8 @@ def read_image(
             array. None keeps the number of an array; pictures then have 1 channel if
             they are gray and opaque, else 3.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
-        background: RGB in [0, 1] behind transparent pixels and around padded ones.
+        background: RGB in [0, 1] behind transparent pixels and around padded ones,
+            where it is opaque if the result has alpha.
         raw: Whether arrays of whole numbers, of any type, keep their values as well,
             for networks that take whatever an array holds.
 
@@ -199,7 +200,8 @@ def _brought(
     placement = place(picture.extent, stored, fit)
     image = resample(picture.pixels, placement, "bicubic")
     image = orient(image, picture.orientation)
-    return pad(with_channels(image, channels, what), target, background)
+    image = with_channels(image, channels, what)
+    return pad(image, target, background, has_alpha=picture.has_alpha)
 
 
 def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
@@ -236,6 +238,7 @@ class _Picture(NamedTuple):
     pixels: NDArray[Any]  # uint8, or float32 in [0, 1]; (height, width, channels)
     extent: tuple[float, float]  # the part of height and width that is picture
     orientation: int = 1
+    has_alpha: bool = False  # as the last channel
 
 
 def is_folder(path: Path) -> bool:
@@ -373,7 +376,8 @@ def _decoded(
         # Asked after loading: a PNG may carry it last, and a TIFF is turned by then.
         orientation = _orientation(image)
         pixels = _pixels(image, channels, background)
-        return _Picture(pixels, extent or pixels.shape[:2], orientation)
+        has_alpha = pixels.shape[-1] in (2, 4)
+        return _Picture(pixels, extent or pixels.shape[:2], orientation, has_alpha)
     except UnidentifiedImageError:
         raise _stranger(path, head, EXPECTED) from None
     except Image.DecompressionBombError as error:

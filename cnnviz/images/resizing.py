@@ -198,15 +198,21 @@ def with_channels(
 
 
 def pad(
-    image: NDArray[np.float32], size: tuple[int, int], background: Color
+    image: NDArray[np.float32],
+    size: tuple[int, int],
+    background: Color,
+    *,
+    has_alpha: bool = False,
 ) -> NDArray[np.float32]:
-    """An image centered on a larger background."""
+    """An image centered on a larger background, which is opaque."""
     height, width, channels = image.shape
     if (height, width) == size:
         return image
     color = np.array(background, np.float32)
+    if channels - has_alpha != 3:
+        color = (color @ LUMA)[np.newaxis]
     padded = np.empty((*size, channels), np.float32)
-    padded[:] = color if channels == 3 else color @ LUMA
+    padded[:] = np.append(color, np.float32(1)) if has_alpha else color
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     padded[top : top + height, left : left + width] = image
     return padded

@@ -587,7 +587,40 @@ def test_panels_are_as_wide_as_their_texts_need(
     )
 
 
-def test_what_a_class_is_compared_with_is_told_beside_long_names() -> None:
+def test_texts_that_are_too_wide_are_broken_and_very_long_ones_cut() -> None:
+    name = "Staphylococcus epidermidis against Staphylococcus hominis"
+    black = np.zeros((64, 256, 3), np.uint8)
+    for long in (name, f"{name} " * 5):
+        panels = [
+            Panel([long, "score 1"], black, None, ""),
+            Panel(["a"], black, None, ""),
+        ]
+        sheet = panel_sheet(panels, title="", subtitle="", texts=[], columns=None)
+        top = np.flatnonzero((np.asarray(sheet)[:, 20] == 0).all(1))[0]
+        place = 255 - np.asarray(sheet)[:top, 16 : 16 + 256, 0].astype(int)
+        rows = np.flatnonzero((place > 0).any(1))
+        blocks = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+        expected = [draw_line(long, 14, 256)]
+        if long == name:
+            parts = "Staphylococcus epidermidis against", "Staphylococcus hominis"
+            expected = [draw_line(part, 14, 256) for part in parts]
+        expected.append(draw_line("score 1", 12, 256))
+        assert len(blocks) == len(expected)
+        for block, line in zip(blocks, expected, strict=True):
+            ink = (line > 1)[(line > 1).any(1)]
+            np.testing.assert_array_equal(place[block][:, : ink.shape[1]] > 0, ink)
+
+
+@pytest.mark.parametrize(
+    "rivals",
+    [
+        ["", "cat", "dog"],
+        [f"Staphylococcus {kind}" for kind in ("hominis", "aureus", "warneri")],
+    ],
+)
+def test_what_a_class_is_compared_with_is_told_beside_long_names(
+    rivals: list[str],
+) -> None:
     made = keras.Sequential(
         [
             keras.layers.Input((8, 8, 1)),
@@ -600,7 +633,6 @@ def test_what_a_class_is_compared_with_is_told_beside_long_names() -> None:
     name = "German shepherd, German shepherd dog, German police dog, alsatian"
     first = replace(explain(made, image, 0, against=1), names=((name,),))
     maps = replace(channel_attribution(made, image, 0, against=1), names=((name,),))
-    rivals = "", "cat", "dog"
     own = [replace(first, against_name=rival) for rival in rivals]
     own_maps = [replace(maps, against_name=rival) for rival in rivals]
     for drawn in (
