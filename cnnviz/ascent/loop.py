@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from cnnviz.arguments import counts_or_none, instance_of, size_of, unfit, whole
 from cnnviz.ascent.chunks import Chunks
@@ -26,10 +27,12 @@ from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ArgumentError, ImageError, warn
 from cnnviz.graph.devices import room
 from cnnviz.network.failures import OutOfMemoryError
+from cnnviz.network.forward import observe
 from cnnviz.network.health import broken_weights, not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import Survey, native_shape, survey_layers
+from cnnviz.network.tracing import compiled_for_images
 from cnnviz.objectives.algebra import Objective
 from cnnviz.words import counted
 
@@ -101,8 +104,9 @@ def maximize(
 
     Raises:
         ArgumentError: If an argument is out of its range, or the objective names a
-            class that does not exist, has two parts of one name, or makes NaN of finite
-            numbers for every image.
+            class that does not exist, has two parts of one name, makes NaN of finite
+            numbers for every image, or couples the images of a network that is to be
+            shown one at a time.
         LayerError: If the objective names a layer or a channel that does not exist, or
             nothing that depends on the image.
         ImageError: If a layer on the way does not take images of this size.
@@ -333,12 +337,36 @@ def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
                 f"{counted(fixed, 'image')}"
             )
         return fixed
+    if total > 1 and plan.objective.uses_network and _is_shown_alone(plan):
+        if plan.objective.couples:
+            raise ArgumentError(
+                f"'{plan.objective}' compares {counted(total, 'image')} with each "
+                f"other, and {plan.model.source} computes with all images of a batch "
+                "together; expected an objective of each image alone"
+            )
+        return 1
     if plan.objective.couples:
         return total
     if batch_size is None:
         batch_size = max(1, room() // _image_bytes(plan))
     chunks = -(-total // min(batch_size, total))
     return -(-total // chunks)
+
+
+def _is_shown_alone(plan: Plan) -> bool:
+    """Whether the network is to be shown one image at a time, see `Trace.only`."""
+    model, objective = plan.model, plan.objective
+
+    def seen(images: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
+        layers, heads = objective.layers, objective.needs_head
+        scene = observe(model, images, images, layers, heads=heads)
+        outputs = [*scene.outputs.values(), *(head.output for head in scene.heads)]
+        return {str(number): output for number, output in enumerate(outputs)}, None
+
+    key = "ascent alone", model.key, objective.layers, objective.needs_head
+    shapes = [(*plan.window, plan.shape[-1])]
+    trace, _ = compiled_for_images(model.network, key, seen, shapes, 1)
+    return trace.only is not None
 
 
 def _image_bytes(plan: Plan) -> int:

@@ -206,7 +206,7 @@ def deconvnet(
         space: Where to stop if the network preprocesses images itself: `image` at the
             image before it, turned and resized back but not multiplied by scales that
             all positions share, which would only tint; `network` at the values after
-            it.
+            it, which are no picture if it turns, moves or resizes the image.
 
     Returns:
         The reconstructions, with their units.

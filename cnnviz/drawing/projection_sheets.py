@@ -111,7 +111,8 @@ def projection_sheet(
         The picture, RGB.
 
     Raises:
-        LayerError: If the arrays are no pictures, or no map fires.
+        LayerError: If the arrays are no pictures, have other places than the image, or
+            no map fires.
         ArgumentError: If the reconstructions are not of this image alone, a map has no
             name among `names`, or an argument is of another kind or out of its range.
         ImageError: If the image is none.
@@ -186,7 +187,8 @@ def comparison_sheet(
         The picture, RGB.
 
     Raises:
-        LayerError: If the arrays are no pictures, or no map fires.
+        LayerError: If the arrays are no pictures, have other places than the image, or
+            no map fires.
         ArgumentError: If the reconstructions are not of the same units, there are none,
             a map has no name among `names`, or an argument is of another kind or out of
             its range.
@@ -316,6 +318,11 @@ class _Units(NamedTuple):
     ) -> _Units:
         image = drawn.image
         shape = projections.images.shape
+        if not projections.origin.is_in_place:
+            raise LayerError(
+                f"{title}: the network turns, moves or resizes the image, and these "
+                "reconstructions end behind that; expected some with space='image'"
+            )
         if len(shape) < 3 or shape != (1, shape[1], *image.shape):
             raise ArgumentError(
                 f"reconstructions of shape {shape} given for an image of shape "
