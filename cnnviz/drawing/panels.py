@@ -109,7 +109,9 @@ def _bar_width(numbers: Sequence[str]) -> int:
     return len(numbers) * (max(_width(n, _LINE) for n in numbers) + _NUMBER_GAP)
 
 
-def _drawn(panels: Sequence[Panel], size: tuple[int, ...], width: int) -> list[RGBArray]:
+def _drawn(
+    panels: Sequence[Panel], size: tuple[int, ...], width: int
+) -> list[RGBArray]:
     """The panels of a row, of one width, with their texts at the same heights."""
     texts = list(zip_longest(*(panel.lines for panel in panels), fillvalue=""))
     heads: list[list[RGBArray]] = [[] for _ in panels]
