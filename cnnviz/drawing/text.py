@@ -5,6 +5,8 @@ from __future__ import annotations
 import bisect
 import functools
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +24,9 @@ _TITLE_SIZE, _SUBTITLE_SIZE, _SUBTITLE_INK = 20, 13, 65  # the ink in percent
 _HEADLINE_GAP = 10
 _LONGEST_TEXT = 1000
 _VARIANTS = frozenset(map(chr, range(0xFE00, 0xFE10)))  # of the character before
+_BETWEEN_WORDS = " -_'\"\u05be\u2010\u2011\u2013\u2019"
+_RIGHT_TO_LEFT = re.compile(rf"r[rn]*(?: +[rn]+| *\([rn ]+\))*{ELLIPSIS}?")
+_ISOLATE, _END_OF_ISOLATE = "\u2067", "\u2069"
 
 
 def wrap(
@@ -184,12 +189,43 @@ def _drawable_name(part: str | Name) -> Name:
 def _written(text: str, size: int) -> NDArray[np.uint8]:
     font = font_of(text, size)
     ascent, descent = heights_of(text, size)
+    direction = None
+    if font.layout_engine == ImageFont.Layout.RAQM:
+        text, direction = _isolated(text), "ltr"
     length = math.ceil(font.getlength(text))
     picture = Image.new("L", (max(1, length), ascent + descent))
-    ImageDraw.Draw(picture).text((0, ascent), text, fill=255, font=font, anchor="ls")
+    ImageDraw.Draw(picture).text(
+        (0, ascent), text, fill=255, font=font, anchor="ls", direction=direction
+    )
     line = np.array(picture)
     line.flags.writeable = False
     return line
+
+
+def _isolated(text: str) -> str:
+    """A line in which words that run to the left stay apart from what is around them.
+
+    Numbers and names after them would be drawn before them otherwise.
+    """
+    kinds = "".join(map(_kind, text))
+    parts, end = [], 0
+    for found in _RIGHT_TO_LEFT.finditer(kinds):
+        name = text[slice(*found.span())]
+        parts += [text[end : found.start()], _ISOLATE, name, _END_OF_ISOLATE]
+        end = found.end()
+    return "".join([*parts, text[end:]])
+
+
+def _kind(character: str) -> str:
+    """A letter for what a character is in a line, as `_RIGHT_TO_LEFT` reads it."""
+    if character in _BETWEEN_WORDS:
+        return " "
+    kind = unicodedata.bidirectional(character)
+    if kind in ("R", "AL"):
+        return "r"
+    if kind in ("AN", "NSM"):  # Arabic digits, and marks on letters
+        return "n"
+    return character if kind == "ON" else "x"
 
 
 def drawable(text: object) -> str:

@@ -218,6 +218,38 @@ def test_hebrew_runs_to_the_left() -> None:
     assert mistakes[0] < mistakes[1] / 2
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u05e1\u05d5\u05e1",
+        "\u0642\u0637\u0629 \u0645\u0646\u0632\u0644\u064a\u0629",
+        "\u05db\u05dc\u05d1 (\u05d2\u05d3\u05d5\u05dc)",
+        "\u0642\u0637\u0629 \u0662",
+    ],
+)
+@pytest.mark.parametrize("is_laid_out", [True, False])
+@pytest.mark.usefixtures("fresh")
+def test_names_that_run_to_the_left_leave_the_line_as_it_is(
+    name: str, is_laid_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_laid_out and not features.check("raqm"):
+        pytest.skip("Pillow lays out no scripts")
+    layout = ImageFont.Layout.RAQM if is_laid_out else ImageFont.Layout.BASIC
+    font = ImageFont.truetype(BUNDLED / "DejaVuSans.ttf", 20, layout_engine=layout)
+    monkeypatch.setattr(fonts, "_opened", lambda *_: font)
+    parts = ["\u00e9 against ", name, " 19.4 % \u00b7 16 maps, ", name, ": 0.5"]
+    line = draw_line("".join(parts), 20, 900)
+    page = Image.new("L", (line.shape[1], len(line)))
+    left = 0.0
+    for part in parts:
+        place = (left, font.getmetrics()[0])
+        ImageDraw.Draw(page).text(place, part, fill=255, font=font, anchor="ls")
+        left += font.getlength(part)
+    # Fractions of a pixel are laid out in another way at the joints.
+    wrong = np.abs(line.astype(float) - page).mean() / np.asarray(page).mean()
+    assert wrong < 0.3
+
+
 def test_a_choice_of_how_a_character_looks_is_no_character() -> None:
     np.testing.assert_array_equal(
         draw_line("7\ufe0f", 20, 100), draw_line("7", 20, 100)
