@@ -10,6 +10,7 @@ import numpy as np
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.units import Route
 from cnnviz.images.boxes import ReceptiveField
+from cnnviz.network.head_units import unit_names
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import look_at
@@ -24,7 +25,8 @@ class Origin:
         images: `(n, h, w, c)`, of the input that was reconstructed.
         info: The layer that they start from.
         rule: The rule that made them.
-        labels: The names of the classes; None if they are not known.
+        names: The names of the classes; None if they are not known, or the units of
+            the layer are none.
         is_chosen: Whether the maps were asked for by number.
         is_whole: Whether they start from whole maps, rather than from a unit of each.
         order: Which axis of the maps goes along each of the image's; None where that is
@@ -37,7 +39,7 @@ class Origin:
     images: np.ndarray
     info: LayerInfo
     rule: str
-    labels: tuple[str, ...] | None
+    names: tuple[str, ...] | None
     is_chosen: bool
     is_whole: bool
     order: tuple[int, ...] | None
@@ -75,7 +77,7 @@ class Origin:
             images,
             look.info,
             task.rule,
-            model.labels,
+            unit_names(model, selected.name, look.info.output_shape, arrays),
             is_chosen,
             task.keep == "map" and len(look.info.output_shape) > 1,
             look.order,
@@ -108,14 +110,6 @@ class Origin:
     def has_places(self) -> bool:
         """Whether each starts from a unit that has a position in its map."""
         return self.is_spatial and not self.is_whole
-
-    @property
-    def names(self) -> Sequence[str] | None:
-        """The names of the classes, if the layer has a unit for each."""
-        *space, count = self.info.output_shape or (0,)
-        if self.labels is None or len(self.labels) != count or set(space) - {1}:
-            return None
-        return self.labels
 
     def counted(self, dead: np.ndarray, strengths: np.ndarray) -> str:
         """How many maps are drawn, of how many.

@@ -43,7 +43,7 @@ from cnnviz.images.resizing import resize
 from cnnviz.images.taking import one_image
 from cnnviz.words import percent_text
 
-Normalize = Literal["channel", "layer"]
+Normalize = Literal["channel", "layer", "probability"]
 Sort = Literal["channel", "strongest"]
 
 _MAPS, _HEAT = "viridis", "inferno"
@@ -93,7 +93,8 @@ def activation_sheet(
         normalize: `"channel"` stretches each channel between its own least and largest
             value, `"layer"` all channels between those of the layer, with a scale bar
             below. Units, which have one value each, always share the range of the
-            layer.
+            layer; with `"probability"` they have that from 0 to 1, as bars, which those
+            of a softmax have anyway.
         colormap: The name of one of matplotlib's colormaps; None for viridis, and
             inferno over an image. It has no effect on bars.
         columns: Tiles in a row; None for a nearly square sheet. It has no effect on
@@ -147,15 +148,19 @@ def activation_sheet(
     channels = _Channels.of(maps)
     picture = None if seen is None else as_picture(seen)
     is_units = maps.ndim == 1
-    if is_units and len(maps) > 1:
+    if is_units:
         named = names if names is not None and len(names) == len(maps) else None
-        if named is not None or _are_probabilities(maps):
+        adds_up = _adds_up(maps)
+        are_classes = len(maps) > 1 and (named is not None or adds_up)
+        percent = adds_up or (normalize == "probability" and _are_shares(maps))
+        if percent or are_classes:
             if len(maps) > _FEW_UNITS:
                 sort, max_channels = sort or "strongest", max_channels or _FEW_UNITS
             shown = channels.chosen(sort, max_channels)
-            remarks.append(count_channels(len(maps), len(shown), "class", sort))
-            return _bars(maps, shown, named, title, remarks, picture)
-        remarks.append(_strongest(maps))
+            noun = "class" if are_classes else "unit"
+            remarks.append(count_channels(len(maps), len(shown), noun, sort))
+            return _bars(maps, shown, named, percent, title, remarks, picture)
+        remarks += [_strongest(maps)] * (len(maps) > 1)
     shown = channels.chosen(sort, max_channels)
     noun = "unit" if is_units else "channel"
     remarks.append(count_channels(len(maps), len(shown), noun, sort))
@@ -254,21 +259,28 @@ def _strongest(values: NDArray[np.float32]) -> str:
     return f"strongest: {told}"
 
 
-def _are_probabilities(values: NDArray[np.float32]) -> bool:
+def _are_shares(values: NDArray[np.float32]) -> bool:
+    """Whether no value lies outside of [0, 1], but for rounding; NaN does not."""
+    return not ((values < 0) | (values > 1 + _SUM_ERROR)).any()
+
+
+def _adds_up(values: NDArray[np.float32]) -> bool:
     """Whether units are the answer of a softmax."""
-    return bool((values >= 0).all() and abs(float(values.sum()) - 1) < _SUM_ERROR)
+    if len(values) < 2 or not _are_shares(values):
+        return False
+    return abs(float(values.sum()) - 1) < _SUM_ERROR
 
 
 def _bars(
     values: NDArray[np.float32],
     shown: NDArray[np.intp],
     names: Sequence[str] | None,
+    percent: bool,
     title: str,
     facts: Sequence[str],
     seen: RGBArray | None,
 ) -> Image.Image:
-    """A bar for each class that is shown."""
-    percent = _are_probabilities(values)
+    """A bar for each class that is shown; of probabilities, from 0 to 1."""
     bars = draw_bars(
         [str(i) if names is None else names[i] for i in shown],
         values[shown],

@@ -76,6 +76,8 @@ class Views:
     Args:
         inputs: The network's inputs, `(n, ..., c)` or, channels first, `(n, c, ...)`.
         channels_first: The layout of the inputs.
+        dims: The dimensions of the inputs that are followed; None for those of
+            positions.
         without_gates: Whether to leave out what reaches a tensor through gates and
             statistics alone: they have no positions and see all of an image, which the
             maps that they scale do not. What is the same for all elements is then told
@@ -86,7 +88,8 @@ class Views:
         self,
         inputs: Sequence[tf.Tensor],
         *,
-        channels_first: bool,
+        channels_first: bool = False,
+        dims: Sequence[int] | None = None,
         without_gates: bool = False,
     ) -> None:
         self._without_gates = without_gates
@@ -94,8 +97,9 @@ class Views:
         self._known: dict[Any, View | None] = {}
         for i, tensor in enumerate(inputs):
             rank = tensor.shape.rank or 0
-            dims = position_dims(rank, channels_first=channels_first)
-            extents = [Extent((i, d), tensor.shape[d], d) for d in dims]
+            positions = position_dims(rank, channels_first=channels_first)
+            followed = positions if dims is None else dims
+            extents = [Extent((i, d), tensor.shape[d], d) for d in followed]
             self._known[tensor.ref()] = extents
 
     def __call__(self, tensor: tf.Tensor) -> View | None:
@@ -189,6 +193,25 @@ class Views:
         # Over the positions, and over channels: the statistics of a normalization.
         reduced = {int(axis) % op.inputs[0].shape.rank for axis in axes.ravel()} - {0}
         return len(reduced) > max((t.shape.rank or 2) - 2 for t in self._inputs)
+
+
+def keeps_apart(given: tf.Tensor, dim: int, tensor: tf.Tensor, to: int) -> bool:
+    """Whether each element of a tensor is made of the same element of another alone.
+
+    Args:
+        given: The other tensor.
+        dim: The dimension along which its elements are told apart.
+        tensor: The tensor.
+        to: The dimension of the tensor along which they are to lie.
+    """
+    view = Views([given], dims=[dim])(tensor)
+    if given.shape[dim] != tensor.shape[to] or not view or len(view) > 1:
+        return False
+    try:
+        extent = view[0].plain()
+    except Unknown:
+        return False
+    return extent.dim == to and extent.jump == 1 and extent.low == extent.high == 0
 
 
 def field_of(view: View | None, shape: Sequence[int | None]) -> ReceptiveField | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cnnviz.arguments import number_of, texts_of, unfit
 from cnnviz.errors import ArgumentError
+from cnnviz.network.head_units import HeadUnits
 from cnnviz.network.map_places import MapPlace
 from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.showing import Result, given_to_numpy
@@ -38,6 +39,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
             could be run to its end; sheets say it.
         places: By layer the inputs that it is of, and how its maps lie on them, where
             that is known. Others are taken to cover the first picture.
+        units: By layer what its units mean, if they are those of an output.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -46,6 +48,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
     labels: tuple[str, ...] | None
     predictions: Predictions | None = None
     places: Mapping[str, tuple[MapPlace, ...]] = field(default_factory=dict)
+    units: Mapping[str, HeadUnits] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> np.ndarray:
         return self.arrays[layer]
@@ -186,9 +189,12 @@ class Activations(Result, Mapping[str, np.ndarray]):
                 values = np.moveaxis(values, place.order, range(len(place.order)))
                 options = {"field": place.field, **options}
             break
+        units = self.units.get(path)
+        if units and units.are_probabilities and path not in self.mapped:
+            options["normalize"] = "probability"
         options = {
             "title": drawing.headline(path, self.kinds.get(path, ""), shape),
-            "labels": self.labels,
+            "labels": units and units.names(self.labels, values.shape[-1]),
             "image": seen if overlay else None,
             "seen": None if overlay else seen,
             **options,

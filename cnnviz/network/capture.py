@@ -19,6 +19,7 @@ from cnnviz.images.taking import is_many, one_by_one
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.batches import batched, rebatch
 from cnnviz.network.forward import show_images
+from cnnviz.network.head_units import HeadUnits, head_units
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.health import is_suspicious, note_broken_weights
 from cnnviz.network.keras_generations import Network
@@ -210,6 +211,7 @@ def _activations(
         asked.model.labels,
         predictions,
         facts.places,
+        facts.units,
     )
 
 
@@ -265,12 +267,14 @@ class _Facts(NamedTuple):
         named: The names of the calls that were asked for by name.
         left_out: By layer why some that a pattern chose have no maps.
         places: By layer with maps how these lie on the inputs, as far as is known.
+        units: By layer what its units mean that are those of an output.
         answer: What is known of the output, if it is wanted and was reached.
     """
 
     named: frozenset[str]
     left_out: dict[str, str]
     places: dict[str, tuple[MapPlace, ...]]
+    units: dict[str, HeadUnits]
     answer: HeadInfo | None
 
 
@@ -281,11 +285,16 @@ def _traced(
     model, selected, predict = asked
     network = model.network
     chosen = {id(s.address): s for s in selected if not s.is_named}
-    end = [Selected.whole(network)] if predict else []
+    # Convolutions without labels are drawn in the same way, whatever their units mean.
+    is_open = model.labels is not None or any(
+        not (s.address.is_convolution or s.address.is_pooling) for s in selected
+    )
+    end = [Selected.whole(network)] if predict or is_open else []
 
     def capture(*images: tf.Tensor) -> tuple[dict[str, tf.Tensor], _Facts]:
         forward = show_images(model, images, selected, welcome=end)
         calls = [call for name, call in forward.calls.items() if name]
+        units = head_units(forward)
         answered = {id(call.address) for call in calls}
         left_out = {
             s.name: unanswered(network, s, {}).message
@@ -303,8 +312,9 @@ def _traced(
         if not maps:
             raise LayerError(next(iter(left_out.values())))
         by_name = {call.name for call in calls if id(call.address) not in chosen}
-        facts = _Facts(frozenset(by_name), left_out, _places(images, maps), None)
-        if "" in forward.calls:
+        places = _places(images, maps)
+        facts = _Facts(frozenset(by_name), left_out, places, units, None)
+        if predict and "" in forward.calls:
             with suppress(LayerError):
                 outputs, found = answer(forward, None)
                 maps |= {_OUTPUT + key: tensor for key, tensor in outputs.items()}

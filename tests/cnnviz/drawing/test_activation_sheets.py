@@ -308,6 +308,24 @@ def test_probabilities_are_bars_in_order_of_the_classes() -> None:
     np.testing.assert_allclose(bar_lengths(strong), [0.6, 0.25, 0.1, 0.05], atol=0.01)
 
 
+def test_probabilities_that_do_not_add_up_are_bars_on_a_whole_scale() -> None:
+    values = np.array([0.52, 0.48, 0.51, 0.02], np.float32)
+    for labels in (None, ["ant", "bee", "cat", "dog"]):
+        sheet = activation_sheet(
+            values, title="tags", labels=labels, normalize="probability"
+        )
+        np.testing.assert_allclose(bar_lengths(sheet), values, atol=0.01)
+    whole = np.array([0.1, 0.6, 0.3], np.float32)
+    assert_same(
+        activation_sheet(whole, title="p", normalize="probability"),
+        activation_sheet(whole, title="p"),
+    )
+    one = activation_sheet(values[:1], title="p", normalize="probability")
+    np.testing.assert_allclose(bar_lengths(one), values[:1], atol=0.01)
+    logarithms = activation_sheet(np.log(values), title="p", normalize="probability")
+    assert_same(logarithms, activation_sheet(np.log(values), title="p"))
+
+
 def test_named_units_are_bars_from_zero() -> None:
     values = np.array([2, -1, 0.5, 1], np.float32)  # logits
     names = ["ant", "bee", "cat", "dog"]
