@@ -35,7 +35,6 @@ from cnnviz.drawing.values import (
     is_constant,
     overlay,
     own_levels,
-    stretch,
 )
 from cnnviz.errors import LayerError
 from cnnviz.images.boxes import ReceptiveField, image_spans, seen_spans
@@ -168,7 +167,7 @@ def activation_sheet(
     is_own = normalize == "channel" and not is_units
     if is_own:
         remarks.append("each on its own scale")
-    levels = (own_levels(maps) if is_own else stretch(maps))[shown]
+    levels = (own_levels(maps) if is_own else own_levels(maps[np.newaxis])[0])[shown]
     if maps.ndim == 4:
         depth = maps.shape[1]
         remarks.append(f"drawn: the central slice, {depth // 2 + 1} of {depth}")

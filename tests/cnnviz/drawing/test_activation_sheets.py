@@ -326,6 +326,17 @@ def test_probabilities_that_do_not_add_up_are_bars_on_a_whole_scale() -> None:
     assert_same(logarithms, activation_sheet(np.log(values), title="p"))
 
 
+@pytest.mark.parametrize("values", [[0.578], [7.0, 7.0, 7.0], [-2.0, -2.0]])
+def test_equal_units_are_not_the_least(values: list[float]) -> None:
+    sheet = activation_sheet(np.array(values, np.float32), title="dense")
+    shown = cells(sheet, len(values), 64).astype(int)
+    middle = colors(np.full(len(values), 0.5, np.float32))
+    assert np.abs(shown - middle).max() <= 4
+    silent = activation_sheet(np.zeros(len(values), np.float32), title="dense")
+    least = colors(np.zeros(len(values), np.float32))
+    assert np.abs(cells(silent, len(values), 64).astype(int) - least).max() <= 4
+
+
 def test_named_units_are_bars_from_zero() -> None:
     values = np.array([2, -1, 0.5, 1], np.float32)  # logits
     names = ["ant", "bee", "cat", "dog"]
