@@ -105,8 +105,8 @@ def activation_sheet(
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
             laid over it.
         field: The receptive field of the layer in that image, by which maps lie where
-            their units look, and not beyond; None if it is not known, for maps that
-            cover the image.
+            their units look, and not beyond; None if it is not known: maps are spread
+            over all of the image then, and the sheet says so.
         labels: The names of the classes. Where there are as many as units, the
             strongest units are named.
         seen: What the network was shown, as `image`, to be drawn small beside the
@@ -325,7 +325,8 @@ def _over_image(
     """Maps `(k, h, w)` as heat where their units look, and what to tell of that."""
     resized, size = _backdrop(image, len(levels)), image.shape[:2]
     if field is None or len(field.size) != 2:
-        return overlay(resized, levels, colormap), []
+        spread = "where units look is not known: maps are spread evenly over the image"
+        return overlay(resized, levels, colormap), [spread]
     spans = image_spans(field, levels.shape[1:], size)
     seen = seen_spans(field, levels.shape[1:], size)
     # On the image as it is drawn.

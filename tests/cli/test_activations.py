@@ -175,9 +175,9 @@ def test_the_sheet_is_that_of_the_library(
     options += ["--colormap", "magma", "--normalize", "layer", "--overlay"]
     (path,) = run(mnist, seven, "--layer", "conv2", "--out", tmp_path, *options)
     image = cnnviz.read_image(seven, channels=1)
-    maps = cnnviz.activations(cnnviz.load_model(mnist), image, ["conv2"])["conv2"][0]
+    found = cnnviz.activations(cnnviz.load_model(mnist), image, ["conv2"])
     expected = activation_sheet(
-        maps,
+        found["conv2"][0],
         title="conv2  \u00b7  Conv2D  \u00b7  14x14x48",
         facts=["7.png", taken_for(mnist, image, 7)],
         normalize="layer",
@@ -186,6 +186,7 @@ def test_the_sheet_is_that_of_the_library(
         max_channels=6,
         sort="strongest",
         image=image,
+        field=found.places["conv2"][0].field,
     )
     written = np.asarray(Image.open(path), int)
     # Convolutions may differ in the last bit from one run to the next.

@@ -131,6 +131,7 @@ def test_the_pictures_are_the_sheets_of_the_library(
             title="conv2  \u00b7  Conv2D  \u00b7  14x14x48",
             facts=["image 2 of 2"],
             image=digits[1],
+            field=maps.places["conv2"][0].field,
             columns=12,
         ),
     )

@@ -148,15 +148,19 @@ def test_no_mean_is_warned_of(
     assert sheet.size > (0, 0)
 
 
+SPREAD = "where units look is not known: maps are spread evenly over the image"
+
+
 def test_maps_are_laid_over_the_image() -> None:
     image = np.random.default_rng(1).random((100, 120, 3), np.float32)
     values = random(5, 6, 2)
     heat = np.stack([own_range(values[..., c]) for c in range(2)]).astype(np.float32)
+    told = f"2 channels{DOT}{ends(values)}{DOT}each on its own scale"
     expected = grid(
         overlay(image, heat, "inferno"),
         labels=["0", "1"],
         title="x",
-        subtitle=f"2 channels{DOT}{ends(values)}{DOT}each on its own scale",
+        subtitle=f"{told}{DOT}{SPREAD}",
     )
     assert_same(activation_sheet(values, title="x", image=image), expected)
 
@@ -202,6 +206,21 @@ def test_no_heat_lies_where_no_unit_looks(monkeypatch: pytest.MonkeyPatch) -> No
         where = np.argwhere(placing.mask())
         np.testing.assert_array_equal(where.min(0), [rows[0], columns[0]])
         np.testing.assert_array_equal(where.max(0) + 1, [rows[1], columns[1]])
+
+
+def test_it_is_told_where_places_are_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    image, values = np.ones((12, 12)), random(4, 4, 2)
+    field = ReceptiveField((3, 3), (3.0, 3.0), (0, 0))
+    for options, is_told in (
+        ({"image": image}, True),
+        ({"image": image, "field": field}, False),
+        ({}, False),
+    ):
+        activation_sheet(values, title="x", **options)
+        assert (SPREAD in told["subtitle"]) == is_told
 
 
 def test_a_field_is_one() -> None:

@@ -93,7 +93,10 @@ def test_sheets_of_a_layer_show_what_the_network_was_shown() -> None:
     over = found.picture("conv", overlay=True)
     values = found["conv"][0]
     plain = activation_sheet(
-        values, title="conv \u00b7 Conv2D \u00b7 2x2x1", image=image[0]
+        values,
+        title="conv \u00b7 Conv2D \u00b7 2x2x1",
+        image=image[0],
+        field=found.places["conv"][0].field,
     )
     assert over.size == plain.size
 

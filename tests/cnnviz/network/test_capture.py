@@ -578,8 +578,10 @@ def test_maps_of_a_second_picture_are_laid_over_that(k: ModuleType) -> None:
     found = activations(model, images, ["left", "right"])
     assert [found.places[path][0].input for path in ("left", "right")] == [0, 1]
     for path, image in zip(("left", "right"), images, strict=True):
+        field = found.places[path][0].field
         for option in ("image", "seen"):
-            sheet = activation_sheet(found[path][0], title=path, **{option: image[0]})
+            options: Any = {option: image[0], "field": field}
+            sheet = activation_sheet(found[path][0], title=path, **options)
             drawn = found.picture(path, overlay=option == "image", title=path)
             np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
 
@@ -643,7 +645,10 @@ def test_maps_of_several_inputs_are_laid_over_the_first_picture(k: ModuleType) -
     images = [RNG.random((1, 8, 9, n)) for n in (2, 3)]
     found = activations(model, images, ["both"])
     assert [place.input for place in found.places["both"]] == [0, 1]
-    sheet = activation_sheet(found["both"][0], title="both", image=images[1][0])
+    field = found.places["both"][1].field
+    sheet = activation_sheet(
+        found["both"][0], title="both", image=images[1][0], field=field
+    )
     drawn = found.picture("both", overlay=True, title="both")
     np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
 
