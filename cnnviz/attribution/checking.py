@@ -200,7 +200,11 @@ def _curves(
 def _orders(
     explanation: Explanation, number: int, draws: int, seed: int
 ) -> list[np.ndarray]:
-    """In which order pixels go: by the maps, by random maps, from the middle."""
+    """In which order pixels go: by the maps, by random maps, from the middle.
+
+    What no unit looks at goes last, but in the map of the middle, which knows nothing
+    of the network.
+    """
     generator = np.random.default_rng(seed)
     maps = explanation.maps[number]
     placing = explanation.placing
@@ -210,9 +214,12 @@ def _orders(
     ]
     random = [placing(generator.random(grain)) for _ in range(draws)]
     ties = placing(np.random.default_rng((seed, draws)).random(grain))
+    marked = [
+        np.where(explanation.seen, values, -np.inf) for values in (*maps, *random)
+    ]
     return [
         ranks_of(values, ties, generator)
-        for values in (*maps, *random, central(maps.shape[1:]))
+        for values in (*marked, central(maps.shape[1:]))
     ]
 
 

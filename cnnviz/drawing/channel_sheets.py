@@ -65,6 +65,7 @@ def channel_sheet(
     rows: list[list[Panel]] = []
     for column, channels in enumerate(chosen):
         where = np.stack([attribution.where(number, column, int(c)) for c in channels])
+        where = np.where(attribution.seen, where, 0)
         flat = flatten(image, [where, attribution.seen[None]], title)
         maps, (seen,) = flat.maps
         head = _sums(attribution, number, column, channels)

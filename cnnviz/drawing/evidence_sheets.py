@@ -117,7 +117,7 @@ def explanation_sheet(
     number = number_of("number", number, len(explanation.maps))
     if check is not None:
         _check_fits("check", check, explanation)
-    maps = explanation.maps[number]
+    maps = np.where(explanation.seen, explanation.maps[number], 0)
     flat = flatten(image, [maps, explanation.seen[None]], title)
     picture, (maps, seen) = flat.picture, flat.maps
     name, positions = input_words(flat.axes)
@@ -199,6 +199,7 @@ def evidence_comparison_sheet(
     hatched = False
     for column in range(len(first.names[0])):
         every = np.stack([each.maps[0, column] for each in explanations.values()])
+        every = np.where(every_seen, every, 0)
         flat = flatten(image, [every, every_seen], title)
         _, positions = input_words(flat.axes)
         head = _lines(first, 0, column, share=False)

@@ -111,6 +111,29 @@ def test_what_a_map_leaves_out_comes_in_patches_like_those_of_random_maps() -> N
     assert sum(check.is_better_than_chance.item() for check in better) <= 1
 
 
+@GENERATIONS
+def test_what_no_unit_looks_at_goes_last(k: ModuleType) -> None:
+    layers = k.layers
+    network = sequential(
+        *(k, (12, 16, 1), layers.Cropping2D(((0, 0), (0, 6)))),
+        layers.Conv2D(1, 1, activation="relu"),
+        *(layers.Flatten(), layers.Dense(1)),
+    )
+    weights = np.zeros((12, 10, 1))
+    weights[4:8, 9] = 1  # beside what is cropped
+    network.set_weights(
+        [np.ones((1, 1, 1, 1)), np.zeros(1), weights.reshape(-1, 1), np.zeros(1)]
+    )
+    image = np.random.default_rng(0).uniform(0.5, 1, (1, 12, 16, 1)).astype("f")
+    found = explain(raw(network), image)
+    assert found.seen.sum() == 120 and found.maps[0, 0, 4:8, 10:].all()
+    check = check_explanation(raw(network), image, found, steps=48, draws=3)
+    expected = [image[0, 4:8, 9].sum(), *[0] * 48]
+    np.testing.assert_allclose(check.deletion[0, 0], expected, atol=1e-5)
+    # Random maps have what counts among the first 120 of 192 pixels, too.
+    np.testing.assert_allclose(check.chance_deletion[0, 0, :, 30:], 0, atol=1e-6)
+
+
 def test_a_map_of_the_few_steps_that_decide_is_better_than_chance() -> None:
     # One step of a signal decides all: when it goes, early or late, is chance.
     network = sequential(

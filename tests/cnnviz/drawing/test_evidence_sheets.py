@@ -215,6 +215,9 @@ def test_what_is_not_seen_is_hatched_in_every_sheet(
         # Of a quarter all pixels are seen, of the others a line of eight is drawn.
         assert not dark[120:, 120:].any()
         assert dark.mean() == pytest.approx(3 / 4 / 8, abs=0.01)
+        # Maps hold their outermost values there, which are no evidence.
+        assert (np.ptp(tile[:120], axis=-1) <= 1).all()
+        assert (np.ptp(tile[120:, 120:], axis=-1) > 50).any()
     assert not (every_pixel == 0).all(-1).any()
     told = "hatched: what no unit of the layer looks at"
     assert [texts.count(told) for _, texts in drawn] == [1, 1, 1]
