@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _MOST_TOGETHER = 16  # tiles of a channel in a row
+_SILENT, _STUCK = "not excited", "no gradient"
 
 
 def filter_sheet(
@@ -67,15 +69,10 @@ def filter_sheet(
         result_of("natural", natural, "find_exemplars", "images")
         facts.append("the natural images that excite it most")
         facts += _unexcited(natural)
-    if ascent.dead.any():
-        facts.append(f"{ascent.dead.sum()} dead")
-    facts += averaged(ascent.images)
-    labels = [
-        f"{number}: {state}"
-        for number, state in zip(
-            result.channels, _states(ascent, result.activations), strict=True
-        )
-    ]
+    silent = (result.activations == 0) & (not result.negative)
+    states = _states(ascent, result.activations, silent)
+    facts += [*_failed(ascent, states), *averaged(ascent.images)]
+    labels = [f"{n}: {state}" for n, state in zip(result.channels, states, strict=True)]
     tiles, marked, columns = displayable(ascent.images), ascent.dead, None
     if natural is not None:
         if natural.layer not in (result.layer, result.feature):
@@ -111,12 +108,38 @@ def filter_sheet(
     )
 
 
-def _states(ascent: Ascent, values: NDArray[Any]) -> list[str]:
-    """What became of each image, in a word or the number that it reached."""
+def _states(
+    ascent: Ascent, values: NDArray[Any], silent: NDArray[np.bool_]
+) -> list[str]:
+    """What became of each image, in words or as the number that it reached.
+
+    Args:
+        ascent: The images.
+        values: What they reached.
+        silent: Which of them are of units that do not fire. That others do not either
+            is not known: there may be images that excite them.
+    """
     return [
-        "not a number" if np.isnan(score) else "dead" if dead else readable(value)
-        for dead, score, value in zip(ascent.dead, ascent.scores, values, strict=True)
+        "not a number"
+        if np.isnan(score)
+        else readable(value)
+        if not dead
+        else _SILENT
+        if is_silent
+        else _STUCK
+        for dead, score, value, is_silent in zip(
+            ascent.dead, ascent.scores, values, silent, strict=True
+        )
     ]
+
+
+def _failed(ascent: Ascent, states: Sequence[str]) -> list[str]:
+    """How many images could not be made, and what was seen of their units."""
+    steps = int(np.isfinite(ascent.history).any(1).sum())
+    silent = states.count(_SILENT)
+    stuck = int(ascent.dead.sum()) - silent
+    told = f"{silent} {_SILENT} in {counted(steps, 'step')}"
+    return [told] * (silent > 0) + [f"{stuck} without a usable gradient"] * (stuck > 0)
 
 
 def ascent_sheet(result: Ascent, *, title: str = "gradient ascent") -> Image.Image:
@@ -133,12 +156,10 @@ def ascent_sheet(result: Ascent, *, title: str = "gradient ascent") -> Image.Ima
         ArgumentError: If the result is of another function.
     """
     result_of("result", result, "maximize", "history")
-    states = _states(result, result.scores)
+    states = _states(result, result.scores, np.zeros(len(result.scores), bool))
     tiles = displayable(result.images)
     facts = [counted(len(tiles), "image"), "score reached"]
-    if result.dead.any():
-        facts.append(f"{result.dead.sum()} dead")
-    facts += averaged(result.images)
+    facts += [*_failed(result, states), *averaged(result.images)]
     return grid(
         leveled(tiles),
         labels=[f"{number}: {state}" for number, state in enumerate(states)],

@@ -46,8 +46,8 @@ class FilterImages(ArrayResult):
         channels: The numbers of its channels, `(k,)`.
         activations: The mean activation of each channel over all positions of
             `feature`, for its own image, `(k,)`.
-        ascent: The images, `ascent.images` `(k, h, w, c)`, which of them are dead,
-            `ascent.dead`, and how they were made.
+        ascent: The images, `ascent.images` `(k, h, w, c)`, which of them could not be
+            made, `ascent.dead`, and how they were made.
         negative: Whether the images are what the filters dislike.
     """
 
@@ -122,10 +122,10 @@ def visualize_filters(
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the
-        activations that they reach; mid gray for channels that are dead. If the model
-        takes raw values, so are those of the images: within two standard deviations of
-        the mean, as its first normalization knows them, else within [0, 1], with a
-        warning.
+        activations that they reach; mid gray for channels that no image was found for.
+        If the model takes raw values, so are those of the images: within two standard
+        deviations of the mean, as its first normalization knows them, else within
+        [0, 1], with a warning.
 
     Raises:
         LayerError: If the layer or a channel does not exist.

@@ -52,9 +52,9 @@ def test_what_ascent_found_shows_itself() -> None:
     found = replace(ascended(3, dead=(1,)), scores=np.array([1.234, 0, np.nan]))
     expected = grid(
         found.images,
-        labels=["0: 1.23", "1: dead", "2: not a number"],
+        labels=["0: 1.23", "1: no gradient", "2: not a number"],
         title="gradient ascent",
-        subtitle="3 images \u00b7 score reached \u00b7 1 dead",
+        subtitle="3 images \u00b7 score reached \u00b7 1 without a usable gradient",
         marked=[False, True, False],
     )
     assert_same(found.picture(), expected)
@@ -67,10 +67,10 @@ def test_filters_are_labeled_with_what_they_reached() -> None:
     found = filters()
     expected = grid(
         found.ascent.images,
-        labels=["4: 1.23", "9: dead", "2: 56.7"],
+        labels=["4: 1.23", "9: not excited", "2: 56.7"],
         title="block/conv",
         subtitle="3 channels \u00b7 what each looks for \u00b7 "
-        "mean activation reached \u00b7 1 dead",
+        "mean activation reached \u00b7 1 not excited in 1 step",
         marked=[False, True, False],
     )
     assert_same(filter_sheet(found), expected)
@@ -81,13 +81,31 @@ def test_what_passes_a_convolution_on_is_named() -> None:
     spoiled.scores[2] = np.nan
     expected = grid(
         spoiled.images,
-        labels=["4: 1.23", "9: dead", "2: not a number"],
+        labels=["4: 1.23", "9: not excited", "2: not a number"],
         title="block/conv",
         subtitle="3 channels \u00b7 what each looks for \u00b7 mean activation reached "
-        "in block/relu, which passes it on \u00b7 2 dead",
+        "in block/relu, which passes it on \u00b7 1 not excited in 1 step \u00b7 "
+        "1 without a usable gradient",
         marked=[False, True, True],
     )
     found = filters(ascent=spoiled, feature="block/relu")
+    assert_same(filter_sheet(found), expected)
+
+
+@pytest.mark.parametrize(("activation", "negative"), [(5e29, False), (0.0, True)])
+def test_a_filter_without_a_gradient_is_not_said_to_be_silent(
+    activation: float, negative: bool
+) -> None:
+    found = filters(activations=np.array([1, activation, 2]), negative=negative)
+    what = "what each dislikes most" if negative else "what each looks for"
+    expected = grid(
+        found.ascent.images,
+        labels=["4: 1", "9: no gradient", "2: 2"],
+        title="block/conv",
+        subtitle=f"3 channels \u00b7 {what} \u00b7 mean activation reached \u00b7 "
+        "1 without a usable gradient",
+        marked=[False, True, False],
+    )
     assert_same(filter_sheet(found), expected)
 
 
@@ -203,7 +221,7 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
         axes=2,
     )
     tiles, labels = [], []
-    for row, name in enumerate(("4: 1.23", "9: dead", "2: 56.7")):
+    for row, name in enumerate(("4: 1.23", "9: not excited", "2: 56.7")):
         tiles += [found.ascent.images[row], *photos.images[row]]
         reached = photos.activations[row]
         always = "always " if row == 2 else ""
@@ -216,7 +234,7 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
         subtitle="3 channels \u00b7 what each looks for \u00b7 "
         "mean activation reached \u00b7 the natural images that excite it most \u00b7 "
         "1 with the same mean on all images \u00b7 "
-        "1 with a negative mean on all images \u00b7 1 dead",
+        "1 with a negative mean on all images \u00b7 1 not excited in 1 step",
         marked=[False, False, True, True, False, False, False, True, True],
         columns=3,
     )
