@@ -51,7 +51,7 @@ def prediction_sheet(
     percent = result.kind != "linear"
     names = [[best.name for best in row] for row in rows]
     width = max(widest(row) for row in names)
-    every = [best.value for row in rows for best in row]
+    values = [best.value for row in rows for best in row]
     tiles = []
     for i, row in enumerate(rows):
         bars = draw_bars(
@@ -61,7 +61,7 @@ def prediction_sheet(
                 percent_text(best.value) if percent else readable(best.value)
                 for best in row
             ],
-            among=(0.0, 1.0) if percent else every,
+            among=(0.0, 1.0) if percent else values,
             name_width=width,
         )
         image = backdrop([array[i] for array in result.inputs])
@@ -75,13 +75,12 @@ def prediction_sheet(
     if len(rows) < len(result):
         facts = [f"the first {len(rows)} of {facts[0]}"]
     count, shown = result.values.shape[1], len(rows[0])
-    facts.append(
-        f"all {count:,} classes"
-        if shown == count
-        else f"the {shown} likeliest of {count:,} classes"
-        if percent
-        else f"the {shown} largest of {count:,} outputs"
-    )
+    every = counted(count, "class" if percent else "output")
+    which = "likeliest" if percent else "largest"
+    if shown < count:
+        facts.append(f"the {shown} {which} of {every}")
+    else:
+        facts.append(f"all {every}" if count > 1 else every)
     if result.has_positions:
         facts.append("mean over positions")
     return grid(

@@ -57,14 +57,32 @@ def test_small_probabilities_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == [["90.0 %", "10.0 %", "0.04 %", "0.0 %"]] * 2
 
 
-def test_a_mean_over_positions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The small lines of the sheets that are drawn."""
+    lines: list[str] = []
 
     def drawn(*tiles: Any, **options: Any) -> Image.Image:
-        told.append(options["subtitle"])
+        lines.append(options["subtitle"])
         return grid(*tiles, **options)
 
     monkeypatch.setattr("cnnviz.drawing.prediction_sheets.grid", drawn)
+    return lines
+
+
+def test_outputs_that_are_no_probabilities_are_not_called_classes(
+    told: list[str],
+) -> None:
+    for values in ([2.0], [2.0, 8.0, 4.0]):
+        prediction_sheet(predictions([values], "linear"))
+    prediction_sheet(predictions([[2, 8, 4]], "linear"), top=1)
+    prediction_sheet(predictions([[0.5, 0.25, 0.25]]), top=1)
+    some = ["the 1 largest of 3 outputs", "the 1 likeliest of 3 classes"]
+    texts = ["1 output", "all 3 outputs", *some]
+    assert told == [f"1 image \u00b7 {text}" for text in texts]
+
+
+def test_a_mean_over_positions_is_told(told: list[str]) -> None:
     found = predictions([[0.25, 0.75]])
     prediction_sheet(found)
     prediction_sheet(replace(found, has_positions=True))
