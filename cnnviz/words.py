@@ -13,10 +13,13 @@ class Name(NamedTuple):
         text: The name.
         is_path: Whether it is the path of a layer: names of layers that follow each
             other begin alike, and differ at their ends.
+        number: Of a class; it stands in front where the name is cut, for others may
+            begin alike.
     """
 
     text: str
     is_path: bool = False
+    number: int | None = None
 
 
 class Label(str):

@@ -40,7 +40,7 @@ from cnnviz.errors import LayerError
 from cnnviz.images.boxes import ReceptiveField, image_spans, seen_spans
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import one_image
-from cnnviz.words import percent_text
+from cnnviz.words import Label, Name, percent_text
 
 Normalize = Literal["channel", "layer", "probability"]
 Sort = Literal["channel", "strongest"]
@@ -281,7 +281,7 @@ def _bars(
 ) -> Image.Image:
     """A bar for each class that is shown; of probabilities, from 0 to 1."""
     bars = draw_bars(
-        [str(i) if names is None else names[i] for i in shown],
+        [str(i) if names is None else Label(Name(names[i], number=i)) for i in shown],
         values[shown],
         [
             percent_text(float(v)) if percent else readable(float(v))

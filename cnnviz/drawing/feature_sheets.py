@@ -326,9 +326,12 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
         for value in result.probabilities
     ]
     labels = [
-        Label(Name(name), f": {value}" if reached else f": not reached: {value}")
-        for name, value, reached in zip(
-            result.names, values, result.reached, strict=True
+        Label(
+            Name(name, number=number),
+            f": {value}" if reached else f": not reached: {value}",
+        )
+        for name, number, value, reached in zip(
+            result.names, result.classes.tolist(), values, result.reached, strict=True
         )
     ]
     meaning = "the network's probability" if percent else "the network's output"

@@ -14,7 +14,7 @@ from cnnviz.drawing.facts import headline, join_facts, readable
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import tile_size
 from cnnviz.drawing.tiles import PAPER, as_picture, backdrop, on_paper, resized
-from cnnviz.words import counted, percent_text
+from cnnviz.words import Label, Name, counted, percent_text
 
 if TYPE_CHECKING:
     from cnnviz.network.predictions import Predictions
@@ -49,7 +49,9 @@ def prediction_sheet(
     counts(top=top, most_images=most_images)
     rows = result.top(top)[:most_images]
     percent = result.kind != "linear"
-    names = [[best.name for best in row] for row in rows]
+    names = [
+        [Label(Name(best.name, number=best.number)) for best in row] for row in rows
+    ]
     width = max(widest(row) for row in names)
     values = [best.value for row in rows for best in row]
     tiles = []

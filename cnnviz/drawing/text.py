@@ -170,7 +170,8 @@ def _shortened(name: Name, count: int) -> str:
     """
     text = name.text
     if not name.is_path:
-        return text[:count].rstrip() + ELLIPSIS
+        number = "" if name.number is None else f"{name.number}: "
+        return number + text[:count].rstrip() + ELLIPSIS
     own = text[text.rfind("/") + 1 :]
     if count >= len(own):
         return ELLIPSIS + text[len(text) - count :]

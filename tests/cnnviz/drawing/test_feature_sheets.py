@@ -300,8 +300,8 @@ def test_long_names_leave_room_for_the_networks_answer(
         )
     )
     assert [label.parts for label in labels] == [
-        (Name("a" * 90), ": 99 %"),
-        (Name("b" * 90), ": not reached: 0.065 %"),
+        (Name("a" * 90, number=3), ": 99 %"),
+        (Name("b" * 90, number=1), ": not reached: 0.065 %"),
     ]
 
 

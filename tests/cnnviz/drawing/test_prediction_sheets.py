@@ -42,6 +42,20 @@ def test_bars_are_the_probabilities_the_likeliest_first() -> None:
     np.testing.assert_allclose(lengths(first), expected[:3], atol=0.01)
 
 
+def test_long_names_of_bars_are_told_apart() -> None:
+    values = np.array([0.5, 0.5], np.float32)
+    names = tuple(f"{'a' * 60} {i}" for i in range(2))
+    bars = prediction_sheet(replace(predictions([[0.5, 0.5]]), labels=names))
+    for sheet in (bars, activation_sheet(values, title="head", labels=names)):
+        pixels = np.asarray(sheet.convert("RGB")).astype(int)
+        track = (pixels == TRACK).all(-1)
+        (rows,) = np.nonzero(track.sum(1) > 50)
+        first, second = rows[np.diff(rows, prepend=-2) > 1]
+        left = int(np.flatnonzero(track[first])[0]) // 2  # the half of the names
+        one, other = (pixels[row : row + 14, :left] for row in (first, second))
+        assert np.abs(one - other).max() > 100
+
+
 def test_small_probabilities_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[list[str]] = []
 

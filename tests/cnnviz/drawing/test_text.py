@@ -68,6 +68,17 @@ def is_one_of(line: np.ndarray, texts: Iterable[str], size: int) -> bool:
     return any(np.array_equal(line, draw_line(text, size, 9999)) for text in texts)
 
 
+def test_names_of_classes_that_begin_alike_are_told_apart_by_their_numbers() -> None:
+    names = [Name(f"{'a' * 60} {number}", number=number) for number in (7, 12)]
+    lines = [draw_line(Label(name, ": 5 %"), 12, 150) for name in names]
+    for line, name in zip(lines, names, strict=True):
+        plain = Label(Name(f"{name.number}: {name.text}"), ": 5 %")
+        np.testing.assert_array_equal(line, draw_line(plain, 12, 150))
+    assert (lines[0][:, :100] != lines[1][:, :100]).any()
+    whole = draw_line(Label(Name("ant", number=7)), 12, 150)
+    np.testing.assert_array_equal(whole, draw_line("ant", 12, 150))
+
+
 def test_two_names_share_the_room() -> None:
     names = "German shepherd, German police dog", "German short-haired pointer"
     ends = range(1, 40)
