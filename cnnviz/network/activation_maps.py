@@ -190,7 +190,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
                 options = {"field": place.field, **options}
             break
         units = self.units.get(path)
-        if units and units.are_probabilities and path not in self.mapped:
+        if units and units.are_probabilities:
             options["normalize"] = "probability"
         options = {
             "title": drawing.headline(path, self.kinds.get(path, ""), shape),

@@ -49,6 +49,8 @@ class HeadUnits(NamedTuple):
 def head_units(forward: ForwardPass) -> dict[str, HeadUnits]:
     """What the units of the recorded layers mean that are those of an output.
 
+    Maps of several positions are left out: their channels are no units.
+
     Args:
         forward: A network that was shown images, whose output was recorded if it
             could be; else nothing is known.
@@ -79,7 +81,9 @@ def _units_of(forward: ForwardPass, call: Call, head: Head) -> HeadUnits | None:
     if rank is None or rank < 2:
         return None
     channels = channel_axis(forward.network, call) % rank
-    if tensor.shape[channels] != head.logits.shape[-1]:
+    _, *sizes = tensor.shape.as_list()
+    units = sizes.pop(channels - 1)
+    if units != head.logits.shape[-1] or set(sizes) - {1}:
         return None
     first = is_tensor_channels_first(forward.network, head.output)
     output = displayed(head.output, channels_first=first)

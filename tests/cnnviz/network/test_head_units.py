@@ -71,7 +71,7 @@ def turned(k: Any) -> Any:
 
 CASES = [
     (hidden_and_logits, {"logits": False, "answer": True}),
-    (class_maps, {"maps": False, "pooled": False, "answer": True}),
+    (class_maps, {"pooled": False, "answer": True}),
     (maps_of_one_position, {"maps": False, "flat": False, "answer": True}),
     (nested, dict.fromkeys(["inner", "inner/maps", "inner/flat", "scaled"], False)),
     (mixed_behind, {"own": False, "answer": False}),
