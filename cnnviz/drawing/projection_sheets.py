@@ -35,6 +35,7 @@ from cnnviz.drawing.tiles import (
     PERCENTILE,
     RGBArray,
     as_picture,
+    averaged_to,
     check_picture,
     cut_out,
     draw_frame,
@@ -397,13 +398,14 @@ class _Units(NamedTuple):
         *,
         framed: bool,
     ) -> list[RGBArray]:
-        """The pictures as they are drawn: cropped, enlarged, framed.
+        """The pictures as they are drawn: cropped, enlarged, photographs framed.
 
         What the network crops away is gray in crops, and not in frames.
         """
         tiles, seen = [], seen_box(self.drawn.field, self.size)
         for picture, box in zip(pictures, self.boxes, strict=True):
-            tile = resized(cut_out(picture, box, seen) if crop else picture, size)
+            shown = cut_out(picture, box, seen) if crop else picture
+            tile = (resized if framed else averaged_to)(shown, size)
             if framed and not crop:
                 frame = box if seen is None else box.within(seen)
                 draw_frame(tile, frame, self.size)
