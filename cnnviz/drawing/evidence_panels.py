@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 from cnnviz.drawing.facts import averaged
 from cnnviz.drawing.panels import Panel
-from cnnviz.drawing.signals import LONGEST, some_steps, strongest_steps
+from cnnviz.drawing.signals import (
+    LONGEST,
+    chosen_steps,
+    outlying_steps,
+    strongest_steps,
+)
 from cnnviz.drawing.tiles import RGBArray, as_picture, averaged_to, fitted_size, resized
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
@@ -115,8 +120,8 @@ def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Fl
         steps = len(image)
         height = max(1, _SIDE // 4 // image.shape[-1])
         if steps > LONGEST:
-            image = some_steps(image, LONGEST)
-            told.append(f"{steps} steps to the right, the strongest in each pixel")
+            image = outlying_steps(image.T, LONGEST).T
+            told.append(chosen_steps(steps))
             maps = [strongest_steps(values, LONGEST) for values in maps]
         image = image.T.repeat(height, 0)[..., None]
         maps = [np.repeat(values[:, None], len(image), 1) for values in maps]

@@ -440,6 +440,7 @@ class _Units(NamedTuple):
             remarks.append(f"not {how}: where a unit looks is not known")
         return [
             *remarks,
+            *self.drawn.told,
             *averaged(self.images[0]),
             "each on its own scale, 0 is gray"
             + f", clipped at the {percentile:g}th percentile" * bool(percentile < 100),

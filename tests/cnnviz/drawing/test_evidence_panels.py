@@ -58,3 +58,14 @@ def test_many_channels_are_told_as_their_mean() -> None:
         assert flatten(image, [np.ones((1, 5, 4))], "x").told == told
     # The channels of a signal are rows.
     assert flatten(np.ones((9, 6), np.float32), [np.ones((1, 9))], "x").told == []
+
+
+def test_a_long_signal_keeps_its_spikes() -> None:
+    signal = 4 + np.random.default_rng(0).normal(size=(5000, 1)) / 20
+    signal[3750], signal[1250] = 7, 1  # of which 1024 evenly chosen steps have none
+    flat = flatten(signal, [signal.T - 4], "x")
+    row = flat.picture[0, :, 0].astype(int)
+    assert row[[3750 * 1024 // 5000, 1250 * 1024 // 5000]].tolist() == [255, 0]
+    assert abs(np.delete(row, [256, 768]) - 128).max() < 20
+    (told,) = flat.told
+    assert told.startswith("5000 steps to the right, in each pixel the one farthest")

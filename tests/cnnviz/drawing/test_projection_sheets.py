@@ -330,7 +330,12 @@ def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
     images[0, 3333] = -1
     own = found(images, [(3333,)], [3])
     field = ReceptiveField((7,), (1.0,), (-3,))
-    projection_sheet(np.zeros((5000, 1)), own, title="conv", field=field)
+    signal = np.zeros((5000, 1))
+    signal[1234] = 1  # of which 1024 evenly chosen steps do not have
+    projection_sheet(signal, own, title="conv", field=field)
+    seen = told["tiles"][0][-1, :, 0]
+    assert seen[1234 * 1024 // 5000] == 255
+    assert "5000 steps to the right, in each pixel" in told["subtitle"]
     row = told["tiles"][0][0, :, 0]
     (column,) = np.flatnonzero(row != 128)
     assert row[column] == 0
