@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 _GAP = 6
 _LARGEST_STAGE, _FEW_STAGES = 224, 12
 # Of signals: how long a stage is at least, about, and at most, and how many go side by
-# side; their upper and lower edges, without which white is a gap in the paper.
-_STRIP, _LONGEST_STRIP, _WIDEST, _EDGE = 320, 640, 1300, 96
+# side.
+_STRIP, _LONGEST_STRIP, _WIDEST = 320, 640, 1300
 _HEAT = "magma"
 
 
@@ -141,9 +141,6 @@ def stage_sheet(
     lower, lower_labels = _channels(hidden, planes, window)
     (pixels,) = signed_pictures(rebuilt[np.newaxis], percentile)
     pixels, seen = window.cut(pixels), window.cut(as_picture(image))
-    if is_signal:
-        for strip in (*lower, pixels, seen):
-            strip[[0, -1]] = _EDGE
     if not crop:
         draw_frame(seen, box, whole[2:])
     tiles = np.stack([[*upper, pixels], [*lower, seen]])

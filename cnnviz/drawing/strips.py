@@ -11,7 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cnnviz.drawing.facts import join_facts
 from cnnviz.drawing.grids import grid
+from cnnviz.drawing.inks import HAIRLINE, is_lost, shades_of
 from cnnviz.drawing.layouts import sheet_fits
+from cnnviz.drawing.tiles import PAPER
 
 _STRIP_HEIGHT, STRIP_WIDTH = 900, 1600  # a strip of rows fills at most about this
 _ROW_HEIGHTS = (4, 22)
@@ -44,11 +46,16 @@ def draw_rows(
     labels = _spaced([str(n) for n in numbers], high, _SMALLEST_ROW_LABEL)
     every = _every(high, _SMALLEST_ROW_LABEL)
     body = pixels.repeat(high, axis=0).repeat(wide, axis=1)
+    part = -(-rows // (panels * every)) * every * high
+    is_ringed = is_lost(pixels[:, np.newaxis], PAPER)
+    line = shades_of(PAPER)[HAIRLINE] if is_ringed else PAPER
     if high >= _SMALLEST_ROW_LABEL:
-        body[high - 1 :: high] = 255  # a hairline between rows
+        body[high - 1 :: high] = line  # between rows
+    if is_ringed:
+        body[part - 1 :: part] = body[::part] = body[-1] = line
+        body = np.pad(body, ((0, 0), (1, 1), (0, 0)), constant_values=line)
     picture = np.hstack([_row_labels(labels, high, dimmed, pixels.shape[-1]), body])
-    part = -(-rows // (panels * every)) * every
-    return _framed(_side_by_side(picture, part * high), title, facts)
+    return _framed(_side_by_side(picture, part), title, facts)
 
 
 def draw_matrix(
@@ -82,8 +89,13 @@ def draw_matrix(
         scale -= 1
     high, wide, panels = sizes(scale)
     cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)
-    gap = (0, _CELL_GAP)
-    cells = np.pad(cells, ((0, 0), (0, 0), gap, gap, (0, 0)), constant_values=255)
+    around = int(is_lost(cells.reshape(-1, *cells.shape[2:]), PAPER))
+    for gap, color in (
+        ((around, around), shades_of(PAPER)[HAIRLINE]),
+        ((0, _CELL_GAP - 2 * around), PAPER),
+    ):
+        widths = (0, 0), (0, 0), gap, gap, (0, 0)
+        cells = np.pad(cells, widths, constant_values=color)
     body = cells.swapaxes(1, 2).reshape(rows * high, columns * wide, channels)
     numbers = _spaced(numbers, high, _SMALLEST_ROW_LABEL)
     left = _row_labels(numbers, high, dimmed, channels, below=_CELL_GAP)
