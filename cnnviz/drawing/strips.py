@@ -54,6 +54,12 @@ def draw_rows(
     if is_ringed:
         body[part - 1 :: part] = body[::part] = body[-1] = line
         body = np.pad(body, ((0, 0), (1, 1), (0, 0)), constant_values=line)
+    # Room for the last number, which may be higher than the rows from there on.
+    missing = -rows % every
+    labels += [""] * missing
+    dimmed = np.pad(dimmed, (0, missing))
+    below = (0, missing * high), (0, 0), (0, 0)
+    body = np.pad(body, below, constant_values=PAPER)
     picture = np.hstack([_row_labels(labels, high, dimmed, pixels.shape[-1]), body])
     return _framed(_side_by_side(picture, part), title, facts)
 
