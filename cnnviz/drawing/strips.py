@@ -21,7 +21,10 @@ _SMALLEST_ROW_LABEL = 12
 _LABEL_STEPS = (1, 2, 5, 10)
 _LABEL_SIZE, _LABEL_INK, _DIMMED_INK = 11, 70, 175
 _TOP = _LABEL_SIZE + 6  # the height of the labels of columns
-_MATRIX_CELL = 30  # pixels that a cell of a matrix of kernels is enlarged to
+# Pixels that the longer side of a cell of a matrix of kernels is enlarged to, and that
+# the shorter one has at least.
+_MATRIX_CELL, _THINNEST = 30, 6
+_NUMBER_SPACE = 4  # between the numbers of columns
 _CELL_GAP = 3
 _ASPECT, _PANEL_GAP, _MOST_PANELS = 1.4, 24, 12
 
@@ -90,7 +93,8 @@ def draw_matrix(
         across = panels * (margin + columns * wide + _PANEL_GAP)
         return sheet_fits(_TOP + -(-rows // panels) * high, across)
 
-    scale = max(1, _MATRIX_CELL // max(height, width))
+    seen = math.ceil(_THINNEST / min(height, width))
+    scale = max(seen, _MATRIX_CELL // max(height, width))
     while scale > 1 and not fits(scale):
         scale -= 1
     high, wide, panels = sizes(scale)
@@ -109,7 +113,9 @@ def draw_matrix(
     picture = _side_by_side(picture, -(-rows // panels) * high)
     panels = -(-rows // -(-rows // panels))
     top = np.full((_TOP, *picture.shape[1:]), 255, np.uint8)
-    column_labels = _spaced(column_labels, wide, _text_width(column_labels))
+    column_labels = _spaced(
+        column_labels, wide, _text_width(column_labels) + _NUMBER_SPACE
+    )
     step = (picture.shape[1] + _PANEL_GAP) // panels
     for panel in range(panels):
         for i, label in enumerate(column_labels):

@@ -198,13 +198,13 @@ def test_numbers_of_columns_that_have_no_room_are_left_out() -> None:
     assert gaps.max() <= 26
 
 
-@pytest.mark.parametrize(("shape", "apart"), [((1, 3), 13), ((1, 9), 12)])
+@pytest.mark.parametrize(("shape", "apart"), [((1, 3), 13), ((1, 9), 18)])
 def test_numbers_of_rows_that_have_no_room_are_left_out(
     shape: tuple[int, int], apart: int
 ) -> None:
-    # Cells of 13 pixels with a number each, and of 6 with one for every second.
+    # Cells of 13 pixels with a number each, and of 9 with one for every second.
     sheet = np.asarray(kernel_sheet(random(20, *shape, 16), title="x"))
-    high = 13 if apart == 13 else 6
+    high = 13 if apart == 13 else 9
     inked = sheet[-MARGIN - 20 * high : -MARGIN, MARGIN : MARGIN + 15].min(1) < 250
     begins = np.flatnonzero(np.diff(inked.astype(int), prepend=0) == 1)
     assert len(begins) == 20 * high // apart
@@ -231,6 +231,29 @@ def test_kernels_in_one_and_three_dimensions() -> None:
     slices = np.asarray(kernel_sheet(volume[:, 1], title="x"))
     sheet = np.asarray(kernel_sheet(volume, title="x"))[:, : slices.shape[1]]
     np.testing.assert_array_equal(sheet[60:], slices[60:])
+
+
+@pytest.mark.parametrize("shape", [(31, 1), (1, 31)])
+def test_long_kernels_are_to_be_seen(shape: tuple[int, int]) -> None:
+    kernels = random(12, *shape, 16) / 2
+    kernels[:, -1, -1] = 1  # white
+    sheet = np.asarray(kernel_sheet(kernels, title="x").convert("L"), int)
+    high, wide = 6 * shape[0] + 3, 6 * shape[1] + 3
+    body = sheet[-MARGIN - high : -MARGIN]
+    left = np.flatnonzero((body == 173).any(0))[0]
+    cell = body[1 : high - 2, left + 1 : left + wide - 2]
+    weights = cell[3::6, 3::6].astype(float)
+    drawn = next(
+        k
+        for k in around_gray(kernels)[..., 0]
+        if np.abs(k - weights / 255).max() < 0.01
+    )
+    np.testing.assert_array_equal(cell, np.rint(drawn * 255).repeat(6, 0).repeat(6, 1))
+    if shape == (31, 1):  # a number above every second column, none of which touch
+        top = np.flatnonzero((sheet == 173).sum(1) > 100)[0]
+        above = sheet[top - 16 : top, left - 4 : left + 16 * wide]
+        inked = np.flatnonzero((above < 200).any(0))
+        assert (np.diff(inked) > 4).sum() == 7
 
 
 def test_white_kernels_are_told_from_the_paper() -> None:
