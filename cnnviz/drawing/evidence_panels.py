@@ -143,10 +143,7 @@ def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Fl
             f"each pixel of a map is the mean of those of {shape_text(own)} that it "
             "covers"
         )
-    flat = [
-        np.moveaxis(averaged_to(np.moveaxis(values, 0, -1), size), -1, 0)
-        for values in maps
-    ]
+    flat = [averaged_to(values, size, axis=1) for values in maps]
     return Flat(drawn, flat, whole, told, part, axes)
 
 

@@ -193,15 +193,22 @@ def resized(picture: RGBArray, size: tuple[int, int]) -> RGBArray:
     return averaged_to(picture, size)
 
 
-def averaged_to(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Values `(h, w, ...)` as they lie below the pixels of another size.
+def averaged_to(
+    values: NDArray[Any], size: tuple[int, int], *, axis: int = 0
+) -> NDArray[Any]:
+    """Values as they lie below the pixels of another size.
 
     Pixels are enlarged. Where the new ones are larger, each is the mean of what it
     covers, also of parts of pixels: sums over areas, and signs, are kept. Of True and
     False it is whether any is true.
+
+    Args:
+        values: `(h, w, ...)`.
+        size: The new height and width.
+        axis: That of the height, which that of the width follows.
     """
-    whole = [(0.0, float(length)) for length in values.shape[:2]]
-    return _below(values, whole, size)
+    whole = [(0.0, float(length)) for length in values.shape[axis : axis + 2]]
+    return _below(values, whole, size, axis)
 
 
 def on_paper(tile: RGBArray, height: int, width: int) -> RGBArray:
@@ -251,46 +258,47 @@ def cut_part(
 
 
 def _below(
-    values: NDArray[Any], spans: Sequence[Span], size: tuple[int, int]
+    values: NDArray[Any], spans: Sequence[Span], size: tuple[int, int], axis: int = 0
 ) -> NDArray[Any]:
-    """Values `(h, w, ...)` below pixels, of which those beyond the edge are any.
+    """Values below pixels, of which those beyond the edge are any.
 
     Args:
-        values: The values.
+        values: `(h, w, ...)`.
         spans: Where the rows and the columns of pixels begin and end, in values.
         size: How many rows and columns there are.
+        axis: That of the height, which that of the width follows.
     """
-    kind = values.dtype
-    for axis, ((begin, end), count) in enumerate(zip(spans, size, strict=True)):
-        values = np.moveaxis(values, axis, 0)
+    drawn = values
+    for along, (begin, end), count in zip((axis, axis + 1), spans, size, strict=True):
         edges = begin + np.arange(count + 1) * (end - begin) / count
         if abs(end - begin) > count:
-            values = _means(values, edges)
+            drawn = _means(drawn, edges, along)
         else:
-            middles = (edges[:-1] + edges[1:]) / 2 + math.copysign(
-                _ROUNDING, end - begin
-            )
-            values = values[np.floor(middles).astype(int).clip(0, len(values) - 1)]
-        values = np.moveaxis(values, 0, axis)
-    if kind == np.uint8:
-        values = np.rint(values)
-    return values.astype(kind)
+            rounding = math.copysign(_ROUNDING, end - begin)
+            places = np.floor((edges[:-1] + edges[1:]) / 2 + rounding).astype(int)
+            drawn = drawn.take(places.clip(0, drawn.shape[along] - 1), along)
+    if values.dtype == np.uint8:
+        drawn = np.rint(drawn)
+    return drawn.astype(values.dtype, copy=False)
 
 
-def _means(values: NDArray[Any], edges: NDArray[Any]) -> NDArray[Any]:
-    """Means of values `(n, ...)` between neighboring edges, in values.
+def _means(values: NDArray[Any], edges: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Means of values along an axis between neighboring edges, in values.
 
     What is NaN makes those NaN that cover some of it.
     """
-    edges = edges.round(9).clip(0, len(values))
+    length = values.shape[axis]
+    edges = edges.round(9).clip(0, length)
     low, high = np.sort([edges[:-1], edges[1:]], axis=0)
-    first = np.minimum(np.floor(low).astype(int), len(values) - 1)
+    first = np.minimum(np.floor(low).astype(int), length - 1)
     last = np.maximum(np.ceil(high).astype(int) - 1, first)
-    total: Any = 0.0
+    extent = np.where(high > low, high - low, 1)
+    along = [1] * values.ndim
+    along[axis] = -1
+    total: Any = np.float32(0)
     for i in range((last - first).max() + 1):
         part = np.minimum(high, first + i + 1) - np.maximum(low, first + i)
-        part = part.clip(0).reshape(-1, *[1] * (values.ndim - 1))
+        weight = (part.clip(0) / extent).astype(np.float32).reshape(along)
         with np.errstate(invalid="ignore"):  # 0 times infinity
-            total = total + part * values[np.minimum(first + i, last)]
-    extent = np.where(high > low, high - low, 1)
-    return total / extent.reshape(-1, *[1] * (values.ndim - 1))
+            total = total + weight * values.take(np.minimum(first + i, last), axis)
+    return np.asarray(total)
