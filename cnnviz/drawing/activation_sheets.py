@@ -104,7 +104,7 @@ def activation_sheet(
             equally large ones the one with the larger mean. None for by number, and
             for the largest first of more than 16 bars.
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
-            laid over it.
+            laid over it. It shows through where they are 0, or nearest to it.
         field: The receptive field of the layer in that image, by which maps lie where
             their units look, and not beyond; None if it is not known, for maps that
             cover the image.

@@ -352,7 +352,7 @@ def overlay(
     picture = levels if image.shape[-1] == 1 else levels @ LUMA
     picture = picture.reshape(height, width, 1).astype(np.float32)
     layers = np.empty((len(maps), height, width, 3), np.uint8)
-    zeros = np.broadcast_to(zeros, len(maps))
+    zeros = np.broadcast_to(zeros.astype(np.float32), len(maps))
     for layer, heat, middle in zip(layers, maps, zeros, strict=True):
         smooth = laid(heat[..., np.newaxis], spans, (height, width), "bilinear")
         smooth = smooth[..., 0]
