@@ -13,23 +13,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from cnnviz.arguments import brief, counts_or_none, instance_of, size_of, whole
+from cnnviz.arguments import counts_or_none, instance_of, size_of, unfit, whole
 from cnnviz.ascent.chunks import Chunks
-from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
+from cnnviz.ascent.parameterizations import Fourier, ImageShape, Parameterization
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.scoring import rescored, sees_numbers
-from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
+from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ArgumentError, ImageError, warn
 from cnnviz.graph.devices import room
 from cnnviz.network.failures import OutOfMemoryError
+from cnnviz.network.forward import observe
 from cnnviz.network.health import broken_weights, not_finite
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import Survey, native_shape, survey_layers
+from cnnviz.network.tracing import compiled_for_images
 from cnnviz.objectives.algebra import Objective
 from cnnviz.words import counted
 
@@ -101,8 +104,9 @@ def maximize(
 
     Raises:
         ArgumentError: If an argument is out of its range, or the objective names a
-            class that does not exist, has two parts of one name, or makes NaN of finite
-            numbers for every image.
+            class that does not exist, has two parts of one name, makes NaN of finite
+            numbers for every image, or couples the images of a network that is to be
+            shown one at a time.
         LayerError: If the objective names a layer or a channel that does not exist, or
             nothing that depends on the image.
         ImageError: If a layer on the way does not take images of this size.
@@ -133,9 +137,9 @@ def maximize(
             raise ImageError(
                 f"start is for {1 + len(others)} inputs; expected one array of images"
             )
-    known, span = searched(known, [] if start is None else [start])
+    known, value_range = searched(known, [] if start is None else [start])
     if start is not None:
-        start = span.unit(start)
+        start = value_range.unit(start)
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
     built(known, [np.zeros((1, *window, shape[-1]), np.float32)])
@@ -210,7 +214,7 @@ def maximize(
         window=window,
         average_pooling=average_pooling,
     )
-    return span.of(found)
+    return value_range.of(found)
 
 
 def _turns(
@@ -266,9 +270,10 @@ def _count(
         len(streams) != total
         or any((number := whole(s)) is None or number < 0 for s in streams)
     ):
-        raise ArgumentError(
-            f"streams are {brief(streams)}; expected {counted(total, 'whole number')}, "
-            "0 or more, one for each image"
+        raise unfit(
+            "streams",
+            streams,
+            f"{counted(total, 'whole number')}, 0 or more, one for each image",
         )
     return total
 
@@ -278,7 +283,7 @@ def _sizes(
     objective: Objective,
     size: int | tuple[int, int] | None,
     start: np.ndarray | None,
-) -> tuple[Shape, Size]:
+) -> tuple[ImageShape, Size]:
     """The shape of the canvas, and the size at which the network sees it."""
     *native, channels = native_shape(model)
     if start is not None:
@@ -332,12 +337,36 @@ def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
                 f"{counted(fixed, 'image')}"
             )
         return fixed
+    if total > 1 and plan.objective.uses_network and _is_shown_alone(plan):
+        if plan.objective.couples:
+            raise ArgumentError(
+                f"'{plan.objective}' compares {counted(total, 'image')} with each "
+                f"other, and {plan.model.source} computes with all images of a batch "
+                "together; expected an objective of each image alone"
+            )
+        return 1
     if plan.objective.couples:
         return total
     if batch_size is None:
         batch_size = max(1, room() // _image_bytes(plan))
     chunks = -(-total // min(batch_size, total))
     return -(-total // chunks)
+
+
+def _is_shown_alone(plan: Plan) -> bool:
+    """Whether the network is to be shown one image at a time, see `Trace.only`."""
+    model, objective = plan.model, plan.objective
+
+    def seen(images: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
+        layers, heads = objective.layers, objective.needs_head
+        scene = observe(model, images, images, layers, heads=heads)
+        outputs = [*scene.outputs.values(), *(head.output for head in scene.heads)]
+        return {str(number): output for number, output in enumerate(outputs)}, None
+
+    key = "ascent alone", model.key, objective.layers, objective.needs_head
+    shapes = [(*plan.window, plan.shape[-1])]
+    trace, _ = compiled_for_images(model.network, key, seen, shapes, 1)
+    return trace.only is not None
 
 
 def _image_bytes(plan: Plan) -> int:

@@ -92,8 +92,11 @@ class Projections(ArrayResult):
     def image(self, number: int) -> Projections:
         """The reconstructions of one of the images alone.
 
+        Args:
+            number: The number of the image, counted from 0.
+
         Raises:
-            ArgumentError: If there is no image of that number, counted from 0.
+            ArgumentError: If there is no such image.
         """
         number = number_of("image", number, len(self.images))
         one = slice(number, number + 1)
@@ -203,7 +206,7 @@ def deconvnet(
         space: Where to stop if the network preprocesses images itself: `image` at the
             image before it, turned and resized back but not multiplied by scales that
             all positions share, which would only tint; `network` at the values after
-            it.
+            it, which are no picture if it turns, moves or resizes the image.
 
     Returns:
         The reconstructions, with their units.

@@ -31,6 +31,7 @@ class Origin:
             not known.
         axes: How many axes of positions the images have for the network.
         field: What a unit of the layer sees; None if it is not known.
+        is_in_place: Whether the reconstructions have the places of the images.
     """
 
     images: np.ndarray
@@ -42,6 +43,7 @@ class Origin:
     order: tuple[int, ...] | None
     axes: int
     field: ReceptiveField | None
+    is_in_place: bool = True
 
     def image(self, number: int) -> Origin:
         """That of one of the images alone."""
@@ -79,6 +81,7 @@ class Origin:
             look.order,
             len(pixels_of(model.network, images.shape)),
             look.field,
+            route.is_in_place,
         )
 
     @property

@@ -10,13 +10,14 @@ import tensorflow as tf
 
 from cnnviz.arguments import counts
 from cnnviz.attribution.tasks import Task
-from cnnviz.attribution.traced_layers import TracedLayer, trace_layer
+from cnnviz.attribution.traced_layers import End, TracedLayer, trace_layer
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.graph.places import Geometry, find_geometry
+from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.batches import in_batches
 from cnnviz.network.health import broken_weights, is_suspicious, not_finite
-from cnnviz.network.layout import as_images
+from cnnviz.network.layout import as_images, is_network_channels_first
 from cnnviz.network.survey import choose_channels
 from cnnviz.network.tracing import compiled_for_images
 from cnnviz.words import shape_text
@@ -38,6 +39,8 @@ class Route(NamedTuple):
         batch: The only number of images that the network is to be given together; None
             for any.
         geometry: What part of that image a unit depends on.
+        is_in_place: Whether reconstructions have the places of the input: preprocessing
+            may turn, move or resize it.
     """
 
     shape: tuple[int, ...]
@@ -48,6 +51,7 @@ class Route(NamedTuple):
     image: int | None
     batch: int | None
     geometry: Geometry
+    is_in_place: bool
 
     def places(self, positions: np.ndarray) -> np.ndarray:
         """`(..., axes)` where positions of the flattened map are; 0, 0 without axes."""
@@ -177,10 +181,25 @@ def _route(task: Task, traced: TracedLayer) -> Route:
         raise LayerError(f"layer '{name}' is computed from an image of unknown size")
     given = [Dependence([tensor])(end.input) for tensor in traced.images]
     which = given.index(True) if any(given) else None
-    geometry = find_geometry_of(traced, which, image)
-    size = tuple(image.shape[1:])
-    batch = task.model.fixed_batch
-    return Route(traced.space, size, largest, number, notes, which, batch, geometry)
+    return Route(
+        traced.space,
+        tuple(image.shape[1:]),
+        largest,
+        number,
+        notes,
+        which,
+        task.model.fixed_batch,
+        find_geometry_of(traced, which, image),
+        _is_in_place(task, end),
+    )
+
+
+def _is_in_place(task: Task, end: End) -> bool:
+    first = is_network_channels_first(task.model.network)
+    view = Views([end.input], channels_first=first)(end.tensor)
+    return view is not None and all(
+        e.dim == e.axis[1] and e.jump == 1 and e.low == e.high == 0 for e in view
+    )
 
 
 def find_geometry_of(

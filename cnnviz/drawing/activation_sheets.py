@@ -28,7 +28,7 @@ from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import with_scale_bar
 from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
-from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
+from cnnviz.drawing.tiles import RGBArray, as_picture, shrunk_size
 from cnnviz.drawing.values import (
     check_colormap,
     colorize,
@@ -76,12 +76,11 @@ def activation_sheet(
 
     Maps `(h, w, c)` become a grid with a tile for each channel, volumes and sequences
     of maps `(d, h, w, c)` one of their central slices; what is said of a channel, and
-    its scale, are of all of them. Signals `(steps, c)` become a
-    strip with the channels as rows and time to the right. Units `(c,)`, or maps of a
-    single position, become a cell each. Units of a classifier become bars instead:
-    those that are probabilities, and those that have labels. Of more than 16 the
-    strongest are drawn, if `sort` does not ask for the first, and 16 of them, if
-    `max_channels` does not say more or fewer.
+    its scale, are of all of them. Signals `(steps, c)` become a strip with the channels
+    as rows and time to the right. Units `(c,)`, or maps of a single position, become a
+    cell each. Units of a classifier become bars instead: those that are probabilities,
+    and those that have labels. Of more than 16 the strongest are drawn, if `sort` does
+    not ask for the first, and 16 of them, if `max_channels` does not say more or fewer.
 
     Channels that are constant are marked, and counted in the subtitle. Where all is 0,
     they are called silent here: other images may well excite them. Values that are not
@@ -179,21 +178,8 @@ def activation_sheet(
         # Units are maps of one position.
         tiles: NDArray[Any] = levels.reshape(len(shown), *(maps.shape[1:] or (1, 1)), 1)
         if below is not None:
-            resized, spans, drawn_on = _backdrop(below, len(shown)), None, None
-            if field is not None and len(field.size) == 2:
-                size = below.shape[:2]
-                spans = image_spans(field, maps.shape[1:], size)
-                seen_on = seen_spans(field, maps.shape[1:], size)
-                # On the image as it is drawn.
-                drawn_on = [
-                    (first * new / old, end * new / old)
-                    for (first, end), new, old in zip(
-                        seen_on, resized.shape, size, strict=False
-                    )
-                ]
-                if seen_on != tuple((0, length) for length in size):
-                    remarks.append("no heat where no unit looks")
-            tiles = overlay(resized, levels, colormap, spans=spans, seen=drawn_on)
+            tiles, told = _over_image(below, levels, colormap, field)
+            remarks += told
         is_large = is_units and len(shown) <= _FEW_UNITS
         if is_large and columns is None and len(shown) <= _ONE_ROW:
             columns = len(shown)
@@ -279,7 +265,7 @@ def _bars(
     names: Sequence[str] | None,
     title: str,
     facts: Sequence[str],
-    seen: Pixels | None,
+    seen: RGBArray | None,
 ) -> Image.Image:
     """A bar for each class that is shown."""
     percent = _are_probabilities(values)
@@ -317,6 +303,28 @@ def _strip(
         facts.append(f"{together} to a pixel")
     dimmed = channels.constant[shown]
     return draw_rows(colorize(levels, colormap), shown, dimmed, title, facts)
+
+
+def _over_image(
+    image: NDArray[Any],
+    levels: NDArray[np.float32],
+    colormap: str,
+    field: ReceptiveField | None,
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Maps `(k, h, w)` as heat where their units look, and what to tell of that."""
+    resized, size = _backdrop(image, len(levels)), image.shape[:2]
+    if field is None or len(field.size) != 2:
+        return overlay(resized, levels, colormap), []
+    spans = image_spans(field, levels.shape[1:], size)
+    seen = seen_spans(field, levels.shape[1:], size)
+    # On the image as it is drawn.
+    drawn = [
+        (first * new / old, end * new / old)
+        for (first, end), new, old in zip(seen, resized.shape, size, strict=False)
+    ]
+    is_partial = seen != tuple((0, length) for length in size)
+    told = ["no heat where no unit looks"] * is_partial
+    return overlay(resized, levels, colormap, spans=spans, seen=drawn), told
 
 
 def _backdrop(image: NDArray[Any], tiles: int) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cnnviz.drawing.facts import averaged
 from cnnviz.drawing.panels import Panel
 from cnnviz.drawing.signals import LONGEST, some_steps, strongest_steps
-from cnnviz.drawing.tiles import Pixels, as_picture, fitted_size, resized
+from cnnviz.drawing.tiles import RGBArray, as_picture, fitted_size, resized
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
 from cnnviz.words import input_words, seen_axes, shape_text
@@ -47,7 +47,7 @@ class Flat(NamedTuple):
         axes: How many axes of positions the image has: 1 of a signal, 3 of a volume.
     """
 
-    picture: Pixels
+    picture: RGBArray
     maps: list[NDArray[Any]]
     whole: list[NDArray[Any]]
     told: list[str]
@@ -138,7 +138,7 @@ def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Fl
 
 def map_panel(
     lines: Sequence[str],
-    picture: Pixels,
+    picture: RGBArray,
     values: NDArray[Any],
     seen: NDArray[Any],
     scale: float,
@@ -202,20 +202,20 @@ def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return maps[:, rows[:, None], columns]
 
 
-def _laid_over(picture: Pixels, values: NDArray[Any], scale: float) -> Pixels:
+def _laid_over(picture: RGBArray, values: NDArray[Any], scale: float) -> RGBArray:
     """A map over the gray picture, the more opaque the larger its values are."""
     gray = _FAINTEST * 255 + (1 - _FAINTEST) * (picture @ LUMA)
     return _colored(gray, values / scale if scale else values)
 
 
-def _colored(gray: NDArray[Any], levels: NDArray[Any]) -> Pixels:
+def _colored(gray: NDArray[Any], levels: NDArray[Any]) -> RGBArray:
     """Levels in [-1, 1] in colors, over gray."""
     opacity = _OPACITY * np.abs(levels).clip(0, 1)[..., None]
     colors = np.where(levels[..., None] > 0, _FOR, _AGAINST)
     return (gray[..., None] * (1 - opacity) + opacity * colors + 0.5).astype(np.uint8)
 
 
-def _bar(scale: float, signed: bool) -> tuple[Pixels, list[str]]:
+def _bar(scale: float, signed: bool) -> tuple[RGBArray, list[str]]:
     """A color bar over mid gray, and what stands below its ends."""
     levels = np.linspace(-1.0 if signed else 0.0, 1, _SIDE)
     pixels = _colored(np.full((_BAR_HEIGHT, _SIDE), 190.0), levels[None])

@@ -234,32 +234,12 @@ def evidence_comparison_sheet(
     """
     texts_of(facts=facts)
     image = as_array(image, channels=None)
-    expected = "by method what explain returns"
-    instance_of("explanations", explanations, Mapping, expected)
-    if checks is not None:
-        expected = "by method what check_explanation returns"
-        instance_of("checks", checks, Mapping, expected)
-    if not explanations:
-        raise ArgumentError("no explanations are given to compare; expected some")
-    for name, each in explanations.items():
-        result_of(f"explanations[{name!r}]", each, "explain", "maps")
-        if len(each.maps) != 1:
-            raise ArgumentError(
-                f"the explanation by {name} is of {len(each.maps)} images; expected "
-                "one image"
-            )
-        if checks is not None and name in checks:
-            _check_fits(f"checks[{name!r}]", checks[name], each)
-        choice("a method of explanations", name, _METHODS)
-    for name in checks or ():
-        choice("a method of checks", name, explanations)
+    _check_comparable(explanations, checks)
     first = next(iter(explanations.values()))
     told = _words(first)
     passed = any(
         check.is_passed_by_center[0].any() for check in (checks or {}).values()
     )
-    if any(each.names != first.names for each in explanations.values()):
-        raise ArgumentError("the methods are compared on different classes")
     rows: list[list[Panel]] = []
     sentences: list[str] = []
     remarks: dict[str, None] = {}
@@ -305,6 +285,38 @@ def evidence_comparison_sheet(
         ],
         columns=columns,
     )
+
+
+def _check_comparable(
+    explanations: Mapping[str, Explanation], checks: Mapping[str, Check] | None
+) -> None:
+    """Refuses all but explanations of one image and the same classes, and their checks.
+
+    Raises:
+        ArgumentError: If it is anything else.
+    """
+    expected = "by method what explain returns"
+    instance_of("explanations", explanations, Mapping, expected)
+    if checks is not None:
+        expected = "by method what check_explanation returns"
+        instance_of("checks", checks, Mapping, expected)
+    if not explanations:
+        raise ArgumentError("no explanations are given to compare; expected some")
+    for name, each in explanations.items():
+        result_of(f"explanations[{name!r}]", each, "explain", "maps")
+        if len(each.maps) != 1:
+            raise ArgumentError(
+                f"the explanation by {name} is of {len(each.maps)} images; expected "
+                "one image"
+            )
+        if checks is not None and name in checks:
+            _check_fits(f"checks[{name!r}]", checks[name], each)
+        choice("a method of explanations", name, _METHODS)
+    for name in checks or ():
+        choice("a method of checks", name, explanations)
+    first = next(iter(explanations.values()))
+    if any(each.names != first.names for each in explanations.values()):
+        raise ArgumentError("the methods are compared on different classes")
 
 
 def _check_fits(name: str, check: Check, explanation: Explanation) -> None:

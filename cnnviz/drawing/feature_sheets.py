@@ -48,6 +48,9 @@ def filter_sheet(
             to the right of each filter's image, brought to one size.
         title: The headline; None for the layer's path.
 
+    Returns:
+        The picture, of mode "L" if every tile is gray, else "RGB".
+
     Raises:
         ArgumentError: If the exemplars are of other channels, or an argument is of
             another kind.
@@ -123,6 +126,9 @@ def ascent_sheet(result: Ascent, *, title: str = "gradient ascent") -> Image.Ima
         result: From `cnnviz.ascent.maximize`.
         title: The headline.
 
+    Returns:
+        The picture, of mode "L" if every tile is gray, else "RGB".
+
     Raises:
         ArgumentError: If the result is of another function.
     """
@@ -156,6 +162,9 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     Args:
         result: From `cnnviz.studies.find_exemplars`.
         title: The headline; None for the layer's path.
+
+    Returns:
+        The picture, of mode "L" if every tile is gray, else "RGB".
 
     Raises:
         ArgumentError: If the result is of another function.
@@ -282,6 +291,9 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     Args:
         result: From `cnnviz.visualize_classes`, or `optimize_classes`.
         title: The headline.
+
+    Returns:
+        The picture, of mode "L" if every tile is gray, else "RGB".
 
     Raises:
         ArgumentError: If the result is of another function.

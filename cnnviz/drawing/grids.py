@@ -16,11 +16,11 @@ from PIL import Image
 
 from cnnviz.arguments import (
     between,
-    brief,
     counts,
     counts_or_none,
     entries_of,
     numbers_of,
+    unfit,
 )
 from cnnviz.drawing.inks import (
     COLORS,
@@ -104,7 +104,7 @@ def grid(
         gap: Pixels between tiles.
         scale: Each pixel becomes a square of this side. None enlarges small tiles
             until they are good to look at and leaves large ones alone.
-        background: The gray level around the tiles: 1 for white, 0 for black.
+        background: The gray level around the tiles, from 0 for black to 1 for white.
 
     Returns:
         A picture of mode "L" if every tile is gray, else "RGB". With a colormap it is
@@ -113,9 +113,9 @@ def grid(
         `.convert("RGB")` looks the colors up.
 
     Raises:
-        ArgumentError: A shape, a length or a value is out of its range, or there is no
-            such colormap.
-        ImageError: Files cannot be read, or images are of several shapes.
+        ArgumentError: If a shape, a length or a value is out of its range, or there is
+            no such colormap.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     # Results of cnnviz have tiles, and those that are not maps of a layer have a sign.
     signed = getattr(images, "is_signed", None)
@@ -194,7 +194,7 @@ def _marks(marked: object, count: int) -> NDArray[np.bool_]:
     entries = entries_of("marked", marked, count)
     marks = numbers_of("marked", entries, expected)
     if marks.ndim != 1:
-        raise ArgumentError(f"marked is {brief(marked)}; expected {expected}")
+        raise unfit("marked", marked, expected)
     return marks.astype(bool)
 
 

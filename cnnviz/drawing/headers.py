@@ -12,7 +12,7 @@ from PIL import Image
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.inks import COLORS, GRAY_ENTRIES, shades_of
 from cnnviz.drawing.text import TITLE_WIDTH, draw_headline
-from cnnviz.drawing.tiles import PAPER, Pixels, fitted
+from cnnviz.drawing.tiles import PAPER, RGBArray, fitted
 
 _MARGIN, _GAP, _BELOW = 16, 14, 10
 _SIDE = 84  # of the image beside a headline; three times that of a digit
@@ -22,7 +22,7 @@ _OWN = 48  # entries of a palette that such an image is drawn with
 def headed_grid(
     images: NDArray[Any],
     *,
-    seen: Pixels | None,
+    seen: RGBArray | None,
     title: str,
     subtitle: str,
     **options: Any,
@@ -49,7 +49,7 @@ def headed_grid(
 
 
 def _headed(
-    sheet: Image.Image, picture: Pixels, title: str, subtitle: str
+    sheet: Image.Image, picture: RGBArray, title: str, subtitle: str
 ) -> Image.Image:
     """A sheet, with a margin around it, below its headline and beside an image."""
     small = fitted(picture, _SIDE)
@@ -80,7 +80,7 @@ def _headed(
 
 
 def _sharing_a_palette(
-    sheet: Image.Image, picture: Pixels
+    sheet: Image.Image, picture: RGBArray
 ) -> tuple[NDArray[np.uint8], bytes, NDArray[np.uint8]]:
     """A sheet in the colors of a colormap, and an image in colors of its own.
 

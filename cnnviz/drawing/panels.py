@@ -14,7 +14,7 @@ from cnnviz.arguments import instance_of
 from cnnviz.drawing.inks import shades_of
 from cnnviz.drawing.layouts import balanced_columns
 from cnnviz.drawing.text import draw_line, drawable, soften, wrap, write_line
-from cnnviz.drawing.tiles import PAPER, Pixels, on_paper
+from cnnviz.drawing.tiles import PAPER, RGBArray, on_paper
 
 _TITLE, _SMALL, _NAME, _LINE = 20, 13, 14, 12  # sizes of fonts
 _MARGIN, _GAP = 16, 14
@@ -37,8 +37,8 @@ class Panel(NamedTuple):
     """
 
     lines: Sequence[str]
-    tile: Pixels | None
-    bar: tuple[Pixels, Sequence[str]] | None
+    tile: RGBArray | None
+    bar: tuple[RGBArray, Sequence[str]] | None
     words: str
 
 
@@ -109,10 +109,12 @@ def _bar_width(numbers: Sequence[str]) -> int:
     return len(numbers) * (max(_width(n, _LINE) for n in numbers) + _NUMBER_GAP)
 
 
-def _drawn(panels: Sequence[Panel], size: tuple[int, ...], width: int) -> list[Pixels]:
+def _drawn(
+    panels: Sequence[Panel], size: tuple[int, ...], width: int
+) -> list[RGBArray]:
     """The panels of a row, of one width, with their texts at the same heights."""
     texts = list(zip_longest(*(panel.lines for panel in panels), fillvalue=""))
-    heads: list[list[Pixels]] = [[] for _ in panels]
+    heads: list[list[RGBArray]] = [[] for _ in panels]
     for i, line in enumerate(texts):
         font, ink = (_LINE, _SOFT) if i else (_NAME, _INK)
         for head, lines in zip(heads, _broken(line, font, width), strict=True):
@@ -135,8 +137,8 @@ def _broken(texts: Sequence[str], size: int, width: int) -> list[list[str]]:
 
 
 def _below(
-    head: Sequence[Pixels], panel: Panel, size: tuple[int, ...], width: int
-) -> Pixels:
+    head: Sequence[RGBArray], panel: Panel, size: tuple[int, ...], width: int
+) -> RGBArray:
     """A panel below its lines of text; its picture has a size of its own."""
     height, across = size
     parts = [*head]
@@ -160,13 +162,13 @@ def _below(
     return np.concatenate(parts)
 
 
-def _one_line(text: str, size: int, width: int, ink: int) -> Pixels:
+def _one_line(text: str, size: int, width: int, ink: int) -> RGBArray:
     strip = np.full((len(draw_line("X", size, width)) + 1, width, 3), PAPER, np.uint8)
     write_line(strip, _inked(draw_line(text, size, width), ink), 0, 0)
     return strip
 
 
-def _numbers(numbers: Sequence[str], width: int) -> Pixels:
+def _numbers(numbers: Sequence[str], width: int) -> RGBArray:
     """Numbers at equal distances, the first and the last at the ends."""
     strip = _one_line("", _LINE, width, _SOFT)
     for i, number in enumerate(numbers):
@@ -176,7 +178,7 @@ def _numbers(numbers: Sequence[str], width: int) -> Pixels:
     return strip
 
 
-def _write_words(tile: Pixels, words: str) -> bool:
+def _write_words(tile: RGBArray, words: str) -> bool:
     """Writes words into the middle of a tile, if that has room for all of them."""
     room = tile.shape[1] - 2 * _GAP
     drawn = [
@@ -197,13 +199,13 @@ def _inked(line: NDArray[np.uint8], ink: int) -> NDArray[np.uint8]:
     return shades_of(PAPER)[soften(line, ink)]
 
 
-def _text(text: str, size: int, width: int, ink: int = _SOFT) -> Pixels:
+def _text(text: str, size: int, width: int, ink: int = _SOFT) -> RGBArray:
     """A text on paper, broken into lines."""
     lines = wrap(drawable(text), size, width)
     return np.concatenate([_one_line(line, size, width, ink) for line in lines])
 
 
-def _beside(tiles: Sequence[Pixels]) -> Pixels:
+def _beside(tiles: Sequence[RGBArray]) -> RGBArray:
     height = max(len(tile) for tile in tiles)
     width = tiles[0].shape[1]
     row = np.full((height + _GAP, len(tiles) * (width + _GAP), 3), PAPER, np.uint8)
@@ -213,7 +215,7 @@ def _beside(tiles: Sequence[Pixels]) -> Pixels:
     return row[:, : row.shape[1] - _GAP]
 
 
-def _stacked(parts: Sequence[Pixels], width: int) -> Pixels:
+def _stacked(parts: Sequence[RGBArray], width: int) -> RGBArray:
     """Parts below each other, at the left of a sheet with a margin."""
     height = sum(map(len, parts))
     sheet = np.full((height + 2 * _MARGIN, width + 2 * _MARGIN, 3), PAPER, np.uint8)

@@ -33,7 +33,7 @@ from cnnviz.drawing.signals import Pictures, as_pictures
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
-    Pixels,
+    RGBArray,
     as_picture,
     check_picture,
     cut_out,
@@ -43,13 +43,19 @@ from cnnviz.drawing.tiles import (
     signed_pictures,
 )
 from cnnviz.errors import ArgumentError, LayerError
-from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes, seen_box
+from cnnviz.images.boxes import (
+    MASS,
+    Box,
+    ReceptiveField,
+    field_boxes,
+    mass_boxes,
+    seen_box,
+)
 from cnnviz.images.taking import as_array
 from cnnviz.words import Label, Name
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
-    from cnnviz.images.boxes import ReceptiveField
 
 
 _INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
@@ -105,7 +111,8 @@ def projection_sheet(
         The picture, RGB.
 
     Raises:
-        LayerError: If the arrays are no pictures, or no map fires.
+        LayerError: If the arrays are no pictures, have other places than the image, or
+            no map fires.
         ArgumentError: If the reconstructions are not of this image alone, a map has no
             name among `names`, or an argument is of another kind or out of its range.
         ImageError: If the image is none.
@@ -180,7 +187,8 @@ def comparison_sheet(
         The picture, RGB.
 
     Raises:
-        LayerError: If the arrays are no pictures, or no map fires.
+        LayerError: If the arrays are no pictures, have other places than the image, or
+            no map fires.
         ArgumentError: If the reconstructions are not of the same units, there are none,
             a map has no name among `names`, or an argument is of another kind or out of
             its range.
@@ -247,7 +255,7 @@ def comparison_sheet(
     ).convert("RGB")
 
 
-def _pair(rebuilt: Pixels, seen: Pixels) -> Pixels:
+def _pair(rebuilt: RGBArray, seen: RGBArray) -> RGBArray:
     """A reconstruction beside what its unit saw; above it where both are long."""
     height, width = rebuilt.shape[:2]
     if width > _LONG * height:
@@ -310,6 +318,11 @@ class _Units(NamedTuple):
     ) -> _Units:
         image = drawn.image
         shape = projections.images.shape
+        if not projections.origin.is_in_place:
+            raise LayerError(
+                f"{title}: the network turns, moves or resizes the image, and these "
+                "reconstructions end behind that; expected some with space='image'"
+            )
         if len(shape) < 3 or shape != (1, shape[1], *image.shape):
             raise ArgumentError(
                 f"reconstructions of shape {shape} given for an image of shape "
@@ -378,12 +391,12 @@ class _Units(NamedTuple):
 
     def tiles(
         self,
-        pictures: Iterable[Pixels],
+        pictures: Iterable[RGBArray],
         size: tuple[int, int],
         crop: bool,
         *,
         framed: bool,
-    ) -> list[Pixels]:
+    ) -> list[RGBArray]:
         """The pictures as they are drawn: cropped, enlarged, framed.
 
         What the network crops away is gray in crops, and not in frames.
@@ -412,8 +425,7 @@ class _Units(NamedTuple):
         if (box.height, box.width) != self.size:
             what = "the receptive field"
             if close:
-                what = f"{MASS:.0%} of each reconstruction along each axis"
-                what = what.replace("%", " %")
+                what = f"{100 * MASS:.0f} % of each reconstruction along each axis"
             how = "cropped to" if crop else "framed:"
             extent = f"{box.height}x{box.width}"
             if self.drawn.is_signal:

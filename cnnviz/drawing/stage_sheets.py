@@ -25,7 +25,7 @@ from cnnviz.drawing.signals import FLATTEST, some_steps, strongest_steps
 from cnnviz.drawing.tiles import (
     GRAY,
     PERCENTILE,
-    Pixels,
+    RGBArray,
     as_picture,
     check_picture,
     cut_part,
@@ -180,12 +180,12 @@ class _Window(NamedTuple):
     size: tuple[int, int]
     is_signal: bool
 
-    def cut(self, picture: Pixels) -> Pixels:
+    def cut(self, picture: RGBArray) -> RGBArray:
         return cut_part(picture, self.part, self.whole, self.size)
 
     def cut_stage(
-        self, picture: Pixels, stage: Stage, outside: Pixels | int = GRAY
-    ) -> Pixels:
+        self, picture: RGBArray, stage: Stage, outside: RGBArray | int = GRAY
+    ) -> RGBArray:
         """That of a stage, of whose units all are drawn if they have no position.
 
         Others are drawn at the middle of what they see. Maps of which that is not known
@@ -248,7 +248,7 @@ def _as_pictures(
 
 def _strengths(
     stages: Sequence[Stage], planes: Sequence[NDArray[Any]], window: _Window
-) -> list[Pixels]:
+) -> list[RGBArray]:
     """The upper tile of each stage: the root of the sum of squares over channels."""
     dark = colorize(np.zeros(()), _HEAT)
     tiles = []
@@ -262,7 +262,7 @@ def _strengths(
 
 def _channels(
     stages: Sequence[Stage], planes: Sequence[NDArray[Any]], window: _Window
-) -> tuple[list[Pixels], list[str]]:
+) -> tuple[list[RGBArray], list[str]]:
     """The lower tile of each stage, one channel with its sign, and its label."""
     tiles, labels = [], []
     for group in _groups(stages):

@@ -21,7 +21,7 @@ from cnnviz.errors import LayerError
 from cnnviz.images.boxes import Box, Span
 from cnnviz.images.taking import as_array, one_image
 
-Pixels = NDArray[np.uint8]  # (h, w, 3)
+RGBArray = NDArray[np.uint8]  # (h, w, 3)
 
 GRAY = 128  # what 0 is drawn as, and what lies outside the image
 _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
@@ -32,7 +32,11 @@ PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visibl
 
 
 def check_picture(shape: tuple[int, ...], title: str) -> None:
-    """Refuses what is no picture of one or three channels."""
+    """Refuses reconstructions of what is no picture, `(h, w, c)`.
+
+    Raises:
+        LayerError: If the shape is another.
+    """
     if len(shape) != 3:
         raise LayerError(
             f"{title}: reconstructions of shape {shape} have no picture; "
@@ -41,13 +45,13 @@ def check_picture(shape: tuple[int, ...], title: str) -> None:
         )
 
 
-def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:
+def signed_pictures(images: NDArray[Any], percentile: float) -> RGBArray:
     """Reconstructions `(k, h, w, c)` around mid gray, each on its own scale."""
     values = displayable(images)
     return to_bytes(signed_stretch(values, axis=(1, 2, 3), percentile=percentile))
 
 
-def as_picture(image: NDArray[Any]) -> Pixels:
+def as_picture(image: NDArray[Any]) -> RGBArray:
     """An image as RGB bytes; raw values are stretched."""
     return to_bytes(leveled(image).clip(0, 1))
 
@@ -55,8 +59,16 @@ def as_picture(image: NDArray[Any]) -> Pixels:
 def plain_picture(image: NDArray[Any]) -> Image.Image:
     """An image `(h, w, c)` as a picture of its own size; NaN is pink.
 
+    Args:
+        image: The image, as `cnnviz.images.as_array` takes it; raw values are
+            stretched.
+
+    Returns:
+        The picture, of mode "L" if it is gray and holds no NaN, else "RGB".
+
     Raises:
         ImageError: If it is no image.
+        ArgumentError: If its values are no real numbers.
     """
     levels = leveled(one_image(image))
     if np.isnan(levels).any():
@@ -86,7 +98,7 @@ def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
     return None
 
 
-def to_bytes(levels: NDArray[Any]) -> Pixels:
+def to_bytes(levels: NDArray[Any]) -> RGBArray:
     """RGB bytes of levels `(..., 1 or 3)` in [0, 1]."""
     missing = np.isnan(levels).any(axis=-1)
     scaled = np.multiply(levels, 255, dtype=np.float32)
@@ -98,7 +110,7 @@ def to_bytes(levels: NDArray[Any]) -> Pixels:
     return pixels
 
 
-def cut_out(picture: Pixels, box: Box, seen: Box | None = None) -> Pixels:
+def cut_out(picture: RGBArray, box: Box, seen: Box | None = None) -> RGBArray:
     """A part of a picture, gray where it lies outside, or outside of what is seen."""
     part = np.full((box.height, box.width, 3), GRAY, np.uint8)
     first_row, first_column, height, width = seen or (0, 0, *picture.shape[:2])
@@ -112,7 +124,7 @@ def cut_out(picture: Pixels, box: Box, seen: Box | None = None) -> Pixels:
     return part
 
 
-def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
+def draw_frame(tile: RGBArray, box: Box, size: tuple[int, ...]) -> None:
     """Draws the edge of a box into a picture of a size, in whatever size it is shown.
 
     It is not drawn if it is the whole, or outside. It lies around what has no room for
@@ -145,7 +157,7 @@ def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
 
 
 def _draw_ring(
-    tile: Pixels, top: int, bottom: int, left: int, right: int, color: tuple[int, ...]
+    tile: RGBArray, top: int, bottom: int, left: int, right: int, color: tuple[int, ...]
 ) -> None:
     """Draws lines of a pixel, as far as they lie in the picture."""
     rows = slice(max(top, 0), max(bottom + 1, 0))
@@ -168,32 +180,32 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
     return height * scale, width * scale
 
 
-def fitted(picture: Pixels, side: int) -> Pixels:
+def fitted(picture: RGBArray, side: int) -> RGBArray:
     """A picture as large as a square has room for, small ones by a whole factor."""
     return resized(picture, fitted_size(picture.shape[0], picture.shape[1], side))
 
 
-def resized(picture: Pixels, size: tuple[int, int]) -> Pixels:
+def resized(picture: RGBArray, size: tuple[int, int]) -> RGBArray:
     """A picture in another size: its pixels enlarged, or made smaller smoothly."""
     whole = Box(0, 0, picture.shape[0], picture.shape[1])
     return cut_part(picture, whole, whole, size)
 
 
-def on_paper(tile: Pixels, height: int, width: int) -> Pixels:
+def on_paper(tile: RGBArray, height: int, width: int) -> RGBArray:
     """A tile in the upper left corner of a sheet of paper of a size."""
     pad = ((0, height - len(tile)), (0, width - tile.shape[1]), (0, 0))
     return np.pad(tile, pad, constant_values=PAPER)
 
 
 def cut_part(
-    picture: Pixels,
+    picture: RGBArray,
     part: Box,
     whole: Box,
     size: tuple[int, int],
-    outside: Pixels | int = GRAY,
+    outside: RGBArray | int = GRAY,
     *,
     spans: Sequence[Span] | None = None,
-) -> Pixels:
+) -> RGBArray:
     """What lies below a part of the image, in a map of the image.
 
     Args:

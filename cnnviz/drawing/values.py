@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import between, brief, more_than, numbers_of
+from cnnviz.arguments import between, more_than, numbers_of, unfit
 from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
@@ -145,7 +145,7 @@ def leveled(images: np.ndarray) -> np.ndarray:
     expected = "images (..., channels)"
     values = numbers_of("images", as_array(images, channels=None), expected)
     if not (values.ndim and values.size):
-        raise ArgumentError(f"images is {brief(images)}; expected {expected}")
+        raise unfit("images", images, expected)
     if unit_scale(values.dtype) is not None:
         values = to_unit(values)
     values = displayable(values)
@@ -165,9 +165,8 @@ def _ranged(
     try:
         low = values.min(axis, keepdims=True)
     except (TypeError, ValueError):  # of which NumPy's AxisError is one
-        raise ArgumentError(
-            f"axis is {brief(axis)}; expected one or several of the {maps.ndim} axes "
-            "of the maps, or None"
+        raise unfit(
+            "axis", axis, f"one or several of the {maps.ndim} axes of the maps, or None"
         ) from None
     high = values.max(axis, keepdims=True)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
@@ -190,8 +189,8 @@ def colorize(maps: Any, colormap: str = "viridis") -> NDArray[np.uint8]:
         RGB bytes, of the shape of `maps` and a last axis of 3.
 
     Raises:
-        ArgumentError: There is no such colormap, or a value is out of its range.
-        ImageError: Files cannot be read, or images are of several shapes.
+        ArgumentError: If there is no such colormap, or a value is out of its range.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     check_colormap(colormap)
     table = color_table(colormap)
@@ -214,9 +213,10 @@ def check_colormap(colormap: object) -> None:
         return
     near = difflib.get_close_matches(str(colormap), list(matplotlib.colormaps), 3)
     names = near or ["viridis", "magma", "gray", "coolwarm"]
-    raise ArgumentError(
-        f"colormap is {brief(colormap)}; expected the name of one of matplotlib's, "
-        f"such as {listed(names)}"
+    raise unfit(
+        "colormap",
+        colormap,
+        f"the name of one of matplotlib's, such as {listed(names)}",
     )
 
 
@@ -233,7 +233,11 @@ def color_table(colormap: str, size: int = 256) -> NDArray[np.uint8]:
 def quantize(
     values: NDArray[Any], most: int = 255
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-    """Values as levels from 0 to `most`, and where they are NaN, if anywhere."""
+    """Values as levels from 0 to `most`, and where they are NaN, if anywhere.
+
+    Raises:
+        ArgumentError: If they are of another type, or floats outside of [0, 1].
+    """
     if values.dtype.newbyteorder("=") == np.uint16:
         values = to_unit(values)
     if values.dtype == np.uint8:
@@ -280,8 +284,8 @@ def overlay(
             floats in [0, 1], brought to the size of the image by bilinear
             interpolation. NaN becomes pink.
         colormap: The name of a colormap of matplotlib's.
-        alpha: The opacity of the hottest color. Elsewhere it is `alpha * sqrt(map)`,
-            so that the image stays clear where nothing fires.
+        alpha: The opacity of the hottest color, in [0, 1]. Elsewhere it is `alpha *
+            sqrt(map)`, so that the image stays clear where nothing fires.
         spans: Where the rows and the columns of the image begin and end on the maps, in
             positions, as `cnnviz.images.image_spans` tells; the end comes first on maps
             that run the other way. Where the image lies outside, the outermost values
@@ -293,8 +297,8 @@ def overlay(
         RGB bytes (height, width, 3), or (n, height, width, 3).
 
     Raises:
-        ArgumentError: A shape, a value or the colormap does not fit.
-        ImageError: Files cannot be read, or images are of several shapes.
+        ArgumentError: If a shape, a value or the colormap does not fit.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     between(0, 1, alpha=alpha)
     image, maps = as_array(image, channels=None), as_array(maps, channels=None)
@@ -322,7 +326,7 @@ def overlay(
     )
     ends = _ends("spans", spans, expected)
     if not np.diff(ends).all():
-        raise ArgumentError(f"spans is {brief(spans)}; expected {expected}")
+        raise unfit("spans", spans, expected)
     within = np.ones((height, width, 1), bool)
     if seen is not None:
         expected = "where the rows that are drawn begin and end, and where columns do"
@@ -348,7 +352,7 @@ def _ends(name: str, spans: object, expected: str) -> NDArray[Any]:
     """Where the rows and the columns of an image begin and end."""
     ends = numbers_of(name, spans, expected)
     if ends.shape != (2, 2) or not np.isfinite(ends).all():
-        raise ArgumentError(f"{name} is {brief(spans)}; expected {expected}")
+        raise unfit(name, spans, expected)
     return ends
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cnnviz.arguments import (
-    Size,
+    SizeLike,
     choice,
     counts_or_none,
     path_of,
@@ -66,7 +66,7 @@ _EXIF_ORIENTATION = 0x0112
 def read_image(
     path: str | Path,
     *,
-    size: Size | None = None,
+    size: SizeLike | None = None,
     channels: int | None = 3,
     fit: Fit = "crop",
     background: Color = WHITE,
@@ -103,8 +103,8 @@ def read_image(
         float32 (height, width, channels) in [0, 1]; floats in a file keep their range.
 
     Raises:
-        ImageError: The file cannot be read, or has the wrong number of channels.
-        ArgumentError: An argument is out of its range.
+        ImageError: If the file cannot be read, or has the wrong number of channels.
+        ArgumentError: If an argument is out of its range.
     """
     refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
@@ -141,9 +141,12 @@ def read_scaled(
         background: RGB in [0, 1] behind transparent pixels.
         raw: Whether arrays of whole numbers keep their values; see `read_image`.
 
+    Returns:
+        float32 (height, width, channels) in [0, 1]; floats in a file keep their range.
+
     Raises:
-        ImageError: The file cannot be read, or has the wrong number of channels.
-        ArgumentError: An argument is out of its range.
+        ImageError: If the file cannot be read, or has the wrong number of channels.
+        ArgumentError: If an argument is out of its range.
     """
     picture = read_image(path, channels=channels, background=background, raw=raw)
     height, width = picture.shape[:2]
@@ -162,7 +165,7 @@ def picture_array(
             1 or 3.
 
     Raises:
-        ImageError: The picture cannot be decoded, or has other channels.
+        ImageError: If the picture cannot be decoded, or has other channels.
     """
     if 0 in picture.size:
         raise ImageError(
@@ -213,7 +216,8 @@ def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
         takes; see `to_unit`.
 
     Raises:
-        ImageError: The file cannot be read, or holds other numbers.
+        ImageError: If the file cannot be read, or holds other numbers.
+        ArgumentError: If `path` is no path.
     """
     refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
@@ -244,7 +248,11 @@ def is_folder(path: Path) -> bool:
 
 @contextlib.contextmanager
 def open_file(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file, or says in one line why it cannot be opened."""
+    """Opens a file, or says in one line why it cannot be opened.
+
+    Raises:
+        ImageError: If it cannot be opened.
+    """
     if is_folder(path):
         raise ImageError(f"{path} is a folder; {EXPECTED}")
     if is_there(path) and not path.is_file():

@@ -17,6 +17,7 @@ from cnnviz.images.ranges import check_unit
 from cnnviz.images.reading import read_array, read_image, read_scaled
 from cnnviz.images.resizing import WHITE, Color, Fit, scaled_size
 from cnnviz.threads import ahead
+from cnnviz.words import sizes_text
 
 _MOST_THREADS = 4
 # What a batch holds that chooses its own size: eight pictures of 224x224 pixels.
@@ -192,9 +193,9 @@ def _read_fitting(path: Path, shape: Shape, raw: bool) -> NDArray[Any]:
     if array.ndim != len(shape) or any(
         n not in (None, m) for n, m in zip(shape, array.shape, strict=False)
     ):
-        expected = ", ".join("any" if n is None else str(n) for n in shape)
         raise ImageError(
-            f"{path} holds an array of shape {array.shape}; expected ({expected})"
+            f"{path} holds an array of shape {array.shape}; expected "
+            f"{sizes_text(shape)}"
         )
     return array
 

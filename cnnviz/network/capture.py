@@ -162,9 +162,9 @@ def _captured(
             count, start = len(arrays[0]), 0
             size = count if batch_size is None else batch_size
             rows: dict[str, np.ndarray] = {}
-            compute = partial(_computed, asked)
-            trace = _traced(asked, [array[:size] for array in arrays])
-            only = trace.only or model.fixed_batch
+            traced = _traced(asked, [array[:size] for array in arrays])
+            compute = partial(_computed, asked, traced)
+            only = traced[0].only or model.fixed_batch
             for number, found in batched(compute, arrays, size, only):
                 names = found.rows.keys()
                 # What is left out once is left out of all that follows: that it has as
@@ -231,8 +231,12 @@ class _Found(NamedTuple):
 _OUTPUT = "/"  # no path of a layer begins with it
 
 
-def _computed(asked: _Asked, *arrays: np.ndarray) -> _Found:
-    trace = _traced(asked, arrays)
+def _computed(
+    asked: _Asked, traced: tuple[Trace[_Facts], int | None], *arrays: np.ndarray
+) -> _Found:
+    trace, only = traced
+    if only is not None and only != len(arrays[0]):
+        trace, _ = _traced(asked, arrays)  # of fewer images, which are the last
     rows: dict[str, np.ndarray] = {}
     left_out = dict(trace.facts.left_out)
     for name, values in trace(*arrays).items():
@@ -270,7 +274,10 @@ class _Facts(NamedTuple):
     answer: HeadInfo | None
 
 
-def _traced(asked: _Asked, arrays: Sequence[np.ndarray]) -> Trace[_Facts]:
+def _traced(
+    asked: _Asked, arrays: Sequence[np.ndarray]
+) -> tuple[Trace[_Facts], int | None]:
+    """The trace for some images; see `compiled_for_images`."""
     model, selected, predict = asked
     network = model.network
     chosen = {id(s.address): s for s in selected if not s.is_named}
@@ -311,8 +318,7 @@ def _traced(asked: _Asked, arrays: Sequence[np.ndarray]) -> Trace[_Facts]:
         predict,
     )
     shapes = [array.shape[1:] for array in arrays]
-    trace, _ = compiled_for_images(network, key, capture, shapes, len(arrays[0]))
-    return trace
+    return compiled_for_images(network, key, capture, shapes, len(arrays[0]))
 
 
 def _places(

@@ -16,6 +16,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from cnnviz import (
     ArgumentError,
+    CnnvizWarning,
     ImageError,
     ImageModel,
     LayerError,
@@ -611,6 +612,37 @@ def test_networks_of_one_batch_size(k: Any) -> None:
         np.testing.assert_allclose(got.images, expected.images, atol=1e-4)
 
 
+@GENERATIONS
+def test_images_do_not_meet_in_networks_that_compute_with_a_batch(k: Any) -> None:
+    class Spread(k.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x / tf.reduce_max(x)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    image = k.Input((8, 8, 3))
+    maps = k.layers.Conv2D(4, 3, name="conv")(Spread()(image))
+    made = k.Model(image, k.layers.Dense(3)(k.layers.Flatten()(maps)))
+    model, wanted = load_model(made, encoding="unit"), channel("conv", [0, 1, 2])
+    start = np.random.default_rng(0).random((3, 8, 8, 3), np.float32)
+    run = Run(steps=8, precision="float32")
+    start *= np.reshape([0.3, 0.6, 0.9], (3, 1, 1, 1))
+    make = partial(
+        maximize, model, parameterization=Fourier(deviation=0.0), transform=STILL
+    )
+    with pytest.warns(CnnvizWarning, match="shown one image at a time"):
+        found = make(wanted, start=start, run=run)
+    conv = k.Model(made.inputs[0], made.get_layer("conv").output)
+    alone = [float(np.mean(conv(start[i, None])[..., i])) for i in range(3)]
+    np.testing.assert_allclose(found.history[0], alone, rtol=1e-4)
+    for i in range(3):
+        own = make(channel("conv", i), start=start[i], streams=[i], run=run)
+        np.testing.assert_array_equal(found.images[i], own.images[0])
+    with pytest.raises(ArgumentError, match="computes with all images of a batch"):
+        make(wanted + diversity("conv"), start=start)
+
+
 def test_images_are_compared_within_one_batch() -> None:
     # Three are filled up to four, and five are two batches: neither is all and no more.
     network = small(batch_size=4)
@@ -674,7 +706,7 @@ def test_what_cannot_be_is_refused(model: ImageModel) -> None:
         maximize(model, objective, count=3)
     with pytest.raises(ArgumentError, match="differ: the objective 2, streams 3"):
         maximize(model, objective, streams=[0, 1, 2])
-    with pytest.raises(ArgumentError, match="snapshots are"):
+    with pytest.raises(ArgumentError, match="snapshots is"):
         maximize(model, objective, run=Run(steps=4, snapshots=[3, 9]))
     with pytest.raises(LayerError, match="no layer 'conv9'"):
         maximize(model, channel("conv9", 0))

@@ -396,6 +396,25 @@ class TestPreprocessing:
         assert inside.images.shape == (1, 4, 12, 12, 3)
 
     @GENERATIONS
+    @pytest.mark.parametrize(
+        "axes", [(2, 1, 3), (1, 2, 3)], ids=["turned", "as it was"]
+    )
+    def test_what_ends_behind_turned_pixels_is_not_drawn_over_the_image(
+        self, k: ModuleType, axes: tuple[int, int, int]
+    ) -> None:
+        network = self.base(k, k.layers.Permute(axes), k.layers.Rescaling(2.0))
+        inside = deconvnet(raw(network), self.image, "c2", space="network")
+        found = deconvnet(raw(network), self.image, "c2")
+        turned = np.transpose(found.images, (0, 1, *(1 + axis for axis in axes)))
+        close(inside.images, turned)
+        found.picture()
+        if axes == (1, 2, 3):
+            inside.picture()
+        else:
+            with pytest.raises(LayerError, match="expected some with space='image'"):
+                inside.picture()
+
+    @GENERATIONS
     def test_colors_are_in_the_order_of_the_image(self, k: ModuleType) -> None:
         network = self.base(k)
         mean = np.array([103.939, 116.779, 123.68])

@@ -120,10 +120,10 @@ def test_activations_go_on_with_fewer_images(
     assert expected.predictions is not None
     computed = capture._computed
 
-    def little(asked: Any, *arrays: np.ndarray) -> Any:
+    def little(asked: Any, traced: Any, *arrays: np.ndarray) -> Any:
         if len(arrays[0]) > 2:
             raise OutOfMemoryError("it does not fit into memory")
-        return computed(asked, *arrays)
+        return computed(asked, traced, *arrays)
 
     monkeypatch.setattr(capture, "_computed", little)
     found = activations(model, images, "conv2", predict=True)

@@ -33,6 +33,21 @@ def test_the_second_call_traces_nothing(k: Any) -> None:
     assert type(counter).runs > runs
 
 
+def test_a_batch_looks_for_its_trace_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = two_convolutions(keras)
+    found: list[Any] = []
+    activations(network, IMAGES)
+    look = tracing.compiled
+
+    def seen(*given: Any) -> Any:
+        found.append(look(*given))
+        return found[-1]
+
+    monkeypatch.setattr(tracing, "compiled", seen)
+    activations(network, IMAGES, batch_size=1)
+    assert len(found) == 1
+
+
 @GENERATIONS
 def test_that_a_network_takes_known_numbers_of_images_is_found_out_once(
     k: Any, monkeypatch: pytest.MonkeyPatch
