@@ -136,8 +136,9 @@ class Writer:
         except Exception:
             self._fails = True
             raise
-        self._console.wrote(path)
-        self._pending.popleft()
+        with held():  # or Ctrl-C between the two would print the path once more
+            self._console.wrote(path)
+            self._pending.popleft()
 
     def _print_finished(self) -> None:
         for path, future in self._pending:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from itertools import tee
+from itertools import chain, tee
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -63,6 +65,8 @@ def activations(
     --sort and --max-channels do not ask for others.
     """
     keep_apart(output.out, images.sources)
+    if raw:
+        _keep_images(output.out, images)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.network import activation_batches, pointwise_layers
@@ -123,12 +127,10 @@ def activations(
                 named = [f"{i:0{digits}}/{p}" for i, p in enumerate(drawn, 1)]
             for i, number in enumerate(batch.numbers):
                 name = images.names[number]
-                numbers, index, *files = _file_names(
-                    name, folded, ["activations", "layers", *named]
-                )
+                index, *files = _file_names(name, folded, ["layers", *named])
                 if raw:
                     own = {path: values[i] for path, values in maps.items()}
-                    work.files.write(f"{numbers}.npz", write_arrays, own)
+                    work.files.write(f"{name}.npz", write_arrays, own)
                 told = {"image": i, "facts": [images.source(number)]}
                 if is_indexed:
                     work.files.write(
@@ -146,13 +148,26 @@ def activations(
     run(model, output, compute, draw)
 
 
+def _keep_images(out: Path, images: ImageOptions) -> None:
+    """Refuses to write arrays to the files that images are read from."""
+    from cnnviz.errors import ArgumentError
+
+    written = {os.path.realpath(out / f"{name}.npz") for name in images.names}
+    for path in chain.from_iterable(images.paths):
+        if os.path.realpath(path) in written:
+            raise ArgumentError(
+                f"--raw would write over the image {path}",
+                hint=f"Choose another folder: --out {out / 'cnnviz-out'}",
+            )
+
+
 def _file_names(image: str, images: frozenset[str], layers: list[str]) -> list[str]:
-    """A safe name for each file of an image, which no other image of the run has.
+    """A safe name for each layer's picture, which no other image of the run has.
 
     Args:
         image: The safe name of the image.
         images: Those of all images, in lower case.
-        layers: The paths of the layers, and what else the files are called.
+        layers: The paths of the layers.
     """
     from cnnviz.images import distinct_names
 

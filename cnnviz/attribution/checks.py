@@ -65,6 +65,16 @@ class Check(Result):
     stages: tuple[str, ...]
     explanation: Explanation = field(repr=False)
 
+    @property
+    def deletion_margin(self) -> np.ndarray:
+        """`(n, k)` how much less area deletion leaves than random maps do."""
+        return area(self.chance_deletion).mean(-1) - area(self.deletion)
+
+    @property
+    def insertion_margin(self) -> np.ndarray:
+        """`(n, k)` how much more area insertion gains than random maps do."""
+        return area(self.insertion) - area(self.chance_insertion).mean(-1)
+
     @cached_property
     def is_better_than_chance(self) -> np.ndarray:
         """`(n, k)` whether the map does clearly better than random maps.

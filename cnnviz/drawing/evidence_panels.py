@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 
 from cnnviz.drawing.facts import averaged
 from cnnviz.drawing.panels import Panel
-from cnnviz.drawing.signals import LONGEST, some_steps, strongest_steps
-from cnnviz.drawing.tiles import RGBArray, as_picture, fitted_size, resized
+from cnnviz.drawing.signals import (
+    LONGEST,
+    chosen_steps,
+    outlying_steps,
+    strongest_steps,
+)
+from cnnviz.drawing.tiles import RGBArray, as_picture, averaged_to, fitted_size, resized
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
 from cnnviz.words import input_words, seen_axes, shape_text
@@ -115,8 +120,8 @@ def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Fl
         steps = len(image)
         height = max(1, _SIDE // 4 // image.shape[-1])
         if steps > LONGEST:
-            image = some_steps(image, LONGEST)
-            told.append(f"{steps} steps to the right, the strongest in each pixel")
+            image = outlying_steps(image.T, LONGEST).T
+            told.append(chosen_steps(steps))
             maps = [strongest_steps(values, LONGEST) for values in maps]
         image = image.T.repeat(height, 0)[..., None]
         maps = [np.repeat(values[:, None], len(image), 1) for values in maps]
@@ -132,7 +137,13 @@ def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Fl
     else:
         size = _size(image.shape[0], image.shape[1])
     drawn = resized(as_picture(image), size)
-    flat = [_stretched(values, size) for values in maps]
+    own = maps[0].shape[1:]
+    if own[0] > size[0] or own[1] > size[1]:
+        told.append(
+            f"each pixel of a map is the mean of those of {shape_text(own)} that it "
+            "covers"
+        )
+    flat = [averaged_to(values, size, axis=1) for values in maps]
     return Flat(drawn, flat, whole, told, part, axes)
 
 
@@ -191,15 +202,6 @@ def _size(height: int, width: int) -> tuple[int, int]:
     """
     height, width = fitted_size(height, width, _SIDE)
     return max(height, _SHORTEST), max(width, _SHORTEST)
-
-
-def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Maps as they lie over a picture of another size; no value is made up."""
-    rows, columns = (
-        (2 * np.arange(n) + 1) * m // (2 * n)
-        for n, m in zip(size, maps.shape[1:], strict=True)
-    )
-    return maps[:, rows[:, None], columns]
 
 
 def _laid_over(picture: RGBArray, values: NDArray[Any], scale: float) -> RGBArray:

@@ -19,7 +19,7 @@ from cnnviz.drawing.facts import (
     stretched,
 )
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.signals import LONGEST, in_rows, some_steps
+from cnnviz.drawing.signals import LONGEST, chosen_steps, in_rows, outlying_steps
 from cnnviz.drawing.values import displayable, leveled
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.resizing import resize
@@ -249,12 +249,13 @@ def _pictures(result: Exemplars) -> _Pictures:
         told.append(f"central slice, {middle + 1} of {images.shape[1]}")
         images = images[:, middle]
     elif axes == 1:
-        steps = images.shape[1]
-        told.append(f"{steps} steps to the right")
+        steps, images = images.shape[1], images.swapaxes(1, 2)
         if steps > LONGEST:
-            told = [f"{LONGEST} of {told[0]}"]
-            images = some_steps(images.swapaxes(0, 1), LONGEST).swapaxes(0, 1)
-        images = in_rows(images.swapaxes(1, 2), images.shape[1])
+            told.append(chosen_steps(steps, "the median"))
+            images = outlying_steps(images, LONGEST)
+        else:
+            told.append(f"{steps} steps to the right")
+        images = in_rows(images, images.shape[-1])
     if images.ndim != 4:
         raise LayerError(
             f"{result.layer}: images of shape {result.images.shape[2:]} have no "

@@ -25,8 +25,10 @@ from cnnviz.arguments import (
 from cnnviz.drawing.inks import (
     COLORS,
     GRAY_ENTRIES,
+    HAIRLINE,
     PINK,
     hatch,
+    is_lost,
     palette_of,
     shades_of,
 )
@@ -76,7 +78,8 @@ def grid(
     A sheet has `gap` pixels between its tiles, and more between narrow ones whose
     labels need it. Labels stand in a strip above each tile and are cut to its width, if
     that is more than 110 pixels; a tile is never written on. With text, there is a
-    margin around all. Without `scale`, sheets that would exceed 16,384 pixels a side or
+    margin around all, and where a tile is as light as the paper at its edge, a hairline
+    around each. Without `scale`, sheets that would exceed 16,384 pixels a side or
     33.6 million in all are made of tiles shrunk by a whole factor. A subtitle that is
     too long goes on below, if possible from a " · " on.
 
@@ -164,6 +167,13 @@ def grid(
     cells = _cells(sheet[margin + head_height :, margin:], layout)
     if labels is not None:
         _write_labels(cells[:, :strip], labels, dead, shades)
+    if labels is not None and gap and is_lost(tiles, paper, palette):
+        # A pixel larger than the tiles, which are pasted over it.
+        around = _cells(sheet[margin + head_height :, margin - 1 :], layout)
+        row, column = np.divmod(np.arange(len(tiles)), layout.columns)
+        high, wide = layout.tile
+        line = shades[HAIRLINE]
+        around[row, strip - 1 : strip + high + 1, column, : wide + 2] = line
     area = cells[:, strip : strip + layout.tile[0], :, : layout.tile[1]]
     _paste(area, tiles, layout.scale)
     if dead.any():

@@ -28,6 +28,7 @@ from cnnviz.drawing.facts import (
     readable,
 )
 from cnnviz.drawing.headers import headed_grid
+from cnnviz.drawing.inks import HAIRLINE, is_lost, shades_of
 from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows, raised_size
 from cnnviz.drawing.signals import Pictures, as_pictures
 from cnnviz.drawing.tiles import (
@@ -35,6 +36,7 @@ from cnnviz.drawing.tiles import (
     PERCENTILE,
     RGBArray,
     as_picture,
+    averaged_to,
     check_picture,
     cut_out,
     draw_frame,
@@ -130,13 +132,12 @@ def projection_sheet(
     pictures = signed_pictures(units.images, percentile)
     rebuilt = units.tiles(pictures, size, crop, framed=False)
     seen = units.tiles([as_picture(image)] * len(rebuilt), size, crop, framed=True)
-    pairs = [_pair(*both) for both in zip(rebuilt, seen, strict=True)]
     remarks = units.remarks(crop, close, percentile)
     if (zero := ~units.images.any((1, 2, 3))).any():
         remarks.append(f"came back as 0: {_numbers(units.channels[zero])}")
     remarks += not_finite(count_missing(projections.images))
     return headed_grid(
-        np.stack(pairs),
+        _pairs(rebuilt, seen),
         seen=as_picture(image) if crop and not drawn.is_signal else None,
         labels=units.labels,
         columns=columns,
@@ -255,14 +256,19 @@ def comparison_sheet(
     ).convert("RGB")
 
 
-def _pair(rebuilt: RGBArray, seen: RGBArray) -> RGBArray:
-    """A reconstruction beside what its unit saw; above it where both are long."""
-    height, width = rebuilt.shape[:2]
-    if width > _LONG * height:
-        gap = np.full((_INNER_GAP, width, 3), PAPER, np.uint8)
-        return np.vstack([rebuilt, gap, seen])
-    gap = np.full((height, _INNER_GAP, 3), PAPER, np.uint8)
-    return np.hstack([rebuilt, gap, seen])
+def _pairs(rebuilt: list[RGBArray], seen: list[RGBArray]) -> NDArray[np.uint8]:
+    """Reconstructions beside what their units saw; above it where both are long."""
+    height, width = rebuilt[0].shape[:2]
+    is_long = width > _LONG * height
+    shape = (_INNER_GAP, width, 3) if is_long else (height, _INNER_GAP, 3)
+    white = any(is_lost(tile[np.newaxis], PAPER) for tile in (*rebuilt, *seen))
+    gap = np.full(shape, shades_of(PAPER)[HAIRLINE * white], np.uint8)
+    return np.stack(
+        [
+            np.concatenate([*pair], axis=0 if is_long else 1)
+            for pair in zip(rebuilt, [gap] * len(seen), seen, strict=True)
+        ]
+    )
 
 
 def _name(names: Sequence[str], number: int) -> str:
@@ -397,13 +403,14 @@ class _Units(NamedTuple):
         *,
         framed: bool,
     ) -> list[RGBArray]:
-        """The pictures as they are drawn: cropped, enlarged, framed.
+        """The pictures as they are drawn: cropped, enlarged, photographs framed.
 
         What the network crops away is gray in crops, and not in frames.
         """
         tiles, seen = [], seen_box(self.drawn.field, self.size)
         for picture, box in zip(pictures, self.boxes, strict=True):
-            tile = resized(cut_out(picture, box, seen) if crop else picture, size)
+            shown = cut_out(picture, box, seen) if crop else picture
+            tile = (resized if framed else averaged_to)(shown, size)
             if framed and not crop:
                 frame = box if seen is None else box.within(seen)
                 draw_frame(tile, frame, self.size)
@@ -438,6 +445,7 @@ class _Units(NamedTuple):
             remarks.append(f"not {how}: where a unit looks is not known")
         return [
             *remarks,
+            *self.drawn.told,
             *averaged(self.images[0]),
             "each on its own scale, 0 is gray"
             + f", clipped at the {percentile:g}th percentile" * bool(percentile < 100),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,12 @@ from cnnviz.arguments import instance_of
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
     displayable,
-    laid,
     leveled,
     signed_stretch,
 )
 from cnnviz.errors import LayerError
 from cnnviz.images.boxes import Box, Span
+from cnnviz.images.resizing import resize
 from cnnviz.images.taking import as_array, one_image
 
 RGBArray = NDArray[np.uint8]  # (h, w, 3)
@@ -187,8 +188,27 @@ def fitted(picture: RGBArray, side: int) -> RGBArray:
 
 def resized(picture: RGBArray, size: tuple[int, int]) -> RGBArray:
     """A picture in another size: its pixels enlarged, or made smaller smoothly."""
-    whole = Box(0, 0, picture.shape[0], picture.shape[1])
-    return cut_part(picture, whole, whole, size)
+    if size[0] < picture.shape[0] or size[1] < picture.shape[1]:
+        return to_bytes(resize(picture, size, fit="stretch").clip(0, 1))
+    return averaged_to(picture, size)
+
+
+def averaged_to(
+    values: NDArray[Any], size: tuple[int, int], *, axis: int = 0
+) -> NDArray[Any]:
+    """Values as they lie below the pixels of another size.
+
+    Pixels are enlarged. Where the new ones are larger, each is the mean of what it
+    covers, also of parts of pixels: sums over areas, and signs, are kept. Of True and
+    False it is whether any is true.
+
+    Args:
+        values: `(h, w, ...)`.
+        size: The new height and width.
+        axis: That of the height, which that of the width follows.
+    """
+    whole = [(0.0, float(length)) for length in values.shape[axis : axis + 2]]
+    return _below(values, whole, size, axis)
 
 
 def on_paper(tile: RGBArray, height: int, width: int) -> RGBArray:
@@ -212,28 +232,73 @@ def cut_part(
         picture: The map, or the image itself.
         part: Which part, in pixels of the image.
         whole: The image.
-        size: The height and width of the result. Pixels are enlarged, but a whole map
-            is made smaller smoothly.
+        size: The height and width of the result. Pixels are enlarged, or averaged as
+            by `averaged_to`.
         outside: The color of what lies outside the image, or outside the map.
         spans: Where the rows and the columns of the image begin and end on the map, as
             for `overlay`; None for a map that is spread over the image.
     """
-    height, width = picture.shape[:2]
+    lengths = picture.shape[:2]
     if spans is None:
-        spans = [(0.0, float(height)), (0.0, float(width))]
-    indices, inside = [], []
+        spans = [(0.0, float(length)) for length in lengths]
+    ends, inside = [], []
     for first, extent, every, n, length, (begin, end) in zip(
-        part[:2], part[2:], whole[2:], size, (height, width), spans, strict=True
+        part[:2], part[2:], whole[2:], size, lengths, spans, strict=True
     ):
+        scale = (end - begin) / every
+        ends.append((begin + first * scale, begin + (first + extent) * scale))
         # The pixel of the map below the middle of each new one.
         middles = first + (np.arange(n) + 0.5) * extent / n + _ROUNDING
-        places = np.floor(begin + middles * (end - begin) / every).astype(int)
-        indices.append(places.clip(0, length - 1))
+        places = np.floor(begin + middles * scale)
         on_map = (places >= 0) & (places < length)
         inside.append(on_map & (middles >= 0) & (middles < every))
-    if part == whole and (size[0] < height or size[1] < width):
-        tile = to_bytes(laid(picture, spans, size, "bicubic").clip(0, 1))
-    else:
-        tile = picture[indices[0][:, None], indices[1]]
+    tile = _below(picture, ends, size)
     tile[~(inside[0][:, None] & inside[1])] = outside
     return tile
+
+
+def _below(
+    values: NDArray[Any], spans: Sequence[Span], size: tuple[int, int], axis: int = 0
+) -> NDArray[Any]:
+    """Values below pixels, of which those beyond the edge are any.
+
+    Args:
+        values: `(h, w, ...)`.
+        spans: Where the rows and the columns of pixels begin and end, in values.
+        size: How many rows and columns there are.
+        axis: That of the height, which that of the width follows.
+    """
+    drawn = values
+    for along, (begin, end), count in zip((axis, axis + 1), spans, size, strict=True):
+        edges = begin + np.arange(count + 1) * (end - begin) / count
+        if abs(end - begin) > count:
+            drawn = _means(drawn, edges, along)
+        else:
+            rounding = math.copysign(_ROUNDING, end - begin)
+            places = np.floor((edges[:-1] + edges[1:]) / 2 + rounding).astype(int)
+            drawn = drawn.take(places.clip(0, drawn.shape[along] - 1), along)
+    if values.dtype == np.uint8:
+        drawn = np.rint(drawn)
+    return drawn.astype(values.dtype, copy=False)
+
+
+def _means(values: NDArray[Any], edges: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Means of values along an axis between neighboring edges, in values.
+
+    What is NaN makes those NaN that cover some of it.
+    """
+    length = values.shape[axis]
+    edges = edges.round(9).clip(0, length)
+    low, high = np.sort([edges[:-1], edges[1:]], axis=0)
+    first = np.minimum(np.floor(low).astype(int), length - 1)
+    last = np.maximum(np.ceil(high).astype(int) - 1, first)
+    extent = np.where(high > low, high - low, 1)
+    along = [1] * values.ndim
+    along[axis] = -1
+    total: Any = np.float32(0)
+    for i in range((last - first).max() + 1):
+        part = np.minimum(high, first + i + 1) - np.maximum(low, first + i)
+        weight = (part.clip(0) / extent).astype(np.float32).reshape(along)
+        with np.errstate(invalid="ignore"):  # 0 times infinity
+            total = total + weight * values.take(np.minimum(first + i, last), axis)
+    return np.asarray(total)

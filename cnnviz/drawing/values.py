@@ -274,6 +274,7 @@ def overlay(
     alpha: float = 0.8,
     spans: Sequence[Span] | None = None,
     seen: Sequence[Span] | None = None,
+    zero: float | NDArray[Any] = 0,
 ) -> NDArray[np.uint8]:
     """Lays maps over the image that they belong to, as heat.
 
@@ -285,13 +286,16 @@ def overlay(
             interpolation. NaN becomes pink.
         colormap: The name of a colormap of matplotlib's.
         alpha: The opacity of the hottest color, in [0, 1]. Elsewhere it is `alpha *
-            sqrt(map)`, so that the image stays clear where nothing fires.
+            sqrt(map)`, so that the image stays clear where nothing fires; with another
+            `zero`, `alpha * sqrt(abs(map - zero) / max(zero, 1 - zero))`.
         spans: Where the rows and the columns of the image begin and end on the maps, in
             positions, as `cnnviz.images.image_spans` tells; the end comes first on maps
             that run the other way. Where the image lies outside, the outermost values
             are held. None for maps that cover the image.
         seen: Between which rows and between which columns of the image maps are drawn;
             None for all.
+        zero: What a value of 0 became in maps that had either sign, in [0, 1]: one
+            number, or one for each map.
 
     Returns:
         RGB bytes (height, width, 3), or (n, height, width, 3).
@@ -310,13 +314,23 @@ def overlay(
         )
     if maps.ndim == 2:
         return overlay(
-            image, maps[np.newaxis], colormap, alpha=alpha, spans=spans, seen=seen
+            image,
+            maps[np.newaxis],
+            colormap,
+            alpha=alpha,
+            spans=spans,
+            seen=seen,
+            zero=zero,
         )[0]
     if maps.ndim != 3:
         raise ArgumentError(
             f"the maps have shape {maps.shape}; expected (rows, columns) or "
             "(n, rows, columns)"
         )
+    expected = "a number from 0 to 1, or one for each map"
+    zeros = numbers_of("zero", zero, expected)
+    if zeros.shape not in ((), (len(maps),)) or not is_unit(zeros.min(), zeros.max()):
+        raise unfit("zero", zero, expected)
     height, width = image.shape[:2]
     if spans is None:
         spans = [(0.0, float(n)) for n in maps.shape[1:]]
@@ -338,11 +352,13 @@ def overlay(
     picture = levels if image.shape[-1] == 1 else levels @ LUMA
     picture = picture.reshape(height, width, 1).astype(np.float32)
     layers = np.empty((len(maps), height, width, 3), np.uint8)
-    for layer, heat in zip(layers, maps, strict=True):
+    zeros = np.broadcast_to(zeros.astype(np.float32), len(maps))
+    for layer, heat, middle in zip(layers, maps, zeros, strict=True):
         smooth = laid(heat[..., np.newaxis], spans, (height, width), "bilinear")
         smooth = smooth[..., 0]
         colors = colorize(smooth, colormap)
-        opacity = alpha * np.sqrt(np.nan_to_num(smooth, nan=1))[..., np.newaxis]
+        size = np.abs(smooth - middle) / max(middle, 1 - middle)
+        opacity = alpha * np.sqrt(np.nan_to_num(size, nan=1))[..., np.newaxis]
         opacity *= within
         layer[:] = picture + opacity * (colors - picture) + 0.5
     return layers

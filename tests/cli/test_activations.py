@@ -61,9 +61,9 @@ def test_raw_arrays_are_those_of_the_library(
         mnist, *digits, *chosen, "--raw", "--out", tmp_path, "--batch-size", "2"
     )
     assert [path.name for path in paths if path.suffix == ".npz"] == [
-        "7--activations.npz",
-        "3--activations.npz",
-        "0--activations.npz",
+        "7.npz",
+        "3.npz",
+        "0.npz",
     ]
     pixels = [np.asarray(Image.open(p).convert("L")) / np.float32(255) for p in digits]
     images = np.stack(pixels)[..., None]
@@ -72,7 +72,7 @@ def test_raw_arrays_are_those_of_the_library(
     )
     assert list(expected) == ["conv1", "conv2", "conv3", "predictions"]
     for i, number in enumerate((7, 3, 0)):
-        found = arrays(tmp_path / f"{number}--activations.npz")
+        found = arrays(tmp_path / f"{number}.npz")
         assert list(found) == list(expected)
         for layer, values in expected.items():
             np.testing.assert_allclose(found[layer], values[i], atol=1e-6)
@@ -150,13 +150,13 @@ def test_convolutions_of_one_pixel_are_left_out_unless_asked_for(
     assert "note: 1 convolution of 1x1 left out (--layer Conv2D" in result.stderr
     names = [Path(line).name for line in result.stdout.splitlines()]
     assert names == [
-        "a--activations.npz",
+        "a.npz",
         "a--layers.png",
         "a--01--wide.png",
         "a--02--pool.png",
     ]
     # The arrays are all there.
-    assert list(arrays(tmp_path / "out" / "a--activations.npz")) == [
+    assert list(arrays(tmp_path / "out" / "a.npz")) == [
         "wide",
         "point",
         "pool",
@@ -243,7 +243,7 @@ def test_pictures_become_what_the_network_takes(
     luma = np.full((28, 28, 1), 0.299, np.float32)
     run(mnist, tmp_path / "red.png", "--raw", "--layer", "conv1", "--out", tmp_path)
     expected = cnnviz.activations(cnnviz.load_model(mnist), luma, ["conv1"])["conv1"]
-    found = arrays(tmp_path / "red--activations.npz")["conv1"]
+    found = arrays(tmp_path / "red.npz")["conv1"]
     np.testing.assert_allclose(found, expected[0], atol=1e-5)
 
     gray = np.random.default_rng(0).integers(0, 256, (8, 10), np.uint8)
@@ -259,7 +259,7 @@ def test_pictures_become_what_the_network_takes(
     )
     assert image.shape[-1] == 3
     for layer, values in cnnviz.activations(network, image).items():
-        found = arrays(tmp_path / "gray--activations.npz")[layer]
+        found = arrays(tmp_path / "gray.npz")[layer]
         np.testing.assert_allclose(found, values[0], atol=1e-5)
 
 
@@ -275,7 +275,7 @@ def test_networks_of_variable_size_see_images_in_their_own(
     for i in range(len(sizes)):
         image = np.load(tmp_path / f"{i}.npy")
         expected = cnnviz.activations(cnnviz.load_model(model), image)
-        found = arrays(tmp_path / "out" / f"{i}--activations.npz")
+        found = arrays(tmp_path / "out" / f"{i}.npz")
         for layer, values in expected.items():
             np.testing.assert_allclose(found[layer], values[0], atol=1e-5)
     given = run(model, tmp_path, "--size", "16", "--raw", "--out", tmp_path / "16")
@@ -302,7 +302,7 @@ def test_arrays_for_other_inputs(
     image = save(tmp_path / "a.npy", *(shape or own))
     run(zoo / f"{model}.keras", tmp_path / "a.npy", "--raw", "--out", tmp_path)
     expected = cnnviz.activations(network, image.reshape(own))
-    found = arrays(tmp_path / "a--activations.npz")
+    found = arrays(tmp_path / "a.npz")
     assert list(found) == list(expected)
     for layer, values in expected.items():
         np.testing.assert_allclose(found[layer], values[0], atol=1e-5)
@@ -321,7 +321,7 @@ def test_raw_values_of_whole_numbers(
     options = ("--raw", "--encoding", "raw", "--out", tmp_path)
     run(zoo / f"{model}.keras", tmp_path / "a.npy", *options)
     expected = cnnviz.activations(network, image.astype("f").reshape(own))
-    for layer, values in arrays(tmp_path / "a--activations.npz").items():
+    for layer, values in arrays(tmp_path / "a.npz").items():
         np.testing.assert_allclose(values, expected[layer][0], 1e-5, 1e-2)
 
 
@@ -357,7 +357,7 @@ def test_several_inputs(zoo: Path, tmp_path: Path) -> None:
     inputs = [f"--input={name}={folders[name]}" for name in ("b", "a")]
     run(model, *inputs, "--raw", "--out", tmp_path)
     for i in range(3):
-        found = arrays(tmp_path / f"{i}-b--activations.npz")
+        found = arrays(tmp_path / f"{i}-b.npz")
         for layer, values in expected.items():
             np.testing.assert_allclose(found[layer], values[i], atol=1e-5)
 
@@ -408,28 +408,24 @@ def test_images_of_one_name_do_not_overwrite_each_other(
         *("--raw", "--layer", "predictions", "--out", tmp_path / "out"),
     )
     assert [path.name for path in paths] == [
-        "one--digit--activations.npz",
+        "one--digit.npz",
         "one--digit--predictions.png",
-        "two--digit--activations.npz",
+        "two--digit.npz",
         "two--digit--predictions.png",
     ]
     for path, number in ((paths[0], 1), (paths[2], 2)):
         assert arrays(path)["predictions"].argmax() == number
 
 
-def test_an_image_stays_where_its_arrays_are_written(
-    mnist: Path, tmp_path: Path
-) -> None:
-    image = np.random.default_rng(0).random((28, 28, 1), np.float32)
-    np.savez(tmp_path / "image.npz", image)
-    run(
-        mnist,
-        tmp_path / "image.npz",
-        *("--raw", "--layer", "conv1", "--out", tmp_path),
-    )
-    (kept,) = arrays(tmp_path / "image.npz").values()
-    np.testing.assert_array_equal(kept, image)
-    assert (tmp_path / "image--activations.npz").exists()
+def test_an_image_is_not_replaced_by_its_arrays(mnist: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image.npz"
+    np.savez(image, np.zeros((28, 28, 1), np.float32))
+    before = image.read_bytes()
+    result = invoke(mnist, image, "--raw", "--layer", "conv1", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert f"--raw would write over the image {image}" in result.stderr
+    assert image.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [image]
 
 
 def test_layers_and_images_are_not_taken_for_one_another(

@@ -425,6 +425,35 @@ def test_positions_of_a_signal_are_called_steps(
     assert not any("pixel" in text for text in told)
 
 
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_what_colors_do_is_told_of_values_and_of_classes(
+    activation: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = keras.Sequential([network(HALVES), keras.layers.Activation(activation)])
+    image = np.ones((8, 8, 1), np.float32)
+    found = {m: explain(made, image, 0, method=m) for m in ("hirescam", "gradcam")}
+    checks = {"hirescam": check_explanation(made, image, found["hirescam"], draws=2)}
+    told: list[str] = []
+
+    def panels(given: Any, *, subtitle: str, texts: Any, **options: Any) -> Any:
+        told.append("\n".join([subtitle, *texts]))
+        return panel_sheet(given, subtitle=subtitle, texts=texts, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
+    for one in found.values():
+        explanation_sheet(image, one, title="")
+    evidence_comparison_sheet(image, found, checks=checks, title="")
+    raises, lowers = "orange raises the score", "blue lowers it"
+    if activation == "sigmoid":
+        raises, lowers = "orange speaks for the class", "blue against it"
+    signed, positive, compared = told
+    for text in (signed, compared):
+        assert f"{raises}, {lowers}" in text
+    assert raises in positive and lowers not in positive
+    assert ("the class is lost and found" in compared) == (activation == "sigmoid")
+    assert any("class" in text for text in told) == (activation == "sigmoid")
+
+
 def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
     seen = np.ones((2, 2, 2, 2), bool)
     hyper = replace(halves, maps=seen[None, None].astype("f"), seen=seen)
