@@ -14,7 +14,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -34,6 +34,7 @@ from cnnviz.graph.extents import (
 )
 from cnnviz.graph.functions import CALLS, body
 from cnnviz.graph.operations import (
+    BATCH_NORMALIZATIONS,
     CONVOLUTIONS,
     ELEMENTWISE,
     MATRIX_PRODUCTS,
@@ -91,6 +92,8 @@ class Views:
         self._without_gates = without_gates
         self._inputs = inputs
         self._known: dict[Any, View | None] = {}
+        # Of functions, by their graphs and by what they are given.
+        self._inside: dict[Hashable, dict[Any, View | None]] = {}
         for i, tensor in enumerate(inputs):
             rank = tensor.shape.rank or 0
             spatial = range(2, rank) if channels_first else range(1, rank - 1)
@@ -106,20 +109,21 @@ class Views:
         stack = [tensor]
         while stack:
             top = stack[-1]
-            waiting = [t for t in top.op.inputs if t.ref() not in views]
+            sources = () if top.op.type in VALUELESS else top.op.inputs
+            waiting = [t for t in sources if t.ref() not in views]
             if top.ref() in views:
                 stack.pop()
             elif waiting:
                 stack += waiting
             else:
-                seen = [views[source.ref()] for source in top.op.inputs]
+                seen = [views[source.ref()] for source in sources]
                 views[top.ref()] = self._kept(top, self._of_operation(top, seen))
         return views[tensor.ref()]
 
     def _of_operation(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
         """The view of what an operation makes of tensors with these views."""
         op = tensor.op
-        if op.type in VALUELESS or not any(view is None or view for view in seen):
+        if not any(view is None or view for view in seen):
             return []
         known = [view for view in seen if view is not None]
         if len(known) < len(seen):
@@ -154,9 +158,11 @@ class Views:
         graph = body(tensor.op)
         if graph is None:
             raise Unknown
-        views: dict[Any, View | None] = {
-            inner.ref(): view for inner, view in zip(graph.inputs, seen, strict=True)
-        }
+        given = tuple(tuple((e, e.bounds) for e in view) for view in seen)
+        views = self._inside.setdefault(
+            (graph, given),
+            {t.ref(): view for t, view in zip(graph.inputs, seen, strict=True)},
+        )
         view = self._of(graph.outputs[tensor.value_index], views)
         if view is None:
             raise Unknown
@@ -364,6 +370,7 @@ _RULES: dict[str, _Rule] = {
         RealDiv Reciprocal Rsqrt Sqrt TruncateDiv Xdivy Xlogy""".split(),
         arrangements.elementwise,
     ),
+    **dict.fromkeys(BATCH_NORMALIZATIONS, arrangements.normalized),
     **dict.fromkeys(CONVOLUTIONS, windows.convolution),
     **dict.fromkeys(POOLINGS, windows.pool),
     **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, windows.transposed_convolution),
@@ -388,7 +395,6 @@ _RULES: dict[str, _Rule] = {
     "Einsum": arrangements.einsum,
     "ExpandDims": arrangements.expanded,
     "ExtractImagePatches": windows.patches,
-    "FusedBatchNormV3": arrangements.normalized,
     "GatherV2": arrangements.gathered,
     "LRN": arrangements.over_last,
     "Reshape": arrangements.reshaped,
