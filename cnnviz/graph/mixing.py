@@ -59,8 +59,8 @@ class _ViewsOfImages(Views):
         return _presumed(tensor, seen) if view is None else view
 
     def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
-        if tensor.op.type == "ConcatV2":
-            axis = int(value_of(tensor.op.inputs[-1])) % (tensor.shape.rank or 1)
+        if tensor.op.type == "ConcatV2" and tensor.shape.rank:
+            axis = int(value_of(tensor.op.inputs[-1])) % tensor.shape.rank
             if any(extent.dim == axis for view in seen for extent in view):
                 raise Unknown  # more images, such as mirrored ones
         return super()._made_of(tensor, seen)

@@ -147,6 +147,10 @@ class Views:
         kind = tensor.op.type
         if kind in CALLS:
             return self._called(tensor, seen)
+        if kind == "IdentityN":
+            return seen[tensor.value_index]
+        if any(t.shape.rank is None for t in (tensor, *tensor.op.inputs)):
+            raise Unknown
         if kind in _RULES_OF_VIEWS:
             return _RULES_OF_VIEWS[kind](tensor, seen)
         if kind in _RULES:
@@ -263,8 +267,6 @@ def order_of(
 
 
 def _through(tensor: tf.Tensor, seen: list[View], rule: _Rule) -> View:
-    if any(t.shape.rank is None for t in (tensor, *tensor.op.inputs)):
-        raise Unknown
     return together(
         [
             extent if extent.dim == NOWHERE else rule(tensor, number, extent)
@@ -358,10 +360,6 @@ def _repeated(
     return row.window(Fraction(1, times), Fraction(1 - times, times), 0)
 
 
-def _identity_n(tensor: tf.Tensor, seen: list[View]) -> View:
-    return seen[tensor.value_index]
-
-
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(ELEMENTWISE, arrangements.elementwise),
     **dict.fromkeys(
@@ -409,7 +407,6 @@ _RULES: dict[str, _Rule] = {
 }
 _RULES_OF_VIEWS: dict[str, Callable[[tf.Tensor, list[View]], View]] = {
     "ConcatV2": _concatenated,
-    "IdentityN": _identity_n,
     "Pack": _stacked,
 }
 """The rules of operations that have to look at the views of all inputs together."""

@@ -163,6 +163,11 @@ def dilated(x: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.batch_to_space(filtered(blocks), (2, 2), ((0, 0),) * 2), 1)
 
 
+def of_unknown_rank(x: tf.Tensor) -> tf.Tensor:
+    other = tf.numpy_function(np.sin, [x], tf.float32)
+    return tf.concat([x, other, tf.stack([other, other])[0]], -1)
+
+
 def slope_of_copies(x: tf.Tensor) -> tf.Tensor:
     """The gradient of `tile` sums over axes of sizes that are all unknown."""
     with tf.GradientTape() as tape:
@@ -211,6 +216,7 @@ def with_gradient(x: tf.Tensor) -> tf.Tensor:
         of_windows,
         of_tokens,
         dilated,
+        of_unknown_rank,
         slope_of_copies,
         with_gradient,
         slope_beside_a_loss,
@@ -223,7 +229,7 @@ def with_gradient(x: tf.Tensor) -> tf.Tensor:
         attending(tf_keras),
     ],
     ids="""each rows inference number shape map beside token turned one depth mirrored
-    versions copies windows tokens dilated slope gradient loss chain
+    versions copies windows tokens dilated rank slope gradient loss chain
     masked-keras3 masked-keras2 slope-keras3 slope-keras2
     attention-keras3 attention-keras2""".split(),
 )
