@@ -53,7 +53,7 @@ class _ViewsOfImages(Views):
         op = tensor.op
         if op.type not in CALLS and any(map(_sees_several, op.inputs, seen)):
             self.mix = True
-        if any(seen) and op.type in _ROUNDING and not op.get_attr("range_given"):
+        if op.type in _ROUNDING and seen[0] != [] and not op.get_attr("range_given"):
             return [_FOR_ALL]
         view = super()._of_operation(tensor, seen)
         return _presumed(tensor, seen) if view is None else view
@@ -78,8 +78,11 @@ def _sees_several(tensor: tf.Tensor, view: View | None) -> bool:
     )
 
 
-def _presumed(tensor: tf.Tensor, seen: Sequence[View | None]) -> View:
-    """What a tensor sees that an operation makes in a way that is not known."""
+def _presumed(tensor: tf.Tensor, seen: Sequence[View | None]) -> View | None:
+    """What a tensor sees that an operation makes in a way that is not known.
+
+    None if it cannot be told which axis is that of images.
+    """
     sizes = tensor.shape.as_list() if tensor.shape.rank is not None else [None, None]
     moving = [e for view in seen for e in view or [] if e.dim != NOWHERE]
     unknown = [dim for dim, size in enumerate(sizes) if size is None]
@@ -87,7 +90,7 @@ def _presumed(tensor: tf.Tensor, seen: Sequence[View | None]) -> View:
         return [] if _is_handed_on(tensor) else [_FOR_ALL]
     several = len(unknown) > 1
     if several and (len(unknown) == len(sizes) or {e.dim for e in moving} != {0}):
-        return []  # which axis is that of images is not known
+        return None
     low: Number = min((extent.low for extent in moving), default=0)
     high: Number = max((extent.high for extent in moving), default=0)
     return [Extent(_IMAGES, None, unknown[0], Fraction(0), low, high)]

@@ -125,6 +125,8 @@ class Views:
         op = tensor.op
         if not any(view is None or view for view in seen):
             return []
+        if op.type in CALLS:
+            return self._called(tensor, seen)
         known = [view for view in seen if view is not None]
         if len(known) < len(seen):
             return None
@@ -145,8 +147,6 @@ class Views:
 
     def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
         kind = tensor.op.type
-        if kind in CALLS:
-            return self._called(tensor, seen)
         if kind == "IdentityN":
             return seen[tensor.value_index]
         if any(t.shape.rank is None for t in (tensor, *tensor.op.inputs)):
@@ -157,20 +157,20 @@ class Views:
             return _through(tensor, seen, _RULES[kind])
         raise Unknown
 
-    def _called(self, tensor: tf.Tensor, seen: list[View]) -> View:
+    def _called(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
         """A function of its own: the same walk, inside it."""
         graph = body(tensor.op)
         if graph is None:
-            raise Unknown
-        given = tuple(tuple((e, e.bounds) for e in view) for view in seen)
+            return None
+        given = tuple(
+            None if view is None else tuple((e, e.bounds) for e in view)
+            for view in seen
+        )
         views = self._inside.setdefault(
             (graph, given),
             {t.ref(): view for t, view in zip(graph.inputs, seen, strict=True)},
         )
-        view = self._of(graph.outputs[tensor.value_index], views)
-        if view is None:
-            raise Unknown
-        return view
+        return self._of(graph.outputs[tensor.value_index], views)
 
     def _kept(self, tensor: tf.Tensor, view: View | None) -> View | None:
         if self._without_gates:

@@ -57,9 +57,16 @@ def discrimination(x: tf.Tensor) -> tf.Tensor:
     return tf.concat([rows(x), tf.reduce_sum(near, 1, keepdims=True)], 1)
 
 
+def decibels(x: tf.Tensor) -> tf.Tensor:
+    """Of spectrograms, of which the loudest frame of all is 0."""
+    layer = keras.layers.MelSpectrogram(fft_length=32, num_mel_bins=8)
+    return layer(rows(x))
+
+
 @pytest.mark.parametrize(
     "function",
     [
+        decibels,
         partial(deviation, None),
         partial(deviation, 4),
         of_neighbors,
@@ -80,7 +87,7 @@ def discrimination(x: tf.Tensor) -> tf.Tensor:
         tf.function(lambda x: tf.nn.relu(x - tf.reduce_min(x))),
         lambda x: tf.nn.relu(tf.function(lambda y: y / tf.reduce_max(y))(x)),
     ],
-    ids="""deviation groups neighbors attention discrimination softmax next
+    ids="""decibels deviation groups neighbors attention discrimination softmax next
     mean batch moments first norm training rounding condition call inside""".split(),
 )
 def test_what_mixes_images(function: Callable[[tf.Tensor], Any]) -> None:
