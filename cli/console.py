@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnviz.progress import SECONDS, ProgressLine
-from cnnviz.words import printable
+from cnnviz.words import counted, printable
 
 from .flags import in_flags
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from cnnviz.errors import ImageError
+
+_MOST_NAMES = 3
 
 
 class Console:
@@ -29,6 +33,7 @@ class Console:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._told: set[str] = set()
+        self._left_out: dict[tuple[Path, ...], ImageError] = {}
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._stage = ""
@@ -62,6 +67,31 @@ class Console:
         if text not in self._told:
             self._told.add(text)
             self.note(text)
+
+    def left_out(self, files: tuple[Path, ...], error: ImageError) -> None:
+        """Keeps in mind that an image cannot be read, and goes on with the others."""
+        self._left_out[files] = error
+
+    def check_complete(self) -> None:
+        """Tells at the end which images were left out, if any were.
+
+        Raises:
+            ImageError: If there are some.
+        """
+        from cnnviz.errors import ImageError
+
+        if not self._left_out:
+            return
+        for error in self._left_out.values():
+            self.note(f"left out: {error.message}")
+        names = [" + ".join(map(str, files)) for files in self._left_out]
+        told, others = names[:_MOST_NAMES], len(names) - _MOST_NAMES
+        if others > 0:
+            told.append(f"{others:,} more")
+        raise ImageError(
+            f"left out {counted(len(names), 'image')} that cannot be read: "
+            + ", ".join(told)
+        )
 
     def stage(self, description: str, total: int | None = None) -> None:
         """Begins a part of the work, in which `total` files are written, if known."""

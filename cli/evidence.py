@@ -121,18 +121,28 @@ class EvidenceOptions:
         return gray
 
     @property
-    def region_text(self) -> str | None:
-        """The region in the names of files: its position, or the name of its file."""
+    def region_asked(self) -> list[object]:
+        """The region as `file_text` takes it: its position, or the path of its file."""
         if self.region is None:
+            return []
+        if (position := self._position) is not None:
+            return [f"at-{','.join(map(str, position))}"]
+        path = Path(self.region)
+        return [path.with_name(f"at-{path.name}")]
+
+    @property
+    def _position(self) -> tuple[int, ...] | None:
+        """The region as a position; None if it is a file."""
+        if re.fullmatch(r"\s*-?\d+\s*(,\s*-?\d+\s*)*", self.region or "") is None:
             return None
-        return f"at-{Path(''.join(self.region.split())).name}"
+        return tuple(map(int, str(self.region).split(",")))
 
     def parsed_region(self) -> Any:
         """A position, or weights from a file, `(h, w)`; None for neither."""
         if self.region is None:
             return None
-        if re.fullmatch(r"\s*-?\d+\s*(,\s*-?\d+\s*)*", self.region):
-            return tuple(map(int, self.region.split(",")))
+        if (position := self._position) is not None:
+            return position
         from cnnviz.images import read_array, read_image
 
         with in_place_of(f"--region {self.region} is no position ROW,COLUMN"):

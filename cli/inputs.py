@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
+from .console import Console
 
 if TYPE_CHECKING:
     from cnnviz.images import Batch
@@ -95,7 +96,7 @@ class ImageOptions:
         size: What images are brought to, also where the network has a size of its own.
         fit: How images of another aspect are brought to size.
         background: The color behind transparent pixels and around padded images.
-        batch_size: How many images go through the network at a time.
+        batch_size: How many images go through the network at a time; None chooses.
     """
 
     images: Images = None
@@ -112,21 +113,10 @@ class ImageOptions:
     ] = None
     size: options.Size = None
     fit: options.Fit = "crop"
-    background: options.Background = "white"
-    batch_size: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|N",
-            rich_help_panel=options.IMAGE_PANEL,
-            help="Show the network at most this many images at a time; auto takes "
-            "fewer of large ones.",
-        ),
-    ] = "auto"
+    background: options.Background = options.WHITE
+    batch_size: options.BatchSize = None
 
     def __post_init__(self) -> None:
-        options.parsed_size(self.size)
-        options.parsed_color(self.background)
-        options.parsed_batch_size(self.batch_size)
         _ = self.paths
 
     @cached_property
@@ -173,8 +163,13 @@ class ImageOptions:
         names = " + ".join(path.name for path in self.paths[number])
         return names if verdict is None else join_facts([names, verdict])
 
-    def batches(self, model: ImageModel) -> Iterator[Batch]:
-        """Reads the examples in order, those of equal shapes together."""
+    def batches(self, model: ImageModel, console: Console) -> Iterator[Batch]:
+        """Reads the examples in order, those of equal shapes together.
+
+        Args:
+            model: The model that they are for.
+            console: Is told which of them cannot be read, and are left out.
+        """
         from cnnviz.images import ImageSet
         from cnnviz.network import check_resizable
 
@@ -184,11 +179,11 @@ class ImageOptions:
         return ImageSet(
             [[paths[column] for column in columns] for paths in self.paths],
             [shape for shape, _ in specs],
-            size=options.parsed_size(self.size),
+            size=self.size,
             fit=self.fit,
-            background=options.parsed_color(self.background),
+            background=self.background,
             raw=[model.encode.reads_raw(len(shape) + 1, kind) for shape, kind in specs],
-        ).batches(options.parsed_batch_size(self.batch_size))
+        ).batches(self.batch_size, leave_out=console.left_out)
 
     @property
     def sources(self) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -22,46 +22,62 @@ MODEL_PANEL = "Model"
 PANELS = (None, STYLE_PANEL, ASCENT_PANEL, PICTURE_PANEL, IMAGE_PANEL, MODEL_PANEL)
 """The panels of the help, in their order; the first holds the options without one."""
 
+WHITE = (1.0, 1.0, 1.0)
+
+Pixels = tuple[int, int] | int
+Color = tuple[float, float, float]
+
 _FILE_SUFFIXES = ".png .jpg .jpeg .gif .webp .tif .tiff .npz .npy .txt .json".split()
 
 
-def parsed_size(text: str | None) -> tuple[int, int] | int | None:
+def parsed_size(text: str) -> Pixels:
     """What `HEIGHTxWIDTH` or `N` stands for. A command's help says which side N is."""
-    if text is None:
-        return None
     height, cross, width = text.lower().partition("x")
-    sides = [height, width] if cross else [height]
-    if not all(side.isdecimal() and int(side) for side in sides):
-        raise typer.BadParameter(
-            f"{text!r} is no size; expected HEIGHTxWIDTH, or N", param_hint="'--size'"
-        )
-    return (int(height), int(width)) if cross else int(height)
+    rows, columns = _count(height), _count(width if cross else height)
+    if not (rows and columns):
+        _refuse(text, "size", "HEIGHTxWIDTH, or N, each from 1")
+    return (rows, columns) if cross else rows
 
 
-def parsed_color(text: str) -> tuple[float, float, float]:
-    """RGB in [0, 1] of a color by name or as `#rrggbb`."""
+def _parsed_color(given: str | Color) -> Color:
+    """RGB in [0, 1] of a color by name or as `#rrggbb`; the default is RGB already."""
+    if not isinstance(given, str):
+        return given
     from PIL import ImageColor
 
     try:
-        red, green, blue = ImageColor.getrgb(text)[:3]
+        red, green, blue = ImageColor.getrgb(given)[:3]
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no color; expected a name (white) or #rrggbb",
-            param_hint="'--background'",
+            f"{given!r} is no color; expected a name (white) or #rrggbb"
         ) from None
     return red / 255, green / 255, blue / 255
 
 
-def parsed_batch_size(text: str) -> int | None:
+def _parsed_batch_size(text: str) -> int | None:
     """A number of images, or None for `auto`."""
     if text == "auto":
         return None
-    if not (text.isdecimal() and int(text)):
-        raise typer.BadParameter(
-            f"{text!r} is no number of images; expected auto, or 1 or more",
-            param_hint="'--batch-size'",
-        )
-    return int(text)
+    if not (count := _count(text)):
+        _refuse(text, "number of images", "auto, or from 1")
+    return count
+
+
+def _count(text: str) -> int:
+    """A whole number, of pixels or images that memory may hold; 0 of another text."""
+    from cnnviz.arguments import MOST_NUMBERS
+
+    # Python refuses to read thousands of digits.
+    is_short = text.isdecimal() and len(text) <= len(str(MOST_NUMBERS))
+    return int(text) if is_short and int(text) <= MOST_NUMBERS else 0
+
+
+def _refuse(text: str, kind: str, expected: str) -> NoReturn:
+    from cnnviz.arguments import MOST_NUMBERS, brief
+
+    raise typer.BadParameter(
+        f"{brief(text)} is no {kind}; expected {expected} to {MOST_NUMBERS:,}"
+    )
 
 
 def parsed_pair(text: str, flag: str, source: str) -> tuple[str, str]:
@@ -173,7 +189,8 @@ class OutputOptions:
         Path,
         typer.Option(
             metavar="DIR",
-            help="Write the files to this folder. It is made if it does not exist.",
+            help="Write the files to this folder, which is made if it does not exist. "
+            "Files of the same names are replaced.",
         ),
     ] = Path("cnnviz-out")
     quiet: Quiet = False
@@ -306,9 +323,11 @@ Steps = Annotated[
     ),
 ]
 AscentBatchSize = Annotated[
-    str,
+    int | None,
     typer.Option(
         "--batch-size",
+        parser=_parsed_batch_size,
+        show_default="auto",
         metavar="auto|N",
         rich_help_panel=ASCENT_PANEL,
         help="Work on this many images at a time; auto takes as many as fit into "
@@ -316,8 +335,9 @@ AscentBatchSize = Annotated[
     ),
 ]
 Size = Annotated[
-    str | None,
+    Pixels | None,
     typer.Option(
+        parser=parsed_size,
         metavar="HEIGHTxWIDTH|N",
         rich_help_panel=IMAGE_PANEL,
         show_default="the network's, else the image's own",
@@ -326,9 +346,10 @@ Size = Annotated[
     ),
 ]
 CanvasSize = Annotated[
-    str | None,
+    Pixels | None,
     typer.Option(
         "--size",
+        parser=parsed_size,
         metavar="HEIGHTxWIDTH|N",
         rich_help_panel=ASCENT_PANEL,
         show_default="what suits the network",
@@ -342,10 +363,23 @@ Fit = Annotated[
         help="Crop, pad or stretch images whose aspect is not that of the size.",
     ),
 ]
-Background = Annotated[
-    str,
+BatchSize = Annotated[
+    int | None,
     typer.Option(
+        parser=_parsed_batch_size,
+        metavar="auto|N",
+        rich_help_panel=IMAGE_PANEL,
+        show_default="auto",
+        help="Show the network at most this many images at a time; auto takes fewer of "
+        "large ones.",
+    ),
+]
+Background = Annotated[
+    Color,
+    typer.Option(
+        parser=_parsed_color,
         metavar="COLOR",
+        show_default="white",
         rich_help_panel=IMAGE_PANEL,
         help="Put this color behind transparent pixels and around padded images.",
     ),

@@ -46,9 +46,10 @@ def run(
     output: OutputOptions | TableOptions,
     compute: Callable[[ImageModel, Console], Iterator[Any]],
     draw: Callable[[Work], _T],
+    show: Callable[[_T], None] | None = None,
     *,
     reads_pixels: bool = True,
-) -> _T:
+) -> None:
     """Loads a model, computes and draws.
 
     Args:
@@ -57,10 +58,11 @@ def run(
         compute: Yields results. It runs in TensorFlow's thread, one result ahead of
             their use.
         draw: Draws them. It runs in the main thread.
+        show: Prints what `draw` returned, once every file is written.
         reads_pixels: Whether the values of pixels matter, hence how they are encoded.
 
-    Returns:
-        What `draw` returns, once every file is written.
+    Raises:
+        ImageError: At the end, if images were left out.
     """
 
     def computed(console: Console) -> Generator[Any]:
@@ -80,7 +82,9 @@ def run(
         with Writer(output.out or Path(), console) as files:
             drawn = draw(Work(items, files, console))
             files.finish()
-    return drawn
+    if show is not None:
+        show(drawn)
+    console.check_complete()
 
 
 @contextmanager

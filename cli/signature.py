@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import wraps
-from typing import Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from typer.models import ArgumentInfo, OptionInfo
 
@@ -84,6 +84,10 @@ def grouped(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    told = getattr(annotation, "__metadata__", ())
+    if any(isinstance(each, OptionInfo) and each.parser for each in told):
+        # Typer knows no unions, and what a parser returns is nothing to it.
+        annotation = Annotated[Any, *told]
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

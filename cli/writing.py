@@ -29,8 +29,9 @@ def file_text(subject: str, asked: Iterable[object], kind: str) -> str:
 
     Args:
         subject: The image, or the model.
-        asked: What was asked of it; of one option that was given several times a list,
-            None or an empty one where it was not given. Other answers have other names.
+        asked: What was asked of it; of one option that was given several times, or
+            takes files, a list; None or an empty one where it was not given. Other
+            answers have other names, also files of one name in several folders.
         kind: What kind of picture it is.
     """
     given = [_given(each) for each in asked if each not in (None, [])]
@@ -42,8 +43,13 @@ def _given(asked: object) -> str:
         return str(asked)
     from cnnviz.images import safe_name
 
-    text = ",".join(map(str, asked))
-    return text if len(text) <= _LONGEST_LIST else safe_name(text, _LONGEST_LIST)
+    whole = ",".join(map(str, asked))
+    text = ",".join(
+        each.name if isinstance(each, Path) else str(each) for each in asked
+    )
+    if text == whole and len(text) <= _LONGEST_LIST:
+        return text
+    return safe_name(text, _LONGEST_LIST, identity=whole)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -130,8 +136,9 @@ class Writer:
         except Exception:
             self._fails = True
             raise
-        self._console.wrote(path)
-        self._pending.popleft()
+        with held():  # or Ctrl-C between the two would print the path once more
+            self._console.wrote(path)
+            self._pending.popleft()
 
     def _print_finished(self) -> None:
         for path, future in self._pending:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cnnviz.errors import ArgumentError, CnnvizError
 from cnnviz.words import listed
 
-Size = int | tuple[int, int]
+SizeLike = int | tuple[int, int]
 
 MOST_NUMBERS = 2**32
 """The most numbers that an image may have, which then takes 16 GB."""
@@ -340,7 +340,7 @@ def path_of(name: str, value: object, expected: str) -> Path:
         return Path(value)
 
 
-def size_of(size: Size, name: str = "size", least: int = 1) -> tuple[int, int]:
+def size_of(size: SizeLike, name: str = "size", least: int = 1) -> tuple[int, int]:
     """A size as height and width.
 
     Args:

@@ -9,18 +9,17 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
-Change = Callable[[], AbstractContextManager[Any]]
-"""Makes a context in which a setting is another."""
 
-
-def shared(change: Change) -> Callable[[], AbstractContextManager[None]]:
+def shared(
+    change: Callable[[], AbstractContextManager[Any]],
+) -> Callable[[], AbstractContextManager[None]]:
     """A change that the first call makes, and the last one that is left takes back.
 
     If each call took its own back, one could end what another still needs, and the last
     would leave the process as it found it: changed.
 
     Args:
-        change: Makes the change, and takes it back.
+        change: Makes a context in which a setting is another.
     """
     lock = threading.Lock()
     made = ExitStack()

@@ -64,6 +64,11 @@ def shape_text(shape: Sequence[int | None]) -> str:
     return "x".join("?" if n is None else str(n) for n in shape)
 
 
+def sizes_text(shape: Iterable[object]) -> str:
+    """A shape as arrays have it, of which some sizes may be open: `(28, any, 3)`."""
+    return f"({', '.join('any' if n is None else str(n) for n in shape)})"
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun: `1 channel`, `3 channels`."""
     plural = "es" if noun.endswith("s") else "s"

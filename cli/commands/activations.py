@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from itertools import tee
+from itertools import chain, tee
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -63,12 +65,14 @@ def activations(
     --sort and --max-channels do not ask for others.
     """
     keep_apart(output.out, images.sources)
+    if raw:
+        _keep_images(output.out, images)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.network import activation_batches, pointwise_layers
 
         yield pointwise_layers(loaded) if layer is None else {}
-        batches, shown = tee(images.batches(loaded))
+        batches, shown = tee(images.batches(loaded, console))
         yield from zip(
             batches,
             activation_batches(
@@ -95,11 +99,13 @@ def activations(
         }
         folded = frozenset(name.casefold() for name in images.names)
         pointwise: dict[str, str] = next(work.items)
+        is_first = True
         for batch, maps in work.items:
             drawn = maps.only(p for p in maps if without_call(p) not in pointwise)
             drawn = drawn or maps
             is_indexed = layer is None and len(drawn.mapped) > 1
-            if batch.numbers[0] == 0:
+            if is_first:
+                is_first = False
                 sheets = len(drawn) + raw + is_indexed
                 work.console.stage("drawing", len(images.paths) * sheets)
                 if left := len(maps) - len(drawn):
@@ -121,10 +127,10 @@ def activations(
                 named = [f"{i:0{digits}}/{p}" for i, p in enumerate(drawn, 1)]
             for i, number in enumerate(batch.numbers):
                 name = images.names[number]
+                index, *files = _file_names(name, folded, ["layers", *named])
                 if raw:
                     own = {path: values[i] for path, values in maps.items()}
                     work.files.write(f"{name}.npz", write_arrays, own)
-                index, *files = _file_names(name, folded, ["layers", *named])
                 told = {"image": i, "facts": [images.source(number)]}
                 if is_indexed:
                     work.files.write(
@@ -140,6 +146,19 @@ def activations(
                     )
 
     run(model, output, compute, draw)
+
+
+def _keep_images(out: Path, images: ImageOptions) -> None:
+    """Refuses to write arrays to the files that images are read from."""
+    from cnnviz.errors import ArgumentError
+
+    written = {os.path.realpath(out / f"{name}.npz") for name in images.names}
+    for path in chain.from_iterable(images.paths):
+        if os.path.realpath(path) in written:
+            raise ArgumentError(
+                f"--raw would write over the image {path}",
+                hint=f"Choose another folder: --out {out / 'cnnviz-out'}",
+            )
 
 
 def _file_names(image: str, images: frozenset[str], layers: list[str]) -> list[str]:

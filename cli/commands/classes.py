@@ -70,7 +70,7 @@ def classes(
             help="Take this many steps, each a forward and a backward pass, per image.",
         ),
     ] = None,
-    batch_size: options.AscentBatchSize = "auto",
+    batch_size: options.AscentBatchSize = None,
     gif: options.Gif = False,
 ) -> None:
     """Draw what classes look like to a network: one picture, made by gradient ascent.
@@ -84,8 +84,6 @@ def classes(
         raise typer.BadParameter("--top counts the classes of an IMAGE: give one")
     shown = ImageOptions(images=images) if images else None
     keep_apart(output.out, images or [])
-    canvas = options.parsed_size(size)
-    at_a_time = options.parsed_batch_size(batch_size)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
@@ -96,15 +94,15 @@ def classes(
         yield found.heads
         chosen: list[int] | list[str] | None = classes
         if shown is not None:
-            chosen = _likeliest(loaded, shown, head, top or _TOP)
+            chosen = _likeliest(loaded, shown, console, head, top or _TOP)
         yield optimize_classes(
             loaded,
             chosen or usual_classes(choose_head(loaded, found, head)),
             head=head,
-            size=canvas,
+            size=size,
             run=Run(
                 steps=steps,
-                batch_size=at_a_time,
+                batch_size=batch_size,
                 snapshots=FRAMES if gif else 0,
                 callback=watch(console, "classes", 0),
                 callback_every=CALLBACK_EVERY,
@@ -126,9 +124,7 @@ def classes(
                 "spread evenly; --class draws others, and an IMAGE those it is taken "
                 "for"
             )
-        files = (
-            [] if shown is None else [path.name for row in shown.paths for path in row]
-        )
+        files = [] if shown is None else [path for row in shown.paths for path in row]
         name = safe_name(file_text(model.name, [head, classes, files], "classes"))
         title = f"classes of {model.name}"
         work.files.write(f"{name}.png", found.save, title=title)
@@ -141,12 +137,16 @@ def classes(
 
 
 def _likeliest(
-    loaded: ImageModel, images: ImageOptions, head: str | None, top: int
+    loaded: ImageModel,
+    images: ImageOptions,
+    console: Console,
+    head: str | None,
+    top: int,
 ) -> list[int]:
     """The classes that the network takes images for, in the order of the images."""
     rows = [
         row
-        for batch in images.batches(loaded)
+        for batch in images.batches(loaded, console)
         for row in loaded.predict(batch.arrays, head=head).top(top)
     ]
     return list(dict.fromkeys(best.number for row in rows for best in row))

@@ -135,14 +135,14 @@ def deconv(
         )
     most = top or (_TOP if channel is None else None)
 
-    def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
+    def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.attribution import projection_batches
         from cnnviz.network import one_path, suggest_layer
 
         target = one_path(loaded.network, layer or suggest_layer(loaded))
         yield target
         answers = True
-        for batch in images.batches(loaded):
+        for batch in images.batches(loaded, console):
             told: list[str | None] = [None] * len(batch.numbers)
             if answers:  # a network that has none is not asked again
                 told = _verdicts(loaded, batch.arrays)

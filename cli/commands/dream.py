@@ -59,8 +59,9 @@ def dream(
         ),
     ] = 1.0,
     size: Annotated[
-        str | None,
+        options.Pixels | None,
         typer.Option(
+            parser=options.parsed_size,
             metavar="HEIGHTxWIDTH|N",
             rich_help_panel=options.IMAGE_PANEL,
             show_default="the image's own, whatever the network's is",
@@ -68,17 +69,14 @@ def dream(
         ),
     ] = None,
     fit: options.Fit = "crop",
-    background: options.Background = "white",
+    background: options.Background = options.WHITE,
     steps: options.Steps = 32,
-    batch_size: options.AscentBatchSize = "auto",
+    batch_size: options.AscentBatchSize = None,
 ) -> None:
     """Let a network dream: amplify in images what layers respond to.
 
     The steps are taken at each size. Large images are worked on in tiles.
     """
-    wanted = options.parsed_size(size)
-    color = options.parsed_color(background)
-    at_a_time = options.parsed_batch_size(batch_size)
     from cnnviz.images import distinct_names, stems
 
     paths = find(images)
@@ -96,24 +94,25 @@ def dream(
         photos = ImageSet(
             [[path] for path in paths],
             [shape],
-            size=wanted,
+            size=size,
             fit=fit,
-            background=color,
+            background=background,
             raw=[loaded.encode.is_raw],
         )
-        for number, path in enumerate(paths):
-            (image,) = photos.read(number)
-            yield deep_dream(
+        for batch in photos.batches(1, leave_out=console.left_out):
+            (number,), (images,) = batch.numbers, batch.arrays
+            dream = deep_dream(
                 loaded,
-                image,
+                images[0],
                 layers,
                 octaves=octaves,
                 steps=steps,
                 strength=strength,
-                batch_size=at_a_time,
-                callback=watch(console, path.name, number),
+                batch_size=batch_size,
+                callback=watch(console, paths[number].name, number),
                 **ascent.applied(),
             )
+            yield number, dream
 
     def draw(work: Work) -> None:
         layers = next(work.items)
@@ -124,7 +123,7 @@ def dream(
         names = distinct_names(
             [file_text(name, asked, "dream") for name in stems(paths)]
         )
-        for name, image in zip(names, work.items, strict=True):
-            work.files.write(f"{name}.png", image.save)
+        for number, image in work.items:
+            work.files.write(f"{names[number]}.png", image.save)
 
     run(model, output, compute, draw)

@@ -163,12 +163,11 @@ def explain(
         "region": evidence.parsed_region(),
     }
     held = evidence.parsed_baseline()
-    size = options.parsed_batch_size(images.batch_size)
     methods = _COMPARED if compare else (method,)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         done = 0
-        for batch in images.batches(loaded):
+        for batch in images.batches(loaded, console):
             for row, number in enumerate(batch.numbers):
                 one = [array[row : row + 1] for array in batch.arrays]
                 tell = _Progress(console, done, images.source(number))
@@ -203,7 +202,7 @@ def explain(
                     stride=evidence.stride,
                     seed=evidence.seed,
                     smooth=evidence.smooth,
-                    batch_size=size,
+                    batch_size=images.batch_size,
                     callback=tell.part(number * passes, parts),
                 )
             except LayerError as error:
@@ -227,7 +226,7 @@ def explain(
                 **asked,
                 layer=layer,
                 path=path,
-                batch_size=size,
+                batch_size=images.batch_size,
                 callback=tell.part(len(methods) * passes, parts),
             )
         return _Result(compare, explained, checks, channels, maps or 0, failures)
@@ -238,7 +237,7 @@ def explain(
         kind = "compare" if compare else method
         kinds = (f"explain-{kind}", "explain-maps")
         apart = None if against is None else f"against-{against}"
-        asked = (head, layer, classes, apart, evidence.region_text)
+        asked = (head, layer, classes, apart, evidence.region_asked)
         names = distinct_names(
             [file_text(name, asked, each) for name in images.names for each in kinds]
         )

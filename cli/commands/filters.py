@@ -56,7 +56,7 @@ def filters(
     ] = None,
     size: options.CanvasSize = None,
     steps: options.Steps = 256,
-    batch_size: options.AscentBatchSize = "auto",
+    batch_size: options.AscentBatchSize = None,
     max_channels: Annotated[
         int | None,
         typer.Option(
@@ -81,8 +81,6 @@ def filters(
 
     Each tile is an image that raises the mean of one channel, with the mean reached.
     """
-    canvas = options.parsed_size(size)
-    at_a_time = options.parsed_batch_size(batch_size)
     wanted = None if channel is None else list(dict.fromkeys(channel))
     from cnnviz.images import distinct_names, find_images
 
@@ -118,8 +116,9 @@ def filters(
             channels = chosen[path][:max_channels].tolist()
             exciting = None
             if natural:
-                # Before the ascent: an image that cannot be read would end it in vain.
-                read = (image for b in photos.batches() for image in b.arrays[0])
+                # Before the ascent: if no image can be read, it would be in vain.
+                batches = photos.batches(leave_out=console.left_out)
+                read = (image for batch in batches for image in batch.arrays[0])
                 feature = passed_on(loaded, path)
                 exciting = find_exemplars(
                     loaded, read, feature, channels, count=_EXEMPLARS
@@ -128,11 +127,11 @@ def filters(
                 loaded,
                 path,
                 channels,
-                size=canvas,
+                size=size,
                 negative=negative,
                 run=Run(
                     steps=steps,
-                    batch_size=at_a_time,
+                    batch_size=batch_size,
                     snapshots=FRAMES if gif else 0,
                     callback=watch(console, path, number),
                     callback_every=CALLBACK_EVERY,

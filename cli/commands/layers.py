@@ -31,8 +31,9 @@ def layers(
     model: ModelOptions,
     table: TableOptions,
     size: Annotated[
-        str | None,
+        options.Pixels | None,
         typer.Option(
+            parser=options.parsed_size,
             metavar="HEIGHTxWIDTH|N",
             rich_help_panel=options.IMAGE_PANEL,
             show_default="the network's",
@@ -46,12 +47,11 @@ def layers(
     A receptive field is what a unit sees of the image: its size, how far it moves from
     a unit to the next, and where that of the first unit begins.
     """
-    pixels = options.parsed_size(size)
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
         from cnnviz.network import list_layers
 
-        yield list_layers(loaded, size=pixels)
+        yield list_layers(loaded, size=size)
 
     def draw(work: Work) -> tuple[LayerList, str]:
         listed: LayerList = next(work.items)
@@ -59,14 +59,17 @@ def layers(
         table.write(work.files, f"{model.name}/layers", text)
         return listed, text
 
-    listed, text = run(model, table, compute, draw, reads_pixels=False)
-    if table.out is not None:
-        return
-    if sys.stdout.isatty() and not table.as_json:
-        _show(listed)
-    else:
-        print(text, end="")
-    sys.stdout.flush()
+    def show(drawn: tuple[LayerList, str]) -> None:
+        listed, text = drawn
+        if table.out is not None:
+            return
+        if sys.stdout.isatty() and not table.as_json:
+            _show(listed)
+        else:
+            print(text, end="")
+        sys.stdout.flush()
+
+    run(model, table, compute, draw, show, reads_pixels=False)
 
 
 def _show(listed: LayerList) -> None:

@@ -59,8 +59,8 @@ def predict(
     Of outputs that are no probabilities, the classes with the largest values are told.
     """
 
-    def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:
-        for batch in images.batches(loaded):
+    def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        for batch in images.batches(loaded, console):
             found = loaded.predict(batch.arrays, head=head)
             rows = found.top(top)
             for number, row in zip(batch.numbers, rows, strict=True):
@@ -89,9 +89,11 @@ def predict(
         table.write(work.files, name, text)
         return text
 
-    text = run(model, table, compute, draw)
-    if table.out is None:
-        print(text, end="", flush=True)
+    def show(text: str) -> None:
+        if table.out is None:
+            print(text, end="", flush=True)
+
+    run(model, table, compute, draw, show)
 
 
 def _json(answers: Sequence[_Answer]) -> str:

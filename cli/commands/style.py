@@ -16,14 +16,13 @@ from ..model import ModelOptions
 from ..progress import FRAMES, watch, write_gif
 from ..running import Work, run
 from ..signature import command
+from ..writing import file_text
 
 if TYPE_CHECKING:
     import numpy as np
 
     from cnnviz.network import ImageModel
     from cnnviz.synthesis import Stylized
-
-_MOST_NAMES = 3
 
 
 @command(
@@ -136,8 +135,9 @@ def style(
         ),
     ] = 0.0,
     size: Annotated[
-        str | None,
+        options.Pixels | None,
         typer.Option(
+            parser=options.parsed_size,
             metavar="HEIGHTxWIDTH|N",
             rich_help_panel=options.IMAGE_PANEL,
             show_default="the content's own, its longer side at most 512",
@@ -145,7 +145,7 @@ def style(
         ),
     ] = None,
     fit: options.Fit = "crop",
-    background: options.Background = "white",
+    background: options.Background = options.WHITE,
     steps: options.Steps = 100,
     frames: Annotated[
         int,
@@ -163,10 +163,8 @@ def style(
 
     It is made at several sizes, from coarse to fine. The steps are taken at each size.
     """
-    wanted = options.parsed_size(size)
-    color = options.parsed_color(background)
     from cnnviz.errors import ArgumentError
-    from cnnviz.images import distinct_names, find_images, stems
+    from cnnviz.images import find_images, safe_name, stems
 
     sources = find_images([content])
     if len(sources) > 1:
@@ -200,9 +198,11 @@ def style(
         paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         raw = [loaded.encode.is_raw]
-        images = partial(ImageSet, shapes=shapes, fit=fit, background=color, raw=raw)
-        (photo,) = images([[path]], size=wanted).read(0)
-        if wanted is None:
+        images = partial(
+            ImageSet, shapes=shapes, fit=fit, background=background, raw=raw
+        )
+        (photo,) = images([[path]], size=size).read(0)
+        if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
         others = images([[p] for p in [*paintings, *begin]])
         pictures = [others.read(number)[0] for number in range(len(others))]
@@ -233,8 +233,7 @@ def style(
         yield found, plan.snapshot_steps(len(found.style_losses))
 
     def draw(work: Work) -> None:
-        of = "/".join(stems(paintings)[:_MOST_NAMES])
-        (name,) = distinct_names([f"{stems([path])[0]}/{of}/style"])
+        name = safe_name(file_text(stems([path])[0], [stems(paintings)], "style"))
         work.console.stage("painting", 1)
         found: Stylized
         found, marks = next(work.items)

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import brief, counts_or_none, instance_of, size_of, whole
+from cnnviz.arguments import counts_or_none, instance_of, size_of, unfit, whole
 from cnnviz.ascent.chunks import Chunks
-from cnnviz.ascent.parameterizations import Fourier, Parameterization, Shape
+from cnnviz.ascent.parameterizations import Fourier, ImageShape, Parameterization
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.scoring import rescored, sees_numbers
-from cnnviz.ascent.spans import searched
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import Motion, Size, Transform
+from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ArgumentError, ImageError, warn
 from cnnviz.graph.devices import room
 from cnnviz.network.failures import OutOfMemoryError
@@ -137,9 +137,9 @@ def maximize(
             raise ImageError(
                 f"start is for {1 + len(others)} inputs; expected one array of images"
             )
-    known, span = searched(known, [] if start is None else [start])
+    known, value_range = searched(known, [] if start is None else [start])
     if start is not None:
-        start = span.unit(start)
+        start = value_range.unit(start)
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
     built(known, [np.zeros((1, *window, shape[-1]), np.float32)])
@@ -214,7 +214,7 @@ def maximize(
         window=window,
         average_pooling=average_pooling,
     )
-    return span.of(found)
+    return value_range.of(found)
 
 
 def _turns(
@@ -270,9 +270,10 @@ def _count(
         len(streams) != total
         or any((number := whole(s)) is None or number < 0 for s in streams)
     ):
-        raise ArgumentError(
-            f"streams are {brief(streams)}; expected {counted(total, 'whole number')}, "
-            "0 or more, one for each image"
+        raise unfit(
+            "streams",
+            streams,
+            f"{counted(total, 'whole number')}, 0 or more, one for each image",
         )
     return total
 
@@ -282,7 +283,7 @@ def _sizes(
     objective: Objective,
     size: int | tuple[int, int] | None,
     start: np.ndarray | None,
-) -> tuple[Shape, Size]:
+) -> tuple[ImageShape, Size]:
     """The shape of the canvas, and the size at which the network sees it."""
     *native, channels = native_shape(model)
     if start is not None:

@@ -26,7 +26,7 @@ from cnnviz.arguments import at_least, more_than
 from cnnviz.ascent.precision import product
 from cnnviz.graph.devices import has_gpu
 
-Shape = tuple[int, int, int]
+ImageShape = tuple[int, int, int]
 """Height, width and channels of an image."""
 
 # The square root of the covariance of ImageNet's colors, its largest column of length
@@ -58,7 +58,7 @@ class Parameterization(Protocol):
         """Adam's step that suits these numbers."""
 
     def start(
-        self, generators: Sequence[np.random.Generator], shape: Shape
+        self, generators: Sequence[np.random.Generator], shape: ImageShape
     ) -> np.ndarray:
         """Random starting numbers, float32 `(n, ...)`, one row per generator."""
 
@@ -66,7 +66,7 @@ class Parameterization(Protocol):
         """The numbers that stand for given images `(n, h, w, c)` in [0, 1]."""
 
     def image(
-        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+        self, numbers: tf.Tensor, shape: ImageShape, done: tf.Tensor | float = 1.0
     ) -> tf.Tensor:
         """The images `(n, h, w, c)` in [0, 1] that numbers stand for.
 
@@ -85,7 +85,7 @@ class Pixels:
         deviation: The standard deviation of the starting noise.
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
-        learning_rate: Adam's step.
+        learning_rate: Adam's step, above 0.
     """
 
     deviation: float = 0.01
@@ -97,7 +97,7 @@ class Pixels:
         more_than(0, learning_rate=self.learning_rate)
 
     def start(
-        self, generators: Sequence[np.random.Generator], shape: Shape
+        self, generators: Sequence[np.random.Generator], shape: ImageShape
     ) -> np.ndarray:
         """Normal noise `(n, h, w, c)`."""
         return _normal(generators, shape, self.deviation)
@@ -107,7 +107,7 @@ class Pixels:
         return _decorrelated(_logit(images), self.decorrelate).astype(np.float32)
 
     def image(
-        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+        self, numbers: tf.Tensor, shape: ImageShape, done: tf.Tensor | float = 1.0
     ) -> tf.Tensor:
         """Sigmoids of the correlated numbers."""
         del shape, done
@@ -130,7 +130,7 @@ class Fourier:
             parts.
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
-        learning_rate: Adam's step.
+        learning_rate: Adam's step, above 0.
         coarse: At the beginning of a run, the frequency in cycles per pixel above which
             waves hardly show: they are weakened by `1 + (f / cutoff) ** 4`. The cutoff
             rises by the same factor at every step, to 1 at half of the run, and the
@@ -151,7 +151,7 @@ class Fourier:
             more_than(0, coarse=self.coarse)
 
     def start(
-        self, generators: Sequence[np.random.Generator], shape: Shape
+        self, generators: Sequence[np.random.Generator], shape: ImageShape
     ) -> np.ndarray:
         """Normal noise `(n, c, h, 2, w // 2 + 1)`: real and imaginary parts."""
         height, width, channels = shape
@@ -167,7 +167,7 @@ class Fourier:
         return np.stack([spectrum.real, spectrum.imag], 3).astype(np.float32)
 
     def image(
-        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+        self, numbers: tf.Tensor, shape: ImageShape, done: tf.Tensor | float = 1.0
     ) -> tf.Tensor:
         """Sigmoids of the correlated planes of the scaled spectrum."""
         scale = (self.scale(shape[:2]) / _DESATURATION).astype(np.float32)
@@ -199,7 +199,7 @@ class Maco:
         contrast: The standard deviation of the planes before colors and the sigmoid.
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
-        learning_rate: Adam's step, in radians.
+        learning_rate: Adam's step in radians, above 0.
     """
 
     contrast: float = 1.0
@@ -211,7 +211,7 @@ class Maco:
         more_than(0, learning_rate=self.learning_rate)
 
     def start(
-        self, generators: Sequence[np.random.Generator], shape: Shape
+        self, generators: Sequence[np.random.Generator], shape: ImageShape
     ) -> np.ndarray:
         """Uniform phases `(n, c, h, w // 2 + 1)` in [-pi, pi)."""
         height, width, channels = shape
@@ -226,7 +226,7 @@ class Maco:
         return np.angle(np.fft.rfft2(plane)).astype(np.float32)
 
     def image(
-        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+        self, numbers: tf.Tensor, shape: ImageShape, done: tf.Tensor | float = 1.0
     ) -> tf.Tensor:
         """Sigmoids of the correlated planes, brought to the contrast."""
         del done
@@ -237,7 +237,7 @@ class Maco:
         planes = (planes - mean) * tf.math.rsqrt(variance + 1e-12) * self.contrast
         return tf.sigmoid(_correlated(planes, self.decorrelate))
 
-    def magnitude(self, shape: Shape) -> np.ndarray:
+    def magnitude(self, shape: ImageShape) -> np.ndarray:
         """The magnitude of each frequency, `(c, h, w // 2 + 1)`; 0 for the mean."""
         frequency = _frequencies(shape[:2])
         colored = shape[2] == 3 and self.decorrelate
@@ -275,7 +275,7 @@ def _frequencies(size: tuple[int, ...]) -> np.ndarray:
 
 
 def _planes(
-    numbers: tf.Tensor, scale: tf.Tensor | np.ndarray, shape: Shape
+    numbers: tf.Tensor, scale: tf.Tensor | np.ndarray, shape: ImageShape
 ) -> tf.Tensor:
     """The inverse real transform of scaled numbers.
 

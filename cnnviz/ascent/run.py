@@ -8,18 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnviz.arguments import (
-    brief,
     choice,
     counts,
     counts_or_none,
     function_or_none,
     instance_of,
     more_than,
+    unfit,
     whole,
 )
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback
-from cnnviz.errors import ArgumentError
 
 CALLBACK_EVERY = 8
 """How many steps usually lie between two calls of a callback that shows progress."""
@@ -35,7 +34,7 @@ class Run:
     Attributes:
         steps: Forward and backward passes for each image, shared by its restarts; for
             methods that work at several sizes, at each size.
-        learning_rate: The size of a step of Adam, the optimizer.
+        learning_rate: The size of a step of Adam, the optimizer, above 0.
         restarts: How many images are tried for each image that is kept, which is the
             best of them; each is made in `steps // restarts` steps.
         keep_best: Whether to keep the best of the images after two thirds, five sixths
@@ -86,9 +85,7 @@ class Run:
         elif any(whole(step) is None for step in self.snapshots) or sorted(
             set(self.snapshots)
         ) != list(self.snapshots):
-            raise ArgumentError(
-                f"snapshots are {brief(self.snapshots)}; expected ascending steps"
-            )
+            raise unfit("snapshots", self.snapshots, "ascending steps")
 
     def snapshot_steps(self, steps: int) -> tuple[int, ...]:
         """The steps after which images are kept, in a run of `steps` steps.
@@ -101,9 +98,8 @@ class Run:
             marks = np.linspace(steps, 0, self.snapshots).round().astype(int)
             return tuple(sorted(set(marks.tolist())))
         if any(not 0 <= step <= steps for step in self.snapshots):
-            raise ArgumentError(
-                f"snapshots are {brief(self.snapshots)}; expected ascending steps from "
-                f"0 to {steps}"
+            raise unfit(
+                "snapshots", self.snapshots, f"ascending steps from 0 to {steps}"
             )
         return tuple(map(int, self.snapshots))
 

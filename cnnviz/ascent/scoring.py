@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.ascent.parameterizations import Shape
+from cnnviz.ascent.parameterizations import ImageShape
 from cnnviz.ascent.results import Ascent
 from cnnviz.ascent.step import Plan
 from cnnviz.ascent.transforms import STILL, Size, Transform
@@ -28,7 +28,7 @@ class _Itself:
     learning_rate: float = 0.0
 
     def start(
-        self, generators: Sequence[np.random.Generator], shape: Shape
+        self, generators: Sequence[np.random.Generator], shape: ImageShape
     ) -> np.ndarray:
         """Black images."""
         return np.zeros((len(generators), *shape), np.float32)
@@ -38,7 +38,7 @@ class _Itself:
         return images.astype(np.float32)
 
     def image(
-        self, numbers: tf.Tensor, shape: Shape, done: tf.Tensor | float = 1.0
+        self, numbers: tf.Tensor, shape: ImageShape, done: tf.Tensor | float = 1.0
     ) -> tf.Tensor:
         """The numbers."""
         del shape, done

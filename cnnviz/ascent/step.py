@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager.context import anonymous_name
 
-from cnnviz.ascent.parameterizations import Parameterization, Shape
+from cnnviz.ascent.parameterizations import ImageShape, Parameterization
 from cnnviz.ascent.rescue import opened_rectifiers
 from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import ArgumentError, LayerError
@@ -52,7 +52,7 @@ class Plan:
     objective: Objective
     parameterization: Parameterization
     transform: Transform
-    shape: Shape
+    shape: ImageShape
     window: tuple[int, int]
     average_pooling: bool
 

@@ -39,7 +39,7 @@ class Motion:
             [1 / (1 + scale), 1 + scale].
         rotate: The largest rotation, in degrees.
         pad: How much of the surroundings shows on each side, as a fraction of the
-            canvas; negative values show only the middle.
+            canvas, above -0.5; negative values show only the middle.
         fill: What surrounds the canvas: `"flat"` for the gray of `background`,
             `"wrap"` for the canvas again and again.
         background: The gray level around the canvas, in [0, 1].
@@ -90,7 +90,7 @@ class Motion:
 
     def still(self, canvas: Size, window: Size) -> np.ndarray:
         """The map that shows the whole canvas, unmoved, `(1, 17)`."""
-        zoom = np.full(1, max(canvas[0] / window[0], canvas[1] / window[1]))
+        zoom = np.full(1, _whole(canvas, window))
         offset = self._offset(canvas, window)
         return affine(zoom, np.zeros(1), offset, canvas, window)
 
@@ -122,8 +122,13 @@ class Motion:
         return np.array([self._margin(canvas, window)[::-1]], np.float64)
 
     def _zoom(self, canvas: Size, window: Size) -> float:
-        # The longer side of the canvas, with its surroundings, fills the window.
-        return (1 + 2 * self.pad) * max(canvas[0] / window[0], canvas[1] / window[1])
+        """The zoom that shows the canvas with its surroundings."""
+        return (1 + 2 * self.pad) * _whole(canvas, window)
+
+
+def _whole(canvas: Size, window: Size) -> float:
+    """The zoom that shows the whole canvas: its longer side fills the window."""
+    return max(canvas[0] / window[0], canvas[1] / window[1])
 
 
 STILL = Motion(jitter=0.0, scale=0.0, rotate=0.0)
@@ -137,7 +142,7 @@ class Crops:
     A crop has the same ratio of height to width as the canvas.
 
     Attributes:
-        side: The mean side of a crop, as a fraction of the canvas's sides.
+        side: The mean side of a crop, as a fraction of the canvas's sides, above 0.
         side_deviation: Its standard deviation. A side that is drawn below 0.05 becomes
             0.05, one above 1 becomes 1.
         center_deviation: The standard deviation of the crop's center along each axis,

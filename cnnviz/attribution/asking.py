@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from cnnviz.arguments import brief, name_or_number, numbers_of
+from cnnviz.arguments import name_or_number, numbers_of, unfit
 from cnnviz.attribution.probes import AT_ONCE, Probe
 from cnnviz.attribution.questions import At, Subject
 from cnnviz.attribution.remarks import Remark
@@ -225,13 +225,12 @@ def _region(
         f"a position, as {_POSITIONS.get(axes, f'{axes} numbers')}, or an array of "
         f"weights ({', '.join(_AXES[-axes:])}), with an axis of images or without"
     )
-    array = numbers_of("region", region, expected)
-    array = np.atleast_1d(array)
+    array = np.atleast_1d(numbers_of("region", region, expected))
     # In a signal several numbers are weights of its steps.
     if array.dtype.kind in "iu" and array.ndim == 1 and (axes > 1 or len(array) == 1):
         return tuple(int(i) for i in array), None
     if array.ndim not in (axes, axes + 1):
-        raise ArgumentError(f"region is {brief(region)}; expected {expected}")
+        raise unfit("region", region, expected)
     weights = array.astype(np.float32)
     if weights.ndim == axes:
         weights = np.broadcast_to(weights, (count, *weights.shape))

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from cnnviz.arguments import brief, numbers_of
+from cnnviz.arguments import brief, numbers_of, unfit
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import in_range, is_unit
 
@@ -46,7 +46,7 @@ def baseline_images(
     expected = f"{', '.join(get_args(_Named))}, a number or an image"
     if isinstance(baseline, str):
         if baseline not in get_args(_Named):
-            raise ArgumentError(f"baseline is {brief(baseline)}; expected {expected}")
+            raise unfit("baseline", baseline, expected)
         if baseline == "mean":
             pixels = tuple(range(1, 1 + axes))
             means = images.mean(pixels, keepdims=True, dtype=np.float64)

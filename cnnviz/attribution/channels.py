@@ -63,7 +63,18 @@ class ChannelAttribution(Evidence):
     placing: Placing | None = field(repr=False)
 
     def strongest(self, count: int = 6) -> np.ndarray:
-        """The channels that matter most, for or against, `(n, k, count)`."""
+        """The channels that matter most, for or against.
+
+        Args:
+            count: How many for each class of each image, at most.
+
+        Returns:
+            The numbers of the channels, `(n, k, count)`, those with the largest
+            absolute values first.
+
+        Raises:
+            ArgumentError: If `count` is less than 1.
+        """
         counts(count=count)
         order = np.argsort(-np.abs(self.values), axis=-1, kind="stable")
         return order[..., :count]
@@ -78,7 +89,15 @@ class ChannelAttribution(Evidence):
         return self._placed().mask()
 
     def where(self, image: int, column: int, channel: int) -> np.ndarray:
-        """What a channel adds, on the pixels of an image, `(h, w)`.
+        """What a channel adds, on the pixels of an image.
+
+        Args:
+            image: The number of the image.
+            column: The number of the class among those that are explained.
+            channel: The number of the channel.
+
+        Returns:
+            `(h, w)`, positive or negative, in the unit of the score.
 
         Raises:
             LayerError: If the layer has no positions.

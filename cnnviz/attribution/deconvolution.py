@@ -92,8 +92,11 @@ class Projections(ArrayResult):
     def image(self, number: int) -> Projections:
         """The reconstructions of one of the images alone.
 
+        Args:
+            number: The number of the image, counted from 0.
+
         Raises:
-            ArgumentError: If there is no image of that number, counted from 0.
+            ArgumentError: If there is no such image.
         """
         number = number_of("image", number, len(self.images))
         one = slice(number, number + 1)

@@ -153,14 +153,15 @@ def explain(
         baseline: For `integrated` and `occlusion` what an image is compared with:
             `black`, `white`, `mean` (its mean color), `blur`, a number, or an image.
         smooth: For `gradient`: over how many noisy copies of the image it is averaged
-            (SmoothGrad).
+            (SmoothGrad); 0 for the gradient at the image itself.
         region: For a network that answers for every pixel, and whose score is the mean
             over pixels: a position `(row, column)` of the output, or an array of
             weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for
             the pixels that are assigned to the class.
-        patch: For `occlusion` the side of a patch, or one for each axis; None for an
-            eighth of the image's side.
-        stride: How far patches are apart; None for half the side of a patch.
+        patch: For `occlusion` the side of a patch in pixels, or one for each axis; None
+            for an eighth of the image's side.
+        stride: How many pixels lie from one patch to the next; None for half the side
+            of a patch.
         seed: The seed of the noise.
         batch_size: How many images go through the network at a time; None for as many
             as suit it.

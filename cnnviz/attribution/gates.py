@@ -18,7 +18,7 @@ from cnnviz.attribution.steps import (
     registered_gradient,
     summed_to,
 )
-from cnnviz.graph.channels import beside, position_dims
+from cnnviz.graph.channels import beside, op_position_dims
 from cnnviz.graph.functions import CALLS
 from cnnviz.graph.marks import mark_of
 from cnnviz.graph.operations import MATRIX_PRODUCTS
@@ -184,7 +184,7 @@ def fused_normalization(walk: Walk, tensor: tf.Tensor) -> Step | None:
     op = tensor.op
     if not op.get_attr("is_training"):
         return None
-    axes = [0, *position_dims(op)]
+    axes = [0, *op_position_dims(op)]
 
     def pull(r: tf.Tensor) -> list[tf.Tensor]:
         _, variance = tf.nn.moments(walk.value(op.inputs[0]), axes, keepdims=True)

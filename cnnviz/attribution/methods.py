@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from cnnviz.arguments import brief, numbers_of
+from cnnviz.arguments import numbers_of, unfit
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import CAMS, hirescam
 from cnnviz.attribution.integrated import (
@@ -27,7 +27,7 @@ from cnnviz.attribution.placing import (
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.questions import At, Reversed, Subject
 from cnnviz.attribution.targets import Target
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import LayerError
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.words import input_words, seen_axes, shape_text
 
@@ -62,9 +62,10 @@ class Settings:
         method: The method.
         baseline: What images are compared with.
         smooth: How many noisy images the gradient is averaged over; 0 for none.
-        seed: Of the noise.
-        patch: The sizes of what `occlusion` takes away; None for an eighth of a side.
-        stride: How far patches are apart; None for half of one.
+        seed: The seed of the noise.
+        patch: The sizes in pixels of what `occlusion` takes away; None for an eighth of
+            a side.
+        stride: How many pixels lie from one patch to the next; None for half of one.
         batch_size: How many images go through the network at a time.
         steps: How many steps `integrated` takes; None for as many as it needs.
     """
@@ -338,5 +339,5 @@ def _sizes(
         or sizes.shape not in ((), (axes,))
         or (sizes < 1).any()
     ):
-        raise ArgumentError(f"{name} is {brief(value)}; expected {expected}")
+        raise unfit(name, value, expected)
     return [int(n) for n in np.broadcast_to(sizes, axes)]

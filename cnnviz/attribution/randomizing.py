@@ -27,7 +27,7 @@ from cnnviz.network.naming import addresses
 _NO_KERNELS = ("Normalization", "PReLU")
 
 
-class Kernel(NamedTuple):
+class KernelVariable(NamedTuple):
     """A variable that a trace reads.
 
     Attributes:
@@ -39,9 +39,9 @@ class Kernel(NamedTuple):
     variable: tf.Variable
 
 
-def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
+def kernels_from_the_top(network: Network, probe: Probe) -> list[KernelVariable]:
     """The kernels that the answers depend on, those next to the output first."""
-    owners: dict[int, Kernel] = {}
+    owners: dict[int, KernelVariable] = {}
     for address in addresses(network):
         if library_kind(address.layer).endswith(_NO_KERNELS):
             continue
@@ -51,7 +51,7 @@ def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
             handle = getattr(variable, "handle", None)
             if handle is not None and len(variable.shape) > 1:
                 # Layers around this one were seen before; the innermost names it.
-                owners[id(handle)] = Kernel(address.path, variable)
+                owners[id(handle)] = KernelVariable(address.path, variable)
     # Beside the output that is explained, the trace computes the network's others.
     needed = ancestors(probe.graph.outputs)
     order = {op.name: i for i, op in enumerate(probe.graph.get_operations())}
@@ -74,14 +74,14 @@ def kernels_from_the_top(network: Network, probe: Probe) -> list[Kernel]:
     ]
 
 
-def stages(kernels: Sequence[Kernel]) -> list[int]:
+def stages(kernels: Sequence[KernelVariable]) -> list[int]:
     """How many kernels to draw anew: 1, 2, 4, ... and all."""
     counts = [1 << i for i in range(len(kernels).bit_length())]
     return [n for n in counts if n < len(kernels)] + [len(kernels)] * bool(kernels)
 
 
 def drawn_anew(
-    kernels: Sequence[Kernel], seed: int, draw: int
+    kernels: Sequence[KernelVariable], seed: int, draw: int
 ) -> Iterator[tf.Variable]:
     """Other values for kernels: normal, with their deviation and no mean.
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from cnnviz.errors import LayerError
+from cnnviz.graph.channels import position_dims
 from cnnviz.graph.extents import (
     View,
     is_along_channels,
@@ -74,7 +75,7 @@ class Place(NamedTuple):
     def axes(self) -> range:
         """The dimensions of its axes of positions."""
         rank = self.tensor.shape.rank
-        return range(2, rank) if self.channels_first else range(1, rank - 1)
+        return position_dims(rank, channels_first=self.channels_first)
 
 
 def _has_own_gradient(operation: tf.Operation) -> bool:

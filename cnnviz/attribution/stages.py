@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import brief, choice, texts_of, whole
+from cnnviz.arguments import choice, texts_of, unfit, whole
 from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
-from cnnviz.errors import ArgumentError, ImageError, LayerError
+from cnnviz.errors import ImageError, LayerError
 from cnnviz.graph.channels import has_layout, is_op_channels_first
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
@@ -176,7 +176,7 @@ def deconvnet_stages(
     task = Task(known, selected, keep, rule, "image")
     units = find_units(task, arrays)
     if channel is not None and whole(channel) is None:
-        raise ArgumentError(f"channel is {brief(channel)}; expected a whole number")
+        raise unfit("channel", channel, "a whole number")
     asked = None if channel is None else [channel]
     chosen = choose_maps(selected.name, units, asked, 1)
     found = units.seeds(np.zeros(1, int), chosen[0])

@@ -6,8 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from cnnviz.arguments import brief, choice
-from cnnviz.errors import ArgumentError
+from cnnviz.arguments import choice, unfit
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected
 
@@ -53,7 +52,6 @@ class Task(NamedTuple):
                 return
         elif isinstance(place, str) and place in ("maximum", "map"):
             return
-        raise ArgumentError(
-            f"keep is {brief(place)}; expected maximum, map or a position, the tuple "
-            "(row, column)"
+        raise unfit(
+            "keep", place, "maximum, map or a position, the tuple (row, column)"
         )

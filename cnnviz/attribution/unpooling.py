@@ -10,8 +10,8 @@ import tensorflow as tf
 from cnnviz.attribution.steps import Step, Value, Walk, registered_gradient
 from cnnviz.graph.channels import (
     is_op_channels_first,
+    op_position_dims,
     order_to_last,
-    position_dims,
     to_channels_first,
     to_channels_last,
 )
@@ -83,7 +83,7 @@ def _unpooled_3d(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tensor:
     Windows are read by a convolution with one-hot kernels, one channel at a time, and
     written by its transpose.
     """
-    first, spatial = is_op_channels_first(op), position_dims(op)
+    first, spatial = is_op_channels_first(op), op_position_dims(op)
     given = value(op.inputs[0])
     if first:
         given, r = to_channels_last(given), to_channels_last(r)

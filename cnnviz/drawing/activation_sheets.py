@@ -25,11 +25,12 @@ from cnnviz.drawing.facts import (
     readable,
 )
 from cnnviz.drawing.headers import headed_grid
-from cnnviz.drawing.legends import with_scale_bar
+from cnnviz.drawing.legends import BAR_LENGTH, with_scale_bar
 from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.strips import STRIP_WIDTH, draw_rows
-from cnnviz.drawing.tiles import Pixels, as_picture, shrunk_size
+from cnnviz.drawing.tiles import RGBArray, as_picture, shrunk_size
 from cnnviz.drawing.values import (
+    NEUTRAL,
     check_colormap,
     colorize,
     is_constant,
@@ -76,12 +77,11 @@ def activation_sheet(
 
     Maps `(h, w, c)` become a grid with a tile for each channel, volumes and sequences
     of maps `(d, h, w, c)` one of their central slices; what is said of a channel, and
-    its scale, are of all of them. Signals `(steps, c)` become a
-    strip with the channels as rows and time to the right. Units `(c,)`, or maps of a
-    single position, become a cell each. Units of a classifier become bars instead:
-    those that are probabilities, and those that have labels. Of more than 16 the
-    strongest are drawn, if `sort` does not ask for the first, and 16 of them, if
-    `max_channels` does not say more or fewer.
+    its scale, are of all of them. Signals `(steps, c)` become a strip with the channels
+    as rows and time to the right. Units `(c,)`, or maps of a single position, become a
+    cell each. Units of a classifier become bars instead: those that are probabilities,
+    and those that have labels. Of more than 16 the strongest are drawn, if `sort` does
+    not ask for the first, and 16 of them, if `max_channels` does not say more or fewer.
 
     Channels that are constant are marked, and counted in the subtitle. Where all is 0,
     they are called silent here: other images may well excite them. Values that are not
@@ -104,7 +104,7 @@ def activation_sheet(
             equally large ones the one with the larger mean. None for by number, and
             for the largest first of more than 16 bars.
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
-            laid over it.
+            laid over it. It shows through where they are 0, or nearest to it.
         field: The receptive field of the layer in that image, by which maps lie where
             their units look, and not beyond; None if it is not known, for maps that
             cover the image.
@@ -173,27 +173,22 @@ def activation_sheet(
     below = image if maps.ndim == 3 else None
     if colormap is None:
         colormap = _MAPS if below is None else _HEAT
+    is_scaled = not (is_own or is_units) and channels.low < channels.high
+    ramp = np.linspace(0, 1, BAR_LENGTH, dtype=np.float32)[np.newaxis]
+    bar = colorize(ramp, colormap)
     if maps.ndim == 2:
         drawn = _strip(levels, shown, channels, colormap, title, remarks)
     else:
         # Units are maps of one position.
         tiles: NDArray[Any] = levels.reshape(len(shown), *(maps.shape[1:] or (1, 1)), 1)
         if below is not None:
-            resized, spans, drawn_on = _backdrop(below, len(shown)), None, None
-            if field is not None and len(field.size) == 2:
-                size = below.shape[:2]
-                spans = image_spans(field, maps.shape[1:], size)
-                seen_on = seen_spans(field, maps.shape[1:], size)
-                # On the image as it is drawn.
-                drawn_on = [
-                    (first * new / old, end * new / old)
-                    for (first, end), new, old in zip(
-                        seen_on, resized.shape, size, strict=False
-                    )
-                ]
-                if seen_on != tuple((0, length) for length in size):
-                    remarks.append("no heat where no unit looks")
-            tiles = overlay(resized, levels, colormap, spans=spans, seen=drawn_on)
+            zero = channels.zero(is_own)[shown]
+            tiles, told = _over_image(below, levels, colormap, field, zero)
+            remarks += told
+            if is_scaled:
+                gray = np.full_like(ramp, NEUTRAL)
+                bar = overlay(gray, ramp, colormap, zero=zero[0])
+                remarks.append("the bar is over mid gray")
         is_large = is_units and len(shown) <= _FEW_UNITS
         if is_large and columns is None and len(shown) <= _ONE_ROW:
             columns = len(shown)
@@ -208,8 +203,8 @@ def activation_sheet(
             title=title,
             subtitle=join_facts(remarks),
         )
-    if not (is_own or is_units) and channels.low < channels.high:
-        return with_scale_bar(drawn, colormap, channels.low, channels.high)
+    if is_scaled:
+        return with_scale_bar(drawn, bar[0], channels.low, channels.high)
     return drawn
 
 
@@ -217,6 +212,7 @@ class _Channels(NamedTuple):
     """What is to be told of the channels of a layer, maps `(c, ...)`."""
 
     flat: NDArray[np.float32]  # (c, positions)
+    least: NDArray[np.float32]  # of the finite values of each channel
     largest: NDArray[np.float32]  # of the finite values of each channel
     constant: NDArray[np.bool_]
     dead: NDArray[np.bool_]
@@ -239,8 +235,27 @@ class _Channels(NamedTuple):
         if maps.ndim > 1:
             constant = dead | is_constant(low, high)
         return cls(
-            flat, high, constant, dead, float(low.min()), float(high.max()), missing
+            flat,
+            low,
+            high,
+            constant,
+            dead,
+            float(low.min()),
+            float(high.max()),
+            missing,
         )
+
+    def zero(self, is_own: bool) -> NDArray[np.float64]:
+        """Which level 0 has in each channel, or the nearest to it.
+
+        Args:
+            is_own: Whether each has its own scale.
+        """
+        low, high = self.least.astype(float), self.largest.astype(float)
+        if not is_own:
+            low, high = np.full_like(low, self.low), np.full_like(high, self.high)
+        extent = np.where(low < high, high - low, 1)
+        return np.where(low < high, -low / extent, 0).clip(0, 1)
 
     def chosen(self, sort: Sort | None, most: int | None) -> NDArray[np.intp]:
         if sort == "strongest":
@@ -279,7 +294,7 @@ def _bars(
     names: Sequence[str] | None,
     title: str,
     facts: Sequence[str],
-    seen: Pixels | None,
+    seen: RGBArray | None,
 ) -> Image.Image:
     """A bar for each class that is shown."""
     percent = _are_probabilities(values)
@@ -317,6 +332,33 @@ def _strip(
         facts.append(f"{together} to a pixel")
     dimmed = channels.constant[shown]
     return draw_rows(colorize(levels, colormap), shown, dimmed, title, facts)
+
+
+def _over_image(
+    image: NDArray[Any],
+    levels: NDArray[np.float32],
+    colormap: str,
+    field: ReceptiveField | None,
+    zero: NDArray[np.float64],
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Maps `(k, h, w)` as heat where their units look, and what to tell of that.
+
+    Where values are 0, which is a level of its own in each map, there is no heat.
+    """
+    resized, size = _backdrop(image, len(levels)), image.shape[:2]
+    if field is None or len(field.size) != 2:
+        return overlay(resized, levels, colormap, zero=zero), []
+    spans = image_spans(field, levels.shape[1:], size)
+    seen = seen_spans(field, levels.shape[1:], size)
+    # On the image as it is drawn.
+    drawn = [
+        (first * new / old, end * new / old)
+        for (first, end), new, old in zip(seen, resized.shape, size, strict=False)
+    ]
+    is_partial = seen != tuple((0, length) for length in size)
+    told = ["no heat where no unit looks"] * is_partial
+    tiles = overlay(resized, levels, colormap, spans=spans, seen=drawn, zero=zero)
+    return tiles, told
 
 
 def _backdrop(image: NDArray[Any], tiles: int) -> NDArray[Any]:

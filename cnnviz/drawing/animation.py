@@ -23,7 +23,8 @@ def encode_gif(sheets: Sequence[Image.Image], *, seconds: float = 0.1) -> bytes:
 
     Args:
         sheets: Pictures of one size.
-        seconds: How long each is shown, to a hundredth; the last one is shown longer.
+        seconds: How long each is shown, from 0.02 to 60, to a hundredth; the last one
+            is shown for 1.5 seconds.
 
     Returns:
         The bytes of the file.

@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 
 from cnnviz.drawing.facts import averaged
 from cnnviz.drawing.panels import Panel
-from cnnviz.drawing.signals import LONGEST, some_steps, strongest_steps
-from cnnviz.drawing.tiles import Pixels, as_picture, fitted_size, resized
+from cnnviz.drawing.signals import (
+    LONGEST,
+    chosen_steps,
+    outlying_steps,
+    strongest_steps,
+)
+from cnnviz.drawing.tiles import RGBArray, as_picture, averaged_to, fitted_size, resized
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.colors import LUMA
 from cnnviz.words import input_words, seen_axes, shape_text
@@ -47,7 +52,7 @@ class Flat(NamedTuple):
         axes: How many axes of positions the image has: 1 of a signal, 3 of a volume.
     """
 
-    picture: Pixels
+    picture: RGBArray
     maps: list[NDArray[Any]]
     whole: list[NDArray[Any]]
     told: list[str]
@@ -115,8 +120,8 @@ def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Fl
         steps = len(image)
         height = max(1, _SIDE // 4 // image.shape[-1])
         if steps > LONGEST:
-            image = some_steps(image, LONGEST)
-            told.append(f"{steps} steps to the right, the strongest in each pixel")
+            image = outlying_steps(image.T, LONGEST).T
+            told.append(chosen_steps(steps))
             maps = [strongest_steps(values, LONGEST) for values in maps]
         image = image.T.repeat(height, 0)[..., None]
         maps = [np.repeat(values[:, None], len(image), 1) for values in maps]
@@ -132,13 +137,19 @@ def flatten(image: NDArray[Any], maps: Sequence[NDArray[Any]], title: str) -> Fl
     else:
         size = _size(image.shape[0], image.shape[1])
     drawn = resized(as_picture(image), size)
-    flat = [_stretched(values, size) for values in maps]
+    own = maps[0].shape[1:]
+    if own[0] > size[0] or own[1] > size[1]:
+        told.append(
+            f"each pixel of a map is the mean of those of {shape_text(own)} that it "
+            "covers"
+        )
+    flat = [averaged_to(values, size, axis=1) for values in maps]
     return Flat(drawn, flat, whole, told, part, axes)
 
 
 def map_panel(
     lines: Sequence[str],
-    picture: Pixels,
+    picture: RGBArray,
     values: NDArray[Any],
     seen: NDArray[Any],
     scale: float,
@@ -193,29 +204,20 @@ def _size(height: int, width: int) -> tuple[int, int]:
     return max(height, _SHORTEST), max(width, _SHORTEST)
 
 
-def _stretched(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Maps as they lie over a picture of another size; no value is made up."""
-    rows, columns = (
-        (2 * np.arange(n) + 1) * m // (2 * n)
-        for n, m in zip(size, maps.shape[1:], strict=True)
-    )
-    return maps[:, rows[:, None], columns]
-
-
-def _laid_over(picture: Pixels, values: NDArray[Any], scale: float) -> Pixels:
+def _laid_over(picture: RGBArray, values: NDArray[Any], scale: float) -> RGBArray:
     """A map over the gray picture, the more opaque the larger its values are."""
     gray = _FAINTEST * 255 + (1 - _FAINTEST) * (picture @ LUMA)
     return _colored(gray, values / scale if scale else values)
 
 
-def _colored(gray: NDArray[Any], levels: NDArray[Any]) -> Pixels:
+def _colored(gray: NDArray[Any], levels: NDArray[Any]) -> RGBArray:
     """Levels in [-1, 1] in colors, over gray."""
     opacity = _OPACITY * np.abs(levels).clip(0, 1)[..., None]
     colors = np.where(levels[..., None] > 0, _FOR, _AGAINST)
     return (gray[..., None] * (1 - opacity) + opacity * colors + 0.5).astype(np.uint8)
 
 
-def _bar(scale: float, signed: bool) -> tuple[Pixels, list[str]]:
+def _bar(scale: float, signed: bool) -> tuple[RGBArray, list[str]]:
     """A color bar over mid gray, and what stands below its ends."""
     levels = np.linspace(-1.0 if signed else 0.0, 1, _SIDE)
     pixels = _colored(np.full((_BAR_HEIGHT, _SIDE), 190.0), levels[None])

@@ -23,14 +23,7 @@ if TYPE_CHECKING:
     from cnnviz.attribution.explaining import Explanation
 
 _MISSING = "no positive evidence"
-_FOR = "orange speaks for the class"
-_SIDES = f"{_FOR}, blue against it"
 _CAME_BACK = "orange is what came back to the {}"
-_MEANING = (
-    "Better than chance: as the {} that the map marks go and come back, the class "
-    "is lost and found sooner than by random maps. The same map with a random last "
-    "layer: it does not depend on what the network knows of classes."
-)
 _MIDDLE = (
     "Not than the middle: a map of the middle, which knows nothing of the network, "
     "does as well."
@@ -38,16 +31,67 @@ _MIDDLE = (
 _SAME = 0.95  # the rank correlation above which two maps are called the same
 
 
+class _Words(NamedTuple):
+    """What is said of classes, or of outputs that are no probabilities.
+
+    Attributes:
+        raised: What orange does.
+        lowered: What blue does.
+        followed: What becomes of it while parts of the image go and come back.
+        learned: What a random last layer does not have.
+    """
+
+    raised: str
+    lowered: str
+    followed: str
+    learned: str
+
+    @property
+    def sides(self) -> str:
+        """What both colors do."""
+        return f"{self.raised}, {self.lowered}"
+
+    def meaning(self, positions: str) -> str:
+        """What the verdicts of checks mean.
+
+        Args:
+            positions: What the positions of the image are called.
+        """
+        return (
+            f"Better than chance: as the {positions} that the map marks go and come "
+            f"back, {self.followed} sooner than by random maps. The same map with a "
+            f"random last layer: it does not depend on what the network {self.learned}."
+        )
+
+
+_CLASS = _Words(
+    "orange speaks for the class",
+    "blue against it",
+    "the class is lost and found",
+    "knows of classes",
+)
+_VALUE = _Words(
+    "orange raises the score",
+    "blue lowers it",
+    "the score falls and rises",
+    "learned of this output",
+)
+
+
+def _words(explanation: Explanation) -> _Words:
+    return _VALUE if explanation.kind == "linear" else _CLASS
+
+
 class _Method(NamedTuple):
     """How the maps of a method are drawn, and what is said of them.
 
     Attributes:
         title: What the method is called.
-        is_signed: Whether what is below 0 speaks against the class.
+        is_signed: Whether what is below 0 lowers the score.
         is_by_pixel: Whether every pixel has a value of its own, of which single ones
             are so large that they would hide all others.
-        sizes: What orange means where it may speak for the class or against it; empty
-            where it speaks for the class.
+        sizes: What orange means where it may raise the score or lower it; empty where
+            it raises the score.
     """
 
     title: str
@@ -55,13 +99,16 @@ class _Method(NamedTuple):
     is_by_pixel: bool = False
     sizes: str = ""
 
-    def colors(self, positions: str) -> str:
+    def colors(self, words: _Words, positions: str) -> str:
         """What the colors mean.
 
         Args:
+            words: What is said of the output.
             positions: What the positions of the image are called.
         """
-        return _SIDES if self.is_signed else self.sizes.format(positions) or _FOR
+        if self.is_signed:
+            return words.sides
+        return self.sizes.format(positions) or words.raised
 
 
 _METHODS = {
@@ -145,7 +192,7 @@ def explanation_sheet(
                 *facts,
                 method.title,
                 *where,
-                method.colors(positions),
+                method.colors(_words(explanation), positions),
                 *clipped,
             ]
         ),
@@ -187,31 +234,12 @@ def evidence_comparison_sheet(
     """
     texts_of(facts=facts)
     image = as_array(image, channels=None)
-    expected = "by method what explain returns"
-    instance_of("explanations", explanations, Mapping, expected)
-    if checks is not None:
-        expected = "by method what check_explanation returns"
-        instance_of("checks", checks, Mapping, expected)
-    if not explanations:
-        raise ArgumentError("no explanations are given to compare; expected some")
-    for name, each in explanations.items():
-        result_of(f"explanations[{name!r}]", each, "explain", "maps")
-        if len(each.maps) != 1:
-            raise ArgumentError(
-                f"the explanation by {name} is of {len(each.maps)} images; expected "
-                "one image"
-            )
-        if checks is not None and name in checks:
-            _check_fits(f"checks[{name!r}]", checks[name], each)
-        choice("a method of explanations", name, _METHODS)
-    for name in checks or ():
-        choice("a method of checks", name, explanations)
+    _check_comparable(explanations, checks)
     first = next(iter(explanations.values()))
+    told = _words(first)
     passed = any(
         check.is_passed_by_center[0].any() for check in (checks or {}).values()
     )
-    if any(each.names != first.names for each in explanations.values()):
-        raise ArgumentError("the methods are compared on different classes")
     rows: list[list[Panel]] = []
     sentences: list[str] = []
     remarks: dict[str, None] = {}
@@ -247,16 +275,48 @@ def evidence_comparison_sheet(
     return panel_sheet(
         panels,
         title=title,
-        subtitle=join_facts([*facts, _SIDES, "each on its own scale", *remarks]),
+        subtitle=join_facts([*facts, told.sides, "each on its own scale", *remarks]),
         texts=[
             *flat.told,
             *([HATCHED] if hatched else []),
-            *([_MEANING.format(positions)] if sentences else []),
+            *([told.meaning(positions)] if sentences else []),
             *([_MIDDLE] if passed else []),
             *sentences,
         ],
         columns=columns,
     )
+
+
+def _check_comparable(
+    explanations: Mapping[str, Explanation], checks: Mapping[str, Check] | None
+) -> None:
+    """Refuses all but explanations of one image and the same classes, and their checks.
+
+    Raises:
+        ArgumentError: If it is anything else.
+    """
+    expected = "by method what explain returns"
+    instance_of("explanations", explanations, Mapping, expected)
+    if checks is not None:
+        expected = "by method what check_explanation returns"
+        instance_of("checks", checks, Mapping, expected)
+    if not explanations:
+        raise ArgumentError("no explanations are given to compare; expected some")
+    for name, each in explanations.items():
+        result_of(f"explanations[{name!r}]", each, "explain", "maps")
+        if len(each.maps) != 1:
+            raise ArgumentError(
+                f"the explanation by {name} is of {len(each.maps)} images; expected "
+                "one image"
+            )
+        if checks is not None and name in checks:
+            _check_fits(f"checks[{name!r}]", checks[name], each)
+        choice("a method of explanations", name, _METHODS)
+    for name in checks or ():
+        choice("a method of checks", name, explanations)
+    first = next(iter(explanations.values()))
+    if any(each.names != first.names for each in explanations.values()):
+        raise ArgumentError("the methods are compared on different classes")
 
 
 def _check_fits(name: str, check: Check, explanation: Explanation) -> None:

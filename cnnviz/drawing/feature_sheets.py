@@ -18,7 +18,7 @@ from cnnviz.drawing.facts import (
     stretched,
 )
 from cnnviz.drawing.grids import grid
-from cnnviz.drawing.signals import LONGEST, in_rows, some_steps
+from cnnviz.drawing.signals import LONGEST, chosen_steps, in_rows, outlying_steps
 from cnnviz.drawing.values import displayable, leveled
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.images.resizing import resize
@@ -47,6 +47,9 @@ def filter_sheet(
         natural: From `cnnviz.studies.find_exemplars`, of the same channels, to be drawn
             to the right of each filter's image, brought to one size.
         title: The headline; None for the layer's path.
+
+    Returns:
+        The picture, of mode "L" if every tile is gray, else "RGB".
 
     Raises:
         ArgumentError: If the exemplars are of other channels, or an argument is of
@@ -123,6 +126,9 @@ def ascent_sheet(result: Ascent, *, title: str = "gradient ascent") -> Image.Ima
         result: From `cnnviz.ascent.maximize`.
         title: The headline.
 
+    Returns:
+        The picture, of mode "L" if every tile is gray, else "RGB".
+
     Raises:
         ArgumentError: If the result is of another function.
     """
@@ -156,6 +162,9 @@ def exemplar_sheet(result: Exemplars, *, title: str | None = None) -> Image.Imag
     Args:
         result: From `cnnviz.studies.find_exemplars`.
         title: The headline; None for the layer's path.
+
+    Returns:
+        The picture, of mode "L" if every tile is gray, else "RGB".
 
     Raises:
         ArgumentError: If the result is of another function.
@@ -219,12 +228,13 @@ def _pictures(result: Exemplars) -> _Pictures:
         told.append(f"central slice, {middle + 1} of {images.shape[1]}")
         images = images[:, middle]
     elif axes == 1:
-        steps = images.shape[1]
-        told.append(f"{steps} steps to the right")
+        steps, images = images.shape[1], images.swapaxes(1, 2)
         if steps > LONGEST:
-            told = [f"{LONGEST} of {told[0]}"]
-            images = some_steps(images.swapaxes(0, 1), LONGEST).swapaxes(0, 1)
-        images = in_rows(images.swapaxes(1, 2), images.shape[1])
+            told.append(chosen_steps(steps, "the median"))
+            images = outlying_steps(images, LONGEST)
+        else:
+            told.append(f"{steps} steps to the right")
+        images = in_rows(images, images.shape[-1])
     if images.ndim != 4:
         raise LayerError(
             f"{result.layer}: images of shape {result.images.shape[2:]} have no "
@@ -282,6 +292,9 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     Args:
         result: From `cnnviz.visualize_classes`, or `optimize_classes`.
         title: The headline.
+
+    Returns:
+        The picture, of mode "L" if every tile is gray, else "RGB".
 
     Raises:
         ArgumentError: If the result is of another function.

@@ -16,17 +16,19 @@ from PIL import Image
 
 from cnnviz.arguments import (
     between,
-    brief,
     counts,
     counts_or_none,
     entries_of,
     numbers_of,
+    unfit,
 )
 from cnnviz.drawing.inks import (
     COLORS,
     GRAY_ENTRIES,
+    HAIRLINE,
     PINK,
     hatch,
+    is_lost,
     palette_of,
     shades_of,
 )
@@ -76,7 +78,8 @@ def grid(
     A sheet has `gap` pixels between its tiles, and more between narrow ones whose
     labels need it. Labels stand in a strip above each tile and are cut to its width, if
     that is more than 110 pixels; a tile is never written on. With text, there is a
-    margin around all. Without `scale`, sheets that would exceed 16,384 pixels a side or
+    margin around all, and where a tile is as light as the paper at its edge, a hairline
+    around each. Without `scale`, sheets that would exceed 16,384 pixels a side or
     33.6 million in all are made of tiles shrunk by a whole factor. A subtitle that is
     too long goes on below, if possible from a " · " on.
 
@@ -104,7 +107,7 @@ def grid(
         gap: Pixels between tiles.
         scale: Each pixel becomes a square of this side. None enlarges small tiles
             until they are good to look at and leaves large ones alone.
-        background: The gray level around the tiles: 1 for white, 0 for black.
+        background: The gray level around the tiles, from 0 for black to 1 for white.
 
     Returns:
         A picture of mode "L" if every tile is gray, else "RGB". With a colormap it is
@@ -113,9 +116,9 @@ def grid(
         `.convert("RGB")` looks the colors up.
 
     Raises:
-        ArgumentError: A shape, a length or a value is out of its range, or there is no
-            such colormap.
-        ImageError: Files cannot be read, or images are of several shapes.
+        ArgumentError: If a shape, a length or a value is out of its range, or there is
+            no such colormap.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     # Results of cnnviz have tiles, and those that are not maps of a layer have a sign.
     signed = getattr(images, "is_signed", None)
@@ -164,6 +167,13 @@ def grid(
     cells = _cells(sheet[margin + head_height :, margin:], layout)
     if labels is not None:
         _write_labels(cells[:, :strip], labels, dead, shades)
+    if labels is not None and gap and is_lost(tiles, paper, palette):
+        # A pixel larger than the tiles, which are pasted over it.
+        around = _cells(sheet[margin + head_height :, margin - 1 :], layout)
+        row, column = np.divmod(np.arange(len(tiles)), layout.columns)
+        high, wide = layout.tile
+        line = shades[HAIRLINE]
+        around[row, strip - 1 : strip + high + 1, column, : wide + 2] = line
     area = cells[:, strip : strip + layout.tile[0], :, : layout.tile[1]]
     _paste(area, tiles, layout.scale)
     if dead.any():
@@ -194,7 +204,7 @@ def _marks(marked: object, count: int) -> NDArray[np.bool_]:
     entries = entries_of("marked", marked, count)
     marks = numbers_of("marked", entries, expected)
     if marks.ndim != 1:
-        raise ArgumentError(f"marked is {brief(marked)}; expected {expected}")
+        raise unfit("marked", marked, expected)
     return marks.astype(bool)
 
 

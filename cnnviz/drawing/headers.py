@@ -12,17 +12,19 @@ from PIL import Image
 from cnnviz.drawing.grids import grid
 from cnnviz.drawing.inks import COLORS, GRAY_ENTRIES, shades_of
 from cnnviz.drawing.text import TITLE_WIDTH, draw_headline
-from cnnviz.drawing.tiles import PAPER, Pixels, fitted
+from cnnviz.drawing.tiles import PAPER, RGBArray, fitted
 
 _MARGIN, _GAP, _BELOW = 16, 14, 10
 _SIDE = 84  # of the image beside a headline; three times that of a digit
-_OWN = 48  # entries of a palette that such an image is drawn with
+# Entries of a palette that such an image is drawn with, and how many of them are the
+# colors of most of its pixels.
+_OWN, _FREQUENT = 48, 12
 
 
 def headed_grid(
     images: NDArray[Any],
     *,
-    seen: Pixels | None,
+    seen: RGBArray | None,
     title: str,
     subtitle: str,
     **options: Any,
@@ -49,7 +51,7 @@ def headed_grid(
 
 
 def _headed(
-    sheet: Image.Image, picture: Pixels, title: str, subtitle: str
+    sheet: Image.Image, picture: RGBArray, title: str, subtitle: str
 ) -> Image.Image:
     """A sheet, with a margin around it, below its headline and beside an image."""
     small = fitted(picture, _SIDE)
@@ -80,7 +82,7 @@ def _headed(
 
 
 def _sharing_a_palette(
-    sheet: Image.Image, picture: Pixels
+    sheet: Image.Image, picture: RGBArray
 ) -> tuple[NDArray[np.uint8], bytes, NDArray[np.uint8]]:
     """A sheet in the colors of a colormap, and an image in colors of its own.
 
@@ -104,9 +106,23 @@ def _sharing_a_palette(
 def _own_colors(
     picture: bytes, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The colors that an image is told by best, and which of them each pixel is."""
-    image = Image.fromarray(np.frombuffer(picture, np.uint8).reshape(shape))
-    own = image.quantize(_OWN)
-    colors = np.array(own.getpalette(), np.uint8).reshape(-1, 3)[:_OWN]
-    dithered = image.quantize(palette=own, dither=Image.Dither.FLOYDSTEINBERG)
-    return colors, np.asarray(dithered)
+    """Colors that an image is told by, and which of them each pixel is.
+
+    Median cut alone would leave out the color of what is small. So it gives a few, and
+    each of the others is that of a pixel farthest from all before.
+    """
+    pixels = np.frombuffer(picture, np.uint8).reshape(shape)
+    image = Image.fromarray(pixels)
+    frequent = image.quantize(_FREQUENT).getpalette()
+    colors = np.reshape(frequent or (), (-1, 3))[:_FREQUENT].astype(int)
+    others = np.unique(pixels.reshape(-1, 3), axis=0).astype(int)
+    distances = np.full(len(others), np.inf)
+    for i in range(_OWN):
+        if i == len(colors):
+            colors = np.vstack([colors, others[distances.argmax()]])
+        squares = np.square(others - colors[i]).sum(1)
+        distances = np.minimum(distances, squares)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colors.astype(np.uint8).tobytes())
+    dithered = image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    return colors.astype(np.uint8), np.asarray(dithered)

@@ -17,7 +17,7 @@ from cnnviz.drawing.grids import grid
 from cnnviz.drawing.layouts import sheet_fits
 from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.text import draw_line, soften, write_line
-from cnnviz.drawing.tiles import PAPER, Pixels, as_picture, fitted, on_paper, resized
+from cnnviz.drawing.tiles import PAPER, RGBArray, as_picture, fitted, on_paper, resized
 from cnnviz.drawing.values import colorize, own_levels
 from cnnviz.errors import LayerError
 from cnnviz.images.taking import as_array, one_image
@@ -89,7 +89,7 @@ def index_sheet(
         largest = np.nan_to_num(np.fmax.reduce(maps, axes))
         chosen = np.argsort(-largest, kind="stable")[:most]
         colors = partial(colorize, colormap=colormap)
-        tiles: Iterable[Pixels]
+        tiles: Iterable[RGBArray]
         if len(sizes) == 1:
             levels, _ = shortened(own_levels(maps[chosen]), side)
             tiles = [resized(colors(levels), (_STRIP_HEIGHT * len(chosen), side))]
@@ -148,7 +148,7 @@ def _width(count: int) -> int:
     return count * (_SIDE + _GAP) - _GAP
 
 
-def _page(rows: list[Pixels]) -> Pixels:
+def _page(rows: list[RGBArray]) -> RGBArray:
     """Rows below each other, in as many columns as a page needs that is to be seen."""
     width = max(row.shape[1] for row in rows) + _PANEL_GAP
     height = sum(map(len, rows))
@@ -163,7 +163,9 @@ def _page(rows: list[Pixels]) -> Pixels:
     return page[:, :-_PANEL_GAP]
 
 
-def _row(name: str, told: list[str], pictures: Iterable[Pixels], side: int) -> Pixels:
+def _row(
+    name: str, told: list[str], pictures: Iterable[RGBArray], side: int
+) -> RGBArray:
     """The name of a layer, what is told of it, and its maps."""
     tiles = [fitted(picture, side) for picture in pictures]
     lines = [draw_line(Label(Name(name, is_path=True)), _NAME_SIZE, _NAME_WIDTH)]

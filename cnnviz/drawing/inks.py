@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from cnnviz.drawing.values import NOT_A_NUMBER, color_table
 
 _HATCH_PERIOD, _HATCH_OPACITY = 7, 0.4
+HAIRLINE = 90  # of the coverage by ink, which is 255
+_LIKE_PAPER, _LOST = 16, 0.02  # levels; the part of an edge that is missed
 
 # The 256 entries of a palette: a colormap, the pink, the colors of hatches over the
 # colormap, and grays from paper to ink.
@@ -40,6 +42,25 @@ def palette_of(colormap: str, paper: int) -> bytes:
 GRAY_ENTRIES = np.linspace(_FIRST_GRAY, 255, 256).round().astype(np.uint8)
 _HATCH_ENTRIES = np.arange(256, dtype=np.uint8)
 _HATCH_ENTRIES[:COLORS] = _FIRST_HATCH + np.linspace(0, _HATCHES - 1, COLORS).round()
+
+
+def is_lost(tiles: NDArray[np.uint8], paper: int, palette: bytes | None = None) -> bool:
+    """Whether a part of the edge of one of the tiles `(n, h, w, 1 or 3)` is like paper.
+
+    The tile would look smaller or, if all of its edge is, as if there were none.
+
+    Args:
+        tiles: The tiles.
+        paper: The gray level of the paper.
+        palette: The colors, RGB, if the tiles are entries of a palette.
+    """
+    sides = tiles[:, [0, -1]], tiles[:, :, [0, -1]]
+    count, channels = len(tiles), tiles.shape[-1]
+    edge = np.concatenate([side.reshape(count, -1, channels) for side in sides], 1)
+    if palette is not None:
+        edge = np.frombuffer(palette, np.uint8).reshape(-1, 3)[edge[..., 0]]
+    alike = (np.abs(edge.astype(int) - paper) < _LIKE_PAPER).all(-1)
+    return bool((alike.mean(1) >= _LOST).any())
 
 
 def hatch(

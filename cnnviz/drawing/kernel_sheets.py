@@ -25,6 +25,7 @@ from cnnviz.errors import LayerError
 # those that training let decay lie below 1e-5, the smallest in use above 1e-3.
 _NEGLIGIBLE = 1e-5
 _MOST_INPUTS = 16
+_GAP = 6  # pixels, so that tiles are not taken for cells of one
 
 
 def kernel_sheet(
@@ -123,6 +124,7 @@ def kernel_sheet(
         labels=[str(number) for number in range(len(levels))],
         marked=dead,
         columns=columns,
+        gap=_GAP,
         title=title,
         subtitle=join_facts(remarks),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from cnnviz.arguments import instance_of
 from cnnviz.drawing.inks import shades_of
 from cnnviz.drawing.layouts import balanced_columns
 from cnnviz.drawing.text import draw_line, drawable, soften, wrap, write_line
-from cnnviz.drawing.tiles import PAPER, Pixels, on_paper
+from cnnviz.drawing.tiles import PAPER, RGBArray, on_paper
 
 _TITLE, _SMALL, _NAME, _LINE = 20, 13, 14, 12  # sizes of fonts
 _MARGIN, _GAP = 16, 14
@@ -22,21 +23,22 @@ _BAR_GAP, _NUMBER_GAP, _TEXT_GAP = 4, 6, 10
 _ACROSS = 1600  # how wide a sheet becomes at most, unless a panel is wider
 _ROOM = 256  # how wide a panel becomes for its texts at most, unless its picture is
 _NARROWEST = 640
+_MOST_LINES = 4  # that a text of a panel is broken into
 
 
 class Panel(NamedTuple):
     """A picture with its texts.
 
     Attributes:
-        lines: Above it, its name first.
+        lines: Above it, its name first; those that are too wide are broken.
         tile: The picture; None for the words alone.
         bar: A color bar, and the numbers below it, from its left end to its right.
         words: In place of the picture, or at the bottom if there is one, or no room.
     """
 
     lines: Sequence[str]
-    tile: Pixels | None
-    bar: tuple[Pixels, Sequence[str]] | None
+    tile: RGBArray | None
+    bar: tuple[RGBArray, Sequence[str]] | None
     words: str
 
 
@@ -75,8 +77,7 @@ def panel_sheet(
     body = []
     for start in range(0, len(panels), columns):
         row = panels[start : start + columns]
-        lines = max(len(panel.lines) for panel in row)
-        body.append(_beside([_drawn(p, shape[:2], width, lines) for p in row]))
+        body.append(_beside(_drawn(row, shape[:2], width)))
     across = max(columns * (width + _GAP) - _GAP, _NARROWEST)
     gap = np.full((_TEXT_GAP, 1, 3), PAPER, np.uint8)
     head = [_text(title, _TITLE, across, 100), _text(subtitle, _SMALL, across), gap]
@@ -108,14 +109,39 @@ def _bar_width(numbers: Sequence[str]) -> int:
     return len(numbers) * (max(_width(n, _LINE) for n in numbers) + _NUMBER_GAP)
 
 
-def _drawn(panel: Panel, size: tuple[int, ...], width: int, lines: int) -> Pixels:
-    """A panel, as high and as wide as all others; its picture has a size of its own."""
+def _drawn(
+    panels: Sequence[Panel], size: tuple[int, ...], width: int
+) -> list[RGBArray]:
+    """The panels of a row, of one width, with their texts at the same heights."""
+    texts = list(zip_longest(*(panel.lines for panel in panels), fillvalue=""))
+    heads: list[list[RGBArray]] = [[] for _ in panels]
+    for i, line in enumerate(texts):
+        font, ink = (_LINE, _SOFT) if i else (_NAME, _INK)
+        for head, lines in zip(heads, _broken(line, font, width), strict=True):
+            head += [_one_line(text, font, width, ink) for text in lines]
+    return [
+        _below(head, panel, size, width)
+        for head, panel in zip(heads, panels, strict=True)
+    ]
+
+
+def _broken(texts: Sequence[str], size: int, width: int) -> list[list[str]]:
+    """Texts in lines, the same number of each; very long ones are one, to be cut."""
+    broken = [wrap(drawable(text), size, width) for text in texts]
+    lines = [
+        own if len(own) <= _MOST_LINES else [text]
+        for own, text in zip(broken, texts, strict=True)
+    ]
+    most = max(map(len, lines))
+    return [own + [""] * (most - len(own)) for own in lines]
+
+
+def _below(
+    head: Sequence[RGBArray], panel: Panel, size: tuple[int, ...], width: int
+) -> RGBArray:
+    """A panel below its lines of text; its picture has a size of its own."""
     height, across = size
-    parts = []
-    for i in range(lines):
-        text = panel.lines[i] if i < len(panel.lines) else ""
-        font = _NAME if i == 0 else _LINE
-        parts.append(_one_line(text, font, width, _INK if i == 0 else _SOFT))
+    parts = [*head]
     tile, words = panel.tile, panel.words
     if tile is None:
         tile = np.full((height, width, 3), 240, np.uint8)
@@ -131,17 +157,18 @@ def _drawn(panel: Panel, size: tuple[int, ...], width: int, lines: int) -> Pixel
         below = _numbers(numbers, long)
         parts.append(on_paper(below, len(below), width))
     if words:
-        parts.append(_one_line(words, _LINE, width, _INK))
+        (lines,) = _broken([words], _LINE, width)
+        parts += [_one_line(line, _LINE, width, _INK) for line in lines]
     return np.concatenate(parts)
 
 
-def _one_line(text: str, size: int, width: int, ink: int) -> Pixels:
+def _one_line(text: str, size: int, width: int, ink: int) -> RGBArray:
     strip = np.full((len(draw_line("X", size, width)) + 1, width, 3), PAPER, np.uint8)
     write_line(strip, _inked(draw_line(text, size, width), ink), 0, 0)
     return strip
 
 
-def _numbers(numbers: Sequence[str], width: int) -> Pixels:
+def _numbers(numbers: Sequence[str], width: int) -> RGBArray:
     """Numbers at equal distances, the first and the last at the ends."""
     strip = _one_line("", _LINE, width, _SOFT)
     for i, number in enumerate(numbers):
@@ -151,7 +178,7 @@ def _numbers(numbers: Sequence[str], width: int) -> Pixels:
     return strip
 
 
-def _write_words(tile: Pixels, words: str) -> bool:
+def _write_words(tile: RGBArray, words: str) -> bool:
     """Writes words into the middle of a tile, if that has room for all of them."""
     room = tile.shape[1] - 2 * _GAP
     drawn = [
@@ -172,13 +199,13 @@ def _inked(line: NDArray[np.uint8], ink: int) -> NDArray[np.uint8]:
     return shades_of(PAPER)[soften(line, ink)]
 
 
-def _text(text: str, size: int, width: int, ink: int = _SOFT) -> Pixels:
+def _text(text: str, size: int, width: int, ink: int = _SOFT) -> RGBArray:
     """A text on paper, broken into lines."""
     lines = wrap(drawable(text), size, width)
     return np.concatenate([_one_line(line, size, width, ink) for line in lines])
 
 
-def _beside(tiles: Sequence[Pixels]) -> Pixels:
+def _beside(tiles: Sequence[RGBArray]) -> RGBArray:
     height = max(len(tile) for tile in tiles)
     width = tiles[0].shape[1]
     row = np.full((height + _GAP, len(tiles) * (width + _GAP), 3), PAPER, np.uint8)
@@ -188,7 +215,7 @@ def _beside(tiles: Sequence[Pixels]) -> Pixels:
     return row[:, : row.shape[1] - _GAP]
 
 
-def _stacked(parts: Sequence[Pixels], width: int) -> Pixels:
+def _stacked(parts: Sequence[RGBArray], width: int) -> RGBArray:
     """Parts below each other, at the left of a sheet with a margin."""
     height = sum(map(len, parts))
     sheet = np.full((height + 2 * _MARGIN, width + 2 * _MARGIN, 3), PAPER, np.uint8)

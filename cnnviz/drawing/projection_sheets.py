@@ -28,13 +28,15 @@ from cnnviz.drawing.facts import (
     readable,
 )
 from cnnviz.drawing.headers import headed_grid
+from cnnviz.drawing.inks import HAIRLINE, is_lost, shades_of
 from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows, raised_size
 from cnnviz.drawing.signals import Pictures, as_pictures
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
-    Pixels,
+    RGBArray,
     as_picture,
+    averaged_to,
     check_picture,
     cut_out,
     draw_frame,
@@ -43,13 +45,19 @@ from cnnviz.drawing.tiles import (
     signed_pictures,
 )
 from cnnviz.errors import ArgumentError, LayerError
-from cnnviz.images.boxes import MASS, Box, field_boxes, mass_boxes, seen_box
+from cnnviz.images.boxes import (
+    MASS,
+    Box,
+    ReceptiveField,
+    field_boxes,
+    mass_boxes,
+    seen_box,
+)
 from cnnviz.images.taking import as_array
 from cnnviz.words import Label, Name
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
-    from cnnviz.images.boxes import ReceptiveField
 
 
 _INNER_GAP, _GAP = 2, 12  # within a pair, between tiles that are not one
@@ -124,13 +132,12 @@ def projection_sheet(
     pictures = signed_pictures(units.images, percentile)
     rebuilt = units.tiles(pictures, size, crop, framed=False)
     seen = units.tiles([as_picture(image)] * len(rebuilt), size, crop, framed=True)
-    pairs = [_pair(*both) for both in zip(rebuilt, seen, strict=True)]
     remarks = units.remarks(crop, close, percentile)
     if (zero := ~units.images.any((1, 2, 3))).any():
         remarks.append(f"came back as 0: {_numbers(units.channels[zero])}")
     remarks += not_finite(count_missing(projections.images))
     return headed_grid(
-        np.stack(pairs),
+        _pairs(rebuilt, seen),
         seen=as_picture(image) if crop and not drawn.is_signal else None,
         labels=units.labels,
         columns=columns,
@@ -249,14 +256,19 @@ def comparison_sheet(
     ).convert("RGB")
 
 
-def _pair(rebuilt: Pixels, seen: Pixels) -> Pixels:
-    """A reconstruction beside what its unit saw; above it where both are long."""
-    height, width = rebuilt.shape[:2]
-    if width > _LONG * height:
-        gap = np.full((_INNER_GAP, width, 3), PAPER, np.uint8)
-        return np.vstack([rebuilt, gap, seen])
-    gap = np.full((height, _INNER_GAP, 3), PAPER, np.uint8)
-    return np.hstack([rebuilt, gap, seen])
+def _pairs(rebuilt: list[RGBArray], seen: list[RGBArray]) -> NDArray[np.uint8]:
+    """Reconstructions beside what their units saw; above it where both are long."""
+    height, width = rebuilt[0].shape[:2]
+    is_long = width > _LONG * height
+    shape = (_INNER_GAP, width, 3) if is_long else (height, _INNER_GAP, 3)
+    white = any(is_lost(tile[np.newaxis], PAPER) for tile in (*rebuilt, *seen))
+    gap = np.full(shape, shades_of(PAPER)[HAIRLINE * white], np.uint8)
+    return np.stack(
+        [
+            np.concatenate([*pair], axis=0 if is_long else 1)
+            for pair in zip(rebuilt, [gap] * len(seen), seen, strict=True)
+        ]
+    )
 
 
 def _name(names: Sequence[str], number: int) -> str:
@@ -385,19 +397,20 @@ class _Units(NamedTuple):
 
     def tiles(
         self,
-        pictures: Iterable[Pixels],
+        pictures: Iterable[RGBArray],
         size: tuple[int, int],
         crop: bool,
         *,
         framed: bool,
-    ) -> list[Pixels]:
-        """The pictures as they are drawn: cropped, enlarged, framed.
+    ) -> list[RGBArray]:
+        """The pictures as they are drawn: cropped, enlarged, photographs framed.
 
         What the network crops away is gray in crops, and not in frames.
         """
         tiles, seen = [], seen_box(self.drawn.field, self.size)
         for picture, box in zip(pictures, self.boxes, strict=True):
-            tile = resized(cut_out(picture, box, seen) if crop else picture, size)
+            shown = cut_out(picture, box, seen) if crop else picture
+            tile = (resized if framed else averaged_to)(shown, size)
             if framed and not crop:
                 frame = box if seen is None else box.within(seen)
                 draw_frame(tile, frame, self.size)
@@ -419,8 +432,7 @@ class _Units(NamedTuple):
         if (box.height, box.width) != self.size:
             what = "the receptive field"
             if close:
-                what = f"{MASS:.0%} of each reconstruction along each axis"
-                what = what.replace("%", " %")
+                what = f"{100 * MASS:.0f} % of each reconstruction along each axis"
             how = "cropped to" if crop else "framed:"
             extent = f"{box.height}x{box.width}"
             if self.drawn.is_signal:
@@ -433,6 +445,7 @@ class _Units(NamedTuple):
             remarks.append(f"not {how}: where a unit looks is not known")
         return [
             *remarks,
+            *self.drawn.told,
             *averaged(self.images[0]),
             "each on its own scale, 0 is gray"
             + f", clipped at the {percentile:g}th percentile" * bool(percentile < 100),

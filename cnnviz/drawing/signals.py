@@ -28,6 +28,7 @@ class Pictures(NamedTuple):
         field: The receptive field of the layer; None if it is not known.
         is_signal: Whether the columns are the steps of a signal.
         seen: How many steps of a signal a unit sees; None if that is not known.
+        told: What was done.
     """
 
     image: NDArray[Any]
@@ -35,6 +36,7 @@ class Pictures(NamedTuple):
     field: ReceptiveField | None
     is_signal: bool
     seen: int | None = None
+    told: Sequence[str] = ()
 
 
 def as_pictures(
@@ -64,8 +66,10 @@ def as_pictures(
     signal = image.T
     rebuilt = [p.images.swapaxes(-1, -2) for p in projections]
     steps = across = len(image)
+    told = []
     if whole and steps > LONGEST:
-        signal = some_steps(image, LONGEST).T
+        told = [chosen_steps(steps)]
+        signal = outlying_steps(signal, LONGEST)
         rebuilt = [strongest_steps(values, LONGEST) for values in rebuilt]
     seen = None if field is None else field.size[0]
     if not whole:
@@ -76,7 +80,7 @@ def as_pictures(
         for p, values in zip(projections, rebuilt, strict=True)
     ]
     field = None if field is None else field.of_signal(scale)
-    return Pictures(in_rows(signal, across), pictures, field, True, seen)
+    return Pictures(in_rows(signal, across), pictures, field, True, seen, told)
 
 
 def in_rows(signals: NDArray[Any], across: int) -> NDArray[Any]:
@@ -90,27 +94,43 @@ def in_rows(signals: NDArray[Any], across: int) -> NDArray[Any]:
     return signals.repeat(high, -2)[..., None]
 
 
-def some_steps(signal: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer of the steps `(steps, c)`, all as far from each other.
+def outlying_steps(signal: NDArray[Any], count: int) -> NDArray[Any]:
+    """Fewer steps of a signal `(..., steps)`: those farthest from its median.
 
-    Means of a wave would be nothing, and the strongest of ones and zeros all ones.
+    Means of a wave would be nothing, and evenly chosen steps would miss what is short.
     """
-    return signal[(2 * np.arange(count) + 1) * len(signal) // (2 * count)]
+    known = np.nan_to_num(signal, posinf=0, neginf=0)
+    return strongest_steps(signal, count, np.median(known, -1, keepdims=True))
 
 
-def strongest_steps(values: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer of the values `(..., steps)`: of equal parts those farthest from 0.
+def strongest_steps(values: NDArray[Any], count: int, zero: Any = 0) -> NDArray[Any]:
+    """Fewer of the values `(..., steps)`: of equal parts those farthest from zero.
 
     NaN is farther than any number.
+
+    Args:
+        values: The values.
+        count: How many of them.
+        zero: From what they are farthest.
     """
     steps = values.shape[-1]
     starts = np.arange(count) * steps // count
-    sizes = np.where(np.isnan(values), np.inf, np.abs(values))
+    sizes = np.where(np.isnan(values), np.inf, np.abs(values - zero))
     highest = np.maximum.reduceat(sizes, starts, -1)
     parts = np.repeat(np.arange(count), np.diff([*starts, steps]))
     places = np.where(sizes == highest[..., parts], np.arange(steps), steps)
     first = np.minimum.reduceat(places, starts, -1)
     return np.take_along_axis(values, first, -1)
+
+
+def chosen_steps(steps: int, of: str = "0, of the signal from its median") -> str:
+    """What to say where so many steps had to be fewer to be shown.
+
+    Args:
+        steps: How many.
+        of: From what those that are shown are farthest.
+    """
+    return f"{steps} steps to the right, in each pixel the one farthest from {of}"
 
 
 def shortened(

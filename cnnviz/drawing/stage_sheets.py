@@ -21,11 +21,16 @@ from cnnviz.drawing.layouts import (
     raised_size,
     tile_size,
 )
-from cnnviz.drawing.signals import FLATTEST, some_steps, strongest_steps
+from cnnviz.drawing.signals import (
+    FLATTEST,
+    chosen_steps,
+    outlying_steps,
+    strongest_steps,
+)
 from cnnviz.drawing.tiles import (
     GRAY,
     PERCENTILE,
-    Pixels,
+    RGBArray,
     as_picture,
     check_picture,
     cut_part,
@@ -45,8 +50,8 @@ if TYPE_CHECKING:
 _GAP = 6
 _LARGEST_STAGE, _FEW_STAGES = 224, 12
 # Of signals: how long a stage is at least, about, and at most, and how many go side by
-# side; their upper and lower edges, without which white is a gap in the paper.
-_STRIP, _LONGEST_STRIP, _WIDEST, _EDGE = 320, 640, 1300, 96
+# side.
+_STRIP, _LONGEST_STRIP, _WIDEST = 320, 640, 1300
 _HEAT = "magma"
 
 
@@ -116,13 +121,15 @@ def stage_sheet(
     whole = Box(0, 0, image.shape[0], image.shape[1])
     box = box or whole
     part = box if crop else whole
+    shortened = []
     if is_signal:
         width = min(part.width * max(1, _STRIP // part.width), _LONGEST_STRIP)
         size = min(max(len(image), width // FLATTEST), width), width
         # As many of all steps as make so many of those that are drawn.
         count = whole.width * width // part.width
         if count < whole.width:
-            image = some_steps(image.swapaxes(0, 1), count).swapaxes(0, 1)
+            shortened = [chosen_steps(part.width)]
+            image = outlying_steps(image.swapaxes(1, 2), count).swapaxes(1, 2)
         planes = [_strongest(_in_a_row(plane), count) for plane in planes]
         rebuilt = _strongest(rebuilt, count)
     else:
@@ -134,9 +141,6 @@ def stage_sheet(
     lower, lower_labels = _channels(hidden, planes, window)
     (pixels,) = signed_pictures(rebuilt[np.newaxis], percentile)
     pixels, seen = window.cut(pixels), window.cut(as_picture(image))
-    if is_signal:
-        for strip in (*lower, pixels, seen):
-            strip[[0, -1]] = _EDGE
     if not crop:
         draw_frame(seen, box, whole[2:])
     tiles = np.stack([[*upper, pixels], [*lower, seen]])
@@ -152,6 +156,7 @@ def stage_sheet(
     columns = min(len(stages), columns)
     tiles, texts = break_rows(tiles, texts, columns)
     remarks = ["above: strength over all channels", "below: one channel, 0 is gray"]
+    remarks += shortened
     if not last.signal.any():
         remarks.append("the reconstruction came back as 0")
     remarks += not_finite(count_missing(*(stage.signal for stage in stages)))
@@ -180,12 +185,12 @@ class _Window(NamedTuple):
     size: tuple[int, int]
     is_signal: bool
 
-    def cut(self, picture: Pixels) -> Pixels:
+    def cut(self, picture: RGBArray) -> RGBArray:
         return cut_part(picture, self.part, self.whole, self.size)
 
     def cut_stage(
-        self, picture: Pixels, stage: Stage, outside: Pixels | int = GRAY
-    ) -> Pixels:
+        self, picture: RGBArray, stage: Stage, outside: RGBArray | int = GRAY
+    ) -> RGBArray:
         """That of a stage, of whose units all are drawn if they have no position.
 
         Others are drawn at the middle of what they see. Maps of which that is not known
@@ -248,7 +253,7 @@ def _as_pictures(
 
 def _strengths(
     stages: Sequence[Stage], planes: Sequence[NDArray[Any]], window: _Window
-) -> list[Pixels]:
+) -> list[RGBArray]:
     """The upper tile of each stage: the root of the sum of squares over channels."""
     dark = colorize(np.zeros(()), _HEAT)
     tiles = []
@@ -262,7 +267,7 @@ def _strengths(
 
 def _channels(
     stages: Sequence[Stage], planes: Sequence[NDArray[Any]], window: _Window
-) -> tuple[list[Pixels], list[str]]:
+) -> tuple[list[RGBArray], list[str]]:
     """The lower tile of each stage, one channel with its sign, and its label."""
     tiles, labels = [], []
     for group in _groups(stages):

@@ -11,7 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cnnviz.drawing.facts import join_facts
 from cnnviz.drawing.grids import grid
+from cnnviz.drawing.inks import HAIRLINE, is_lost, shades_of
 from cnnviz.drawing.layouts import sheet_fits
+from cnnviz.drawing.tiles import PAPER
 
 _STRIP_HEIGHT, STRIP_WIDTH = 900, 1600  # a strip of rows fills at most about this
 _ROW_HEIGHTS = (4, 22)
@@ -19,7 +21,10 @@ _SMALLEST_ROW_LABEL = 12
 _LABEL_STEPS = (1, 2, 5, 10)
 _LABEL_SIZE, _LABEL_INK, _DIMMED_INK = 11, 70, 175
 _TOP = _LABEL_SIZE + 6  # the height of the labels of columns
-_MATRIX_CELL = 30  # pixels that a cell of a matrix of kernels is enlarged to
+# Pixels that the longer side of a cell of a matrix of kernels is enlarged to, and that
+# the shorter one has at least.
+_MATRIX_CELL, _THINNEST = 30, 6
+_NUMBER_SPACE = 4  # between the numbers of columns
 _CELL_GAP = 3
 _ASPECT, _PANEL_GAP, _MOST_PANELS = 1.4, 24, 12
 
@@ -44,11 +49,22 @@ def draw_rows(
     labels = _spaced([str(n) for n in numbers], high, _SMALLEST_ROW_LABEL)
     every = _every(high, _SMALLEST_ROW_LABEL)
     body = pixels.repeat(high, axis=0).repeat(wide, axis=1)
+    part = -(-rows // (panels * every)) * every * high
+    is_ringed = is_lost(pixels[:, np.newaxis], PAPER)
+    line = shades_of(PAPER)[HAIRLINE] if is_ringed else PAPER
     if high >= _SMALLEST_ROW_LABEL:
-        body[high - 1 :: high] = 255  # a hairline between rows
+        body[high - 1 :: high] = line  # between rows
+    if is_ringed:
+        body[part - 1 :: part] = body[::part] = body[-1] = line
+        body = np.pad(body, ((0, 0), (1, 1), (0, 0)), constant_values=line)
+    # Room for the last number, which may be higher than the rows from there on.
+    missing = -rows % every
+    labels += [""] * missing
+    dimmed = np.pad(dimmed, (0, missing))
+    below = (0, missing * high), (0, 0), (0, 0)
+    body = np.pad(body, below, constant_values=PAPER)
     picture = np.hstack([_row_labels(labels, high, dimmed, pixels.shape[-1]), body])
-    part = -(-rows // (panels * every)) * every
-    return _framed(_side_by_side(picture, part * high), title, facts)
+    return _framed(_side_by_side(picture, part), title, facts)
 
 
 def draw_matrix(
@@ -77,13 +93,19 @@ def draw_matrix(
         across = panels * (margin + columns * wide + _PANEL_GAP)
         return sheet_fits(_TOP + -(-rows // panels) * high, across)
 
-    scale = max(1, _MATRIX_CELL // max(height, width))
+    seen = math.ceil(_THINNEST / min(height, width))
+    scale = max(seen, _MATRIX_CELL // max(height, width))
     while scale > 1 and not fits(scale):
         scale -= 1
     high, wide, panels = sizes(scale)
     cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)
-    gap = (0, _CELL_GAP)
-    cells = np.pad(cells, ((0, 0), (0, 0), gap, gap, (0, 0)), constant_values=255)
+    around = int(is_lost(cells.reshape(-1, *cells.shape[2:]), PAPER))
+    for gap, color in (
+        ((around, around), shades_of(PAPER)[HAIRLINE]),
+        ((0, _CELL_GAP - 2 * around), PAPER),
+    ):
+        widths = (0, 0), (0, 0), gap, gap, (0, 0)
+        cells = np.pad(cells, widths, constant_values=color)
     body = cells.swapaxes(1, 2).reshape(rows * high, columns * wide, channels)
     numbers = _spaced(numbers, high, _SMALLEST_ROW_LABEL)
     left = _row_labels(numbers, high, dimmed, channels, below=_CELL_GAP)
@@ -91,7 +113,9 @@ def draw_matrix(
     picture = _side_by_side(picture, -(-rows // panels) * high)
     panels = -(-rows // -(-rows // panels))
     top = np.full((_TOP, *picture.shape[1:]), 255, np.uint8)
-    column_labels = _spaced(column_labels, wide, _text_width(column_labels))
+    column_labels = _spaced(
+        column_labels, wide, _text_width(column_labels) + _NUMBER_SPACE
+    )
     step = (picture.shape[1] + _PANEL_GAP) // panels
     for panel in range(panels):
         for i, label in enumerate(column_labels):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,15 +14,15 @@ from cnnviz.arguments import instance_of
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
     displayable,
-    laid,
     leveled,
     signed_stretch,
 )
 from cnnviz.errors import LayerError
 from cnnviz.images.boxes import Box, Span
+from cnnviz.images.resizing import resize
 from cnnviz.images.taking import as_array, one_image
 
-Pixels = NDArray[np.uint8]  # (h, w, 3)
+RGBArray = NDArray[np.uint8]  # (h, w, 3)
 
 GRAY = 128  # what 0 is drawn as, and what lies outside the image
 _FRAME, _SHADOW = (255, 220, 0), (0, 0, 0)  # one of them stands out from any picture
@@ -32,7 +33,11 @@ PERCENTILE = 99.5  # that a scale ends at: single pixels leave the others visibl
 
 
 def check_picture(shape: tuple[int, ...], title: str) -> None:
-    """Refuses what is no picture of one or three channels."""
+    """Refuses reconstructions of what is no picture, `(h, w, c)`.
+
+    Raises:
+        LayerError: If the shape is another.
+    """
     if len(shape) != 3:
         raise LayerError(
             f"{title}: reconstructions of shape {shape} have no picture; "
@@ -41,13 +46,13 @@ def check_picture(shape: tuple[int, ...], title: str) -> None:
         )
 
 
-def signed_pictures(images: NDArray[Any], percentile: float) -> Pixels:
+def signed_pictures(images: NDArray[Any], percentile: float) -> RGBArray:
     """Reconstructions `(k, h, w, c)` around mid gray, each on its own scale."""
     values = displayable(images)
     return to_bytes(signed_stretch(values, axis=(1, 2, 3), percentile=percentile))
 
 
-def as_picture(image: NDArray[Any]) -> Pixels:
+def as_picture(image: NDArray[Any]) -> RGBArray:
     """An image as RGB bytes; raw values are stretched."""
     return to_bytes(leveled(image).clip(0, 1))
 
@@ -55,8 +60,16 @@ def as_picture(image: NDArray[Any]) -> Pixels:
 def plain_picture(image: NDArray[Any]) -> Image.Image:
     """An image `(h, w, c)` as a picture of its own size; NaN is pink.
 
+    Args:
+        image: The image, as `cnnviz.images.as_array` takes it; raw values are
+            stretched.
+
+    Returns:
+        The picture, of mode "L" if it is gray and holds no NaN, else "RGB".
+
     Raises:
         ImageError: If it is no image.
+        ArgumentError: If its values are no real numbers.
     """
     levels = leveled(one_image(image))
     if np.isnan(levels).any():
@@ -86,7 +99,7 @@ def backdrop(inputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
     return None
 
 
-def to_bytes(levels: NDArray[Any]) -> Pixels:
+def to_bytes(levels: NDArray[Any]) -> RGBArray:
     """RGB bytes of levels `(..., 1 or 3)` in [0, 1]."""
     missing = np.isnan(levels).any(axis=-1)
     scaled = np.multiply(levels, 255, dtype=np.float32)
@@ -98,7 +111,7 @@ def to_bytes(levels: NDArray[Any]) -> Pixels:
     return pixels
 
 
-def cut_out(picture: Pixels, box: Box, seen: Box | None = None) -> Pixels:
+def cut_out(picture: RGBArray, box: Box, seen: Box | None = None) -> RGBArray:
     """A part of a picture, gray where it lies outside, or outside of what is seen."""
     part = np.full((box.height, box.width, 3), GRAY, np.uint8)
     first_row, first_column, height, width = seen or (0, 0, *picture.shape[:2])
@@ -112,7 +125,7 @@ def cut_out(picture: Pixels, box: Box, seen: Box | None = None) -> Pixels:
     return part
 
 
-def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
+def draw_frame(tile: RGBArray, box: Box, size: tuple[int, ...]) -> None:
     """Draws the edge of a box into a picture of a size, in whatever size it is shown.
 
     It is not drawn if it is the whole, or outside. It lies around what has no room for
@@ -145,7 +158,7 @@ def draw_frame(tile: Pixels, box: Box, size: tuple[int, ...]) -> None:
 
 
 def _draw_ring(
-    tile: Pixels, top: int, bottom: int, left: int, right: int, color: tuple[int, ...]
+    tile: RGBArray, top: int, bottom: int, left: int, right: int, color: tuple[int, ...]
 ) -> None:
     """Draws lines of a pixel, as far as they lie in the picture."""
     rows = slice(max(top, 0), max(bottom + 1, 0))
@@ -168,60 +181,124 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
     return height * scale, width * scale
 
 
-def fitted(picture: Pixels, side: int) -> Pixels:
+def fitted(picture: RGBArray, side: int) -> RGBArray:
     """A picture as large as a square has room for, small ones by a whole factor."""
     return resized(picture, fitted_size(picture.shape[0], picture.shape[1], side))
 
 
-def resized(picture: Pixels, size: tuple[int, int]) -> Pixels:
+def resized(picture: RGBArray, size: tuple[int, int]) -> RGBArray:
     """A picture in another size: its pixels enlarged, or made smaller smoothly."""
-    whole = Box(0, 0, picture.shape[0], picture.shape[1])
-    return cut_part(picture, whole, whole, size)
+    if size[0] < picture.shape[0] or size[1] < picture.shape[1]:
+        return to_bytes(resize(picture, size, fit="stretch").clip(0, 1))
+    return averaged_to(picture, size)
 
 
-def on_paper(tile: Pixels, height: int, width: int) -> Pixels:
+def averaged_to(
+    values: NDArray[Any], size: tuple[int, int], *, axis: int = 0
+) -> NDArray[Any]:
+    """Values as they lie below the pixels of another size.
+
+    Pixels are enlarged. Where the new ones are larger, each is the mean of what it
+    covers, also of parts of pixels: sums over areas, and signs, are kept. Of True and
+    False it is whether any is true.
+
+    Args:
+        values: `(h, w, ...)`.
+        size: The new height and width.
+        axis: That of the height, which that of the width follows.
+    """
+    whole = [(0.0, float(length)) for length in values.shape[axis : axis + 2]]
+    return _below(values, whole, size, axis)
+
+
+def on_paper(tile: RGBArray, height: int, width: int) -> RGBArray:
     """A tile in the upper left corner of a sheet of paper of a size."""
     pad = ((0, height - len(tile)), (0, width - tile.shape[1]), (0, 0))
     return np.pad(tile, pad, constant_values=PAPER)
 
 
 def cut_part(
-    picture: Pixels,
+    picture: RGBArray,
     part: Box,
     whole: Box,
     size: tuple[int, int],
-    outside: Pixels | int = GRAY,
+    outside: RGBArray | int = GRAY,
     *,
     spans: Sequence[Span] | None = None,
-) -> Pixels:
+) -> RGBArray:
     """What lies below a part of the image, in a map of the image.
 
     Args:
         picture: The map, or the image itself.
         part: Which part, in pixels of the image.
         whole: The image.
-        size: The height and width of the result. Pixels are enlarged, but a whole map
-            is made smaller smoothly.
+        size: The height and width of the result. Pixels are enlarged, or averaged as
+            by `averaged_to`.
         outside: The color of what lies outside the image, or outside the map.
         spans: Where the rows and the columns of the image begin and end on the map, as
             for `overlay`; None for a map that is spread over the image.
     """
-    height, width = picture.shape[:2]
+    lengths = picture.shape[:2]
     if spans is None:
-        spans = [(0.0, float(height)), (0.0, float(width))]
-    indices, inside = [], []
+        spans = [(0.0, float(length)) for length in lengths]
+    ends, inside = [], []
     for first, extent, every, n, length, (begin, end) in zip(
-        part[:2], part[2:], whole[2:], size, (height, width), spans, strict=True
+        part[:2], part[2:], whole[2:], size, lengths, spans, strict=True
     ):
+        scale = (end - begin) / every
+        ends.append((begin + first * scale, begin + (first + extent) * scale))
         # The pixel of the map below the middle of each new one.
         middles = first + (np.arange(n) + 0.5) * extent / n + _ROUNDING
-        places = np.floor(begin + middles * (end - begin) / every).astype(int)
-        indices.append(places.clip(0, length - 1))
+        places = np.floor(begin + middles * scale)
         on_map = (places >= 0) & (places < length)
         inside.append(on_map & (middles >= 0) & (middles < every))
-    if part == whole and (size[0] < height or size[1] < width):
-        tile = to_bytes(laid(picture, spans, size, "bicubic").clip(0, 1))
-    else:
-        tile = picture[indices[0][:, None], indices[1]]
+    tile = _below(picture, ends, size)
     tile[~(inside[0][:, None] & inside[1])] = outside
     return tile
+
+
+def _below(
+    values: NDArray[Any], spans: Sequence[Span], size: tuple[int, int], axis: int = 0
+) -> NDArray[Any]:
+    """Values below pixels, of which those beyond the edge are any.
+
+    Args:
+        values: `(h, w, ...)`.
+        spans: Where the rows and the columns of pixels begin and end, in values.
+        size: How many rows and columns there are.
+        axis: That of the height, which that of the width follows.
+    """
+    drawn = values
+    for along, (begin, end), count in zip((axis, axis + 1), spans, size, strict=True):
+        edges = begin + np.arange(count + 1) * (end - begin) / count
+        if abs(end - begin) > count:
+            drawn = _means(drawn, edges, along)
+        else:
+            rounding = math.copysign(_ROUNDING, end - begin)
+            places = np.floor((edges[:-1] + edges[1:]) / 2 + rounding).astype(int)
+            drawn = drawn.take(places.clip(0, drawn.shape[along] - 1), along)
+    if values.dtype == np.uint8:
+        drawn = np.rint(drawn)
+    return drawn.astype(values.dtype, copy=False)
+
+
+def _means(values: NDArray[Any], edges: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Means of values along an axis between neighboring edges, in values.
+
+    What is NaN makes those NaN that cover some of it.
+    """
+    length = values.shape[axis]
+    edges = edges.round(9).clip(0, length)
+    low, high = np.sort([edges[:-1], edges[1:]], axis=0)
+    first = np.minimum(np.floor(low).astype(int), length - 1)
+    last = np.maximum(np.ceil(high).astype(int) - 1, first)
+    extent = np.where(high > low, high - low, 1)
+    along = [1] * values.ndim
+    along[axis] = -1
+    total: Any = np.float32(0)
+    for i in range((last - first).max() + 1):
+        part = np.minimum(high, first + i + 1) - np.maximum(low, first + i)
+        weight = (part.clip(0) / extent).astype(np.float32).reshape(along)
+        with np.errstate(invalid="ignore"):  # 0 times infinity
+            total = total + weight * values.take(np.minimum(first + i, last), axis)
+    return np.asarray(total)

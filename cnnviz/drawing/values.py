@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import between, brief, more_than, numbers_of
+from cnnviz.arguments import between, more_than, numbers_of, unfit
 from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
@@ -145,7 +145,7 @@ def leveled(images: np.ndarray) -> np.ndarray:
     expected = "images (..., channels)"
     values = numbers_of("images", as_array(images, channels=None), expected)
     if not (values.ndim and values.size):
-        raise ArgumentError(f"images is {brief(images)}; expected {expected}")
+        raise unfit("images", images, expected)
     if unit_scale(values.dtype) is not None:
         values = to_unit(values)
     values = displayable(values)
@@ -165,9 +165,8 @@ def _ranged(
     try:
         low = values.min(axis, keepdims=True)
     except (TypeError, ValueError):  # of which NumPy's AxisError is one
-        raise ArgumentError(
-            f"axis is {brief(axis)}; expected one or several of the {maps.ndim} axes "
-            "of the maps, or None"
+        raise unfit(
+            "axis", axis, f"one or several of the {maps.ndim} axes of the maps, or None"
         ) from None
     high = values.max(axis, keepdims=True)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
@@ -190,8 +189,8 @@ def colorize(maps: Any, colormap: str = "viridis") -> NDArray[np.uint8]:
         RGB bytes, of the shape of `maps` and a last axis of 3.
 
     Raises:
-        ArgumentError: There is no such colormap, or a value is out of its range.
-        ImageError: Files cannot be read, or images are of several shapes.
+        ArgumentError: If there is no such colormap, or a value is out of its range.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     check_colormap(colormap)
     table = color_table(colormap)
@@ -214,9 +213,10 @@ def check_colormap(colormap: object) -> None:
         return
     near = difflib.get_close_matches(str(colormap), list(matplotlib.colormaps), 3)
     names = near or ["viridis", "magma", "gray", "coolwarm"]
-    raise ArgumentError(
-        f"colormap is {brief(colormap)}; expected the name of one of matplotlib's, "
-        f"such as {listed(names)}"
+    raise unfit(
+        "colormap",
+        colormap,
+        f"the name of one of matplotlib's, such as {listed(names)}",
     )
 
 
@@ -233,7 +233,11 @@ def color_table(colormap: str, size: int = 256) -> NDArray[np.uint8]:
 def quantize(
     values: NDArray[Any], most: int = 255
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-    """Values as levels from 0 to `most`, and where they are NaN, if anywhere."""
+    """Values as levels from 0 to `most`, and where they are NaN, if anywhere.
+
+    Raises:
+        ArgumentError: If they are of another type, or floats outside of [0, 1].
+    """
     if values.dtype.newbyteorder("=") == np.uint16:
         values = to_unit(values)
     if values.dtype == np.uint8:
@@ -270,6 +274,7 @@ def overlay(
     alpha: float = 0.8,
     spans: Sequence[Span] | None = None,
     seen: Sequence[Span] | None = None,
+    zero: float | NDArray[Any] = 0,
 ) -> NDArray[np.uint8]:
     """Lays maps over the image that they belong to, as heat.
 
@@ -280,21 +285,24 @@ def overlay(
             floats in [0, 1], brought to the size of the image by bilinear
             interpolation. NaN becomes pink.
         colormap: The name of a colormap of matplotlib's.
-        alpha: The opacity of the hottest color. Elsewhere it is `alpha * sqrt(map)`,
-            so that the image stays clear where nothing fires.
+        alpha: The opacity of the hottest color, in [0, 1]. Elsewhere it is `alpha *
+            sqrt(map)`, so that the image stays clear where nothing fires; with another
+            `zero`, `alpha * sqrt(abs(map - zero) / max(zero, 1 - zero))`.
         spans: Where the rows and the columns of the image begin and end on the maps, in
             positions, as `cnnviz.images.image_spans` tells; the end comes first on maps
             that run the other way. Where the image lies outside, the outermost values
             are held. None for maps that cover the image.
         seen: Between which rows and between which columns of the image maps are drawn;
             None for all.
+        zero: What a value of 0 became in maps that had either sign, in [0, 1]: one
+            number, or one for each map.
 
     Returns:
         RGB bytes (height, width, 3), or (n, height, width, 3).
 
     Raises:
-        ArgumentError: A shape, a value or the colormap does not fit.
-        ImageError: Files cannot be read, or images are of several shapes.
+        ArgumentError: If a shape, a value or the colormap does not fit.
+        ImageError: If files cannot be read, or images are of several shapes.
     """
     between(0, 1, alpha=alpha)
     image, maps = as_array(image, channels=None), as_array(maps, channels=None)
@@ -306,13 +314,23 @@ def overlay(
         )
     if maps.ndim == 2:
         return overlay(
-            image, maps[np.newaxis], colormap, alpha=alpha, spans=spans, seen=seen
+            image,
+            maps[np.newaxis],
+            colormap,
+            alpha=alpha,
+            spans=spans,
+            seen=seen,
+            zero=zero,
         )[0]
     if maps.ndim != 3:
         raise ArgumentError(
             f"the maps have shape {maps.shape}; expected (rows, columns) or "
             "(n, rows, columns)"
         )
+    expected = "a number from 0 to 1, or one for each map"
+    zeros = numbers_of("zero", zero, expected)
+    if zeros.shape not in ((), (len(maps),)) or not is_unit(zeros.min(), zeros.max()):
+        raise unfit("zero", zero, expected)
     height, width = image.shape[:2]
     if spans is None:
         spans = [(0.0, float(n)) for n in maps.shape[1:]]
@@ -322,7 +340,7 @@ def overlay(
     )
     ends = _ends("spans", spans, expected)
     if not np.diff(ends).all():
-        raise ArgumentError(f"spans is {brief(spans)}; expected {expected}")
+        raise unfit("spans", spans, expected)
     within = np.ones((height, width, 1), bool)
     if seen is not None:
         expected = "where the rows that are drawn begin and end, and where columns do"
@@ -334,11 +352,13 @@ def overlay(
     picture = levels if image.shape[-1] == 1 else levels @ LUMA
     picture = picture.reshape(height, width, 1).astype(np.float32)
     layers = np.empty((len(maps), height, width, 3), np.uint8)
-    for layer, heat in zip(layers, maps, strict=True):
+    zeros = np.broadcast_to(zeros.astype(np.float32), len(maps))
+    for layer, heat, middle in zip(layers, maps, zeros, strict=True):
         smooth = laid(heat[..., np.newaxis], spans, (height, width), "bilinear")
         smooth = smooth[..., 0]
         colors = colorize(smooth, colormap)
-        opacity = alpha * np.sqrt(np.nan_to_num(smooth, nan=1))[..., np.newaxis]
+        size = np.abs(smooth - middle) / max(middle, 1 - middle)
+        opacity = alpha * np.sqrt(np.nan_to_num(size, nan=1))[..., np.newaxis]
         opacity *= within
         layer[:] = picture + opacity * (colors - picture) + 0.5
     return layers
@@ -348,7 +368,7 @@ def _ends(name: str, spans: object, expected: str) -> NDArray[Any]:
     """Where the rows and the columns of an image begin and end."""
     ends = numbers_of(name, spans, expected)
     if ends.shape != (2, 2) or not np.isfinite(ends).all():
-        raise ArgumentError(f"{name} is {brief(spans)}; expected {expected}")
+        raise unfit(name, spans, expected)
     return ends
 
 

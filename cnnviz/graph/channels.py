@@ -25,10 +25,15 @@ def channel_dim(op: tf.Operation) -> int:
     return 1 if is_op_channels_first(op) else op.outputs[0].shape.rank - 1
 
 
-def position_dims(op: tf.Operation) -> list[int]:
+def position_dims(rank: int, *, channels_first: bool) -> range:
+    """The dimensions of positions of a tensor `(n, ..., c)` or `(n, c, ...)`."""
+    return range(2, rank) if channels_first else range(1, rank - 1)
+
+
+def op_position_dims(op: tf.Operation) -> range:
     """The dimensions of positions of an operation that says where it has channels."""
-    channels = channel_dim(op)
-    return [dim for dim in range(1, op.outputs[0].shape.rank) if dim != channels]
+    rank = op.outputs[0].shape.rank
+    return position_dims(rank, channels_first=is_op_channels_first(op))
 
 
 def beside(op: tf.Operation, vector: tf.Tensor) -> tf.Tensor:

@@ -22,6 +22,7 @@ from typing import Any
 import tensorflow as tf
 
 from cnnviz.graph import arrangements, windows
+from cnnviz.graph.channels import position_dims
 from cnnviz.graph.extents import (
     NOWHERE,
     Extent,
@@ -96,8 +97,8 @@ class Views:
         self._inside: dict[Hashable, dict[Any, View | None]] = {}
         for i, tensor in enumerate(inputs):
             rank = tensor.shape.rank or 0
-            spatial = range(2, rank) if channels_first else range(1, rank - 1)
-            extents = [Extent((i, d), tensor.shape[d], d) for d in spatial]
+            dims = position_dims(rank, channels_first=channels_first)
+            extents = [Extent((i, d), tensor.shape[d], d) for d in dims]
             self._known[tensor.ref()] = extents
 
     def __call__(self, tensor: tf.Tensor) -> View | None:

@@ -18,7 +18,7 @@ from tensorflow.python.framework.ops import gradient_registry
 from cnnviz.graph.channels import (
     beside,
     is_op_channels_first,
-    position_dims,
+    op_position_dims,
     to_channels_first,
     to_channels_last,
 )
@@ -53,7 +53,7 @@ def normalized(operation: tf.Operation, *above: tf.Tensor) -> Sequence[Any]:
         )
         return gradient
     x, scale, _, mean, variance = operation.inputs
-    others = [0, *position_dims(operation)]
+    others = [0, *op_position_dims(operation)]
     inverse = tf.math.rsqrt(variance + operation.get_attr("epsilon"))
     gradient = tf.cast(above[0], scale.dtype)
     by_x = tf.cast(gradient * beside(operation, scale * inverse), x.dtype)
@@ -174,7 +174,7 @@ def _window(
     operation: tf.Operation, x: tf.Tensor, y: tf.Tensor
 ) -> tuple[list[int], list[int], list[int]]:
     """Along both axes: the kernel, the stride, and the padding in front."""
-    axes = position_dims(operation)
+    axes = op_position_dims(operation)
     kernel = [int(operation.get_attr("ksize")[axis]) for axis in axes]
     stride = [int(operation.get_attr("strides")[axis]) for axis in axes]
     padding = operation.get_attr("padding")

@@ -46,8 +46,8 @@ def find_images(
         opened.
 
     Raises:
-        ImageError: A source is missing, cannot be opened, or stands for no image.
-        ArgumentError: A source is no path.
+        ImageError: If a source is missing, cannot be opened, or stands for no image.
+        ArgumentError: If a source is no path.
     """
     found: list[Path] = []
     given: Any = sources

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cnnviz.arguments import (
-    Size,
+    SizeLike,
     choice,
     counts_or_none,
     path_of,
@@ -66,7 +66,7 @@ _EXIF_ORIENTATION = 0x0112
 def read_image(
     path: str | Path,
     *,
-    size: Size | None = None,
+    size: SizeLike | None = None,
     channels: int | None = 3,
     fit: Fit = "crop",
     background: Color = WHITE,
@@ -94,7 +94,8 @@ def read_image(
             array. None keeps the number of an array; pictures then have 1 channel if
             they are gray and opaque, else 3.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
-        background: RGB in [0, 1] behind transparent pixels and around padded ones.
+        background: RGB in [0, 1] behind transparent pixels and around padded ones,
+            where it is opaque if the result has alpha.
         raw: Whether arrays of whole numbers, of any type, keep their values as well,
             for networks that take whatever an array holds.
 
@@ -102,8 +103,8 @@ def read_image(
         float32 (height, width, channels) in [0, 1]; floats in a file keep their range.
 
     Raises:
-        ImageError: The file cannot be read, or has the wrong number of channels.
-        ArgumentError: An argument is out of its range.
+        ImageError: If the file cannot be read, or has the wrong number of channels.
+        ArgumentError: If an argument is out of its range.
     """
     refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
@@ -140,9 +141,12 @@ def read_scaled(
         background: RGB in [0, 1] behind transparent pixels.
         raw: Whether arrays of whole numbers keep their values; see `read_image`.
 
+    Returns:
+        float32 (height, width, channels) in [0, 1]; floats in a file keep their range.
+
     Raises:
-        ImageError: The file cannot be read, or has the wrong number of channels.
-        ArgumentError: An argument is out of its range.
+        ImageError: If the file cannot be read, or has the wrong number of channels.
+        ArgumentError: If an argument is out of its range.
     """
     picture = read_image(path, channels=channels, background=background, raw=raw)
     height, width = picture.shape[:2]
@@ -161,7 +165,7 @@ def picture_array(
             1 or 3.
 
     Raises:
-        ImageError: The picture cannot be decoded, or has other channels.
+        ImageError: If the picture cannot be decoded, or has other channels.
     """
     if 0 in picture.size:
         raise ImageError(
@@ -196,7 +200,8 @@ def _brought(
     placement = place(picture.extent, stored, fit)
     image = resample(picture.pixels, placement, "bicubic")
     image = orient(image, picture.orientation)
-    return pad(with_channels(image, channels, what), target, background)
+    image = with_channels(image, channels, what)
+    return pad(image, target, background, has_alpha=picture.has_alpha)
 
 
 def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
@@ -211,7 +216,8 @@ def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
         takes; see `to_unit`.
 
     Raises:
-        ImageError: The file cannot be read, or holds other numbers.
+        ImageError: If the file cannot be read, or holds other numbers.
+        ArgumentError: If `path` is no path.
     """
     refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
@@ -232,6 +238,7 @@ class _Picture(NamedTuple):
     pixels: NDArray[Any]  # uint8, or float32 in [0, 1]; (height, width, channels)
     extent: tuple[float, float]  # the part of height and width that is picture
     orientation: int = 1
+    has_alpha: bool = False  # as the last channel
 
 
 def is_folder(path: Path) -> bool:
@@ -241,7 +248,11 @@ def is_folder(path: Path) -> bool:
 
 @contextlib.contextmanager
 def open_file(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file, or says in one line why it cannot be opened."""
+    """Opens a file, or says in one line why it cannot be opened.
+
+    Raises:
+        ImageError: If it cannot be opened.
+    """
     if is_folder(path):
         raise ImageError(f"{path} is a folder; {EXPECTED}")
     if is_there(path) and not path.is_file():
@@ -365,7 +376,8 @@ def _decoded(
         # Asked after loading: a PNG may carry it last, and a TIFF is turned by then.
         orientation = _orientation(image)
         pixels = _pixels(image, channels, background)
-        return _Picture(pixels, extent or pixels.shape[:2], orientation)
+        has_alpha = pixels.shape[-1] in (2, 4)
+        return _Picture(pixels, extent or pixels.shape[:2], orientation, has_alpha)
     except UnidentifiedImageError:
         raise _stranger(path, head, EXPECTED) from None
     except Image.DecompressionBombError as error:

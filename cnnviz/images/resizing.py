@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import Size, brief, choice, counts, size_of
+from cnnviz.arguments import SizeLike, choice, counts, size_of, unfit
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import unit_scale
@@ -34,7 +34,7 @@ REDUCING_GAP = 3.0
 
 def resize(
     image: NDArray[Any],
-    size: Size,
+    size: SizeLike,
     *,
     fit: Fit = "crop",
     background: Color = WHITE,
@@ -61,7 +61,7 @@ def resize(
         float32 (height, width) or (height, width, channels).
 
     Raises:
-        ArgumentError: An argument is out of its range.
+        ArgumentError: If an argument is out of its range.
     """
     target = size_of(size)
     choice("fit", fit, Fit)
@@ -79,7 +79,15 @@ def resize(
 
 
 def scaled_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
-    """The (height, width) of the same aspect whose longer side has a given length."""
+    """The (height, width) of the same aspect whose longer side has a given length.
+
+    Args:
+        size: (height, width).
+        longer_side: The length of the longer side of the result, 1 or more.
+
+    Raises:
+        ArgumentError: If the length is out of its range.
+    """
     counts(longer_side=longer_side)
     scale = longer_side / max(size)
     height, width = (max(1, round(scale * n)) for n in size)
@@ -97,10 +105,7 @@ def check_color(color: object) -> None:
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.shape != (3,) or not ((values >= 0) & (values <= 1)).all():
-        raise ArgumentError(
-            f"background is {brief(color)}; expected red, green and blue, each from "
-            "0 to 1"
-        )
+        raise unfit("background", color, "red, green and blue, each from 0 to 1")
 
 
 class Placement(NamedTuple):
@@ -170,7 +175,11 @@ def orient(image: NDArray[Any], orientation: int) -> NDArray[Any]:
 def with_channels(
     image: NDArray[np.float32], channels: int, what: str | Path
 ) -> NDArray[np.float32]:
-    """An image with another number of channels, gray or RGB."""
+    """An image with another number of channels, gray or RGB.
+
+    Raises:
+        ImageError: If the numbers of channels differ, and are not 1 and 3.
+    """
     own = image.shape[-1]
     if own == channels:
         return image
@@ -189,15 +198,21 @@ def with_channels(
 
 
 def pad(
-    image: NDArray[np.float32], size: tuple[int, int], background: Color
+    image: NDArray[np.float32],
+    size: tuple[int, int],
+    background: Color,
+    *,
+    has_alpha: bool = False,
 ) -> NDArray[np.float32]:
-    """An image centered on a larger background."""
+    """An image centered on a larger background, which is opaque."""
     height, width, channels = image.shape
     if (height, width) == size:
         return image
     color = np.array(background, np.float32)
+    if channels - has_alpha != 3:
+        color = (color @ LUMA)[np.newaxis]
     padded = np.empty((*size, channels), np.float32)
-    padded[:] = color if channels == 3 else color @ LUMA
+    padded[:] = np.append(color, np.float32(1)) if has_alpha else color
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     padded[top : top + height, left : left + width] = image
     return padded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from cnnviz.images.ranges import check_unit
 from cnnviz.images.reading import read_array, read_image, read_scaled
 from cnnviz.images.resizing import WHITE, Color, Fit, scaled_size
 from cnnviz.threads import ahead
+from cnnviz.words import sizes_text
 
 _MOST_THREADS = 4
 # What a batch holds that chooses its own size: eight pictures of 224x224 pixels.
@@ -77,7 +78,12 @@ class ImageSet:
         inputs = zip(self.files[number], self.shapes, self.raw, strict=True)
         return [self._read(path, shape, raw) for path, shape, raw in inputs]
 
-    def batches(self, batch_size: int | None = None) -> Iterator[Batch]:
+    def batches(
+        self,
+        batch_size: int | None = None,
+        *,
+        leave_out: Callable[[tuple[Path, ...], ImageError], None] | None = None,
+    ) -> Iterator[Batch]:
         """Reads all examples in order. Neighbors of equal shapes come together.
 
         Threads read the next examples while a batch is in use. The examples before one
@@ -86,16 +92,26 @@ class ImageSet:
         Args:
             batch_size: How many examples a batch holds at most; None for fewer of large
                 ones, at most 32.
+            leave_out: Is called with the files of an example that cannot be read, and
+                why; the others are read on. None to end with the first error.
 
         Raises:
-            ImageError: If a file cannot be read, or does not fit its shape.
+            ImageError: If a file cannot be read, or does not fit its shape; with
+                `leave_out`, if that is so of all examples.
             ArgumentError: If `batch_size` is less than 1.
         """
         counts_or_none(batch_size=batch_size)
         numbers: list[int] = []
         rows: list[list[np.ndarray]] = []
+        unread: list[ImageError] = []
         try:
-            for number, row in enumerate(self._rows(batch_size)):
+            for number, row in self._rows(batch_size):
+                if isinstance(row, ImageError):
+                    if leave_out is None:
+                        raise row
+                    leave_out(tuple(self.files[number]), row)
+                    unread.append(row)
+                    continue
                 if rows and (
                     len(rows) == _count(batch_size, rows[0])
                     or _kinds(row) != _kinds(rows[0])
@@ -108,21 +124,35 @@ class ImageSet:
             if rows:
                 yield _batch(numbers, rows)
             raise
+        if unread and len(unread) == len(self):
+            raise unread[0]
         if rows:
             yield _batch(numbers, rows)
 
-    def _rows(self, batch_size: int | None) -> Iterator[list[NDArray[Any]]]:
-        """Every example, as many read ahead as a batch holds."""
-        if not len(self):
-            return
-        first = self.read(0)
-        yield first
+    def _rows(
+        self, batch_size: int | None
+    ) -> Iterator[tuple[int, list[NDArray[Any]] | ImageError]]:
+        """Every example, or why it cannot be read; as many ahead as a batch holds."""
+        numbers = iter(range(len(self)))
+        most = 1
+        for number in numbers:
+            _, first = self._tried(number)
+            yield number, first
+            if not isinstance(first, ImageError):
+                most = _count(batch_size, first)
+                break
         yield from ahead(
-            self.read,
-            range(1, len(self)),
-            most=_count(batch_size, first),
+            self._tried,
+            numbers,
+            most=most,
             threads=min(_MOST_THREADS, os.cpu_count() or 1),
         )
+
+    def _tried(self, number: int) -> tuple[int, list[NDArray[Any]] | ImageError]:
+        try:
+            return number, self.read(number)
+        except ImageError as error:
+            return number, error
 
     def _read(self, path: Path, shape: Shape, raw: bool) -> NDArray[Any]:
         if len(shape) != 3:
@@ -163,9 +193,9 @@ def _read_fitting(path: Path, shape: Shape, raw: bool) -> NDArray[Any]:
     if array.ndim != len(shape) or any(
         n not in (None, m) for n, m in zip(shape, array.shape, strict=False)
     ):
-        expected = ", ".join("any" if n is None else str(n) for n in shape)
         raise ImageError(
-            f"{path} holds an array of shape {array.shape}; expected ({expected})"
+            f"{path} holds an array of shape {array.shape}; expected "
+            f"{sizes_text(shape)}"
         )
     return array
 

@@ -54,6 +54,7 @@ def as_array(
 
     Raises:
         ImageError: If it is none of them, is endless, or the shapes differ.
+        ArgumentError: If `size` or `channels` is out of its range.
     """
     if isinstance(images, np.ndarray):
         return images
@@ -98,6 +99,9 @@ def one_image(
         name: What messages call it.
         raw: Whether files of arrays keep their values; see `read_image`.
 
+    Returns:
+        The array; its numbers are those of `as_array`.
+
     Raises:
         ImageError: If it is no image, or several.
     """
@@ -120,6 +124,9 @@ def image_list(
         images: The images, of anything that `as_array` takes.
         name: What messages call them.
         raw: Whether files of arrays keep their values; see `read_image`.
+
+    Returns:
+        The arrays; their numbers are those of `as_array`.
 
     Raises:
         ImageError: If one is no image.

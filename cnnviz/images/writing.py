@@ -34,7 +34,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         A path in the same folder, with the same suffix, to write to instead.
 
     Raises:
-        CnnvizError: The system refuses to write.
+        CnnvizError: If the system refuses to write.
     """
     path = Path(path)
     try:
@@ -71,9 +71,9 @@ def write_image(image: Image.Image, path: str | Path) -> Path:
         The file, its `~` expanded.
 
     Raises:
-        ArgumentError: The suffix names no format that Pillow writes, or one that
+        ArgumentError: If the suffix names no format that Pillow writes, or one that
             cannot hold the picture.
-        CnnvizError: The system refuses to write.
+        CnnvizError: If the system refuses to write.
     """
     path = path_of("path", path, "that of a file to write")
     suffix = path.suffix.lower()

@@ -45,7 +45,12 @@ class Scene:
     heads: Sequence[Head]
 
     def head(self, name: str | int | None) -> Head:
-        """The head of a name or number; the first one for None."""
+        """The head of a name or number; the first one for None.
+
+        Raises:
+            LayerError: If there is no such head.
+            ArgumentError: If it is neither a name nor a number.
+        """
         return choose(self.model.network, self.heads, name)
 
 

@@ -203,6 +203,7 @@ def choose(
 
     Raises:
         LayerError: If there is no such head.
+        ArgumentError: If it is neither a name nor a number.
     """
     name_or_number(head=name)
     named: dict[str | int, _HeadLike] = dict(enumerate(known))

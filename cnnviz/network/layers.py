@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import Size, size_of
+from cnnviz.arguments import SizeLike, size_of
 from cnnviz.errors import (
     CnnvizError,
     LayerError,
     ModelError,
 )
+from cnnviz.graph.channels import position_dims
 from cnnviz.graph.extents import NOWHERE
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.graph.walking import Dependence
@@ -60,7 +61,9 @@ class Look(NamedTuple):
     order: tuple[int, ...] | None = None
 
 
-def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> LayerList:
+def list_layers(
+    model: ImageModel | Network, *, size: SizeLike | None = None
+) -> LayerList:
     """Lists every call of every layer, nested ones too, in the order of computation.
 
     Args:
@@ -81,17 +84,22 @@ def list_layers(model: ImageModel | Network, *, size: Size | None = None) -> Lay
     return LayerList(found, int(known.network.count_params()))
 
 
-def image_layers(model: ImageModel, *, size: Size | None = None) -> list[LayerInfo]:
+def image_layers(model: ImageModel, *, size: SizeLike | None = None) -> list[LayerInfo]:
     """What `list_layers` lists of layers that depend on inputs that are not held.
 
     Args:
         model: A loaded model.
         size: As in `list_layers`.
+
+    Raises:
+        ModelError: If the network does not tell the shape of its input.
+        ArgumentError: If the size is none, or the network takes no picture.
+        ImageError: If the network does not take pictures of this size.
     """
     return [look.info for look in _look_at_all(model, size) if look.sees]
 
 
-def _look_at_all(known: ImageModel, size: Size | None) -> list[Look]:
+def _look_at_all(known: ImageModel, size: SizeLike | None) -> list[Look]:
     shapes = _input_shapes(known, None if size is None else size_of(size))
     everything = [Selected(address) for address in addresses(known.network)]
     is_any = any(None in shape for shape in shapes)
@@ -271,7 +279,7 @@ def _look_at_call(
     field = field_of(view, tensor.shape)
     info = _describe(network, call, tensor, field)
     first = channel_axis(network, call) == 1
-    positions = range(2, rank) if first else range(1, rank - 1)
+    positions = position_dims(rank, channels_first=first)
     order = order_of(view, positions)
     if positions and order is None:
         # Positions are then taken for those along the image's axes.

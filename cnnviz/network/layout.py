@@ -13,6 +13,7 @@ from cnnviz.graph.channels import (
     is_op_channels_first,
     order_to_first,
     order_to_last,
+    position_dims,
     to_channels_last,
 )
 from cnnviz.graph.extents import is_along_channels
@@ -130,9 +131,8 @@ def _is_turned(
         rank = given.shape.rank or 0
         if rank < 4:
             return False
-        channels, positions = rank - 1, range(1, rank - 1)
-        if filters_first:
-            channels, positions = 1, range(2, rank)
+        channels = 1 if filters_first else rank - 1
+        positions = position_dims(rank, channels_first=filters_first)
         plain, other = (
             Views(inputs, channels_first=first)(given) or []
             for first in (filters_first, not filters_first)

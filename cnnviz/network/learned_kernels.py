@@ -63,10 +63,17 @@ class Kernels(ArrayResult):
 
 
 def kernel_layers(model: ImageModel | Network, patterns: LayerNames) -> list[Address]:
-    """The convolutions among the layers that patterns name; None means all.
+    """The convolutions among the layers that patterns name.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
+        patterns: One or several layers, as `cnnviz.activations` takes them; None for
+            all.
 
     Raises:
         LayerError: If a pattern names no layer, or no layer named has kernels.
+        ModelError: If the network cannot be run.
+        ArgumentError: If this is no model, or a pattern cannot name a layer.
     """
     known = as_model(model)
     if patterns is None:
@@ -99,6 +106,8 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
 
     Raises:
         LayerError: If the layer does not exist or has no such kernels.
+        ModelError: If the network cannot be run.
+        ArgumentError: If this is no model, or `layer` cannot name a layer.
     """
     known = as_model(model)
     address = one_layer(known.network, layer).address

@@ -13,6 +13,7 @@ from cnnviz.arguments import unfit
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import with_channels
+from cnnviz.images.sets import Shape
 from cnnviz.images.taking import one_image
 from cnnviz.network.calibration import detect_encoding, encoding_digest
 from cnnviz.network.conditions import check
@@ -27,7 +28,7 @@ from cnnviz.network.keras_generations import (
 )
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
-from cnnviz.network.preparing import Images, Preparation, Shape
+from cnnviz.network.preparing import Images, Preparation
 from cnnviz.network.recording import build
 from cnnviz.words import counted, listed, shape_text
 
@@ -103,6 +104,9 @@ class ImageModel:
             inputs: For the name of each input that is to be held an array without a
                 batch dimension; pictures are in [0, 1].
 
+        Returns:
+            A model whose methods take the other inputs only; this one stays as it is.
+
         Raises:
             ImageError: If there is no such input, an array does not fit, or no input is
                 left.
@@ -135,6 +139,9 @@ class ImageModel:
 
     def input(self, name: str) -> InputSpec:
         """The input of a name, whether it is held or not.
+
+        Args:
+            name: The name, as `inputs` has it.
 
         Raises:
             ImageError: If there is none.
@@ -257,6 +264,9 @@ _KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Encoding]] = (
 
 def as_model(model: ImageModel | Network) -> ImageModel:
     """The model itself, or a Keras model with its encoding detected.
+
+    Args:
+        model: A loaded model, or a Keras model of either generation.
 
     Raises:
         ArgumentError: If it is neither, or there is no eager execution.

@@ -270,21 +270,18 @@ def _listed(chosen: Iterable[Address]) -> str:
 
 def _glob(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*|\*|\?|\[[^\]]+\])", pattern)
-    special = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    regex = "".join(
-        special.get(part)
-        or (
-            part.replace("[!", "[^")
-            if part.startswith("[") and part.endswith("]")
-            else None
-        )
-        or re.escape(part)
-        for part in parts
-    )
     try:
-        return re.compile(regex)
+        return re.compile("".join(map(_regex, parts)))
     except re.error:
         return re.compile(re.escape(pattern))
+
+
+def _regex(part: str) -> str:
+    """What a wildcard, or the text between two, is as a regular expression."""
+    wildcards = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    if part.startswith("[") and part.endswith("]"):
+        return part.replace("[!", "[^")
+    return wildcards.get(part) or re.escape(part)
 
 
 def _kinds(address: Address) -> set[str]:

@@ -97,6 +97,9 @@ class Predictions(ArrayResult):
         Returns:
             For each image the number, name and probability of each class; the output
             instead of the probability where the head gives none.
+
+        Raises:
+            ArgumentError: If `count` is less than 1.
         """
         counts(count=count)
         order = np.argsort(-self.values, axis=1, kind="stable")[:, :count]
@@ -115,6 +118,9 @@ class Predictions(ArrayResult):
             The likeliest class with its probability; None where the output does not
             choose among classes: where it gives no probabilities, has positions, or is
             of several sigmoids that are not known to be classes, having no names.
+
+        Raises:
+            ArgumentError: If there is no such image.
         """
         image = number_of("image", image, len(self))
         one_unit = self.outputs[0].size == 1

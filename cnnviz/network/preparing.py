@@ -10,12 +10,11 @@ import numpy as np
 
 from cnnviz.errors import ImageError
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
+from cnnviz.images.sets import Shape
 from cnnviz.images.taking import as_array, is_many, items_of
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.keras_generations import InputSpec
-from cnnviz.words import counted, listed
-
-Shape = tuple[int | None, ...]
+from cnnviz.words import counted, listed, sizes_text
 
 Images = Any
 """What `ImageModel.prepare` takes: arrays and all else that holds images."""
@@ -128,7 +127,7 @@ class Preparation:
         Raises:
             ImageError: Always.
         """
-        one = _described(shape)
+        one = sizes_text(shape)
         # Of three axes the last may be the width of gray images, without their channel.
         colored = len(given) == 4 or (len(given) == 3 and given[-1] <= 4)
         if colored and len(shape) == 3:
@@ -138,7 +137,7 @@ class Preparation:
             )
         raise ImageError(
             f"images of shape {given}; {self.source} takes {one}, or a batch "
-            f"{_described(('n', *shape))}"
+            f"{sizes_text(('n', *shape))}"
         )
 
 
@@ -219,8 +218,3 @@ def _lacks_channel(array: np.ndarray, shape: Shape) -> bool:
     if array.ndim != 3 or channels != 1 or array.shape[-1] in (1, 3, 4):
         return False
     return height in (None, array.shape[1]) and width in (None, array.shape[2])
-
-
-def _described(shape: Sequence[object]) -> str:
-    """A shape for messages: `(28, any, 3)`."""
-    return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"

@@ -188,13 +188,12 @@ def record(
     counts: Counter[int] = Counter()
     number = CallNumbers(network, lambda: _counts(network, inputs))
     clock = count()
-    missing = {(id(s.address.layer), s.first_call) for s in wanted}
-    hoped = {(id(s.address.layer), s.first_call) for s in welcome}
+    missing, hoped = {*map(_first, wanted)}, {*map(_first, welcome)}
     endless = any(s.call is None for s in wanted)
     calls_wanted: dict[int, set[int | None]] = {}
     for selected in (*wanted, *welcome):
         calls_wanted.setdefault(id(selected.address.layer), set()).add(selected.call)
-    changed = {(id(s.address.layer), s.first_call): change for s, change in changes}
+    changed = {_first(selected): change for selected, change in changes}
 
     def recording(address: Address, call: Callable[..., Any]) -> Callable[..., Any]:
         def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -234,11 +233,16 @@ def record(
         if missing:
             raise _objection(network, inputs, error) from users_error(error)
     if missing and required:
-        unmet = [s for s in wanted if (id(s.address.layer), s.first_call) in missing]
+        unmet = [s for s in wanted if _first(s) in missing]
         named = [s for s in unmet if s.is_named]
         if named or not calls:
             raise unanswered(network, (named or unmet)[0], counts)
     return [call for _, call in sorted(calls, key=lambda timed: timed[0])]
+
+
+def _first(selected: Selected) -> tuple[int, int]:
+    """A layer, by its id, and the number of the first call that is wanted of it."""
+    return id(selected.address.layer), selected.first_call
 
 
 def _run(
@@ -311,6 +315,10 @@ def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
     Args:
         network: A Keras model.
         inputs: Tensors of the shapes it is to be built for; values do not matter.
+
+    Raises:
+        ImageError: If it objects to these shapes, and was made for others.
+        ModelError: If it fails on them.
     """
     fresh: list[tf.Tensor] = []
     values: list[tf.Tensor] = []

@@ -29,6 +29,7 @@ def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
 
     Raises:
         LayerError: If no convolution has positions.
+        ModelError: If the network fails.
     """
     spatial = [info for info in _convolutions(model) if _has_positions(info)]
     if not spatial:

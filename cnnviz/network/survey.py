@@ -195,7 +195,13 @@ def choose_channels(
 def choose_head(model: ImageModel, found: Survey, head: str | int | None) -> HeadInfo:
     """The head that was asked for, or the first.
 
+    Args:
+        model: A loaded model.
+        found: What it was found to have, with its heads.
+        head: The name or number of the output; None for the first.
+
     Raises:
         LayerError: If there is no such head.
+        ArgumentError: If it is neither a name nor a number.
     """
     return choose(model.network, found.heads, head)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import brief, instance_of, numbers_of, whole_numbers
+from cnnviz.arguments import brief, instance_of, numbers_of, unfit, whole_numbers
 from cnnviz.errors import ArgumentError
 from cnnviz.network.fingerprints import UsersFunction
 from cnnviz.network.forward import Scene
@@ -148,7 +148,11 @@ class Objective:
 
     @property
     def count(self) -> int:
-        """For how many images the operands hold numbers; 1 if the same for all."""
+        """For how many images the operands hold numbers; 1 if the same for all.
+
+        Raises:
+            ArgumentError: If some operands are of other numbers of images than others.
+        """
         counts = {len(o) for term in self.terms for o in term.operands} - {1}
         if len(counts) > 1:
             raise ArgumentError(
@@ -227,7 +231,7 @@ def _lifted(value: Objective | Numbers) -> Objective:
     expected = "a number, one for each image, or another objective"
     numbers = np.atleast_1d(numbers_of("operand", value, expected))
     if numbers.ndim > 1:
-        raise ArgumentError(f"operand is {brief(value)}; expected {expected}")
+        raise unfit("operand", value, expected)
     numbers = numbers.astype(np.float32)
     text = f"{numbers[0]:g}" if len(numbers) == 1 else "weights"
     return Objective((Term(text, lambda _, x: x, "number", operands=(numbers,)),))

@@ -59,10 +59,10 @@ def norm(power: float = 2.0) -> Objective:
     """The mean of `|2 x - 1| ** power`: how far the pixels are from mid gray.
 
     Args:
-        power: Above 0.
+        power: The power, above 0.
 
     Raises:
-        ArgumentError: If the power is not.
+        ArgumentError: If the power is out of its range.
     """
     more_than(0, power=power)
 

@@ -40,6 +40,7 @@ def statistics_distance(model: ImageModel | Network) -> Objective | None:
 
     Raises:
         ModelError: If the network takes anything but one image.
+        ArgumentError: If this is no model.
     """
     known = as_model(model)
     layers = _remembering(known)

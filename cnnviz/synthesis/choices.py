@@ -37,6 +37,8 @@ def layer_paths(
     Raises:
         LayerError: If a pattern names no layer, or none is given and there is no
             convolution.
+        ModelError: If the network takes anything but one image.
+        ArgumentError: If a pattern cannot name a layer.
     """
     named = select(model.network, patterns)
     if patterns is None:
@@ -102,6 +104,9 @@ def painting_channels(model: ImageModel) -> int:
 
     Pictures for a network that takes gray are read in color too: the network sees their
     luma, and the painting may keep their colors.
+
+    Raises:
+        ModelError: If the network takes anything but one image.
     """
     channels = native_shape(model)[2]
     return 3 if channels == 1 else channels

@@ -13,8 +13,8 @@ from cnnviz.ascent.parameterizations import Maco, Parameterization
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback
 from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
-from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import STILL, Transform
+from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import warn
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import observe
@@ -193,7 +193,7 @@ def optimize_classes(
         ModelError: If the network takes anything but one image, fails, or computes NaN
             or infinite values for every image.
     """
-    known, span = searched(built_at(as_model(model), size))
+    known, value_range = searched(built_at(as_model(model), size))
     found = survey_layers(known, [], heads=True)
     info = choose_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)
@@ -222,7 +222,7 @@ def optimize_classes(
         classes=chosen,
         names=tuple(class_name(known, info, int(number)) for number in chosen),
         head=info,
-        ascent=span.of(ascent),
+        ascent=value_range.of(ascent),
         probabilities=probabilities[np.arange(len(chosen)), chosen],
     )
 

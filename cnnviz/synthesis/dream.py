@@ -13,8 +13,8 @@ from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
-from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Motion
+from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ImageError, LayerError
 from cnnviz.images.resizing import resize
 from cnnviz.network.keras_generations import Network
@@ -93,9 +93,9 @@ def deep_dream(
         octaves: At how many sizes to work at most; the last is the image's own, and
             sides of the others are at least 32 pixels long, and not too small for the
             layers.
-        octave_scale: The ratio of one size to the next.
+        octave_scale: The ratio of one size to the next, 1.01 or more.
         steps: Forward and backward passes over each tile at each size.
-        strength: How far each step goes; 1 changes the image thoroughly.
+        strength: How far each step goes, above 0; 1 changes the image thoroughly.
         tile: Height and width of a tile, or the side of a square, at least 32 pixels;
             None for the network's own size.
         seed: The seed of all random numbers.
@@ -121,8 +121,8 @@ def deep_dream(
     at_least(1.01, octave_scale=octave_scale)
     more_than(0, strength=strength)
     original = known.prepare_one(image)
-    known, span = searched(known, [original])
-    original = span.unit(original)
+    known, value_range = searched(known, [original])
+    original = value_range.unit(original)
     names = paths(known.network, layers)
     objective = energy(names[0], logarithm=True)
     for name in names[1:]:
@@ -177,7 +177,7 @@ def deep_dream(
             "so there is nothing to dream of",
             hint="Choose another layer, or another image.",
         )
-    return Dream(span.values(_onto(original, dreamt, base)), tuple(names))
+    return Dream(value_range.values(_onto(original, dreamt, base)), tuple(names))
 
 
 def _onto(image: np.ndarray, dreamt: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Progress, better_of, join
 from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.scoring import rescored
-from cnnviz.ascent.spans import searched
 from cnnviz.ascent.transforms import Transform
+from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ImageError
 from cnnviz.network.capture import channel_means
 from cnnviz.network.keras_generations import Network
@@ -209,7 +209,7 @@ def optimize_filters(
     known = built_at(as_model(model), size)
     layer = one_path(known.network, layer)
     feature = layer if as_it_is else passed_on(known, layer)
-    known, span = searched(known)
+    known, value_range = searched(known)
     found = survey_layers(known, [feature])
     chosen = choose_channels(feature, channels, found.layers[feature].channels)
     recipe = filter_recipe(found, feature, chosen, negative, size)
@@ -270,7 +270,9 @@ def optimize_filters(
     reached = ascent.scores
     if recipe.is_below:
         reached = _reached(known, feature, chosen, ascent)
-    return FilterImages(layer, feature, chosen, reached, span.of(ascent), negative)
+    return FilterImages(
+        layer, feature, chosen, reached, value_range.of(ascent), negative
+    )
 
 
 def _reached(

@@ -20,19 +20,19 @@ import numpy as np
 
 from cnnviz.arguments import (
     between,
-    brief,
     counts,
     instance_of,
     more_than,
     numbers_of,
+    unfit,
 )
 from cnnviz.ascent.loop import maximize
 from cnnviz.ascent.parameterizations import Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Ascent, Callback, Progress
 from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
-from cnnviz.ascent.spans import Span, searched
 from cnnviz.ascent.transforms import STILL, Size
+from cnnviz.ascent.value_ranges import ValueRange, searched
 from cnnviz.errors import ArgumentError
 from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.ranges import in_range
@@ -65,13 +65,14 @@ class Stylized(ArrayResult):
         image: `(h, w, c)`, float32 in [0, 1], or in raw values if the model takes such.
         frames: The image after the steps that `Run.snapshots` names, `(frames, h, w,
             c)`; none if it names none.
-        style_losses: At each step, how far its style was from the wanted one: the mean
-            over layers of the squared distance of Gram matrices. The unit is the
-            content image's own distance at that size, plus a hundredth of the square
-            of the wanted matrix, as the distance may be 0. NaN for the steps that were
-            left when a callback ended the run.
-        content_losses: At each step, how far its features were from the content's: the
-            mean square of the differences, in units of the features' variance.
+        style_losses: `(steps,)` how far its style was from the wanted one at each step:
+            the mean over layers of the squared distance of Gram matrices. The unit is
+            the content image's own distance at that size, plus a hundredth of the
+            square of the wanted matrix, as the distance may be 0. NaN for the steps
+            that were left when a callback ended the run.
+        content_losses: `(steps,)` how far its features were from the content's at each
+            step: the mean square of the differences, in units of the features'
+            variance.
         sizes: The heights and widths at which it was made, from coarse to fine, each
             with the same number of steps; those that a callback left out are missing.
         style_layers: The paths of the layers that style was measured in.
@@ -240,9 +241,7 @@ def optimize_style(
     """
     known = as_model(model)
     if isinstance(start, str) and start not in ("content", "noise"):
-        raise ArgumentError(
-            f"start is '{start}'; expected content, noise, or an image (h, w, c)"
-        )
+        raise unfit("start", start, "content, noise, or an image (h, w, c)")
     is_noise = isinstance(start, str) and start == "noise"
     if content_weight is None:
         content_weight = _FROM_NOISE if is_noise else _CONTENT
@@ -318,7 +317,7 @@ def optimize_style(
         )
         image = found.images[0]
         parts.append(found)
-    values = given.span.values
+    values = given.value_range.values
     frames = [values(finished(frame)) for frame in scales.snapshots(parts, image)]
     image = values(finished(enlarge(image, whole)))
     return Stylized(
@@ -338,7 +337,7 @@ class _Given(NamedTuple):
 
     Attributes:
         model: The model, which takes images in this range.
-        span: What gives images back in the range of the user's.
+        value_range: What gives images back in the range of the user's.
         content: The content in its own colors, of which the network may see none.
         photo: The content as the network takes it.
         paintings: The styles, in the content's colors if these are kept.
@@ -348,7 +347,7 @@ class _Given(NamedTuple):
     """
 
     model: ImageModel
-    span: Span
+    value_range: ValueRange
     content: np.ndarray
     photo: np.ndarray
     paintings: Sequence[np.ndarray]
@@ -373,9 +372,9 @@ def _gathered(
         raise ArgumentError("no style is given; expected one image or several")
     paintings = [model.prepare_one(image, "style") for image in styles]
     begun = [] if isinstance(start, str) else [model.prepare_one(start, "start")]
-    model, span = searched(model, [photo, *paintings, *begun])
+    model, value_range = searched(model, [photo, *paintings, *begun])
     content, photo, *paintings = map(
-        span.unit, (in_range(content, raw), photo, *paintings)
+        value_range.unit, (in_range(content, raw), photo, *paintings)
     )
     shares = _shares(style_weights, len(paintings))
     if keep_colors and photo.shape[-1] not in (1, 3):
@@ -388,8 +387,8 @@ def _gathered(
         painted = photo
     else:
         painted = recolor(photo, paintings, shares)
-    first = span.unit(begun[0]) if begun else painted
-    return _Given(model, span, content, photo, paintings, shares, painted, first)
+    first = value_range.unit(begun[0]) if begun else painted
+    return _Given(model, value_range, content, photo, paintings, shares, painted, first)
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
@@ -398,12 +397,10 @@ def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
     expected = f"a number for each of {counted(count, 'style')}"
     given = numbers_of("style_weights", weights, expected)
     if given.shape != (count,):
-        raise ArgumentError(f"style_weights is {brief(weights)}; expected {expected}")
+        raise unfit("style_weights", weights, expected)
     shares = given.astype(np.float64)
     if not (shares >= 0).all() or not 0 < shares.sum() < math.inf:
-        raise ArgumentError(
-            f"style_weights is {brief(weights)}; expected 0 or more, and not all 0"
-        )
+        raise unfit("style_weights", weights, "0 or more, and not all 0")
     return shares / shares.sum()
 
 

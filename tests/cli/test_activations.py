@@ -149,9 +149,18 @@ def test_convolutions_of_one_pixel_are_left_out_unless_asked_for(
     result = invoke(*given, "--out", tmp_path / "out", "--raw")
     assert "note: 1 convolution of 1x1 left out (--layer Conv2D" in result.stderr
     names = [Path(line).name for line in result.stdout.splitlines()]
-    assert names == ["a.npz", "a--layers.png", "a--01--wide.png", "a--02--pool.png"]
+    assert names == [
+        "a.npz",
+        "a--layers.png",
+        "a--01--wide.png",
+        "a--02--pool.png",
+    ]
     # The arrays are all there.
-    assert list(arrays(tmp_path / "out" / "a.npz")) == ["wide", "point", "pool"]
+    assert list(arrays(tmp_path / "out" / "a.npz")) == [
+        "wide",
+        "point",
+        "pool",
+    ]
     paths = run(*given, "--layer", "Conv2D", "--out", tmp_path / "all")
     assert [path.name for path in paths] == ["a--wide.png", "a--point.png"]
 
@@ -405,6 +414,17 @@ def test_images_of_one_name_do_not_overwrite_each_other(
     ]
     for path, number in ((paths[0], 1), (paths[2], 2)):
         assert arrays(path)["predictions"].argmax() == number
+
+
+def test_an_image_is_not_replaced_by_its_arrays(mnist: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image.npz"
+    np.savez(image, np.zeros((28, 28, 1), np.float32))
+    before = image.read_bytes()
+    result = invoke(mnist, image, "--raw", "--layer", "conv1", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert f"--raw would write over the image {image}" in result.stderr
+    assert image.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [image]
 
 
 def test_layers_and_images_are_not_taken_for_one_another(

@@ -304,6 +304,19 @@ def test_hints_say_what_to_type(
     assert result.stderr.splitlines()[-1] == hint
 
 
+@pytest.mark.parametrize("flag", ["--size", "--batch-size"])
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_numbers_that_no_memory_holds_are_refused_in_a_line(
+    flag: str, digits: int, mnist: str, seven: str
+) -> None:
+    result = run("activations", mnist, seven, flag, "9" * digits)
+    assert result.exit_code == 2
+    told, usage = result.stderr.splitlines()
+    assert told.startswith(f"error: Invalid value for '{flag}': '9999")
+    assert told.endswith(" 1 to 4,294,967,296") and len(told) < 250
+    assert usage.endswith(" activations --help")
+
+
 @pytest.mark.parametrize("command", ["layers", "kernels"])
 def test_the_home_is_known_where_shells_leave_it(
     command: str, mnist: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -356,6 +369,62 @@ def test_whatever_takes_a_folder_draws_elsewhere(
     assert result.exit_code == 1
     assert "is a folder that images are taken from" in result.stderr
     assert list(tmp_path.iterdir()) == [image]
+
+
+@pytest.mark.parametrize(
+    ("given", "drawn"),
+    [
+        (["activations", "FOLDER", "--layer=conv1"], ["3--conv1", "7--conv1"]),
+        (["activations", "FOLDER", "--layer=conv1", "--batch-size=1"], None),
+        (["deconv", "FOLDER", "--layer=conv1", "--top=1"], None),
+        (["explain", "FOLDER", "--top=1"], None),
+        (["explain", "--input", "digit=FOLDER", "--top=1"], None),
+        (["dream", "FOLDER", "--layer=conv1", "--steps=1", "--octaves=1"], None),
+        (["predict", "FOLDER", "--top=1"], ["mnist_cnn--predictions"]),
+        (["classes", "FOLDER", "--top=1", "--steps=1"], None),
+        (["filters", "--exemplars=FOLDER", "--layer=conv[12]", "--steps=1"], None),
+    ],
+)
+def test_images_that_cannot_be_read_are_left_out_and_told_at_the_end(
+    given: list[str], drawn: list[str] | None, mnist: str, assets: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("3.png", "7.png"):
+        shutil.copy(assets / "digits" / name, folder)
+    (folder / "1.png").touch()
+    (folder / "5.png").write_bytes((folder / "3.png").read_bytes()[:100])
+    command, *others = (word.replace("FOLDER", str(folder)) for word in given)
+    result = run(command, mnist, *others, "--out", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    notes = [line for line in result.stderr.splitlines() if "left out: " in line]
+    assert len(notes) == 2
+    assert notes[0].startswith(f"note: left out: {folder / '1.png'} is ")
+    assert notes[1].startswith(f"note: left out: {folder / '5.png'} is a PNG that can")
+    assert result.stderr.splitlines()[-1] == (
+        f"error: left out 2 images that cannot be read: {folder / '1.png'}, "
+        f"{folder / '5.png'}"
+    )
+    written = [Path(line) for line in result.stdout.splitlines()]
+    assert written and sorted(written) == sorted((tmp_path / "out").iterdir())
+    if drawn is not None:
+        assert [path.stem for path in written] == drawn
+    elif command not in ("classes", "filters"):
+        assert [path.name[0] for path in written] == ["3", "7"]
+
+
+def test_the_table_of_the_others_is_printed_though_an_image_is_left_out(
+    mnist: str, seven: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_bytes(Path(seven).read_bytes()[:100])
+    given = [str(tmp_path / "bad.png"), seven, "--json", "--quiet"]
+    result = run("predict", mnist, *given)
+    assert result.exit_code == 1
+    (row,) = json.loads(result.stdout)
+    assert row["image"] == seven and row["top"][0]["number"] == 7
+    assert result.stderr == (
+        f"error: left out 1 image that cannot be read: {tmp_path / 'bad.png'}\n"
+    )
 
 
 def test_what_a_file_is_called_is_spelled_out_for_terminals(seven: str) -> None:

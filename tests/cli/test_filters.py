@@ -188,7 +188,7 @@ def test_the_strongest_have_exemplars_of_their_own(
     np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
 
 
-@pytest.mark.parametrize("kind", ["a picture of other channels", "a broken picture"])
+@pytest.mark.parametrize("kind", ["a picture of other channels", "broken pictures"])
 def test_exemplars_are_read_before_the_ascent(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,8 +201,8 @@ def test_exemplars_are_read_before_the_ascent(
     photos.mkdir()
     for name in ("a.png", "b.png"):
         Image.new("RGB", (8, 8)).save(photos / name)
-    if channels == 3:
-        (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:40])
+        if channels == 3:
+            (photos / name).write_bytes((photos / name).read_bytes()[:40])
 
     def ascended(*_: object, **__: object) -> None:
         raise AssertionError("the ascent has begun")
@@ -211,8 +211,7 @@ def test_exemplars_are_read_before_the_ascent(
     given = (tmp_path / "small.keras", "--exemplars", photos, "--out", tmp_path / "out")
     result = invoke(*given)
     assert result.exit_code == 1
-    refused = photos / ("a.png" if channels == 4 else "b.png")
-    assert f"error: {refused} " in result.stderr
+    assert f"error: {photos / 'a.png'} " in result.stderr
 
 
 def test_an_animation_ends_with_the_picture(mnist: Path, tmp_path: Path) -> None:

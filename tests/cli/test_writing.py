@@ -1,5 +1,8 @@
 """Every file that is there was named, whatever ended the command."""
 
+import re
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -92,6 +95,44 @@ def test_after_ctrl_c_no_more_are_begun_and_those_that_are_there_are_named(
     assert 1 <= len(names) < 20
 
 
+INTERRUPTED = """
+import os, pathlib, signal, sys
+from cnnviz_cli.console import Console
+from cnnviz_cli.signals import stop_on_signals
+from cnnviz_cli.writing import Writer
+
+class Watched(Console):
+    def wrote(self, path):
+        super().wrote(path)
+        if path.name == "1.txt":
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):
+                pass
+
+stop_on_signals()
+try:
+    with Writer(pathlib.Path(sys.argv[1]), Watched(quiet=True)) as writer:
+        for i in range(3):
+            writer.write(f"{i}.txt", pathlib.Path.touch)
+        writer.finish()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_path_is_printed_once_though_ctrl_c_comes_just_then(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    *paths, last = done.stdout.splitlines()
+    assert last == "interrupted" and len(paths) > 1
+    assert sorted(paths) == sorted(map(str, tmp_path.iterdir()))
+
+
 def test_what_waits_to_be_drawn_is_bounded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,3 +171,13 @@ def test_names_tell_what_was_asked_for() -> None:
         assert name.startswith("cat--0,1,2,3,4,5,6,7,8,9,10,11,12")
         assert name.endswith("--dream")
         assert len(name) < 64
+
+
+def test_files_of_one_name_in_several_folders_have_names_of_their_own() -> None:
+    folders = ("", "a/", "b/", "/home/a/", "a b/")
+    texts = [file_text("cat", [[Path(f"{f}mask.png")]], "explain") for f in folders]
+    first, *others = distinct_names(texts)
+    assert first == "cat--mask.png--explain"
+    assert len({first, *others}) == len(folders)
+    for name in others:
+        assert re.fullmatch(r"cat--mask\.png-[0-9a-f]{10}--explain", name)

@@ -377,7 +377,7 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
         ),
         (
             lambda _: run(snapshots=[[1], [2, 3]]),
-            "snapshots are [[1], [2, 3]]; expected",
+            "snapshots is [[1], [2, 3]]; expected",
         ),
         (
             lambda n: maximize(n, "conv"),
@@ -389,7 +389,7 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
         ),
         (
             lambda n: maximize(n, unit("conv", [0, 1]), streams=[0, 0.5]),
-            "streams are [0, 0.5]; expected 2 whole numbers, 0 or more, one for each",
+            "streams is [0, 0.5]; expected 2 whole numbers, 0 or more, one for each",
         ),
         (
             lambda n: maximize(n, unit("conv", 0), streams=3),

@@ -707,7 +707,7 @@ def test_what_cannot_be_is_refused(model: ImageModel) -> None:
         maximize(model, objective, count=3)
     with pytest.raises(ArgumentError, match="differ: the objective 2, streams 3"):
         maximize(model, objective, streams=[0, 1, 2])
-    with pytest.raises(ArgumentError, match="snapshots are"):
+    with pytest.raises(ArgumentError, match="snapshots is"):
         maximize(model, objective, run=Run(steps=4, snapshots=[3, 9]))
     with pytest.raises(LayerError, match="no layer 'conv9'"):
         maximize(model, channel("conv9", 0))

@@ -153,12 +153,54 @@ def test_maps_are_laid_over_the_image() -> None:
     values = random(5, 6, 2)
     heat = np.stack([own_range(values[..., c]) for c in range(2)]).astype(np.float32)
     expected = grid(
-        overlay(image, heat, "inferno"),
+        overlay(
+            image, heat, "inferno", zero=-values.min((0, 1)) / np.ptp(values, (0, 1))
+        ),
         labels=["0", "1"],
         title="x",
         subtitle=f"2 channels{DOT}{ends(values)}{DOT}each on its own scale",
     )
     assert_same(activation_sheet(values, title="x", image=image), expected)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(-1.0, 3.0), (-3.0, 1.0), (-2.0, 0.0), (0.0, 1.0), (1.0, 2.0)]
+)
+def test_the_bar_of_heat_is_drawn_as_the_heat_is(
+    low: float, high: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    # Over mid gray, and of as many values as the bar has.
+    ramp = np.linspace(low, high, 200, dtype=np.float32)
+    values = np.broadcast_to(ramp[:, None], (96, 200, 1))
+    image = np.full((96, 200, 1), 0.5, np.float32)
+    sheet = activation_sheet(values, title="x", image=image, normalize="layer")
+    row = told["tiles"][0][48].astype(int)
+    bars = np.asarray(sheet, int)[-50:, MARGIN : MARGIN + 200]
+    assert np.abs(bars - row).max((1, 2)).min() <= 1
+    assert told["subtitle"].endswith("the bar is over mid gray")
+    # Far below 0 it is dark, far above bright, and at 0 there is none.
+    inferno, level = colors(np.linspace(0, 1, 200), "inferno"), np.linspace(0, 1, 200)
+    zero = min(max(-low / (high - low), 0), 1)
+    opacity = 0.8 * np.sqrt(abs(level - zero) / max(zero, 1 - zero))[:, None]
+    expected = 128 + opacity * (inferno.astype(float) - 128)
+    np.testing.assert_allclose(row, expected, atol=4)
+
+
+def test_heat_on_scales_of_their_own_is_none_at_0(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    values = np.zeros((96, 96, 2), np.float32)
+    values[:48, :, 0], values[48:, :, 1] = (-3, 2)
+    values[0, 0] = 1, -8
+    image = np.full((96, 96, 1), 0.9, np.float32)
+    activation_sheet(values, title="x", image=image)
+    first, second = told["tiles"]
+    assert (first[52:] == 230).all()
+    assert (first[4:44] < 60).all()  # black, not the white of the image
+    assert (second[4:44] == 230).all()
+    assert (second[52:] != 230).any(-1).all()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Maps of evidence over volumes, and over images of many channels."""
 
 import numpy as np
+import pytest
 
 from cnnviz.drawing.evidence_panels import flatten
 
@@ -24,12 +25,31 @@ def test_a_map_is_not_judged_by_the_slice_that_is_drawn() -> None:
     assert [flat.lacking(i, "none", " of 2") for i in range(3)] == told
     signed = flat.lacking(1, "none", signed=True)
     assert signed == "none in this slice, most in 6"
-    # Nor by the pixels that are left of a large one.
-    maps = np.zeros((1, 700, 700))
-    maps[0, 350, 350] = 1
-    flat = flatten(np.ones((700, 700, 1)), [maps], "x")
-    assert flat.maps[0].max() == 0
-    assert flat.lacking(0, "none") == ""
+
+
+@pytest.mark.parametrize("size", [(512, 1024), (700, 600), (40, 900)])
+def test_large_maps_are_drawn_as_means(size: tuple[int, int]) -> None:
+    maps = np.random.default_rng(0).normal(size=(2, *size)).astype(np.float32)
+    maps[0, 1::2] = maps[0, :, 1::2] = 0  # as strides of 2 leave evidence
+    seen = np.zeros((1, *size), bool)
+    seen[0, -1, -1] = True
+    flat = flatten(np.ones((*size, 1)), [maps, seen], "x")
+    drawn = flat.maps[0].shape[1:]
+    expected = maps.astype(float)
+    for axis, (length, count) in enumerate(zip(size, drawn, strict=True), 1):
+        # Each pixel as many times as there are new ones, and means of equal blocks.
+        blocks = expected.repeat(count, axis)
+        shape = [*blocks.shape[:axis], count, length, *blocks.shape[axis + 1 :]]
+        expected = blocks.reshape(shape).mean(axis + 1)
+    np.testing.assert_allclose(flat.maps[0], expected, atol=1e-6)
+    np.testing.assert_allclose(
+        flat.maps[0].mean((1, 2)), maps.mean((1, 2)), rtol=1e-3, atol=1e-7
+    )
+    # A place is hatched only if no unit looks at any of it.
+    assert flat.maps[1].sum() == 1
+    assert flat.maps[1][0, -1, -1]
+    (told,) = flat.told
+    assert told.startswith("each pixel of a map is the mean of those of ")
 
 
 def test_many_channels_are_told_as_their_mean() -> None:
@@ -38,3 +58,14 @@ def test_many_channels_are_told_as_their_mean() -> None:
         assert flatten(image, [np.ones((1, 5, 4))], "x").told == told
     # The channels of a signal are rows.
     assert flatten(np.ones((9, 6), np.float32), [np.ones((1, 9))], "x").told == []
+
+
+def test_a_long_signal_keeps_its_spikes() -> None:
+    signal = 4 + np.random.default_rng(0).normal(size=(5000, 1)) / 20
+    signal[3750], signal[1250] = 7, 1  # of which 1024 evenly chosen steps have none
+    flat = flatten(signal, [signal.T - 4], "x")
+    row = flat.picture[0, :, 0].astype(int)
+    assert row[[3750 * 1024 // 5000, 1250 * 1024 // 5000]].tolist() == [255, 0]
+    assert abs(np.delete(row, [256, 768]) - 128).max() < 20
+    (told,) = flat.told
+    assert told.startswith("5000 steps to the right, in each pixel the one farthest")

@@ -422,6 +422,35 @@ def test_positions_of_a_signal_are_called_steps(
     assert not any("pixel" in text for text in told)
 
 
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_what_colors_do_is_told_of_values_and_of_classes(
+    activation: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = keras.Sequential([network(HALVES), keras.layers.Activation(activation)])
+    image = np.ones((8, 8, 1), np.float32)
+    found = {m: explain(made, image, 0, method=m) for m in ("hirescam", "gradcam")}
+    checks = {"hirescam": check_explanation(made, image, found["hirescam"], draws=2)}
+    told: list[str] = []
+
+    def panels(given: Any, *, subtitle: str, texts: Any, **options: Any) -> Any:
+        told.append("\n".join([subtitle, *texts]))
+        return panel_sheet(given, subtitle=subtitle, texts=texts, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", panels)
+    for one in found.values():
+        explanation_sheet(image, one, title="")
+    evidence_comparison_sheet(image, found, checks=checks, title="")
+    raises, lowers = "orange raises the score", "blue lowers it"
+    if activation == "sigmoid":
+        raises, lowers = "orange speaks for the class", "blue against it"
+    signed, positive, compared = told
+    for text in (signed, compared):
+        assert f"{raises}, {lowers}" in text
+    assert raises in positive and lowers not in positive
+    assert ("the class is lost and found" in compared) == (activation == "sigmoid")
+    assert any("class" in text for text in told) == (activation == "sigmoid")
+
+
 def test_what_has_no_picture_is_refused(halves: Explanation) -> None:
     seen = np.ones((2, 2, 2, 2), bool)
     hyper = replace(halves, maps=seen[None, None].astype("f"), seen=seen)
@@ -587,7 +616,40 @@ def test_panels_are_as_wide_as_their_texts_need(
     )
 
 
-def test_what_a_class_is_compared_with_is_told_beside_long_names() -> None:
+def test_texts_that_are_too_wide_are_broken_and_very_long_ones_cut() -> None:
+    name = "Staphylococcus epidermidis against Staphylococcus hominis"
+    black = np.zeros((64, 256, 3), np.uint8)
+    for long in (name, f"{name} " * 5):
+        panels = [
+            Panel([long, "score 1"], black, None, ""),
+            Panel(["a"], black, None, ""),
+        ]
+        sheet = panel_sheet(panels, title="", subtitle="", texts=[], columns=None)
+        top = np.flatnonzero((np.asarray(sheet)[:, 20] == 0).all(1))[0]
+        place = 255 - np.asarray(sheet)[:top, 16 : 16 + 256, 0].astype(int)
+        rows = np.flatnonzero((place > 0).any(1))
+        blocks = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+        expected = [draw_line(long, 14, 256)]
+        if long == name:
+            parts = "Staphylococcus epidermidis against", "Staphylococcus hominis"
+            expected = [draw_line(part, 14, 256) for part in parts]
+        expected.append(draw_line("score 1", 12, 256))
+        assert len(blocks) == len(expected)
+        for block, line in zip(blocks, expected, strict=True):
+            ink = (line > 1)[(line > 1).any(1)]
+            np.testing.assert_array_equal(place[block][:, : ink.shape[1]] > 0, ink)
+
+
+@pytest.mark.parametrize(
+    "rivals",
+    [
+        ["", "cat", "dog"],
+        [f"Staphylococcus {kind}" for kind in ("hominis", "aureus", "warneri")],
+    ],
+)
+def test_what_a_class_is_compared_with_is_told_beside_long_names(
+    rivals: list[str],
+) -> None:
     made = keras.Sequential(
         [
             keras.layers.Input((8, 8, 1)),
@@ -600,7 +662,6 @@ def test_what_a_class_is_compared_with_is_told_beside_long_names() -> None:
     name = "German shepherd, German shepherd dog, German police dog, alsatian"
     first = replace(explain(made, image, 0, against=1), names=((name,),))
     maps = replace(channel_attribution(made, image, 0, against=1), names=((name,),))
-    rivals = "", "cat", "dog"
     own = [replace(first, against_name=rival) for rival in rivals]
     own_maps = [replace(maps, against_name=rival) for rival in rivals]
     for drawn in (

@@ -118,7 +118,7 @@ def strip_of(sheet: Image.Image, number: int, width: int, columns: int) -> np.nd
 
 @pytest.mark.parametrize("background", [0, 0.4, 0.6, 1])
 def test_labels_stand_above_their_tiles(background: float) -> None:
-    tiles = np.full((4, 60, 60), 99, np.uint8)
+    tiles = np.full((4, 60, 60), 200, np.uint8)
     labels = ["7", "", "7", "8"]
     sheet = grid(tiles, labels=labels, columns=2, scale=1, background=background)
     paper = round(255 * background)
@@ -128,6 +128,38 @@ def test_labels_stand_above_their_tiles(background: float) -> None:
     assert (strips[1] == paper).all()
     assert np.abs(strips[0] - paper).max() > 90  # legible
     assert (strips[0][:, 12:] == paper).all()  # at the left
+
+
+@pytest.mark.parametrize("colormap", [None, "gray", "viridis"])
+@pytest.mark.parametrize("gap", [1, 2, 5])
+def test_tiles_like_the_paper_have_a_line_around_them(
+    colormap: str | None, gap: int
+) -> None:
+    tiles = np.full((3, 40, 50), 0.5)
+    tiles[1, 20:, -1] = 1  # half of a side is as white as the paper
+    sheet = grid(
+        tiles, colormap=colormap, labels="abc", columns=2, gap=gap, scale=1
+    ).convert("RGB")
+    pixels = np.asarray(sheet, int)
+    for number in range(3):
+        row, column = divmod(number, 2)
+        top = MARGIN + row * (21 + 40 + gap) + 21
+        left = MARGIN + column * (50 + gap)
+        around = pixels[top - 1 : top + 41, left - 1 : left + 51]
+        ring = np.ones(around.shape[:2], bool)
+        ring[1:-1, 1:-1] = False
+        if gap == 1:
+            ring[:, -1] = False  # of the next tile
+        line = 255 if colormap == "viridis" else 175
+        assert np.abs(around[ring] - line).max() <= 5
+        expected = np.asarray(grid(tiles[number], colormap=colormap, gap=0, scale=1))
+        if colormap is None:
+            np.testing.assert_array_equal(around[1:-1, 1:-1, 0], expected)
+    empty = pixels[MARGIN + 21 + 40 + gap + 21 :, MARGIN + 50 + gap + 1 :]
+    assert (empty == 255).all()
+    # Pages of text and pictures, which have no labels, are no tiles.
+    bare = np.asarray(grid(np.ones((2, 40, 50)), colormap=colormap, gap=gap, scale=1))
+    assert len(np.unique(bare)) == (2 if colormap else 1)
 
 
 def test_titles_take_room_above() -> None:

@@ -66,6 +66,17 @@ def test_photographs_keep_their_colors_and_their_shape(colormap: str | None) -> 
         assert np.abs(means).mean() < 6
 
 
+def test_small_things_keep_their_color() -> None:
+    noise = np.random.default_rng(0).integers(40, 160, (SIDE, SIDE, 1), np.uint8)
+    seen = noise.repeat(3, -1)
+    spot, color = (slice(20, 24), slice(42, 46)), (255, 153, 20)
+    seen[spot] = color
+    sheet = headed_grid(TILES, seen=seen, title="", subtitle="", colormap="viridis")
+    place = rgb(sheet)[MARGIN:][:SIDE, MARGIN:][:, :SIDE]
+    np.testing.assert_allclose(place[spot].mean((0, 1)), color, atol=4)
+    assert np.abs(place - seen).max() < 24
+
+
 def test_a_long_headline_pushes_the_sheet_down() -> None:
     heights = []
     for count in (1, 3, 30):

@@ -11,6 +11,7 @@ from cnnviz.drawing import (
     colorize,
     grid,
 )
+from cnnviz.drawing.inks import is_lost
 from cnnviz.errors import ArgumentError
 
 MARGIN = 16
@@ -155,3 +156,19 @@ def test_marks_show_on_dark_tiles_and_papers(paper: float, level: int) -> None:
     sheet = np.asarray(grid(tiles, marked=[True], background=paper, gap=0, scale=1))
     assert len(np.unique(sheet)) == 2
     assert np.ptp(sheet.astype(int)) >= 45
+
+
+def test_tiles_with_a_part_of_their_edge_like_paper_are_lost() -> None:
+    tiles = np.full((2, 9, 9, 3), 120, np.uint8)
+    tiles[1, 1:-1, 1:-1] = 255
+    assert not is_lost(tiles, 255)
+    assert is_lost(tiles, 120)
+    tiles[1, 4, 0] = 250, 255, 200
+    assert not is_lost(tiles, 255)
+    tiles[1, 4, 0] = 250, 255, 245
+    assert is_lost(tiles, 255)
+    entries = np.full((1, 9, 9, 1), 7, np.uint8)
+    colors = np.zeros((256, 3), np.uint8)
+    assert not is_lost(entries, 255, colors.tobytes())
+    colors[7] = 255
+    assert is_lost(entries, 255, colors.tobytes())

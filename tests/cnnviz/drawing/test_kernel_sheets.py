@@ -37,6 +37,7 @@ def test_kernels_on_colors_are_colors_around_gray() -> None:
         np.rint(levels * 255).astype(np.uint8),
         labels=[str(i) for i in range(6)],
         marked=[False, False, True, False, False, False],
+        gap=6,
         title="conv1",
         subtitle=f"6 kernels{DOT}1 dead{DOT}"
         "input channels as red, green and blue, around gray",
@@ -68,6 +69,7 @@ def test_kernels_of_next_to_nothing_are_dead(inputs: int) -> None:
         title="x",
         subtitle=facts,
         columns=5,
+        gap=6,
     )
     assert np.abs(sheet - np.asarray(expected.convert("RGB"), int)).max() <= 9
 
@@ -89,6 +91,7 @@ def test_a_kernel_sheet_in_another_colormap() -> None:
     expected = grid(
         colors(around_gray(kernels)[..., 0], "viridis"),
         labels=["0", "1", "2", "3"],
+        gap=6,
         title="x",
         subtitle=f"4 kernels{DOT}each on its own scale, 0 in the middle",
     )
@@ -103,6 +106,7 @@ def test_kernels_on_one_channel_are_signed_maps() -> None:
     expected = grid(
         colors(around_gray(kernels)[..., 0], "gray"),
         labels=["0", "1", "2", "3"],
+        gap=6,
         title="conv1",
         subtitle=f"mnist{DOT}4 kernels{DOT}each on its own scale, 0 in the middle",
     )
@@ -160,7 +164,7 @@ def test_pointwise_kernels_are_one_matrix_of_weights() -> None:
     kernels = random(3, 1, 1, 40)
     sheet = kernel_sheet(kernels, title="project")
     high = wide = 22
-    matrix = body(sheet, 3 * high, 40 * wide)[high // 2 :: high, wide // 2 :: wide]
+    matrix = body(sheet, 3 * high, 40 * wide, -1)[high // 2 :: high, wide // 2 :: wide]
     expected = around_gray(kernels)[:, 0, 0]
     assert np.abs(matrix[..., 0] / 255 - expected).max() < 1.5 / 255
 
@@ -170,7 +174,7 @@ def test_pointwise_kernels_are_one_matrix_of_weights() -> None:
     [
         ((2048, 3, 3, 16), 6452),  # cells smaller than the usual 30 pixels
         ((8192, 3, 3, 16), 2996),  # too small for a number above each
-        ((3000, 1, 1, 3000), 3077),  # as the 4,096 of VGG16 as convolutions
+        ((3000, 1, 1, 3000), 3079),  # as the 4,096 of VGG16 as convolutions
     ],
 )
 def test_thousands_of_kernels_fit_on_a_sheet(
@@ -194,13 +198,13 @@ def test_numbers_of_columns_that_have_no_room_are_left_out() -> None:
     assert gaps.max() <= 26
 
 
-@pytest.mark.parametrize(("shape", "apart"), [((1, 3), 13), ((1, 9), 12)])
+@pytest.mark.parametrize(("shape", "apart"), [((1, 3), 13), ((1, 9), 18)])
 def test_numbers_of_rows_that_have_no_room_are_left_out(
     shape: tuple[int, int], apart: int
 ) -> None:
-    # Cells of 13 pixels with a number each, and of 6 with one for every second.
+    # Cells of 13 pixels with a number each, and of 9 with one for every second.
     sheet = np.asarray(kernel_sheet(random(20, *shape, 16), title="x"))
-    high = 13 if apart == 13 else 6
+    high = 13 if apart == 13 else 9
     inked = sheet[-MARGIN - 20 * high : -MARGIN, MARGIN : MARGIN + 15].min(1) < 250
     begins = np.flatnonzero(np.diff(inked.astype(int), prepend=0) == 1)
     assert len(begins) == 20 * high // apart
@@ -212,6 +216,7 @@ def test_kernels_in_one_and_three_dimensions() -> None:
     expected = grid(
         colors(around_gray(signal[..., None])[..., 0], "gray").swapaxes(1, 2),
         labels=[str(i) for i in range(6)],
+        gap=6,
         title="x",
         subtitle=DOT.join(
             [
@@ -226,6 +231,39 @@ def test_kernels_in_one_and_three_dimensions() -> None:
     slices = np.asarray(kernel_sheet(volume[:, 1], title="x"))
     sheet = np.asarray(kernel_sheet(volume, title="x"))[:, : slices.shape[1]]
     np.testing.assert_array_equal(sheet[60:], slices[60:])
+
+
+@pytest.mark.parametrize("shape", [(31, 1), (1, 31)])
+def test_long_kernels_are_to_be_seen(shape: tuple[int, int]) -> None:
+    kernels = random(12, *shape, 16) / 2
+    kernels[:, -1, -1] = 1  # white
+    sheet = np.asarray(kernel_sheet(kernels, title="x").convert("L"), int)
+    high, wide = 6 * shape[0] + 3, 6 * shape[1] + 3
+    body = sheet[-MARGIN - high : -MARGIN]
+    left = np.flatnonzero((body == 173).any(0))[0]
+    cell = body[1 : high - 2, left + 1 : left + wide - 2]
+    weights = cell[3::6, 3::6].astype(float)
+    drawn = next(
+        k
+        for k in around_gray(kernels)[..., 0]
+        if np.abs(k - weights / 255).max() < 0.01
+    )
+    np.testing.assert_array_equal(cell, np.rint(drawn * 255).repeat(6, 0).repeat(6, 1))
+    if shape == (31, 1):  # a number above every second column, none of which touch
+        top = np.flatnonzero((sheet == 173).sum(1) > 100)[0]
+        above = sheet[top - 16 : top, left - 4 : left + 16 * wide]
+        inked = np.flatnonzero((above < 200).any(0))
+        assert (np.diff(inked) > 4).sum() == 7
+
+
+def test_white_kernels_are_told_from_the_paper() -> None:
+    # Every weight is the largest of its kernel.
+    sheet = np.asarray(kernel_sheet(np.ones((3, 3, 3, 4)), title="x").convert("L"))
+    cells = sheet[-MARGIN - 3 * 33 : -MARGIN]
+    assert (cells == 173).sum() == 12 * 4 * 31
+    sheet = np.asarray(kernel_sheet(np.ones((3, 1, 1, 4)), title="x").convert("L"))
+    rows = sheet[-MARGIN - 3 * 22 : -MARGIN]
+    assert (rows == 173).sum() == 4 * (4 * 22 + 2) + 2 * (3 * 22 - 4)
 
 
 def test_arrays_that_are_no_kernels_are_refused() -> None:

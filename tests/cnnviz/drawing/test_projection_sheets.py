@@ -64,7 +64,7 @@ def shrunk(tile: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 
 def split(pair: NDArray[Any], height: int, width: int) -> list[NDArray[Any]]:
     side = (pair.shape[1] - 2) // 2
-    assert (pair[:, side : side + 2] == 255).all()
+    assert np.isin(pair[:, side : side + 2], [173, 255]).all()
     return [
         shrunk(part, height, width) for part in (pair[:, :side], pair[:, side + 2 :])
     ]
@@ -330,7 +330,12 @@ def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
     images[0, 3333] = -1
     own = found(images, [(3333,)], [3])
     field = ReceptiveField((7,), (1.0,), (-3,))
-    projection_sheet(np.zeros((5000, 1)), own, title="conv", field=field)
+    signal = np.zeros((5000, 1))
+    signal[1234] = 1  # of which 1024 evenly chosen steps do not have
+    projection_sheet(signal, own, title="conv", field=field)
+    seen = told["tiles"][0][-1, :, 0]
+    assert seen[1234 * 1024 // 5000] == 255
+    assert "5000 steps to the right, in each pixel" in told["subtitle"]
     row = told["tiles"][0][0, :, 0]
     (column,) = np.flatnonzero(row != 128)
     assert row[column] == 0
@@ -565,3 +570,17 @@ def test_what_the_network_crops_away_is_neither_framed_nor_cut_out(
     rows = np.flatnonzero((seen == FRAME).all(-1).any(1))
     scale = seen.shape[0] // 24
     assert 8 * scale <= rows[0] < 9 * scale and 10 * scale <= rows[-1] < 11 * scale
+
+
+@pytest.mark.parametrize("size", [(12, 12), (4, 40)])
+def test_what_is_white_ends_at_a_line(told: Told, size: tuple[int, int]) -> None:
+    for white in (True, False):
+        image = np.full((*size, 1), float(white), np.float32)
+        image[2, 7] = 1 - float(white)
+        rebuilt = np.full((1, *size, 1), -1.0, np.float32)
+        projection_sheet(image, found(rebuilt, [(1, 1)], [3]), title="conv")
+        pair = told["tiles"][0]
+        if size[0] < size[1]:  # above each other
+            pair = pair.swapaxes(0, 1)
+        line = pair[:, (pair.shape[1] - 2) // 2 :][:, :2]
+        assert (line == (173 if white else 255)).all()

@@ -216,8 +216,12 @@ def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
     spike = np.zeros((1, 2000, 1), np.float32)
     spike[0, 1001] = 1
     steps = [Stage("conv", "seed", spike), Stage("first", "filter", -spike)]
-    stage_sheet(np.full((2000, 1), 0.5), steps, title="conv", percentile=100)
+    signal = np.full((2000, 1), 0.5)
+    signal[1002] = 1  # of which 640 evenly chosen steps do not have
+    stage_sheet(signal, steps, title="conv", percentile=100)
     tiles = told["tiles"]
+    assert tiles[3][1, 320, 0] == 255
+    assert "2000 steps to the right, in each pixel" in told["subtitle"]
     assert tiles.shape[1:3] == (80, 640)
     assert told["columns"] == 2
     for tile, color in ((2, 255), (1, 0)):

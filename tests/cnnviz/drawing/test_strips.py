@@ -54,6 +54,18 @@ def test_many_rows_are_laid_side_by_side_and_all_shown(count: int) -> None:
     assert runs.any()
 
 
+@pytest.mark.parametrize("count", [511, 512, 513, 515])
+def test_the_last_number_is_whole(count: int) -> None:
+    values = random(1600, count)
+    sheet = np.asarray(activation_sheet(values, title="x").convert("L"), int)
+    # 4 pixels a row, and a number for every fifth, of which 510 is the last.
+    numbers = sheet[-100:, MARGIN : MARGIN + 20]
+    inked = (numbers < 150).any(1)
+    begins = np.flatnonzero(np.diff(inked.astype(int), prepend=0) == 1)
+    ends = np.flatnonzero(np.diff(inked.astype(int), append=0) == -1)
+    assert len(set(ends - begins)) == 1
+
+
 def test_long_headlines_lose_nothing() -> None:
     values = np.zeros(1000, np.float32)
     values[[285, 282, 281]] = 0.396, 0.313, 0.171

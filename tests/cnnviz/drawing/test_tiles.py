@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cnnviz.drawing.tiles import (
+    averaged_to,
     backdrop,
     cut_out,
     cut_part,
@@ -68,25 +69,41 @@ def test_parts_of_maps_that_lie_elsewhere(part: Box) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_maps_that_lie_elsewhere_are_made_smaller_smoothly() -> None:
-    pixels, whole = bytes_of(300, 300, 3), Box(0, 0, 302, 302)
-    spans = [(-1.0, 301.0)] * 2
-    found = cut_part(pixels, whole, whole, (151, 151), spans=spans)
-    # Each is about the mean of four pixels; those at the edges of one.
-    blocks = pixels[1:-1, 1:-1].reshape(149, 2, 149, 2, 3).mean((1, 3))
-    inner = found[1:-1, 1:-1].astype(float)
-    assert np.corrcoef(inner.ravel(), blocks.ravel())[0, 1] > 0.9
+@pytest.mark.parametrize("step", [1, -1])
+def test_larger_pixels_are_means_of_what_they_cover(step: int) -> None:
+    pixels, image = bytes_of(48, 60, 3), Box(0, 0, 50, 60)
+    spans = [(-1.0, 49.0), (0.0, 60.0) if step > 0 else (60.0, 0.0)]
+    flipped = pixels[:, ::step].astype(float)
+    # Blocks of 5x4 pixels from row 3 and column 8 of the image on.
+    found = cut_part(pixels, Box(3, 8, 30, 40), image, (6, 10), spans=spans)
+    expected = flipped[2:32, 8:48].reshape(6, 5, 10, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(found, expected, atol=0.51)
+    # The whole, whose first and last rows have no units.
+    found = cut_part(pixels, image, image, (25, 15), spans=spans)
+    padded = np.pad(flipped, [(1, 1), (0, 0), (0, 0)], constant_values=np.nan)
+    expected = np.nanmean(padded.reshape(25, 2, 15, 4, 3), axis=(1, 3))
+    expected[-1] = GRAY  # of which the middle has no unit
+    np.testing.assert_allclose(found, expected, atol=0.51)
+    # Larger ones along the rows only: no colors are made up along the columns.
+    found = cut_part(pixels, image, image, (25, 120), spans=spans)
+    rows = np.nanmean(padded.reshape(25, 2, 60, 3), axis=1).repeat(2, 1)
+    np.testing.assert_allclose(found[:-1], rows[:-1], atol=0.51)
 
 
-@pytest.mark.parametrize("size", [(2, 8), (2, 2), (4, 2)])
-def test_whole_maps_are_made_smaller_smoothly(size: tuple[int, int]) -> None:
-    pixels = np.zeros((8, 4, 3), np.uint8)
-    pixels[::2] = 254
-    whole = Box(0, 0, 8, 4)
-    found = cut_part(pixels, whole, whole, size)
-    assert (abs(found.astype(int) - 127) < 60).all()  # not the stripes it is made of
-    across = cut_part(pixels.swapaxes(0, 1), whole, whole, size[::-1])
-    np.testing.assert_array_equal(across, found.swapaxes(0, 1))
+def test_parts_of_pixels_count_by_their_area() -> None:
+    values = np.array([[1.0, 2, 4, 8, 16]])
+    found = averaged_to(values, (1, 2))
+    np.testing.assert_allclose(found, [[(1 + 2 + 2) / 2.5, (2 + 8 + 16) / 2.5]])
+    found = averaged_to(values, (3, 4))
+    expected = [(1 + 0.5) / 1.25, (1.5 + 2) / 1.25, (2 + 6) / 1.25, (2 + 16) / 1.25]
+    np.testing.assert_allclose(found[2], expected)
+    for wrong in (np.nan, np.inf):
+        values[0, 1] = wrong
+        found = averaged_to(values, (1, 4))[0]
+        assert np.isfinite(found).tolist() == [False, False, True, True]
+    assert averaged_to(np.array([[False] * 8 + [True]]), (1, 3)).tolist() == [
+        [False, False, True]
+    ]
 
 
 def test_what_lies_outside_is_gray() -> None:

@@ -301,3 +301,19 @@ def test_overlay_refuses_images_that_lie_nowhere() -> None:
     for spans in given:
         with pytest.raises(ArgumentError, match=r"spans is .* its columns do"):
             overlay(image, maps, spans=spans)
+
+
+def test_maps_are_clear_where_they_are_zero() -> None:
+    image = np.full((3, 5), 0.5, np.float32)
+    levels = np.linspace(0, 1, 5, dtype=np.float32)
+    maps = np.broadcast_to(levels, (3, 3, 5))
+    laid = overlay(image, maps, "gray", alpha=1, zero=np.array([0, 0.25, 1]))
+    for tile, zero in zip(laid, (0, 0.25, 1), strict=True):
+        opacity = np.sqrt(abs(levels - zero) / max(zero, 1 - zero))
+        expected = 128 + opacity * (255 * levels - 128)
+        np.testing.assert_allclose(tile[1, :, 0], expected, atol=1)
+    alone = overlay(image, maps[1], "gray", alpha=1, zero=0.25)
+    np.testing.assert_array_equal(alone, laid[1])
+    for wrong in (2, -0.1, np.nan, [0.5, 0.5], "x"):
+        with pytest.raises(ArgumentError, match="zero is"):
+            overlay(image, maps, zero=wrong)  # type: ignore[arg-type]

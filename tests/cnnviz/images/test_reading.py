@@ -148,6 +148,29 @@ def test_gray_with_alpha(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("RGBA", (1, 0.5, 0.25, 1)), ("LA", (0.299 + 0.587 / 2 + 0.114 / 4, 1))],
+)
+def test_alpha_is_padded_with_the_opaque_background(
+    mode: str, expected: tuple[float, ...], tmp_path: Path
+) -> None:
+    pixel = (10, 20, 30, 100) if mode == "RGBA" else (10, 100)
+    Image.new(mode, (4, 2), pixel).save(tmp_path / "a.png")
+    image = read_image(
+        tmp_path / "a.png",
+        size=(4, 4),
+        channels=len(pixel),
+        fit="pad",
+        background=(1, 0.5, 0.25),
+    )
+    for rows, values in (
+        (image[[0, 3]], expected),
+        (image[1:3], np.divide(pixel, 255)),
+    ):
+        np.testing.assert_allclose(rows, np.broadcast_to(values, rows.shape), rtol=1e-6)
+
+
 @pytest.mark.parametrize(("mode", "channels"), [("RGBA", 4), ("LA", 2)])
 def test_alpha_is_a_channel_where_as_many_are_asked_for(
     tmp_path: Path, mode: str, channels: int

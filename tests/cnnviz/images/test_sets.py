@@ -127,6 +127,30 @@ def test_the_examples_before_a_damaged_one_come_first(
         next(batches)
 
 
+def test_examples_that_cannot_be_read_are_left_out_if_others_can_be(
+    files: list[list[Path]],
+) -> None:
+    def batches(batch_size: int | None) -> list[list[int]]:
+        left_out.clear()
+        found = images.batches(
+            batch_size, leave_out=lambda *told: left_out.append(told)
+        )
+        return [batch.numbers for batch in found]
+
+    left_out: list[tuple[tuple[Path, ...], ImageError]] = []
+    images = ImageSet(files, PICTURES, raw=[False])
+    for number in (0, 1, 4):
+        files[number][0].write_bytes(b"damaged")
+    for size, expected in ((2, [[2], [3], [5, 6]]), (1, [[2], [3], [5], [6]])):
+        assert batches(size) == expected
+        assert [paths for paths, _ in left_out] == [tuple(files[i]) for i in (0, 1, 4)]
+        assert all(str(path) in error.message for (path,), error in left_out)
+    for (path,) in files:
+        path.write_bytes(b"damaged")
+    with pytest.raises(ImageError, match=r"0\.npy is a text"):
+        batches(None)
+
+
 def test_examples_are_read_ahead_but_no_further_than_a_batch(
     files: list[list[Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

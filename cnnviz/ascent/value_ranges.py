@@ -1,7 +1,8 @@
 """The values that gradient ascent searches, for networks that take raw ones.
 
 All of gradient ascent works on images in [0, 1]. An encoding says what these stand for;
-`raw` says nothing. A span does: the network is then shown `low` for 0 and `high` for 1.
+`raw` says nothing. A `ValueRange` does: the network is then shown `low` for 0 and
+`high` for 1.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cnnviz.network.model import ImageModel
 
 
 @dataclass(frozen=True)
-class Span:
+class ValueRange:
     """A range of values for each channel, or one for all.
 
     Attributes:
@@ -67,7 +68,7 @@ class Span:
 
 def searched(
     model: ImageModel, images: Sequence[np.ndarray] = ()
-) -> tuple[ImageModel, Span]:
+) -> tuple[ImageModel, ValueRange]:
     """The model as one that takes images in [0, 1], and what these stand for.
 
     A model that takes values as they are is searched in the range that it remembers of
@@ -78,10 +79,10 @@ def searched(
         images: Images `(..., c)` to start from, in the model's own values.
 
     Returns:
-        The model itself and the span [0, 1], unless its encoding is `raw`.
+        The model itself and the range [0, 1], unless its encoding is `raw`.
     """
     if not model.encode.is_raw:
-        return model, Span()
+        return model, ValueRange()
     pixels = [image.reshape(-1, image.shape[-1]) for image in images]
     ranges = [end for values in pixels for end in (values.min(0), values.max(0))]
     remembered = remembered_range(model.network, input_specs(model.network))
@@ -93,14 +94,14 @@ def searched(
             "is searched; say another in Python: load_model(path, encoding=lambda "
             "images: low + (high - low) * images)"
         )
-    span = Span()
+    value_range = ValueRange()
     ends = np.min(ranges, initial=0), np.max(ranges, initial=1)
     if remembered is not None or ends != (0, 1):
         low, high = np.min(ranges, 0), np.max(ranges, 0)
-        span = Span(tuple(low.tolist()), tuple(high.tolist()))
+        value_range = ValueRange(tuple(low.tolist()), tuple(high.tolist()))
     held = {
-        name: span.unit(array) if array.ndim == 3 else array
+        name: value_range.unit(array) if array.ndim == 3 else array
         for name, array in model.held.items()
     }
-    encode = Encoding("custom", span, model.encode.reason)
-    return replace(model, encode=encode, held=held), span
+    encode = Encoding("custom", value_range, model.encode.reason)
+    return replace(model, encode=encode, held=held), value_range

@@ -11,7 +11,7 @@ import tf_keras
 
 from cnnviz.ascent import Run
 from cnnviz.ascent.loop import maximize
-from cnnviz.ascent.spans import Span, searched
+from cnnviz.ascent.value_ranges import ValueRange, searched
 from cnnviz.drawing import class_sheet, filter_sheet
 from cnnviz.errors import CnnvizWarning
 from cnnviz.loading import load_model
@@ -93,9 +93,9 @@ def test_every_channel_has_its_own_range(scale: float) -> None:
     network.get_layer("conv").set_weights(
         [np.array([[[[-1, 1]] * 3]], np.float32), np.zeros(2, np.float32)]
     )
-    _, span = searched(load_model(network, encoding="raw"))
-    np.testing.assert_allclose(span.low, [-80, 3, 800], rtol=1e-5)
-    np.testing.assert_allclose(span.high, [0, 7, 1200], rtol=1e-5)
+    _, value_range = searched(load_model(network, encoding="raw"))
+    np.testing.assert_allclose(value_range.low, [-80, 3, 800], rtol=1e-5)
+    np.testing.assert_allclose(value_range.high, [0, 7, 1200], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def test_a_range_behind_mixed_channels_or_curves_is_not_told(
 
 
 def test_a_channel_of_one_value_is_black() -> None:
-    span = Span((2.0, -1.0), (2.0, 1.0))
+    value_range = ValueRange((2.0, -1.0), (2.0, 1.0))
     values = np.array([[2.0, 0.0], [2.0, 1.0]], np.float32)
-    np.testing.assert_array_equal(span.unit(values), [[0, 0.5], [0, 1]])
-    np.testing.assert_array_equal(span.values(span.unit(values)), values)
+    np.testing.assert_array_equal(value_range.unit(values), [[0, 0.5], [0, 1]])
+    np.testing.assert_array_equal(value_range.values(value_range.unit(values)), values)
 
 
 def test_batch_normalization_knows_the_range_too() -> None:
@@ -143,8 +143,10 @@ def test_batch_normalization_knows_the_range_too() -> None:
     network.get_layer("memory").set_weights(
         [np.array([2.0]), np.array([1.0]), np.array([-40.0]), np.array([400.0])]
     )
-    _, span = searched(load_model(network))  # raw: no pixels have a mean of -40
-    np.testing.assert_allclose((span.low, span.high), [(-80,), (0,)], rtol=1e-5)
+    _, value_range = searched(load_model(network))  # raw: no pixels have a mean of -40
+    np.testing.assert_allclose(
+        (value_range.low, value_range.high), [(-80,), (0,)], rtol=1e-5
+    )
 
 
 def test_networks_that_do_not_tell_are_searched_in_the_unit_range() -> None:
@@ -177,7 +179,7 @@ def test_a_dream_stays_in_the_values_of_its_image(normalized: bool) -> None:
     assert image.min() - 1e-3 <= dreamt.min() and dreamt.max() <= highest + 1e-3
     # Not another image: it correlates with the one that was given.
     assert np.corrcoef(dreamt.ravel(), image.ravel())[0, 1] > 0.5
-    # Values that the span [0, 1] would have cut off are there.
+    # Values that the range [0, 1] would have cut off are there.
     assert dreamt.min() < -60
 
 
@@ -193,7 +195,7 @@ def test_an_ascent_starts_from_raw_values() -> None:
     start = np.full((16, 16, 1), -120.0, np.float32)
     run = Run(steps=1, learning_rate=1e-6)
     found = maximize(raw(), channel("conv", [0]), start=start, run=run)
-    # Near its end a span is kept a little open, and noise is added.
+    # Near its end a range is kept a little open, and noise is added.
     assert -121 < found.images.min() and found.images.max() < -115
 
 
@@ -215,7 +217,7 @@ def test_sheets_say_what_black_and_white_are(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_other_encodings_are_left_alone() -> None:
     model = load_model(level_meter(keras), encoding="unit")
-    assert searched(model) == (model, Span())
+    assert searched(model) == (model, ValueRange())
 
 
 def test_held_pictures_are_shown_as_they_are() -> None:
