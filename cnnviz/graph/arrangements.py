@@ -100,10 +100,14 @@ def reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
         next((j for j in range(len(new) + 1) if same_place(i, j)), None)
         for i in (moving, moving + 1)
     )
-    if begin is None or end is None or None in new[begin:end]:
+    if begin is None or end is None or not extent.jump:
         raise Unknown
     while new[begin] == 1:
         begin += 1
+    if None in new[begin + 1 : end]:
+        if new[begin] is None:
+            raise Unknown
+        return replace(extent.summed(tensor.op.inputs[0].shape), dim=begin)
     block = math.prod(new[begin + 1 : end])
     return replace(extent, dim=begin, fold=None).window(block, 0, block - 1)
 

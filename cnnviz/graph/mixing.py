@@ -2,65 +2,102 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 import tensorflow as tf
 
+from cnnviz.graph.extents import NOWHERE, Extent, Number, Unknown, View, value_of
 from cnnviz.graph.functions import CALLS, body
-from cnnviz.graph.walking import Dependence
+from cnnviz.graph.receptive_fields import Views
 
 
 def mixes_images(images: Sequence[tf.Tensor], outputs: Iterable[tf.Tensor]) -> bool:
     """Whether a graph computes with several images together.
 
-    Their number is unknown, and so is a size of every tensor that holds something of
-    each. A tensor of known sizes that is computed from them holds their mean, their
-    maximum, or what else is one for all.
+    Every tensor on the way has a receptive field along the axis of images, too: of one
+    image, unless they are mixed.
 
     Args:
         images: The inputs of the graph, each with an axis of images of unknown size.
         outputs: What is computed from them; one number for all counts as no result.
 
     Returns:
-        True if such a tensor is used on the way. What loops do is not looked at.
+        True if anything on the way sees several images. An operation whose field is not
+        known is taken to see one, unless it makes one result for all. What loops do is
+        not looked at.
     """
-    depends = Dependence(images)
-    waiting = [
-        output.op
-        for output in outputs
-        if depends(output) and not output.shape.is_fully_defined()
-    ]
-    known = {op.name for op in waiting}
-    while waiting:
-        op = waiting.pop()
-        used = [tensor for tensor in op.inputs if depends(tensor)]
-        inner = body(op) if op.type in CALLS else None
-        if inner is None:
-            if used and (_looks_at_all(op) or any(map(_is_one_for_all, used))):
-                return True
-        else:
-            pairs = zip(inner.inputs, op.inputs, strict=True)
-            given = [t for t, o in pairs if depends(o) and not _is_handed_on(o)]
-            if mixes_images(given, inner.outputs):
-                return True
-        new = {tensor.op.name: tensor.op for tensor in used}
-        waiting += [other for name, other in new.items() if name not in known]
-        known |= new.keys()
-    return False
+    views = _ViewsOfImages(images)
+    rows = [output for output in outputs if not output.shape.is_fully_defined()]
+    several = [_sees_several(row, views(row)) for row in rows]
+    return views.mix or any(several)
 
 
-def _is_one_for_all(tensor: tf.Tensor) -> bool:
-    is_one = tensor.dtype.is_floating and tensor.shape.is_fully_defined()
-    return is_one and not _is_handed_on(tensor)
+class _ViewsOfImages(Views):
+    """What the elements of tensors see along the axis of images.
+
+    Args:
+        images: The inputs of the graph.
+
+    Attributes:
+        mix: Whether an operation was given what sees several images.
+    """
+
+    def __init__(self, images: Sequence[tf.Tensor]) -> None:
+        super().__init__(images, channels_first=False)
+        self._known = {image.ref(): [Extent(_IMAGES, None, 0)] for image in images}
+        self.mix = False
+
+    def _of_operation(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
+        op = tensor.op
+        if op.type not in CALLS and any(map(_sees_several, op.inputs, seen)):
+            self.mix = True
+        if op.type in _ROUNDING and seen[0] != [] and not op.get_attr("range_given"):
+            return [_FOR_ALL]
+        view = super()._of_operation(tensor, seen)
+        return _presumed(tensor, seen) if view is None else view
+
+    def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
+        if tensor.op.type == "ConcatV2" and tensor.shape.rank:
+            axis = int(value_of(tensor.op.inputs[-1])) % tensor.shape.rank
+            if any(extent.dim == axis for view in seen for extent in view):
+                raise Unknown  # more images, such as mirrored ones
+        return super()._made_of(tensor, seen)
+
+
+_IMAGES = (0, 0)
+_FOR_ALL = Extent(_IMAGES, None, NOWHERE, Fraction(0), high=math.inf)
+
+
+def _sees_several(tensor: tf.Tensor, view: View | None) -> bool:
+    # From one whole number to the next or farther; tokens of an image have fractions.
+    return tensor.dtype.is_floating and any(
+        extent.dim == NOWHERE or extent.high >= math.ceil(extent.low) + 1
+        for extent in view or []
+    )
+
+
+def _presumed(tensor: tf.Tensor, seen: Sequence[View | None]) -> View | None:
+    """What a tensor sees that an operation makes in a way that is not known.
+
+    None if it cannot be told which axis is that of images.
+    """
+    sizes = tensor.shape.as_list() if tensor.shape.rank is not None else [None, None]
+    moving = [e for view in seen for e in view or [] if e.dim != NOWHERE]
+    unknown = [dim for dim, size in enumerate(sizes) if size is None]
+    if not unknown:
+        return [] if _is_handed_on(tensor) else [_FOR_ALL]
+    several = len(unknown) > 1
+    if several and (len(unknown) == len(sizes) or {e.dim for e in moving} != {0}):
+        return None
+    low: Number = min((extent.low for extent in moving), default=0)
+    high: Number = max((extent.high for extent in moving), default=0)
+    return [Extent(_IMAGES, None, unknown[0], Fraction(0), low, high)]
 
 
 def _is_handed_on(tensor: tf.Tensor) -> bool:
     """Whether a tensor comes out of a loop that may never change it, as weights."""
-    return tensor.shape.is_fully_defined() and _origin(tensor).op.type in _LOOPS
-
-
-def _origin(tensor: tf.Tensor) -> tf.Tensor:
-    """The same tensor where it is computed, which may be inside of a function."""
     while True:
         op = tensor.op
         inner = body(op) if op.type in CALLS else None
@@ -69,18 +106,7 @@ def _origin(tensor: tf.Tensor) -> tf.Tensor:
         elif op.type == "Identity":
             tensor = op.inputs[0]
         else:
-            return tensor
+            return op.type in ("While", "StatelessWhile")
 
 
-def _looks_at_all(op: tf.Operation) -> bool:
-    """Whether an operation computes statistics of all images inside."""
-    if op.type in _NORMALIZING:
-        # Layer normalization calls it with an axis of images for the channels.
-        mean = op.outputs[1]
-        return bool(op.get_attr("is_training")) and mean.shape.is_fully_defined()
-    return op.type in _ROUNDING and not op.get_attr("range_given")
-
-
-_LOOPS = ("While", "StatelessWhile")
-_NORMALIZING = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _ROUNDING = tuple(f"QuantizeAndDequantizeV{version}" for version in (2, 3, 4))

@@ -14,7 +14,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -35,6 +35,7 @@ from cnnviz.graph.extents import (
 )
 from cnnviz.graph.functions import CALLS, body
 from cnnviz.graph.operations import (
+    BATCH_NORMALIZATIONS,
     CONVOLUTIONS,
     ELEMENTWISE,
     MATRIX_PRODUCTS,
@@ -95,6 +96,8 @@ class Views:
         self._without_gates = without_gates
         self._inputs = inputs
         self._known: dict[Any, View | None] = {}
+        # Of functions, by their graphs and by what they are given.
+        self._inside: dict[Hashable, dict[Any, View | None]] = {}
         for i, tensor in enumerate(inputs):
             rank = tensor.shape.rank or 0
             positions = position_dims(rank, channels_first=channels_first)
@@ -111,21 +114,24 @@ class Views:
         stack = [tensor]
         while stack:
             top = stack[-1]
-            waiting = [t for t in top.op.inputs if t.ref() not in views]
+            sources = () if top.op.type in VALUELESS else top.op.inputs
+            waiting = [t for t in sources if t.ref() not in views]
             if top.ref() in views:
                 stack.pop()
             elif waiting:
                 stack += waiting
             else:
-                seen = [views[source.ref()] for source in top.op.inputs]
+                seen = [views[source.ref()] for source in sources]
                 views[top.ref()] = self._kept(top, self._of_operation(top, seen))
         return views[tensor.ref()]
 
     def _of_operation(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
         """The view of what an operation makes of tensors with these views."""
         op = tensor.op
-        if op.type in VALUELESS or not any(view is None or view for view in seen):
+        if not any(view is None or view for view in seen):
             return []
+        if op.type in CALLS:
+            return self._called(tensor, seen)
         known = [view for view in seen if view is not None]
         if len(known) < len(seen):
             return None
@@ -146,26 +152,30 @@ class Views:
 
     def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
         kind = tensor.op.type
-        if kind in CALLS:
-            return self._called(tensor, seen)
+        if kind == "IdentityN":
+            return seen[tensor.value_index]
+        if any(t.shape.rank is None for t in (tensor, *tensor.op.inputs)):
+            raise Unknown
         if kind in _RULES_OF_VIEWS:
             return _RULES_OF_VIEWS[kind](tensor, seen)
         if kind in _RULES:
             return _through(tensor, seen, _RULES[kind])
         raise Unknown
 
-    def _called(self, tensor: tf.Tensor, seen: list[View]) -> View:
+    def _called(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
         """A function of its own: the same walk, inside it."""
         graph = body(tensor.op)
         if graph is None:
-            raise Unknown
-        views: dict[Any, View | None] = {
-            inner.ref(): view for inner, view in zip(graph.inputs, seen, strict=True)
-        }
-        view = self._of(graph.outputs[tensor.value_index], views)
-        if view is None:
-            raise Unknown
-        return view
+            return None
+        given = tuple(
+            None if view is None else tuple((e, e.bounds) for e in view)
+            for view in seen
+        )
+        views = self._inside.setdefault(
+            (graph, given),
+            {t.ref(): view for t, view in zip(graph.inputs, seen, strict=True)},
+        )
+        return self._of(graph.outputs[tensor.value_index], views)
 
     def _kept(self, tensor: tf.Tensor, view: View | None) -> View | None:
         if self._without_gates:
@@ -281,8 +291,6 @@ def order_of(
 
 
 def _through(tensor: tf.Tensor, seen: list[View], rule: _Rule) -> View:
-    if any(t.shape.rank is None for t in (tensor, *tensor.op.inputs)):
-        raise Unknown
     return together(
         [
             extent if extent.dim == NOWHERE else rule(tensor, number, extent)
@@ -376,10 +384,6 @@ def _repeated(
     return row.window(Fraction(1, times), Fraction(1 - times, times), 0)
 
 
-def _identity_n(tensor: tf.Tensor, seen: list[View]) -> View:
-    return seen[tensor.value_index]
-
-
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(ELEMENTWISE, arrangements.elementwise),
     **dict.fromkeys(
@@ -388,6 +392,7 @@ _RULES: dict[str, _Rule] = {
         RealDiv Reciprocal Rsqrt Sqrt TruncateDiv Xdivy Xlogy""".split(),
         arrangements.elementwise,
     ),
+    **dict.fromkeys(BATCH_NORMALIZATIONS, arrangements.normalized),
     **dict.fromkeys(CONVOLUTIONS, windows.convolution),
     **dict.fromkeys(POOLINGS, windows.pool),
     **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, windows.transposed_convolution),
@@ -412,7 +417,6 @@ _RULES: dict[str, _Rule] = {
     "Einsum": arrangements.einsum,
     "ExpandDims": arrangements.expanded,
     "ExtractImagePatches": windows.patches,
-    "FusedBatchNormV3": arrangements.normalized,
     "GatherV2": arrangements.gathered,
     "LRN": arrangements.over_last,
     "Reshape": arrangements.reshaped,
@@ -427,7 +431,6 @@ _RULES: dict[str, _Rule] = {
 }
 _RULES_OF_VIEWS: dict[str, Callable[[tf.Tensor, list[View]], View]] = {
     "ConcatV2": _concatenated,
-    "IdentityN": _identity_n,
     "Pack": _stacked,
 }
 """The rules of operations that have to look at the views of all inputs together."""

@@ -100,6 +100,8 @@ def between_space_and_depth(tensor: tf.Tensor, _: int, extent: Extent) -> Extent
     """Blocks of positions as channels, or channels as blocks."""
     if extent.dim == channel_dim(tensor.op):
         raise Unknown
+    if extent.dim == 0:
+        return extent
     block = tensor.op.get_attr("block_size")
     if tensor.op.type == "SpaceToDepth":
         return extent.window(block, 0, block - 1)

@@ -621,6 +621,7 @@ def test_images_do_not_meet_in_networks_that_compute_with_a_batch(k: Any) -> Non
         def compute_output_shape(self, shape: Any) -> Any:
             return shape
 
+    k.utils.set_random_seed(0)
     image = k.Input((8, 8, 3))
     maps = k.layers.Conv2D(4, 3, name="conv")(Spread()(image))
     made = k.Model(image, k.layers.Dense(3)(k.layers.Flatten()(maps)))
@@ -635,7 +636,7 @@ def test_images_do_not_meet_in_networks_that_compute_with_a_batch(k: Any) -> Non
         found = make(wanted, start=start, run=run)
     conv = k.Model(made.inputs[0], made.get_layer("conv").output)
     alone = [float(np.mean(conv(start[i, None])[..., i])) for i in range(3)]
-    np.testing.assert_allclose(found.history[0], alone, rtol=1e-4)
+    np.testing.assert_allclose(found.history[0], alone, atol=1e-3)
     for i in range(3):
         own = make(channel("conv", i), start=start[i], streams=[i], run=run)
         np.testing.assert_array_equal(found.images[i], own.images[0])

@@ -1,6 +1,7 @@
 """Graphs that compute with several images of a batch together."""
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -27,9 +28,52 @@ def normalized(x: tf.Tensor, training: bool) -> tf.Tensor:
     )[0]
 
 
+def rows(x: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(x, (-1, 72))
+
+
+def deviation(size: Any, x: tf.Tensor) -> tf.Tensor:
+    """The standard deviation in groups of images as a further map, as of ProGAN."""
+    size = tf.minimum(4, tf.shape(x)[0]) if size is None else size
+    groups = tf.reshape(x, (size, -1, 6, 6, 2))
+    mean = tf.reduce_mean(tf.math.reduce_variance(groups, 0), (1, 2, 3), keepdims=True)
+    return tf.concat([x, tf.tile(mean, (size, 6, 6, 1))], -1)
+
+
+def of_neighbors(x: tf.Tensor) -> tf.Tensor:
+    groups = tf.reshape(x, (-1, 4, 6, 6, 2))
+    return tf.reshape(groups - tf.reduce_mean(groups, 1, keepdims=True), (-1, 6, 6, 2))
+
+
+def attention(x: tf.Tensor) -> tf.Tensor:
+    """Every image looks at all of them."""
+    weights = tf.nn.softmax(tf.matmul(rows(x), rows(x), transpose_b=True))
+    return tf.matmul(weights, rows(x))
+
+
+def discrimination(x: tf.Tensor) -> tf.Tensor:
+    """How near other images are: Salimans et al., 2016."""
+    near = tf.exp(-tf.reduce_sum(tf.abs(rows(x)[:, None] - rows(x)), 2))
+    return tf.concat([rows(x), tf.reduce_sum(near, 1, keepdims=True)], 1)
+
+
+def decibels(x: tf.Tensor) -> tf.Tensor:
+    """Of spectrograms, of which the loudest frame of all is 0."""
+    layer = keras.layers.MelSpectrogram(fft_length=32, num_mel_bins=8)
+    return layer(rows(x))
+
+
 @pytest.mark.parametrize(
     "function",
     [
+        decibels,
+        partial(deviation, None),
+        partial(deviation, 4),
+        of_neighbors,
+        attention,
+        discrimination,
+        lambda x: tf.nn.softmax(x, 0),
+        lambda x: tf.concat([x[1:], x[:1]], 0) - x,
         lambda x: x - tf.reduce_mean(x),
         lambda x: x / (tf.reduce_max(x, 0, keepdims=True) + 1),
         lambda x: tf.nn.conv2d(x - tf.nn.moments(x, (0, 1, 2))[0], KERNEL, 1, "SAME"),
@@ -43,7 +87,8 @@ def normalized(x: tf.Tensor, training: bool) -> tf.Tensor:
         tf.function(lambda x: tf.nn.relu(x - tf.reduce_min(x))),
         lambda x: tf.nn.relu(tf.function(lambda y: y / tf.reduce_max(y))(x)),
     ],
-    ids="mean batch moments first norm training rounding condition call inside".split(),
+    ids="""decibels deviation groups neighbors attention discrimination softmax next
+    mean batch moments first norm training rounding condition call inside""".split(),
 )
 def test_what_mixes_images(function: Callable[[tf.Tensor], Any]) -> None:
     assert mixes(function)
@@ -86,6 +131,58 @@ def chain(x: tf.Tensor) -> tf.Tensor:
     return x
 
 
+def filtered(x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.conv2d(x, KERNEL, 1, "SAME")
+
+
+def both_ways(x: tf.Tensor) -> tf.Tensor:
+    """Each image and its mirror image, in one batch."""
+    one, other = tf.split(filtered(tf.concat([x, x[:, :, ::-1]], 0)), 2)
+    return one + other
+
+
+def versions(x: tf.Tensor) -> tf.Tensor:
+    batch = tf.reshape(tf.stack([x, 2 * x, 3 * x], 1), (-1, 6, 6, 2))
+    return tf.reduce_mean(tf.reshape(filtered(batch), (-1, 3, 6, 6, 4)), 1)
+
+
+def copies(x: tf.Tensor) -> tf.Tensor:
+    batch = filtered(tf.tile(x, (3, 1, 1, 1)))
+    return tf.reduce_mean(tf.reshape(batch, (3, -1, 6, 6, 4)), 0)
+
+
+def of_windows(x: tf.Tensor) -> tf.Tensor:
+    parts = tf.transpose(tf.reshape(x, (-1, 2, 3, 2, 3, 2)), (0, 1, 3, 2, 4, 5))
+    tokens = tf.reshape(parts, (-1, 9, 2))
+    tokens = tf.matmul(tf.matmul(tokens, tokens, transpose_b=True), tokens)
+    return tf.reduce_mean(tf.reshape(tokens, (tf.shape(x)[0], -1, 9, 2)), (1, 2))
+
+
+def of_tokens(x: tf.Tensor) -> tf.Tensor:
+    """Rows of all positions, of one shape and of another, are added and split again."""
+    sequence = tf.reshape(x, (-1, 36, 2))
+    tokens = tf.reshape(x, (-1, 2)) + tf.reshape(sequence, (-1, 2))
+    return tf.reduce_mean(tf.reshape(tokens, (-1, 36, 2)), 1)
+
+
+def dilated(x: tf.Tensor) -> tf.Tensor:
+    blocks = tf.space_to_batch(x, (2, 2), ((0, 0), (0, 0)))
+    return tf.reduce_mean(tf.batch_to_space(filtered(blocks), (2, 2), ((0, 0),) * 2), 1)
+
+
+def of_unknown_rank(x: tf.Tensor) -> tf.Tensor:
+    other = tf.numpy_function(np.sin, [x], tf.float32)
+    return tf.concat([x, other, tf.stack([other, other])[0]], -1)
+
+
+def slope_of_copies(x: tf.Tensor) -> tf.Tensor:
+    """The gradient of `tile` sums over axes of sizes that are all unknown."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        made = tf.nn.tanh(tf.tile(x, (1, 2, 1, 1)))
+    return tf.nn.tanh(tape.gradient(made, x))
+
+
 def attending(k: ModuleType) -> Callable[[tf.Tensor], Any]:
     layers = k.layers
     image = k.Input((6, 6, 2))
@@ -118,6 +215,16 @@ def with_gradient(x: tf.Tensor) -> tf.Tensor:
         lambda x: (x, tf.reduce_mean(x)),
         lambda x: tf.concat([tf.ones((tf.shape(x)[0], 1, 6, 2)), x], 1),
         lambda x: tf.transpose(tf.reduce_sum(tf.transpose(x, (1, 0, 2, 3)), 0)),
+        lambda x: tf.reduce_mean(tf.reshape(x, (tf.shape(x)[0], -1, 72)), 1),
+        lambda x: tf.reduce_mean(tf.nn.space_to_depth(x, 2), (1, 2)),
+        both_ways,
+        versions,
+        copies,
+        of_windows,
+        of_tokens,
+        dilated,
+        of_unknown_rank,
+        slope_of_copies,
         with_gradient,
         slope_beside_a_loss,
         chain,
@@ -128,7 +235,8 @@ def with_gradient(x: tf.Tensor) -> tf.Tensor:
         attending(keras),
         attending(tf_keras),
     ],
-    ids="""each rows inference number shape map beside token turned gradient loss chain
+    ids="""each rows inference number shape map beside token turned one depth mirrored
+    versions copies windows tokens dilated rank slope gradient loss chain
     masked-keras3 masked-keras2 slope-keras3 slope-keras2
     attention-keras3 attention-keras2""".split(),
 )

@@ -16,6 +16,8 @@ import tf_keras
 
 from cnnviz.attribution.placing import by_field
 from cnnviz.graph import find_receptive_fields
+from cnnviz.graph.extents import View
+from cnnviz.graph.receptive_fields import Views
 from cnnviz.images import ReceptiveField
 from cnnviz.images.boxes import seen_spans
 from cnnviz.network import list_layers
@@ -979,3 +981,23 @@ def test_field_of_a_published_network_is_the_support(name: str) -> None:
     assert found is not None
     touched = np.asarray(tape.gradient(score, x))[0].any(-1)
     assert _box(touched) == told(found, [6, 6])
+
+
+def test_the_inside_of_a_function_is_walked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, walked = Views._made_of, []
+
+    def counting(self: Views, tensor: tf.Tensor, seen: list[View]) -> View:
+        walked.append(tensor.ref())
+        return made(self, tensor, seen)
+
+    monkeypatch.setattr(Views, "_made_of", counting)
+
+    @tf.function(autograph=False)
+    def inside(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x = tf.tanh(x)
+        return x, tf.nn.relu(x)
+
+    assert field(lambda x: tf.add(*inside(x)), (8, 8, 1)) is not None
+    assert len(walked) == len(set(walked))

@@ -52,7 +52,24 @@ def trained_on(k: ModuleType) -> Any:
     return Trained()
 
 
-NORMALIZATIONS = pytest.mark.parametrize("make", [spread, trained_on])
+def deviating(k: ModuleType) -> Any:
+    class Deviation(k.layers.Layer):  # type: ignore[name-defined]
+        """How groups of up to four images differ, as the deviation of StyleGAN."""
+
+        def call(self, x: Any) -> Any:
+            size = tf.minimum(4, tf.shape(x)[0])
+            groups = tf.reshape(x, (size, -1, 10, 10, 1))
+            more = tf.nn.relu(groups - tf.reduce_mean(groups, 0))
+            mean = tf.reduce_mean(tf.reduce_mean(more, 0), (1, 2), keepdims=True)
+            return tf.concat([x, 9 * tf.tile(mean, (size, 10, 10, 1))], -1)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return (*shape[:-1], 2)
+
+    return Deviation()
+
+
+WAYS = pytest.mark.parametrize("make", [spread, trained_on, deviating])
 
 
 def network(k: ModuleType, make: Callable[[ModuleType], Any]) -> Any:
@@ -68,7 +85,7 @@ def one_by_one(function: Callable[[np.ndarray], Any]) -> np.ndarray:
 
 @ALONE
 @GENERATIONS
-@NORMALIZATIONS
+@WAYS
 def test_each_image_counts_alone(
     k: ModuleType, make: Callable[[ModuleType], Any]
 ) -> None:
