@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,10 @@ from cnnviz.arguments import (
     texts_of,
 )
 from cnnviz.drawing.bars import draw_bars
+from cnnviz.drawing.channel_facts import ChannelFacts, Sort
 from cnnviz.drawing.facts import (
     count_channels,
-    count_missing,
     join_facts,
-    not_finite,
     readable,
 )
 from cnnviz.drawing.headers import headed_grid
@@ -33,7 +32,6 @@ from cnnviz.drawing.values import (
     NEUTRAL,
     check_colormap,
     colorize,
-    is_constant,
     overlay,
     own_levels,
 )
@@ -44,7 +42,6 @@ from cnnviz.images.taking import one_image
 from cnnviz.words import Label, Name, percent_text
 
 Normalize = Literal["channel", "layer", "probability"]
-Sort = Literal["channel", "strongest"]
 
 _MAPS, _HEAT = "viridis", "inferno"
 _NAMED = 3  # how many of the strongest units a headline names
@@ -145,7 +142,7 @@ def activation_sheet(
     if values.ndim > 1 and values.size == values.shape[-1]:
         values = values.reshape(-1)
     maps = np.ascontiguousarray(np.moveaxis(values, -1, 0), np.float32)
-    channels = _Channels.of(maps)
+    channels = ChannelFacts.of(maps)
     picture = None if seen is None else as_picture(seen)
     is_units = maps.ndim == 1
     if is_units:
@@ -212,75 +209,6 @@ def activation_sheet(
     return drawn
 
 
-class _Channels(NamedTuple):
-    """What is to be told of the channels of a layer, maps `(c, ...)`."""
-
-    flat: NDArray[np.float32]  # (c, positions)
-    least: NDArray[np.float32]  # of the finite values of each channel
-    largest: NDArray[np.float32]  # of the finite values of each channel
-    constant: NDArray[np.bool_]
-    dead: NDArray[np.bool_]
-    low: float
-    high: float
-    missing: int
-
-    @classmethod
-    def of(cls, maps: NDArray[np.float32]) -> _Channels:
-        flat = maps.reshape(len(maps), -1)
-        low, high = flat.min(axis=1), flat.max(axis=1)
-        missing = 0
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            finite = np.isfinite(flat)
-            missing = count_missing(flat)
-            low = np.min(flat, axis=1, where=finite, initial=np.inf)
-            high = np.max(flat, axis=1, where=finite, initial=-np.inf)
-        dead = (low == 0) & (high == 0)
-        constant = dead
-        if maps.ndim > 1:
-            constant = dead | is_constant(low, high)
-        return cls(
-            flat,
-            low,
-            high,
-            constant,
-            dead,
-            float(low.min()),
-            float(high.max()),
-            missing,
-        )
-
-    def zero(self, is_own: bool) -> NDArray[np.float64]:
-        """Which level 0 has in each channel, or the nearest to it.
-
-        Args:
-            is_own: Whether each has its own scale.
-        """
-        low, high = self.least.astype(float), self.largest.astype(float)
-        if not is_own:
-            low, high = np.full_like(low, self.low), np.full_like(high, self.high)
-        extent = np.where(low < high, high - low, 1)
-        return np.where(low < high, -low / extent, 0).clip(0, 1)
-
-    def chosen(self, sort: Sort | None, most: int | None) -> NDArray[np.intp]:
-        if sort == "strongest":
-            # Rectifiers with a ceiling make many channels equally large.
-            with np.errstate(invalid="ignore", over="ignore"):
-                mean = self.flat.mean(axis=1)
-            return np.lexsort((-mean, -self.largest))[:most]
-        return np.arange(len(self.largest))[:most]
-
-    def remarks(self) -> list[str]:
-        remarks = []
-        if dead := int(self.dead.sum()):
-            remarks.append(f"{dead} silent here")
-        if constant := int((self.constant & ~self.dead).sum()):
-            remarks.append(f"{constant} constant")
-        remarks += not_finite(self.missing)
-        if self.low <= self.high:
-            remarks.append(f"from {self.low:.4g} to {self.high:.4g}")
-        return remarks
-
-
 def _strongest(values: NDArray[np.float32]) -> str:
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:_NAMED]
     told = ", ".join(f"{i}: {readable(values[i])}" for i in order)
@@ -330,7 +258,7 @@ def _bars(
 def _strip(
     levels: NDArray[np.float32],
     shown: NDArray[np.intp],
-    channels: _Channels,
+    channels: ChannelFacts,
     colormap: str,
     title: str,
     facts: Sequence[str],

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import counts, instance_of, texts_of
+from cnnviz.drawing.channel_facts import ChannelFacts
 from cnnviz.drawing.facts import count_missing, join_facts, not_finite, readable
 from cnnviz.drawing.grids import grid
+from cnnviz.drawing.inks import hatch
 from cnnviz.drawing.layouts import sheet_fits
 from cnnviz.drawing.signals import shortened
 from cnnviz.drawing.text import draw_line, soften, write_line
@@ -45,7 +47,8 @@ def index_sheet(
     Layers without maps, such as dense ones, are left out. Many layers go on at the top
     of a next column. Maps more than four times as wide as high have larger tiles, and
     fewer of them. The strongest channels of a signal `(steps, c)` are the rows of one
-    strip, with time to the right. Volumes are drawn as their central slice, the
+    strip, with time to the right. Maps that are the same everywhere, as silent ones
+    are, are hatched. Volumes are drawn as their central slice, the
     strongest and their scales are those of the whole.
 
     Args:
@@ -75,19 +78,18 @@ def index_sheet(
         raise LayerError(
             f"{title}: none of {counted(len(layers), 'layer')} has maps to draw"
         )
-    drawn = []
+    drawn, is_marked = [], False
     if image is not None:
         image = one_image(image)
         side, _ = _room(image.shape[0], image.shape[1], count)
         drawn.append(_row("image", [], [as_picture(image)], side))
     for path, maps in rows.items():
         sizes, depth = maps.shape[1:], len(maps[0])
-        axes = tuple(range(1, maps.ndim))
         side, most = _width(count), count
         if len(sizes) > 1:
             side, most = _room(sizes[-2], sizes[-1], count)
-        largest = np.nan_to_num(np.fmax.reduce(maps, axes))
-        chosen = np.argsort(-largest, kind="stable")[:most]
+        channels = ChannelFacts.of(maps)
+        chosen = channels.chosen("strongest", most)
         colors = partial(colorize, colormap=colormap)
         tiles: Iterable[RGBArray]
         if len(sizes) == 1:
@@ -97,9 +99,7 @@ def index_sheet(
             # One at a time: maps of large images fill the memory before they are small.
             whole = (own_levels(maps[n : n + 1])[0] for n in chosen)
             tiles = (colors(m[depth // 2] if m.ndim == 3 else m) for m in whole)
-        finite = np.isfinite(maps)
-        low = float(maps.min(where=finite, initial=np.inf))
-        high = float(maps.max(where=finite, initial=-np.inf))
+        low, high = channels.low, channels.high
         what = "channels" if len(sizes) == 1 else "maps"
         part = f", slice {depth // 2 + 1} of {depth}" if len(sizes) == 3 else ""
         told = [
@@ -109,7 +109,9 @@ def index_sheet(
             else "no finite value",
             f"{what} {', '.join(map(str, chosen[:4]))}" + ", ..." * (len(chosen) > 4),
         ]
-        drawn.append(_row(path, told, tiles, side))
+        marked = channels.constant[chosen] & (len(sizes) > 1)
+        is_marked |= bool(marked.any())
+        drawn.append(_row(path, told, tiles, side, marked))
     page = _page(drawn)
     texts_of(facts=facts)
     remarks = [*facts]
@@ -121,6 +123,8 @@ def index_sheet(
     remarks += [f"the strongest {what}s of each", f"each {what} on its own scale"]
     if 2 in kinds:
         remarks.append("steps of signals to the right")
+    if is_marked:
+        remarks.append("hatched: the same everywhere")
     remarks += not_finite(count_missing(*rows.values()))
     return grid(
         page[np.newaxis],
@@ -164,10 +168,18 @@ def _page(rows: list[RGBArray]) -> RGBArray:
 
 
 def _row(
-    name: str, told: list[str], pictures: Iterable[RGBArray], side: int
+    name: str,
+    told: list[str],
+    pictures: Iterable[RGBArray],
+    side: int,
+    marked: Iterable[bool] = (),
 ) -> RGBArray:
-    """The name of a layer, what is told of it, and its maps."""
+    """The name of a layer, what is told of it, and its maps, some of them hatched."""
     tiles = [fitted(picture, side) for picture in pictures]
+    for tile, is_marked in zip(tiles, marked, strict=False):
+        if is_marked:
+            area = tile[np.newaxis, :, np.newaxis]
+            hatch(area, np.zeros(1, np.intp), entries=False)
     lines = [draw_line(Label(Name(name, is_path=True)), _NAME_SIZE, _NAME_WIDTH)]
     lines += [draw_line(text, _SMALL_SIZE, _NAME_WIDTH) for text in told]
     needed = sum(len(line) for line in lines) + _GAP

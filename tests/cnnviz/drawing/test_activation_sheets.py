@@ -15,6 +15,7 @@ from cnnviz.drawing import (
     grid,
     overlay,
 )
+from cnnviz.drawing.channel_facts import Sort
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import ReceptiveField, image_spans
@@ -139,9 +140,7 @@ def test_values_that_are_not_finite_are_pink_and_leave_the_others_alone() -> Non
 
 @pytest.mark.parametrize("sort", ["channel", "strongest"])
 @pytest.mark.parametrize("values", [(np.inf, -np.inf), (3e38, 3e38)])
-def test_no_mean_is_warned_of(
-    sort: activation_sheets.Sort, values: tuple[float, float]
-) -> None:
+def test_no_mean_is_warned_of(sort: Sort, values: tuple[float, float]) -> None:
     maps = np.zeros((4, 4, 3), np.float32)
     maps[0, :2, 0], maps[0, 0, 1] = values, 4e37
     sheet = activation_sheet(maps, title="x", sort=sort, max_channels=1)

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cnnviz.drawing import colorize, grid, index_sheet, index_sheets
+from cnnviz.drawing.channel_facts import ChannelFacts
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 
 MARGIN, NAMES, SIDE, GAP = 16, 196, 72, 3
@@ -61,14 +62,31 @@ def test_volumes_are_judged_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_constant_is_told_from_a_silent_map() -> None:
-    values = np.zeros((6, 6, 2), np.float32)
-    values[..., 0] = 5
+    values = maps(6, 6, 3)
+    values[..., 1], values[..., 2] = 5, 0
     sheet = np.asarray(index_sheet({"a": values}))
     body = sheet[-MARGIN - SIDE - GAP : -MARGIN, MARGIN + NAMES :]
-    ends = colorize(np.array([0.5, 0]), "viridis").astype(int)
-    for column in (0, 1):
-        tile = body[:SIDE, column * (SIDE + GAP) :][:, :SIDE].astype(int)
-        assert np.abs(tile - ends[column]).max() <= 4
+    tiles = [body[:SIDE, i * (SIDE + GAP) :][:, :SIDE].astype(int) for i in range(3)]
+    for tile, level in ((tiles[0], 0.5), (tiles[2], 0)):
+        color = colorize(np.float32([level]), "viridis")[0]
+        assert (np.median(tile, axis=(0, 1)) == color).all()
+        hatched = np.abs(tile - color).max(-1) > 20
+        assert 0.1 < hatched.mean() < 0.2
+    assert np.abs(tiles[1] - drawn(values[..., 0])).max() <= 4
+
+
+def test_the_strongest_are_those_of_layer_sheets() -> None:
+    values = maps(6, 6, 4) - 2
+    values[..., 0], values[0, 0, 1:] = np.nan, 6
+    values[1, 1, 2] = np.inf  # its largest finite value counts
+    values[2, 2, 3] = 5.5
+    sheet = np.asarray(index_sheet({"a": values[..., [0, 1, 3]]}))
+    body = sheet[-MARGIN - SIDE - GAP : -MARGIN, MARGIN + NAMES :]
+    order = ChannelFacts.of(np.moveaxis(values, -1, 0)).chosen("strongest", None)
+    means = [values[..., i].mean() for i in (1, 3)]
+    assert order.tolist() == [2, *np.array([1, 3])[np.argsort(means)[::-1]], 0]
+    tile = body[:SIDE, :SIDE].astype(int)
+    assert np.abs(tile - drawn(values[..., order[1]])).max() <= 4
 
 
 def test_maps_of_large_images_are_made_small_one_at_a_time() -> None:
