@@ -68,7 +68,7 @@ def test_a_constant_is_told_from_a_silent_map() -> None:
     body = sheet[-MARGIN - SIDE - GAP : -MARGIN, MARGIN + NAMES :]
     tiles = [body[:SIDE, i * (SIDE + GAP) :][:, :SIDE].astype(int) for i in range(3)]
     for tile, level in ((tiles[0], 0.5), (tiles[2], 0)):
-        color = colorize(np.float32([level]), "viridis")[0]
+        color = colorize(np.array([level], np.float32), "viridis")[0]
         assert (np.median(tile, axis=(0, 1)) == color).all()
         hatched = np.abs(tile - color).max(-1) > 20
         assert 0.1 < hatched.mean() < 0.2
