@@ -121,28 +121,18 @@ class EvidenceOptions:
         return gray
 
     @property
-    def region_asked(self) -> list[object]:
-        """The region as `file_text` takes it: its position, or the path of its file."""
+    def region_text(self) -> str | None:
+        """The region in the names of files: its position, or the name of its file."""
         if self.region is None:
-            return []
-        if (position := self._position) is not None:
-            return [f"at-{','.join(map(str, position))}"]
-        path = Path(self.region)
-        return [path.with_name(f"at-{path.name}")]
-
-    @property
-    def _position(self) -> tuple[int, ...] | None:
-        """The region as a position; None if it is a file."""
-        if re.fullmatch(r"\s*-?\d+\s*(,\s*-?\d+\s*)*", self.region or "") is None:
             return None
-        return tuple(map(int, str(self.region).split(",")))
+        return f"at-{Path(''.join(self.region.split())).name}"
 
     def parsed_region(self) -> Any:
         """A position, or weights from a file, `(h, w)`; None for neither."""
         if self.region is None:
             return None
-        if (position := self._position) is not None:
-            return position
+        if re.fullmatch(r"\s*-?\d+\s*(,\s*-?\d+\s*)*", self.region):
+            return tuple(map(int, self.region.split(",")))
         from cnnviz.images import read_array, read_image
 
         with in_place_of(f"--region {self.region} is no position ROW,COLUMN"):

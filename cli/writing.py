@@ -29,9 +29,8 @@ def file_text(subject: str, asked: Iterable[object], kind: str) -> str:
 
     Args:
         subject: The image, or the model.
-        asked: What was asked of it; of one option that was given several times, or
-            takes files, a list; None or an empty one where it was not given. Other
-            answers have other names, also files of one name in several folders.
+        asked: What was asked of it; of one option that was given several times a list,
+            None or an empty one where it was not given. Other answers have other names.
         kind: What kind of picture it is.
     """
     given = [_given(each) for each in asked if each not in (None, [])]
@@ -43,13 +42,8 @@ def _given(asked: object) -> str:
         return str(asked)
     from cnnviz.images import safe_name
 
-    whole = ",".join(map(str, asked))
-    text = ",".join(
-        each.name if isinstance(each, Path) else str(each) for each in asked
-    )
-    if text == whole and len(text) <= _LONGEST_LIST:
-        return text
-    return safe_name(text, _LONGEST_LIST, identity=whole)
+    text = ",".join(map(str, asked))
+    return text if len(text) <= _LONGEST_LIST else safe_name(text, _LONGEST_LIST)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -124,7 +124,9 @@ def classes(
                 "spread evenly; --class draws others, and an IMAGE those it is taken "
                 "for"
             )
-        files = [] if shown is None else [path for row in shown.paths for path in row]
+        files = (
+            [] if shown is None else [path.name for row in shown.paths for path in row]
+        )
         name = safe_name(file_text(model.name, [head, classes, files], "classes"))
         title = f"classes of {model.name}"
         work.files.write(f"{name}.png", found.save, title=title)

@@ -237,7 +237,7 @@ def explain(
         kind = "compare" if compare else method
         kinds = (f"explain-{kind}", "explain-maps")
         apart = None if against is None else f"against-{against}"
-        asked = (head, layer, classes, apart, evidence.region_asked)
+        asked = (head, layer, classes, apart, evidence.region_text)
         names = distinct_names(
             [file_text(name, asked, each) for name in images.names for each in kinds]
         )

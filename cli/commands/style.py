@@ -233,7 +233,7 @@ def style(
         yield found, plan.snapshot_steps(len(found.style_losses))
 
     def draw(work: Work) -> None:
-        name = safe_name(file_text(stems([path])[0], [stems(paintings)], "style"))
+        name = safe_name(file_text(stems([path])[0], stems(paintings), "style"))
         work.console.stage("painting", 1)
         found: Stylized
         found, marks = next(work.items)

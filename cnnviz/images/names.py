@@ -21,9 +21,7 @@ _RESERVED = re.compile(
 )
 
 
-def safe_name(
-    text: str, most: int = _NAME_BYTES, *, identity: str | None = None
-) -> str:
+def safe_name(text: str, most: int = _NAME_BYTES) -> str:
     """A file name, without suffix, that stands for `text` and for no other text.
 
     Slashes become `--`; everything else that is printable and legal on the common file
@@ -33,8 +31,6 @@ def safe_name(
     Args:
         text: A layer path, the stem of an image, or anything else.
         most: How many bytes the name may have.
-        identity: What the name stands for in place of `text`, such as a whole path
-            where only its last part is to be read.
 
     Returns:
         The name: never empty, `.` or `..`, without separators, at most
@@ -47,15 +43,13 @@ def safe_name(
         name = f"_{name.strip(' .-')}"
     if _RESERVED.match(name):
         name = f"_{name}"
-    identity = text if identity is None else identity
     plain = (
-        identity == text
-        and name != ""
+        name != ""
         and name.replace("--", "/") == text
         and not _HASHED.search(name)
         and len(name.encode()) <= most
     )
-    return name if plain else _hashed(name, identity, most)
+    return name if plain else _hashed(name, text, most)
 
 
 def _hashed(name: str, text: str, most: int = _NAME_BYTES) -> str:

@@ -29,7 +29,7 @@ def test_a_painting_is_the_librarys(mnist: Path, assets: Path, tmp_path: Path) -
         *("--keep-colors", "--out", tmp_path, "--gif"),
     )
     assert result.exit_code == 0, result.stderr
-    name = "coffee--waves,glass--style"
+    name = "coffee--waves--glass--style"
     paths = [tmp_path / f"{name}{end}" for end in (".png", "-000.png", "-001.png")]
     paths.append(tmp_path / f"{name}.gif")
     assert result.stdout.splitlines() == [str(path) for path in paths]
@@ -73,7 +73,7 @@ def test_paintings_of_other_styles_have_other_names(
         out = ("--size", 28, "--steps", 1, "--out", tmp_path)
         assert invoke(mnist, image, *given, *out).exit_code == 0
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["7--0,1,2,3--style.png", "7--0,1,2,4--style.png"]
+    assert names == ["7--0--1--2--3--style.png", "7--0--1--2--4--style.png"]
 
 
 @pytest.mark.parametrize("options", [[], ["--gif"]])

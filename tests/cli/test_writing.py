@@ -1,6 +1,5 @@
 """Every file that is there was named, whatever ended the command."""
 
-import re
 import subprocess
 import sys
 import threading
@@ -171,13 +170,3 @@ def test_names_tell_what_was_asked_for() -> None:
         assert name.startswith("cat--0,1,2,3,4,5,6,7,8,9,10,11,12")
         assert name.endswith("--dream")
         assert len(name) < 64
-
-
-def test_files_of_one_name_in_several_folders_have_names_of_their_own() -> None:
-    folders = ("", "a/", "b/", "/home/a/", "a b/")
-    texts = [file_text("cat", [[Path(f"{f}mask.png")]], "explain") for f in folders]
-    first, *others = distinct_names(texts)
-    assert first == "cat--mask.png--explain"
-    assert len({first, *others}) == len(folders)
-    for name in others:
-        assert re.fullmatch(r"cat--mask\.png-[0-9a-f]{10}--explain", name)
