@@ -69,21 +69,21 @@ class Console:
             self.note(text)
 
     def left_out(self, files: tuple[Path, ...], error: ImageError) -> None:
-        """Keeps in mind that an image cannot be read, and goes on with the others."""
-        self._left_out[files] = error
+        """Says that an image cannot be read, and keeps it in mind for the end."""
+        if files not in self._left_out:  # some are read twice
+            self._left_out[files] = error
+            self.note(f"left out: {error.message}")
 
     def check_complete(self) -> None:
-        """Tells at the end which images were left out, if any were.
+        """Ends in an error if images were left out.
 
         Raises:
-            ImageError: If there are some.
+            ImageError: If there are some; it names the first.
         """
         from cnnviz.errors import ImageError
 
         if not self._left_out:
             return
-        for error in self._left_out.values():
-            self.note(f"left out: {error.message}")
         names = [" + ".join(map(str, files)) for files in self._left_out]
         told, others = names[:_MOST_NAMES], len(names) - _MOST_NAMES
         if others > 0:

@@ -93,7 +93,8 @@ class ImageSet:
             batch_size: How many examples a batch holds at most; None for fewer of large
                 ones, at most 32.
             leave_out: Is called with the files of an example that cannot be read, and
-                why; the others are read on. None to end with the first error.
+                why, once another could be; the others are read on. None to end with the
+                first error.
 
         Raises:
             ImageError: If a file cannot be read, or does not fit its shape; with
@@ -103,15 +104,8 @@ class ImageSet:
         counts_or_none(batch_size=batch_size)
         numbers: list[int] = []
         rows: list[list[np.ndarray]] = []
-        unread: list[ImageError] = []
         try:
-            for number, row in self._rows(batch_size):
-                if isinstance(row, ImageError):
-                    if leave_out is None:
-                        raise row
-                    leave_out(tuple(self.files[number]), row)
-                    unread.append(row)
-                    continue
+            for number, row in self._readable(batch_size, leave_out):
                 if rows and (
                     len(rows) == _count(batch_size, rows[0])
                     or _kinds(row) != _kinds(rows[0])
@@ -124,10 +118,31 @@ class ImageSet:
             if rows:
                 yield _batch(numbers, rows)
             raise
-        if unread and len(unread) == len(self):
-            raise unread[0]
         if rows:
             yield _batch(numbers, rows)
+
+    def _readable(
+        self,
+        batch_size: int | None,
+        leave_out: Callable[[tuple[Path, ...], ImageError], None] | None,
+    ) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+        """Every example that can be read; see `batches`."""
+        unread: list[tuple[tuple[Path, ...], ImageError]] = []
+        is_any_read = False
+        for number, row in self._rows(batch_size):
+            if not isinstance(row, ImageError):
+                is_any_read = True
+                yield number, row
+            elif leave_out is None:
+                raise row
+            else:
+                unread.append((tuple(self.files[number]), row))
+            if is_any_read and leave_out is not None:
+                for files, error in unread:
+                    leave_out(files, error)
+                unread = []
+        if unread:
+            raise unread[0][1]
 
     def _rows(
         self, batch_size: int | None

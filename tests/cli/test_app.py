@@ -385,7 +385,7 @@ def test_whatever_takes_a_folder_draws_elsewhere(
         (["filters", "--exemplars=FOLDER", "--layer=conv[12]", "--steps=1"], None),
     ],
 )
-def test_images_that_cannot_be_read_are_left_out_and_told_at_the_end(
+def test_images_that_cannot_be_read_are_left_out_and_told(
     given: list[str], drawn: list[str] | None, mnist: str, assets: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "images"
