@@ -72,7 +72,7 @@ def own_levels(maps: NDArray[Any]) -> NDArray[np.float32]:
 
 def is_constant(low: Any, high: Any) -> Any:
     """Whether there is nothing, but for rounding, between least and largest values."""
-    with np.errstate(invalid="ignore"):  # where no value is finite
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite, or nearly so
         return (low <= high) & (high - low <= _FLAT * np.maximum(abs(low), abs(high)))
 
 

@@ -86,13 +86,20 @@ def reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
         # One unknown size may stand for another if all before agree.
         return None not in new[j:] or (i == j and old[:i] == new[:j])
 
+    # Axes of one element are in several places: alone, and joined to neighbors.
+    fewest: Extent | None = None
     for dim in range(len(new)):
         begins = [i for i in range(moving + 1) if same_place(i, dim)]
         ends = [i for i in range(moving + 1, len(old) + 1) if same_place(i, dim + 1)]
         if begins and ends:
             joined = tuple(old[begins[-1] : ends[0]])
             fold = None if len(joined) == 1 else (joined, moving - begins[-1])
-            return replace(extent, dim=dim, fold=fold)
+            found = replace(extent, dim=dim, fold=fold)
+            if fold is None:
+                return found
+            fewest = fewest or found
+    if fewest is not None:
+        return fewest
     if old[moving] == 1:
         return extent.summed(tensor.op.inputs[0].shape)
     # Split into several: blocks along the first, each seen as a whole by its elements.

@@ -205,8 +205,19 @@ class Views:
         return len(reduced) > max((t.shape.rank or 2) - 2 for t in self._inputs)
 
 
+class _ViewsOfUnits(Views):
+    """What elements see of units, each of which has its share of a softmax."""
+
+    def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
+        if tensor.op.type in ("Softmax", "LogSoftmax"):
+            return seen[0]
+        return super()._made_of(tensor, seen)
+
+
 def keeps_apart(given: tf.Tensor, dim: int, tensor: tf.Tensor, to: int) -> bool:
     """Whether each element of a tensor is made of the same element of another alone.
+
+    The share that a softmax gives an element counts as made of it.
 
     Args:
         given: The other tensor.
@@ -214,7 +225,7 @@ def keeps_apart(given: tf.Tensor, dim: int, tensor: tf.Tensor, to: int) -> bool:
         tensor: The tensor.
         to: The dimension of the tensor along which they are to lie.
     """
-    view = Views([given], dims=[dim])(tensor)
+    view = _ViewsOfUnits([given], dims=[dim])(tensor)
     if given.shape[dim] != tensor.shape[to] or not view or len(view) > 1:
         return False
     try:

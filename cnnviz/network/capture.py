@@ -326,6 +326,7 @@ def _traced(
         model.key,
         tuple((s.address.path, s.call) for s in selected),
         predict,
+        bool(end),
     )
     shapes = [array.shape[1:] for array in arrays]
     return compiled_for_images(network, key, capture, shapes, len(arrays[0]))

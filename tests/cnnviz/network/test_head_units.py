@@ -63,6 +63,16 @@ def mixed_behind(k: Any) -> Any:
     return k.Model(inputs, layers.Add(name="answer")([hidden, own]))
 
 
+def averaged(k: Any) -> Any:
+    layers = k.layers
+    inputs = k.Input((6, 6, 3))
+    flat = layers.Flatten()(inputs)
+    hidden = layers.Dense(4, activation="relu", name="hidden")(flat)
+    first = layers.Softmax(name="first")(layers.Dense(4, name="logits")(flat))
+    second = layers.Softmax(name="second")(layers.Dense(4, name="others")(hidden))
+    return k.Model(inputs, layers.Average(name="answer")([first, second]))
+
+
 def turned(k: Any) -> Any:
     layers = k.layers
     back = layers.Lambda(lambda values: values[:, ::-1], name="answer")
@@ -75,6 +85,7 @@ CASES = [
     (maps_of_one_position, {"maps": False, "flat": False, "answer": True}),
     (nested, dict.fromkeys(["inner", "inner/maps", "inner/flat", "scaled"], False)),
     (mixed_behind, {"own": False, "answer": False}),
+    (averaged, dict.fromkeys(["logits", "others", "first", "second", "answer"], False)),
     (turned, {"answer": False}),
 ]
 
@@ -135,3 +146,31 @@ def test_units_of_a_sigmoid_are_drawn_from_0_to_1(k: Any) -> None:
         starts = rows[np.diff(rows, prepend=-2) > 1] + 3
         shares = filled[starts] / (filled + empty)[starts]
         np.testing.assert_allclose(shares, found["answer"][0], atol=0.01)
+
+
+@GENERATIONS
+def test_a_single_unit_is_found_behind_a_flattening(k: Any) -> None:
+    layers = k.layers
+    one = [layers.Conv2D(1, 4, name="one"), layers.Flatten(name="flat")]
+    model = load_model(
+        network(k, *one, layers.Activation("sigmoid", name="answer")),
+        encoding="unit",
+        labels=["no", "yes"],
+    )
+    units = activations(model, IMAGES, ["one", "flat", "answer"]).units
+    found = {name: each.are_probabilities for name, each in units.items()}
+    assert found == {"one": False, "flat": False, "answer": True}
+    # A hidden unit is none of them, though it is as many.
+    hidden = network(
+        k, layers.Conv2D(1, 4, name="one"), layers.Conv2D(1, 1, name="two")
+    )
+    model = load_model(hidden, encoding="unit", labels=["no", "yes"])
+    assert list(activations(model, IMAGES, ["one", "two"]).units) == ["two"]
+
+
+@GENERATIONS
+def test_labels_that_come_later_are_those_of_units(k: Any) -> None:
+    maps = network(k, k.layers.Conv2D(5, 4, name="maps"), k.layers.Flatten())
+    assert not activations(load_model(maps, encoding="unit"), IMAGES, "maps").units
+    named = load_model(maps, encoding="unit", labels=list("abcde"))
+    assert activations(named, IMAGES, "maps").units["maps"].classes == 5
