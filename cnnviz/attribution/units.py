@@ -198,7 +198,7 @@ def _is_in_place(task: Task, end: End) -> bool:
     first = is_network_channels_first(task.model.network)
     view = Views([end.input], channels_first=first)(end.tensor)
     return view is not None and all(
-        e.dim == e.axis[1] and e.jump == 1 and e.low == e.high == 0 for e in view
+        extent.keeps_places(extent.axis[1]) for extent in view
     )
 
 

@@ -87,7 +87,7 @@ def reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
         return None not in new[j:] or (i == j and old[:i] == new[:j])
 
     # Axes of one element are in several places: alone, and joined to neighbors.
-    fewest: Extent | None = None
+    among_neighbors: Extent | None = None
     for dim in range(len(new)):
         begins = [i for i in range(moving + 1) if same_place(i, dim)]
         ends = [i for i in range(moving + 1, len(old) + 1) if same_place(i, dim + 1)]
@@ -97,9 +97,9 @@ def reshaped(tensor: tf.Tensor, _: int, extent: Extent) -> Extent:
             found = replace(extent, dim=dim, fold=fold)
             if fold is None:
                 return found
-            fewest = fewest or found
-    if fewest is not None:
-        return fewest
+            among_neighbors = among_neighbors or found
+    if among_neighbors is not None:
+        return among_neighbors
     if old[moving] == 1:
         return extent.summed(tensor.op.inputs[0].shape)
     # Split into several: blocks along the first, each seen as a whole by its elements.

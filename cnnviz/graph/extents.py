@@ -64,6 +64,10 @@ class Extent:
         sizes, place = self.fold or (shape.as_list(), self.dim)
         return sizes[place]
 
+    def keeps_places(self, dim: int) -> bool:
+        """Whether each element along a dimension sees the one at its place alone."""
+        return self.dim == dim and self.jump == 1 and self.low == self.high == 0
+
     def along(self, dim: int) -> Extent:
         """The same view, moving along another dimension."""
         return replace(self, dim=dim)

@@ -232,7 +232,7 @@ def keeps_apart(given: tf.Tensor, dim: int, tensor: tf.Tensor, to: int) -> bool:
         extent = view[0].plain()
     except Unknown:
         return False
-    return extent.dim == to and extent.jump == 1 and extent.low == extent.high == 0
+    return extent.keeps_places(to)
 
 
 def field_of(view: View | None, shape: Sequence[int | None]) -> ReceptiveField | None:
