@@ -200,7 +200,7 @@ def maximize(
                 f"the score '{objective}' is NaN for every image, although all that it "
                 "is computed from is finite; expected numbers"
             )
-        raise not_finite(known, objective.layers)
+        raise not_finite(known.network, known.source, objective.layers)
     if found.dead.any() and (broken := broken_weights(known.network)) is not None:
         warn(
             f"{broken}, which can keep gradients from images: {found.dead.sum()} of "

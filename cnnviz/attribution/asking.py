@@ -19,10 +19,11 @@ from cnnviz.attribution.questions import At, Subject
 from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.network.asked_classes import class_entries, class_number
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.input_axes import is_no_picture, pixels_of
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.labels import class_entries, class_name, class_number
+from cnnviz.network.labels import class_name
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.preparing import Images
@@ -155,7 +156,7 @@ def ask_about(
     target = Target(target.rivals, chosen, every, regions)
     names = tuple(
         tuple(
-            ("-" if sign < 0 else "") + class_name(known, info, int(number))
+            ("-" if sign < 0 else "") + class_name(known.labels, info, int(number))
             for number, sign in zip(*row, strict=True)
         )
         for row in zip(chosen, every, strict=True)
@@ -180,7 +181,7 @@ def ask_about(
         scores=scores,
         probabilities=probabilities,
         head=info,
-        against_name="" if against is None else class_name(known, info, rival),
+        against_name="" if against is None else class_name(known.labels, info, rival),
         remarks=remarks,
         probe=probe,
         found=found,

@@ -146,7 +146,9 @@ class Probe:
                 results[name] = np.moveaxis(results[name], axes, ordered)
         for name, where in (("scores", []), ("gradients", ["its gradients"])):
             if name in results and not np.isfinite(results[name]).all():
-                raise not_finite(self.subject.model, where)
+                raise not_finite(
+                    self.subject.model.network, self.subject.model.source, where
+                )
         return results
 
     def _answered(self, *given: np.ndarray) -> dict[str, tf.Tensor]:

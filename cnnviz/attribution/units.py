@@ -129,7 +129,7 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
     if not found["finite"].all() or (
         is_suspicious(units.activations) and broken_weights(task.model.network)
     ):
-        raise not_finite(task.model, [task.selected.name])
+        raise not_finite(task.model.network, task.model.source, [task.selected.name])
     return units
 
 

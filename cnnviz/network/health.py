@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,9 +11,6 @@ import tensorflow as tf
 from cnnviz.errors import ModelError, warn
 from cnnviz.network.keras_generations import Network, variables
 from cnnviz.network.naming import addresses
-
-if TYPE_CHECKING:
-    from cnnviz.network.model import ImageModel
 
 
 def are_finite(weights: Iterable[Any]) -> bool:
@@ -55,16 +52,17 @@ def is_suspicious(values: np.ndarray) -> bool:
     return not (values.any() and np.isfinite(values).all())
 
 
-def not_finite(model: ImageModel, places: Sequence[str]) -> ModelError:
+def not_finite(network: Network, source: str, places: Sequence[str]) -> ModelError:
     """The error that tells of NaN or infinite values.
 
     Args:
-        model: A model that computed them.
+        network: What computed them.
+        source: What messages call it.
         places: Where they were met, such as the paths of layers; none for the output.
     """
     where = " and ".join(places) or "its output"
-    told = f"{model.source} computes NaN or infinite values in {where}"
-    broken = broken_weights(model.network)
+    told = f"{source} computes NaN or infinite values in {where}"
+    broken = broken_weights(network)
     if broken is not None:
         return ModelError(
             f"{told}: {broken}",

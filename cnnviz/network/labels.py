@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from importlib.resources import files
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cnnviz.arguments import brief, path_of, unfit, whole
+from cnnviz.arguments import brief, path_of
 from cnnviz.errors import ArgumentError, first_line, warn
-from cnnviz.words import counted, listed
+from cnnviz.words import counted
 
 if TYPE_CHECKING:
     from cnnviz.network.heads import HeadInfo
-    from cnnviz.network.model import ImageModel
-
-
-_FEW = 5  # names that a message lists
 
 
 def read_labels(source: str | Path) -> tuple[str, ...]:
@@ -88,84 +83,14 @@ def _from_json(path: Path, text: str) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def class_entries(classes: Any) -> list[int | str]:
-    """The classes that are asked for, one or several, as a list.
-
-    Raises:
-        ArgumentError: If there is none.
-    """
-    try:
-        several = not isinstance(classes, str | bytes) and whole(classes) is None
-        entries = list(classes) if several else [classes]
-    except (TypeError, NotImplementedError):  # what cannot be walked, as a number
-        entries = [classes]
-    if not entries:
-        raise ArgumentError("no class is given; expected numbers or names")
-    return entries
-
-
-def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
-    """The number of a class that is given by number or by name.
-
-    Raises:
-        ArgumentError: If there is no such class, or it is neither; if several have the
-            name, as two classes of ImageNet are a crane.
-    """
-    if not isinstance(entry, str):
-        number = whole(entry)
-        if number is None:
-            raise unfit("class", entry, "a whole number or a name")
-        if not 0 <= number < head.classes:
-            raise ArgumentError(
-                f"{model.source} has no class {number}; "
-                f"expected 0 to {head.classes - 1}"
-            )
-        return number
-    labels = head_labels(model, head)
-    if labels is None:
-        if entry.isdecimal():
-            return class_number(model, head, int(entry))
-        # Where there are labels, they are those of another output.
-        hint = (
-            "Give the names: load_model(..., labels=...); 'imagenet' has those of "
-            "ImageNet."
-        )
-        raise ArgumentError(
-            f"{model.source} has no class '{entry}'; those of output '{head.name}' "
-            f"have no names, only numbers from 0 to {head.classes - 1}",
-            hint=hint if model.labels is None else None,
-        )
-    names = [label.casefold() for label in labels]
-    # Letters have names that differ in their case alone.
-    same = [number for number, label in enumerate(labels) if label == entry]
-    same = same or [n for n, name in enumerate(names) if name == entry.casefold()]
-    if len(same) > 1:
-        raise ArgumentError(
-            f"{model.source} has {len(same)} classes '{entry}', "
-            f"{listed(same, 'and')}; expected the number of one"
-        )
-    if same:
-        return same[0]
-    if entry.isdecimal():
-        return class_number(model, head, int(entry))
-    near = difflib.get_close_matches(entry.casefold(), names, 3)
-    near = near or [name for name in names if entry.casefold() in name][:3]
-    told = (
-        f"did you mean {listed(near)}?"
-        if near
-        else "its classes are "
-        + ", ".join([*labels[:_FEW], *["..."] * (len(labels) > _FEW)])
-    )
-    raise ArgumentError(f"{model.source} has no class '{entry}'; {told}")
-
-
-def head_labels(model: ImageModel, head: HeadInfo) -> tuple[str, ...] | None:
+def head_labels(
+    labels: tuple[str, ...] | None, head: HeadInfo
+) -> tuple[str, ...] | None:
     """The names of the classes of a head; None if they are not known.
 
     Names of another number are those of another output. The only name of a sigmoid unit
     is that of its class 1.
     """
-    labels = model.labels
     if labels is None or len(labels) == head.classes:
         return labels
     if len(labels) == 1 and (head.kind, head.classes) == ("sigmoid", 2):
@@ -177,7 +102,7 @@ def head_labels(model: ImageModel, head: HeadInfo) -> tuple[str, ...] | None:
     return None
 
 
-def class_name(model: ImageModel, head: HeadInfo, number: int) -> str:
+def class_name(labels: tuple[str, ...] | None, head: HeadInfo, number: int) -> str:
     """The name of a class, or its number where no names are known."""
-    labels = head_labels(model, head)
-    return str(number) if labels is None else labels[number]
+    known = head_labels(labels, head)
+    return str(number) if known is None else known[number]

@@ -246,7 +246,7 @@ def as_predictions(
         head.kind,
         found["outputs"],
         found["values"],
-        head_labels(model, head),
+        head_labels(model.labels, head),
         tuple(arrays),
         head.heads,
         found["outputs"][0].size != head.units,

@@ -20,8 +20,8 @@ import tensorflow as tf
 from cnnviz.arguments import at_least, numbers_of
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.graph.logits import behind
+from cnnviz.network.asked_classes import class_number
 from cnnviz.network.forward import Scene
-from cnnviz.network.labels import class_number
 from cnnviz.network.layout import over_positions
 from cnnviz.network.model import ImageModel
 from cnnviz.network.survey import Survey, choose_channels, choose_head

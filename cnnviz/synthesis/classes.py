@@ -16,12 +16,13 @@ from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import warn
+from cnnviz.network.asked_classes import class_entries, class_number
 from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.health import not_finite
 from cnnviz.network.keras_generations import Network
-from cnnviz.network.labels import class_entries, class_name, class_number
+from cnnviz.network.labels import class_name
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import built_at, choose_head, survey_layers
 from cnnviz.network.tracing import compiled_for_images
@@ -220,7 +221,7 @@ def optimize_classes(
     _, probabilities = _answers(known, info, ascent.images, motions)
     return ClassImages(
         classes=chosen,
-        names=tuple(class_name(known, info, int(number)) for number in chosen),
+        names=tuple(class_name(known.labels, info, int(number)) for number in chosen),
         head=info,
         ascent=value_range.of(ascent),
         probabilities=probabilities[np.arange(len(chosen)), chosen],
@@ -252,7 +253,7 @@ def _sway(model: ImageModel, head: HeadInfo, shape: tuple[int, int, int]) -> flo
     numbers = tf.constant(patterns.start(generators, shape))
     logits, _ = _answers(model, head, patterns.image(numbers, shape).numpy())
     if not np.isfinite(logits).all():
-        raise not_finite(model, [])
+        raise not_finite(model.network, model.source, [])
     return float(logits.std(0).mean())
 
 

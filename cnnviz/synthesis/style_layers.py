@@ -153,7 +153,7 @@ class MeasuredLayers:
         images = tf.repeat(tf.constant(image)[None], self.model.fixed_batch or 1, 0)
         found = {path: features[:1] for path, features in trace(images).items()}
         if not all(np.isfinite(features.numpy()).all() for features in found.values()):
-            raise not_finite(self.model, self.paths)
+            raise not_finite(self.model.network, self.model.source, self.paths)
         return found
 
     def refuse_silence(self, measured: Sequence[Features], *, holds: bool) -> None:
@@ -171,7 +171,7 @@ class MeasuredLayers:
         kinds = {"style": self.style, "content": self.content if holds else ()}
         if silent and broken_weights(self.model.network) is not None:
             # Fused with a rectifier, what is no number is 0.
-            raise not_finite(self.model, self.paths)
+            raise not_finite(self.model.network, self.model.source, self.paths)
         for kind, chosen in kinds.items():
             found = [path for path in chosen if path in silent]
             if not found:

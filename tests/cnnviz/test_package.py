@@ -86,8 +86,11 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def imports(path: Path) -> Iterator[tuple[str, str]]:
-    """The modules of cnnviz that a module imports at run time, with the names."""
+def imports(path: Path, *, types: bool = False) -> Iterator[tuple[str, str]]:
+    """The modules of cnnviz that a module imports, with the names.
+
+    At run time, unless `types` adds those that annotations need.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for_types = {
         id(inner)
@@ -96,7 +99,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
         for inner in ast.walk(node)
     }
     for node in ast.walk(tree):
-        if id(node) in for_types:
+        if id(node) in for_types and not types:
             continue
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -133,7 +136,12 @@ def test_rooms_import_what_they_may() -> None:
 
 
 def test_modules_never_import_in_a_circle() -> None:
-    below = {name_of(path): {m for m, _ in imports(path)} for path in modules()}
+    below = {
+        name_of(path): {module for module, _ in imports(path, types=True)}
+        for path in modules()
+    }
+    # `predict` is asked of a model, and shows that model its images.
+    below["network.model"].remove("network.predictions")
     while free := [name for name, needed in below.items() if not needed & set(below)]:
         for name in free:
             del below[name]

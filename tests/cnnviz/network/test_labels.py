@@ -10,8 +10,6 @@ import pytest
 from cnnviz import load_model
 from cnnviz.errors import ArgumentError, CnnvizWarning
 from cnnviz.network import read_labels
-from cnnviz.network.heads import HeadInfo
-from cnnviz.network.labels import class_number
 
 
 def test_imagenet() -> None:
@@ -98,22 +96,6 @@ def test_bytes_and_folders_are_no_labels(tmp_path: Path) -> None:
     ):
         with pytest.raises(ArgumentError, match=message):
             read_labels(source)
-
-
-def test_names_that_several_classes_have() -> None:
-    image, answer = keras.Input((4, 4, 3)), keras.layers.Dense(6)
-    network = keras.Sequential([image, keras.layers.Flatten(), answer])
-    names = ["Cardigan", "crane", "cardigan", "crane", "A", "a"]
-    model, head = load_model(network, labels=names), HeadInfo("answer", "linear", 6)
-    # Two that differ in their case alone, as the dog and the jacket of ImageNet.
-    told = [class_number(model, head, name) for name in ("cardigan", "Cardigan", "a")]
-    assert told == [2, 0, 5]
-    for name, numbers in (("crane", "1 and 3"), ("CARDIGAN", "0 and 2")):
-        with pytest.raises(
-            ArgumentError, match=f"2 classes '{name}', {numbers}; expected the number"
-        ):
-            class_number(model, head, name)
-    assert class_number(model, head, "3") == 3
 
 
 def test_labels_of_another_output_are_left_aside_in_a_word() -> None:
