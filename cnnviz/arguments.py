@@ -26,6 +26,7 @@ MOST_NUMBERS = 2**32
 """The most numbers that an image may have, which then takes 16 GB."""
 
 _LONGEST_VALUE, _FEW_VALUES = 80, 4
+_MOST = 2**31 - 1  # TensorFlow counts in int32
 
 
 def brief(value: object) -> str:
@@ -99,7 +100,8 @@ def counts(least: int = 1, /, **values: object) -> None:
         **values: By name the arguments.
 
     Raises:
-        ArgumentError: If a value is smaller, or no whole number.
+        ArgumentError: If a value is smaller, no whole number, or more than TensorFlow
+            counts to.
     """
     for name, value in values.items():
         count = whole(value)
@@ -107,6 +109,8 @@ def counts(least: int = 1, /, **values: object) -> None:
             raise unfit(name, value, f"a whole number, {least} or more")
         if count < least:
             raise ArgumentError(f"{name} is {count}; expected {least} or more")
+        if count > _MOST:
+            raise unfit(name, count, f"{_MOST} or less")
 
 
 def counts_or_none(**values: object) -> None:

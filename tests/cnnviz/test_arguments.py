@@ -96,6 +96,8 @@ def test_counts_are_whole_numbers(value: Any) -> None:
         (True, "steps is True; expected a whole number, 1 or more"),
         (None, "steps is None; expected a whole number, 1 or more"),
         ([1, 2], "steps is [1, 2]; expected a whole number, 1 or more"),
+        (2**31, "steps is 2147483648; expected 2147483647 or less"),
+        (10**400, f"steps is 1{'0' * 76}...; expected 2147483647 or less"),
     ],
 )
 def test_other_counts_are_refused(value: Any, message: str) -> None:
