@@ -104,18 +104,35 @@ def counts(least: int = 1, /, **values: object) -> None:
             counts to.
     """
     for name, value in values.items():
-        count = whole(value)
-        if count is None:
-            raise unfit(name, value, f"a whole number, {least} or more")
-        if count < least:
-            raise ArgumentError(f"{name} is {count}; expected {least} or more")
-        if count > _MOST:
-            raise unfit(name, count, f"{_MOST} or less")
+        if _whole_from(least, name, value) > _MOST:
+            raise unfit(name, value, f"{_MOST} or less")
 
 
 def counts_or_none(**values: object) -> None:
     """Refuses what `counts` refuses, but None, which stands for a default."""
     counts(**{name: value for name, value in values.items() if value is not None})
+
+
+def seeds(**values: object) -> None:
+    """Refuses what is no whole number, or one below 0; nothing counts to a seed.
+
+    Args:
+        **values: By name the arguments.
+
+    Raises:
+        ArgumentError: If a value is negative, or no whole number.
+    """
+    for name, value in values.items():
+        _whole_from(0, name, value)
+
+
+def _whole_from(least: int, name: str, value: object) -> int:
+    found = whole(value)
+    if found is None:
+        raise unfit(name, value, f"a whole number, {least} or more")
+    if found < least:
+        raise ArgumentError(f"{name} is {found}; expected {least} or more")
+    return found
 
 
 def more_than(bound: float, /, **values: object) -> None:

@@ -25,6 +25,7 @@ from cnnviz.arguments import (
     number_of,
     numbers_of,
     path_of,
+    seeds,
     size_of,
 )
 from cnnviz.errors import ArgumentError
@@ -104,6 +105,18 @@ def test_other_counts_are_refused(value: Any, message: str) -> None:
     with pytest.raises(ArgumentError) as caught:
         counts(frames=3, steps=value)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("value", [0, np.uint8(7), 2**64 - 1, 10**20])
+def test_seeds_may_be_of_any_length(value: Any) -> None:
+    seeds(seed=value)
+    np.random.SeedSequence(int(value))
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, None])
+def test_other_seeds_are_refused(value: Any) -> None:
+    with pytest.raises(ArgumentError, match=rf"^seed is {value}; expected .*0 or more"):
+        seeds(seed=value)
 
 
 @pytest.mark.parametrize(
