@@ -21,6 +21,7 @@ from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.walking import Dependence
 from cnnviz.graph.writes import unmoved
 from cnnviz.network.averaging import averaged_pooling
+from cnnviz.network.differentiating import gradients
 from cnnviz.network.forward import observe
 from cnnviz.network.model import ImageModel
 from cnnviz.network.tracing import Trace, compiled
@@ -162,8 +163,11 @@ class Plan:
             apart = nullcontext() if are_fused else opened_rectifiers(rescued)
             with steady_gradients(), apart:
                 scores, (given, seen) = self._scores(numbers, draws[i], operands, done)
-                gradient, itself, by_network = tf.gradients(
-                    scores[0], [numbers, given, seen]
+                gradient, itself, by_network = gradients(
+                    self.model.network,
+                    scores[0],
+                    [numbers, given, seen],
+                    hint=self._way_out(depends=True),
                 )
             if itself is None or not self.objective.uses_network:
                 by_network = gradient
@@ -225,12 +229,14 @@ class Plan:
             told += ": no gradient reaches it, as behind rounding or code in NumPy"
         elif self.model.held:
             told += f", only on what is held: {', '.join(self.model.held)}"
-        hint = "Choose another output."
-        if objective.layers:
-            hint = "Choose another layer."
-        elif depends:
-            hint = "Give the part of the network behind that place."
-        return LayerError(told, hint=hint)
+        return LayerError(told, hint=self._way_out(depends=depends))
+
+    def _way_out(self, *, depends: bool) -> str:
+        if self.objective.layers:
+            return "Choose another layer."
+        if depends:
+            return "Give the part of the network behind that place."
+        return "Choose another output."
 
     def _score(
         self, rectifiers: Rectifiers, numbers: tf.Tensor, *operands: tf.Tensor

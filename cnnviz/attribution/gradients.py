@@ -19,7 +19,7 @@ from cnnviz.attribution.rectifiers import marking
 from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces
 from cnnviz.attribution.targets import answers
-from cnnviz.errors import LayerError, first_line, users_error
+from cnnviz.errors import LayerError
 from cnnviz.graph.extents import (
     is_along_channels,
     is_mixed,
@@ -30,6 +30,7 @@ from cnnviz.graph.extents import (
 from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
+from cnnviz.network.differentiating import gradients
 from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.input_axes import channel_dim_of, has_channels, is_no_picture
@@ -128,12 +129,12 @@ class Question:
             results["maps"] = _maps_per_image(place.tensor, image)
         if self.subject.rule is None:
             end = image if place is None else place.tensor
-            gradients = _gradients(network, scores, end, place)
+            pulled = _gradients(network, scores, end, place)
         else:
             given = filter(Dependence(images), forward.inputs)
             inputs = sorted(given, key=Dependence([image]), reverse=True)
-            gradients = _reversed(model, self.subject.rule, scores, head.logits, inputs)
-        results["gradients"] = tf.stack(gradients, 1)
+            pulled = _reversed(model, self.subject.rule, scores, head.logits, inputs)
+        results["gradients"] = tf.stack(pulled, 1)
         return results, facts
 
     def _forward(self, images: list[tf.Tensor], last: tf.Tensor) -> ForwardPass:
@@ -205,33 +206,30 @@ def _gradients(
         for tensor in operation.outputs
     )
     factor = _HALF_PRECISION if halves else 1.0
-    where = "the image" if place is None else f"layer '{place.name}'"
-    gradients = []
+    where, hint = "the image", "Choose the method 'occlusion', which needs none."
+    if place is not None:
+        where = f"layer '{place.name}'"
+        hint = "Choose another layer, or the method 'occlusion' without a layer."
+    found = []
     for score in tf.unstack(scores, axis=1):
-        try:
-            (gradient,) = tf.gradients(score, end, tf.fill(tf.shape(score), factor))
-        except LookupError as error:
-            raise LayerError(
-                f"model '{network.name}' has no gradient at {where}: "
-                f"{first_line(error)}",
-                hint="Choose the method 'occlusion', which needs none.",
-            ) from users_error(error)
+        seed = tf.fill(tf.shape(score), factor)
+        (gradient,) = gradients(network, score, [end], seed, hint=hint)
         if gradient is None and place is None:
             raise LayerError(
                 f"the output of model '{network.name}' has no gradient at {where}",
-                hint="Choose the method 'occlusion', which needs none.",
+                hint=hint,
             )
         if gradient is None:
             depends = Dependence([end])(score)  # not on a softmax, which comes after it
             what = "has no gradient at" if depends else "does not depend on"
             raise LayerError(
                 f"the score that is explained {what} {where} of model '{network.name}'",
-                hint="Choose another layer, or the method 'occlusion' without a layer.",
+                hint=hint,
             )
         gradient = tf.convert_to_tensor(gradient)
         first = place is not None and place.channels_first
-        gradients.append(displayed(gradient, channels_first=first) / factor)
-    return gradients
+        found.append(displayed(gradient, channels_first=first) / factor)
+    return found
 
 
 def _reversed(

@@ -28,6 +28,7 @@ from cnnviz.attribution.units import Route, Seeds, find_geometry_of
 from cnnviz.errors import CnnvizError, LayerError
 from cnnviz.graph.devices import has_gpu, room
 from cnnviz.network.batches import filled
+from cnnviz.network.differentiating import gradients
 from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.layout import as_images
 from cnnviz.network.tracing import Trace, compiled
@@ -352,12 +353,15 @@ def _carry_back(
 def _gradient(task: Task, traced: TracedLayer, start: tf.Tensor, end: End) -> tf.Tensor:
     """The plain gradient; only the preprocessing ahead of it is passed as by others."""
     above = end.front[-1] if end.front else end.input
-    (pulled,) = tf.gradients(traced.tensor, above, start, stop_gradients=[above])
+    hint = "Choose a layer below it."
+    (pulled,) = gradients(
+        task.model.network, traced.tensor, [above], start, stops=[above], hint=hint
+    )
     if pulled is None:
         raise LayerError(
             f"layer '{task.selected.name}' has no gradient at the image, as behind "
             "rounding or code in NumPy",
-            hint="Choose a layer below it.",
+            hint=hint,
         )
     if above is end.tensor:
         return pulled

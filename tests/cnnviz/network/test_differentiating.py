@@ -1,0 +1,81 @@
+"""Gradients through a network, and what is said where TensorFlow knows none."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import cnnviz
+from cnnviz import ImageModel, LayerError, load_model
+from tests.networks import randomized
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
+IMAGE = np.random.default_rng(0).random((20, 20, 3), np.float32)
+
+
+def through(k: Any, function: Callable[[Any], Any]) -> ImageModel:
+    """A convolution, a function of three channels, and a convolution of both signs."""
+
+    class Between(k.layers.Layer):
+        def call(self, maps: Any) -> Any:
+            return function(maps)
+
+    x = inputs = k.layers.Input((20, 20, 3))
+    x = k.layers.Conv2D(3, 3, activation="sigmoid", name="a")(x)
+    x = k.layers.Conv2D(4, 3, name="b")(Between(name="between")(x))
+    x = k.layers.Dense(2, name="head")(k.layers.GlobalAveragePooling2D()(x))
+    return load_model(randomized(k.Model(inputs, x, name="net")), encoding="unit")
+
+
+ASKED: dict[str, Callable[[ImageModel], object]] = {
+    "filters": lambda m: cnnviz.visualize_filters(m, "b", [0], steps=1),
+    "classes": lambda m: cnnviz.visualize_classes(m, [0], steps=1),
+    "dream": lambda m: cnnviz.deep_dream(m, IMAGE, "b", steps=1),
+    "style": lambda m: cnnviz.transfer_style(m, IMAGE, IMAGE[::-1], steps=1),
+    "deconvnet": lambda m: cnnviz.deconvnet(m, IMAGE, "b", rule="gradient"),
+    "gradient": lambda m: cnnviz.explain(m, IMAGE, 0, method="gradient"),
+    "hirescam": lambda m: cnnviz.explain(m, IMAGE, 0, layer="a"),
+    "channels": lambda m: cnnviz.channel_attribution(m, IMAGE, 0, layer="a"),
+}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_the_layer_that_has_none_is_named(
+    k: Any, asked: Callable[[ImageModel], object]
+) -> None:
+    model = through(k, lambda maps: tf.image.resize(maps, (12, 12), method="area"))
+    with pytest.raises(LayerError) as caught:
+        asked(model)
+    told = "layer 'between' computes with ResizeArea, which has no gradient"
+    assert caught.value.message == told
+    assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (lambda maps: tf.image.adjust_hue(maps, 0.1), "AdjustHue"),
+        (lambda maps: tf.image.adjust_contrast(maps, 1.2), "AdjustContrastv2"),
+        (lambda maps: tf.image.adjust_saturation(maps, 1.3), "AdjustSaturation"),
+    ],
+)
+def test_so_is_what_it_computes_with(function: Callable[[Any], Any], kind: str) -> None:
+    with pytest.raises(LayerError, match=f"^layer 'between' computes with {kind},"):
+        cnnviz.visualize_filters(through(keras, function), "b", [0], steps=1)
+
+
+def test_errors_of_other_gradients_are_the_users() -> None:
+    @tf.custom_gradient
+    def spoiled(maps: Any) -> Any:
+        def gradient(_: Any) -> Any:
+            raise KeyError("kernel")
+
+        return tf.identity(maps), gradient
+
+    with pytest.raises(KeyError, match="kernel"):
+        cnnviz.explain(through(keras, spoiled), IMAGE, 0, method="gradient")
