@@ -3,12 +3,14 @@
 Walking back from a tensor, through operations that only convert or rearrange values and
 into functions, leads to the activation if there is one. What lies on the way is then
 done to the activation's input instead, so that the result has the tensor's shape.
+Guards behind a softmax or sigmoid, which change probabilities by next to nothing, are
+left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Collection
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -48,6 +50,19 @@ _GATES = frozenset("Erf Erfc Maximum Minimum Relu6 Sigmoid Softplus Tanh".split(
 _GATING = _GATES | frozenset("Add AddV2 Cast Mul Neg Pow RealDiv Square Sub".split())
 """Operations that the gate of a rectifier is computed with."""
 
+_GUARDS: dict[str, Callable[..., Any]] = {
+    "Add": np.add,
+    "AddV2": np.add,
+    "ClipByValue": np.clip,
+    "Maximum": np.maximum,
+    "Minimum": np.minimum,
+    "Mul": np.multiply,
+    "RealDiv": np.divide,
+    "Sub": np.subtract,
+}
+"""Operations that guard probabilities, as from a logarithm of 0, given constants."""
+
+_CHANGED = 1e-4  # by how much guards may change a probability
 _SEVERAL = frozenset(("IdentityN", "CustomGradient"))
 _ALIKE = ("Identity", "StopGradient")
 _Calls = tuple[tf.Operation, ...]
@@ -138,6 +153,7 @@ def _path_back(output: tf.Tensor, activations: Collection[str]) -> _PathBack | N
     tensor = output
     calls: _Calls = ()
     way: list[tuple[tf.Operation, _Calls]] = []
+    is_guarded = False
     while (applied := _activation(tensor)) is None or applied[1] not in activations:
         op = tensor.op
         if op.type in CALLS and (inner := body(op)) is not None:
@@ -150,9 +166,55 @@ def _path_back(output: tf.Tensor, activations: Collection[str]) -> _PathBack | N
         elif op.type in _PASSED and _keeps_all(op):
             way.append((op, calls))
             tensor = op.inputs[0]
+        elif (guarded := _guarded(op)) is not None:
+            tensor, is_guarded = guarded, True
         else:
             return None
+    if is_guarded and applied[1] not in ("softmax", "sigmoid"):
+        return None
     return _PathBack(tensor, *applied, calls, way)
+
+
+def _guarded(op: tf.Operation) -> tf.Tensor | None:
+    """What an operation hardly changes if it is given probabilities; None if it does.
+
+    Bounds, factors and what is added change most at 0 or at 1.
+    """
+    if op.type not in _GUARDS or not op.outputs[0].dtype.is_floating:
+        return None
+    shape, ends = op.outputs[0].shape, np.array([0.0, 1.0])
+    values = [tf.get_static_value(tensor) for tensor in op.inputs]
+    for place, given in enumerate(op.inputs):
+        others = [v for i, v in enumerate(values) if i != place and v is not None]
+        if len(others) < len(values) - 1 or not _are_alike(given.shape, shape):
+            continue
+        parts = [np.asarray(other, np.float64)[..., np.newaxis] for other in others]
+        parts.insert(place, ends)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            changes = np.abs(_GUARDS[op.type](*parts) - ends)
+        if np.all(changes <= _CHANGED):
+            return given
+    return _renormalized(op)
+
+
+def _are_alike(one: tf.TensorShape, other: tf.TensorShape) -> bool:
+    return one.rank is not None and one.rank == other.rank and list(one) == list(other)
+
+
+def _renormalized(op: tf.Operation) -> tf.Tensor | None:
+    """`p / sum(p)` of a softmax, whose sum is 1 but for rounding."""
+    if op.type != "RealDiv":
+        return None
+    given, total = op.inputs
+    total = _plain(total)
+    total = _plain(total if (inner := _guarded(total.op)) is None else inner)
+    if total.op.type != "Sum" or _plain(total.op.inputs[0]) is not _plain(given):
+        return None
+    axes, rank = known_value(total.op.inputs[1]), given.shape.rank
+    if axes is None or rank is None:
+        return None
+    summed = frozenset(int(axis) % rank for axis in np.ravel(axes))
+    return given if softmax_axes(given) == summed else None
 
 
 def _added(tensor: tf.Tensor) -> frozenset[int] | None:
@@ -255,14 +317,15 @@ def _activation(tensor: tf.Tensor) -> tuple[tf.Tensor, str] | None:
         return mark.given, mark.activation
     if op.type in _ACTIVATIONS:
         return op.inputs[0], _ACTIVATIONS[op.type]
-    written_out = (_softmax, _log_softmax, _sigmoid, _log_sigmoid, _logarithm, _gated)
+    written_out = (
+        *(_softmax, _log_softmax, _sigmoid, _log_sigmoid),
+        *(_logarithm, _exponential, _gated),
+    )
     return next((found for look in written_out if (found := look(op))), None)
 
 
 def _softmax(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
-    """`exp(x) / sum(exp(x))`, or `exp(x - logsumexp(x))`: softmax over several axes."""
-    if op.type == "Exp" and (found := _log_softmax(_plain(op.inputs[0]).op)):
-        return found[0], "softmax"
+    """`exp(x) / sum(exp(x))`."""
     if op.type != "RealDiv":
         return None
     above, below = map(_plain, op.inputs)
@@ -333,6 +396,16 @@ def _logarithm(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
     if found is None or found[1] not in ("softmax", "sigmoid"):
         return None
     return found[0], f"log_{found[1]}"
+
+
+def _exponential(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
+    """`exp(log_softmax(x))`, as Keras computes softmax over several axes."""
+    if op.type != "Exp":
+        return None
+    found = _activation(_plain(op.inputs[0]))
+    if found is None or not found[1].startswith("log_"):
+        return None
+    return found[0], found[1].removeprefix("log_")
 
 
 def _gated(op: tf.Operation) -> tuple[tf.Tensor, str] | None:

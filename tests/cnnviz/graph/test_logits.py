@@ -49,6 +49,10 @@ def log_softmax_by_hand(x: Any) -> Any:
     return x - (largest + tf.math.log(total))
 
 
+def renormalized(p: Any, more: float = 0.0, axis: int = -1) -> Any:
+    return p / (tf.reduce_sum(p, axis, keepdims=True) + more)
+
+
 def of_differences(x: Any) -> Any:
     less = x - tf.reduce_max(x, -1, keepdims=True)
     return less - tf.math.log(tf.reduce_sum(tf.exp(less), -1, keepdims=True))
@@ -95,6 +99,27 @@ FUNCTIONS: dict[str, tuple[str, Squash]] = {
         "softmax",
         lambda x: tf.identity_n([x, tf.nn.softmax(x)])[1],
     ),
+    "clipped": ("softmax", lambda x: keras.ops.clip(tf.nn.softmax(x), 1e-7, 1 - 1e-7)),
+    "clipped in one": (
+        "softmax",
+        lambda x: tf.raw_ops.ClipByValue(
+            t=tf.nn.softmax(x), clip_value_min=1e-7, clip_value_max=1.0
+        ),
+    ),
+    "clipped and reshaped": (
+        "softmax",
+        lambda x: tf.reshape(tf.maximum(1e-6, tf.nn.softmax(x)[:, None]), [-1, 4]),
+    ),
+    "clipped sigmoid": ("sigmoid", lambda x: tf.minimum(tf.sigmoid(x), 1 - 1e-6)),
+    "factor of 1": ("softmax", lambda x: 1.0 * tf.nn.softmax(x) / tf.ones([4])),
+    "something small added": ("softmax", lambda x: tf.nn.softmax(x) + 1e-7),
+    "renormalized": ("softmax", lambda x: renormalized(tf.nn.softmax(x))),
+    "clipped and renormalized": (
+        "softmax",
+        lambda x: renormalized(tf.maximum(softmax_by_hand(x), 1e-7), 1e-8),
+    ),
+    "exp of log_softmax": ("softmax", lambda x: tf.exp(tf.nn.log_softmax(x))),
+    "exp of log_sigmoid": ("sigmoid", lambda x: tf.exp(tf.math.log_sigmoid(x))),
     "function": ("softmax", inner_function),
     "function in a function": ("softmax", outer_function),
     "linear": ("linear", lambda x: x + 0.0),
@@ -265,9 +290,27 @@ def test_all_methods_start_at_the_same_logits(case: str, k: Any) -> None:
     np.testing.assert_allclose(started.activations, logits, rtol=1e-4, atol=1e-5)
 
 
+NO_PROBABILITIES: dict[str, Squash] = {
+    "rows": lambda x: tf.nn.softmax(x)[:, 1:],
+    "smoothed": lambda x: 0.9 * tf.nn.softmax(x) + 0.025,
+    "clipped by much": lambda x: tf.clip_by_value(tf.nn.softmax(x), 0.01, 0.99),
+    "weighted": lambda x: tf.nn.softmax(x) * tf.constant([1.0, 1.0, 2.0, 1.0]),
+    "the others": lambda x: 1.0 - tf.nn.softmax(x),
+    "inverse": lambda x: 1.0 / tf.nn.softmax(x),
+    "broadcast": lambda x: tf.sigmoid(x[:, :1]) * tf.ones([4]),
+    "clipped logarithms": lambda x: tf.clip_by_value(tf.nn.log_softmax(x), 0.0, 1.0),
+    "renormalized sigmoid": lambda x: renormalized(tf.sigmoid(x)),
+    "renormalized over images": lambda x: renormalized(tf.nn.softmax(x), axis=0),
+    "renormalized by another": lambda x: (
+        tf.nn.softmax(x) / tf.reduce_sum(tf.sigmoid(x), -1, keepdims=True)
+    ),
+}
+
+
 @GENERATIONS
-def test_rows_of_a_softmax_are_no_softmax(k: Any) -> None:
-    network, _ = built_of(k, function(lambda z: tf.nn.softmax(z)[:, 1:]))
+@pytest.mark.parametrize("name", NO_PROBABILITIES)
+def test_what_is_made_of_probabilities_is_no_softmax(name: str, k: Any) -> None:
+    network, _ = built_of(k, function(NO_PROBABILITIES[name]))
     kind, seen = kind_and_logits(as_model(network))
     assert kind == "linear"
     np.testing.assert_allclose(seen, network(IMAGES), rtol=1e-4, atol=1e-5)
