@@ -210,7 +210,7 @@ def seed(task: Task, traced: TracedLayer, units: Sequence[tf.Tensor]) -> tf.Tens
     """
     channels, positions, values = units
     shape, space = traced.tensor.shape, traced.space
-    count, flat = shape[0], int(np.prod(space)) if space else 1
+    flat = int(np.prod(space)) if space else 1
     known = shape[1] if traced.channels_first else shape[-1]
     here = channels[:, None] == tf.range(known)
     if task.keep == "map":
@@ -219,7 +219,7 @@ def seed(task: Task, traced: TracedLayer, units: Sequence[tf.Tensor]) -> tf.Tens
         there = positions[:, None] == tf.range(flat)
         chosen = here[:, None] & there[:, :, None]
         seeds = tf.where(chosen, values[:, None, None], 0.0)
-    seeds = tf.reshape(seeds, [count, *space, known])
+    seeds = tf.reshape(seeds, [-1, *space, known])
     if traced.channels_first:
         seeds = to_channels_first(seeds)
     return tf.cast(seeds, traced.tensor.dtype)

@@ -106,6 +106,25 @@ class TestLayouts:
         assert found[0].positions.tolist() == found[1].positions.tolist()
 
     @GENERATIONS
+    @pytest.mark.parametrize("rule", RULES)
+    def test_how_many_images_need_not_be_known(self, k: ModuleType, rule: Rule) -> None:
+        class Chosen(k.layers.Layer):  # type: ignore[name-defined]
+            def call(self, maps: Any) -> Any:
+                return tf.boolean_mask(maps, tf.ones(tf.shape(maps)[0], tf.bool))
+
+            def compute_output_shape(self, shape: Any) -> Any:
+                return shape
+
+        found = []
+        for between in (Chosen(), k.layers.Activation("linear")):
+            first = k.layers.Conv2D(4, 3, activation="relu")
+            last = k.layers.Conv2D(3, 3, name="last")
+            network = randomized(sequential(k, (17, 18, 3), first, between, last), 1)
+            found.append(deconvnet(raw(network), IMAGES, "last", rule=rule).images)
+        assert found[1].any((2, 3, 4)).all()
+        close(found[0], found[1])
+
+    @GENERATIONS
     def test_windows_that_reshapes_cut_out(self, k: ModuleType) -> None:
         layers = k.layers
         network = randomized(
