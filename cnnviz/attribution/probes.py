@@ -144,8 +144,9 @@ class Probe:
                 axes = [first + axis for axis in self.facts.order]
                 ordered = range(first, first + len(axes))
                 results[name] = np.moveaxis(results[name], axes, ordered)
-        for name, where in (("scores", []), ("gradients", ["its gradients"])):
+        for name in ("scores", "probabilities", "gradients"):
             if name in results and not np.isfinite(results[name]).all():
+                where = ["its gradients"] if name == "gradients" else []
                 raise not_finite(
                     self.subject.model.network, self.subject.model.source, where
                 )

@@ -9,6 +9,7 @@ whether it is an argument, a layer, or inside a nested model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -79,10 +80,18 @@ class Head:
         return tf.concat([-logits, logits], -1) if self.is_binary else logits
 
     def squashed(self, logits: tf.Tensor) -> tf.Tensor:
-        """Probabilities of logits `(..., classes)`; of a linear head the values."""
-        if self.kind == "softmax":
-            return tf.nn.softmax(logits)
-        return tf.sigmoid(logits) if self.kind == "sigmoid" else logits
+        """Probabilities of logits `(n, ..., classes)`; of a linear head the values.
+
+        NaN for images of which the network returns any NaN, as where its own softmax
+        overflows.
+        """
+        if self.kind == "linear":
+            return logits
+        squash = tf.nn.softmax if self.kind == "softmax" else tf.sigmoid
+        axes = list(range(1, self.output.shape.rank))
+        is_lost = tf.reduce_any(tf.math.is_nan(self.output), axes)
+        each = tf.reshape(is_lost, [-1] + [1] * (logits.shape.rank - 1))
+        return tf.where(each, math.nan, squash(logits))
 
 
 @dataclass(frozen=True)

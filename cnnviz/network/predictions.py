@@ -53,7 +53,8 @@ class Predictions(ArrayResult):
         outputs: float32, what the network returns, `(n, ...)`.
         values: float32 `(n, classes)`: the probabilities of the classes, or the outputs
             where the head gives none; their mean over positions if the head has
-            positions. The one unit of a binary head makes two classes, 0 and 1.
+            positions. The one unit of a binary head makes two classes, 0 and 1. The
+            probabilities of an image are NaN if any of its outputs is.
         labels: The names of the classes; None if they are not known.
         inputs: The images, before they are encoded: an array `(n, ...)` for each input
             of the network that is not held.
@@ -131,6 +132,8 @@ class Predictions(ArrayResult):
             or (self.kind == "sigmoid" and not one_unit and self.labels is None)
         ):
             return None
+        if np.isnan(self.values[image]).any():
+            return None
         number = int(self.values[image].argmax())
         name = f"class {number}" if self.labels is None else self.labels[number]
         return f"taken for {name}: {value_text(self.values[image, number], self.kind)}"
@@ -143,16 +146,22 @@ class Predictions(ArrayResult):
         return self.values
 
     def __repr__(self) -> str:
-        told = ", ".join(self._told(row[0]) for row in self.top(1)[:3])
+        told = ", ".join(self._told(i) for i in range(min(3, len(self))))
         more = ", ..." if len(self) > 3 else ""
         return f"Predictions({counted(len(self), 'image')}: {told}{more})"
 
-    def _told(self, best: Prediction) -> str:
-        return f"{best.name}: {value_text(best.value, self.kind)}"
+    def _told(self, image: int) -> str:
+        values = self.values[image]
+        if np.isnan(values).any():
+            return "NaN"
+        best = int(values.argmax())
+        return f"{self.name(best)}: {value_text(values[best], self.kind)}"
 
 
 def value_text(value: float, kind: str) -> str:
     """A probability in percent, `99.2 %`; the output of a head that gives none."""
+    if np.isnan(value):
+        return "NaN"
     return f"{value:.4g}" if kind == "linear" else percent_text(value)
 
 
@@ -192,6 +201,9 @@ def predictions_of(
         broken = broken_weights(model.network)
         if broken is not None:
             warn(f"{broken}, so that predictions mean nothing")
+        elif lost := np.isnan(found["values"]).any(1).sum():
+            images = counted(int(lost), "image")
+            warn(f"{model.source} returns NaN for {images} of {len(arrays[0])}")
     return as_predictions(model, arrays, trace.facts, found)
 
 

@@ -6,13 +6,16 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from cnnviz import (
     ArgumentError,
+    CnnvizWarning,
     ImageError,
     ImageModel,
     LayerError,
+    ModelError,
     explain,
     load_model,
     visualize_classes,
@@ -93,6 +96,35 @@ def test_logarithms_come_back_as_they_are_and_as_probabilities() -> None:
     expected = network.predict(2 * IMAGES - 1, verbose=0)
     np.testing.assert_allclose(found.outputs, expected, rtol=1e-5)
     np.testing.assert_allclose(found.probabilities, np.exp(expected), rtol=1e-5)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("has_positions", [False, True])
+def test_of_an_image_for_which_the_network_returns_nan_nothing_is_predicted(
+    k: Any, has_positions: bool
+) -> None:
+    class Overflowing(k.layers.Layer):
+        def call(self, means: Any) -> Any:
+            powers = tf.exp(means * tf.constant([1e3, 1.0, 2.0]))
+            return powers / tf.reduce_sum(powers, -1, keepdims=True)
+
+    x = inputs = k.layers.Input((8, 8, 3))
+    if not has_positions:
+        x = k.layers.GlobalAveragePooling2D()(x)
+    model = load_model(k.Model(inputs, Overflowing()(x), name="net"), encoding="unit")
+    images = np.zeros((2, 8, 8, 3), np.float32)
+    images[1, 3:] = 1
+    with pytest.warns(CnnvizWarning, match="net returns NaN for 1 image of 2$"):
+        found = model.predict(images)
+    assert found.kind == "softmax"
+    assert np.isnan(found.outputs[1]).any()
+    np.testing.assert_allclose(found.values[0], 1 / 3, rtol=1e-6)
+    assert np.isnan(found.values[1]).all()
+    assert repr(found) == "Predictions(2 images: 0: 33.3 %, NaN)"
+    assert found.verdict(1) is None
+    found.picture()
+    with pytest.raises(ModelError, match="computes NaN or infinite values in its out"):
+        explain(model, images[1:], 0, method="gradient")
 
 
 @GENERATIONS
