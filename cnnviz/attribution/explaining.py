@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cnnviz.arguments import choice, counts, counts_or_none, function_or_none, seeds
+from cnnviz.arguments import (
+    brief,
+    choice,
+    counts,
+    counts_or_none,
+    function_or_none,
+    seeds,
+)
 from cnnviz.attribution.asking import (
     Asked,
     Class,
@@ -192,8 +199,9 @@ def explain(
     seeds(seed=seed)
     counts_or_none(batch_size=batch_size)
     function_or_none(callback=callback)
-    _check(method, layer, smooth)
+    choice("method", method, Method)
     settings = Settings(method, baseline, smooth, seed, patch, stride, batch_size)
+    _check(settings, layer)
     asked = ask_about(
         model,
         images,
@@ -210,8 +218,6 @@ def explain(
     if not settings.takes_one_pass:
         probe = settings.probe(asked.subject, asked.arrays, asked.target)
     case = Case(settings, probe, asked.arrays, asked.target, asked.found, callback)
-    if settings.at != "layer":
-        case.baselines()  # a wrong one is refused where none is needed, too
     return _explanation(asked, case, found_by(case))
 
 
@@ -265,15 +271,24 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
     )
 
 
-def _check(method: str, layer: LayerName | None, smooth: int) -> None:
-    choice("method", method, Method)
+def _check(settings: Settings, layer: LayerName | None) -> None:
+    """Refuses what the method would not look at."""
+    method, baseline = settings.method, settings.baseline
     if layer is not None and method not in CAMS:
         raise ArgumentError(
             f"layer is '{layer}', and the method '{method}' works on pixels; expected "
             f"the method {' or '.join(CAMS)} with a layer"
         )
-    if smooth and method != "gradient":
-        raise ArgumentError(
-            f"smooth is {smooth} for the method '{method}'; expected the method "
-            "'gradient' with it"
-        )
+    is_default = isinstance(baseline, str) and baseline == "black"
+    for name, is_given, methods in (
+        ("smooth", settings.smooth > 0, ("gradient",)),
+        ("patch", settings.patch is not None, ("occlusion",)),
+        ("stride", settings.stride is not None, ("occlusion",)),
+        ("baseline", not is_default, ("integrated", "occlusion")),
+    ):
+        if is_given and method not in methods:
+            expected = " or ".join(f"'{each}'" for each in methods)
+            raise ArgumentError(
+                f"{name} is {brief(getattr(settings, name))} for the method "
+                f"'{method}'; expected the method {expected} with it"
+            )

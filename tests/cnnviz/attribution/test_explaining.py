@@ -178,7 +178,8 @@ class TestGroundTruth:
         outside = np.ones((8, 8), bool)
         outside[2:6, 2:6] = False
         for method in ("hirescam", "gradient", "integrated", "occlusion"):
-            found = explain(model, image, method=method, patch=1)
+            patch = 1 if method == "occlusion" else None
+            found = explain(model, image, method=method, patch=patch)
             assert np.abs(found.maps[0, 0][outside]).max() < 1e-6, method
             assert found.maps[0, 0][~outside].min() > 0.4, method
         # Grad-CAM lights pixels that the network provably never uses.
@@ -192,7 +193,8 @@ class TestGroundTruth:
         red = np.zeros((10, 12), bool)
         red[2:5, 7:11] = True
         for method in ("hirescam", "gradcam", "integrated", "occlusion"):
-            found = explain(model, image, [1], method=method, patch=1)
+            patch = 1 if method == "occlusion" else None
+            found = explain(model, image, [1], method=method, patch=patch)
             close(found.maps[0, 0][red].sum() / np.abs(found.maps).sum(), 1.0)
         close(explain(model, image, [1]).maps[0, 0], 0.8 * red)
         close(explain(model, image, [0]).maps[0, 0], -0.8 * red)
@@ -1035,6 +1037,27 @@ class TestMistakes:
             (ArgumentError, "batch_size is -1", {"batch_size": -1}),
             (ArgumentError, "batch_size is 0", {"batch_size": 0}),
             (ArgumentError, "smooth is 3 for the method 'hirescam'", {"smooth": 3}),
+            (
+                ArgumentError,
+                "patch is 4 for the method 'hirescam'; expected the method 'occlusion'",
+                {"patch": 4},
+            ),
+            (
+                ArgumentError,
+                r"stride is \(2, 1\) for the method 'integrated'",
+                {"method": "integrated", "stride": (2, 1)},
+            ),
+            (
+                ArgumentError,
+                "baseline is 'white' for the method 'gradcam'; expected the method "
+                "'integrated' or 'occlusion' with it",
+                {"method": "gradcam", "baseline": "white"},
+            ),
+            (
+                ArgumentError,
+                "baseline is an array of shape .* for the method 'gradient'",
+                {"method": "gradient", "baseline": IMAGES[0]},
+            ),
             (
                 ArgumentError,
                 "layer is 'second', and the method 'gradient' works on pixels",
