@@ -73,7 +73,7 @@ def check_explanation(
 
     Raises:
         ArgumentError: If an argument has a value outside its range, or the model does
-            not score the images as when they were explained.
+            not score the images as when they were explained, or holds other inputs.
         ImageError: If these are not the images that were explained; of several inputs
             the one that the maps lie on is looked at.
         ModelError: If the network fails, or computes NaN or infinite values.
@@ -87,6 +87,7 @@ def check_explanation(
     seeds(seed=seed)
     function_or_none(callback=callback)
     known = as_model(model)
+    _require_same_held(known, explanation.subject.model)
     arrays = known.prepare(images)
     _require_explained(known, arrays, explanation)
     target, subject = explanation.target, replace(explanation.subject, model=known)
@@ -115,6 +116,16 @@ def check_explanation(
         stages=names,
         explanation=explanation,
     )
+
+
+def _require_same_held(model: ImageModel, explained: ImageModel) -> None:
+    """Refuses a model that takes other inputs than the one that was explained."""
+    one, other = (", ".join(m.held) or "no input" for m in (model, explained))
+    if model.held.keys() != explained.held.keys():
+        raise ArgumentError(
+            f"the model holds {one}; expected the model that was explained, which "
+            f"holds {other}"
+        )
 
 
 def _require_explained(
@@ -149,10 +160,13 @@ def _require_same_scores(
         allowed += _SPREAD * np.abs(one - other).max()
     if apart.max() > allowed:
         image, column = np.unravel_index(apart.argmax(), one.shape)
+        expected = "the model that was explained, as it was then"
+        if len(arrays) > 1 or probe.subject.model.held:
+            expected += ", and the same other inputs"
         raise ArgumentError(
             f"the model gives {explanation.caption(int(image), int(column))} a score "
             f"of {one[image, column]:.4g}, which was {explained[image, column]:.4g} in "
-            "the explanation; expected the model that was explained, as it was then"
+            f"the explanation; expected {expected}"
         )
 
 

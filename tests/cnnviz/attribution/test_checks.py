@@ -500,6 +500,34 @@ def test_another_model_than_the_explained_is_refused() -> None:
         check_explanation(model, IMAGES, found, steps=2, draws=1)
 
 
+@GENERATIONS
+def test_other_inputs_than_the_explained_are_told(k: ModuleType) -> None:
+    layers = k.layers
+    image, age = layers.Input((16, 18, 3), name="image"), layers.Input((4,), name="age")
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(5, 3)(image))
+    scores = layers.Dense(3)(layers.Concatenate()([pooled, age]))
+    model = raw(randomized(k.Model([image, age], scores)))
+    ages = np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32)
+    found = explain(model, [IMAGES, ages], 1, method="gradient")
+    check_explanation(model, [IMAGES, ages], found, steps=2, draws=1)
+    same = "expected the model that was explained, as it was then"
+    with pytest.raises(ArgumentError, match=rf"{same}, and the same other inputs$"):
+        check_explanation(model, [IMAGES, 2 * ages], found, steps=2, draws=1)
+
+    held = model.hold({"age": ages[0]})
+    found = explain(held, IMAGES, 1, method="gradient")
+    check_explanation(held, IMAGES, found, steps=2, draws=1)
+    other = model.hold({"age": 2 * ages[0]})
+    with pytest.raises(ArgumentError, match=rf"{same}, and the same other inputs$"):
+        check_explanation(other, IMAGES, found, steps=2, draws=1)
+    for given in ([IMAGES, ages], IMAGES):
+        with pytest.raises(
+            ArgumentError,
+            match=r"the model holds no input; expected .*, which holds age$",
+        ):
+            check_explanation(model, given, found, steps=2, draws=1)
+
+
 def test_a_score_of_rounding_errors_is_checked() -> None:
     network = classifier(keras)
     kernel, bias = network.layers[-1].get_weights()
