@@ -81,10 +81,12 @@ class Check(Result):
 
         What counts is the area under the insertion curve minus the area under the
         deletion curve. It has to be larger than that of every random map. It also has
-        to be larger than their mean: by twice their standard deviation, and by 0.01, or
-        a tenth of the largest difference of probabilities where that is less. Where the
-        curves follow scores, it is 0.01 of what the score changes when the whole image
-        turns black.
+        to be larger than their mean, by two amounts. One is twice their standard
+        deviation, or nine tenths of the way from their mean to the largest area that
+        there could be, where that is less: 1, or the largest difference of scores. The
+        other is 0.01, or a tenth of the largest difference of probabilities where that
+        is less. Where the curves follow scores, it is 0.01 of what the score changes
+        when the whole image turns black.
         """
         own = area(self.insertion) - area(self.deletion)
         chance = area(self.chance_insertion) - area(self.chance_deletion)
@@ -106,7 +108,7 @@ class Check(Result):
         That map knows nothing of the network or the image, yet does well where what
         counts is in the middle, as in most photographs: curves alone cannot tell then
         that a map has found it. Areas count as in `is_better_than_chance`; the map's
-        has to be larger by 0.01.
+        has to be larger by the last amount there.
         """
         own = area(self.insertion) - area(self.deletion)
         center = area(self.center_insertion) - area(self.center_deletion)
