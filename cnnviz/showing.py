@@ -7,9 +7,11 @@ only when a picture is asked for, imports what draws.
 
 from __future__ import annotations
 
+import inspect
 import io
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,9 +22,18 @@ from numpy.typing import NDArray
 
 from cnnviz.errors import ArgumentError, CnnvizError
 from cnnviz.images.writing import write_image
+from cnnviz.words import listed
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+_UNFIT = re.compile(r"(\w+)\(\) got .* argument '(\w+)'$")
+
+
+def _options_of(function: Callable[..., object]) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
 class Result:
@@ -48,11 +59,23 @@ class Result:
                 All that draw sheets take a `title`.
 
         Raises:
+            ArgumentError: If it takes no option of that name.
             CnnvizError: If there is nothing to draw.
         """
         import cnnviz.drawing
 
-        return self._drawn(cnnviz.drawing, **options)
+        try:
+            return self._drawn(cnnviz.drawing, **options)
+        except TypeError as error:
+            found = _UNFIT.match(str(error))
+            sheet = found and getattr(cnnviz.drawing, found[1], None)
+            if not found or not sheet or found[2] not in options:
+                raise
+            taken = sorted({*_options_of(sheet), *_options_of(self._drawn)})
+            raise ArgumentError(
+                f"{found[2]} is given to the picture of {type(self).__name__}, which "
+                f"takes {listed(taken, 'and') if taken else 'no options'}"
+            ) from None
 
     @property
     def tiles(self) -> NDArray[Any]:

@@ -4,6 +4,7 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,44 @@ def test_sheets_say_what_the_image_is_taken_for(
     for result in (maps, parts):
         with pytest.raises(ArgumentError, match="predictions are of 1 image; expected"):
             result.picture(predictions=model.predict(digits[1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        (
+            "Dream",
+            {"image": 0},
+            "image is given to the picture of Dream, which takes no",
+        ),
+        ("Stages", {"image": 0}, "image .* of Stages, which takes box, columns, crop,"),
+        ("Predictions", {"image": 0}, "takes columns, most_images, title and top$"),
+        ("Explanation", {"color": 1}, "color is .* of Explanation, .* facts, image,"),
+    ],
+)
+def test_options_that_a_picture_does_not_take_are_told(
+    name: str,
+    options: dict[str, int],
+    told: str,
+    model: ImageModel,
+    digits: np.ndarray,
+    tmp_path: Path,
+) -> None:
+    result = RESULTS[name](model, digits)
+    with pytest.raises(ArgumentError, match=told):
+        result.picture(**options)
+    with pytest.raises(ArgumentError, match=told):
+        result.save(tmp_path / "picture.png", **options)
+
+
+def test_faults_of_the_drawing_itself_are_not_those_of_an_option() -> None:
+    class Spoiled(Result):
+        def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+            sheet: Image.Image = drawing.grid(np.ones((2, 2)), colour=len(options))
+            return sheet
+
+    with pytest.raises(TypeError, match="'colour'"):
+        Spoiled().picture(title="Squares")
 
 
 def test_grids_take_results(model: ImageModel, digits: np.ndarray) -> None:
