@@ -162,9 +162,8 @@ def one_by_one(images: Any, *, most: int | None = None) -> Iterator[Any]:
 
 def is_many(images: Any) -> bool:
     """Whether `images` are a dataset or a generator: to be walked, see `items_of`."""
-    if isinstance(
-        images, Image.Image | str | bytes | os.PathLike | Mapping | list | tuple
-    ):
+    whole = Image.Image | str | bytes | memoryview | os.PathLike | Mapping
+    if isinstance(images, whole | list | tuple):
         return False
     # Those that can be read from are open files, which are walked line by line.
     if hasattr(images, "__array__") or hasattr(images, "read"):

@@ -48,6 +48,7 @@ class Endless(Sequence):
     "given",
     [
         pytest.param(lambda: UNIT, id="array"),
+        pytest.param(lambda: UNIT.data, id="memoryview"),
         pytest.param(lambda: tf.constant(UNIT), id="tensor"),
         pytest.param(lambda: tf.Variable(UNIT), id="variable"),
         pytest.param(lambda: list(UNIT), id="list"),
