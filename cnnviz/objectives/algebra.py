@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from cnnviz.arguments import brief, instance_of, numbers_of, unfit, whole_numbers
 from cnnviz.errors import ArgumentError
@@ -229,12 +230,20 @@ def _lifted(value: Objective | Numbers) -> Objective:
     if isinstance(value, Objective):
         return value
     expected = "a number, one for each image, or another objective"
-    numbers = np.atleast_1d(numbers_of("operand", value, expected))
+    numbers = np.atleast_1d(finite_floats("operand", value, expected))
     if numbers.ndim > 1:
         raise unfit("operand", value, expected)
-    numbers = numbers.astype(np.float32)
     text = f"{numbers[0]:g}" if len(numbers) == 1 else "weights"
     return Objective((Term(text, lambda _, x: x, "number", operands=(numbers,)),))
+
+
+def finite_floats(name: str, value: object, expected: str) -> NDArray[np.float32]:
+    """Numbers that scores are computed with; NaN and what is infinite are refused."""
+    with np.errstate(over="ignore"):
+        numbers = numbers_of(name, value, expected).astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise unfit(name, value, "finite numbers")
+    return numbers
 
 
 def as_indices(name: str, value: Indices) -> np.ndarray:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import numbers_of
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network.forward import Scene
-from cnnviz.objectives.algebra import Objective, Term, over_image
+from cnnviz.objectives.algebra import Objective, Term, finite_floats, over_image
 from cnnviz.words import shape_text
 
 _SHARPNESS = 0.3  # of the softmax of features, per deviation
@@ -61,10 +60,10 @@ def gram_distance(
             are to be compared; None for features as they are.
 
     Raises:
-        ArgumentError: If it is no square matrix.
+        ArgumentError: If it is no square matrix, or not finite.
     """
     expected = "numbers (c, c), or (n, c, c) with one matrix for each image"
-    goal = numbers_of("gram", gram, expected).astype(np.float32)
+    goal = finite_floats("gram", gram, expected)
     if goal.ndim not in (2, 3) or goal.shape[-2] != goal.shape[-1]:
         raise ArgumentError(f"gram has the shape {goal.shape}; expected {expected}")
     operands = [goal[None] if goal.ndim == 2 else goal, *_deviations(deviation)]
@@ -92,10 +91,10 @@ def feature_distance(
             are to be compared; None for features as they are.
 
     Raises:
-        ArgumentError: If these are no features of a map.
+        ArgumentError: If these are no features of a map, or not finite.
     """
     expected = "numbers (h, w, c), or (n, h, w, c) with one map for each image"
-    goal = numbers_of("features", features, expected).astype(np.float32)
+    goal = finite_floats("features", features, expected)
     if goal.ndim not in (3, 4):
         raise ArgumentError(f"features has the shape {goal.shape}; expected {expected}")
     operands = [goal[None] if goal.ndim == 3 else goal, *_deviations(deviation)]
@@ -123,7 +122,7 @@ def _deviations(deviation: np.ndarray | None) -> list[np.ndarray]:
     if deviation is None:
         return []
     expected = "numbers (n,), or one for all images"
-    return [np.atleast_1d(numbers_of("deviation", deviation, expected).astype("f4"))]
+    return [np.atleast_1d(finite_floats("deviation", deviation, expected))]
 
 
 def _features(

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import at_least, numbers_of
+from cnnviz.arguments import at_least
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.graph.logits import behind
 from cnnviz.network.asked_classes import class_number
@@ -31,6 +31,7 @@ from cnnviz.objectives.algebra import (
     Term,
     as_indices,
     describe,
+    finite_floats,
     over_image,
     pick,
 )
@@ -117,10 +118,10 @@ def direction(
             reward activations that point in this direction and in no other.
 
     Raises:
-        ArgumentError: If the vector is none, or the power is negative.
+        ArgumentError: If the vector is none, or not finite, or the power is negative.
     """
     expected = "numbers (channels,), or (n, channels) with one row for each image"
-    vectors = np.atleast_2d(numbers_of("vector", vector, expected)).astype(np.float32)
+    vectors = np.atleast_2d(finite_floats("vector", vector, expected))
     if vectors.ndim > 2:
         raise ArgumentError(
             f"vector has the shape {vectors.shape}; expected {expected}"

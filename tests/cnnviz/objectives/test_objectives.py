@@ -251,6 +251,21 @@ def test_what_cannot_be_is_refused() -> None:
         _ = (channel("layer", [0, 1]) + channel("layer", [0, 1, 2])).count
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 1e39])
+def test_numbers_that_are_not_finite_are_refused(broken: float) -> None:
+    vector = np.where(np.arange(6) == 4, broken, 1.0)
+    for make in (
+        lambda: channel("layer", 0) * broken,
+        lambda: energy("layer") * [0.5, broken],
+        lambda: direction("layer", vector),
+        lambda: gram_distance("layer", np.outer(vector, np.ones(6))),
+        lambda: feature_distance("layer", vector[None, None]),
+        lambda: feature_distance("layer", np.ones((1, 1, 6)), deviation=vector),
+    ):
+        with pytest.raises(ArgumentError, match=r"is .*; expected finite numbers$"):
+            make()
+
+
 def test_gram_matrices_are_those_of_the_definition() -> None:
     expected = np.stack([reference.gram(maps) for maps in MAPS])
     np.testing.assert_allclose(gram_matrix(tf.constant(MAPS)), expected, rtol=1e-5)
