@@ -81,7 +81,7 @@ class ChannelAttribution(Evidence):
 
     @property
     def seen(self) -> np.ndarray:
-        """The pixels that at least one unit of the layer looks at, `(h, w)` bool.
+        """The pixels within the receptive field of any of its units, `(h, w)` bool.
 
         Raises:
             LayerError: If the layer has no positions.

@@ -64,8 +64,9 @@ class Explanation(Evidence):
             order of the image's axes, or for each patch of `occlusion`; `(n, k, h, w,
             c)` of all other methods.
         steps: `(n,)` how many steps `integrated` took; 0 for the other methods.
-        seen: `(h, w)` bool: the pixels that at least one unit of the layer, or one
-            patch, looks at.
+        seen: `(h, w)` bool: the pixels within the receptive field of at least one unit
+            of the layer, or within a patch. Pixels that earlier layers skip, such as a
+            strided 1x1 convolution, count as seen inside of a field.
         method: The method.
         baseline: What `integrated` and `occlusion` compared the image with.
         input_index: The number of the input that the map lies on, among those that are

@@ -47,7 +47,7 @@ class Placing:
 
     Attributes:
         weights: Per axis what a pixel takes; None where positions are pixels.
-        seen: Per axis `(pixels,)`, which pixels any position looks at.
+        seen: Per axis `(pixels,)`, which pixels lie within the field of any position.
     """
 
     weights: tuple[Weights | None, ...]
@@ -64,7 +64,7 @@ class Placing:
         return placed.astype(np.float32)
 
     def mask(self) -> np.ndarray:
-        """Which pixels of the image any position looks at, `(*pixels,)`."""
+        """Which pixels of the image lie within the field of any position."""
         mask = np.ones((), bool)
         for seen in self.seen:
             mask = mask[..., None] & seen
