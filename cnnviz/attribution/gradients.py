@@ -30,7 +30,7 @@ from cnnviz.graph.extents import (
 from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.differentiating import gradients
+from cnnviz.network.differentiating import gradients, has_gradient
 from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.input_axes import channel_dim_of, has_channels, is_no_picture
@@ -41,6 +41,7 @@ from cnnviz.network.naming import Selected, addresses, one_layer
 from cnnviz.network.operation_names import between_layers, layer_of
 from cnnviz.network.recording import Call, Change, patched
 
+_NEEDS_NO_GRADIENT = "Choose the method 'occlusion', which needs no gradient."
 _HALF_PRECISION = 256.0  # factor of gradients, so that they do not become 0
 
 
@@ -133,7 +134,8 @@ class Question:
         else:
             given = filter(Dependence(images), forward.inputs)
             inputs = sorted(given, key=Dependence([image]), reverse=True)
-            pulled = _reversed(model, self.subject.rule, scores, head.logits, inputs)
+            rule = self.subject.rule
+            pulled = _reversed(model, rule, scores, head.logits, inputs, image)
         results["gradients"] = tf.stack(pulled, 1)
         return results, facts
 
@@ -206,7 +208,7 @@ def _gradients(
         for tensor in operation.outputs
     )
     factor = _HALF_PRECISION if halves else 1.0
-    where, hint = "the image", "Choose the method 'occlusion', which needs none."
+    where, hint = "the image", _NEEDS_NO_GRADIENT
     if place is not None:
         where = f"layer '{place.name}'"
         hint = "Choose another layer, or the method 'occlusion' without a layer."
@@ -238,12 +240,18 @@ def _reversed(
     scores: tf.Tensor,
     logits: tf.Tensor,
     inputs: list[tf.Tensor],
+    image: tf.Tensor,
 ) -> list[tf.Tensor]:
-    """What comes back from the score of each class to the first input."""
+    """What comes back from the score of each class to the first input, an image's."""
     paths = [address.path for address in addresses(model.network)]
 
     def named(operation: tf.Operation) -> str:
         return layer_of(operation.name, paths) or between_layers(operation.name)
+
+    def way_out() -> str:
+        if has_gradient(model.network, scores, image):
+            return "Choose the method 'gradient'."
+        return _NEEDS_NO_GRADIENT
 
     try:
         way = Reversal(
@@ -255,8 +263,7 @@ def _reversed(
         )
     except LayerError as error:
         # A class has no layer to go below.
-        hint = "Choose the method 'gradient'."
-        raise LayerError(error.message, hint=hint) from None
+        raise LayerError(error.message, hint=way_out()) from None
     images = []
     for score in tf.unstack(scores, axis=1):
         (seed,) = tf.gradients(score, logits)
@@ -265,7 +272,7 @@ def _reversed(
             raise LayerError(
                 f"the rule '{rule}' does not lead from the score of model "
                 f"'{model.network.name}' to the image, which only gates another input",
-                hint="Choose the method 'gradient'.",
+                hint=way_out(),
             )
         found = as_images(model.network, pulled)
         images.append(model.encode.in_image_order(found))

@@ -352,7 +352,7 @@ def _carry_back(
 
 def _gradient(task: Task, traced: TracedLayer, start: tf.Tensor, end: End) -> tf.Tensor:
     """The plain gradient; only the preprocessing ahead of it is passed as by others."""
-    above = end.front[-1] if end.front else end.input
+    above = end.above
     hint = "Choose a layer below it."
     (pulled,) = gradients(
         task.model.network, traced.tensor, [above], start, stops=[above], hint=hint

@@ -17,6 +17,7 @@ from cnnviz.errors import LayerError
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
+from cnnviz.network.differentiating import has_gradient
 from cnnviz.network.forward import show_images
 from cnnviz.network.input_axes import channel_dim_of, is_no_picture
 from cnnviz.network.keras_generations import Network, call_attribute
@@ -45,6 +46,11 @@ class End(NamedTuple):
     input: tf.Tensor
     front: list[tf.Tensor]
     tensor: tf.Tensor
+
+    @property
+    def above(self) -> tf.Tensor:
+        """Where gradients end: behind preprocessing, which other rules pass."""
+        return self.front[-1] if self.front else self.input
 
 
 class TracedLayer(NamedTuple):
@@ -84,15 +90,26 @@ class TracedLayer(NamedTuple):
         return tf.reshape(maps, [-1 if count is None else count, positions, channels])
 
     def way(self, task: Task, value: Value = as_it_is) -> Reversal:
-        """The way back to the image, by the rule of a task that is no gradient."""
-        return Reversal(
-            self.given,
-            self.tensor,
-            guided=task.rule == "guided",
-            layer_of=self.layer_of,
-            value=value,
-            channels=partial(channel_dim_of, task.model.network),
-        )
+        """The way back to the image, by the rule of a task that is no gradient.
+
+        Raises:
+            LayerError: If there is none.
+        """
+        network = task.model.network
+        try:
+            return Reversal(
+                self.given,
+                self.tensor,
+                guided=task.rule == "guided",
+                layer_of=self.layer_of,
+                value=value,
+                channels=partial(channel_dim_of, network),
+            )
+        except LayerError as error:
+            above = self.end(task).above
+            if error.hint is None or has_gradient(network, self.tensor, above):
+                raise
+            raise LayerError(error.message, hint="Choose another layer.") from None
 
     def end(self, task: Task, way: Reversal | None = None) -> End:
         """Where reconstructions end.

@@ -55,3 +55,12 @@ def gradients(
             f"layer '{layer}' computes with {kind}, which has no gradient", hint=hint
         ) from users_error(error)
     return found
+
+
+def has_gradient(network: Network, of: tf.Tensor, at: tf.Tensor) -> bool:
+    """Whether a gradient of a tensor arrives at another."""
+    try:
+        (found,) = gradients(network, of, [at], hint="")
+    except LayerError:
+        return False
+    return found is not None

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
@@ -115,6 +116,45 @@ def test_no_way_leads_through_another_input(k: ModuleType, rule: str) -> None:
         rebuilt = deconvnet(shown, images, "out", rule=rule, keep="map")  # type: ignore[arg-type]
         again = rebuilt.images[:, 0] / rebuilt.activations
         np.testing.assert_allclose(again, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+@pytest.mark.parametrize(
+    ("function", "has_gradient"),
+    [
+        (tf.round, False),
+        (lambda maps: tf.image.resize(maps, (9, 9), method="area"), False),
+        (tf.sin, True),
+    ],
+)
+def test_a_gradient_is_advised_where_there_is_one(
+    k: Any, rule: Any, function: Any, has_gradient: bool
+) -> None:
+    network = k.Sequential(
+        [
+            k.layers.Input((12, 12, 3)),
+            k.layers.Conv2D(3, 3, activation="sigmoid", name="first"),
+            k.layers.Lambda(function),
+            k.layers.Conv2D(3, 3, activation="sigmoid", name="last"),
+            k.layers.GlobalAveragePooling2D(),
+            k.layers.Dense(2),
+        ]
+    )
+    model = load_model(network, encoding="unit")
+    image = np.random.default_rng(0).random((12, 12, 3), np.float32)
+    with pytest.raises(LayerError) as layers:
+        deconvnet(model, image, "last", rule=rule)
+    with pytest.raises(LayerError) as classes:
+        explain(model, image, 0, method=rule)
+    hints = str(layers.value.hint), str(classes.value.hint)
+    assert ["'gradient'" in hint for hint in hints] == [has_gradient] * 2
+    assert ("'occlusion'" in hints[1]) != has_gradient
+    # What is advised works.
+    deconvnet(model, image, "first", rule=rule)
+    if has_gradient:
+        deconvnet(model, image, "last", rule="gradient")
+    explain(model, image, 0, method="gradient" if has_gradient else "occlusion")
 
 
 def test_a_layer_without_a_gradient_is_told() -> None:
