@@ -153,15 +153,13 @@ class Predictions(ArrayResult):
     def _told(self, image: int) -> str:
         values = self.values[image]
         if np.isnan(values).any():
-            return "NaN"
+            return "nan"
         best = int(values.argmax())
         return f"{self.name(best)}: {value_text(values[best], self.kind)}"
 
 
 def value_text(value: float, kind: str) -> str:
     """A probability in percent, `99.2 %`; the output of a head that gives none."""
-    if np.isnan(value):
-        return "NaN"
     return f"{value:.4g}" if kind == "linear" else percent_text(value)
 
 

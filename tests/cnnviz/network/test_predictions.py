@@ -120,7 +120,7 @@ def test_of_an_image_for_which_the_network_returns_nan_nothing_is_predicted(
     assert np.isnan(found.outputs[1]).any()
     np.testing.assert_allclose(found.values[0], 1 / 3, rtol=1e-6)
     assert np.isnan(found.values[1]).all()
-    assert repr(found) == "Predictions(2 images: 0: 33.3 %, NaN)"
+    assert repr(found) == "Predictions(2 images: 0: 33.3 %, nan)"
     assert found.verdict(1) is None
     found.picture()
     with pytest.raises(ModelError, match="computes NaN or infinite values in its out"):
