@@ -216,10 +216,10 @@ def test_options_that_a_picture_does_not_take_are_told(
 def test_faults_of_the_drawing_itself_are_not_those_of_an_option() -> None:
     class Spoiled(Result):
         def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
-            sheet: Image.Image = drawing.grid(np.ones((2, 2)), colour=len(options))
+            sheet: Image.Image = drawing.grid(np.ones((2, 2)), shade=len(options))
             return sheet
 
-    with pytest.raises(TypeError, match="'colour'"):
+    with pytest.raises(TypeError, match="'shade'"):
         Spoiled().picture(title="Squares")
 
 
