@@ -128,7 +128,7 @@ NO_NUMBER = custom(
     "objective",
     [
         NO_NUMBER,
-        channel("maps", [0, 1]) * float("nan"),
+        channel("maps", [0, 1]) * NO_NUMBER,
         custom(lambda scene: tf.math.log(-1 - over_image(scene.images))),
     ],
 )
