@@ -260,7 +260,10 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        raise ImageError(f"{path} does not exist; {EXPECTED}") from None
+        what = "does not exist"
+        if path.is_symlink():
+            what = f"is a link to {path.readlink()}, which does not exist"
+        raise ImageError(f"{path} {what}; {EXPECTED}") from None
     except PermissionError:
         raise ImageError(f"{path} cannot be opened: permission denied") from None
     except (OSError, ValueError) as error:

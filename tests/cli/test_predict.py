@@ -232,3 +232,12 @@ def test_pairs_stay_together_where_a_file_has_two_names(
     ]
     expected = [[0, 0.4], [0, 0.6], [0.2, 0.6]]
     np.testing.assert_allclose(values, expected, atol=1e-6)
+    for side, number in (("left", 1), ("right", 2)):
+        (tmp_path / side / f"{number}.png").unlink()
+        (tmp_path / side / f"{number}.png").symlink_to("gone.png")
+    result = CliRunner().invoke(
+        app, ["predict", str(tmp_path / "pair.keras"), *options]
+    )
+    assert result.exit_code == 1
+    assert [row["image"].count("0.png") for row in json.loads(result.stdout)] == [2]
+    assert " is a link to gone.png, which does not exist; expected" in result.stderr
