@@ -159,7 +159,9 @@ def test_several_outputs(tmp_path: Path) -> None:
     arguments = (tmp_path / "two.keras", tmp_path / "image.npy", "--encoding", "unit")
     result = run(*arguments)
     assert "output: kind (--head chooses of kind, age)" in result.stderr
-    (_, line) = run(*arguments, "--head", "age").stdout.splitlines()
+    assert result.stdout.splitlines()[0].endswith("class  probability (kind)")
+    heading, line = run(*arguments, "--head", "age").stdout.splitlines()
+    assert heading.endswith("class  output (age)")
     expected = float(np.ravel(network.predict(pixels[None], verbose=0)[1])[0])
     assert float(line.split()[-1]) == pytest.approx(expected, rel=1e-3)
     # Each output has a table of its own.
