@@ -6,6 +6,7 @@ An image is a float32 array (height, width, channels) with values in [0, 1].
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import re
 import struct
@@ -44,7 +45,7 @@ from cnnviz.images.resizing import (
     with_channels,
 )
 from cnnviz.sharing import quiet
-from cnnviz.sniffing import PICTURE, is_there, nature, remedy
+from cnnviz.sniffing import PICTURE, TIFF, is_there, nature, remedy
 
 # Pillow reads AVIF since 11.3, if it was built with a decoder.
 HAS_AVIF = find_spec("PIL._avif") is not None
@@ -61,6 +62,11 @@ _HEAD_BYTES = 512
 _LARGEST_ARRAY, _LARGEST_RATIO = 2**28, 200
 
 _EXIF_ORIENTATION = 0x0112
+
+_AS_ARRAY = "Save its values as a .npy array of float32."
+
+# Pillow logs some of what it cannot read, which Python prints where nobody listens.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read_image(
@@ -175,6 +181,8 @@ def picture_array(
         told = "the picture holds"
         pixels = _pixels(picture, channels, WHITE, told, is_cut=_is_cut(picture))
         orientation = _orientation(picture)
+    except ImageError:
+        raise
     except Exception as error:  # noqa: BLE001
         # Pictures are decoded when they are used, which may fail in any way.
         raise ImageError(f"the picture cannot be used: {first_line(error)}") from None
@@ -384,7 +392,15 @@ def _decoded(
         pixels = _pixels(image, channels, background, told, is_cut=is_cut)
         has_alpha = pixels.shape[-1] in (2, 4)
         return _Picture(pixels, extent or pixels.shape[:2], orientation, has_alpha)
+    except ImageError:
+        raise
     except UnidentifiedImageError:
+        if nature(head) == TIFF:
+            raise ImageError(
+                f"{path} is a TIFF that Pillow does not read; expected 8 or 16 "
+                "bits in gray or color, or floats in gray",
+                hint=_AS_ARRAY,
+            ) from None
         raise _stranger(path, head, EXPECTED) from None
     except Image.DecompressionBombError as error:
         count = re.search(r"\d+", str(error))
@@ -444,9 +460,13 @@ def _pixels(
         return np.asarray(image.convert("LA" if is_gray else "RGBA"))
     if image.mode.startswith("I"):  # 16 bits: "I;16", "I;16B", or widened to "I"
         values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("32-bit integers; expected 8 or 16 bits")
-        warn_of_few_bits(int(values.max()), told)
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 65535:
+            raise ImageError(
+                f"{told} whole numbers from {low} to {high}; expected 0 to 65535",
+                hint=_AS_ARRAY,
+            )
+        warn_of_few_bits(high, told)
         gray = (values.astype(np.float32) / 65535)[..., np.newaxis]
         clear = image.info.get("transparency")  # the gray that is transparent
         return gray if clear is None else _blended(gray, values != clear, background)
