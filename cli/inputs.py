@@ -25,7 +25,8 @@ _NAME = re.compile(r"[\w@#]+")  # of a layer or a class: no dot, no folder
 IMAGE: Any = typer.Argument(
     metavar="IMAGE",
     show_default=False,
-    help="Pictures, or .npy and .npz arrays, as files, folders or globs.",
+    help="Pictures, or .npy and .npz arrays, as files, folders or globs. Of several "
+    "frames or pages in a file the first is taken.",
 )
 Images = Annotated[list[str] | None, IMAGE]
 
