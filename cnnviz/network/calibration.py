@@ -62,6 +62,7 @@ _CONTRAST = (0.5, 20.0)
 about 4.5 after dividing by a deviation."""
 
 _DIGESTED = 2**16
+_LEVELS = np.array([0.0, 1.0, 255.0], np.float32)
 _FACTORS = ("scale", "offset")  # of layers that rescale
 
 _DEVIATIONS = 2.0
@@ -152,6 +153,8 @@ def _of_frames(trial: Trial, ordered: Sequence[Address]) -> Encoding | None:
     """
     repeated = (a for a in ordered if "TimeDistributed" in ancestry(a.layer))
     network = next((address.layer.layer for address in repeated), None)
+    if network is not None and "Rescaling" in ancestry(network):
+        return _scaled(np.asarray(network(_LEVELS[:, None])))
     if network is None or not is_network(network):
         return None
     inner = Trial.each(network, input_specs(network))
@@ -333,9 +336,8 @@ def _inside(trial: Trial, target: Selected) -> Encoding | None:
         trial: What the network is tried with.
         target: The first convolution or dense layer; the network if there is none.
     """
-    levels = np.array([0.0, 1.0, 255.0], np.float32)
     shape = trial.shape
-    images = np.broadcast_to(levels.reshape(3, *[1] * len(shape)), (3, *shape))
+    images = np.broadcast_to(_LEVELS.reshape(3, *[1] * len(shape)), (3, *shape))
     for what in ("preprocessed", "unweighted"):
         seen = trial.given(target, images, what)
         if seen is not None and (found := _scaled(seen)) is not None:

@@ -584,14 +584,16 @@ def test_bands_that_a_normalization_remembers(
 
 
 @GENERATIONS
-@pytest.mark.parametrize(("inside", "expected"), [(True, "bytes"), (False, "unit")])
-def test_frames_of_clips(inside: bool, expected: str, k: Any) -> None:
-    before = [k.layers.Rescaling(1 / 255)] if inside else []
+@pytest.mark.parametrize("scaled", ["inside", "before", "nowhere"])
+def test_frames_of_clips(scaled: str, k: Any) -> None:
+    before = [k.layers.Rescaling(1 / 255)] if scaled == "inside" else []
     each = convolved(k, *before, shape=(16, 16, 3))
-    clip = k.Input((5, 16, 16, 3))
-    network = k.Model(clip, k.layers.TimeDistributed(each)(clip))
-    assert detected(network).name == expected
+    seen = clip = k.Input((5, 16, 16, 3))
+    if scaled == "before":
+        seen = k.layers.TimeDistributed(k.layers.Rescaling(1 / 255))(clip)
+    network = k.Model(clip, k.layers.TimeDistributed(each)(seen))
+    assert detected(network).name == ("unit" if scaled == "nowhere" else "bytes")
     bytewise = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
-    given = bytewise[None] / np.float32(1 if inside else 255)
+    given = bytewise[None] / np.float32(255 if scaled == "nowhere" else 1)
     found = cnnviz.load_model(network).predict(bytewise).outputs
     np.testing.assert_allclose(found, np.asarray(network(given)), rtol=1e-3, atol=1e-3)
