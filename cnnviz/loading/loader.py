@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from cnnviz.loading.reading import load_weights, read_network
 from cnnviz.loading.safe_graph import described_layers
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.conditions import check, check_backend
-from cnnviz.network.encoding import COLOR_ONLY, Encoding, named_encoding
+from cnnviz.network.encoding import COLOR_ONLY, Encoding, EncodingLike, named_encoding
 from cnnviz.network.heads import mask_sizes
 from cnnviz.network.health import note_broken_weights
 from cnnviz.network.keras_generations import Network, input_specs, is_network
@@ -42,14 +42,11 @@ from cnnviz.words import counted, listed
 
 _SOURCES = "a path, the name of a network of keras.applications, or a Keras model"
 
-Chosen = str | Callable[[Any], Any]
-"""The name of an encoding, or a function that encodes."""
-
 
 def load_model(
     source: str | Path | ImageModel | Network,
     *,
-    encoding: Chosen | Mapping[str, Chosen] = "auto",
+    encoding: EncodingLike | Mapping[str, EncodingLike] = "auto",
     labels: str | Path | Sequence[str] | None = None,
     weights: str | Path | None = "imagenet",
     architecture: str | Path | None = None,
@@ -139,7 +136,9 @@ def load_model(
     return model
 
 
-def _by_input(network: Network, source: str, given: Mapping[str, Chosen]) -> Encoding:
+def _by_input(
+    network: Network, source: str, given: Mapping[str, EncodingLike]
+) -> Encoding:
     """The encodings that are given for inputs, with those that are found of the rest.
 
     Raises:

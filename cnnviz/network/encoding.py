@@ -29,6 +29,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Of the pixels of the training set, RGB in [0, 1]; from keras.applications, as are the
 others."""
 
+EncodingLike = str | Callable[[Any], Any]
+"""The name of an encoding, or a function on tensors `(n, ..., c)` in [0, 1]."""
+
 _MEAN_BGR = np.array((103.939, 116.779, 123.68), np.float32)  # in bytes
 _MEAN = np.array(IMAGENET_MEAN, np.float32)
 _DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
@@ -158,7 +161,7 @@ NAMES = tuple(_FUNCTIONS)
 COLOR_ONLY = ("caffe", "torch")
 
 
-def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> Encoding:
+def named_encoding(name: EncodingLike, reason: str = "given") -> Encoding:
     """The encoding of a name, or one made of the user's own function.
 
     Args:
