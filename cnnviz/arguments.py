@@ -104,13 +104,31 @@ def counts(least: int = 1, /, **values: object) -> None:
             counts to.
     """
     for name, value in values.items():
-        count = whole(value)
-        if count is None:
-            raise unfit(name, value, f"a whole number, {least} or more")
-        if count < least:
-            raise ArgumentError(f"{name} is {count}; expected {least} or more")
-        if count > _MOST:
+        if (count := _from(least, name, value)) > _MOST:
             raise unfit(name, count, f"{_MOST} or less")
+
+
+def seeds(**values: object) -> None:
+    """Refuses what is no whole number of 0 or more, of any size.
+
+    Args:
+        **values: By name the arguments.
+
+    Raises:
+        ArgumentError: If a value is none.
+    """
+    for name, value in values.items():
+        _from(0, name, value)
+
+
+def _from(least: int, name: str, value: object) -> int:
+    """A whole number that is not below a bound."""
+    number = whole(value)
+    if number is None:
+        raise unfit(name, value, f"a whole number, {least} or more")
+    if number < least:
+        raise ArgumentError(f"{name} is {number}; expected {least} or more")
+    return number
 
 
 def counts_or_none(**values: object) -> None:

@@ -14,6 +14,7 @@ from cnnviz.arguments import (
     function_or_none,
     instance_of,
     more_than,
+    seeds,
     unfit,
     whole,
 )
@@ -76,7 +77,7 @@ class Run:
             steps=self.steps, restarts=self.restarts, batch_size=self.batch_size
         )
         counts(callback_every=self.callback_every)
-        counts(0, seed=self.seed)
+        seeds(seed=self.seed)
         function_or_none(callback=self.callback)
         if self.learning_rate is not None:
             more_than(0, learning_rate=self.learning_rate)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cnnviz.arguments import counts, function_or_none, instance_of
+from cnnviz.arguments import counts, function_or_none, instance_of, seeds
 from cnnviz.attribution.baselines import blurred
 from cnnviz.attribution.checks import Check
 from cnnviz.attribution.curves import central, ranks_of, replaced
@@ -84,7 +84,7 @@ def check_explanation(
     """
     instance_of("explanation", explanation, Explanation, "what explain returns")
     counts(steps=steps, draws=draws)
-    counts(0, seed=seed)
+    seeds(seed=seed)
     function_or_none(callback=callback)
     known = as_model(model)
     arrays = known.prepare(images)

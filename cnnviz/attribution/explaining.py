@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cnnviz.arguments import choice, counts, counts_or_none, function_or_none
+from cnnviz.arguments import choice, counts, counts_or_none, function_or_none, seeds
 from cnnviz.attribution.asking import (
     Asked,
     Class,
@@ -188,7 +188,8 @@ def explain(
         Zeiler and Fergus, ECCV 2014, https://arxiv.org/abs/1311.2901 (occlusion)
     """
     counts(top=top)
-    counts(0, smooth=smooth, seed=seed)
+    counts(0, smooth=smooth)
+    seeds(seed=seed)
     counts_or_none(batch_size=batch_size)
     function_or_none(callback=callback)
     _check(method, layer, smooth)

@@ -270,7 +270,7 @@ def _reversed(
                 hint="Choose the method 'gradient'.",
             )
         found = as_images(model.network, pulled)
-        images.append(model.encode.in_image_order(found))
+        images.append(model.encode_of().in_image_order(found))
     return images
 
 

@@ -243,3 +243,27 @@ def test_pairs_stay_together_where_a_file_has_two_names(
     assert result.exit_code == 1
     assert [row["image"].count("0.png") for row in json.loads(result.stdout)] == [2]
     assert " is a link to gone.png, which does not exist; expected" in result.stderr
+
+
+def test_encodings_of_several_inputs(tmp_path: Path) -> None:
+    one, other = (keras.Input((4, 4, 1), name=name) for name in "ab")
+    flat = [keras.layers.Flatten()(x) for x in (one, other)]
+    keras.Model([one, other], keras.layers.Concatenate()(flat)).save(
+        tmp_path / "m.keras"
+    )
+    np.save(tmp_path / "x.npy", np.full((4, 4, 1), 0.5, np.float32))
+    inputs = [f"--input={name}={tmp_path / 'x.npy'}" for name in "ab"]
+    given = [str(tmp_path / "m.keras"), *inputs, "--json", "--top=32"]
+    result = run(*given, "--encoding", "a=bytes", "--encoding", "b=signed")
+    assert "bytes (given); input b: signed (given)" in result.stderr
+    (table,) = json.loads(result.stdout)
+    values = [float(row["value"]) for row in table["top"]]
+    np.testing.assert_allclose(sorted(values), [0.0] * 16 + [127.5] * 16, atol=1e-5)
+    for wrong, message in (
+        (["a=byte"], "'byte' is unknown; expected auto, unit"),
+        (["unit", "b=raw"], "2 encodings given; expected one, or NAME=ENCODING"),
+    ):
+        flags = [flag for text in wrong for flag in ("--encoding", text)]
+        result = CliRunner().invoke(app, ["predict", *given, *flags])
+        assert result.exit_code == 2
+        assert message in result.stderr
