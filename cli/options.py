@@ -124,11 +124,8 @@ def checked_folder(path: Path) -> Path:
             break
         if is_there:
             raise ArgumentError(f"{part} is a file; expected a folder to write to")
-    try:
-        with tempfile.TemporaryFile(
-            dir=part
-        ):  # the system alone knows whether, and why
-            pass
+    try:  # the system alone knows whether, and why
+        tempfile.TemporaryFile(dir=part).close()
     except OSError as error:
         where = "" if part == path else f" in {part}"
         raise ArgumentError(
