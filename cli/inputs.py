@@ -18,14 +18,15 @@ from .console import Console
 
 if TYPE_CHECKING:
     from cnnviz.images import Batch
-    from cnnviz.network import ImageModel
+    from cnnviz.network import ImageModel, InputSpec
 
 _NAME = re.compile(r"[\w@#]+")  # of a layer or a class: no dot, no folder
 
 IMAGE: Any = typer.Argument(
     metavar="IMAGE",
     show_default=False,
-    help="Pictures, or .npy and .npz arrays, as files, folders or globs.",
+    help="Pictures, or .npy and .npz arrays, as files, folders or globs. Of several "
+    "frames or pages in a file the first is taken.",
 )
 Images = Annotated[list[str] | None, IMAGE]
 
@@ -178,11 +179,14 @@ class ImageOptions:
             check_resizable(model)
         return ImageSet(
             [[paths[column] for column in columns] for paths in self.paths],
-            [shape for shape, _ in specs],
+            [spec.shape for spec in specs],
             size=self.size,
             fit=self.fit,
             background=self.background,
-            raw=[model.encode.reads_raw(len(shape) + 1, kind) for shape, kind in specs],
+            raw=[
+                model.encode.of(spec.name).reads_raw(len(spec.shape) + 1, spec.dtype)
+                for spec in specs
+            ],
         ).batches(self.batch_size, leave_out=console.left_out)
 
     @property
@@ -200,16 +204,17 @@ class ImageOptions:
             sources.setdefault(name, []).append(source)
         return sources
 
-    def _columns(
-        self, model: ImageModel
-    ) -> tuple[list[int], list[tuple[tuple[int | None, ...], str]]]:
-        """For each input which of the paths are for it; its shape and type."""
+    def _columns(self, model: ImageModel) -> tuple[list[int], list[InputSpec]]:
+        """For each input which of the paths are for it, and what it takes."""
         from cnnviz.errors import ImageError
+        from cnnviz.network import InputSpec
 
         specs = model.inputs
         if specs is None:
             count = len(self.paths[0])
-            return list(range(count)), [((None, None, 3), "float32")] * count
+            return list(range(count)), [
+                InputSpec("", (None, None, 3), "float32")
+            ] * count
         names = [spec.name for spec in specs]
         if not self.inputs:
             if len(specs) > 1:
@@ -218,11 +223,11 @@ class ImageOptions:
                     f"{model.source} has {len(specs)} inputs: {', '.join(names)}",
                     hint=f"Give each of them: {example}",
                 )
-            return [0], [specs[0][1:]]
+            return [0], specs
         given = list(self._sources())
         if sorted(names) != sorted(given):
             raise ImageError(
                 f"inputs given: {', '.join(given)}; "
                 f"{model.source} takes {', '.join(names)}"
             )
-        return [given.index(name) for name in names], [spec[1:] for spec in specs]
+        return [given.index(name) for name in names], specs

@@ -19,16 +19,23 @@ if TYPE_CHECKING:
     from cnnviz.network import ImageModel
 
 
-def _known_encoding(name: str) -> str:
+def _known_encodings(given: list[str] | None) -> list[str] | None:
     from cnnviz.network import NAMES
 
-    if name not in ("auto", *NAMES):
-        from cnnviz.words import listed
+    for text in given or []:
+        name = text.rpartition("=")[-1]
+        if name not in ("auto", *NAMES):
+            from cnnviz.words import listed
 
+            raise typer.BadParameter(
+                f"{name!r} is unknown; expected {listed(('auto', *NAMES))}"
+            )
+    if given and len(given) > 1 and not all("=" in text for text in given):
         raise typer.BadParameter(
-            f"{name!r} is unknown; expected {listed(('auto', *NAMES))}"
+            f"{len(given)} encodings given; expected one, or NAME=ENCODING for each of "
+            "several inputs"
         )
-    return name
+    return given
 
 
 def _encodings(incomplete: str) -> list[str]:
@@ -46,7 +53,7 @@ class ModelOptions:
 
     Attributes:
         source: A file, a folder, or the name of a network of keras.applications.
-        encoding: The name of an encoding, or `"auto"`.
+        encoding: The name of an encoding, or `"auto"`; or `NAME=ENCODING` for inputs.
         labels: A file of labels, or `"imagenet"`.
         weights: For a named network `"imagenet"`, `"none"` or a file; None if not said.
         architecture: A file with the architecture of a file of weights.
@@ -65,16 +72,19 @@ class ModelOptions:
         ),
     ]
     encoding: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            callback=_known_encoding,
+            metavar="ENCODING",
+            show_default="auto",
+            callback=_known_encodings,
             autocompletion=_encodings,
             rich_help_panel=MODEL_PANEL,
             help="Give the network pixel values as it expects them: auto finds out; "
-            "unit is [0, 1], signed [-1, 1], bytes [0, 255]; caffe and torch are those "
-            "of ImageNet; raw gives arrays as they are.",
+            "unit is [0, 1], signed [-1, 1], bytes [0, 255], words [0, 65535]; caffe "
+            "and torch are those of ImageNet; raw gives arrays as they are. For one "
+            "of several inputs NAME=ENCODING; repeat the option.",
         ),
-    ] = "auto"
+    ] = None
     labels: Annotated[
         str | None,
         typer.Option(
@@ -190,7 +200,7 @@ class ModelOptions:
                 objects = module_objects(self.custom_objects)
             model = load_model(
                 self.source,
-                encoding=self.encoding,
+                encoding=self._encoding,
                 labels=self._label_names,
                 weights=None if self.weights == "none" else self.weights or "imagenet",
                 architecture=self.architecture,
@@ -202,9 +212,18 @@ class ModelOptions:
         held = {}
         for name, file in self._held_files().items():
             _, shape, dtype = model.input(name)
-            raw = model.encode.reads_raw(len(shape) + 1, dtype)
+            raw = model.encode.of(name).reads_raw(len(shape) + 1, dtype)
             (held[name],) = ImageSet([[file]], [shape], raw=[raw]).read(0)
         return model.hold(held) if held else model
+
+    @property
+    def _encoding(self) -> str | dict[str, str]:
+        """The encoding of all inputs, or by the names of inputs."""
+        given = self.encoding or ["auto"]
+        if "=" not in given[0]:
+            return given[0]
+        pairs = (text.rpartition("=") for text in given)
+        return {name: encoding for name, _, encoding in pairs}
 
     @cached_property
     def _label_names(self) -> tuple[str, ...] | None:
@@ -235,5 +254,4 @@ def output_note(head: str, heads: Sequence[str]) -> str:
 
 def encoding_note(model: ImageModel) -> str:
     """The note that says which encoding was chosen, and why, and what else was done."""
-    encoding = f"encoding: {model.encode.name} ({model.encode.reason})"
-    return "; ".join([encoding, *model.notes])
+    return "; ".join([f"encoding: {model.encode.told}", *model.notes])

@@ -106,6 +106,8 @@ def checked_folder(path: Path) -> Path:
 
     It is refused before time is spent on computing if it cannot be written to.
     """
+    import tempfile
+
     from cnnviz.arguments import path_of
     from cnnviz.errors import ArgumentError, first_line
 
@@ -122,10 +124,13 @@ def checked_folder(path: Path) -> Path:
             break
         if is_there:
             raise ArgumentError(f"{part} is a file; expected a folder to write to")
-    if not os.access(part, os.W_OK | os.X_OK):
+    try:  # the system alone knows whether, and why
+        tempfile.TemporaryFile(dir=part).close()
+    except OSError as error:
+        where = "" if part == path else f" in {part}"
         raise ArgumentError(
-            f"--out {path} cannot be written to: permission denied for {part}"
-        )
+            f"--out {path} cannot be written to: {first_line(error)}{where}"
+        ) from None
     if path.suffix.lower() in _FILE_SUFFIXES and not path.is_dir():
         raise ArgumentError(
             f"{path} looks like the name of a file; expected a folder to write to",

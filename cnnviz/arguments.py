@@ -104,35 +104,36 @@ def counts(least: int = 1, /, **values: object) -> None:
             counts to.
     """
     for name, value in values.items():
-        if _whole_from(least, name, value) > _MOST:
-            raise unfit(name, value, f"{_MOST} or less")
-
-
-def counts_or_none(**values: object) -> None:
-    """Refuses what `counts` refuses, but None, which stands for a default."""
-    counts(**{name: value for name, value in values.items() if value is not None})
+        if (count := _from(least, name, value)) > _MOST:
+            raise unfit(name, count, f"{_MOST} or less")
 
 
 def seeds(**values: object) -> None:
-    """Refuses what is no whole number, or one below 0; nothing counts to a seed.
+    """Refuses what is no whole number of 0 or more, of any size.
 
     Args:
         **values: By name the arguments.
 
     Raises:
-        ArgumentError: If a value is negative, or no whole number.
+        ArgumentError: If a value is none.
     """
     for name, value in values.items():
-        _whole_from(0, name, value)
+        _from(0, name, value)
 
 
-def _whole_from(least: int, name: str, value: object) -> int:
-    found = whole(value)
-    if found is None:
+def _from(least: int, name: str, value: object) -> int:
+    """A whole number that is not below a bound."""
+    number = whole(value)
+    if number is None:
         raise unfit(name, value, f"a whole number, {least} or more")
-    if found < least:
-        raise ArgumentError(f"{name} is {found}; expected {least} or more")
-    return found
+    if number < least:
+        raise ArgumentError(f"{name} is {number}; expected {least} or more")
+    return number
+
+
+def counts_or_none(**values: object) -> None:
+    """Refuses what `counts` refuses, but None, which stands for a default."""
+    counts(**{name: value for name, value in values.items() if value is not None})
 
 
 def more_than(bound: float, /, **values: object) -> None:

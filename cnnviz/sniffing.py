@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
-PICTURE, JSON = "a picture", "a text in JSON"
+PICTURE, TIFF, JSON = "a picture", "a TIFF picture", "a text in JSON"
 _POINTER = "a git-LFS pointer, not the file that it stands for"
 _PAGE = "an HTML page: the download has failed"
 _EMPTY = "empty"
@@ -21,6 +21,7 @@ _BYTES: tuple[tuple[int, tuple[bytes, ...], str], ...] = (
     (4, (b"ftyp",), "a HEIF or AVIF picture or a video"),
     (0, (b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), PICTURE),
     (8, (b"WEBP",), PICTURE),  # RIFF, before it, may begin a sound
+    (0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TIFF),
     (0, (HDF5,), "an HDF5 file, such as a Keras model"),
     (0, (b"\x1f\x8b",), "a compressed archive"),
     (257, (b"ustar",), "a tar archive"),

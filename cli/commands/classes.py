@@ -129,6 +129,8 @@ def classes(
         )
         name = safe_name(file_text(model.name, [head, classes, files], "classes"))
         title = f"classes of {model.name}"
+        if len(heads) > 1:
+            title += f" ({found.head.name})"
         work.files.write(f"{name}.png", found.save, title=title)
         if gif:
             work.files.write(

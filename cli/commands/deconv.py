@@ -125,6 +125,7 @@ def deconv(
     """Draw what in an image made the maps of a layer fire: one picture per image.
 
     The strongest unit of each map is carried back to the pixels, beside what it saw.
+    Where the layer ends in a softmax or sigmoid, it starts from the logit.
 
     This shows what mattered to the unit. It is no evidence for a class.
     """
@@ -206,7 +207,7 @@ def deconv(
         files = raw * (len(_RULES) if compare else 1)
         work.console.stage("drawing", count * (1 + stages + files))
         look = {"crop": crop, "columns": columns, "percentile": percentile}
-        firing = 0
+        firing, fires = 0, ""
         for number, verdict, result in work.items:
             for note in result.notes:
                 work.console.note_once(note)
@@ -221,6 +222,7 @@ def deconv(
                         )
             if result.found.dead.all():
                 work.console.note(f"{source}: {result.silence}")
+                fires = result.found.origin.fires
                 continue
             firing += 1
             if raw and result.image.ndim not in (2, 3):
@@ -239,9 +241,9 @@ def deconv(
                 )
         if not (firing or raw):
             raise LayerError(
-                f"none of the {'given ' * bool(channel)}maps of layer '{target}' fires "
-                f"on {'the image' if count == 1 else 'any of the images'}: there is "
-                "nothing to draw"
+                f"none of the {'given ' * bool(channel)}maps of layer '{target}' "
+                f"{fires} on {'the image' if count == 1 else 'any of the images'}: "
+                "there is nothing to draw"
             )
 
     run(model, output, compute, draw)
@@ -279,10 +281,10 @@ class _Result:
     @property
     def silence(self) -> str:
         """That no map fires."""
-        if not self.is_chosen:
-            return "none of the maps fires, nothing to draw"
-        numbers = ", ".join(str(number) for number in self.found.channels[0])
-        return f"no map of {numbers} fires, nothing to draw"
+        maps = "none of the maps"
+        if self.is_chosen:
+            maps = f"no map of {', '.join(map(str, self.found.channels[0]))}"
+        return f"{maps} {self.found.origin.fires}, nothing to draw"
 
     def write_sheet(self, path: Path, source: str, **look: Any) -> None:
         if not self.ruled:

@@ -97,7 +97,7 @@ def dream(
             size=size,
             fit=fit,
             background=background,
-            raw=[loaded.encode.is_raw],
+            raw=[loaded.encode_of().is_raw],
         )
         for batch in photos.batches(1, leave_out=console.left_out):
             (number,), (images,) = batch.numbers, batch.arrays

@@ -110,7 +110,7 @@ def filters(
         photos = ImageSet(
             [[path] for path in natural],
             [native_shape(loaded)],
-            raw=[loaded.encode.is_raw],
+            raw=[loaded.encode_of().is_raw],
         )
         for number, path in enumerate(paths):
             channels = chosen[path][:max_channels].tolist()

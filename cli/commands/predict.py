@@ -114,6 +114,8 @@ def _text(answers: Sequence[_Answer]) -> str:
 
     named = any(best.name != str(best.number) for a in answers for best in a.top)
     value = "output" if answers[0].kind == "linear" else "probability"
+    if len(answers[0].heads) > 1:
+        value = f"{value} ({answers[0].head})"
     headings = ["image", "class", *["name"] * named, value]
     rows = [
         [

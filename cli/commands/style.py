@@ -197,7 +197,7 @@ def style(
 
         paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
-        raw = [loaded.encode.is_raw]
+        raw = [loaded.encode_of().is_raw]
         images = partial(
             ImageSet, shapes=shapes, fit=fit, background=background, raw=raw
         )

@@ -81,7 +81,7 @@ def searched(
     Returns:
         The model itself and the range [0, 1], unless its encoding is `raw`.
     """
-    if not model.encode.is_raw:
+    if not model.encode_of().is_raw:
         return model, ValueRange()
     pixels = [image.reshape(-1, image.shape[-1]) for image in images]
     ranges = [end for values in pixels for end in (values.min(0), values.max(0))]
@@ -100,8 +100,19 @@ def searched(
         low, high = np.min(ranges, 0), np.max(ranges, 0)
         value_range = ValueRange(tuple(low.tolist()), tuple(high.tolist()))
     held = {
-        name: value_range.unit(array) if array.ndim == 3 else array
+        name: value_range.unit(array)
+        if array.ndim == 3 and model.encode.of(name).is_raw
+        else array
         for name, array in model.held.items()
     }
-    encode = Encoding("custom", value_range, model.encode.reason)
+
+    def searched_in(encode: Encoding) -> Encoding:
+        if not encode.is_raw:
+            return encode
+        return Encoding("custom", value_range, encode.reason)
+
+    encode = replace(
+        searched_in(model.encode),
+        others=tuple((name, searched_in(each)) for name, each in model.encode.others),
+    )
     return replace(model, encode=encode, held=held), value_range

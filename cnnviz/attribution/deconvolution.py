@@ -58,8 +58,8 @@ class Projections(ArrayResult):
             one for each image and map, at the network's input and in the image's order
             of channels (RGB). Zero for maps that do not fire.
         activations: `(n, k)` the activation of the unit that each starts from; the
-            logit where the layer ends in a softmax or sigmoid. Where it is not positive
-            the map is dead for that image.
+            logit where the layer ends in a softmax or sigmoid, as sheets say. Where it
+            is not positive there is nothing to carry back.
         positions: `(n, k, 2)` the unit's row and column in its map, of a whole map
             those of the strongest; `(0, 0)` for dense layers; one position in 1-D
             networks, three in 3-D ones.
@@ -85,7 +85,7 @@ class Projections(ArrayResult):
     def dead(self) -> np.ndarray:
         """Which maps do not fire on their image, `(n, k)`: they are not reconstructed.
 
-        Their activation is zero or less.
+        Their activation, or their logit, is zero or less.
         """
         return ~(self.activations > 0)
 
@@ -173,7 +173,8 @@ class Projections(ArrayResult):
         origin = f"{self.origin.info.path}, {self.origin.rule}"
         what = f"{origin}: {counted(count, 'image')}, {counted(maps, 'map')}"
         silent = int(self.dead.sum())
-        told = f", {silent} silent" if silent else ""
+        how = "with a logit of 0 or less" if self.origin.is_logit else "silent"
+        told = f", {silent} {how}" if silent else ""
         return f"Projections({what}, each {shape_text(shape)}{told})"
 
 
@@ -235,7 +236,7 @@ def deconvnet(
     for part in project(task, arrays, route, seeds, chosen.size):
         part.paste(canvas, np.flatnonzero(fires))
     projected = canvas.reshape(*chosen.shape, *route.size)
-    projected = known.encode.in_image_order(projected)
+    projected = known.encode_at(route.input_index).in_image_order(projected)
     is_chosen = channels is not None
     origin = Origin.of(task, arrays, route, is_chosen=is_chosen)
     return Projections(

@@ -275,7 +275,7 @@ def _reversed(
                 hint=way_out(),
             )
         found = as_images(model.network, pulled)
-        images.append(model.encode.in_image_order(found))
+        images.append(model.encode_of().in_image_order(found))
     return images
 
 

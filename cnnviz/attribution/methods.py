@@ -172,7 +172,8 @@ class Case:
 
     def baselines(self) -> np.ndarray:
         """What the images are compared with."""
-        raw = self.probe.subject.model.encode.is_raw
+        index = self.probe.facts.input_index
+        raw = self.probe.subject.model.encode_of(index).is_raw
         baseline, axes = self.settings.baseline, len(self.pixels)
         return baseline_images(baseline, self.image, axes, raw=raw)
 

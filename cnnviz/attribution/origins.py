@@ -34,6 +34,8 @@ class Origin:
         axes: How many axes of positions the images have for the network.
         field: What a unit of the layer sees; None if it is not known.
         is_in_place: Whether the reconstructions have the places of the images.
+        is_logit: Whether they start from logits, as the layer ends in a softmax or
+            sigmoid. A logit below 0 is no silence: what becomes of it is positive.
     """
 
     images: np.ndarray
@@ -46,6 +48,7 @@ class Origin:
     axes: int
     field: ReceptiveField | None
     is_in_place: bool = True
+    is_logit: bool = False
 
     def image(self, number: int) -> Origin:
         """That of one of the images alone."""
@@ -84,6 +87,7 @@ class Origin:
             len(pixels_of(model.network, images.shape)),
             look.field,
             route.is_in_place,
+            route.is_logit,
         )
 
     @property
@@ -111,6 +115,16 @@ class Origin:
         """Whether each starts from a unit that has a position in its map."""
         return self.is_spatial and not self.is_whole
 
+    @property
+    def strength(self) -> str:
+        """What the number is called that a unit starts with."""
+        return "logit" if self.is_logit else "activation"
+
+    @property
+    def fires(self) -> str:
+        """What is said of one that is reconstructed."""
+        return "has a logit above 0" if self.is_logit else "fires"
+
     def counted(self, dead: np.ndarray, strengths: np.ndarray) -> str:
         """How many maps are drawn, of how many.
 
@@ -125,6 +139,8 @@ class Origin:
         if self.is_chosen:
             return f"{alive} {every}"
         if count is not None and alive < len(strengths):
+            if self.is_logit:
+                return f"the {alive} {every} with a logit above 0"
             # What is not drawn is silent too, where the strongest were looked for.
             return f"the {alive} {every} that fire, {count - alive} silent here"
         if alive > 1 and strengths.min() == strengths.max():

@@ -164,7 +164,8 @@ def deconvnet_stages(
         ImageError: If the image does not fit the network, or there are several.
         ModelError: If the network fails, or computes NaN or infinite values.
         LayerError: If the layer does not exist, has no such map or does not answer, one
-            on the way cannot be reversed, or the map does not fire.
+            on the way cannot be reversed, or the activation of the map, or its logit
+            where the layer ends in a softmax or sigmoid, is not above 0.
     """
     choice("rule", rule, _STEPWISE)
     known = as_model(model)
@@ -179,11 +180,12 @@ def deconvnet_stages(
         raise unfit("channel", channel, "a whole number")
     asked = None if channel is None else [channel]
     chosen = choose_maps(selected.name, units, asked, 1)
-    found = units.seeds(np.zeros(1, int), chosen[0])
+    found, route = units.seeds(np.zeros(1, int), chosen[0]), units.route
+    origin = Origin.of(task, arrays, route, is_chosen=channel is not None)
     if found.values[0] <= 0:
         raise LayerError(
-            f"map {chosen[0, 0]} of layer '{selected.name}' does not fire on the "
-            f"image: its activation is {found.values[0]:.3g}"
+            f"map {chosen[0, 0]} of layer '{selected.name}' has the {origin.strength} "
+            f"{found.values[0]:.3g} on the image; expected one above 0"
         )
     size = known.fixed_batch or 1
     kinds = (tf.int32, tf.int32, tf.float32)
@@ -201,13 +203,11 @@ def deconvnet_stages(
         for part, kind in zip(found[1:], kinds, strict=True)
     ]
     outputs = trace(*filled([*arrays, *given], size))
-    route, is_chosen = units.route, channel is not None
-    origin = Origin.of(task, arrays, route, is_chosen=is_chosen)
     signals = [signal.numpy()[0] for signal in outputs.values()]
     # tf-keras makes a column of an image of a signal to pool it.
     if origin.is_signal and origin.axes == 1:
         signals = [s.swapaxes(0, 1) if s.shape[1:-1] == (1,) else s for s in signals]
-    pixels = known.encode.in_image_order(signals[-1])
+    pixels = known.encode_at(route.input_index).in_image_order(signals[-1])
     if pixels.ndim == 2 and not origin.is_signal:
         pixels = pixels[..., np.newaxis]
     stages = tuple(

@@ -60,6 +60,7 @@ class TracedLayer(NamedTuple):
         images: What it was given, before it is encoded.
         inputs: What it was shown of it.
         tensor: The tensor to start from.
+        is_logit: Whether that is below a softmax or sigmoid, where the layer ends.
         channels_first: The layout of that tensor.
         layer_of: Names the layer that made an operation.
     """
@@ -67,6 +68,7 @@ class TracedLayer(NamedTuple):
     images: Sequence[tf.Tensor]
     inputs: list[tf.Tensor]
     tensor: tf.Tensor
+    is_logit: bool
     channels_first: bool
     layer_of: LayerOf
 
@@ -143,7 +145,8 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
         forward = show_images(task.model, images, [task.selected])
     (call,) = forward.calls.values()
     output = call.tensor()
-    target, _ = find_logits(output) or (output, None)
+    logits = find_logits(output)
+    target = output if logits is None else logits[0]
     name = task.selected.name
     if target.shape.rank is None or target.shape.rank < 2:
         raise LayerError(f"layer '{name}' returns no map: it has no channels")
@@ -159,7 +162,8 @@ def trace_layer(task: Task, images: Sequence[tf.Tensor]) -> TracedLayer:
         raise LayerError(f"layer '{name}' returns {target.dtype.name}; expected floats")
     first = channel_axis(network, call) == 1
     layer_of = _naming(regions)
-    return TracedLayer(images, forward.inputs, target, first, layer_of)
+    is_logit = logits is not None
+    return TracedLayer(images, forward.inputs, target, is_logit, first, layer_of)
 
 
 def _regions(

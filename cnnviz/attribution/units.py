@@ -41,6 +41,7 @@ class Route(NamedTuple):
         geometry: What part of that image a unit depends on.
         is_in_place: Whether reconstructions have the places of the input: preprocessing
             may turn, move or resize it.
+        is_logit: Whether they start from logits, below a softmax or sigmoid.
     """
 
     shape: tuple[int, ...]
@@ -52,6 +53,7 @@ class Route(NamedTuple):
     batch: int | None
     geometry: Geometry
     is_in_place: bool
+    is_logit: bool
 
     def places(self, positions: np.ndarray) -> np.ndarray:
         """`(..., axes)` where positions of the flattened map are; 0, 0 without axes."""
@@ -191,6 +193,7 @@ def _route(task: Task, traced: TracedLayer) -> Route:
         task.model.fixed_batch,
         find_geometry_of(traced, which, image),
         _is_in_place(task, end),
+        traced.is_logit,
     )
 
 

@@ -88,9 +88,10 @@ def projection_sheet(
     """Draws each reconstruction of one image beside what its unit saw.
 
     Above each pair stands its map, the activation and, behind an @, the unit's row and
-    column. Maps that do not fire are not drawn, but named in the subtitle. It also
-    names those of which nothing but 0 came back to the image, and counts the values
-    that are not finite, which are pink.
+    column. Where the layer ends in a softmax or sigmoid, the logit stands in place of
+    the activation. Maps where it is not above 0 are not drawn, but named in the
+    subtitle. That also names those of which nothing but 0 came back to the image, and
+    counts the values that are not finite, which are pink.
 
     Args:
         image: `(h, w, c)`, the image that was projected, or `(steps, c)` of a signal.
@@ -310,6 +311,7 @@ class _Units(NamedTuple):
     boxes: list[Box]
     size: tuple[int, int]  # of the image
     dead: NDArray[Any]  # the other maps
+    silence: str  # what is said of them
     drawn: Pictures
     is_spatial: bool
 
@@ -337,7 +339,8 @@ class _Units(NamedTuple):
         check_picture(image.shape, title)
         alive = np.flatnonzero(projections.activations[0] > 0)
         if not alive.size:
-            raise LayerError(f"{title}: none of the maps fires, nothing to draw")
+            fires = projections.origin.fires
+            raise LayerError(f"{title}: none of the maps {fires}, nothing to draw")
         positions = projections.positions[0, alive]
         channels = projections.channels[0]
         labels: list[str] = []
@@ -359,11 +362,12 @@ class _Units(NamedTuple):
             projections.images[0, alive],
             channels[alive],
             labels,
-            join_facts(["class" if names else "map", "activation"])
+            join_facts(["class" if names else "map", projections.origin.strength])
             + (f" @ {unit}" if spatial else ""),
             field_boxes(drawn.field, positions, size),
             size,
             np.delete(channels, alive),
+            "no logit above 0" if projections.origin.is_logit else "silent here",
             drawn,
             spatial,
         )
@@ -427,7 +431,7 @@ class _Units(NamedTuple):
     def remarks(self, crop: bool, close: bool, percentile: float) -> list[str]:
         remarks = [self.legend]
         if len(self.dead):
-            remarks.append(f"silent here: {_numbers(self.dead)}")
+            remarks.append(f"{self.silence}: {_numbers(self.dead)}")
         box, field = self.boxes[0], self.drawn.field
         if (box.height, box.width) != self.size:
             what = "the receptive field"

@@ -42,8 +42,8 @@ def find_images(
         once: Whether a file comes once, however often it is named or linked to.
 
     Returns:
-        The files in the order of `sources`. None is decoded, but those named can be
-        opened.
+        The files in the order of `sources`. None is decoded, but those named one by one
+        can be opened.
 
     Raises:
         ImageError: If a source is missing, cannot be opened, or stands for no image.
@@ -111,7 +111,8 @@ def _image_files(paths: Iterable[Path]) -> list[Path]:
         for path in paths
         if path.suffix.lower() in _SUFFIXES
         and not path.name.startswith(".")
-        and path.is_file()
+        # A link that leads nowhere is a file that cannot be read, rather than none.
+        and (not is_there(path) or path.is_file())
     )
     return sorted(files, key=_natural_key)
 

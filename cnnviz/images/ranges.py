@@ -39,26 +39,32 @@ def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
     return unit
 
 
-def warn_of_few_bits(values: NDArray[Any]) -> None:
+def warn_of_few_bits(largest: int, told: str) -> None:
     """Warns that 16-bit values use so little of their range that they are nearly black.
 
     Scans of 12 bits are often kept in 16, and reflectances as ten thousandths.
+
+    Args:
+        largest: The largest value; of nothing but 0, which is black, nothing is said.
+        told: What holds them, with the verb.
     """
-    if 0 < values.max(initial=0) < _DARK:
-        # The same for all images, so that it is told once.
+    if 0 < largest < _DARK:
         warn(
-            f"16-bit values below {_DARK} are nearly black, since 65535 stands for 1; "
-            "expected values over the whole range. If they are of fewer bits, divide "
-            "them yourself and give float32 arrays"
+            f"{told} 16-bit values below {_DARK}, which are nearly black, since 65535 "
+            "stands for 1; expected values over the whole range. If they are of fewer "
+            "bits, divide them yourself and give float32 arrays"
         )
 
 
-def in_range(values: NDArray[Any], raw: bool) -> NDArray[np.float32]:
+def in_range(
+    values: NDArray[Any], raw: bool, told: str = "the images hold"
+) -> NDArray[np.float32]:
     """Values as a network takes them, before its encoding.
 
     Args:
         values: Numbers.
         raw: Whether the network takes whatever an array holds, rather than [0, 1].
+        told: What holds the values, with the verb.
 
     Returns:
         float32: the values if `raw`, else as `to_unit` has them.
@@ -66,7 +72,7 @@ def in_range(values: NDArray[Any], raw: bool) -> NDArray[np.float32]:
     if raw:
         return values.astype(np.float32, copy=False)
     if unit_scale(values.dtype) == _UNIT_SCALES[np.dtype(np.uint16)]:
-        warn_of_few_bits(values)
+        warn_of_few_bits(int(values.max(initial=0)), told)
     return to_unit(values)
 
 

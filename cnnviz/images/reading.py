@@ -6,6 +6,7 @@ An image is a float32 array (height, width, channels) with values in [0, 1].
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import re
 import struct
@@ -44,7 +45,7 @@ from cnnviz.images.resizing import (
     with_channels,
 )
 from cnnviz.sharing import quiet
-from cnnviz.sniffing import PICTURE, is_there, nature, remedy
+from cnnviz.sniffing import PICTURE, TIFF, is_there, nature, remedy
 
 # Pillow reads AVIF since 11.3, if it was built with a decoder.
 HAS_AVIF = find_spec("PIL._avif") is not None
@@ -61,6 +62,11 @@ _HEAD_BYTES = 512
 _LARGEST_ARRAY, _LARGEST_RATIO = 2**28, 200
 
 _EXIF_ORIENTATION = 0x0112
+
+_AS_ARRAY = "Save its values as a .npy array of float32."
+
+# Pillow logs some of what it cannot read, which Python prints where nobody listens.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read_image(
@@ -117,7 +123,7 @@ def read_image(
         file.seek(0)
         if head.startswith(_ARRAY_MAGIC):
             array = _loaded_array(file, path, raw)
-            picture = _array_picture(in_range(array, raw), path)
+            picture = _array_picture(in_range(array, raw, f"{path} holds"), path)
         else:
             picture = _decoded(file, path, head, target, channels, fit, background)
 
@@ -172,8 +178,11 @@ def picture_array(
             f"the picture has {picture.height}x{picture.width} pixels; expected some"
         )
     try:
-        pixels = _pixels(picture, channels, WHITE)
+        told = "the picture holds"
+        pixels = _pixels(picture, channels, WHITE, told, is_cut=_is_cut(picture))
         orientation = _orientation(picture)
+    except ImageError:
+        raise
     except Exception as error:  # noqa: BLE001
         # Pictures are decoded when they are used, which may fail in any way.
         raise ImageError(f"the picture cannot be used: {first_line(error)}") from None
@@ -260,7 +269,10 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        raise ImageError(f"{path} does not exist; {EXPECTED}") from None
+        what = "does not exist"
+        if path.is_symlink():
+            what = f"is a link to {path.readlink()}, which does not exist"
+        raise ImageError(f"{path} {what}; {EXPECTED}") from None
     except PermissionError:
         raise ImageError(f"{path} cannot be opened: permission denied") from None
     except (OSError, ValueError) as error:
@@ -372,13 +384,23 @@ def _decoded(
             draft = image.draft(None, (math.ceil(needed[1]), math.ceil(needed[0])))
             if draft is not None:
                 extent = (draft[1][3], draft[1][2])
+        is_cut = _is_cut(image)
         image.load()
         # Asked after loading: a PNG may carry it last, and a TIFF is turned by then.
         orientation = _orientation(image)
-        pixels = _pixels(image, channels, background)
+        told = f"{path} holds"
+        pixels = _pixels(image, channels, background, told, is_cut=is_cut)
         has_alpha = pixels.shape[-1] in (2, 4)
         return _Picture(pixels, extent or pixels.shape[:2], orientation, has_alpha)
+    except ImageError:
+        raise
     except UnidentifiedImageError:
+        if nature(head) == TIFF:
+            raise ImageError(
+                f"{path} is a TIFF that Pillow does not read; expected 8 or 16 "
+                "bits in gray or color, or floats in gray",
+                hint=_AS_ARRAY,
+            ) from None
         raise _stranger(path, head, EXPECTED) from None
     except Image.DecompressionBombError as error:
         count = re.search(r"\d+", str(error))
@@ -405,21 +427,46 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
+def _is_cut(image: Image.Image) -> bool:
+    """Whether Pillow cuts 16 bits to 8, as it does in colors; known until it has."""
+    tiles = getattr(image, "tile", None) or ()
+    return not image.mode.startswith("I") and any(";16" in str(tile) for tile in tiles)
+
+
 def _pixels(
-    image: Image.Image, channels: int | None, background: Color
+    image: Image.Image,
+    channels: int | None,
+    background: Color,
+    told: str,
+    *,
+    is_cut: bool,
 ) -> NDArray[Any]:
     """The values (height, width, c): uint8, or float32 in [0, 1].
 
     There are 1 or 3 channels, or as many as are asked for if these are all it stores.
+
+    Args:
+        image: The picture.
+        channels: How many channels are asked for; None for those of an opaque picture.
+        background: RGB behind transparent pixels.
+        told: What holds the values, with the verb.
+        is_cut: Whether its bytes are the upper ones of values of 16 bits.
     """
+    if is_cut:
+        largest: Any = np.max(image.convert("RGB").getextrema())
+        warn_of_few_bits(256 * int(largest) + 255, told)  # as far as the bytes tell
     is_gray = image.mode in ("L", "LA")
     if channels == (2 if is_gray else 4) and image.has_transparency_data:
         return np.asarray(image.convert("LA" if is_gray else "RGBA"))
     if image.mode.startswith("I"):  # 16 bits: "I;16", "I;16B", or widened to "I"
         values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("32-bit integers; expected 8 or 16 bits")
-        warn_of_few_bits(values)
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 65535:
+            raise ImageError(
+                f"{told} whole numbers from {low} to {high}; expected 0 to 65535",
+                hint=_AS_ARRAY,
+            )
+        warn_of_few_bits(high, told)
         gray = (values.astype(np.float32) / 65535)[..., np.newaxis]
         clear = image.info.get("transparency")  # the gray that is transparent
         return gray if clear is None else _blended(gray, values != clear, background)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from cnnviz.loading.reading import load_weights, read_network
 from cnnviz.loading.safe_graph import described_layers
 from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.conditions import check, check_backend
-from cnnviz.network.encoding import COLOR_ONLY, named_encoding
+from cnnviz.network.encoding import COLOR_ONLY, Encoding, EncodingLike, named_encoding
 from cnnviz.network.heads import mask_sizes
 from cnnviz.network.health import note_broken_weights
 from cnnviz.network.keras_generations import Network, input_specs, is_network
@@ -46,7 +46,7 @@ _SOURCES = "a path, the name of a network of keras.applications, or a Keras mode
 def load_model(
     source: str | Path | ImageModel | Network,
     *,
-    encoding: str | Callable[[Any], Any] = "auto",
+    encoding: EncodingLike | Mapping[str, EncodingLike] = "auto",
     labels: str | Path | Sequence[str] | None = None,
     weights: str | Path | None = "imagenet",
     architecture: str | Path | None = None,
@@ -61,7 +61,9 @@ def load_model(
             `keras.applications`, such as `"VGG16"`.
         encoding: What the network expects of pixel values: one of
             `cnnviz.network.NAMES`, a function on tensors `(n, ..., c)` in [0, 1],
-            or `"auto"` to find out; `model.encode` says what was chosen and why.
+            or `"auto"` to find out; `model.encode` says what was chosen and why. Of
+            several inputs it is for all, or, in a dict by their names, for each; those
+            that are left out are found out.
         labels: The names of the classes: a file with one a line or a JSON list or dict,
             `"imagenet"`, or the names themselves. A network of one sigmoid unit takes
             two names, or one, that of class 1.
@@ -119,16 +121,44 @@ def load_model(
         encode = source.encode
     elif is_auto:
         encode = detect_encoding(network, input_specs(network))
+    elif isinstance(encoding, Mapping):
+        encode = _by_input(network, name, encoding)
     else:
         encode = named_encoding(encoding)
     model = ImageModel(network, encode, _labels(labels, network), name, held, notes)
-    shape = model.input_shape
-    if encode.name in COLOR_ONLY and shape and shape[-1] not in (3, None):
-        raise ArgumentError(
-            f"encoding '{encode.name}' is for color; {name} takes "
-            + counted(shape[-1], "channel")
-        )
+    for spec in (model.inputs or [])[: None if encode.others else 1]:
+        chosen, channels = encode.of(spec.name).name, (spec.shape or (None,))[-1]
+        if chosen in COLOR_ONLY and channels not in (3, None):
+            raise ArgumentError(
+                f"encoding '{chosen}' is for color; {name} takes "
+                + counted(channels, "channel")
+            )
     return model
+
+
+def _by_input(
+    network: Network, source: str, given: Mapping[str, EncodingLike]
+) -> Encoding:
+    """The encodings that are given for inputs, with those that are found of the rest.
+
+    Raises:
+        ArgumentError: If there is no such input, or no such encoding.
+    """
+    names = [spec.name for spec in input_specs(network) or ()]
+    for name in given:
+        if name not in names:
+            raise ArgumentError(
+                f"encoding is given for input {name}; {source} takes "
+                f"{listed(names, 'and') or 'one without a name'}"
+            )
+    found = detect_encoding(network, input_specs(network))
+    encodings = {name: replace(found.of(name), others=()) for name in names}
+    for name, chosen in given.items():
+        if chosen != "auto":
+            encodings[name] = named_encoding(chosen)
+    first = encodings[names[0]]
+    others = tuple((n, each) for n, each in encodings.items() if each != first)
+    return replace(first, others=others)
 
 
 def module_objects(path: Path) -> dict[str, Any]:

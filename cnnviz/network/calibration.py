@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +22,13 @@ from cnnviz.network.keras_generations import (
     InputSpec,
     Network,
     ancestry,
+    input_specs,
     is_network,
     takes_pictures,
 )
-from cnnviz.network.naming import Address, addresses
+from cnnviz.network.naming import Address, Selected, addresses
 from cnnviz.network.ordering import in_order
-from cnnviz.network.remembered import Memory, encoding_of
+from cnnviz.network.remembered import Kernels, Memory, encoding_of, nothing_fits
 from cnnviz.network.trials import Trial
 
 # The value range of `preprocess_input` of each family in keras.applications that does
@@ -60,9 +62,14 @@ _CONTRAST = (0.5, 20.0)
 about 4.5 after dividing by a deviation."""
 
 _DIGESTED = 2**16
+_LEVELS = np.array([0.0, 1.0, 255.0], np.float32)
 _FACTORS = ("scale", "offset")  # of layers that rescale
 
 _DEVIATIONS = 2.0
+_UNIT_REACH = 1.0  # beyond [0, 1], by such a range of values in it
+_BYTES_REACH = (-150.0, 0.0), (20.0, 400.0)
+"""Between which the least and the largest of a range of bytes lie."""
+_MUCH_MORE = 0.26  # the contrast of bytes where [0, 1023] or more is scaled to 1
 _NEARLY = 0.01  # as 256 is 255
 
 NOTHING_TELLS = "nothing in the network tells; [0, 1] is assumed"
@@ -72,6 +79,9 @@ AS_IT_IS = "nothing in the network tells; values are taken as they are, bytes in
 def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding:
     """Finds out what pixel values a network expects.
 
+    Of several inputs that of the first picture speaks for all of which nothing else is
+    known, unless what tells lies on its own way into the network.
+
     Args:
         network: A Keras model.
         specs: Its inputs, if they are known.
@@ -80,38 +90,103 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         The encoding, with the reason for the choice; `unit` where nothing tells.
     """
     pictures = takes_pictures(specs)
-    family = _family(network.name) if pictures else None
-    trial = Trial.of(network, specs)
-    if trial is None:
+    trials = Trial.each(network, specs)
+    if not trials:
+        family = _family(network.name) if pictures else None
         if family is not None:
             return named_encoding(family, f"{network.name} of keras.applications")
-        return named_encoding("unit", NOTHING_TELLS if pictures else AS_IT_IS)
-    channels = trial.shape[-1]
-    photographs = len(trial.shape) == 3 and channels in (1, 3)
+        return _untold(network, pictures)
     ordered = list(in_order(network))
-    weighing = _first(ordered, _takes_weights)
-    normalization = _first(ordered, _is_batch_normalization)
-    in_front = _normalizing_in_front(ordered, weighing)
-    for layer in in_front if photographs else []:
-        # Its memory is of the training images themselves.
-        found = _remembered(trial, layer, None)
-        if found is not None:
-            return found
-    found = _inside(trial, weighing or Address("", network))
+    own = [_told_on_the_way(trial, ordered, pictures) for trial in trials]
+    found = own[0] or _told_by_training(trials[0], ordered, pictures)
+    rest = found if own[0] is None else _untold(network, pictures)
+    others = []
+    for trial, told in zip(trials[1:], own[1:], strict=True):
+        other = told or rest
+        if (other.name, other.is_of_bytes) != (found.name, found.is_of_bytes):
+            others.append((trial.name, other))
+    return replace(found, others=tuple(others))
+
+
+def _told_on_the_way(
+    trial: Trial, ordered: Sequence[Address], pictures: bool
+) -> Encoding | None:
+    """What is told by an input itself, and by what its pixels first go through.
+
+    Args:
+        trial: What the network is tried with.
+        ordered: The layers of the network.
+        pictures: Whether an input of the network takes pictures.
+    """
+    channels = trial.shape[-1]
+    weighing = trial.first_reached([a for a in ordered if _takes_weights(a)])
+    in_front = _normalizing_in_front(trial, ordered, weighing)
+    if len(trial.shape) == 3:
+        # Their memory is of the training images themselves.
+        for layer in in_front if channels in (1, 3) else []:
+            if (found := _remembered(trial, layer, None)) is not None:
+                return found
+        if channels not in (1, 3):
+            told = _range_in_front(trial, in_front)
+            if told is not None:
+                return _of_range(*told)
+    found = _inside(trial, weighing or Selected.whole(trial.network))
     if found is not None:
         if found.is_of_bytes and not pictures:
-            told = f"{found.reason}; floats are taken as they are"
-            return replace(found, reason=told)
+            told_of = f"{found.reason}; floats are taken as they are"
+            return replace(found, reason=told_of)
         return found
+    if (frames := _of_frames(trial, ordered)) is not None:
+        return frames
     # Whole numbers that are no pictures may stand for words.
     if trial.dtype.startswith(("uint", "int") if pictures else "uint8"):
-        return named_encoding("bytes", f"the input is of type {trial.dtype}")
+        names = {"uint16": "words", "int8": "raw"}
+        reason = f"the input is of type {trial.dtype}"
+        return named_encoding(names.get(trial.dtype, "bytes"), reason)
+    return None
+
+
+def _of_frames(trial: Trial, ordered: Sequence[Address]) -> Encoding | None:
+    """What a network that is shown each frame of a clip does to it first.
+
+    Inside of a layer that repeats it, it is looked at by itself.
+    """
+    repeated = (a for a in ordered if "TimeDistributed" in ancestry(a.layer))
+    network = next((address.layer.layer for address in repeated), None)
+    if network is not None and "Rescaling" in ancestry(network):
+        return _scaled(np.asarray(network(_LEVELS[:, None])))
+    if network is None or not is_network(network):
+        return None
+    inner = Trial.each(network, input_specs(network))
+    if not inner or inner[0].shape != trial.shape[1:]:
+        return None
+    return _told_on_the_way(inner[0], list(in_order(network)), True)
+
+
+def _told_by_training(
+    trial: Trial, ordered: Sequence[Address], pictures: bool
+) -> Encoding:
+    """What is told by the name of the network, or remembered behind a kernel."""
+    network, channels = trial.network, trial.shape[-1]
+    family = _family(network.name) if pictures else None
     if family is not None and (channels == 3 or family == "signed"):
         return named_encoding(family, f"{network.name} of keras.applications")
-    if photographs and normalization not in in_front:
-        found = _remembered(trial, normalization, weighing)
+    weighing = trial.first_reached([a for a in ordered if _takes_weights(a)])
+    normalization = _first(ordered, _is_batch_normalization)
+    if (
+        normalization is not None
+        and len(trial.shape) == 3
+        and channels in (1, 3)
+        and Selected(normalization, 1)
+        not in _normalizing_in_front(trial, ordered, weighing)
+    ):
+        found = _remembered(trial, Selected(normalization, 1), weighing)
         if found is not None:
             return found
+    return _untold(network, pictures)
+
+
+def _untold(network: Network, pictures: bool) -> Encoding:
     if not pictures:
         return named_encoding("unit", AS_IT_IS)
     return named_encoding("unit", NOTHING_TELLS + _hint_of_base(network))
@@ -138,18 +213,33 @@ def remembered_range(network: Network, specs: list[InputSpec] | None) -> Range |
     Returns:
         The range of each channel; None if no normalization tells.
     """
-    trial = Trial.of(network, specs)
-    if trial is None or len(trial.shape) != 3:
+    trials = Trial.each(network, specs)
+    if not trials or len(trials[0].shape) != 3:
         return None
+    ordered = list(in_order(network))
+    weighing = trials[0].first_reached([a for a in ordered if _takes_weights(a)])
+    in_front = _normalizing_in_front(trials[0], ordered, weighing)
+    told = _range_in_front(trials[0], in_front)
+    return None if told is None else told[1]
+
+
+def _range_in_front(
+    trial: Trial, in_front: Sequence[Selected]
+) -> tuple[str, Range] | None:
+    """The path of a normalization that remembers a range of the images, and the range.
+
+    Args:
+        trial: What the network is tried with.
+        in_front: The normalizations before the first layer with a kernel.
+    """
     channels = trial.shape[-1]
     # Nothing, each channel alone, and all of them twice as strong.
     levels = np.stack([*np.eye(channels + 1, channels, -1), np.full(channels, 2)])
     images = np.broadcast_to(
         levels[:, None, None].astype(np.float32), (len(levels), *trial.shape)
     )
-    ordered = list(in_order(network))
-    for layer in _normalizing_in_front(ordered, _first(ordered, _takes_weights)):
-        memory = Memory.of(layer)
+    for layer in in_front:
+        memory = Memory.of(layer.address)
         seen = trial.given(layer, images)
         if memory is None or seen is None or seen.ndim != 4 or 0 in seen.shape:
             continue
@@ -167,8 +257,25 @@ def remembered_range(network: Network, specs: list[InputSpec] | None) -> Range |
             continue
         center = (memory.mean - zero) / slope
         reach = _DEVIATIONS * np.sqrt(memory.variance) / np.abs(slope)
-        return Range(center - reach, center + reach)
+        return memory.path, Range(center - reach, center + reach)
     return None
+
+
+def _of_range(path: str, remembered: Range) -> Encoding:
+    """The encoding that suits images of several bands, of which a range is known.
+
+    Args:
+        path: What remembers it.
+        remembered: The range.
+    """
+    low, high = remembered.low.min(), remembered.high.max()
+    fits = f"the statistics remembered by {path} match it"
+    if low >= -_UNIT_REACH and high <= 1 + _UNIT_REACH:
+        return named_encoding("unit", fits)
+    (darkest, _), (dark, bright) = _BYTES_REACH
+    if darkest <= low and dark <= high <= bright:
+        return named_encoding("bytes", fits)
+    return nothing_fits(path)
 
 
 def encoding_digest(network: Network) -> int:
@@ -176,9 +283,10 @@ def encoding_digest(network: Network) -> int:
 
     It stands for the weights and factors of all layers up to the first convolution or
     dense layer, and of the first batch normalization: so little that it may be asked
-    in every call.
+    in every call. Behind several inputs factors may come later, too.
     """
     told: list[object] = []
+    several = len(input_specs(network) or ()) > 1
     weighed = normalized = False
     for address in in_order(network):
         if is_network(address.layer):
@@ -186,10 +294,11 @@ def encoding_digest(network: Network) -> int:
         normalizes = not normalized and _is_batch_normalization(address)
         if normalizes or not weighed:
             told += [_digest(np.asarray(weight)) for weight in address.layer.weights]
+        if normalizes or not weighed or several:
             told += [repr(getattr(address.layer, name, None)) for name in _FACTORS]
         normalized = normalized or normalizes
         weighed = weighed or _takes_weights(address)
-        if weighed and normalized:
+        if weighed and normalized and not several:
             break
     return hash(tuple(told))
 
@@ -220,16 +329,15 @@ def _hint_of_base(network: Network) -> str:
     return ""
 
 
-def _inside(trial: Trial, target: Address) -> Encoding | None:
+def _inside(trial: Trial, target: Selected) -> Encoding | None:
     """Reads the preprocessing off what reaches the first thing that has weights.
 
     Args:
         trial: What the network is tried with.
         target: The first convolution or dense layer; the network if there is none.
     """
-    levels = np.array([0.0, 1.0, 255.0], np.float32)
     shape = trial.shape
-    images = np.broadcast_to(levels.reshape(3, *[1] * len(shape)), (3, *shape))
+    images = np.broadcast_to(_LEVELS.reshape(3, *[1] * len(shape)), (3, *shape))
     for what in ("preprocessed", "unweighted"):
         seen = trial.given(target, images, what)
         if seen is not None and (found := _scaled(seen)) is not None:
@@ -264,6 +372,15 @@ def _scaled(seen: NDArray[np.float32]) -> Encoding | None:
         # To [0, 1] or [-1, 1] nothing but bytes is scaled.
         divided = np.isclose(contrast, (1, 2), rtol=_NEARLY).any()
         return replace(found, is_of_bytes=not divided)
+    # Far more than bytes hold, in a straight line.
+    if contrast < _MUCH_MORE and np.isclose(contrast, 255 * step, rtol=_NEARLY):
+        if np.isclose(contrast * 257, (1, 2), rtol=_NEARLY).any():
+            return named_encoding("words", "the network scales [0, 65535] itself")
+        return named_encoding(
+            "raw",
+            "the network itself scales values far above 255: give arrays of those that "
+            "it was trained on, for pictures are in [0, 1]",
+        )
     if plain:
         does = "takes a mean off" if one > black else "inverts"
         if abs(black) > 10:
@@ -274,7 +391,7 @@ def _scaled(seen: NDArray[np.float32]) -> Encoding | None:
 
 
 def _remembered(
-    trial: Trial, target: Address | None, weighing: Address | None
+    trial: Trial, target: Selected, weighing: Selected | None
 ) -> Encoding | None:
     """What the first batch normalization remembers of the training images.
 
@@ -283,7 +400,7 @@ def _remembered(
         target: The normalization.
         weighing: The layer with weights before it; None if there is none.
     """
-    if target is None or (memory := Memory.of(target)) is None:
+    if (memory := Memory.of(target.address)) is None:
         return None
     height, width, channels = trial.shape
 
@@ -291,32 +408,35 @@ def _remembered(
         seen = trial.given(target, images)
         return seen if seen is not None and seen.ndim == 4 else None
 
-    weights: NDArray[np.float64] | None = None
+    kernels: Kernels | None = None
     if weighing is None:
         if len(memory.mean) == 1:
             memory = memory.for_each(channels)
         if len(memory.mean) == channels:
-            weights = np.eye(channels)[None, None]
-    elif type(weighing.layer).__name__ == "Conv2D":
-        kernel = np.asarray(weighing.layer.kernel, np.float64)
-        between = _between(trial.network, weighing, target)
-        if kernel.shape[2:] == (channels, len(memory.mean)) and not between:
-            weights = kernel
+            kernels = Kernels.identity(channels, given)
+    elif type(layer := weighing.address.layer).__name__ == "Conv2D":
+        weights = np.asarray(layer.kernel, np.float64)
+        between = _between(trial.network, weighing.address, target.address)
+        if weights.shape[2:] == (channels, len(memory.mean)) and not between:
+            bias = np.asarray(layer.bias, np.float64) if layer.use_bias else 0.0
+            bias = np.broadcast_to(bias, len(memory.mean))
+            kernels = Kernels(weights, bias, partial(trial.given, weighing))
     size, in_front = (height, width), weighing is None
-    return encoding_of(memory, given, size, channels, weights, in_front=in_front)
+    return encoding_of(memory, given, size, channels, kernels, in_front=in_front)
 
 
 def _normalizing_in_front(
-    ordered: Sequence[Address], weighing: Address | None
-) -> list[Address]:
-    """The normalizations before the first layer with a kernel."""
+    trial: Trial, ordered: Sequence[Address], weighing: Selected | None
+) -> list[Selected]:
+    """The normalizations that images pass before the first layer with a kernel."""
     found = []
     for address in ordered:
-        if address is weighing:
+        if weighing is not None and address.path == weighing.address.path:
             break
         kinds = ancestry(address.layer)
         if "BatchNormalization" in kinds or "Normalization" in kinds:
-            found.append(address)
+            reached = trial.first_reached([address])
+            found += [] if reached is None else [reached]
     return found
 
 

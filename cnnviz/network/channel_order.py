@@ -48,8 +48,10 @@ def image_order(model: ImageModel, layer: Address) -> list[int] | None:
         else np.repeat(rng.uniform(0.25, 0.75, (1, *shape)), 4, 0).astype(np.float32)
         for shape in shapes
     ]
-    if model.encode.is_raw:
-        images = [_RAW * image for image in images]
+    images = [
+        _RAW * image if model.encode_of(i).is_raw else image
+        for i, image in enumerate(images)
+    ]
 
     def given(*shown: tf.Tensor) -> tuple[dict[str, tf.Tensor], bool]:
         selected = Selected(layer, 1, is_named=True)

@@ -8,6 +8,7 @@ a network and to differentiate through.
 | unit   | [0, 1], as they are                       | most trained at home         |
 | signed | [-1, 1]                                   | Inception, MobileNet, NASNet |
 | bytes  | [0, 255]                                  | EfficientNet, ConvNeXt       |
+| words  | [0, 65535]                                | those of 16-bit scans        |
 | caffe  | [0, 255], BGR, minus ImageNet's mean      | VGG, ResNet                  |
 | torch  | minus ImageNet's mean, over its deviation | DenseNet, PyTorch            |
 | raw    | whatever an array holds, unchecked        | spectra, signals, scans      |
@@ -28,6 +29,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Of the pixels of the training set, RGB in [0, 1]; from keras.applications, as are the
 others."""
 
+EncodingLike = str | Callable[[Any], Any]
+"""The name of an encoding, or a function on tensors `(n, ..., c)` in [0, 1]."""
+
 _MEAN_BGR = np.array((103.939, 116.779, 123.68), np.float32)  # in bytes
 _MEAN = np.array(IMAGENET_MEAN, np.float32)
 _DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
@@ -45,12 +49,14 @@ class Encoding:
         reason: Why this encoding was chosen, for the user to read.
         is_of_bytes: Whether it is only for bytes where there are no pictures: what a
             network normalizes like bytes may as well be floats of that size.
+        others: The names of inputs that expect something else, each with what it is.
     """
 
     name: str
     function: Callable[[Any], Any]
     reason: str = "given"
     is_of_bytes: bool = False
+    others: tuple[tuple[str, Encoding], ...] = ()
 
     def __call__(self, images: Any) -> Any:
         """Encodes images, NumPy arrays or tensors, `(..., c)` in [0, 1].
@@ -60,6 +66,16 @@ class Encoding:
         if self.name in COLOR_ONLY and images.shape[-1] not in (3, None):
             return images
         return self.function(images)
+
+    def of(self, name: str) -> Encoding:
+        """What the input of a name expects."""
+        return dict(self.others).get(name, self)
+
+    @property
+    def told(self) -> str:
+        """Its name and the reason for it, and those of other inputs."""
+        others = [f"input {name}: {each.told}" for name, each in self.others]
+        return "; ".join([f"{self.name} ({self.reason})", *others])
 
     def is_for(self, axes: int, dtype: str, *, pictures: bool) -> bool:
         """Whether what is given for an input is in [0, 1], and encoded for the network.
@@ -120,6 +136,10 @@ def _bytes(images: Any) -> Any:
     return images * 255.0
 
 
+def _words(images: Any) -> Any:
+    return images * 65535.0
+
+
 def _caffe(images: Any) -> Any:
     return images[..., ::-1] * 255.0 - _MEAN_BGR
 
@@ -132,6 +152,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "unit": _as_it_is,
     "signed": _signed,
     "bytes": _bytes,
+    "words": _words,
     "caffe": _caffe,
     "torch": _torch,
     "raw": _as_it_is,
@@ -140,7 +161,7 @@ NAMES = tuple(_FUNCTIONS)
 COLOR_ONLY = ("caffe", "torch")
 
 
-def named_encoding(name: str | Callable[[Any], Any], reason: str = "given") -> Encoding:
+def named_encoding(name: EncodingLike, reason: str = "given") -> Encoding:
     """The encoding of a name, or one made of the user's own function.
 
     Args:

@@ -188,8 +188,9 @@ def _encoded_inputs(model: ImageModel, images: Sequence[tf.Tensor]) -> list[tf.T
     encoded = []
     for i, tensor in enumerate(images):
         dtype = specs[i].dtype if specs else "float32"
-        if model.encode.is_for(tensor.shape.rank, dtype, pictures=model.takes_pictures):
-            tensor = _encoded(model.encode, tensor)
+        encode = model.encode.of(specs[i].name) if specs else model.encode
+        if encode.is_for(tensor.shape.rank, dtype, pictures=model.takes_pictures):
+            tensor = _encoded(encode, tensor)
         if channels_first and (tensor.shape.rank or 0) > 2:
             tensor = to_channels_first(tensor)
         if tf.as_dtype(dtype).is_integer:

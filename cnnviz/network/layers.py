@@ -53,12 +53,16 @@ class Look(NamedTuple):
             the image's axes in a known order.
         order: Which of the maps' axes of positions goes along each of the image's; None
             if not known.
+        is_pooled: Whether the positions of the image were pooled away before it: where
+            it has positions, these are others, such as the channels along which a gate
+            is computed.
     """
 
     info: LayerInfo
     sees: bool = False
     field: ReceptiveField | None = None
     order: tuple[int, ...] | None = None
+    is_pooled: bool = False
 
 
 def list_layers(
@@ -84,8 +88,8 @@ def list_layers(
     return LayerList(found, int(known.network.count_params()))
 
 
-def image_layers(model: ImageModel, *, size: SizeLike | None = None) -> list[LayerInfo]:
-    """What `list_layers` lists of layers that depend on inputs that are not held.
+def image_layers(model: ImageModel, *, size: SizeLike | None = None) -> list[Look]:
+    """What there is to know of layers that depend on inputs that are not held.
 
     Args:
         model: A loaded model.
@@ -96,7 +100,7 @@ def image_layers(model: ImageModel, *, size: SizeLike | None = None) -> list[Lay
         ArgumentError: If the size is none, or the network takes no picture.
         ImageError: If the network does not take pictures of this size.
     """
-    return [look.info for look in _look_at_all(model, size) if look.sees]
+    return [look for look in _look_at_all(model, size) if look.sees]
 
 
 def _look_at_all(known: ImageModel, size: SizeLike | None) -> list[Look]:
@@ -145,7 +149,11 @@ def _of_any_size(
         )
         if [each.info.path for each in first] == [each.info.path for each in second]:
             return [
-                Look(_in_common(one.info, other.info), one.sees)
+                Look(
+                    _in_common(one.info, other.info),
+                    one.sees,
+                    is_pooled=one.is_pooled,
+                )
                 for one, other in zip(first, second, strict=True)
             ]
     return []
@@ -186,13 +194,14 @@ def _look_at_layers(
     def survey(*inputs: tf.Tensor) -> list[Look]:
         calls = record(network, inputs, selected, required=False)
         views = Views(inputs, channels_first=first)
+        maps = Views(inputs, channels_first=first, without_gates=True)
         free = [
             tensor
             for i, tensor in enumerate(inputs)
             if specs is None or specs[i].name not in known.held
         ]
         depends = Dependence(free)
-        return [_look_at_call(network, call, views, depends) for call in calls]
+        return [_look_at_call(network, call, views, maps, depends) for call in calls]
 
     dtypes = [spec.dtype for spec in specs] if specs else ["float32"] * len(shapes)
     if first:
@@ -269,8 +278,17 @@ def _array(call: Call) -> tf.Tensor | None:
 
 
 def _look_at_call(
-    network: Network, call: Call, views: Views, depends: Dependence
+    network: Network, call: Call, views: Views, maps: Views, depends: Dependence
 ) -> Look:
+    """Looks at a call of a layer.
+
+    Args:
+        network: The network.
+        call: The call.
+        views: What tensors see of the inputs.
+        maps: The same without gates, which see all of an image.
+        depends: Whether tensors depend on inputs that are not held.
+    """
     tensor = _array(call)
     if tensor is None or tensor.shape.rank is None:
         seen = tensor is not None and depends(tensor)
@@ -287,7 +305,8 @@ def _look_at_call(
         moves = [e for e in view or [] if e.dim != NOWHERE and tensor.shape[e.dim] != 1]
         if any(e.axis[1] - start != e.dim - positions.start for e in moves):
             field = None
-    return Look(info, depends(tensor), field, order)
+    is_pooled = field is not None and set(field.size) == {None} and maps(tensor) == []
+    return Look(info, depends(tensor), field, order, is_pooled)
 
 
 def _describe(

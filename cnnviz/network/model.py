@@ -60,7 +60,7 @@ class ImageModel:
         shapes = [shape_text(spec.shape) for spec in self.inputs or ()]
         parts = [
             listed(shapes, "and") if shapes else "inputs unknown",
-            f"encoding {self.encode.name} ({self.encode.reason})",
+            f"encoding {self.encode.told}",
             "no labels" if self.labels is None else counted(len(self.labels), "label"),
         ]
         held = [f"{listed(self.held, 'and')} held"] if self.held else []
@@ -91,8 +91,28 @@ class ImageModel:
     def key(self) -> Hashable:
         """What tells traces of this model from others of the same network."""
         held = ((name, a.shape, a.tobytes()) for name, a in self.held.items())
-        encode = self.encode
-        return UsersFunction(encode.function), encode.is_of_bytes, tuple(held)
+        encodings = (
+            (name, UsersFunction(encode.function), encode.is_of_bytes)
+            for name, encode in (("", self.encode), *self.encode.others)
+        )
+        return tuple(encodings), tuple(held)
+
+    def encode_of(self, index: int = 0) -> Encoding:
+        """What an input that is not held expects of pixel values.
+
+        Args:
+            index: Its number among those.
+        """
+        specs = self.inputs
+        return self.encode.of(specs[index].name) if specs else self.encode
+
+    def encode_at(self, index: int) -> Encoding:
+        """What an input expects of pixel values.
+
+        Args:
+            index: Its number among all inputs of the network, held ones too.
+        """
+        return replace(self, held={}).encode_of(index)
 
     def hold(self, inputs: Mapping[str, Any]) -> ImageModel:
         """This model with some of its inputs held at given values.
@@ -245,7 +265,7 @@ class ImageModel:
         Raises:
             ImageError: If it does not fit the network.
         """
-        raw = self.encode.is_raw
+        raw = self.encode_of().is_raw
         array = one_image(image, name, raw=raw)
         check_one_input(self, name)
         shape = self.input_shape

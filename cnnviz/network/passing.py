@@ -56,11 +56,11 @@ def passed_on(model: ImageModel, layer: str) -> str:
 def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
     network = model.network
 
-    def look(image: tf.Tensor) -> dict[str, str]:
+    def look(*images: tf.Tensor) -> dict[str, str]:
         everything = [Selected(a) for a in addresses(network) if not children(a.layer)]
         forward = show_images(
             model,
-            [image],
+            images,
             everything,
             required=False,
             welcome=[Selected.whole(network)],
@@ -75,7 +75,7 @@ def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
     try:
         return facts_of(model, "passed on", look)
     except CnnvizError:
-        return {}  # it has several inputs, or what lies above objects to such an image
+        return {}  # what lies above objects to such images
 
 
 def _end(call: Call, used: _Used) -> str:

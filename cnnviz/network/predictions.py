@@ -116,9 +116,11 @@ class Predictions(ArrayResult):
             image: The number of the image.
 
         Returns:
-            The likeliest class with its probability; None where the output does not
-            choose among classes: where it gives no probabilities, has positions, or is
-            of several sigmoids that are not known to be classes, having no names.
+            The likeliest class with its probability, of a network with several outputs
+            also the name of this one: `taken for cat (output kind): 94.0 %`. None where
+            the output does not choose among classes: where it gives no probabilities,
+            has positions, or is of several sigmoids that are not known to be classes,
+            having no names.
 
         Raises:
             ArgumentError: If there is no such image.
@@ -136,6 +138,8 @@ class Predictions(ArrayResult):
             return None
         number = int(self.values[image].argmax())
         name = f"class {number}" if self.labels is None else self.labels[number]
+        if len(self.heads) > 1:
+            name = f"{name} (output {self.head})"
         return f"taken for {name}: {value_text(self.values[image, number], self.kind)}"
 
     def name(self, number: int) -> str:

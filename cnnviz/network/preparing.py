@@ -88,11 +88,12 @@ class Preparation:
         sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
         of_files = channels or 3 if picture else None
         dtype = "float32" if spec is None else spec.dtype
-        raw, of_arrays = self.encode.is_raw, self.encode.reads_raw(rank + 1, dtype)
+        encode = self.encode if spec is None else self.encode.of(spec.name)
+        raw, of_arrays = encode.is_raw, encode.reads_raw(rank + 1, dtype)
         array = as_array(given, size=sides, channels=of_files, rank=rank, raw=of_arrays)
         if array.dtype.kind not in "fiub":
             raise ImageError(f"images are of type {array.dtype}; expected real numbers")
-        encoded = self.encode.is_for(rank + 1, dtype, pictures=self.takes_pictures)
+        encoded = encode.is_for(rank + 1, dtype, pictures=self.takes_pictures)
         # In a row beside a picture bytes are numbers such as an age, and in integers
         # they may stand for words.
         is_beside = rank == 1 and self.takes_pictures
@@ -110,11 +111,11 @@ class Preparation:
             self.refuse(given_shape, shape)
         if not array.size:
             raise ImageError(f"images of shape {given_shape} hold nothing")
-        if not raw and (picture or (encoded and self.encode.name != "unit")):
+        if not raw and (picture or (encoded and encode.name != "unit")):
             check_unit(array, "images hold")
         if bytewise and not encoded:
             # Floats are shown as they are; but what is in bytes are pixels.
-            array = np.asarray(self.encode(array), np.float32)
+            array = np.asarray(encode(array), np.float32)
         return array
 
     def refuse(self, given: tuple[int, ...], shape: Shape) -> NoReturn:

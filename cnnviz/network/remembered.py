@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.network.encoding import COLOR_ONLY, NAMES, Encoding, named_encoding
+from cnnviz.network.encoding import COLOR_ONLY, Encoding, named_encoding
 from cnnviz.network.keras_generations import ancestry
 from cnnviz.network.naming import Address
 from cnnviz.network.photographs import patterns
 
+_CANDIDATES = ("unit", "signed", "bytes", "caffe", "torch")
 _ALIVE = 1e-5  # of the largest variance: filters below have died, and say nothing
 _FARTHEST = 9.0  # squared, that one filter's mean counts for at most
 _EXPLAINED = 0.6
@@ -31,6 +32,7 @@ plain [0, 1] has `_DECISIVE` more: twice the contrast is log(4)^2 = 1.9 apart. W
 `_BEYOND_DOUBT` better, as bytes can be (log(255^2)^2 = 123), is believed of images that
 are no photographs too. Dark bytes look a little like bytes minus a mean, which has to
 be better by `_OFF_CENTER` to be believed."""
+_GRAYS = 5  # from black to white, for the range of what is made of them
 _MARGIN = 1.1  # by which a variance must exceed what is possible to rule it out
 _ABOVE = 0.25  # standard deviations, by which a mean is above one of 0
 # Of its start a memory may hold these shares of the most, which is at most this much.
@@ -113,12 +115,58 @@ class Memory(NamedTuple):
         ]
 
 
+class Kernels(NamedTuple):
+    """The only convolution in front of a layer that remembers, or the identity.
+
+    Attributes:
+        weights: `(h, w, channels, filters)`.
+        bias: `(filters,)`.
+        given: What it is given for values that the network is shown.
+    """
+
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    given: Given
+
+    @classmethod
+    def identity(cls, channels: int, given: Given) -> Kernels:
+        """Those that make of each channel itself."""
+        return cls(np.eye(channels)[None, None], np.zeros(channels), given)
+
+    def range(
+        self, name: str, size: tuple[int, int]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """The least and the most that each filter can make; None if it is not known.
+
+        A convolution of values in a range has the range of its weights' positive and
+        negative parts.
+
+        Args:
+            name: The encoding of the images.
+            size: Their height and width.
+        """
+        channels = self.weights.shape[2]
+        grays = np.linspace(0, 1, _GRAYS, dtype=np.float32)[:, None, None, None]
+        images = np.broadcast_to(grays, (_GRAYS, *size, channels))
+        seen = self.given(np.asarray(named_encoding(name)(images)))
+        if seen is None or seen.shape[-1] != channels:
+            return None
+        values = seen.reshape(-1, channels).astype(np.float64)
+        # Padding adds 0.
+        low, high = np.minimum(values.min(0), 0), np.maximum(values.max(0), 0)
+        ups, downs = np.maximum(self.weights, 0), np.minimum(self.weights, 0)
+        low, high = low[:, None], high[:, None]
+        least = (ups * low + downs * high).sum((0, 1, 2)) + self.bias
+        most = (ups * high + downs * low).sum((0, 1, 2)) + self.bias
+        return least, most
+
+
 def encoding_of(
     memory: Memory,
     given: Given,
     size: tuple[int, int],
     channels: int,
-    weights: NDArray[np.float64] | None,
+    kernels: Kernels | None,
     *,
     in_front: bool,
 ) -> Encoding | None:
@@ -129,15 +177,15 @@ def encoding_of(
         given: What it is given for values that the network is shown.
         size: Height and width of the images to try.
         channels: 1 or 3.
-        weights: The kernels `(h, w, channels, filters)` of the only convolution in
-            front of the layer, or of the identity; None if it is another path.
+        kernels: Those of the only convolution in front of the layer, or the identity;
+            None if it is another path.
         in_front: Whether no layer with a kernel comes before it.
 
     Returns:
         The encoding, with the reason; None if the memory does not tell.
     """
     candidates = [
-        name for name in NAMES[:-1] if channels == 3 or name not in COLOR_ONLY
+        name for name in _CANDIDATES if channels == 3 or name not in COLOR_ONLY
     ]
     images = patterns(size, channels)
     memories = memory.learned()
@@ -149,20 +197,16 @@ def encoding_of(
         errors[name] = min(_error(learned, seen) for learned in memories)
     if not in_front and memory.lags(is_linear=_is_linear(given, images)):
         return None
-    possible = candidates
-    if weights is not None and (offset := given(np.zeros_like(images[:1]))) is not None:
-        possible = [
-            name
-            for name in candidates
-            if any(_is_possible(each, name, weights, offset) for each in memories)
-        ]
+    ranges = {name: kernels and kernels.range(name, size) for name in candidates}
+    possible = [
+        name
+        for name in candidates
+        if (ends := ranges[name]) is None
+        or any(_is_possible(each, *ends) for each in memories)
+    ]
     best = min(possible or ["raw"], key=lambda name: errors.get(name, np.inf))
     if "unit" not in possible and errors.get(best, np.inf) > _BEYOND_DOUBT:
-        reason = (
-            f"no pixels of a known range have what {memory.path} remembers: give "
-            "arrays of the values that it was trained on, for pictures are in [0, 1]"
-        )
-        return named_encoding("raw", reason)
+        return nothing_fits(memory.path)
     if best == "caffe" and (
         errors["bytes"] - errors[best] < _OFF_CENTER
         or (not memory.is_running and _are_above_black(memory, given, images))
@@ -178,10 +222,23 @@ def encoding_of(
     gain = errors["unit"] - errors[best]
     # Behind several layers digits, for one, can look like photographs of twice the
     # contrast, and there is no telling what is possible.
-    is_sure = weights is not None and errors[best] <= _EXPLAINED
+    is_sure = kernels is not None and errors[best] <= _EXPLAINED
     if gain < (_DECISIVE if is_sure else _BEYOND_DOUBT):
         return None
     return named_encoding(best, fits)
+
+
+def nothing_fits(path: str) -> Encoding:
+    """The encoding where a memory is of pixels of no known range.
+
+    Args:
+        path: The path of the layer that remembers.
+    """
+    reason = (
+        f"no pixels of a known range have what {path} remembers: give arrays of the "
+        "values that it was trained on, for pictures are in [0, 1]"
+    )
+    return named_encoding("raw", reason)
 
 
 def _are_above_black(memory: Memory, given: Given, images: NDArray[np.float32]) -> bool:
@@ -219,27 +276,13 @@ def _error(memory: Memory, seen: NDArray[np.float32]) -> float:
 
 
 def _is_possible(
-    memory: Memory,
-    name: str,
-    weights: NDArray[np.float64],
-    offset: NDArray[np.float32],
+    memory: Memory, least: NDArray[np.float64], most: NDArray[np.float64]
 ) -> bool:
-    """Whether any images at all, encoded so, can have left what is remembered.
+    """Whether any values in a range can have left what is remembered.
 
     Values in [low, high] of a mean have at most the variance (high - mean)(mean - low)
-    (Bhatia and Davis, American Mathematical Monthly, 2000). A convolution of values in
-    a range has the range of its weights' positive and negative parts.
+    (Bhatia and Davis, American Mathematical Monthly, 2000).
     """
-    channels = weights.shape[2]
-    # In every encoding 0, which padding adds, lies between black and white.
-    low, high = (
-        np.asarray(named_encoding(name)(np.full((1, channels), value))).T
-        for value in (0.0, 1.0)
-    )
-    ups, downs = np.maximum(weights, 0), np.minimum(weights, 0)
-    shift = offset.reshape(-1, offset.shape[-1]).mean(0)
-    least = (ups * low + downs * high).sum((0, 1, 2)) + shift
-    most = (ups * high + downs * low).sum((0, 1, 2)) + shift
     alive = memory.variance > _ALIVE * memory.variance.max()
     room = np.maximum(most - memory.mean, 0) * np.maximum(memory.mean - least, 0)
     ratio = memory.variance[alive] / np.maximum(room[alive], 1e-30)

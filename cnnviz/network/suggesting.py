@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cnnviz.errors import LayerError
 from cnnviz.network.layer_tables import LayerInfo
-from cnnviz.network.layers import image_layers
+from cnnviz.network.layers import Look, image_layers
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import addresses, without_call
 from cnnviz.network.passing import passed_on
@@ -16,6 +16,8 @@ _SIDE = 224  # of images, where networks take any size
 
 def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
     """The deepest convolution that still has positions, with what rectifies it.
+
+    Positions that the image has no longer, as behind a global pooling, are none.
 
     Args:
         model: A loaded model.
@@ -31,7 +33,14 @@ def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
         LayerError: If no convolution has positions.
         ModelError: If the network fails.
     """
-    spatial = [info for info in _convolutions(model) if _has_positions(info)]
+    found = [
+        look
+        for look in _convolutions(model)
+        if any(side != 1 for side in look.info.output_shape[:-1])
+    ]
+    # In some networks, such as decoders, all are behind a layer without positions.
+    spatial = [look.info for look in found if not look.is_pooled]
+    spatial = spatial or [look.info for look in found]
     if not spatial:
         raise LayerError(
             f"{model.source} has no convolution with positions to choose by itself",
@@ -56,20 +65,16 @@ def pointwise_layers(model: ImageModel) -> dict[str, str]:
     return found
 
 
-def _convolutions(model: ImageModel) -> Sequence[LayerInfo]:
+def _convolutions(model: ImageModel) -> Sequence[Look]:
     specs = model.inputs
     pictures = [spec for spec in specs or () if len(spec.shape) == 3]
     is_sized = specs is not None and not any(None in s.shape for s in pictures or specs)
     known = {a.path for a in addresses(model.network) if a.is_convolution}
     return [
-        info
-        for info in image_layers(model, size=None if is_sized else (_SIDE, _SIDE))
-        if without_call(info.path) in known
+        look
+        for look in image_layers(model, size=None if is_sized else (_SIDE, _SIDE))
+        if without_call(look.info.path) in known
     ]
-
-
-def _has_positions(info: LayerInfo) -> bool:
-    return any(side != 1 for side in info.output_shape[:-1])
 
 
 def _stride(info: LayerInfo) -> float:

@@ -78,8 +78,21 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
             if len(specs) > 1
             else _hint_of_rank(specs[0].shape),
         )
-    height, width, channels = specs[0].shape if specs else (None, None, 3)
-    return height or _DEFAULT_SIDE, width or _DEFAULT_SIDE, channels or 3
+    ((height, width, channels),) = _native_shapes(model)
+    return height, width, channels
+
+
+def _native_shapes(model: ImageModel) -> list[tuple[int, ...]]:
+    """The shapes of what a network takes, with sizes for those that are open."""
+    specs = model.inputs
+    shapes = [(None, None, None)] if specs is None else [spec.shape for spec in specs]
+    found = []
+    for shape in shapes:
+        usual = [_DEFAULT_SIDE] * len(shape)
+        if len(shape) == 3:
+            usual[-1] = 3  # channels of a picture
+        found.append(tuple(n or m for n, m in zip(shape, usual, strict=True)))
+    return found
 
 
 def _hint_of_rank(shape: Sequence[int | None]) -> str:
@@ -120,13 +133,14 @@ def facts_of(model: ImageModel, key: Hashable, look: Callable[..., Facts]) -> Fa
     Args:
         model: A loaded model.
         key: What tells this question from others.
-        look: Takes the images, and returns what it found out.
-
-    Raises:
-        ModelError: If the network takes anything but one image.
+        look: Takes for each input that is not held the images, and returns what it
+            found out.
     """
-    shape = native_shape(built_at(model))
-    signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
+    shapes = _native_shapes(model)
+    if not model.network.built:
+        built(model, [np.zeros((1, *shape), np.float32) for shape in shapes])
+    count = model.fixed_batch or 1
+    signature = [tf.TensorSpec((count, *shape), tf.float32) for shape in shapes]
     return traced_facts(model.network, (key, model.key), look, signature)
 
 
@@ -144,6 +158,7 @@ def survey_layers(
         LayerError: If a layer does not exist or does not answer.
         ModelError: If the network takes anything but one image.
     """
+    shape = native_shape(built_at(model))
 
     def look(image: tf.Tensor) -> Survey:
         scene = observe(model, image, image, layers, heads=heads)
@@ -162,7 +177,7 @@ def survey_layers(
             for path, output, field in zip(layers, outputs, fields, strict=True)
         }
         heads_found = tuple(map(HeadInfo.of, scene.heads))
-        return Survey(native_shape(model), found, heads_found, elements)
+        return Survey(shape, found, heads_found, elements)
 
     return facts_of(model, ("survey", tuple(layers), heads), look)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -21,8 +23,8 @@ from cnnviz.network.layout import (
     is_tensor_channels_first,
 )
 from cnnviz.network.naming import Address, Selected
-from cnnviz.network.recording import record
-from cnnviz.network.tracing import compiled
+from cnnviz.network.recording import record, tensors_in
+from cnnviz.network.tracing import compiled, traced_facts
 
 _SIDE = 128  # of images whose size is not known
 _MOST_NUMBERS = 2**28  # of an image
@@ -48,16 +50,14 @@ class Trial:
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, network: Network, specs: list[InputSpec] | None) -> Trial | None:
-        """Takes the first input of pictures, or of what may be if there is none.
+    def each(cls, network: Network, specs: list[InputSpec] | None) -> list[Trial]:
+        """One for each input of pictures, or of what may be if there is none.
 
         Args:
             network: A Keras model.
             specs: Its inputs, if they are known.
-
-        Returns:
-            The trial; None if there is no such input.
         """
+        found: list[Trial] = []
         for ranks in ((4,), (3, 5)):
             for index, spec in enumerate(specs or []):
                 if len(spec.shape) not in ranks:
@@ -66,21 +66,61 @@ class Trial:
                 numbers = math.prod(n or 1 for n in spec.shape[1:])
                 if channels is not None and numbers <= _MOST_NUMBERS:
                     shape = (*(n or _SIDE for n in sides), channels)
-                    return cls(network, list(specs or []), index, shape)
-        return None
+                    found.append(cls(network, list(specs or []), index, shape))
+            if found:
+                break
+        return found
+
+    @property
+    def name(self) -> str:
+        """The name of the input."""
+        return self.specs[self.index].name
 
     @property
     def dtype(self) -> str:
         """The type of the numbers that the input takes."""
         return self.specs[self.index].dtype
 
+    def first_reached(self, targets: Sequence[Address]) -> Selected | None:
+        """The first call of any of these layers that is given something of the images.
+
+        Of a network with one input it is taken to be the first call of the first.
+
+        Args:
+            targets: The layers, in the order of computation.
+        """
+        if len(self.specs) == 1 or not targets:
+            return Selected(targets[0], 1) if targets else None
+        network, index, specs = self.network, self.index, self.specs
+
+        def look(*inputs: tf.Tensor) -> Selected | None:
+            depends = Dependence([inputs[index]])
+            given = [tf.identity(tensor) for tensor in inputs]
+            for call in record(network, given, list(map(Selected, targets))):
+                seen = tensors_in(call.inputs)
+                if any(t.graph is given[0].graph and depends(t) for t in seen):
+                    numbered = (Selected(call.address, n) for n in count(1))
+                    return next(s for s in numbered if s.name == call.name)
+            return None
+
+        signature = [
+            tf.TensorSpec((1, *(n or side for n in spec.shape[1:])), spec.dtype)
+            for i, spec in enumerate(specs)
+            for side in [_SIDE if i == index else _OTHER_SIDE]
+        ]
+        key = ("reached", tuple(target.path for target in targets), index)
+        try:
+            return traced_facts(network, key, look, signature)
+        except (CnnvizError, TypeError, ValueError):
+            return None
+
     def given(
-        self, target: Address, images: NDArray[np.float32], what: What = "given"
+        self, target: Selected, images: NDArray[np.float32], what: What = "given"
     ) -> NDArray[np.float32] | None:
         """What a layer is given when the network is shown images; channels last.
 
         Args:
-            target: The layer.
+            target: The layer, and which of its calls.
             images: The images, channels last.
             what: "given"; "unweighted", which is the same where no operation with
                 weights comes before the layer; or "preprocessed", which is what is made
@@ -94,13 +134,13 @@ class Trial:
 
         def look(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
             moved = channels_first and pixels.shape.rank > 3
-            count = tf.shape(pixels)[0]
+            images_shown = tf.shape(pixels)[0]
             sizes = [[n or _OTHER_SIDE for n in spec.shape[1:]] for spec in specs]
-            tensors = [tf.zeros([count, *size]) for size in sizes]
+            tensors = [tf.zeros([images_shown, *size]) for size in sizes]
             tensors[index] = to_channels_first(pixels) if moved else pixels
             tensors = [tf.cast(t, s.dtype) for t, s in zip(tensors, specs, strict=True)]
-            (call,) = record(network, tensors, [Selected(target, 1, is_named=True)])
-            if target.layer is not network:
+            (call,) = record(network, tensors, [replace(target, is_named=True)])
+            if target.address.layer is not network:
                 call.tensor()
             seen, output = (tf.nest.flatten(x)[0] for x in (call.inputs, call.output))
             depends = Dependence([tensors[index]])
@@ -114,7 +154,7 @@ class Trial:
 
         signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
         try:
-            trace = compiled(network, (what, target.path, index), look, signature)
+            trace = compiled(network, (what, target.name, index), look, signature)
             shown = np.asarray(images, np.float32)
             # It fails if a network cuts its batch, for several cards, or puts frames
             # among the images.

@@ -10,7 +10,7 @@ from cnnviz.network.keras_generations import Layer, Network, ancestry
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.naming import Selected, addresses
 from cnnviz.network.remembered import Memory
-from cnnviz.network.survey import built_at, facts_of
+from cnnviz.network.survey import built_at, facts_of, native_shape
 from cnnviz.objectives.algebra import Objective, Term
 
 _POSITIONS = 16  # on maps of fewer, a deviation over positions tells little
@@ -78,7 +78,8 @@ def statistics_distance(model: ImageModel | Network) -> Objective | None:
 
 def _remembering(model: ImageModel) -> tuple[str, ...]:
     """The paths of the batch normalizations of maps that have learned, as they run."""
-    network = built_at(model).network
+    native_shape(built_at(model))  # refuses networks of anything but an image
+    network = model.network
     wanted = [
         Selected(address, 1)
         for address in addresses(network)

@@ -58,9 +58,9 @@ def layer_paths(
     answering = {info.path for info in list_layers(model) if info.output_shape}
     # Of a layer that is called several times, the first call that sees the image.
     seeing: dict[str, str] = {}
-    for info in image_layers(model):
-        if info.output_shape:
-            seeing.setdefault(without_call(info.path), info.path)
+    for look in image_layers(model):
+        if look.info.output_shape:
+            seeing.setdefault(without_call(look.info.path), look.info.path)
     kept: list[str] = []
     silent: list[str] = []
     blind: list[str] = []

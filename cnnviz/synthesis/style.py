@@ -364,7 +364,7 @@ def _gathered(
     start: Any,
     keep_colors: bool,
 ) -> _Given:
-    raw = model.encode.is_raw
+    raw = model.encode_of().is_raw
     content = one_image(content, "content", raw=raw)
     photo = model.prepare_one(content, "content")
     styles = image_list(style, "style", raw=raw)

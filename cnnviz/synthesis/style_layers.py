@@ -56,7 +56,7 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
     known = as_model(model)
     height, width, _ = native_shape(known)
     levels: dict[int, list[LayerInfo]] = {}
-    ends = _ends(image_layers(known, size=(height, width)))
+    ends = _ends([look.info for look in image_layers(known, size=(height, width))])
     for info in ends:
         stride = height / (info.output_shape[0] or height)
         levels.setdefault(round(math.log2(stride)), []).append(info)

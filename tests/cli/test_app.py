@@ -1,5 +1,6 @@
 """What every command shares: help, usage, messages, exit codes, streams, signals."""
 
+import errno
 import json
 import os
 import re
@@ -647,6 +648,25 @@ def test_a_full_disk_below_standard_output_is_told(mnist: str) -> None:
     assert done.stderr == (
         "error: what is printed cannot be written: No space left on device\n"
     )
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_why_a_folder_cannot_be_written_to_is_told(
+    mnist: str, seven: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    # As root, who may write everywhere, permissions cannot be taken away.
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    for out, where in ((tmp_path, ""), (tmp_path / "new", f" in {tmp_path}")):
+        result = run("activations", mnist, seven, "--out", str(out))
+        assert result.exit_code == 1
+        why = f"{os.strerror(number)}{where}"
+        assert result.stderr == f"error: --out {out} cannot be written to: {why}\n"
+    monkeypatch.undo()
+    assert run("layers", mnist, "--out", str(tmp_path / "new")).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_without_a_place_for_temporary_files(mnist: str) -> None:

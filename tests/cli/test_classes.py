@@ -128,6 +128,11 @@ def test_an_output_is_chosen(root: Path, tmp_path: Path) -> None:
     assert other.exit_code == 0
     assert Path(other.stdout.strip()).name == "dict_outputs--mask--classes.png"
     assert "note: output" not in other.stderr
+    found = optimize_classes(cnnviz.load_model(model), head="mask", run=Run(steps=1))
+    sheet = class_sheet(found, title="classes of dict_outputs (mask)")
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "dict_outputs--mask--classes.png"), np.asarray(sheet)
+    )
 
 
 @pytest.mark.parametrize(

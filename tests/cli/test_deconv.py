@@ -262,12 +262,19 @@ def test_classes_are_named_and_those_that_do_not_fire_counted(
         facts=[
             expected.told("seven"),
             "deconvnet",
-            f"the {alive} of 10 units that fire, {10 - alive} silent here",
+            f"the {alive} of 10 units with a logit above 0",
         ],
         spatial=False,
         names=names,
     )
     assert_drawn(path, sheet)
+    least = ["--layer=predictions", f"--channel={logits.argmin()}"]
+    result = invoke(mnist, seven, "--out", tmp_path, *least)
+    assert result.exit_code == 1
+    told = f"no map of {logits.argmin()} has a logit above 0, nothing to draw"
+    assert any(told in note for note in notes(result))
+    told = "given maps of layer 'predictions' has a logit above 0 on the image: there"
+    assert told in result.stderr
 
 
 def test_dead_maps_are_told_and_never_drawn(silent: Path, tmp_path: Path) -> None:

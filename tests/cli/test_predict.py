@@ -159,7 +159,9 @@ def test_several_outputs(tmp_path: Path) -> None:
     arguments = (tmp_path / "two.keras", tmp_path / "image.npy", "--encoding", "unit")
     result = run(*arguments)
     assert "output: kind (--head chooses of kind, age)" in result.stderr
-    (_, line) = run(*arguments, "--head", "age").stdout.splitlines()
+    assert result.stdout.splitlines()[0].endswith("class  probability (kind)")
+    heading, line = run(*arguments, "--head", "age").stdout.splitlines()
+    assert heading.endswith("class  output (age)")
     expected = float(np.ravel(network.predict(pixels[None], verbose=0)[1])[0])
     assert float(line.split()[-1]) == pytest.approx(expected, rel=1e-3)
     # Each output has a table of its own.
@@ -232,3 +234,36 @@ def test_pairs_stay_together_where_a_file_has_two_names(
     ]
     expected = [[0, 0.4], [0, 0.6], [0.2, 0.6]]
     np.testing.assert_allclose(values, expected, atol=1e-6)
+    for side, number in (("left", 1), ("right", 2)):
+        (tmp_path / side / f"{number}.png").unlink()
+        (tmp_path / side / f"{number}.png").symlink_to("gone.png")
+    result = CliRunner().invoke(
+        app, ["predict", str(tmp_path / "pair.keras"), *options]
+    )
+    assert result.exit_code == 1
+    assert [row["image"].count("0.png") for row in json.loads(result.stdout)] == [2]
+    assert " is a link to gone.png, which does not exist; expected" in result.stderr
+
+
+def test_encodings_of_several_inputs(tmp_path: Path) -> None:
+    one, other = (keras.Input((4, 4, 1), name=name) for name in "ab")
+    flat = [keras.layers.Flatten()(x) for x in (one, other)]
+    keras.Model([one, other], keras.layers.Concatenate()(flat)).save(
+        tmp_path / "m.keras"
+    )
+    np.save(tmp_path / "x.npy", np.full((4, 4, 1), 0.5, np.float32))
+    inputs = [f"--input={name}={tmp_path / 'x.npy'}" for name in "ab"]
+    given = [str(tmp_path / "m.keras"), *inputs, "--json", "--top=32"]
+    result = run(*given, "--encoding", "a=bytes", "--encoding", "b=signed")
+    assert "bytes (given); input b: signed (given)" in result.stderr
+    (table,) = json.loads(result.stdout)
+    values = [float(row["value"]) for row in table["top"]]
+    np.testing.assert_allclose(sorted(values), [0.0] * 16 + [127.5] * 16, atol=1e-5)
+    for wrong, message in (
+        (["a=byte"], "'byte' is unknown; expected auto, unit"),
+        (["unit", "b=raw"], "2 encodings given; expected one, or NAME=ENCODING"),
+    ):
+        flags = [flag for text in wrong for flag in ("--encoding", text)]
+        result = CliRunner().invoke(app, ["predict", *given, *flags])
+        assert result.exit_code == 2
+        assert message in result.stderr

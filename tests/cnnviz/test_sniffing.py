@@ -47,6 +47,7 @@ def written(kind: str) -> bytes:
         (written("hdf5"), "an HDF5 file"),
         *((written(f"pickle {n}"), "a Python pickle") for n in range(2, 6)),
         *((written(kind), "a picture") for kind in ("PNG", "JPEG", "GIF", "WEBP")),
+        (written("TIFF"), "a TIFF picture"),
     ],
 )
 def test_files_are_told_by_their_first_bytes(head: bytes, what: str) -> None:

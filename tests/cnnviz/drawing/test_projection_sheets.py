@@ -584,3 +584,41 @@ def test_what_is_white_ends_at_a_line(told: Told, size: tuple[int, int]) -> None
             pair = pair.swapaxes(0, 1)
         line = pair[:, (pair.shape[1] - 2) // 2 :][:, :2]
         assert (line == (173 if white else 255)).all()
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras])
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax", "relu"])
+def test_a_unit_below_a_squashing_starts_from_its_logit(
+    activation: str, k: Any, told: Told
+) -> None:
+    conv = k.layers.Conv2D(3, 3, activation=activation, name="conv")
+    network = sequential(k, (6, 6, 1), conv)
+    conv.set_weights([np.ones((3, 3, 1, 3)), np.array([0.5, -100, -6])])
+    image = np.full((6, 6, 1), 0.5, np.float32)
+    parts = deconvnet(raw(network), image, "conv")
+    ruled = compare_rules(raw(network), image, "conv", [0, 1])
+    logits = [[0.5 + 4.5, -100 + 4.5, -6 + 4.5]]
+    if activation == "relu":
+        strength, fires, which = "activation", "fires", "that fire, 2 silent here"
+        np.testing.assert_allclose(parts.activations, np.maximum(logits, 0))
+        assert repr(parts).endswith("each 6x6x1, 2 silent)")
+        silence, least = "silent here: 1", "activation 0"
+    else:
+        strength, fires = "logit", "has a logit above 0"
+        which = "with a logit above 0"
+        np.testing.assert_allclose(parts.activations, logits, rtol=1e-6)
+        assert repr(parts).endswith("each 6x6x1, 2 with a logit of 0 or less)")
+        silence, least = "no logit above 0: 1", r"logit -95\.5"
+    parts.picture()
+    legend = f"map \u00b7 {strength} @ row,column \u00b7 "
+    assert f"the 1 of 3 maps {which} \u00b7 {legend}" in told["subtitle"]
+    assert told["labels"] == ["0 \u00b7 5 @ 0,0"]
+    ruled.picture()
+    assert f"{legend}{silence} \u00b7 " in told["subtitle"]
+    if activation != "relu":
+        assert "silent" not in told["subtitle"]
+    with pytest.raises(LayerError, match=f"none of the maps {fires}, nothing"):
+        deconvnet(raw(network), image, "conv", [1, 2]).picture()
+    expected = f"map 1 of layer 'conv' has the {least} on the image; expected one above"
+    with pytest.raises(LayerError, match=expected):
+        deconvnet_stages(raw(network), image, "conv", 1)

@@ -9,6 +9,7 @@ import pytest
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images import (
     find_images,
+    read_image,
 )
 
 
@@ -72,6 +73,20 @@ def test_order_is_kept_and_each_file_comes_once(folder: Path) -> None:
         *everything,
         "notes.txt",
     ]
+
+
+def test_links_that_lead_nowhere_are_found_and_not_read(folder: Path) -> None:
+    (folder / "img3.png").symlink_to(folder / "gone.png")
+    (folder / "img4.png").symlink_to("img4.png")  # to itself
+    (folder / "img5.png").symlink_to(folder / "sub")  # to a folder: no file
+    expected = ["a.npy", "IMG1.JPG", "img2.png", "img3.png", "img4.png", "img10.png"]
+    assert names(find_images(folder)) == expected
+    assert names(find_images(f"{folder}/*")) == expected
+    gone = re.escape(f"{folder / 'img3.png'} is a link to {folder / 'gone.png'}, which")
+    with pytest.raises(ImageError, match=f"{gone} does not exist; expected a JPEG"):
+        find_images(folder / "img3.png")
+    with pytest.raises(ImageError, match=r"img4\.png cannot be opened: Too many level"):
+        read_image(folder / "img4.png")
 
 
 def test_a_file_named_like_a_glob_is_a_file(folder: Path) -> None:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.errors import CnnvizWarning, ImageError
-from cnnviz.images import read_image, to_unit
+from cnnviz.images import as_array, read_image, to_unit
 from cnnviz.images.ranges import check_unit, in_range, is_unit
+from tests.pictures import write_png16, write_tiff
 
 
 @pytest.mark.parametrize(
@@ -81,10 +82,39 @@ def test_scans_of_12_bits_in_16_come_with_a_warning(tmp_path: Path, kind: str) -
         return read_image(path)[..., 0]
 
     scan = np.arange(4096, dtype=np.uint16).reshape(64, 64)
-    with pytest.warns(CnnvizWarning, match="below 16384 are nearly black"):
+    told = "the images hold" if kind == "array" else rf"scan\.{kind} holds"
+    message = f"{told} 16-bit values below 16384, which are nearly black"
+    with pytest.warns(CnnvizWarning, match=message):
         found = taken(scan)
     np.testing.assert_allclose(found, scan / 65535, rtol=1e-6)
     # Black is black, and dark what has a bright pixel.
     taken(np.zeros_like(scan))
     taken(scan * 5)
     np.testing.assert_array_equal(in_range(scan, True), scan)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels"), [("png", 2), ("png", 3), ("png", 4), ("tif", 3), ("tif", 4)]
+)
+def test_colors_of_12_bits_in_16_come_with_a_warning(
+    kind: str, channels: int, tmp_path: Path
+) -> None:
+    write = write_png16 if kind == "png" else write_tiff
+    path = tmp_path / f"scan.{kind}"
+    values = np.random.default_rng(0).integers(0, 4096, (8, 8, channels), np.uint16)
+    for bits in (12, 8):
+        own = values >> (12 - bits)
+        if kind == "png" and channels in (2, 4):
+            own[..., -1] = 65535  # opaque
+        write(path, own)
+        message = rf"scan\.{kind} holds 16-bit values below 16384, which are nearly bl"
+        with pytest.warns(CnnvizWarning, match=message):
+            found = read_image(path)
+        expected = (own[..., : 1 if channels == 2 else 3] >> 8) / 255
+        np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape))
+        with Image.open(path) as picture, pytest.warns(CnnvizWarning, match="16-bit"):
+            as_array(picture)
+    write(path, values << 3)  # without a warning
+    read_image(path)
+    Image.fromarray((values[..., :3] >> 8).astype(np.uint8)).save(path)
+    read_image(path)  # of 8 bits

@@ -1,5 +1,7 @@
 """Pictures of every kind, read."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,16 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import ImageError
-from cnnviz.images import Fit, as_array, read_image, read_scaled, resize
+from cnnviz.images import (
+    Fit,
+    as_array,
+    read_array,
+    read_image,
+    read_scaled,
+    resize,
+)
 from cnnviz.images.reading import HAS_AVIF
+from tests.pictures import write_tiff
 
 LUMA = np.array([0.299, 0.587, 0.114])
 AVIF = [".avif"] * HAS_AVIF
@@ -100,10 +110,50 @@ def test_float_tiff_is_as_it_is(tmp_path: Path) -> None:
     )
 
 
-def test_32_bit_integers_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.full((2, 2), 70000, np.int32)).save(tmp_path / "a.tif")
-    with pytest.raises(ImageError, match="32-bit integers"):
-        read_image(tmp_path / "a.tif")
+@pytest.mark.parametrize(
+    ("kind", "least", "largest"), [(np.int32, 9, 70000), (np.int16, -999, 2999)]
+)
+def test_whole_numbers_that_are_no_16_bits_are_refused(
+    kind: Any, least: int, largest: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    write_tiff(path, np.array([[[least], [largest]]], kind))
+    told = f"holds whole numbers from {least} to {largest}; expected 0 to 65535"
+    with pytest.raises(ImageError, match=rf"a\.tif {told}") as caught:
+        read_image(path)
+    assert caught.value.hint == "Save its values as a .npy array of float32."
+    with (
+        Image.open(path) as picture,
+        pytest.raises(ImageError, match=f"^the .* {told}"),
+    ):
+        as_array(picture)
+    write_tiff(path, np.array([[[0], [30_000]]], kind))
+    expected = np.array([[0, 30_000 / 65535]], np.float32)
+    np.testing.assert_allclose(read_image(path, channels=1)[..., 0], expected)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(np.uint16, 13), (np.float32, 3)])
+def test_a_tiff_that_pillow_does_not_read_is_called_one(
+    kind: Any, channels: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    write_tiff(path, np.zeros((4, 5, channels), kind))
+    program = (
+        "import sys, cnnviz\n"
+        "try: cnnviz.read_image(sys.argv[1])\n"
+        "except cnnviz.ImageError as error: print(error.message)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""  # where Pillow's own line would be
+    told = "is a TIFF that Pillow does not read; expected 8 or 16 bits in gray or color"
+    assert done.stdout.startswith(f"{path} {told}")
+    with pytest.raises(ImageError, match=r"is a TIFF picture; expected a NumPy \.npy"):
+        read_array(path)
 
 
 def test_mode_1_is_black_and_white(tmp_path: Path) -> None:

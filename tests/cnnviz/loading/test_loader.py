@@ -265,6 +265,33 @@ def test_encodings_can_be_given() -> None:
         load_model(gray, encoding="caffe")
 
 
+def test_encodings_of_several_inputs() -> None:
+    color, depth = (
+        keras.Input((8, 8, 3), name="color"),
+        keras.Input((8, 8, 1), name="d"),
+    )
+    flat = [keras.layers.Flatten()(x) for x in (color, depth)]
+    two = keras.Model([color, depth], keras.layers.Concatenate()(flat))
+    model = load_model(
+        two, encoding={"d": "signed", "color": lambda images: 7 * images}
+    )
+    images = {"color": np.full((8, 8, 3), 0.25), "d": np.full((8, 8, 1), 0.25)}
+    (found,) = model.predict(images).outputs
+    np.testing.assert_allclose(found, [1.75] * 192 + [-0.5] * 64, rtol=1e-6)
+    # What is left out is found out.
+    found = load_model(two, encoding={"d": "bytes"}).encode
+    assert (found.name, found.of("d").name) == ("unit", "bytes")
+    assert found.told.endswith("[0, 1] is assumed); input d: bytes (given)")
+    assert load_model(model).encode is model.encode
+    for encoding, message in (
+        ({"depth": "unit"}, "for input depth; functional.* takes color and d"),
+        ({"d": "torch"}, "encoding 'torch' is for color; .* takes 1 channel"),
+        ({"d": "byte"}, "encoding is 'byte'; expected auto"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            load_model(two, encoding=encoding)
+
+
 def test_labels_from_files(tmp_path: Path) -> None:
     names = ["cat", "dog", "Fußgänger"]
     texts = {

@@ -466,3 +466,134 @@ def test_a_normalization_excludes_what_cannot_have_its_mean(
 ) -> None:
     layer = k.layers.Normalization(axis=axis, mean=mean, variance=variance)
     assert detected(convolved(k, layer, shape=(32, 32, 1))).name == expected
+
+
+def _two_pictures(k: Any, *, swapped: bool) -> Any:
+    """Color in bytes, scaled inside, beside a mask in [0, 1]."""
+    color, mask = k.Input((16, 16, 3), name="color"), k.Input((16, 16, 1), name="mask")
+    flat = k.layers.GlobalAveragePooling2D()
+    parts = [
+        flat(k.layers.Conv2D(4, 3)(k.layers.Rescaling(1 / 255)(color))),
+        flat(k.layers.Conv2D(4, 3)(mask)),
+    ]
+    inputs = [mask, color] if swapped else [color, mask]
+    return k.Model(inputs, k.layers.Dense(2)(k.layers.Concatenate()(parts)))
+
+
+@GENERATIONS
+@pytest.mark.parametrize("swapped", [False, True])
+def test_each_input_has_its_encoding(swapped: bool, k: Any) -> None:
+    network = _two_pictures(k, swapped=swapped)
+    model, rng = cnnviz.load_model(network), np.random.default_rng(0)
+    channels = {"color": 3, "mask": 1}
+    images = {n: rng.random((16, 16, c), np.float32) for n, c in channels.items()}
+    found = {name: model.encode.of(name).name for name in images}
+    assert found == {"color": "bytes", "mask": "unit"}
+    given = [images["color"][None] * 255, images["mask"][None]]
+    expected = np.asarray(network(given[::-1] if swapped else given))
+    np.testing.assert_allclose(model.predict(images).outputs, expected, atol=1e-4)
+    told = "input color: bytes" if swapped else "input mask: unit"
+    assert told in repr(model)
+    # The one that is left when the other is held has its own.
+    held = model.hold({"color": images["color"]})
+    assert held.encode_of().name == "unit"
+    only = held.predict(images["mask"]).outputs
+    np.testing.assert_allclose(only, expected, atol=1e-4)
+
+
+def test_inputs_of_another_type_and_behind_another_convolution() -> None:
+    layers = keras.layers
+    image = keras.Input((16, 16, 3))
+    infrared = keras.Input((16, 16, 1), dtype="uint8", name="infrared")
+    flat = [layers.Flatten()(layers.Conv2D(2, 3)(x)) for x in (image, infrared)]
+    network = keras.Model([image, infrared], layers.Concatenate()(flat))
+    found = detected(network)
+    assert (found.name, found.of("infrared").name) == ("unit", "bytes")
+    signal = keras.Input((20, 4))
+    scaled = layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(image))
+    parts = [layers.Flatten()(x) for x in (layers.Conv1D(4, 3)(signal), scaled)]
+    found = detected(keras.Model([signal, image], layers.Concatenate()(parts)))
+    assert (found.name, found.others) == ("bytes", ())
+
+
+@GENERATIONS
+def test_twins_share_what_their_base_tells(k: Any) -> None:
+    one, other = k.Input((16, 16, 3)), k.Input((16, 16, 3))
+    base = convolved(k, k.layers.Rescaling(1 / 255), shape=(16, 16, 3))
+    found = detected(
+        k.Model([one, other], k.layers.Subtract()([base(one), base(other)]))
+    )
+    assert (found.name, found.others) == ("bytes", ())
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("scale", "offset", "expected"),
+    [
+        (1 / 1023, 0.0, "raw"),
+        (1 / 4095, 0.0, "raw"),
+        (2 / 4095, -1.0, "raw"),
+        (1 / 10000, 0.0, "raw"),
+        (1 / 65535, 0.0, "words"),
+        (1 / 32767.5, -1.0, "words"),
+    ],
+)
+def test_values_far_above_bytes(
+    scale: float, offset: float, expected: str, k: Any
+) -> None:
+    found = detected(convolved(k, k.layers.Rescaling(scale, offset)))
+    assert found.name == expected
+    assert found.reason.startswith("the network ")
+
+
+def test_whole_numbers_of_16_and_8_bits() -> None:
+    for kind, expected in (("uint16", "words"), ("int8", "raw"), ("uint8", "bytes")):
+        image = keras.Input((8, 8, 1), dtype=kind)
+        numbers = keras.layers.Conv2D(1, 1)(keras.ops.cast(image, "float32"))
+        found = detected(keras.Model(image, numbers))
+        assert (found.name, found.reason) == (expected, f"the input is of type {kind}")
+    image = keras.Input((8, 8, 1), dtype="uint16")
+    scaled = keras.layers.Rescaling(1 / 65535, name="scaled")(
+        keras.ops.cast(image, "float32")
+    )
+    model = cnnviz.load_model(keras.Model(image, keras.layers.Conv2D(1, 1)(scaled)))
+    values = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8, 1)
+    words = np.round(values * 65535).astype(np.uint16)
+    for given in (values, words):
+        found = cnnviz.activations(model, given, ["scaled"])["scaled"][0]
+        np.testing.assert_allclose(found, words / np.float32(65535), atol=1e-6)
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("mean", "variance", "expected"),
+    [
+        (0.2, 0.01, "unit"),
+        (100.0, 2500.0, "bytes"),
+        (1500.0, 2e5, "raw"),
+        (-10.0, 25.0, "raw"),
+    ],
+)
+def test_bands_that_a_normalization_remembers(
+    mean: float, variance: float, expected: str, k: Any
+) -> None:
+    bands = k.layers.Normalization(mean=[mean] * 5, variance=[variance] * 5)
+    found = detected(convolved(k, bands, shape=(16, 16, 5)))
+    assert found.name == expected
+    assert bands.name in found.reason
+
+
+@GENERATIONS
+@pytest.mark.parametrize("scaled", ["inside", "before", "nowhere"])
+def test_frames_of_clips(scaled: str, k: Any) -> None:
+    before = [k.layers.Rescaling(1 / 255)] if scaled == "inside" else []
+    each = convolved(k, *before, shape=(16, 16, 3))
+    seen = clip = k.Input((5, 16, 16, 3))
+    if scaled == "before":
+        seen = k.layers.TimeDistributed(k.layers.Rescaling(1 / 255))(clip)
+    network = k.Model(clip, k.layers.TimeDistributed(each)(seen))
+    assert detected(network).name == ("unit" if scaled == "nowhere" else "bytes")
+    bytewise = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
+    given = bytewise[None] / np.float32(255 if scaled == "nowhere" else 1)
+    found = cnnviz.load_model(network).predict(bytewise).outputs
+    np.testing.assert_allclose(found, np.asarray(network(given)), rtol=1e-3, atol=1e-3)

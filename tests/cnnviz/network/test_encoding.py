@@ -70,6 +70,7 @@ def test_gradient_is_the_scale_in_the_order_of_the_image(
         "raw": 1.0,
         "signed": 2.0,
         "bytes": 255.0,
+        "words": 65535.0,
         "caffe": 255.0,
         "torch": 1 / np.array([0.229, 0.224, 0.225]),
     }[name]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tf_keras
 
@@ -82,6 +83,29 @@ def test_what_is_also_used_elsewhere_is_not_passed_on(k: Any) -> None:
     assert ends(lambda maps, rectified: layers.Add()([maps, rectified])) == "c"
     assert ends(lambda maps, rectified: maps + rectified) == "c"
     assert ends(lambda maps, rectified: [maps, rectified]) == "c"
+
+
+@GENERATIONS
+def test_networks_of_several_inputs_and_of_signals(k: Any) -> None:
+    layers = k.layers
+    image = layers.Input((20, 20, 3), name="image")
+    age = layers.Input((1,), name="age")
+    wave = layers.Input((None, 2), name="wave")
+    ends = []
+    for given, kind, pool in (
+        (image, layers.Conv2D, layers.GlobalAveragePooling2D),
+        (wave, layers.Conv1D, layers.GlobalAveragePooling1D),
+    ):
+        x = layers.BatchNormalization()(kind(4, 3, name=f"c_{given.shape[-1]}")(given))
+        ends.append(pool()(layers.ReLU(name=f"r_{given.shape[-1]}")(x)))
+    both = k.Model([image, age, wave], layers.Concatenate()([*ends, age]))
+    expected = {"c_3": "r_3", "c_2": "r_2"}
+    model = load_model(both, encoding="unit")
+    assert {path: passed_on(model, path) for path in expected} == expected
+    held = model.hold({"age": np.zeros(1)})
+    assert {path: passed_on(held, path) for path in expected} == expected
+    signals = load_model(k.Model(wave, ends[1]), encoding="raw")
+    assert passed_on(signals, "c_2") == "r_2"
 
 
 def test_an_exchanged_layer_is_looked_at_again() -> None:

@@ -137,18 +137,23 @@ def test_batches_change_nothing(k: Any) -> None:
         assert other.outputs.shape == whole.outputs.shape
 
 
-def test_the_head_that_is_asked_for() -> None:
-    inputs = keras.Input((8, 8, 3))
-    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
-    kind = keras.layers.Dense(3, activation="softmax", name="kind")(pooled)
-    age = keras.layers.Dense(1, name="age")(pooled)
-    network = keras.Model(inputs, {"kind": kind, "age": age})
+@GENERATIONS
+def test_the_head_that_is_asked_for(k: Any) -> None:
+    inputs = k.layers.Input((8, 8, 3))
+    pooled = k.layers.GlobalAveragePooling2D()(inputs)
+    kind = k.layers.Dense(3, activation="softmax", name="kind")(pooled)
+    age = k.layers.Dense(1, name="age")(pooled)
+    network = k.Model(inputs, {"kind": kind, "age": age})
     expected = network.predict(2 * IMAGES - 1, verbose=0)
     model = model_of(network)
     for name in ("kind", "age"):
         found = model.predict(IMAGES, head=name)
         assert found.head == name
         np.testing.assert_allclose(found.outputs, expected[name], rtol=1e-5, atol=1e-6)
+    assert found.verdict() is None  # an age
+    row = expected["kind"][1]
+    told = f"taken for class {row.argmax()} (output kind): {100 * row.max():.1f} %"
+    assert model.predict(IMAGES, head="kind").verdict(1) == told
     with pytest.raises(LayerError, match="no output 'color'"):
         model.predict(IMAGES, head="color")
 

@@ -364,3 +364,22 @@ def test_inputs_of_bytes_are_bytes() -> None:
     found = detected(keras.Model(inputs, maps))
     assert found.name == "bytes"
     assert found.reason == "the input is of type uint8"
+
+
+@pytest.mark.parametrize("is_in_front", [True, False])
+@pytest.mark.parametrize(
+    ("top", "expected"), [(255, "bytes"), (1023, "raw"), (4095, "raw")]
+)
+def test_what_is_scaled_before_it_is_remembered(
+    top: int, expected: str, is_in_front: bool, photographs: np.ndarray
+) -> None:
+    scans = photographs[:8].mean(-1, keepdims=True) * top
+    convolution = keras.layers.Conv2D(8, 3, use_bias=False)
+    memory = keras.layers.BatchNormalization()
+    before = [memory, convolution] if is_in_front else [convolution, memory]
+    scaled = keras.layers.Rescaling(1 / top)
+    network = keras.Sequential([keras.Input((SIDE, SIDE, 1)), scaled, *before])
+    seen = scaled(scans) if is_in_front else convolution(scaled(scans))
+    memory.moving_mean.assign(keras.ops.mean(seen, (0, 1, 2)))
+    memory.moving_variance.assign(keras.ops.var(seen, (0, 1, 2)))
+    assert detected(network).name == expected

@@ -1,9 +1,11 @@
 """Which layer is looked at where none is named."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
+import tf_keras
 
 from cnnviz import LayerError, load_model
 from cnnviz.network import pointwise_layers, suggest_layer
@@ -46,6 +48,31 @@ def test_a_network_of_any_size_and_one_without_maps() -> None:
     dense = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten()])
     with pytest.raises(LayerError, match="no convolution with positions"):
         suggest_layer(load_model(dense, encoding="unit"))
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras])
+@pytest.mark.parametrize("size", [20, None])
+def test_what_was_pooled_away_are_no_positions(k: Any, size: int | None) -> None:
+    layers = k.layers
+    inputs = layers.Input((size, size, 3))
+    maps = layers.Conv2D(12, 3, name="maps", activation="relu")(inputs)
+    # A gate along the channels (ECA), of which each unit sees all of the image.
+    gate = layers.Reshape((12, 1))(layers.GlobalAveragePooling2D()(maps))
+    gate = layers.Conv1D(1, 3, padding="same", name="gate")(gate)
+    gate = layers.Reshape((1, 1, 12))(layers.Activation("sigmoid")(gate))
+    gated = layers.Multiply()([maps, gate])
+
+    def suggested(end: Any) -> tuple[str, str]:
+        model = load_model(k.Model(inputs, end), encoding="unit")
+        return suggest_layer(model), suggest_layer(model, finest=8)
+
+    assert suggested(layers.GlobalAveragePooling2D()(gated)) == ("maps", "maps")
+    # Behind the gate each unit sees all of the image too, but has a position.
+    assert suggested(layers.Conv2D(4, 3, name="late")(gated)) == ("late", "late")
+    # There may be no other.
+    vector = layers.Dense(16)(layers.GlobalAveragePooling2D()(inputs))
+    made = layers.Conv2D(4, 3, name="made")(layers.Reshape((4, 4, 1))(vector))
+    assert suggested(made) == ("made", "made")
 
 
 def test_pictures_of_a_known_size_beside_sequences_of_any_length() -> None:

@@ -1,0 +1,60 @@
+"""Picture files that Pillow does not write, written by hand."""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PNG_COLORS = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
+_TIFF_SAMPLES = {"u": 1, "i": 2, "f": 3}  # by the kind of number
+
+
+def write_png16(path: Path, values: NDArray[Any]) -> None:
+    """Writes values `(h, w, c)` as a PNG of 16 bits per channel."""
+    height, width, channels = values.shape
+    rows = values.astype(">u2")
+    header = struct.pack(">IIBBBBB", width, height, 16, _PNG_COLORS[channels], 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    text = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")):
+        check = zlib.crc32(kind + body)
+        text += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
+    path.write_bytes(text)
+
+
+def write_tiff(path: Path, values: NDArray[Any]) -> None:
+    """Writes values `(h, w, c)` of any type as a TIFF, in one strip."""
+    height, width, channels = values.shape
+    values = values.astype(values.dtype.newbyteorder("<"))
+    sizes = np.full(channels, 8 * values.itemsize, "<u2").tobytes()
+    kinds = np.full(channels, _TIFF_SAMPLES[values.dtype.kind], "<u2").tobytes()
+    more = np.zeros(max(0, channels - 3), "<u2").tobytes()  # of no known meaning
+    texts = {258: sizes, 339: kinds, 338: more}
+    numbers = {
+        256: width,
+        257: height,
+        259: 1,  # not compressed
+        262: 2 if channels >= 3 else 1,  # color or gray
+        277: channels,
+        278: height,
+        279: values.nbytes,
+    }
+    tags = sorted([*numbers, *(tag for tag in texts if texts[tag]), 273])
+    place = 8 + 2 + 12 * len(tags) + 4
+    table, behind = struct.pack("<H", len(tags)), b""
+    start = place + sum(len(text) for text in texts.values() if len(text) > 4)
+    for tag in tags:
+        if tag in texts:
+            text = texts[tag]
+            own = text.ljust(4, b"\0")
+            if len(text) > 4:
+                own = struct.pack("<I", place + len(behind))
+                behind += text
+            table += struct.pack("<HHI", tag, 3, len(text) // 2) + own
+        else:
+            table += struct.pack("<HHII", tag, 4, 1, numbers.get(tag, start))
+    header = b"II*\0" + struct.pack("<I", 8)
+    path.write_bytes(header + table + bytes(4) + behind + values.tobytes())
