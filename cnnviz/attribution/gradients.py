@@ -132,7 +132,9 @@ class Question:
         else:
             given = filter(Dependence(images), forward.inputs)
             inputs = sorted(given, key=Dependence([image]), reverse=True)
-            gradients = _reversed(model, self.subject.rule, scores, head.logits, inputs)
+            gradients = _reversed(
+                model, self.subject.rule, scores, head.logits, inputs, index
+            )
         results["gradients"] = tf.stack(gradients, 1)
         return results, facts
 
@@ -240,8 +242,18 @@ def _reversed(
     scores: tf.Tensor,
     logits: tf.Tensor,
     inputs: list[tf.Tensor],
+    index: int,
 ) -> list[tf.Tensor]:
-    """What comes back from the score of each class to the first input."""
+    """What comes back from the score of each class to an input.
+
+    Args:
+        model: The model.
+        rule: How it is reversed.
+        scores: `(n, classes)`.
+        logits: What they are computed from.
+        inputs: What the network was given, that input first.
+        index: Its number among those that are not held.
+    """
     paths = [address.path for address in addresses(model.network)]
 
     def named(operation: tf.Operation) -> str:
@@ -270,7 +282,7 @@ def _reversed(
                 hint="Choose the method 'gradient'.",
             )
         found = as_images(model.network, pulled)
-        images.append(model.encode_of().in_image_order(found))
+        images.append(model.encode_of(index).in_image_order(found))
     return images
 
 
