@@ -19,7 +19,6 @@ import numpy as np
 
 from cnnviz.arguments import brief, path_of, refuse_address, unfit
 from cnnviz.errors import ArgumentError, ModelError, first_line, users_error
-from cnnviz.images.sets import Shape
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
     APPLICATIONS,
@@ -133,7 +132,9 @@ def load_model(
     return model
 
 
-def _check_color(encoding: str, shape: Shape | None, taker: str) -> None:
+def _check_color(
+    encoding: str, shape: tuple[int | None, ...] | None, taker: str
+) -> None:
     if encoding in COLOR_ONLY and shape and shape[-1] not in (3, None):
         raise ArgumentError(
             f"encoding '{encoding}' is for color; {taker} takes "

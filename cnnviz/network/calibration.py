@@ -138,7 +138,7 @@ class Way(NamedTuple):
     @classmethod
     def of(cls, trial: Trial) -> Way:
         """The way of the images of a trial."""
-        kinds = (_takes_weights, _normalizes, _is_batch_normalization, _repeats)
+        kinds = (_takes_weights, _normalizes, _repeats)
         ordered = in_order(trial.network)
         passed = trial.reached([a for a in ordered if any(is_(a) for is_ in kinds)])
         weighing = _first(passed, _takes_weights)
@@ -159,20 +159,14 @@ def _told_on_the_way(way: Way, pictures: bool) -> Encoding | None:
         way: What they go through.
         pictures: Whether an input of the network takes pictures.
     """
-    trial = way.trial
-    found = _told_in_front(way) or _inside(
-        trial, way.weighing or Selected.whole(trial.network)
-    )
+    kind, target = way.trial.dtype, way.weighing or Selected.whole(way.trial.network)
+    found = _told_in_front(way) or _inside(way.trial, target)
     found = found or _of_frames(way, pictures)
-    reason = f"the input is of type {trial.dtype}"
     # Whole numbers that are no pictures may stand for words.
-    if found is None and trial.dtype.startswith(
-        ("uint", "int") if pictures else "uint8"
-    ):
-        names = {"uint16": "words", "int8": "raw"}
-        return named_encoding(names.get(trial.dtype, "bytes"), reason)
-    if found is not None and found.is_raw and trial.dtype == "uint16":
-        return named_encoding("words", reason)
+    counted = kind.startswith(("uint", "int") if pictures else "uint8")
+    if counted and (found is None or (found.is_raw and kind == "uint16")):
+        name = {"uint16": "words", "int8": "raw"}.get(kind, "bytes")
+        return named_encoding(name, f"the input is of type {kind}")
     if found is not None and found.is_of_bytes and not pictures:
         told = f"{found.reason}; floats are taken as they are"
         return replace(found, reason=told)
