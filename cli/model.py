@@ -23,14 +23,20 @@ def _known_encodings(given: list[str] | None) -> list[str] | None:
     from cnnviz.network import NAMES
 
     for text in given or []:
-        name = text.rpartition("=")[-1]
-        if name not in ("auto", *NAMES):
+        source, equals, name = text.rpartition("=")
+        if name not in ("auto", *NAMES) or (equals and not source):
             from cnnviz.words import listed
 
+            told = listed(("auto", *NAMES))
+            wrong = name if source else text
+            raise typer.BadParameter(f"{wrong!r} is unknown; expected {told}")
+    inputs = [text.rpartition("=")[0] for text in given or []]
+    for name in inputs:
+        if name and inputs.count(name) > 1:
             raise typer.BadParameter(
-                f"{name!r} is unknown; expected {listed(('auto', *NAMES))}"
+                f"several encodings given for input {name}; expected one"
             )
-    if given and len(given) > 1 and not all("=" in text for text in given):
+    if given and len(given) > 1 and not all(inputs):
         raise typer.BadParameter(
             f"{len(given)} encodings given; expected one, or NAME=ENCODING for each of "
             "several inputs"

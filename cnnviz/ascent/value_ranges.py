@@ -85,7 +85,8 @@ def searched(
         return model, ValueRange()
     pixels = [image.reshape(-1, image.shape[-1]) for image in images]
     ranges = [end for values in pixels for end in (values.min(0), values.max(0))]
-    remembered = remembered_range(model.network, input_specs(model.network))
+    name = model.inputs[0].name if model.inputs else None
+    remembered = remembered_range(model.network, input_specs(model.network), name)
     if remembered is not None:
         ranges += list(remembered)
     elif not ranges:

@@ -135,7 +135,7 @@ class Question:
             given = filter(Dependence(images), forward.inputs)
             inputs = sorted(given, key=Dependence([image]), reverse=True)
             rule = self.subject.rule
-            pulled = _reversed(model, rule, scores, head.logits, inputs, image)
+            pulled = _reversed(model, rule, scores, head.logits, inputs, image, index)
         results["gradients"] = tf.stack(pulled, 1)
         return results, facts
 
@@ -241,8 +241,19 @@ def _reversed(
     logits: tf.Tensor,
     inputs: list[tf.Tensor],
     image: tf.Tensor,
+    index: int,
 ) -> list[tf.Tensor]:
-    """What comes back from the score of each class to the first input, an image's."""
+    """What comes back from the score of each class to an input.
+
+    Args:
+        model: The model.
+        rule: How it is reversed.
+        scores: `(n, classes)`.
+        logits: What they are computed from.
+        inputs: What the network was given, that input first.
+        image: What was given for that input, before it is encoded.
+        index: Its number among those that are not held.
+    """
     paths = [address.path for address in addresses(model.network)]
 
     def named(operation: tf.Operation) -> str:
@@ -275,7 +286,7 @@ def _reversed(
                 hint=way_out(),
             )
         found = as_images(model.network, pulled)
-        images.append(model.encode_of().in_image_order(found))
+        images.append(model.encode_of(index).in_image_order(found))
     return images
 
 

@@ -122,41 +122,63 @@ def load_model(
     elif is_auto:
         encode = detect_encoding(network, input_specs(network))
     elif isinstance(encoding, Mapping):
-        encode = _by_input(network, name, encoding)
+        known = source.encode if isinstance(source, ImageModel) else None
+        encode = _by_input(network, name, encoding, known)
     else:
         encode = named_encoding(encoding)
     model = ImageModel(network, encode, _labels(labels, network), name, held, notes)
-    for spec in (model.inputs or [])[: None if encode.others else 1]:
-        chosen, channels = encode.of(spec.name).name, (spec.shape or (None,))[-1]
-        if chosen in COLOR_ONLY and channels not in (3, None):
-            raise ArgumentError(
-                f"encoding '{chosen}' is for color; {name} takes "
-                + counted(channels, "channel")
-            )
+    if isinstance(encoding, str):
+        _check_color(encoding, model.input_shape, name)
     return model
 
 
+def _check_color(
+    encoding: str, shape: tuple[int | None, ...] | None, taker: str
+) -> None:
+    if encoding in COLOR_ONLY and shape and shape[-1] not in (3, None):
+        raise ArgumentError(
+            f"encoding '{encoding}' is for color; {taker} takes "
+            + counted(shape[-1], "channel")
+        )
+
+
 def _by_input(
-    network: Network, source: str, given: Mapping[str, EncodingLike]
+    network: Network,
+    source: str,
+    given: Mapping[str, EncodingLike],
+    known: Encoding | None,
 ) -> Encoding:
     """The encodings that are given for inputs, with those that are found of the rest.
 
+    Args:
+        network: The network.
+        source: What messages call it.
+        given: The encodings by the names of inputs.
+        known: Those of the rest; None if they have to be found.
+
     Raises:
-        ArgumentError: If there is no such input, or no such encoding.
+        ArgumentError: If there is no such input, no such encoding, or it does not suit
+            the input.
     """
-    names = [spec.name for spec in input_specs(network) or ()]
-    for name in given:
-        if name not in names:
+    # As `ImageModel.inputs` are, channels last.
+    specs = ImageModel(network, named_encoding("unit"), None, source).inputs or []
+    shapes = {spec.name: spec.shape for spec in specs}
+    for name, chosen in given.items():
+        if name not in shapes:
             raise ArgumentError(
                 f"encoding is given for input {name}; {source} takes "
-                f"{listed(names, 'and') or 'one without a name'}"
+                f"{listed(shapes, 'and') or 'one without a name'}"
             )
-    found = detect_encoding(network, input_specs(network))
-    encodings = {name: replace(found.of(name), others=()) for name in names}
+        if isinstance(chosen, str):
+            _check_color(chosen, shapes[name], f"input {name}")
+    found = known or detect_encoding(network, input_specs(network))
+    if not given:
+        return found
+    encodings = {name: replace(found.of(name), others=()) for name in shapes}
     for name, chosen in given.items():
         if chosen != "auto":
             encodings[name] = named_encoding(chosen)
-    first = encodings[names[0]]
+    first = next(iter(encodings.values()))
     others = tuple((n, each) for n, each in encodings.items() if each != first)
     return replace(first, others=others)
 

@@ -22,14 +22,15 @@ from cnnviz.network.keras_generations import (
     InputSpec,
     Network,
     ancestry,
+    everything,
     input_specs,
     is_network,
     takes_pictures,
 )
 from cnnviz.network.naming import Address, Selected, addresses
 from cnnviz.network.ordering import in_order
-from cnnviz.network.remembered import Kernels, Memory, encoding_of, nothing_fits
-from cnnviz.network.trials import Trial
+from cnnviz.network.remembered import FirstFilters, Memory, encoding_of, nothing_fits
+from cnnviz.network.trials import Trial, What
 
 # The value range of `preprocess_input` of each family in keras.applications that does
 # not preprocess inside the network, by the name that Keras gives the network.
@@ -67,8 +68,8 @@ _FACTORS = ("scale", "offset")  # of layers that rescale
 
 _DEVIATIONS = 2.0
 _UNIT_REACH = 1.0  # beyond [0, 1], by such a range of values in it
-_BYTES_REACH = (-150.0, 0.0), (20.0, 400.0)
-"""Between which the least and the largest of a range of bytes lie."""
+_BYTES_REACH = -150.0, (20.0, 400.0)
+"""What the least of a range of bytes is at least, and between which the largest is."""
 _MUCH_MORE = 0.26  # the contrast of bytes where [0, 1023] or more is scaled to 1
 _NEARLY = 0.01  # as 256 is 255
 
@@ -79,8 +80,9 @@ AS_IT_IS = "nothing in the network tells; values are taken as they are, bytes in
 def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding:
     """Finds out what pixel values a network expects.
 
-    Of several inputs that of the first picture speaks for all of which nothing else is
-    known, unless what tells lies on its own way into the network.
+    Each of several inputs is looked at. An input of which nothing tells is taken to be
+    encoded like the first that was encoded before it came to the network; if there is
+    none, [0, 1] is assumed.
 
     Args:
         network: A Keras model.
@@ -90,106 +92,159 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
         The encoding, with the reason for the choice; `unit` where nothing tells.
     """
     pictures = takes_pictures(specs)
-    trials = Trial.each(network, specs)
-    if not trials:
+    ways = [Way.of(trial) for trial in Trial.each(network, specs)]
+    if not ways:
         family = _family(network.name) if pictures else None
         if family is not None:
             return named_encoding(family, f"{network.name} of keras.applications")
-        return _untold(network, pictures)
-    ordered = list(in_order(network))
-    own = [_told_on_the_way(trial, ordered, pictures) for trial in trials]
-    found = own[0] or _told_by_training(trials[0], ordered, pictures)
-    rest = found if own[0] is None else _untold(network, pictures)
-    others = []
-    for trial, told in zip(trials[1:], own[1:], strict=True):
-        other = told or rest
-        if (other.name, other.is_of_bytes) != (found.name, found.is_of_bytes):
-            others.append((trial.name, other))
-    return replace(found, others=tuple(others))
+        return _untold(network, pictures, is_alone=True)
+    told = [_told_on_the_way(way, pictures) for way in ways]
+    trained = [
+        None if own else _told_by_training(way, pictures, known=ways[:i])
+        for i, (way, own) in enumerate(zip(ways, told, strict=True))
+    ]
+    rest = next(filter(None, trained), None)
+    rest = rest or _untold(network, pictures, is_alone=not any(told))
+    found, *others = (
+        own or other or rest for own, other in zip(told, trained, strict=True)
+    )
+    return replace(
+        found,
+        others=tuple(
+            (way.trial.name, other)
+            for way, other in zip(ways[1:], others, strict=True)
+            if (other.name, other.is_of_bytes) != (found.name, found.is_of_bytes)
+        ),
+    )
 
 
-def _told_on_the_way(
-    trial: Trial, ordered: Sequence[Address], pictures: bool
-) -> Encoding | None:
+class Way(NamedTuple):
+    """The layers that images pass first, in a network that is tried with them.
+
+    Attributes:
+        trial: What the network is tried with.
+        in_front: The normalizations before the first layer with a kernel.
+        weighing: The first layer with a kernel; None if there is none.
+        normalizing: The first batch normalization; None if there is none.
+        repeating: Those that repeat another layer over time.
+    """
+
+    trial: Trial
+    in_front: list[Selected]
+    weighing: Selected | None
+    normalizing: Selected | None
+    repeating: list[Selected]
+
+    @classmethod
+    def of(cls, trial: Trial) -> Way:
+        """The way of the images of a trial."""
+        kinds = (_takes_weights, _normalizes, _repeats)
+        ordered = in_order(trial.network)
+        passed = trial.reached([a for a in ordered if any(is_(a) for is_ in kinds)])
+        weighing = _first(passed, _takes_weights)
+        before = passed if weighing is None else passed[: passed.index(weighing)]
+        return cls(
+            trial,
+            [s for s in before if _normalizes(s.address)],
+            weighing,
+            _first(passed, _is_batch_normalization),
+            [s for s in passed if _repeats(s.address)],
+        )
+
+
+def _told_on_the_way(way: Way, pictures: bool) -> Encoding | None:
     """What is told by an input itself, and by what its pixels first go through.
 
     Args:
-        trial: What the network is tried with.
-        ordered: The layers of the network.
+        way: What they go through.
         pictures: Whether an input of the network takes pictures.
     """
-    channels = trial.shape[-1]
-    weighing = trial.first_reached([a for a in ordered if _takes_weights(a)])
-    in_front = _normalizing_in_front(trial, ordered, weighing)
-    if len(trial.shape) == 3:
-        # Their memory is of the training images themselves.
-        for layer in in_front if channels in (1, 3) else []:
-            if (found := _remembered(trial, layer, None)) is not None:
-                return found
-        if channels not in (1, 3):
-            told = _range_in_front(trial, in_front)
-            if told is not None:
-                return _of_range(*told)
-    found = _inside(trial, weighing or Selected.whole(trial.network))
-    if found is not None:
-        if found.is_of_bytes and not pictures:
-            told_of = f"{found.reason}; floats are taken as they are"
-            return replace(found, reason=told_of)
-        return found
-    if (frames := _of_frames(trial, ordered)) is not None:
-        return frames
+    kind, target = way.trial.dtype, way.weighing or Selected.whole(way.trial.network)
+    found = _told_in_front(way) or _inside(way.trial, target)
+    found = found or _of_frames(way, pictures)
     # Whole numbers that are no pictures may stand for words.
-    if trial.dtype.startswith(("uint", "int") if pictures else "uint8"):
-        names = {"uint16": "words", "int8": "raw"}
-        reason = f"the input is of type {trial.dtype}"
-        return named_encoding(names.get(trial.dtype, "bytes"), reason)
+    counted = kind.startswith(("uint", "int") if pictures else "uint8")
+    if counted and (found is None or (found.is_raw and kind == "uint16")):
+        name = {"uint16": "words", "int8": "raw"}.get(kind, "bytes")
+        return named_encoding(name, f"the input is of type {kind}")
+    if found is not None and found.is_of_bytes and not pictures:
+        told = f"{found.reason}; floats are taken as they are"
+        return replace(found, reason=told)
+    return found
+
+
+def _told_in_front(way: Way) -> Encoding | None:
+    """What a normalization in front of everything remembers of the images themselves.
+
+    If they are divided before that by what bytes or words have at most, it tells more.
+    """
+    trial, in_front = way.trial, way.in_front
+    if not in_front or len(trial.shape) != 3:
+        return None
+    seen = _shown(trial, in_front[0], "given")
+    scaled = None if seen is None else _scaled(seen)
+    if scaled is not None and scaled.name != "unit" and not scaled.is_of_bytes:
+        return scaled
+    if trial.shape[-1] in (1, 3):
+        found = (_remembered(trial, layer, None) for layer in in_front)
+        return next(filter(None, found), None)
+    ranges = _ranges_in_front(way)
+    return _of_ranges(*ranges) if ranges is not None else None
+
+
+def _of_frames(way: Way, pictures: bool) -> Encoding | None:
+    """What is told by layers that are repeated for each frame of a clip.
+
+    What they repeat is looked at by itself.
+    """
+    for repeating in way.repeating:
+        seen = _shown(way.trial, repeating, "unweighted")
+        if seen is None:
+            return None  # it is not given pixels
+        layer = repeating.address.inner
+        if "Rescaling" in ancestry(layer):
+            found = _scaled(np.asarray(layer(seen)))
+            if found is not None:
+                return found
+        elif is_network(layer):
+            trials = Trial.each(layer, input_specs(layer))
+            levels = _LEVELS.reshape(3, *[1] * (seen.ndim - 1))
+            if not trials or not np.allclose(seen, levels):
+                return None
+            return _told_on_the_way(Way.of(trials[0]), pictures)
+        elif layer.weights:
+            return None
     return None
 
 
-def _of_frames(trial: Trial, ordered: Sequence[Address]) -> Encoding | None:
-    """What a network that is shown each frame of a clip does to it first.
-
-    Inside of a layer that repeats it, it is looked at by itself.
-    """
-    repeated = (a for a in ordered if "TimeDistributed" in ancestry(a.layer))
-    network = next((address.layer.layer for address in repeated), None)
-    if network is not None and "Rescaling" in ancestry(network):
-        return _scaled(np.asarray(network(_LEVELS[:, None])))
-    if network is None or not is_network(network):
-        return None
-    inner = Trial.each(network, input_specs(network))
-    if not inner or inner[0].shape != trial.shape[1:]:
-        return None
-    return _told_on_the_way(inner[0], list(in_order(network)), True)
-
-
 def _told_by_training(
-    trial: Trial, ordered: Sequence[Address], pictures: bool
-) -> Encoding:
-    """What is told by the name of the network, or remembered behind a kernel."""
-    network, channels = trial.network, trial.shape[-1]
+    way: Way, pictures: bool, known: Sequence[Way]
+) -> Encoding | None:
+    """What is told by the name of the network, or remembered behind a kernel.
+
+    Args:
+        way: What the images go through.
+        pictures: Whether an input of the network takes pictures.
+        known: The ways of inputs before this one: a memory that is of several inputs
+            speaks for the first.
+    """
+    network, channels = way.trial.network, way.trial.shape[-1]
     family = _family(network.name) if pictures else None
     if family is not None and (channels == 3 or family == "signed"):
         return named_encoding(family, f"{network.name} of keras.applications")
-    weighing = trial.first_reached([a for a in ordered if _takes_weights(a)])
-    normalization = _first(ordered, _is_batch_normalization)
-    if (
-        normalization is not None
-        and len(trial.shape) == 3
-        and channels in (1, 3)
-        and Selected(normalization, 1)
-        not in _normalizing_in_front(trial, ordered, weighing)
-    ):
-        found = _remembered(trial, Selected(normalization, 1), weighing)
-        if found is not None:
-            return found
-    return _untold(network, pictures)
+    normalizing = way.normalizing
+    if normalizing is None or len(way.trial.shape) != 3 or channels not in (1, 3):
+        return None
+    if normalizing in (*way.in_front, *(other.normalizing for other in known)):
+        return None
+    return _remembered(way.trial, normalizing, way.weighing)
 
 
-def _untold(network: Network, pictures: bool) -> Encoding:
+def _untold(network: Network, pictures: bool, *, is_alone: bool) -> Encoding:
     if not pictures:
         return named_encoding("unit", AS_IT_IS)
-    return named_encoding("unit", NOTHING_TELLS + _hint_of_base(network))
+    hint = _hint_of_base(network) if is_alone else ""
+    return named_encoding("unit", NOTHING_TELLS + hint)
 
 
 class Range(NamedTuple):
@@ -199,7 +254,9 @@ class Range(NamedTuple):
     high: NDArray[np.float64]
 
 
-def remembered_range(network: Network, specs: list[InputSpec] | None) -> Range | None:
+def remembered_range(
+    network: Network, specs: list[InputSpec] | None, name: str | None = None
+) -> Range | None:
     """The range of values that a network remembers of its training images.
 
     It is the mean less and plus two standard deviations, by channel, as a normalization
@@ -209,36 +266,32 @@ def remembered_range(network: Network, specs: list[InputSpec] | None) -> Range |
     Args:
         network: A Keras model.
         specs: Its inputs, if they are known.
+        name: The name of the input; None for the first picture.
 
     Returns:
         The range of each channel; None if no normalization tells.
     """
     trials = Trial.each(network, specs)
-    if not trials or len(trials[0].shape) != 3:
+    trial = next((t for t in trials if name in (None, t.name)), None)
+    if trial is None or len(trial.shape) != 3:
         return None
-    ordered = list(in_order(network))
-    weighing = trials[0].first_reached([a for a in ordered if _takes_weights(a)])
-    in_front = _normalizing_in_front(trials[0], ordered, weighing)
-    told = _range_in_front(trials[0], in_front)
-    return None if told is None else told[1]
+    found = _ranges_in_front(Way.of(trial))
+    return None if found is None else found[1][0]
 
 
-def _range_in_front(
-    trial: Trial, in_front: Sequence[Selected]
-) -> tuple[str, Range] | None:
+def _ranges_in_front(way: Way) -> tuple[str, list[Range]] | None:
     """The path of a normalization that remembers a range of the images, and the range.
 
-    Args:
-        trial: What the network is tried with.
-        in_front: The normalizations before the first layer with a kernel.
+    The first is the one that it remembers; those that follow are without shares of what
+    a memory starts with.
     """
-    channels = trial.shape[-1]
+    trial, channels = way.trial, way.trial.shape[-1]
     # Nothing, each channel alone, and all of them twice as strong.
     levels = np.stack([*np.eye(channels + 1, channels, -1), np.full(channels, 2)])
     images = np.broadcast_to(
         levels[:, None, None].astype(np.float32), (len(levels), *trial.shape)
     )
-    for layer in in_front:
+    for layer in way.in_front:
         memory = Memory.of(layer.address)
         seen = trial.given(layer, images)
         if memory is None or seen is None or seen.ndim != 4 or 0 in seen.shape:
@@ -255,25 +308,28 @@ def _range_in_front(
             continue
         if len(memory.mean) not in (1, channels):
             continue
-        center = (memory.mean - zero) / slope
-        reach = _DEVIATIONS * np.sqrt(memory.variance) / np.abs(slope)
-        return memory.path, Range(center - reach, center + reach)
+        found = []
+        for learned in (memory, *memory.learned()):
+            center = (learned.mean - zero) / slope
+            reach = _DEVIATIONS * np.sqrt(learned.variance) / np.abs(slope)
+            found.append(Range(center - reach, center + reach))
+        return memory.path, found
     return None
 
 
-def _of_range(path: str, remembered: Range) -> Encoding:
+def _of_ranges(path: str, remembered: Sequence[Range]) -> Encoding:
     """The encoding that suits images of several bands, of which a range is known.
 
     Args:
         path: What remembers it.
-        remembered: The range.
+        remembered: What the range may be.
     """
-    low, high = remembered.low.min(), remembered.high.max()
     fits = f"the statistics remembered by {path} match it"
-    if low >= -_UNIT_REACH and high <= 1 + _UNIT_REACH:
+    ends = [(each.low.min(), each.high.max()) for each in remembered]
+    if any(low >= -_UNIT_REACH and high <= 1 + _UNIT_REACH for low, high in ends):
         return named_encoding("unit", fits)
-    (darkest, _), (dark, bright) = _BYTES_REACH
-    if darkest <= low and dark <= high <= bright:
+    least, (dark, bright) = _BYTES_REACH
+    if any(low >= least and dark <= high <= bright for low, high in ends):
         return named_encoding("bytes", fits)
     return nothing_fits(path)
 
@@ -291,12 +347,15 @@ def encoding_digest(network: Network) -> int:
     for address in in_order(network):
         if is_network(address.layer):
             continue
-        normalizes = not normalized and _is_batch_normalization(address)
+        inner = everything(address.inner) if _repeats(address) else [address.layer]
+        normalizes = _normalizes(address) and (several or not normalized)
         if normalizes or not weighed:
-            told += [_digest(np.asarray(weight)) for weight in address.layer.weights]
+            told += [_digest(np.asarray(w)) for layer in inner for w in layer.weights]
         if normalizes or not weighed or several:
-            told += [repr(getattr(address.layer, name, None)) for name in _FACTORS]
-        normalized = normalized or normalizes
+            told += [
+                repr(getattr(layer, name, None)) for layer in inner for name in _FACTORS
+            ]
+        normalized = normalized or _is_batch_normalization(address)
         weighed = weighed or _takes_weights(address)
         if weighed and normalized and not several:
             break
@@ -336,13 +395,18 @@ def _inside(trial: Trial, target: Selected) -> Encoding | None:
         trial: What the network is tried with.
         target: The first convolution or dense layer; the network if there is none.
     """
-    shape = trial.shape
-    images = np.broadcast_to(_LEVELS.reshape(3, *[1] * len(shape)), (3, *shape))
     for what in ("preprocessed", "unweighted"):
-        seen = trial.given(target, images, what)
+        seen = _shown(trial, target, what)
         if seen is not None and (found := _scaled(seen)) is not None:
             return found
     return None
+
+
+def _shown(trial: Trial, target: Selected, what: What) -> NDArray[np.float32] | None:
+    """What a layer is given of images that are 0, 1 and 255 everywhere."""
+    shape = trial.shape
+    images = np.broadcast_to(_LEVELS.reshape(3, *[1] * len(shape)), (3, *shape))
+    return trial.given(target, images, what)
 
 
 def _scaled(seen: NDArray[np.float32]) -> Encoding | None:
@@ -374,7 +438,9 @@ def _scaled(seen: NDArray[np.float32]) -> Encoding | None:
         return replace(found, is_of_bytes=not divided)
     # Far more than bytes hold, in a straight line.
     if contrast < _MUCH_MORE and np.isclose(contrast, 255 * step, rtol=_NEARLY):
-        if np.isclose(contrast * 257, (1, 2), rtol=_NEARLY).any():
+        whole = np.isclose(contrast * 257, 1, rtol=_NEARLY) and abs(black) < _NEARLY
+        signed = np.isclose(contrast * 257, 2, rtol=_NEARLY)
+        if whole or (signed and abs(black + 1) < _NEARLY):
             return named_encoding("words", "the network scales [0, 65535] itself")
         return named_encoding(
             "raw",
@@ -408,42 +474,27 @@ def _remembered(
         seen = trial.given(target, images)
         return seen if seen is not None and seen.ndim == 4 else None
 
-    kernels: Kernels | None = None
+    filters: FirstFilters | None = None
     if weighing is None:
         if len(memory.mean) == 1:
             memory = memory.for_each(channels)
         if len(memory.mean) == channels:
-            kernels = Kernels.identity(channels, given)
+            filters = FirstFilters.identity(channels, given)
     elif type(layer := weighing.address.layer).__name__ == "Conv2D":
         weights = np.asarray(layer.kernel, np.float64)
         between = _between(trial.network, weighing.address, target.address)
         if weights.shape[2:] == (channels, len(memory.mean)) and not between:
             bias = np.asarray(layer.bias, np.float64) if layer.use_bias else 0.0
             bias = np.broadcast_to(bias, len(memory.mean))
-            kernels = Kernels(weights, bias, partial(trial.given, weighing))
+            filters = FirstFilters(weights, bias, partial(trial.given, weighing))
     size, in_front = (height, width), weighing is None
-    return encoding_of(memory, given, size, channels, kernels, in_front=in_front)
-
-
-def _normalizing_in_front(
-    trial: Trial, ordered: Sequence[Address], weighing: Selected | None
-) -> list[Selected]:
-    """The normalizations that images pass before the first layer with a kernel."""
-    found = []
-    for address in ordered:
-        if weighing is not None and address.path == weighing.address.path:
-            break
-        kinds = ancestry(address.layer)
-        if "BatchNormalization" in kinds or "Normalization" in kinds:
-            reached = trial.first_reached([address])
-            found += [] if reached is None else [reached]
-    return found
+    return encoding_of(memory, given, size, channels, filters, in_front=in_front)
 
 
 def _first(
-    ordered: Sequence[Address], suits: Callable[[Address], bool]
-) -> Address | None:
-    return next((a for a in ordered if suits(a)), None)
+    passed: Sequence[Selected], suits: Callable[[Address], bool]
+) -> Selected | None:
+    return next((selected for selected in passed if suits(selected.address)), None)
 
 
 def _between(network: Network, first: Address, last: Address) -> list[Address]:
@@ -456,6 +507,15 @@ def _between(network: Network, first: Address, last: Address) -> list[Address]:
 
 def _takes_weights(address: Address) -> bool:
     return address.is_convolution or "Dense" in ancestry(address.layer)
+
+
+def _normalizes(address: Address) -> bool:
+    kinds = ancestry(address.layer)
+    return "BatchNormalization" in kinds or "Normalization" in kinds
+
+
+def _repeats(address: Address) -> bool:
+    return address.inner is not address.layer
 
 
 def _is_batch_normalization(address: Address) -> bool:

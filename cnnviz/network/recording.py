@@ -73,16 +73,24 @@ class Call:
     """One call of a layer, as the trace saw it.
 
     Attributes:
-        name: The layer's path; from the second call on with `@2`, `@3`, ...
-        address: The layer.
+        selected: Which call of which layer.
         inputs: What the layer was given: a tensor or a structure of tensors.
         output: What it returned, in the network's own layout and precision.
     """
 
-    name: str
-    address: Address
+    selected: Selected
     inputs: Any
     output: Any
+
+    @property
+    def name(self) -> str:
+        """The layer's path; from the second call on with `@2`, `@3`, ..."""
+        return self.selected.name
+
+    @property
+    def address(self) -> Address:
+        """The layer."""
+        return self.selected.address
 
     def tensor(self) -> tf.Tensor:
         """The output, if it is one tensor that the trace can hand out.
@@ -206,8 +214,7 @@ def record(
                 output = changed[own, made](output)
             if calls_wanted.get(own, set()) & {None, made}:
                 given = args[0] if args else next(iter(kwargs.values()), None)
-                name = call_name(address.path, made)
-                calls.append((began, Call(name, address, given, output)))
+                calls.append((began, Call(Selected(address, made), given, output)))
             missing.discard((own, made))
             hoped.discard((own, made))
             if not (missing or hoped or endless):

@@ -32,7 +32,6 @@ plain [0, 1] has `_DECISIVE` more: twice the contrast is log(4)^2 = 1.9 apart. W
 `_BEYOND_DOUBT` better, as bytes can be (log(255^2)^2 = 123), is believed of images that
 are no photographs too. Dark bytes look a little like bytes minus a mean, which has to
 be better by `_OFF_CENTER` to be believed."""
-_GRAYS = 5  # from black to white, for the range of what is made of them
 _MARGIN = 1.1  # by which a variance must exceed what is possible to rule it out
 _ABOVE = 0.25  # standard deviations, by which a mean is above one of 0
 # Of its start a memory may hold these shares of the most, which is at most this much.
@@ -115,7 +114,7 @@ class Memory(NamedTuple):
         ]
 
 
-class Kernels(NamedTuple):
+class FirstFilters(NamedTuple):
     """The only convolution in front of a layer that remembers, or the identity.
 
     Attributes:
@@ -129,7 +128,7 @@ class Kernels(NamedTuple):
     given: Given
 
     @classmethod
-    def identity(cls, channels: int, given: Given) -> Kernels:
+    def identity(cls, channels: int, given: Given) -> FirstFilters:
         """Those that make of each channel itself."""
         return cls(np.eye(channels)[None, None], np.zeros(channels), given)
 
@@ -138,18 +137,22 @@ class Kernels(NamedTuple):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """The least and the most that each filter can make; None if it is not known.
 
-        A convolution of values in a range has the range of its weights' positive and
-        negative parts.
+        It is not where a pixel is not made of that pixel alone, so that an image of one
+        color may be no different from another. A convolution of values in a range has
+        the range of its weights' positive and negative parts.
 
         Args:
             name: The encoding of the images.
             size: Their height and width.
         """
         channels = self.weights.shape[2]
-        grays = np.linspace(0, 1, _GRAYS, dtype=np.float32)[:, None, None, None]
-        images = np.broadcast_to(grays, (_GRAYS, *size, channels))
+        corners = np.indices([2] * channels).reshape(channels, -1).T
+        plain = np.broadcast_to(corners[:, None, None], (len(corners), *size, channels))
+        images = np.concatenate([plain, patterns(size, channels)]).astype(np.float32)
         seen = self.given(np.asarray(named_encoding(name)(images)))
-        if seen is None or seen.shape[-1] != channels:
+        if seen is None or seen.ndim != 4 or seen.shape[-1] != channels:
+            return None
+        if not np.ptp(seen[: len(corners)], 0).any((0, 1)).all():
             return None
         values = seen.reshape(-1, channels).astype(np.float64)
         # Padding adds 0.
@@ -166,7 +169,7 @@ def encoding_of(
     given: Given,
     size: tuple[int, int],
     channels: int,
-    kernels: Kernels | None,
+    filters: FirstFilters | None,
     *,
     in_front: bool,
 ) -> Encoding | None:
@@ -177,7 +180,7 @@ def encoding_of(
         given: What it is given for values that the network is shown.
         size: Height and width of the images to try.
         channels: 1 or 3.
-        kernels: Those of the only convolution in front of the layer, or the identity;
+        filters: Those of the only convolution in front of the layer, or the identity;
             None if it is another path.
         in_front: Whether no layer with a kernel comes before it.
 
@@ -197,7 +200,7 @@ def encoding_of(
         errors[name] = min(_error(learned, seen) for learned in memories)
     if not in_front and memory.lags(is_linear=_is_linear(given, images)):
         return None
-    ranges = {name: kernels and kernels.range(name, size) for name in candidates}
+    ranges = {name: filters and filters.range(name, size) for name in candidates}
     possible = [
         name
         for name in candidates
@@ -219,10 +222,12 @@ def encoding_of(
         return named_encoding(best, fits)
     if best == "unit" and errors[best] <= _EXPLAINED:
         return named_encoding("unit", fits)
+    if not np.isfinite(errors[best]):
+        return None
     gain = errors["unit"] - errors[best]
     # Behind several layers digits, for one, can look like photographs of twice the
     # contrast, and there is no telling what is possible.
-    is_sure = kernels is not None and errors[best] <= _EXPLAINED
+    is_sure = filters is not None and errors[best] <= _EXPLAINED
     if gain < (_DECISIVE if is_sure else _BEYOND_DOUBT):
         return None
     return named_encoding(best, fits)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -81,27 +80,27 @@ class Trial:
         """The type of the numbers that the input takes."""
         return self.specs[self.index].dtype
 
-    def first_reached(self, targets: Sequence[Address]) -> Selected | None:
-        """The first call of any of these layers that is given something of the images.
+    def reached(self, targets: Sequence[Address]) -> list[Selected]:
+        """The first call of each of these layers that is given something of the images.
 
-        Of a network with one input it is taken to be the first call of the first.
+        Of a network with one input it is taken to be the first of all.
 
         Args:
             targets: The layers, in the order of computation.
         """
-        if len(self.specs) == 1 or not targets:
-            return Selected(targets[0], 1) if targets else None
         network, index, specs = self.network, self.index, self.specs
+        if len(specs) == 1 or not targets:
+            return [Selected(target, 1) for target in targets]
 
-        def look(*inputs: tf.Tensor) -> Selected | None:
-            depends = Dependence([inputs[index]])
+        def look(*inputs: tf.Tensor) -> list[Selected]:
             given = [tf.identity(tensor) for tensor in inputs]
+            depends = Dependence([given[index]])
+            found: dict[str, Selected] = {}
             for call in record(network, given, list(map(Selected, targets))):
                 seen = tensors_in(call.inputs)
                 if any(t.graph is given[0].graph and depends(t) for t in seen):
-                    numbered = (Selected(call.address, n) for n in count(1))
-                    return next(s for s in numbered if s.name == call.name)
-            return None
+                    found.setdefault(call.address.path, call.selected)
+            return list(found.values())
 
         signature = [
             tf.TensorSpec((1, *(n or side for n in spec.shape[1:])), spec.dtype)
@@ -112,7 +111,7 @@ class Trial:
         try:
             return traced_facts(network, key, look, signature)
         except (CnnvizError, TypeError, ValueError):
-            return None
+            return []
 
     def given(
         self, target: Selected, images: NDArray[np.float32], what: What = "given"
@@ -134,9 +133,9 @@ class Trial:
 
         def look(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
             moved = channels_first and pixels.shape.rank > 3
-            images_shown = tf.shape(pixels)[0]
+            count = tf.shape(pixels)[0]
             sizes = [[n or _OTHER_SIDE for n in spec.shape[1:]] for spec in specs]
-            tensors = [tf.zeros([images_shown, *size]) for size in sizes]
+            tensors = [tf.zeros([count, *size]) for size in sizes]
             tensors[index] = to_channels_first(pixels) if moved else pixels
             tensors = [tf.cast(t, s.dtype) for t, s in zip(tensors, specs, strict=True)]
             (call,) = record(network, tensors, [replace(target, is_named=True)])

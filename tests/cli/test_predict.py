@@ -261,6 +261,8 @@ def test_encodings_of_several_inputs(tmp_path: Path) -> None:
     np.testing.assert_allclose(sorted(values), [0.0] * 16 + [127.5] * 16, atol=1e-5)
     for wrong, message in (
         (["a=byte"], "'byte' is unknown; expected auto, unit"),
+        (["=raw"], "'=raw' is unknown; expected auto, unit"),
+        (["a=raw", "a=unit"], "several encodings given for input a; expected one"),
         (["unit", "b=raw"], "2 encodings given; expected one, or NAME=ENCODING"),
     ):
         flags = [flag for text in wrong for flag in ("--encoding", text)]

@@ -283,9 +283,11 @@ def test_encodings_of_several_inputs() -> None:
     assert (found.name, found.of("d").name) == ("unit", "bytes")
     assert found.told.endswith("[0, 1] is assumed); input d: bytes (given)")
     assert load_model(model).encode is model.encode
+    again = load_model(model, encoding={"d": "raw"}).encode
+    assert (again.name, again.of("d").name) == ("custom", "raw")
     for encoding, message in (
         ({"depth": "unit"}, "for input depth; functional.* takes color and d"),
-        ({"d": "torch"}, "encoding 'torch' is for color; .* takes 1 channel"),
+        ({"d": "torch"}, "encoding 'torch' is for color; input d takes 1 channel"),
         ({"d": "byte"}, "encoding is 'byte'; expected auto"),
     ):
         with pytest.raises(ArgumentError, match=message):

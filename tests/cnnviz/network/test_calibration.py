@@ -12,7 +12,7 @@ import tf_keras
 
 import cnnviz
 from cnnviz.images import read_image
-from cnnviz.network import Encoding, detect_encoding, named_encoding
+from cnnviz.network import Encoding, as_model, detect_encoding, named_encoding
 from cnnviz.network.keras_generations import input_specs
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
@@ -536,6 +536,7 @@ def test_twins_share_what_their_base_tells(k: Any) -> None:
         (1 / 10000, 0.0, "raw"),
         (1 / 65535, 0.0, "words"),
         (1 / 32767.5, -1.0, "words"),
+        (1 / 32767.5, 0.0, "raw"),
     ],
 )
 def test_values_far_above_bytes(
@@ -597,3 +598,99 @@ def test_frames_of_clips(scaled: str, k: Any) -> None:
     given = bytewise[None] / np.float32(255 if scaled == "nowhere" else 1)
     found = cnnviz.load_model(network).predict(bytewise).outputs
     np.testing.assert_allclose(found, np.asarray(network(given)), rtol=1e-3, atol=1e-3)
+
+
+def test_frames_are_looked_at_only_where_pixels_come_to_them() -> None:
+    layers = keras.layers
+    scaled = layers.TimeDistributed(layers.Rescaling(1 / 255))
+    clip = keras.Input((5, 16, 16, 3), name="clip")
+    convolved_clip = layers.Conv3D(3, 3, padding="same")(clip)
+    assert detected(keras.Model(clip, scaled(convolved_clip))).name == "unit"
+    picture = keras.Input((16, 16, 3), name="picture")
+    parts = [layers.Flatten()(x) for x in (layers.Conv2D(2, 3)(picture), scaled(clip))]
+    network = keras.Model([picture, clip], layers.Concatenate()(parts))
+    assert detected(network).name == "unit"
+    each = convolved(keras, layers.Rescaling(1 / 255), shape=(16, 16, 3))
+    widened = layers.Rescaling(255.0)(clip)
+    network = keras.Model(clip, layers.TimeDistributed(each)(widened))
+    assert detected(network).name == "unit"
+    flipped = layers.TimeDistributed(layers.RandomFlip())(clip)
+    network = keras.Model(clip, layers.TimeDistributed(each)(flipped))
+    assert detected(network).name == "bytes"
+
+
+@pytest.mark.parametrize(("top", "expected"), [(1, "unit"), (255, "bytes")])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_bands_that_a_short_training_remembers(
+    share: float, top: int, expected: str
+) -> None:
+    memory = keras.layers.BatchNormalization()
+    network = convolved(keras, memory, shape=(16, 16, 4))
+    mean, variance = np.full(4, 0.5 * top), np.full(4, 0.04 * top**2)
+    memory.moving_mean.assign((1 - share) * mean)
+    memory.moving_variance.assign(share + (1 - share) * variance)
+    assert detected(network).name == expected
+
+
+def test_an_encoding_is_found_again_when_a_later_input_changes() -> None:
+    layers = keras.layers
+    first = deep = keras.Input((32, 32, 3))
+    for _ in range(3):
+        deep = layers.Conv2D(2, 3)(deep)
+    second = keras.Input((32, 32, 1), name="second")
+    memory = layers.Normalization()
+    memory.build((None, 32, 32, 1))
+    parts = [layers.Flatten()(x) for x in (deep, layers.Conv2D(2, 3)(memory(second)))]
+    network = keras.Model([first, second], layers.Concatenate()(parts))
+    assert as_model(network).encode.of("second").name == "unit"
+    memory.adapt(np.random.default_rng(0).uniform(0, 255, (9, 32, 32, 1)))
+    assert as_model(network).encode.of("second").name == "bytes"
+    assert as_model(network).encode.name == "unit"
+
+
+def test_a_family_is_told_of_the_inputs_that_it_suits() -> None:
+    layers = keras.layers
+    mask, color = keras.Input((32, 32, 1), name="mask"), keras.Input((32, 32, 3))
+    depth = keras.Input((32, 32, 1), name="depth", dtype="uint8")
+    parts = [layers.Flatten()(layers.Conv2D(2, 3)(x)) for x in (mask, color, depth)]
+    joined = layers.Concatenate()(parts)
+    network = keras.Model([mask, color, depth], joined, name="vgg16")
+    model = cnnviz.load_model(network)
+    assert (model.encode.name, model.encode.of("depth").name) == ("caffe", "bytes")
+    assert [name for name, _ in model.encode.others] == ["depth"]
+
+
+def test_the_pixels_of_another_input_come_back_in_its_order() -> None:
+    layers = keras.layers
+    inputs = [keras.Input((16, 16, 3), name=name) for name in "ab"]
+    heads = [
+        layers.Dense(2, name=f"of_{x.name}")(
+            layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(x))
+        )
+        for x in inputs
+    ]
+    network = keras.Model(inputs, heads)
+    rng = np.random.default_rng(0)
+    images = {name: rng.random((16, 16, 3), np.float32) for name in "ab"}
+
+    def guided(encoding: Any) -> np.ndarray:
+        model = cnnviz.load_model(network, encoding=encoding)
+        found = cnnviz.explain(model, images, 0, method="guided", head="of_b")
+        return found.raw
+
+    np.testing.assert_array_equal(guided({"a": "caffe", "b": "unit"}), guided("unit"))
+
+
+def test_the_range_that_is_searched_is_that_of_the_input() -> None:
+    layers = keras.layers
+    color, scan = keras.Input((16, 16, 3), name="color"), keras.Input((16, 16, 1))
+    bright = layers.Conv2D(2, 3, name="bright")(
+        layers.Normalization(mean=[30000.0], variance=[1e8])(scan)
+    )
+    dark = layers.Conv2D(2, 3)(layers.Rescaling(1 / 255)(color))
+    parts = [layers.Flatten()(x) for x in (dark, bright)]
+    network = keras.Model([color, scan], layers.Concatenate()(parts))
+    model = cnnviz.load_model(network).hold({"color": np.full((16, 16, 3), 0.5)})
+    images = np.asarray(cnnviz.visualize_filters(model, "bright", [0], steps=4))
+    assert images.min() > 9000
+    assert images.max() < 51000

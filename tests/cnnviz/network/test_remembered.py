@@ -383,3 +383,26 @@ def test_what_is_scaled_before_it_is_remembered(
     memory.moving_mean.assign(keras.ops.mean(seen, (0, 1, 2)))
     memory.moving_variance.assign(keras.ops.var(seen, (0, 1, 2)))
     assert detected(network).name == expected
+
+
+@pytest.mark.parametrize(("top", "expected"), [(1, "unit"), (255, "bytes")])
+@pytest.mark.parametrize("made", ["centered", "opponents"])
+def test_what_is_made_of_pixels_together_rules_nothing_out(
+    made: str, top: int, expected: str
+) -> None:
+    def centered(pixels: Any) -> Any:
+        return pixels - tf.reduce_mean(pixels, (1, 2), keepdims=True)
+
+    def opponents(pixels: Any) -> Any:
+        red, green, blue = tf.unstack(pixels, axis=-1)
+        return tf.stack([red - green, green - blue, (red + green + blue) / 3], -1)
+
+    function = {"centered": centered, "opponents": opponents}[made]
+    convolution = keras.layers.Conv2D(8, 3, use_bias=False)
+    memory = keras.layers.BatchNormalization()
+    layers = [keras.layers.Lambda(function), convolution, memory]
+    network = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers])
+    seen = convolution(function(patterns((SIDE, SIDE), 3) * np.float32(top)))
+    memory.moving_mean.assign(keras.ops.mean(seen, (0, 1, 2)))
+    memory.moving_variance.assign(keras.ops.var(seen, (0, 1, 2)))
+    assert detected(network).name == expected
