@@ -9,10 +9,10 @@ family; the statistics that the first normalization remembers from training.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,16 @@ from cnnviz.network.keras_generations import (
 )
 from cnnviz.network.naming import Address, Selected, addresses
 from cnnviz.network.ordering import in_order
-from cnnviz.network.remembered import FirstFilters, Memory, encoding_of, nothing_fits
+from cnnviz.network.remembered import FirstFilters, Memory, encoding_of
+from cnnviz.network.remembered_ranges import encoding_of_ranges, ranges_in_front
 from cnnviz.network.trials import Trial, What
+from cnnviz.network.ways import (
+    Way,
+    is_batch_normalization,
+    normalizes_images,
+    repeats,
+    takes_weights,
+)
 
 # The value range of `preprocess_input` of each family in keras.applications that does
 # not preprocess inside the network, by the name that Keras gives the network.
@@ -66,10 +74,6 @@ _DIGESTED = 2**16
 _LEVELS = np.array([0.0, 1.0, 255.0], np.float32)
 _FACTORS = ("scale", "offset")  # of layers that rescale
 
-_DEVIATIONS = 2.0
-_UNIT_REACH = 1.0  # beyond [0, 1], by such a range of values in it
-_BYTES_REACH = -150.0, (20.0, 400.0)
-"""What the least of a range of bytes is at least, and between which the largest is."""
 _MUCH_MORE = 0.26  # the contrast of bytes where [0, 1023] or more is scaled to 1
 _NEARLY = 0.01  # as 256 is 255
 
@@ -118,40 +122,6 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
     )
 
 
-class Way(NamedTuple):
-    """The layers that images pass first, in a network that is tried with them.
-
-    Attributes:
-        trial: What the network is tried with.
-        in_front: The normalizations before the first layer with a kernel.
-        weighing: The first layer with a kernel; None if there is none.
-        normalizing: The first batch normalization; None if there is none.
-        repeating: Those that repeat another layer over time.
-    """
-
-    trial: Trial
-    in_front: list[Selected]
-    weighing: Selected | None
-    normalizing: Selected | None
-    repeating: list[Selected]
-
-    @classmethod
-    def of(cls, trial: Trial) -> Way:
-        """The way of the images of a trial."""
-        kinds = (_takes_weights, _normalizes, _repeats)
-        ordered = in_order(trial.network)
-        passed = trial.reached([a for a in ordered if any(is_(a) for is_ in kinds)])
-        weighing = _first(passed, _takes_weights)
-        before = passed if weighing is None else passed[: passed.index(weighing)]
-        return cls(
-            trial,
-            [s for s in before if _normalizes(s.address)],
-            weighing,
-            _first(passed, _is_batch_normalization),
-            [s for s in passed if _repeats(s.address)],
-        )
-
-
 def _told_on_the_way(way: Way, pictures: bool) -> Encoding | None:
     """What is told by an input itself, and by what its pixels first go through.
 
@@ -188,8 +158,8 @@ def _told_in_front(way: Way) -> Encoding | None:
     if trial.shape[-1] in (1, 3):
         found = (_remembered(trial, layer, None) for layer in in_front)
         return next(filter(None, found), None)
-    ranges = _ranges_in_front(way)
-    return _of_ranges(*ranges) if ranges is not None else None
+    ranges = ranges_in_front(way)
+    return encoding_of_ranges(*ranges) if ranges is not None else None
 
 
 def _of_frames(way: Way, pictures: bool) -> Encoding | None:
@@ -247,99 +217,12 @@ def _untold(network: Network, pictures: bool, *, is_alone: bool) -> Encoding:
     return named_encoding("unit", NOTHING_TELLS + hint)
 
 
-class Range(NamedTuple):
-    """The least and the largest value of each channel, float64 `(c,)`."""
-
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-
-def remembered_range(
-    network: Network, specs: list[InputSpec] | None, name: str | None = None
-) -> Range | None:
-    """The range of values that a network remembers of its training images.
-
-    It is the mean less and plus two standard deviations, by channel, as a normalization
-    in front of the first layer with a kernel knows them. [0, 1] is about as wide for
-    photographs. Layers in between that shift and scale values are allowed for.
-
-    Args:
-        network: A Keras model.
-        specs: Its inputs, if they are known.
-        name: The name of the input; None for the first picture.
-
-    Returns:
-        The range of each channel; None if no normalization tells.
-    """
-    trials = Trial.each(network, specs)
-    trial = next((t for t in trials if name in (None, t.name)), None)
-    if trial is None or len(trial.shape) != 3:
-        return None
-    found = _ranges_in_front(Way.of(trial))
-    return None if found is None else found[1][0]
-
-
-def _ranges_in_front(way: Way) -> tuple[str, list[Range]] | None:
-    """The path of a normalization that remembers a range of the images, and the range.
-
-    The first is the one that it remembers; those that follow are without shares of what
-    a memory starts with.
-    """
-    trial, channels = way.trial, way.trial.shape[-1]
-    # Nothing, each channel alone, and all of them twice as strong.
-    levels = np.stack([*np.eye(channels + 1, channels, -1), np.full(channels, 2)])
-    images = np.broadcast_to(
-        levels[:, None, None].astype(np.float32), (len(levels), *trial.shape)
-    )
-    for layer in way.in_front:
-        memory = Memory.of(layer.address)
-        seen = trial.given(layer, images)
-        if memory is None or seen is None or seen.ndim != 4 or 0 in seen.shape:
-            continue
-        # The center: resizing and padding layers leave it alone.
-        middle = seen[:, seen.shape[1] // 2, seen.shape[2] // 2].astype(np.float64)
-        zero, response = middle[0], middle[1:-1] - middle[0]
-        slope = np.diagonal(response)
-        if response.shape != (channels, channels) or not slope.all():
-            continue
-        if not np.allclose(middle[-1], zero + 2 * slope, rtol=1e-3, atol=1e-6):
-            continue
-        if np.abs(response - np.diag(slope)).max() > 1e-3 * np.abs(slope).min():
-            continue
-        if len(memory.mean) not in (1, channels):
-            continue
-        found = []
-        for learned in (memory, *memory.learned()):
-            center = (learned.mean - zero) / slope
-            reach = _DEVIATIONS * np.sqrt(learned.variance) / np.abs(slope)
-            found.append(Range(center - reach, center + reach))
-        return memory.path, found
-    return None
-
-
-def _of_ranges(path: str, remembered: Sequence[Range]) -> Encoding:
-    """The encoding that suits images of several bands, of which a range is known.
-
-    Args:
-        path: What remembers it.
-        remembered: What the range may be.
-    """
-    fits = f"the statistics remembered by {path} match it"
-    ends = [(each.low.min(), each.high.max()) for each in remembered]
-    if any(low >= -_UNIT_REACH and high <= 1 + _UNIT_REACH for low, high in ends):
-        return named_encoding("unit", fits)
-    least, (dark, bright) = _BYTES_REACH
-    if any(low >= least and dark <= high <= bright for low, high in ends):
-        return named_encoding("bytes", fits)
-    return nothing_fits(path)
-
-
 def encoding_digest(network: Network) -> int:
     """A number that changes when what `detect_encoding` looks at does.
 
     It stands for the weights and factors of all layers up to the first convolution or
     dense layer, and of the first batch normalization: so little that it may be asked
-    in every call. Behind several inputs factors may come later, too.
+    in every call. Behind several inputs factors and normalizations may come later, too.
     """
     told: list[object] = []
     several = len(input_specs(network) or ()) > 1
@@ -347,16 +230,16 @@ def encoding_digest(network: Network) -> int:
     for address in in_order(network):
         if is_network(address.layer):
             continue
-        inner = everything(address.inner) if _repeats(address) else [address.layer]
-        normalizes = _normalizes(address) and (several or not normalized)
+        inner = everything(address.inner) if repeats(address) else [address.layer]
+        normalizes = normalizes_images(address) and (several or not normalized)
         if normalizes or not weighed:
             told += [_digest(np.asarray(w)) for layer in inner for w in layer.weights]
         if normalizes or not weighed or several:
             told += [
                 repr(getattr(layer, name, None)) for layer in inner for name in _FACTORS
             ]
-        normalized = normalized or _is_batch_normalization(address)
-        weighed = weighed or _takes_weights(address)
+        normalized = normalized or is_batch_normalization(address)
+        weighed = weighed or takes_weights(address)
         if weighed and normalized and not several:
             break
     return hash(tuple(told))
@@ -491,32 +374,9 @@ def _remembered(
     return encoding_of(memory, given, size, channels, filters, in_front=in_front)
 
 
-def _first(
-    passed: Sequence[Selected], suits: Callable[[Address], bool]
-) -> Selected | None:
-    return next((selected for selected in passed if suits(selected.address)), None)
-
-
 def _between(network: Network, first: Address, last: Address) -> list[Address]:
     """The layers with weights between two."""
     known = list(in_order(network))
     paths = [address.path for address in known]
     inner = known[paths.index(first.path) + 1 : paths.index(last.path)]
     return [address for address in inner if address.layer.weights]
-
-
-def _takes_weights(address: Address) -> bool:
-    return address.is_convolution or "Dense" in ancestry(address.layer)
-
-
-def _normalizes(address: Address) -> bool:
-    kinds = ancestry(address.layer)
-    return "BatchNormalization" in kinds or "Normalization" in kinds
-
-
-def _repeats(address: Address) -> bool:
-    return address.inner is not address.layer
-
-
-def _is_batch_normalization(address: Address) -> bool:
-    return "BatchNormalization" in ancestry(address.layer)

@@ -16,8 +16,8 @@ from cnnviz.drawing import class_sheet, filter_sheet
 from cnnviz.errors import CnnvizWarning
 from cnnviz.loading import load_model
 from cnnviz.network import ImageModel, activations
-from cnnviz.network.calibration import remembered_range
 from cnnviz.network.keras_generations import input_specs
+from cnnviz.network.remembered_ranges import remembered_range
 from cnnviz.objectives import channel
 from cnnviz.synthesis import deep_dream, transfer_style, visualize_filters
 from cnnviz.synthesis.classes import visualize_classes
