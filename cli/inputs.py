@@ -212,9 +212,8 @@ class ImageOptions:
         specs = model.inputs
         if specs is None:
             count = len(self.paths[0])
-            return list(range(count)), [
-                InputSpec("", (None, None, 3), "float32")
-            ] * count
+            unknown = InputSpec("", (None, None, 3), "float32")
+            return list(range(count)), [unknown] * count
         names = [spec.name for spec in specs]
         if not self.inputs:
             if len(specs) > 1:

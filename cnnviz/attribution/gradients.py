@@ -38,7 +38,7 @@ from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
 from cnnviz.network.naming import Selected, addresses, one_layer
-from cnnviz.network.operation_names import between_layers, layer_of
+from cnnviz.network.operation_names import place_of
 from cnnviz.network.recording import Call, Change, patched
 
 _NEEDS_NO_GRADIENT = "Choose the method 'occlusion', which needs no gradient."
@@ -257,7 +257,7 @@ def _reversed(
     paths = [address.path for address in addresses(model.network)]
 
     def named(operation: tf.Operation) -> str:
-        return layer_of(operation.name, paths) or between_layers(operation.name)
+        return place_of(operation.name, paths)
 
     def way_out() -> str:
         if has_gradient(model.network, scores, image):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.network.encoding import Encoding, named_encoding
+from cnnviz.network.encoding import COLOR_ONLY, Encoding, named_encoding
 from cnnviz.network.keras_generations import (
     InputSpec,
     Network,
@@ -98,10 +98,8 @@ def detect_encoding(network: Network, specs: list[InputSpec] | None) -> Encoding
     pictures = takes_pictures(specs)
     ways = [Way.of(trial) for trial in Trial.each(network, specs)]
     if not ways:
-        family = _family(network.name) if pictures else None
-        if family is not None:
-            return named_encoding(family, f"{network.name} of keras.applications")
-        return _untold(network, pictures, is_alone=True)
+        named = _told_by_name(network) if pictures else None
+        return named or _untold(network, pictures, is_alone=True)
     told = [_told_on_the_way(way, pictures) for way in ways]
     trained = [
         None if own else _told_by_training(way, pictures, known=ways[:i])
@@ -148,7 +146,8 @@ def _told_in_front(way: Way) -> Encoding | None:
 
     If they are divided before that by what bytes or words have at most, it tells more.
     """
-    trial, in_front = way.trial, way.in_front
+    trial = way.trial
+    in_front = [s for s in way.in_front if Memory.of(s.address) is not None]
     if not in_front or len(trial.shape) != 3:
         return None
     seen = _shown(trial, in_front[0], "given")
@@ -199,15 +198,22 @@ def _told_by_training(
             speaks for the first.
     """
     network, channels = way.trial.network, way.trial.shape[-1]
-    family = _family(network.name) if pictures else None
-    if family is not None and (channels == 3 or family == "signed"):
-        return named_encoding(family, f"{network.name} of keras.applications")
+    named = _told_by_name(network) if pictures else None
+    if named is not None and (channels == 3 or named.name not in COLOR_ONLY):
+        return named
     normalizing = way.normalizing
     if normalizing is None or len(way.trial.shape) != 3 or channels not in (1, 3):
         return None
     if normalizing in (*way.in_front, *(other.normalizing for other in known)):
         return None
     return _remembered(way.trial, normalizing, way.weighing)
+
+
+def _told_by_name(network: Network) -> Encoding | None:
+    family = _family(network.name)
+    if family is None:
+        return None
+    return named_encoding(family, f"{network.name} of keras.applications")
 
 
 def _untold(network: Network, pictures: bool, *, is_alone: bool) -> Encoding:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from cnnviz.errors import LayerError, users_error
 from cnnviz.network.keras_generations import Network
 from cnnviz.network.naming import addresses
-from cnnviz.network.operation_names import between_layers, layer_of
+from cnnviz.network.operation_names import place_of
 
 _UNDEFINED = re.compile(r"No gradient defined for operation ?'(.+)' \(op type: (\w+)\)")
 
@@ -50,7 +50,7 @@ def gradients(
             raise
         operation, kind = undefined.groups()
         paths = [address.path for address in addresses(network)]
-        layer = layer_of(operation, paths) or between_layers(operation)
+        layer = place_of(operation, paths)
         raise LayerError(
             f"layer '{layer}' computes with {kind}, which has no gradient", hint=hint
         ) from users_error(error)

@@ -42,3 +42,13 @@ def between_layers(operation: str) -> str:
     """
     parts = operation.split("/")
     return "/".join(parts[1:-1] or parts[-1:])
+
+
+def place_of(operation: str, layers: Sequence[str]) -> str:
+    """What to call the place of an operation: its layer, or its name between layers.
+
+    Args:
+        operation: The name of the operation.
+        layers: The paths of the layers of the network.
+    """
+    return layer_of(operation, layers) or between_layers(operation)

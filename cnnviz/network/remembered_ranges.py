@@ -86,7 +86,7 @@ def ranges_in_front(way: Way) -> tuple[str, list[Range]] | None:
         if len(memory.mean) not in (1, channels):
             continue
         found = []
-        for learned in (memory, *memory.learned()):
+        for learned in memory.learned():
             center = (learned.mean - zero) / slope
             reach = _DEVIATIONS * np.sqrt(learned.variance) / np.abs(slope)
             found.append(Range(center - reach, center + reach))

@@ -5,7 +5,12 @@ import re
 import pytest
 import tensorflow as tf
 
-from cnnviz.network.operation_names import between_layers, layer_of, scope_name
+from cnnviz.network.operation_names import (
+    between_layers,
+    layer_of,
+    place_of,
+    scope_name,
+)
 
 
 @pytest.mark.parametrize("name", ["conv[1]", "a/b", "größe", "_a", "50%", "a b", "<b>"])
@@ -36,3 +41,5 @@ def test_what_is_between_layers_is_called_after_its_place() -> None:
     assert between_layers("functional_1/einsum/Einsum") == "einsum"
     assert between_layers("functional_1/Add") == "Add"
     assert between_layers("Add") == "Add"
+    places = {place_of(each, ["a"]) for each in ("net/a/Conv2D", "net/Add")}
+    assert places == {"a", "Add"}
