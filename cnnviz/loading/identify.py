@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,6 +110,22 @@ def identify_file(path: Path) -> ModelFile:
             return _identify_folder(path)
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    state = path.stat()
+    return _identified(
+        path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+    )
+
+
+@lru_cache(maxsize=1)
+def _identified(path: Path, *_state: int) -> ModelFile:
+    """What a file is, which takes as long as to read it.
+
+    The command line asks before it starts TensorFlow, and again when it loads the file.
+
+    Args:
+        path: The file.
+        _state: What changes when the file does.
+    """
     head = _content(path, "a Keras model", _HEAD)
     if head.startswith(_ZIP):
         with _unpacked(path) as archive:

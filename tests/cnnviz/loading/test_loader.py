@@ -678,6 +678,20 @@ def test_names_of_known_networks_may_be_misspelled(name: str) -> None:
     assert error.value.hint == "A network of keras.applications is called vgg16."
 
 
+def test_a_file_is_read_again_only_if_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.keras"
+    network().save(path)
+    first = identify_file(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "ZipFile", None)  # nothing is opened
+        assert identify_file(path) is first
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="is damaged or cut off"):
+        identify_file(path)
+
+
 def test_links_that_lead_nowhere_are_told(tmp_path: Path) -> None:
     circle, broken = tmp_path / "circle.keras", tmp_path / "broken.keras"
     circle.symlink_to(circle)
