@@ -154,9 +154,9 @@ class FirstFilters(NamedTuple):
             return None
         if not np.ptp(seen[: len(corners)], 0).any((0, 1)).all():
             return None
-        values = seen.reshape(-1, channels).astype(np.float64)
-        # Padding adds 0.
-        low, high = np.minimum(values.min(0), 0), np.maximum(values.max(0), 0)
+        # Over the images first, in long rows. Padding adds 0.
+        low = np.minimum(seen.min(0).min((0, 1)), 0).astype(np.float64)
+        high = np.maximum(seen.max(0).max((0, 1)), 0).astype(np.float64)
         ups, downs = np.maximum(self.weights, 0), np.minimum(self.weights, 0)
         low, high = low[:, None], high[:, None]
         least = (ups * low + downs * high).sum((0, 1, 2)) + self.bias
@@ -197,7 +197,9 @@ def encoding_of(
         seen = given(np.asarray(named_encoding(name)(images)))
         if seen is None or seen.shape[-1] != len(memory.mean):
             return None
-        errors[name] = min(_error(learned, seen) for learned in memories)
+        pixels = seen.reshape(-1, seen.shape[-1]).astype(np.float64)
+        mean, variance = pixels.mean(0), pixels.var(0)
+        errors[name] = min(_error(learned, mean, variance) for learned in memories)
     if not in_front and memory.lags(is_linear=_is_linear(given, images)):
         return None
     ranges = {name: filters and filters.range(name, size) for name in candidates}
@@ -268,10 +270,10 @@ def _is_linear(given: Given, images: NDArray[np.float32]) -> bool:
     return bool(np.abs(twice - 2 * once + black).max() <= 1e-3 * scale)
 
 
-def _error(memory: Memory, seen: NDArray[np.float32]) -> float:
+def _error(
+    memory: Memory, mean: NDArray[np.float64], variance: NDArray[np.float64]
+) -> float:
     """How far what is seen is from what is remembered; of filters that are alive."""
-    pixels = seen.reshape(-1, seen.shape[-1]).astype(np.float64)
-    mean, variance = pixels.mean(0), pixels.var(0)
     alive = (memory.variance > _ALIVE * memory.variance.max()) & (variance > 0)
     if not alive.any():
         return np.inf
