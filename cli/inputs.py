@@ -18,7 +18,8 @@ from .console import Console
 
 if TYPE_CHECKING:
     from cnnviz.images import Batch
-    from cnnviz.network import ImageModel, InputSpec
+    from cnnviz.network import ImageModel
+    from cnnviz.tracing import InputSpec
 
 _NAME = re.compile(r"[\w@#]+")  # of a layer or a class: no dot, no folder
 
@@ -207,7 +208,7 @@ class ImageOptions:
     def _columns(self, model: ImageModel) -> tuple[list[int], list[InputSpec]]:
         """For each input which of the paths are for it, and what it takes."""
         from cnnviz.errors import ImageError
-        from cnnviz.network import InputSpec
+        from cnnviz.tracing import InputSpec
 
         specs = model.inputs
         if specs is None:

@@ -87,7 +87,7 @@ def activations(
 
     def draw(work: Work) -> None:
         from cnnviz.drawing import backdrop
-        from cnnviz.network import without_call
+        from cnnviz.tracing import without_call
 
         look = {
             "normalize": normalize,

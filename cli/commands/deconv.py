@@ -138,7 +138,8 @@ def deconv(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.attribution import projection_batches
-        from cnnviz.network import one_path, suggest_layer
+        from cnnviz.network import suggest_layer
+        from cnnviz.tracing import one_path
 
         target = one_path(loaded.network, layer or suggest_layer(loaded))
         yield target

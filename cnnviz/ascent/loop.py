@@ -26,14 +26,14 @@ from cnnviz.ascent.transforms import Motion, Size, Transform
 from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ArgumentError, ImageError, warn
 from cnnviz.graph.devices import room
-from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.forward import observe
-from cnnviz.network.health import broken_weights, not_finite
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import Survey, native_shape, survey_layers
-from cnnviz.network.tracing import compiled_for_images
 from cnnviz.objectives.algebra import Objective
+from cnnviz.tracing.failures import OutOfMemoryError
+from cnnviz.tracing.health import broken_weights, not_finite
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.traces import compiled_for_images
 from cnnviz.words import counted
 
 _STEPS = 256

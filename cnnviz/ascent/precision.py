@@ -1,7 +1,7 @@
 """Precision: fewer digits where the device multiplies them faster than float32.
 
 That is bfloat16 on processors with tiles for it, and TF32 on cards of NVIDIA, which is
-TensorFlow's own setting there, see `cnnviz.network.exactness`. Only the network is
+TensorFlow's own setting there, see `cnnviz.tracing.exactness`. Only the network is
 computed so; images, their motions and the optimizer are in full float32, for which a
 matrix product of images is a `product`.
 """

@@ -20,12 +20,12 @@ from cnnviz.graph.devices import has_gpu
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.walking import Dependence
 from cnnviz.graph.writes import unmoved
-from cnnviz.network.averaging import averaged_pooling
-from cnnviz.network.differentiating import gradients
 from cnnviz.network.forward import observe
 from cnnviz.network.model import ImageModel
-from cnnviz.network.tracing import Trace, compiled
 from cnnviz.objectives.algebra import Objective
+from cnnviz.tracing.averaging import averaged_pooling
+from cnnviz.tracing.differentiating import gradients
+from cnnviz.tracing.traces import Trace, compiled
 
 FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-12
 """Adam's constants; epsilon is small because gradients of deep layers are."""

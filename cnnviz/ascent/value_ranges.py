@@ -16,9 +16,9 @@ import tensorflow as tf
 from cnnviz.ascent.results import Ascent
 from cnnviz.errors import warn
 from cnnviz.network.encoding import Encoding
-from cnnviz.network.keras_generations import input_specs
 from cnnviz.network.model import ImageModel
 from cnnviz.network.remembered_ranges import remembered_range
+from cnnviz.tracing.keras_generations import input_specs
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.asked_classes import class_entries, class_number
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.input_axes import is_no_picture, pixels_of
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_name
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.preparing import Images
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerName, one_path
 from cnnviz.words import Label, Name, counted
 
 Class = int | str

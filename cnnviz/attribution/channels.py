@@ -28,11 +28,11 @@ from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import LayerError
 from cnnviz.network.input_axes import pixels_of
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import LayerName
 from cnnviz.network.preparing import Images
 from cnnviz.network.suggesting import suggest_layer
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerName
 from cnnviz.words import counted
 
 

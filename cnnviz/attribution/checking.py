@@ -28,9 +28,9 @@ from cnnviz.attribution.randomizing import (
 )
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.network.input_axes import pixels_of
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.preparing import Images
+from cnnviz.tracing.keras_generations import Network
 from cnnviz.words import counted, shape_text
 
 # By what answers to one question may differ: by this part of the largest, which is

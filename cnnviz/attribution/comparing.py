@@ -13,12 +13,12 @@ from cnnviz.arguments import counts_or_none, instance_of, texts_of
 from cnnviz.attribution.deconvolution import Projections, deconvnet
 from cnnviz.attribution.tasks import Rule
 from cnnviz.errors import ArgumentError, ImageError
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.layers import look_at
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.naming import LayerName
 from cnnviz.network.preparing import Images
 from cnnviz.showing import Result, given_to_numpy
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerName
 from cnnviz.words import counted
 
 if TYPE_CHECKING:

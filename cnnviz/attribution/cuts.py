@@ -24,8 +24,8 @@ from cnnviz.graph.walking import Dependence
 from cnnviz.network.forward import show_images
 from cnnviz.network.layout import channel_axis
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import Selected, addresses, one_layer
-from cnnviz.network.recording import Call
+from cnnviz.tracing.naming import Selected, addresses, one_layer
+from cnnviz.tracing.recording import Call
 
 _LARGEST = 0.9
 """The part of the work that is left above which a cut is not worth while."""

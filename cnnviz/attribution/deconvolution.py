@@ -33,12 +33,12 @@ from cnnviz.attribution.origins import Origin
 from cnnviz.attribution.projecting import project
 from cnnviz.attribution.tasks import Keep, Rule, Space, Task
 from cnnviz.attribution.units import choose_maps, find_units
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.naming import LayerName, one_layer
 from cnnviz.network.predictions import Predictions, verdict_of
 from cnnviz.network.preparing import Images
 from cnnviz.showing import ArrayResult
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerName, one_layer
 from cnnviz.words import counted, shape_text
 
 if TYPE_CHECKING:

@@ -36,11 +36,11 @@ from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import ArgumentError
-from cnnviz.network.health import broken_weights
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import LayerName
 from cnnviz.network.preparing import Images
+from cnnviz.tracing.health import broken_weights
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerName
 from cnnviz.words import counted, listed, shape_text
 
 

@@ -30,16 +30,16 @@ from cnnviz.graph.extents import (
 from cnnviz.graph.receptive_fields import field_of, order_of
 from cnnviz.graph.sizes import numbers_per_image
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.differentiating import gradients, has_gradient
 from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.input_axes import channel_dim_of, has_channels, is_no_picture
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import Selected, addresses, one_layer
-from cnnviz.network.operation_names import place_of
-from cnnviz.network.recording import Call, Change, patched
+from cnnviz.tracing.differentiating import gradients, has_gradient
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import Selected, addresses, one_layer
+from cnnviz.tracing.operation_names import place_of
+from cnnviz.tracing.recording import Call, Change, patched
 
 _NEEDS_NO_GRADIENT = "Choose the method 'occlusion', which needs no gradient."
 _HALF_PRECISION = 256.0  # factor of gradients, so that they do not become 0

@@ -24,9 +24,9 @@ from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.questions import GivenOutput
 from cnnviz.attribution.targets import Target
 from cnnviz.graph.devices import has_gpu
-from cnnviz.network.batches import in_batches
 from cnnviz.network.input_axes import has_channels
-from cnnviz.network.tracing import Trace, compiled, compiled_for_images
+from cnnviz.tracing.batches import in_batches
+from cnnviz.tracing.traces import Trace, compiled, compiled_for_images
 
 _LONG = 1 << 30
 """How many numbers have to be computed for further traces to be worth while."""

@@ -15,9 +15,9 @@ from cnnviz.attribution.placing import Placing, by_field
 from cnnviz.attribution.questions import At, GivenOutput, Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
-from cnnviz.network.batches import in_batches
-from cnnviz.network.health import not_finite
-from cnnviz.network.tracing import compiled, compiled_for_images
+from cnnviz.tracing.batches import in_batches
+from cnnviz.tracing.health import not_finite
+from cnnviz.tracing.traces import compiled, compiled_for_images
 
 Tell = Callable[[int, int], None]
 """Is called with how much of the work is done, and with how much there is."""

@@ -27,11 +27,11 @@ from cnnviz.attribution.traced_layers import (
 from cnnviz.attribution.units import Route, Seeds, find_geometry_of
 from cnnviz.errors import CnnvizError, LayerError
 from cnnviz.graph.devices import has_gpu, room
-from cnnviz.network.batches import filled
-from cnnviz.network.differentiating import gradients
-from cnnviz.network.failures import OutOfMemoryError
 from cnnviz.network.layout import as_images
-from cnnviz.network.tracing import Trace, compiled
+from cnnviz.tracing.batches import filled
+from cnnviz.tracing.differentiating import gradients
+from cnnviz.tracing.failures import OutOfMemoryError
+from cnnviz.tracing.traces import Trace, compiled
 
 _NUMBERS = 1 << 22
 """How many numbers the largest tensor of a block of reconstructions may hold: small

@@ -20,8 +20,8 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from cnnviz.attribution.probes import Probe
 from cnnviz.graph import ancestors
-from cnnviz.network.keras_generations import Network, library_kind, one_copy
-from cnnviz.network.naming import addresses
+from cnnviz.tracing.keras_generations import Network, library_kind, one_copy
+from cnnviz.tracing.naming import addresses
 
 # Scales and statistics of these layers of Keras have as many axes as what they are of.
 _NO_KERNELS = ("Normalization", "PReLU")

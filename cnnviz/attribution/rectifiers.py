@@ -39,15 +39,15 @@ import tensorflow as tf
 from cnnviz.attribution import gates
 from cnnviz.attribution.steps import Note, Step, Walk, as_like
 from cnnviz.graph.marks import Policy, mark_of
-from cnnviz.network.keras_generations import (
+from cnnviz.tracing.keras_generations import (
     Layer,
     Network,
     ancestry,
     call_attribute,
     is_of_library,
 )
-from cnnviz.network.naming import addresses
-from cnnviz.network.python_code import python_call
+from cnnviz.tracing.naming import addresses
+from cnnviz.tracing.python_code import python_call
 
 _POLICIES: dict[str, Policy] = {
     **dict.fromkeys(

@@ -37,9 +37,9 @@ from cnnviz.graph.operations import (
 )
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import are_filters_channels_first, channel_axis
-from cnnviz.network.recording import Call
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.recording import Call
 from cnnviz.words import input_words, seen_axes, shape_text
 
 _SAME = frozenset(("Identity", "IdentityN", "Cast"))

@@ -20,15 +20,15 @@ from cnnviz.graph.channels import has_layout, is_op_channels_first
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import field_boxes, seen_box
-from cnnviz.network.batches import filled
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.layout import as_images, displayed, is_tensor_channels_first
 from cnnviz.network.map_places import MapPlace, map_places
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.naming import LayerName, one_layer
 from cnnviz.network.preparing import Images
-from cnnviz.network.tracing import compiled
 from cnnviz.showing import Result
+from cnnviz.tracing.batches import filled
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerName, one_layer
+from cnnviz.tracing.traces import compiled
 from cnnviz.words import counted, shape_text
 
 if TYPE_CHECKING:

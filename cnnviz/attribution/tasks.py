@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnviz.arguments import choice, unfit
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import Selected
+from cnnviz.tracing.naming import Selected
 
 Rule = Literal["deconvnet", "guided", "gradient"]
 Keep = Literal["maximum", "map"] | tuple[int, ...]

@@ -17,18 +17,18 @@ from cnnviz.errors import LayerError
 from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.logits import find_logits
 from cnnviz.graph.walking import Dependence, preprocessing
-from cnnviz.network.differentiating import has_gradient
 from cnnviz.network.forward import show_images
 from cnnviz.network.input_axes import channel_dim_of, is_no_picture
-from cnnviz.network.keras_generations import Network, call_attribute
 from cnnviz.network.layout import (
     channel_axis,
     displayed,
 )
-from cnnviz.network.naming import addresses
-from cnnviz.network.operation_names import between_layers
-from cnnviz.network.python_code import python_call
-from cnnviz.network.recording import patched
+from cnnviz.tracing.differentiating import has_gradient
+from cnnviz.tracing.keras_generations import Network, call_attribute
+from cnnviz.tracing.naming import addresses
+from cnnviz.tracing.operation_names import between_layers
+from cnnviz.tracing.python_code import python_call
+from cnnviz.tracing.recording import patched
 from cnnviz.words import counted
 
 LayerOf = Callable[[tf.Operation], str]

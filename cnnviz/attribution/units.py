@@ -15,11 +15,11 @@ from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.batches import in_batches
-from cnnviz.network.health import broken_weights, is_suspicious, not_finite
 from cnnviz.network.layout import as_images, is_network_channels_first
 from cnnviz.network.survey import choose_channels
-from cnnviz.network.tracing import compiled_for_images
+from cnnviz.tracing.batches import in_batches
+from cnnviz.tracing.health import broken_weights, is_suspicious, not_finite
+from cnnviz.tracing.traces import compiled_for_images
 from cnnviz.words import shape_text
 
 _BATCH = 16

@@ -32,12 +32,12 @@ from cnnviz.network.calibration import detect_encoding
 from cnnviz.network.conditions import check, check_backend
 from cnnviz.network.encoding import COLOR_ONLY, Encoding, EncodingLike, named_encoding
 from cnnviz.network.heads import mask_sizes
-from cnnviz.network.health import note_broken_weights
-from cnnviz.network.keras_generations import Network, input_specs, is_network
 from cnnviz.network.labels import read_labels
 from cnnviz.network.layout import are_filters_channels_first, is_network_channels_first
 from cnnviz.network.model import ImageModel
 from cnnviz.sniffing import is_there
+from cnnviz.tracing.health import note_broken_weights
+from cnnviz.tracing.keras_generations import Network, input_specs, is_network
 from cnnviz.words import counted, listed
 
 _SOURCES = "a path, the name of a network of keras.applications, or a Keras model"

@@ -24,7 +24,8 @@ from cnnviz.loading.keras1_weights import load_keras_1
 from cnnviz.loading.safe_size import bounded_weights
 from cnnviz.loading.safe_wiring import check_wiring
 from cnnviz.loading.safety import check_safe, unknown_class
-from cnnviz.network.keras_generations import (
+from cnnviz.sharing import quiet
+from cnnviz.tracing.keras_generations import (
     Network,
     everything,
     has_call,
@@ -33,8 +34,7 @@ from cnnviz.network.keras_generations import (
     input_specs,
     packed,
 )
-from cnnviz.network.naming import addresses
-from cnnviz.sharing import quiet
+from cnnviz.tracing.naming import addresses
 
 
 def read_network(

@@ -45,8 +45,8 @@ from cnnviz.loading.configurations import (
 )
 from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.safe_names import LAYERS
-from cnnviz.network.keras_generations import Network, ancestry
-from cnnviz.network.naming import addresses
+from cnnviz.tracing.keras_generations import Network, ancestry
+from cnnviz.tracing.naming import addresses
 
 
 def stand_ins() -> dict[str, Any]:

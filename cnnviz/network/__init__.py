@@ -1,6 +1,7 @@
 """Any Keras network as something that can be shown images.
 
-It is named, traced, encoded, and asked for the output of any layer.
+Pixels are encoded as it expects them, and it is asked for the output of any layer, for
+its classes, and for what it has learned.
 """
 
 from cnnviz.starting import quiet_face

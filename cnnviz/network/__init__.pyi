@@ -17,7 +17,6 @@ from .heads import (
     HeadKind as HeadKind,
     find_heads as find_heads,
 )
-from .keras_generations import InputSpec as InputSpec
 from .labels import read_labels as read_labels
 from .layer_tables import (
     HEADINGS as HEADINGS,
@@ -39,22 +38,12 @@ from .model import (
     as_model as as_model,
     check_resizable as check_resizable,
 )
-from .naming import (
-    Address as Address,
-    Selected as Selected,
-    addresses as addresses,
-    call_name as call_name,
-    one_path as one_path,
-    select as select,
-    without_call as without_call,
-)
 from .passing import passed_on as passed_on
 from .predictions import (
     Prediction as Prediction,
     Predictions as Predictions,
     value_text as value_text,
 )
-from .recording import Call as Call, record as record
 from .suggesting import (
     pointwise_layers as pointwise_layers,
     suggest_layer as suggest_layer,

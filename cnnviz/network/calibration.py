@@ -18,17 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.network.encoding import COLOR_ONLY, Encoding, named_encoding
-from cnnviz.network.keras_generations import (
-    InputSpec,
-    Network,
-    ancestry,
-    everything,
-    input_specs,
-    is_network,
-    takes_pictures,
-)
-from cnnviz.network.naming import Address, Selected, addresses
-from cnnviz.network.ordering import in_order
 from cnnviz.network.remembered import FirstFilters, Memory, encoding_of
 from cnnviz.network.remembered_ranges import encoding_of_ranges, ranges_in_front
 from cnnviz.network.trials import Trial, What
@@ -39,6 +28,17 @@ from cnnviz.network.ways import (
     repeats,
     takes_weights,
 )
+from cnnviz.tracing.keras_generations import (
+    InputSpec,
+    Network,
+    ancestry,
+    everything,
+    input_specs,
+    is_network,
+    takes_pictures,
+)
+from cnnviz.tracing.naming import Address, Selected, addresses
+from cnnviz.tracing.ordering import in_order
 
 # The value range of `preprocess_input` of each family in keras.applications that does
 # not preprocess inside the network, by the name that Keras gives the network.

@@ -17,19 +17,19 @@ from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.taking import is_many, one_by_one
 from cnnviz.network.activation_maps import Activations
-from cnnviz.network.batches import batched, rebatch
 from cnnviz.network.forward import show_images
 from cnnviz.network.head_units import HeadUnits, head_units
 from cnnviz.network.heads import HeadInfo
-from cnnviz.network.health import is_suspicious, note_broken_weights
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.map_places import MapPlace, map_places
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.naming import LayerNames, Selected, select, without_call
 from cnnviz.network.predictions import ANSWERED, answer, as_predictions
 from cnnviz.network.preparing import Images
-from cnnviz.network.recording import unanswered
-from cnnviz.network.tracing import Trace, compiled_for_images
+from cnnviz.tracing.batches import batched, rebatch
+from cnnviz.tracing.health import is_suspicious, note_broken_weights
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerNames, Selected, select, without_call
+from cnnviz.tracing.recording import unanswered
+from cnnviz.tracing.traces import Trace, compiled_for_images
 from cnnviz.words import counted
 
 

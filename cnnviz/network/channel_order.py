@@ -8,13 +8,13 @@ import tensorflow as tf
 from cnnviz.errors import CnnvizError
 from cnnviz.graph.channels import to_channels_last
 from cnnviz.graph.walking import Dependence, is_weighted
-from cnnviz.network.batches import in_batches
 from cnnviz.network.encoding import color_order, color_probe
 from cnnviz.network.forward import show_images
 from cnnviz.network.layout import is_tensor_channels_first
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import Address, Selected
-from cnnviz.network.tracing import compiled_for_images
+from cnnviz.tracing.batches import in_batches
+from cnnviz.tracing.naming import Address, Selected
+from cnnviz.tracing.traces import compiled_for_images
 
 _SIDE = 64  # of images of networks that take any size
 _RAW = 255  # times larger than in [0, 1] are values that may be any

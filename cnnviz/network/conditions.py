@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import MOST_NUMBERS
 from cnnviz.errors import ArgumentError, ModelError
-from cnnviz.network.keras_generations import (
+from cnnviz.tracing.keras_generations import (
     Network,
     has_call,
     input_specs,

@@ -13,14 +13,14 @@ from cnnviz.graph.channels import to_channels_first
 from cnnviz.graph.whole_numbers import bypass, rounded
 from cnnviz.network.encoding import Encoding
 from cnnviz.network.heads import Head, choose, find_heads
-from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layout import (
     channel_axis,
     displayed,
     is_network_channels_first,
 )
-from cnnviz.network.naming import Selected, one_layer
-from cnnviz.network.recording import Call, Change, record
+from cnnviz.tracing.keras_generations import Network, input_specs
+from cnnviz.tracing.naming import Selected, one_layer
+from cnnviz.tracing.recording import Call, Change, record
 from cnnviz.words import counted
 
 if TYPE_CHECKING:

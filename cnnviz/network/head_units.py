@@ -20,9 +20,9 @@ from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import Head
 from cnnviz.network.layout import channel_axis, displayed, is_tensor_channels_first
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import Selected, one_layer
-from cnnviz.network.recording import Call
-from cnnviz.network.tracing import traced_facts
+from cnnviz.tracing.naming import Selected, one_layer
+from cnnviz.tracing.recording import Call
+from cnnviz.tracing.traces import traced_facts
 
 
 class HeadUnits(NamedTuple):

@@ -20,14 +20,14 @@ from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
 from cnnviz.graph.logits import Squashing, find_logits, softmax_axes
 from cnnviz.network.input_axes import is_gray_picture
-from cnnviz.network.keras_generations import Network, output_names
 from cnnviz.network.layout import (
     displayed,
     is_network_channels_first,
     is_tensor_channels_first,
     over_positions,
 )
-from cnnviz.network.recording import Call, tensors_in
+from cnnviz.tracing.keras_generations import Network, output_names
+from cnnviz.tracing.recording import Call, tensors_in
 
 HeadKind = Squashing | Literal["linear"]
 

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
 from cnnviz.graph.walking import Dependence
-from cnnviz.network.keras_generations import Network, input_specs, library_kind
 from cnnviz.network.layout import is_tensor_channels_first
-from cnnviz.network.naming import Selected, addresses
-from cnnviz.network.recording import record
-from cnnviz.network.tracing import traced_facts
+from cnnviz.tracing.keras_generations import Network, input_specs, library_kind
+from cnnviz.tracing.naming import Selected, addresses
+from cnnviz.tracing.recording import record
+from cnnviz.tracing.traces import traced_facts
 
 _WINDOWED = frozenset(("Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"))
 

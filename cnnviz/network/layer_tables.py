@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cnnviz.images.boxes import ReceptiveField
-from cnnviz.network.naming import without_call
+from cnnviz.tracing.naming import without_call
 from cnnviz.words import counted, input_words, printable, shape_text
 
 HEADINGS = (

@@ -21,7 +21,6 @@ from cnnviz.graph.extents import NOWHERE
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
-from cnnviz.network.keras_generations import Network, input_specs
 from cnnviz.network.layer_tables import LayerInfo, LayerList
 from cnnviz.network.layout import channel_axis, is_network_channels_first
 from cnnviz.network.model import (
@@ -30,14 +29,15 @@ from cnnviz.network.model import (
     built,
     check_resizable,
 )
-from cnnviz.network.naming import (
+from cnnviz.tracing.keras_generations import Network, input_specs
+from cnnviz.tracing.naming import (
     LayerName,
     Selected,
     addresses,
     one_layer,
 )
-from cnnviz.network.recording import Call, record
-from cnnviz.network.tracing import traced_facts
+from cnnviz.tracing.recording import Call, record
+from cnnviz.tracing.traces import traced_facts
 
 _SIDES = (224, 256)
 """Of images for networks that take any size, and fail where it is not known."""

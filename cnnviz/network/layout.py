@@ -18,16 +18,16 @@ from cnnviz.graph.channels import (
 )
 from cnnviz.graph.extents import is_along_channels
 from cnnviz.graph.receptive_fields import Views, order_of
-from cnnviz.network.keras_generations import (
+from cnnviz.tracing.keras_generations import (
     InputSpec,
     Layer,
     Network,
     input_specs,
     is_channels_first,
 )
-from cnnviz.network.naming import Address, Selected, walk
-from cnnviz.network.recording import Call, record
-from cnnviz.network.tracing import traced_facts
+from cnnviz.tracing.naming import Address, Selected, walk
+from cnnviz.tracing.recording import Call, record
+from cnnviz.tracing.traces import traced_facts
 
 _IMAGES_FIRST: weakref.WeakKeyDictionary[Network, tuple[weakref.ref[Layer], bool]] = (
     weakref.WeakKeyDictionary()

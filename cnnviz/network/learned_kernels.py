@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from cnnviz.errors import LayerError
 from cnnviz.network.channel_order import image_order
-from cnnviz.network.keras_generations import Layer, Network, library_kind
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.naming import (
+from cnnviz.showing import ArrayResult
+from cnnviz.tracing.keras_generations import Layer, Network, library_kind
+from cnnviz.tracing.naming import (
     Address,
     LayerName,
     LayerNames,
@@ -21,7 +22,6 @@ from cnnviz.network.naming import (
     one_layer,
     select,
 )
-from cnnviz.showing import ArrayResult
 from cnnviz.words import counted, listed, shape_text
 
 if TYPE_CHECKING:

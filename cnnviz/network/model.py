@@ -18,18 +18,18 @@ from cnnviz.images.taking import one_image
 from cnnviz.network.calibration import detect_encoding, encoding_digest
 from cnnviz.network.conditions import check
 from cnnviz.network.encoding import Encoding
-from cnnviz.network.fingerprints import UsersFunction
-from cnnviz.network.keras_generations import (
+from cnnviz.network.layout import is_network_channels_first
+from cnnviz.network.predictions import Predictions, predictions_of
+from cnnviz.network.preparing import Images, Preparation
+from cnnviz.tracing.fingerprints import UsersFunction
+from cnnviz.tracing.keras_generations import (
     InputSpec,
     Network,
     input_specs,
     is_network,
     takes_pictures,
 )
-from cnnviz.network.layout import is_network_channels_first
-from cnnviz.network.predictions import Predictions, predictions_of
-from cnnviz.network.preparing import Images, Preparation
-from cnnviz.network.recording import build
+from cnnviz.tracing.recording import build
 from cnnviz.words import counted, listed, shape_text
 
 T = TypeVar("T")

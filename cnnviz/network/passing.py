@@ -9,11 +9,11 @@ import tensorflow as tf
 from cnnviz.errors import CnnvizError
 from cnnviz.graph.walking import VALUELESS, ancestors
 from cnnviz.network.forward import show_images
-from cnnviz.network.keras_generations import Layer, ancestry, children
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import Selected, addresses, one_layer
-from cnnviz.network.recording import Call, tensors_in
 from cnnviz.network.survey import facts_of
+from cnnviz.tracing.keras_generations import Layer, ancestry, children
+from cnnviz.tracing.naming import Selected, addresses, one_layer
+from cnnviz.tracing.recording import Call, tensors_in
 
 _NORMALIZATIONS = frozenset(
     """BatchNormalization GroupNormalization LayerNormalization RMSNormalization

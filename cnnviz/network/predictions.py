@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from cnnviz.arguments import counts, instance_of, name_or_number, number_of
 from cnnviz.errors import ArgumentError, LayerError, warn
-from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import HeadInfo, HeadKind
-from cnnviz.network.health import broken_weights
 from cnnviz.network.labels import head_labels
-from cnnviz.network.naming import Selected
-from cnnviz.network.tracing import Trace, compiled_for_images
 from cnnviz.showing import ArrayResult
+from cnnviz.tracing.batches import in_batches
+from cnnviz.tracing.health import broken_weights
+from cnnviz.tracing.naming import Selected
+from cnnviz.tracing.traces import Trace, compiled_for_images
 from cnnviz.words import counted, percent_text
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.sets import Shape
 from cnnviz.images.taking import as_array, is_many, items_of
 from cnnviz.network.encoding import Encoding
-from cnnviz.network.keras_generations import InputSpec
+from cnnviz.tracing.keras_generations import InputSpec
 from cnnviz.words import counted, listed, sizes_text
 
 Images = Any

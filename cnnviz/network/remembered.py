@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.network.encoding import COLOR_ONLY, Encoding, named_encoding
-from cnnviz.network.keras_generations import ancestry
-from cnnviz.network.naming import Address
 from cnnviz.network.photographs import patterns
+from cnnviz.tracing.keras_generations import ancestry
+from cnnviz.tracing.naming import Address
 
 _CANDIDATES = ("unit", "signed", "bytes", "caffe", "torch")
 _ALIVE = 1e-5  # of the largest variance: filters below have died, and say nothing

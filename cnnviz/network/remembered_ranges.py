@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.network.encoding import Encoding, named_encoding
-from cnnviz.network.keras_generations import InputSpec, Network
 from cnnviz.network.remembered import Memory, nothing_fits
 from cnnviz.network.trials import Trial
 from cnnviz.network.ways import Way
+from cnnviz.tracing.keras_generations import InputSpec, Network
 
 _DEVIATIONS = 2.0
 _UNIT_REACH = 1.0  # beyond [0, 1], by such a range of values in it

@@ -8,8 +8,8 @@ from cnnviz.errors import LayerError
 from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import Look, image_layers
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import addresses, without_call
 from cnnviz.network.passing import passed_on
+from cnnviz.tracing.naming import addresses, without_call
 
 _SIDE = 224  # of images, where networks take any size
 

@@ -19,7 +19,7 @@ from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo, choose
 from cnnviz.network.model import ImageModel, built
-from cnnviz.network.tracing import Facts, traced_facts
+from cnnviz.tracing.traces import Facts, traced_facts
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
 

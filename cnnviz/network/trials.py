@@ -15,15 +15,15 @@ from cnnviz.errors import CnnvizError
 from cnnviz.graph.channels import to_channels_first, to_channels_last
 from cnnviz.graph.functions import CALLS, Inlining
 from cnnviz.graph.walking import Dependence, ancestors, is_weighted, preprocessing
-from cnnviz.network.batches import in_batches
-from cnnviz.network.keras_generations import InputSpec, Network
 from cnnviz.network.layout import (
     is_network_channels_first,
     is_tensor_channels_first,
 )
-from cnnviz.network.naming import Address, Selected
-from cnnviz.network.recording import record, tensors_in
-from cnnviz.network.tracing import compiled, traced_facts
+from cnnviz.tracing.batches import in_batches
+from cnnviz.tracing.keras_generations import InputSpec, Network
+from cnnviz.tracing.naming import Address, Selected
+from cnnviz.tracing.recording import record, tensors_in
+from cnnviz.tracing.traces import compiled, traced_facts
 
 _SIDE = 128  # of images whose size is not known
 _MOST_NUMBERS = 2**28  # of an image

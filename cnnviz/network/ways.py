@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from cnnviz.network.keras_generations import ancestry
-from cnnviz.network.naming import Address, Selected
-from cnnviz.network.ordering import in_order
 from cnnviz.network.trials import Trial
+from cnnviz.tracing.keras_generations import ancestry
+from cnnviz.tracing.naming import Address, Selected
+from cnnviz.tracing.ordering import in_order
 
 
 class Way(NamedTuple):

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from cnnviz.arguments import brief, instance_of, numbers_of, unfit, whole_numbers
 from cnnviz.errors import ArgumentError
-from cnnviz.network.fingerprints import UsersFunction
 from cnnviz.network.forward import Scene
 from cnnviz.network.model import ImageModel
 from cnnviz.network.survey import Survey
+from cnnviz.tracing.fingerprints import UsersFunction
 
 Numbers = int | float | Sequence[float] | np.ndarray
 Indices = int | Sequence[int] | np.ndarray

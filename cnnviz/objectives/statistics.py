@@ -6,12 +6,12 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.network.forward import Scene, show_images
-from cnnviz.network.keras_generations import Layer, Network, ancestry
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.naming import Selected, addresses
 from cnnviz.network.remembered import Memory
 from cnnviz.network.survey import built_at, facts_of, native_shape
 from cnnviz.objectives.algebra import Objective, Term
+from cnnviz.tracing.keras_generations import Layer, Network, ancestry
+from cnnviz.tracing.naming import Selected, addresses
 
 _POSITIONS = 16  # on maps of fewer, a deviation over positions tells little
 _DEAD = 1e-5  # of a layer's largest variance, and of its factor: channels that died

@@ -12,15 +12,15 @@ import numpy as np
 from cnnviz.arguments import counts
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.taking import one_by_one
-from cnnviz.network.batches import rebatch
 from cnnviz.network.capture import channel_means
 from cnnviz.network.input_axes import pixels_of
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built, check_one_input
-from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.preparing import Images
 from cnnviz.network.survey import choose_channels
 from cnnviz.showing import ArrayResult
+from cnnviz.tracing.batches import rebatch
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerName, one_path
 from cnnviz.words import counted, input_words, seen_axes
 
 _AT_A_TIME = 8  # images of a batch that are prepared together

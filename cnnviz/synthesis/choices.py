@@ -9,8 +9,8 @@ from cnnviz.images.resizing import scaled_size
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.layers import image_layers, list_layers
 from cnnviz.network.model import ImageModel
-from cnnviz.network.naming import select, without_call
 from cnnviz.network.survey import native_shape, survey_layers
+from cnnviz.tracing.naming import select, without_call
 
 _MOST_CLASSES = 50  # of which all are drawn
 _SPREAD_CLASSES = 12  # of more

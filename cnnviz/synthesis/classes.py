@@ -17,20 +17,20 @@ from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import warn
 from cnnviz.network.asked_classes import class_entries, class_number
-from cnnviz.network.batches import in_batches
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo
-from cnnviz.network.health import not_finite
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.labels import class_name
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import built_at, choose_head, survey_layers
-from cnnviz.network.tracing import compiled_for_images
 from cnnviz.objectives.units import log_odds
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.choices import usual_classes
 from cnnviz.synthesis.grounds import find_ground
 from cnnviz.synthesis.recipes import class_recipe, start_image
+from cnnviz.tracing.batches import in_batches
+from cnnviz.tracing.health import not_finite
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.traces import compiled_for_images
 from cnnviz.words import shape_text
 
 _PATTERNS = 8

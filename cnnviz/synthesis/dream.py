@@ -17,9 +17,7 @@ from cnnviz.ascent.transforms import Motion
 from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ImageError, LayerError
 from cnnviz.images.resizing import resize
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.naming import LayerNames, paths
 from cnnviz.network.survey import native_shape
 from cnnviz.objectives.units import energy
 from cnnviz.showing import ArrayResult
@@ -30,6 +28,8 @@ from cnnviz.synthesis.scales import (
     lay_tiles,
     scale_sizes,
 )
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerNames, paths
 from cnnviz.words import shape_text
 
 _LEAST_SIDE = 32  # of an octave, and of a tile

@@ -17,15 +17,15 @@ from cnnviz.ascent.transforms import Transform
 from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ImageError
 from cnnviz.network.capture import channel_means
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.naming import LayerName, one_path
 from cnnviz.network.passing import passed_on
 from cnnviz.network.survey import built_at, choose_channels, survey_layers
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.units import channel
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.recipes import filter_recipe, start_image
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerName, one_path
 from cnnviz.words import counted, shape_text
 
 _STEPS = 256

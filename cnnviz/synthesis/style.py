@@ -38,14 +38,14 @@ from cnnviz.images.colors import recolor, with_chroma_of
 from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import image_list, one_image
-from cnnviz.network.exactness import full_float32
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.survey import native_shape
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
 from cnnviz.synthesis.style_losses import style_objective
+from cnnviz.tracing.exactness import full_float32
+from cnnviz.tracing.keras_generations import Network
 from cnnviz.words import counted, shape_text
 
 _COARSEST, _RATIO = 128, math.sqrt(2)

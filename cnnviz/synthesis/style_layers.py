@@ -11,16 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import LayerError, warn
-from cnnviz.network.averaging import averaged_pooling
 from cnnviz.network.forward import observe
-from cnnviz.network.health import broken_weights, not_finite
-from cnnviz.network.keras_generations import Network
 from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import image_layers
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.naming import LayerNames, paths
 from cnnviz.network.survey import native_shape, survey_layers
-from cnnviz.network.tracing import Trace, compiled
+from cnnviz.tracing.averaging import averaged_pooling
+from cnnviz.tracing.health import broken_weights, not_finite
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import LayerNames, paths
+from cnnviz.tracing.traces import Trace, compiled
 from cnnviz.words import listed
 
 _LARGEST_STRIDE = 4  # the power of 2 beyond which layers see things rather than paint

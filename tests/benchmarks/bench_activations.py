@@ -37,7 +37,7 @@ def speed() -> None:
     import numpy as np
 
     from cnnviz import activations, load_model
-    from cnnviz.network import select
+    from cnnviz.tracing import select
 
     model = load_model(ASSETS / "efficientnet_lite0.keras", encoding="signed")
     network = model.network

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 import cnnviz
 from cnnviz.ascent.precision import Precision
-from cnnviz.network.exactness import full_float32
+from cnnviz.tracing.exactness import full_float32
 
 ASSETS = Path(__file__).parents[2] / "assets"
 ROUNDS = 5

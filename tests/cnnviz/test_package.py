@@ -41,17 +41,20 @@ ROOMS: dict[str, set[str]] = {
     "drawing": FOUNDATIONS | {"images"},
     "showing": FOUNDATIONS | {"images", "drawing"},
     "graph": FOUNDATIONS | {"images"},
-    "network": FOUNDATIONS | {"images", "graph", "showing"},
-    "loading": FOUNDATIONS | {"network"},
-    "objectives": FOUNDATIONS | {"graph", "network"},
-    "ascent": FOUNDATIONS | {"graph", "network", "objectives", "showing"},
-    "synthesis": FOUNDATIONS | {"images", "network", "objectives", "ascent", "showing"},
+    "tracing": FOUNDATIONS | {"graph"},
+    "network": FOUNDATIONS | {"images", "graph", "tracing", "showing"},
+    "loading": FOUNDATIONS | {"tracing", "network"},
+    "objectives": FOUNDATIONS | {"graph", "tracing", "network"},
+    "ascent": FOUNDATIONS | {"graph", "tracing", "network", "objectives", "showing"},
+    "synthesis": FOUNDATIONS
+    | {"images", "tracing", "network", "objectives", "ascent", "showing"},
     "attribution": FOUNDATIONS
-    | {"images", "graph", "network", "objectives", "showing"},
+    | {"images", "graph", "tracing", "network", "objectives", "showing"},
     "studies": FOUNDATIONS
     | {
         "images",
         "graph",
+        "tracing",
         "network",
         "objectives",
         "attribution",

@@ -42,9 +42,6 @@ from cnnviz.ascent.precision import Precision, bfloat16
 from cnnviz.ascent.step import FIRST_MOMENT, Plan, Rectifiers, schedule
 from cnnviz.ascent.stepper import Stepper
 from cnnviz.graph.devices import has_gpu
-from cnnviz.network import tracing
-from cnnviz.network.failures import OutOfMemoryError
-from cnnviz.network.tracing import _CACHE
 from cnnviz.objectives import (
     Objective,
     channel,
@@ -56,6 +53,9 @@ from cnnviz.objectives import (
     total_variation,
 )
 from cnnviz.objectives.algebra import over_image
+from cnnviz.tracing import traces
+from cnnviz.tracing.failures import OutOfMemoryError
+from cnnviz.tracing.traces import _CACHE
 from tests.reference import adam
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
@@ -902,7 +902,7 @@ def test_traces_that_are_dropped_leave_nothing(
         maximize(model, channel("conv1", 0), size=size, transform=transform, run=run)
         return graphs()
 
-    monkeypatch.setattr(tracing, "_TRACES_KEPT", 2)
+    monkeypatch.setattr(traces, "_TRACES_KEPT", 2)
     ascend(8)
     before = ascend(9)
     assert [ascend(size) for size in (10, 11, 12)] == [before] * 3

@@ -16,11 +16,11 @@ from cnnviz.drawing import class_sheet, filter_sheet
 from cnnviz.errors import CnnvizWarning
 from cnnviz.loading import load_model
 from cnnviz.network import ImageModel, activations
-from cnnviz.network.keras_generations import input_specs
 from cnnviz.network.remembered_ranges import remembered_range
 from cnnviz.objectives import channel
 from cnnviz.synthesis import deep_dream, transfer_style, visualize_filters
 from cnnviz.synthesis.classes import visualize_classes
+from cnnviz.tracing.keras_generations import input_specs
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 MEAN, DEVIATION = -40.0, 20.0  # of decibels, say

@@ -19,10 +19,11 @@ from cnnviz.attribution.projecting import project
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.units import Route, Seeds, find_units
 from cnnviz.graph.axes import Axis
-from cnnviz.network import ImageModel, addresses
-from cnnviz.network.keras_generations import input_specs
+from cnnviz.network import ImageModel
 from cnnviz.network.layout import is_network_channels_first
-from cnnviz.network.naming import one_layer
+from cnnviz.tracing import addresses
+from cnnviz.tracing.keras_generations import input_specs
+from cnnviz.tracing.naming import one_layer
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 RULES: tuple[Rule, ...] = get_args(Rule)

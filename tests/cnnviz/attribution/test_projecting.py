@@ -14,7 +14,7 @@ import tf_keras
 from cnnviz import LayerError, ModelError, load_model
 from cnnviz.attribution import Rule, Space, crops, deconvnet, projecting
 from cnnviz.images import ReceptiveField
-from cnnviz.network.tracing import compiled
+from cnnviz.tracing.traces import compiled
 from tests.networks import (
     chosen_by_size,
     close,

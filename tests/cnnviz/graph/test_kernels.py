@@ -14,7 +14,7 @@ import tf_keras
 
 from cnnviz import activations, deconvnet, explain, load_model
 from cnnviz.graph import kernels
-from cnnviz.network import record, select
+from cnnviz.tracing import record, select
 from tests.networks import randomized
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])

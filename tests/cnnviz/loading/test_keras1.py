@@ -15,7 +15,7 @@ import tf_keras
 from cnnviz.errors import ModelError
 from cnnviz.loading.keras1_config import translated
 from cnnviz.loading.keras1_weights import _converted, load_keras_1
-from cnnviz.network.exactness import full_float32
+from cnnviz.tracing.exactness import full_float32
 
 pytestmark = pytest.mark.versions
 

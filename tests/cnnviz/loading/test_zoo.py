@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from cnnviz import CnnvizError, ImageModel, ModelError, activations, load_model
-from cnnviz.network import addresses
-from cnnviz.network.keras_generations import input_specs
 from cnnviz.network.layout import is_network_channels_first
+from cnnviz.tracing import addresses
+from cnnviz.tracing.keras_generations import input_specs
 
 pytestmark = pytest.mark.versions
 

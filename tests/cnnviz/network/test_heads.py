@@ -10,9 +10,10 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import LayerError, explain, load_model, visualize_classes
-from cnnviz.network import find_heads, record
+from cnnviz.network import find_heads
 from cnnviz.network.heads import choose
-from cnnviz.network.naming import Selected
+from cnnviz.tracing import record
+from cnnviz.tracing.naming import Selected
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGES = np.random.default_rng(0).random((3, 6, 6, 2), np.float32)

@@ -23,9 +23,9 @@ from cnnviz import (
 )
 from cnnviz.ascent import Run
 from cnnviz.attribution import compare_rules
-from cnnviz.network import select
 from cnnviz.studies import find_exemplars
 from cnnviz.synthesis import StyleLayers, optimize_style
+from cnnviz.tracing import select
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 PHOTO = np.random.default_rng(0).random((16, 16, 3), np.float32)

@@ -13,8 +13,8 @@ import tf_keras
 import cnnviz
 from cnnviz.images import read_image
 from cnnviz.network import Encoding, as_model, detect_encoding, named_encoding
-from cnnviz.network.keras_generations import input_specs
 from cnnviz.network.photographs import patterns
+from cnnviz.tracing.keras_generations import input_specs
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 SIDE = 64

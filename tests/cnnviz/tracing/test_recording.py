@@ -12,9 +12,9 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import ImageError, LayerError, ModelError, activations, deconvnet
-from cnnviz.network import record, select
-from cnnviz.network.averaging import GAIN, averaged_pooling
-from cnnviz.network.recording import patched
+from cnnviz.tracing import record, select
+from cnnviz.tracing.averaging import GAIN, averaged_pooling
+from cnnviz.tracing.recording import patched
 from tests.networks import counting_layer, two_convolutions
 
 pytestmark = pytest.mark.versions

@@ -16,19 +16,19 @@ from cnnviz.graph.devices import must_repeat
 from cnnviz.graph.mixing import mixes_images
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
-from cnnviz.network.exactness import full_float32
-from cnnviz.network.failures import runtime_error
-from cnnviz.network.fingerprints import Fingerprint, functions_in
-from cnnviz.network.health import are_finite
-from cnnviz.network.keras_generations import (
+from cnnviz.tracing.exactness import full_float32
+from cnnviz.tracing.failures import runtime_error
+from cnnviz.tracing.fingerprints import Fingerprint, functions_in
+from cnnviz.tracing.health import are_finite
+from cnnviz.tracing.keras_generations import (
     Network,
     everything,
     input_specs,
     variables,
 )
-from cnnviz.network.limits import check_sizes
-from cnnviz.network.naming import addresses
-from cnnviz.network.recording import BRANCHING, LOCK
+from cnnviz.tracing.limits import check_sizes
+from cnnviz.tracing.naming import addresses
+from cnnviz.tracing.recording import BRANCHING, LOCK
 
 _TRACES_KEPT = 16
 Facts = TypeVar("Facts")

@@ -14,10 +14,10 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import activations
-from cnnviz.network import references
-from cnnviz.network.fingerprints import Fingerprint
-from cnnviz.network.keras_generations import everything
-from cnnviz.network.references import contents, is_followed
+from cnnviz.tracing import references
+from cnnviz.tracing.fingerprints import Fingerprint
+from cnnviz.tracing.keras_generations import everything
+from cnnviz.tracing.references import contents, is_followed
 
 pytestmark = pytest.mark.versions
 

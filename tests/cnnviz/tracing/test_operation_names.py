@@ -5,7 +5,7 @@ import re
 import pytest
 import tensorflow as tf
 
-from cnnviz.network.operation_names import (
+from cnnviz.tracing.operation_names import (
     between_layers,
     layer_of,
     place_of,

@@ -12,8 +12,8 @@ from cnnviz.attribution import deconvnet, explain
 from cnnviz.errors import CnnvizWarning, ModelError
 from cnnviz.loading import load_model
 from cnnviz.network import activations
-from cnnviz.network.health import layers_not_finite
 from cnnviz.synthesis import visualize_filters
+from cnnviz.tracing.health import layers_not_finite
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 

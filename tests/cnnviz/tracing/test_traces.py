@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import activations
-from cnnviz.network import tracing
+from cnnviz.tracing import traces
 from tests.networks import counting_layer, two_convolutions
 
 pytestmark = pytest.mark.versions
@@ -37,13 +37,13 @@ def test_a_batch_looks_for_its_trace_once(monkeypatch: pytest.MonkeyPatch) -> No
     network = two_convolutions(keras)
     found: list[Any] = []
     activations(network, IMAGES)
-    look = tracing.compiled
+    look = traces.compiled
 
     def seen(*given: Any) -> Any:
         found.append(look(*given))
         return found[-1]
 
-    monkeypatch.setattr(tracing, "compiled", seen)
+    monkeypatch.setattr(traces, "compiled", seen)
     activations(network, IMAGES, batch_size=1)
     assert len(found) == 1
 
@@ -67,7 +67,7 @@ def test_that_a_network_takes_known_numbers_of_images_is_found_out_once(
     def trace(*_: Any) -> Any:
         raise AssertionError("it is traced already")
 
-    monkeypatch.setattr(tracing, "_traced", trace)
+    monkeypatch.setattr(traces, "_traced", trace)
     second = activations(network, IMAGES, "conv", batch_size=2)
     np.testing.assert_array_equal(first["conv"], second["conv"])
     np.testing.assert_allclose(

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 import cnnviz
-from cnnviz.network.exactness import full_float32
-from cnnviz.network.tracing import compiled
+from cnnviz.tracing.exactness import full_float32
+from cnnviz.tracing.traces import compiled
 
 enabled = tf.config.experimental.tensor_float_32_execution_enabled
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cnnviz.network.keras_generations import Layer, is_keras_2
+from cnnviz.tracing.keras_generations import Layer, is_keras_2
 
 PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
 """The kinds of values that never change, and refer to nothing that does."""

@@ -34,8 +34,8 @@ from cnnviz.errors import (
 )
 from cnnviz.graph.kernels import computable
 from cnnviz.graph.writes import restored
-from cnnviz.network.call_numbers import CallNumbers
-from cnnviz.network.keras_generations import (
+from cnnviz.tracing.call_numbers import CallNumbers
+from cnnviz.tracing.keras_generations import (
     Layer,
     Network,
     call_attribute,
@@ -48,10 +48,10 @@ from cnnviz.network.keras_generations import (
     packed,
     variables,
 )
-from cnnviz.network.layer_attributes import attributes_kept
-from cnnviz.network.naming import Address, Selected, addresses, call_name
-from cnnviz.network.operation_names import scope_name
-from cnnviz.network.python_code import (
+from cnnviz.tracing.layer_attributes import attributes_kept
+from cnnviz.tracing.naming import Address, Selected, addresses, call_name
+from cnnviz.tracing.operation_names import scope_name
+from cnnviz.tracing.python_code import (
     graphed,
     python_call,
     python_methods,

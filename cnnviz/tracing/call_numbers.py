@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from cnnviz.network.keras_generations import (
+from cnnviz.tracing.keras_generations import (
     Layer,
     Network,
     children,

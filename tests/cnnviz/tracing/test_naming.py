@@ -7,7 +7,7 @@ import pytest
 import tf_keras
 
 from cnnviz.errors import LayerError
-from cnnviz.network import Selected, addresses, call_name, select, without_call
+from cnnviz.tracing import Selected, addresses, call_name, select, without_call
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from types import MethodType
 from typing import Any
 
-from cnnviz.network.keras_generations import Layer
-from cnnviz.network.layer_attributes import PLAIN, own_attributes
-from cnnviz.network.references import Contents, contents, is_followed, is_plain
+from cnnviz.tracing.keras_generations import Layer
+from cnnviz.tracing.layer_attributes import PLAIN, own_attributes
+from cnnviz.tracing.references import Contents, contents, is_followed, is_plain
 
 
 class UsersFunction:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
-from cnnviz.network.keras_generations import (
+from cnnviz.tracing.keras_generations import (
     Layer,
     Network,
     ancestry,
@@ -20,9 +20,9 @@ from cnnviz.network.keras_generations import (
     input_specs,
     is_of_library,
 )
-from cnnviz.network.naming import Address, Selected, addresses, walk
-from cnnviz.network.recording import record
-from cnnviz.network.tracing import traced_facts
+from cnnviz.tracing.naming import Address, Selected, addresses, walk
+from cnnviz.tracing.recording import record
+from cnnviz.tracing.traces import traced_facts
 
 _SIDE = 128  # of images, where the network leaves it open; nothing is computed
 _ORDERED = frozenset(("Functional", "Sequential"))

@@ -30,7 +30,7 @@ from cnnviz import (
     visualize_filters,
 )
 from cnnviz.graph.devices import all_memory
-from cnnviz.network.failures import OutOfMemoryError, runtime_error
+from cnnviz.tracing.failures import OutOfMemoryError, runtime_error
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 IMAGE = np.full((16, 16, 3), 0.5, np.float32)

@@ -13,7 +13,7 @@ from cnnviz import (
     explain,
     load_model,
 )
-from cnnviz.network import call_name
+from cnnviz.tracing import call_name
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import activations, load_model
-from cnnviz.network.fingerprints import Fingerprint, UsersFunction
-from cnnviz.network.keras_generations import everything
-from cnnviz.network.tracing import _CACHE
+from cnnviz.tracing.fingerprints import Fingerprint, UsersFunction
+from cnnviz.tracing.keras_generations import everything
+from cnnviz.tracing.traces import _CACHE
 
 pytestmark = pytest.mark.versions
 

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.errors import ModelError, warn
-from cnnviz.network.keras_generations import Network, variables
-from cnnviz.network.naming import addresses
+from cnnviz.tracing.keras_generations import Network, variables
+from cnnviz.tracing.naming import addresses
 
 
 def are_finite(weights: Iterable[Any]) -> bool:

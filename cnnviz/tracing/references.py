@@ -34,13 +34,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cnnviz.errors import is_users
-from cnnviz.network.keras_generations import (
+from cnnviz.tracing.keras_generations import (
     Layer,
     everything,
     is_layer,
     is_layer_class,
 )
-from cnnviz.network.layer_attributes import PLAIN, own_attributes
+from cnnviz.tracing.layer_attributes import PLAIN, own_attributes
 
 _ENTRIES = ("__call__", "call", "quantized_call")  # of a layer
 _INSIDE: Mapping[type, str] = {

@@ -19,8 +19,8 @@ from cnnviz import (
 from cnnviz.attribution import projecting
 from cnnviz.graph import devices
 from cnnviz.network import capture
-from cnnviz.network.batches import filled, in_batches
-from cnnviz.network.failures import OutOfMemoryError
+from cnnviz.tracing.batches import filled, in_batches
+from cnnviz.tracing.failures import OutOfMemoryError
 
 Rows = Mapping[str, tf.Tensor]
 

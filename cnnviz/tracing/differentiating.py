@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from cnnviz.errors import LayerError, users_error
-from cnnviz.network.keras_generations import Network
-from cnnviz.network.naming import addresses
-from cnnviz.network.operation_names import place_of
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import addresses
+from cnnviz.tracing.operation_names import place_of
 
 _UNDEFINED = re.compile(r"No gradient defined for operation ?'(.+)' \(op type: (\w+)\)")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from cnnviz.errors import ModelError, first_line
-from cnnviz.network.operation_names import layer_of, unnumbered
+from cnnviz.tracing.operation_names import layer_of, unnumbered
 
 _NODE = re.compile(r"\{\{node ([^}]+)\}\}|at node '?([^\s']+)")
 _MEMORY = re.compile(r"\bOOM\b|out of memory|failed to allocate", re.IGNORECASE)

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from cnnviz.errors import ArgumentError
-from cnnviz.network.keras_generations import Layer, Network, ancestry
-from cnnviz.network.naming import addresses
-from cnnviz.network.recording import patched
+from cnnviz.tracing.keras_generations import Layer, Network, ancestry
+from cnnviz.tracing.naming import addresses
+from cnnviz.tracing.recording import patched
 
 # Of rectified maps the maximum of a window is about twice its mean; the layers above
 # were trained on that.

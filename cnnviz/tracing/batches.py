@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import counts
 from cnnviz.errors import LayerError
-from cnnviz.network.failures import OutOfMemoryError
+from cnnviz.tracing.failures import OutOfMemoryError
 from cnnviz.words import counted
 
 Found = TypeVar("Found")

@@ -11,7 +11,7 @@ from typing import Any
 
 from cnnviz.arguments import unfit, whole
 from cnnviz.errors import ArgumentError, LayerError
-from cnnviz.network.keras_generations import (
+from cnnviz.tracing.keras_generations import (
     Layer,
     Network,
     ancestry,

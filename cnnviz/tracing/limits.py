@@ -9,10 +9,10 @@ import tensorflow as tf
 from cnnviz.errors import ModelError
 from cnnviz.graph.devices import all_memory
 from cnnviz.graph.operations import CONVOLUTIONS, POOLINGS, TRANSPOSED_CONVOLUTIONS
-from cnnviz.network.failures import OutOfMemoryError
-from cnnviz.network.keras_generations import Network
-from cnnviz.network.naming import addresses
-from cnnviz.network.operation_names import layer_of
+from cnnviz.tracing.failures import OutOfMemoryError
+from cnnviz.tracing.keras_generations import Network
+from cnnviz.tracing.naming import addresses
+from cnnviz.tracing.operation_names import layer_of
 from cnnviz.words import shape_text
 
 _FARTHEST = 2**20

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tf_keras
 
-from cnnviz.network import ordering
-from cnnviz.network.ordering import in_order
+from cnnviz.tracing import ordering
+from cnnviz.tracing.ordering import in_order
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 

@@ -18,13 +18,13 @@ import tensorflow as tf
 from tensorflow.python.autograph.core.ag_ctx import ControlStatusCtx, Status
 from tensorflow.python.autograph.impl.api import tf_convert
 
-from cnnviz.network.keras_generations import (
+from cnnviz.sharing import quiet
+from cnnviz.tracing.keras_generations import (
     GROUPED,
     Layer,
     call_attribute,
     is_of_library,
 )
-from cnnviz.sharing import quiet
 
 _Compiled = tf.types.experimental.PolymorphicFunction
 
