@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from cnnviz import load_model
 from cnnviz.attribution import Projections
-from cnnviz.attribution.reversal import Reversal
 from cnnviz.network import ImageModel
+from cnnviz.reversal.way_back import Reversal
 
 # 2x2 kernel [[1, -1], [2, 0]] and bias -1.
 KERNEL = np.array([[1, -1], [2, 0]], np.float32)[..., None, None]

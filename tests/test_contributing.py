@@ -11,11 +11,11 @@ import tensorflow as tf
 
 import cnnviz
 from cnnviz.ascent import STILL, Run, maximize
-from cnnviz.attribution import CAMS, explaining, methods, rules
-from cnnviz.attribution.reversal import Reversal
+from cnnviz.attribution import CAMS, explaining, methods
 from cnnviz.drawing import evidence_sheets
 from cnnviz.errors import LayerError
 from cnnviz.objectives import units
+from cnnviz.reversal import Reversal, rules
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

@@ -1,8 +1,8 @@
 """What in an image mattered: from a unit or an objective back to the pixels.
 
 Reconstructions start from a unit of a layer (`deconvolution`, `comparing`, `stages`):
-`units` finds it, `projecting` carries it back along a `reversal`, operation by
-operation, as the `rules` say.
+`units` finds it, `projecting` carries it back, operation by operation, by the rules of
+`cnnviz.reversal`.
 
 Evidence starts from the score of a class (`explaining`, `channels`): `asking` settles
 which, a probe (`probes`) asks the network for scores and gradients, `methods` makes

@@ -3,8 +3,8 @@
 A unit's activation is carried down the network that computed it: unpool (put the value
 where the maximum was), rectify (keep what is positive), filter (convolve with the
 transposed kernels), layer by layer. What each operation of a network does to the
-reconstruction is written down in one table, in `cnnviz.attribution.rules`; which
-activations are rectifiers in another, in `cnnviz.attribution.rectifiers`.
+reconstruction is written down in one table, in `cnnviz.reversal.rules`; which
+activations are rectifiers in another, in `cnnviz.reversal.rectifiers`.
 
 A reconstruction shows which part of the image made the unit fire and what in it
 mattered. It is no evidence for a class: this rule and guided backpropagation partly

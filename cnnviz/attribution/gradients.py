@@ -15,8 +15,6 @@ from functools import partial
 import tensorflow as tf
 
 from cnnviz.attribution.questions import At, Facts, GivenOutput, Reversed, Subject
-from cnnviz.attribution.rectifiers import marking
-from cnnviz.attribution.reversal import Reversal
 from cnnviz.attribution.spaces import Place, Spaces
 from cnnviz.attribution.targets import answers
 from cnnviz.errors import LayerError
@@ -35,6 +33,8 @@ from cnnviz.network.heads import HeadInfo
 from cnnviz.network.input_axes import channel_dim_of, has_channels, is_no_picture
 from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
+from cnnviz.reversal.rectifiers import marking
+from cnnviz.reversal.way_back import Reversal
 from cnnviz.tracing.differentiating import gradients, has_gradient
 from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import Selected, addresses, one_layer

@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.crops import CropPlan, find_crops
-from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.traced_layers import (
     End,
@@ -28,6 +27,7 @@ from cnnviz.attribution.units import Route, Seeds, find_geometry_of
 from cnnviz.errors import CnnvizError, LayerError
 from cnnviz.graph.devices import has_gpu, room
 from cnnviz.network.layout import as_images
+from cnnviz.reversal.steps import Value, as_it_is
 from cnnviz.tracing.batches import filled
 from cnnviz.tracing.differentiating import gradients
 from cnnviz.tracing.failures import OutOfMemoryError

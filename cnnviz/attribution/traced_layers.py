@@ -9,9 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.rectifiers import marking
-from cnnviz.attribution.reversal import Reversal
-from cnnviz.attribution.steps import Value, as_it_is
 from cnnviz.attribution.tasks import Task
 from cnnviz.errors import LayerError
 from cnnviz.graph.channels import to_channels_first
@@ -23,6 +20,9 @@ from cnnviz.network.layout import (
     channel_axis,
     displayed,
 )
+from cnnviz.reversal.rectifiers import marking
+from cnnviz.reversal.steps import Value, as_it_is
+from cnnviz.reversal.way_back import Reversal
 from cnnviz.tracing.differentiating import has_gradient
 from cnnviz.tracing.keras_generations import Network, call_attribute
 from cnnviz.tracing.naming import addresses

@@ -48,8 +48,9 @@ ROOMS: dict[str, set[str]] = {
     "ascent": FOUNDATIONS | {"graph", "tracing", "network", "objectives", "showing"},
     "synthesis": FOUNDATIONS
     | {"images", "tracing", "network", "objectives", "ascent", "showing"},
+    "reversal": FOUNDATIONS | {"graph", "tracing"},
     "attribution": FOUNDATIONS
-    | {"images", "graph", "tracing", "network", "objectives", "showing"},
+    | {"images", "graph", "tracing", "network", "objectives", "reversal", "showing"},
     "studies": FOUNDATIONS
     | {
         "images",

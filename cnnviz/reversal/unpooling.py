@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.steps import Step, Value, Walk, registered_gradient
 from cnnviz.graph.channels import (
     is_op_channels_first,
     op_position_dims,
@@ -17,6 +16,7 @@ from cnnviz.graph.channels import (
 )
 from cnnviz.graph.devices import has_gpu, must_repeat
 from cnnviz.graph.steady_gradients import first_of_largest
+from cnnviz.reversal.steps import Step, Value, Walk, registered_gradient
 
 
 def unpooled(walk: Walk, tensor: tf.Tensor) -> Step | None:

@@ -18,16 +18,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from cnnviz.attribution import gates, rectifiers, unpooling
-from cnnviz.attribution.steps import (
-    Note,
-    Operation,
-    Step,
-    Walk,
-    as_like,
-    registered_gradient,
-    summed_to,
-)
 from cnnviz.errors import LayerError
 from cnnviz.graph.functions import CALLS
 from cnnviz.graph.marks import mark_of
@@ -35,6 +25,16 @@ from cnnviz.graph.operations import (
     BATCH_NORMALIZATIONS,
     CONVOLUTIONS,
     TRANSPOSED_CONVOLUTIONS,
+)
+from cnnviz.reversal import gates, rectifiers, unpooling
+from cnnviz.reversal.steps import (
+    Note,
+    Operation,
+    Step,
+    Walk,
+    as_like,
+    registered_gradient,
+    summed_to,
 )
 
 _Rule = Callable[[Walk, tf.Tensor], Step | None]

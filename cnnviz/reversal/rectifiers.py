@@ -36,9 +36,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution import gates
-from cnnviz.attribution.steps import Note, Step, Walk, as_like
 from cnnviz.graph.marks import Policy, mark_of
+from cnnviz.reversal import gates
+from cnnviz.reversal.steps import Note, Step, Walk, as_like
 from cnnviz.tracing.keras_generations import (
     Layer,
     Network,

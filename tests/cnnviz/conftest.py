@@ -1,4 +1,4 @@
-"""What the tests of attribution share."""
+"""What the tests of the library share."""
 
 from collections.abc import Iterator
 

@@ -176,7 +176,7 @@ class TestActivations:
             deconvnet(raw(network), np.zeros((1, 8, 9, 2), np.float32), "last")
 
     def test_every_activation_has_a_policy(self) -> None:
-        from cnnviz.attribution.rectifiers import _POLICIES
+        from cnnviz.reversal.rectifiers import _POLICIES
 
         known = {
             name

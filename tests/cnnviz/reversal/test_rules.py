@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnviz.attribution.rules import TABLE
 from cnnviz.errors import LayerError
 from cnnviz.graph import functions
+from cnnviz.reversal.rules import TABLE
 from tests.networks import pulled
 
 README = Path(__file__).parents[3] / "README.md"

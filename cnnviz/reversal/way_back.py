@@ -1,7 +1,7 @@
 """The way back through a graph: unpool, rectify, filter, operation by operation.
 
 A reconstruction is carried from a tensor down to the network's input over the
-operations that TensorFlow traced, each by the rule that `cnnviz.attribution.rules` has
+operations that TensorFlow traced, each by the rule that `cnnviz.reversal.rules` has
 for it. Where several operations read one tensor, what comes back from them is summed,
 and only then goes on: at a fork below a rectifier, the sum is rectified.
 """
@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.rules import step_back
-from cnnviz.attribution.steps import (
+from cnnviz.errors import LayerError
+from cnnviz.graph.functions import Inlining
+from cnnviz.graph.walking import Dependence, preprocessing
+from cnnviz.reversal.rules import step_back
+from cnnviz.reversal.steps import (
     Channels,
     Step,
     Topic,
@@ -24,9 +27,6 @@ from cnnviz.attribution.steps import (
     as_it_is,
     last_dim,
 )
-from cnnviz.errors import LayerError
-from cnnviz.graph.functions import Inlining
-from cnnviz.graph.walking import Dependence, preprocessing
 
 
 class Reversal:

@@ -10,7 +10,11 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.attribution.steps import (
+from cnnviz.graph.channels import beside, op_position_dims
+from cnnviz.graph.functions import CALLS
+from cnnviz.graph.marks import mark_of
+from cnnviz.graph.operations import MATRIX_PRODUCTS
+from cnnviz.reversal.steps import (
     Note,
     Step,
     Walk,
@@ -18,10 +22,6 @@ from cnnviz.attribution.steps import (
     registered_gradient,
     summed_to,
 )
-from cnnviz.graph.channels import beside, op_position_dims
-from cnnviz.graph.functions import CALLS
-from cnnviz.graph.marks import mark_of
-from cnnviz.graph.operations import MATRIX_PRODUCTS
 
 _NORMALIZER = 6
 """The rank of what divides by the image's own statistics."""
