@@ -28,7 +28,12 @@ from cnnviz.errors import ArgumentError, ImageError, warn
 from cnnviz.graph.devices import room
 from cnnviz.network.forward import observe
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.survey import Survey, native_shape, survey_layers
+from cnnviz.network.survey import (
+    Survey,
+    check_one_image,
+    native_shape,
+    survey_layers,
+)
 from cnnviz.objectives.algebra import Objective
 from cnnviz.tracing.failures import OutOfMemoryError
 from cnnviz.tracing.health import broken_weights, not_finite
@@ -110,8 +115,9 @@ def maximize(
         LayerError: If the objective names a layer or a channel that does not exist, or
             nothing that depends on the image.
         ImageError: If a layer on the way does not take images of this size.
-        ModelError: If the network fails, or computes NaN or infinite values for every
-            image.
+        ModelError: If the network takes anything but one image, fails, or computes NaN
+            or infinite values for every image; or if it was never called, and there is
+            no `start` that tells what it takes.
     """
     known = as_model(model)
     an_objective = "an Objective, such as channel('conv1', 0)"
@@ -131,18 +137,18 @@ def maximize(
         )
     each = steps // restarts
     if start is not None:
-        native_shape(known)  # refuses networks of anything but an image
+        check_one_image(known)
         start, *others = known.prepare(start)
         if others:
             raise ImageError(
                 f"start is for {1 + len(others)} inputs; expected one array of images"
             )
+        built(known, [start])
     known, value_range = searched(known, [] if start is None else [start])
     if start is not None:
         start = value_range.unit(start)
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
-    built(known, [np.zeros((1, *window, shape[-1]), np.float32)])
     moved = Motion() if transform is None else transform
     plans = [
         Plan(known, objective, own, moved, shape, window, average_pooling)

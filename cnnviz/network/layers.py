@@ -27,6 +27,7 @@ from cnnviz.network.model import (
     ImageModel,
     as_model,
     built,
+    check_called,
     check_resizable,
 )
 from cnnviz.tracing.keras_generations import Network, input_specs
@@ -79,7 +80,8 @@ def list_layers(
         A list, which is a table where it is printed.
 
     Raises:
-        ModelError: If the network does not tell the shape of its input.
+        ModelError: If the network does not tell the shape of its input, or was never
+            called.
         ArgumentError: If the size is none, or the network takes no picture.
         ImageError: If the network does not take pictures of this size.
     """
@@ -96,7 +98,8 @@ def image_layers(model: ImageModel, *, size: SizeLike | None = None) -> list[Loo
         size: As in `list_layers`.
 
     Raises:
-        ModelError: If the network does not tell the shape of its input.
+        ModelError: If the network does not tell the shape of its input, or was never
+            called.
         ArgumentError: If the size is none, or the network takes no picture.
         ImageError: If the network does not take pictures of this size.
     """
@@ -251,12 +254,7 @@ def _input_shapes(
                 f"{model.source} does not tell the size of its input",
                 hint="Give one: size=(height, width).",
             )
-        if not model.network.built:  # for a guess it would be built once and for all
-            raise ModelError(
-                f"{model.source} was never called: how many channels it takes is not "
-                "known",
-                hint="Call it on an image first.",
-            )
+        check_called(model)
         return [(*size, 3)]
     if size is not None:
         check_resizable(model)

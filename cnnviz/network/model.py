@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cnnviz.arguments import unfit
-from cnnviz.errors import ArgumentError, ImageError
+from cnnviz.errors import ArgumentError, ImageError, ModelError
 from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import with_channels
 from cnnviz.images.sets import Shape
@@ -342,11 +342,27 @@ def check_one_input(model: ImageModel, name: str) -> None:
         )
 
 
+def check_called(model: ImageModel) -> None:
+    """Refuses a network that was never called, where there is no image to call it on.
+
+    A guess would not do: a network is built once and for all.
+
+    Raises:
+        ModelError: If it was never called.
+    """
+    if not model.network.built:
+        raise ModelError(
+            f"{model.source} was never called: how many channels it takes is not known",
+            hint="Call it on an image first.",
+        )
+
+
 def built(model: ImageModel, images: Sequence[np.ndarray]) -> ImageModel:
     """The model, with the variables of a network that was never called created.
 
     Args:
-        model: The model; a network without variables gets them, for these images.
+        model: The model; a network without variables gets them, for these images, as
+            if the user called it on them.
         images: Prepared images.
     """
     if not model.network.built:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import size_of, whole_numbers
+from cnnviz.arguments import whole_numbers
 from cnnviz.errors import LayerError, ModelError
 from cnnviz.graph.logits import behind
 from cnnviz.graph.receptive_fields import find_receptive_fields
@@ -18,7 +18,7 @@ from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo, choose
-from cnnviz.network.model import ImageModel, built
+from cnnviz.network.model import ImageModel, check_called
 from cnnviz.tracing.traces import Facts, traced_facts
 
 _DEFAULT_SIDE = 224  # of networks that take images of any size
@@ -63,11 +63,11 @@ class Survey:
     elements: int
 
 
-def native_shape(model: ImageModel) -> tuple[int, int, int]:
-    """Height, width and channels of the images that a network takes.
+def check_one_image(model: ImageModel) -> None:
+    """Refuses networks of anything but one image, as far as they tell what they take.
 
     Raises:
-        ModelError: If it takes anything but one image.
+        ModelError: If it takes anything else, or several inputs that are not held.
     """
     specs = model.inputs
     if specs is not None and (len(specs) != 1 or len(specs[0].shape) != 3):
@@ -78,12 +78,22 @@ def native_shape(model: ImageModel) -> tuple[int, int, int]:
             if len(specs) > 1
             else _hint_of_rank(specs[0].shape),
         )
+
+
+def native_shape(model: ImageModel) -> tuple[int, int, int]:
+    """Height, width and channels of the images that a network takes.
+
+    Raises:
+        ModelError: If it takes anything but one image, or was never called.
+    """
+    check_one_image(model)
     ((height, width, channels),) = _native_shapes(model)
     return height, width, channels
 
 
 def _native_shapes(model: ImageModel) -> list[tuple[int, ...]]:
     """The shapes of what a network takes, with sizes for those that are open."""
+    check_called(model)
     specs = model.inputs
     shapes = [(None, None, None)] if specs is None else [spec.shape for spec in specs]
     found = []
@@ -107,26 +117,6 @@ def _hint_of_rank(shape: Sequence[int | None]) -> str:
     )
 
 
-def built_at(
-    model: ImageModel, size: int | tuple[int, int] | None = None
-) -> ImageModel:
-    """The model; a network that was never called gets its variables.
-
-    Args:
-        model: A loaded model.
-        size: The size of the images that it is built for, `(height, width)` or the side
-            of a square; None for its own.
-
-    Raises:
-        ModelError: If it takes anything but one image.
-    """
-    if not model.network.built:
-        *own, channels = native_shape(model)
-        sides = own if size is None else size_of(size)
-        built(model, [np.zeros((1, *sides, channels), np.float32)])
-    return model
-
-
 def facts_of(model: ImageModel, key: Hashable, look: Callable[..., Facts]) -> Facts:
     """What is found out about a network while it is traced for images of its own size.
 
@@ -135,10 +125,11 @@ def facts_of(model: ImageModel, key: Hashable, look: Callable[..., Facts]) -> Fa
         key: What tells this question from others.
         look: Takes for each input that is not held the images, and returns what it
             found out.
+
+    Raises:
+        ModelError: If the network was never called.
     """
     shapes = _native_shapes(model)
-    if not model.network.built:
-        built(model, [np.zeros((1, *shape), np.float32) for shape in shapes])
     count = model.fixed_batch or 1
     signature = [tf.TensorSpec((count, *shape), tf.float32) for shape in shapes]
     return traced_facts(model.network, (key, model.key), look, signature)
@@ -156,9 +147,9 @@ def survey_layers(
 
     Raises:
         LayerError: If a layer does not exist or does not answer.
-        ModelError: If the network takes anything but one image.
+        ModelError: If the network takes anything but one image, or was never called.
     """
-    shape = native_shape(built_at(model))
+    shape = native_shape(model)
 
     def look(image: tf.Tensor) -> Survey:
         scene = observe(model, image, image, layers, heads=heads)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from cnnviz.network.forward import Scene, show_images
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.remembered import Memory
-from cnnviz.network.survey import built_at, facts_of, native_shape
+from cnnviz.network.survey import facts_of, native_shape
 from cnnviz.objectives.algebra import Objective, Term
 from cnnviz.tracing.keras_generations import Layer, Network, ancestry
 from cnnviz.tracing.naming import Selected, addresses
@@ -39,7 +39,7 @@ def statistics_distance(model: ImageModel | Network) -> Objective | None:
         The distance; None if no batch normalization of maps has learned anything.
 
     Raises:
-        ModelError: If the network takes anything but one image.
+        ModelError: If the network takes anything but one image, or was never called.
         ArgumentError: If this is no model.
     """
     known = as_model(model)
@@ -78,7 +78,7 @@ def statistics_distance(model: ImageModel | Network) -> Objective | None:
 
 def _remembering(model: ImageModel) -> tuple[str, ...]:
     """The paths of the batch normalizations of maps that have learned, as they run."""
-    native_shape(built_at(model))  # refuses networks of anything but an image
+    native_shape(model)  # refuses networks of anything but an image
     network = model.network
     wanted = [
         Selected(address, 1)

@@ -21,7 +21,7 @@ from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.labels import class_name
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.survey import built_at, choose_head, survey_layers
+from cnnviz.network.survey import choose_head, survey_layers
 from cnnviz.objectives.units import log_odds
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.choices import usual_classes
@@ -123,8 +123,8 @@ def visualize_classes(
         ArgumentError: If there is no such class, or an argument is out of its range.
         LayerError: If the network has no such output.
         ImageError: If the network does not take images of this size.
-        ModelError: If the network takes anything but one image, fails, or computes NaN
-            or infinite values for every image.
+        ModelError: If the network takes anything but one image, was never called,
+            fails, or computes NaN or infinite values for every image.
     """
     return optimize_classes(
         model,
@@ -191,10 +191,10 @@ def optimize_classes(
         ArgumentError: If there is no such class, or an argument is out of its range.
         LayerError: If the network has no such output.
         ImageError: If the network does not take images of this size.
-        ModelError: If the network takes anything but one image, fails, or computes NaN
-            or infinite values for every image.
+        ModelError: If the network takes anything but one image, was never called,
+            fails, or computes NaN or infinite values for every image.
     """
-    known, value_range = searched(built_at(as_model(model), size))
+    known, value_range = searched(as_model(model))
     found = survey_layers(known, [], heads=True)
     info = choose_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)

@@ -17,8 +17,8 @@ from cnnviz.ascent.transforms import Motion
 from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ImageError, LayerError
 from cnnviz.images.resizing import resize
-from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.survey import native_shape
+from cnnviz.network.model import ImageModel, as_model, built
+from cnnviz.network.survey import check_one_image, native_shape
 from cnnviz.objectives.units import energy
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import (
@@ -120,7 +120,9 @@ def deep_dream(
     counts(octaves=octaves, steps=steps)
     at_least(1.01, octave_scale=octave_scale)
     more_than(0, strength=strength)
+    check_one_image(known)
     original = known.prepare_one(image)
+    built(known, [original[None]])
     known, value_range = searched(known, [original])
     original = value_range.unit(original)
     names = paths(known.network, layers)

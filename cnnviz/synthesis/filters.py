@@ -19,7 +19,7 @@ from cnnviz.errors import ImageError
 from cnnviz.network.capture import channel_means
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.passing import passed_on
-from cnnviz.network.survey import built_at, choose_channels, survey_layers
+from cnnviz.network.survey import choose_channels, survey_layers
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.units import channel
 from cnnviz.showing import ArrayResult
@@ -130,8 +130,8 @@ def visualize_filters(
     Raises:
         LayerError: If the layer or a channel does not exist.
         ImageError: If a layer on the way does not take images of this size.
-        ModelError: If the network takes anything but one image, fails, or computes NaN
-            or infinite values for every image.
+        ModelError: If the network takes anything but one image, was never called,
+            fails, or computes NaN or infinite values for every image.
         ArgumentError: If an argument is out of its range.
     """
     return optimize_filters(
@@ -202,11 +202,11 @@ def optimize_filters(
     Raises:
         LayerError: If the layer or a channel does not exist.
         ImageError: If a layer on the way does not take images of this size.
-        ModelError: If the network takes anything but one image, fails, or computes NaN
-            or infinite values for every image.
+        ModelError: If the network takes anything but one image, was never called,
+            fails, or computes NaN or infinite values for every image.
         ArgumentError: If an argument is out of its range.
     """
-    known = built_at(as_model(model), size)
+    known = as_model(model)
     layer = one_path(known.network, layer)
     feature = layer if as_it_is else passed_on(known, layer)
     known, value_range = searched(known)

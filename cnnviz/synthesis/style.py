@@ -39,7 +39,7 @@ from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import image_list, one_image
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.survey import native_shape
+from cnnviz.network.survey import check_one_image
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
@@ -258,7 +258,7 @@ def optimize_style(
         raise ArgumentError(
             f"restarts are {run.restarts}; style transfer has none, expected 1"
         )
-    native_shape(known)  # refuses networks of anything but an image
+    check_one_image(known)
     given = _gathered(known, content, style, style_weights, start, keep_colors)
     known, photo = given.model, given.photo
     built(known, [photo[None]])

@@ -50,7 +50,8 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
 
     Raises:
         LayerError: If the network has no convolution that can be told by its kind.
-        ModelError: If the network takes anything but one image, or cannot be run.
+        ModelError: If the network takes anything but one image, was never called, or
+            cannot be run.
         ArgumentError: If this is no model.
     """
     known = as_model(model)

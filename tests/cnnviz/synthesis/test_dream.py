@@ -11,6 +11,7 @@ from cnnviz import (
     ArgumentError,
     ImageError,
     ImageModel,
+    ModelError,
     activations,
     load_model,
     read_image,
@@ -179,3 +180,10 @@ def test_what_cannot_be_is_refused(imagenet: ImageModel, photo: np.ndarray) -> N
         deep_dream(imagenet, photo, [])
     with pytest.raises(ImageError, match=r"expected \(h, w, c\)"):
         deep_dream(imagenet, photo[0, 0], "stem_relu")
+
+
+def test_a_network_of_two_inputs_has_no_image_to_dream_of() -> None:
+    images = [keras.Input((32, 32, 3), name=name) for name in ("one", "two")]
+    total = keras.layers.Conv2D(2, 3, name="c")(keras.layers.add(images))
+    with pytest.raises(ModelError, match="takes 2 inputs; expected one image"):
+        deep_dream(keras.Model(images, total), np.zeros((32, 32, 3), "f"), "c")

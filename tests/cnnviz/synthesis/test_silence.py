@@ -15,13 +15,15 @@ from cnnviz import (
     deep_dream,
     load_model,
     transfer_style,
+    visualize_classes,
     visualize_filters,
 )
 from cnnviz.ascent import Pixels, Progress, Run, maximize
 from cnnviz.errors import CnnvizWarning
-from cnnviz.objectives import channel
+from cnnviz.objectives import channel, statistics_distance
 from cnnviz.synthesis import (
     StyleLayers,
+    choose_layers,
     optimize_classes,
     optimize_filters,
     optimize_style,
@@ -54,6 +56,54 @@ def with_bias(bias: Any) -> ImageModel:
     kernel, _ = changed.get_layer("b").get_weights()
     changed.get_layer("b").set_weights([kernel, np.broadcast_to(bias, 4)])
     return load_model(changed, encoding="unit")
+
+
+def never_called(k: Any) -> Any:
+    return k.Sequential(
+        [
+            k.layers.Conv2D(3, 3, activation="relu", name="c"),
+            k.layers.Flatten(),
+            k.layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "tf_keras"])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda model: visualize_filters(model, "c", steps=1),
+        lambda model: visualize_classes(model, steps=1),
+        lambda model: maximize(model, channel("c", 0), run=Run(steps=1)),
+        choose_layers,
+        statistics_distance,
+    ],
+    ids=["filters", "classes", "maximize", "layers", "statistics"],
+)
+def test_a_network_is_not_built_for_an_image_that_is_made_up(k: Any, draw: Any) -> None:
+    model = never_called(k)
+    with pytest.raises(ModelError, match="was never called: how many channels"):
+        draw(model)
+    assert not model.built
+    assert model(np.zeros((1, 9, 9, 1), np.float32)).shape == (1, 2)
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "tf_keras"])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda model, image: deep_dream(model, image, "c", steps=1, octaves=1),
+        lambda model, image: transfer_style(model, image, 1 - image, steps=1),
+        lambda model, image: maximize(
+            model, channel("c", 0), start=image, run=Run(steps=1)
+        ),
+    ],
+    ids=["dream", "style", "maximize"],
+)
+def test_a_network_is_built_for_the_image_that_is_given(k: Any, draw: Any) -> None:
+    model = never_called(k)
+    draw(model, np.random.default_rng(0).random((32, 32, 4)).astype("f"))
+    assert model(np.zeros((2, 32, 32, 4), np.float32)).shape == (2, 2)
 
 
 def test_a_silent_layer_is_nothing_to_dream_of(photo: np.ndarray) -> None:
