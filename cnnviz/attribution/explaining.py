@@ -201,6 +201,8 @@ def explain(
     counts_or_none(batch_size=batch_size)
     function_or_none(callback=callback)
     choice("method", method, Method)
+    if isinstance(baseline, np.ndarray):
+        baseline = baseline.copy()  # which the caller may write to
     settings = Settings(method, baseline, smooth, seed, patch, stride, batch_size)
     _check(settings, layer)
     asked = ask_about(

@@ -69,7 +69,7 @@ def as_array(
         if rank != 3:
             return read_array(os.fspath(images), raw=raw)
         return read_image(os.fspath(images), size=size, channels=channels, raw=raw)
-    if is_many(images) or (isinstance(images, list | tuple) and not _numbers(images)):
+    if _is_several(images):
         items = images if isinstance(images, list | tuple) else items_of(images)
         arrays = [
             as_array(item, size=size, channels=channels, rank=rank, raw=raw)
@@ -86,6 +86,25 @@ def as_array(
     if array.dtype.kind in "OSU":
         raise ImageError(f"images are {brief(images)}; expected {_EXPECTED}")
     return array
+
+
+def of_its_own(array: NDArray[Any], images: Any) -> NDArray[Any]:
+    """What is kept of images: it stays as it is when these are written to.
+
+    Args:
+        array: What `as_array` made of them, or a view or a copy of that.
+        images: The images.
+
+    Returns:
+        The array itself, unless its memory may be the caller's, who may write to it.
+    """
+    made = isinstance(images, Image.Image | str | os.PathLike) or _is_several(images)
+    if made or not np.may_share_memory(array, np.asarray(images)):
+        return array
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and not owner.flags.writeable:
+        owner = owner.base
+    return array.copy() if isinstance(owner, np.ndarray) else array
 
 
 def one_image(
@@ -158,6 +177,12 @@ def one_by_one(images: Any, *, most: int | None = None) -> Iterator[Any]:
         yield from images
     else:
         yield images
+
+
+def _is_several(images: Any) -> bool:
+    """Whether `as_array` walks `images`, and makes one array of what is in them."""
+    is_list = isinstance(images, list | tuple)
+    return is_many(images) or (is_list and not _numbers(images))
 
 
 def is_many(images: Any) -> bool:

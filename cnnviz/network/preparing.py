@@ -11,7 +11,7 @@ import numpy as np
 from cnnviz.errors import ImageError
 from cnnviz.images.ranges import check_unit, in_range, unit_scale
 from cnnviz.images.sets import Shape
-from cnnviz.images.taking import as_array, is_many, items_of
+from cnnviz.images.taking import as_array, is_many, items_of, of_its_own
 from cnnviz.network.encoding import Encoding
 from cnnviz.tracing.keras_generations import InputSpec
 from cnnviz.words import counted, listed, sizes_text
@@ -99,7 +99,7 @@ class Preparation:
         is_beside = rank == 1 and self.takes_pictures
         counts = not encoded and (is_beside or "int" in dtype)
         bytewise = unit_scale(array.dtype) is not None and not (counts or raw)
-        array = in_range(array, not bytewise)
+        array = of_its_own(in_range(array, not bytewise), given)
         given_shape = array.shape
         if picture and _lacks_channel(array, shape):
             array = array[..., None]

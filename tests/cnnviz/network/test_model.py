@@ -80,6 +80,16 @@ def test_held_inputs_are_given_to_the_network(k: Any) -> None:
             np.testing.assert_allclose(got[layer], values, rtol=1e-5, atol=1e-6)
 
 
+def test_held_inputs_stay_as_they_are_when_their_array_is_written_to() -> None:
+    images = np.random.default_rng(0).random((2, 10, 12, 3), np.float32)
+    given = held(1)
+    model = several(keras).hold(given)
+    expected = model.predict(images).values
+    given["numbers"][:] = 100
+    given["mask"][:] = 0
+    np.testing.assert_allclose(model.predict(images).values, expected, rtol=0, atol=0)
+
+
 @GENERATIONS
 def test_held_inputs_of_other_shapes_are_other_inputs(k: Any) -> None:
     image, mask = k.Input((8, 8, 3)), k.Input((None, None, 1), name="mask")

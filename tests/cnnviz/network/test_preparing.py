@@ -13,6 +13,7 @@ from PIL import Image
 from cnnviz import (
     ImageError,
     activations,
+    deconvnet,
     explain,
     load_model,
 )
@@ -332,3 +333,48 @@ def test_inputs_that_a_subclassed_network_does_not_name() -> None:
     again = explain(wrapped, named)
     np.testing.assert_allclose(again.raw, explained.raw, rtol=1e-4, atol=1e-7)
     assert "the score depends on numbers too, which no map shows" in again.notes
+
+
+def kept(model: Any, images: Any) -> list[np.ndarray]:
+    """What results keep of the images that they were made of."""
+    found = explain(model, images, method="occlusion", baseline=images[0])
+    assert isinstance(found.baseline, np.ndarray)
+    return [
+        found.images,
+        found.baseline[None].repeat(len(images), 0),
+        activations(model, images, ["conv"]).inputs[0],
+        model.predict(images).inputs[0],
+        deconvnet(model, images, "conv", channels=[0]).origin.images,
+    ]
+
+
+@pytest.mark.parametrize("is_view", [False, True])
+def test_results_stay_as_they_are_when_their_images_are_written_to(
+    is_view: bool,
+) -> None:
+    inputs = keras.Input((8, 8, 1))
+    maps = keras.layers.Conv2D(2, 3, name="conv")(inputs)
+    means = keras.layers.GlobalAveragePooling2D()(maps)
+    network = keras.Model(inputs, keras.layers.Dense(2, "softmax")(means))
+    model = load_model(network, encoding="unit")
+    buffer = np.full((2, 8, 8, 1), 0.25, np.float32)
+    images = buffer
+    if is_view:
+        images = buffer[:]
+        images.flags.writeable = False
+    found = kept(model, images)
+    buffer[:] = 1
+    for each in found:
+        np.testing.assert_allclose(each, np.full((2, 8, 8, 1), 0.25), rtol=0, atol=0)
+
+
+def test_what_nobody_writes_to_is_not_copied(tmp_path: Path) -> None:
+    inputs = keras.Input((8, 8, 1))
+    model = load_model(
+        keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs)), encoding="unit"
+    )
+    np.save(tmp_path / "a.npy", np.ones((2, 8, 8, 1), np.float32))
+    in_file = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert np.may_share_memory(model.prepare(in_file)[0], in_file)
+    tensor = tf.ones((2, 8, 8, 1))
+    assert np.may_share_memory(model.prepare(tensor)[0], np.asarray(tensor))
