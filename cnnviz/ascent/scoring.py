@@ -115,9 +115,8 @@ def sees_numbers(plan: Plan, image: np.ndarray) -> bool:
 def _seen(scene: Scene) -> tf.Tensor:
     """A number if all outputs are finite, and else NaN."""
     outputs = [*scene.outputs.values(), *(head.output for head in scene.heads)]
-    return tf.add_n(
-        [
-            tf.reduce_mean(tf.where(tf.math.is_finite(o), tf.tanh(o), np.nan))
-            for o in outputs
-        ]
-    )
+    means = [
+        tf.reduce_mean(tf.where(tf.math.is_finite(o), tf.tanh(o), np.nan))
+        for o in outputs
+    ]
+    return tf.broadcast_to(tf.add_n(means), tf.shape(scene.images)[:1])

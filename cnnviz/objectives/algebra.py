@@ -182,7 +182,7 @@ class Objective:
             Tensors of float32.
 
         Raises:
-            ArgumentError: If a score is of anything but numbers.
+            ArgumentError: If a score is of anything but numbers, one for each image.
         """
         given = iter(operands)
         stack: list[tf.Tensor] = []
@@ -195,7 +195,8 @@ class Objective:
                 stack.append(_OPERATORS[part](stack.pop(), right))
             else:
                 numbers = [next(given) for _ in part.operands]
-                stack.append(_as_floats(part, part.score(scene, *numbers)))
+                count = scene.images.shape[:1]
+                stack.append(_as_floats(part, part.score(scene, *numbers), count))
         return [*stack, *named]
 
     def __str__(self) -> str:
@@ -211,7 +212,7 @@ class Objective:
         return stack[0]
 
 
-def _as_floats(term: Term, scores: Any) -> tf.Tensor:
+def _as_floats(term: Term, scores: Any, count: tf.TensorShape) -> tf.Tensor:
     """The scores of a term, which may be a function of the user's, in float32."""
     try:
         found = tf.convert_to_tensor(scores)
@@ -222,6 +223,11 @@ def _as_floats(term: Term, scores: Any) -> tf.Tensor:
     if not (found.dtype.is_floating or found.dtype.is_integer):
         raise ArgumentError(
             f"'{term.text}' gives scores of {found.dtype.name}; expected floats"
+        )
+    if not found.shape.is_compatible_with(count):
+        raise ArgumentError(
+            f"'{term.text}' gives scores of shape {tuple(found.shape)}; expected "
+            f"{tuple(count)}, one for each image"
         )
     return tf.cast(found, tf.float32)
 
@@ -282,9 +288,9 @@ def custom(
 
     Args:
         score: A function of a `Scene` and the operands as tensors, `(n, ...)` each,
-            that returns scores `(n,)`. It is traced once, and anew when what it
-            computes with has changed: use the same function object again in later runs,
-            so that its trace can be used again.
+            that returns scores `(n,)`, one for each image. It is traced once, and anew
+            when what it computes with has changed: use the same function object again
+            in later runs, so that its trace can be used again.
         layers: The paths of the layers whose outputs the scene is to hold.
         operands: Numbers `(n, ...)`, or `(1, ...)` for all images; the function is
             given whole numbers as they are, others as float32.

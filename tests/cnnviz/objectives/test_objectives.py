@@ -343,6 +343,13 @@ def test_own_scores_may_be_of_any_numbers(kind: tf.DType) -> None:
         (lambda scene: scene.images[:, 0, 0, 0] > 0, "scores of bool; expected floats"),
         (lambda _: tf.zeros(3, tf.complex64), "scores of complex64; expected floats"),
         (lambda _: None, r"None; expected a tensor of scores \(n,\)"),
+        *(
+            (
+                lambda _, s=shape: tf.zeros(s),
+                r"scores of shape .*; expected \(3,\), one.*",
+            )
+            for shape in ((), (1,), (1, 28, 28, 1))
+        ),
     ],
 )
 def test_own_scores_that_are_no_numbers_are_told(score: Any, told: str) -> None:
