@@ -110,12 +110,13 @@ def load_model(
         )
         if labels is None and weights == "imagenet" and not is_there(source):
             labels = "imagenet"
-        note_broken_weights(network)
     elif is_network(source):
         network, name = source, source.name
     else:
         raise unfit("model", source, _SOURCES)
     check(network)
+    if not isinstance(source, ImageModel):  # of which it was told
+        note_broken_weights(network)
     is_auto = isinstance(encoding, str) and encoding == "auto"
     if is_auto and isinstance(source, ImageModel):
         encode = source.encode

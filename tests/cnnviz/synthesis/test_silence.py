@@ -149,7 +149,8 @@ def test_filters_with_a_ceiling_that_nothing_wakes_are_gray() -> None:
 def test_weights_that_are_no_numbers_are_named(
     photo: np.ndarray, broken: float
 ) -> None:
-    model = with_bias(broken)
+    with pytest.warns(CnnvizWarning, match="weights of b are not finite"):
+        model = with_bias(broken)
     told = r"NaN or infinite values in .*: the weights of b are not finite"
     for draw in (
         lambda: visualize_filters(model, "b", [0], steps=8),
