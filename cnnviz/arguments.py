@@ -287,6 +287,20 @@ def numbers_of(name: str, value: object, expected: str) -> NDArray[Any]:
     return array
 
 
+def real(**arrays: NDArray[Any]) -> None:
+    """Refuses complex numbers, of which NumPy would drop a part.
+
+    Args:
+        **arrays: By name the arguments.
+
+    Raises:
+        ArgumentError: If an array holds such.
+    """
+    for name, array in arrays.items():
+        if np.iscomplexobj(array):
+            raise ArgumentError(f"{name} holds complex numbers; expected real ones")
+
+
 def whole_numbers(name: str, value: object) -> NDArray[Any]:
     """The numbers of things that are chosen, `(k,)`.
 

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Protocol, TextIO
 
+from cnnviz.arguments import at_least
 from cnnviz.words import printable
 
 SECONDS = 5.0
@@ -30,6 +31,9 @@ class ProgressLine:
         what: What is being made.
         seconds: How many seconds lie between two lines, at least.
         stream: Where to print; None for standard error.
+
+    Raises:
+        ArgumentError: If `seconds` is no number of 0 or more.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class ProgressLine:
         seconds: float = SECONDS,
         stream: TextIO | None = None,
     ) -> None:
+        at_least(0, seconds=seconds)
         self.what = what
         self._seconds = seconds
         self._stream = stream

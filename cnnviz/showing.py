@@ -40,6 +40,7 @@ class Result:
     """What a function of cnnviz returns: a value that notebooks show as a picture."""
 
     _sheet: ClassVar[str]  # the function of `cnnviz.drawing` that draws it
+    _fixed: ClassVar[frozenset[str]] = frozenset()  # what of it the class itself sets
 
     def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
         """The picture.
@@ -71,7 +72,8 @@ class Result:
             sheet = found and getattr(cnnviz.drawing, found[1], None)
             if not found or not sheet or found[2] not in options:
                 raise
-            taken = sorted({*_options_of(sheet), *_options_of(self._drawn)})
+            options_of_both = {*_options_of(sheet), *_options_of(self._drawn)}
+            taken = sorted(options_of_both - self._fixed)
             raise ArgumentError(
                 f"{found[2]} is given to the picture of {type(self).__name__}, which "
                 f"takes {listed(taken, 'and') if taken else 'no options'}"

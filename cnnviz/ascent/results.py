@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnviz.arguments import number_of
 from cnnviz.showing import ArrayResult
 from cnnviz.words import counted, shape_text
 
@@ -89,7 +90,13 @@ class Ascent(ArrayResult):
     snapshot_steps: tuple[int, ...]
 
     def take(self, rows: np.ndarray) -> Ascent:
-        """Some of the images, in the order of `rows`, their numbers."""
+        """Some of the images, in the order of `rows`, their numbers.
+
+        Raises:
+            ArgumentError: If there is no such image.
+        """
+        for row in rows:
+            number_of("rows", row, len(self.images))
         return _made(lambda axis, own: own.take(rows, axis), self)
 
     def _array(self) -> np.ndarray:

@@ -7,7 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cnnviz.arguments import counts, counts_or_none, function_or_none
+from cnnviz.arguments import (
+    counts,
+    counts_or_none,
+    function_or_none,
+    number_of,
+)
 from cnnviz.attribution.asking import (
     Asked,
     Class,
@@ -101,7 +106,11 @@ class ChannelAttribution(Evidence):
 
         Raises:
             LayerError: If the layer has no positions.
+            ArgumentError: If there is no such image, class or channel.
         """
+        given = {"image": image, "column": column, "channel": channel}
+        for (name, number), count in zip(given.items(), self.values.shape, strict=True):
+            number_of(name, number, count)
         return self._placed()(self.contributions[image, column, ..., channel])
 
     def _placed(self) -> Placing:

@@ -53,6 +53,8 @@ class Check(Result):
         explanation: What was checked.
     """
 
+    _fixed = Explanation._fixed
+
     quantity: str
     deletion: np.ndarray
     insertion: np.ndarray

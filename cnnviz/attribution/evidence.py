@@ -56,6 +56,7 @@ class Evidence(ArrayResult):
     """
 
     is_signed = True
+    _fixed = frozenset(("number",))
 
     classes: np.ndarray
     names: tuple[tuple[str, ...], ...]
@@ -88,7 +89,17 @@ class Evidence(ArrayResult):
         ]
 
     def caption(self, image: int, column: int) -> Label:
-        """What is explained, in words: `class 3 against class 5`."""
+        """What is explained, in words: `class 3 against class 5`.
+
+        Args:
+            image: The number of the image.
+            column: The number of the class among those that are explained.
+
+        Raises:
+            ArgumentError: If there is no such image, or no such class.
+        """
+        number_of("image", image, len(self.names))
+        number_of("column", column, len(self.names[image]))
         return called(self.names[image][column], self.kind, self.against_name)
 
     def _drawn(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from cnnviz.arguments import counts_or_none, texts_of
+from cnnviz.arguments import counts_or_none, real, texts_of
 from cnnviz.drawing.facts import (
     count_channels,
     count_missing,
@@ -71,6 +71,7 @@ def kernel_sheet(
     """
     counts_or_none(max_kernels=max_kernels, columns=columns)
     kernels = np.asarray(kernels)
+    real(kernels=kernels)
     if not 3 <= kernels.ndim <= 5 or kernels.size == 0:
         raise LayerError(
             f"{title}: kernels of shape {kernels.shape} have no picture; expected "

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnnviz.arguments import counts
+
 _NAME_BYTES = 100
 _HASH_HEX = 10
 _HASHED = re.compile(rf"-[0-9a-f]{{{_HASH_HEX}}}\Z")
@@ -30,13 +32,17 @@ def safe_name(text: str, most: int = _NAME_BYTES) -> str:
 
     Args:
         text: A layer path, the stem of an image, or anything else.
-        most: How many bytes the name may have.
+        most: How many bytes the name may have, 12 or more.
 
     Returns:
         The name: never empty, `.` or `..`, without separators, at most
         `most` bytes. Two texts have different names, though perhaps only in upper and
         lower case; see `distinct_names`.
+
+    Raises:
+        ArgumentError: If `most` leaves no room for a hash.
     """
+    counts(2 + _HASH_HEX, most=most)
     name = unicodedata.normalize("NFC", text).replace("/", "--")
     name = "".join(c if c.isprintable() and c not in _UNSAFE else "_" for c in name)
     if name != name.strip(" .-"):

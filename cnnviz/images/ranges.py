@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnviz.arguments import real
 from cnnviz.errors import ImageError, warn
 
 _UNIT_SCALES = {np.dtype(bool): 1, np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
@@ -32,7 +33,11 @@ def to_unit(values: NDArray[Any]) -> NDArray[np.float32]:
 
     Returns:
         The values, always in memory of their own.
+
+    Raises:
+        ArgumentError: If they are complex.
     """
+    real(values=values)
     unit: NDArray[np.float32] = values.astype(np.float32)
     if (scale := unit_scale(values.dtype) or 1) != 1:
         unit /= np.float32(scale)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import SizeLike, choice, counts, size_of, unfit
+from cnnviz.arguments import SizeLike, choice, counts, real, size_of, unfit
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import unit_scale
@@ -66,6 +66,7 @@ def resize(
     target = size_of(size)
     choice("fit", fit, Fit)
     choice("kernel", kernel, Kernel)
+    real(image=image)
     if image.ndim not in (2, 3) or image.size == 0:
         raise ArgumentError(
             f"the image has shape {image.shape}; "

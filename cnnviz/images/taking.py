@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import brief
+from cnnviz.arguments import SizeLike, brief, counts_or_none, size_of
 from cnnviz.errors import ImageError, first_line
 from cnnviz.images.reading import is_folder, picture_array, read_array, read_image
 from cnnviz.words import listed
@@ -30,7 +30,7 @@ _ENDLESS = (
 def as_array(
     images: Any,
     *,
-    size: tuple[int, int] | None = None,
+    size: SizeLike | None = None,
     channels: int | None = 3,
     rank: int = 3,
     raw: bool = False,
@@ -42,7 +42,8 @@ def as_array(
             several of them, of one shape: a list, a `tf.data` dataset, a Keras
             sequence or a generator that ends, of images or of batches. Of pairs, such
             as `(images, labels)`, the first is taken.
-        size: What files and pictures are cropped and resized to; None keeps their own.
+        size: What files and pictures are cropped and resized to, (height, width) or one
+            number for a square; None keeps their own.
         channels: How many channels files and pictures get; None keeps their own.
         rank: The number of axes of one image.
         raw: Whether files of arrays keep their values; see `read_image`.
@@ -56,6 +57,8 @@ def as_array(
         ImageError: If it is none of them, is endless, or the shapes differ.
         ArgumentError: If `size` or `channels` is out of its range.
     """
+    counts_or_none(channels=channels)
+    size = None if size is None else size_of(size)
     if isinstance(images, np.ndarray):
         return images
     if isinstance(images, Image.Image):

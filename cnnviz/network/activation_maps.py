@@ -138,16 +138,11 @@ class Activations(Result, Mapping[str, np.ndarray]):
             ArgumentError: If there is no such layer or image.
             LayerError: If the values have no picture.
         """
-        count = len(self.inputs[0])
-        image = number_of("image", image, count)
+        image = number_of("image", image, len(self.inputs[0]))
         if layer is not None:
             self._check(layer)
-        if predictions is None:
-            predictions = self.predictions
-        verdict = verdict_of(predictions, image, count)
-        return super().picture(
-            layer=layer, image=image, overlay=overlay, verdict=verdict, **options
-        )
+        shown = {"layer": layer, "image": image, "overlay": overlay}
+        return super().picture(**shown, predictions=predictions, **options)
 
     def _check(self, layer: object) -> None:
         if layer in list(self.arrays):
@@ -163,7 +158,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
         layer: str | None = None,
         image: int = 0,
         overlay: bool = False,
-        verdict: str | None = None,
+        predictions: Predictions | None = None,
         facts: Sequence[str] | None = None,
         **options: Any,
     ) -> Image.Image:
@@ -172,6 +167,9 @@ class Activations(Result, Mapping[str, np.ndarray]):
         if facts is None:
             facts = [f"image {image + 1} of {count}"] if count > 1 else []
         texts_of(facts=facts)
+        if predictions is None:
+            predictions = self.predictions
+        verdict = verdict_of(predictions, image, count)
         options["facts"] = facts if verdict is None else [*facts, verdict]
         sheet: Image.Image
         if layer is None and len(self.arrays) > 1:

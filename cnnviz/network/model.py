@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cnnviz.arguments import unfit
+from cnnviz.arguments import number_of, unfit
 from cnnviz.errors import ArgumentError, ImageError, ModelError
 from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import with_channels
@@ -102,15 +102,23 @@ class ImageModel:
 
         Args:
             index: Its number among those.
+
+        Raises:
+            ArgumentError: If there is no such input.
         """
         specs = self.inputs
-        return self.encode.of(specs[index].name) if specs else self.encode
+        if not specs:
+            return self.encode
+        return self.encode.of(specs[number_of("index", index, len(specs))].name)
 
     def encode_at(self, index: int) -> Encoding:
         """What an input expects of pixel values.
 
         Args:
             index: Its number among all inputs of the network, held ones too.
+
+        Raises:
+            ArgumentError: If there is no such input.
         """
         return replace(self, held={}).encode_of(index)
 

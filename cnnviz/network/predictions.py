@@ -143,7 +143,12 @@ class Predictions(ArrayResult):
         return f"taken for {name}: {value_text(self.values[image, number], self.kind)}"
 
     def name(self, number: int) -> str:
-        """The name of a class, or its number where none is known."""
+        """The name of a class, or its number where none is known.
+
+        Raises:
+            ArgumentError: If there is no such class.
+        """
+        number = number_of("number", number, self.values.shape[1])
         return str(number) if self.labels is None else self.labels[number]
 
     def _array(self) -> NDArray[np.float32]:

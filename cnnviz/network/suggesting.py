@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cnnviz.arguments import more_than
 from cnnviz.errors import LayerError
 from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import Look, image_layers
@@ -32,7 +33,10 @@ def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
     Raises:
         LayerError: If no convolution has positions.
         ModelError: If the network fails.
+        ArgumentError: If `finest` is no number above 0.
     """
+    if finest is not None:
+        more_than(0, finest=finest)
     found = [
         look
         for look in _convolutions(model)

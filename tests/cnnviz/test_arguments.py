@@ -7,9 +7,10 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import cnnviz
-from cnnviz import ascent, objectives, synthesis as recipes
+from cnnviz import ascent, drawing, images, objectives, synthesis as recipes
 from cnnviz.arguments import (
     at_least,
     between,
@@ -29,6 +30,7 @@ from cnnviz.arguments import (
     size_of,
 )
 from cnnviz.errors import ArgumentError
+from cnnviz.network import suggest_layer
 
 Fruit = Literal["apple", "pear", "plum"]
 
@@ -240,6 +242,7 @@ custom: Any = objectives.custom
 norm: Any = objectives.norm
 synthesis: Any = recipes
 IMAGES = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+PICTURE = Image.new("RGB", (9, 9))
 LABELS = "expected a file of them, a list of their names, or 'imagenet'"
 CLASS = "expected a whole number or a name"
 PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
@@ -496,6 +499,44 @@ PIXELS = "expected a whole number of pixels, 1 or more, or 2 of them"
         (
             lambda _: c.signed_stretch(IMAGES, percentile="99"),
             "percentile is '99'; expected a number from 0 to 100",
+        ),
+        (lambda _: images.as_array(PICTURE, size=0), "size is 0; expected (height, w"),
+        (lambda _: images.as_array(PICTURE, channels=0), "channels is 0; expected 1"),
+        (lambda _: images.safe_name("abc" * 20, most=5), "most is 5; expected 12 or"),
+        (
+            lambda n: c.channel_attribution(n, IMAGES, layer="conv").where(-1, 0, 0),
+            "image is -1; expected a whole number from 0 to 1",
+        ),
+        (
+            lambda n: c.channel_attribution(n, IMAGES, layer="conv").where(0, 0, 99),
+            "channel is 99; expected a whole number from 0 to",
+        ),
+        (
+            lambda n: c.explain(n, IMAGES).caption(99, 0),
+            "image is 99; expected a whole number from 0 to 1",
+        ),
+        (
+            lambda n: maximize(n, unit("conv", 0), run=run(steps=1)).take([9]),
+            "rows is 9; expected 0",
+        ),
+        (
+            lambda n: c.load_model(n).predict(IMAGES).name(7),
+            "number is 7; expected a whole number from 0 to",
+        ),
+        (lambda n: c.load_model(n).encode_of(9), "index is 9; expected 0"),
+        (
+            lambda n: suggest_layer(c.load_model(n), finest="a"),  # type: ignore[arg-type]
+            "finest is 'a'; expected a number above 0",
+        ),
+        (
+            lambda _: c.ProgressLine(seconds="a"),
+            "seconds is 'a'; expected a number, 0 or more",
+        ),
+        (lambda _: images.resize(1j * IMAGES[0], 9), "image holds complex numbers; ex"),
+        (lambda _: images.to_unit(1j * IMAGES[0]), "values holds complex numbers; exp"),
+        (
+            lambda _: drawing.kernel_sheet(1j * IMAGES, title=""),
+            "kernels holds complex numbers;",
         ),
     ],
 )

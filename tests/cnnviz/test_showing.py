@@ -195,7 +195,12 @@ def test_sheets_say_what_the_image_is_taken_for(
         ),
         ("Stages", {"image": 0}, "image .* of Stages, which takes box, columns, crop,"),
         ("Predictions", {"image": 0}, "takes columns, most_images, title and top$"),
-        ("Explanation", {"color": 1}, "color is .* of Explanation, .* facts, image,"),
+        ("Explanation", {"color": 1}, "color is .* of Explanation, .* facts, image"),
+        # What the result itself says, and a name that it says in another way.
+        ("Activations", {"verdict": 1}, "verdict is .* overlay, predictions and t"),
+        ("Explanation", {"color": 1}, r"^(?!.*\bnumber\b)color is"),
+        ("Check", {"color": 1}, r"^(?!.*\bnumber\b)color is"),
+        ("Explanation", {"number": 1}, "number is 1; expected image=1"),
     ],
 )
 def test_options_that_a_picture_does_not_take_are_told(
