@@ -43,7 +43,11 @@ def filters(
     channel: options.Channels = None,
     negative: Annotated[
         bool,
-        typer.Option("--negative", help="Draw what filters respond to least instead."),
+        typer.Option(
+            "--negative",
+            help="Draw what filters dislike instead: what lowers the mean of their "
+            "channel most, before a rectifier cuts it off.",
+        ),
     ] = False,
     exemplars: Annotated[
         str | None,
@@ -72,7 +76,7 @@ def filters(
         typer.Option(
             rich_help_panel=options.PICTURE_PANEL,
             help="Order the filters by their number, or those first whose mean rises "
-            "highest.",
+            "highest, with --negative falls lowest.",
         ),
     ] = "channel",
     gif: options.Gif = False,

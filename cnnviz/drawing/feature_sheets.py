@@ -59,11 +59,14 @@ def filter_sheet(
     """
     result_of("result", result, "visualize_filters", "feature")
     ascent, count = result.ascent, len(result.channels)
+    reached = "mean activation reached"
+    if result.negative:
+        reached = "mean reached before a rectifier cuts it off"
     where = f" in {result.feature}, which passes it on"
     facts = [
         counted(count, "channel"),
         "what each dislikes most" if result.negative else "what each looks for",
-        "mean activation reached" + where * (result.feature != result.layer),
+        reached + where * (result.feature != result.layer),
     ]
     if natural is not None:
         result_of("natural", natural, "find_exemplars", "images")

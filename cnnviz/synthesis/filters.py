@@ -45,7 +45,9 @@ class FilterImages(ArrayResult):
             own; else the layer itself.
         channels: The numbers of its channels, `(k,)`.
         activations: The mean activation of each channel over all positions of
-            `feature`, for its own image, `(k,)`.
+            `feature`, for its own image, `(k,)`. For images of what filters dislike the
+            mean that was minimized: of the values before a rectifier that cuts them
+            off.
         ascent: The images, `ascent.images` `(k, h, w, c)`, which of them could not be
             made, `ascent.dead`, and how they were made.
         negative: Whether the images are what the filters dislike.
@@ -63,7 +65,7 @@ class FilterImages(ArrayResult):
     def strongest_first(self) -> FilterImages:
         """The same filters, those that reached the largest activation first.
 
-        For images of what filters dislike, the smallest activation comes first. Dead
+        For images of what filters dislike, the smallest mean comes first. Dead
         filters are last.
         """
         reached = self.activations if self.negative else -self.activations
@@ -113,7 +115,8 @@ def visualize_filters(
             for what the layer's receptive field asks for, at most the network's own.
         steps: Forward and backward passes for each image.
         seed: The seed of all random numbers.
-        negative: Whether to make what the filters dislike most.
+        negative: Whether to make what the filters dislike most: what lowers the mean of
+            each most, of the values before a rectifier that cuts them off.
         batch_size: How many images are made at a time; None for what fits into memory.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
             bfloat16 where the CPU gains by it and gradients agree.
@@ -184,7 +187,8 @@ def optimize_filters(
         channels: The numbers of its channels; None for all.
         size: The size of the images, `(height, width)` or the side of a square; None
             for what the layer's receptive field asks for, at most the network's own.
-        negative: Whether to make what the filters dislike most.
+        negative: Whether to make what the filters dislike most: what lowers the mean of
+            each most, of the values before a rectifier that cuts them off.
         as_it_is: Whether to maximize the layer's own output in any case, also that of a
             convolution whose normalization and rectifier follow.
         parameterization: What the optimizer moves; None for what suits the layer's
@@ -267,8 +271,8 @@ def optimize_filters(
         silent = _reached(known, feature, chosen, ascent) == 0
         ascent = replace(ascent, dead=ascent.dead | silent)
     ascent = _grayed(known, recipe.objective, ascent)
-    reached = ascent.scores
-    if recipe.is_below:
+    reached = -ascent.scores if negative else ascent.scores
+    if recipe.is_below and not negative:
         reached = _reached(known, feature, chosen, ascent)
     return FilterImages(
         layer, feature, chosen, reached, value_range.of(ascent), negative

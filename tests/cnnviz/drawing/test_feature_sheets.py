@@ -92,18 +92,22 @@ def test_what_passes_a_convolution_on_is_named() -> None:
     assert_same(filter_sheet(found), expected)
 
 
+BEFORE = "mean reached before a rectifier cuts it off"
+
+
 @pytest.mark.parametrize(("activation", "negative"), [(5e29, False), (0.0, True)])
 def test_a_filter_without_a_gradient_is_not_said_to_be_silent(
     activation: float, negative: bool
 ) -> None:
     found = filters(activations=np.array([1, activation, 2]), negative=negative)
-    what = "what each dislikes most" if negative else "what each looks for"
+    what = "what each looks for \u00b7 mean activation reached"
+    if negative:
+        what = f"what each dislikes most \u00b7 {BEFORE}"
     expected = grid(
         found.ascent.images,
         labels=["4: 1", "9: no gradient", "2: 2"],
         title="block/conv",
-        subtitle=f"3 channels \u00b7 {what} \u00b7 mean activation reached \u00b7 "
-        "1 without a usable gradient",
+        subtitle=f"3 channels \u00b7 {what} \u00b7 1 without a usable gradient",
         marked=[False, True, False],
     )
     assert_same(filter_sheet(found), expected)
@@ -115,8 +119,7 @@ def test_what_filters_dislike_is_called_so() -> None:
         found.ascent.images,
         labels=["4: 1.23", "9: 0", "2: 56.7"],
         title="mine",
-        subtitle="3 channels \u00b7 what each dislikes most \u00b7 "
-        "mean activation reached",
+        subtitle=f"3 channels \u00b7 what each dislikes most \u00b7 {BEFORE}",
     )
     assert_same(filter_sheet(found, title="mine"), expected)
 

@@ -95,7 +95,11 @@ def test_the_negative_is_what_a_filter_dislikes(mnist: ImageModel) -> None:
         maps = np.asarray(keras.ops.conv(images, kernel, padding="same") + bias)
         return np.array([maps[i, ..., c].mean() for i, c in enumerate((3, 5))])
 
-    np.testing.assert_allclose(-found.ascent.scores, reached(found.ascent.images), 1e-3)
+    # What is shown is what was minimized: the rectifier makes 0 of all of it.
+    np.testing.assert_allclose(found.activations, reached(found.ascent.images), 1e-3)
+    np.testing.assert_array_equal(found.activations, -found.ascent.scores)
+    first = found.strongest_first().activations
+    np.testing.assert_array_equal(first, np.sort(found.activations))
     gray = reached(np.full((2, 16, 16, 1), 0.5, np.float32))
     assert (reached(found.ascent.images) < 1.5 * np.minimum(gray, 0)).all()
 
