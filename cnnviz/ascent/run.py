@@ -55,8 +55,8 @@ class Run:
             evenly from the start to the end, or one after every step if there are fewer
             steps. Of a run that the callback ends, the last image stands for all that
             were to come.
-        callback: A function that is called with the progress; the run ends when it
-            returns True. Images that it did not come to are then missing.
+        callback: A function that is called with the progress; the run ends there when
+            it returns True. Images that it did not come to are then missing.
         callback_every: How many steps lie between two calls of the callback.
     """
 

@@ -30,7 +30,7 @@ def gram_matrix(features: tf.Tensor) -> tf.Tensor:
 def softened(features: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
     """The softmax of all features of a layer for an image, scaled to the mean 1.
 
-    In residual networks a few features are much larger than all others, and decide a
+    It is that of `0.3 * features / deviation`. In residual networks a few features are much larger than all others, and decide a
     Gram matrix alone; after the softmax all features have a part in it. The temperature
     is in units of the layer's deviation, so that networks of any scale are softened
     alike.
@@ -55,9 +55,10 @@ def gram_distance(
 
     Args:
         layer: The path of a layer.
-        gram: `(c, c)`, or `(n, c, c)` with one per image; as from `gram_matrix`.
-        deviation: `(n,)`, the unit in which features are measured if softened features
-            are to be compared; None for features as they are.
+        gram: `(c, c)`, or `(n, c, c)` with one per image; as from `gram_matrix`, of
+            features that are `softened` by the same deviation, if one is given.
+        deviation: `(n,)`, the unit in which features are measured if those of the image
+            are to be softened; None for features as they are.
 
     Raises:
         ArgumentError: If it is no square matrix, or not finite.
@@ -86,9 +87,10 @@ def feature_distance(
     Args:
         layer: The path of a layer.
         features: `(h, w, c)`, or `(n, h, w, c)` with one per image, as many rows and
-            columns as the layer has for the image that is made.
-        deviation: `(n,)`, the unit in which features are measured if softened features
-            are to be compared; None for features as they are.
+            columns as the layer has for the image that is made; `softened` by the same
+            deviation, if one is given.
+        deviation: `(n,)`, the unit in which features are measured if those of the image
+            are to be softened; None for features as they are.
 
     Raises:
         ArgumentError: If these are no features of a map, or not finite.

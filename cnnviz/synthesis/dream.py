@@ -103,8 +103,8 @@ def deep_dream(
             memory.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
             bfloat16 where the CPU gains by it and gradients agree.
-        callback: A function that is called with the progress; the dream ends when it
-            returns True, with what was added until then.
+        callback: A function that is called with the progress after every 4 steps; the
+            dream ends there when it returns True, with what was added until then.
 
     Returns:
         An image `(h, w, c)` that shows itself, float32 in [0, 1], or in raw values.

@@ -120,8 +120,8 @@ def visualize_filters(
         batch_size: How many images are made at a time; None for what fits into memory.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
             bfloat16 where the CPU gains by it and gradients agree.
-        callback: A function that is called with the progress, such as
-            `cnnviz.ProgressLine()`; the run ends when it returns True.
+        callback: A function that is called with the progress after every 8 steps, such
+            as `cnnviz.ProgressLine()`; the run ends there when it returns True.
 
     Returns:
         float32 images `(k, h, w, c)` in [0, 1] that show themselves, with the

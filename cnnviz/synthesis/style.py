@@ -153,8 +153,9 @@ def transfer_style(
         seed: The seed of all random numbers.
         precision: `"float32"`, `"bfloat16"` for convolutions in it, or `"auto"` for
             bfloat16 where the CPU gains by it and gradients agree.
-        callback: A function that is called with the progress, with the losses as the
-            parts `style` and `content`; the transfer ends when it returns True.
+        callback: A function that is called with the progress after every 8 steps, with
+            the losses as the parts `style` and `content`; the transfer ends there when
+            it returns True.
 
     Returns:
         An image `(h, w, c)` that shows itself, float32 in [0, 1], or in raw values, as
