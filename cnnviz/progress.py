@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Protocol, TextIO
+from numbers import Real
+from typing import Any, Protocol, TextIO
 
-from cnnviz.arguments import at_least
+from cnnviz.arguments import unfit
 from cnnviz.words import printable
 
 SECONDS = 5.0
@@ -29,7 +30,7 @@ class ProgressLine:
 
     Args:
         what: What is being made.
-        seconds: How many seconds lie between two lines, at least.
+        seconds: How many seconds lie between two lines, at least; infinity for none.
         stream: Where to print; None for standard error.
 
     Raises:
@@ -43,7 +44,9 @@ class ProgressLine:
         seconds: float = SECONDS,
         stream: TextIO | None = None,
     ) -> None:
-        at_least(0, seconds=seconds)
+        given: Any = seconds
+        if not isinstance(given, Real) or not float(given) >= 0:
+            raise unfit("seconds", seconds, "a number, 0 or more")
         self.what = what
         self._seconds = seconds
         self._stream = stream
