@@ -30,10 +30,10 @@ def gram_matrix(features: tf.Tensor) -> tf.Tensor:
 def softened(features: tf.Tensor, deviation: tf.Tensor) -> tf.Tensor:
     """The softmax of all features of a layer for an image, scaled to the mean 1.
 
-    It is that of `0.3 * features / deviation`. In residual networks a few features are much larger than all others, and decide a
-    Gram matrix alone; after the softmax all features have a part in it. The temperature
-    is in units of the layer's deviation, so that networks of any scale are softened
-    alike.
+    It is that of `0.3 * features / deviation`. In residual networks a few features are
+    much larger than all others, and decide a Gram matrix alone; after the softmax all
+    features have a part in it. The temperature is in units of the layer's deviation, so
+    that networks of any scale are softened alike.
 
     Wang, Li and Vasconcelos, "Rethinking and Improving the Robustness of Image Style
     Transfer", CVPR 2021, https://arxiv.org/abs/2104.05623
