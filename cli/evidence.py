@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ class EvidenceOptions:
         typer.Option(
             metavar="NAME|N",
             help="Hold the image against this: black, white, its mean color, a blur of "
-            "it, or a gray from 0 to 1. For integrated and occlusion.",
+            "it, or a number: a gray from 0 to 1, or any raw value. For integrated and "
+            "occlusion.",
         ),
     ] = "black"
     patch: Annotated[
@@ -105,20 +107,20 @@ class EvidenceOptions:
                 )
 
     def parsed_baseline(self) -> Any:
-        """The name of a baseline, or a gray."""
+        """The name of a baseline, or a number."""
         if self.baseline in _BASELINES:
             return self.baseline
         try:
-            gray = float(self.baseline)
+            number = float(self.baseline)
         except ValueError:
-            gray = -1.0
-        if not 0 <= gray <= 1:
+            number = math.nan
+        if not math.isfinite(number):
             raise typer.BadParameter(
                 f"{self.baseline!r} is no baseline; expected {', '.join(_BASELINES)}, "
-                "or a number from 0 to 1",
+                "or a number",
                 param_hint="'--baseline'",
             )
-        return gray
+        return number
 
     @property
     def region_text(self) -> str | None:

@@ -27,10 +27,10 @@ def baseline_images(
     """The baseline of each image.
 
     Args:
-        baseline: `black` (0), `white` (1), `mean` (the image's own mean color), `blur`
-            (the image without detail: a Gaussian of 5 % of its shorter side); a number
-            for an image of that value; or an image of the same shape, or one each, of
-            which uint8 and uint16 are brought to [0, 1].
+        baseline: `black` (0), `white` (1, of images in [0, 1]), `mean` (the image's own
+            mean color), `blur` (the image without detail: a Gaussian of 5 % of its
+            shorter side); a number for an image of that value; or an image of the same
+            shape, or one each, of which uint8 and uint16 are brought to [0, 1].
         images: `(n, ...)` or `(n, ..., c)`.
         axes: How many axes of positions they have.
         raw: Whether these keep their values too, as the network takes any.
@@ -39,8 +39,8 @@ def baseline_images(
         float32, of the shape of `images`.
 
     Raises:
-        ArgumentError: If there is no baseline of that name, or one of pictures
-            is not in [0, 1]; unless these are raw.
+        ArgumentError: If there is no baseline of that name, one of pictures is not in
+            [0, 1], unless these are raw, or there is no white in their range.
         ImageError: If an image does not fit.
     """
     expected = f"{', '.join(get_args(_Named))}, a number or an image"
@@ -53,6 +53,12 @@ def baseline_images(
             return np.broadcast_to(means, images.shape).astype(np.float32)
         if baseline == "blur":
             return blurred(images, axes)
+        low, high = float(images.min()), float(images.max())
+        if baseline == "white" and not is_unit(low, high):
+            raise ArgumentError(
+                f"baseline is 'white', which is 1, and the images hold {low:.4g} to "
+                f"{high:.4g}; expected a number, such as {high:.4g}"
+            )
         return np.full_like(images, baseline == "white")
     array = numbers_of("baseline", baseline, expected)
     if array.ndim:

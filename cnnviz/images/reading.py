@@ -28,7 +28,13 @@ from cnnviz.arguments import (
     size_of,
 )
 from cnnviz.errors import ImageError, first_line
-from cnnviz.images.ranges import in_range, to_unit, unit_scale, warn_of_few_bits
+from cnnviz.images.ranges import (
+    in_range,
+    is_unit,
+    to_unit,
+    unit_scale,
+    warn_of_few_bits,
+)
 from cnnviz.images.resizing import (
     REDUCING_GAP,
     WHITE,
@@ -210,6 +216,12 @@ def _brought(
     image = resample(picture.pixels, placement, "bicubic")
     image = orient(image, picture.orientation)
     image = with_channels(image, channels, what)
+    low, high = float(image.min()), float(image.max())
+    if image.shape[:2] != target and not is_unit(low, high):
+        raise ImageError(
+            f"{what} holds values from {low:.4g} to {high:.4g}, and what is put around "
+            "it is in [0, 1]; expected another fit, crop or stretch"
+        )
     return pad(image, target, background, has_alpha=picture.has_alpha)
 
 

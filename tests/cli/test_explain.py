@@ -365,7 +365,11 @@ def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
         (["--region", "2,3"], 1, "answers once for each image"),
         (["--region", "mask.png"], 1, "mask.png does not exist"),
         (["--baseline", "white"], 2, "--baseline is for --method integrated"),
-        (["--baseline", "2", "--method", "integrated"], 2, "'2' is no baseline"),
+        (
+            ["--baseline", "2", "--method", "integrated"],
+            1,
+            "baseline is 2.0; expected [0, 1]",
+        ),
         (["--baseline", "pink", "--method", "occlusion"], 2, "is no baseline"),
         (["--method", "deconvnet"], 2, "--method"),
         (["--maps", "0"], 2, "--maps"),

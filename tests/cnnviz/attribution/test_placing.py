@@ -3,7 +3,9 @@
 import tracemalloc
 
 import numpy as np
+import pytest
 
+from cnnviz import ArgumentError
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.placing import by_field, by_patches, spread_evenly
 from cnnviz.images.boxes import ReceptiveField
@@ -105,6 +107,11 @@ def test_baselines() -> None:
     np.testing.assert_array_equal(of("black", images), 0)
     np.testing.assert_array_equal(of("white", images), 1)
     np.testing.assert_array_equal(of(0.25, images), 0.25)
+    scans = 255 * images
+    np.testing.assert_array_equal(of("white", images, raw=True), 1)
+    np.testing.assert_array_equal(of(255, scans, raw=True), 255)
+    with pytest.raises(ArgumentError, match="'white', which is 1, and the images hold"):
+        of("white", scans, raw=True)
     mean = of("mean", images)
     for i in range(2):
         for c in range(3):

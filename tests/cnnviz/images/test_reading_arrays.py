@@ -46,6 +46,14 @@ def test_floats_are_as_they_are(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_array_equal(image[..., 0], values)
 
 
+def test_nothing_is_put_around_raw_values(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.full((2, 4), 255.0))
+    image = read_image(tmp_path / "a.npy", size=(4, 4), fit="stretch", channels=1)
+    np.testing.assert_allclose(image, np.full((4, 4, 1), 255), rtol=1e-6)
+    with pytest.raises(ImageError, match="values from 255 to 255, and what is put aro"):
+        read_image(tmp_path / "a.npy", size=(4, 4), fit="pad", channels=1)
+
+
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3), (2, 3, 4), (2, 3, 4, 5)])
 def test_arrays_of_any_rank(tmp_path: Path, shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
