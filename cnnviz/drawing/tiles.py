@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.arguments import instance_of
+from cnnviz.drawing.facts import averaged
 from cnnviz.drawing.values import (
     NOT_A_NUMBER,
     displayable,
     leveled,
     signed_stretch,
 )
-from cnnviz.errors import LayerError
+from cnnviz.errors import LayerError, warn
 from cnnviz.images.boxes import Box, Span
+from cnnviz.images.ranges import is_unit, to_unit
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import as_array, one_image
 
@@ -60,18 +62,32 @@ def as_picture(image: NDArray[Any]) -> RGBArray:
 def plain_picture(image: NDArray[Any]) -> Image.Image:
     """An image `(h, w, c)` as a picture of its own size; NaN is pink.
 
+    With 4 channels it is red, green, blue and alpha, and with 2 gray and alpha, as
+    `read_image` reads them. Of raw values and NaN, and of any other number of channels
+    than 1 to 4, the mean over the channels is drawn, with a warning.
+
     Args:
         image: The image, as `cnnviz.images.as_array` takes it; raw values are
             stretched.
 
     Returns:
-        The picture, of mode "L" if it is gray and holds no NaN, else "RGB".
+        The picture, of mode "L" if it is gray and holds no NaN, "LA" or "RGBA" if it
+        has alpha, else "RGB".
 
     Raises:
         ImageError: If it is no image.
         ArgumentError: If its values are no real numbers.
     """
-    levels = leveled(one_image(image))
+    array = one_image(image)
+    channels = array.shape[-1]
+    if channels in (2, 4):
+        values = to_unit(array)
+        if is_unit(values.min(), values.max()):
+            pixels = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+            return Image.fromarray(pixels)
+    for told in averaged(array):
+        warn(f"the picture shows the {told}; its array holds them all")
+    levels = leveled(array)
     if np.isnan(levels).any():
         return Image.fromarray(to_bytes(levels))
     pixels = np.rint(levels * 255).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from cnnviz.drawing.tiles import (
     shrunk_size,
 )
 from cnnviz.drawing.values import NOT_A_NUMBER
-from cnnviz.errors import ArgumentError, ImageError
-from cnnviz.images import Box
+from cnnviz.errors import ArgumentError, CnnvizWarning, ImageError
+from cnnviz.images import Box, read_image
 from tests.sheets import FRAME, GRAY, random
 
 
@@ -243,6 +244,26 @@ def test_what_is_not_a_number_is_pink_in_a_plain_picture(channels: int) -> None:
     expected = np.repeat([[0, 51, 255]] * 2, 3, 1).reshape(2, 3, 3)
     expected[1, 1] = NOT_A_NUMBER
     np.testing.assert_array_equal(np.asarray(plain_picture(image)), expected)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(2, "LA"), (4, "RGBA")])
+def test_alpha_is_written_as_it_is_read(
+    channels: int, mode: str, tmp_path: Path
+) -> None:
+    image = random(5, 6, channels).clip(0, 1)
+    picture = plain_picture(image)
+    assert picture.mode == mode
+    picture.save(tmp_path / "a.png")
+    again = read_image(tmp_path / "a.png", channels=channels)
+    np.testing.assert_allclose(again, image, rtol=0, atol=0.51 / 255)
+
+
+@pytest.mark.parametrize(("channels", "factor"), [(4, 255), (5, 1)])
+def test_a_plain_picture_says_that_it_is_a_mean(channels: int, factor: int) -> None:
+    image = factor * random(5, 6, channels).clip(0, 1)
+    with pytest.warns(CnnvizWarning, match=f"shows the mean over {channels} channels"):
+        picture = plain_picture(image)
+    assert picture.mode == "L"
 
 
 @pytest.mark.parametrize("top", [-9, -3, -1, 0, 2, 5, 9])
