@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "words": set(),
     "errors": {"words"},
     "arguments": {"errors", "words"},
-    "progress": {"words"},
+    "progress": {"arguments", "words"},
     "sharing": set(),
     "sniffing": set(),
     "starting": set(),
