@@ -52,8 +52,11 @@ class Explanation(Evidence):
     `cnnviz.drawing.explanation_sheet`: `.picture(image=0)`. What is told of the classes
     is described in `Evidence`; here `share` is the sum of `raw`, for `hirescam` divided
     by the score, and for `integrated` by the score minus the score of the baseline. It
-    is NaN for the other methods. What `hirescam` leaves of the score comes from biases,
-    from other inputs, and from normalizations by the image's own statistics.
+    is NaN for the other methods. Where nothing but linear layers and rectifiers follows
+    the layer, what `hirescam` leaves of the score comes from biases and other inputs.
+    Activations that are curved (tanh, GELU), gates, attention, and normalizations by
+    the image's own statistics change the sum as well: it may then be above the score,
+    or of the other sign, and a note says so.
 
     Attributes:
         maps: `(n, k, h, w)` float32, on the image's pixels: positive where the image
@@ -159,7 +162,8 @@ def explain(
             image.
         head: The name or number of the output, for networks with several.
         baseline: For `integrated` and `occlusion` what an image is compared with:
-            `black`, `white`, `mean` (its mean color), `blur`, a number, or an image.
+            `black` (0), `white` (1), `mean` (its mean color), `blur`, a number, or an
+            image. Of raw values outside [0, 1] none is white: give a number.
         smooth: For `gradient`: over how many noisy copies of the image it is averaged
             (SmoothGrad); 0 for the gradient at the image itself.
         region: For a network that answers for every pixel, and whose score is the mean

@@ -18,6 +18,7 @@ from cnnviz.attribution.questions import At, Facts, GivenOutput, Reversed, Subje
 from cnnviz.attribution.spaces import Place, Spaces
 from cnnviz.attribution.targets import answers
 from cnnviz.errors import LayerError
+from cnnviz.graph.curvature import is_curved
 from cnnviz.graph.extents import (
     is_along_channels,
     is_mixed,
@@ -124,7 +125,8 @@ class Question:
             spaces = Spaces(network, calls, front, head.logits)
             named = self.subject.layer is not None
             place = self._named(forward.calls) if named else spaces.default()
-            facts = _with_place(facts, place, spaces)
+            curved = is_curved([place.tensor], [head.logits])
+            facts = replace(_with_place(facts, place, spaces), is_curved=curved)
             tensor = displayed(place.tensor, channels_first=place.channels_first)
             results["tensor"] = tensor
             results["maps"] = _maps_per_image(place.tensor, image)

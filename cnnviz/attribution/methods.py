@@ -13,6 +13,7 @@ from cnnviz.arguments import numbers_of, unfit
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import CAMS, hirescam
 from cnnviz.attribution.integrated import (
+    TOLERANCE,
     completeness_error,
     integrated_gradients,
     smoothed_gradients,
@@ -313,6 +314,12 @@ def _cam(case: Case) -> Raw:
             f"what speaks for and against cancels at {layer}, as in front of a "
             "normalization by the image's own statistics, whatever the network "
             "learned: a share of about 0 % says nothing of these maps"
+        )
+    elif probe.facts.is_curved and (error > TOLERANCE).any():
+        notes.append(
+            f"curved functions, such as tanh, GELU, gates or attention, follow {layer}:"
+            " these maps need not add up to the score, and a share far from 100 %, "
+            "also above it or below 0 %, can come from that alone"
         )
     return Raw(values, values, placing, notes, total=scores, error=error)
 

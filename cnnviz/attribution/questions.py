@@ -56,6 +56,8 @@ class Facts:
         is_mixed: Whether every position sees all of the image.
         mixes: Whether every position sees all others on the way to the score; None if
             that cannot be told.
+        is_curved: Whether the score is computed from there by more than pieces of
+            linear functions, as by tanh, gates or attention.
     """
 
     head: HeadInfo
@@ -70,6 +72,7 @@ class Facts:
     order: tuple[int, ...] | None = None
     is_mixed: bool = False
     mixes: bool | None = False
+    is_curved: bool = False
 
     @property
     def is_told(self) -> bool:

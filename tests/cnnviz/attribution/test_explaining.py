@@ -236,6 +236,30 @@ class TestIdentities:
         )
         close(found.probabilities, np.asarray(network(IMAGES)), 1e-5)
 
+    @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "softplus"])
+    def test_a_share_that_curved_functions_change_has_a_note(
+        self, k: ModuleType, activation: str
+    ) -> None:
+        network = sequential(
+            k,
+            (16, 18, 3),
+            k.layers.Conv2D(6, 3, activation="relu", name="maps"),
+            k.layers.Flatten(),
+            k.layers.Dense(8, activation=activation, use_bias=False),
+            k.layers.Dense(4, activation="softmax", use_bias=False),
+        )
+        model = raw(randomized(network))
+        found = explain(model, IMAGES, [0, 1, 2, 3], layer="maps")
+        # There is no bias behind the layer, no other input, and no normalization.
+        if activation == "relu":
+            close(found.share, np.ones((3, 4)), 1e-4)
+            assert not found.notes
+        else:
+            assert np.abs(found.share - 1).max() > 0.05
+            (note,) = found.notes
+            assert note.startswith("curved functions, such as tanh, GELU")
+            assert not explain(model, IMAGES, layer="maps", method="gradcam").notes[1:]
+
     @pytest.mark.parametrize("method", ["hirescam", "integrated", "gradient"])
     def test_against_a_class_is_the_difference(
         self, k: ModuleType, method: Method

@@ -287,7 +287,7 @@ def test_what_is_aside_of_attention_or_a_weighted_mean_is_not_mixed(
     # Each position has one weight.
     weights = layers.Softmax(axis=1)(layers.Dense(1)(tokens))
     pooling = k.Model(image, layers.Dense(3)(layers.Dot(axes=1)([weights, tokens])))
-    assert not [n for n in explained(pooling).notes if "evidence" not in n]
+    assert "mixed" not in " ".join(explained(pooling).notes)
     maps = layers.Conv2D(4, 3, strides=2, padding="same", name="aside")(patches)
     pooled = layers.GlobalAveragePooling1D()(mixed_by(k, "attention", tokens))
     ends = [pooled, layers.GlobalAveragePooling2D()(maps)]
