@@ -91,18 +91,19 @@ def as_array(
     return array
 
 
-def of_its_own(array: NDArray[Any], images: Any) -> NDArray[Any]:
+def of_its_own(array: NDArray[Any], taken: NDArray[Any], images: Any) -> NDArray[Any]:
     """What is kept of images: it stays as it is when these are written to.
 
     Args:
-        array: What `as_array` made of them, or a view or a copy of that.
+        array: What is to be kept: a view of what was taken, or a copy.
+        taken: What `as_array` made of the images.
         images: The images.
 
     Returns:
         The array itself, unless its memory may be the caller's, who may write to it.
     """
     made = isinstance(images, Image.Image | str | os.PathLike) or _is_several(images)
-    if made or not np.may_share_memory(array, np.asarray(images)):
+    if made or not np.may_share_memory(array, taken):
         return array
     owner: Any = array
     while isinstance(owner, np.ndarray) and not owner.flags.writeable:

@@ -99,7 +99,7 @@ class Preparation:
         is_beside = rank == 1 and self.takes_pictures
         counts = not encoded and (is_beside or "int" in dtype)
         bytewise = unit_scale(array.dtype) is not None and not (counts or raw)
-        array = of_its_own(in_range(array, not bytewise), given)
+        array = of_its_own(in_range(array, not bytewise), array, given)
         given_shape = array.shape
         if picture and _lacks_channel(array, shape):
             array = array[..., None]
