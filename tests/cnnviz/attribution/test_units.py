@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnviz import ArgumentError, ImageError, LayerError, ModelError
+from cnnviz import ArgumentError, CnnvizWarning, ImageError, LayerError, ModelError
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
 from tests.networks import (
     close,
@@ -108,8 +108,10 @@ class TestSelection:
             deconvnet(model, np.zeros((17, 18, 4)), "last")
         broken = mixed_network(keras, activation=None)
         broken.layers[-1].bias.assign(np.full(6, np.nan, "f"))
+        with pytest.warns(CnnvizWarning, match="weights of last are not finite"):
+            spoiled = raw(broken)
         with pytest.raises(ModelError, match="finite"):
-            deconvnet(raw(broken), image, "last")
+            deconvnet(spoiled, image, "last")
         with pytest.raises(ImageError, match="2 images given"):
             deconvnet_stages(model, np.zeros((2, 17, 18, 3)), "last")
         told = "rule is 'gradient'; expected deconvnet or guided"
