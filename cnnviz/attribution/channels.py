@@ -22,8 +22,8 @@ from cnnviz.attribution.integrated import (
     mean_gradients,
     shares,
 )
-from cnnviz.attribution.methods import PAST
-from cnnviz.attribution.placing import Placing, spread_evenly
+from cnnviz.attribution.layer_maps import canceled, placed
+from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import LayerError
@@ -202,19 +202,16 @@ def channel_attribution(
     values = contributions.sum(axes)
     sums = values.sum(-1, dtype=np.float64)
     facts, error = probe.facts, completeness_error(sums, total)
-    remarks = []
-    if facts.bypassed:
-        remarks.append(Remark(PAST.format(facts.layer)))
-    if path:
-        remarks += _missing(asked, error, path)
     image = asked.arrays[facts.input_index]
     pixels = pixels_of(asked.subject.model.network, image.shape)
-    positions = tensor.shape[1:-1]
-    placing = None
-    if len(positions) == len(pixels):
-        placing = probe.placing(positions, pixels) or spread_evenly(positions, pixels)
+    placing, notes = placed(probe, tensor.shape[1:-1], pixels, image.shape[1:])
+    if not path:
+        notes += canceled(contributions.sum(-1), facts.layer)
+    remarks = [Remark(note) for note in notes]
+    if path:
+        remarks += _missing(asked, error, path)
     return ChannelAttribution(
-        **told_of(asked, facts.layer, remarks),
+        **told_of(asked, facts, values, remarks),
         values=values,
         contributions=contributions,
         share=shares(sums, total),

@@ -38,10 +38,9 @@ from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import ArgumentError
 from cnnviz.network.model import ImageModel
 from cnnviz.network.preparing import Images
-from cnnviz.tracing.health import broken_weights
 from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import LayerName
-from cnnviz.words import counted, listed, shape_text
+from cnnviz.words import counted, shape_text
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -231,13 +230,6 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
         sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
         share = shares(sums, raw.total)
     remarks = [Remark(note) for note in raw.notes]
-    if facts.others:
-        inputs = asked.subject.model.inputs
-        told = (inputs[i].name if inputs else f"input {i}" for i in facts.others)
-        names = listed(told, "and")
-        remarks.append(Remark(f"the score depends on {names} too, which no map shows"))
-    if not raw.maps.any() and (broken := broken_weights(asked.subject.model.network)):
-        remarks.append(Remark(f"{broken}, so that these maps mean nothing"))
     for image, column in np.ndindex(*share.shape):
         name = called(asked.names[image][column], asked.head.kind)
         if method in CAMS and raw.maps[image, column].max() <= 0:
@@ -255,7 +247,7 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
             )
             remarks.append(Remark(text, image))
     return Explanation(
-        **told_of(asked, facts.layer, remarks),
+        **told_of(asked, facts, raw.maps, remarks),
         maps=raw.placing(raw.maps),
         raw=raw.values,
         share=share,

@@ -17,19 +17,19 @@ from cnnviz.attribution.integrated import (
     integrated_gradients,
     smoothed_gradients,
 )
+from cnnviz.attribution.layer_maps import canceled, placed
 from cnnviz.attribution.perturbation import occlusion, patch_starts
 from cnnviz.attribution.placing import (
     Placing,
     by_patches,
     pixel_by_pixel,
-    spread_evenly,
 )
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.questions import At, Reversed, Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
 from cnnviz.network.input_axes import pixels_of
-from cnnviz.words import input_words, seen_axes, shape_text
+from cnnviz.words import shape_text
 
 Method = Literal[
     "hirescam",
@@ -44,13 +44,6 @@ Method = Literal[
 _NO_EVIDENCE: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
 """Methods that evidence is compared with, and the rules that they are."""
 
-PAST = (
-    "the score also depends on the image past {}, which its maps cannot show: the "
-    "method 'integrated' sees all of it"
-)
-"""The note where the score depends on the image in other ways than by a layer."""
-
-_CANCELED = 1e-3  # a sum of evidence is this part of what it sums, or less
 _PATCH = 8  # patches are this part of the image's side, half of one apart
 
 
@@ -266,34 +259,13 @@ def _cam(case: Case) -> Raw:
     tensor, gradients, scores = case.answers("tensor", "gradients", "scores")
     positions = tensor.shape[1:-1]
     layer = probe.facts.layer
-    if len(positions) != len(pixels) or set(positions) == {1}:
+    placing, notes = placed(probe, positions, pixels, case.image.shape[1:])
+    if placing is None or set(positions) == {1}:
         raise LayerError(
             f"layer '{layer}' of {probe.subject.model.source} has "
             f"{shape_text(positions) or 'no'} positions; expected several, "
             f"along {len(pixels)} axes, for a class activation map",
             hint="Choose a layer below it, or the method 'integrated' without a layer.",
-        )
-    notes = []
-    whole, _ = input_words(seen_axes(case.image.shape[1:], len(pixels)))
-    placing = probe.placing(positions, pixels)
-    if placing is None:
-        placing = spread_evenly(positions, pixels)
-        notes.append(
-            f"where the units of {layer} look cannot be told: its maps are spread "
-            f"evenly over the {whole}"
-        )
-    if probe.facts.bypassed:
-        notes.append(PAST.format(layer))
-    if probe.facts.is_mixed:
-        notes.append(
-            f"every position of {layer} sees the whole {whole}, so that its maps tell "
-            "where the network reads what counts, and little of where it saw that: the "
-            "method 'integrated' tells of pixels"
-        )
-    if probe.facts.mixes:
-        notes.append(
-            f"positions are mixed after {layer}, each with all others, hence its maps "
-            "may show little of what counts: the method 'integrated' sees all of it"
         )
     values = CAMS[method](tensor, gradients)
     if method == "gradcam" and not _alike(
@@ -305,15 +277,9 @@ def _cam(case: Case) -> Raw:
         )
     if method != "hirescam":  # the only one whose maps are shares of the score
         return Raw(values, values, placing, notes)
-    flat = values.reshape(*values.shape[:2], -1)
-    sums = flat.sum(-1, dtype=np.float64)
+    sums = values.reshape(*values.shape[:2], -1).sum(-1, dtype=np.float64)
     error = completeness_error(sums, scores)
-    if flat.any() and (np.abs(sums) <= _CANCELED * np.abs(flat).sum(-1)).all():
-        notes.append(
-            f"what speaks for and against cancels at {layer}, as in front of a "
-            "normalization by the image's own statistics, whatever the network "
-            "learned: a share of about 0 % says nothing of these maps"
-        )
+    notes += canceled(values, layer)
     return Raw(values, values, placing, notes, total=scores, error=error)
 
 
