@@ -1,7 +1,7 @@
 """Randomizing: does a map change when the network forgets what it learned?
 
-Kernels are drawn anew, from the output down, with the deviation that they had; biases
-and statistics stay. The user's variables are not touched: a trace of our own is given
+Kernels are drawn anew, from the output down, as large as they were; biases and
+statistics stay. The user's variables are not touched: a trace of our own is given
 other values in their place. A map that stays the same shows the image, not the network.
 
     Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018,
@@ -83,9 +83,11 @@ def stages(kernels: Sequence[KernelVariable]) -> list[int]:
 def drawn_anew(
     kernels: Sequence[KernelVariable], seed: int, draw: int
 ) -> Iterator[tf.Variable]:
-    """Other values for kernels: normal, with their deviation and no mean.
+    """Other values for kernels: normal, of no mean and their mean square.
 
-    Those of whole numbers, which are quantized, are rounded to such.
+    The deviation of equal weights, such as those that blur, or of a single one is 0,
+    and so would be all that the network computes. Kernels of whole numbers, which are
+    quantized, are rounded to such.
 
     Args:
         kernels: The kernels.
@@ -96,7 +98,8 @@ def drawn_anew(
         kind = kernel.variable.dtype
         values = tf.cast(kernel.variable, tf.float32).numpy()
         generator = np.random.default_rng((seed, number, draw))
-        drawn = generator.normal(0, values.std(), values.shape)
+        size = np.sqrt(np.mean(values**2, dtype=np.float64))
+        drawn = generator.normal(0, size, values.shape)
         if kind.is_integer:
             drawn = np.clip(drawn.round(), kind.min, kind.max)
         # Not tf.Variable: in the scope of a strategy that has a copy on each device.

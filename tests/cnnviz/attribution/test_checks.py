@@ -20,6 +20,7 @@ from cnnviz.attribution.methods import Method
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.randomizing import (
+    KernelVariable,
     drawn_anew,
     kernels_from_the_top,
     rank_correlation,
@@ -213,6 +214,33 @@ def test_kernels_are_drawn_anew_for_the_probe_alone(k: ModuleType) -> None:
         logits - logits.mean(1, keepdims=True),
         atol=1e-4,
     )
+
+
+def test_kernels_of_equal_weights_are_drawn_as_large_as_they_are() -> None:
+    kernels = [
+        KernelVariable("box", tf.Variable(tf.fill((2, 2, 64, 1), 0.25))),
+        KernelVariable("one", tf.Variable([[-3.0]])),
+    ]
+    draws = [[v.numpy() for v in drawn_anew(kernels, 0, draw)] for draw in range(200)]
+    for drawn, size in zip(zip(*draws, strict=True), (0.25, 3), strict=True):
+        np.testing.assert_allclose(np.std(drawn), size, rtol=0.15)
+        np.testing.assert_allclose(np.mean(drawn), 0, atol=0.2 * size)
+
+
+@GENERATIONS
+def test_a_map_of_the_image_fails_whatever_kernels_the_network_has(
+    k: ModuleType,
+) -> None:
+    # The score is the mean pixel: every map is the image, or its negative.
+    network = sequential(
+        *(k, (12, 12, 1), k.layers.Conv2D(1, 1, use_bias=False)),
+        *(k.layers.GlobalAveragePooling2D(), k.layers.Dense(1)),
+    )
+    network.set_weights([np.full((1, 1, 1, 1), 2), np.full((1, 1), 3), np.zeros(1)])
+    image = np.random.default_rng(0).random((1, 12, 12, 1), np.float32)
+    found = explain(raw(network), image, method="integrated")
+    check = check_explanation(raw(network), image, found, steps=2, draws=1)
+    np.testing.assert_allclose(np.abs(check.similarity[0, 0]), [1, 1], atol=1e-3)
 
 
 @GENERATIONS
