@@ -21,9 +21,9 @@ from cnnviz.attribution.methods import Case, found_by
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.randomizing import (
+    agreement,
     drawn_anew,
     kernels_from_the_top,
-    rank_correlation,
     stages,
 )
 from cnnviz.errors import ArgumentError, ImageError
@@ -257,17 +257,16 @@ def _similarity(
     before = explanation.maps if settings.at == "image" else explanation.raw
     doubled = stages(kernels)
     alike = np.zeros((*explanation.classes.shape, len(doubled)))
-    for draw in range(draws):
-        drawn = list(drawn_anew(kernels, seed, draw))
+    for stage, count in enumerate(doubled):
+        maps = []
         # Further stages take a while, and no verdict is made of them.
-        told = doubled if draw == 0 else doubled[:1]
-        for stage, count in enumerate(told):
+        for draw in range(draws if stage == 0 else 1):
+            drawn = drawn_anew(kernels[:count], seed, draw)
             values = {
                 id(kernel.variable.handle): variable
-                for kernel, variable in zip(kernels[:count], drawn, strict=False)
+                for kernel, variable in zip(kernels[:count], drawn, strict=True)
             }
             with probe.substituted(values):
-                maps = found_by(case).maps
-            alike[..., stage] += rank_correlation(before, maps)
-    alike[..., :1] /= draws
+                maps.append(found_by(case).maps)
+        alike[..., stage] = agreement(before, maps)
     return alike, tuple(kernels[count - 1].layer for count in doubled)

@@ -47,7 +47,8 @@ class Check(Result):
             same network after the kernels of its last layers were replaced by random
             ones. It is far from 1 if the map depends on what the network has learned.
             At the first stage, by which maps are judged, it is the mean over several
-            draws.
+            draws. What is 0 in all of these maps does not count. NaN if fewer than five
+            values are left, which are too few to tell.
         stages: For each stage the layer nearest to the image among those whose kernels
             were replaced. The output's is replaced first, in the last stage all are.
         explanation: What was checked.
@@ -199,8 +200,8 @@ def _sentence(check: Check, image: int, column: int) -> str:
         if centered:
             verdict += f", but no better than a map of the {whole}'s middle"
         text += f" Over all steps the map is {verdict}."
-    if check.stages:
-        alike = check.similarity[image, column]
+    alike = check.similarity[image, column]
+    if check.stages and not np.isnan(alike[[0, -1]]).any():
         text += (
             f" With random weights in layer {check.stages[0]} the map agrees "
             f"to {alike[0]:z.2f} with this one, with random weights everywhere "

@@ -21,6 +21,7 @@ from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.randomizing import (
     KernelVariable,
+    agreement,
     drawn_anew,
     kernels_from_the_top,
     rank_correlation,
@@ -291,17 +292,69 @@ def test_stages_double() -> None:
 
 
 def test_rank_correlation() -> None:
-    rng = np.random.default_rng(0)
-    one = rng.random((2, 3, 4, 5))
+    one = np.random.default_rng(0).random(20)
     np.testing.assert_allclose(rank_correlation(one, np.exp(one)), 1)
     np.testing.assert_allclose(rank_correlation(one, -one), -1)
-    np.testing.assert_array_equal(rank_correlation(one, np.zeros_like(one)), 0)
+    assert rank_correlation(one, np.zeros(20)) == 0
     # Ties share a rank: 1.5, 1.5, 3 and 1, 2.5, 2.5 correlate by one half.
     a, b = np.array([0, 0, 7.0]), np.array([1, 2, 2.0])
-    np.testing.assert_allclose(rank_correlation(a[None, None], b[None, None]), 0.5)
+    np.testing.assert_allclose(rank_correlation(a, b), 0.5)
     # 1.5, 1.5, 3, 4 and 1, 2.5, 2.5, 4: products of 3.75, squares of 4.5 each.
     a, b = np.array([0, 0, 7.0, 9]), np.array([1, 2, 2.0, 3])
-    np.testing.assert_allclose(rank_correlation(a[None, None], b[None, None]), 5 / 6)
+    np.testing.assert_allclose(rank_correlation(a, b), 5 / 6)
+
+
+def test_what_is_0_in_all_maps_makes_none_alike() -> None:
+    maps = np.random.default_rng(0).random((3, 1, 2, 40, 40))
+    maps[..., 0, :, 4:] = 0  # class 0 depends on 40 x 4 pixels, class 1 on two of these
+    maps[..., 1, :, 1:] = maps[..., 1, 2:, :] = 0
+    maps[1, ..., 0, :3, 0] = 0  # by chance
+    own, *others = maps
+    part = maps[:, 0, 0, :, :4].reshape(3, -1)
+    expected = float(np.mean([rank_correlation(part[0], other) for other in part[1:]]))
+    assert abs(expected) < 0.3
+    np.testing.assert_allclose(agreement(own, others)[0], [expected, np.nan])
+    assert rank_correlation(own[0, 0].ravel(), others[0][0, 0].ravel()) > 0.9
+
+
+@GENERATIONS
+def test_what_a_position_of_the_output_does_not_see_does_not_agree(
+    k: ModuleType,
+) -> None:
+    """Outside of its field every map is 0: of 24x20 pixels it sees 7x7."""
+    layers = k.layers
+    network = randomized(
+        sequential(
+            *(k, (24, 20, 3), layers.Conv2D(8, 7, padding="same", activation="relu")),
+            layers.Conv2D(3, 1, activation="softmax", name="head"),
+        )
+    )
+    model = raw(network)
+    images = np.random.default_rng(2).random((1, 24, 20, 3), np.float32)
+    found = explain(model, images, 1, method="gradient", region=(9, 11))
+    check = check_explanation(model, images, found, steps=4, draws=3)
+    field = (slice(6, 13), slice(8, 15))
+    others = []
+    kernel, bias = network.get_layer("head").get_weights()
+    size = np.sqrt((kernel**2).mean())
+    for draw in range(3):
+        drawn = np.random.default_rng((0, 0, draw)).normal(0, size, kernel.shape)
+        network.get_layer("head").set_weights([drawn, bias])
+        others.append(
+            explain(raw(network), images, 1, method="gradient", region=(9, 11)).maps
+        )
+    network.get_layer("head").set_weights([kernel, bias])
+    inside = [maps[0, 0][field].ravel() for maps in (found.maps, *others)]
+    assert found.maps[0, 0][field].all()
+    expected = np.mean([rank_correlation(inside[0], other) for other in inside[1:]])
+    np.testing.assert_allclose(check.similarity[0, 0, 0], expected, atol=0.02)
+    assert expected < 0.9
+    # Of one value nothing can be told, and nothing is.
+    found = explain(model, images, 1, region=(9, 11))
+    assert np.count_nonzero(found.raw) == 1
+    check = check_explanation(model, images, found, steps=4, draws=3)
+    assert np.isnan(check.similarity).all()
+    assert "random weights" not in check.sentences[0][0]
 
 
 @GENERATIONS
