@@ -192,10 +192,11 @@ def _sentence(check: Check, image: int, column: int) -> str:
             f"Deleting the marked {part} of the {whole} {verb} the {check.quantity} of "
             f"{caption} {change}; random {parts}: {random}."
         )
-    # A tenth may tell the contrary of all steps together.
+    # A tenth may tell the contrary of all steps together, or nothing.
     is_better = check.is_better_than_chance[image, column]
     centered = check.is_passed_by_center[image, column]
-    if not is_better or centered or curve[step] >= chance or is_empty:
+    falls = curve[step] < chance and after != random
+    if not is_better or centered or not falls or is_empty:
         verdict = "better than chance" if is_better else "no better than chance"
         if centered:
             verdict += f", but no better than a map of the {whole}'s middle"

@@ -488,7 +488,8 @@ def test_the_verdict_is_told_where_a_tenth_tells_the_contrary() -> None:
     for image, column in np.ndindex(*better.shape):
         text = check.sentences[image][column]
         chance = check.chance_deletion[image, column, :, 1].mean()
-        wrong = check.deletion[image, column, 1] >= chance
+        after = check.deletion[image, column, 1]
+        wrong = after >= chance or f"{after:.2f}" == f"{chance:.2f}"
         assert ("Over all steps the map is no better" in text) == (
             not better[image, column]
         )
@@ -497,6 +498,34 @@ def test_the_verdict_is_told_where_a_tenth_tells_the_contrary() -> None:
         )
         told += int("Over all steps" in text)
     assert 0 < told < better.size
+
+
+def test_the_verdict_is_told_where_a_tenth_tells_nothing() -> None:
+    model = raw(classifier(keras))
+    found = explain(model, IMAGES[:1], [1])
+    check = check_explanation(model, IMAGES[:1], found, steps=10, draws=2)
+    falls, stays = np.linspace(1, 0, 11) < 0.85, np.arange(11) > 9
+    for second, random, text in (
+        (0.9974, 0.99999, "leaves the probability of class 1 at 1.00; random tenths: "),
+        (0.98, 0.9999, "from 1.00 to 0.98; random tenths: 1.00."),
+    ):
+        deletion, chance = 1.0 - falls, np.tile(1.0 - stays, (2, 1))
+        deletion[1], chance[:, 1] = second, random
+        curves: dict[str, Any] = {
+            "deletion": deletion[None, None],
+            "center_deletion": chance[:1][None],
+            "chance_deletion": chance[None, None],
+        }
+        inverse: dict[str, Any] = {
+            name.replace("deletion", "insertion"): 1 - curve
+            for name, curve in curves.items()
+        }
+        told = replace(check, **curves, **inverse)
+        assert told.is_better_than_chance.all()
+        (sentence,) = told.sentences[0]
+        assert text in sentence
+        verdict = "1.00. Over all steps the map is better than chance."
+        assert (verdict in sentence) == (second > 0.99)
 
 
 def test_what_a_map_of_the_middle_does_as_well_is_told() -> None:
