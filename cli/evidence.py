@@ -137,7 +137,9 @@ class EvidenceOptions:
 
         with in_place_of(f"--region {self.region} is no position ROW,COLUMN"):
             if self.region.endswith((".npy", ".npz")):
-                array = read_array(self.region)
-                if array.ndim != 3 or array.shape[-1] not in (1, 3, 4):
+                array = read_array(self.region, raw=True)
+                if array.ndim == 3 and array.shape[-1] == 1:
+                    array = array[..., 0]
+                if array.ndim != 3 or array.shape[-1] not in (3, 4):
                     return array  # of a signal, or of a volume
             return read_image(self.region, channels=1)[..., 0]

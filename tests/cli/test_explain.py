@@ -344,6 +344,34 @@ def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
             np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, bool])
+@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1)])
+def test_masks_may_be_arrays_of_any_numbers(
+    kind: type, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    network = keras.Sequential(
+        [keras.Input((6, 7, 1)), keras.layers.Conv2D(3, 1, activation="softmax")]
+    )
+    network.save(tmp_path / "pixels.keras")
+    image = np.random.default_rng(0).random((6, 7, 1), np.float32)
+    np.save(tmp_path / "image.npy", image)
+    mask: np.ndarray = np.zeros((6, 7), kind)
+    mask[1:3, 4:] = 1
+    np.save(tmp_path / "mask.npy", mask.reshape(shape))
+    result = invoke(
+        *(tmp_path / "pixels.keras", tmp_path / "image.npy", "--class", 1, "--raw"),
+        *("--region", tmp_path / "mask.npy", "--encoding", "unit"),
+        *("--method", "gradient", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    known = cnnviz.load_model(network, encoding="unit")
+    found = explain(known, image, 1, region=mask, method="gradient")
+    name = "image--1--at-mask.npy--explain-gradient.npz"
+    with np.load(tmp_path / name) as file:
+        np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
+        np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
