@@ -181,14 +181,17 @@ class ImageOptions:
         return ImageSet(
             [[paths[column] for column in columns] for paths in self.paths],
             [spec.shape for spec in specs],
-            size=self.size,
-            fit=self.fit,
-            background=self.background,
+            **self.reading,
             raw=[
                 model.encode.of(spec.name).reads_raw(len(spec.shape) + 1, spec.dtype)
                 for spec in specs
             ],
         ).batches(self.batch_size, leave_out=console.left_out)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How pictures are read, by the names that `ImageSet` has for it."""
+        return {"size": self.size, "fit": self.fit, "background": self.background}
 
     @property
     def sources(self) -> list[str]:

@@ -145,7 +145,7 @@ def activations(
                         f"{file}.png", drawn.save, layer=path, **look, **told
                     )
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=images.reading)
 
 
 def _keep_images(out: Path, images: ImageOptions) -> None:

@@ -247,7 +247,7 @@ def deconv(
                 "there is nothing to draw"
             )
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=images.reading)
 
 
 @dataclass(frozen=True, eq=False)

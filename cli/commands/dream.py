@@ -80,6 +80,7 @@ def dream(
     from cnnviz.images import distinct_names, stems
 
     paths = find(images)
+    reading: dict[str, Any] = {"fit": fit, "background": background}
     keep_apart(output.out, images)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
@@ -95,8 +96,7 @@ def dream(
             [[path] for path in paths],
             [shape],
             size=size,
-            fit=fit,
-            background=background,
+            **reading,
             raw=[loaded.encode_of().is_raw],
         )
         for batch in photos.batches(1, leave_out=console.left_out):
@@ -126,4 +126,4 @@ def dream(
         for number, image in work.items:
             work.files.write(f"{names[number]}.png", image.save)
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=reading)

@@ -255,7 +255,7 @@ def explain(
             if result.channels is not None:
                 work.files.write(f"{second}.png", result.write_maps, source)
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=images.reading)
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,7 @@ def style(
     if len(sources) > 1:
         raise ArgumentError(f"{content} is {len(sources)} pictures; expected one")
     path = sources[0]
+    reading: dict[str, Any] = {"fit": fit, "background": background}
     paintings = find_images(styles)
     keep_apart(output.out, [content, *styles])
     if style_weight is not None and len(style_weight) != len(paintings):
@@ -198,13 +199,11 @@ def style(
         paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         raw = [loaded.encode_of().is_raw]
-        images = partial(
-            ImageSet, shapes=shapes, fit=fit, background=background, raw=raw
-        )
-        (photo,) = images([[path]], size=size).read(0)
+        (photo,) = ImageSet([[path]], shapes, raw=raw, size=size, **reading).read(0)
         if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
-        others = images([[p] for p in [*paintings, *begin]])
+        files = [[p] for p in [*paintings, *begin]]
+        others = ImageSet(files, shapes, raw=raw, **reading)
         pictures = [others.read(number)[0] for number in range(len(others))]
         plan = Run(
             steps=steps,
@@ -254,7 +253,7 @@ def style(
         if gif:
             work.files.write(f"{name}.gif", _write_gif, found, marks)
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=reading)
 
 
 def _write_frame(path: Path, image: np.ndarray) -> None:
