@@ -50,7 +50,8 @@ class EvidenceOptions:
             min=1,
             metavar="PIXELS",
             show_default="half the side of a patch",
-            help="Move the patch by this much at a time. For occlusion.",
+            help="Move the patch by this much at a time, by its side at most. For "
+            "occlusion.",
         ),
     ] = None
     smooth: Annotated[

@@ -168,8 +168,8 @@ def explain(
             the pixels that are assigned to the class.
         patch: For `occlusion` the side of a patch in pixels, or one for each axis; None
             for an eighth of the image's side.
-        stride: How many pixels lie from one patch to the next; None for half the side
-            of a patch.
+        stride: How many pixels lie from one patch to the next, at most the side of a
+            patch; None for half of it.
         seed: The seed of the noise.
         batch_size: How many images go through the network at a time; None for as many
             as suit it.

@@ -360,6 +360,7 @@ def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
         (["--patch", "4"], 2, "--patch is for --method occlusion"),
         (["--stride", "4"], 2, "--stride is for --method occlusion"),
         (["--stride", "0", "--method", "occlusion"], 2, "--stride"),
+        (["--stride", "5", "--method", "occlusion"], 1, "--stride is 5; expected 4 or"),
         (["--seed", "4"], 2, "--seed is for --smooth, --check and --compare"),
         (["--path", "4"], 2, "--path is for --maps"),
         (["--region", "2,3"], 1, "answers once for each image"),

@@ -166,6 +166,17 @@ class TestByHand:
         # The last patch ends with the image.
         close(apart.raw[0, 0], [[0, 1, 0]])
         close(apart.maps[0, 0], [[0, 0, 1, 0.5, 0]])
+        # Pixels that no patch covers have no evidence, which is not the evidence 0.
+        with pytest.raises(
+            ArgumentError, match=r"stride is \(1, 3\); expected 2 or less"
+        ):
+            explain(
+                raw(network),
+                np.ones((1, 1, 5, 1)),
+                method="occlusion",
+                patch=(1, 2),
+                stride=(1, 3),
+            )
 
 
 @GENERATIONS
