@@ -141,4 +141,5 @@ class EvidenceOptions:
                 array = read_array(self.region)
                 if array.ndim != 3 or array.shape[-1] not in (1, 3, 4):
                     return array  # of a signal, or of a volume
-            return read_image(self.region, channels=1)[..., 0]
+            black = (0.0, 0.0, 0.0)  # what is transparent is not white
+            return read_image(self.region, channels=1, background=black)[..., 0]

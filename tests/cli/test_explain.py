@@ -289,7 +289,7 @@ def test_patches_are_as_large_as_asked(
     )
 
 
-@pytest.mark.parametrize("region", ["2,3", " 2 , 3 ", "mask.png"])
+@pytest.mark.parametrize("region", ["2,3", " 2 , 3 ", "mask.png", "clear.png"])
 def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> None:
     network = keras.Sequential(
         [
@@ -304,6 +304,8 @@ def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> Non
     mask = np.zeros((6, 7), np.uint8)
     mask[1:3, 4:] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
+    white = np.full_like(mask, 255)
+    Image.fromarray(np.dstack([white, mask]), "LA").save(tmp_path / "clear.png")
     given = tmp_path / region if "png" in region else region
     result = invoke(
         *(tmp_path / "pixels.keras", tmp_path / "image.npy", "--class", 1, "--raw"),
@@ -313,7 +315,7 @@ def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> Non
     known = cnnviz.load_model(network, encoding="unit")
     expected: Any = mask / 255 if "png" in region else (2, 3)
     found = explain(known, image, 1, region=expected)
-    told = "mask.png" if "png" in region else "2,3"
+    told = region if "png" in region else "2,3"
     with np.load(tmp_path / f"image--1--at-{told}--explain-hirescam.npz") as file:
         np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
         np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
