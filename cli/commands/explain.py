@@ -16,7 +16,7 @@ from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions, output_note
 from ..running import Work, run
 from ..signature import command
-from ..writing import file_text, write_arrays
+from ..writing import file_text, marked, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,6 +166,9 @@ def explain(
     methods = _COMPARED if compare else (method,)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        from cnnviz.tracing import addresses
+
+        yield [address.path for address in addresses(loaded.network)]
         done = 0
         for batch in images.batches(loaded, console):
             for row, number in enumerate(batch.numbers):
@@ -237,12 +240,20 @@ def explain(
         kind = "compare" if compare else method
         kinds = (f"explain-{kind}", "explain-maps")
         apart = None if against is None else f"against-{against}"
-        asked = (head, layer, classes, apart, evidence.region_text)
-        names = distinct_names(
-            [file_text(name, asked, each) for name in images.names for each in kinds]
-        )
+        layers = next(work.items)
+        names: list[str] = []
         work.console.stage("explaining", len(images.paths))
         for number, result in work.items:
+            if not names:
+                asked = (
+                    head,
+                    *marked("layer", layer and [layer], result.heads),
+                    marked("class", classes, [*result.heads, *layers]),
+                    apart,
+                    evidence.region_text,
+                )
+                texts = [file_text(n, asked, k) for n in images.names for k in kinds]
+                names = distinct_names(texts)
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
             for note in [*result.output * (head is None), *result.notes(source)]:
@@ -313,6 +324,11 @@ class _Result:
             results.append(self.channels)
         notes = [remark.about(source) for each in results for remark in each.remarks]
         return [*self.failures, *notes]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The names of all outputs."""
+        return next(iter(self.explained.values())).heads
 
     @property
     def output(self) -> list[str]:

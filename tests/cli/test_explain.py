@@ -321,6 +321,31 @@ def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> Non
         np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
 
 
+def test_each_question_has_files_of_its_own(tmp_path: Path) -> None:
+    inputs = keras.layers.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(4, 3, name="bird")(inputs)
+    mean = keras.layers.GlobalAveragePooling2D()(maps)
+    dense = keras.layers.Dense
+    outputs = [dense(3, "softmax", name=name)(mean) for name in ("good", "bad")]
+    keras.Model(inputs, outputs).save(tmp_path / "heads.keras")
+    np.save(tmp_path / "image.npy", np.ones((8, 8, 3), np.float32))
+    (tmp_path / "labels.txt").write_text("good\nbird\nhorse\n")
+    questions = {
+        "--head=good": "good",
+        "--class=good": "class-good",
+        "--layer=bird": "bird",
+        "--class=bird": "class-bird",
+        "--class=horse": "horse",
+    }
+    for question, told in questions.items():
+        result = invoke(
+            *(tmp_path / "heads.keras", tmp_path / "image.npy", question),
+            *("--labels", tmp_path / "labels.txt", "--out", tmp_path / "out"),
+        )
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout.endswith(f"/image--{told}--explain-hirescam.png\n")
+
+
 def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
     network = keras.Sequential(
         [keras.Input((9, 2)), keras.layers.Conv1D(3, 1, activation="softmax")]
