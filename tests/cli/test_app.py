@@ -347,6 +347,23 @@ def test_pictures_stay_apart_from_images_of_a_folder(
     assert result.exit_code == 0 and len(list(images.iterdir())) == 2
 
 
+def test_pictures_stay_apart_from_images_of_a_glob(
+    mnist: str, seven: str, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(seven, images)
+    command = ("activations", mnist, str(images / "**" / "*.png"), "--layer=conv1")
+    for out in (images, images / "new"):
+        result = run(*command, "--out", str(out))
+        assert result.exit_code == 1
+        assert "is a folder that images are taken from" in result.stderr
+        assert f"folder: --out {tmp_path / 'cnnviz-out'}\n" in result.stderr
+    for _ in range(2):
+        result = run(*command, "--out", str(tmp_path / "cnnviz-out"))
+        assert len(result.stdout.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "given",
     [
