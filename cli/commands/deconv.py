@@ -207,7 +207,12 @@ def deconv(
         count = len(images.paths)
         files = raw * (len(_RULES) if compare else 1)
         work.console.stage("drawing", count * (1 + stages + files))
-        look = {"crop": crop, "columns": columns, "percentile": percentile}
+        look = {
+            "crop": crop,
+            "close": close,
+            "columns": columns,
+            "percentile": percentile,
+        }
         firing, fires = 0, ""
         for number, verdict, result in work.items:
             for note in result.notes:
@@ -233,9 +238,7 @@ def deconv(
                 )
                 continue
             facts = images.source(number, verdict)
-            work.files.write(
-                f"{picture}.png", result.write_sheet, facts, close=close, **look
-            )
+            work.files.write(f"{picture}.png", result.write_sheet, facts, **look)
             if result.stages is not None:
                 work.files.write(
                     f"{strip}.png", result.stages.save, source=facts, **look
