@@ -121,6 +121,11 @@ def activations(
                         "--overlay: the network takes no picture of 1 or 3 channels, "
                         "which maps could be laid over"
                     )
+                elif overlay and not drawn.mapped:
+                    work.console.note(
+                        "--overlay: none of these layers has maps, which alone are "
+                        "laid over the image"
+                    )
             named = list(drawn)
             if layer is None and len(drawn) > 1:
                 digits = max(2, len(str(len(drawn))))
