@@ -133,8 +133,8 @@ def ask_about(
     numbers, signs = [number for number, _ in signed], [sign for _, sign in signed]
     if against is not None and info.classes == 1:
         raise ArgumentError(
-            f"against is {against}, and output '{info.name}' has one class; expected "
-            "None, since there is nothing to compare it with"
+            f"against is {against}, and output '{info.name}' has one class: there is "
+            "nothing to compare it with"
         )
     if against is not None and rival in numbers:
         raise ArgumentError(f"class {against} is held against itself")
@@ -245,7 +245,7 @@ def _region(
             "region holds negative, NaN or infinite weights; expected 0 or more"
         )
     if not weights.any(tuple(range(1, weights.ndim))).all():
-        raise ArgumentError("a region is empty; expected weights, some above 0")
+        raise ArgumentError("region is empty; expected weights, some above 0")
     return None, weights[:, None]
 
 

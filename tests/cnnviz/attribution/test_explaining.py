@@ -570,7 +570,7 @@ class TestPixelClasses:
             explain(raw(network), images, [1], region="middle")  # type: ignore[arg-type]
         for wrong, told in (
             (np.ones((2,) * 5), r"an array of shape \(2, 2, 2, 2, 2\)"),
-            (np.zeros(sizes), "a region is empty"),
+            (np.zeros(sizes), "region is empty"),
             (-np.ones(sizes), "region holds negative, NaN or infinite weights"),
             (np.full(sizes, np.nan), "region holds negative, NaN or infinite weights"),
         ):
