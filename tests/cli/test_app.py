@@ -162,7 +162,12 @@ def test_help_and_mistakes_are_told_without_tensorflow(
         (["activations", "MODEL", "IMAGE", "--colormap", "virids"], "viridis"),
         (["activations", "MODEL", "IMAGE", "--encoding", "rgb"], "expected auto, unit"),
         (["activations", "MODEL", "IMAGE", "--sort", "size"], "strongest"),
-        (["activations", "MODEL", "IMAGE", "--normalize", "no"], "layer"),
+        (
+            ["activations", "MODEL", "IMAGE", "--normalize", "no"],
+            "error: Invalid value for '--normalize': 'no' is not one of",
+        ),
+        (["activations", "MODEL", "IMAGE", "--out", ""], "expected a folder"),
+        (["predict", "MODEL", "IMAGE", "--out", ""], "expected a folder"),
         (["activations", "MODEL", "IMAGE", "--fit", "no"], "stretch"),
         (["activations", "MODEL", "IMAGE", "--size", "12by12"], "HEIGHTxWIDTH"),
         (["activations", "MODEL", "IMAGE", "--size", "0"], "HEIGHTxWIDTH"),
