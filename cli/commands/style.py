@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from cnnviz.network import ImageModel
     from cnnviz.synthesis import Stylized
 
+# As `optimize_style` has them, known before TensorFlow is imported.
+_LARGEST_WEIGHT, _LARGEST_SCALE = 1_000_000, 16
+
 
 @command(
     "cnnviz style VGG19 photo.jpg painting.jpg",
@@ -55,6 +58,7 @@ def style(
         list[float] | None,
         typer.Option(
             min=0.0,
+            max=_LARGEST_WEIGHT,
             metavar="W",
             rich_help_panel=options.STYLE_PANEL,
             show_default="equal ones",
@@ -66,6 +70,7 @@ def style(
         float | None,
         typer.Option(
             min=0.0,
+            max=_LARGEST_WEIGHT,
             rich_help_panel=options.STYLE_PANEL,
             show_default="0.05; from noise 0.5",
             help="Give the content this weight; the style has weight 1. A larger one "
@@ -76,6 +81,7 @@ def style(
         float,
         typer.Option(
             min=0.05,
+            max=_LARGEST_SCALE,
             rich_help_panel=options.STYLE_PANEL,
             help="Make the picture of the style this large compared with the content. "
             "A smaller one makes finer strokes.",
@@ -129,6 +135,7 @@ def style(
         float,
         typer.Option(
             min=0.0,
+            max=_LARGEST_WEIGHT,
             rich_help_panel=options.STYLE_PANEL,
             help="Give the differences between neighboring pixels this weight. A "
             "larger one makes the painting smoother.",
@@ -171,7 +178,8 @@ def style(
         raise ArgumentError(f"{content} is {len(sources)} pictures; expected one")
     path = sources[0]
     reading: dict[str, Any] = {"fit": fit, "background": background}
-    paintings = find_images(styles)
+    # Left out, a second name of a style would shift the weights.
+    paintings = find_images(styles, once=style_weight is None)
     keep_apart(output.out, [content, *styles])
     if style_weight is not None and len(style_weight) != len(paintings):
         raise ArgumentError(
