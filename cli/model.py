@@ -109,8 +109,8 @@ class ModelOptions:
             rich_help_panel=MODEL_PANEL,
             show_default=False,
             help="Give this input of a network that has several the same picture or "
-            ".npy array for all images, read as they are. The option may be given "
-            "several times.",
+            ".npy array for all images; it is read in the same way. The option may be "
+            "given several times.",
         ),
     ] = None
     weights: Annotated[

@@ -76,6 +76,8 @@ def dream(
     """Let a network dream: amplify in images what layers respond to.
 
     The steps are taken at each size. Large images are worked on in tiles.
+
+    The option --labels changes nothing here.
     """
     from cnnviz.images import distinct_names, stems
 

@@ -29,6 +29,8 @@ def kernels(
 
     Kernels on three channels, such as the colors of an image, are drawn in color,
     others as signed maps around gray.
+
+    The options --encoding, --labels and --hold change nothing here.
     """
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:

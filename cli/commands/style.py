@@ -169,6 +169,8 @@ def style(
     """Paint a picture in the style of others.
 
     It is made at several sizes, from coarse to fine. The steps are taken at each size.
+
+    The option --labels changes nothing here.
     """
     from cnnviz.errors import ArgumentError
     from cnnviz.images import find_images, safe_name, stems
