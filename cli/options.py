@@ -183,7 +183,7 @@ Columns = Annotated[
         min=1,
         rich_help_panel=PICTURE_PANEL,
         show_default="a nearly square sheet",
-        help="Put this many tiles in a row. Signals, bars and matrices have none.",
+        help="Put this many tiles in a row.",
     ),
 ]
 

@@ -60,6 +60,8 @@ def activations(
     Without --layer every convolution and pooling layer is drawn but convolutions
     of 1x1, numbered in order, with an index sheet of the strongest maps of all.
 
+    Signals are strips, which --columns does not change.
+
     Values without positions share one scale. Those of classes are bars, without
     --colormap and --columns: of more than 16 the strongest 16 are drawn, if
     --sort and --max-channels do not ask for others.
