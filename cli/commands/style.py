@@ -146,7 +146,7 @@ def style(
     ] = None,
     fit: options.Fit = "crop",
     background: options.Background = options.WHITE,
-    steps: options.Steps = 100,
+    steps: options.StepsAtEachSize = 100,
     frames: Annotated[
         int,
         typer.Option(
@@ -161,7 +161,7 @@ def style(
 ) -> None:
     """Paint a picture in the style of others.
 
-    It is made at several sizes, from coarse to fine. The steps are taken at each size.
+    It is made at several sizes, from coarse to fine.
     """
     from cnnviz.errors import ArgumentError
     from cnnviz.images import find_images, safe_name, stems
