@@ -327,12 +327,12 @@ Gif = Annotated[
         help="Write an animation too, which shows how the images come about.",
     ),
 ]
-Steps = Annotated[
+StepsAtEachSize = Annotated[
     int,
     typer.Option(
         min=1,
         rich_help_panel=ASCENT_PANEL,
-        help="Take this many steps, each a forward and a backward pass, per image.",
+        help="Take this many steps at each size, each a forward and a backward pass.",
     ),
 ]
 AscentBatchSize = Annotated[

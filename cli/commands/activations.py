@@ -57,8 +57,8 @@ def activations(
 ) -> None:
     """Draw what layers compute for images: one picture per image and layer.
 
-    Without --layer every convolution and pooling layer is drawn but convolutions
-    of 1x1, numbered in order, with an index sheet of the strongest maps of all.
+    Without --layer all pooling layers are drawn, and all convolutions except those
+    of 1x1. They are numbered in order, and an index sheet has their strongest maps.
 
     Signals are strips, which --columns does not change.
 

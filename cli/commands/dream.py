@@ -70,12 +70,13 @@ def dream(
     ] = None,
     fit: options.Fit = "crop",
     background: options.Background = options.WHITE,
-    steps: options.Steps = 32,
+    steps: options.StepsAtEachSize = 32,
     batch_size: options.AscentBatchSize = None,
 ) -> None:
     """Let a network dream: amplify in images what layers respond to.
 
-    The steps are taken at each size. Large images are worked on in tiles.
+    An image is worked on at several sizes, from coarse to fine, and in tiles if it is
+    large.
 
     The option --labels changes nothing here.
     """

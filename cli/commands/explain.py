@@ -83,7 +83,7 @@ def explain(
         str | None,
         typer.Option(
             metavar="NAME",
-            show_default="where positions are given up",
+            show_default="the last with positions, not counting pooling",
             help="Look at the layer of this path.",
         ),
     ] = None,
@@ -135,8 +135,8 @@ def explain(
 ) -> None:
     """Draw what in an image speaks for a class: one picture per image.
 
-    Orange speaks for the class, blue against it; of gradients orange may be either.
-    Explained is the logit.
+    What is explained is the logit: orange speaks for the class, blue against it.
+    With --method gradient, orange is where pixels could change it, up or down.
     """
     from cnnviz.attribution import CAMS  # which imports no TensorFlow
 

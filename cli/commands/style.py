@@ -153,7 +153,7 @@ def style(
     ] = None,
     fit: options.Fit = "crop",
     background: options.Background = options.WHITE,
-    steps: options.Steps = 100,
+    steps: options.StepsAtEachSize = 100,
     frames: Annotated[
         int,
         typer.Option(
@@ -168,7 +168,7 @@ def style(
 ) -> None:
     """Paint a picture in the style of others.
 
-    It is made at several sizes, from coarse to fine. The steps are taken at each size.
+    It is made at several sizes, from coarse to fine.
 
     The option --labels changes nothing here.
     """

@@ -137,7 +137,7 @@ def ask_about(
             "nothing to compare it with"
         )
     if against is not None and rival in numbers:
-        raise ArgumentError(f"class {against} is held against itself")
+        raise ArgumentError(f"class {against} is compared with itself")
     if against is not None and not entries and top >= info.classes:
         top = info.classes - 1  # all others
         probe = probe_for(target, at=first, top=top)

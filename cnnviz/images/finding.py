@@ -43,8 +43,8 @@ def find_images(
         once: Whether a file comes once, however often it is named or linked to.
 
     Returns:
-        The files in the order of `sources`. None is decoded, but those named one by one
-        can be opened.
+        The files in the order of `sources`. Only those named one by one are opened, to
+        see that they can be; no file is decoded.
 
     Raises:
         ImageError: If a source is missing, cannot be opened, or stands for no image.

@@ -98,7 +98,7 @@ def read_image(
             and alpha as a picture stores them, for networks whose fourth channel is
             kept there, and 2 are gray and alpha; any other number must be that of an
             array. None keeps the number of an array; pictures then have 1 channel if
-            they are gray and opaque, else 3.
+            they are gray and store no transparency, else 3.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded ones,
             where it is opaque if the result has alpha.

@@ -376,7 +376,7 @@ def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
     [
         (["--class", "12"], 1, "has no class 12; expected 0 to 9"),
         (["--class", "cat"], 1, "has no class 'cat'; those of output"),
-        (["--class", "7", "--against", "7"], 1, "class 7 is held against itself"),
+        (["--class", "7", "--against", "7"], 1, "class 7 is compared with itself"),
         (["--class", "7", "--top", "2"], 2, "give one"),
         (["--head", "tail"], 1, "has no output 'tail'"),
         (["--layer", "conv9"], 1, "has no layer 'conv9'"),

@@ -1043,7 +1043,7 @@ class TestMistakes:
             (ArgumentError, "no class 'dot'; did you mean dog", {"classes": ["dot"]}),
             (ArgumentError, "no class 4; expected 0 to 3", {"classes": [4]}),
             (ArgumentError, "no class is given", {"classes": []}),
-            (ArgumentError, "held against itself", {"classes": [1], "against": "dog"}),
+            (ArgumentError, "compared with itself", {"classes": [1], "against": "dog"}),
             (ArgumentError, "top is 0", {"top": 0}),
             (ArgumentError, "batch_size is -1", {"batch_size": -1}),
             (ArgumentError, "batch_size is 0", {"batch_size": 0}),
