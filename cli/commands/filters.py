@@ -55,7 +55,14 @@ def filters(
         ),
     ] = None,
     size: options.CanvasSize = None,
-    steps: options.Steps = 256,
+    steps: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            rich_help_panel=options.ASCENT_PANEL,
+            help="Take this many steps, each a forward and a backward pass, per image.",
+        ),
+    ] = 256,
     batch_size: options.AscentBatchSize = None,
     max_channels: Annotated[
         int | None,
@@ -71,8 +78,8 @@ def filters(
         Literal["channel", "strongest"],
         typer.Option(
             rich_help_panel=options.PICTURE_PANEL,
-            help="Order the filters by their number, or those first whose mean rises "
-            "highest.",
+            help="Order the filters by their number, or the strongest first: by the "
+            "mean that each reaches.",
         ),
     ] = "channel",
     gif: options.Gif = False,

@@ -146,8 +146,7 @@ def channel_attribution(
         top: How many of the most probable classes, where no classes are given.
         against: A class to compare the others with: the score is the difference of the
             logits. None for the logit of the class alone.
-        layer: The path of the layer; None for the one where the network gives up
-            positions.
+        layer: The path of the layer; None for the one that `explain` looks at.
         head: The name or number of the output, for networks with several.
         path: 0 for activation times gradient. With a larger number, the gradient is
             averaged over that many points between no activation and the whole one (the
@@ -158,8 +157,8 @@ def channel_attribution(
             over pixels: a position `(row, column)` of the output, or an array of
             weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for
             the pixels that are assigned to the class.
-        batch_size: How many images go through the network at a time; None for as many
-            as suit it.
+        batch_size: How many images go through the network at a time; None for fewer of
+            large ones.
         callback: A function that is called on the way along a path with two numbers:
             how many gradients are done, and how many there are to do.
 

@@ -1,4 +1,4 @@
-"""Checking: maps are held against the network that they explain.
+"""Checking: maps are tested on the network that they explain.
 
 It is asked about the images without what a map marks; and for maps of its own without
 what it learned.
@@ -61,8 +61,8 @@ def check_explanation(
         images: The images that were explained.
         explanation: What `explain` returned for them.
         steps: In how many steps all pixels are removed.
-        draws: How many random maps to compare with, and how often to draw the kernels
-            of the output.
+        draws: How many random maps to compare with, and how many times the kernels
+            of the output are replaced by random ones.
         seed: The seed of the random maps, of the random kernels, and of the order of
             pixels that the map marks equally.
         callback: A function that is called with two numbers: how many of the images

@@ -147,15 +147,17 @@ def explain(
         method: `hirescam`: activation times gradient at a layer, exact for what one
             linear layer decides; `gradcam`: the same with mean gradients, rectified, as
             published; `integrated`: integrated gradients, which add up to the
-            difference to the baseline; `gradient`: how far pixels could change the
-            score; `occlusion`: what the score loses without a patch, which needs no
-            gradient. `guided` (backpropagation) and `deconvnet` are there to be
-            compared with these; their maps are no evidence.
+            difference to the baseline within 5 %, and `notes` tell where they do not;
+            `gradient`: how far pixels could change the score; `occlusion`: what the
+            score loses without a patch, which needs no gradient. `guided`
+            (backpropagation) and `deconvnet` are there to be compared with these; their
+            maps are no evidence.
         layer: For `hirescam` and `gradcam` the path of a layer; None for the last one
-            before the network gives up positions. Tokens `(n, rows * columns, c)` that
-            were maps become maps again. None chooses them only in networks that do not
-            mix them, as attention does: after that, a position says little of the
-            image.
+            with positions, not counting pooling, padding and dropout, and in a network
+            that answers for every pixel for the deepest of its smallest maps. Tokens
+            `(n, rows * columns, c)` that were maps become maps again. None chooses them
+            only in networks that do not mix them, as attention does: after that, a
+            position says little of the image.
         head: The name or number of the output, for networks with several.
         baseline: For `integrated` and `occlusion` what an image is compared with:
             `black`, `white`, `mean` (its mean color), `blur`, a number, or an image.
@@ -167,11 +169,11 @@ def explain(
             the pixels that are assigned to the class.
         patch: For `occlusion` the side of a patch in pixels, or one for each axis; None
             for an eighth of the image's side.
-        stride: How many pixels lie from one patch to the next; None for half the side
-            of a patch.
+        stride: How many pixels lie from one patch to the next, at most the side of a
+            patch; None for half of it.
         seed: The seed of the noise.
-        batch_size: How many images go through the network at a time; None for as many
-            as suit it.
+        batch_size: How many images go through the network at a time; None for fewer of
+            large ones.
         callback: A function that a long method calls with two numbers: how much is
             done, and how much there is to do.
 

@@ -192,6 +192,14 @@ def _occluded(case: Case) -> Raw:
     patch = _sizes("patch", settings.patch, [-(-n // _PATCH) for n in pixels])
     patch = [min(p, n) for p, n in zip(patch, pixels, strict=True)]
     stride = _sizes("stride", settings.stride, [max(1, p // 2) for p in patch])
+    for n, p, s in zip(pixels, patch, stride, strict=True):
+        if s > p < n:
+            raise unfit(
+                "stride",
+                settings.stride,
+                f"{p} or less, the side of a patch, so that no pixel between patches "
+                "is left out",
+            )
     starts = [patch_starts(*sizes) for sizes in zip(pixels, patch, stride, strict=True)]
     (scores,) = case.answers("scores")
     values = occlusion(

@@ -201,7 +201,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
             "title": drawing.headline(path, self.kinds.get(path, ""), shape),
             "labels": units and units.names(self.labels, values.shape[-1]),
             "image": seen if overlay else None,
-            "seen": None if overlay else seen,
+            "seen": seen,
             **options,
         }
         sheet = drawing.activation_sheet(values, **options)

@@ -604,6 +604,18 @@ def test_maps_of_a_second_picture_are_laid_over_that(k: ModuleType) -> None:
 
 
 @GENERATIONS
+def test_layers_without_maps_look_the_same_with_overlay(k: ModuleType) -> None:
+    inputs = k.Input((6, 8, 3))
+    mean = k.layers.GlobalAveragePooling2D(name="mean")(inputs)
+    named = k.layers.Softmax(name="named")(mean)
+    model = load_model(k.Model(inputs, named), encoding="raw")
+    found = activations(model, RNG.random((1, 6, 8, 3)), ["mean", "named"])
+    for path in ("mean", "named"):
+        plain, overlaid = (found.picture(path, overlay=o) for o in (False, True))
+        np.testing.assert_array_equal(np.asarray(overlaid), np.asarray(plain))
+
+
+@GENERATIONS
 @pytest.mark.parametrize(
     "gate", ["reshaped", "sliced", "kept", "normalized", "function", "attention"]
 )
