@@ -22,7 +22,7 @@ from cnnviz.network.heads import HeadInfo
 from cnnviz.network.labels import class_name
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.survey import built_at, choose_head, survey_layers
-from cnnviz.objectives.units import log_odds, logit
+from cnnviz.objectives.units import log_odds
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.choices import usual_classes
 from cnnviz.synthesis.grounds import find_ground
@@ -95,9 +95,6 @@ def visualize_classes(
 ) -> ClassImages:
     """Makes images that a network takes for its classes.
 
-    An output without softmax and sigmoid is raised as it is, whatever becomes of the
-    others, as `explain` explains it.
-
     Args:
         model: A loaded model, or a Keras model of either generation.
         classes: Which classes, by number or by name. None for all of up to 50, and of
@@ -158,13 +155,11 @@ def optimize_classes(
     """Makes images that a network takes for its classes, and says how sure it is.
 
     What is maximized is the class's logit against the others, minus a little total
-    variation. An output without softmax and sigmoid may be no class: it is raised as it
-    is, whatever becomes of the others. The costs, also those named below, are smaller
-    if the network's logits differ less between images. Of networks whose own images
-    have 96 pixels or more on the longer side, features that are unlike what batch
-    normalizations remember of the training cost something too, see
-    `objectives.statistics_distance`: so there is a thing in its surroundings, rather
-    than texture everywhere.
+    variation. This cost, and those named below, are smaller if the network's logits
+    differ less between images. Of networks whose own images have 96 pixels or more on
+    the longer side, features that are unlike what batch normalizations remember of the
+    training cost something too, see `objectives.statistics_distance`: so there is a
+    thing in its surroundings, rather than texture everywhere.
 
     Images that are not RGB are drawn on a dark or a light ground: the one on which the
     network tells random lines apart better. They start near that ground. If the images
@@ -205,8 +200,7 @@ def optimize_classes(
     chosen = _chosen_classes(known, info, classes)
     weight = min(1.0, _sway(known, info, found.image) / _SWAY)
     ground = find_ground(lambda images: _answers(known, info, images)[0], found.image)
-    # What a regression tells does not compete.
-    wanted = (logit if info.kind == "linear" else log_odds)(chosen, info.name)
+    wanted = log_odds(chosen, info.name)
     recipe = class_recipe(known, found.image, wanted, weight, ground)
     run = run_of(run)
     steps = run.steps or recipe.steps * (run.restarts or recipe.restarts)
