@@ -72,7 +72,9 @@ def _told(error: Exception) -> int:
     if isinstance(error, usage_error):
         context = getattr(error, "ctx", None)
         program = context.command_path if context is not None else "cnnviz"
-        _say(error.format_message(), f"Usage: {program} --help")  # type: ignore[attr-defined]
+        told = error.format_message()  # type: ignore[attr-defined]
+        # Some releases of Typer say how they found out.
+        _say(told.replace(": Value error, ", ": "), f"Usage: {program} --help")
         return 2
     if isinstance(error, click_exception):
         _say(error.format_message(), None)  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ class EvidenceOptions:
     """The options of `cnnviz explain` that are not for every method and network.
 
     Attributes:
-        baseline: What the image is held against.
+        baseline: What the image is compared with.
         patch: The side of what `occlusion` takes away.
         stride: How far the patches are apart.
         smooth: Over how many noisy images the gradient is averaged.
@@ -32,7 +32,7 @@ class EvidenceOptions:
         str,
         typer.Option(
             metavar="NAME|N",
-            help="Hold the image against this: black, white, its mean color, a blur of "
+            help="Compare the image with this: black, white, its mean color, a blur of "
             "it, or a number: a gray from 0 to 1, or any raw value. For integrated and "
             "occlusion.",
         ),
@@ -52,7 +52,8 @@ class EvidenceOptions:
             min=1,
             metavar="PIXELS",
             show_default="half the side of a patch",
-            help="Move the patch by this much at a time. For occlusion.",
+            help="Move the patch by this much at a time, by its side at most. For "
+            "occlusion.",
         ),
     ] = None
     smooth: Annotated[
@@ -77,8 +78,8 @@ class EvidenceOptions:
         int,
         typer.Option(
             min=0,
-            help="Start the random numbers here: the noise of --smooth, and what "
-            "--check and --compare hold the picture against.",
+            help="Start the random numbers here: the noise of --smooth, and the random "
+            "maps and weights of --check and --compare.",
         ),
     ] = 0
 
@@ -139,7 +140,10 @@ class EvidenceOptions:
 
         with in_place_of(f"--region {self.region} is no position ROW,COLUMN"):
             if self.region.endswith((".npy", ".npz")):
-                array = read_array(self.region)
-                if array.ndim != 3 or array.shape[-1] not in (1, 3, 4):
+                array = read_array(self.region, raw=True)
+                if array.ndim == 3 and array.shape[-1] == 1:
+                    array = array[..., 0]
+                if array.ndim != 3 or array.shape[-1] not in (3, 4):
                     return array  # of a signal, or of a volume
-            return read_image(self.region, channels=1)[..., 0]
+            black = (0.0, 0.0, 0.0)  # what is transparent is not white
+            return read_image(self.region, channels=1, background=black)[..., 0]

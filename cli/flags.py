@@ -50,7 +50,8 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"; for channels name any layer": ", without --maps",
     r"^style_weights is\b": "--style-weight is",
     r"^(content_weight|keep_colors|style_scale|total_variation) is\b": _option,
-    r"^(region|labels|precision|against|size) is\b": r"--\1 is",
+    r"^(region|labels|precision|against|size|stride) is\b": r"--\1 is",
+    r"^region holds\b": "--region holds",
     r"weights=None": "--weights none",
     r"leave out tf\.config\.experimental\.enable_op_determinism\(\)": (
         "use --any-order"

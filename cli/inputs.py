@@ -65,15 +65,23 @@ def keep_apart(out: Path, sources: Iterable[str]) -> None:
     """
     from cnnviz.arguments import path_of
     from cnnviz.errors import ArgumentError
-    from cnnviz.images import find_images
+    from cnnviz.images import find_images, is_searched
 
     several = [s for s in sources if not path_of("image", s, "a path").is_file()]
-    folders = {path.parent for path in find_images(several)} if several else set()
-    if os.path.realpath(out) in map(os.path.realpath, folders):
+    found = find_images(several) if several else []
+    folders = {os.path.realpath(path.parent) for path in found}  # behind links, too
+
+    def is_taken_from(folder: Path) -> bool:
+        searched = any(is_searched(source, folder) for source in several)
+        return searched or os.path.realpath(folder) in folders
+
+    if is_taken_from(out):
+        places = (path / "cnnviz-out" for path in (out, *out.absolute().parents))
+        place = next((path for path in places if not is_taken_from(path)), None)
         raise ArgumentError(
             f"--out {out} is a folder that images are taken from: the pictures would "
             "be among them the next time",
-            hint=f"Choose another folder: --out {out / 'cnnviz-out'}",
+            hint=None if place is None else f"Choose another folder: --out {place}",
         )
 
 
@@ -181,14 +189,17 @@ class ImageOptions:
         return ImageSet(
             [[paths[column] for column in columns] for paths in self.paths],
             [spec.shape for spec in specs],
-            size=self.size,
-            fit=self.fit,
-            background=self.background,
+            **self.reading,
             raw=[
                 model.encode.of(spec.name).reads_raw(len(spec.shape) + 1, spec.dtype)
                 for spec in specs
             ],
         ).batches(self.batch_size, leave_out=console.left_out)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How pictures are read, by the names that `ImageSet` has for it."""
+        return {"size": self.size, "fit": self.fit, "background": self.background}
 
     @property
     def sources(self) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,8 @@ from .options import MODEL_PANEL, parsed_pair
 from .tensorflow_start import import_tensorflow
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cnnviz.network import ImageModel
 
 
@@ -107,7 +109,8 @@ class ModelOptions:
             rich_help_panel=MODEL_PANEL,
             show_default=False,
             help="Give this input of a network that has several the same picture or "
-            ".npy array for all images. The option may be given several times.",
+            ".npy array for all images; it is read in the same way. The option may be "
+            "given several times.",
         ),
     ] = None
     weights: Annotated[
@@ -193,8 +196,13 @@ class ModelOptions:
         """What the model is called in the names of files."""
         return Path(self.source).resolve().stem or "model"
 
-    def load(self) -> ImageModel:
-        """Imports TensorFlow and loads the model."""
+    def load(self, reading: Mapping[str, Any]) -> ImageModel:
+        """Imports TensorFlow and loads the model.
+
+        Args:
+            reading: How pictures are read that the network is shown: arguments of
+                `ImageSet`. Those that are held are read in the same way.
+        """
         import_tensorflow()
         from cnnviz.loading import load_model, module_objects
 
@@ -213,14 +221,28 @@ class ModelOptions:
                 trusted=self.trusted,
                 custom_objects=objects,
             )
+        held = self._held_arrays(model, reading)
+        return model.hold(held) if held else model
+
+    def _held_arrays(
+        self, model: ImageModel, reading: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """By the name of an input what it is held at; see `load`."""
         from cnnviz.images import ImageSet
 
-        held = {}
-        for name, file in self._held_files().items():
-            _, shape, dtype = model.input(name)
+        files = self._held_files()
+        specs = {name: model.input(name) for name in files}
+        shown = [s.shape[:2] for s in model.inputs or [] if s.name not in files]
+        held: dict[str, np.ndarray] = {}
+        for name, (_, shape, dtype) in specs.items():
+            read = dict(reading)
+            if shape[:2] not in shown:
+                read["size"] = None  # a size is for pictures that lie on each other
             raw = model.encode.of(name).reads_raw(len(shape) + 1, dtype)
-            (held[name],) = ImageSet([[file]], [shape], raw=[raw]).read(0)
-        return model.hold(held) if held else model
+            (held[name],) = ImageSet([[files[name]]], [shape], raw=[raw], **read).read(
+                0
+            )
+        return held
 
     @property
     def _encoding(self) -> str | dict[str, str]:

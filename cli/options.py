@@ -101,6 +101,13 @@ def in_place_of(told: str) -> Iterator[None]:
         raise ImageError(f"{told}, and {error.message}", hint=error.hint) from None
 
 
+def parsed_folder(given: str | Path) -> Path:
+    """A folder by its path; no text is no path, and would be the folder one is in."""
+    if given == "":
+        raise typer.BadParameter("'' is no path; expected a folder")
+    return Path(given)
+
+
 def checked_folder(path: Path) -> Path:
     """The folder of a path, `~` being the user's home.
 
@@ -193,6 +200,7 @@ class OutputOptions:
     out: Annotated[
         Path,
         typer.Option(
+            parser=parsed_folder,
             metavar="DIR",
             help="Write the files to this folder, which is made if it does not exist. "
             "Files of the same names are replaced.",
@@ -319,12 +327,12 @@ Gif = Annotated[
         help="Write an animation too, which shows how the images come about.",
     ),
 ]
-Steps = Annotated[
+StepsAtEachSize = Annotated[
     int,
     typer.Option(
         min=1,
         rich_help_panel=ASCENT_PANEL,
-        help="Take this many steps, each a forward and a backward pass, per image.",
+        help="Take this many steps at each size, each a forward and a backward pass.",
     ),
 ]
 AscentBatchSize = Annotated[

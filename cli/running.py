@@ -7,7 +7,7 @@ thread draws what was computed before, hears Ctrl-C, and says how far the work i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,7 @@ def run(
     draw: Callable[[Work], _T],
     show: Callable[[_T], None] | None = None,
     *,
+    reading: Mapping[str, Any] | None = None,
     reads_pixels: bool = True,
 ) -> None:
     """Loads a model, computes and draws.
@@ -59,6 +60,8 @@ def run(
             their use.
         draw: Draws them. It runs in the main thread.
         show: Prints what `draw` returned, once every file is written.
+        reading: How pictures are read, see `ImageOptions.reading`; None for the
+            defaults.
         reads_pixels: Whether the values of pixels matter, hence how they are encoded.
 
     Raises:
@@ -66,7 +69,7 @@ def run(
     """
 
     def computed(console: Console) -> Generator[Any]:
-        loaded = model.load()
+        loaded = model.load(reading or {})
         yield loaded
         yield from compute(loaded, console)
 

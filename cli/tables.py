@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Quiet, checked_folder
+from .options import Quiet, checked_folder, parsed_folder
 from .writing import Writer
 
 
@@ -31,6 +31,7 @@ class TableOptions:
     out: Annotated[
         Path | None,
         typer.Option(
+            parser=parsed_folder,
             metavar="DIR",
             show_default=False,
             help="Write the table to a file in this folder instead of printing it.",

@@ -6,7 +6,7 @@ import contextlib
 import os
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
@@ -37,12 +37,28 @@ def file_text(subject: str, asked: Iterable[object], kind: str) -> str:
     return "/".join([subject, *given, kind])
 
 
+def marked(
+    option: str, given: Sequence[str] | None, others: Iterable[str]
+) -> list[str]:
+    """What was given for an option, with its name in front where others could be meant.
+
+    Args:
+        option: The name of the option.
+        given: What was given for it.
+        others: What could be given for the options that `file_text` is told before it.
+    """
+    known = {other.casefold() for other in others}
+    return [f"{option}-{g}" if g.casefold() in known else g for g in given or ()]
+
+
 def _given(asked: object) -> str:
     if not isinstance(asked, list):
         return str(asked)
     from cnnviz.images import safe_name
 
-    text = ",".join(map(str, asked))
+    # One name with a comma is not two names.
+    names = (str(each).replace("%", "%25").replace(",", "%2C") for each in asked)
+    text = ",".join(names)
     return text if len(text) <= _LONGEST_LIST else safe_name(text, _LONGEST_LIST)
 
 

@@ -399,6 +399,6 @@ def size_of(size: SizeLike, name: str = "size", least: int = 1) -> tuple[int, in
     if height * width > MOST_NUMBERS:
         raise ArgumentError(
             f"{name} is {brief(size)}, which no memory holds; expected "
-            f"{MOST_NUMBERS:,} pixels at most"
+            f"{MOST_NUMBERS:,} pixels at most, height times width"
         )
     return height, width

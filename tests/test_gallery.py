@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnviz import load_model
+from cnnviz.synthesis import choose_layers
+
 ASSETS = Path(__file__).parents[1] / "assets"
 PAGE = (ASSETS / "GALLERY.md").read_text(encoding="utf-8")
 
@@ -43,6 +46,12 @@ def test_every_picture_is_shown_once_with_its_command() -> None:
         path.name for path in (ASSETS / "pictures").iterdir()
     )
     assert shown == [entry.picture for entry in ENTRIES]
+
+
+def test_layers_of_the_castle_are_those_that_are_chosen() -> None:
+    style, content = choose_layers(load_model(ASSETS / "vgg16_block4.keras"))
+    told = f"`{style[0]}` to `{style[-1]}`, and content in `{content}`"
+    assert told in " ".join(PAGE.split())
 
 
 def test_every_lesson_is_linked() -> None:

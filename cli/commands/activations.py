@@ -57,8 +57,10 @@ def activations(
 ) -> None:
     """Draw what layers compute for images: one picture per image and layer.
 
-    Without --layer every convolution and pooling layer is drawn but convolutions
-    of 1x1, numbered in order, with an index sheet of the strongest maps of all.
+    Without --layer all pooling layers are drawn, and all convolutions except those
+    of 1x1. They are numbered in order, and an index sheet has their strongest maps.
+
+    Signals are strips, which --columns does not change.
 
     Values without positions share one scale. Those of classes are bars, without
     --colormap and --columns: of more than 16 the strongest 16 are drawn, if
@@ -121,6 +123,11 @@ def activations(
                         "--overlay: the network takes no picture of 1 or 3 channels, "
                         "which maps could be laid over"
                     )
+                elif overlay and not drawn.mapped:
+                    work.console.note(
+                        "--overlay: none of these layers has maps, which alone are "
+                        "laid over the image"
+                    )
             named = list(drawn)
             if layer is None and len(drawn) > 1:
                 digits = max(2, len(str(len(drawn))))
@@ -145,7 +152,7 @@ def activations(
                         f"{file}.png", drawn.save, layer=path, **look, **told
                     )
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=images.reading)
 
 
 def _keep_images(out: Path, images: ImageOptions) -> None:

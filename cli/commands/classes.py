@@ -14,7 +14,7 @@ from ..model import ModelOptions, output_note
 from ..progress import FRAMES, watch, write_animation
 from ..running import Work, run
 from ..signature import command
-from ..writing import file_text
+from ..writing import file_text, marked
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel
@@ -127,7 +127,8 @@ def classes(
         files = (
             [] if shown is None else [path.name for row in shown.paths for path in row]
         )
-        name = safe_name(file_text(model.name, [head, classes, files], "classes"))
+        asked = [head, marked("class", classes, heads[0].heads), files]
+        name = safe_name(file_text(model.name, asked, "classes"))
         title = f"classes of {model.name}"
         if len(heads) > 1:
             title += f" ({found.head.name})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _TOP = 9
 _Rule = Literal["deconvnet", "guided", "gradient"]
-_RULES = get_args(_Rule)
+_RULES: tuple[_Rule, ...] = get_args(_Rule)
 
 
 @command(
@@ -64,16 +65,18 @@ def deconv(
         ),
     ] = None,
     rule: Annotated[
-        _Rule,
+        _Rule | None,
         typer.Option(
+            show_default=_RULES[0],
             help="Go back by the deconvnet of Zeiler and Fergus, by guided "
-            "backpropagation, or by the gradient."
+            "backpropagation, or by the gradient.",
         ),
-    ] = "deconvnet",
+    ] = None,
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="Draw all three rules on the same units instead."
+            "--compare",
+            help="Draw all rules that the network allows on the same units instead.",
         ),
     ] = False,
     stages: Annotated[
@@ -130,14 +133,18 @@ def deconv(
     This shows what mattered to the unit. It is no evidence for a class.
     """
     keep_apart(output.out, images.sources)
+    if compare and rule and not stages:
+        raise typer.BadParameter(f"--compare draws all rules; given --rule {rule}")
     if stages and rule == "gradient":
         raise typer.BadParameter(
             "--stages needs --rule deconvnet or guided: the gradient has no such steps"
         )
     most = top or (_TOP if channel is None else None)
+    chosen: _Rule = rule or _RULES[0]
+    # Of rules that are compared the first is the first that the network allows.
+    tried = [*_RULES] if compare else [chosen]
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.attribution import projection_batches
         from cnnviz.network import suggest_layer
         from cnnviz.tracing import one_path
 
@@ -150,9 +157,7 @@ def deconv(
                 told = _verdicts(loaded, batch.arrays)
                 answers = told[0] is not None
             row = 0
-            for found in projection_batches(
-                loaded, batch.arrays, target, channel, rule=rule, top=most
-            ):
+            for found in projected(loaded, batch.arrays, target):
                 for i in range(len(found.images)):
                     one = [array[row : row + 1] for array in batch.arrays]
                     yield (
@@ -161,6 +166,25 @@ def deconv(
                         examine(loaded, target, one, found.image(i)),
                     )
                     row += 1
+
+    def projected(
+        loaded: ImageModel, arrays: list[np.ndarray], target: str
+    ) -> Iterator[Projections]:
+        from cnnviz.attribution import projection_batches
+        from cnnviz.errors import LayerError
+
+        while True:
+            found = projection_batches(
+                loaded, arrays, target, channel, rule=tried[0], top=most
+            )
+            try:
+                first = next(found)
+            except LayerError:
+                if len(tried) == 1:
+                    raise
+                tried.pop(0)
+            else:
+                return chain([first], found)
 
     def examine(
         loaded: ImageModel, target: str, one: list[np.ndarray], found: Projections
@@ -176,7 +200,7 @@ def deconv(
         if compare and fires:
             units = drawn.channels[0].tolist()
             for each in RULES:
-                if each == rule:
+                if each == tried[0]:
                     ruled[each] = drawn
                     continue
                 try:
@@ -185,8 +209,8 @@ def deconv(
                     failures.append(f"left out {each}: {error.message}")
         if stages and fires:
             first = int(found.firing().channels[0, 0])
-            steps = deconvnet_stages(loaded, one, target, first, rule=rule)
-        return _Result(bool(channel), found, ruled, steps, failures)
+            steps = deconvnet_stages(loaded, one, target, first, rule=chosen)
+        return _Result(bool(channel), tried[0], found, ruled, steps, failures)
 
     def draw(work: Work) -> None:
         from cnnviz.errors import LayerError
@@ -195,19 +219,24 @@ def deconv(
         target = next(work.items)
         if layer is None:
             work.console.note(f"layer: {target} (--layer chooses another)")
-        kind = "compare" if compare else rule
+        kind = "compare" if compare else chosen
         names = distinct_names(
             [
                 file_text(name, [target, channel], suffix)
                 for name in images.names
-                for suffix in (kind, f"{rule}-stages", *_RULES)
+                for suffix in (kind, f"{chosen}-stages", *_RULES)
             ]
         )
         each = len(names) // len(images.names)
         count = len(images.paths)
         files = raw * (len(_RULES) if compare else 1)
         work.console.stage("drawing", count * (1 + stages + files))
-        look = {"crop": crop, "columns": columns, "percentile": percentile}
+        look = {
+            "crop": crop,
+            "close": close,
+            "columns": columns,
+            "percentile": percentile,
+        }
         firing, fires = 0, ""
         for number, verdict, result in work.items:
             for note in result.notes:
@@ -215,7 +244,7 @@ def deconv(
             picture, strip, *arrays = names[each * number : each * (number + 1)]
             source = images.source(number)
             if raw:
-                by_rule = {**result.ruled, rule: result.found}
+                by_rule = {**result.ruled, result.rule: result.found}
                 for path, own in zip(arrays, _RULES, strict=True):
                     if own in by_rule:
                         work.files.write(
@@ -233,9 +262,7 @@ def deconv(
                 )
                 continue
             facts = images.source(number, verdict)
-            work.files.write(
-                f"{picture}.png", result.write_sheet, facts, close=close, **look
-            )
+            work.files.write(f"{picture}.png", result.write_sheet, facts, **look)
             if result.stages is not None:
                 work.files.write(
                     f"{strip}.png", result.stages.save, source=facts, **look
@@ -247,7 +274,7 @@ def deconv(
                 "there is nothing to draw"
             )
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=images.reading)
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +283,7 @@ class _Result:
 
     Attributes:
         is_chosen: Whether the maps were asked for by number.
+        rule: By which rule `found` was made.
         found: The reconstructions, of this image alone.
         ruled: Those by each rule, if they are compared.
         stages: The steps of the first map that fires, if they are wanted.
@@ -263,6 +291,7 @@ class _Result:
     """
 
     is_chosen: bool
+    rule: _Rule
     found: Projections
     ruled: dict[Any, Projections]
     stages: Stages | None

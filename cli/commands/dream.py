@@ -70,16 +70,20 @@ def dream(
     ] = None,
     fit: options.Fit = "crop",
     background: options.Background = options.WHITE,
-    steps: options.Steps = 32,
+    steps: options.StepsAtEachSize = 32,
     batch_size: options.AscentBatchSize = None,
 ) -> None:
     """Let a network dream: amplify in images what layers respond to.
 
-    The steps are taken at each size. Large images are worked on in tiles.
+    An image is worked on at several sizes, from coarse to fine, and in tiles if it is
+    large.
+
+    The option --labels changes nothing here.
     """
     from cnnviz.images import distinct_names, stems
 
     paths = find(images)
+    reading: dict[str, Any] = {"fit": fit, "background": background}
     keep_apart(output.out, images)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
@@ -95,8 +99,7 @@ def dream(
             [[path] for path in paths],
             [shape],
             size=size,
-            fit=fit,
-            background=background,
+            **reading,
             raw=[loaded.encode_of().is_raw],
         )
         for batch in photos.batches(1, leave_out=console.left_out):
@@ -126,4 +129,4 @@ def dream(
         for number, image in work.items:
             work.files.write(f"{names[number]}.png", image.save)
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=reading)

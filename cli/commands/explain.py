@@ -16,7 +16,7 @@ from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions, output_note
 from ..running import Work, run
 from ..signature import command
-from ..writing import file_text, write_arrays
+from ..writing import file_text, marked, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +83,7 @@ def explain(
         str | None,
         typer.Option(
             metavar="NAME",
-            show_default="where positions are given up",
+            show_default="the last with positions, not counting pooling",
             help="Look at the layer of this path.",
         ),
     ] = None,
@@ -135,8 +135,8 @@ def explain(
 ) -> None:
     """Draw what in an image speaks for a class: one picture per image.
 
-    Orange speaks for the class, blue against it; of gradients orange may be either.
-    Explained is the logit.
+    What is explained is the logit: orange speaks for the class, blue against it.
+    With --method gradient, orange is where pixels could change it, up or down.
     """
     from cnnviz.attribution import CAMS  # which imports no TensorFlow
 
@@ -166,6 +166,9 @@ def explain(
     methods = _COMPARED if compare else (method,)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
+        from cnnviz.tracing import addresses
+
+        yield [address.path for address in addresses(loaded.network)]
         done = 0
         for batch in images.batches(loaded, console):
             for row, number in enumerate(batch.numbers):
@@ -237,12 +240,20 @@ def explain(
         kind = "compare" if compare else method
         kinds = (f"explain-{kind}", "explain-maps")
         apart = None if against is None else f"against-{against}"
-        asked = (head, layer, classes, apart, evidence.region_text)
-        names = distinct_names(
-            [file_text(name, asked, each) for name in images.names for each in kinds]
-        )
+        layers = next(work.items)
+        names: list[str] = []
         work.console.stage("explaining", len(images.paths))
         for number, result in work.items:
+            if not names:
+                asked = (
+                    head,
+                    *marked("layer", layer and [layer], result.heads),
+                    marked("class", classes, [*result.heads, *layers]),
+                    apart,
+                    evidence.region_text,
+                )
+                texts = [file_text(n, asked, k) for n in images.names for k in kinds]
+                names = distinct_names(texts)
             picture, second = names[2 * number : 2 * number + 2]
             source = images.source(number)
             for note in [*result.output * (head is None), *result.notes(source)]:
@@ -255,7 +266,7 @@ def explain(
             if result.channels is not None:
                 work.files.write(f"{second}.png", result.write_maps, source)
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=images.reading)
 
 
 @dataclass(frozen=True)
@@ -313,6 +324,11 @@ class _Result:
             results.append(self.channels)
         notes = [remark.about(source) for each in results for remark in each.remarks]
         return [*self.failures, *notes]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The names of all outputs."""
+        return next(iter(self.explained.values())).heads
 
     @property
     def output(self) -> list[str]:

@@ -59,7 +59,14 @@ def filters(
         ),
     ] = None,
     size: options.CanvasSize = None,
-    steps: options.Steps = 256,
+    steps: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            rich_help_panel=options.ASCENT_PANEL,
+            help="Take this many steps, each a forward and a backward pass, per image.",
+        ),
+    ] = 256,
     batch_size: options.AscentBatchSize = None,
     max_channels: Annotated[
         int | None,
@@ -75,8 +82,8 @@ def filters(
         Literal["channel", "strongest"],
         typer.Option(
             rich_help_panel=options.PICTURE_PANEL,
-            help="Order the filters by their number, or those first whose mean rises "
-            "highest, with --negative falls lowest.",
+            help="Order the filters by their number, or the strongest first: by the "
+            "mean that each reaches, with --negative the lowest first.",
         ),
     ] = "channel",
     gif: options.Gif = False,

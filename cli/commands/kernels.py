@@ -28,7 +28,10 @@ def kernels(
     """Draw learned kernels: one picture per convolution.
 
     Kernels on three channels, such as the colors of an image, are drawn in color,
-    others as signed maps around gray.
+    others as signed maps around gray. Those on more channels are a matrix, which
+    --columns does not change.
+
+    The options --encoding, --labels and --hold change nothing here.
     """
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:

@@ -46,6 +46,8 @@ def layers(
 
     A receptive field is what a unit sees of the image: its size, how far it moves from
     a unit to the next, and where that of the first unit begins.
+
+    The options --encoding, --labels and --hold change nothing here.
     """
 
     def compute(loaded: ImageModel, _: Console) -> Iterator[Any]:

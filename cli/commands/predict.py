@@ -93,7 +93,7 @@ def predict(
         if table.out is None:
             print(text, end="", flush=True)
 
-    run(model, table, compute, draw, show)
+    run(model, table, compute, draw, show, reading=images.reading)
 
 
 def _json(answers: Sequence[_Answer]) -> str:

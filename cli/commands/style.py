@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from cnnviz.network import ImageModel
     from cnnviz.synthesis import Stylized
 
+# As `optimize_style` has them, known before TensorFlow is imported.
+_LARGEST_WEIGHT, _LARGEST_SCALE = 1_000_000, 16
+
 
 @command(
     "cnnviz style VGG19 photo.jpg painting.jpg",
@@ -55,6 +58,7 @@ def style(
         list[float] | None,
         typer.Option(
             min=0.0,
+            max=_LARGEST_WEIGHT,
             metavar="W",
             rich_help_panel=options.STYLE_PANEL,
             show_default="equal ones",
@@ -66,6 +70,7 @@ def style(
         float | None,
         typer.Option(
             min=0.0,
+            max=_LARGEST_WEIGHT,
             rich_help_panel=options.STYLE_PANEL,
             show_default="0.05; from noise 0.5",
             help="Give the content this weight; the style has weight 1. A larger one "
@@ -76,6 +81,7 @@ def style(
         float,
         typer.Option(
             min=0.05,
+            max=_LARGEST_SCALE,
             rich_help_panel=options.STYLE_PANEL,
             help="Make the picture of the style this large compared with the content. "
             "A smaller one makes finer strokes.",
@@ -129,6 +135,7 @@ def style(
         float,
         typer.Option(
             min=0.0,
+            max=_LARGEST_WEIGHT,
             rich_help_panel=options.STYLE_PANEL,
             help="Give the differences between neighboring pixels this weight. A "
             "larger one makes the painting smoother.",
@@ -146,7 +153,7 @@ def style(
     ] = None,
     fit: options.Fit = "crop",
     background: options.Background = options.WHITE,
-    steps: options.Steps = 100,
+    steps: options.StepsAtEachSize = 100,
     frames: Annotated[
         int,
         typer.Option(
@@ -161,7 +168,9 @@ def style(
 ) -> None:
     """Paint a picture in the style of others.
 
-    It is made at several sizes, from coarse to fine. The steps are taken at each size.
+    It is made at several sizes, from coarse to fine.
+
+    The option --labels changes nothing here.
     """
     from cnnviz.errors import ArgumentError
     from cnnviz.images import find_images, safe_name, stems
@@ -170,7 +179,9 @@ def style(
     if len(sources) > 1:
         raise ArgumentError(f"{content} is {len(sources)} pictures; expected one")
     path = sources[0]
-    paintings = find_images(styles)
+    reading: dict[str, Any] = {"fit": fit, "background": background}
+    # Left out, a second name of a style would shift the weights.
+    paintings = find_images(styles, once=style_weight is None)
     keep_apart(output.out, [content, *styles])
     if style_weight is not None and len(style_weight) != len(paintings):
         raise ArgumentError(
@@ -198,13 +209,11 @@ def style(
         paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         raw = [loaded.encode_of().is_raw]
-        images = partial(
-            ImageSet, shapes=shapes, fit=fit, background=background, raw=raw
-        )
-        (photo,) = images([[path]], size=size).read(0)
+        (photo,) = ImageSet([[path]], shapes, raw=raw, size=size, **reading).read(0)
         if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
-        others = images([[p] for p in [*paintings, *begin]])
+        files = [[p] for p in [*paintings, *begin]]
+        others = ImageSet(files, shapes, raw=raw, **reading)
         pictures = [others.read(number)[0] for number in range(len(others))]
         plan = Run(
             steps=steps,
@@ -254,7 +263,7 @@ def style(
         if gif:
             work.files.write(f"{name}.gif", _write_gif, found, marks)
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, reading=reading)
 
 
 def _write_frame(path: Path, image: np.ndarray) -> None:

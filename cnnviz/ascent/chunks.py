@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import tensorflow as tf
 
 from cnnviz.ascent.climb import Best, Climb
-from cnnviz.ascent.precision import wants_bfloat16
+from cnnviz.ascent.precision import gains_by_bfloat16, wants_bfloat16
 from cnnviz.ascent.results import Ascent, Momentum, Progress
 from cnnviz.ascent.run import Run
 from cnnviz.ascent.step import Plan, State, schedule
@@ -140,18 +141,27 @@ class Chunks:
         order = [*rows, *([rows[-1]] * padding)]
         total = max(plan.objective.count, rows.stop)
         operands = [tf.constant(o[order]) for o in plan.objective.operands(total)]
-        is_exact = self._run.precision == "float32"
-        stepper = Stepper(plan, batch, operands, is_exact=is_exact)
         state = _state(numbers)
+
+        @cache
+        def stepper(is_half: bool) -> Stepper:
+            is_exact = self._run.precision == "float32"
+            return Stepper(plan, batch, operands, is_exact=is_exact, is_half=is_half)
+
+        def gradient(is_half: bool) -> np.ndarray:
+            timetable = schedule(self._rates[:1], 0)
+            (_, mean, _), *_ = stepper(is_half)(state, timetable, draws[:1])
+            return mean.numpy()
+
         if self._is_half is None:
-            stepper.try_bfloat16(state, schedule(self._rates[:1], 0), draws[:1])
-            self._is_half = stepper.is_half
-        stepper.is_half = self._is_half
+            key = plan.key, batch
+            self._is_half = gains_by_bfloat16(plan.model.network, key, gradient)
+        chosen = stepper(self._is_half)
         if self._momentum is not None:
             carried = (self._momentum.first, self._momentum.second)
             moments = (tf.broadcast_to(moment, numbers.shape) for moment in carried)
             state = (state[0], *moments)
-        return Climb(plan, stepper, state, draws, filled, is_flat=is_flat)
+        return Climb(plan, chosen, state, draws, filled, is_flat=is_flat)
 
     def _start(
         self,

@@ -9,8 +9,10 @@ matrix product of images is a `product`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +21,8 @@ import tensorflow as tf
 
 from cnnviz.errors import ArgumentError
 from cnnviz.graph.devices import has_gpu
-from cnnviz.sharing import shared
+from cnnviz.graph.rewriting import rewriting
+from cnnviz.tracing.keras_generations import Network
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -27,7 +30,11 @@ _AGREEMENT = 0.99  # the least cosine between gradients of the two precisions
 # Of the seconds of a step in float32, what it may take in bfloat16. VGG16 gains a
 # factor of 3.4, depthwise convolutions nothing: for these the choice must not be noise.
 _GAIN = 0.8
-_OPTION = "auto_mixed_precision_onednn_bfloat16"
+_TRIED: weakref.WeakKeyDictionary[Network, dict[Hashable, bool]] = (
+    weakref.WeakKeyDictionary()
+)
+_IS_WANTED = ContextVar("is_wanted", default=False)
+"""Whether what is traced is to be computed in bfloat16."""
 
 
 def has_fast_bfloat16() -> bool:
@@ -56,12 +63,25 @@ def wants_bfloat16(precision: Precision) -> bool | None:
     return precision == "bfloat16"
 
 
-def gains_by_bfloat16(gradient: Callable[[bool], np.ndarray]) -> bool:
+def gains_by_bfloat16(
+    network: Network, key: Hashable, gradient: Callable[[bool], np.ndarray]
+) -> bool:
     """Whether a step gains by bfloat16, and its gradient agrees.
 
+    That is tried once, so that equal runs of a process have equal images.
+
     Args:
+        network: The network.
+        key: What tells such steps from others with it.
         gradient: Computes the gradient, in bfloat16 or not.
     """
+    known = _TRIED.setdefault(network, {})
+    if key not in known:
+        known[key] = _gains(gradient)
+    return known[key]
+
+
+def _gains(gradient: Callable[[bool], np.ndarray]) -> bool:
     gradients, seconds = [], []
     for is_half in (False, True):
         for _ in range(2):  # the first call optimizes the graph
@@ -76,25 +96,24 @@ def gains_by_bfloat16(gradient: Callable[[bool], np.ndarray]) -> bool:
     return bool(agrees and seconds[1] < _GAIN * seconds[0])
 
 
-@shared
 @contextmanager
 def bfloat16() -> Iterator[None]:
-    """Lets TensorFlow compute convolutions in bfloat16; its option is then set back."""
-    before = tf.config.optimizer.get_experimental_options().get(_OPTION)
-    tf.config.optimizer.set_experimental_options({_OPTION: True})
+    """Lets TensorFlow compute what is called in a graph that is traced inside so."""
+    token = _IS_WANTED.set(True)
     try:
-        yield
+        with rewriting(auto_mixed_precision_onednn_bfloat16=True):
+            yield
     finally:
-        # None is what an option was before anyone set it.
-        tf.config.optimizer.set_experimental_options({_OPTION: before})
+        _IS_WANTED.reset(token)
 
 
 def product(a: tf.Tensor, b: tf.Tensor | np.ndarray) -> tf.Tensor:
     """The product of matrices, of each pair of a batch of them, in float32.
 
-    Cards of NVIDIA may multiply float32 with 10 bits of mantissa, which is enough for
-    networks and not for images; float64 they do not shorten.
+    Cards of NVIDIA may multiply float32 with 10 bits of mantissa, and processors in
+    bfloat16 with 7, which is enough for networks and not for images; float64 is not
+    shortened.
     """
-    digits = tf.float64 if has_gpu() else tf.float32
+    digits = tf.float64 if has_gpu() or _IS_WANTED.get() else tf.float32
     b = tf.constant(b, digits) if isinstance(b, np.ndarray) else tf.cast(b, digits)
     return tf.cast(tf.matmul(tf.cast(a, digits), b), tf.float32)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.python.eager.context import anonymous_name
 
 from cnnviz.ascent.parameterizations import ImageShape, Parameterization
+from cnnviz.ascent.precision import bfloat16
 from cnnviz.ascent.rescue import opened_rectifiers
 from cnnviz.ascent.transforms import STILL, Transform
 from cnnviz.errors import ArgumentError, LayerError
@@ -57,7 +58,9 @@ class Plan:
     window: tuple[int, int]
     average_pooling: bool
 
-    def trace(self, batch: int, rectifiers: Rectifiers = "fused") -> Trace[None]:
+    def trace(
+        self, batch: int, rectifiers: Rectifiers = "fused", *, is_half: bool = False
+    ) -> Trace[None]:
         """The compiled block of steps for a batch of so many images.
 
         Args:
@@ -66,6 +69,7 @@ class Plan:
                 before them, which makes 0 of NaN; apart from these; or opened, for
                 images that need it. Such images are marked by an argument of their own,
                 behind the state.
+            is_half: Whether the network is computed in bfloat16.
         """
         numbers, *operands = self._signature(batch)
         draws = self.draws(np.random.default_rng(0), 1)
@@ -77,8 +81,9 @@ class Plan:
             *operands,
         ]
         block = partial(self._block, rectifiers)
-        key = "ascent", *self._key, rectifiers
-        return compiled(self.model.network, key, block, signature)
+        key = "ascent", *self.key, rectifiers, is_half
+        with bfloat16() if is_half else nullcontext():
+            return compiled(self.model.network, key, block, signature)
 
     def scorer(self, batch: int, rectifiers: Rectifiers = "fused") -> Trace[None]:
         """The compiled scores of images that are not moved, from their numbers.
@@ -92,11 +97,12 @@ class Plan:
             rectifiers: As in `trace`.
         """
         score = partial(self._score, rectifiers)
-        key = "scores", *self._key, rectifiers
+        key = "scores", *self.key, rectifiers
         return compiled(self.model.network, key, score, self._signature(batch))
 
     @property
-    def _key(self) -> tuple[object, ...]:
+    def key(self) -> tuple[object, ...]:
+        """What tells it from other plans for the same network."""
         return (
             self.model.key,
             self.objective.key,

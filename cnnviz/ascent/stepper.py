@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.ascent.precision import bfloat16, gains_by_bfloat16
 from cnnviz.ascent.step import Plan, Rectifiers, State, schedule
 from cnnviz.graph.devices import has_gpu
 
@@ -21,22 +19,25 @@ class Stepper:
         batch: How many images there are.
         operands: Those of the objective, for these images.
         is_exact: Whether the network is computed in full float32 on cards as well.
-
-    Attributes:
-        is_half: Whether the network is computed in bfloat16.
+        is_half: Whether it is computed in bfloat16.
     """
 
     def __init__(
-        self, plan: Plan, batch: int, operands: Sequence[tf.Tensor], *, is_exact: bool
+        self,
+        plan: Plan,
+        batch: int,
+        operands: Sequence[tf.Tensor],
+        *,
+        is_exact: bool,
+        is_half: bool,
     ) -> None:
         self._plan, self._batch, self._operands = plan, batch, operands
-        self._is_exact = is_exact
+        self._is_exact, self._is_half = is_exact, is_half
         self._rectifiers: Rectifiers = "fused"
-        self._trace = plan.trace(batch)
+        self._trace = plan.trace(batch, is_half=is_half)
         if self._trace.reads_broken(plan.model.network):
             self._rectifiers = "apart"
-            self._trace = plan.trace(batch, "apart")
-        self.is_half = False
+            self._trace = plan.trace(batch, "apart", is_half=is_half)
 
     def __call__(
         self,
@@ -60,12 +61,12 @@ class Stepper:
         """
         trace, marked = self._trace, []
         if opened is not None:
-            trace, marked = self._plan.trace(self._batch, "opened"), [opened]
-        with bfloat16() if self.is_half else nullcontext():
-            results = trace(
-                *(timetable, draws, *state, *marked, *self._operands),
-                exact=self._is_exact,
-            )
+            marked = [opened]
+            trace = self._plan.trace(self._batch, "opened", is_half=self._is_half)
+        results = trace(
+            *(timetable, draws, *state, *marked, *self._operands),
+            exact=self._is_exact,
+        )
         state = (results["numbers"], results["first"], results["second"])
         history = results["history"].numpy()
         strengths = history[:, -1]
@@ -86,7 +87,7 @@ class Stepper:
 
     def scores(self, state: State) -> np.ndarray:
         """Scores without a transform, in full float32; -inf where not finite."""
-        if self.is_half or (has_gpu() and not self._is_exact):
+        if self._is_half or (has_gpu() and not self._is_exact):
             scorer = self._plan.scorer(self._batch, self._rectifiers)
             scores = scorer(state[0], *self._operands)["scores"].numpy()
         else:
@@ -100,15 +101,3 @@ class Stepper:
 
     def _still(self) -> np.ndarray:
         return np.repeat(self._plan.still(), self._batch, 0)[None]
-
-    def try_bfloat16(
-        self, state: State, timetable: np.ndarray, draws: np.ndarray
-    ) -> None:
-        """Decides for bfloat16 if a trial step gains by it and its gradient agrees."""
-
-        def gradient(is_half: bool) -> np.ndarray:
-            self.is_half = is_half
-            (_, mean, _), _, _ = self(state, timetable, draws)
-            return mean.numpy()
-
-        self.is_half = gains_by_bfloat16(gradient)

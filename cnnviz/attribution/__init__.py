@@ -6,7 +6,7 @@ Reconstructions start from a unit of a layer (`deconvolution`, `comparing`, `sta
 
 Evidence starts from the score of a class (`explaining`, `channels`): `asking` settles
 which, a probe (`probes`) asks the network for scores and gradients, `methods` makes
-maps of these, and `placing` lays them over the image. `checking` holds maps against the
+maps of these, and `placing` lays them over the image. `checking` tests maps on the
 network that they explain.
 """
 

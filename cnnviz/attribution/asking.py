@@ -133,11 +133,11 @@ def ask_about(
     numbers, signs = [number for number, _ in signed], [sign for _, sign in signed]
     if against is not None and info.classes == 1:
         raise ArgumentError(
-            f"against is {against}, and output '{info.name}' has one class; expected "
-            "None, since there is nothing to compare it with"
+            f"against is {against}, and output '{info.name}' has one class: there is "
+            "nothing to compare it with"
         )
     if against is not None and rival in numbers:
-        raise ArgumentError(f"class {against} is held against itself")
+        raise ArgumentError(f"class {against} is compared with itself")
     if against is not None and not entries and top >= info.classes:
         top = info.classes - 1  # all others
         probe = probe_for(target, at=first, top=top)
@@ -245,7 +245,7 @@ def _region(
             "region holds negative, NaN or infinite weights; expected 0 or more"
         )
     if not weights.any(tuple(range(1, weights.ndim))).all():
-        raise ArgumentError("a region is empty; expected weights, some above 0")
+        raise ArgumentError("region is empty; expected weights, some above 0")
     return None, weights[:, None]
 
 

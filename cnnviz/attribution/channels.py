@@ -27,8 +27,8 @@ from cnnviz.attribution.integrated import (
     mean_gradients,
     shares,
 )
-from cnnviz.attribution.methods import PAST
-from cnnviz.attribution.placing import Placing, spread_evenly
+from cnnviz.attribution.layer_maps import about_sums, placed
+from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import LayerError
@@ -155,8 +155,7 @@ def channel_attribution(
         top: How many of the most probable classes, where no classes are given.
         against: A class to compare the others with: the score is the difference of the
             logits. None for the logit of the class alone.
-        layer: The path of the layer; None for the one where the network gives up
-            positions.
+        layer: The path of the layer; None for the one that `explain` looks at.
         head: The name or number of the output, for networks with several.
         path: 0 for activation times gradient. With a larger number, the gradient is
             averaged over that many points between no activation and the whole one (the
@@ -167,8 +166,8 @@ def channel_attribution(
             over pixels: a position `(row, column)` of the output, or an array of
             weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for
             the pixels that are assigned to the class.
-        batch_size: How many images go through the network at a time; None for as many
-            as suit it.
+        batch_size: How many images go through the network at a time; None for fewer of
+            large ones.
         callback: A function that is called on the way along a path with two numbers:
             how many gradients are done, and how many there are to do.
 
@@ -211,19 +210,16 @@ def channel_attribution(
     values = contributions.sum(axes)
     sums = values.sum(-1, dtype=np.float64)
     facts, error = probe.facts, completeness_error(sums, total)
-    remarks = []
-    if facts.bypassed:
-        remarks.append(Remark(PAST.format(facts.layer)))
-    if path:
-        remarks += _missing(asked, error, path)
     image = asked.arrays[facts.input_index]
     pixels = pixels_of(asked.subject.model.network, image.shape)
-    positions = tensor.shape[1:-1]
-    placing = None
-    if len(positions) == len(pixels):
-        placing = probe.placing(positions, pixels) or spread_evenly(positions, pixels)
+    placing, notes = placed(probe, tensor.shape[1:-1], pixels, image.shape[1:])
+    if not path:
+        notes += about_sums(probe, contributions.sum(-1), error)
+    remarks = [Remark(note) for note in notes]
+    if path:
+        remarks += _missing(asked, error, path)
     return ChannelAttribution(
-        **told_of(asked, facts.layer, remarks),
+        **told_of(asked, facts, values, remarks),
         values=values,
         contributions=contributions,
         share=shares(sums, total),

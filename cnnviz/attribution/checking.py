@@ -1,4 +1,4 @@
-"""Checking: maps are held against the network that they explain.
+"""Checking: maps are tested on the network that they explain.
 
 It is asked about the images without what a map marks; and for maps of its own without
 what it learned.
@@ -21,9 +21,9 @@ from cnnviz.attribution.methods import Case, found_by
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.randomizing import (
+    agreement,
     drawn_anew,
     kernels_from_the_top,
-    rank_correlation,
     stages,
 )
 from cnnviz.errors import ArgumentError, ImageError
@@ -61,8 +61,8 @@ def check_explanation(
         images: The images that were explained.
         explanation: What `explain` returned for them.
         steps: In how many steps all pixels are removed.
-        draws: How many random maps to compare with, and how often to draw the kernels
-            of the output.
+        draws: How many random maps to compare with, and how many times the kernels
+            of the output are replaced by random ones.
         seed: The seed of the random maps, of the random kernels, and of the order of
             pixels that the map marks equally.
         callback: A function that is called with two numbers: how many of the images
@@ -257,17 +257,16 @@ def _similarity(
     before = explanation.maps if settings.at == "image" else explanation.raw
     doubled = stages(kernels)
     alike = np.zeros((*explanation.classes.shape, len(doubled)))
-    for draw in range(draws):
-        drawn = list(drawn_anew(kernels, seed, draw))
+    for stage, count in enumerate(doubled):
+        maps = []
         # Further stages take a while, and no verdict is made of them.
-        told = doubled if draw == 0 else doubled[:1]
-        for stage, count in enumerate(told):
+        for draw in range(draws if stage == 0 else 1):
+            drawn = drawn_anew(kernels[:count], seed, draw)
             values = {
                 id(kernel.variable.handle): variable
-                for kernel, variable in zip(kernels[:count], drawn, strict=False)
+                for kernel, variable in zip(kernels[:count], drawn, strict=True)
             }
             with probe.substituted(values):
-                maps = found_by(case).maps
-            alike[..., stage] += rank_correlation(before, maps)
-    alike[..., :1] /= draws
+                maps.append(found_by(case).maps)
+        alike[..., stage] = agreement(before, maps)
     return alike, tuple(kernels[count - 1].layer for count in doubled)

@@ -47,7 +47,8 @@ class Check(Result):
             same network after the kernels of its last layers were replaced by random
             ones. It is far from 1 if the map depends on what the network has learned.
             At the first stage, by which maps are judged, it is the mean over several
-            draws.
+            draws. What is 0 in all of these maps does not count. NaN if fewer than five
+            values are left, which are too few to tell.
         stages: For each stage the layer nearest to the image among those whose kernels
             were replaced. The output's is replaced first, in the last stage all are.
         explanation: What was checked.
@@ -193,16 +194,17 @@ def _sentence(check: Check, image: int, column: int) -> str:
             f"Deleting the marked {part} of the {whole} {verb} the {check.quantity} of "
             f"{caption} {change}; random {parts}: {random}."
         )
-    # A tenth may tell the contrary of all steps together.
+    # A tenth may tell the contrary of all steps together, or nothing.
     is_better = check.is_better_than_chance[image, column]
     centered = check.is_passed_by_center[image, column]
-    if not is_better or centered or curve[step] >= chance or is_empty:
+    falls = curve[step] < chance and after != random
+    if not is_better or centered or not falls or is_empty:
         verdict = "better than chance" if is_better else "no better than chance"
         if centered:
             verdict += f", but no better than a map of the {whole}'s middle"
         text += f" Over all steps the map is {verdict}."
-    if check.stages:
-        alike = check.similarity[image, column]
+    alike = check.similarity[image, column]
+    if check.stages and not np.isnan(alike[[0, -1]]).any():
         text += (
             f" With random weights in layer {check.stages[0]} the map agrees "
             f"to {alike[0]:z.2f} with this one, with random weights everywhere "

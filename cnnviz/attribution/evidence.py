@@ -3,7 +3,7 @@
 # Annotations are no texts here: those of fields would be looked up in the modules of
 # subclasses.
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -13,13 +13,15 @@ import numpy as np
 
 from cnnviz.arguments import number_of
 from cnnviz.attribution.asking import Asked, called
+from cnnviz.attribution.questions import Facts
 from cnnviz.attribution.remarks import Remark
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import ArgumentError
 from cnnviz.network.heads import HeadInfo, HeadKind
 from cnnviz.network.model import ImageModel
 from cnnviz.showing import ArrayResult
-from cnnviz.words import Label
+from cnnviz.tracing.health import broken_weights
+from cnnviz.words import Label, listed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -116,30 +118,44 @@ class Evidence(ArrayResult):
         return sheet(self.images[image], self, number=image, **named)
 
 
-def told_of(asked: Asked, layer: str, remarks: Iterable[Remark]) -> dict[str, Any]:
+def told_of(
+    asked: Asked, facts: Facts, values: np.ndarray, remarks: Iterable[Remark]
+) -> dict[str, Any]:
     """By name what `Evidence` tells of what was asked, but for its numbers.
 
     Args:
         asked: What was asked.
-        layer: The path of the layer that was looked at.
-        remarks: What to know, besides what is known since it was asked.
+        facts: What was found out about the place that was looked at.
+        values: The numbers.
+        remarks: What to know, besides what is known of all evidence.
     """
-    head = asked.head
+    head, model = asked.head, asked.subject.model
     return {
         "classes": asked.classes,
         "names": asked.names,
         "scores": asked.scores,
         "probabilities": asked.probabilities,
-        "layer": layer,
+        "layer": facts.layer,
         "head": head.name,
         "heads": head.heads,
         "kind": head.kind,
         "against": asked.against,
         "against_name": asked.against_name,
-        "remarks": (*asked.remarks, *remarks),
-        "title": _headline(asked.subject.model, head),
+        "remarks": (*asked.remarks, *_limits(model, facts, values), *remarks),
+        "title": _headline(model, head),
         "target": asked.target,
     }
+
+
+def _limits(model: ImageModel, facts: Facts, values: np.ndarray) -> Iterator[Remark]:
+    """What no numbers of one input can show, and whether they mean anything."""
+    if facts.others:
+        inputs = model.inputs
+        told = (inputs[i].name if inputs else f"input {i}" for i in facts.others)
+        names = listed(told, "and")
+        yield Remark(f"the score depends on {names} too, which no map shows")
+    if not values.any() and (broken := broken_weights(model.network)):
+        yield Remark(f"{broken}, so that these maps mean nothing")
 
 
 def _headline(model: ImageModel, head: HeadInfo) -> str:

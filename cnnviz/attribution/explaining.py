@@ -38,10 +38,9 @@ from cnnviz.attribution.remarks import Remark
 from cnnviz.errors import ArgumentError
 from cnnviz.network.model import ImageModel
 from cnnviz.network.preparing import Images
-from cnnviz.tracing.health import broken_weights
 from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import LayerName
-from cnnviz.words import counted, listed, shape_text
+from cnnviz.words import counted, shape_text
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -151,15 +150,17 @@ def explain(
         method: `hirescam`: activation times gradient at a layer, exact for what one
             linear layer decides; `gradcam`: the same with mean gradients, rectified, as
             published; `integrated`: integrated gradients, which add up to the
-            difference to the baseline; `gradient`: how far pixels could change the
-            score; `occlusion`: what the score loses without a patch, which needs no
-            gradient. `guided` (backpropagation) and `deconvnet` are there to be
-            compared with these; their maps are no evidence.
+            difference to the baseline within 5 %, and `notes` tell where they do not;
+            `gradient`: how far pixels could change the score; `occlusion`: what the
+            score loses without a patch, which needs no gradient. `guided`
+            (backpropagation) and `deconvnet` are there to be compared with these; their
+            maps are no evidence.
         layer: For `hirescam` and `gradcam` the path of a layer; None for the last one
-            before the network gives up positions. Tokens `(n, rows * columns, c)` that
-            were maps become maps again. None chooses them only in networks that do not
-            mix them, as attention does: after that, a position says little of the
-            image.
+            with positions, not counting pooling, padding and dropout, and in a network
+            that answers for every pixel for the deepest of its smallest maps. Tokens
+            `(n, rows * columns, c)` that were maps become maps again. None chooses them
+            only in networks that do not mix them, as attention does: after that, a
+            position says little of the image.
         head: The name or number of the output, for networks with several.
         baseline: For `integrated` and `occlusion` what an image is compared with:
             `black` (0), `white` (1), `mean` (its mean color), `blur`, a number, or an
@@ -172,11 +173,11 @@ def explain(
             the pixels that are assigned to the class.
         patch: For `occlusion` the side of a patch in pixels, or one for each axis; None
             for an eighth of the image's side.
-        stride: How many pixels lie from one patch to the next; None for half the side
-            of a patch.
+        stride: How many pixels lie from one patch to the next, at most the side of a
+            patch; None for half of it.
         seed: The seed of the noise.
-        batch_size: How many images go through the network at a time; None for as many
-            as suit it.
+        batch_size: How many images go through the network at a time; None for fewer of
+            large ones.
         callback: A function that a long method calls with two numbers: how much is
             done, and how much there is to do.
 
@@ -237,13 +238,6 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
         sums = raw.maps.reshape(*share.shape, -1).sum(-1, dtype=np.float64)
         share = shares(sums, raw.total)
     remarks = [Remark(note) for note in raw.notes]
-    if facts.others:
-        inputs = asked.subject.model.inputs
-        told = (inputs[i].name if inputs else f"input {i}" for i in facts.others)
-        names = listed(told, "and")
-        remarks.append(Remark(f"the score depends on {names} too, which no map shows"))
-    if not raw.maps.any() and (broken := broken_weights(asked.subject.model.network)):
-        remarks.append(Remark(f"{broken}, so that these maps mean nothing"))
     for image, column in np.ndindex(*share.shape):
         name = called(asked.names[image][column], asked.head.kind)
         if method in CAMS and raw.maps[image, column].max() <= 0:
@@ -261,7 +255,7 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
             )
             remarks.append(Remark(text, image))
     return Explanation(
-        **told_of(asked, facts.layer, remarks),
+        **told_of(asked, facts, raw.maps, remarks),
         maps=raw.placing(raw.maps),
         raw=raw.values,
         share=share,

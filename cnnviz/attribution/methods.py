@@ -13,24 +13,23 @@ from cnnviz.arguments import numbers_of, unfit
 from cnnviz.attribution.baselines import Baseline, baseline_images
 from cnnviz.attribution.cams import CAMS, hirescam
 from cnnviz.attribution.integrated import (
-    TOLERANCE,
     completeness_error,
     integrated_gradients,
     smoothed_gradients,
 )
+from cnnviz.attribution.layer_maps import about_sums, placed
 from cnnviz.attribution.perturbation import occlusion, patch_starts
 from cnnviz.attribution.placing import (
     Placing,
     by_patches,
     pixel_by_pixel,
-    spread_evenly,
 )
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.questions import At, Reversed, Subject
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
 from cnnviz.network.input_axes import pixels_of
-from cnnviz.words import input_words, seen_axes, shape_text
+from cnnviz.words import shape_text
 
 Method = Literal[
     "hirescam",
@@ -45,13 +44,6 @@ Method = Literal[
 _NO_EVIDENCE: dict[str, Reversed] = {"guided": "guided", "deconvnet": "deconvnet"}
 """Methods that evidence is compared with, and the rules that they are."""
 
-PAST = (
-    "the score also depends on the image past {}, which its maps cannot show: the "
-    "method 'integrated' sees all of it"
-)
-"""The note where the score depends on the image in other ways than by a layer."""
-
-_CANCELED = 1e-3  # a sum of evidence is this part of what it sums, or less
 _PATCH = 8  # patches are this part of the image's side, half of one apart
 
 
@@ -200,6 +192,14 @@ def _occluded(case: Case) -> Raw:
     patch = _sizes("patch", settings.patch, [-(-n // _PATCH) for n in pixels])
     patch = [min(p, n) for p, n in zip(patch, pixels, strict=True)]
     stride = _sizes("stride", settings.stride, [max(1, p // 2) for p in patch])
+    for n, p, s in zip(pixels, patch, stride, strict=True):
+        if s > p < n:
+            raise unfit(
+                "stride",
+                settings.stride,
+                f"{p} or less, the side of a patch, so that no pixel between patches "
+                "is left out",
+            )
     starts = [patch_starts(*sizes) for sizes in zip(pixels, patch, stride, strict=True)]
     (scores,) = case.answers("scores")
     values = occlusion(
@@ -267,34 +267,13 @@ def _cam(case: Case) -> Raw:
     tensor, gradients, scores = case.answers("tensor", "gradients", "scores")
     positions = tensor.shape[1:-1]
     layer = probe.facts.layer
-    if len(positions) != len(pixels) or set(positions) == {1}:
+    placing, notes = placed(probe, positions, pixels, case.image.shape[1:])
+    if placing is None or set(positions) == {1}:
         raise LayerError(
             f"layer '{layer}' of {probe.subject.model.source} has "
             f"{shape_text(positions) or 'no'} positions; expected several, "
             f"along {len(pixels)} axes, for a class activation map",
             hint="Choose a layer below it, or the method 'integrated' without a layer.",
-        )
-    notes = []
-    whole, _ = input_words(seen_axes(case.image.shape[1:], len(pixels)))
-    placing = probe.placing(positions, pixels)
-    if placing is None:
-        placing = spread_evenly(positions, pixels)
-        notes.append(
-            f"where the units of {layer} look cannot be told: its maps are spread "
-            f"evenly over the {whole}"
-        )
-    if probe.facts.bypassed:
-        notes.append(PAST.format(layer))
-    if probe.facts.is_mixed:
-        notes.append(
-            f"every position of {layer} sees the whole {whole}, so that its maps tell "
-            "where the network reads what counts, and little of where it saw that: the "
-            "method 'integrated' tells of pixels"
-        )
-    if probe.facts.mixes:
-        notes.append(
-            f"positions are mixed after {layer}, each with all others, hence its maps "
-            "may show little of what counts: the method 'integrated' sees all of it"
         )
     values = CAMS[method](tensor, gradients)
     if method == "gradcam" and not _alike(
@@ -306,21 +285,9 @@ def _cam(case: Case) -> Raw:
         )
     if method != "hirescam":  # the only one whose maps are shares of the score
         return Raw(values, values, placing, notes)
-    flat = values.reshape(*values.shape[:2], -1)
-    sums = flat.sum(-1, dtype=np.float64)
+    sums = values.reshape(*values.shape[:2], -1).sum(-1, dtype=np.float64)
     error = completeness_error(sums, scores)
-    if flat.any() and (np.abs(sums) <= _CANCELED * np.abs(flat).sum(-1)).all():
-        notes.append(
-            f"what speaks for and against cancels at {layer}, as in front of a "
-            "normalization by the image's own statistics, whatever the network "
-            "learned: a share of about 0 % says nothing of these maps"
-        )
-    elif probe.facts.is_curved and (error > TOLERANCE).any():
-        notes.append(
-            f"curved functions, such as tanh, GELU, gates or attention, follow {layer}:"
-            " these maps need not add up to the score, and a share far from 100 %, "
-            "also above it or below 0 %, can come from that alone"
-        )
+    notes += about_sums(probe, values, error)
     return Raw(values, values, placing, notes, total=scores, error=error)
 
 

@@ -43,8 +43,8 @@ class Probe:
         scaled: Whether the layer's output is multiplied by a number for each image.
         given: What is given instead of one of the images, which then is none of the
             arrays; None for nothing.
-        batch_size: How many images go through the network at a time; None for as many
-            as suit it.
+        batch_size: How many images go through the network at a time; None for fewer of
+            large ones.
         private: Whether no one else may use the trace.
 
     Attributes:

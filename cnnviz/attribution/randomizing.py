@@ -1,7 +1,7 @@
 """Randomizing: does a map change when the network forgets what it learned?
 
-Kernels are drawn anew, from the output down, with the deviation that they had; biases
-and statistics stay. The user's variables are not touched: a trace of our own is given
+Kernels are drawn anew, from the output down, as large as they were; biases and
+statistics stay. The user's variables are not touched: a trace of our own is given
 other values in their place. A map that stays the same shows the image, not the network.
 
     Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018,
@@ -25,6 +25,9 @@ from cnnviz.tracing.naming import addresses
 
 # Scales and statistics of these layers of Keras have as many axes as what they are of.
 _NO_KERNELS = ("Normalization", "PReLU")
+
+# Fewer values are in the same order by chance more often than once in a hundred times.
+_FEWEST = 5
 
 
 class KernelVariable(NamedTuple):
@@ -83,9 +86,11 @@ def stages(kernels: Sequence[KernelVariable]) -> list[int]:
 def drawn_anew(
     kernels: Sequence[KernelVariable], seed: int, draw: int
 ) -> Iterator[tf.Variable]:
-    """Other values for kernels: normal, with their deviation and no mean.
+    """Other values for kernels: normal, of no mean and their mean square.
 
-    Those of whole numbers, which are quantized, are rounded to such.
+    The deviation of equal weights, such as those that blur, or of a single one is 0,
+    and so would be all that the network computes. Kernels of whole numbers, which are
+    quantized, are rounded to such.
 
     Args:
         kernels: The kernels.
@@ -96,33 +101,46 @@ def drawn_anew(
         kind = kernel.variable.dtype
         values = tf.cast(kernel.variable, tf.float32).numpy()
         generator = np.random.default_rng((seed, number, draw))
-        drawn = generator.normal(0, values.std(), values.shape)
+        size = np.sqrt(np.mean(values**2, dtype=np.float64))
+        drawn = generator.normal(0, size, values.shape)
         if kind.is_integer:
             drawn = np.clip(drawn.round(), kind.min, kind.max)
         # Not tf.Variable: in the scope of a strategy that has a copy on each device.
         yield ResourceVariable(drawn.astype(np.float32), dtype=kind)
 
 
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of maps `(n, k, ...)`, each pair its own, `(n, k)`.
+def agreement(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """How alike maps `(n, k, ...)` are to others, on average over these, `(n, k)`.
 
-    0 where a map is the same everywhere.
+    What is 0 in all of them would make any two alike: the pixels that an output does
+    not see, and those that what was not drawn anew shuts out.
+
+    Args:
+        own: The maps.
+        others: Maps of the same shape, with weights drawn anew.
+
+    Returns:
+        The mean of the rank correlations; NaN where too few values are left to tell.
     """
-    n, k = one.shape[:2]
-    ranks = [_ranks(maps.reshape(n * k, -1)) for maps in (one, other)]
-    first, second = (r - r.mean(1, keepdims=True) for r in ranks)
-    scale = np.sqrt((first**2).sum(1) * (second**2).sum(1))
-    products = (first * second).sum(1)
-    return np.divide(products, scale, out=np.zeros(n * k), where=scale > 0).reshape(
-        n, k
-    )
+    found = np.empty(own.shape[:2])
+    for pair in np.ndindex(*found.shape):
+        maps = np.stack([each[pair].ravel() for each in (own, *others)])
+        one, *rest = maps[:, maps.any(0)]
+        found[pair] = np.nan
+        if len(one) >= _FEWEST:
+            found[pair] = np.mean([rank_correlation(one, other) for other in rest])
+    return found
 
 
-def _ranks(rows: np.ndarray) -> np.ndarray:
-    """Ranks along rows; equal values share the mean of theirs."""
-    ranks = np.empty(rows.shape)
-    for row, values in enumerate(rows):
-        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        ends = np.cumsum(counts)
-        ranks[row] = (ends - (counts + 1) / 2)[inverse.reshape(-1)]
-    return ranks
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's correlation of values; 0 where some are all the same."""
+    first, second = _ranks(one), _ranks(other)
+    scale = np.sqrt((first**2).sum() * (second**2).sum())
+    return float((first * second).sum() / scale) if scale else 0.0
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks around their mean; equal values share the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts + 1) / 2 - (len(values) - 1) / 2)[inverse.reshape(-1)]

@@ -108,7 +108,7 @@ def activation_sheet(
         labels: The names of the classes. Where there are as many as units, the
             strongest units are named.
         seen: What the network was shown, as `image`, to be drawn small beside the
-            headline, but not above strips.
+            headline, but not above strips and maps that are laid over `image`.
 
     Returns:
         The picture, of mode "RGB" or "P": see `grid`.
@@ -195,7 +195,7 @@ def activation_sheet(
             columns = len(shown)
         drawn = headed_grid(
             tiles,
-            seen=picture,
+            seen=picture if below is None else None,
             colormap=colormap if below is None else None,
             labels=[str(number) for number in shown],
             marked=channels.constant[shown],

@@ -335,8 +335,7 @@ def _verdict(check: Check, column: int) -> list[str]:
     lines = ["better than chance" if better else "no better than chance"]
     if check.is_passed_by_center[0, column]:
         lines = ["better than chance, not than the middle"]
-    if check.stages:
-        alike = check.similarity[0, column, 0]
+    if check.stages and not np.isnan(alike := check.similarity[0, column, 0]):
         same = "same" if alike > _SAME else "another"
         lines.append(f"random last layer: {same} map ({alike:z.2f})")
     return lines

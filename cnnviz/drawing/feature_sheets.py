@@ -340,6 +340,8 @@ def class_sheet(result: ClassImages, *, title: str = "classes") -> Image.Image:
     ]
     meaning = "the network's probability" if percent else "the network's output"
     facts = [f"{meaning} for its own images"]
+    if not percent and result.head.classes > 1:
+        facts.append("each raised against the other outputs")
     if result.ascent.dead.any():
         facts.append("hatched: no gradient reached the image")
     facts += averaged(result.ascent.images)

@@ -75,13 +75,14 @@ def grid(
 ) -> Image.Image:
     """Stitches images into one sheet, row by row.
 
-    A sheet has `gap` pixels between its tiles, and more between narrow ones whose
-    labels need it. Labels stand in a strip above each tile and are cut to its width, if
-    that is more than 110 pixels; a tile is never written on. With text, there is a
-    margin around all, and where a tile is as light as the paper at its edge, a hairline
-    around each. Without `scale`, sheets that would exceed 16,384 pixels a side or
-    33.6 million in all are made of tiles shrunk by a whole factor. A subtitle that is
-    too long goes on below, if possible from a " · " on.
+    A sheet has `gap` pixels between its tiles and around all of them, and more between
+    narrow ones whose labels need it. Labels stand in a strip above each tile and are
+    cut to its width, if that is more than 110 pixels; a tile is never written on. With
+    text, the margin around all is at least 16 pixels, and where a tile is as light as
+    the paper at its edge, labeled tiles have a hairline around each. Without `scale`,
+    sheets that would exceed 16,384 pixels a side or 33.6 million in all are made of
+    tiles shrunk by a whole factor. A subtitle that is too long goes on below, if
+    possible from a " · " on.
 
     Values of a Dense layer are tiles of one pixel: `grid(values[:, None, None])`.
 
@@ -104,7 +105,7 @@ def grid(
             its label is dimmed.
         columns: Tiles in a row; None for a nearly square sheet with few empty cells,
             and for a wide one if tiles are single pixels.
-        gap: Pixels between tiles.
+        gap: Pixels between tiles, and around all of them.
         scale: Each pixel becomes a square of this side. None enlarges small tiles
             until they are good to look at and leaves large ones alone.
         background: The gray level around the tiles, from 0 for black to 1 for white.

@@ -51,6 +51,7 @@ from cnnviz.images.boxes import (
     ReceptiveField,
     field_boxes,
     mass_boxes,
+    mass_shares,
     seen_box,
 )
 from cnnviz.images.taking import as_array
@@ -128,7 +129,7 @@ def projection_sheet(
     image = drawn.image
     units = _Units.of(drawn.projections[0], drawn, spatial, names, title)
     if close:
-        units, crop = units.at(mass_boxes(_shares(units.images))), True
+        units, crop = units.at(mass_boxes(mass_shares(units.images))), True
     size = units.tile_size(2 * len(units.images), _SHEET_SIDE, crop)
     pictures = signed_pictures(units.images, percentile)
     rebuilt = units.tiles(pictures, size, crop, framed=False)
@@ -218,7 +219,7 @@ def comparison_sheet(
         if not np.array_equal(units.channels, other.channels):
             raise ArgumentError("the rules are compared on different maps")
     if close:
-        shares = [_shares(each.images) for each in ruled.values()]
+        shares = [mass_shares(each.images) for each in ruled.values()]
         boxes = mass_boxes(np.sum(shares, axis=0))
         ruled = {rule: each.at(boxes) for rule, each in ruled.items()}
         units, crop = next(iter(ruled.values())), True
@@ -287,18 +288,6 @@ def _numbers(channels: NDArray[Any]) -> str:
     numbers = ", ".join(str(n) for n in channels[:_NAMED])
     more = len(channels) - _NAMED
     return numbers + f" and {more} more" * (more > 0)
-
-
-def _shares(images: NDArray[Any]) -> NDArray[Any]:
-    """How much of each reconstruction `(k, h, w, c)` lies in each pixel.
-
-    Where values are not finite, all of it lies there.
-    """
-    broken = ~np.isfinite(images)
-    sizes = np.where(broken.any((1, 2, 3), keepdims=True), broken, np.abs(images))
-    sizes = sizes.sum(axis=-1, dtype=np.float64)
-    total = sizes.sum(axis=(1, 2), keepdims=True)
-    return sizes / np.where(total > 0, total, 1)
 
 
 class _Units(NamedTuple):

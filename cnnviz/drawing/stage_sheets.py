@@ -40,7 +40,7 @@ from cnnviz.drawing.tiles import (
 )
 from cnnviz.drawing.values import colorize
 from cnnviz.errors import ArgumentError
-from cnnviz.images.boxes import Box, image_spans
+from cnnviz.images.boxes import MASS, Box, image_spans, mass_boxes, mass_shares
 from cnnviz.images.taking import as_array
 from cnnviz.words import Label, Name
 
@@ -63,6 +63,7 @@ def stage_sheet(
     facts: Sequence[str] = (),
     box: Box | None = None,
     crop: bool = False,
+    close: bool = False,
     columns: int | None = None,
     percentile: float = PERCENTILE,
 ) -> Image.Image:
@@ -89,6 +90,8 @@ def stage_sheet(
         box: The field of the unit, of a signal that of all its channels, which are its
             rows; None for the whole image.
         crop: Draw only that part of every map. Otherwise it is framed in the image.
+        close: Draw only the part of every map that holds nearly all of the mass of the
+            reconstruction, whatever `crop` says.
         columns: Steps side by side; None for all, and of more than ten, or of long
             tiles for which the sheet has no room, for rows that are equally long.
         percentile: The percentile of the absolute values of the reconstruction that are
@@ -120,6 +123,14 @@ def stage_sheet(
     planes = [_plane(stage.signal) for stage in hidden]
     whole = Box(0, 0, image.shape[0], image.shape[1])
     box = box or whole
+    if close:
+        shares = mass_shares(rebuilt[np.newaxis])
+        if is_signal:  # of which all rows are drawn
+            shares = shares.sum(1, keepdims=True)
+        (box,) = mass_boxes(shares)
+        if is_signal:
+            box = Box(0, box.left, whole.height, box.width)
+        crop = True
     part = box if crop else whole
     shortened = []
     if is_signal:
@@ -160,7 +171,11 @@ def stage_sheet(
     if not last.signal.any():
         remarks.append("the reconstruction came back as 0")
     remarks += not_finite(count_missing(*(stage.signal for stage in stages)))
-    if crop and part == whole:
+    if close:
+        extent = f"{box.width} steps" if is_signal else f"{box.height}x{box.width}"
+        what = f"{100 * MASS:.0f} % of the reconstruction along each axis"
+        remarks.append(f"cropped to {what}, {extent}")
+    elif crop and part == whole:
         remarks.append("not cropped: what the unit sees is all, or not known")
     return headed_grid(
         tiles.reshape(-1, *tiles.shape[2:]),

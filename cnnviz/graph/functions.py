@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -18,6 +19,17 @@ def body(call: tf.Operation) -> tf.Graph | None:
 def graph_of(caller: tf.Graph, name: str) -> tf.Graph | None:
     """The graph of a function that a graph knows by name, if it can be looked into."""
     return getattr(caller._get_function(name), "graph", None)
+
+
+def functions_of(operation: tf.Operation) -> Iterator[tf.Graph | None]:
+    """The graphs of the functions that an operation of any kind calls.
+
+    None where one cannot be looked into.
+    """
+    for value in operation.node_def.attr.values():
+        for name in (value.func.name, *(func.name for func in value.list.func)):
+            if name:
+                yield graph_of(operation.graph, name)
 
 
 class Inlining:

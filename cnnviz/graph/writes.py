@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import tensorflow as tf
 
-from cnnviz.graph.functions import graph_of
+from cnnviz.graph.functions import functions_of
+from cnnviz.graph.rewriting import is_misread, rewriting
 
 _READS = frozenset(
     """ReadVariableOp VariableShape VarIsInitializedOp ResourceGather ResourceGatherNd
@@ -55,7 +56,9 @@ def unmoved(function: Any) -> Callable[..., Any]:
 
     def called(*arguments: tf.Tensor) -> Any:
         concrete = function.get_concrete_function(*arguments)
-        with restored(written_variables(concrete.graph)):
+        graph = concrete.graph
+        plain = rewriting(remapping=False) if is_misread(graph) else nullcontext()
+        with restored(written_variables(graph)), plain:
             return concrete(*arguments)
 
     return called
@@ -81,7 +84,7 @@ def _written(graph: tf.Graph) -> set[Any]:
         if not resources or operation.type in _READS | _ALIASES:
             continue
         # An operation without functions writes by itself; a hidden function may write.
-        for inner in list(_functions(operation)) or [None]:
+        for inner in list(functions_of(operation)) or [None]:
             if inner is None:
                 found |= {_origin(tensor).ref() for tensor in resources}
                 continue
@@ -94,14 +97,6 @@ def _written(graph: tf.Graph) -> set[Any]:
                 if tensor.ref() in inside
             }
     return found
-
-
-def _functions(operation: tf.Operation) -> Iterator[tf.Graph | None]:
-    """The graphs of the functions of an operation; None where not to be looked into."""
-    for value in operation.node_def.attr.values():
-        for name in (value.func.name, *(func.name for func in value.list.func)):
-            if name:
-                yield graph_of(operation.graph, name)
 
 
 def _origin(tensor: tf.Tensor) -> tf.Tensor:

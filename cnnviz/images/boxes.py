@@ -149,6 +149,18 @@ def seen_spans(
 MASS = 0.95  # of a picture, that `mass_boxes` keep along each axis
 
 
+def mass_shares(images: NDArray[Any]) -> NDArray[Any]:
+    """How much of each reconstruction `(k, h, w, c)` lies in each pixel.
+
+    Where values are not finite, all of it lies there.
+    """
+    broken = ~np.isfinite(images)
+    sizes = np.where(broken.any((1, 2, 3), keepdims=True), broken, np.abs(images))
+    sizes = sizes.sum(axis=-1, dtype=np.float64)
+    total = sizes.sum(axis=(1, 2), keepdims=True)
+    return sizes / np.where(total > 0, total, 1)
+
+
 def mass_boxes(masses: NDArray[Any]) -> list[Box]:
     """Where in each image its mass is.
 

@@ -6,8 +6,9 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ def find_images(
         once: Whether a file comes once, however often it is named or linked to.
 
     Returns:
-        The files in the order of `sources`. None is decoded, but those named one by one
-        can be opened.
+        The files in the order of `sources`. Only those named one by one are opened, to
+        see that they can be; no file is decoded.
 
     Raises:
         ImageError: If a source is missing, cannot be opened, or stands for no image.
@@ -64,6 +65,42 @@ def find_images(
     for path in found:
         files.setdefault(os.path.realpath(path), path)
     return list(files.values())
+
+
+def is_searched(source: str | Path, folder: str | Path) -> bool:
+    """Whether images that come into a folder are among those of a source from then on.
+
+    Args:
+        source: A file, a folder or a glob; see `find_images`.
+        folder: The folder, which need not exist.
+
+    Raises:
+        ArgumentError: If one is no path.
+    """
+    path = path_of("source", source, "an image file, a folder or a glob")
+    real = Path(os.path.realpath(path_of("folder", folder, "that of a folder")))
+    if is_there(path) or not glob.has_magic(str(path)):
+        return is_folder(path) and real == Path(os.path.realpath(path))
+    *parts, last = Path(os.path.abspath(path)).parts  # noqa: PTH100
+    parts += ["**"] * (last == "**")
+    plain = list(takewhile(lambda part: not glob.has_magic(part), parts))
+    root = os.path.realpath(Path(*plain))
+    if not real.is_relative_to(root):
+        return False
+    return _are_matched(real.relative_to(root).parts, parts[len(plain) :])
+
+
+def _are_matched(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether a glob matches a path, both given part by part."""
+    if not patterns:
+        return not names
+    fits = bool(names) and (patterns[0].startswith(".") or not names[0].startswith("."))
+    if patterns[0] == "**":
+        return _are_matched(names, patterns[1:]) or (
+            fits and _are_matched(names[1:], patterns)
+        )
+    fits = fits and fnmatch(names[0], patterns[0])
+    return fits and _are_matched(names[1:], patterns[1:])
 
 
 def _files_of(path: Path) -> list[Path]:

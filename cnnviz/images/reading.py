@@ -104,7 +104,7 @@ def read_image(
             and alpha as a picture stores them, for networks whose fourth channel is
             kept there, and 2 are gray and alpha; any other number must be that of an
             array. None keeps the number of an array; pictures then have 1 channel if
-            they are gray and opaque, else 3.
+            they are gray and store no transparency, else 3.
         fit: How a picture of another aspect is brought to `size`; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded ones,
             where it is opaque if the result has alpha.
@@ -192,7 +192,7 @@ def picture_array(
     except Exception as error:  # noqa: BLE001
         # Pictures are decoded when they are used, which may fail in any way.
         raise ImageError(f"the picture cannot be used: {first_line(error)}") from None
-    found = _Picture(pixels, pixels.shape[:2], orientation)
+    found = _Picture(pixels, pixels.shape[:2], orientation, stored=_channels(picture))
     return _brought(found, "the picture", size, channels, "crop", WHITE)
 
 
@@ -208,14 +208,14 @@ def _brought(
     channels = channels or picture.pixels.shape[-1]
     if target is None:
         image = orient(to_unit(picture.pixels), picture.orientation)
-        return with_channels(image, channels, what)
+        return with_channels(image, channels, what, stored=picture.stored)
     # Turning the small result instead of the large picture is cheaper, and keeps the
     # fractional extent of a picture that the JPEG decoder has scaled.
     stored = target[::-1] if picture.orientation >= 5 else target
     placement = place(picture.extent, stored, fit)
     image = resample(picture.pixels, placement, "bicubic")
     image = orient(image, picture.orientation)
-    image = with_channels(image, channels, what)
+    image = with_channels(image, channels, what, stored=picture.stored)
     low, high = float(image.min()), float(image.max())
     if image.shape[:2] != target and not is_unit(low, high):
         raise ImageError(
@@ -260,6 +260,7 @@ class _Picture(NamedTuple):
     extent: tuple[float, float]  # the part of height and width that is picture
     orientation: int = 1
     has_alpha: bool = False  # as the last channel
+    stored: int | None = None  # channels of the file
 
 
 def is_folder(path: Path) -> bool:
@@ -402,8 +403,13 @@ def _decoded(
         orientation = _orientation(image)
         told = f"{path} holds"
         pixels = _pixels(image, channels, background, told, is_cut=is_cut)
-        has_alpha = pixels.shape[-1] in (2, 4)
-        return _Picture(pixels, extent or pixels.shape[:2], orientation, has_alpha)
+        return _Picture(
+            pixels,
+            extent or pixels.shape[:2],
+            orientation,
+            has_alpha=pixels.shape[-1] in (2, 4),
+            stored=_channels(image),
+        )
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -490,6 +496,12 @@ def _pixels(
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"))[..., np.newaxis]
     return np.asarray(image.convert("RGB"))
+
+
+def _channels(image: Image.Image) -> int:
+    """How many channels a picture has: gray or three colors, and alpha."""
+    is_gray = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+    return (1 if is_gray else 3) + image.has_transparency_data
 
 
 def _blended(

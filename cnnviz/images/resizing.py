@@ -174,9 +174,19 @@ def orient(image: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def with_channels(
-    image: NDArray[np.float32], channels: int, what: str | Path
+    image: NDArray[np.float32],
+    channels: int,
+    what: str | Path,
+    *,
+    stored: int | None = None,
 ) -> NDArray[np.float32]:
     """An image with another number of channels, gray or RGB.
+
+    Args:
+        image: The image.
+        channels: How many channels are wanted.
+        what: What messages call it.
+        stored: How many channels its file has, if it was blended with another color.
 
     Raises:
         ImageError: If the numbers of channels differ, and are not 1 and 3.
@@ -193,7 +203,7 @@ def with_channels(
         "give a NumPy .npy array."
     )
     raise ImageError(
-        f"{what} has {counted(own, 'channel')}; expected {channels}",
+        f"{what} has {counted(stored or own, 'channel')}; expected {channels}",
         hint=hint if own in (1, 3) else None,
     )
 

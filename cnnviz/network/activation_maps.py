@@ -51,7 +51,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
     units: Mapping[str, HeadUnits] = field(default_factory=dict)
 
     def __getitem__(self, layer: str) -> np.ndarray:
-        return self.arrays[layer]
+        return self.arrays[self._name(layer)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.arrays)
@@ -109,9 +109,8 @@ class Activations(Result, Mapping[str, np.ndarray]):
         paths = [layers] if isinstance(layers, str) else list(layers)
         if not paths:
             raise ArgumentError("no layer is named; expected one or more of these maps")
-        for path in paths:
-            self._check(path)
-        return replace(self, arrays={path: self.arrays[path] for path in paths})
+        names = [self._checked(path) for path in paths]
+        return replace(self, arrays={name: self.arrays[name] for name in names})
 
     def picture(
         self,
@@ -140,13 +139,19 @@ class Activations(Result, Mapping[str, np.ndarray]):
         """
         image = number_of("image", image, len(self.inputs[0]))
         if layer is not None:
-            self._check(layer)
+            layer = self._checked(layer)
         shown = {"layer": layer, "image": image, "overlay": overlay}
         return super().picture(**shown, predictions=predictions, **options)
 
-    def _check(self, layer: object) -> None:
-        if layer in list(self.arrays):
-            return
+    def _name(self, layer: str) -> str:
+        """The name that a layer has here: its first call is called like the layer."""
+        if layer in self.arrays or not str(layer).endswith("@1"):
+            return layer
+        return layer.removesuffix("@1")
+
+    def _checked(self, layer: object) -> str:
+        if isinstance(layer, str) and (name := self._name(layer)) in self.arrays:
+            return name
         named = [f"'{name}'" for name in self.arrays]
         told = listed([*named[:5], *["another of them"] * (len(named) > 5)])
         raise unfit("layer", layer, told)
@@ -194,7 +199,7 @@ class Activations(Result, Mapping[str, np.ndarray]):
             "title": drawing.headline(path, self.kinds.get(path, ""), shape),
             "labels": units and units.names(self.labels, values.shape[-1]),
             "image": seen if overlay else None,
-            "seen": None if overlay else seen,
+            "seen": seen,
             **options,
         }
         sheet = drawing.activation_sheet(values, **options)

@@ -166,10 +166,10 @@ class ImageModel:
         return model
 
     def input(self, name: str) -> InputSpec:
-        """The input of a name, whether it is held or not.
+        """The input of a name, as `inputs` tells it, whether it is held or not.
 
         Args:
-            name: The name, as `inputs` has it.
+            name: The name.
 
         Raises:
             ImageError: If there is none.

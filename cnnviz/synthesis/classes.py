@@ -95,6 +95,10 @@ def visualize_classes(
 ) -> ClassImages:
     """Makes images that a network takes for its classes.
 
+    Outputs without softmax and sigmoid may be logits, and are raised against each other
+    as those are. To raise one output of a regression alone, maximize
+    `cnnviz.objectives.logit`.
+
     Args:
         model: A loaded model, or a Keras model of either generation.
         classes: Which classes, by number or by name. None for all of up to 50, and of

@@ -37,10 +37,10 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
     A convolution's features are taken after the normalization, the addition and the
     rectifier that follow it. Style is measured in the first at each resolution down to
     a sixteenth, and in residual networks in the first that ends in an addition; content
-    in the second one, if there are two, at the last but one resolution. Of VGG networks
-    these are the layers of Gatys et al.: `conv1_1` to `conv5_1`, and `conv4_2`. A
-    network of more than three convolutions that hardly reduces its images is measured
-    at up to five depths.
+    in the second one, if there are two, at the last but one resolution. Of whole VGG
+    networks these are the layers of Gatys et al.: `conv1_1` to `conv5_1`, and
+    `conv4_2`. A network of more than three convolutions that hardly reduces its images
+    is measured at up to five depths.
 
     Args:
         model: A loaded model, or a Keras model of either generation.

@@ -28,7 +28,8 @@ class InputSpec(NamedTuple):
 
     Attributes:
         name: The name of the input layer.
-        shape: The shape in the network's own layout, the batch dimension included.
+        shape: The shape: `ImageModel.inputs` tells it channels last and without the
+            batch dimension, `input_specs` in the network's own layout and with it.
         dtype: The type of the values, such as `"float32"`.
     """
 

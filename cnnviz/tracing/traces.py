@@ -14,6 +14,7 @@ import tensorflow as tf
 from cnnviz.errors import CnnvizError, users_error, warn
 from cnnviz.graph.devices import must_repeat
 from cnnviz.graph.mixing import mixes_images
+from cnnviz.graph.rewriting import is_misread, rewriting
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
 from cnnviz.tracing.exactness import full_float32
@@ -49,6 +50,7 @@ class Trace(Generic[Facts]):
         layers: The paths of its layers.
         fingerprint: The attributes of the layers, as they are in the graph.
         written: The handles of the variables that it writes.
+        is_misread: Whether TensorFlow would compute something else than it says.
         only: How many images the network is to be shown together: one if it computes
             with all of a batch, see `mixes_images`. None for any.
     """
@@ -60,6 +62,7 @@ class Trace(Generic[Facts]):
     layers: tuple[str, ...]
     fingerprint: Fingerprint
     written: Sequence[tf.Tensor]
+    is_misread: bool
     only: int | None
 
     def __call__(self, *inputs: Any, exact: bool = True) -> dict[str, tf.Tensor]:
@@ -78,7 +81,8 @@ class Trace(Generic[Facts]):
         try:
             tensors = [tf.convert_to_tensor(given) for given in inputs]
             alone = LOCK if self.written else nullcontext()
-            with precision, alone, restored(self.written):
+            plain = rewriting(remapping=False) if self.is_misread else nullcontext()
+            with precision, alone, plain, restored(self.written):
                 return dict(zip(self.names, self.function(*tensors), strict=True))
         except (tf.errors.OpError, MemoryError) as error:
             told = runtime_error(self.network, self.layers, error)
@@ -126,6 +130,7 @@ def compiled(
             # After the trace, which may build layers, and lists in them may grow.
             seen = Fingerprint(everything(network), functions)
             written = written_variables(concrete.graph)
+            misread = is_misread(concrete.graph)
             is_open = all(spec.shape[:1] == [None] for spec in signature)
             given = concrete.inputs[: len(signature)]
             mixes = is_open and mixes_images(given, concrete.outputs)
@@ -135,9 +140,8 @@ def compiled(
                     "such as by their mean; it is shown one image at a time"
                 )
             only = 1 if mixes else None
-            traces[full_key] = Trace(
-                concrete, names, facts, network.name, paths, seen, written, only
-            )
+            told = names, facts, network.name, paths, seen
+            traces[full_key] = Trace(concrete, *told, written, misread, only)
             while len(traces) > _TRACES_KEPT:
                 traces.popitem(last=False)
         traces.move_to_end(full_key)

@@ -131,6 +131,19 @@ def test_an_overlay_without_a_picture_is_told(
     assert "--overlay" not in invoke(*given).stderr
 
 
+def test_an_overlay_of_no_maps_is_told(tmp_path: Path) -> None:
+    inputs = keras.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(2, 3, name="wide")(inputs)
+    mean = keras.layers.GlobalAveragePooling2D(name="mean")(maps)
+    keras.Model(inputs, mean).save(tmp_path / "net.keras")
+    save(tmp_path / "a.npy", 8, 8, 3)
+    given = (tmp_path / "net.keras", tmp_path / "a.npy", "--out", tmp_path / "out")
+    for layers, told in ((["mean"], True), (["mean", "wide"], False)):
+        chosen = [f"--layer={layer}" for layer in layers]
+        result = invoke(*given, "--overlay", *chosen)
+        assert ("--overlay: none of these layers has maps" in result.stderr) == told
+
+
 def test_convolutions_of_one_pixel_are_left_out_unless_asked_for(
     tmp_path: Path,
 ) -> None:

@@ -162,7 +162,12 @@ def test_help_and_mistakes_are_told_without_tensorflow(
         (["activations", "MODEL", "IMAGE", "--colormap", "virids"], "viridis"),
         (["activations", "MODEL", "IMAGE", "--encoding", "rgb"], "expected auto, unit"),
         (["activations", "MODEL", "IMAGE", "--sort", "size"], "strongest"),
-        (["activations", "MODEL", "IMAGE", "--normalize", "no"], "layer"),
+        (
+            ["activations", "MODEL", "IMAGE", "--normalize", "no"],
+            "error: Invalid value for '--normalize': 'no' is not one of",
+        ),
+        (["activations", "MODEL", "IMAGE", "--out", ""], "expected a folder"),
+        (["predict", "MODEL", "IMAGE", "--out", ""], "expected a folder"),
         (["activations", "MODEL", "IMAGE", "--fit", "no"], "stretch"),
         (["activations", "MODEL", "IMAGE", "--size", "12by12"], "HEIGHTxWIDTH"),
         (["activations", "MODEL", "IMAGE", "--size", "0"], "HEIGHTxWIDTH"),
@@ -345,6 +350,23 @@ def test_pictures_stay_apart_from_images_of_a_folder(
     assert list(images.iterdir()) == [image]
     result = run(command, mnist, str(image), "--out", str(images), "--layer=conv1")
     assert result.exit_code == 0 and len(list(images.iterdir())) == 2
+
+
+def test_pictures_stay_apart_from_images_of_a_glob(
+    mnist: str, seven: str, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(seven, images)
+    command = ("activations", mnist, str(images / "**" / "*.png"), "--layer=conv1")
+    for out in (images, images / "new"):
+        result = run(*command, "--out", str(out))
+        assert result.exit_code == 1
+        assert "is a folder that images are taken from" in result.stderr
+        assert f"folder: --out {tmp_path / 'cnnviz-out'}\n" in result.stderr
+    for _ in range(2):
+        result = run(*command, "--out", str(tmp_path / "cnnviz-out"))
+        assert len(result.stdout.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

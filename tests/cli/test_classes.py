@@ -40,6 +40,21 @@ def test_all_of_a_few_classes_are_drawn(mnist: Path, tmp_path: Path) -> None:
         assert len(list(ImageSequence.Iterator(gif))) in (5, 6)
 
 
+def test_an_output_and_a_class_of_one_name_have_files_of_their_own(
+    tmp_path: Path,
+) -> None:
+    inputs = keras.layers.Input((8, 8, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    dense = keras.layers.Dense
+    outputs = [dense(3, "softmax", name=name)(mean) for name in ("good", "bad")]
+    keras.Model(inputs, outputs).save(tmp_path / "heads.keras")
+    (tmp_path / "labels.txt").write_text("good\nbird\nhorse\n")
+    common = (tmp_path / "heads.keras", "--labels", tmp_path / "labels.txt")
+    for question, told in (("--head", "good"), ("--class", "class-good")):
+        result = invoke(*common, question, "good", "--steps", 2, "--out", tmp_path)
+        assert result.stdout == f"{tmp_path / f'heads--{told}--classes.png'}\n"
+
+
 def test_classes_have_names(mnist: Path, tmp_path: Path) -> None:
     names = "nought one two three four five six seven eight nine".split()
     labels = tmp_path / "labels.txt"

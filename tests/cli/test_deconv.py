@@ -323,15 +323,18 @@ def test_rules_that_a_network_does_not_allow_are_left_out(tmp_path: Path) -> Non
     product = layers.Multiply(name="product")(maps)
     keras.Model(inputs, product).save(tmp_path / "model.keras")
     image = save(tmp_path / "a.npy", 0.5, 9, 9, 1)
-    command = [tmp_path / "model.keras", image, "--layer=product", "--compare"]
+    command = [tmp_path / "model.keras", image, "--layer=product"]
     result = invoke(*command, "--out", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.endswith("Choose a layer below it, or --rule gradient.\n")
-    result = invoke(*command, "--rule=gradient", "--out", tmp_path)
+    result = invoke(*command, "--compare", "--raw", "--out", tmp_path)
     assert result.exit_code == 0
     left_out = [note.partition(": layer")[0] for note in notes(result)[:2]]
     assert left_out == ["note: left out deconvnet", "note: left out guided"]
-    assert result.stdout == f"{tmp_path / 'a--product--compare.png'}\n"
+    assert [Path(line).name for line in result.stdout.splitlines()] == [
+        "a--product--gradient.npz",
+        "a--product--compare.png",
+    ]
 
 
 def test_notes_are_said_once_and_not_when_quiet(silent: Path, tmp_path: Path) -> None:
@@ -363,6 +366,7 @@ def test_without_a_layer_the_last_with_positions_is_taken(
     ("options", "code", "message"),
     [
         (["--layer", "conv3", "--rule", "wrong"], 2, "wrong"),
+        (["--compare", "--rule", "guided"], 2, "--compare draws all rules; given"),
         (["--layer", "conv3", "--top", "0"], 2, "--top"),
         (["--layer", "conv3", "--channel", "64"], 1, "no channel 64"),
         (["--layer", "conv9"], 1, "conv9"),

@@ -289,7 +289,7 @@ def test_patches_are_as_large_as_asked(
     )
 
 
-@pytest.mark.parametrize("region", ["2,3", " 2 , 3 ", "mask.png"])
+@pytest.mark.parametrize("region", ["2,3", " 2 , 3 ", "mask.png", "clear.png"])
 def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> None:
     network = keras.Sequential(
         [
@@ -304,6 +304,8 @@ def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> Non
     mask = np.zeros((6, 7), np.uint8)
     mask[1:3, 4:] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
+    white = np.full_like(mask, 255)
+    Image.fromarray(np.dstack([white, mask]), "LA").save(tmp_path / "clear.png")
     given = tmp_path / region if "png" in region else region
     result = invoke(
         *(tmp_path / "pixels.keras", tmp_path / "image.npy", "--class", 1, "--raw"),
@@ -313,10 +315,35 @@ def test_a_region_of_the_output_is_explained(region: str, tmp_path: Path) -> Non
     known = cnnviz.load_model(network, encoding="unit")
     expected: Any = mask / 255 if "png" in region else (2, 3)
     found = explain(known, image, 1, region=expected)
-    told = "mask.png" if "png" in region else "2,3"
+    told = region if "png" in region else "2,3"
     with np.load(tmp_path / f"image--1--at-{told}--explain-hirescam.npz") as file:
         np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
         np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
+
+
+def test_each_question_has_files_of_its_own(tmp_path: Path) -> None:
+    inputs = keras.layers.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(4, 3, name="bird")(inputs)
+    mean = keras.layers.GlobalAveragePooling2D()(maps)
+    dense = keras.layers.Dense
+    outputs = [dense(3, "softmax", name=name)(mean) for name in ("good", "bad")]
+    keras.Model(inputs, outputs).save(tmp_path / "heads.keras")
+    np.save(tmp_path / "image.npy", np.ones((8, 8, 3), np.float32))
+    (tmp_path / "labels.txt").write_text("good\nbird\nhorse\n")
+    questions = {
+        "--head=good": "good",
+        "--class=good": "class-good",
+        "--layer=bird": "bird",
+        "--class=bird": "class-bird",
+        "--class=horse": "horse",
+    }
+    for question, told in questions.items():
+        result = invoke(
+            *(tmp_path / "heads.keras", tmp_path / "image.npy", question),
+            *("--labels", tmp_path / "labels.txt", "--out", tmp_path / "out"),
+        )
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout.endswith(f"/image--{told}--explain-hirescam.png\n")
 
 
 def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
@@ -344,12 +371,40 @@ def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
             np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, bool])
+@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1)])
+def test_masks_may_be_arrays_of_any_numbers(
+    kind: type, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    network = keras.Sequential(
+        [keras.Input((6, 7, 1)), keras.layers.Conv2D(3, 1, activation="softmax")]
+    )
+    network.save(tmp_path / "pixels.keras")
+    image = np.random.default_rng(0).random((6, 7, 1), np.float32)
+    np.save(tmp_path / "image.npy", image)
+    mask: np.ndarray = np.zeros((6, 7), kind)
+    mask[1:3, 4:] = 1
+    np.save(tmp_path / "mask.npy", mask.reshape(shape))
+    result = invoke(
+        *(tmp_path / "pixels.keras", tmp_path / "image.npy", "--class", 1, "--raw"),
+        *("--region", tmp_path / "mask.npy", "--encoding", "unit"),
+        *("--method", "gradient", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    known = cnnviz.load_model(network, encoding="unit")
+    found = explain(known, image, 1, region=mask, method="gradient")
+    name = "image--1--at-mask.npy--explain-gradient.npz"
+    with np.load(tmp_path / name) as file:
+        np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
+        np.testing.assert_allclose(file["maps"], found.maps[0], rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
         (["--class", "12"], 1, "has no class 12; expected 0 to 9"),
         (["--class", "cat"], 1, "has no class 'cat'; those of output"),
-        (["--class", "7", "--against", "7"], 1, "class 7 is held against itself"),
+        (["--class", "7", "--against", "7"], 1, "class 7 is compared with itself"),
         (["--class", "7", "--top", "2"], 2, "give one"),
         (["--head", "tail"], 1, "has no output 'tail'"),
         (["--layer", "conv9"], 1, "has no layer 'conv9'"),
@@ -360,6 +415,7 @@ def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
         (["--patch", "4"], 2, "--patch is for --method occlusion"),
         (["--stride", "4"], 2, "--stride is for --method occlusion"),
         (["--stride", "0", "--method", "occlusion"], 2, "--stride"),
+        (["--stride", "5", "--method", "occlusion"], 1, "--stride is 5; expected 4 or"),
         (["--seed", "4"], 2, "--seed is for --smooth, --check and --compare"),
         (["--path", "4"], 2, "--path is for --maps"),
         (["--region", "2,3"], 1, "answers once for each image"),

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tf_keras
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 import cnnviz
@@ -243,6 +244,45 @@ def test_pairs_stay_together_where_a_file_has_two_names(
     assert result.exit_code == 1
     assert [row["image"].count("0.png") for row in json.loads(result.stdout)] == [2]
     assert " is a link to gone.png, which does not exist; expected" in result.stderr
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+def test_held_pictures_are_read_as_the_others_are(
+    k: ModuleType, tmp_path: Path
+) -> None:
+    def saved(name: str, shape: tuple[int | None, ...], other: tuple[int, ...]) -> Path:
+        left, mask = k.layers.Input(shape, name="left"), k.layers.Input(other, name="m")
+        mean = k.layers.GlobalAveragePooling2D()
+        means = [mean(left), mean(mask)]
+        if shape == other:
+            means.append(mean(k.layers.Multiply()([left, mask])))
+        k.Model([left, mask], k.layers.Concatenate()(means)).save(tmp_path / name)
+        return tmp_path / name
+
+    def values(model: Path, *given: str) -> list[float]:
+        options = (f"--input=left={left}", "--json", "--encoding=unit", *given)
+        (row,) = json.loads(run(model, *options).stdout)
+        return [best["value"] for best in sorted(row["top"], key=lambda b: b["number"])]
+
+    left, mask = (tmp_path / f"{name}.png" for name in ("left", "mask"))
+    third = np.zeros((6, 18, 2), np.uint8)
+    third[:, :6] = 255
+    Image.fromarray(third, "LA").save(mask)  # white on the left, else transparent
+    Image.fromarray(third[..., 0]).save(left)
+    model = saved("two.keras", (6, 6, 1), (6, 6, 1))
+    for options in (
+        ["--fit=stretch", "--background=black"],
+        ["--fit=pad", "--background=#808080"],
+        ["--background=black", "--size=9"],
+    ):
+        expected = values(model, f"--input=m={mask}", *options)
+        np.testing.assert_allclose(
+            values(model, f"--hold=m={mask}", *options), expected
+        )
+    # A size for images of any size is none for what the network takes in one size.
+    other = saved("other.keras", (None, None, 1), (6, 6, 1))
+    Image.fromarray(third[:, :6, 0]).save(mask)
+    np.testing.assert_allclose(values(other, f"--hold=m={mask}", "--size=9")[1], 1)
 
 
 def test_encodings_of_several_inputs(tmp_path: Path) -> None:

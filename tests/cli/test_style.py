@@ -125,11 +125,38 @@ def test_pictures_keep_their_aspect(mnist: Path, tmp_path: Path) -> None:
     assert size_of("noise.png", "--start", tmp_path / "large.png") == (24, 52)
 
 
+def test_a_style_that_is_given_twice_counts_twice(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    content, once, other = (assets / "digits" / f"{n}.png" for n in (7, 2, 3))
+    common = ("--size", 32, "--steps", 2, "--quiet")
+    pictures = []
+    for number, weights in enumerate(([1, 2, 1], [2, 2])):
+        styles = [once, other, once][: len(weights)]
+        given = [f"--style-weight={weight}" for weight in weights]
+        out = tmp_path / str(number)
+        result = invoke(mnist, content, *styles, *given, *common, "--out", out)
+        assert result.exit_code == 0, result.stderr
+        pictures.append(pixels(Path(result.stdout.strip())).astype(int))
+    twice, doubled = pictures
+    np.testing.assert_allclose(twice, doubled, atol=2)
+
+
+def test_the_largest_numbers_are_those_of_the_library() -> None:
+    from cnnviz.synthesis import style as library
+    from cnnviz_cli.commands import style as command
+
+    for name in ("_LARGEST_WEIGHT", "_LARGEST_SCALE"):
+        assert getattr(command, name) == getattr(library, name)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
         (["IMAGE"], 2, "STYLE"),
         (["IMAGE", "IMAGE", "--steps", "0"], 2, "--steps"),
+        (["IMAGE", "IMAGE", "--style-scale", "17"], 2, "--style-scale"),
+        (["IMAGE", "IMAGE", "--content-weight", "1e7"], 2, "--content-weight"),
         (["IMAGE", "IMAGE", "--content-weight", "-1"], 2, "--content-weight"),
         (["IMAGE", "IMAGE", "--size", "big"], 2, "is no size"),
         (["nowhere.png", "IMAGE"], 1, "nowhere.png does not exist"),

@@ -125,6 +125,7 @@ def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -
         ("total_variation is 1e+300; expected", "--total-variation is 1e+300"),
         ("keep_colors is for pictures", "--keep-colors is for pictures"),
         ("region is (9, 9); expected a position", "--region is (9, 9)"),
+        ("region holds negative weights", "--region holds negative"),
         ("size is 65537, which no memory holds", "--size is 65537"),
         ("another: head='mask' or head='a b'.", "another: --head mask or --head a b."),
         ("Give it: custom_objects={'Own': ...}.", "--custom-objects MODULE.py."),

@@ -10,7 +10,7 @@ import pytest
 
 from cnnviz.images import distinct_names
 from cnnviz_cli.console import Console
-from cnnviz_cli.writing import Writer, file_text
+from cnnviz_cli.writing import Writer, file_text, marked
 
 
 def make(path: Path, seconds: float = 0.0) -> None:
@@ -162,6 +162,11 @@ def test_names_tell_what_was_asked_for() -> None:
     asked = [None, "out", [], [7, 3]]
     assert file_text("cat", [], "dream") == "cat/dream"
     assert file_text("cat", asked, "dream") == "cat/out/7,3/dream"
+    # A name with a comma is one name.
+    texts = [["crane", "bird"], ["crane,bird"], ["crane%2Cbird"]]
+    assert len({file_text("cat", [each], "dream") for each in texts}) == 3
+    assert marked("class", ["Good", "bad"], ["good"]) == ["class-Good", "bad"]
+    assert marked("class", None, ["good"]) == []
     # Of many the first ones stand in the name, and still no others have it.
     several = [file_text("cat", [[*range(30), n]], "dream") for n in (1, 2)]
     first, second = distinct_names(several)

@@ -1,5 +1,6 @@
 """Which channels carried a decision: hand cases and identities."""
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -125,6 +126,74 @@ def test_units_without_positions(k: ModuleType) -> None:
     np.testing.assert_allclose(found.values[:, 0], units * weights, atol=1e-4)
     with pytest.raises(LayerError, match="has no positions"):
         found.where(0, 0, 0)
+
+
+def _rolled(k: ModuleType) -> tuple[Any, str]:
+    layers, image = k.layers, k.Input((16, 18, 3))
+    x = layers.Conv2D(2, 1)(image)
+    x = layers.Lambda(lambda maps: tf.roll(maps, 5, 1))(x)
+    x = layers.Conv2D(2, 1, name="maps")(x)
+    head = layers.Dense(2)(layers.Flatten()(x))
+    return k.Model(image, head), "where the units of maps look cannot be told"
+
+
+def _attended(k: ModuleType, layer: str) -> Any:
+    layers, image = k.layers, k.Input((16, 16, 3))
+    x = layers.Conv2D(8, 4, strides=4, name="maps" if layer == "before" else None)
+    tokens = layers.Reshape((16, 8))(x(image))
+    mixed = layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    last = layers.Add(name="maps" if layer == "after" else None)([tokens, mixed])
+    return k.Model(image, layers.Dense(2)(layers.GlobalAveragePooling1D()(last)))
+
+
+def _mixed_before(k: ModuleType) -> tuple[Any, str]:
+    return _attended(k, "after"), "every position of maps sees the whole image"
+
+
+def _mixed_after(k: ModuleType) -> tuple[Any, str]:
+    return _attended(k, "before"), "positions are mixed after maps"
+
+
+def _canceling(k: ModuleType) -> tuple[Any, str]:
+    layers, image = k.layers, k.Input((16, 18, 3))
+    x = layers.Conv2D(6, 3, activation="relu", name="maps")(image)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.LayerNormalization(epsilon=1e-9)(x)
+    return k.Model(image, layers.Dense(3)(x)), "what speaks for and against cancels"
+
+
+def _of_two_inputs(k: ModuleType) -> tuple[Any, str]:
+    layers, image, age = k.layers, k.Input((16, 18, 3)), k.Input((2,), name="age")
+    x = layers.Conv2D(4, 3, name="maps")(image)
+    both = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), age])
+    return k.Model([image, age], layers.Dense(2)(both)), "the score depends on age too"
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    "make", [_rolled, _mixed_before, _mixed_after, _canceling, _of_two_inputs]
+)
+def test_what_maps_of_a_layer_cannot_show_is_told_of_its_channels(
+    k: ModuleType, make: Callable[[ModuleType], tuple[Any, str]]
+) -> None:
+    network, expected = make(k)
+    shape = (2, 16, 16, 3) if make in (_mixed_before, _mixed_after) else (2, 16, 18, 3)
+    images: list[np.ndarray] = [np.random.default_rng(3).random(shape, np.float32)]
+    if make is _of_two_inputs:
+        images.append(np.ones((2, 2), np.float32))
+    model = raw(randomized(network))
+    maps, plain, along = (
+        [remark.text for remark in found.remarks if remark.image is None]
+        for found in (
+            explain(model, images, 0, layer="maps"),
+            channel_attribution(model, images, 0, layer="maps"),
+            channel_attribution(model, images, 0, layer="maps", path=2),
+        )
+    )
+    assert [text.startswith(expected) for text in plain] == [True]
+    assert plain == maps
+    # Along a path the sum is held against what the score gains.
+    assert along == ([] if make is _canceling else plain)
 
 
 @pytest.mark.filterwarnings("ignore:'.*' computes with all images:cnnviz.CnnvizWarning")

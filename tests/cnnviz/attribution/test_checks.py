@@ -20,6 +20,8 @@ from cnnviz.attribution.methods import Method
 from cnnviz.attribution.probes import Probe
 from cnnviz.attribution.questions import Subject
 from cnnviz.attribution.randomizing import (
+    KernelVariable,
+    agreement,
     drawn_anew,
     kernels_from_the_top,
     rank_correlation,
@@ -215,6 +217,33 @@ def test_kernels_are_drawn_anew_for_the_probe_alone(k: ModuleType) -> None:
     )
 
 
+def test_kernels_of_equal_weights_are_drawn_as_large_as_they_are() -> None:
+    kernels = [
+        KernelVariable("box", tf.Variable(tf.fill((2, 2, 64, 1), 0.25))),
+        KernelVariable("one", tf.Variable([[-3.0]])),
+    ]
+    draws = [[v.numpy() for v in drawn_anew(kernels, 0, draw)] for draw in range(200)]
+    for drawn, size in zip(zip(*draws, strict=True), (0.25, 3), strict=True):
+        np.testing.assert_allclose(np.std(drawn), size, rtol=0.15)
+        np.testing.assert_allclose(np.mean(drawn), 0, atol=0.2 * size)
+
+
+@GENERATIONS
+def test_a_map_of_the_image_fails_whatever_kernels_the_network_has(
+    k: ModuleType,
+) -> None:
+    # The score is the mean pixel: every map is the image, or its negative.
+    network = sequential(
+        *(k, (12, 12, 1), k.layers.Conv2D(1, 1, use_bias=False)),
+        *(k.layers.GlobalAveragePooling2D(), k.layers.Dense(1)),
+    )
+    network.set_weights([np.full((1, 1, 1, 1), 2), np.full((1, 1), 3), np.zeros(1)])
+    image = np.random.default_rng(0).random((1, 12, 12, 1), np.float32)
+    found = explain(raw(network), image, method="integrated")
+    check = check_explanation(raw(network), image, found, steps=2, draws=1)
+    np.testing.assert_allclose(np.abs(check.similarity[0, 0]), [1, 1], atol=1e-3)
+
+
 @GENERATIONS
 def test_kernels_of_other_outputs_are_none_of_this_one(k: ModuleType) -> None:
     inputs = k.layers.Input((16, 18, 3))
@@ -263,17 +292,69 @@ def test_stages_double() -> None:
 
 
 def test_rank_correlation() -> None:
-    rng = np.random.default_rng(0)
-    one = rng.random((2, 3, 4, 5))
+    one = np.random.default_rng(0).random(20)
     np.testing.assert_allclose(rank_correlation(one, np.exp(one)), 1)
     np.testing.assert_allclose(rank_correlation(one, -one), -1)
-    np.testing.assert_array_equal(rank_correlation(one, np.zeros_like(one)), 0)
+    assert rank_correlation(one, np.zeros(20)) == 0
     # Ties share a rank: 1.5, 1.5, 3 and 1, 2.5, 2.5 correlate by one half.
     a, b = np.array([0, 0, 7.0]), np.array([1, 2, 2.0])
-    np.testing.assert_allclose(rank_correlation(a[None, None], b[None, None]), 0.5)
+    np.testing.assert_allclose(rank_correlation(a, b), 0.5)
     # 1.5, 1.5, 3, 4 and 1, 2.5, 2.5, 4: products of 3.75, squares of 4.5 each.
     a, b = np.array([0, 0, 7.0, 9]), np.array([1, 2, 2.0, 3])
-    np.testing.assert_allclose(rank_correlation(a[None, None], b[None, None]), 5 / 6)
+    np.testing.assert_allclose(rank_correlation(a, b), 5 / 6)
+
+
+def test_what_is_0_in_all_maps_makes_none_alike() -> None:
+    maps = np.random.default_rng(0).random((3, 1, 2, 40, 40))
+    maps[..., 0, :, 4:] = 0  # class 0 depends on 40 x 4 pixels, class 1 on two of these
+    maps[..., 1, :, 1:] = maps[..., 1, 2:, :] = 0
+    maps[1, ..., 0, :3, 0] = 0  # by chance
+    own, *others = maps
+    part = maps[:, 0, 0, :, :4].reshape(3, -1)
+    expected = float(np.mean([rank_correlation(part[0], other) for other in part[1:]]))
+    assert abs(expected) < 0.3
+    np.testing.assert_allclose(agreement(own, others)[0], [expected, np.nan])
+    assert rank_correlation(own[0, 0].ravel(), others[0][0, 0].ravel()) > 0.9
+
+
+@GENERATIONS
+def test_what_a_position_of_the_output_does_not_see_does_not_agree(
+    k: ModuleType,
+) -> None:
+    """Outside of its field every map is 0: of 24x20 pixels it sees 7x7."""
+    layers = k.layers
+    network = randomized(
+        sequential(
+            *(k, (24, 20, 3), layers.Conv2D(8, 7, padding="same", activation="relu")),
+            layers.Conv2D(3, 1, activation="softmax", name="head"),
+        )
+    )
+    model = raw(network)
+    images = np.random.default_rng(2).random((1, 24, 20, 3), np.float32)
+    found = explain(model, images, 1, method="gradient", region=(9, 11))
+    check = check_explanation(model, images, found, steps=4, draws=3)
+    field = (slice(6, 13), slice(8, 15))
+    others = []
+    kernel, bias = network.get_layer("head").get_weights()
+    size = np.sqrt((kernel**2).mean())
+    for draw in range(3):
+        drawn = np.random.default_rng((0, 0, draw)).normal(0, size, kernel.shape)
+        network.get_layer("head").set_weights([drawn, bias])
+        others.append(
+            explain(raw(network), images, 1, method="gradient", region=(9, 11)).maps
+        )
+    network.get_layer("head").set_weights([kernel, bias])
+    inside = [maps[0, 0][field].ravel() for maps in (found.maps, *others)]
+    assert found.maps[0, 0][field].all()
+    expected = np.mean([rank_correlation(inside[0], other) for other in inside[1:]])
+    np.testing.assert_allclose(check.similarity[0, 0, 0], expected, atol=0.02)
+    assert expected < 0.9
+    # Of one value nothing can be told, and nothing is.
+    found = explain(model, images, 1, region=(9, 11))
+    assert np.count_nonzero(found.raw) == 1
+    check = check_explanation(model, images, found, steps=4, draws=3)
+    assert np.isnan(check.similarity).all()
+    assert "random weights" not in check.sentences[0][0]
 
 
 @GENERATIONS
@@ -407,7 +488,8 @@ def test_the_verdict_is_told_where_a_tenth_tells_the_contrary() -> None:
     for image, column in np.ndindex(*better.shape):
         text = check.sentences[image][column]
         chance = check.chance_deletion[image, column, :, 1].mean()
-        wrong = check.deletion[image, column, 1] >= chance
+        after = check.deletion[image, column, 1]
+        wrong = after >= chance or f"{after:.2f}" == f"{chance:.2f}"
         assert ("Over all steps the map is no better" in text) == (
             not better[image, column]
         )
@@ -416,6 +498,34 @@ def test_the_verdict_is_told_where_a_tenth_tells_the_contrary() -> None:
         )
         told += int("Over all steps" in text)
     assert 0 < told < better.size
+
+
+def test_the_verdict_is_told_where_a_tenth_tells_nothing() -> None:
+    model = raw(classifier(keras))
+    found = explain(model, IMAGES[:1], [1])
+    check = check_explanation(model, IMAGES[:1], found, steps=10, draws=2)
+    falls, stays = np.linspace(1, 0, 11) < 0.85, np.arange(11) > 9
+    for second, random, text in (
+        (0.9974, 0.99999, "leaves the probability of class 1 at 1.00; random tenths: "),
+        (0.98, 0.9999, "from 1.00 to 0.98; random tenths: 1.00."),
+    ):
+        deletion, chance = 1.0 - falls, np.tile(1.0 - stays, (2, 1))
+        deletion[1], chance[:, 1] = second, random
+        curves: dict[str, Any] = {
+            "deletion": deletion[None, None],
+            "center_deletion": chance[:1][None],
+            "chance_deletion": chance[None, None],
+        }
+        inverse: dict[str, Any] = {
+            name.replace("deletion", "insertion"): 1 - curve
+            for name, curve in curves.items()
+        }
+        told = replace(check, **curves, **inverse)
+        assert told.is_better_than_chance.all()
+        (sentence,) = told.sentences[0]
+        assert text in sentence
+        verdict = "1.00. Over all steps the map is better than chance."
+        assert (verdict in sentence) == (second > 0.99)
 
 
 def test_what_a_map_of_the_middle_does_as_well_is_told() -> None:

@@ -166,6 +166,17 @@ class TestByHand:
         # The last patch ends with the image.
         close(apart.raw[0, 0], [[0, 1, 0]])
         close(apart.maps[0, 0], [[0, 0, 1, 0.5, 0]])
+        # Pixels that no patch covers have no evidence, which is not the evidence 0.
+        with pytest.raises(
+            ArgumentError, match=r"stride is \(1, 3\); expected 2 or less"
+        ):
+            explain(
+                raw(network),
+                np.ones((1, 1, 5, 1)),
+                method="occlusion",
+                patch=(1, 2),
+                stride=(1, 3),
+            )
 
 
 @GENERATIONS
@@ -583,7 +594,7 @@ class TestPixelClasses:
             explain(raw(network), images, [1], region="middle")  # type: ignore[arg-type]
         for wrong, told in (
             (np.ones((2,) * 5), r"an array of shape \(2, 2, 2, 2, 2\)"),
-            (np.zeros(sizes), "a region is empty"),
+            (np.zeros(sizes), "region is empty"),
             (-np.ones(sizes), "region holds negative, NaN or infinite weights"),
             (np.full(sizes, np.nan), "region holds negative, NaN or infinite weights"),
         ):
@@ -1056,7 +1067,7 @@ class TestMistakes:
             (ArgumentError, "no class 'dot'; did you mean dog", {"classes": ["dot"]}),
             (ArgumentError, "no class 4; expected 0 to 3", {"classes": [4]}),
             (ArgumentError, "no class is given", {"classes": []}),
-            (ArgumentError, "held against itself", {"classes": [1], "against": "dog"}),
+            (ArgumentError, "compared with itself", {"classes": [1], "against": "dog"}),
             (ArgumentError, "top is 0", {"top": 0}),
             (ArgumentError, "batch_size is -1", {"batch_size": -1}),
             (ArgumentError, "batch_size is 0", {"batch_size": 0}),

@@ -334,6 +334,26 @@ def test_a_class_that_no_gradient_reaches_is_told() -> None:
     assert_same(class_sheet(found), expected)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "told"), [(1, ""), (2, " \u00b7 each raised against the other outputs")]
+)
+def test_outputs_that_compete_are_told(outputs: int, told: str) -> None:
+    found = ClassImages(
+        classes=np.array([0]),
+        names=("height",),
+        head=HeadInfo("head", "linear", outputs),
+        ascent=ascended(1),
+        probabilities=np.array([12.5]),
+    )
+    expected = grid(
+        found.ascent.images,
+        labels=["height: 12.5"],
+        title="classes",
+        subtitle=f"the network's output for its own images{told}",
+    )
+    assert_same(class_sheet(found), expected)
+
+
 def test_images_of_many_channels_are_told_as_their_mean() -> None:
     bands = np.random.default_rng(0).random((3, 12, 16, 6), np.float32)
     ascent = replace(ascended(3), images=bands)

@@ -94,6 +94,31 @@ def test_stages_are_cropped_to_the_same_part_of_the_image(told: Told) -> None:
     assert (columns.min(), columns.max()) == (0, side // 2 - 1)
 
 
+@pytest.mark.parametrize("is_signal", [False, True])
+def test_stages_are_cropped_close_to_the_reconstruction(
+    told: Told, is_signal: bool
+) -> None:
+    steps = stages()
+    last = np.zeros((4, 8, 3), np.float32)
+    last[:, 2:4] = random(4, 2, 3) + 1
+    image = random(4, 8, 3) % 1
+    whole = Box(0, 0, 4, 8)
+    if is_signal:  # of which the channels are rows
+        last, image = last[:, :, 0].T[None], image[:, :, 0].T
+        steps = [Stage("conv", "seed", np.ones((1, 8, 1), np.float32))]
+    steps[-1:] = [Stage("first", "filter", last)]
+    expected = Box(0, 2, 4, 2) if is_signal else Box(0, 1, 4, 4)
+    sheets = []
+    choices: list[dict[str, Any]] = [{"close": True}, {"crop": True, "box": expected}]
+    for options in choices:
+        stage_sheet(image, steps, title="conv", **{"box": whole} | options)
+        sheets.append(told["tiles"])
+        extent = "2 steps" if is_signal else "4x4"
+        what = f"cropped to 95 % of the reconstruction along each axis, {extent}"
+        assert (what in told["subtitle"]) == ("close" in options)
+    np.testing.assert_array_equal(*sheets)
+
+
 def test_what_is_not_cropped_is_told(told: Told) -> None:
     image = random(4, 4, 3) % 1
     for box, is_told in (

@@ -9,6 +9,7 @@ import pytest
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images import (
     find_images,
+    is_searched,
     read_image,
 )
 
@@ -150,3 +151,34 @@ def test_addresses_are_not_files(address: str) -> None:
     with pytest.raises(ImageError, match=re.escape(f"{address} is an address")) as e:
         find_images([address])
     assert e.value.hint == "Download it first, and give the file."
+
+
+@pytest.mark.parametrize(
+    "source",
+    "a a/ a/x.png a/*.png */*.png **/*.png a/**/*.png a/**/b/*.png a/** a/b/../*.png "
+    "a/[bc]/*.png a/?/**/*.png a/.*/*.png .h/**/*.png **/.h/*.png no/*.png".split(),
+)
+def test_a_folder_is_searched_if_what_comes_into_it_is_found(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [
+        Path(name) for name in ". a a/b a/c a/b/b a/.h a/.h/d .h/e other".split()
+    ]
+    told = {folder: is_searched(source, folder) for folder in folders}
+    assert list(tmp_path.iterdir()) == []
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "first.png").write_bytes(b"x")
+    Path("a/x.png").write_bytes(b"x")
+    for folder in folders:
+        assert is_searched(source, folder) == is_searched(source, folder.absolute())
+        (folder / "drawn.png").write_bytes(b"x")
+        try:
+            drawn = (folder / "drawn.png").resolve()
+            found = drawn in [path.resolve() for path in find_images(source)]
+        except ImageError:
+            found = False
+        assert is_searched(source, folder) == found, folder
+        # A folder that does not exist yet is like one that does.
+        assert told[folder] == found or "*" not in source, folder

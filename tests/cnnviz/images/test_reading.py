@@ -196,6 +196,13 @@ def test_gray_with_alpha(tmp_path: Path) -> None:
         blended(np.repeat(values[..., :1], 3, axis=-1), values[..., 1]),
         atol=1e-6,
     )
+    values[..., 1] = 255  # opaque, but it stores that
+    Image.fromarray(values, "LA").save(tmp_path / "opaque.png")
+    np.testing.assert_allclose(
+        read_image(tmp_path / "opaque.png", channels=None),
+        np.repeat(values[..., :1], 3, axis=-1) / 255,
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,21 @@ def test_arrays_that_are_no_pictures(
     assert error.hint == hint
 
 
+@pytest.mark.parametrize(
+    ("mode", "channels"), [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4), ("P", 4)]
+)
+def test_channels_are_counted_as_the_file_has_them(
+    mode: str, channels: int, tmp_path: Path
+) -> None:
+    picture = Image.fromarray(pixels(4, 4, 4), "RGBA").convert(mode)
+    picture.save(tmp_path / "a.png")
+    told = f"has {channels} channels?; expected 5"
+    with pytest.raises(ImageError, match=told):
+        read_image(tmp_path / "a.png", channels=5)
+    with pytest.raises(ImageError, match=told):
+        as_array(picture, channels=5)
+
+
 def test_archives_of_something_else(tmp_path: Path) -> None:
     for name, told in (("config.json", "without a NumPy array"), ("a.npy", "intact")):
         with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:

@@ -375,6 +375,23 @@ def test_the_name_of_a_layer_may_hold_the_sign_of_a_call() -> None:
     assert list(activations(network, pixels, "ReLU")) == ["a@b", "a@b@2"]
 
 
+def test_the_first_call_of_a_layer_is_found_by_its_number_too() -> None:
+    layer = keras.layers.Dense(2, name="c")
+    image = keras.Input((4, 4, 2))
+    network = keras.Model(image, layer(layer(image)))
+    pixels = RNG.random((1, 4, 4, 2), np.float32)
+    found = activations(network, pixels, ["c@1", "c@2"])
+    assert list(found) == ["c", "c@2"]
+    np.testing.assert_array_equal(found["c@1"], found["c"])
+    np.testing.assert_array_equal(found.only("c@1").tiles, found["c"])
+    assert found.picture("c@1").tobytes() == found.picture("c").tobytes()
+    assert found.picture("c@1").tobytes() != found.picture("c@2").tobytes()
+    with pytest.raises(ArgumentError, match="layer is 'c@3'; expected 'c' or 'c@2'"):
+        found.picture("c@3")
+    with pytest.raises(KeyError):
+        found["d@1"]
+
+
 @GENERATIONS
 def test_one_run_finds_maps_and_predictions(k: ModuleType) -> None:
     k.utils.set_random_seed(0)
@@ -584,6 +601,18 @@ def test_maps_of_a_second_picture_are_laid_over_that(k: ModuleType) -> None:
             sheet = activation_sheet(found[path][0], title=path, **options)
             drawn = found.picture(path, overlay=option == "image", title=path)
             np.testing.assert_array_equal(np.asarray(drawn), np.asarray(sheet))
+
+
+@GENERATIONS
+def test_layers_without_maps_look_the_same_with_overlay(k: ModuleType) -> None:
+    inputs = k.Input((6, 8, 3))
+    mean = k.layers.GlobalAveragePooling2D(name="mean")(inputs)
+    named = k.layers.Softmax(name="named")(mean)
+    model = load_model(k.Model(inputs, named), encoding="raw")
+    found = activations(model, RNG.random((1, 6, 8, 3)), ["mean", "named"])
+    for path in ("mean", "named"):
+        plain, overlaid = (found.picture(path, overlay=o) for o in (False, True))
+        np.testing.assert_array_equal(np.asarray(overlaid), np.asarray(plain))
 
 
 @GENERATIONS

@@ -24,6 +24,7 @@ from cnnviz import (
 )
 from cnnviz.ascent import Run
 from cnnviz.synthesis import optimize_classes
+from cnnviz.tracing.keras_generations import input_specs
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
 
@@ -65,6 +66,17 @@ def test_a_model_is_told_in_a_line(assets: Path) -> None:
     numbers = several(keras).hold({"numbers": np.zeros(4)})
     assert "10x12x3 and 10x12x1, encoding signed (given)" in repr(numbers)
     assert repr(numbers).endswith(", no labels, numbers held)")
+
+
+@GENERATIONS
+def test_inputs_are_told_channels_last_without_the_batch(k: Any) -> None:
+    first = {"data_format": "channels_first"}
+    network = k.Sequential([k.Input((3, 12, 16)), k.layers.Conv2D(2, 3, **first)])
+    model = load_model(network, encoding="unit")
+    (told,), (own,) = model.inputs or [], input_specs(network) or []
+    assert told.shape == (12, 16, 3)
+    assert model.input(told.name) == told
+    assert own.shape == (None, 3, 12, 16)
 
 
 @GENERATIONS

@@ -1,0 +1,128 @@
+"""What TensorFlow rewrites wrongly is computed as it is written."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+from tensorflow.python.eager import context
+
+from cnnviz import activations, explain, load_model
+from cnnviz.ascent import STILL, Pixels, Run, maximize
+from cnnviz.graph.rewriting import is_misread, rewriting
+from cnnviz.objectives import channel
+
+pytestmark = pytest.mark.versions
+
+GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+IMAGES = np.random.default_rng(1).random((2, 12, 12, 3), np.float32)
+
+
+def leaky(k: Any, x: Any) -> Any:
+    return k.layers.Activation(lambda t: tf.nn.leaky_relu(t, 0.01), name="act")(x)
+
+
+def mish(k: Any, x: Any) -> Any:
+    return k.layers.Activation(lambda t: t * tf.tanh(tf.nn.softplus(t)), name="act")(x)
+
+
+def steeper(k: Any, x: Any) -> Any:
+    return k.layers.Activation(lambda t: tf.maximum(2 * t, t), name="act")(x)
+
+
+def residual(k: Any, activation: Callable[[Any, Any], Any]) -> Any:
+    """A block whose activation comes after the sum."""
+    k.utils.set_random_seed(4)
+    image = k.Input((12, 12, 3))
+    before = k.layers.Conv2D(4, 3, padding="same")(image)
+    after = k.layers.Conv2D(4, 3, padding="same", bias_initializer="normal")(before)
+    x = activation(k, k.layers.Add(name="add")([after, before]))
+    return k.Model(image, k.layers.Dense(3)(k.layers.GlobalAveragePooling2D()(x)))
+
+
+@GENERATIONS
+@pytest.mark.parametrize("activation", [leaky, mish, steeper])
+def test_networks_that_tensorflow_misreads(
+    k: Any, activation: Callable[[Any, Any], Any]
+) -> None:
+    network = residual(k, activation)
+    expected = np.asarray(network(IMAGES))  # one operation at a time
+    model = load_model(network, encoding="unit")
+    np.testing.assert_allclose(model.predict(IMAGES).values, expected, atol=1e-6)
+    maps = k.Model(network.inputs[0], network.get_layer("act").output)(IMAGES)
+    found = activations(model, IMAGES, ["act"])["act"]
+    np.testing.assert_allclose(found, maps, atol=1e-6)
+    for method in ("hirescam", "gradient"):
+        told = explain(model, IMAGES, 0, method=method).scores
+        np.testing.assert_allclose(told[:, 0], expected[:, 0], atol=1e-6)
+    reached = maximize(
+        model,
+        channel("act", range(2)),
+        start=IMAGES,
+        parameterization=Pixels(),
+        transform=STILL,
+        run=Run(steps=1, precision="float32", learning_rate=1e-9),
+    )
+    means = np.asarray(maps).mean((1, 2))[[0, 1], [0, 1]]
+    np.testing.assert_allclose(reached.history[0], means, atol=1e-3)
+
+
+@pytest.mark.parametrize("activation", [mish, lambda k, x: k.layers.ReLU()(x)])
+def test_normalized_convolutions_of_keras_2(
+    activation: Callable[[Any, Any], Any],
+) -> None:
+    k = tf_keras
+    image = k.Input((8, 8, 3))
+    x = k.layers.BatchNormalization()(k.layers.Conv2D(4, 3, use_bias=False)(image))
+    for end in (k.layers.Activation("tanh")(x), activation(k, x)):
+        network = k.Model(image, k.layers.Dense(2)(k.layers.Flatten()(end)))
+        found = load_model(network, encoding="unit").predict(IMAGES[:, :8, :8])
+        expected = network(IMAGES[:, :8, :8])
+        np.testing.assert_allclose(found.values, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("compute", "expected"),
+    [
+        (lambda x: tf.nn.leaky_relu(x + x * x), True),
+        (lambda x: tf.nn.leaky_relu(tf.transpose(tf.identity(x + 1.0))), True),
+        (lambda x: tf.nn.leaky_relu(x * 2.0), False),
+        (lambda x: tf.nn.relu(x + 1.0), False),
+        (lambda x: tf.tanh(x + 1.0), False),
+        (lambda x: tf.maximum(0.1 * x, x), False),
+        (lambda x: tf.maximum(x, x * 3.0), True),
+        (lambda x: tf.maximum(x, x * tf.abs(x)), True),
+        (lambda x: tf.cond(x[0] > 0, lambda: tf.nn.leaky_relu(x + x), lambda: x), True),
+    ],
+)
+def test_what_is_misread(compute: Callable[[Any], Any], expected: bool) -> None:
+    function = tf.function(lambda x: compute(tf.sin(x)), autograph=False)
+    graph = function.get_concrete_function(tf.TensorSpec((3,))).graph
+    assert is_misread(graph) == expected
+
+
+def toggles() -> tuple[int, int]:
+    told = context.context().function_call_options.config_proto_serialized
+    options = tf.compat.v1.ConfigProto.FromString(told).graph_options.rewrite_options
+    return options.remapping, options.auto_mixed_precision_onednn_bfloat16
+
+
+def test_options_hold_in_one_thread_and_for_as_long_as_wanted() -> None:
+    before, elsewhere = toggles(), []
+    process = tf.config.optimizer.get_experimental_options()
+    with pytest.raises(ZeroDivisionError), rewriting(remapping=False):
+        with rewriting(auto_mixed_precision_onednn_bfloat16=True):
+            assert toggles() == (RewriterConfig.OFF, RewriterConfig.ON)
+        assert toggles() == (RewriterConfig.OFF, before[1])
+        assert tf.config.optimizer.get_experimental_options() == process
+        thread = threading.Thread(target=lambda: elsewhere.append(toggles()))
+        thread.start()
+        thread.join()
+        raise ZeroDivisionError
+    assert elsewhere == [before]
+    assert toggles() == before
