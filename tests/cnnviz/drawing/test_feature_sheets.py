@@ -269,9 +269,14 @@ def test_natural_images_stand_to_the_right_of_each_filter() -> None:
         (
             "softmax",
             ["cat: 99 %", "dog: not reached: 0.065 %"],
-            "the network's probability for its own",
+            "the network's probability for its own images",
         ),
-        ("linear", ["cat: 0.987", "dog: 6.54e-04"], "the network's output for its own"),
+        (
+            "linear",
+            ["cat: 0.987", "dog: 6.54e-04"],
+            "the network's output for its own images \u00b7 each raised against the "
+            "other outputs",
+        ),
     ],
 )
 def test_classes_are_labeled_with_the_networks_answer(
@@ -288,7 +293,7 @@ def test_classes_are_labeled_with_the_networks_answer(
         found.ascent.images,
         labels=labels,
         title="classes",
-        subtitle=f"{subtitle} images",
+        subtitle=subtitle,
     )
     assert_same(class_sheet(found), expected)
 
