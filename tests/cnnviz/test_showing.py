@@ -193,7 +193,11 @@ def test_sheets_say_what_the_image_is_taken_for(
             {"image": 0},
             "image is given to the picture of Dream, which takes no",
         ),
-        ("Stages", {"image": 0}, "image .* of Stages, which takes box, close, columns, crop,"),
+        (
+            "Stages",
+            {"image": 0},
+            "image .* of Stages, which takes box, close, columns,",
+        ),
         ("Predictions", {"image": 0}, "takes columns, most_images, title and top$"),
         ("Explanation", {"color": 1}, "color is .* of Explanation, .* facts, image"),
         # What the result itself says, and a name that it says in another way.
