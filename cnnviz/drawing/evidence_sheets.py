@@ -271,7 +271,7 @@ def evidence_comparison_sheet(
             hatched |= panel.tile is not None and not seen.all()
             rows[-1].append(panel)
     if sizes := [_METHODS[m].title for m in explanations if _METHODS[m].sizes]:
-        remarks[f"orange of {listed(sizes, 'and')} may be either"] = None
+        remarks[f"orange of {listed(sizes, 'and')} may be for or against"] = None
     panels, columns = flat.arranged(rows)
     return panel_sheet(
         panels,

@@ -418,7 +418,7 @@ def test_positions_of_a_signal_are_called_steps(
     evidence_comparison_sheet(signal, found, checks=checks, title="")
     assert "steps clipped at the 99.5th percentile" in told[0]
     assert told[1].startswith("Better than chance: as the steps that the map marks")
-    assert "orange of gradient may be either" in told[0]
+    assert "orange of gradient may be for or against" in told[0]
     told.clear()
     explanation_sheet(signal, found["gradient"], title="")
     assert "orange steps change the score most, up or down" in told[0]
