@@ -154,8 +154,7 @@ class Chunks:
             return mean.numpy()
 
         if self._is_half is None:
-            key = plan.key, batch
-            self._is_half = gains_by_bfloat16(plan.model.network, key, gradient)
+            self._is_half = gains_by_bfloat16(gradient)
         chosen = stepper(self._is_half)
         if self._momentum is not None:
             carried = (self._momentum.first, self._momentum.second)

@@ -9,8 +9,7 @@ matrix product of images is a `product`.
 from __future__ import annotations
 
 import time
-import weakref
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,7 +21,6 @@ import tensorflow as tf
 from cnnviz.errors import ArgumentError
 from cnnviz.graph.devices import has_gpu
 from cnnviz.graph.rewriting import rewriting
-from cnnviz.tracing.keras_generations import Network
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -30,9 +28,6 @@ _AGREEMENT = 0.99  # the least cosine between gradients of the two precisions
 # Of the seconds of a step in float32, what it may take in bfloat16. VGG16 gains a
 # factor of 3.4, depthwise convolutions nothing: for these the choice must not be noise.
 _GAIN = 0.8
-_TRIED: weakref.WeakKeyDictionary[Network, dict[Hashable, bool]] = (
-    weakref.WeakKeyDictionary()
-)
 _IS_WANTED = ContextVar("is_wanted", default=False)
 """Whether what is traced is to be computed in bfloat16."""
 
@@ -63,25 +58,12 @@ def wants_bfloat16(precision: Precision) -> bool | None:
     return precision == "bfloat16"
 
 
-def gains_by_bfloat16(
-    network: Network, key: Hashable, gradient: Callable[[bool], np.ndarray]
-) -> bool:
+def gains_by_bfloat16(gradient: Callable[[bool], np.ndarray]) -> bool:
     """Whether a step gains by bfloat16, and its gradient agrees.
 
-    That is tried once, so that equal runs of a process have equal images.
-
     Args:
-        network: The network.
-        key: What tells such steps from others with it.
         gradient: Computes the gradient, in bfloat16 or not.
     """
-    known = _TRIED.setdefault(network, {})
-    if key not in known:
-        known[key] = _gains(gradient)
-    return known[key]
-
-
-def _gains(gradient: Callable[[bool], np.ndarray]) -> bool:
     gradients, seconds = [], []
     for is_half in (False, True):
         for _ in range(2):  # the first call optimizes the graph

@@ -81,7 +81,7 @@ class Plan:
             *operands,
         ]
         block = partial(self._block, rectifiers)
-        key = "ascent", *self.key, rectifiers, is_half
+        key = "ascent", *self._key, rectifiers, is_half
         with bfloat16() if is_half else nullcontext():
             return compiled(self.model.network, key, block, signature)
 
@@ -97,12 +97,11 @@ class Plan:
             rectifiers: As in `trace`.
         """
         score = partial(self._score, rectifiers)
-        key = "scores", *self.key, rectifiers
+        key = "scores", *self._key, rectifiers
         return compiled(self.model.network, key, score, self._signature(batch))
 
     @property
-    def key(self) -> tuple[object, ...]:
-        """What tells it from other plans for the same network."""
+    def _key(self) -> tuple[object, ...]:
         return (
             self.model.key,
             self.objective.key,

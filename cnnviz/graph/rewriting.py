@@ -10,28 +10,27 @@ which it is not for a > 1.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import tensorflow as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 from tensorflow.python.eager import context
 
 from cnnviz.graph.functions import functions_of
-from cnnviz.graph.operations import BATCH_NORMALIZATIONS
+from cnnviz.graph.operations import BATCH_NORMALIZATIONS, CONVOLUTIONS
 
-_UNKNOWN = "Placeholder"  # what a function is given
-_SUMS = ("Add", "AddV2", "AddN", _UNKNOWN)
-_NORMALIZED = (*BATCH_NORMALIZATIONS, _UNKNOWN)
-_MISREAD = {
-    "LeakyRelu": _SUMS,
-    "Softplus": (*_SUMS, *_NORMALIZED),  # Mish is x tanh(softplus(x))
-    "Tanh": _NORMALIZED,
+_SAFE = {
+    "LeakyRelu": ("BiasAdd", *CONVOLUTIONS, *BATCH_NORMALIZATIONS),
+    "Softplus": ("BiasAdd", *CONVOLUTIONS),  # Mish is x tanh(softplus(x))
 }
-"""By activation of what it is computed wrongly."""
+"""By activation what it may be computed of; of anything else it may be misread, since
+what stands in between may be taken out first."""
 _HANDING_ON = frozenset(
-    """Cast EnsureShape ExpandDims Identity PreventGradient Reshape Snapshot Squeeze
-    StopGradient Transpose""".split()
+    """Add AddV2 BroadcastTo Cast EnsureShape ExpandDims Identity IdentityN Mul Pad
+    PadV2 PreventGradient RealDiv Reshape Snapshot Squeeze StopGradient Sub Tile
+    Transpose""".split()
 )
+_UNKNOWN = "Placeholder"  # what a function is given
 
 
 @contextmanager
@@ -59,10 +58,20 @@ def rewriting(**options: bool) -> Iterator[None]:
         ours.function_call_options = before
 
 
-def is_misread(graph: tf.Graph) -> bool:
-    """Whether TensorFlow may compute something else than a graph, or a function, says.
+def as_written(misread: bool) -> AbstractContextManager[None]:
+    """A context in which a function computes what its graph says.
 
-    It does not with `rewriting(remapping=False)`.
+    Args:
+        misread: Whether TensorFlow may read its graph wrongly; see `is_misread`.
+    """
+    return rewriting(remapping=False) if misread else nullcontext()
+
+
+def is_misread(graph: tf.Graph) -> bool:
+    """Whether TensorFlow may compute something else than a graph says.
+
+    Args:
+        graph: The graph of a function.
     """
     graphs, seen = [graph], {id(graph)}
     for each in graphs:
@@ -79,21 +88,29 @@ def is_misread(graph: tf.Graph) -> bool:
 
 
 def _is_misread_operation(operation: tf.Operation) -> bool:
-    if operation.type in _MISREAD:
-        return _made(operation.inputs[0]).type in _MISREAD[operation.type]
+    if operation.type in _SAFE:
+        return operation.inputs[0].op.type not in _SAFE[operation.type]
+    if operation.type == "Tanh":
+        return _made(operation.inputs[0]).type in (*BATCH_NORMALIZATIONS, _UNKNOWN)
     if operation.type == "Maximum":
-        products = [_made(t) for t in operation.inputs if _made(t).type == "Mul"]
-        return not all(any(map(_is_at_most_1, op.inputs)) for op in products)
+        one, other = operation.inputs
+        return not (_is_at_most(one, other) or _is_at_most(other, one))
     return False
 
 
 def _made(tensor: tf.Tensor) -> tf.Operation:
-    """The operation that computes a tensor, past those that hand it on."""
+    """The operation that computes a tensor, past those that may be taken out."""
     while tensor.op.type in _HANDING_ON:
         tensor = tensor.op.inputs[0]
     return tensor.op
 
 
-def _is_at_most_1(tensor: tf.Tensor) -> bool:
-    value = tf.get_static_value(tensor)
+def _is_at_most(tensor: tf.Tensor, other: tf.Tensor) -> bool:
+    """Whether a tensor is constant, or another one times a constant of 1 or less."""
+    if tf.get_static_value(tensor) is not None:
+        return True
+    if tensor.op.type != "Mul" or other.op.type in ("Mul", "RealDiv"):
+        return False
+    factors = [t for t in tensor.op.inputs if t is not other]
+    value = tf.get_static_value(factors[0]) if len(factors) == 1 else None
     return value is not None and bool((value <= 1).all())

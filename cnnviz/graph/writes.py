@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 
 from cnnviz.graph.functions import functions_of
-from cnnviz.graph.rewriting import is_misread, rewriting
+from cnnviz.graph.rewriting import as_written, is_misread
 
 _READS = frozenset(
     """ReadVariableOp VariableShape VarIsInitializedOp ResourceGather ResourceGatherNd
@@ -57,8 +57,7 @@ def unmoved(function: Any) -> Callable[..., Any]:
     def called(*arguments: tf.Tensor) -> Any:
         concrete = function.get_concrete_function(*arguments)
         graph = concrete.graph
-        plain = rewriting(remapping=False) if is_misread(graph) else nullcontext()
-        with restored(written_variables(graph)), plain:
+        with restored(written_variables(graph)), as_written(is_misread(graph)):
             return concrete(*arguments)
 
     return called

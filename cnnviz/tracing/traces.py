@@ -14,7 +14,7 @@ import tensorflow as tf
 from cnnviz.errors import CnnvizError, users_error, warn
 from cnnviz.graph.devices import must_repeat
 from cnnviz.graph.mixing import mixes_images
-from cnnviz.graph.rewriting import is_misread, rewriting
+from cnnviz.graph.rewriting import as_written, is_misread
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.writes import restored, written_variables
 from cnnviz.tracing.exactness import full_float32
@@ -81,7 +81,7 @@ class Trace(Generic[Facts]):
         try:
             tensors = [tf.convert_to_tensor(given) for given in inputs]
             alone = LOCK if self.written else nullcontext()
-            plain = rewriting(remapping=False) if self.is_misread else nullcontext()
+            plain = as_written(self.is_misread)
             with precision, alone, plain, restored(self.written):
                 return dict(zip(self.names, self.function(*tensors), strict=True))
         except (tf.errors.OpError, MemoryError) as error:

@@ -86,16 +86,27 @@ def test_normalized_convolutions_of_keras_2(
         np.testing.assert_allclose(found.values, expected, atol=1e-6)
 
 
+def _convolved(x: tf.Tensor) -> tf.Tensor:
+    maps = tf.nn.conv2d(tf.reshape(x, [1, 3, 1, 1]), tf.ones((1, 1, 1, 2)), 1, "SAME")
+    return tf.nn.bias_add(maps, [1.0, 2.0])
+
+
 @pytest.mark.parametrize(
     ("compute", "expected"),
     [
         (lambda x: tf.nn.leaky_relu(x + x * x), True),
         (lambda x: tf.nn.leaky_relu(tf.transpose(tf.identity(x + 1.0))), True),
-        (lambda x: tf.nn.leaky_relu(x * 2.0), False),
+        (lambda x: tf.nn.leaky_relu(tf.broadcast_to(x + x, tf.shape(x))), True),
+        (lambda x: tf.nn.leaky_relu(x - (-x)), True),
+        (lambda x: tf.nn.leaky_relu(_convolved(x)), False),
         (lambda x: tf.nn.relu(x + 1.0), False),
         (lambda x: tf.tanh(x + 1.0), False),
         (lambda x: tf.maximum(0.1 * x, x), False),
+        (lambda x: tf.maximum(x, 0.0), False),
         (lambda x: tf.maximum(x, x * 3.0), True),
+        (lambda x: tf.maximum(x, x + x), True),
+        (lambda x: tf.maximum(x, x / 0.5), True),
+        (lambda x: tf.maximum(x, 2.0 * x * 0.9), True),
         (lambda x: tf.maximum(x, x * tf.abs(x)), True),
         (lambda x: tf.cond(x[0] > 0, lambda: tf.nn.leaky_relu(x + x), lambda: x), True),
     ],
