@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cnnviz.network import ImageModel
     from cnnviz.tracing import InputSpec
 
+_WRITTEN = (".png", ".gif", ".npz")
 _NAME = re.compile(r"[\w@#]+")  # of a layer or a class: no dot, no folder
 
 IMAGE: Any = typer.Argument(
@@ -65,9 +66,9 @@ def keep_apart(out: Path, sources: Iterable[str]) -> None:
     """
     from cnnviz.arguments import path_of
     from cnnviz.errors import ArgumentError
-    from cnnviz.images import find_images, is_searched
+    from cnnviz.images import find_images, finds, is_searched
 
-    several = [s for s in sources if not path_of("image", s, "a path").is_file()]
+    several = [s for s in sources if finds(path_of("image", s, "a path"), _WRITTEN)]
     found = find_images(several) if several else []
     folders = {os.path.realpath(path.parent) for path in found}  # behind links, too
 

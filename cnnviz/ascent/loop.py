@@ -149,6 +149,7 @@ def maximize(
         start = value_range.unit(start)
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
+    built(known, [np.zeros((1, *window, shape[-1]), np.float32)])
     moved = Motion() if transform is None else transform
     plans = [
         Plan(known, objective, own, moved, shape, window, average_pooling)

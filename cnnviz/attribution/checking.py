@@ -256,9 +256,8 @@ def _similarity(
     # What `found_by` maps before they are placed: pixels need no placing.
     before = explanation.maps if settings.at == "image" else explanation.raw
     doubled = stages(kernels)
-    alike = np.zeros((*explanation.classes.shape, len(doubled)))
+    maps: list[list[np.ndarray]] = [[] for _ in doubled]
     for stage, count in enumerate(doubled):
-        maps = []
         # Further stages take a while, and no verdict is made of them.
         for draw in range(draws if stage == 0 else 1):
             drawn = drawn_anew(kernels[:count], seed, draw)
@@ -267,6 +266,5 @@ def _similarity(
                 for kernel, variable in zip(kernels[:count], drawn, strict=True)
             }
             with probe.substituted(values):
-                maps.append(found_by(case).maps)
-        alike[..., stage] = agreement(before, maps)
-    return alike, tuple(kernels[count - 1].layer for count in doubled)
+                maps[stage].append(found_by(case).maps)
+    return agreement(before, maps), tuple(kernels[count - 1].layer for count in doubled)

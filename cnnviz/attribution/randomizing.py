@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -109,26 +110,30 @@ def drawn_anew(
         yield ResourceVariable(drawn.astype(np.float32), dtype=kind)
 
 
-def agreement(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """How alike maps `(n, k, ...)` are to others, on average over these, `(n, k)`.
+def agreement(own: np.ndarray, drawn: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """How alike maps `(n, k, ...)` are to those of each stage, `(n, k, stages)`.
 
     What is 0 in all of them would make any two alike: the pixels that an output does
     not see, and those that what was not drawn anew shuts out.
 
     Args:
         own: The maps.
-        others: Maps of the same shape, with weights drawn anew.
+        drawn: For each stage maps of the same shape, with weights drawn anew.
 
     Returns:
-        The mean of the rank correlations; NaN where too few values are left to tell.
+        The means over a stage's rank correlations; NaN where too few values are left
+        to tell.
     """
-    found = np.empty(own.shape[:2])
-    for pair in np.ndindex(*found.shape):
-        maps = np.stack([each[pair].ravel() for each in (own, *others)])
-        one, *rest = maps[:, maps.any(0)]
-        found[pair] = np.nan
-        if len(one) >= _FEWEST:
-            found[pair] = np.mean([rank_correlation(one, other) for other in rest])
+    found = np.full((*own.shape[:2], len(drawn)), np.nan)
+    for pair in np.ndindex(*own.shape[:2]):
+        one = own[pair].ravel()
+        others = [[maps[pair].ravel() for maps in stage] for stage in drawn]
+        counted = np.any([one, *chain.from_iterable(others)], 0)
+        if counted.sum() >= _FEWEST:
+            found[pair] = [
+                np.mean([rank_correlation(one[counted], o[counted]) for o in stage])
+                for stage in others
+            ]
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from cnnviz.graph.functions import CALLS, body
-from cnnviz.graph.operations import MATRIX_PRODUCTS
+from cnnviz.graph.operations import BATCH_NORMALIZATIONS, MATRIX_PRODUCTS
 from cnnviz.graph.walking import Dependence, ancestors
 
 
@@ -35,14 +35,36 @@ def is_curved(starts: Sequence[tf.Tensor], ends: Sequence[tf.Tensor]) -> bool:
             begin = [t for t, on in zip(inner.inputs, given, strict=True) if on]
             if is_curved(begin, inner.outputs):
                 return True
-        elif op.type in _CURVED or (op.type in _PRODUCTS and sum(given) > 1):
+        elif _is_curved(op, given):
             return True
     return False
 
 
+def _is_curved(op: tf.Operation, given: Sequence[bool]) -> bool:
+    """Whether an operation is not linear piece by piece in those that are given."""
+    if op.type in BATCH_NORMALIZATIONS:
+        return bool(op.get_attr("is_training"))
+    if op.type in _QUOTIENTS and given[1]:
+        return True
+    varying = [
+        tensor
+        for tensor, depends in zip(op.inputs, given, strict=True)
+        if depends and not _is_step(tensor)
+    ]
+    return op.type in _CURVED or (op.type in _PRODUCTS and len(varying) > 1)
+
+
+def _is_step(tensor: tf.Tensor) -> bool:
+    """Whether a tensor is constant piece by piece, as what comparisons tell."""
+    op = tensor.op
+    told = op.type == "Cast" and not op.inputs[0].dtype.is_floating
+    return told or op.type in ("Ceil", "Floor", "Rint", "Round", "Sign")
+
+
 _CURVED = frozenset(
-    """Acosh Asinh Atan Atanh Cos Cosh Elu Erf Erfc Exp Expm1 Log Log1p LogSoftmax Pow
-    Reciprocal Rsqrt Selu Sigmoid Sin Sinh Softmax Softplus Softsign Sqrt Square
-    SquaredDifference Tan Tanh""".split()
+    """Acosh Asinh Atan Atanh Cos Cosh Elu Erf Erfc Exp Expm1 LRN Log Log1p LogSoftmax
+    Pow Prod Reciprocal Rsqrt Selu Sigmoid Sin Sinh Softmax Softplus Softsign Sqrt
+    Square SquaredDifference Tan Tanh""".split()
 )
-_PRODUCTS = frozenset(("Mul", "MulNoNan", "RealDiv", "DivNoNan", *MATRIX_PRODUCTS))
+_PRODUCTS = frozenset(("Mul", "MulNoNan", *MATRIX_PRODUCTS))
+_QUOTIENTS = ("Div", "DivNoNan", "RealDiv")

@@ -5,7 +5,11 @@ from .boxes import (
     field_boxes as field_boxes,
     image_spans as image_spans,
 )
-from .finding import find_images as find_images, is_searched as is_searched
+from .finding import (
+    find_images as find_images,
+    finds as finds,
+    is_searched as is_searched,
+)
 from .names import (
     distinct_names as distinct_names,
     safe_name as safe_name,

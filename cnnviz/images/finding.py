@@ -67,6 +67,21 @@ def find_images(
     return list(files.values())
 
 
+def finds(source: str | Path, suffixes: Iterable[str]) -> bool:
+    """Whether files that end in certain ways may be found by a source of images.
+
+    Args:
+        source: A file, a folder or a glob; see `find_images`.
+        suffixes: The endings, such as `.png`.
+    """
+    path = Path(source)
+    if is_there(path) or not glob.has_magic(str(path)):
+        return is_folder(path)
+    # What a glob says behind its last sign that stands for others.
+    end = re.split(r"[*?\]]", path.name)[-1]
+    return any(suffix.endswith(end) or end.endswith(suffix) for suffix in suffixes)
+
+
 def is_searched(source: str | Path, folder: str | Path) -> bool:
     """Whether images that come into a folder are among those of a source from then on.
 

@@ -28,6 +28,7 @@ from cnnviz.tracing.keras_generations import (
     input_specs,
     is_network,
     takes_pictures,
+    waits_for_images,
 )
 from cnnviz.tracing.recording import build
 from cnnviz.words import counted, listed, shape_text
@@ -358,7 +359,7 @@ def check_called(model: ImageModel) -> None:
     Raises:
         ModelError: If it was never called.
     """
-    if not model.network.built:
+    if waits_for_images(model.network):
         raise ModelError(
             f"{model.source} was never called: how many channels it takes is not known",
             hint="Call it on an image first.",

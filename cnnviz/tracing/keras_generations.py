@@ -128,6 +128,20 @@ def everything(network: Network) -> list[Layer]:
     return list({id(layer): layer for layer in layers}.values())
 
 
+def waits_for_images(network: Network) -> bool:
+    """Whether a network makes variables when it is first called, which it was not yet.
+
+    What is put together of networks that know their inputs may be called late, too.
+    """
+
+    def waits(layer: Layer) -> bool:
+        kinds = type(layer).__mro__
+        makes = next(kind.__name__ for kind in kinds if "build" in vars(kind))
+        return not (layer.built or is_network(layer) or makes == "Layer")
+
+    return not network.built and any(map(waits, everything(network)))
+
+
 def variables(network: Network) -> list[Any]:
     """The variables of a network as TensorFlow has them, as far as they exist."""
     if not is_keras_2(network):

@@ -313,7 +313,10 @@ def test_what_is_0_in_all_maps_makes_none_alike() -> None:
     part = maps[:, 0, 0, :, :4].reshape(3, -1)
     expected = float(np.mean([rank_correlation(part[0], other) for other in part[1:]]))
     assert abs(expected) < 0.3
-    np.testing.assert_allclose(agreement(own, others)[0], [expected, np.nan])
+    found = agreement(own, [others, others[:1]])[0]
+    np.testing.assert_allclose(found[:, 0], [expected, np.nan])
+    first = rank_correlation(part[0], part[1])  # of the same pixels
+    np.testing.assert_allclose(found[:, 1], [first, np.nan])
     assert rank_correlation(own[0, 0].ravel(), others[0][0, 0].ravel()) > 0.9
 
 

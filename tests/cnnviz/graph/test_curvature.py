@@ -15,6 +15,18 @@ def found(compute: Callable[[tf.Tensor], tf.Tensor]) -> bool:
     return is_curved(graph.inputs[:1], graph.outputs)
 
 
+def _normalized(x: tf.Tensor, *, is_training: bool) -> tf.Tensor:
+    remembered = tf.zeros(0 if is_training else 3), tf.ones(0 if is_training else 3)
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=tf.ones(3),
+        offset=tf.zeros(3),
+        mean=remembered[0],
+        variance=remembered[1],
+        is_training=is_training,
+    ).y
+
+
 @pytest.mark.parametrize(
     "compute",
     [
@@ -24,8 +36,10 @@ def found(compute: Callable[[tf.Tensor], tf.Tensor]) -> bool:
         lambda x: tf.nn.conv2d(x, tf.tanh(tf.ones((3, 3, 3, 2))), 1, "SAME"),
         lambda x: x * tf.exp(tf.ones(3)) + tf.cast(tf.shape(x)[1], tf.float32) ** 2,
         tf.function(lambda x: tf.reduce_mean(x, [1, 2])),
+        lambda x: x * tf.cast(x > 0.3, tf.float32),
+        lambda x: _normalized(x, is_training=False),
     ],
-    ids=["relu", "leaky", "pool", "conv", "scaled", "call"],
+    ids=["relu", "leaky", "pool", "conv", "scaled", "call", "threshold", "remembered"],
 )
 def test_pieces_of_linear_functions_are_not_curved(
     compute: Callable[[tf.Tensor], tf.Tensor],
@@ -41,10 +55,15 @@ def test_pieces_of_linear_functions_are_not_curved(
         lambda x: x / (1 + tf.abs(x)),
         lambda x: tf.matmul(x, x, transpose_b=True),
         tf.function(lambda x: tf.nn.relu(tf.sin(x))),
+        lambda x: 1 / (1 + tf.nn.relu(x)),
+        lambda x: tf.reduce_prod(x, [1, 2]),
+        tf.nn.local_response_normalization,
+        lambda x: _normalized(x, is_training=True),
     ],
     ids=[
         *("tanh", "elu", "gelu", "silu", "softplus", "softmax"),
         *("gate", "quotient", "attention", "call"),
+        *("inverse", "product", "response", "own statistics"),
     ],
 )
 def test_curved_functions_are_found(compute: Callable[[tf.Tensor], tf.Tensor]) -> None:

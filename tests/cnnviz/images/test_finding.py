@@ -9,6 +9,7 @@ import pytest
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images import (
     find_images,
+    finds,
     is_searched,
     read_image,
 )
@@ -151,6 +152,29 @@ def test_addresses_are_not_files(address: str) -> None:
     with pytest.raises(ImageError, match=re.escape(f"{address} is an address")) as e:
         find_images([address])
     assert e.value.hint == "Download it first, and give the file."
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a", True),
+        ("a/x.png", False),
+        ("a/*", True),
+        ("a/*.png", True),
+        ("a/*g", True),
+        ("**/*.jpg", False),
+        ("a/?.jp[eg]", True),  # it may be
+        ("*/drawn.png", True),
+        ("**", True),
+    ],
+)
+def test_what_is_drawn_is_found_by_some_sources(
+    source: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").mkdir()
+    Path("a/x.png").write_bytes(b"x")
+    assert finds(source, (".png", ".npz")) == expected
 
 
 @pytest.mark.parametrize(

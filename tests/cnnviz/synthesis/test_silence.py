@@ -89,6 +89,18 @@ def test_a_network_is_not_built_for_an_image_that_is_made_up(k: Any, draw: Any) 
 
 
 @pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "tf_keras"])
+def test_what_is_put_together_of_networks_that_know_their_inputs_is_built(
+    k: Any,
+) -> None:
+    layers, image = k.layers, k.Input((None, None, 3))
+    maps = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))
+    inner = k.Model(image, layers.Dense(3, activation="softmax")(maps))
+    model = k.Sequential([layers.Rescaling(1.0), inner])
+    assert not model.built
+    assert visualize_classes(model, [0], steps=1, size=16).shape == (1, 16, 16, 3)
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "tf_keras"])
 @pytest.mark.parametrize(
     "draw",
     [
