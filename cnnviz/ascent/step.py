@@ -16,7 +16,7 @@ from cnnviz.ascent.parameterizations import ImageShape, Parameterization
 from cnnviz.ascent.precision import bfloat16
 from cnnviz.ascent.rescue import opened_rectifiers
 from cnnviz.ascent.transforms import STILL, Transform
-from cnnviz.errors import ArgumentError, LayerError
+from cnnviz.errors import LayerError
 from cnnviz.graph.devices import has_gpu
 from cnnviz.graph.steady_gradients import steady_gradients
 from cnnviz.graph.walking import Dependence
@@ -281,14 +281,7 @@ class Plan:
             )
         count = numbers.shape[:1]
         scores = self.objective.parts(scene, operands)
-        for part in scores:
-            if not any(part.shape.is_compatible_with(s) for s in ((), (1,), count)):
-                raise ArgumentError(
-                    f"'{self.objective}' gives scores of shape {tuple(part.shape)}; "
-                    f"expected {tuple(count)}, one for each image"
-                )
-        alike = [tf.broadcast_to(part, count) for part in scores]
-        return [tf.ensure_shape(part, count) for part in alike], (given, seen)
+        return [tf.ensure_shape(part, count) for part in scores], (given, seen)
 
 
 def schedule(
