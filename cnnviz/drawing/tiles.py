@@ -82,7 +82,7 @@ def plain_picture(image: NDArray[Any]) -> Image.Image:
     channels = array.shape[-1]
     if channels in (2, 4):
         values = to_unit(array)
-        if is_unit(values.min(), values.max()):
+        if is_unit(float(values.min()), float(values.max())):
             pixels = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
             return Image.fromarray(pixels)
     for told in averaged(array):
