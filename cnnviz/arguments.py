@@ -104,7 +104,8 @@ def counts(least: int = 1, /, **values: object) -> None:
             counts to.
     """
     for name, value in values.items():
-        if (count := _from(least, name, value)) > _MOST:
+        count = _from(least, name, value)
+        if count > _MOST:
             raise unfit(name, count, f"{_MOST} or less")
 
 

@@ -23,7 +23,7 @@ import tensorflow as tf
 _RULE = "CnnvizOpenedRectifier"
 _CEILINGS = {"Relu": np.inf, "Relu6": 6.0}
 _PLAIN = {"Relu": tf.raw_ops.ReluGrad, "Relu6": tf.raw_ops.Relu6Grad}
-_RESCUED: ContextVar[tf.Tensor | None] = ContextVar("rescued")
+_RESCUED: ContextVar[tf.Tensor | None] = ContextVar("rescued", default=None)
 
 
 @contextmanager

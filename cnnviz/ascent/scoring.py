@@ -109,14 +109,12 @@ def sees_numbers(plan: Plan, image: np.ndarray) -> bool:
     scores = replace(plan, objective=Objective((seen,)), parameterization=_Itself())
     batch = plan.model.fixed_batch or 1
     found = scores.scorer(batch, "apart")(np.repeat(image[None], batch, 0))
-    return bool(np.isfinite(found["scores"]).all())
+    return bool(np.all(found["scores"]))
 
 
 def _seen(scene: Scene) -> tf.Tensor:
-    """A number if all outputs are finite, and else NaN."""
+    """1 if all outputs are finite, and else 0."""
     outputs = [*scene.outputs.values(), *(head.output for head in scene.heads)]
-    means = [
-        tf.reduce_mean(tf.where(tf.math.is_finite(o), tf.tanh(o), np.nan))
-        for o in outputs
-    ]
-    return tf.broadcast_to(tf.add_n(means), tf.shape(scene.images)[:1])
+    are_finite = [tf.reduce_all(tf.math.is_finite(output)) for output in outputs]
+    told = tf.cast(tf.reduce_all(are_finite), tf.float32)
+    return tf.broadcast_to(told, tf.shape(scene.images)[:1])

@@ -9,7 +9,6 @@ whether it is an argument, a layer, or inside a nested model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -89,9 +88,11 @@ class Head:
             return logits
         squash = tf.nn.softmax if self.kind == "softmax" else tf.sigmoid
         axes = list(range(1, self.output.shape.rank))
-        is_lost = tf.reduce_any(tf.math.is_nan(self.output), axes)
-        each = tf.reshape(is_lost, [-1] + [1] * (logits.shape.rank - 1))
-        return tf.where(each, math.nan, squash(logits))
+        each = [-1] + [1] * (logits.shape.rank - 1)
+        is_lost = tf.reshape(tf.reduce_any(tf.math.is_nan(self.output), axes), each)
+        # The NaN of the network: TensorFlow's check for such numbers objects to ours.
+        lost = tf.reshape(tf.reduce_sum(self.output, axes), each)
+        return tf.where(is_lost, tf.cast(lost, logits.dtype), squash(logits))
 
 
 @dataclass(frozen=True)

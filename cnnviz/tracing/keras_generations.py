@@ -66,7 +66,8 @@ _LINEAGES: weakref.WeakKeyDictionary[type, _Lineage] = weakref.WeakKeyDictionary
 
 
 def _lineage(kind: type) -> _Lineage:
-    if (known := _LINEAGES.get(kind)) is not None:
+    known = _LINEAGES.get(kind)
+    if known is not None:
         return known
     classes = [(c.__name__, str(c.__module__).partition(".")[0]) for c in kind.__mro__]
     _LINEAGES[kind] = found = _Lineage(

@@ -12,14 +12,15 @@ Whatever the requested tensors do not need, TensorFlow prunes from the graph.
 
 from __future__ import annotations
 
+import operator
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import count, starmap
 from typing import Any
 
 import tensorflow as tf
@@ -130,23 +131,25 @@ def patched(patches: Sequence[tuple[object, str, object]]) -> Iterator[None]:
 
     Methods are replaced for this thread alone: in others the network stays as it is.
     """
-    done: list[tuple[object, str, object]] = []
+    changes: list[tuple[Any, ...]] = []
+    ways_back: list[tuple[Any, ...]] = []
+    for instance, attribute, value in patches:
+        held, own = vars(instance), getattr(instance, attribute, None)
+        both = callable(value) and callable(own)
+        new = _here(value, own) if both else value
+        changes.append((dict.__setitem__, held, attribute, new))
+        if attribute in held:
+            ways_back.append((dict.__setitem__, held, attribute, held[attribute]))
+        else:
+            ways_back.append((dict.pop, held, attribute, None))
+    change = starmap(operator.call, changes)
+    take_back = starmap(operator.call, ways_back)
+    # Ctrl-C comes between calls, so loops of Python could leave this half done.
     try:
-        for instance, attribute, value in patches:
-            own = getattr(instance, attribute, None)
-            done.append((instance, attribute, vars(instance).get(attribute, _ABSENT)))
-            both = callable(value) and callable(own)
-            vars(instance)[attribute] = _here(value, own) if both else value
+        deque(change, maxlen=0)
         yield
     finally:
-        for instance, attribute, before in reversed(done):
-            if before is _ABSENT:
-                del vars(instance)[attribute]
-            else:
-                vars(instance)[attribute] = before
-
-
-_ABSENT = object()
+        deque(take_back, maxlen=0)
 
 
 def _here(method: Any, elsewhere: Any) -> Callable[..., Any]:

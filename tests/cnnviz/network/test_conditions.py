@@ -207,14 +207,29 @@ def test_the_scope_of_a_strategy_changes_nothing(k: Any) -> None:
 
 
 def test_numbers_may_be_checked_by_tensorflow() -> None:
-    layers = [keras.layers.Conv2D(4, 3, activation="relu", name="maps")]
-    network = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    maps = keras.layers.Conv2D(4, 3, activation="relu", name="maps")
+    head = keras.layers.Dense(3, activation="softmax")
+    layers = [keras.Input((8, 8, 3)), maps, keras.layers.Flatten(), head]
+    network, photo = keras.Sequential(layers), PHOTO[:8, :8]
+
+    def results() -> list[Any]:
+        model = load_model(keras.models.clone_model(network), encoding="unit")
+        model.network.set_weights(network.get_weights())
+        return [
+            model.predict(photo).values,
+            deconvnet(model, photo, "maps").images,
+            explain(model, photo, method="gradient").maps,
+            visualize_filters(model, "maps", [0], steps=2).ascent.images,
+        ]
+
+    expected = results()
     tf.debugging.enable_check_numerics()
     try:
-        images = deconvnet(network, PHOTO[:8, :8], "maps").images
+        checked = results()
     finally:
         tf.debugging.disable_check_numerics()
-    assert np.isfinite(images).all()
+    for found, plain in zip(checked, expected, strict=True):
+        np.testing.assert_allclose(found, plain, atol=1e-5)
 
 
 def test_another_backend_says_how_to_go_on(assets: Any) -> None:

@@ -136,6 +136,16 @@ def test_networks_may_have_many_channels() -> None:
     np.testing.assert_allclose(tiles[..., 0], found.ascent.images.mean(-1), rtol=1e-6)
 
 
+def test_a_tape_around_the_search_changes_nothing() -> None:
+    shut = keras.initializers.Constant(-5)
+    maps = keras.layers.Conv2D(4, 3, activation="relu", bias_initializer=shut, name="c")
+    model = load_model(keras.Sequential([keras.Input((16, 16, 3)), maps]))
+    plain = visualize_filters(model, "c", [0], steps=2).ascent.images
+    with tf.GradientTape():
+        taped = visualize_filters(model, "c", [0], steps=2).ascent.images
+    np.testing.assert_array_equal(taped, plain)
+
+
 @pytest.mark.parametrize(("steps", "frames"), [(1, 16), (7, 16), (20, 5), (3, 0)])
 def test_frames_span_the_run(mnist: ImageModel, steps: int, frames: int) -> None:
     found = optimize_filters(

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import ImageError, LayerError, ModelError, activations, deconvnet
-from cnnviz.tracing import record, select
+from cnnviz.tracing import record, recording, select
 from cnnviz.tracing.averaging import GAIN, averaged_pooling
 from cnnviz.tracing.recording import patched
 from tests.networks import counting_layer, two_convolutions
@@ -100,7 +100,26 @@ def test_an_exception_leaves_the_network_as_it_was(k: Any) -> None:
     np.testing.assert_array_equal(np.asarray(network(IMAGES)), expected)
 
 
-def test_patches_are_undone_in_reverse_also_when_one_fails() -> None:
+def test_an_interrupt_while_methods_are_replaced_leaves_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = two_convolutions(keras)
+    before = [dict(vars(layer)) for layer in network.layers]
+    replaced = iter([np.abs])
+
+    def interrupted(*_: Any) -> Any:
+        for method in replaced:
+            return method
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recording, "_here", interrupted)
+    patches = [(layer, "call", np.abs) for layer in network.layers]
+    with pytest.raises(KeyboardInterrupt), patched(patches):
+        raise AssertionError("not interrupted")
+    assert [dict(vars(layer)) for layer in network.layers] == before
+
+
+def test_patches_are_undone_also_when_one_fails() -> None:
     class Slotted:
         __slots__ = ("__dict__",)
 
