@@ -4,7 +4,7 @@ On processors its optimizer, Grappler, computes some operations as one. A leaky
 rectifier of what was added to a convolution with biases then has a slope of 0.2,
 whatever its own is; Mish there, and Mish and tanh behind a convolution with batch
 normalization, end in an error. `max(x, a x)` becomes a leaky rectifier of the slope a,
-which it is not for a > 1.
+which it is not for a > 1. What reads a later part of a split may be given the first.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ _HANDING_ON = frozenset(
     Transpose""".split()
 )
 _UNKNOWN = "Placeholder"  # what a function is given
+_PARTS = frozenset(
+    "DynamicPartition Qr SelfAdjointEigV2 Split SplitV Svd Switch Unpack".split()
+)
+"""Operations with several results, of which the first may be read for another."""
 
 
 @contextmanager
@@ -64,7 +68,8 @@ def as_written(misread: bool) -> AbstractContextManager[None]:
     Args:
         misread: Whether TensorFlow may read its graph wrongly; see `is_misread`.
     """
-    return rewriting(remapping=False) if misread else nullcontext()
+    off = {"remapping": False, "arithmetic_optimization": False}
+    return rewriting(**off) if misread else nullcontext()
 
 
 def is_misread(graph: tf.Graph) -> bool:
@@ -95,7 +100,7 @@ def _is_misread_operation(operation: tf.Operation) -> bool:
     if operation.type == "Maximum":
         one, other = operation.inputs
         return not (_is_at_most(one, other) or _is_at_most(other, one))
-    return False
+    return operation.type in _PARTS and operation.outputs[0].dtype.is_floating
 
 
 def _made(tensor: tf.Tensor) -> tf.Operation:
