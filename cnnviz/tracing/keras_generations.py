@@ -283,6 +283,12 @@ def is_channels_first(layer: Layer) -> bool | None:
     return None if data_format is None else bool(data_format == "channels_first")
 
 
+def repeats_channels_first(layer: Layer) -> bool:
+    """Whether a layer repeats over time what keeps channels first: `(n, t, c, ...)`."""
+    is_loop = not _LOOPS.isdisjoint(ancestry(layer))
+    return is_loop and any(map(is_channels_first, everything(layer)))
+
+
 def _has_graph(network: Network) -> bool:
     names = ancestry(network)
     if "Sequential" in names and not is_keras_2(network):
