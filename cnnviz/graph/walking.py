@@ -90,6 +90,8 @@ def preprocessing(
                 break
             if op.type.startswith("FusedBatchNorm") and op.get_attr("is_training"):
                 break
+            if op.type in ("Div", "RealDiv") and dependence(op.inputs[1]):
+                break
             tensor = op.outputs[0]
             chain.append(tensor)
             if op.type in _SCALINGS:
