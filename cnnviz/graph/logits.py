@@ -18,6 +18,7 @@ import tensorflow as tf
 from cnnviz.graph.constants import known_value
 from cnnviz.graph.functions import CALLS, Inlining, body
 from cnnviz.graph.marks import mark_of
+from cnnviz.graph.walking import past
 
 Squashing = Literal["softmax", "sigmoid"]
 _SQUASHED: dict[str, Squashing] = {
@@ -447,9 +448,7 @@ def _gates(gate: tf.Tensor, x: tf.Tensor) -> bool:
 
 
 def _plain(tensor: tf.Tensor) -> tf.Tensor:
-    while tensor.op.type in _ALIKE:
-        tensor = tensor.op.inputs[0]
-    return tensor
+    return past(tensor, _ALIKE)
 
 
 def _shifted(tensor: tf.Tensor, total: tf.Operation) -> tf.Tensor:

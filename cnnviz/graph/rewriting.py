@@ -18,6 +18,7 @@ from tensorflow.python.eager import context
 
 from cnnviz.graph.functions import functions_of
 from cnnviz.graph.operations import BATCH_NORMALIZATIONS, CONVOLUTIONS
+from cnnviz.graph.walking import past
 
 _SAFE = {
     "LeakyRelu": ("BiasAdd", *CONVOLUTIONS, *BATCH_NORMALIZATIONS),
@@ -30,6 +31,7 @@ _HANDING_ON = frozenset(
     PadV2 PreventGradient RealDiv Reshape Snapshot Squeeze StopGradient Sub Tile
     Transpose""".split()
 )
+"""Operations that may be taken out first."""
 _UNKNOWN = "Placeholder"  # what a function is given
 _PARTS = frozenset(
     "DynamicPartition Qr SelfAdjointEigV2 Split SplitV Svd Switch Unpack".split()
@@ -96,18 +98,12 @@ def _is_misread_operation(operation: tf.Operation) -> bool:
     if operation.type in _SAFE:
         return operation.inputs[0].op.type not in _SAFE[operation.type]
     if operation.type == "Tanh":
-        return _made(operation.inputs[0]).type in (*BATCH_NORMALIZATIONS, _UNKNOWN)
+        made = past(operation.inputs[0], _HANDING_ON).op
+        return made.type in (*BATCH_NORMALIZATIONS, _UNKNOWN)
     if operation.type == "Maximum":
         one, other = operation.inputs
         return not (_is_at_most(one, other) or _is_at_most(other, one))
     return operation.type in _PARTS and operation.outputs[0].dtype.is_floating
-
-
-def _made(tensor: tf.Tensor) -> tf.Operation:
-    """The operation that computes a tensor, past those that may be taken out."""
-    while tensor.op.type in _HANDING_ON:
-        tensor = tensor.op.inputs[0]
-    return tensor.op
 
 
 def _is_at_most(tensor: tf.Tensor, other: tf.Tensor) -> bool:

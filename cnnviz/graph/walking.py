@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import tensorflow as tf
 
@@ -138,6 +138,18 @@ def ancestors(
                 found[tensor.op.name] = tensor.op
                 stack.append(tensor.op)
     return found
+
+
+def past(tensor: tf.Tensor, kinds: Container[str]) -> tf.Tensor:
+    """What a tensor is made of, past operations that hand their first input on.
+
+    Args:
+        tensor: The tensor.
+        kinds: The types of these operations.
+    """
+    while tensor.op.type in kinds:
+        tensor = tensor.op.inputs[0]
+    return tensor
 
 
 VALUELESS = frozenset(

@@ -497,6 +497,10 @@ OPERATIONS: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int | None]] = {
         lambda x: tf.matmul(tf.ones((1, 1, 3, 8)), x),
         None,
     ),
+    "norm of columns": (
+        lambda x: tf.math.reduce_euclidean_norm(x, 2, keepdims=True),
+        None,
+    ),
     "every other row, backwards": (lambda x: x[:, 7:2:-2], None),
     "backwards and cut": (lambda x: tf.reverse(x, [2])[:, :, 1:], None),
     "stacked and unstacked": (
