@@ -84,7 +84,7 @@ def find_cut(
     wanted = [*map(Selected, addresses(network)), Selected.whole(network)]
     forward = show_images(subject.model, images, wanted, required=False)
     image, end = images[index], forward.head(subject.head).logits
-    views, work = Views(images, channels_first=False), Work()
+    views, work = Views(images), Work()
     most, costs = _LARGEST * work([end]), []
     for name, call in forward.calls.items():
         if not name or not _is_map(call, image) or channel_axis(network, call) != -1:

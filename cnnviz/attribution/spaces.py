@@ -110,7 +110,7 @@ class Spaces:
         self._axes = image.shape.rank - 2  # of positions
         self._first = are_filters_channels_first(network)
         self._depends = Dependence([image])
-        self._views = Views([image], channels_first=False, without_gates=True)
+        self._views = Views([image], without_gates=True)
         graph = logits.graph
         self._order = {op.name: i for i, op in enumerate(graph.get_operations())}
         # Layers that return what they were given, as dropout does, name no tensor.

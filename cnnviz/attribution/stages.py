@@ -234,7 +234,7 @@ def _trace_stages(
     start = seed(task, traced, units)
     way = traced.way(task)
     network = task.model.network
-    views = Views(images, channels_first=False, without_gates=True)
+    views = Views(images, without_gates=True)
     number = [Dependence([image])(way.image) for image in images].index(True)
 
     def place(tensor: tf.Tensor, channels_first: bool) -> MapPlace | None:

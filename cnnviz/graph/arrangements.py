@@ -255,7 +255,7 @@ def multiplied(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:
         return extent.summed(source)
     if extent.dim >= source.rank - 2:
         return extent.along(rank - 2 + number)
-    return extent.along(extent.dim + rank - source.rank)
+    return elementwise(tensor, number, extent)
 
 
 def einsum(tensor: tf.Tensor, number: int, extent: Extent) -> Extent:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from cnnviz.graph.operations import BATCH_NORMALIZATIONS
+
 
 def has_layout(op: tf.Operation) -> bool:
     """Whether an operation says where a network has its channels.
 
     The addition of a bias does not: Keras 3 takes the last axis for that of channels
-    wherever it is as long as the bias.
+    wherever it is as long as the bias. Nor do batch normalizations, which may be along
+    any axis.
     """
-    return "data_format" in op.node_def.attr and op.type != "BiasAdd"
+    silent = ("BiasAdd", *BATCH_NORMALIZATIONS)
+    return "data_format" in op.node_def.attr and op.type not in silent
 
 
 def is_op_channels_first(op: tf.Operation) -> bool:

@@ -5,7 +5,8 @@ TensorFlow has kernels for channels last only, and no gradients of grouped convo
 of those in three dimensions no processor has any, nor pools volumes in half precision.
 Convolutions and pooling of channels first are then written as those of a transposed
 image, grouped convolutions group by group, and such pooling in float32, with the same
-numbers. Where the kernels exist, nothing is touched.
+numbers. Where the kernels exist, nothing is touched. With oneDNN a convolution behind a
+padding of channels fails, which it takes for one of positions, unless it is `PadV2`.
 """
 
 from __future__ import annotations
@@ -66,11 +67,14 @@ def computable(layers: Sequence[object]) -> Iterator[None]:
         **options: Any,
     ) -> tf.Operation:
         attributes = options.get("attrs") or {}
-        if (
-            kind in _IMAGES
-            and "data_format" in attributes
-            and threading.get_ident() == here
-        ):
+        if threading.get_ident() != here:
+            return create(graph, kind, inputs, *rest, **options)
+        if kind == "Pad" and _pads_last(*inputs):
+            zero = tf.zeros((), inputs[0].dtype)
+            return tf.raw_ops.PadV2(
+                input=inputs[0], paddings=inputs[1], constant_values=zero
+            ).op
+        if kind in _IMAGES and "data_format" in attributes:
             dtype, again = inputs[_IMAGES[kind]].dtype, partial(created, graph)
             is_first = attributes["data_format"].s in _LAST
             count = 1
@@ -127,6 +131,12 @@ def _in_float32(
     changed = {"attrs": attributes, "input_types": [tensor.dtype for tensor in given]}
     output = create(given, **(options | changed)).outputs[0]
     return tf.cast(output, inputs[0].dtype).op
+
+
+def _pads_last(values: tf.Tensor, paddings: tf.Tensor) -> bool:
+    """Whether fractions are padded along their last axis."""
+    known = tf.get_static_value(paddings)
+    return values.dtype.is_floating and known is not None and bool(known[-1].any())
 
 
 def _is_grouped(layer: object) -> bool:

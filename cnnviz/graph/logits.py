@@ -18,6 +18,7 @@ import tensorflow as tf
 from cnnviz.graph.constants import known_value
 from cnnviz.graph.functions import CALLS, Inlining, body
 from cnnviz.graph.marks import mark_of
+from cnnviz.graph.walking import past
 
 Squashing = Literal["softmax", "sigmoid"]
 _SQUASHED: dict[str, Squashing] = {
@@ -210,11 +211,8 @@ def _renormalized(op: tf.Operation) -> tf.Tensor | None:
     total = _plain(total if (inner := _guarded(total.op)) is None else inner)
     if total.op.type != "Sum" or _plain(total.op.inputs[0]) is not _plain(given):
         return None
-    axes, rank = known_value(total.op.inputs[1]), given.shape.rank
-    if axes is None or rank is None:
-        return None
-    summed = frozenset(int(axis) % rank for axis in np.ravel(axes))
-    return given if softmax_axes(given) == summed else None
+    summed = _axes(total.op)
+    return given if summed and softmax_axes(given) == summed else None
 
 
 def _added(tensor: tf.Tensor) -> frozenset[int] | None:
@@ -231,7 +229,12 @@ def _added(tensor: tf.Tensor) -> frozenset[int] | None:
         totals += [_plain(t) for total in totals for t in total.op.inputs]
         totals = [_plain(t.op.inputs[0]) for t in totals if t.op.type == "Log"]
     sums = [t.op for t in totals if t.op.type == "Sum"]
-    axes = known_value(sums[0].inputs[1]) if sums else None
+    return _axes(sums[0]) if sums else None
+
+
+def _axes(reduction: tf.Operation) -> frozenset[int] | None:
+    """The axes over which an operation reduces a tensor, if they are known."""
+    rank, axes = reduction.inputs[0].shape.rank, known_value(reduction.inputs[1])
     if axes is None or rank is None:
         return None
     return frozenset(int(axis) % rank for axis in np.ravel(axes))
@@ -335,7 +338,7 @@ def _softmax(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
     exponent = _plain(above.op.inputs[0])
     if summed.op.type != "Exp" or _plain(summed.op.inputs[0]) is not exponent:
         return None
-    return _shifted(exponent), "softmax"
+    return _shifted(exponent, below.op), "softmax"
 
 
 def _log_softmax(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
@@ -353,7 +356,7 @@ def _log_softmax(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
     if summed.op.type != "Sum" or _plain(summed.op.inputs[0]).op.type != "Exp":
         return None
     exponent = _plain(_plain(summed.op.inputs[0]).op.inputs[0])
-    shifted = _shifted(exponent)
+    shifted = _shifted(exponent, summed.op)
     if added is None and x is exponent:
         return shifted, "log_softmax"
     # Anything but what was taken away makes other numbers of it, such as odds.
@@ -445,21 +448,24 @@ def _gates(gate: tf.Tensor, x: tf.Tensor) -> bool:
 
 
 def _plain(tensor: tf.Tensor) -> tf.Tensor:
-    while tensor.op.type in _ALIKE:
-        tensor = tensor.op.inputs[0]
-    return tensor
+    return past(tensor, _ALIKE)
 
 
-def _shifted(tensor: tf.Tensor) -> tf.Tensor:
-    """Of `x - max(x)`, which softmax and logsumexp start with: x."""
+def _shifted(tensor: tf.Tensor, total: tf.Operation) -> tf.Tensor:
+    """Of `x - max(x)`, which softmax and logsumexp start with: x.
+
+    A maximum that differs along the axes of their sum changes them.
+    """
     op = _plain(tensor).op
     if op.type != "Sub":
         return tensor
     x, largest = map(_plain, op.inputs)
     if largest.op.type in ("Select", "SelectV2"):  # in place of an infinite one, 0
         largest = _plain(largest.op.inputs[1])
-    is_maximum = largest.op.type == "Max" and _plain(largest.op.inputs[0]) is x
-    return x if is_maximum else tensor
+    if largest.op.type != "Max" or _plain(largest.op.inputs[0]) is not x:
+        return tensor
+    taken, summed = _axes(largest.op), _axes(total)
+    return x if taken and summed and summed <= taken else tensor
 
 
 def _is_one(tensor: tf.Tensor) -> bool:

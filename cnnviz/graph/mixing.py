@@ -45,7 +45,7 @@ class _ViewsOfImages(Views):
     """
 
     def __init__(self, images: Sequence[tf.Tensor]) -> None:
-        super().__init__(images, channels_first=False)
+        super().__init__(images)
         self._known = {image.ref(): [Extent(_IMAGES, None, 0)] for image in images}
         self.mix = False
 

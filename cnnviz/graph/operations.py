@@ -17,6 +17,9 @@ MATRIX_PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")
 BATCH_NORMALIZATIONS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 """Keras 2 computes layer normalization by them, too, as if in training."""
 
+REDUCTIONS = tuple("All Any EuclideanNorm Max Mean Min Prod Sum".split())
+"""The second input is the axes."""
+
 ELEMENTWISE = tuple(
     """Abs Add AddN AddV2 Cast Ceil CheckNumerics ClipByValue Cos Elu EnsureShape Equal
     Erf Erfc Exp Expm1 FakeQuantWithMinMaxVars Floor Greater GreaterEqual Identity

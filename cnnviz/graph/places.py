@@ -81,7 +81,7 @@ def find_geometry(
         How to cut it.
     """
     depends, inlined = Dependence(inputs), Inlining()
-    views = Views(inputs, channels_first=False)
+    views = Views(inputs)
     way = _dependent(target, inputs, depends, inlined)
     dims = range(1, (inputs[number].shape.rank or 2) - 1)
     try:

@@ -40,12 +40,12 @@ from cnnviz.graph.operations import (
     ELEMENTWISE,
     MATRIX_PRODUCTS,
     POOLINGS,
+    REDUCTIONS,
     TRANSPOSED_CONVOLUTIONS,
 )
 from cnnviz.graph.walking import VALUELESS
 from cnnviz.images.boxes import ReceptiveField
 
-_REDUCTIONS = frozenset(("Mean", "Sum", "Max", "Min", "Prod", "EuclideanNorm"))
 _Rule = Callable[[tf.Tensor, int, Extent], Extent]
 """From an output, the number of one of its operation's inputs and what that one sees,
 moving along a dimension, to what the output sees through it."""
@@ -195,7 +195,7 @@ class Views:
             return not shape.rank or shape[0] in counts
         if {1} in ({*shape[1:-1]}, {*shape[2:]}):
             return True
-        if op.type not in _REDUCTIONS:
+        if op.type not in REDUCTIONS:
             return False
         axes = tf.get_static_value(op.inputs[1])
         if axes is None or op.inputs[0].shape.rank is None:
@@ -408,9 +408,7 @@ _RULES: dict[str, _Rule] = {
     **dict.fromkeys(POOLINGS, windows.pool),
     **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, windows.transposed_convolution),
     **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), windows.padded),
-    **dict.fromkeys(
-        ("Mean", "Max", "Sum", "Min", "Prod", "Any", "All"), arrangements.reduced
-    ),
+    **dict.fromkeys(REDUCTIONS, arrangements.reduced),
     **dict.fromkeys(MATRIX_PRODUCTS, arrangements.multiplied),
     **dict.fromkeys(
         ("ResizeNearestNeighbor", "ResizeBilinear", "ResizeBicubic"), windows.resized

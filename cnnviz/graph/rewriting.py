@@ -4,7 +4,7 @@ On processors its optimizer, Grappler, computes some operations as one. A leaky
 rectifier of what was added to a convolution with biases then has a slope of 0.2,
 whatever its own is; Mish there, and Mish and tanh behind a convolution with batch
 normalization, end in an error. `max(x, a x)` becomes a leaky rectifier of the slope a,
-which it is not for a > 1.
+which it is not for a > 1. What reads a later part of a split may be given the first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tensorflow.python.eager import context
 
 from cnnviz.graph.functions import functions_of
 from cnnviz.graph.operations import BATCH_NORMALIZATIONS, CONVOLUTIONS
+from cnnviz.graph.walking import past
 
 _SAFE = {
     "LeakyRelu": ("BiasAdd", *CONVOLUTIONS, *BATCH_NORMALIZATIONS),
@@ -30,7 +31,18 @@ _HANDING_ON = frozenset(
     PadV2 PreventGradient RealDiv Reshape Snapshot Squeeze StopGradient Sub Tile
     Transpose""".split()
 )
+"""Operations that may be taken out first."""
 _UNKNOWN = "Placeholder"  # what a function is given
+_SPLITS = frozenset(
+    "DynamicPartition Qr SelfAdjointEigV2 Split SplitV Svd Switch Unpack".split()
+)
+"""Operations with several results, of which the first may be read for another."""
+_READING = frozenset(
+    "ArgMax ArgMin Max MaxPool MaxPoolV2 Maximum Min Pack SquaredDifference".split()
+)
+"""Those that are computed otherwise: the largest of what grows with a part, as the same
+of the part, equal parts stacked as one that is repeated, a rectifier, and a
+normalization."""
 
 
 @contextmanager
@@ -64,7 +76,8 @@ def as_written(misread: bool) -> AbstractContextManager[None]:
     Args:
         misread: Whether TensorFlow may read its graph wrongly; see `is_misread`.
     """
-    return rewriting(remapping=False) if misread else nullcontext()
+    off = {"remapping": False, "arithmetic_optimization": False}
+    return rewriting(**off) if misread else nullcontext()
 
 
 def is_misread(graph: tf.Graph) -> bool:
@@ -74,9 +87,14 @@ def is_misread(graph: tf.Graph) -> bool:
         graph: The graph of a function.
     """
     graphs, seen = [graph], {id(graph)}
+    splits = reads = False
     for each in graphs:
         operations = each.get_operations()
         if any(map(_is_misread_operation, operations)):
+            return True
+        splits = splits or any(map(_is_split, operations))
+        reads = reads or any(map(_may_read_part, operations))
+        if splits and reads:
             return True
         # To look at the attributes of all operations takes a while.
         for operation in operations if each._functions else ():
@@ -91,18 +109,32 @@ def _is_misread_operation(operation: tf.Operation) -> bool:
     if operation.type in _SAFE:
         return operation.inputs[0].op.type not in _SAFE[operation.type]
     if operation.type == "Tanh":
-        return _made(operation.inputs[0]).type in (*BATCH_NORMALIZATIONS, _UNKNOWN)
+        made = past(operation.inputs[0], _HANDING_ON).op
+        return made.type in (*BATCH_NORMALIZATIONS, _UNKNOWN)
     if operation.type == "Maximum":
         one, other = operation.inputs
         return not (_is_at_most(one, other) or _is_at_most(other, one))
     return False
 
 
-def _made(tensor: tf.Tensor) -> tf.Operation:
-    """The operation that computes a tensor, past those that may be taken out."""
-    while tensor.op.type in _HANDING_ON:
-        tensor = tensor.op.inputs[0]
-    return tensor.op
+def _is_split(operation: tf.Operation) -> bool:
+    return operation.type in _SPLITS and operation.outputs[0].dtype.is_floating
+
+
+def _may_read_part(operation: tf.Operation) -> bool:
+    """Whether a rewrite of an operation may give it the first part for a later one."""
+    if operation.type not in _READING or not operation.inputs[0].dtype.is_floating:
+        return False
+    return any(map(_may_be_part, operation.inputs))
+
+
+def _may_be_part(tensor: tf.Tensor) -> bool:
+    while not tensor.value_index:
+        op = tensor.op
+        if len(op.inputs) != 1 and op.type not in _HANDING_ON:
+            return op.type == _UNKNOWN
+        tensor = op.inputs[0]
+    return True
 
 
 def _is_at_most(tensor: tf.Tensor, other: tf.Tensor) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import tensorflow as tf
 
@@ -90,6 +90,8 @@ def preprocessing(
                 break
             if op.type.startswith("FusedBatchNorm") and op.get_attr("is_training"):
                 break
+            if op.type in ("Div", "RealDiv") and dependence(op.inputs[1]):
+                break
             tensor = op.outputs[0]
             chain.append(tensor)
             if op.type in _SCALINGS:
@@ -136,6 +138,18 @@ def ancestors(
                 found[tensor.op.name] = tensor.op
                 stack.append(tensor.op)
     return found
+
+
+def past(tensor: tf.Tensor, kinds: Container[str]) -> tf.Tensor:
+    """What a tensor is made of, past operations that hand their first input on.
+
+    Args:
+        tensor: The tensor.
+        kinds: The types of these operations.
+    """
+    while tensor.op.type in kinds:
+        tensor = tensor.op.inputs[0]
+    return tensor
 
 
 VALUELESS = frozenset(

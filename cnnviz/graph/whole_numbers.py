@@ -17,10 +17,10 @@ import tensorflow as tf
 
 _RULE = "CnnvizStraightThrough"
 _KEEPING = frozenset(
-    """ExpandDims GatherV2 Identity MirrorPad Pad Reshape ResizeNearestNeighbor
+    """ExpandDims GatherV2 Identity MaxPool MirrorPad Pad Reshape ResizeNearestNeighbor
     ReverseV2 Slice Squeeze StridedSlice Transpose""".split()
 )
-"""Operations that move the numbers of their first input, or add zeros."""
+"""Operations that move or choose the numbers of their first input, or add zeros."""
 _RESIZING = frozenset(("ResizeBicubic", "ResizeBilinear", "ScaleAndTranslate"))
 """Those that compute float32 from their first input, whatever its type."""
 

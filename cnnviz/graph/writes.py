@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cnnviz.graph.functions import functions_of
 from cnnviz.graph.rewriting import as_written, is_misread
+from cnnviz.graph.walking import past
 
 _READS = frozenset(
     """ReadVariableOp VariableShape VarIsInitializedOp ResourceGather ResourceGatherNd
@@ -85,20 +86,14 @@ def _written(graph: tf.Graph) -> set[Any]:
         # An operation without functions writes by itself; a hidden function may write.
         for inner in list(functions_of(operation)) or [None]:
             if inner is None:
-                found |= {_origin(tensor).ref() for tensor in resources}
+                found |= {past(tensor, _ALIASES).ref() for tensor in resources}
                 continue
             inside = _written(inner)
             # The last inputs are the function's; that of a condition comes before.
             given = list(operation.inputs)[-len(inner.inputs) :]
             found |= {
-                _origin(outer).ref()
+                past(outer, _ALIASES).ref()
                 for outer, tensor in zip(given, inner.inputs, strict=True)
                 if tensor.ref() in inside
             }
     return found
-
-
-def _origin(tensor: tf.Tensor) -> tf.Tensor:
-    while tensor.op.type in _ALIASES:
-        tensor = tensor.op.inputs[0]
-    return tensor

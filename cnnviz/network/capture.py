@@ -335,7 +335,7 @@ def _traced(
 def _places(
     images: Sequence[tf.Tensor], maps: Mapping[str, tf.Tensor]
 ) -> dict[str, tuple[MapPlace, ...]]:
-    views = Views(images, channels_first=False, without_gates=True)
+    views = Views(images, without_gates=True)
     depends = [Dependence([image]) for image in images]
     places = {}
     for name, tensor in maps.items():

@@ -14,10 +14,12 @@ from cnnviz.arguments import MOST_NUMBERS
 from cnnviz.errors import ArgumentError, ModelError
 from cnnviz.tracing.keras_generations import (
     Network,
+    everything,
     has_call,
     input_specs,
     is_keras_2,
     is_network,
+    repeats_channels_first,
 )
 from cnnviz.words import listed, shape_text
 
@@ -29,7 +31,8 @@ def check(network: Network) -> None:
         ArgumentError: If it is called inside a `tf.function`, or eager execution or
             graphs are switched off.
         ModelError: If Keras does not run on TensorFlow, the network says nowhere
-            what it computes, or no memory holds an image for it.
+            what it computes, it has channels behind time and ahead of positions, or
+            no memory holds an image for it.
     """
     _check_eager()
     _check_graphs()
@@ -46,6 +49,12 @@ def check(network: Network) -> None:
             f"model '{network.name}' ({type(network).__name__}) has no method call, "
             f"so that there is nothing to run{more}",
             hint=f"Give one of these: {inner[0]}." if inner else None,
+        )
+    for layer in filter(repeats_channels_first, everything(network)):
+        raise ModelError(
+            f"layer '{layer.name}' of model '{network.name}' takes arrays of "
+            "(time, channels, ...); expected channels last, or no axis of time",
+            hint='Build the network with data_format="channels_last".',
         )
     for spec in input_specs(network) or []:
         if math.prod(n or 1 for n in spec.shape[1:]) > MOST_NUMBERS:

@@ -44,7 +44,7 @@ def channel_axis(network: Network, call: Call) -> int:
     rank = tensor.shape.rank
     if rank is None or rank < 3:
         return -1
-    first = is_channels_first(call.address.layer, rank)
+    first = is_channels_first(call.address.layer)
     if first is None:
         first = is_tensor_channels_first(network, tensor)
     return 1 if first else -1
@@ -59,7 +59,7 @@ def is_network_channels_first(network: Network) -> bool:
     found = _first_filter(network)
     if found is None:
         return False
-    filters_first = bool(is_channels_first(found.layer, 4))
+    filters_first = bool(is_channels_first(found.layer))
     specs = input_specs(network)
     if specs is None or all(len(spec.shape) < 4 for spec in specs):
         return filters_first
@@ -74,7 +74,7 @@ def is_network_channels_first(network: Network) -> bool:
 def are_filters_channels_first(network: Network) -> bool:
     """Whether the network's first layer with a data format puts channels first."""
     found = _first_filter(network)
-    return found is not None and bool(is_channels_first(found.layer, 4))
+    return found is not None and bool(is_channels_first(found.layer))
 
 
 def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
@@ -83,7 +83,7 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
     In a network that turns its images the last operation that tells it counts. Dense
     layers take the last axis for channels.
     """
-    rank, source = tensor.shape.rank, tensor
+    rank, source, turned = tensor.shape.rank, tensor, False
     if rank not in _ranks_of_maps(network):
         return False
     images_first = is_network_channels_first(network)
@@ -98,15 +98,17 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
             order = tf.get_static_value(op.inputs[1])
             orders = [order_to_last(rank), order_to_first(rank)]
             if order is not None and [*order] in orders:
-                return orders.index([*order]) == 1
+                if rank > 3:
+                    return orders.index([*order]) == 1
+                turned = not turned  # of three axes both orders are one
         if op.type == "MatMul":
-            return False
+            return turned
         if source.shape.rank == rank and has_layout(op):
             return is_op_channels_first(op)
         source = next((t for t in op.inputs if t.shape.rank == rank), None)
         if source is None and op.type == "Reshape" and op.inputs[0].shape.rank == 2:
             source = op.inputs[0]
-    return filters_first
+    return filters_first != turned
 
 
 def _first_filter(network: Network) -> Address | None:

@@ -24,6 +24,8 @@ def unpooled(walk: Walk, tensor: tf.Tensor) -> Step | None:
     op = tensor.op
     if tensor.value_index:
         return None
+    if not tensor.dtype.is_floating:
+        raise walk.refusal(op, "pools whole numbers, which have no way back.")
     unpool = SWITCHES[op.type]
     return Step(
         (op.inputs[0],),

@@ -278,16 +278,16 @@ def call_attribute(layer: Layer) -> str:
     return "quantized_call" if getattr(layer, "quantization_mode", None) else "call"
 
 
-def is_channels_first(layer: Layer, rank: int) -> bool | None:
+def is_channels_first(layer: Layer) -> bool | None:
     """Whether a layer keeps channels on axis 1; None when the layer does not say."""
     data_format = getattr(layer, "data_format", None)
-    if data_format is not None:
-        return bool(data_format == "channels_first")
-    axis = getattr(layer, "axis", None)
-    if "BatchNormalization" in ancestry(layer) and rank > 2:
-        axes = list(axis) if isinstance(axis, list | tuple) else [axis]
-        return axes in ([1], [1 - rank])
-    return None
+    return None if data_format is None else bool(data_format == "channels_first")
+
+
+def repeats_channels_first(layer: Layer) -> bool:
+    """Whether a layer repeats over time what keeps channels first: `(n, t, c, ...)`."""
+    is_loop = not _LOOPS.isdisjoint(ancestry(layer))
+    return is_loop and any(map(is_channels_first, everything(layer)))
 
 
 def _has_graph(network: Network) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cnnviz.tracing.keras_generations import Layer, is_keras_2
+from cnnviz.tracing.keras_generations import Layer, is_keras_2, is_network
 
 PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
 """The kinds of values that never change, and refer to nothing that does."""
@@ -35,26 +35,28 @@ _BOOKKEEPING = frozenset(
         "_output_mask_cache",
         "_output_shape_cache",
         "_output_tensor_cache",
-        "history",
-        "loss",
-        "optimizer",
-        "stop_evaluating",
-        "stop_predicting",
-        "stop_training",
     )
 )
+_OF_TRAINING = frozenset(
+    """history loss optimizer stop_evaluating stop_predicting stop_training""".split()
+)
+"""What networks alone keep of it; in a layer these are attributes of its own."""
 
 
 def own_attributes(layer: Layer) -> dict[str, Any]:
     """By name the attributes that not every Keras layer has, or that matter."""
     held = vars(layer)
-    return {name: held[name] for name in _told_apart(tuple(held), is_keras_2(layer))}
+    told = _told_apart(tuple(held), is_keras_2(layer), is_network(layer))
+    return {name: held[name] for name in told}
 
 
 # Layers of a kind have attributes of the same names.
 @lru_cache(maxsize=1024)
-def _told_apart(names: tuple[str, ...], keras_2: bool) -> tuple[str, ...]:
-    return tuple(name for name in names if name not in _left_out(keras_2))
+def _told_apart(
+    names: tuple[str, ...], keras_2: bool, of_network: bool
+) -> tuple[str, ...]:
+    left_out = _left_out(keras_2, of_network)
+    return tuple(name for name in names if name not in left_out)
 
 
 @contextmanager
@@ -88,9 +90,10 @@ _ABSENT = object()
 
 
 @cache
-def _left_out(keras_2: bool) -> frozenset[str]:
+def _left_out(keras_2: bool, of_network: bool) -> frozenset[str]:
     library = sys.modules["tf_keras" if keras_2 else "keras"]
     # With names of their own: Keras counts those that it gives.
-    bare = library.layers.Layer(name="bare"), library.Model(name="bare_model")
-    names = {name for instance in bare for name in vars(instance)}
-    return frozenset((names | _BOOKKEEPING) - _MEANINGFUL)
+    names = {*_BOOKKEEPING, *vars(library.layers.Layer(name="bare"))}
+    if of_network:
+        names |= {*_OF_TRAINING, *vars(library.Model(name="bare_model"))}
+    return frozenset(names - _MEANINGFUL)

@@ -325,6 +325,31 @@ class TestPreprocessing:
             assert np.abs(gradient.images).max() > 0
 
     @GENERATIONS
+    def test_the_inverse_of_an_image_is_no_scale_of_it(self, k: ModuleType) -> None:
+        class Inverse(k.layers.Layer):  # type: ignore[name-defined]
+            def call(self, x: Any) -> Any:
+                return 1.0 / (x + 0.1)
+
+        network = self.base(k, Inverse(name="inverse"))
+        with tf.GradientTape() as tape:
+            image = tf.constant(self.image)
+            tape.watch(image)
+            score = tf.reduce_max(network(image)[0, 2, 2])
+        expected = np.asarray(score * tape.gradient(score, image))
+        for space in get_args(Space):
+            found = deconvnet(
+                raw(network),
+                *(self.image, "c2"),
+                keep=(2, 2),
+                top=1,
+                rule="gradient",
+                space=space,
+            )
+            close(found.images[0], expected)
+        with pytest.raises(LayerError, match="'inverse' divides by a map"):
+            deconvnet(raw(network), self.image, "c2", keep=(2, 2))
+
+    @GENERATIONS
     @pytest.mark.parametrize("rule", RULES)
     @pytest.mark.parametrize("shape", [(8, 8, 3), (8, 8), (12, 2), (12,)])
     def test_weights_of_positions_count(

@@ -27,6 +27,10 @@ def _normalized(x: tf.Tensor, *, is_training: bool) -> tf.Tensor:
     ).y
 
 
+def _looped(x: tf.Tensor) -> tf.Tensor:
+    return tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, y * y), (0, x))[1]
+
+
 @pytest.mark.parametrize(
     "compute",
     [
@@ -38,8 +42,19 @@ def _normalized(x: tf.Tensor, *, is_training: bool) -> tf.Tensor:
         tf.function(lambda x: tf.reduce_mean(x, [1, 2])),
         lambda x: x * tf.cast(x > 0.3, tf.float32),
         lambda x: _normalized(x, is_training=False),
+        lambda x: tf.image.resize(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), (9, 9)),
+        lambda x: tf.gather(
+            tf.transpose(x, [0, 2, 1, 3]), tf.argmax(x[0, 0, 0]), axis=1
+        ),
+        lambda x: tf.einsum("nhwc,cd->nhwd", x, tf.ones((3, 2))),
+        lambda x: x + tf.zeros_like(x) - tf.split(x, 2, axis=1)[1][:, :1] / 3.0,
+        lambda x: tf.round(x) * x,
+        lambda x: tf.nn.conv2d_transpose(x, tf.ones((2, 2, 1, 3)), (2, 12, 12, 1), 2),
     ],
-    ids=["relu", "leaky", "pool", "conv", "scaled", "call", "threshold", "remembered"],
+    ids=[
+        *("relu", "leaky", "pool", "conv", "scaled", "call", "threshold", "remembered"),
+        *("resize", "gather", "einsum", "split", "round", "transposed"),
+    ],
 )
 def test_pieces_of_linear_functions_are_not_curved(
     compute: Callable[[tf.Tensor], tf.Tensor],
@@ -59,11 +74,28 @@ def test_pieces_of_linear_functions_are_not_curved(
         lambda x: tf.reduce_prod(x, [1, 2]),
         tf.nn.local_response_normalization,
         lambda x: _normalized(x, is_training=True),
+        lambda x: tf.einsum("nhwc,nhwd->ncd", x, x),
+        lambda x: tf.nn.conv2d(x, x[0, :2, :2, :, None], 1, "SAME"),
+        lambda x: tf.abs(tf.cast(x, tf.complex64)),
+        *(tf.acos, lambda x: tf.atan2(x, 1.0), tf.nn.l2_loss, tf.norm, tf.math.cumprod),
+        *(
+            tf.math.lgamma,
+            tf.math.ndtri,
+            lambda x: tf.math.xlogy(2.0, x),
+            tf.math.bessel_i0,
+        ),
+        lambda x: tf.linalg.inv(x[:, :3, :3, 0]),
+        lambda x: tf.image.crop_and_resize(
+            tf.ones((2, 6, 6, 3)), x[:, 0, :4, 0], [0, 1], (2, 2)
+        ),
+        _looped,
     ],
     ids=[
         *("tanh", "elu", "gelu", "silu", "softplus", "softmax"),
         *("gate", "quotient", "attention", "call"),
         *("inverse", "product", "response", "own statistics"),
+        *("einsum", "kernel", "absolute", "acos", "atan2", "loss", "norm", "cumulated"),
+        *("lgamma", "ndtri", "xlogy", "bessel", "inverse matrix", "boxes", "loop"),
     ],
 )
 def test_curved_functions_are_found(compute: Callable[[tf.Tensor], tf.Tensor]) -> None:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import activations, deconvnet, explain, load_model
+from cnnviz.attribution import Rule
 from cnnviz.graph import kernels
 from cnnviz.tracing import record, select
 from tests.networks import randomized
@@ -52,6 +53,30 @@ def looked_at(model: Any, layer: str) -> list[np.ndarray]:
         shown.maps,
         deconvnet(model, IMAGES, layer, top=1, rule="gradient").images,
     ]
+
+
+@GENERATIONS
+def test_convolutions_of_padded_channels(k: Any) -> None:
+    class Padded(k.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 2]])
+
+    padded = k.Sequential(
+        [k.Input((12, 14, 4)), Padded(), k.layers.Conv2D(3, 3, name="conv")]
+    )
+    kernel, bias = padded.get_layer("conv").get_weights()
+    plain = k.Sequential(
+        [k.Input((12, 14, 4)), k.layers.Conv2D(3, 3, padding="same", name="conv")]
+    )
+    plain.set_weights([kernel[:, :, :4], bias])
+    both = [load_model(network, encoding="unit") for network in (padded, plain)]
+    found, expected = (activations(model, IMAGES, "conv")["conv"] for model in both)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for rule in get_args(Rule):
+        found, expected = (
+            deconvnet(model, IMAGES, "conv", rule=rule, top=1).images for model in both
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @GENERATIONS

@@ -345,6 +345,21 @@ def test_a_difference_of_logarithms_is_no_softmax(difference: Squash) -> None:
     apart(np.ones((2, 3), np.float32))
 
 
+@pytest.mark.parametrize(("axis", "along"), [(1, -1), (-1, 1), ((1, 2), -1), (-1, -1)])
+def test_a_maximum_along_other_axes_stays(axis: Any, along: int) -> None:
+    @tf.function
+    def both(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        powers = tf.exp(x - tf.reduce_max(x, axis, keepdims=True))
+        output = powers / tf.reduce_sum(powers, along, keepdims=True)
+        found = find_logits(output)
+        assert found is not None
+        return output, tf.nn.softmax(found[0], along)
+
+    values = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("f")
+    output, expected = both(values)
+    np.testing.assert_allclose(output, expected, rtol=1e-5)
+
+
 def test_looking_into_a_function_runs_nothing_of_it_twice() -> None:
     counter = tf.Variable(0.0)
 

@@ -489,8 +489,16 @@ OPERATIONS: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], int | None]] = {
         lambda x: tf.matmul(x, tf.ones((1, 1, 1, 2)))[:, 2:],
         None,
     ),
+    "product that spreads an axis of one": (
+        lambda x: tf.matmul(x[:, 4:5], tf.ones((4, 1, 3))),
+        None,
+    ),
     "product that sums over columns": (
         lambda x: tf.matmul(tf.ones((1, 1, 3, 8)), x),
+        None,
+    ),
+    "norm of columns": (
+        lambda x: tf.math.reduce_euclidean_norm(x, 2, keepdims=True),
         None,
     ),
     "every other row, backwards": (lambda x: x[:, 7:2:-2], None),

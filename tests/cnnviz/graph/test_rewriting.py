@@ -86,6 +86,48 @@ def test_normalized_convolutions_of_keras_2(
         np.testing.assert_allclose(found.values, expected, atol=1e-6)
 
 
+def _second_half(x: tf.Tensor) -> tf.Tensor:
+    return tf.split(x, 2, -1)[1]
+
+
+def _last_part(x: tf.Tensor) -> tf.Tensor:
+    return tf.split(x, [1, 3], -1)[1]
+
+
+def _second_column(x: tf.Tensor) -> tf.Tensor:
+    return tf.unstack(x, axis=2)[1][:, :, tf.newaxis]
+
+
+def _pooled(x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.max_pool2d(tf.nn.relu(x), (2, 1), (2, 1), "VALID")
+
+
+def _normalized(x: tf.Tensor) -> tf.Tensor:
+    moments = tf.nn.moments(x, [1, 2], keepdims=True)
+    return tf.nn.batch_normalization(x, *moments, None, None, 1e-3)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("part", [_second_half, _last_part, _second_column])
+@pytest.mark.parametrize(
+    "compute",
+    [_pooled, lambda x: tf.maximum(x, 0.3 * x), _normalized],
+)
+def test_parts_of_a_split(
+    k: Any,
+    part: Callable[[tf.Tensor], tf.Tensor],
+    compute: Callable[[tf.Tensor], tf.Tensor],
+) -> None:
+    image = k.Input((12, 12, 3))
+    maps = k.layers.Conv2D(4, 3, padding="same")(image)
+    parts = k.layers.Lambda(part, name="parts")(maps)
+    end = k.layers.Lambda(lambda x: compute(part(x)), name="end")(maps)
+    network = k.Model(image, [parts, end])
+    expected = compute(network(IMAGES)[0])
+    found = activations(load_model(network, encoding="unit"), IMAGES, "end")["end"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def _convolved(x: tf.Tensor) -> tf.Tensor:
     maps = tf.nn.conv2d(tf.reshape(x, [1, 3, 1, 1]), tf.ones((1, 1, 1, 2)), 1, "SAME")
     return tf.nn.bias_add(maps, [1.0, 2.0])
@@ -109,6 +151,11 @@ def _convolved(x: tf.Tensor) -> tf.Tensor:
         (lambda x: tf.maximum(x, 2.0 * x * 0.9), True),
         (lambda x: tf.maximum(x, x * tf.abs(x)), True),
         (lambda x: tf.cond(x[0] > 0, lambda: tf.nn.leaky_relu(x + x), lambda: x), True),
+        (lambda x: tf.reduce_max(tf.sqrt(tf.split(x, 3)[2])), True),
+        (lambda x: tf.stack([tf.split(x, 3)[1]] * 2), True),
+        (lambda x: tf.nn.relu(tf.split(x, 3)[1]), False),
+        (lambda x: tf.reshape(x, tf.unstack(tf.shape(x))), False),
+        (lambda x: tf.cond(x[0] > 0, lambda: (x, x), lambda: (x, -x))[1], False),
     ],
 )
 def test_what_is_misread(compute: Callable[[Any], Any], expected: bool) -> None:

@@ -83,6 +83,19 @@ def test_gradients_go_past_whole_numbers(name: str) -> None:
     np.testing.assert_allclose(slope, 2 * (made * moved).sum(), rtol=1e-5)
 
 
+def test_gradients_go_past_pooling_of_whole_numbers() -> None:
+    def pooled(x: Any) -> Any:
+        return tf.cast(tf.nn.max_pool2d(x, 3, 2, "SAME"), tf.float32)
+
+    made, gradient = derived(pooled, True)
+    with tf.GradientTape() as tape:
+        values = tf.constant(BYTES, tf.float32)
+        tape.watch(values)
+        score = tf.reduce_sum(pooled(values) ** 2)
+    np.testing.assert_array_equal(made, pooled(values))
+    np.testing.assert_allclose(gradient, tape.gradient(score, values))
+
+
 @pytest.mark.parametrize(
     "way",
     [

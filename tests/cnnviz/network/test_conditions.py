@@ -103,6 +103,25 @@ def test_a_model_without_call_names_those_in_it(k: Any) -> None:
     assert activations(network.encoder, PHOTO, ["maps"])["maps"].shape[1:3] == (30, 30)
 
 
+@GENERATIONS
+@pytest.mark.parametrize("kind", ["ConvLSTM2D", "TimeDistributed"])
+def test_channels_between_time_and_positions_are_refused(k: Any, kind: str) -> None:
+    layers = k.layers
+    layer = {
+        "ConvLSTM2D": layers.ConvLSTM2D(5, 3, data_format="channels_first", name="c"),
+        "TimeDistributed": layers.TimeDistributed(
+            k.Sequential([layers.Conv2D(5, 3, data_format="channels_first")]), name="c"
+        ),
+    }[kind]
+    clips = k.Input((3, 2, 8, 9))
+    network = k.Model(clips, layer(clips), name="net")
+    told = r"layer 'c' of model 'net' takes arrays of \(time, channels, \.\.\.\)"
+    with pytest.raises(ModelError, match=told):
+        load_model(network)
+    with pytest.raises(ModelError, match=told):
+        activations(network, np.zeros((2, 8, 9, 3), np.float32))
+
+
 @pytest.mark.parametrize("autograph", [False, True])
 def test_inside_a_tf_function_a_line_says_so(autograph: bool) -> None:
     network = subclassed(keras)

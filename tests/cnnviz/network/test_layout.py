@@ -228,16 +228,30 @@ def test_a_bias_as_long_as_the_maps_are_wide_says_nothing_of_the_layout(
 
 
 @GENERATIONS
-def test_the_axis_of_channels_may_be_counted_from_the_last(k: Any) -> None:
+@pytest.mark.parametrize("data_format", [FIRST, LAST])
+@pytest.mark.parametrize("axis", [1, -1, -2])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_normalizations_along_any_axis(
+    k: Any, data_format: str, axis: int, rank: int
+) -> None:
+    size, first = (10, 12)[:rank], data_format == FIRST
+    convolution = k.layers.Conv1D if rank == 1 else k.layers.Conv2D
     network = k.Sequential(
         [
-            k.Input((3, 10, 12)),
-            k.layers.Conv2D(4, 3, data_format=FIRST),
-            k.layers.BatchNormalization(axis=-3, name="norm"),
+            k.Input((3, *size) if first else (*size, 3)),
+            k.layers.BatchNormalization(axis=axis, name="before"),
+            convolution(5, 3, data_format=data_format),
+            k.layers.BatchNormalization(axis=axis, name="behind"),
+            k.layers.ReLU(),
         ]
     )
-    found = activations(load_model(network, encoding="unit"), PICTURES, "norm")["norm"]
-    expected = np.asarray(network(PICTURES.transpose(0, 3, 1, 2)))
-    np.testing.assert_allclose(
-        found, expected.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5
-    )
+    images = np.random.default_rng(5).random((2, *size, 3), np.float32)
+    model = load_model(network, encoding="unit")
+    names = ["before", "behind"]
+    found = activations(model, images, names)
+    maps = [network.get_layer(name).output for name in names]
+    given = np.moveaxis(images, -1, 1) if first else images
+    expected = k.Model(network.inputs[0], maps)(given)
+    for name, values in zip(names, map(np.asarray, expected), strict=True):
+        values = np.moveaxis(values, 1, -1) if first else values
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)

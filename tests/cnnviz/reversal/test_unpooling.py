@@ -1,12 +1,15 @@
 """What max pooling chose is where the way back goes."""
 
 from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
+from cnnviz import LayerError
 from cnnviz.attribution import deconvnet
 from tests import reference as twin
 from tests.networks import close, plane, raw, seeded, sequential
@@ -55,6 +58,17 @@ class TestSwitches:
                         best, at = value, where
             expected[(0, *at, place[3])] += seed[(0, *place)]
         close(seeded(network, image[0], seed[0]), expected[0])
+
+    @GENERATIONS
+    def test_whole_numbers_have_none(self, k: ModuleType) -> None:
+        class Pool(k.layers.Layer):  # type: ignore[name-defined]
+            def call(self, x: Any) -> Any:
+                numbers = tf.nn.max_pool2d(tf.cast(10 * x, tf.int32), 2, 2, "VALID")
+                return tf.cast(numbers, tf.float32)
+
+        network = sequential(k, (4, 4, 1), Pool(name="p"))
+        with pytest.raises(LayerError, match="'p' pools whole numbers"):
+            deconvnet(raw(network), np.ones((4, 4, 1), "f"), "p")
 
     @GENERATIONS
     def test_global(self, k: ModuleType) -> None:

@@ -31,9 +31,11 @@ class Table:
                 super().__init__(**options)
                 self.table = np.ones(3, np.float32)
                 self.offsets = {"a": [1.0]}
+                self.loss = self.history = 1.0
 
             def call(self, inputs: Any) -> Any:
-                return inputs * self.table + self.offsets["a"][0]
+                scaled = inputs * self.table * self.loss * self.history
+                return scaled + self.offsets["a"][0]
 
         self.layer = Weighted(name="table")
 
@@ -81,9 +83,21 @@ def write_into_a_dict(network: Any) -> None:
     network.get_layer("table").offsets["a"][0] = 7.0
 
 
+def set_a_loss(network: Any) -> None:
+    network.get_layer("table").loss = 3.0
+
+
+def set_a_history(network: Any) -> None:
+    network.get_layer("table").history = 3.0
+
+
 @GENERATIONS
 @pytest.mark.parametrize(
-    "change", [rescale, adapt, activate, write_into_an_array, write_into_a_dict]
+    "change",
+    [
+        *(rescale, adapt, activate, write_into_an_array, write_into_a_dict),
+        *(set_a_loss, set_a_history),
+    ],
 )
 def test_results_follow_attributes(k: Any, change: Callable[[Any], None]) -> None:
     network = varied(k)
