@@ -1,6 +1,7 @@
 """Gradients through a network, and what is said where TensorFlow knows none."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -105,34 +106,24 @@ def test_gradients_do_not_vanish_in_half_precision(k: Any) -> None:
     agree(first_gradient(half), first_gradient(single))
 
 
-def test_nor_inside_a_function_that_is_called() -> None:
-    class Scaled(keras.layers.Layer):
-        kind = tf.float32
+def test_nor_inside_a_function_that_is_called(tmp_path: Path) -> None:
+    class Scaled(tf.Module):
+        def __init__(self, kind: tf.DType) -> None:
+            super().__init__()
+            self.kind = kind
 
-        @tf.function
-        def scaled(self, x: Any) -> Any:
+        @tf.function(input_signature=[tf.TensorSpec((None, 384, 384, 3))])
+        def serve(self, x: Any) -> Any:
             return tf.cast(tf.cast(x, self.kind) / 255, tf.float32)
 
-        def call(self, x: Any) -> Any:
-            return self.scaled(x)
-
-    class Half(Scaled):
-        kind = tf.float16
-
-    single, half = (
-        randomized(
-            keras.Sequential(
-                [
-                    keras.Input((384, 384, 3)),
-                    kind(),
-                    keras.layers.Conv2D(4, 3, name="c"),
-                ]
-            )
-        )
-        for kind in (Scaled, Half)
-    )
-    half.set_weights(single.get_weights())
-    agree(first_gradient(half), first_gradient(single))
+    found = []
+    for kind in (tf.float32, tf.float16):
+        tf.saved_model.save(Scaled(kind), str(tmp_path / kind.name))
+        front = keras.layers.TFSMLayer(tmp_path / kind.name, call_endpoint="serve")
+        maps = keras.layers.Conv2D(4, 3, name="c")
+        network = keras.Sequential([keras.Input((384, 384, 3)), front, maps])
+        found.append(first_gradient(randomized(network)))
+    agree(*found)
 
 
 def test_errors_of_other_gradients_are_the_users() -> None:
