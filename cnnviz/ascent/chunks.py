@@ -69,7 +69,7 @@ class Chunks:
         if start is not None and len(start) > 1:
             start = start[rows.start : rows.stop]
         climb = self._climb(rows, seeds, start, batch)
-        best = Best(climb.state[0])
+        best = Best(climb.state[0], together=self._plan.objective.couples)
         names = self._plan.objective.names
         history = np.full((steps, 1 + len(names), count), np.nan, np.float32)
         frames = [self._images(best.numbers)[:count]] if 0 in self._snapshots else []

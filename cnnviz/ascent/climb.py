@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.ascent.results import is_better
 from cnnviz.ascent.step import Plan, State, broadcast, schedule
 from cnnviz.ascent.stepper import Stepper
 
@@ -52,19 +53,21 @@ class Best:
 
     Args:
         numbers: What the images are until something is better than -inf.
+        together: Whether all images are to be of the same time; see `is_better`.
 
     Attributes:
         numbers: The free numbers of the best.
         scores: Their scores, `(batch,)`; -inf where nothing was better.
     """
 
-    def __init__(self, numbers: tf.Tensor) -> None:
+    def __init__(self, numbers: tf.Tensor, *, together: bool = False) -> None:
         self.numbers = numbers
+        self._together = together
         self.scores = np.full(len(numbers), -np.inf, np.float32)
 
     def offer(self, numbers: tf.Tensor, scores: np.ndarray) -> None:
         """Takes the images that score higher than what there is."""
-        better = scores > self.scores
+        better = is_better(scores, self.scores, together=self._together)
         chosen = broadcast(tf.constant(better), numbers)
         self.numbers = tf.where(chosen, numbers, self.numbers)
         self.scores = np.where(better, scores, self.scores)

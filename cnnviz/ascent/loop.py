@@ -184,7 +184,8 @@ def maximize(
         for restart in range(1, restarts):
             if any(chunks.stopped for chunks in tries):
                 break
-            best = better_of(best, found_in(restart, rows, batch))
+            other = found_in(restart, rows, batch)
+            best = better_of(best, other, together=objective.couples)
         return best
 
     parts: list[Ascent] = []

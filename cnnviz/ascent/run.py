@@ -37,10 +37,12 @@ class Run:
             methods that work at several sizes, at each size.
         learning_rate: The size of a step of Adam, the optimizer, above 0.
         restarts: How many images are tried for each image that is kept, which is the
-            best of them; each is made in `steps // restarts` steps.
+            best of them; each is made in `steps // restarts` steps. Images that an
+            objective compares with each other are kept together, by their mean score.
         keep_best: Whether to keep the best of the images after two thirds, five sixths
             and all of the steps, measured without a transform. Otherwise, and if it has
-            fewer than 64 steps, the last image is kept.
+            fewer than 64 steps, the last image is kept. For images that an objective
+            compares with each other it is the time with the best mean score.
         seed: The seed of all random numbers, 0 or more.
         batch_size: How many images are optimized at a time; None for as many as fit
             comfortably into memory.

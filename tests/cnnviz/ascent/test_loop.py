@@ -529,6 +529,33 @@ def test_diversity_makes_styles_differ(model: ImageModel) -> None:
     assert likeness(plain + 20 * diversity("conv1")) < likeness(plain) - 0.05
 
 
+@pytest.mark.parametrize(
+    "run", [Run(steps=64, learning_rate=1), Run(steps=24, restarts=3)]
+)
+def test_images_that_are_compared_are_kept_together(
+    run: Run, model: ImageModel
+) -> None:
+    objective = channel("conv2", [0, 1, 2]) + 3 * diversity("conv1")
+    for seed in range(4):
+        found = maximize(
+            model,
+            objective,
+            transform=Motion(0.5, scale=0.5, rotate=180),
+            parameterization=Fourier(deviation=0.5),
+            run=replace(run, seed=seed),
+        )
+        first, pool, second = model.network.layers[:3]
+        maps = np.asarray(first(2 * found.images - 1))
+        wanted = np.asarray(second(pool(maps)))
+        flat = maps.reshape(3, -1, maps.shape[-1])
+        grams = np.einsum("npc,npd->ncd", flat, flat).reshape(3, -1)
+        grams /= np.linalg.norm(grams, axis=1, keepdims=True)
+        cosines = grams @ grams.T
+        means = wanted.mean((1, 2))[range(3), range(3)]
+        expected = means - 3 * (cosines.sum(1) - 1) / 2
+        np.testing.assert_allclose(found.scores, expected, atol=1e-4)
+
+
 def test_bfloat16_is_not_for_cards(
     model: ImageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
