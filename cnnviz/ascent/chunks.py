@@ -84,7 +84,8 @@ class Chunks:
             history[block.first : last] = scores
             woken |= block.alive[:count]
             if block.first == 0:
-                shut = np.where(woken, shut, scores[0, 0])
+                first = scores[0, 0]
+                shut = np.where(woken | ~np.isfinite(first), shut, first)
                 if not np.isfinite(block.scores[0]).any():
                     break
             if last in self._snapshots:

@@ -478,6 +478,23 @@ def test_an_image_waits_while_its_gradient_is_no_number() -> None:
     assert found.scores[0] > 0
 
 
+def test_an_image_whose_first_score_is_no_number_may_still_be_found() -> None:
+    def root(x: tf.Tensor) -> tf.Tensor:
+        return tf.sqrt(x[:, 6:7, 6:7] - 0.5)
+
+    network = keras.Sequential(
+        [keras.layers.Input((12, 12, 1)), keras.layers.Lambda(root, name="root")]
+    )
+    model = load_model(network, encoding="unit")
+    motion = Motion(0.3, scale=0, rotate=0)
+    found = maximize(
+        model, channel("root", 0), count=8, transform=motion, run=Run(steps=60)
+    )
+    seen = found.images[:, 6, 6, 0] > 0.5
+    assert (seen & np.isnan(found.history[0])).any()
+    np.testing.assert_array_equal(found.dead, ~seen)
+
+
 def test_a_callback_hears_every_step_and_may_stop(model: ImageModel) -> None:
     heard: list[Progress] = []
 
