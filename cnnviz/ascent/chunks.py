@@ -131,7 +131,7 @@ class Chunks:
         """The climb of a batch, before its first step."""
         plan, padding = self._plan, batch - len(rows)
         filled = [*seeds, *([seeds[-1]] * padding)]
-        numbers, is_flat = self._start(filled, start, len(rows))
+        numbers, flat = self._start(filled, start, len(rows))
         draws = np.stack(
             [
                 plan.draws(np.random.default_rng((*s, 1)), len(self._rates))
@@ -161,15 +161,15 @@ class Chunks:
             carried = (self._momentum.first, self._momentum.second)
             moments = (tf.broadcast_to(moment, numbers.shape) for moment in carried)
             state = (state[0], *moments)
-        return Climb(plan, chosen, state, draws, filled, is_flat=is_flat)
+        return Climb(plan, chosen, state, draws, filled, flat=flat)
 
     def _start(
         self,
         seeds: Sequence[tuple[int, int, int]],
         start: np.ndarray | None,
         count: int,
-    ) -> tuple[np.ndarray, bool]:
-        """The free numbers of a batch, and whether its images may become plain noise.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The free numbers of a batch, and which of its images may become plain noise.
 
         Args:
             seeds: Those of the batch.
@@ -180,12 +180,12 @@ class Chunks:
         generators = [np.random.default_rng((*s, 0)) for s in seeds]
         numbers = parameterization.start(generators, shape)
         if start is None:
-            return numbers, True
+            return numbers, np.ones(len(seeds), bool)
         # Nothing that was given is painted over, and no noise comes where none is.
-        is_flat = np.ptp(start) == 0 and bool(numbers.any())
+        flat = are_flat(start) & numbers.any()
         numbers[:count] += parameterization.inverse(start)
         numbers[count:] = numbers[count - 1]
-        return numbers, is_flat
+        return numbers, flat[np.minimum(np.arange(len(seeds)), len(flat) - 1)]
 
     def _images(self, numbers: tf.Tensor) -> np.ndarray:
         image = self._plan.parameterization.image(numbers, self._plan.shape)
@@ -221,6 +221,11 @@ class Chunks:
                 )
             )
         )
+
+
+def are_flat(images: np.ndarray) -> np.ndarray:
+    """Which images are of one value everywhere, `(n,)`."""
+    return np.ptp(images, axis=(1, 2, 3)) == 0
 
 
 def _state(numbers: np.ndarray) -> State:

@@ -461,6 +461,32 @@ def test_a_unit_that_is_awake_is_left_alone_while_others_are_woken() -> None:
     np.testing.assert_allclose(together.images[0], alone.images[0], atol=2e-4)
 
 
+def test_flat_images_become_noise_whatever_is_beside_them() -> None:
+    # Nothing but bright pixels has a gradient.
+    network = keras.Sequential(
+        [
+            keras.layers.Input((16, 16, 1)),
+            keras.layers.Lambda(lambda x: tf.where(x > 0.96, x - 0.96, 0.0), name="s"),
+        ]
+    )
+    model = load_model(network, encoding="unit")
+    flat = np.full((16, 16, 1), 0.3, np.float32)
+    photo = np.random.default_rng(0).random((16, 16, 1)).astype(np.float32)
+    alone, together = (
+        maximize(
+            model,
+            channel("s", 0),
+            start=np.stack(start),
+            parameterization=Pixels(),
+            run=Run(steps=20),
+        )
+        for start in ([flat], [flat, photo])
+    )
+    assert not together.dead.any()
+    np.testing.assert_allclose(together.scores[0], alone.scores[0], rtol=1e-4)
+    np.testing.assert_allclose(together.images[0], alone.images[0], atol=1e-4)
+
+
 def test_an_image_waits_while_its_gradient_is_no_number() -> None:
     # The root of 0 has none, and a rectifier makes no number of that. Motions bring
     # other pixels to the only place that is looked at.
