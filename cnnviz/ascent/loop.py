@@ -16,8 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import counts_or_none, instance_of, size_of, unfit, whole
-from cnnviz.ascent.chunks import Chunks
-from cnnviz.ascent.parameterizations import Fourier, ImageShape, Parameterization
+from cnnviz.ascent.chunks import Chunks, are_flat
+from cnnviz.ascent.parameterizations import (
+    Fourier,
+    ImageShape,
+    Maco,
+    Parameterization,
+)
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.scoring import rescored, sees_numbers
@@ -90,7 +95,8 @@ def maximize(
         count: How many images to make, where neither objective nor start says so.
         start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], or in raw
             values if the model takes such. The parameterization's noise is added to
-            them. None for mid gray.
+            them; that of `Maco` leaves nothing of an image, which is refused unless it
+            is flat. None for mid gray.
         parameterization: What the optimizer moves; None for `Fourier()`. If several are
             given, the restarts use them in turn.
         transform: The motions that the images have to withstand; None for `Motion()`,
@@ -147,6 +153,11 @@ def maximize(
     known, value_range = searched(known, [] if start is None else [start])
     if start is not None:
         start = value_range.unit(start)
+        if any(isinstance(own, Maco) for own in turns) and not are_flat(start).all():
+            raise ArgumentError(
+                "Maco begins with random phases, which leave nothing of start; "
+                "expected another parameterization, such as Fourier(), or no start"
+            )
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
     built(known, [np.zeros((1, *window, shape[-1]), np.float32)])

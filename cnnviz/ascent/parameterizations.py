@@ -197,7 +197,8 @@ class Maco:
 
     Magnitudes follow a law fitted to photographs, `k f**-a exp(-(f / 0.28)**2)`, so no
     data set is needed and any number of channels serves. Phases start uniform, and the
-    mean color is held at mid gray: drawn at random, it would color the whole image.
+    mean color is held at mid gray: drawn at random, it would color the whole image. It
+    does not start from an image.
 
     Attributes:
         contrast: The standard deviation of the planes before colors and the sigmoid.

@@ -806,6 +806,9 @@ def test_what_cannot_be_is_refused(model: ImageModel) -> None:
         maximize(model, objective, size=(0, 5))
     with pytest.raises(ImageError, match="cannot take an input of 20x10x3"):
         maximize(model, channel("predictions", 0), size=(20, 10))
+    photo = np.random.default_rng(0).random((12, 10, 3)).astype(np.float32)
+    with pytest.raises(ArgumentError, match="phases, which leave nothing of start"):
+        maximize(model, objective, start=photo, parameterization=[Fourier(), Maco()])
     with pytest.raises(ArgumentError, match="no parameterization is given"):
         maximize(model, objective, parameterization=[])
     for streams in ([3], [], [0, -1]):
