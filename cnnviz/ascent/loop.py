@@ -90,8 +90,9 @@ def maximize(
             for the network's own, or that of `start`. If the objective asks for
             outputs of a network that takes one size, such as classes, the network is
             shown the canvas resized to it. Where that has other proportions, a `Motion`
-            shows the surroundings of the canvas too, and `Crops` stretch it. Layers
-            take the canvas as it is.
+            shows the surroundings of the canvas too, and `Crops` stretch it; where it
+            is larger, a `Motion` mixes the outermost pixels with the surroundings, as
+            all pixels with their neighbors. Layers take the canvas as it is.
         count: How many images to make, where neither objective nor start says so.
         start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], or in raw
             values if the model takes such. The parameterization's noise is added to
