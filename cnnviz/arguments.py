@@ -137,18 +137,21 @@ def counts_or_none(**values: object) -> None:
     counts(**{name: value for name, value in values.items() if value is not None})
 
 
-def more_than(bound: float, /, **values: object) -> None:
+def more_than(bound: float, most: float = math.inf, /, **values: object) -> None:
     """Refuses numbers at a bound or below, and what is no finite number.
 
     Args:
         bound: What the values must exceed.
+        most: The largest value that is allowed.
         **values: By name the arguments.
 
     Raises:
         ArgumentError: If a value does not, or is no number.
     """
     expected = f"a number above {bound:g}"
-    _check(values, lambda value: _number(value) > bound, expected)
+    if most < math.inf:
+        expected += f", {most:g} at most"
+    _check(values, lambda value: bound < _number(value) <= most, expected)
 
 
 def between(low: float, high: float, /, **values: object) -> None:

@@ -69,7 +69,7 @@ class Chunks:
         if start is not None and len(start) > 1:
             start = start[rows.start : rows.stop]
         climb = self._climb(rows, seeds, start, batch)
-        best = Best(climb.state[0])
+        best = Best(climb.state[0], together=self._plan.objective.couples)
         names = self._plan.objective.names
         history = np.full((steps, 1 + len(names), count), np.nan, np.float32)
         frames = [self._images(best.numbers)[:count]] if 0 in self._snapshots else []
@@ -84,7 +84,8 @@ class Chunks:
             history[block.first : last] = scores
             woken |= block.alive[:count]
             if block.first == 0:
-                shut = np.where(woken, shut, scores[0, 0])
+                first = scores[0, 0]
+                shut = np.where(woken | ~np.isfinite(first), shut, first)
                 if not np.isfinite(block.scores[0]).any():
                     break
             if last in self._snapshots:
@@ -130,7 +131,7 @@ class Chunks:
         """The climb of a batch, before its first step."""
         plan, padding = self._plan, batch - len(rows)
         filled = [*seeds, *([seeds[-1]] * padding)]
-        numbers, is_flat = self._start(filled, start, len(rows))
+        numbers, flat = self._start(filled, start, len(rows))
         draws = np.stack(
             [
                 plan.draws(np.random.default_rng((*s, 1)), len(self._rates))
@@ -160,15 +161,15 @@ class Chunks:
             carried = (self._momentum.first, self._momentum.second)
             moments = (tf.broadcast_to(moment, numbers.shape) for moment in carried)
             state = (state[0], *moments)
-        return Climb(plan, chosen, state, draws, filled, is_flat=is_flat)
+        return Climb(plan, chosen, state, draws, filled, flat=flat)
 
     def _start(
         self,
         seeds: Sequence[tuple[int, int, int]],
         start: np.ndarray | None,
         count: int,
-    ) -> tuple[np.ndarray, bool]:
-        """The free numbers of a batch, and whether its images may become plain noise.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The free numbers of a batch, and which of its images may become plain noise.
 
         Args:
             seeds: Those of the batch.
@@ -179,12 +180,12 @@ class Chunks:
         generators = [np.random.default_rng((*s, 0)) for s in seeds]
         numbers = parameterization.start(generators, shape)
         if start is None:
-            return numbers, True
+            return numbers, np.ones(len(seeds), bool)
         # Nothing that was given is painted over, and no noise comes where none is.
-        is_flat = np.ptp(start) == 0 and bool(numbers.any())
+        flat = are_flat(start) & numbers.any()
         numbers[:count] += parameterization.inverse(start)
         numbers[count:] = numbers[count - 1]
-        return numbers, is_flat
+        return numbers, flat[np.minimum(np.arange(len(seeds)), len(flat) - 1)]
 
     def _images(self, numbers: tf.Tensor) -> np.ndarray:
         image = self._plan.parameterization.image(numbers, self._plan.shape)
@@ -220,6 +221,11 @@ class Chunks:
                 )
             )
         )
+
+
+def are_flat(images: np.ndarray) -> np.ndarray:
+    """Which images are of one value everywhere, `(n,)`."""
+    return np.ptp(images, axis=(1, 2, 3)) == 0
 
 
 def _state(numbers: np.ndarray) -> State:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.ascent.results import is_better
 from cnnviz.ascent.step import Plan, State, broadcast, schedule
 from cnnviz.ascent.stepper import Stepper
 
@@ -52,19 +53,21 @@ class Best:
 
     Args:
         numbers: What the images are until something is better than -inf.
+        together: Whether all images are to be of the same time; see `is_better`.
 
     Attributes:
         numbers: The free numbers of the best.
         scores: Their scores, `(batch,)`; -inf where nothing was better.
     """
 
-    def __init__(self, numbers: tf.Tensor) -> None:
+    def __init__(self, numbers: tf.Tensor, *, together: bool = False) -> None:
         self.numbers = numbers
+        self._together = together
         self.scores = np.full(len(numbers), -np.inf, np.float32)
 
     def offer(self, numbers: tf.Tensor, scores: np.ndarray) -> None:
         """Takes the images that score higher than what there is."""
-        better = scores > self.scores
+        better = is_better(scores, self.scores, together=self._together)
         chosen = broadcast(tf.constant(better), numbers)
         self.numbers = tf.where(chosen, numbers, self.numbers)
         self.scores = np.where(better, scores, self.scores)
@@ -79,7 +82,7 @@ class Climb:
         state: Where the images begin.
         draws: `(steps, batch, ...)` the numbers of the transforms.
         seeds: Those of the images.
-        is_flat: Whether the images may become plain noise.
+        flat: Which images may become plain noise, `(batch,)`.
 
     Attributes:
         stepper: Makes its steps.
@@ -94,14 +97,14 @@ class Climb:
         draws: np.ndarray,
         seeds: Sequence[tuple[int, int, int]],
         *,
-        is_flat: bool,
+        flat: np.ndarray,
     ) -> None:
         self._plan = plan
         self.stepper = stepper
         self.state = state
         self._draws = draws
         self._generators = [np.random.default_rng((*s, 2)) for s in seeds]
-        self._is_flat = is_flat
+        self._flat = flat
         self._made = 0  # steps
 
     def blocks(
@@ -195,9 +198,10 @@ class Climb:
         the whole fire for nothing else.
         """
         parameterization, shape = self._plan.parameterization, self._plan.shape
-        yield numbers + _LOUD * parameterization.start(self._generators, shape)
-        if self._is_flat:
+        loud = numbers + _LOUD * parameterization.start(self._generators, shape)
+        yield loud
+        if self._flat.any():
+            flat = broadcast(tf.constant(self._flat), loud)
             noise = np.stack([g.random(shape, np.float32) for g in self._generators])
-            yield tf.constant(parameterization.inverse(noise))
-            dots = (noise > 1 - _DOTS).astype(np.float32)
-            yield tf.constant(parameterization.inverse(dots))
+            for plain in (noise, (noise > 1 - _DOTS).astype(np.float32)):
+                yield tf.where(flat, parameterization.inverse(plain), loud)

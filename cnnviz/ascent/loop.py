@@ -16,8 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.arguments import counts_or_none, instance_of, size_of, unfit, whole
-from cnnviz.ascent.chunks import Chunks
-from cnnviz.ascent.parameterizations import Fourier, ImageShape, Parameterization
+from cnnviz.ascent.chunks import Chunks, are_flat
+from cnnviz.ascent.parameterizations import (
+    Fourier,
+    ImageShape,
+    Maco,
+    Parameterization,
+)
 from cnnviz.ascent.results import Ascent, Momentum, better_of, join
 from cnnviz.ascent.run import Run, run_of
 from cnnviz.ascent.scoring import rescored, sees_numbers
@@ -85,12 +90,14 @@ def maximize(
             for the network's own, or that of `start`. If the objective asks for
             outputs of a network that takes one size, such as classes, the network is
             shown the canvas resized to it. Where that has other proportions, a `Motion`
-            shows the surroundings of the canvas too, and `Crops` stretch it. Layers
-            take the canvas as it is.
+            shows the surroundings of the canvas too, and `Crops` stretch it; where it
+            is larger, a `Motion` mixes the outermost pixels with the surroundings, as
+            all pixels with their neighbors. Layers take the canvas as it is.
         count: How many images to make, where neither objective nor start says so.
         start: Images to start from, `(n, h, w, c)` or `(h, w, c)` in [0, 1], or in raw
             values if the model takes such. The parameterization's noise is added to
-            them. None for mid gray.
+            them; that of `Maco` leaves nothing of an image, which is refused unless it
+            is flat. None for mid gray.
         parameterization: What the optimizer moves; None for `Fourier()`. If several are
             given, the restarts use them in turn.
         transform: The motions that the images have to withstand; None for `Motion()`,
@@ -147,6 +154,11 @@ def maximize(
     known, value_range = searched(known, [] if start is None else [start])
     if start is not None:
         start = value_range.unit(start)
+        if any(isinstance(own, Maco) for own in turns) and not are_flat(start).all():
+            raise ArgumentError(
+                "Maco begins with random phases, which leave nothing of start; "
+                "expected another parameterization, such as Fourier(), or no start"
+            )
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
     built(known, [np.zeros((1, *window, shape[-1]), np.float32)])
@@ -184,7 +196,8 @@ def maximize(
         for restart in range(1, restarts):
             if any(chunks.stopped for chunks in tries):
                 break
-            best = better_of(best, found_in(restart, rows, batch))
+            other = found_in(restart, rows, batch)
+            best = better_of(best, other, together=objective.couples)
         return best
 
     parts: list[Ascent] = []

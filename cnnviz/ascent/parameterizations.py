@@ -26,6 +26,9 @@ from cnnviz.arguments import at_least, more_than
 from cnnviz.ascent.precision import product
 from cnnviz.graph.devices import has_gpu
 
+LARGEST_RATE = 1e6
+"""The largest step of Adam: far larger ones leave the range of float32."""
+
 ImageShape = tuple[int, int, int]
 """Height, width and channels of an image."""
 
@@ -85,7 +88,7 @@ class Pixels:
         deviation: The standard deviation of the starting noise.
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
-        learning_rate: Adam's step, above 0.
+        learning_rate: Adam's step, above 0, 1e6 at most.
     """
 
     deviation: float = 0.01
@@ -94,7 +97,7 @@ class Pixels:
 
     def __post_init__(self) -> None:
         at_least(0, deviation=self.deviation)
-        more_than(0, learning_rate=self.learning_rate)
+        more_than(0, LARGEST_RATE, learning_rate=self.learning_rate)
 
     def start(
         self, generators: Sequence[np.random.Generator], shape: ImageShape
@@ -130,12 +133,13 @@ class Fourier:
             parts.
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
-        learning_rate: Adam's step, above 0.
+        learning_rate: Adam's step, above 0, 1e6 at most.
         coarse: At the beginning of a run, the frequency in cycles per pixel above which
-            waves hardly show: they are weakened by `1 + (f / cutoff) ** 4`. The cutoff
-            rises by the same factor at every step, to 1 at half of the run, and the
-            waves show in full at its end. So the network first asks for broad shapes,
-            and details come to what is there. None for all waves at all steps.
+            waves hardly show, above 0, 1 at most: they are weakened by
+            `1 + (f / cutoff) ** 4`. The cutoff rises by the same factor at every step,
+            to 1 at half of the run, and the waves show in full at its end. So the
+            network first asks for broad shapes, and details come to what is there. None
+            for all waves at all steps.
     """
 
     decay: float = 1.0
@@ -146,9 +150,9 @@ class Fourier:
 
     def __post_init__(self) -> None:
         at_least(0, decay=self.decay, deviation=self.deviation)
-        more_than(0, learning_rate=self.learning_rate)
+        more_than(0, LARGEST_RATE, learning_rate=self.learning_rate)
         if self.coarse is not None:
-            more_than(0, coarse=self.coarse)
+            more_than(0, 1, coarse=self.coarse)
 
     def start(
         self, generators: Sequence[np.random.Generator], shape: ImageShape
@@ -174,7 +178,7 @@ class Fourier:
         if self.coarse is not None:
             frequency = _frequencies(shape[:2]).astype(np.float32)
             cutoff = self.coarse ** (1 - 2 * done)
-            scale = scale / (1 + (frequency / cutoff) ** 4)
+            scale = scale / tf.where(done < 1, 1 + (frequency / cutoff) ** 4, 1.0)
         planes = _planes(numbers, scale, shape)
         return tf.sigmoid(_correlated(planes, self.decorrelate))
 
@@ -193,13 +197,14 @@ class Maco:
 
     Magnitudes follow a law fitted to photographs, `k f**-a exp(-(f / 0.28)**2)`, so no
     data set is needed and any number of channels serves. Phases start uniform, and the
-    mean color is held at mid gray: drawn at random, it would color the whole image.
+    mean color is held at mid gray: drawn at random, it would color the whole image. It
+    does not start from an image.
 
     Attributes:
         contrast: The standard deviation of the planes before colors and the sigmoid.
         decorrelate: Whether the numbers of RGB images are colors in a basis in which
             those of photographs are uncorrelated.
-        learning_rate: Adam's step in radians, above 0.
+        learning_rate: Adam's step in radians, above 0, 1e6 at most.
     """
 
     contrast: float = 1.0
@@ -208,7 +213,7 @@ class Maco:
 
     def __post_init__(self) -> None:
         at_least(0, contrast=self.contrast)
-        more_than(0, learning_rate=self.learning_rate)
+        more_than(0, LARGEST_RATE, learning_rate=self.learning_rate)
 
     def start(
         self, generators: Sequence[np.random.Generator], shape: ImageShape

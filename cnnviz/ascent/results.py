@@ -111,6 +111,7 @@ class Ascent(ArrayResult):
         )
 
 
+_NONE = np.float32(-1e30)  # instead of a score that is no number, in means
 _AXES = {"images": 0, "scores": 0, "dead": 0, "history": 1, "snapshots": 1}
 """Which axis of the arrays of an ascent is that of the images."""
 
@@ -133,10 +134,38 @@ def _made(make: Callable[..., np.ndarray], *ascents: Ascent) -> Ascent:
     return replace(first, **arrays, parts=parts)
 
 
-def better_of(one: Ascent, other: Ascent) -> Ascent:
-    """Of two runs from different starts, each image from the one that scored higher."""
-    better = (other.scores > one.scores) & ~(other.dead & ~one.dead)
-    better |= one.dead & ~other.dead
+def is_better(scores: np.ndarray, others: np.ndarray, *, together: bool) -> np.ndarray:
+    """Which images score higher than others in their places, `(n,)`.
+
+    Args:
+        scores: Their scores; what is no number or infinite is the worst.
+        others: Those of the others.
+        together: Whether images are compared with each other, so that none is worth
+            anything without those that it was made with: then all are better or none,
+            by their mean.
+    """
+    if not together:
+        return scores > others
+    mean, other = (
+        np.where(np.isfinite(each), each, _NONE).mean(dtype=np.float64)
+        for each in (scores, others)
+    )
+    return np.full(len(scores), mean > other)
+
+
+def better_of(one: Ascent, other: Ascent, *, together: bool = False) -> Ascent:
+    """Of two runs from different starts, each image from the one that scored higher.
+
+    Args:
+        one: A run.
+        other: Another one, of as many images.
+        together: Whether all images are to come from one run.
+    """
+    better = is_better(other.scores, one.scores, together=together)
+    fewer_dead = one.dead.astype(int) - other.dead
+    if together:
+        fewer_dead = np.full(len(better), fewer_dead.sum())
+    better = (fewer_dead > 0) | ((fewer_dead == 0) & better)
 
     def chosen(axis: int, own: np.ndarray, others: np.ndarray) -> np.ndarray:
         return np.where(better.reshape(-1, *[1] * (own.ndim - 1 - axis)), others, own)

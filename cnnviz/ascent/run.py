@@ -18,6 +18,7 @@ from cnnviz.arguments import (
     unfit,
     whole,
 )
+from cnnviz.ascent.parameterizations import LARGEST_RATE
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback
 
@@ -35,12 +36,15 @@ class Run:
     Attributes:
         steps: Forward and backward passes for each image, shared by its restarts; for
             methods that work at several sizes, at each size.
-        learning_rate: The size of a step of Adam, the optimizer, above 0.
+        learning_rate: The size of a step of Adam, the optimizer, above 0, 1e6 at
+            most.
         restarts: How many images are tried for each image that is kept, which is the
-            best of them; each is made in `steps // restarts` steps.
+            best of them; each is made in `steps // restarts` steps. Images that an
+            objective compares with each other are kept together, by their mean score.
         keep_best: Whether to keep the best of the images after two thirds, five sixths
             and all of the steps, measured without a transform. Otherwise, and if it has
-            fewer than 64 steps, the last image is kept.
+            fewer than 64 steps, the last image is kept. For images that an objective
+            compares with each other it is the time with the best mean score.
         seed: The seed of all random numbers, 0 or more.
         batch_size: How many images are optimized at a time; None for as many as fit
             comfortably into memory.
@@ -80,7 +84,7 @@ class Run:
         seeds(seed=self.seed)
         function_or_none(callback=self.callback)
         if self.learning_rate is not None:
-            more_than(0, learning_rate=self.learning_rate)
+            more_than(0, LARGEST_RATE, learning_rate=self.learning_rate)
         if not isinstance(self.snapshots, Sequence | np.ndarray):
             counts(0, snapshots=self.snapshots)
         elif any(whole(step) is None for step in self.snapshots) or sorted(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +28,7 @@ class ValueRange:
 
     Attributes:
         low: What 0 stands for.
-        high: What 1 stands for.
+        high: What 1 stands for, which is more.
     """
 
     low: tuple[float, ...] = (0.0,)
@@ -47,8 +48,8 @@ class ValueRange:
         """Values as images in [0, 1], float32."""
         if not self._is_for(values.shape):
             return values
-        width = np.where(self._width > 0, self._width, 1)
-        return np.asarray((values - np.array(self.low, np.float32)) / width, np.float32)
+        above = values - np.array(self.low, np.float32)
+        return np.asarray(above / self._width, np.float32)
 
     def of(self, found: Ascent) -> Ascent:
         """What was found in [0, 1], in the values that it stands for."""
@@ -72,7 +73,9 @@ def searched(
     """The model as one that takes images in [0, 1], and what these stand for.
 
     A model that takes values as they are is searched in the range that it remembers of
-    its training images, and in that of the images at hand.
+    its training images, and in that of the images at hand. A channel that has one value
+    there may go from the least value of all channels to the largest, 0 and 1 included;
+    where each has one, also to twice these values.
 
     Args:
         model: A loaded model.
@@ -95,11 +98,16 @@ def searched(
             "is searched; say another in Python: load_model(path, encoding=lambda "
             "images: low + (high - low) * images)"
         )
-    value_range = ValueRange()
+    value_range = _one_of(ValueRange())
     ends = np.min(ranges, initial=0), np.max(ranges, initial=1)
     if remembered is not None or ends != (0, 1):
-        low, high = np.min(ranges, 0), np.max(ranges, 0)
-        value_range = ValueRange(tuple(low.tolist()), tuple(high.tolist()))
+        found = np.stack([np.min(ranges, 0), np.max(ranges, 0)]).astype(np.float32)
+        is_wide = found[0] < found[1]
+        if not is_wide.any():
+            # From a single value there is a way up and a way down.
+            ends = min(0, 2 * found.min()), max(1, 2 * found.max())
+        low, high = np.where(is_wide, found, np.reshape(ends, (2, 1)))
+        value_range = _one_of(ValueRange(tuple(low.tolist()), tuple(high.tolist())))
     held = {
         name: value_range.unit(array)
         if array.ndim == 3 and model.encode.of(name).is_raw
@@ -117,3 +125,9 @@ def searched(
         others=tuple((name, searched_in(each)) for name, each in model.encode.others),
     )
     return replace(model, encode=encode, held=held), value_range
+
+
+@lru_cache
+def _one_of(value_range: ValueRange) -> ValueRange:
+    """The same object for equal ranges: traces tell functions by their identity."""
+    return value_range

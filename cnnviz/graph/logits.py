@@ -322,7 +322,7 @@ def _activation(tensor: tf.Tensor) -> tuple[tf.Tensor, str] | None:
         return op.inputs[0], _ACTIVATIONS[op.type]
     written_out = (
         *(_softmax, _log_softmax, _sigmoid, _log_sigmoid),
-        *(_logarithm, _exponential, _gated),
+        *(_logarithm, _exponential, _gated, _capped),
     )
     return next((found for look in written_out if (found := look(op))), None)
 
@@ -445,6 +445,31 @@ def _gates(gate: tf.Tensor, x: tf.Tensor) -> bool:
         kinds.add(tensor.op.type)
         stack += tensor.op.inputs
     return not kinds.isdisjoint(_GATES)
+
+
+def _capped(op: tf.Operation) -> tuple[tf.Tensor, str] | None:
+    """`min(max(x, 0), c)` or `max(min(x, c), 0)`: relu6 with another largest value."""
+    tensor, ends = op.outputs[0], set()
+    while (bounded := _bounded(_plain(tensor).op)) is not None:
+        tensor, end = bounded
+        ends.add(end)
+    return (tensor, "relu6") if len(ends) == 2 else None
+
+
+def _bounded(op: tf.Operation) -> tuple[tf.Tensor, Literal["low", "high"]] | None:
+    """What an operation bounds, and at which end: by 0, or by constants above it."""
+    if op.type == "Relu":
+        return op.inputs[0], "low"
+    if op.type in ("Maximum", "Minimum"):
+        for given, bound in (op.inputs, reversed(op.inputs)):
+            value = tf.get_static_value(bound)
+            if value is None or not _are_alike(given.shape, op.outputs[0].shape):
+                continue
+            if op.type == "Maximum" and (value == 0).all():
+                return given, "low"
+            if op.type == "Minimum" and (value > 0).all():
+                return given, "high"
+    return None
 
 
 def _plain(tensor: tf.Tensor) -> tf.Tensor:

@@ -32,8 +32,8 @@ class LayerSurvey(NamedTuple):
         depends: Whether it depends on the image. Other inputs, which are held, may have
             branches of their own.
         field: What a unit sees of the image; None if it cannot be told.
-        has_ceiling: Whether it ends in a rectifier that also has a largest value
-            (ReLU6).
+        has_ceiling: Whether it ends in a rectifier that also has a largest value, such
+            as ReLU6.
         has_gate: Whether it ends in a rectifier that falls before it rises, such as
             SiLU and GELU.
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnviz.arguments import at_least, counts, more_than, size_of
 from cnnviz.ascent.loop import maximize
-from cnnviz.ascent.parameterizations import Fourier
+from cnnviz.ascent.parameterizations import LARGEST_RATE, Fourier
 from cnnviz.ascent.precision import Precision
 from cnnviz.ascent.results import Callback, Progress
 from cnnviz.ascent.run import Run
@@ -95,7 +95,8 @@ def deep_dream(
             layers.
         octave_scale: The ratio of one size to the next, 1.01 or more.
         steps: Forward and backward passes over each tile at each size.
-        strength: How far each step goes, above 0; 1 changes the image thoroughly.
+        strength: How far each step goes, above 0, 1e6 at most; 1 changes the image
+            thoroughly.
         tile: Height and width of a tile, or the side of a square, at least 32 pixels;
             None for the network's own size.
         seed: The seed of all random numbers.
@@ -119,7 +120,7 @@ def deep_dream(
     known = as_model(model)
     counts(octaves=octaves, steps=steps)
     at_least(1.01, octave_scale=octave_scale)
-    more_than(0, strength=strength)
+    more_than(0, LARGEST_RATE, strength=strength)
     check_one_image(known)
     original = known.prepare_one(image)
     built(known, [original[None]])

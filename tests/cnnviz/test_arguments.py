@@ -140,6 +140,9 @@ def test_bounds_belong_to_a_range() -> None:
     at_least(1.5, least=1.5)
     with pytest.raises(ArgumentError, match=r"1\.5; expected a number above 1\.5"):
         more_than(1.5, scale=1.5)
+    more_than(0, 2, scale=2)
+    with pytest.raises(ArgumentError, match="is 3; expected a number above 0, 2 at"):
+        more_than(0, 2, scale=3)
 
 
 @pytest.mark.parametrize(

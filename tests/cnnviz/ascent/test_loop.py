@@ -461,6 +461,32 @@ def test_a_unit_that_is_awake_is_left_alone_while_others_are_woken() -> None:
     np.testing.assert_allclose(together.images[0], alone.images[0], atol=2e-4)
 
 
+def test_flat_images_become_noise_whatever_is_beside_them() -> None:
+    # Nothing but bright pixels has a gradient.
+    network = keras.Sequential(
+        [
+            keras.layers.Input((16, 16, 1)),
+            keras.layers.Lambda(lambda x: tf.where(x > 0.96, x - 0.96, 0.0), name="s"),
+        ]
+    )
+    model = load_model(network, encoding="unit")
+    flat = np.full((16, 16, 1), 0.3, np.float32)
+    photo = np.random.default_rng(0).random((16, 16, 1)).astype(np.float32)
+    alone, together = (
+        maximize(
+            model,
+            channel("s", 0),
+            start=np.stack(start),
+            parameterization=Pixels(),
+            run=Run(steps=20),
+        )
+        for start in ([flat], [flat, photo])
+    )
+    assert not together.dead.any()
+    np.testing.assert_allclose(together.scores[0], alone.scores[0], rtol=1e-4)
+    np.testing.assert_allclose(together.images[0], alone.images[0], atol=1e-4)
+
+
 def test_an_image_waits_while_its_gradient_is_no_number() -> None:
     # The root of 0 has none, and a rectifier makes no number of that. Motions bring
     # other pixels to the only place that is looked at.
@@ -476,6 +502,23 @@ def test_an_image_waits_while_its_gradient_is_no_number() -> None:
     assert np.isfinite(found.images).all()
     assert not found.dead.any()
     assert found.scores[0] > 0
+
+
+def test_an_image_whose_first_score_is_no_number_may_still_be_found() -> None:
+    def root(x: tf.Tensor) -> tf.Tensor:
+        return tf.sqrt(x[:, 6:7, 6:7] - 0.5)
+
+    network = keras.Sequential(
+        [keras.layers.Input((12, 12, 1)), keras.layers.Lambda(root, name="root")]
+    )
+    model = load_model(network, encoding="unit")
+    motion = Motion(0.3, scale=0, rotate=0)
+    found = maximize(
+        model, channel("root", 0), count=8, transform=motion, run=Run(steps=60)
+    )
+    seen = found.images[:, 6, 6, 0] > 0.5
+    assert (seen & np.isnan(found.history[0])).any()
+    np.testing.assert_array_equal(found.dead, ~seen)
 
 
 def test_a_callback_hears_every_step_and_may_stop(model: ImageModel) -> None:
@@ -527,6 +570,33 @@ def test_diversity_makes_styles_differ(model: ImageModel) -> None:
 
     plain = channel("conv2", 0)
     assert likeness(plain + 20 * diversity("conv1")) < likeness(plain) - 0.05
+
+
+@pytest.mark.parametrize(
+    "run", [Run(steps=64, learning_rate=1), Run(steps=24, restarts=3)]
+)
+def test_images_that_are_compared_are_kept_together(
+    run: Run, model: ImageModel
+) -> None:
+    objective = channel("conv2", [0, 1, 2]) + 3 * diversity("conv1")
+    for seed in range(4):
+        found = maximize(
+            model,
+            objective,
+            transform=Motion(0.5, scale=0.5, rotate=180),
+            parameterization=Fourier(deviation=0.5),
+            run=replace(run, seed=seed),
+        )
+        first, pool, second = model.network.layers[:3]
+        maps = np.asarray(first(2 * found.images - 1))
+        wanted = np.asarray(second(pool(maps)))
+        flat = maps.reshape(3, -1, maps.shape[-1])
+        grams = np.einsum("npc,npd->ncd", flat, flat).reshape(3, -1)
+        grams /= np.linalg.norm(grams, axis=1, keepdims=True)
+        cosines = grams @ grams.T
+        means = wanted.mean((1, 2))[range(3), range(3)]
+        expected = means - 3 * (cosines.sum(1) - 1) / 2
+        np.testing.assert_allclose(found.scores, expected, atol=1e-4)
 
 
 def test_bfloat16_is_not_for_cards(
@@ -736,6 +806,9 @@ def test_what_cannot_be_is_refused(model: ImageModel) -> None:
         maximize(model, objective, size=(0, 5))
     with pytest.raises(ImageError, match="cannot take an input of 20x10x3"):
         maximize(model, channel("predictions", 0), size=(20, 10))
+    photo = np.random.default_rng(0).random((12, 10, 3)).astype(np.float32)
+    with pytest.raises(ArgumentError, match="phases, which leave nothing of start"):
+        maximize(model, objective, start=photo, parameterization=[Fourier(), Maco()])
     with pytest.raises(ArgumentError, match="no parameterization is given"):
         maximize(model, objective, parameterization=[])
     for streams in ([3], [], [0, -1]):

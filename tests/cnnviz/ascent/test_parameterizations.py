@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import tensorflow as tf
 
 from cnnviz import read_image
 from cnnviz.ascent import COLORS, Fourier, Maco, Parameterization, Pixels
+from cnnviz.errors import ArgumentError
 from tests.reference import adam, fourier_image
 
 EVERY = [
@@ -211,3 +213,22 @@ def test_from_coarse_to_fine(
     np.testing.assert_allclose(
         fourier.image(tf.constant(numbers), shape).numpy(), whole, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("coarse", [0.04, 0.5, 1.0])
+def test_what_was_coarse_is_whole_at_the_end(coarse: float) -> None:
+    shape = (9, 11, 3)
+    images = np.random.default_rng(3).uniform(0.01, 0.99, (2, *shape)).astype("f")
+    fourier = Fourier(coarse=coarse)
+    numbers = tf.constant(fourier.inverse(images))
+    for done in (1.0, tf.constant(1.0)):
+        again = fourier.image(numbers, shape, done).numpy()
+        np.testing.assert_allclose(again, images, atol=2e-5)
+    with pytest.raises(ArgumentError, match=r"coarse is 1\.5; .* above 0, 1 at most"):
+        Fourier(coarse=1.5)
+
+
+@pytest.mark.parametrize("kind", [Pixels, Fourier, Maco])
+def test_steps_stay_in_the_range_of_float32(kind: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"a number above 0, 1e\+06 at most"):
+        kind(learning_rate=1e39)

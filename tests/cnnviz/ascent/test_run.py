@@ -40,6 +40,7 @@ def test_parts_of_runs_share_no_random_numbers() -> None:
         ({"batch_size": 0}, "batch_size is 0"),
         ({"callback_every": 0}, "callback_every is 0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a number above 0"),
+        ({"learning_rate": 1e39}, "1e.39; expected a number above 0, 1e.06 at most"),
         ({"precision": "half"}, "precision is 'half'; expected auto, float32"),
         ({"snapshots": -1}, "snapshots is -1"),
         ({"snapshots": [3, 1]}, "expected ascending steps"),

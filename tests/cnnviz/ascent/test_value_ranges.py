@@ -20,6 +20,7 @@ from cnnviz.network.remembered_ranges import remembered_range
 from cnnviz.objectives import channel
 from cnnviz.synthesis import deep_dream, transfer_style, visualize_filters
 from cnnviz.synthesis.classes import visualize_classes
+from cnnviz.tracing import traces
 from cnnviz.tracing.keras_generations import input_specs
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
@@ -125,11 +126,52 @@ def test_a_range_behind_mixed_channels_or_curves_is_not_told(
         np.testing.assert_allclose([found.low, found.high], expected, rtol=1e-5)
 
 
-def test_a_channel_of_one_value_is_black() -> None:
-    value_range = ValueRange((2.0, -1.0), (2.0, 1.0))
-    values = np.array([[2.0, 0.0], [2.0, 1.0]], np.float32)
-    np.testing.assert_array_equal(value_range.unit(values), [[0, 0.5], [0, 1]])
-    np.testing.assert_array_equal(value_range.values(value_range.unit(values)), values)
+@pytest.mark.parametrize(
+    ("pixels", "low", "high"),
+    [
+        ([[128.0, 128.0]] * 2, [0, 0], [256, 256]),
+        ([[-7.0, -5.0]] * 2, [-14, -14], [1, 1]),
+        ([[9.0, 0.0], [9.0, 255.0]], [0, 0], [255, 255]),
+        ([[9.0, 2.0], [9.0, 3.0]], [0, 2], [9, 3]),
+    ],
+)
+def test_a_channel_of_one_value_may_move(
+    pixels: list[list[float]], low: list[float], high: list[float]
+) -> None:
+    network = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Conv2D(1, 1)])
+    images = np.array(pixels, np.float32).reshape(1, 2, 1, 2)
+    _, value_range = searched(load_model(network, encoding="raw"), [images])
+    np.testing.assert_allclose([value_range.low, value_range.high], [low, high])
+    again = value_range.values(value_range.unit(images))
+    np.testing.assert_allclose(again, images, atol=1e-5)
+
+
+@GENERATIONS
+def test_a_flat_image_is_a_start(k: Any) -> None:
+    model = load_model(level_meter(k, normalized=False), encoding="raw")
+    flat = np.full((16, 16, 1), 128.0, np.float32)
+    found = maximize(model, -channel("conv", 1), start=flat, run=Run(steps=96))
+    assert not found.dead[0]
+    assert found.images.mean() < 64
+    # Channel 1 is relu(1 + x).
+    np.testing.assert_allclose(-found.scores[0], 1 + found.images.mean(), rtol=1e-4)
+
+
+def test_equal_ranges_trace_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced: list[object] = []
+    trace = traces._traced
+
+    def noted(*given: Any) -> Any:
+        traced.append(given)
+        return trace(*given)
+
+    monkeypatch.setattr(traces, "_traced", noted)
+    model = raw()
+    counts = []
+    for _ in range(2):
+        visualize_filters(model, "conv", steps=2)
+        counts.append(len(traced))
+    assert counts[0] == counts[1] > 0
 
 
 def test_batch_normalization_knows_the_range_too() -> None:

@@ -164,6 +164,36 @@ def test_rectifiers_with_a_gate_are_told(name: str) -> None:
     assert len(given) == expected
 
 
+CAPPED: dict[str, tuple[bool, Squash]] = {
+    "relu6": (True, tf.nn.relu6),
+    "ReLU of Keras 3": (True, keras.layers.ReLU(1.0)),
+    "ReLU of Keras 2": (True, tf_keras.layers.ReLU(1.0)),
+    "clip": (True, lambda x: tf.clip_by_value(x, 0, 2)),
+    "by hand": (True, lambda x: tf.minimum(tf.maximum(0.0, x), [1.0, 2, 3, 4])),
+    "relu": (False, tf.nn.relu),
+    "above 0": (False, lambda x: tf.clip_by_value(x, 0.1, 2)),
+    "below 0": (False, lambda x: tf.clip_by_value(x, -2, 0)),
+    "no floor": (False, lambda x: tf.minimum(x, 1.0)),
+    "another": (False, lambda x: tf.minimum(tf.nn.relu(x), x[:, ::-1])),
+}
+
+
+@pytest.mark.parametrize("name", CAPPED)
+def test_rectifiers_with_a_largest_value_are_told(name: str) -> None:
+    expected, rectifier = CAPPED[name]
+    given: list[tf.Tensor] = []
+
+    @tf.function
+    def found(x: tf.Tensor) -> tf.Tensor:
+        behind_it = behind(tf.cast(rectifier(x), tf.float64), ["relu6"])
+        given.extend(behind_it[:1] if behind_it else [])
+        return behind_it[0] if behind_it else tf.cast(x, tf.float64)
+
+    values = 3 * np.random.default_rng(0).normal(size=(3, 4)).astype("f")
+    np.testing.assert_array_equal(found(values), values)
+    assert len(given) == expected
+
+
 Builder = Callable[[Any, Any], Any]
 
 

@@ -174,6 +174,8 @@ def test_what_cannot_be_is_refused(imagenet: ImageModel, photo: np.ndarray) -> N
         deep_dream(imagenet, photo, "stem_relu", octaves=0)
     with pytest.raises(ArgumentError, match="strength is 0"):
         deep_dream(imagenet, photo, "stem_relu", strength=0)
+    with pytest.raises(ArgumentError, match=r"strength is 1e\+39"):
+        deep_dream(imagenet, photo, "stem_relu", strength=1e39)
     with pytest.raises(ArgumentError, match="tile is 8"):
         deep_dream(imagenet, photo, "stem_relu", tile=8)
     with pytest.raises(ArgumentError, match="no layer is given"):

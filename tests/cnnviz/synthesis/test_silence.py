@@ -157,6 +157,21 @@ def test_filters_with_a_ceiling_that_nothing_wakes_are_gray() -> None:
     assert found.activations[0] == 0
 
 
+@pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+@pytest.mark.parametrize("most", [1.0, 6.0])
+def test_units_at_their_largest_value_are_not_dead(k: Any, most: float) -> None:
+    capped = k.Sequential(
+        [k.Input((16, 16, 3)), k.layers.Conv2D(2, 1), k.layers.ReLU(most, name="r")]
+    )
+    kernel = np.ones((1, 1, 3, 2), np.float32)
+    capped.layers[0].set_weights([kernel, np.array([0, 9], np.float32)])
+    found = visualize_filters(load_model(capped, encoding="unit"), "r", steps=8)
+    assert not found.ascent.dead.any()
+    before = np.asarray(found).sum(-1) + np.array([[[0]], [[9]]])
+    seen = np.clip(before, 0, most)
+    np.testing.assert_allclose(found.activations, seen.mean((1, 2)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_named(
     photo: np.ndarray, broken: float
