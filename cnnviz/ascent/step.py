@@ -25,7 +25,7 @@ from cnnviz.network.forward import observe
 from cnnviz.network.model import ImageModel
 from cnnviz.objectives.algebra import Objective
 from cnnviz.tracing.averaging import averaged_pooling
-from cnnviz.tracing.differentiating import gradients
+from cnnviz.tracing.differentiating import score_gradients
 from cnnviz.tracing.traces import Trace, compiled
 
 FIRST_MOMENT, SECOND_MOMENT, EPSILON = 0.9, 0.999, 1e-12
@@ -168,7 +168,7 @@ class Plan:
             apart = nullcontext() if are_fused else opened_rectifiers(rescued)
             with steady_gradients(), apart:
                 scores, (given, seen) = self._scores(numbers, draws[i], operands, done)
-                gradient, itself, by_network = gradients(
+                gradient, itself, by_network = score_gradients(
                     self.model.network,
                     scores[0],
                     [numbers, given, seen],

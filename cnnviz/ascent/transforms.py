@@ -24,6 +24,7 @@ Size = tuple[int, int]
 """Height and width."""
 
 _RULE, _RULE_OF_CROPS = "CnnvizAffineResampling", "CnnvizCrops"
+_INSIDE = 1 - 1e-6  # of a crop's side, lest rounding puts its last row behind the edge
 
 
 @dataclass(frozen=True)
@@ -180,10 +181,12 @@ class Crops:
     def show(self, images: tf.Tensor, numbers: tf.Tensor, window: Size) -> tf.Tensor:
         """Cuts boxes `(n, 4)` out of images `(n, h, w, c)`: `(n, *window, c)`."""
         rows = tf.range(tf.shape(images)[0])
+        # TensorFlow makes black what is behind the edge.
+        inside = 0.5 + (numbers - 0.5) * _INSIDE
         # On a card TensorFlow's own gradient adds in any order.
         rules = {"CropAndResize": _RULE_OF_CROPS} if must_repeat() else {}
         with tf.compat.v1.get_default_graph().gradient_override_map(rules):
-            return tf.image.crop_and_resize(images, numbers, rows, window)
+            return tf.image.crop_and_resize(images, inside, rows, window)
 
 
 Transform = Motion | Crops

@@ -36,14 +36,13 @@ from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
 from cnnviz.reversal.rectifiers import marking
 from cnnviz.reversal.way_back import Reversal
-from cnnviz.tracing.differentiating import gradients, has_gradient
+from cnnviz.tracing.differentiating import has_gradient, score_gradients
 from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import Selected, addresses, one_layer
 from cnnviz.tracing.operation_names import place_of
 from cnnviz.tracing.recording import Call, Change, patched
 
 _NEEDS_NO_GRADIENT = "Choose the method 'occlusion', which needs no gradient."
-_HALF_PRECISION = 256.0  # factor of gradients, so that they do not become 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,21 +202,13 @@ def _gradients(
     network: Network, scores: tf.Tensor, end: tf.Tensor, place: Place | None
 ) -> list[tf.Tensor]:
     """The gradients of the scores of each class, in float32, channels last."""
-    graph = scores.graph
-    halves = any(
-        tensor.dtype == tf.float16
-        for operation in graph.get_operations()
-        for tensor in operation.outputs
-    )
-    factor = _HALF_PRECISION if halves else 1.0
     where, hint = "the image", _NEEDS_NO_GRADIENT
     if place is not None:
         where = f"layer '{place.name}'"
         hint = "Choose another layer, or the method 'occlusion' without a layer."
     found = []
     for score in tf.unstack(scores, axis=1):
-        seed = tf.fill(tf.shape(score), factor)
-        (gradient,) = gradients(network, score, [end], seed, hint=hint)
+        (gradient,) = score_gradients(network, score, [end], hint=hint)
         if gradient is None and place is None:
             raise LayerError(
                 f"the output of model '{network.name}' has no gradient at {where}",
@@ -230,9 +221,8 @@ def _gradients(
                 f"the score that is explained {what} {where} of model '{network.name}'",
                 hint=hint,
             )
-        gradient = tf.convert_to_tensor(gradient)
         first = place is not None and place.channels_first
-        found.append(displayed(gradient, channels_first=first) / factor)
+        found.append(displayed(gradient, channels_first=first))
     return found
 
 

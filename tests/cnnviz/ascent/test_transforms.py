@@ -217,6 +217,17 @@ def test_crops_stay_inside_the_canvas() -> None:
     )
 
 
+@pytest.mark.parametrize("window", [(224, 96), (299, 380)])
+def test_crops_have_no_black_edge(window: Size) -> None:
+    crops = Crops(0.9, 0.3)
+    for side in (24, 104, 192, 320, 448, 600):
+        canvas = (side, side)
+        boxes = np.concatenate([crops.still(canvas, window), drawn(crops, 99)])
+        white = tf.ones((len(boxes), *canvas, 1))
+        shown = crops.show(white, tf.constant(boxes), window).numpy()
+        np.testing.assert_allclose(shown, 1, atol=1e-5, err_msg=str(side))
+
+
 def test_an_affine_map_turns_about_the_middle() -> None:
     (quarter,) = affine(
         np.ones(1), np.array([np.pi / 2]), np.zeros((1, 2)), (4, 4), (4, 4)
