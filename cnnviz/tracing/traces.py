@@ -117,7 +117,7 @@ def compiled(
         key: What tells this function from others on the same network.
         function: Takes tensors of the signature and returns named ones, and facts that
             are kept with the trace; runs once, to build the graph.
-        signature: The inputs.
+        signature: The inputs; numbers that are for all images come last.
     """
     with LOCK:
         traces = _CACHE.setdefault(network, OrderedDict())
@@ -131,8 +131,9 @@ def compiled(
             seen = Fingerprint(everything(network), functions)
             written = written_variables(concrete.graph)
             misread = is_misread(concrete.graph)
-            is_open = all(spec.shape[:1] == [None] for spec in signature)
-            given = concrete.inputs[: len(signature)]
+            images = [spec for spec in signature if spec.shape.rank]
+            is_open = all(spec.shape[:1] == [None] for spec in images)
+            given = concrete.inputs[: len(images)]
             mixes = is_open and mixes_images(given, concrete.outputs)
             if mixes:
                 warn(
@@ -179,6 +180,7 @@ def compiled_for_images(
     function: Traced[Facts],
     shapes: Sequence[tuple[int | None, ...]],
     count: int,
+    numbers: int = 0,
 ) -> tuple[Trace[Facts], int | None]:
     """Like `compiled`, for any number of images wherever the network allows that.
 
@@ -190,6 +192,7 @@ def compiled_for_images(
         shapes: The shapes of one image for each input.
         count: How many images to trace for if it cannot be any number: some networks
             compute with it in Python.
+        numbers: How many numbers for all images the function is given after them.
 
     Returns:
         The trace, and the only number of images that it is to be given; None for any.
@@ -198,7 +201,10 @@ def compiled_for_images(
     specs = input_specs(network)
     fixed = specs[0].shape[0] if specs else None
     signatures = {
-        size: [tf.TensorSpec((size, *shape), tf.float32) for shape in shapes]
+        size: [
+            *(tf.TensorSpec((size, *shape), tf.float32) for shape in shapes),
+            *[tf.TensorSpec((), tf.float32)] * numbers,
+        ]
         for size in ((None, count) if fixed is None else (fixed,))
     }
     # First what there is a trace for: for so many images only, if it had to be.
