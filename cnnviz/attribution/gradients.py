@@ -289,7 +289,7 @@ def _reversed(
                 hint=way_out(),
             )
         found = as_images(model.network, pulled)
-        images.append(model.encode_of(index).in_image_order(found))
+        images.append(model.in_image_order(found, index, image.shape.rank))
     return images
 
 

@@ -223,7 +223,7 @@ def deconvnet_stages(
     # tf-keras makes a column of an image of a signal to pool it.
     if origin.is_signal and origin.axes == 1:
         signals = [s.swapaxes(0, 1) if s.shape[1:-1] == (1,) else s for s in signals]
-    pixels = known.encode_at(route.input_index).in_image_order(signals[-1])
+    pixels = route.in_image_order(known, signals[-1])
     if pixels.ndim == 2 and not origin.is_signal:
         pixels = pixels[..., np.newaxis]
     stages = tuple(

@@ -112,16 +112,21 @@ class ImageModel:
             return self.encode
         return self.encode.of(specs[number_of("index", index, len(specs))].name)
 
-    def encode_at(self, index: int) -> Encoding:
-        """What an input expects of pixel values.
+    def in_image_order(self, values: Any, index: int, axes: int) -> Any:
+        """What arrives at an input, channels in the order of what is given for it.
 
         Args:
-            index: Its number among all inputs of the network, held ones too.
+            values: An array or tensor `(..., c)`, channels in the network's order.
+            index: The number of the input among those that are not held.
+            axes: How many axes it has, with that of images.
 
         Raises:
             ArgumentError: If there is no such input.
         """
-        return replace(self, held={}).encode_of(index)
+        specs, encode = self.inputs, self.encode_of(index)
+        dtype = specs[index].dtype if specs else "float32"
+        is_encoded = encode.is_for(axes, dtype, pictures=self.takes_pictures)
+        return encode.in_image_order(values) if is_encoded else values
 
     def hold(self, inputs: Mapping[str, Any]) -> ImageModel:
         """This model with some of its inputs held at given values.
