@@ -387,6 +387,22 @@ class TestTargets:
         ranked = explain(model, IMAGES, top=3, against="d")
         assert 3 not in ranked.classes
 
+    @pytest.mark.parametrize("activation", ["sigmoid", "softmax", "linear"])
+    def test_classes_of_equally_many_pixels_are_ranked_by_their_mean(
+        self, activation: str, k: ModuleType
+    ) -> None:
+        image = k.Input((64, 64, 1))
+        biases = k.initializers.Constant([-30.0, 17.0, 19.0, -30.0])
+        convolution = k.layers.Conv2D(4, 1, bias_initializer=biases, name="c")
+        network = k.Model(image, k.layers.Activation(activation)(convolution(image)))
+        kernel, bias = convolution.get_weights()
+        convolution.set_weights([np.full_like(kernel, 0.01), bias])
+        pixels = np.random.default_rng(0).random((2, 64, 64, 1), np.float32)
+        found = explain(raw(network), pixels, top=4, method="gradient")
+        assert found.classes.tolist() == [[2, 1, 0, 3]] * 2
+        rest = explain(raw(network), pixels, top=2, method="gradient", against=2)
+        assert rest.classes.tolist() == [[1, 0]] * 2
+
     def test_several_heads(self, k: ModuleType) -> None:
         network = classifier(k)
         second = k.layers.Dense(2, name="other")(network.layers[-2].output)
