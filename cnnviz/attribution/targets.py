@@ -47,6 +47,10 @@ class Target:
             if array is not None
         }
 
+    def lowers(self, image: int, column: int) -> bool:
+        """Whether what lowers a class of an image is explained."""
+        return self.signs is not None and bool(self.signs[image, column] < 0)
+
     def of(
         self, rows: np.ndarray | slice, columns: np.ndarray | slice = slice(None)
     ) -> Target:

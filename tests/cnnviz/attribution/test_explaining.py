@@ -382,6 +382,10 @@ class TestTargets:
         found = explain(model, IMAGES[:1], ["b", "-c", "-a", 3])
         assert found.names == (("b", "-c", "-a", "d"),)
         assert found.classes.tolist() == [[1, 2, 0, 3]]
+        texts = [str(found.caption(0, column)) for column in range(4)]
+        assert texts == ["b", "-c", "what lowers a", "d"]
+        lowered = explain(model, IMAGES[:1], ["--c"])
+        assert str(lowered.caption(0, 0)) == "what lowers -c"
         against = explain(model, IMAGES[:1], ["b"], against="d")
         assert against.against_name == "d"
         ranked = explain(model, IMAGES, top=3, against="d")
