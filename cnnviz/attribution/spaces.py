@@ -36,6 +36,7 @@ from cnnviz.graph.operations import (
     TRANSPOSED_CONVOLUTIONS,
 )
 from cnnviz.graph.receptive_fields import Views
+from cnnviz.graph.steady_gradients import has_own_gradient
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.layout import are_filters_channels_first, channel_axis
 from cnnviz.tracing.keras_generations import Network
@@ -76,15 +77,6 @@ class Place(NamedTuple):
         """The dimensions of its axes of positions."""
         rank = self.tensor.shape.rank
         return position_dims(rank, channels_first=self.channels_first)
-
-
-def _has_own_gradient(operation: tf.Operation) -> bool:
-    """Whether what an operation was applied to has no gradient.
-
-    `tf.custom_gradient`, of which `tf.nn.silu` is made, ends in one that passes values
-    on, and goes back from there to where its function began.
-    """
-    return "_gradient_op_type" in operation.node_def.attr
 
 
 class Spaces:
@@ -326,7 +318,7 @@ class Spaces:
         while (
             (tensor.op.type in passed or self._is_reshaped(tensor))
             and tensor is not self._image
-            and not _has_own_gradient(tensor.op)
+            and not has_own_gradient(tensor.op)
         ):
             of_many = tensor.op.type == "IdentityN"
             tensor = tensor.op.inputs[tensor.value_index if of_many else 0]
@@ -429,7 +421,7 @@ class Spaces:
                 hint="Name one.",
             )
         name = "function"
-        if not _has_own_gradient(tensor.op):
+        if not has_own_gradient(tensor.op):
             name = tensor.op.type.lower()
         if before:
             last = max(before, key=lambda c: self._order[c.output.op.name])
