@@ -123,7 +123,7 @@ class Question:
         place = None
         if self.at == "layer":
             calls = [call for name, call in forward.calls.items() if name]
-            spaces = Spaces(network, calls, front, head.logits)
+            spaces = Spaces(network, calls, image, front, head.logits)
             named = self.subject.layer is not None
             place = self._named(forward.calls) if named else spaces.default()
             curved = is_curved([place.tensor], [head.logits])

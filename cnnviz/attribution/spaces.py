@@ -85,8 +85,8 @@ class Spaces:
     Args:
         network: A Keras model.
         calls: The recorded calls of its layers.
-        image: What the network was shown, a tensor of the current graph, with an axis
-            of channels.
+        given: What the network was shown, a tensor of the current graph.
+        image: The same, with an axis of channels.
         logits: What came of it.
     """
 
@@ -94,11 +94,12 @@ class Spaces:
         self,
         network: Network,
         calls: Sequence[Call],
+        given: tf.Tensor,
         image: tf.Tensor,
         logits: tf.Tensor,
     ) -> None:
         self._network = network
-        self._image, self._logits = image, logits
+        self._given, self._image, self._logits = given, image, logits
         self._axes = image.shape.rank - 2  # of positions
         self._first = are_filters_channels_first(network)
         self._depends = Dependence([image])
@@ -198,8 +199,10 @@ class Spaces:
                 "computes inside a loop, a condition or a compiled function, which "
                 "keeps its maps to itself"
             )
-        shape = self._image.shape[1:]
+        shape = self._given.shape[1:]
         noun, _ = input_words(seen_axes(shape, self._axes))
+        if shape.rank == 1:
+            noun = "vector"
         return (
             "has no layer with several positions between its input and its output for "
             f"{'an' if noun == 'image' else 'a'} {noun} of {shape_text(shape)}"

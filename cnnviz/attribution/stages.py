@@ -44,7 +44,8 @@ class Stage:
 
     Attributes:
         layer: The layer that was just passed.
-        operation: What was done: `seed`, `unpool`, `rectify` or `filter`.
+        operation: What was done: `seed`, `unpool`, `rectify` or `filter`; `pass` down
+            to the image where no step did any of these.
         signal: The reconstruction after it, `(h, w, c)`; `(1, w, c)` in 1-D networks,
             `(d, h, w, c)` in 3-D ones, `(1, 1, units)` where there are no positions.
             The last one is the image's, `(h, w, 1)` where it has no axis of channels.
@@ -158,8 +159,9 @@ def deconvnet_stages(
 
     Returns:
         A sequence that shows itself: the reconstruction after every step that unpools,
-        rectifies or filters, the seed first. Where several branches of the network
-        begin, it is the sum over the branches that were walked back so far.
+        rectifies or filters, the seed first and the image last. Where several branches
+        of the network begin, it is the sum over the branches that were walked back so
+        far.
 
     Raises:
         ArgumentError: If `keep` or `rule` is none of these: the plain gradient is not
@@ -273,6 +275,9 @@ def _trace_stages(
             layer = traced.layer_of(tensor.op)
             facts.append((step.operation, layer, place(source, first)))
             signals.append(displayed(at[source.ref()], channels_first=first))
+    if len(signals) == 1:
+        facts.append(("pass", *facts[0][1:]))
+        signals.append(start)
     # The last is the image, whatever lies between the first filter and it.
     signals[-1] = as_images(network, at[way.image.ref()])
     facts[-1] = (*facts[-1][:2], None)

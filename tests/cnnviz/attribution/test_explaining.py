@@ -997,6 +997,11 @@ class TestAnyNetwork:
         assert "integrated" in str(caught.value.hint)
         assert explain(raw(network), images, method="integrated").share.shape == (1, 1)
 
+    def test_a_vector_is_called_one(self, k: ModuleType) -> None:
+        network = sequential(k, (7,), k.layers.Dense(4), k.layers.Dense(3))
+        with pytest.raises(LayerError, match="for a vector of 7, hence"):
+            explain(raw(network), np.ones((1, 7), np.float32))
+
     def test_images_that_leave_one_position_are_told(self, k: ModuleType) -> None:
         layers = k.layers
         network = randomized(
