@@ -165,7 +165,7 @@ def _captured(
             rows: dict[str, np.ndarray] = {}
             traced = _traced(asked, [array[:size] for array in arrays])
             compute = partial(_computed, asked, traced)
-            only = traced[0].only or model.fixed_batch
+            only = 1 if traced[1] == 1 else model.fixed_batch
             for number, found in batched(compute, arrays, size, only):
                 names = found.rows.keys()
                 # What is left out once is left out of all that follows: that it has as
