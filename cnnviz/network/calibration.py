@@ -72,7 +72,6 @@ about 4.5 after dividing by a deviation."""
 
 _DIGESTED = 2**16
 _LEVELS = np.array([0.0, 1.0, 255.0], np.float32)
-_FACTORS = ("scale", "offset")  # of layers that rescale
 
 _MUCH_MORE = 0.26  # the contrast of bytes where [0, 1023] or more is scaled to 1
 _NEARLY = 0.01  # as 256 is 255
@@ -224,11 +223,11 @@ def _untold(network: Network, pictures: bool, *, is_alone: bool) -> Encoding:
 
 
 def encoding_digest(network: Network) -> int:
-    """A number that changes when what `detect_encoding` looks at does.
+    """A number that changes when the weights that `detect_encoding` looks at do.
 
-    It stands for the weights and factors of all layers up to the first convolution or
-    dense layer, and of the first batch normalization: so little that it may be asked
-    in every call. Behind several inputs factors and normalizations may come later, too.
+    It stands for those of all layers up to the first convolution or dense layer, and of
+    the first batch normalization: so little that it may be asked in every call. Behind
+    several inputs normalizations may come later, too.
     """
     told: list[object] = []
     several = len(input_specs(network) or ()) > 1
@@ -240,10 +239,6 @@ def encoding_digest(network: Network) -> int:
         normalizes = normalizes_images(address) and (several or not normalized)
         if normalizes or not weighed:
             told += [_digest(np.asarray(w)) for layer in inner for w in layer.weights]
-        if normalizes or not weighed or several:
-            told += [
-                repr(getattr(layer, name, None)) for layer in inner for name in _FACTORS
-            ]
         normalized = normalized or is_batch_normalization(address)
         weighed = weighed or takes_weights(address)
         if weighed and normalized and not several:

@@ -648,6 +648,26 @@ def test_an_encoding_is_found_again_when_a_later_input_changes() -> None:
     assert as_model(network).encode.name == "unit"
 
 
+@GENERATIONS
+def test_an_encoding_is_found_again_when_an_attribute_changes(k: Any) -> None:
+    class Scaling(k.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = 1 / 255
+
+        def call(self, x: Any) -> Any:
+            return x * self.factor
+
+    scaling = Scaling()
+    network = convolved(k, scaling)
+    assert as_model(network).encode.name == "bytes"
+    assert as_model(network).encode is as_model(network).encode
+    scaling.factor = 1.0
+    assert as_model(network).encode.name == "unit"
+    scaling.factor = 1 / 65535
+    assert as_model(network).encode.name == "words"
+
+
 def test_a_family_is_told_of_the_inputs_that_it_suits() -> None:
     layers = keras.layers
     mask, color = keras.Input((32, 32, 1), name="mask"), keras.Input((32, 32, 3))
