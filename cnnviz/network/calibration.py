@@ -131,7 +131,9 @@ def _told_on_the_way(way: Way, pictures: bool) -> Encoding | None:
     found = found or _of_frames(way, pictures)
     # Whole numbers that are no pictures may stand for words.
     counted = kind.startswith(("uint", "int") if pictures else "uint8")
-    if counted and (found is None or (found.is_raw and kind == "uint16")):
+    # No whole numbers lie between 0 and 1.
+    is_open = found is None or found.name == "unit"
+    if counted and (is_open or (found and found.is_raw and kind == "uint16")):
         name = {"uint16": "words", "int8": "raw"}.get(kind, "bytes")
         return named_encoding(name, f"the input is of type {kind}")
     if found is not None and found.is_of_bytes and not pictures:

@@ -547,6 +547,21 @@ def test_values_far_above_bytes(
     assert found.reason.startswith("the network ")
 
 
+@GENERATIONS
+@pytest.mark.parametrize(("kind", "expected"), [("uint8", "bytes"), ("int32", "bytes")])
+@pytest.mark.parametrize(("scale", "offset"), [(2.0, -1.0), (1.0, -3.0), (0.5, -1.0)])
+def test_whole_numbers_are_never_between_0_and_1(
+    k: Any, scale: float, offset: float, kind: str, expected: str
+) -> None:
+    image = k.Input((8, 8, 3), dtype=kind)
+    scaled = k.layers.Rescaling(scale, offset, name="scaled")(image)
+    network = k.Model(image, k.layers.Conv2D(1, 1)(scaled))
+    assert detected(network).name == expected
+    values = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    found = cnnviz.activations(network, values / np.float32(255), "scaled")["scaled"]
+    np.testing.assert_allclose(found, values * scale + offset, atol=1e-4)
+
+
 def test_whole_numbers_of_16_and_8_bits() -> None:
     for kind, expected in (("uint16", "words"), ("int8", "raw"), ("uint8", "bytes")):
         image = keras.Input((8, 8, 1), dtype=kind)
