@@ -207,7 +207,7 @@ def channel_attribution(
         gradients, total = _along(asked, probe, path, batch_size, callback)
     contributions = tensor[:, None] * gradients
     axes = tuple(range(2, contributions.ndim - 1))
-    values = contributions.sum(axes)
+    values = contributions.sum(axes, dtype=np.float64).astype(np.float32)
     sums = values.sum(-1, dtype=np.float64)
     facts, error = probe.facts, completeness_error(sums, total)
     image = asked.arrays[facts.input_index]
