@@ -206,8 +206,8 @@ def channel_attribution(
         gradients, total = _along(asked, probe, path, batch_size, callback)
     contributions = tensor[:, None] * gradients
     axes = tuple(range(2, contributions.ndim - 1))
-    values = contributions.sum(axes, dtype=np.float64)
-    sums = values.sum(-1)
+    values = contributions.sum(axes, dtype=np.float64).astype(np.float32)
+    sums = values.sum(-1, dtype=np.float64)
     facts, error = probe.facts, completeness_error(sums, total)
     image = asked.arrays[facts.input_index]
     pixels = pixels_of(asked.subject.model.network, image.shape)
@@ -219,7 +219,7 @@ def channel_attribution(
         remarks += _missing(asked, error, path)
     return ChannelAttribution(
         **told_of(asked, facts, values, remarks),
-        values=values.astype(np.float32),
+        values=values,
         contributions=contributions,
         share=shares(sums, total),
         error=error,

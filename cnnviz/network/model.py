@@ -21,10 +21,11 @@ from cnnviz.network.encoding import Encoding
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
 from cnnviz.network.preparing import Images, Preparation
-from cnnviz.tracing.fingerprints import UsersFunction
+from cnnviz.tracing.fingerprints import Fingerprint, UsersFunction
 from cnnviz.tracing.keras_generations import (
     InputSpec,
     Network,
+    everything,
     input_specs,
     is_network,
     takes_pictures,
@@ -290,8 +291,8 @@ class ImageModel:
         return np.asarray(images[0])
 
 
-# The encodings of live networks, with the digests of what they were told from.
-_KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Encoding]] = (
+# The encodings of live networks, with what they were told from.
+_KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Fingerprint, Encoding]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -317,11 +318,12 @@ def as_model(model: ImageModel | Network) -> ImageModel:
             hint="Load files with cnnviz.load_model(path).",
         )
     check(model)
-    digest = encoding_digest(model)
+    digest, layers = encoding_digest(model), everything(model)
     known = _KNOWN.get(model)
-    if known is None or known[0] != digest:
-        known = _KNOWN[model] = digest, detect_encoding(model, input_specs(model))
-    return ImageModel(model, known[1], None, model.name)
+    if known is None or known[0] != digest or not known[1].fits(layers):
+        found = detect_encoding(model, input_specs(model))
+        known = _KNOWN[model] = digest, Fingerprint(everything(model)), found
+    return ImageModel(model, known[2], None, model.name)
 
 
 def check_resizable(model: ImageModel) -> None:
