@@ -189,7 +189,7 @@ def deconv(
     def examine(
         loaded: ImageModel, target: str, one: list[np.ndarray], found: Projections
     ) -> _Result:
-        from cnnviz.attribution import RULES, compare_rules, deconvnet_stages
+        from cnnviz.attribution import compare_rules, deconvnet_stages
         from cnnviz.errors import LayerError
 
         fires = not found.dead.all()
@@ -199,7 +199,7 @@ def deconv(
         steps: Stages | None = None
         if compare and fires:
             units = drawn.channels[0].tolist()
-            for each in RULES:
+            for each in _RULES:
                 if each == tried[0]:
                     ruled[each] = drawn
                     continue
@@ -210,7 +210,7 @@ def deconv(
         if stages and fires:
             first = int(found.firing().channels[0, 0])
             steps = deconvnet_stages(loaded, one, target, first, rule=chosen)
-        return _Result(bool(channel), tried[0], found, ruled, steps, failures)
+        return _Result(found, ruled, steps, failures)
 
     def draw(work: Work) -> None:
         from cnnviz.errors import LayerError
@@ -244,7 +244,7 @@ def deconv(
             picture, strip, *arrays = names[each * number : each * (number + 1)]
             source = images.source(number)
             if raw:
-                by_rule = {**result.ruled, result.rule: result.found}
+                by_rule = {**result.ruled, result.found.origin.rule: result.found}
                 for path, own in zip(arrays, _RULES, strict=True):
                     if own in by_rule:
                         work.files.write(
@@ -282,16 +282,12 @@ class _Result:
     """What was found out about one image.
 
     Attributes:
-        is_chosen: Whether the maps were asked for by number.
-        rule: By which rule `found` was made.
         found: The reconstructions, of this image alone.
         ruled: Those by each rule, if they are compared.
         stages: The steps of the first map that fires, if they are wanted.
         failures: Which rules cannot reverse this network, and why.
     """
 
-    is_chosen: bool
-    rule: _Rule
     found: Projections
     ruled: dict[Any, Projections]
     stages: Stages | None
@@ -312,7 +308,7 @@ class _Result:
     def silence(self) -> str:
         """That no map fires."""
         maps = "none of the maps"
-        if self.is_chosen:
+        if self.found.origin.is_chosen:
             maps = f"no map of {', '.join(map(str, self.found.channels[0]))}"
         return f"{maps} {self.found.origin.fires}, nothing to draw"
 

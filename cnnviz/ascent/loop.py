@@ -205,7 +205,7 @@ def maximize(
     while row < total and not any(chunks.stopped for chunks in tries):
         rows = range(row, min(row + batch, total))
         try:
-            parts.append(best_of(rows, batch))
+            parts.append(best_of(rows, known.fixed_batch or batch))
         except OutOfMemoryError:
             if together or batch == 1:
                 raise
@@ -349,6 +349,15 @@ def _surveyed(plan: Plan) -> Survey:
 def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
     """How many images go together: equal chunks, so that one trace serves all."""
     fixed = plan.model.fixed_batch
+    uses_network = plan.objective.uses_network and fixed != 1
+    if total > 1 and uses_network and _is_shown_alone(plan, total):
+        if plan.objective.couples:
+            raise ArgumentError(
+                f"'{plan.objective}' compares {counted(total, 'image')} with each "
+                f"other, and {plan.model.source} computes with all images of a batch "
+                "together; expected an objective of each image alone"
+            )
+        return 1
     if fixed is not None:
         if plan.objective.couples and fixed != total:
             raise ArgumentError(
@@ -357,14 +366,6 @@ def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
                 f"{counted(fixed, 'image')}"
             )
         return fixed
-    if total > 1 and plan.objective.uses_network and _is_shown_alone(plan):
-        if plan.objective.couples:
-            raise ArgumentError(
-                f"'{plan.objective}' compares {counted(total, 'image')} with each "
-                f"other, and {plan.model.source} computes with all images of a batch "
-                "together; expected an objective of each image alone"
-            )
-        return 1
     if plan.objective.couples:
         return total
     if batch_size is None:
@@ -373,8 +374,8 @@ def _batch(plan: Plan, total: int, batch_size: int | None) -> int:
     return -(-total // chunks)
 
 
-def _is_shown_alone(plan: Plan) -> bool:
-    """Whether the network is to be shown one image at a time, see `Trace.only`."""
+def _is_shown_alone(plan: Plan, total: int) -> bool:
+    """Whether the network is to be shown so many images one at a time."""
     model, objective = plan.model, plan.objective
 
     def seen(images: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
@@ -385,8 +386,8 @@ def _is_shown_alone(plan: Plan) -> bool:
 
     key = "ascent alone", model.key, objective.layers, objective.needs_head
     shapes = [(*plan.window, plan.shape[-1])]
-    trace, _ = compiled_for_images(model.network, key, seen, shapes, 1)
-    return trace.only is not None
+    _, number = compiled_for_images(model.network, key, seen, shapes, total)
+    return number == 1
 
 
 def _image_bytes(plan: Plan) -> int:

@@ -87,8 +87,10 @@ def rescored(
     operands = objective.operands(max(objective.count, count))
     scorer = plan.scorer(batch)
     scores = np.full_like(found.scores, np.nan)
-    for first in range(0, len(rows), batch):
-        order = np.resize(rows[first : first + batch], batch)
+    # One image fills the batch of a network that takes a certain number.
+    together = batch if objective.couples else 1
+    for first in range(0, len(rows), together):
+        order = np.resize(rows[first : first + together], batch)
         own = [tf.constant(o[order]) for o in operands]
         scores[order] = scorer(found.images[order], *own)["scores"].numpy()
     untold = np.isnan(scores) | np.isnan(found.scores)

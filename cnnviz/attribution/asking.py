@@ -77,6 +77,11 @@ class Asked:
         rival = int(self.target.rivals[0, 0])
         return None if rival < 0 else rival
 
+    def called(self, image: int, column: int) -> Label:
+        """A class of an image as sentences call it."""
+        lowers = self.target.lowers(image, column)
+        return called(self.names[image][column], self.head.kind, lowers=lowers)
+
 
 def ask_about(
     model: ImageModel | Network,
@@ -163,9 +168,11 @@ def ask_about(
     )
     remarks = []
     for image, column in np.argwhere(~found["assigned"]) if dense else []:
+        lowers = target.lowers(image, column)
+        entry = called(names[image][column], info.kind, lowers=lowers)
         text = (
-            f"{called(names[image][column], info.kind)} is assigned to no position; "
-            "explained where it comes nearest to that"
+            f"{entry} is assigned to no position; explained where it comes nearest to "
+            "that"
         )
         remarks.append(Remark(text, image))
     scores, probabilities = found["scores"], found["probabilities"]
@@ -188,22 +195,24 @@ def ask_about(
     )
 
 
-def called(name: str, kind: HeadKind, against: str = "") -> Label:
+def called(
+    name: str, kind: HeadKind, against: str = "", *, lowers: bool = False
+) -> Label:
     """A class as sentences call it: a number alone is not seen to be one.
 
     Args:
-        name: Its name, or its number as a text; `-` ahead of what lowers it.
+        name: Its name, or its number as a text; with `-` ahead if `lowers`.
         kind: What the values of the output are.
         against: The name of what it is compared with; empty for none.
+        lowers: Whether it is about what lowers the class.
     """
     noun = "output" if kind == "linear" else "class"
-    lowers = "what lowers " if name.startswith("-") else ""
+    own = name.removeprefix("-") if lowers else name
     one, other = (
-        Name(f"{noun} {text}" if text.isdecimal() else text)
-        for text in (name.removeprefix("-"), against)
+        Name(f"{noun} {text}" if text.isdecimal() else text) for text in (own, against)
     )
     rival = (" against ", other) if against else ()
-    return Label(lowers, one, *rival)
+    return Label("what lowers " * lowers, one, *rival)
 
 
 def _axes(

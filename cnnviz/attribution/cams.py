@@ -43,7 +43,7 @@ def gradcam(tensor: np.ndarray, gradients: np.ndarray) -> np.ndarray:
         `(n, k, ...)`, float32, never negative.
     """
     axes = tuple(range(2, gradients.ndim - 1))
-    weights = gradients.mean(axes)
+    weights = gradients.mean(axes, dtype=np.float64).astype(np.float32)
     return np.maximum(np.einsum("n...c,nkc->nk...", tensor, weights), 0)
 
 

@@ -18,7 +18,6 @@ from cnnviz.attribution.asking import (
     Class,
     Region,
     ask_about,
-    called,
 )
 from cnnviz.attribution.evidence import Evidence, told_of
 from cnnviz.attribution.integrated import (
@@ -207,7 +206,7 @@ def channel_attribution(
         gradients, total = _along(asked, probe, path, batch_size, callback)
     contributions = tensor[:, None] * gradients
     axes = tuple(range(2, contributions.ndim - 1))
-    values = contributions.sum(axes)
+    values = contributions.sum(axes, dtype=np.float64).astype(np.float32)
     sums = values.sum(-1, dtype=np.float64)
     facts, error = probe.facts, completeness_error(sums, total)
     image = asked.arrays[facts.input_index]
@@ -233,7 +232,7 @@ def channel_attribution(
 def _missing(asked: Asked, error: np.ndarray, path: int) -> Iterator[Remark]:
     """What to know where a path was too short."""
     for number, column in np.argwhere(error > TOLERANCE):
-        name = called(asked.names[number][column], asked.head.kind)
+        name = asked.called(number, column)
         text = (
             f"the channels for {name} are off by {100 * error[number, column]:.0f} % "
             f"of what they explain after {counted(path, 'step')}"

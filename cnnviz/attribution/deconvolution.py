@@ -236,7 +236,7 @@ def deconvnet(
     for part in project(task, arrays, route, seeds, chosen.size):
         part.paste(canvas, np.flatnonzero(fires))
     projected = canvas.reshape(*chosen.shape, *route.size)
-    projected = known.encode_at(route.input_index).in_image_order(projected)
+    projected = route.in_image_order(known, projected)
     is_chosen = channels is not None
     origin = Origin.of(task, arrays, route, is_chosen=is_chosen)
     return Projections(

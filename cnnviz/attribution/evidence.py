@@ -102,7 +102,9 @@ class Evidence(ArrayResult):
         """
         number_of("image", image, len(self.names))
         number_of("column", column, len(self.names[image]))
-        return called(self.names[image][column], self.kind, self.against_name)
+        lowers = self.target.lowers(image, column)
+        name = self.names[image][column]
+        return called(name, self.kind, self.against_name, lowers=lowers)
 
     def _drawn(
         self, drawing: ModuleType, *, image: int = 0, **options: Any

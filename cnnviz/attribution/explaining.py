@@ -25,7 +25,6 @@ from cnnviz.attribution.asking import (
     Class,
     Region,
     ask_about,
-    called,
 )
 from cnnviz.attribution.baselines import Baseline
 from cnnviz.attribution.cams import CAMS
@@ -239,7 +238,7 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
         share = shares(sums, raw.total)
     remarks = [Remark(note) for note in raw.notes]
     for image, column in np.ndindex(*share.shape):
-        name = called(asked.names[image][column], asked.head.kind)
+        name = asked.called(image, column)
         if method in CAMS and raw.maps[image, column].max() <= 0:
             text = f"no positive evidence for {name}"
             remarks.append(Remark(text, image, is_drawn=True))

@@ -36,7 +36,7 @@ from cnnviz.network.layout import as_images, channel_axis, displayed
 from cnnviz.network.model import ImageModel
 from cnnviz.reversal.rectifiers import marking
 from cnnviz.reversal.way_back import Reversal
-from cnnviz.tracing.differentiating import has_gradient, score_gradients
+from cnnviz.tracing.differentiating import gradients, has_gradient
 from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import Selected, addresses, one_layer
 from cnnviz.tracing.operation_names import place_of
@@ -80,14 +80,16 @@ class Question:
         """Computes the answers in the current graph.
 
         Args:
-            *tensors: The images, one tensor per input; what is given of the target; and
-                the scales, or what is given instead of an image, if there are any.
+            *tensors: The images, one tensor per input; what is given of the target; the
+                scales, or what is given instead of an image, if there are any; and
+                the factor of the gradients, a number, if these are wanted.
 
         Returns:
             The fields of `Answers` by name, `tensor`, how many `maps` it holds for each
-            image, and `gradients`; and what was found out.
+            image, and `gradients`, multiplied by the factor; and what was found out.
         """
-        model, last = self.subject.model, tensors[-1]
+        model = self.subject.model
+        last = tensors[-1] if self.at is None else tensors[-2]
         network = model.network
         images = [tf.identity(tensor) for tensor in tensors[: self.inputs]]
         if self.given is not None:
@@ -121,7 +123,7 @@ class Question:
         place = None
         if self.at == "layer":
             calls = [call for name, call in forward.calls.items() if name]
-            spaces = Spaces(network, calls, front, head.logits)
+            spaces = Spaces(network, calls, image, front, head.logits)
             named = self.subject.layer is not None
             place = self._named(forward.calls) if named else spaces.default()
             curved = is_curved([place.tensor], [head.logits])
@@ -131,12 +133,13 @@ class Question:
             results["maps"] = _maps_per_image(place.tensor, image)
         if self.subject.rule is None:
             end = image if place is None else place.tensor
-            pulled = _gradients(network, scores, end, place)
+            pulled = _gradients(network, scores, end, place, tensors[-1])
         else:
             given = filter(Dependence(images), forward.inputs)
             inputs = sorted(given, key=Dependence([image]), reverse=True)
             rule = self.subject.rule
-            pulled = _reversed(model, rule, scores, head.logits, inputs, image, index)
+            way = (model, rule, scores, head.logits, inputs, image, index)
+            pulled = _reversed(*way, tensors[-1])
         results["gradients"] = tf.stack(pulled, 1)
         return results, facts
 
@@ -199,16 +202,21 @@ class Question:
 
 
 def _gradients(
-    network: Network, scores: tf.Tensor, end: tf.Tensor, place: Place | None
+    network: Network,
+    scores: tf.Tensor,
+    end: tf.Tensor,
+    place: Place | None,
+    factor: tf.Tensor,
 ) -> list[tf.Tensor]:
-    """The gradients of the scores of each class, in float32, channels last."""
+    """The gradients of the scores of each class, times a factor, channels last."""
     where, hint = "the image", _NEEDS_NO_GRADIENT
     if place is not None:
         where = f"layer '{place.name}'"
         hint = "Choose another layer, or the method 'occlusion' without a layer."
     found = []
     for score in tf.unstack(scores, axis=1):
-        (gradient,) = score_gradients(network, score, [end], hint=hint)
+        seed = tf.fill(tf.shape(score), factor)
+        (gradient,) = gradients(network, score, [end], seed, hint=hint)
         if gradient is None and place is None:
             raise LayerError(
                 f"the output of model '{network.name}' has no gradient at {where}",
@@ -221,6 +229,7 @@ def _gradients(
                 f"the score that is explained {what} {where} of model '{network.name}'",
                 hint=hint,
             )
+        gradient = tf.convert_to_tensor(gradient)
         first = place is not None and place.channels_first
         found.append(displayed(gradient, channels_first=first))
     return found
@@ -234,8 +243,9 @@ def _reversed(
     inputs: list[tf.Tensor],
     image: tf.Tensor,
     index: int,
+    factor: tf.Tensor,
 ) -> list[tf.Tensor]:
-    """What comes back from the score of each class to an input.
+    """What comes back from the score of each class to an input, times a factor.
 
     Args:
         model: The model.
@@ -245,6 +255,7 @@ def _reversed(
         inputs: What the network was given, that input first.
         image: What was given for that input, before it is encoded.
         index: Its number among those that are not held.
+        factor: A number.
     """
     paths = [address.path for address in addresses(model.network)]
 
@@ -269,7 +280,7 @@ def _reversed(
         raise LayerError(error.message, hint=way_out()) from None
     images = []
     for score in tf.unstack(scores, axis=1):
-        (seed,) = tf.gradients(score, logits)
+        (seed,) = tf.gradients(score, logits, tf.fill(tf.shape(score), factor))
         pulled = way.pull(tf.convert_to_tensor(seed)).get(inputs[0].ref())
         if pulled is None:
             raise LayerError(
@@ -278,7 +289,7 @@ def _reversed(
                 hint=way_out(),
             )
         found = as_images(model.network, pulled)
-        images.append(model.encode_of(index).in_image_order(found))
+        images.append(model.in_image_order(found, index, image.shape.rank))
     return images
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import tensorflow as tf
 from cnnviz.attribution.gradients import Question
 from cnnviz.attribution.placing import Placing, by_field
 from cnnviz.attribution.questions import At, GivenOutput, Subject
+from cnnviz.attribution.scaling import large_factors, scaled_back
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
 from cnnviz.tracing.batches import in_batches
@@ -73,7 +75,7 @@ class Probe:
         batch_size: int | None = None,
         private: bool = False,
     ) -> None:
-        self.subject, self.private = subject, private
+        self.subject, self.private, self._at = subject, private, at
         names = tuple(target.arrays())
         question = Question(subject, at, len(arrays), names, top, scaled, given)
         self._width = 0
@@ -85,7 +87,12 @@ class Probe:
         shapes += [] if given is None else [given.maps]
         network, answered = subject.model.network, question.answered
         trace, self._size = compiled_for_images(
-            network, (question.key, private), answered, shapes, batch_size or 1
+            network,
+            (question.key, private),
+            answered,
+            shapes,
+            batch_size or 1,
+            numbers=at is not None,
         )
         self._trace = trace
         self.facts = trace.facts
@@ -93,6 +100,7 @@ class Probe:
         if at == "layer" and not self.facts.is_told and is_open:
             # With a known number of images, reshapes are understood more often.
             signature = [tf.TensorSpec((1, *shape), tf.float32) for shape in shapes]
+            signature.append(tf.TensorSpec((), tf.float32))
             of_one = compiled(
                 network, (question.key, private, "one"), answered, signature
             )
@@ -152,9 +160,10 @@ class Probe:
                 )
         return results
 
-    def _answered(self, *given: np.ndarray) -> dict[str, tf.Tensor]:
-        """What the network answers about a batch."""
-        answers = self._trace(*given)
+    def _answered(self, *given: np.ndarray, factor: float = 1) -> dict[str, tf.Tensor]:
+        """What the network answers about a batch, gradients times a factor."""
+        numbers = [] if self._at is None else [np.float32(factor)]
+        answers = self._trace(*given, *numbers)
         per_image = np.asarray(answers.pop("maps", 1.0))
         if (per_image != 1).any():
             raise LayerError(
@@ -213,4 +222,15 @@ class Probe:
         given = [*arrays, *target.arrays().values()]
         feeds = given if last is None else [*given, last]
         feeds = [np.asarray(feed, np.float32) for feed in feeds]
-        return in_batches(self._answered, feeds, self.batch_size, self._size)
+        how = self.batch_size, self._size
+        if self._at is None:
+            return in_batches(self._answered, feeds, *how)
+        results: dict[str, np.ndarray] = {}
+
+        def multiplied(factors: np.ndarray) -> np.ndarray:
+            answered = partial(self._answered, factor=factors[0])
+            results.update(in_batches(answered, feeds, *how))
+            return results["gradients"]
+
+        factors = large_factors(np.ones(len(feeds[0])))
+        return results | {"gradients": scaled_back(multiplied, factors)}

@@ -36,6 +36,7 @@ from cnnviz.graph.operations import (
     TRANSPOSED_CONVOLUTIONS,
 )
 from cnnviz.graph.receptive_fields import Views
+from cnnviz.graph.steady_gradients import has_own_gradient
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.layout import are_filters_channels_first, channel_axis
 from cnnviz.tracing.keras_generations import Network
@@ -78,23 +79,14 @@ class Place(NamedTuple):
         return position_dims(rank, channels_first=self.channels_first)
 
 
-def _has_own_gradient(operation: tf.Operation) -> bool:
-    """Whether what an operation was applied to has no gradient.
-
-    `tf.custom_gradient`, of which `tf.nn.silu` is made, ends in one that passes values
-    on, and goes back from there to where its function began.
-    """
-    return "_gradient_op_type" in operation.node_def.attr
-
-
 class Spaces:
     """The maps between an image and the logits that are computed from it.
 
     Args:
         network: A Keras model.
         calls: The recorded calls of its layers.
-        image: What the network was shown, a tensor of the current graph, with an axis
-            of channels.
+        given: What the network was shown, a tensor of the current graph.
+        image: The same, with an axis of channels.
         logits: What came of it.
     """
 
@@ -102,11 +94,12 @@ class Spaces:
         self,
         network: Network,
         calls: Sequence[Call],
+        given: tf.Tensor,
         image: tf.Tensor,
         logits: tf.Tensor,
     ) -> None:
         self._network = network
-        self._image, self._logits = image, logits
+        self._given, self._image, self._logits = given, image, logits
         self._axes = image.shape.rank - 2  # of positions
         self._first = are_filters_channels_first(network)
         self._depends = Dependence([image])
@@ -206,8 +199,10 @@ class Spaces:
                 "computes inside a loop, a condition or a compiled function, which "
                 "keeps its maps to itself"
             )
-        shape = self._image.shape[1:]
+        shape = self._given.shape[1:]
         noun, _ = input_words(seen_axes(shape, self._axes))
+        if shape.rank == 1:
+            noun = "vector"
         return (
             "has no layer with several positions between its input and its output for "
             f"{'an' if noun == 'image' else 'a'} {noun} of {shape_text(shape)}"
@@ -326,7 +321,7 @@ class Spaces:
         while (
             (tensor.op.type in passed or self._is_reshaped(tensor))
             and tensor is not self._image
-            and not _has_own_gradient(tensor.op)
+            and not has_own_gradient(tensor.op)
         ):
             of_many = tensor.op.type == "IdentityN"
             tensor = tensor.op.inputs[tensor.value_index if of_many else 0]
@@ -429,7 +424,7 @@ class Spaces:
                 hint="Name one.",
             )
         name = "function"
-        if not _has_own_gradient(tensor.op):
+        if not has_own_gradient(tensor.op):
             name = tensor.op.type.lower()
         if before:
             last = max(before, key=lambda c: self._order[c.output.op.name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import choice, texts_of, unfit, whole
 from cnnviz.attribution.origins import Origin
+from cnnviz.attribution.scaling import large_factors, scaled_back
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
@@ -26,6 +28,7 @@ from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.preparing import Images
 from cnnviz.showing import Result
 from cnnviz.tracing.batches import filled
+from cnnviz.tracing.health import not_finite
 from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import LayerName, one_layer
 from cnnviz.tracing.traces import compiled
@@ -41,7 +44,8 @@ class Stage:
 
     Attributes:
         layer: The layer that was just passed.
-        operation: What was done: `seed`, `unpool`, `rectify` or `filter`.
+        operation: What was done: `seed`, `unpool`, `rectify` or `filter`; `pass` down
+            to the image where no step did any of these.
         signal: The reconstruction after it, `(h, w, c)`; `(1, w, c)` in 1-D networks,
             `(d, h, w, c)` in 3-D ones, `(1, 1, units)` where there are no positions.
             The last one is the image's, `(h, w, 1)` where it has no axis of channels.
@@ -155,8 +159,9 @@ def deconvnet_stages(
 
     Returns:
         A sequence that shows itself: the reconstruction after every step that unpools,
-        rectifies or filters, the seed first. Where several branches of the network
-        begin, it is the sum over the branches that were walked back so far.
+        rectifies or filters, the seed first and the image last. Where several branches
+        of the network begin, it is the sum over the branches that were walked back so
+        far.
 
     Raises:
         ArgumentError: If `keep` or `rule` is none of these: the plain gradient is not
@@ -198,16 +203,29 @@ def deconvnet_stages(
             *(tf.TensorSpec((size,), kind) for kind in kinds),
         ],
     )
-    given = [
+    *unit, values = (
         part.astype(kind.as_numpy_dtype)
         for part, kind in zip(found[1:], kinds, strict=True)
-    ]
-    outputs = trace(*filled([*arrays, *given], size))
-    signals = [signal.numpy()[0] for signal in outputs.values()]
+    )
+    shapes: list[tuple[int, ...]] = []
+
+    def multiplied(factors: np.ndarray) -> np.ndarray:
+        """All signals of the image in a row."""
+        outputs = trace(*filled([*arrays, *unit, values * factors], size))
+        each = [signal.numpy()[:1] for signal in outputs.values()]
+        shapes[:] = [signal.shape[1:] for signal in each]
+        return np.concatenate([signal.reshape(1, -1) for signal in each], 1)
+
+    (row,) = scaled_back(multiplied, large_factors(values))
+    if not np.isfinite(row).all():
+        raise not_finite(known.network, known.source, ["a reconstruction"])
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    parts = zip(np.split(row, ends[:-1]), shapes, strict=True)
+    signals = [part.reshape(shape) for part, shape in parts]
     # tf-keras makes a column of an image of a signal to pool it.
     if origin.is_signal and origin.axes == 1:
         signals = [s.swapaxes(0, 1) if s.shape[1:-1] == (1,) else s for s in signals]
-    pixels = known.encode_at(route.input_index).in_image_order(signals[-1])
+    pixels = route.in_image_order(known, signals[-1])
     if pixels.ndim == 2 and not origin.is_signal:
         pixels = pixels[..., np.newaxis]
     stages = tuple(
@@ -257,6 +275,9 @@ def _trace_stages(
             layer = traced.layer_of(tensor.op)
             facts.append((step.operation, layer, place(source, first)))
             signals.append(displayed(at[source.ref()], channels_first=first))
+    if len(signals) == 1:
+        facts.append(("pass", *facts[0][1:]))
+        signals.append(start)
     # The last is the image, whatever lies between the first filter and it.
     signals[-1] = as_images(network, at[way.image.ref()])
     facts[-1] = (*facts[-1][:2], None)

@@ -47,6 +47,10 @@ class Target:
             if array is not None
         }
 
+    def lowers(self, image: int, column: int) -> bool:
+        """Whether what lowers a class of an image is explained."""
+        return self.signs is not None and bool(self.signs[image, column] < 0)
+
     def of(
         self, rows: np.ndarray | slice, columns: np.ndarray | slice = slice(None)
     ) -> Target:
@@ -113,7 +117,8 @@ def answers(
         classes, signs = tf.cast(given["classes"], tf.int32), given["signs"]
     else:
         # No class is compared with itself, if there are others.
-        votes = _votes(maps, flat, own, fixed) - 1e9 * rivals[:, 0]
+        votes = _votes(maps, flat, own, fixed)
+        votes -= tf.cast(1e9 * rivals[:, 0], votes.dtype)
         classes = tf.math.top_k(votes, min(top, head.classes)).indices
         signs = tf.ones_like(classes, tf.float32)
     chosen = tf.one_hot(classes, head.classes)  # (n, k, classes)
@@ -159,7 +164,9 @@ def _votes(
     if maps.shape.rank == 2:
         return means
     # The number of positions; among equally many, the mean logit decides.
-    return tf.reduce_sum(own, 1) + 0.5 * tf.sigmoid(means)
+    order = tf.argsort(means, direction="DESCENDING", stable=True)
+    places = tf.cast(tf.argsort(order), tf.float64)
+    return tf.cast(tf.reduce_sum(own, 1), tf.float64) - places / means.shape[-1]
 
 
 def _regions(

@@ -223,7 +223,7 @@ def seed(task: Task, traced: TracedLayer, units: Sequence[tf.Tensor]) -> tf.Tens
         task: The task.
         traced: Its layer.
         units: For each reconstruction the channel, the position along the flattened
-            map, and the value to put there.
+            map, and the value to put there; of a whole map that of its maximum.
 
     Returns:
         A tensor of the shape of the layer's output: zero but for the unit, or but for
@@ -235,7 +235,9 @@ def seed(task: Task, traced: TracedLayer, units: Sequence[tf.Tensor]) -> tf.Tens
     known = shape[1] if traced.channels_first else shape[-1]
     here = channels[:, None] == tf.range(known)
     if task.keep == "map":
-        seeds = tf.where(here[:, None], traced.maps(), 0.0)
+        maps = traced.maps()
+        parts = tf.math.divide_no_nan(maps, tf.reduce_max(maps, 1, keepdims=True))
+        seeds = tf.where(here[:, None], parts * values[:, None, None], 0.0)
     else:
         there = positions[:, None] == tf.range(flat)
         chosen = here[:, None] & there[:, :, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from cnnviz.graph.places import Geometry, find_geometry
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.network.layout import as_images, is_network_channels_first
+from cnnviz.network.model import ImageModel
 from cnnviz.network.survey import choose_channels
 from cnnviz.tracing.batches import in_batches
 from cnnviz.tracing.health import broken_weights, is_suspicious, not_finite
@@ -60,6 +62,13 @@ class Route(NamedTuple):
         if not self.shape:
             return np.zeros((*positions.shape, 2), np.int64)
         return np.stack(np.unravel_index(positions, self.shape), -1)
+
+    def in_image_order(self, model: ImageModel, values: np.ndarray) -> np.ndarray:
+        """Reconstructions `(..., c)`, channels in the image's order (RGB)."""
+        every = replace(model, held={})
+        axes = 1 + len(self.size)
+        ordered: np.ndarray = every.in_image_order(values, self.input_index, axes)
+        return ordered
 
 
 class Seeds(NamedTuple):
@@ -126,7 +135,7 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
         min(_BATCH, len(arrays[0])),
     )
     found = in_batches(trace, arrays, _BATCH, size)
-    route = trace.facts._replace(batch=trace.only or trace.facts.batch)
+    route = trace.facts._replace(batch=size)
     units = Units(found["activations"], found["positions"], route)
     if not found["finite"].all() or (
         is_suspicious(units.activations) and broken_weights(task.model.network)

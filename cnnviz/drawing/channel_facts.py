@@ -80,7 +80,8 @@ class ChannelFacts(NamedTuple):
         if sort == "strongest":
             # Rectifiers with a ceiling make many channels equally large.
             with np.errstate(invalid="ignore", over="ignore"):
-                mean: Any = self.maps.mean(axis=tuple(range(1, self.maps.ndim)))
+                axes = tuple(range(1, self.maps.ndim))
+                mean: Any = self.maps.mean(axis=axes, dtype=np.float64)
             return np.lexsort((-mean, -self.largest))[:most]
         return np.arange(len(self.largest))[:most]
 

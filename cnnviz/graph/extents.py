@@ -140,7 +140,8 @@ class Extent:
         try:
             return self.plain()
         except Unknown:
-            return replace(self.summed(shape), dim=self.dim)
+            reached = self._everywhere(*self._reached(sizes[self.fold[1]]))
+            return replace(reached, dim=self.dim)
 
     def _everywhere(self, low: Number, high: Number) -> Extent:
         """A view from `low` to `high` that is the same for all elements."""
@@ -154,7 +155,11 @@ class Extent:
 
         Both are inside the input; `bounds` may be narrower.
         """
-        size = 1 if self.dim == NOWHERE else self.steps(shape)
+        fitted = self.fitted(shape)
+        return fitted._reached(1 if self.dim == NOWHERE else fitted.steps(shape))
+
+    def _reached(self, size: int | None) -> tuple[Number, Number]:
+        """The first and the last position that so many elements reach."""
         way: Number = Fraction(0)
         if self.jump:
             way = math.inf if size is None else self.jump * (size - 1)

@@ -20,7 +20,8 @@ def mixes_images(images: Sequence[tf.Tensor], outputs: Iterable[tf.Tensor]) -> b
     image, unless they are mixed.
 
     Args:
-        images: The inputs of the graph, each with an axis of images of unknown size.
+        images: The inputs of the graph, each with a first axis of images, of one size
+            that is known or not.
         outputs: What is computed from them; one number for all counts as no result.
 
     Returns:
@@ -29,7 +30,8 @@ def mixes_images(images: Sequence[tf.Tensor], outputs: Iterable[tf.Tensor]) -> b
         not looked at.
     """
     views = _ViewsOfImages(images)
-    rows = [output for output in outputs if not output.shape.is_fully_defined()]
+    count = images[0].shape[0]
+    rows = [o for o in outputs if o.shape.rank is None or count in o.shape.as_list()]
     several = [_sees_several(row, views(row)) for row in rows]
     return views.mix or any(several)
 
@@ -46,7 +48,9 @@ class _ViewsOfImages(Views):
 
     def __init__(self, images: Sequence[tf.Tensor]) -> None:
         super().__init__(images)
-        self._known = {image.ref(): [Extent(_IMAGES, None, 0)] for image in images}
+        self._count = images[0].shape[0]
+        one = Extent(_IMAGES, self._count, 0)
+        self._known = {image.ref(): [one] for image in images}
         self.mix = False
 
     def _of_operation(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
@@ -56,7 +60,7 @@ class _ViewsOfImages(Views):
         if op.type in _ROUNDING and seen[0] != [] and not op.get_attr("range_given"):
             return [_FOR_ALL]
         view = super()._of_operation(tensor, seen)
-        return _presumed(tensor, seen) if view is None else view
+        return self._presumed(tensor, seen) if view is None else view
 
     def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
         if tensor.op.type == "ConcatV2" and tensor.shape.rank:
@@ -64,6 +68,24 @@ class _ViewsOfImages(Views):
             if any(extent.dim == axis for view in seen for extent in view):
                 raise Unknown  # more images, such as mirrored ones
         return super()._made_of(tensor, seen)
+
+    def _presumed(self, tensor: tf.Tensor, seen: Sequence[View | None]) -> View | None:
+        """What a tensor sees that an operation makes in a way that is not known.
+
+        None if it cannot be told which axis is that of images.
+        """
+        count, rank = self._count, tensor.shape.rank
+        sizes = tensor.shape.as_list() if rank is not None else [count, count]
+        moving = [e for view in seen for e in view or [] if e.dim != NOWHERE]
+        found = [dim for dim, size in enumerate(sizes) if size == count]
+        if not found:
+            return [] if _is_handed_on(tensor) else [_FOR_ALL]
+        several = len(found) > 1
+        if several and (len(found) == len(sizes) or {e.dim for e in moving} != {0}):
+            return None
+        low: Number = min((extent.low for extent in moving), default=0)
+        high: Number = max((extent.high for extent in moving), default=0)
+        return [Extent(_IMAGES, count, found[0], Fraction(0), low, high)]
 
 
 _IMAGES = (0, 0)
@@ -76,24 +98,6 @@ def _sees_several(tensor: tf.Tensor, view: View | None) -> bool:
         extent.dim == NOWHERE or extent.high >= math.ceil(extent.low) + 1
         for extent in view or []
     )
-
-
-def _presumed(tensor: tf.Tensor, seen: Sequence[View | None]) -> View | None:
-    """What a tensor sees that an operation makes in a way that is not known.
-
-    None if it cannot be told which axis is that of images.
-    """
-    sizes = tensor.shape.as_list() if tensor.shape.rank is not None else [None, None]
-    moving = [e for view in seen for e in view or [] if e.dim != NOWHERE]
-    unknown = [dim for dim, size in enumerate(sizes) if size is None]
-    if not unknown:
-        return [] if _is_handed_on(tensor) else [_FOR_ALL]
-    several = len(unknown) > 1
-    if several and (len(unknown) == len(sizes) or {e.dim for e in moving} != {0}):
-        return None
-    low: Number = min((extent.low for extent in moving), default=0)
-    high: Number = max((extent.high for extent in moving), default=0)
-    return [Extent(_IMAGES, None, unknown[0], Fraction(0), low, high)]
 
 
 def _is_handed_on(tensor: tf.Tensor) -> bool:

@@ -164,7 +164,7 @@ class _AxisWalk:
         view = self._views(tensor)
         if view is None:
             raise _Differs
-        ours = [extent for extent in view if extent.axis == self._axis]
+        ours = [e.fitted(tensor.shape) for e in view if e.axis == self._axis]
         if not ours:
             return None
         if len(ours) > 1 or ours[0].dim == NOWHERE or ours[0].jump <= 0:

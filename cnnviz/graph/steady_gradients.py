@@ -42,6 +42,17 @@ def steady_gradients() -> Iterator[None]:
         yield
 
 
+def has_own_gradient(operation: tf.Operation) -> bool:
+    """Whether what an operation was applied to has no gradient.
+
+    `tf.custom_gradient`, of which `tf.nn.silu` is made, ends in one that passes values
+    on, and goes back from there to where its function began. The gradients here go back
+    to what operations were applied to.
+    """
+    kind = operation.node_def.attr.get("_gradient_op_type")
+    return kind is not None and not kind.s.startswith(_PREFIX.encode())
+
+
 def normalized(operation: tf.Operation, *above: tf.Tensor) -> Sequence[Any]:
     """The gradient of a batch normalization; by fixed statistics it only scales.
 

@@ -72,7 +72,6 @@ about 4.5 after dividing by a deviation."""
 
 _DIGESTED = 2**16
 _LEVELS = np.array([0.0, 1.0, 255.0], np.float32)
-_FACTORS = ("scale", "offset")  # of layers that rescale
 
 _MUCH_MORE = 0.26  # the contrast of bytes where [0, 1023] or more is scaled to 1
 _NEARLY = 0.01  # as 256 is 255
@@ -132,7 +131,9 @@ def _told_on_the_way(way: Way, pictures: bool) -> Encoding | None:
     found = found or _of_frames(way, pictures)
     # Whole numbers that are no pictures may stand for words.
     counted = kind.startswith(("uint", "int") if pictures else "uint8")
-    if counted and (found is None or (found.is_raw and kind == "uint16")):
+    # No whole numbers lie between 0 and 1.
+    is_open = found is None or found.name == "unit"
+    if counted and (is_open or (found and found.is_raw and kind == "uint16")):
         name = {"uint16": "words", "int8": "raw"}.get(kind, "bytes")
         return named_encoding(name, f"the input is of type {kind}")
     if found is not None and found.is_of_bytes and not pictures:
@@ -224,11 +225,11 @@ def _untold(network: Network, pictures: bool, *, is_alone: bool) -> Encoding:
 
 
 def encoding_digest(network: Network) -> int:
-    """A number that changes when what `detect_encoding` looks at does.
+    """A number that changes when the weights that `detect_encoding` looks at do.
 
-    It stands for the weights and factors of all layers up to the first convolution or
-    dense layer, and of the first batch normalization: so little that it may be asked
-    in every call. Behind several inputs factors and normalizations may come later, too.
+    It stands for those of all layers up to the first convolution or dense layer, and of
+    the first batch normalization: so little that it may be asked in every call. Behind
+    several inputs normalizations may come later, too.
     """
     told: list[object] = []
     several = len(input_specs(network) or ()) > 1
@@ -240,10 +241,6 @@ def encoding_digest(network: Network) -> int:
         normalizes = normalizes_images(address) and (several or not normalized)
         if normalizes or not weighed:
             told += [_digest(np.asarray(w)) for layer in inner for w in layer.weights]
-        if normalizes or not weighed or several:
-            told += [
-                repr(getattr(layer, name, None)) for layer in inner for name in _FACTORS
-            ]
         normalized = normalized or is_batch_normalization(address)
         weighed = weighed or takes_weights(address)
         if weighed and normalized and not several:

@@ -30,7 +30,7 @@ from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import LayerNames, Selected, select, without_call
 from cnnviz.tracing.recording import unanswered
 from cnnviz.tracing.traces import Trace, compiled_for_images
-from cnnviz.words import counted
+from cnnviz.words import counted, shape_text
 
 
 def activations(
@@ -165,7 +165,7 @@ def _captured(
             rows: dict[str, np.ndarray] = {}
             traced = _traced(asked, [array[:size] for array in arrays])
             compute = partial(_computed, asked, traced)
-            only = traced[0].only or model.fixed_batch
+            only = 1 if traced[1] == 1 else model.fixed_batch
             for number, found in batched(compute, arrays, size, only):
                 names = found.rows.keys()
                 # What is left out once is left out of all that follows: that it has as
@@ -182,14 +182,26 @@ def _captured(
                     note_broken_weights(model.network, note)
                 left_out, lasting = told, kept
                 own = {n: v[:number] for n, v in found.rows.items() if n in kept}
-                for name in own.keys() - rows.keys():
-                    rows[name] = np.empty((count, *own[name].shape[1:]), np.float32)
+                for name, maps in own.items():
+                    if name not in rows:
+                        rows[name] = np.empty((count, *maps.shape[1:]), np.float32)
+                    _check_size(name, rows[name].shape[1:], maps.shape[1:])
                 stop = start + number
                 into = [rows[name][start:stop] for name in own]
                 list(pool.map(np.copyto, into, own.values()))
                 start = stop
             rows = {name: rows[name] for name in own}
             yield _activations(asked, arrays, rows, found.facts)
+
+
+def _check_size(name: str, first: tuple[int, ...], size: tuple[int, ...]) -> None:
+    if first != size:
+        what = "the output" if name.startswith(_OUTPUT) else f"layer '{name}'"
+        raise LayerError(
+            f"{what} makes {shape_text(first)} of an image and {shape_text(size)} of "
+            "another; expected one size",
+            hint="Give one image at a time.",
+        )
 
 
 def _activations(
@@ -360,8 +372,8 @@ _TOLD = 3
 def channel_means(model: ImageModel, layer: str, images: np.ndarray) -> np.ndarray:
     """The mean activation of each channel over all positions, `(n, channels)`."""
     means = [
-        values.reshape(len(values), -1, values.shape[-1]).mean(1)
+        values.reshape(len(values), -1, values.shape[-1]).mean(1, dtype=np.float64)
         for batch in activation_batches(model, rebatch(images), [layer])
         for values in batch.values()
     ]
-    return np.concatenate(means)
+    return np.concatenate(means).astype(np.float32)

@@ -46,13 +46,23 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
         raise ArgumentError(
             f"{path} cannot be read as labels: {first_line(error)}"
         ) from None
-    if text.lstrip().startswith(("[", "{")):
+    if text.lstrip().startswith(("[", "{")) and (
+        path.suffix.lower() == ".json" or _is_json(text)
+    ):
         names = _from_json(path, text)
     else:
         names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names:
         raise ArgumentError(f"{path} holds no labels; expected one a line, or JSON")
     return names
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _from_json(path: Path, text: str) -> tuple[str, ...]:

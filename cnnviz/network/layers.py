@@ -327,13 +327,14 @@ def _describe(
         call.address.kind,
         shape,
         sum(int(np.prod(weight.shape)) for weight in call.address.layer.weights),
-        _numbers(window) if windowed else None,
-        _numbers(strides) if windowed else None,
+        numbers_of(window) if windowed else None,
+        numbers_of(strides) if windowed else None,
         field,
     )
 
 
-def _numbers(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
+def numbers_of(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    """A size or a stride as layers keep it, one for all axes or one for each."""
     if value is None:
         return None
     return (value,) if isinstance(value, int) else tuple(int(n) for n in value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -56,12 +56,14 @@ def is_network_channels_first(network: Network) -> bool:
     That is the layout of its first layer with a data format, unless the network brings
     the images into that layout itself, as networks from other frameworks do.
     """
-    found = _first_filter(network)
+    found = next(_filters(network), None)
     if found is None:
         return False
     filters_first = bool(is_channels_first(found.layer))
     specs = input_specs(network)
-    if specs is None or all(len(spec.shape) < 4 for spec in specs):
+    # An axis that is moved to the end of a signal may be time.
+    signals = specs is None or all(len(spec.shape) < 4 for spec in specs)
+    if specs is None or (signals and not filters_first):
         return filters_first
     known = _IMAGES_FIRST.get(network)
     if known is None or known[0]() is not found.layer:
@@ -72,9 +74,11 @@ def is_network_channels_first(network: Network) -> bool:
 
 
 def are_filters_channels_first(network: Network) -> bool:
-    """Whether the network's first layer with a data format puts channels first."""
-    found = _first_filter(network)
-    return found is not None and bool(is_channels_first(found.layer))
+    """Whether a layer of a network puts channels first.
+
+    The first with a data format may be one that resizes images before they are turned.
+    """
+    return any(is_channels_first(found.layer) for found in _filters(network))
 
 
 def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
@@ -83,38 +87,41 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
     In a network that turns its images the last operation that tells it counts. Dense
     layers take the last axis for channels.
     """
-    rank, source, turned = tensor.shape.rank, tensor, False
-    if rank not in _ranks_of_maps(network):
+    if tensor.shape.rank not in _ranks_of_maps(network):
         return False
     images_first = is_network_channels_first(network)
     filters_first = are_filters_channels_first(network)
     if not (images_first or filters_first):
         return False
-    while source is not None:
-        op = source.op
+    source, turned = tensor, False
+    while True:
+        op, rank = source.op, source.shape.rank
         if op.type == "Placeholder":
-            return images_first
+            return images_first != turned
         if op.type == "Transpose":
             order = tf.get_static_value(op.inputs[1])
             orders = [order_to_last(rank), order_to_first(rank)]
-            if order is not None and [*order] in orders:
+            if rank > 2 and order is not None and [*order] in orders:
                 if rank > 3:
                     return orders.index([*order]) == 1
-                turned = not turned  # of three axes both orders are one
+                turned = not turned  # one order is both
         if op.type == "MatMul":
             return turned
-        if source.shape.rank == rank and has_layout(op):
-            return is_op_channels_first(op)
-        source = next((t for t in op.inputs if t.shape.rank == rank), None)
-        if source is None and op.type == "Reshape" and op.inputs[0].shape.rank == 2:
-            source = op.inputs[0]
-    return filters_first != turned
+        if has_layout(op):
+            return is_op_channels_first(op) != turned
+        # Filters of signals run on images of one row.
+        ranks = {rank, rank + 1} if op.type == "Squeeze" else {rank}
+        given = [t for t in op.inputs if t.shape.rank in ranks]
+        if not given and op.type == "Reshape" and op.inputs[0].shape.rank == 2:
+            given = [op.inputs[0]]
+        if not given:
+            return filters_first != turned
+        source = given[0]
 
 
-def _first_filter(network: Network) -> Address | None:
-    """The network's first layer with a data format."""
-    formats = (a for a in walk(network) if getattr(a.layer, "data_format", None))
-    return next(formats, None)
+def _filters(network: Network) -> Iterator[Address]:
+    """The layers of a network with a data format."""
+    return (a for a in walk(network) if getattr(a.layer, "data_format", None))
 
 
 def _is_turned(
@@ -124,14 +131,15 @@ def _is_turned(
 
     Then, in that other layout, positions of the image are positions of what the layer
     is given, and some would be its channels otherwise. One channel goes along no axis:
-    then it is enough that they would not be positions.
+    then it is enough that they would not be positions. Of a signal with channels first
+    it is enough that what would be its channels are positions.
     """
 
     def look(*inputs: tf.Tensor) -> bool:
         (call,) = record(network, inputs, [Selected(found, 1, is_named=True)])
         given = tf.nest.flatten(call.inputs)[0]
         rank = given.shape.rank or 0
-        if rank < 4:
+        if rank < min(4, *(image.shape.rank for image in inputs)):
             return False
         channels = 1 if filters_first else rank - 1
         positions = position_dims(rank, channels_first=filters_first)
@@ -139,6 +147,8 @@ def _is_turned(
             Views(inputs, channels_first=first)(given) or []
             for first in (filters_first, not filters_first)
         )
+        if all(image.shape.rank < 4 for image in inputs):
+            return any(extent.dim in positions for extent in other)
         if order_of(other, positions) is None:
             return False
         image = inputs[min(extent.axis[0] for extent in other)]

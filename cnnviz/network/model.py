@@ -21,10 +21,11 @@ from cnnviz.network.encoding import Encoding
 from cnnviz.network.layout import is_network_channels_first
 from cnnviz.network.predictions import Predictions, predictions_of
 from cnnviz.network.preparing import Images, Preparation
-from cnnviz.tracing.fingerprints import UsersFunction
+from cnnviz.tracing.fingerprints import Fingerprint, UsersFunction
 from cnnviz.tracing.keras_generations import (
     InputSpec,
     Network,
+    everything,
     input_specs,
     is_network,
     takes_pictures,
@@ -112,16 +113,21 @@ class ImageModel:
             return self.encode
         return self.encode.of(specs[number_of("index", index, len(specs))].name)
 
-    def encode_at(self, index: int) -> Encoding:
-        """What an input expects of pixel values.
+    def in_image_order(self, values: Any, index: int, axes: int) -> Any:
+        """What arrives at an input, channels in the order of what is given for it.
 
         Args:
-            index: Its number among all inputs of the network, held ones too.
+            values: An array or tensor `(..., c)`, channels in the network's order.
+            index: The number of the input among those that are not held.
+            axes: How many axes it has, with that of images.
 
         Raises:
             ArgumentError: If there is no such input.
         """
-        return replace(self, held={}).encode_of(index)
+        specs, encode = self.inputs, self.encode_of(index)
+        dtype = specs[index].dtype if specs else "float32"
+        is_encoded = encode.is_for(axes, dtype, pictures=self.takes_pictures)
+        return encode.in_image_order(values) if is_encoded else values
 
     def hold(self, inputs: Mapping[str, Any]) -> ImageModel:
         """This model with some of its inputs held at given values.
@@ -285,8 +291,8 @@ class ImageModel:
         return np.asarray(images[0])
 
 
-# The encodings of live networks, with the digests of what they were told from.
-_KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Encoding]] = (
+# The encodings of live networks, with what they were told from.
+_KNOWN: weakref.WeakKeyDictionary[Network, tuple[int, Fingerprint, Encoding]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -312,11 +318,12 @@ def as_model(model: ImageModel | Network) -> ImageModel:
             hint="Load files with cnnviz.load_model(path).",
         )
     check(model)
-    digest = encoding_digest(model)
+    digest, layers = encoding_digest(model), everything(model)
     known = _KNOWN.get(model)
-    if known is None or known[0] != digest:
-        known = _KNOWN[model] = digest, detect_encoding(model, input_specs(model))
-    return ImageModel(model, known[1], None, model.name)
+    if known is None or known[0] != digest or not known[1].fits(layers):
+        found = detect_encoding(model, input_specs(model))
+        known = _KNOWN[model] = digest, Fingerprint(everything(model)), found
+    return ImageModel(model, known[2], None, model.name)
 
 
 def check_resizable(model: ImageModel) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cnnviz.arguments import more_than
 from cnnviz.errors import LayerError
 from cnnviz.network.layer_tables import LayerInfo
-from cnnviz.network.layers import Look, image_layers
+from cnnviz.network.layers import Look, image_layers, numbers_of
 from cnnviz.network.model import ImageModel
 from cnnviz.network.passing import passed_on
 from cnnviz.tracing.naming import addresses, without_call
@@ -62,10 +62,8 @@ def pointwise_layers(model: ImageModel) -> dict[str, str]:
     found = {}
     for address in addresses(model.network):
         window = getattr(address.inner, "kernel_size", None)
-        if address.is_convolution and window is not None:
-            sides = (window,) if isinstance(window, int) else tuple(window)
-            if set(sides) == {1}:
-                found[address.path] = type(address.inner).__name__
+        if address.is_convolution and set(numbers_of(window) or ()) == {1}:
+            found[address.path] = type(address.inner).__name__
     return found
 
 

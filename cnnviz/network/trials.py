@@ -26,6 +26,7 @@ from cnnviz.tracing.recording import record, tensors_in
 from cnnviz.tracing.traces import compiled, traced_facts
 
 _SIDE = 128  # of images whose size is not known
+_MOST_SIDE = 512  # of images, where a network takes smaller ones than its own
 _MOST_NUMBERS = 2**28  # of an image
 _OTHER_SIDE = 16  # of other inputs whose size is not known
 
@@ -69,6 +70,21 @@ class Trial:
             if found:
                 break
         return found
+
+    def smaller(self, targets: Sequence[Selected]) -> Trial:
+        """The same with smaller pictures, if they are large, and layers take smaller.
+
+        Args:
+            targets: The layers.
+        """
+        *sides, channels = self.shape
+        small = (*(min(n, _MOST_SIDE) for n in sides), channels)
+        if len(sides) != 2 or small == self.shape:
+            return self
+        black = np.zeros((1, *small), np.float32)
+        found = (self.given(target, black, "preprocessed") for target in targets)
+        fits = all(seen is not None for seen in found)
+        return replace(self, shape=small) if fits else self
 
     @property
     def name(self) -> str:

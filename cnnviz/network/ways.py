@@ -36,11 +36,13 @@ class Way(NamedTuple):
         passed = trial.reached([a for a in ordered if any(is_(a) for is_ in kinds)])
         weighing = _first(passed, takes_weights)
         before = passed if weighing is None else passed[: passed.index(weighing)]
+        normalizing = _first(passed, is_batch_normalization)
+        targets = [weighing or Selected.whole(trial.network), normalizing]
         return cls(
-            trial,
+            trial.smaller([target for target in targets if target is not None]),
             [s for s in before if normalizes_images(s.address)],
             weighing,
-            _first(passed, is_batch_normalization),
+            normalizing,
             [s for s in passed if repeats(s.address)],
         )
 

@@ -7,6 +7,8 @@ from one map value by value.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -214,8 +216,14 @@ def gated(walk: Walk, tensor: tf.Tensor) -> Step | None:
 
 
 def _gate(walk: Walk, tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor] | None:
-    both = all(walk.depends(t) for t in tensor.op.inputs)
-    return tell_apart(walk, tensor.op) if both else None
+    if not all(walk.depends(t) for t in tensor.op.inputs):
+        return None
+    apart = tell_apart(walk, tensor.op)
+    if apart is None or _rank(walk, apart[1]) != _NORMALIZER:
+        return apart
+    # Of one map alone, such as `x * rsqrt(1 + x * x)`, it is an activation.
+    signal, gate = apart
+    return None if _roots(walk, signal) == _roots(walk, gate) else apart
 
 
 def divided(walk: Walk, tensor: tf.Tensor) -> Step | None:
@@ -223,6 +231,8 @@ def divided(walk: Walk, tensor: tf.Tensor) -> Step | None:
     above, below = tensor.op.inputs
     if not (walk.depends(above) and walk.depends(below)):
         return None
+    if _roots(walk, above) == _roots(walk, below):
+        return None  # an activation, such as softsign, `x / (1 + |x|)`
     note = Note("normalized", walk.layer_of(tensor.op))
     return _scaled(walk, tensor, above, below, note)
 
@@ -287,24 +297,36 @@ def keeps_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
 
 def _is_elementwise_of(walk: Walk, tensor: tf.Tensor, root: tf.Tensor) -> bool:
     """Whether a tensor is computed from another one value by value."""
-    stack, seen = [tensor], set()
+    return _roots(walk, tensor, root) == {root.ref()}
+
+
+def _roots(walk: Walk, tensor: tf.Tensor, lowest: tf.Tensor | None = None) -> set[Any]:
+    """The tensors that another is computed from value by value, by `tensor.ref()`.
+
+    Args:
+        walk: The walk.
+        tensor: The tensor.
+        lowest: Where not to go on; None for nowhere.
+    """
+    stack: list[tf.Tensor] = [tensor]
+    seen: set[Any] = set()
+    found: set[Any] = set()
     while stack:
         top = stack.pop()
-        if top.ref() == root.ref() or top.ref() in seen:
+        if top.ref() in seen:
             continue
         seen.add(top.ref())
         mark = mark_of(top.op)
-        if mark is not None:
-            if mark.policy == "refuse" and mark.activation != "log_sigmoid":
-                return False
-            stack.append(mark.given)
-        elif top.op.type in _ELEMENTWISE:
-            stack += [t for t in top.op.inputs if walk.depends(t)]
-            if not top.op.inputs:
-                return False
+        if mark is None:
+            sources = list(top.op.inputs) if top.op.type in _ELEMENTWISE else []
         else:
-            return False
-    return True
+            competes = mark.policy == "refuse" and mark.activation != "log_sigmoid"
+            sources = [] if competes else [mark.given]
+        if top is lowest or not sources:
+            found.add(top.ref())
+        else:
+            stack += [t for t in sources if walk.depends(t)]
+    return found
 
 
 def _size(tensor: tf.Tensor) -> int | None:

@@ -28,7 +28,6 @@ even in a user's own `tf.function` that happens to be traced for the first time.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
@@ -196,15 +195,12 @@ def _name(activation: Any) -> str | None:
 
 
 def _marked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    tracing_thread = threading.get_ident()
     label = f"cnnviz.{_POLICIES[name]}.{name}"
 
     @wraps(function)
     def marked(given: Any, *args: Any, **kwargs: Any) -> Any:
         output = function(given, *args, **kwargs)
         tensors = isinstance(given, tf.Tensor) and isinstance(output, tf.Tensor)
-        if threading.get_ident() != tracing_thread or not tensors:
-            return output
-        return tf.identity_n([output, given], name=label)[0]
+        return tf.identity_n([output, given], name=label)[0] if tensors else output
 
     return marked

@@ -170,8 +170,7 @@ def _notes(steps: Sequence[Step], guided: bool) -> tuple[str, ...]:
     if fixed and not guided and not any(step.switches for step in steps):
         notes.append(
             "no max pooling on the way down, hence no switches: the reconstruction "
-            "does not depend on the image beyond the strength of its seed. "
-            "Compare the rule 'guided'."
+            "does not depend on the image beyond its seed. Compare the rule 'guided'."
         )
     return tuple(notes)
 

@@ -126,8 +126,6 @@ def find_exemplars(
         means = means[chosen]
         lowest = np.minimum(lowest, means.min(1))
         numbers = np.arange(seen, seen + len(batch))
-        pictures |= dict(zip(numbers.tolist(), batch, strict=True))
-        seen += len(batch)
         best = np.concatenate([best, means], 1)
         kept = np.concatenate([kept, np.broadcast_to(numbers, means.shape)], 1)
         order = np.argsort(-best, axis=1, kind="stable")[:, :count]
@@ -135,6 +133,9 @@ def find_exemplars(
         kept = np.take_along_axis(kept, order, 1)
         used = set(kept.ravel().tolist())
         pictures = {n: picture for n, picture in pictures.items() if n in used}
+        # Copies: a part of a batch would keep all of it.
+        pictures |= {n: batch[n - seen].copy() for n in used - pictures.keys()}
+        seen += len(batch)
     found = np.stack([[pictures[n] for n in row] for row in kept.tolist()])
     constant = np.isclose(lowest, best[:, 0], rtol=_FLAT, atol=0)
     constant &= (lowest == 0) | (seen > 1)

@@ -301,7 +301,8 @@ def optimize_style(
             )
         begin = resize(image, size, fit="stretch")
         if is_noise and not parts:
-            begin = np.broadcast_to(goal.mean((0, 1)), goal.shape)
+            mean = goal.mean((0, 1), dtype=np.float64).astype(np.float32)
+            begin = np.broadcast_to(mean, goal.shape)
         momentum = parts[-1].momentum if parts else None
         if momentum is not None:
             momentum = carry(momentum, sizes[len(parts) - 1], size)

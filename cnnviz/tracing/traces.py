@@ -5,8 +5,8 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import tensorflow as tf
@@ -53,6 +53,8 @@ class Trace(Generic[Facts]):
         is_misread: Whether TensorFlow would compute something else than it says.
         only: How many images the network is to be shown together: one if it computes
             with all of a batch, see `mixes_images`. None for any.
+        copies: How often each of what it is given is repeated: for a network that
+            computes with all of a batch, and takes no single image.
     """
 
     function: tf.types.experimental.ConcreteFunction
@@ -64,6 +66,7 @@ class Trace(Generic[Facts]):
     written: Sequence[tf.Tensor]
     is_misread: bool
     only: int | None
+    copies: int = 1
 
     def __call__(self, *inputs: Any, exact: bool = True) -> dict[str, tf.Tensor]:
         """Runs it, and leaves the network's variables as they were.
@@ -80,13 +83,22 @@ class Trace(Generic[Facts]):
         precision = full_float32() if exact else nullcontext()
         try:
             tensors = [tf.convert_to_tensor(given) for given in inputs]
+            if self.copies > 1:
+                tensors = [
+                    tf.repeat(given, self.copies, 0) if given.shape.rank else given
+                    for given in tensors
+                ]
             alone = LOCK if self.written else nullcontext()
             plain = as_written(self.is_misread)
             with precision, alone, plain, restored(self.written):
-                return dict(zip(self.names, self.function(*tensors), strict=True))
+                results = self.function(*tensors)
         except (tf.errors.OpError, MemoryError) as error:
             told = runtime_error(self.network, self.layers, error)
             raise told from users_error(error)
+        if self.copies > 1:
+            own = [r.shape.rank and r.shape[0] == self.copies for r in results]
+            results = [r[:1] if o else r for r, o in zip(results, own, strict=True)]
+        return dict(zip(self.names, results, strict=True))
 
     def reads_broken(self, network: Network) -> bool:
         """Whether weights of the network that it reads are NaN or infinite."""
@@ -103,6 +115,8 @@ def compiled(
     key: Hashable,
     function: Traced[Facts],
     signature: Sequence[tf.TensorSpec],
+    *,
+    by_image: bool = False,
 ) -> Trace[Facts]:
     """A function traced once per network, key and signature, and then reused.
 
@@ -117,7 +131,10 @@ def compiled(
         key: What tells this function from others on the same network.
         function: Takes tensors of the signature and returns named ones, and facts that
             are kept with the trace; runs once, to build the graph.
-        signature: The inputs.
+        signature: The inputs; numbers that are for all images come last.
+        by_image: Whether all other inputs, and results, have a row for each image, so
+            that it can be told of a known number of images, too, whether they are
+            mixed.
     """
     with LOCK:
         traces = _CACHE.setdefault(network, OrderedDict())
@@ -131,9 +148,11 @@ def compiled(
             seen = Fingerprint(everything(network), functions)
             written = written_variables(concrete.graph)
             misread = is_misread(concrete.graph)
-            is_open = all(spec.shape[:1] == [None] for spec in signature)
-            given = concrete.inputs[: len(signature)]
-            mixes = is_open and mixes_images(given, concrete.outputs)
+            images = [spec for spec in signature if spec.shape.rank]
+            is_open = all(spec.shape[:1] == [None] for spec in images)
+            given = concrete.inputs[: len(images)]
+            may_mix = is_open or (by_image and signature[0].shape[0] > 1)
+            mixes = may_mix and mixes_images(given, concrete.outputs)
             if mixes:
                 warn(
                     f"'{network.name}' computes with all images of a batch together, "
@@ -179,8 +198,12 @@ def compiled_for_images(
     function: Traced[Facts],
     shapes: Sequence[tuple[int | None, ...]],
     count: int,
+    numbers: int = 0,
 ) -> tuple[Trace[Facts], int | None]:
     """Like `compiled`, for any number of images wherever the network allows that.
+
+    A network that computes with all images of a batch is shown one: alone, or, if it
+    takes a certain number only, in each place of the batch.
 
     Args:
         network: The Keras model that the function runs.
@@ -190,6 +213,7 @@ def compiled_for_images(
         shapes: The shapes of one image for each input.
         count: How many images to trace for if it cannot be any number: some networks
             compute with it in Python.
+        numbers: How many numbers for all images the function is given after them.
 
     Returns:
         The trace, and the only number of images that it is to be given; None for any.
@@ -198,7 +222,7 @@ def compiled_for_images(
     specs = input_specs(network)
     fixed = specs[0].shape[0] if specs else None
     signatures = {
-        size: [tf.TensorSpec((size, *shape), tf.float32) for shape in shapes]
+        size: _signature(shapes, size, numbers)
         for size in ((None, count) if fixed is None else (fixed,))
     }
     # First what there is a trace for: for so many images only, if it had to be.
@@ -209,12 +233,28 @@ def compiled_for_images(
         )
     for size in ordered:
         try:
-            trace = compiled(network, key, function, signatures[size])
+            trace = compiled(network, key, function, signatures[size], by_image=True)
         except CnnvizError as error:
             objection = error
             continue
-        return trace, trace.only or size
+        if size is None or trace.only is None:
+            return trace, trace.only or size
+        if fixed is None:
+            with suppress(CnnvizError):
+                return compiled(
+                    network, key, function, _signature(shapes, 1, numbers)
+                ), 1
+        return replace(trace, only=None, copies=size), 1
     raise objection
+
+
+def _signature(
+    shapes: Sequence[tuple[int | None, ...]], count: int | None, numbers: int
+) -> list[tf.TensorSpec]:
+    return [
+        *(tf.TensorSpec((count, *shape), tf.float32) for shape in shapes),
+        *[tf.TensorSpec((), tf.float32)] * numbers,
+    ]
 
 
 def _traced(

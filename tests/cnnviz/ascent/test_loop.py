@@ -733,6 +733,31 @@ def test_images_do_not_meet_in_networks_that_compute_with_a_batch(k: Any) -> Non
         make(wanted + diversity("conv"), start=start)
 
 
+@GENERATIONS
+def test_nor_do_they_in_networks_of_one_batch_size(k: Any) -> None:
+    class Off(k.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x - 0.9 * tf.reduce_mean(x, 0, keepdims=True)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    k.utils.set_random_seed(0)
+    image = k.Input((8, 8, 3), batch_size=2)
+    maps = k.layers.Conv2D(4, 3, name="conv")(Off()(image))
+    made = k.Model(image, k.layers.Dense(3)(k.layers.Flatten()(maps)))
+    model, run = load_model(made, encoding="unit"), Run(steps=8, precision="float32")
+    with pytest.warns(CnnvizWarning, match="shown one image at a time"):
+        found = maximize(model, channel("conv", [0, 1, 2]), run=run)
+    for i in range(3):
+        own = maximize(model, channel("conv", i), streams=[i], run=run)
+        np.testing.assert_array_equal(found.images[i], own.images[0])
+        seen = np.asarray(made.get_layer("conv")(0.1 * own.images))
+        np.testing.assert_allclose(own.scores[0], seen[..., i].mean(), rtol=1e-4)
+    with pytest.raises(ArgumentError, match="computes with all images of a batch"):
+        maximize(model, channel("conv", [0, 1]) + diversity("conv"))
+
+
 def test_images_are_compared_within_one_batch() -> None:
     # Three are filled up to four, and five are two batches: neither is all and no more.
     network = small(batch_size=4)

@@ -111,6 +111,20 @@ def test_a_path_of_too_few_steps_says_so(k: ModuleType) -> None:
 
 
 @GENERATIONS
+def test_sums_over_many_positions_keep_their_digits(k: ModuleType) -> None:
+    layers = k.layers
+    convolution, dense = layers.Conv2D(2, 1, name="c"), layers.Dense(2)
+    stack = [convolution, layers.GlobalAveragePooling2D(), dense]
+    network = k.Sequential([k.Input((768, 768, 1)), *stack])
+    convolution.set_weights([np.ones((1, 1, 1, 2)), np.zeros(2)])
+    weights = np.array([[1.1, 0.3], [0.7, 0.9]])
+    dense.set_weights([weights, np.zeros(2)])
+    image = np.full((1, 768, 768, 1), 0.3, np.float32)
+    found = channel_attribution(raw(network), image, [0, 1], layer="c")
+    np.testing.assert_allclose(found.values[0], 0.3 * weights.T, rtol=1e-5)
+
+
+@GENERATIONS
 def test_units_without_positions(k: ModuleType) -> None:
     layers = k.layers
     dense = layers.Dense(5, activation="relu", name="units")

@@ -366,7 +366,7 @@ class TestIdentities:
             found.images / np.maximum(found.activations, 1e-9)[..., None, None, None]
         )
         close(shapes[0][both], shapes[1][both], rtol=1e-6)
-        assert any("no max pooling" in note for note in found.notes)
+        assert any("the image beyond its seed." in note for note in found.notes)
 
     @pytest.mark.parametrize(
         "last",
@@ -459,6 +459,22 @@ class TestIdentities:
         for stage in stages:
             if stage.operation == "rectify":
                 assert stage.signal.min() >= 0
+
+    @GENERATIONS
+    def test_the_seed_is_a_stage_where_nothing_is_done_to_it(
+        self, k: ModuleType
+    ) -> None:
+        layers = k.layers
+        padded = layers.ZeroPadding2D(1, name="padded")
+        network = sequential(k, (6, 7, 1), padded, layers.Conv2D(2, 3))
+        image = np.abs(self.image[0, :6, :7, :1])
+        stages = deconvnet_stages(raw(network), image, "padded", keep=(3, 2))
+        assert [stage.operation for stage in stages] == ["seed", "pass"]
+        expected = np.zeros_like(image)
+        expected[2, 1] = image[2, 1]
+        close(stages[1].signal, expected)
+        close(stages[0].signal, np.pad(expected, ((1, 1), (1, 1), (0, 0))))
+        stages.picture()
 
     @GENERATIONS
     def test_a_stage_holds_the_branches_walked_so_far(self, k: ModuleType) -> None:

@@ -382,10 +382,30 @@ class TestTargets:
         found = explain(model, IMAGES[:1], ["b", "-c", "-a", 3])
         assert found.names == (("b", "-c", "-a", "d"),)
         assert found.classes.tolist() == [[1, 2, 0, 3]]
+        texts = [str(found.caption(0, column)) for column in range(4)]
+        assert texts == ["b", "-c", "what lowers a", "d"]
+        lowered = explain(model, IMAGES[:1], ["--c"])
+        assert str(lowered.caption(0, 0)) == "what lowers -c"
         against = explain(model, IMAGES[:1], ["b"], against="d")
         assert against.against_name == "d"
         ranked = explain(model, IMAGES, top=3, against="d")
         assert 3 not in ranked.classes
+
+    @pytest.mark.parametrize("activation", ["sigmoid", "softmax", "linear"])
+    def test_classes_of_equally_many_pixels_are_ranked_by_their_mean(
+        self, activation: str, k: ModuleType
+    ) -> None:
+        image = k.Input((64, 64, 1))
+        biases = k.initializers.Constant([-30.0, 17.0, 19.0, -30.0])
+        convolution = k.layers.Conv2D(4, 1, bias_initializer=biases, name="c")
+        network = k.Model(image, k.layers.Activation(activation)(convolution(image)))
+        kernel, bias = convolution.get_weights()
+        convolution.set_weights([np.full_like(kernel, 0.01), bias])
+        pixels = np.random.default_rng(0).random((2, 64, 64, 1), np.float32)
+        found = explain(raw(network), pixels, top=4, method="gradient")
+        assert found.classes.tolist() == [[2, 1, 0, 3]] * 2
+        rest = explain(raw(network), pixels, top=2, method="gradient", against=2)
+        assert rest.classes.tolist() == [[1, 0]] * 2
 
     def test_several_heads(self, k: ModuleType) -> None:
         network = classifier(k)
@@ -976,6 +996,11 @@ class TestAnyNetwork:
             explain(raw(network), images)
         assert "integrated" in str(caught.value.hint)
         assert explain(raw(network), images, method="integrated").share.shape == (1, 1)
+
+    def test_a_vector_is_called_one(self, k: ModuleType) -> None:
+        network = sequential(k, (7,), k.layers.Dense(4), k.layers.Dense(3))
+        with pytest.raises(LayerError, match="for a vector of 7, hence"):
+            explain(raw(network), np.ones((1, 7), np.float32))
 
     def test_images_that_leave_one_position_are_told(self, k: ModuleType) -> None:
         layers = k.layers

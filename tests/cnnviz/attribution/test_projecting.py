@@ -12,7 +12,14 @@ import tensorflow as tf
 import tf_keras
 
 from cnnviz import LayerError, ModelError, load_model
-from cnnviz.attribution import Rule, Space, crops, deconvnet, projecting
+from cnnviz.attribution import (
+    Rule,
+    Space,
+    crops,
+    deconvnet,
+    deconvnet_stages,
+    projecting,
+)
 from cnnviz.images import ReceptiveField
 from cnnviz.tracing.traces import compiled
 from tests.networks import (
@@ -470,6 +477,34 @@ class TestPreprocessing:
         signed = deconvnet(load_model(network, encoding="signed"), self.image, "c2")
         plain = deconvnet(raw(network), 2 * self.image - 1, "c2")
         close(signed.images, plain.images)
+
+    @GENERATIONS
+    @pytest.mark.parametrize("encoding", ["caffe", lambda x: 255.0 * x[..., ::-1]])
+    def test_three_numbers_beside_a_picture_are_no_colors(
+        self, encoding: Any, k: ModuleType
+    ) -> None:
+        layers = k.layers
+        shapes = {"picture": (8, 8, 3), "vector": (3,), "signal": (5, 3)}
+        inputs = {name: k.Input(shape, name=name) for name, shape in shapes.items()}
+        ends = [
+            layers.Conv2D(4, 3, name="p")(inputs["picture"]),
+            layers.Dense(4, activation="relu", name="v")(inputs["vector"]),
+            layers.Conv1D(4, 1, activation="relu", name="s")(inputs["signal"]),
+        ]
+        flat = layers.Concatenate()([layers.Flatten()(end) for end in ends])
+        network = k.Model([*inputs.values()], layers.Dense(2)(flat))
+        kernel = np.array([1.0, 5.0, 9.0], np.float32)[:, None].repeat(4, 1)
+        for name in ("v", "s"):
+            layer = network.get_layer(name)
+            layer.set_weights([kernel.reshape(layer.kernel.shape), np.zeros(4)])
+        model = load_model(network, encoding=encoding)
+        given = {name: np.ones((1, *shape)) for name, shape in shapes.items()}
+        expected = 15 * kernel[:, 0]
+        for layer in ("v", "s"):
+            found = deconvnet(model, given, layer, [0])
+            close(found.images.reshape(-1, 3)[0], expected)
+            steps = deconvnet_stages(model, given, layer, 0)
+            close(steps[-1].signal.reshape(-1, 3)[0], expected)
 
 
 class TestTheModelIsLeftAlone:

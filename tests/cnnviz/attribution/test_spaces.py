@@ -139,6 +139,30 @@ def test_what_decides_nothing_is_passed(k: ModuleType) -> None:
 
 
 @GENERATIONS
+def test_gradients_that_are_repeated_on_a_card_change_nothing(
+    k: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def network() -> Any:
+        return randomized(
+            sequential(
+                k,
+                (16, 16, 3),
+                k.layers.Conv2D(4, 3, activation="relu", name="conv"),
+                k.layers.MaxPooling2D(2),
+                k.layers.Flatten(),
+                k.layers.Dense(3, activation="softmax"),
+            )
+        )
+
+    expected = explained(network())
+    for module in ("graph.steady_gradients", "tracing.traces"):
+        monkeypatch.setattr(f"cnnviz.{module}.must_repeat", lambda: True)
+    found = explained(network())
+    assert found.layer == expected.layer == "conv"
+    np.testing.assert_allclose(found.maps, expected.maps, rtol=1e-5, atol=1e-6)
+
+
+@GENERATIONS
 def test_maps_of_one_position_are_no_maps(k: ModuleType) -> None:
     layers = k.layers
     network = sequential(

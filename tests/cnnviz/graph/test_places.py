@@ -149,6 +149,12 @@ CUT: dict[str, Callable[[Any], list[Any]]] = {
         k.UpSampling2D(2, interpolation="bilinear"),
         k.Conv2D(2, 3, padding="same"),
     ],
+    "enlarged, and its end cut off": lambda k: [
+        k.UpSampling2D(2),
+        k.Cropping2D(((0, 4), (0, 3))),
+        k.Conv2D(3, 5, padding="same"),
+        k.MaxPooling2D(2),
+    ],
     "smooth rectifiers": lambda k: [
         k.Conv2D(3, 3, strides=2, padding="same", activation="gelu"),
         k.Conv2D(4, 1, activation="elu"),

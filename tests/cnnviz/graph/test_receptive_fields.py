@@ -877,6 +877,11 @@ CROPPED: dict[str, Builder] = {
         lambda ns: ns.UpSampling2D(2),
         conv(2, 5, padding="same"),
     ),
+    "upsampled, then cut": layers(
+        lambda ns: ns.UpSampling2D(2),
+        lambda ns: ns.Cropping2D(((0, 4), (0, 7))),
+        conv(2, 5, padding="same"),
+    ),
     "all of it": layers(
         lambda ns: ns.Cropping2D(((6, 5), (3, 0))),
         conv(2, 5, padding="same"),

@@ -547,6 +547,21 @@ def test_values_far_above_bytes(
     assert found.reason.startswith("the network ")
 
 
+@GENERATIONS
+@pytest.mark.parametrize(("kind", "expected"), [("uint8", "bytes"), ("int32", "bytes")])
+@pytest.mark.parametrize(("scale", "offset"), [(2.0, -1.0), (1.0, -3.0), (0.5, -1.0)])
+def test_whole_numbers_are_never_between_0_and_1(
+    k: Any, scale: float, offset: float, kind: str, expected: str
+) -> None:
+    image = k.Input((8, 8, 3), dtype=kind)
+    scaled = k.layers.Rescaling(scale, offset, name="scaled")(image)
+    network = k.Model(image, k.layers.Conv2D(1, 1)(scaled))
+    assert detected(network).name == expected
+    values = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    found = cnnviz.activations(network, values / np.float32(255), "scaled")["scaled"]
+    np.testing.assert_allclose(found, values * scale + offset, atol=1e-4)
+
+
 def test_whole_numbers_of_16_and_8_bits() -> None:
     for kind, expected in (("uint16", "words"), ("int8", "raw"), ("uint8", "bytes")):
         image = keras.Input((8, 8, 1), dtype=kind)
@@ -646,6 +661,26 @@ def test_an_encoding_is_found_again_when_a_later_input_changes() -> None:
     memory.adapt(np.random.default_rng(0).uniform(0, 255, (9, 32, 32, 1)))
     assert as_model(network).encode.of("second").name == "bytes"
     assert as_model(network).encode.name == "unit"
+
+
+@GENERATIONS
+def test_an_encoding_is_found_again_when_an_attribute_changes(k: Any) -> None:
+    class Scaling(k.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = 1 / 255
+
+        def call(self, x: Any) -> Any:
+            return x * self.factor
+
+    scaling = Scaling()
+    network = convolved(k, scaling)
+    assert as_model(network).encode.name == "bytes"
+    assert as_model(network).encode is as_model(network).encode
+    scaling.factor = 1.0
+    assert as_model(network).encode.name == "unit"
+    scaling.factor = 1 / 65535
+    assert as_model(network).encode.name == "words"
 
 
 def test_a_family_is_told_of_the_inputs_that_it_suits() -> None:

@@ -23,6 +23,7 @@ from cnnviz import (
 )
 from cnnviz.drawing import activation_sheet, overlay
 from cnnviz.images import ReceptiveField, image_spans
+from cnnviz.network.capture import channel_means
 from cnnviz.network.map_places import MapPlace
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
@@ -709,3 +710,33 @@ def test_complex_numbers_are_refused(k: ModuleType) -> None:
     with pytest.warns(CnnvizWarning, match="left out: layer 'waves' returns complex64"):
         found = activations(model, images, "*")
     close(found["conv"], expected)
+
+
+@pytest.mark.filterwarnings("ignore:'.*' computes with all images:cnnviz.CnnvizWarning")
+@GENERATIONS
+def test_maps_whose_size_depends_on_the_pixels_are_refused(k: Any) -> None:
+    class Cut(k.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x[:, : 1 + tf.cast(x[0, 0, 0, 0] * 3, tf.int32)]
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return (shape[0], None, *shape[2:])
+
+    image = k.Input((8, 8, 3))
+    network = k.Model(image, Cut(name="cut")(image))
+    images = np.full((2, 8, 8, 3), 0.1, np.float32)
+    images[1] = 0.9
+    model = load_model(network, encoding="unit")
+    with pytest.raises(LayerError, match=r"'cut' makes 1x8x3 .* and 3x8x3 of another"):
+        activations(model, images, "cut", batch_size=1)
+    found = [activations(model, image, "cut")["cut"].shape for image in images]
+    assert found == [(1, 1, 8, 3), (1, 3, 8, 3)]
+
+
+def test_means_of_large_maps_keep_their_digits() -> None:
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, keras.layers.ReLU(name="maps")(image))
+    images = np.full((1, 1024, 1024, 3), 0.1, np.float32)
+    means = channel_means(load_model(network, encoding="unit"), "maps", images)
+    assert means.dtype == np.float32
+    np.testing.assert_allclose(means, np.full((1, 3), 0.1), rtol=1e-6)

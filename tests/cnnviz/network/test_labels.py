@@ -30,6 +30,8 @@ def test_imagenet() -> None:
         ('["cat", "dog"]', ("cat", "dog")),
         (' \n{"0": "cat", "1": "dog"}', ("cat", "dog")),
         ("[0, 1]", ("0", "1")),
+        ("[background]\ncat\n", ("[background]", "cat")),
+        ("{other}\ncat", ("{other}", "cat")),
         ('[["n1", "cat"], ["n2", "dog"]]', ("cat", "dog")),
         ('{"1": ["n02", "dog"], "0": ["n01", "cat"]}', ("cat", "dog")),
         (

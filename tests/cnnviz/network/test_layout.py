@@ -255,3 +255,54 @@ def test_normalizations_along_any_axis(
     for name, values in zip(names, map(np.asarray, expected), strict=True):
         values = np.moveaxis(values, 1, -1) if first else values
         np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("kind", ["Resizing", "ZeroPadding2D", "RandomFlip"])
+def test_layers_in_front_of_the_turn_do_not_speak_for_the_filters(
+    k: Any, kind: str
+) -> None:
+    options = {"Resizing": [10, 12], "ZeroPadding2D": [1], "RandomFlip": []}[kind]
+    images = k.Input((10, 12, 3))
+    front = getattr(k.layers, kind)(*options, name="front")(images)
+    turned = k.layers.Permute((3, 1, 2), name="turned")(front)
+    conv = k.layers.Conv2D(5, 3, data_format=FIRST, name="conv")(turned)
+    relu = k.layers.ReLU(name="relu")(conv)
+    network = k.Model(images, relu)
+    model = load_model(network, encoding="unit")
+    found = activations(model, PICTURES, ["front", "turned", "conv", "relu"])
+    own = k.Model(images, [front, turned, conv, relu])(PICTURES, training=False)
+    for name, values in zip(found, own, strict=True):
+        expected = np.asarray(values)
+        if name != "front":
+            expected = expected.transpose(0, 2, 3, 1)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-5)
+    assert deconvnet(model, PICTURES[:1], "relu", top=1).channels[0][0] < 5
+
+
+@GENERATIONS
+@pytest.mark.parametrize("front", ["nothing", "permute", "reshape"])
+def test_signals_are_turned_too(k: Any, front: str) -> None:
+    layers, first = k.layers, {"data_format": FIRST}
+    shape = (3, 20) if front == "nothing" else (20, 3)
+    signal = x = k.Input(shape)
+    if front == "permute":
+        x = layers.Permute((2, 1))(x)
+    if front == "reshape":
+        x = layers.Reshape((1, *shape))(x)
+    dims = 2 if front == "reshape" else 1
+    x = getattr(layers, f"Conv{dims}D")(5, 3, name="conv", **first)(x)
+    maps = [x, layers.ReLU(name="relu")(x)]
+    if front != "reshape":
+        maps += [layers.MaxPooling1D(name="pool", **first)(maps[-1])]
+        maps += [layers.Activation("tanh", name="tanh")(maps[-1])]
+    network = k.Model(signal, maps[-1])
+    shown = np.random.default_rng(0).random((2, 20, 3), np.float32)
+    names = ["conv", "relu", "pool", "tanh"][: len(maps)]
+    found = activations(load_model(network, encoding="unit"), shown, names)
+    given = shown.transpose(0, 2, 1) if front == "nothing" else shown
+    own = k.Model(signal, maps)(given)
+    for values, expected in zip(found.values(), own, strict=True):
+        np.testing.assert_allclose(
+            values, np.moveaxis(np.asarray(expected), 1, -1), rtol=1e-4, atol=1e-5
+        )

@@ -14,6 +14,8 @@ import cnnviz
 from cnnviz.images import read_image
 from cnnviz.network import Encoding, as_model, detect_encoding, named_encoding
 from cnnviz.network.photographs import patterns
+from cnnviz.network.trials import Trial
+from cnnviz.network.ways import Way
 from cnnviz.tracing.keras_generations import input_specs
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
@@ -406,3 +408,32 @@ def test_what_is_made_of_pixels_together_rules_nothing_out(
     memory.moving_mean.assign(keras.ops.mean(seen, (0, 1, 2)))
     memory.moving_variance.assign(keras.ops.var(seen, (0, 1, 2)))
     assert detected(network).name == expected
+
+
+@GENERATIONS
+@pytest.mark.parametrize(("pooled", "side"), [(True, 512), (False, 600)])
+def test_large_pictures_are_tried_in_a_smaller_size_where_that_can_be(
+    k: Any, pooled: bool, side: int, photographs: np.ndarray
+) -> None:
+    layers = k.layers
+
+    def network(side: int) -> Any:
+        image = x = k.Input((side, side, 3))
+        if pooled:
+            x = layers.Conv2D(3, 1, use_bias=False, name="conv")(x)
+        else:
+            x = layers.Reshape((side, side, 3))(x)
+        norm = layers.BatchNormalization(name="norm")
+        x = layers.GlobalAveragePooling2D()(norm(x))
+        made = k.Model(image, layers.Dense(2)(x))
+        if pooled:
+            made.get_layer("conv").set_weights([np.eye(3)[None, None]])
+        pixels = 255.0 * photographs
+        norm.moving_mean.assign(pixels.mean((0, 1, 2)))
+        norm.moving_variance.assign(pixels.var((0, 1, 2)))
+        return made
+
+    large = network(600)
+    (trial,) = Trial.each(large, input_specs(large))
+    assert Way.of(trial).trial.shape == (side, side, 3)
+    assert detected(large).name == detected(network(SIDE)).name == "bytes"

@@ -105,6 +105,98 @@ def test_each_image_counts_alone(
     np.testing.assert_allclose(found, np.concatenate(alone), atol=1e-6)
 
 
+def off_the_mean(k: ModuleType) -> Any:
+    class Off(k.layers.Layer):  # type: ignore[name-defined]
+        def call(self, x: Any) -> Any:
+            count = int(x.shape[0])  # in Python
+            groups = tf.reshape(x, (1, count, *x.shape[1:]))
+            mean = tf.reduce_mean(groups, 1, keepdims=True)
+            return tf.reshape(groups - 0.9 * mean, x.shape)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    return Off()
+
+
+def of_python(k: ModuleType) -> Any:
+    class Subclassed(k.Model):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.off, self.flat = off_the_mean(k), k.layers.Flatten()
+            self.conv, self.out = k.layers.Conv2D(4, 3, name="conv"), k.layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            return self.out(self.flat(self.conv(self.off(x))))
+
+    made = Subclassed()
+    made(IMAGES[:1])
+    return randomized(made)
+
+
+def of_three(k: ModuleType) -> Any:
+    image = k.Input((10, 10, 1), batch_size=3)
+    x = k.layers.Conv2D(4, 3, name="conv")(off_the_mean(k)(image))
+    return randomized(k.Model(image, k.layers.Dense(3)(k.layers.Flatten()(x))))
+
+
+@GENERATIONS
+@pytest.mark.parametrize("build", [of_python, of_three])
+def test_so_it_does_in_a_batch_of_a_known_size(
+    k: ModuleType, build: Callable[[ModuleType], Any]
+) -> None:
+    made = build(k)
+    model = load_model(made, encoding="unit")
+    copies = 3 if build is of_three else 1
+
+    def alone(image: np.ndarray) -> np.ndarray:
+        return np.asarray(made(image.repeat(copies, 0)))[:1]
+
+    expected = one_by_one(alone)
+    assert np.abs(expected - np.asarray(made(IMAGES))).max() > 1e-2
+    with pytest.warns(CnnvizWarning, match="it is shown one image at a time"):
+        found = model.predict(IMAGES)
+    np.testing.assert_allclose(found.outputs, expected, atol=1e-5)
+    np.testing.assert_array_equal(model.predict(IMAGES[2]).outputs, found.outputs[2:])
+    with pytest.warns(CnnvizWarning):
+        maps = activations(model, IMAGES, "conv")["conv"]
+    conv = made.get_layer("conv")
+    np.testing.assert_allclose(maps, np.asarray(conv(0.1 * IMAGES)), atol=1e-5)
+    with pytest.warns(CnnvizWarning):
+        mixed = deconvnet(model, IMAGES, "conv").images
+    own = [deconvnet(model, image, "conv").images for image in IMAGES]
+    np.testing.assert_allclose(mixed, np.concatenate(own), atol=1e-6)
+
+
+@ALONE
+@GENERATIONS
+def test_the_gradient_of_copies_is_that_of_their_image(k: ModuleType) -> None:
+    made = of_three(k)
+    image = tf.constant(IMAGES[2:])
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        score = made(tf.repeat(image, 3, 0))[0, 1]
+    found = explain(load_model(made, encoding="unit"), IMAGES[2], 1, method="gradient")
+    expected = np.asarray(tape.gradient(score, image))[0]
+    np.testing.assert_allclose(found.raw[0, 0], expected, rtol=1e-4, atol=1e-6)
+
+
+@GENERATIONS
+def test_images_of_a_known_number_that_do_not_meet_stay_together(
+    k: ModuleType,
+) -> None:
+    image = k.Input((10, 10, 1), batch_size=3)
+    x = k.layers.Conv2D(4, 3, activation="relu")(k.layers.BatchNormalization()(image))
+    x = k.layers.GlobalAveragePooling2D()(k.layers.MaxPooling2D()(x))
+    made = randomized(k.Model(image, k.layers.Dense(3, activation="softmax")(x)))
+    model = load_model(made, encoding="unit")
+    found = explain(model, IMAGES, 1, method="gradient")  # without a warning
+    assert found.raw.any()
+    np.testing.assert_allclose(
+        model.predict(IMAGES).outputs, np.asarray(made(IMAGES)), atol=1e-6
+    )
+
+
 @ALONE
 @GENERATIONS
 def test_images_of_a_method_count_alone(k: ModuleType) -> None:

@@ -146,6 +146,10 @@ class TestActivations:
             (lambda x: tf.where(-1.0 * x > 0, x, 0.0), "chooses between"),
             (lambda x: tf.where(tf.less(0.0, x), 0.0, x), "chooses between"),
             (lambda x: tf.maximum(x, 2.0 / x), "divides by a map"),
+            (lambda x: x / (1 + tf.exp(-x)), "divides by a map"),
+            (lambda x: 3.0 * x / (1 + tf.abs(x)), "divides by a map"),
+            (lambda x: tf.exp(x) / (tf.exp(x) + tf.exp(-x)), "divides by a map"),
+            (lambda x: x * tf.math.rsqrt(1 + x * x), "multiplies two maps"),
             (lambda x: tf.cast(tf.math.top_k(x, 3)[1], x.dtype), "looks values up"),
             (lambda x: tf.sin(x), "Sin"),
         ):

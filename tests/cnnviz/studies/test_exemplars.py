@@ -1,5 +1,7 @@
 """The images that excite a channel most."""
 
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,30 @@ def test_more_items_than_fit_into_memory_are_looked_at() -> None:
     endless = tf.data.Dataset.from_tensors(np.ones((1, 1, 1))).repeat()
     with pytest.raises(ImageError, match="images are an endless"):
         find_exemplars(network, endless, 0)
+
+
+def test_images_that_are_kept_are_all_that_is_kept() -> None:
+    """Not the batches that they came in."""
+    side, count = 64, 400
+    convolution = keras.layers.Conv2D(32, 8, strides=8)
+    network = keras.Sequential([keras.Input((side, side, 3)), convolution])
+
+    def images(count: int) -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(3)
+        for _ in range(count):
+            yield rng.random((side, side, 3), np.float32)
+
+    find_exemplars(network, images(16), 0, count=1)  # the trace
+    tracemalloc.start()
+    try:
+        found = find_exemplars(network, images(count), 0, count=2)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    kept = len(np.unique(found.numbers))
+    assert kept > 30
+    # Those, the result, what it is stacked from, and a few batches on their way.
+    assert peak / found.images[0, 0].nbytes < kept + 2 * found.numbers.size + 64
 
 
 @pytest.mark.parametrize(

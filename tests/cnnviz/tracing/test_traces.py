@@ -39,8 +39,8 @@ def test_a_batch_looks_for_its_trace_once(monkeypatch: pytest.MonkeyPatch) -> No
     activations(network, IMAGES)
     look = traces.compiled
 
-    def seen(*given: Any) -> Any:
-        found.append(look(*given))
+    def seen(*given: Any, **more: Any) -> Any:
+        found.append(look(*given, **more))
         return found[-1]
 
     monkeypatch.setattr(traces, "compiled", seen)
