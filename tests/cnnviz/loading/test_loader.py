@@ -393,6 +393,30 @@ def test_a_custom_module_is_run_only_on_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+@pytest.mark.parametrize("name", ["keras", "tf_keras"])
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_classes_that_a_module_imports_are_those_of_each_keras(
+    library: Any, name: str, tmp_path: Path
+) -> None:
+    module = tmp_path / "token.py"  # a name that Python has, too
+    module.write_text(
+        f"from {name}.activations import relu\n"
+        f"from {name}.layers import Conv2D, Dense, Flatten as Flat\n"
+        "class Own(Dense):\n    pass\n"
+        "class Flatten(Flat):\n    pass\n"
+    )
+    objects = module_objects(module)
+    assert set(objects) == {"Flat", "Flatten", "Own", "relu"}
+    layers = [library.layers.Input((8, 8, 1)), library.layers.Conv2D(2, 3)]
+    network = library.Sequential(layers)
+    image = np.random.default_rng(0).random((1, 8, 8, 1)).astype("f")
+    for suffix in (".h5", ".keras"):
+        network.save(tmp_path / f"a{suffix}")
+        found = load_model(tmp_path / f"a{suffix}", custom_objects=objects).network
+        np.testing.assert_allclose(found(image), network(image), 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_a_module_names_what_python_cannot_name_in_a_dict(tmp_path: Path) -> None:
     made = tf_keras.Sequential(
         [
