@@ -36,6 +36,12 @@ from cnnviz.tracing.keras_generations import (
 )
 from cnnviz.tracing.naming import addresses
 
+# What the Kerases call the things in a network that they look for by name.
+_KINDS = (
+    "layer|object|config_item|initializer|regularizer|constraint|dtype policy|"
+    "activation function|function in wrapper|function in Lambda layer"
+)
+
 
 def read_network(
     file: ModelFile, weights: Path | None, trusted: bool, custom_objects: dict[str, Any]
@@ -279,8 +285,7 @@ def _unknown_name(text: str) -> str:
     The text may hold all that the file holds, so each word of it is looked at once.
     """
     unknown = re.search(
-        r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?"
-        r"([\w.]+|<lambda>)'?"
+        rf"Unknown (?:{_KINDS}):? '(?:[\w.]+>)?([\w.]+|<lambda>)'"
         r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
         r"|class ['`](?:[\w.]+>)?(\w+)['`] .{0,300}(?:registered|custom)",
         text,
