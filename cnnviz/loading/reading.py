@@ -18,7 +18,7 @@ from cnnviz.errors import ModelError, first_line, users_error
 from cnnviz.loading import newer_files, repairs
 from cnnviz.loading.bytecode import check_byte_code
 from cnnviz.loading.damage import is_damage, is_of_variables, truncated
-from cnnviz.loading.identify import ModelFile, begins_as_hdf5
+from cnnviz.loading.identify import LAYER_NAMES, ModelFile, begins_as_hdf5
 from cnnviz.loading.keras1_config import is_of_keras_1
 from cnnviz.loading.keras1_weights import load_keras_1
 from cnnviz.loading.safe_size import bounded_weights
@@ -239,7 +239,7 @@ def _layout(weights: Path) -> str:
     if not begins_as_hdf5(weights):
         return ".keras"
     with h5py.File(weights, "r") as file:
-        is_old = "layer_names" in file.attrs or "model_weights" in file
+        is_old = not LAYER_NAMES.isdisjoint(file.attrs) or "model_weights" in file
     return ".h5" if is_old else ".weights.h5"
 
 

@@ -198,6 +198,32 @@ def test_weights_are_told_by_what_they_hold_not_by_their_name(
                 np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_weights_of_layers_with_long_names(library: Any, tmp_path: Path) -> None:
+    names = [f"layer{i}_{'x' * 1000}" for i in range(70)]
+    given = library.layers.Input((8, 8, 3))
+    maps = library.layers.Conv2D(2, 3)(given)
+    for name in names:
+        maps = library.layers.ReLU(name=name)(maps)
+    network = library.Model(given, maps)
+    path, text = tmp_path / "weights.h5", tmp_path / "model.json"
+    text.write_text(network.to_json())
+    if library is keras:  # as `save` to HDF5 writes them
+        from keras.src.legacy.saving import legacy_h5_format
+
+        with h5py.File(path, "w") as file:
+            legacy_h5_format.save_weights_to_hdf5_group(file, network)
+    else:
+        network.save_weights(path)
+    with h5py.File(path) as file:
+        assert "layer_names0" in file.attrs
+    with pytest.raises(ModelError, match="holds weights only"):
+        load_model(path)
+    found = load_model(path, architecture=text).network.get_weights()
+    for ours, theirs in zip(found, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_weights_of_another_network_are_told_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
