@@ -170,9 +170,10 @@ def optimize_filters(
 
     What is maximized is the mean of a channel over all positions. If the layer ends in
     a rectifier, the values before it are taken instead in three cases: for what filters
-    dislike; if the rectifier has a largest value (ReLU6), at which there is no gradient
-    any more; and in a second run for units that the first leaves shut behind one that
-    falls before it rises, such as SiLU and GELU, whose slope led them further away.
+    dislike, unless the rectifier falls before it rises, as SiLU, GELU and Mish do; if
+    it has a largest value (ReLU6), at which there is no gradient any more; and in a
+    second run for units that the first leaves shut behind one that falls before it
+    rises, whose slope led them further away.
 
     If normalization and rectifier are layers of their own behind a convolution, it is
     looked at after these, where the network uses it: its own mean is largest for an
