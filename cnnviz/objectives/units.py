@@ -81,8 +81,9 @@ def neuron(
         ArgumentError: If a number is negative, or no whole number.
     """
     numbers = as_indices("channel", index)
-    if position is not None and np.size(position):
-        position = tuple(as_indices("position", position).tolist())
+    if position is not None:
+        own = np.size(position) > 0
+        position = tuple(as_indices("position", position).tolist()) if own else None
 
     def score(scene: Scene, index: tf.Tensor) -> tf.Tensor:
         output = scene.outputs[layer]

@@ -71,6 +71,35 @@ def test_a_channel_of_a_dense_layer_is_a_unit() -> None:
     np.testing.assert_allclose(scored(channel("layer", 4), units), units[:, 4])
 
 
+@pytest.mark.parametrize("position", [None, (), [], np.array([])])
+def test_a_unit_of_a_dense_layer_has_no_position(position: Any) -> None:
+    units = MAPS[:, 0, 0]
+    found = neuron("layer", 4, position)
+    assert hash(found.key) is not None
+    np.testing.assert_allclose(scored(found, units), units[:, 4])
+
+
+@pytest.mark.parametrize("number", [2**31, 2**32 + 1, [0, 2**40]])
+@pytest.mark.parametrize("kind", [channel, neuron, diversity])
+def test_numbers_that_are_too_large_are_told(kind: Any, number: Any) -> None:
+    told = rf"is {np.max(number)}; expected 2147483647 at most"
+    with pytest.raises(ArgumentError, match=told):
+        kind("layer", number)
+
+
+def test_operands_for_no_image_are_told() -> None:
+    empty: list[Objective] = [
+        channel("layer", 0) * [],
+        direction("layer", np.zeros((0, 4))),
+        gram_distance("layer", np.zeros((0, 4, 4))),
+        custom(lambda *given: given[-1], operands=[[]]),
+        channel("layer", [0, 1]) * [],
+    ]
+    for objective in empty:
+        with pytest.raises(ArgumentError, match="has numbers for no image; expected o"):
+            assert objective.count
+
+
 def test_neuron_is_one_value() -> None:
     np.testing.assert_allclose(scored(neuron("layer", 1)), MAPS[:, 2, 2, 1])
     for place in ((3, 0), np.array([3, 0])):
