@@ -28,7 +28,6 @@ from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import LayerName, one_path
 from cnnviz.words import counted, shape_text
 
-_STEPS = 256
 _LEAST_STEPS = 16  # of each of several tries
 
 
@@ -219,7 +218,7 @@ def optimize_filters(
     chosen = choose_channels(feature, channels, found.layers[feature].channels)
     recipe = filter_recipe(found, feature, chosen, negative, size)
     run = run_of(run)
-    steps = run.steps or _STEPS
+    steps = run.steps or recipe.steps
     tries = run.restarts
     if tries is None and parameterization is None:
         tries = max(1, min(recipe.restarts, steps // _LEAST_STEPS))
