@@ -40,6 +40,9 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
         "--style-layer NAME, --content-layer NAME"
     ),
     r"layers=\[([^\]]+)\]": _named_layers,
+    r"name others, such as classes=\[0, 1\]": (
+        "--class draws others, and an IMAGE those it is taken for"
+    ),
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"load_model\(\.\.\., encoding='\.\.\.'\)": "--encoding NAME",
     r"load_model\(\.\.\., encoding='(\w+)'\)": r"--encoding \1",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-_UNFIT = re.compile(r"(\w+)\(\) got .* argument '(\w+)'$")
+_UNFIT = re.compile(r"(\w+)\(\) got .* argument '(\w+)'")
 
 
 def _options_of(function: Callable[..., object]) -> list[str]:

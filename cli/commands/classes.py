@@ -87,17 +87,16 @@ def classes(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
-        from cnnviz.network import choose_head, survey_layers
-        from cnnviz.synthesis import optimize_classes, usual_classes
+        from cnnviz.network import survey_layers
+        from cnnviz.synthesis import optimize_classes
 
-        found = survey_layers(loaded, [], heads=True)
-        yield found.heads
-        chosen: list[int] | list[str] | None = classes
+        yield survey_layers(loaded, [], heads=True).heads
+        chosen: list[int] | list[str] | None = classes or None
         if shown is not None:
             chosen = _likeliest(loaded, shown, console, head, top or _TOP)
         yield optimize_classes(
             loaded,
-            chosen or usual_classes(choose_head(loaded, found, head)),
+            chosen,
             head=head,
             size=size,
             run=Run(
@@ -118,12 +117,6 @@ def classes(
             work.console.note(output_note(heads[0].name, heads[0].heads))
         work.console.stage("ascending", 1)
         found: ClassImages = next(work.items)
-        if not (classes or images) and len(found.classes) < found.head.classes:
-            work.console.note(
-                f"{len(found.classes)} of {found.head.classes} classes are drawn, "
-                "spread evenly; --class draws others, and an IMAGE those it is taken "
-                "for"
-            )
         files = (
             [] if shown is None else [path.name for row in shown.paths for path in row]
         )

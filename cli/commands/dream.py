@@ -92,7 +92,7 @@ def dream(
         from cnnviz.synthesis import deep_dream, layer_paths
 
         chosen = layer or [suggest_layer(loaded, finest=_FINEST)]
-        layers = layer_paths(loaded, chosen, note=console.note)
+        layers = layer_paths(loaded, chosen)
         yield layers
         shape = (None, None, native_shape(loaded)[2])
         photos = ImageSet(

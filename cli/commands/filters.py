@@ -110,7 +110,7 @@ def filters(
         from cnnviz.studies import find_exemplars
         from cnnviz.synthesis import layer_paths, optimize_filters
 
-        paths = layer_paths(loaded, layer, note=console.note)
+        paths = layer_paths(loaded, layer)
         surveyed = survey_layers(loaded, paths).layers
         counts = {path: each.channels for path, each in surveyed.items()}
         # Checked before hours go into layers that have the channels.

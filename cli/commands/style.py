@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -206,7 +205,6 @@ def style(
             painting_size,
         )
 
-        paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         raw = [loaded.encode_of().is_raw]
         (photo,) = ImageSet([[path]], shapes, raw=raw, size=size, **reading).read(0)
@@ -233,8 +231,8 @@ def style(
             style_scale=style_scale,
             start=pictures[-1] if begin else start,
             layers=StyleLayers(
-                style=paths(style_layer) if style_layer else None,
-                content=paths(content_layer) if content_layer else None,
+                style=layer_paths(loaded, style_layer) if style_layer else None,
+                content=layer_paths(loaded, content_layer) if content_layer else None,
                 average_pooling=average_pooling,
             ),
             run=plan,

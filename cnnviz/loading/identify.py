@@ -43,6 +43,8 @@ APPLICATIONS = frozenset(
 )
 """The networks of `keras.applications`, in lower case."""
 
+LAYER_NAMES = frozenset(("layer_names", "layer_names0"))
+"""What a file of weights begins with: beyond 64 KiB both Kerases number its parts."""
 _SAVE_AGAIN = "Save the model again: model.save('model.keras')."
 _SUFFIXES = (".keras", ".h5", ".hdf5")
 _HEAD = 4096  # bytes, which tell what a file is
@@ -285,7 +287,7 @@ def _identify_hdf5(path: Path) -> ModelFile:
         raise truncated(path) from None
     if "model_config" not in names:
         groups = {"model_weights", "layers", "_layer_checkpoint_dependencies", "vars"}
-        if names & {"layer_names", *groups}:
+        if names & {*LAYER_NAMES, *groups}:
             raise ModelError(
                 f"{path} holds weights only, without the architecture",
                 hint="Add it, the text of model.to_json(): architecture='model.json'.",

@@ -8,6 +8,7 @@ optimizer and the loss are never loaded.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from cnnviz.arguments import brief, path_of, refuse_address, unfit
-from cnnviz.errors import ArgumentError, ModelError, first_line, users_error
+from cnnviz.errors import ArgumentError, ModelError, first_line, is_users, users_error
 from cnnviz.loading import repairs
 from cnnviz.loading.identify import (
     APPLICATIONS,
@@ -187,8 +188,9 @@ def _by_input(
 def module_objects(path: Path) -> dict[str, Any]:
     """Runs a Python file and collects its classes and functions as custom objects.
 
-    Those whose names are none that Python takes, such as `<lambda>`, stand in a dict
-    `custom_objects` of the file.
+    Classes of Keras that it imports under their own names are left out: each Keras
+    takes its own. Functions whose names are none that Python takes, such as `<lambda>`,
+    stand in a dict `custom_objects` of the file.
 
     Raises:
         ModelError: If the file is missing or fails, or its dict is none of functions.
@@ -213,8 +215,16 @@ def module_objects(path: Path) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(module).items()
-        if not name.startswith("_") and callable(value)
+        if not name.startswith("_")
+        and callable(value)
+        and not _is_imported(name, value, module.__name__)
     } | dict(named)
+
+
+def _is_imported(name: str, value: Any, module: str) -> bool:
+    """Whether a name in a module is that of a class that a library has of this name."""
+    is_class = inspect.isclass(value) and value.__name__ == name
+    return is_class and not is_users(value.__module__) and value.__module__ != module
 
 
 def _check_extras(

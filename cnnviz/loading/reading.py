@@ -18,7 +18,7 @@ from cnnviz.errors import ModelError, first_line, users_error
 from cnnviz.loading import newer_files, repairs
 from cnnviz.loading.bytecode import check_byte_code
 from cnnviz.loading.damage import is_damage, is_of_variables, truncated
-from cnnviz.loading.identify import ModelFile, begins_as_hdf5
+from cnnviz.loading.identify import LAYER_NAMES, ModelFile, begins_as_hdf5
 from cnnviz.loading.keras1_config import is_of_keras_1
 from cnnviz.loading.keras1_weights import load_keras_1
 from cnnviz.loading.safe_size import bounded_weights
@@ -35,6 +35,12 @@ from cnnviz.tracing.keras_generations import (
     packed,
 )
 from cnnviz.tracing.naming import addresses
+
+# What the Kerases call the things in a network that they look for by name.
+_KINDS = (
+    "layer|object|config_item|initializer|regularizer|constraint|dtype policy|"
+    "activation function|function in wrapper|function in Lambda layer"
+)
 
 
 def read_network(
@@ -233,7 +239,7 @@ def _layout(weights: Path) -> str:
     if not begins_as_hdf5(weights):
         return ".keras"
     with h5py.File(weights, "r") as file:
-        is_old = "layer_names" in file.attrs or "model_weights" in file
+        is_old = not LAYER_NAMES.isdisjoint(file.attrs) or "model_weights" in file
     return ".h5" if is_old else ".weights.h5"
 
 
@@ -279,8 +285,7 @@ def _unknown_name(text: str) -> str:
     The text may hold all that the file holds, so each word of it is looked at once.
     """
     unknown = re.search(
-        r"Unknown (?:layer|activation function|\w+)(?:[: ]+)'?(?:[\w.]+>)?"
-        r"([\w.]+|<lambda>)'?"
+        rf"Unknown (?:{_KINDS}):? '(?:[\w.]+>)?([\w.]+|<lambda>)'"
         r"|Could not locate (?:class|function) '(?:[\w.]+>)?(\w+)'"
         r"|class ['`](?:[\w.]+>)?(\w+)['`] .{0,300}(?:registered|custom)",
         text,

@@ -43,7 +43,9 @@ def check_wiring(file: ModelFile, trusted: bool) -> None:
     for node in nodes(file.configs):
         inner = node.get("config")
         layers = inner.get("layers") if isinstance(inner, dict) else None
-        if isinstance(layers, list) and (name := _waiting(layers)) is not None:
+        if not isinstance(layers, list):
+            continue
+        if (name := _waiting(layers, file.is_keras_2)) is not None:
             raise ModelError(
                 f"{file.path} is damaged: its layer {name} is given what no layer "
                 "before it computes"
@@ -72,22 +74,21 @@ def _calls(value: Any, shared: dict[Any, int]) -> int:
     return count
 
 
-def _waiting(layers: list[Any]) -> str | None:
+def _waiting(layers: list[Any], of_keras_2: bool) -> str | None:
     """The first layer that is never called; None if all are."""
     calls: dict[Any, list[list[tuple[Any, Any]]]] = {}
-    # How many results a layer has so far. That of an input is there from the beginning;
-    # a model that is a layer, or a class of the user's, may count its own as well.
-    made: dict[Any, float] = {}
+    made: dict[Any, tuple[int, float]] = {}
     for layer in layers:
-        if not isinstance(layer, dict):
-            return None
-        name, given = layer.get("name"), layer.get("inbound_nodes")
-        if not isinstance(name, str) or not isinstance(given, list):
-            return None
-        calls[name] = [list(_sources(each)) for each in reversed(given)]
-        kind = layer.get("class_name")
-        is_layer = isinstance(kind, str) and kind in LAYERS - MODELS
-        made[name] = float("inf") if kind == "InputLayer" else float(not is_layer)
+        name = layer.get("name") if isinstance(layer, dict) else None
+        if not isinstance(name, str):
+            continue  # Keras tells
+        given = layer.get("inbound_nodes")
+        made[name] = _results(layer, of_keras_2)
+        calls.setdefault(name, []).extend(  # Keras 2 takes layers of one name for one
+            list(_sources(each)) for each in (given if isinstance(given, list) else ())
+        )
+    for each in calls.values():
+        each.reverse()  # the next one last
     # Each layer waits for one result at a time, and is looked at when that is there.
     waiting: dict[tuple[Any, Any], list[str]] = {}
     ready = list(calls)
@@ -102,14 +103,40 @@ def _waiting(layers: list[Any]) -> str | None:
                     waiting.setdefault(given[-1], []).append(name)
                 break
             calls[name].pop()
-            ready += waiting.pop((name, made[name]), ())
-            made[name] += 1
+            first, last = made[name]
+            ready += waiting.pop((name, last), ())
+            made[name] = first, last + 1
     return next((name for name in calls if calls[name]), None)
 
 
-def _is_made(made: float | None, number: Any) -> bool:
+def _results(layer: dict[str, Any], of_keras_2: bool) -> tuple[int, float]:
+    """The number of a layer's first result, and that of the next it will have."""
+    kind = layer.get("class_name")
+    if kind == "InputLayer":
+        return 0, float("inf")  # there from the beginning
+    if not isinstance(kind, str) or kind not in LAYERS:
+        return 0, 1  # a class of the user's may have one of its own
+    if not of_keras_2 or kind not in MODELS:
+        return 0, 0
+    # A model of Keras 2 that has inputs has a result of its own, which nobody is given.
+    # A Sequential may get its inputs only when it is called.
+    return (0, 1) if kind == "Sequential" and not _has_input(layer) else (1, 1)
+
+
+def _has_input(layer: Any) -> bool:
+    while isinstance(layer, dict):
+        config = layer.get("config")
+        inner = config.get("layers") if isinstance(config, dict) else config
+        is_shaped = isinstance(config, dict) and "batch_input_shape" in config
+        if is_shaped or layer.get("class_name") == "InputLayer":
+            return True
+        layer = inner[0] if isinstance(inner, list) and inner else None
+    return False
+
+
+def _is_made(made: tuple[int, float] | None, number: Any) -> bool:
     # Of a layer that is not there Keras tells by itself.
-    return made is None or (isinstance(number, int) and number < made)
+    return made is None or (isinstance(number, int) and made[0] <= number < made[1])
 
 
 def _sources(value: Any) -> Iterator[tuple[Any, Any]]:

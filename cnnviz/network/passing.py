@@ -1,12 +1,20 @@
-"""How what a convolution computes is passed on: normalized, and rectified."""
+"""How what a convolution computes is passed on: normalized, rectified, and added."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import tensorflow as tf
 
 from cnnviz.errors import CnnvizError
+from cnnviz.graph.functions import CALLS
+from cnnviz.graph.operations import (
+    CONVOLUTIONS,
+    MATRIX_PRODUCTS,
+    TRANSPOSED_CONVOLUTIONS,
+)
 from cnnviz.graph.walking import VALUELESS, ancestors
 from cnnviz.network.forward import show_images
 from cnnviz.network.model import ImageModel
@@ -26,6 +34,10 @@ _RECTIFIERS = frozenset("ReLU LeakyReLU PReLU ELU ThresholdedReLU".split())
 _RECTIFYING = frozenset(
     """relu relu6 leaky_relu elu selu celu gelu silu swish mish hard_silu hard_swish
     softplus squareplus""".split()
+)
+_ADDITIONS = ("Add", "AddV2", "AddN")
+_KERNELS = frozenset(
+    (*CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, *MATRIX_PRODUCTS, "Einsum", *CALLS)
 )
 
 
@@ -51,6 +63,26 @@ def passed_on(model: ImageModel, layer: str) -> str:
     if not selected.address.is_convolution or not _is_linear(selected.address.layer):
         return layer
     return _all_passed_on(model).get(selected.name, layer)
+
+
+def adds_features(image: tf.Tensor) -> bool:
+    """Whether features of several layers are added in what is computed of an image.
+
+    These come of different kernels. Activations and normalizations add, too, but what
+    they have computed of the same features.
+    """
+    kernels = {image.ref(): 0}  # a bit for each
+    following = 1
+    for operation in image.graph.get_operations():
+        given = [kernels[t.ref()] for t in operation.inputs if t.ref() in kernels]
+        if operation.type in _ADDITIONS and len(set(given)) > 1:
+            return True
+        if given:
+            found = reduce(operator.or_, given)
+            if operation.type in _KERNELS:
+                found, following = found | following, following << 1
+            kernels |= {tensor.ref(): found for tensor in operation.outputs}
+    return False
 
 
 def _all_passed_on(model: ImageModel) -> Mapping[str, str]:

@@ -24,6 +24,7 @@ from cnnviz.tracing.fingerprints import UsersFunction
 
 Numbers = int | float | Sequence[float] | np.ndarray
 Indices = int | Sequence[int] | np.ndarray
+_LARGEST = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +153,15 @@ class Objective:
         """For how many images the operands hold numbers; 1 if the same for all.
 
         Raises:
-            ArgumentError: If some operands are of other numbers of images than others.
+            ArgumentError: If some operands are of other numbers of images than others,
+                or of none.
         """
         counts = {len(o) for term in self.terms for o in term.operands} - {1}
+        if 0 in counts:
+            raise ArgumentError(
+                f"the objective '{self}' has numbers for no image; expected one for "
+                "each, or one for all"
+            )
         if len(counts) > 1:
             raise ArgumentError(
                 f"the objective '{self}' has numbers for "
@@ -257,6 +264,8 @@ def as_indices(name: str, value: Indices) -> np.ndarray:
     numbers = whole_numbers(name, value)
     if numbers.min() < 0:
         raise ArgumentError(f"{name} {numbers.min()} is negative; they start at 0")
+    if numbers.max() > _LARGEST:
+        raise ArgumentError(f"{name} is {numbers.max()}; expected {_LARGEST} at most")
     return numbers.astype(np.int32)
 
 

@@ -81,8 +81,9 @@ def neuron(
         ArgumentError: If a number is negative, or no whole number.
     """
     numbers = as_indices("channel", index)
-    if position is not None and np.size(position):
-        position = tuple(as_indices("position", position).tolist())
+    if position is not None:
+        own = np.size(position) > 0
+        position = tuple(as_indices("position", position).tolist()) if own else None
 
     def score(scene: Scene, index: tf.Tensor) -> tf.Tensor:
         output = scene.outputs[layer]
@@ -140,8 +141,8 @@ def direction(
         flat = tf.reshape(output, [tf.shape(output)[0], -1, channels])
         along = tf.einsum("npc,nc->np", flat, vector)
         if power:
-            lengths = tf.norm(flat + 1e-12, axis=-1) * tf.norm(vector, axis=-1)[:, None]
-            along *= tf.maximum(_ALIGNED, along / (lengths + 1e-4)) ** power
+            cosine = tf.einsum("npc,nc->np", _unit(flat), _unit(vector))
+            along *= tf.maximum(_ALIGNED, cosine) ** power
         return tf.reduce_mean(along, -1)
 
     term = Term(
@@ -237,8 +238,7 @@ def diversity(layer: str, group: Indices = 0) -> Objective:
     def score(scene: Scene, group: tf.Tensor) -> tf.Tensor:
         output = scene.outputs[layer]
         count = tf.shape(output)[0]
-        gram = tf.reshape(gram_matrix(output), [count, -1])
-        unit = gram * tf.math.rsqrt(tf.reduce_sum(gram**2, -1, keepdims=True) + 1e-20)
+        unit = _unit(tf.reshape(gram_matrix(output), [count, -1]))
         same = tf.cast(group[:, None] == group[None, :], tf.float32)
         same = tf.linalg.set_diag(same, tf.zeros(count))
         cosines = tf.matmul(unit, unit, transpose_b=True)
@@ -254,6 +254,13 @@ def diversity(layer: str, group: Indices = 0) -> Objective:
         couples=True,
     )
     return Objective((term,))
+
+
+def _unit(vectors: tf.Tensor) -> tf.Tensor:
+    """Vectors of any length, brought to the length 1; those of 0 stay."""
+    largest = tf.reduce_max(tf.abs(vectors), -1, keepdims=True)
+    scaled = tf.math.divide_no_nan(vectors, tf.stop_gradient(largest))
+    return tf.math.l2_normalize(scaled, -1)  # whose gradient at 0 is finite
 
 
 def _of_channels(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cnnviz.errors import LayerError, warn
 from cnnviz.images.resizing import scaled_size
@@ -17,22 +17,16 @@ _SPREAD_CLASSES = 12  # of more
 _PAINTING_SIDE = 512
 
 
-def layer_paths(
-    model: ImageModel,
-    patterns: Sequence[str] | None,
-    *,
-    note: Callable[[str], object] = warn,
-) -> list[str]:
+def layer_paths(model: ImageModel, patterns: Sequence[str] | None) -> list[str]:
     """The paths of the layers that patterns name; without any, of every convolution.
 
     Layers that a kind or a glob chooses are left out if they do not answer, such as
     layers that run in training alone, or do not depend on the image, such as those of
-    another input, which is held.
+    another input, which is held. A warning names them.
 
     Args:
         model: A loaded model.
         patterns: Paths, kinds or globs, as `cnnviz.activations` takes them.
-        note: A function that is called with a text that names the layers left out.
 
     Raises:
         LayerError: If a pattern names no layer, or none is given and there is no
@@ -78,9 +72,9 @@ def layer_paths(
         survey_layers(model, paths)  # which tells of layers that do not answer
         return paths
     if silent:
-        note(f"left out, since they do not answer: {', '.join(silent)}")
+        warn(f"left out, since they do not answer: {', '.join(silent)}")
     if blind:
-        note(f"left out, since they do not depend on the image: {', '.join(blind)}")
+        warn(f"left out, since they do not depend on the image: {', '.join(blind)}")
     return kept
 
 

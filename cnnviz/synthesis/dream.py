@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -127,9 +129,7 @@ def deep_dream(
     known, value_range = searched(known, [original])
     original = value_range.unit(original)
     names = paths(known.network, layers)
-    objective = energy(names[0], logarithm=True)
-    for name in names[1:]:
-        objective += energy(name, logarithm=True)
+    objective = reduce(operator.add, (energy(name, logarithm=True) for name in names))
     native = native_shape(known)[:2]
     largest = native if tile is None else size_of(tile, "tile", _LEAST_SIDE)
     sizes = scale_sizes(original.shape[:2], octave_scale, _LEAST_SIDE, octaves)

@@ -28,7 +28,6 @@ from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import LayerName, one_path
 from cnnviz.words import counted, shape_text
 
-_STEPS = 256
 _LEAST_STEPS = 16  # of each of several tries
 
 
@@ -170,9 +169,10 @@ def optimize_filters(
 
     What is maximized is the mean of a channel over all positions. If the layer ends in
     a rectifier, the values before it are taken instead in three cases: for what filters
-    dislike; if the rectifier has a largest value (ReLU6), at which there is no gradient
-    any more; and in a second run for units that the first leaves shut behind one that
-    falls before it rises, such as SiLU and GELU, whose slope led them further away.
+    dislike, unless the rectifier falls before it rises, as SiLU, GELU and Mish do; if
+    it has a largest value (ReLU6), at which there is no gradient any more; and in a
+    second run for units that the first leaves shut behind one that falls before it
+    rises, whose slope led them further away.
 
     If normalization and rectifier are layers of their own behind a convolution, it is
     looked at after these, where the network uses it: its own mean is largest for an
@@ -218,7 +218,7 @@ def optimize_filters(
     chosen = choose_channels(feature, channels, found.layers[feature].channels)
     recipe = filter_recipe(found, feature, chosen, negative, size)
     run = run_of(run)
-    steps = run.steps or _STEPS
+    steps = run.steps or recipe.steps
     tries = run.restarts
     if tries is None and parameterization is None:
         tries = max(1, min(recipe.restarts, steps // _LEAST_STEPS))

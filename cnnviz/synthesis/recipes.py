@@ -67,7 +67,7 @@ class _Recipe:
         size: The size of the canvas; None for the network's own.
         is_below: Of a layer, whether what is maximized is not its activation, but the
             values before its rectifier, or what it dislikes.
-        steps: Of a class, how many steps each image takes that is tried.
+        steps: How many steps an image takes; of a class, each that is tried.
     """
 
     objective: Objective

@@ -15,6 +15,7 @@ from cnnviz.network.forward import observe
 from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import image_layers
 from cnnviz.network.model import ImageModel, as_model
+from cnnviz.network.passing import adds_features
 from cnnviz.network.survey import native_shape, survey_layers
 from cnnviz.tracing.averaging import averaged_pooling
 from cnnviz.tracing.health import broken_weights, not_finite
@@ -26,7 +27,6 @@ from cnnviz.words import listed
 _LARGEST_STRIDE = 4  # the power of 2 beyond which layers see things rather than paint
 _FEWEST_LEVELS = 3
 _DEEPEST = 5  # how many style layers there are where depth alone tells them apart
-_ADDITIONS = ("Add", "AddV2", "AddN")
 Features = dict[str, tf.Tensor]
 """What layers compute for an image, `(1, h, w, c)` each, by path."""
 
@@ -49,7 +49,8 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
         The paths of the style layers, and that of the content layer.
 
     Raises:
-        LayerError: If the network has no convolution that can be told by its kind.
+        LayerError: If the network has no convolution that can be told by its kind, or
+            none with maps of several rows and columns at these resolutions.
         ModelError: If the network takes anything but one image, was never called, or
             cannot be run.
         ArgumentError: If this is no model.
@@ -57,7 +58,8 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
     known = as_model(model)
     height, width, _ = native_shape(known)
     levels: dict[int, list[LayerInfo]] = {}
-    ends = _ends([look.info for look in image_layers(known, size=(height, width))])
+    layers = [look.info for look in image_layers(known, size=(height, width))]
+    ends = _ends(layers)
     for info in ends:
         stride = height / (info.output_shape[0] or height)
         levels.setdefault(round(math.log2(stride)), []).append(info)
@@ -70,8 +72,11 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
         if number <= _LARGEST_STRIDE
     ]
     if not chosen:
+        told = "that can be told by its kind"
+        if any(info.kernel_shape is not None for info in layers):
+            told = "with maps of several rows and columns, of a sixteenth of its input"
         raise LayerError(
-            f"{known.source} has no convolution that can be told by its kind",
+            f"{known.source} has no convolution {told}",
             hint="Name layers to measure in: cnnviz.synthesis.optimize_style(..., "
             "layers=StyleLayers(style=[...], content=[...])).",
         )
@@ -206,7 +211,7 @@ class MeasuredLayers:
                         f"layer '{path}' has the output {output.shape}; expected one "
                         "with positions and channels to measure in"
                     )
-            return {path: outputs[path] for path in self.paths}, _adds_up(image)
+            return {path: outputs[path] for path in self.paths}, adds_features(image)
 
         signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
         key = ("style", model.key, self.paths, self.average_pooling)
@@ -218,15 +223,3 @@ def _is_same(measured: Sequence[Features], path: str) -> bool:
     several = [features[path].numpy() for features in measured]
     first = several[0][:, :1, :1]
     return all((values == first).all() for values in several)
-
-
-def _adds_up(image: tf.Tensor) -> bool:
-    """Whether features of several layers are added in what is computed of an image."""
-    seen = {image.ref()}
-    for operation in image.graph.get_operations():
-        given = [t for t in operation.inputs if t.ref() in seen]
-        if operation.type in _ADDITIONS and len(given) > 1:
-            return True
-        if given:
-            seen |= {tensor.ref() for tensor in operation.outputs}
-    return False

@@ -100,7 +100,10 @@ def test_of_many_classes_some_are_drawn_that_are_spread_evenly(
     result = invoke(many, "--steps", 2, "--out", tmp_path)
     assert result.exit_code == 0
     note = result.stderr.splitlines()[-1]
-    assert note.startswith("note: 12 of 60 classes are drawn, spread evenly")
+    assert note == (
+        "note: 12 of 60 classes are drawn, spread evenly; --class draws others, and an "
+        "IMAGE those it is taken for"
+    )
     loaded = cnnviz.load_model(many)
     expected = optimize_classes(loaded, range(0, 60, 5), run=Run(steps=2))
     np.testing.assert_array_equal(

@@ -56,6 +56,24 @@ def test_every_convolution_is_drawn(mnist: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(pixels(path), np.asarray(sheet))
 
 
+def test_layers_of_an_input_that_is_held_are_left_out_with_a_note(
+    tmp_path: Path,
+) -> None:
+    inputs = [keras.Input((8, 8, 1), name=name) for name in ("seen", "held")]
+    maps = [keras.layers.Conv2D(2, 3, name=f"of_{i.name}")(i) for i in inputs]
+    network = keras.Model(inputs, keras.layers.Add()(maps))
+    network.save(tmp_path / "two.keras")
+    np.save(tmp_path / "held.npy", np.zeros((8, 8, 1), np.float32))
+    hold = f"held={tmp_path / 'held.npy'}"
+    result = invoke(
+        tmp_path / "two.keras", "--hold", hold, "--steps", 1, "--out", tmp_path
+    )
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{tmp_path / 'two--of_seen--filters.png'}\n"
+    told = "note: left out, since they do not depend on the image: of_held"
+    assert result.stderr.splitlines().count(told) == 1
+
+
 def test_all_filters_are_drawn(mnist: Path, tmp_path: Path) -> None:
     (path,) = run(mnist, "--layer", "conv3", "--steps", 2, "-q", "--out", tmp_path)
     found = optimize_filters(cnnviz.load_model(mnist), "conv3", run=Run(steps=2))

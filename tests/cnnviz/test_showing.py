@@ -222,6 +222,19 @@ def test_options_that_a_picture_does_not_take_are_told(
         result.save(tmp_path / "picture.png", **options)
 
 
+@pytest.mark.parametrize("more", ["", ". Did you mean 'title'?"])
+def test_what_python_guesses_of_an_option_does_not_matter(more: str) -> None:
+    class Square(Result):
+        def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:
+            name, (option,) = drawing.grid.__name__, options
+            told = f"{name}() got an unexpected keyword argument '{option}'{more}"
+            raise TypeError(told)
+
+    told = "titel is given to the picture of Square, which takes .*title"
+    with pytest.raises(ArgumentError, match=told):
+        Square().picture(titel="Squares")
+
+
 def test_faults_of_the_drawing_itself_are_not_those_of_an_option() -> None:
     class Spoiled(Result):
         def _drawn(self, drawing: ModuleType, **options: Any) -> Image.Image:

@@ -198,6 +198,32 @@ def test_weights_are_told_by_what_they_hold_not_by_their_name(
                 np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_weights_of_layers_with_long_names(library: Any, tmp_path: Path) -> None:
+    names = [f"layer{i}_{'x' * 1000}" for i in range(70)]
+    given = library.layers.Input((8, 8, 3))
+    maps = library.layers.Conv2D(2, 3)(given)
+    for name in names:
+        maps = library.layers.ReLU(name=name)(maps)
+    network = library.Model(given, maps)
+    path, text = tmp_path / "weights.h5", tmp_path / "model.json"
+    text.write_text(network.to_json())
+    if library is keras:  # as `save` to HDF5 writes them
+        from keras.src.legacy.saving import legacy_h5_format
+
+        with h5py.File(path, "w") as file:
+            legacy_h5_format.save_weights_to_hdf5_group(file, network)
+    else:
+        network.save_weights(path)
+    with h5py.File(path) as file:
+        assert "layer_names0" in file.attrs
+    with pytest.raises(ModelError, match="holds weights only"):
+        load_model(path)
+    found = load_model(path, architecture=text).network.get_weights()
+    for ours, theirs in zip(found, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_weights_of_another_network_are_told_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -390,6 +416,30 @@ def test_a_custom_module_is_run_only_on_request(tmp_path: Path) -> None:
         module_objects(module)
     with pytest.raises(ModelError, match=r"absent.py does not exist"):
         module_objects(tmp_path / "absent.py")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+@pytest.mark.parametrize("name", ["keras", "tf_keras"])
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_classes_that_a_module_imports_are_those_of_each_keras(
+    library: Any, name: str, tmp_path: Path
+) -> None:
+    module = tmp_path / "token.py"  # a name that Python has, too
+    module.write_text(
+        f"from {name}.activations import relu\n"
+        f"from {name}.layers import Conv2D, Dense, Flatten as Flat\n"
+        "class Own(Dense):\n    pass\n"
+        "class Flatten(Flat):\n    pass\n"
+    )
+    objects = module_objects(module)
+    assert set(objects) == {"Flat", "Flatten", "Own", "relu"}
+    layers = [library.layers.Input((8, 8, 1)), library.layers.Conv2D(2, 3)]
+    network = library.Sequential(layers)
+    image = np.random.default_rng(0).random((1, 8, 8, 1)).astype("f")
+    for suffix in (".h5", ".keras"):
+        network.save(tmp_path / f"a{suffix}")
+        found = load_model(tmp_path / f"a{suffix}", custom_objects=objects).network
+        np.testing.assert_allclose(found(image), network(image), 1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")

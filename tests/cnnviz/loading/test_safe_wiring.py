@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import tf_keras
 from cnnviz import ModelError, load_model
 from cnnviz.loading import safe_wiring
 from cnnviz.loading.configurations import nodes
+from cnnviz.loading.identify import identify_file
 
 pytestmark = [
     pytest.mark.versions,
@@ -101,6 +103,90 @@ def test_layers_that_wait_for_each_other(
     assert load_model(same).input_shape == (8, 8, 3)
 
 
+def nested(library: Any) -> Any:
+    layers = library.layers
+    image, inner_image = (layers.Input((8, 8, 3)) for _ in range(2))
+    inner = library.Model(inner_image, layers.ReLU()(inner_image), name="inner")
+    first = layers.ReLU(name="first")(inner(image))
+    last = layers.ReLU(name="last")(inner(first))
+    return library.Model(image, last)
+
+
+def uncalled(layers: dict[str, Any]) -> None:
+    layers["inner"]["inbound_nodes"] = {}
+
+
+def unlisted(layers: dict[str, Any]) -> None:
+    layers["inner"]["inbound_nodes"] = ""
+
+
+def below_zero(layers: dict[str, Any]) -> None:
+    histories(layers["first"]["inbound_nodes"])[0][1] = -1
+
+
+def own_result(layers: dict[str, Any]) -> None:
+    histories(layers["first"]["inbound_nodes"])[0][1] -= 1
+
+
+@pytest.mark.parametrize("change", [uncalled, unlisted, below_zero, own_result])
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("library", Kerases)
+def test_results_that_no_call_has(
+    library: Any, suffix: str, change: Any, tmp_path: Path
+) -> None:
+    """Keras 2 counts the calls of a model that has inputs from 1, Keras 3 from 0."""
+    good, bad = tmp_path / f"good{suffix}", tmp_path / f"bad{suffix}"
+    nested(library).save(good)
+    safe_wiring.check_wiring(identify_file(good), trusted=False)
+
+    def changed(config: Any) -> None:
+        change({layer["name"]: layer for layer in config["config"]["layers"]})
+
+    rewritten(good, bad, changed)
+    # `load_model` itself would not end.
+    with pytest.raises(ModelError, match=f"bad{suffix} is damaged: its layer "):
+        safe_wiring.check_wiring(identify_file(bad), trusted=False)
+
+
+@pytest.mark.parametrize("library", Kerases)
+@pytest.mark.parametrize("place", [0, 1])
+def test_layers_of_one_name_are_all_called(
+    library: Any, place: int, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.keras", tmp_path / "bad.keras"
+    network(library).save(good)
+
+    def twice(config: Any) -> None:
+        layers = config["config"]["layers"]
+        (number,) = [i for i, x in enumerate(layers) if x["name"] == "first"]
+        other = deepcopy(layers[number])
+        histories(other["inbound_nodes"])[0][:2] = ["second", 1]
+        layers.insert(number + place, other)
+
+    rewritten(good, bad, twice)
+    with pytest.raises(ModelError, match="damaged: its layer first is given what no"):
+        safe_wiring.check_wiring(identify_file(bad), trusted=False)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        {"layers": [{"class_name": "ReLU", "config": {"batch_input_shape": [8]}}]},
+        [{"class_name": "InputLayer", "config": {}}],
+    ],
+)
+def test_where_the_numbers_of_a_sequential_begin(inner: Any) -> None:
+    """Every Keras 2 counts the calls of a model whose input it knows from 1."""
+    one = {**listed("one", ("image", 0)), "class_name": "Sequential", "config": inner}
+    layers = [listed("image"), one]
+    assert safe_wiring._waiting([*layers, listed("last", ("one", 1))], True) is None
+    assert safe_wiring._waiting([*layers, listed("last", ("one", 0))], True) == "last"
+    one["config"] = {"layers": [{"class_name": "ReLU", "config": {}}]}
+    for number in (0, 1):  # which it is, only Keras can tell
+        last = listed("last", ("one", number))
+        assert safe_wiring._waiting([*layers, last], True) is None
+
+
 def listed(name: str, *sources: tuple[Any, Any]) -> dict[str, Any]:
     """A layer as a configuration of Keras 2 lists it, called once for each source."""
     nodes = [[[source, number, 0, {}]] for source, number in sources]
@@ -119,22 +205,22 @@ def test_layers_in_any_order_are_looked_at_once_a_call(
     shared = [listed("0"), *back, listed("shared", ("0", 0), *last)]
     found = safe_wiring._is_made
 
-    def noted(made: float | None, number: Any) -> bool:
+    def noted(made: tuple[int, float] | None, number: Any) -> bool:
         looks.append(number)
         return found(made, number)
 
     monkeypatch.setattr(safe_wiring, "_is_made", noted)
     for layers in (chain, chain[::-1], shared, shared[::-1]):
         looks.clear()
-        assert safe_wiring._waiting(layers) is None
+        assert safe_wiring._waiting(layers, True) is None
         assert len(looks) < 8 * count
 
 
 def test_numbers_and_names_of_another_kind_are_waited_for_or_not() -> None:
-    assert safe_wiring._waiting([listed("a", ("a", []))]) == "a"
+    assert safe_wiring._waiting([listed("a", ("a", []))], True) == "a"
     history = {"class_name": "T", "config": {"keras_history": [["a"], 0, 0]}}
     layer = {"name": "a", "class_name": "Dense", "inbound_nodes": [{"args": [history]}]}
-    assert safe_wiring._waiting([layer]) is None  # Keras tells
+    assert safe_wiring._waiting([layer], True) is None  # Keras tells
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])

@@ -702,6 +702,41 @@ def test_a_word_behind_class_is_not_taken_for_a_name() -> None:
     assert _unknown_name(told) == ""
 
 
+@pytest.mark.parametrize("k", [keras, tf_keras])
+def test_a_layer_that_knows_no_mode_is_no_unknown_layer(k: Any, tmp_path: Path) -> None:
+    class Mode(k.layers.Layer):
+        def __init__(self, told: str = "", **options: Any) -> None:
+            super().__init__(**options)
+            if told:
+                raise ValueError(told)
+
+        def call(self, x: Any) -> Any:
+            return x
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "told": "Unknown mode: 'fancy'"}
+
+    k.Sequential([k.layers.Input((4,)), Mode()]).save(tmp_path / "a.keras")
+    with pytest.raises(ModelError, match="cannot be loaded: Unknown mode: 'fancy'"):
+        load_model(tmp_path / "a.keras", custom_objects={"Mode": Mode})
+
+
+def test_functions_that_keras_2_does_not_know_are_told_by_name() -> None:
+    for load in (
+        tf_keras.layers.deserialize,
+        tf_keras.activations.deserialize,
+        tf_keras.initializers.deserialize,
+        tf_keras.regularizers.deserialize,
+        tf_keras.constraints.deserialize,
+    ):
+        config = {"class_name": "Own>Mine", "config": {"name": "mine"}}
+        with pytest.raises((ValueError, TypeError)) as error:
+            load(config, use_legacy_format=True)
+        assert _unknown_name(str(error.value)) == "Mine"
+    told = "Unknown function in Lambda layer: 'mine'. Please ensure you are using"
+    assert _unknown_name(told) == "mine"
+
+
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.keras")
     for opened in (identify_file, architecture_file):

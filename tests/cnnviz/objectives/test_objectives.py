@@ -71,6 +71,35 @@ def test_a_channel_of_a_dense_layer_is_a_unit() -> None:
     np.testing.assert_allclose(scored(channel("layer", 4), units), units[:, 4])
 
 
+@pytest.mark.parametrize("position", [None, (), [], np.array([])])
+def test_a_unit_of_a_dense_layer_has_no_position(position: Any) -> None:
+    units = MAPS[:, 0, 0]
+    found = neuron("layer", 4, position)
+    assert hash(found.key) is not None
+    np.testing.assert_allclose(scored(found, units), units[:, 4])
+
+
+@pytest.mark.parametrize("number", [2**31, 2**32 + 1, [0, 2**40]])
+@pytest.mark.parametrize("kind", [channel, neuron, diversity])
+def test_numbers_that_are_too_large_are_told(kind: Any, number: Any) -> None:
+    told = rf"is {np.max(number)}; expected 2147483647 at most"
+    with pytest.raises(ArgumentError, match=told):
+        kind("layer", number)
+
+
+def test_operands_for_no_image_are_told() -> None:
+    empty: list[Objective] = [
+        channel("layer", 0) * [],
+        direction("layer", np.zeros((0, 4))),
+        gram_distance("layer", np.zeros((0, 4, 4))),
+        custom(lambda *given: given[-1], operands=[[]]),
+        channel("layer", [0, 1]) * [],
+    ]
+    for objective in empty:
+        with pytest.raises(ArgumentError, match="has numbers for no image; expected o"):
+            assert objective.count
+
+
 def test_neuron_is_one_value() -> None:
     np.testing.assert_allclose(scored(neuron("layer", 1)), MAPS[:, 2, 2, 1])
     for place in ((3, 0), np.array([3, 0])):
@@ -80,15 +109,47 @@ def test_neuron_is_one_value() -> None:
         scored(neuron("layer", 1, (4, 0)))
 
 
+@pytest.mark.parametrize("scale", [1, 1e-4, 1e-20, 1e15])
 @pytest.mark.parametrize("power", [0, 1, 2.5])
-def test_direction_is_a_product_weighted_by_the_cosine(power: float) -> None:
+def test_direction_is_a_product_weighted_by_the_cosine(
+    power: float, scale: float
+) -> None:
     vector = RNG.standard_normal(6).astype("f")
     along = MAPS @ vector
-    cosine = along / (np.linalg.norm(MAPS, axis=-1) * np.linalg.norm(vector) + 1e-4)
+    cosine = along / (np.linalg.norm(MAPS, axis=-1) * np.linalg.norm(vector))
     weight = np.maximum(0.1, cosine) ** power
     expected = (along * weight).mean((1, 2))
-    got = scored(direction("layer", vector, cosine_power=power))
-    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    got = scored(direction("layer", scale * vector, cosine_power=power))
+    np.testing.assert_allclose(got / scale, expected, rtol=1e-4, atol=1e-5)
+    of_maps = direction("layer", vector, cosine_power=power)
+    got = scored(of_maps, (scale * MAPS).astype("f"))
+    np.testing.assert_allclose(got / scale, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [direction("layer", np.ones(6), cosine_power=2), diversity("layer")],
+)
+def test_what_is_0_everywhere_has_a_gradient(objective: Objective) -> None:
+    maps = tf.constant(np.where(np.arange(5)[:, None] > 2, 0, MAPS[:2]))
+    maps = tf.concat([maps, tf.zeros_like(maps)], 0)
+    operands = [tf.constant(o) for o in objective.operands(4)]
+
+    def score(maps: tf.Tensor) -> tf.Tensor:
+        model: Any = None
+        scene = Scene(model, tf.zeros([4, 3, 3, 1]), {"layer": maps}, [])
+        return tf.reduce_sum(objective.parts(scene, operands)[0])
+
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        total = score(maps)
+    gradient = tape.gradient(total, maps).numpy()
+    assert np.isfinite(gradient).all()
+    step = 1e-2 * RNG.standard_normal(maps.shape).astype("f") * (maps.numpy() != 0)
+    slope = score(maps + step) - score(maps - step)
+    np.testing.assert_allclose(slope, 2 * (gradient * step).sum(), rtol=0.02, atol=1e-5)
+    if len(objective.terms[0].operands[0].shape) == 2:  # at 0 the least weight
+        np.testing.assert_allclose(gradient[2:], 0.1**2 / 20, rtol=1e-5)
 
 
 def test_a_direction_of_another_length_is_refused() -> None:
@@ -141,7 +202,9 @@ def test_diversity_is_minus_the_mean_cosine_within_the_group() -> None:
     grams /= np.linalg.norm(grams, axis=1, keepdims=True)
     cosines = grams @ grams.T
     everyone = -(cosines.sum(1) - 1) / 2
-    np.testing.assert_allclose(scored(diversity("layer")), everyone, rtol=1e-4)
+    for scale in (1, 1e-9, 1e9):
+        found = scored(diversity("layer"), (scale * MAPS).astype("f"))
+        np.testing.assert_allclose(found, everyone, rtol=1e-4)
     grouped = scored(diversity("layer", [0, 1, 0]))
     pair = -cosines[0, 2]
     np.testing.assert_allclose(grouped, [pair, 0, pair], rtol=1e-4)

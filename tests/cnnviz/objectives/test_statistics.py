@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from cnnviz import load_model
 from cnnviz.network import observe
@@ -20,6 +21,7 @@ def remembering(
     data_format: str = "channels_last",
     *,
     alive: int = 3,
+    shrunk: float = 1,
     **options: Any,
 ) -> Any:
     """A convolution and a normalization that has learned, in front of three classes."""
@@ -30,10 +32,11 @@ def remembering(
     maps = normalization(convolution(image))
     pooled = keras.layers.GlobalAveragePooling2D(data_format=data_format)(maps)
     network = keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled))
-    convolution.set_weights([KERNEL])
-    normalization.moving_mean.assign([0.5, -1, 2, 0])
+    convolution.set_weights([KERNEL * shrunk])
+    normalization.moving_mean.assign(shrunk * np.array([0.5, -1, 2, 0]))
     variance = np.array([1.5, 0.2, 4, 0])  # the last has died
-    normalization.moving_variance.assign(variance * (np.arange(4) < alive))
+    variance *= shrunk**2 * (np.arange(4) < alive)
+    normalization.moving_variance.assign(variance)
     if normalization.scale:
         normalization.gamma.assign([2, -0.5, 1, 1])
     if normalization.center:
@@ -57,14 +60,21 @@ def distances(network: Any, images: np.ndarray = IMAGES) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"scale": False}, {"center": False}, {"alive": 1}, {"alive": 0}],
+    [
+        {},
+        {"scale": False},
+        {"center": False},
+        {"alive": 1},
+        {"alive": 0},
+        {"shrunk": 0.01},  # far below the epsilon that is added to variances
+    ],
 )
 def test_it_is_the_distance_of_moments_in_units_of_those_remembered(
     options: dict[str, Any],
 ) -> None:
     windows = np.lib.stride_tricks.sliding_window_view(IMAGES, (3, 3), (1, 2))
     given = np.einsum("nijcab,abco->nijo", windows, KERNEL)[..., :3]
-    unit = np.sqrt(np.array([1.5, 0.2, 4]) + 1e-3)
+    unit = np.sqrt([1.5, 0.2, 4])
     mean = (given.mean((1, 2)) - [0.5, -1, 2]) / unit
     deviation = given.std((1, 2)) / unit
     alive = options.get("alive", 3)
@@ -108,3 +118,40 @@ def test_maps_of_parts_of_an_image_are_left_out() -> None:
     distance = statistics_distance(load_model(network, encoding="unit"))
     assert distance is not None
     assert [term.layers for term in distance.terms] == [(whole.name,)]
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras])
+def test_statistics_of_another_axis_than_channels_are_left_out(k: Any) -> None:
+    image = k.Input((6, 6, 6))
+    rows, first, last = (k.layers.BatchNormalization(axis=a) for a in (2, 1, -1))
+    network = k.Model(image, last(first(rows(image))))
+    for layer in (rows, first, last):
+        layer.moving_mean.assign(np.ones(6))
+    distance = statistics_distance(load_model(network, encoding="unit"))
+    assert distance is not None
+    assert distance.layers == (first.name, last.name)
+
+
+def test_maps_of_few_positions_at_the_size_of_the_images_are_left_out() -> None:
+    image = keras.Input((None, None, 2))
+    wide, small = (keras.layers.BatchNormalization() for _ in range(2))
+    pooled = keras.layers.AveragePooling2D(16)(wide(image))
+    network = keras.Model(image, small(pooled))
+    for layer in (wide, small):
+        layer.moving_mean.assign(np.ones(2))
+        layer.moving_variance.assign(np.full(2, 0.5))
+    objective = statistics_distance(load_model(network, encoding="unit"))
+    assert objective is not None
+    assert objective.layers == (wide.name, small.name)
+
+    def expected(images: np.ndarray) -> np.ndarray:
+        off = (images.mean((1, 2)) - 1) ** 2 / 0.5
+        return (off + (images.std((1, 2)) / np.sqrt(0.5) - 1) ** 2).mean(-1)
+
+    images = RNG.random((2, 48, 48, 2)).astype("f")
+    np.testing.assert_allclose(distances(network, images), expected(images), 1e-3)
+    images = RNG.random((2, 64, 64, 2)).astype("f")
+    given = (images - 1) / np.sqrt(0.5 + wide.epsilon)
+    means = given.reshape(2, 4, 16, 4, 16, 2).mean((2, 4))
+    both = (expected(images) + expected(means)) / 2
+    np.testing.assert_allclose(distances(network, images), both, 1e-3)

@@ -195,8 +195,15 @@ def test_layers_are_chosen_by_depth(imagenet: ImageModel, digits: ImageModel) ->
     style, content = choose_layers(load_model(flat, encoding="unit"))
     assert (style, content) == (("c0", "c2", "c4", "c6", "c8"), "c6")
     dense = keras.Sequential([layers.Input((8, 8, 3)), layers.Flatten()])
-    with pytest.raises(LayerError, match="no convolution"):
+    with pytest.raises(LayerError, match="no convolution that can be told by its kind"):
         choose_layers(load_model(dense, encoding="unit"))
+    row = keras.Sequential([layers.Input((1, 64, 3)), layers.Conv2D(4, (1, 3))])
+    patches = keras.Sequential(
+        [layers.Input((128, 128, 3)), layers.Conv2D(4, 32, strides=32)]
+    )
+    for network in (row, patches):
+        with pytest.raises(LayerError, match="no convolution with maps of several row"):
+            choose_layers(load_model(network, encoding="unit"))
 
 
 def test_residual_networks_are_told_by_their_additions(
@@ -212,6 +219,37 @@ def test_residual_networks_are_told_by_their_additions(
     assert not add_up(imagenet, "block1_project_bn")
     assert add_up(imagenet, "stem_relu", "block2_add")
     assert not add_up(digits, "conv3")
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras])
+@pytest.mark.parametrize(
+    "kind", ["prelu", "gelu", "mish", "layer", "group", "batch", "residual", "dense"]
+)
+def test_what_activations_and_normalizations_add_is_of_one_layer(
+    k: Any, kind: str
+) -> None:
+    layers = k.layers
+    between: dict[str, Any] = {
+        "prelu": lambda: layers.PReLU(shared_axes=[1, 2]),
+        "gelu": lambda: layers.Lambda(lambda x: tf.nn.gelu(x, approximate=True)),
+        "mish": lambda: layers.Activation("mish"),
+        "layer": layers.LayerNormalization,
+        "group": lambda: layers.GroupNormalization(2),
+        "batch": layers.BatchNormalization,
+    }
+    image = maps = layers.Input((16, 16, 3))
+    maps = layers.Conv2D(4, 3, padding="same")(maps)
+    if kind in between:
+        maps = layers.Conv2D(4, 3, padding="same")(between[kind]()(maps))
+        maps = between[kind]()(maps)
+    else:
+        one = layers.Conv2D(4, 1) if kind == "residual" else layers.Dense(4)
+        maps = layers.Add()([maps, layers.ReLU()(one(maps))])
+    network = k.Model(image, maps)
+    path = network.layers[-1].name
+    model = load_model(network, encoding="unit")
+    found = MeasuredLayers(model, StyleLayers(style=[path], content=[path]))
+    assert found.add_up((16, 16, 3)) == (kind not in between)
 
 
 def test_any_size_and_any_number_of_channels(
