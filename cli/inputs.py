@@ -142,9 +142,7 @@ class ImageOptions:
                 else "--input replaces IMAGE: give one or the other"
             )
         sources = self._sources()
-        # Left out of one input, a second name of a file would shift its pairs.
-        once = len(sources) == 1
-        columns = [find(paths, once=once) for paths in sources.values()]
+        columns = [find(paths, once=False) for paths in sources.values()]
         if len({len(column) for column in columns}) > 1:
             counts = [
                 f"{name} has {len(column)}"
@@ -153,14 +151,18 @@ class ImageOptions:
             raise ImageError(
                 f"the inputs have different numbers of images: {', '.join(counts)}"
             )
-        return list(zip(*columns, strict=True))
+        # Left out of one input alone, a second name of a file would shift its pairs.
+        examples: dict[tuple[str, ...], tuple[Path, ...]] = {}
+        for paths in zip(*columns, strict=True):
+            examples.setdefault(tuple(map(os.path.realpath, paths)), paths)
+        return list(examples.values())
 
     @cached_property
     def names(self) -> list[str]:
         """A safe name for each example, all of them different."""
-        from cnnviz.images import stems
+        from cnnviz.images import joined_stems
 
-        return stems([paths[0] for paths in self.paths])
+        return joined_stems(self.paths)
 
     def source(self, number: int, verdict: str | None = None) -> str:
         """The names of an example's files, for headlines and notes.

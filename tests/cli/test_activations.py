@@ -430,6 +430,28 @@ def test_images_of_one_name_do_not_overwrite_each_other(
         assert arrays(path)["predictions"].argmax() == number
 
 
+def test_examples_that_share_a_file_have_files_of_their_own(tmp_path: Path) -> None:
+    photo, mask = (keras.Input((4, 4, 1), name=name) for name in ("photo", "mask"))
+    both = keras.layers.Concatenate(name="both")([photo, mask])
+    keras.Model([photo, mask], both).save(tmp_path / "two.keras")
+    for number in range(3):
+        keras.utils.save_img(
+            tmp_path / f"{number}.png", np.full((4, 4, 1), 51 * number), scale=False
+        )
+    pairs = [(1, 0), (1, 2), (1, 0), (0, 2)]  # of which the third is the first
+    given = [
+        f"--input={name}={tmp_path / f'{number}.png'}"
+        for pair in pairs
+        for name, number in zip(("photo", "mask"), pair, strict=True)
+    ]
+    options = ("--layer=both", "--raw", "--encoding=unit", "--out", tmp_path / "out")
+    run(tmp_path / "two.keras", *given, *options)
+    for name, pair in (("1--0", (1, 0)), ("1--2", (1, 2)), ("0", (0, 2))):
+        found = arrays(tmp_path / "out" / f"{name}.npz")["both"]
+        expected = np.broadcast_to(np.array(pair) / 5, (4, 4, 2))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_an_image_is_not_replaced_by_its_arrays(mnist: Path, tmp_path: Path) -> None:
     image = tmp_path / "image.npz"
     np.savez(image, np.zeros((28, 28, 1), np.float32))
