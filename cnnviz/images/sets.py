@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cnnviz.arguments import counts_or_none
 from cnnviz.errors import CnnvizError, ImageError
-from cnnviz.images.ranges import check_unit
+from cnnviz.images.ranges import check_finite, check_unit
 from cnnviz.images.reading import read_array, read_image, read_scaled
 from cnnviz.images.resizing import WHITE, Color, Fit, scaled_size
 from cnnviz.threads import ahead
@@ -173,8 +173,8 @@ class ImageSet:
         if len(shape) != 3:
             return _read_fitting(path, shape, raw)
         picture = self._picture(path, shape, raw)
-        if not raw:
-            check_unit(picture, f"{path} gives")
+        check = check_finite if raw else check_unit
+        check(picture, f"{path} gives")
         return picture
 
     def _picture(self, path: Path, shape: Shape, raw: bool) -> NDArray[np.float32]:

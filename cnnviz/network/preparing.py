@@ -8,8 +8,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from cnnviz.errors import ImageError
-from cnnviz.images.ranges import check_unit, in_range, unit_scale
+from cnnviz.errors import ImageError, warn
+from cnnviz.images.ranges import (
+    check_finite,
+    check_unit,
+    in_range,
+    is_finite,
+    unit_scale,
+)
 from cnnviz.images.sets import Shape
 from cnnviz.images.taking import as_array, is_many, items_of, of_its_own
 from cnnviz.network.encoding import Encoding
@@ -113,6 +119,13 @@ class Preparation:
             raise ImageError(f"images of shape {given_shape} hold nothing")
         if not raw and (picture or (encoded and encode.name != "unit")):
             check_unit(array, "images hold")
+        elif picture:
+            check_finite(array, "images hold")
+        elif not is_finite(array):
+            warn(
+                "images hold values that are NaN or infinite: layers may compute NaN, "
+                "or 0 in its place"
+            )
         if bytewise and not encoded:
             # Floats are shown as they are; but what is in bytes are pixels.
             array = np.asarray(encode(array), np.float32)

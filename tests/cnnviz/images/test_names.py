@@ -129,7 +129,7 @@ def test_examples_that_share_their_first_file_are_told_apart_by_the_others() -> 
     taken = [("p.png", "m.png"), ("p.png", "n.png"), ("p--m.png", "n.png")]
     names = joined_stems(taken)
     assert len(set(names)) == 3
-    assert [name.startswith("p--m-") for name in names] == [True, False, True]
+    assert names[:2] == ["p--m", "p--n"]
     assert joined_stems([["x/cat.jpg"], ["x/cat.png"]]) == ["cat.jpg", "cat.png"]
     assert joined_stems([]) == []
 
