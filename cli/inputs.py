@@ -222,13 +222,15 @@ class ImageOptions:
     def _columns(self, model: ImageModel) -> tuple[list[int], list[InputSpec]]:
         """For each input which of the paths are for it, and what it takes."""
         from cnnviz.errors import ImageError
+        from cnnviz.network import names_unknown
         from cnnviz.tracing import InputSpec
 
         specs = model.inputs
+        given = list(self._sources())
         if specs is None:
-            count = len(self.paths[0])
-            unknown = InputSpec("", (None, None, 3), "float32")
-            return list(range(count)), [unknown] * count
+            if len(given) > 1:
+                raise names_unknown(given, model.source)
+            return [0], [InputSpec("", (None, None, 3), "float32")]
         names = [spec.name for spec in specs]
         if not self.inputs:
             if len(specs) > 1:
@@ -238,7 +240,6 @@ class ImageOptions:
                     hint=f"Give each of them: {example}",
                 )
             return [0], specs
-        given = list(self._sources())
         if sorted(names) != sorted(given):
             raise ImageError(
                 f"inputs given: {', '.join(given)}; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -177,13 +177,7 @@ def _by_input(images: Any, specs: list[InputSpec] | None, source: str) -> list[A
     if isinstance(images, Mapping):
         names = [spec.name for spec in specs or []]
         if specs is None and len(images) > 1:
-            raise ImageError(
-                f"inputs given: {', '.join(map(str, images))}; {source} does not tell "
-                "the names of its inputs",
-                hint="Wrap it: keras.Model(inputs, network(inputs)), with "
-                "inputs = {name: keras.Input(shape, name=name), ...}. Or, if it "
-                "takes a list of arrays, give that.",
-            )
+            raise names_unknown(images, source)
         if set(names) != set(images):
             one = repr(next(iter(images), ""))
             raise ImageError(
@@ -202,6 +196,22 @@ def _by_input(images: Any, specs: list[InputSpec] | None, source: str) -> list[A
     # Of the only input, a list of images; of batches it is meant for other models.
     ranks = {np.ndim(image) for image in images if hasattr(image, "__array__")}
     return list(images) if max(ranks, default=0) > len(specs[0].shape) else [images]
+
+
+def names_unknown(names: Iterable[object], source: str) -> ImageError:
+    """The error that tells that inputs are named of a network that names none.
+
+    Args:
+        names: The names that are given.
+        source: What messages call the network.
+    """
+    return ImageError(
+        f"inputs given: {', '.join(map(str, names))}; {source} does not tell the names "
+        "of its inputs",
+        hint="Wrap it: keras.Model(inputs, network(inputs)), with "
+        "inputs = {name: keras.Input(shape, name=name), ...}. Or, if it takes a list "
+        "of arrays, give that.",
+    )
 
 
 def _held(item: object) -> str:
