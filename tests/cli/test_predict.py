@@ -235,7 +235,7 @@ def test_inputs_that_a_network_does_not_name_are_not_taken_by_name(
         app, ["predict", str(tmp_path / "pair.keras"), *trusted, *given]
     )
     assert result.exit_code == 1
-    assert "inputs given: after, before; pair.keras does not tell" in result.stderr
+    assert "/pair.keras does not tell the names" in result.stderr
     assert "Wrap it: keras.Model(" in result.stderr
     assert "list of arrays" not in result.stderr
 
