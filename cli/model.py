@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 
 def _known_encodings(given: list[str] | None) -> list[str] | None:
+    if not given:
+        return None
     from cnnviz.network import NAMES
 
-    for text in given or []:
+    for text in given:
         source, equals, name = text.rpartition("=")
         if name not in ("auto", *NAMES) or (equals and not source):
             from cnnviz.words import listed
@@ -32,13 +34,13 @@ def _known_encodings(given: list[str] | None) -> list[str] | None:
             told = listed(("auto", *NAMES))
             wrong = name if source else text
             raise typer.BadParameter(f"{wrong!r} is unknown; expected {told}")
-    inputs = [text.rpartition("=")[0] for text in given or []]
+    inputs = [text.rpartition("=")[0] for text in given]
     for name in inputs:
         if name and inputs.count(name) > 1:
             raise typer.BadParameter(
                 f"several encodings given for input {name}; expected one"
             )
-    if given and len(given) > 1 and not all(inputs):
+    if len(given) > 1 and not all(inputs):
         raise typer.BadParameter(
             f"{len(given)} encodings given; expected one, or NAME=ENCODING for each of "
             "several inputs"
@@ -194,7 +196,9 @@ class ModelOptions:
     @property
     def name(self) -> str:
         """What the model is called in the names of files."""
-        return Path(self.source).resolve().stem or "model"
+        path = Path(self.source).resolve()
+        # Of a folder what follows a dot is no suffix.
+        return (path.name if path.is_dir() else path.stem) or "model"
 
     def load(self, reading: Mapping[str, Any]) -> ImageModel:
         """Imports TensorFlow and loads the model.

@@ -149,13 +149,11 @@ def checked_folder(path: Path) -> Path:
 def _known_colormap(name: str | None) -> str | None:
     # The defaults exist; finding out would cost the import of matplotlib.
     if name is not None:
-        import numpy as np
-
-        from cnnviz.drawing import colorize
+        from cnnviz.drawing import check_colormap
         from cnnviz.errors import ArgumentError
 
         try:
-            colorize(np.zeros(1), name)
+            check_colormap(name)
         except ArgumentError as error:
             raise typer.BadParameter(error.message) from None
     return name
