@@ -15,7 +15,7 @@ from cnnviz.arguments import counts
 from cnnviz.errors import LayerError, warn
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
-from cnnviz.images.taking import is_many, one_by_one
+from cnnviz.images.taking import is_several
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.forward import show_images
 from cnnviz.network.head_units import HeadUnits, head_units
@@ -114,8 +114,8 @@ def activation_batches(
     known = as_model(model)
     asked = _Asked(known, tuple(select(known.network, layers)), predict)
     axes = len(known.input_shape or (None, None, None))
-    if not is_many(batches) and getattr(batches, "ndim", 0) <= axes:
-        batches = one_by_one(batches)  # one image, of which rows are no batches
+    if not is_several(batches) and getattr(batches, "ndim", 0) <= axes:
+        batches = [batches]  # one image, of which rows are no batches
     prepared = (known.prepare(images) for images in batches)
     yield from _captured(asked, prepared, note)
 

@@ -245,9 +245,26 @@ def test_one_and_three_dimensions(k: ModuleType) -> None:
 
 
 NETWORK = keras.Sequential(
-    [keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3), keras.layers.Flatten()],
+    [
+        keras.Input((8, 8, 3)),
+        keras.layers.Conv2D(2, 3, name="conv2d"),
+        keras.layers.Flatten(),
+    ],
     name="net",
 )
+
+
+def test_a_list_of_pairs_holds_images_and_of_two_inputs_batches() -> None:
+    images, masks = RNG.random((2, 2, 8, 8, 3), np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices((images, masks)).batch(1)
+    expected = NETWORK.layers[0](images)
+    for pairs in (list(dataset), list(zip(images, masks, strict=True))):
+        close(activations(NETWORK, pairs)["conv2d"], expected)
+    left, right = (keras.Input((8, 8, 3), name=name) for name in ("left", "right"))
+    both = keras.Model([left, right], keras.layers.Subtract(name="less")([left, right]))
+    batches = [(images[:1], masks[:1]), (images[1:], masks[1:])]
+    found = [maps["less"] for maps in activation_batches(both, batches, "less")]
+    close(np.concatenate(found), images - masks)
 
 
 @pytest.mark.parametrize(
