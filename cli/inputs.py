@@ -205,6 +205,11 @@ class ImageOptions:
         return {"size": self.size, "fit": self.fit, "background": self.background}
 
     @property
+    def files(self) -> list[Path]:
+        """All files of all examples."""
+        return [path for paths in self.paths for path in paths]
+
+    @property
     def sources(self) -> list[str]:
         """The files, folders and globs that were given, of all inputs."""
         return [source for given in self._sources().values() for source in given]

@@ -191,7 +191,7 @@ class ModelOptions:
             check_weights(path)
         elif not named:
             identify_file(path)
-        self._held_files()
+        self.held_files()
 
     @property
     def name(self) -> str:
@@ -234,7 +234,7 @@ class ModelOptions:
         """By the name of an input what it is held at; see `load`."""
         from cnnviz.images import ImageSet
 
-        files = self._held_files()
+        files = self.held_files()
         specs = {name: model.input(name) for name in files}
         shown = [s.shape[:2] for s in model.inputs or [] if s.name not in files]
         held: dict[str, np.ndarray] = {}
@@ -264,7 +264,7 @@ class ModelOptions:
 
         return None if self.labels is None else read_labels(self.labels)
 
-    def _held_files(self) -> dict[str, Path]:
+    def held_files(self) -> dict[str, Path]:
         """By the name of an input the file that holds it."""
         from cnnviz.errors import ImageError
         from cnnviz.images import find_images

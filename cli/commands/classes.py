@@ -124,9 +124,7 @@ def classes(
                 "spread evenly; --class draws others, and an IMAGE those it is taken "
                 "for"
             )
-        files = (
-            [] if shown is None else [path.name for row in shown.paths for path in row]
-        )
+        files = [] if shown is None else [path.name for path in shown.files]
         asked = [head, marked("class", classes, heads[0].heads), files]
         name = safe_name(file_text(model.name, asked, "classes"))
         title = f"classes of {model.name}"
@@ -138,7 +136,8 @@ def classes(
                 f"{name}.gif", write_animation, found.ascent, found.names, title
             )
 
-    run(model, output, compute, draw)
+    kept = [] if shown is None else shown.files
+    run(model, output, compute, draw, kept=kept)
 
 
 def _likeliest(

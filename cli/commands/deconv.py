@@ -16,7 +16,7 @@ from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
-from ..writing import file_text, write_arrays
+from ..writing import file_text, marked_channels, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,10 +146,10 @@ def deconv(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.network import suggest_layer
-        from cnnviz.tracing import one_path
+        from cnnviz.tracing import addresses, one_path
 
         target = one_path(loaded.network, layer or suggest_layer(loaded))
-        yield target
+        yield target, [address.path for address in addresses(loaded.network)]
         answers = True
         for batch in images.batches(loaded, console):
             told: list[str | None] = [None] * len(batch.numbers)
@@ -216,13 +216,14 @@ def deconv(
         from cnnviz.errors import LayerError
         from cnnviz.images import distinct_names
 
-        target = next(work.items)
+        target, layers = next(work.items)
+        channels = marked_channels(target, channel, layers)
         if layer is None:
             work.console.note(f"layer: {target} (--layer chooses another)")
         kind = "compare" if compare else chosen
         names = distinct_names(
             [
-                file_text(name, [target, channel], suffix)
+                file_text(name, [target, channels], suffix)
                 for name in images.names
                 for suffix in (kind, f"{chosen}-stages", *_RULES)
             ]
@@ -274,7 +275,7 @@ def deconv(
                 "there is nothing to draw"
             )
 
-    run(model, output, compute, draw, reading=images.reading)
+    run(model, output, compute, draw, reading=images.reading, kept=images.files)
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,4 +129,4 @@ def dream(
         for number, image in work.items:
             work.files.write(f"{names[number]}.png", image.save)
 
-    run(model, output, compute, draw, reading=reading)
+    run(model, output, compute, draw, reading=reading, kept=paths)

@@ -266,7 +266,7 @@ def explain(
             if result.channels is not None:
                 work.files.write(f"{second}.png", result.write_maps, source)
 
-    run(model, output, compute, draw, reading=images.reading)
+    run(model, output, compute, draw, reading=images.reading, kept=images.files)
 
 
 @dataclass(frozen=True)

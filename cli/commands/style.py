@@ -242,7 +242,8 @@ def style(
         yield found, plan.snapshot_steps(len(found.style_losses))
 
     def draw(work: Work) -> None:
-        name = safe_name(file_text(stems([path])[0], stems(paintings), "style"))
+        first, *others = stems([path, *paintings])
+        name = safe_name(file_text(first, others, "style"))
         work.console.stage("painting", 1)
         found: Stylized
         found, marks = next(work.items)
@@ -263,7 +264,8 @@ def style(
         if gif:
             work.files.write(f"{name}.gif", _write_gif, found, marks)
 
-    run(model, output, compute, draw, reading=reading)
+    kept = [path, *paintings, *begin]
+    run(model, output, compute, draw, reading=reading, kept=kept)
 
 
 def _write_frame(path: Path, image: np.ndarray) -> None:

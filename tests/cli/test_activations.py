@@ -452,15 +452,23 @@ def test_examples_that_share_a_file_have_files_of_their_own(tmp_path: Path) -> N
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_an_image_is_not_replaced_by_its_arrays(mnist: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["image.npz", "image--conv1.png"])
+def test_an_image_is_not_replaced_by_a_result(
+    mnist: Path, tmp_path: Path, name: str
+) -> None:
     image = tmp_path / "image.npz"
     np.savez(image, np.zeros((28, 28, 1), np.float32))
-    before = image.read_bytes()
-    result = invoke(mnist, image, "--raw", "--layer", "conv1", "--out", tmp_path)
+    keras.utils.save_img(tmp_path / "image--conv1.png", np.zeros((28, 28, 1)))
+    taken = tmp_path / name
+    before = taken.read_bytes()
+    raw = ["--raw"] * (taken == image)
+    files = dict.fromkeys([image, taken])
+    result = invoke(mnist, *files, *raw, "--layer", "conv1", "--out", tmp_path)
     assert result.exit_code == 1
-    assert f"--raw would write over the image {image}" in result.stderr
-    assert image.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [image]
+    assert f"would take the place of the image {taken}" in result.stderr
+    assert f"--out {tmp_path / 'cnnviz-out'}" in result.stderr
+    assert taken.read_bytes() == before
+    assert result.stdout == ""
 
 
 def test_layers_and_images_are_not_taken_for_one_another(
