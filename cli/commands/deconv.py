@@ -150,12 +150,15 @@ def deconv(
 
         target = one_path(loaded.network, layer or suggest_layer(loaded))
         yield target, [address.path for address in addresses(loaded.network)]
-        answers = True
+        silent: set[tuple[tuple[int, ...], ...]] = set()
         for batch in images.batches(loaded, console):
             told: list[str | None] = [None] * len(batch.numbers)
-            if answers:  # a network that has none is not asked again
+            shapes = tuple(array.shape[1:] for array in batch.arrays)
+            # A network that has no answer for images of a shape is not asked again.
+            if shapes not in silent:
                 told = _verdicts(loaded, batch.arrays)
-                answers = told[0] is not None
+                if told[0] is None:
+                    silent.add(shapes)
             row = 0
             for found in projected(loaded, batch.arrays, target):
                 for i in range(len(found.images)):
@@ -245,7 +248,7 @@ def deconv(
             picture, strip, *arrays = names[each * number : each * (number + 1)]
             source = images.source(number)
             if raw:
-                by_rule = {**result.ruled, result.rule: result.found}
+                by_rule = result.ruled or {result.rule: result.found}
                 for path, own in zip(arrays, _RULES, strict=True):
                     if own in by_rule:
                         work.files.write(
