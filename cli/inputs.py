@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -17,7 +17,7 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
-    from cnnviz.images import Batch
+    from cnnviz.images import Batch, ImageSet
     from cnnviz.network import ImageModel
     from cnnviz.tracing import InputSpec
 
@@ -93,6 +93,64 @@ def _flags() -> set[str]:
     context = import_module(f"{package}.globals").get_current_context(silent=True)
     parameters = [] if context is None else context.command.params
     return {flag for parameter in parameters for flag in parameter.opts}
+
+
+def image_set(
+    model: ImageModel,
+    files: Sequence[Sequence[Path]],
+    specs: Sequence[InputSpec],
+    reading: Mapping[str, Any],
+    *,
+    among: Sequence[InputSpec] = (),
+) -> ImageSet:
+    """Files for inputs of a model, read as these take them.
+
+    A size is for pictures that lie on each other: those of the inputs that take any
+    size; where none does, those of inputs of the same size as the first.
+
+    Args:
+        model: The model.
+        files: For each example one file per input.
+        specs: The inputs.
+        reading: How pictures are read, see `ImageOptions.reading`.
+        among: All inputs of which it is told which a size is for; none for `specs`.
+    """
+    from cnnviz.images import ImageSet
+
+    sizes = [spec.shape[:2] for spec in among or specs if len(spec.shape) == 3]
+    resized = [size for size in sizes if None in size] or sizes[:1]
+    return ImageSet(
+        files,
+        [spec.shape for spec in specs],
+        raw=[
+            model.encode.of(spec.name).reads_raw(len(spec.shape) + 1, spec.dtype)
+            for spec in specs
+        ],
+        sized=[spec.shape[:2] in resized for spec in specs],
+        **reading,
+    )
+
+
+def picture_set(
+    model: ImageModel,
+    paths: Sequence[Path],
+    shape: tuple[int | None, ...],
+    reading: Mapping[str, Any],
+) -> ImageSet:
+    """Files for the only input of a model that is not held; see `image_set`.
+
+    Args:
+        model: The model.
+        paths: The files.
+        shape: That of one image; see `cnnviz.images.ImageSet`.
+        reading: How pictures are read.
+    """
+    from cnnviz.tracing import InputSpec
+
+    spec, *_ = model.inputs or [InputSpec("", shape, "float32")]
+    return image_set(
+        model, [[path] for path in paths], [spec._replace(shape=shape)], reading
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,21 +241,14 @@ class ImageOptions:
             model: The model that they are for.
             console: Is told which of them cannot be read, and are left out.
         """
-        from cnnviz.images import ImageSet
         from cnnviz.network import check_resizable
 
         columns, specs = self._columns(model)
         if self.size is not None:
             check_resizable(model)
-        return ImageSet(
-            [[paths[column] for column in columns] for paths in self.paths],
-            [spec.shape for spec in specs],
-            **self.reading,
-            raw=[
-                model.encode.of(spec.name).reads_raw(len(spec.shape) + 1, spec.dtype)
-                for spec in specs
-            ],
-        ).batches(self.batch_size, leave_out=console.left_out)
+        files = [[paths[column] for column in columns] for paths in self.paths]
+        images = image_set(model, files, specs, self.reading)
+        return images.batches(self.batch_size, leave_out=console.left_out)
 
     @property
     def reading(self) -> dict[str, Any]:

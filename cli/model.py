@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .inputs import image_set
 from .options import MODEL_PANEL, parsed_pair
 from .tensorflow_start import import_tensorflow
 
@@ -232,21 +233,14 @@ class ModelOptions:
         self, model: ImageModel, reading: Mapping[str, Any]
     ) -> dict[str, np.ndarray]:
         """By the name of an input what it is held at; see `load`."""
-        from cnnviz.images import ImageSet
-
-        files = self.held_files()
-        specs = {name: model.input(name) for name in files}
-        shown = [s.shape[:2] for s in model.inputs or [] if s.name not in files]
-        held: dict[str, np.ndarray] = {}
-        for name, (_, shape, dtype) in specs.items():
-            read = dict(reading)
-            if shape[:2] not in shown:
-                read["size"] = None  # a size is for pictures that lie on each other
-            raw = model.encode.of(name).reads_raw(len(shape) + 1, dtype)
-            (held[name],) = ImageSet([[files[name]]], [shape], raw=[raw], **read).read(
-                0
-            )
-        return held
+        if not (files := self.held_files()):
+            return {}
+        specs = [model.input(name) for name in files]
+        shown = [spec for spec in model.inputs or [] if spec.name not in files]
+        images = image_set(
+            model, [[*files.values()]], specs, reading, among=[*shown, *specs]
+        )
+        return dict(zip(files, images.read(0), strict=True))
 
     @property
     def _encoding(self) -> str | dict[str, str]:

@@ -9,7 +9,7 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import keep_apart
+from ..inputs import keep_apart, picture_set
 from ..model import ModelOptions
 from ..progress import FRAMES, watch, write_animation
 from ..running import Work, run
@@ -100,7 +100,6 @@ def filters(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
-        from cnnviz.images import ImageSet
         from cnnviz.network import (
             choose_channels,
             native_shape,
@@ -119,11 +118,7 @@ def filters(
             path: choose_channels(path, wanted, count) for path, count in counts.items()
         }
         yield paths, counts, [address.path for address in addresses(loaded.network)]
-        photos = ImageSet(
-            [[path] for path in natural],
-            [native_shape(loaded)],
-            raw=[loaded.encode_of().is_raw],
-        )
+        photos = picture_set(loaded, natural, native_shape(loaded), {})
         for number, path in enumerate(paths):
             channels = chosen[path][:max_channels].tolist()
             exciting = None

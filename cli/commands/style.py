@@ -11,7 +11,7 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import keep_apart
+from ..inputs import keep_apart, picture_set
 from ..model import ModelOptions
 from ..progress import FRAMES, watch, write_gif
 from ..running import Work, run
@@ -197,7 +197,7 @@ def style(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
-        from cnnviz.images import ImageSet, resize
+        from cnnviz.images import resize
         from cnnviz.synthesis import (
             StyleLayers,
             layer_paths,
@@ -207,13 +207,11 @@ def style(
         )
 
         paths = partial(layer_paths, loaded, note=console.note)
-        shapes = [(None, None, painting_channels(loaded))]
-        raw = [loaded.encode_of().is_raw]
-        (photo,) = ImageSet([[path]], shapes, raw=raw, size=size, **reading).read(0)
+        shape = (None, None, painting_channels(loaded))
+        (photo,) = picture_set(loaded, [path], shape, {"size": size, **reading}).read(0)
         if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
-        files = [[p] for p in [*paintings, *begin]]
-        others = ImageSet(files, shapes, raw=raw, **reading)
+        others = picture_set(loaded, [*paintings, *begin], shape, reading)
         pictures = [others.read(number)[0] for number in range(len(others))]
         plan = Run(
             steps=steps,

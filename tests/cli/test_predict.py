@@ -311,7 +311,9 @@ def test_held_pictures_are_read_as_the_others_are(
     # A size for images of any size is none for what the network takes in one size.
     other = saved("other.keras", (None, None, 1), (6, 6, 1))
     Image.fromarray(third[:, :6, 0]).save(mask)
-    np.testing.assert_allclose(values(other, f"--hold=m={mask}", "--size=9")[1], 1)
+    for way in ("hold", "input"):
+        found = values(other, f"--{way}=m={mask}", "--size=9")
+        np.testing.assert_allclose(found, [1 / 3, 1], atol=0.02)
 
 
 def test_encodings_of_several_inputs(tmp_path: Path) -> None:

@@ -57,6 +57,16 @@ def test_files_of_raw_values_that_are_no_numbers_are_named(tmp_path: Path) -> No
     assert told == [f"{files[0][0]} gives {expected}"]
 
 
+def test_a_size_is_for_the_inputs_that_it_is_said_to_be_for(tmp_path: Path) -> None:
+    files = [[save(tmp_path / f"{i}.npy", 8, 6, 3, seed=i) for i in range(2)]]
+    shapes = [(None, None, 3), (4, 4, 3)]
+    images = ImageSet(files, shapes, raw=[False] * 2, size=(6, 6), sized=[True, False])
+    for found, path, size in zip(images.read(0), files[0], (6, 4), strict=True):
+        np.testing.assert_array_equal(found, read_image(path, size=size))
+    every = ImageSet(files, shapes, raw=[False] * 2, size=(6, 6)).read(0)
+    assert [array.shape for array in every] == [(6, 6, 3)] * 2
+
+
 def test_bytes_are_no_numbers_among_floats(tmp_path: Path) -> None:
     vectors = [np.arange(4, dtype=kind) for kind in (np.uint8, np.uint8, np.float32)]
     files = [[tmp_path / f"{i}.npy"] for i in range(3)]
