@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -233,6 +234,10 @@ class ImageOptions:
 
         names = " + ".join(path.name for path in self.paths[number])
         return names if verdict is None else join_facts([names, verdict])
+
+    def about(self, numbers: Sequence[int]) -> AbstractContextManager[None]:
+        """Names the first of some examples of one shape in errors about them."""
+        return options.about(self.source(numbers[0]), len(numbers) - 1)
 
     def batches(self, model: ImageModel, console: Console) -> Iterator[Batch]:
         """Reads the examples in order, those of equal shapes together.

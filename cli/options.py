@@ -101,6 +101,23 @@ def in_place_of(told: str) -> Iterator[None]:
         raise ImageError(f"{told}, and {error.message}", hint=error.hint) from None
 
 
+@contextmanager
+def about(image: str, others: int = 0) -> Iterator[None]:
+    """Names the image that the network cannot take.
+
+    Args:
+        image: What it is called.
+        others: How many others of its shape are with it.
+    """
+    from cnnviz.errors import ImageError
+
+    try:
+        yield
+    except ImageError as error:
+        told = f"{image} and {others:,} more of its shape" if others else image
+        raise ImageError(f"{told}: {error.message}", hint=error.hint) from None
+
+
 def parsed_folder(given: str | Path) -> Path:
     """A folder by its path; no text is no path, and would be the folder one is in."""
     if given == "":

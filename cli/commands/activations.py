@@ -71,17 +71,17 @@ def activations(
 
         yield pointwise_layers(loaded) if layer is None else {}
         batches, shown = tee(images.batches(loaded, console))
-        yield from zip(
-            batches,
-            activation_batches(
-                loaded,
-                (batch.arrays for batch in shown),
-                layer,
-                predict=True,
-                note=console.note,
-            ),
-            strict=True,
+        found = activation_batches(
+            loaded,
+            (batch.arrays for batch in shown),
+            layer,
+            predict=True,
+            note=console.note,
         )
+        for batch in batches:
+            with images.about(batch.numbers):
+                maps = next(found)
+            yield batch, maps
 
     def draw(work: Work) -> None:
         from cnnviz.drawing import backdrop

@@ -17,7 +17,7 @@ from ..signature import command
 from ..writing import file_text, marked
 
 if TYPE_CHECKING:
-    from cnnviz.network import ImageModel
+    from cnnviz.network import ImageModel, Prediction
     from cnnviz.synthesis import ClassImages
 
 _TOP = 3  # as many as explain explains
@@ -148,9 +148,8 @@ def _likeliest(
     top: int,
 ) -> list[int]:
     """The classes that the network takes images for, in the order of the images."""
-    rows = [
-        row
-        for batch in images.batches(loaded, console)
-        for row in loaded.predict(batch.arrays, head=head).top(top)
-    ]
+    rows: list[list[Prediction]] = []
+    for batch in images.batches(loaded, console):
+        with images.about(batch.numbers):
+            rows += loaded.predict(batch.arrays, head=head).top(top)
     return list(dict.fromkeys(best.number for row in rows for best in row))

@@ -160,15 +160,16 @@ def deconv(
                 if told[0] is None:
                     silent.add(shapes)
             row = 0
-            for found in projected(loaded, batch.arrays, target):
-                for i in range(len(found.images)):
-                    one = [array[row : row + 1] for array in batch.arrays]
-                    yield (
-                        batch.numbers[row],
-                        told[row],
-                        examine(loaded, target, one, found.image(i)),
-                    )
-                    row += 1
+            with images.about(batch.numbers):
+                for found in projected(loaded, batch.arrays, target):
+                    for i in range(len(found.images)):
+                        one = [array[row : row + 1] for array in batch.arrays]
+                        yield (
+                            batch.numbers[row],
+                            told[row],
+                            examine(loaded, target, one, found.image(i)),
+                        )
+                        row += 1
 
     def projected(
         loaded: ImageModel, arrays: list[np.ndarray], target: str

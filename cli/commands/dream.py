@@ -97,17 +97,18 @@ def dream(
         photos = picture_set(loaded, paths, shape, {"size": size, **reading})
         for batch in photos.batches(1, leave_out=console.left_out):
             (number,), (images,) = batch.numbers, batch.arrays
-            dream = deep_dream(
-                loaded,
-                images[0],
-                layers,
-                octaves=octaves,
-                steps=steps,
-                strength=strength,
-                batch_size=batch_size,
-                callback=watch(console, paths[number].name, number),
-                **ascent.applied(),
-            )
+            with options.about(paths[number].name):
+                dream = deep_dream(
+                    loaded,
+                    images[0],
+                    layers,
+                    octaves=octaves,
+                    steps=steps,
+                    strength=strength,
+                    batch_size=batch_size,
+                    callback=watch(console, paths[number].name, number),
+                    **ascent.applied(),
+                )
             yield number, dream
 
     def draw(work: Work) -> None:
