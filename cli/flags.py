@@ -31,7 +31,7 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?:cnnviz\.)?load_model\(\.\.\., trusted=True\)": "--trusted",
     r"(?<= )custom_objects=\{'([^']*)': \.\.\.\}": _custom_object,
     r"(?<= )architecture='([^']+)'": r"--architecture \1",
-    r"(?<= )head='([^']+)'": r"--head \1",
+    r"(?<=[\" ])head='([^']+)'": r"--head \1",
     r"(?:cnnviz\.)?list_layers\(model\)": "cnnviz layers MODEL",
     r"(?:cnnviz\.)?(?:activations|deconvnet|explain)\(\.\.\.\)": "--raw",
     r"load_model\(\.\.\.\)\.hold\(\{name: array\}\)": "--hold NAME=FILE",
