@@ -29,9 +29,9 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"(?:cnnviz\.)?load_model\(path\)": "cnnviz COMMAND FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., labels=\.\.\.\)": "--labels FILE",
     r"(?:cnnviz\.)?load_model\(\.\.\., trusted=True\)": "--trusted",
-    r"custom_objects=\{'([^']*)': \.\.\.\}": _custom_object,
-    r"architecture='([^']+)'": r"--architecture \1",
-    r"\bhead='([^']+)'": r"--head \1",
+    r"(?<= )custom_objects=\{'([^']*)': \.\.\.\}": _custom_object,
+    r"(?<= )architecture='([^']+)'": r"--architecture \1",
+    r"(?<=[\" ])head='([^']+)'": r"--head \1",
     r"(?:cnnviz\.)?list_layers\(model\)": "cnnviz layers MODEL",
     r"(?:cnnviz\.)?(?:activations|deconvnet|explain)\(\.\.\.\)": "--raw",
     r"load_model\(\.\.\.\)\.hold\(\{name: array\}\)": "--hold NAME=FILE",
@@ -39,10 +39,12 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"cnnviz\.synthesis\.optimize_style\(.*\)": (
         "--style-layer NAME, --content-layer NAME"
     ),
-    r"layers=\[([^\]]+)\]": _named_layers,
     r"name others, such as classes=\[0, 1\]": (
         "--class draws others, and an IMAGE those it is taken for"
     ),
+    r"(?<=you want: )layers=\[([^\]]+)\]": _named_layers,
+    r"(?<=one by one: )layers=\[([^\]]+)\]": _named_layers,
+    r" Or, if it takes a list of arrays, give that\.": "",
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"load_model\(\.\.\., encoding='\.\.\.'\)": "--encoding NAME",
     r"load_model\(\.\.\., encoding='(\w+)'\)": r"--encoding \1",
@@ -55,14 +57,14 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"^(content_weight|keep_colors|style_scale|total_variation) is\b": _option,
     r"^(region|labels|precision|against|size|stride) is\b": r"--\1 is",
     r"^region holds\b": "--region holds",
-    r"weights=None": "--weights none",
+    r"^Use weights=None for\b": "Use --weights none for",
     r"leave out tf\.config\.experimental\.enable_op_determinism\(\)": (
         "use --any-order"
     ),
     r"\ba smaller batch_size\b": "a smaller --batch-size",
 }
-"""By pattern what the command line says in place of Python. The name of an argument
-counts where a message begins with it, or it might be part of a path."""
+"""By pattern what the command line says in place of Python. What
+might be part of a path counts where a message begins with it, or behind its words."""
 
 
 def in_flags(text: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -17,7 +18,7 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
-    from cnnviz.images import Batch
+    from cnnviz.images import Batch, ImageSet
     from cnnviz.network import ImageModel
     from cnnviz.tracing import InputSpec
 
@@ -95,6 +96,64 @@ def _flags() -> set[str]:
     return {flag for parameter in parameters for flag in parameter.opts}
 
 
+def image_set(
+    model: ImageModel,
+    files: Sequence[Sequence[Path]],
+    specs: Sequence[InputSpec],
+    reading: Mapping[str, Any],
+    *,
+    among: Sequence[InputSpec] = (),
+) -> ImageSet:
+    """Files for inputs of a model, read as these take them.
+
+    A size is for pictures that lie on each other: those of the inputs that take any
+    size; where none does, those of inputs of the same size as the first.
+
+    Args:
+        model: The model.
+        files: For each example one file per input.
+        specs: The inputs.
+        reading: How pictures are read, see `ImageOptions.reading`.
+        among: All inputs of which it is told which a size is for; none for `specs`.
+    """
+    from cnnviz.images import ImageSet
+
+    sizes = [spec.shape[:2] for spec in among or specs if len(spec.shape) == 3]
+    resized = [size for size in sizes if None in size] or sizes[:1]
+    return ImageSet(
+        files,
+        [spec.shape for spec in specs],
+        raw=[
+            model.encode.of(spec.name).reads_raw(len(spec.shape) + 1, spec.dtype)
+            for spec in specs
+        ],
+        sized=[spec.shape[:2] in resized for spec in specs],
+        **reading,
+    )
+
+
+def picture_set(
+    model: ImageModel,
+    paths: Sequence[Path],
+    shape: tuple[int | None, ...],
+    reading: Mapping[str, Any],
+) -> ImageSet:
+    """Files for the only input of a model that is not held; see `image_set`.
+
+    Args:
+        model: The model.
+        paths: The files.
+        shape: That of one image; see `cnnviz.images.ImageSet`.
+        reading: How pictures are read.
+    """
+    from cnnviz.tracing import InputSpec
+
+    spec, *_ = model.inputs or [InputSpec("", shape, "float32")]
+    return image_set(
+        model, [[path] for path in paths], [spec._replace(shape=shape)], reading
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
     """The images that a network is to be shown, one after the other.
@@ -142,9 +201,7 @@ class ImageOptions:
                 else "--input replaces IMAGE: give one or the other"
             )
         sources = self._sources()
-        # Left out of one input, a second name of a file would shift its pairs.
-        once = len(sources) == 1
-        columns = [find(paths, once=once) for paths in sources.values()]
+        columns = [find(paths, once=False) for paths in sources.values()]
         if len({len(column) for column in columns}) > 1:
             counts = [
                 f"{name} has {len(column)}"
@@ -153,14 +210,18 @@ class ImageOptions:
             raise ImageError(
                 f"the inputs have different numbers of images: {', '.join(counts)}"
             )
-        return list(zip(*columns, strict=True))
+        # Left out of one input alone, a second name of a file would shift its pairs.
+        examples: dict[tuple[str, ...], tuple[Path, ...]] = {}
+        for paths in zip(*columns, strict=True):
+            examples.setdefault(tuple(map(os.path.realpath, paths)), paths)
+        return list(examples.values())
 
     @cached_property
     def names(self) -> list[str]:
         """A safe name for each example, all of them different."""
-        from cnnviz.images import stems
+        from cnnviz.images import joined_stems
 
-        return stems([paths[0] for paths in self.paths])
+        return joined_stems(self.paths)
 
     def source(self, number: int, verdict: str | None = None) -> str:
         """The names of an example's files, for headlines and notes.
@@ -174,6 +235,10 @@ class ImageOptions:
         names = " + ".join(path.name for path in self.paths[number])
         return names if verdict is None else join_facts([names, verdict])
 
+    def about(self, numbers: Sequence[int]) -> AbstractContextManager[None]:
+        """Names the first of some examples of one shape in errors about them."""
+        return options.about(self.source(numbers[0]), len(numbers) - 1)
+
     def batches(self, model: ImageModel, console: Console) -> Iterator[Batch]:
         """Reads the examples in order, those of equal shapes together.
 
@@ -181,26 +246,24 @@ class ImageOptions:
             model: The model that they are for.
             console: Is told which of them cannot be read, and are left out.
         """
-        from cnnviz.images import ImageSet
         from cnnviz.network import check_resizable
 
         columns, specs = self._columns(model)
         if self.size is not None:
             check_resizable(model)
-        return ImageSet(
-            [[paths[column] for column in columns] for paths in self.paths],
-            [spec.shape for spec in specs],
-            **self.reading,
-            raw=[
-                model.encode.of(spec.name).reads_raw(len(spec.shape) + 1, spec.dtype)
-                for spec in specs
-            ],
-        ).batches(self.batch_size, leave_out=console.left_out)
+        files = [[paths[column] for column in columns] for paths in self.paths]
+        images = image_set(model, files, specs, self.reading)
+        return images.batches(self.batch_size, leave_out=console.left_out)
 
     @property
     def reading(self) -> dict[str, Any]:
         """How pictures are read, by the names that `ImageSet` has for it."""
         return {"size": self.size, "fit": self.fit, "background": self.background}
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of all examples."""
+        return [path for paths in self.paths for path in paths]
 
     @property
     def sources(self) -> list[str]:
@@ -220,13 +283,15 @@ class ImageOptions:
     def _columns(self, model: ImageModel) -> tuple[list[int], list[InputSpec]]:
         """For each input which of the paths are for it, and what it takes."""
         from cnnviz.errors import ImageError
+        from cnnviz.network import names_unknown
         from cnnviz.tracing import InputSpec
 
         specs = model.inputs
+        given = list(self._sources())
         if specs is None:
-            count = len(self.paths[0])
-            unknown = InputSpec("", (None, None, 3), "float32")
-            return list(range(count)), [unknown] * count
+            if len(given) > 1:
+                raise names_unknown(given, model.source)
+            return [0], [InputSpec("", (None, None, 3), "float32")]
         names = [spec.name for spec in specs]
         if not self.inputs:
             if len(specs) > 1:
@@ -236,7 +301,6 @@ class ImageOptions:
                     hint=f"Give each of them: {example}",
                 )
             return [0], specs
-        given = list(self._sources())
         if sorted(names) != sorted(given):
             raise ImageError(
                 f"inputs given: {', '.join(given)}; "

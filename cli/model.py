@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .inputs import image_set
 from .options import MODEL_PANEL, parsed_pair
 from .tensorflow_start import import_tensorflow
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 
 def _known_encodings(given: list[str] | None) -> list[str] | None:
+    if not given:
+        return None
     from cnnviz.network import NAMES
 
-    for text in given or []:
+    for text in given:
         source, equals, name = text.rpartition("=")
         if name not in ("auto", *NAMES) or (equals and not source):
             from cnnviz.words import listed
@@ -32,13 +35,13 @@ def _known_encodings(given: list[str] | None) -> list[str] | None:
             told = listed(("auto", *NAMES))
             wrong = name if source else text
             raise typer.BadParameter(f"{wrong!r} is unknown; expected {told}")
-    inputs = [text.rpartition("=")[0] for text in given or []]
+    inputs = [text.rpartition("=")[0] for text in given]
     for name in inputs:
         if name and inputs.count(name) > 1:
             raise typer.BadParameter(
                 f"several encodings given for input {name}; expected one"
             )
-    if given and len(given) > 1 and not all(inputs):
+    if len(given) > 1 and not all(inputs):
         raise typer.BadParameter(
             f"{len(given)} encodings given; expected one, or NAME=ENCODING for each of "
             "several inputs"
@@ -189,12 +192,14 @@ class ModelOptions:
             check_weights(path)
         elif not named:
             identify_file(path)
-        self._held_files()
+        self.held_files()
 
     @property
     def name(self) -> str:
         """What the model is called in the names of files."""
-        return Path(self.source).resolve().stem or "model"
+        path = Path(self.source).resolve()
+        # Of a folder what follows a dot is no suffix.
+        return (path.name if path.is_dir() else path.stem) or "model"
 
     def load(self, reading: Mapping[str, Any]) -> ImageModel:
         """Imports TensorFlow and loads the model.
@@ -228,21 +233,14 @@ class ModelOptions:
         self, model: ImageModel, reading: Mapping[str, Any]
     ) -> dict[str, np.ndarray]:
         """By the name of an input what it is held at; see `load`."""
-        from cnnviz.images import ImageSet
-
-        files = self._held_files()
-        specs = {name: model.input(name) for name in files}
-        shown = [s.shape[:2] for s in model.inputs or [] if s.name not in files]
-        held: dict[str, np.ndarray] = {}
-        for name, (_, shape, dtype) in specs.items():
-            read = dict(reading)
-            if shape[:2] not in shown:
-                read["size"] = None  # a size is for pictures that lie on each other
-            raw = model.encode.of(name).reads_raw(len(shape) + 1, dtype)
-            (held[name],) = ImageSet([[files[name]]], [shape], raw=[raw], **read).read(
-                0
-            )
-        return held
+        if not (files := self.held_files()):
+            return {}
+        specs = [model.input(name) for name in files]
+        shown = [spec for spec in model.inputs or [] if spec.name not in files]
+        images = image_set(
+            model, [[*files.values()]], specs, reading, among=[*shown, *specs]
+        )
+        return dict(zip(files, images.read(0), strict=True))
 
     @property
     def _encoding(self) -> str | dict[str, str]:
@@ -260,7 +258,7 @@ class ModelOptions:
 
         return None if self.labels is None else read_labels(self.labels)
 
-    def _held_files(self) -> dict[str, Path]:
+    def held_files(self) -> dict[str, Path]:
         """By the name of an input the file that holds it."""
         from cnnviz.errors import ImageError
         from cnnviz.images import find_images

@@ -101,6 +101,23 @@ def in_place_of(told: str) -> Iterator[None]:
         raise ImageError(f"{told}, and {error.message}", hint=error.hint) from None
 
 
+@contextmanager
+def about(image: str, others: int = 0) -> Iterator[None]:
+    """Names the image that the network cannot take.
+
+    Args:
+        image: What it is called.
+        others: How many others of its shape are with it.
+    """
+    from cnnviz.errors import ImageError
+
+    try:
+        yield
+    except ImageError as error:
+        told = f"{image} and {others:,} more of its shape" if others else image
+        raise ImageError(f"{told}: {error.message}", hint=error.hint) from None
+
+
 def parsed_folder(given: str | Path) -> Path:
     """A folder by its path; no text is no path, and would be the folder one is in."""
     if given == "":
@@ -149,13 +166,11 @@ def checked_folder(path: Path) -> Path:
 def _known_colormap(name: str | None) -> str | None:
     # The defaults exist; finding out would cost the import of matplotlib.
     if name is not None:
-        import numpy as np
-
-        from cnnviz.drawing import colorize
+        from cnnviz.drawing import check_colormap
         from cnnviz.errors import ArgumentError
 
         try:
-            colorize(np.zeros(1), name)
+            check_colormap(name)
         except ArgumentError as error:
             raise typer.BadParameter(error.message) from None
     return name

@@ -7,7 +7,7 @@ thread draws what was computed before, hears Ctrl-C, and says how far the work i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ def run(
     show: Callable[[_T], None] | None = None,
     *,
     reading: Mapping[str, Any] | None = None,
+    kept: Iterable[Path] = (),
     reads_pixels: bool = True,
 ) -> None:
     """Loads a model, computes and draws.
@@ -62,9 +63,11 @@ def run(
         show: Prints what `draw` returned, once every file is written.
         reading: How pictures are read, see `ImageOptions.reading`; None for the
             defaults.
+        kept: The images, which no result may replace.
         reads_pixels: Whether the values of pixels matter, hence how they are encoded.
 
     Raises:
+        ArgumentError: If a result would replace an image.
         ImageError: At the end, if images were left out.
     """
 
@@ -82,7 +85,8 @@ def run(
         loaded = next(items)
         if reads_pixels:
             console.note(encoding_note(loaded))
-        with Writer(output.out or Path(), console) as files:
+        kept = [*kept, *model.held_files().values()]
+        with Writer(output.out or Path(), console, kept) as files:
             drawn = draw(Work(items, files, console))
             files.finish()
     if show is not None:

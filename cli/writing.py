@@ -51,6 +51,20 @@ def marked(
     return [f"{option}-{g}" if g.casefold() in known else g for g in given or ()]
 
 
+def marked_channels(
+    layer: str, channels: Sequence[int] | None, layers: Iterable[str]
+) -> list[str]:
+    """Channels of a layer, marked where there are layers in it of such names.
+
+    Args:
+        layer: The path of the layer.
+        channels: Their numbers, if any are given.
+        layers: The paths of all layers.
+    """
+    inner = [p.removeprefix(f"{layer}/") for p in layers if p.startswith(f"{layer}/")]
+    return marked("channel", [str(number) for number in channels or ()], inner)
+
+
 def _given(asked: object) -> str:
     if not isinstance(asked, list):
         return str(asked)
@@ -85,10 +99,14 @@ class Writer:
     Args:
         folder: The folder of the files.
         console: Where their paths are printed.
+        kept: Files that are never written to: the images.
     """
 
-    def __init__(self, folder: Path, console: Console) -> None:
+    def __init__(
+        self, folder: Path, console: Console, kept: Iterable[Path] = ()
+    ) -> None:
         self._folder = folder
+        self._kept = {os.path.realpath(path): path for path in kept}
         self._console = console
         self._pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
         self._pending: deque[tuple[Path, Future[object]]] = deque()
@@ -116,8 +134,19 @@ class Writer:
     def write(
         self, name: str, make: Callable[..., object], *arguments: Any, **named: Any
     ) -> None:
-        """Calls `make(path, ...)`, which writes the file of this name, in a thread."""
+        """Calls `make(path, ...)`, which writes the file of this name, in a thread.
+
+        Raises:
+            ArgumentError: If it is one of those that are kept.
+        """
         path = self._folder / name
+        if (kept := self._kept.get(os.path.realpath(path))) is not None:
+            from cnnviz.errors import ArgumentError
+
+            raise ArgumentError(
+                f"a result of this name would take the place of the image {kept}",
+                hint=f"Choose another folder: --out {self._folder / 'cnnviz-out'}",
+            )
         with held():
             future = self._pool.submit(make, path, *arguments, **named)
             self._pending.append((path, future))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import warnings
 from types import FrameType
 
@@ -42,12 +43,17 @@ class CnnvizWarning(UserWarning):
     """What the user should know of a result that is not all that was asked for."""
 
 
+TELLING = threading.RLock()
+"""Held while a warning is told, and while filters of warnings are put in order."""
+
+
 def warn(text: str) -> None:
     """Warns the caller of the library."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and _is_ours(frame):
         level, frame = level + 1, frame.f_back
-    warnings.warn(printable(text), CnnvizWarning, stacklevel=level)
+    with TELLING:
+        warnings.warn(printable(text), CnnvizWarning, stacklevel=level)
 
 
 def _is_ours(frame: FrameType) -> bool:

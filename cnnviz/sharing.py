@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import wraps
 from typing import Any
+
+from cnnviz.errors import TELLING, CnnvizWarning
 
 
 def shared(
@@ -44,7 +46,6 @@ def shared(
     return entered
 
 
-_HIDING = threading.Lock()
 _hidden: set[tuple[str, type[Warning]]] = set()
 
 
@@ -61,7 +62,9 @@ def _filters_kept() -> Iterator[None]:
 
 @contextmanager
 def quiet(message: str = "", category: type[Warning] = Warning) -> Iterator[None]:
-    """Keeps warnings from the user.
+    """Keeps warnings from the user, except those of cnnviz.
+
+    The filters are those of all threads, of which another may warn.
 
     Args:
         message: A pattern of how they begin.
@@ -69,8 +72,19 @@ def quiet(message: str = "", category: type[Warning] = Warning) -> Iterator[None
     """
     with _filters_kept():
         # A filter that is added again is away for a moment, also from other threads.
-        with _HIDING:
+        with TELLING:
             if (message, category) not in _hidden:
+                held = [*warnings.filters]
                 warnings.filterwarnings("ignore", message, category)
+                _put_back(held)
                 _hidden.add((message, category))
         yield
+
+
+def _put_back(filters: Sequence[Any]) -> None:
+    """Lets filters decide again on what cnnviz warns of, ahead of those since added."""
+    warnings.simplefilter("default", CnnvizWarning)  # where none of them does
+    for action, message, category, module, line in reversed(filters):
+        if issubclass(CnnvizWarning, category):
+            texts = [getattr(each, "pattern", each) or "" for each in (message, module)]
+            warnings.filterwarnings(action, texts[0], CnnvizWarning, texts[1], line)

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,28 @@ _PNG_COLORS = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
 _TIFF_SAMPLES = {"u": 1, "i": 2, "f": 3}  # by the kind of number
 
 
-def write_png16(path: Path, values: NDArray[Any]) -> None:
-    """Writes values `(h, w, c)` as a PNG of 16 bits per channel."""
+def write_png16(
+    path: Path, values: NDArray[Any], *, bits: int = 16, clear: Sequence[int] = ()
+) -> None:
+    """Writes values `(h, w, c)` as a PNG of 16 bits per channel.
+
+    Args:
+        path: The file.
+        values: The values.
+        bits: How many bits each has; fewer than 16 of gray alone.
+        clear: The one gray, or color, that is transparent.
+    """
     height, width, channels = values.shape
-    rows = values.astype(">u2")
-    header = struct.pack(">IIBBBBB", width, height, 16, _PNG_COLORS[channels], 0, 0, 0)
+    digits = (values.astype(">u2")[..., np.newaxis] >> np.arange(bits)[::-1]) & 1
+    rows = np.packbits(digits.reshape(height, -1).astype(np.uint8), axis=1)
+    color = _PNG_COLORS[channels]
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
     text = b"\x89PNG\r\n\x1a\n"
-    for kind, body in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")):
+    chunks = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]
+    if clear:
+        chunks.insert(1, (b"tRNS", np.array(clear, ">u2").tobytes()))
+    for kind, body in chunks:
         check = zlib.crc32(kind + body)
         text += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
     path.write_bytes(text)

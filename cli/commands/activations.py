@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from itertools import chain, tee
-from pathlib import Path
+from itertools import tee
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -67,25 +65,23 @@ def activations(
     --sort and --max-channels do not ask for others.
     """
     keep_apart(output.out, images.sources)
-    if raw:
-        _keep_images(output.out, images)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.network import activation_batches, pointwise_layers
 
         yield pointwise_layers(loaded) if layer is None else {}
         batches, shown = tee(images.batches(loaded, console))
-        yield from zip(
-            batches,
-            activation_batches(
-                loaded,
-                (batch.arrays for batch in shown),
-                layer,
-                predict=True,
-                note=console.note,
-            ),
-            strict=True,
+        found = activation_batches(
+            loaded,
+            (batch.arrays for batch in shown),
+            layer,
+            predict=True,
+            note=console.note,
         )
+        for batch in batches:
+            with images.about(batch.numbers):
+                maps = next(found)
+            yield batch, maps
 
     def draw(work: Work) -> None:
         from cnnviz.drawing import backdrop
@@ -152,20 +148,7 @@ def activations(
                         f"{file}.png", drawn.save, layer=path, **look, **told
                     )
 
-    run(model, output, compute, draw, reading=images.reading)
-
-
-def _keep_images(out: Path, images: ImageOptions) -> None:
-    """Refuses to write arrays to the files that images are read from."""
-    from cnnviz.errors import ArgumentError
-
-    written = {os.path.realpath(out / f"{name}.npz") for name in images.names}
-    for path in chain.from_iterable(images.paths):
-        if os.path.realpath(path) in written:
-            raise ArgumentError(
-                f"--raw would write over the image {path}",
-                hint=f"Choose another folder: --out {out / 'cnnviz-out'}",
-            )
+    run(model, output, compute, draw, reading=images.reading, kept=images.files)
 
 
 def _file_names(image: str, images: frozenset[str], layers: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from ..signature import command
 from ..writing import file_text, marked
 
 if TYPE_CHECKING:
-    from cnnviz.network import ImageModel
+    from cnnviz.network import ImageModel, Prediction
     from cnnviz.synthesis import ClassImages
 
 _TOP = 3  # as many as explain explains
@@ -117,9 +117,7 @@ def classes(
             work.console.note(output_note(heads[0].name, heads[0].heads))
         work.console.stage("ascending", 1)
         found: ClassImages = next(work.items)
-        files = (
-            [] if shown is None else [path.name for row in shown.paths for path in row]
-        )
+        files = [] if shown is None else [path.name for path in shown.files]
         asked = [head, marked("class", classes, heads[0].heads), files]
         name = safe_name(file_text(model.name, asked, "classes"))
         title = f"classes of {model.name}"
@@ -131,7 +129,8 @@ def classes(
                 f"{name}.gif", write_animation, found.ascent, found.names, title
             )
 
-    run(model, output, compute, draw)
+    kept = [] if shown is None else shown.files
+    run(model, output, compute, draw, kept=kept)
 
 
 def _likeliest(
@@ -142,9 +141,8 @@ def _likeliest(
     top: int,
 ) -> list[int]:
     """The classes that the network takes images for, in the order of the images."""
-    rows = [
-        row
-        for batch in images.batches(loaded, console)
-        for row in loaded.predict(batch.arrays, head=head).top(top)
-    ]
+    rows: list[list[Prediction]] = []
+    for batch in images.batches(loaded, console):
+        with images.about(batch.numbers):
+            rows += loaded.predict(batch.arrays, head=head).top(top)
     return list(dict.fromkeys(best.number for row in rows for best in row))

@@ -16,7 +16,7 @@ from ..inputs import ImageOptions, keep_apart
 from ..model import ModelOptions
 from ..running import Work, run
 from ..signature import command
-from ..writing import file_text, write_arrays
+from ..writing import file_text, marked_channels, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,26 +146,30 @@ def deconv(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.network import suggest_layer
-        from cnnviz.tracing import one_path
+        from cnnviz.tracing import addresses, one_path
 
         target = one_path(loaded.network, layer or suggest_layer(loaded))
-        yield target
-        answers = True
+        yield target, [address.path for address in addresses(loaded.network)]
+        silent: set[tuple[tuple[int, ...], ...]] = set()
         for batch in images.batches(loaded, console):
             told: list[str | None] = [None] * len(batch.numbers)
-            if answers:  # a network that has none is not asked again
+            shapes = tuple(array.shape[1:] for array in batch.arrays)
+            # A network that has no answer for images of a shape is not asked again.
+            if shapes not in silent:
                 told = _verdicts(loaded, batch.arrays)
-                answers = told[0] is not None
+                if told[0] is None:
+                    silent.add(shapes)
             row = 0
-            for found in projected(loaded, batch.arrays, target):
-                for i in range(len(found.images)):
-                    one = [array[row : row + 1] for array in batch.arrays]
-                    yield (
-                        batch.numbers[row],
-                        told[row],
-                        examine(loaded, target, one, found.image(i)),
-                    )
-                    row += 1
+            with images.about(batch.numbers):
+                for found in projected(loaded, batch.arrays, target):
+                    for i in range(len(found.images)):
+                        one = [array[row : row + 1] for array in batch.arrays]
+                        yield (
+                            batch.numbers[row],
+                            told[row],
+                            examine(loaded, target, one, found.image(i)),
+                        )
+                        row += 1
 
     def projected(
         loaded: ImageModel, arrays: list[np.ndarray], target: str
@@ -216,13 +220,14 @@ def deconv(
         from cnnviz.errors import LayerError
         from cnnviz.images import distinct_names
 
-        target = next(work.items)
+        target, layers = next(work.items)
+        channels = marked_channels(target, channel, layers)
         if layer is None:
             work.console.note(f"layer: {target} (--layer chooses another)")
         kind = "compare" if compare else chosen
         names = distinct_names(
             [
-                file_text(name, [target, channel], suffix)
+                file_text(name, [target, channels], suffix)
                 for name in images.names
                 for suffix in (kind, f"{chosen}-stages", *_RULES)
             ]
@@ -244,7 +249,7 @@ def deconv(
             picture, strip, *arrays = names[each * number : each * (number + 1)]
             source = images.source(number)
             if raw:
-                by_rule = {**result.ruled, result.found.origin.rule: result.found}
+                by_rule = result.ruled or {result.found.origin.rule: result.found}
                 for path, own in zip(arrays, _RULES, strict=True):
                     if own in by_rule:
                         work.files.write(
@@ -274,7 +279,7 @@ def deconv(
                 "there is nothing to draw"
             )
 
-    run(model, output, compute, draw, reading=images.reading)
+    run(model, output, compute, draw, reading=images.reading, kept=images.files)
 
 
 @dataclass(frozen=True, eq=False)

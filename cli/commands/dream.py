@@ -9,7 +9,7 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import IMAGE, find, keep_apart
+from ..inputs import IMAGE, find, keep_apart, picture_set
 from ..model import ModelOptions
 from ..progress import watch
 from ..running import Work, run
@@ -87,7 +87,6 @@ def dream(
     keep_apart(output.out, images)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.images import ImageSet
         from cnnviz.network import native_shape, suggest_layer
         from cnnviz.synthesis import deep_dream, layer_paths
 
@@ -95,26 +94,21 @@ def dream(
         layers = layer_paths(loaded, chosen)
         yield layers
         shape = (None, None, native_shape(loaded)[2])
-        photos = ImageSet(
-            [[path] for path in paths],
-            [shape],
-            size=size,
-            **reading,
-            raw=[loaded.encode_of().is_raw],
-        )
+        photos = picture_set(loaded, paths, shape, {"size": size, **reading})
         for batch in photos.batches(1, leave_out=console.left_out):
             (number,), (images,) = batch.numbers, batch.arrays
-            dream = deep_dream(
-                loaded,
-                images[0],
-                layers,
-                octaves=octaves,
-                steps=steps,
-                strength=strength,
-                batch_size=batch_size,
-                callback=watch(console, paths[number].name, number),
-                **ascent.applied(),
-            )
+            with options.about(paths[number].name):
+                dream = deep_dream(
+                    loaded,
+                    images[0],
+                    layers,
+                    octaves=octaves,
+                    steps=steps,
+                    strength=strength,
+                    batch_size=batch_size,
+                    callback=watch(console, paths[number].name, number),
+                    **ascent.applied(),
+                )
             yield number, dream
 
     def draw(work: Work) -> None:
@@ -129,4 +123,4 @@ def dream(
         for number, image in work.items:
             work.files.write(f"{names[number]}.png", image.save)
 
-    run(model, output, compute, draw, reading=reading)
+    run(model, output, compute, draw, reading=reading, kept=paths)

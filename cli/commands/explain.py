@@ -174,7 +174,9 @@ def explain(
             for row, number in enumerate(batch.numbers):
                 one = [array[row : row + 1] for array in batch.arrays]
                 tell = _Progress(console, done, images.source(number))
-                yield number, found(loaded, one, tell)
+                with images.about([number]):
+                    explained = found(loaded, one, tell)
+                yield number, explained
                 done += 1
                 tell.part(0, 1)(1, 1)
 
@@ -266,7 +268,7 @@ def explain(
             if result.channels is not None:
                 work.files.write(f"{second}.png", result.write_maps, source)
 
-    run(model, output, compute, draw, reading=images.reading)
+    run(model, output, compute, draw, reading=images.reading, kept=images.files)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import keep_apart
+from ..inputs import keep_apart, picture_set
 from ..model import ModelOptions
 from ..progress import FRAMES, watch, write_animation
 from ..running import Work, run
 from ..signature import command
-from ..writing import file_text
+from ..writing import file_text, marked_channels
 
 if TYPE_CHECKING:
     from cnnviz.network import ImageModel
@@ -100,7 +100,6 @@ def filters(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
-        from cnnviz.images import ImageSet
         from cnnviz.network import (
             choose_channels,
             native_shape,
@@ -109,6 +108,7 @@ def filters(
         )
         from cnnviz.studies import find_exemplars
         from cnnviz.synthesis import layer_paths, optimize_filters
+        from cnnviz.tracing import addresses
 
         paths = layer_paths(loaded, layer)
         surveyed = survey_layers(loaded, paths).layers
@@ -117,12 +117,8 @@ def filters(
         chosen = {
             path: choose_channels(path, wanted, count) for path, count in counts.items()
         }
-        yield paths, counts
-        photos = ImageSet(
-            [[path] for path in natural],
-            [native_shape(loaded)],
-            raw=[loaded.encode_of().is_raw],
-        )
+        yield paths, counts, [address.path for address in addresses(loaded.network)]
+        photos = picture_set(loaded, natural, native_shape(loaded), {})
         for number, path in enumerate(paths):
             channels = chosen[path][:max_channels].tolist()
             exciting = None
@@ -159,11 +155,16 @@ def filters(
     def draw(work: Work) -> None:
         from cnnviz.drawing import headline
 
-        paths, counts = next(work.items)
+        paths, counts, layers = next(work.items)
         work.console.stage("ascending", len(paths))
         kind = "filters-negative" if negative else "filters"
         names = distinct_names(
-            [file_text(model.name, [path, wanted], kind) for path in paths]
+            [
+                file_text(
+                    model.name, [path, marked_channels(path, wanted, layers)], kind
+                )
+                for path in paths
+            ]
         )
         for name, (path, found, exciting) in zip(names, work.items, strict=True):
             drawn, count = len(found.channels), counts[path]
@@ -181,4 +182,4 @@ def filters(
                     f"{name}.gif", write_animation, found.ascent, labels, title
                 )
 
-    run(model, output, compute, draw)
+    run(model, output, compute, draw, kept=natural)

@@ -61,7 +61,8 @@ def predict(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         for batch in images.batches(loaded, console):
-            found = loaded.predict(batch.arrays, head=head)
+            with images.about(batch.numbers):
+                found = loaded.predict(batch.arrays, head=head)
             rows = found.top(top)
             for number, row in zip(batch.numbers, rows, strict=True):
                 source = " + ".join(str(path) for path in images.paths[number])

@@ -10,7 +10,7 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..inputs import keep_apart
+from ..inputs import keep_apart, picture_set
 from ..model import ModelOptions
 from ..progress import FRAMES, watch, write_gif
 from ..running import Work, run
@@ -196,7 +196,7 @@ def style(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
-        from cnnviz.images import ImageSet, resize
+        from cnnviz.images import resize
         from cnnviz.synthesis import (
             StyleLayers,
             layer_paths,
@@ -205,13 +205,11 @@ def style(
             painting_size,
         )
 
-        shapes = [(None, None, painting_channels(loaded))]
-        raw = [loaded.encode_of().is_raw]
-        (photo,) = ImageSet([[path]], shapes, raw=raw, size=size, **reading).read(0)
+        shape = (None, None, painting_channels(loaded))
+        (photo,) = picture_set(loaded, [path], shape, {"size": size, **reading}).read(0)
         if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
-        files = [[p] for p in [*paintings, *begin]]
-        others = ImageSet(files, shapes, raw=raw, **reading)
+        others = picture_set(loaded, [*paintings, *begin], shape, reading)
         pictures = [others.read(number)[0] for number in range(len(others))]
         plan = Run(
             steps=steps,
@@ -240,7 +238,8 @@ def style(
         yield found, plan.snapshot_steps(len(found.style_losses))
 
     def draw(work: Work) -> None:
-        name = safe_name(file_text(stems([path])[0], stems(paintings), "style"))
+        first, *others = stems([path, *paintings])
+        name = safe_name(file_text(first, others, "style"))
         work.console.stage("painting", 1)
         found: Stylized
         found, marks = next(work.items)
@@ -261,7 +260,8 @@ def style(
         if gif:
             work.files.write(f"{name}.gif", _write_gif, found, marks)
 
-    run(model, output, compute, draw, reading=reading)
+    kept = [path, *paintings, *begin]
+    run(model, output, compute, draw, reading=reading, kept=kept)
 
 
 def _write_frame(path: Path, image: np.ndarray) -> None:

@@ -24,6 +24,7 @@ from .stage_sheets import stage_sheet as stage_sheet
 from .tiles import backdrop as backdrop, plain_picture as plain_picture
 from .values import (
     NOT_A_NUMBER as NOT_A_NUMBER,
+    check_colormap as check_colormap,
     colorize as colorize,
     leveled as leveled,
     overlay as overlay,

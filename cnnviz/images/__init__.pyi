@@ -12,6 +12,7 @@ from .finding import (
 )
 from .names import (
     distinct_names as distinct_names,
+    joined_stems as joined_stems,
     safe_name as safe_name,
     stems as stems,
 )

@@ -96,7 +96,8 @@ def is_searched(source: str | Path, folder: str | Path) -> bool:
     real = Path(os.path.realpath(path_of("folder", folder, "that of a folder")))
     if is_there(path) or not glob.has_magic(str(path)):
         return is_folder(path) and real == Path(os.path.realpath(path))
-    *parts, last = Path(os.path.abspath(path)).parts  # noqa: PTH100
+    # Of a relative glob the folder one is in is no part, whatever its name looks like.
+    *parts, last = Path(os.path.normpath(path)).parts
     parts += ["**"] * (last == "**")
     plain = list(takewhile(lambda part: not glob.has_magic(part), parts))
     root = os.path.realpath(Path(*plain))

@@ -104,14 +104,44 @@ def stems(paths: Sequence[str | Path]) -> list[str]:
         The stem where it is enough (`cat`); for files that share it the name
         (`cat.jpg`, `cat.png`), or as many folders as tell them apart (`a--cat`).
     """
-    absolute = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100
+    return joined_stems([[path] for path in paths])
+
+
+def joined_stems(examples: Sequence[Sequence[str | Path]]) -> list[str]:
+    """A short, safe and distinct name for each example of a run.
+
+    Args:
+        examples: For each of them its files, one for each input of a network. The same
+            files have the same name.
+
+    Returns:
+        The stem of the first file, see `stems`; of examples that share the file, those
+        of all their files (`photo--mask1`, `photo--mask2`).
+    """
+    rows = [[os.path.abspath(path) for path in paths] for paths in examples]  # noqa: PTH100
+    columns = [_short(column) for column in zip(*rows, strict=True)]
+    others: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for first, *rest in rows:
+        others[first].add(tuple(rest))
+    counts = [1 if len(others[row[0]]) == 1 else len(row) for row in rows]
+    texts = [
+        "/".join(names[:count])
+        for names, count in zip(zip(*columns, strict=True), counts, strict=True)
+    ]
+    told = ["\0".join(row[:count]) for row, count in zip(rows, counts, strict=True)]
+    return _distinct(texts, told)
+
+
+def _short(paths: Sequence[str]) -> list[str]:
+    """What tells files apart in as few words as can be; see `stems`."""
+    absolute = [Path(path) for path in paths]
     chosen: dict[Path, str] = {}
     groups: defaultdict[str, set[Path]] = defaultdict(set)
     for path in absolute:
         groups[path.stem.casefold()].add(path)
     for group in groups.values():
         chosen.update(_told_apart(group))
-    return _distinct([chosen[path] for path in absolute], list(map(str, absolute)))
+    return [chosen[path] for path in absolute]
 
 
 def _told_apart(group: set[Path]) -> dict[Path, str]:

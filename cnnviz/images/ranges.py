@@ -81,6 +81,31 @@ def in_range(
     return to_unit(values)
 
 
+def is_finite(values: NDArray[Any]) -> bool:
+    """Whether no value is NaN or infinite."""
+    return math.isfinite(values.min()) and math.isfinite(values.max())
+
+
+def check_finite(
+    values: NDArray[Any], told: str, expected: str = "finite numbers"
+) -> None:
+    """Refuses values of images that are no finite numbers.
+
+    A network may answer as if they were: fused with a rectifier, TensorFlow's
+    convolutions make 0 of NaN.
+
+    Args:
+        values: The values.
+        told: What holds them, with the verb.
+        expected: What is expected instead.
+
+    Raises:
+        ImageError: If some are NaN or infinite.
+    """
+    if not is_finite(values):
+        raise ImageError(f"{told} values that are NaN or infinite; expected {expected}")
+
+
 def check_unit(values: NDArray[Any], told: str) -> None:
     """Refuses values of images that are not in [0, 1].
 
@@ -91,9 +116,8 @@ def check_unit(values: NDArray[Any], told: str) -> None:
     Raises:
         ImageError: If some are out of the range, or no finite numbers.
     """
+    check_finite(values, told, "[0, 1]")
     low, high = float(values.min()), float(values.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ImageError(f"{told} values that are NaN or infinite; expected [0, 1]")
     if not is_unit(low, high):
         raise ImageError(
             f"{told} values from {low:z.4g} to {high:z.4g}; expected [0, 1], whatever "

@@ -27,7 +27,7 @@ from cnnviz.arguments import (
     refuse_address,
     size_of,
 )
-from cnnviz.errors import ImageError, first_line
+from cnnviz.errors import ImageError, first_line, warn
 from cnnviz.images.ranges import (
     in_range,
     is_unit,
@@ -69,6 +69,9 @@ _LARGEST_ARRAY, _LARGEST_RATIO = 2**28, 200
 
 _EXIF_ORIENTATION = 0x0112
 
+# The largest gray of PNG files of 1, 2 and 4 bits, by what Pillow calls them.
+_LEVELS = {"1": 1, "L;2": 3, "L;4": 15}
+
 _AS_ARRAY = "Save its values as a .npy array of float32."
 
 # Pillow logs some of what it cannot read, which Python prints where nobody listens.
@@ -89,7 +92,8 @@ def read_image(
     Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of up to 16 bits, and AVIF
     files where Pillow reads them: gray, color, palette or CMYK. Of several frames the
     first is read. The EXIF orientation is applied; color profiles are not. 16-bit gray
-    keeps its precision, 16-bit colors are cut to 8 bits. Gray TIFF files of floats are
+    keeps its precision, 16-bit colors are cut to 8 bits, and of them a color that is
+    transparent is not read, with a warning. Gray TIFF files of floats are
     read as they are. What the file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
@@ -185,14 +189,18 @@ def picture_array(
         )
     try:
         told = "the picture holds"
-        pixels = _pixels(picture, channels, WHITE, told, is_cut=_is_cut(picture))
+        raw_mode = _raw_mode(picture)
+        picture = _with_transparency(picture, raw_mode, told)
+        pixels = _pixels(picture, channels, WHITE, told, raw_mode)
         orientation = _orientation(picture)
     except ImageError:
         raise
     except Exception as error:  # noqa: BLE001
         # Pictures are decoded when they are used, which may fail in any way.
         raise ImageError(f"the picture cannot be used: {first_line(error)}") from None
-    found = _Picture(pixels, pixels.shape[:2], orientation, stored=_channels(picture))
+    found = _Picture(
+        pixels, pixels.shape[:2], orientation, stored=_channels(picture, raw_mode)
+    )
     return _brought(found, "the picture", size, channels, "crop", WHITE)
 
 
@@ -397,18 +405,19 @@ def _decoded(
             draft = image.draft(None, (math.ceil(needed[1]), math.ceil(needed[0])))
             if draft is not None:
                 extent = (draft[1][3], draft[1][2])
-        is_cut = _is_cut(image)
+        raw_mode = _raw_mode(image)
         image.load()
         # Asked after loading: a PNG may carry it last, and a TIFF is turned by then.
         orientation = _orientation(image)
         told = f"{path} holds"
-        pixels = _pixels(image, channels, background, told, is_cut=is_cut)
+        decoded = _with_transparency(image, raw_mode, told)
+        pixels = _pixels(decoded, channels, background, told, raw_mode)
         return _Picture(
             pixels,
             extent or pixels.shape[:2],
             orientation,
             has_alpha=pixels.shape[-1] in (2, 4),
-            stored=_channels(image),
+            stored=_channels(decoded, raw_mode),
         )
     except ImageError:
         raise
@@ -445,10 +454,46 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _is_cut(image: Image.Image) -> bool:
-    """Whether Pillow cuts 16 bits to 8, as it does in colors; known until it has."""
+def _raw_mode(image: Image.Image) -> str:
+    """How a file holds the samples, such as `RGB;16B`; known until it is decoded."""
     tiles = getattr(image, "tile", None) or ()
-    return not image.mode.startswith("I") and any(";16" in str(tile) for tile in tiles)
+    return " ".join(str(tile[3]) for tile in tiles)
+
+
+def _is_cut(image: Image.Image, raw_mode: str) -> bool:
+    """Whether Pillow cuts 16 bits to 8, as it does in colors."""
+    return not image.mode.startswith("I") and ";16" in raw_mode
+
+
+def _is_gray(image: Image.Image, raw_mode: str) -> bool:
+    """Whether there is one channel beside alpha, which Pillow may repeat."""
+    is_one = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+    return is_one or "LA;16" in raw_mode
+
+
+def _with_transparency(image: Image.Image, raw_mode: str, told: str) -> Image.Image:
+    """A picture whose one transparent gray or color is a value of its pixels.
+
+    Pillow leaves it as the file has it, and scales or cuts the pixels.
+
+    Args:
+        image: The picture.
+        raw_mode: See `_raw_mode`.
+        told: What holds the values, with the verb.
+    """
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple) and _is_cut(image, raw_mode):
+        warn(
+            f"{told} colors of 16 bits, of which one is transparent: that is not read, "
+            "and no pixel is transparent"
+        )
+        image = image.copy()
+        del image.info["transparency"]
+    most = _LEVELS.get(raw_mode, 0)
+    if isinstance(clear, int) and 0 < clear <= most:
+        image = image.copy()
+        image.info["transparency"] = clear * 255 // most
+    return image
 
 
 def _pixels(
@@ -456,8 +501,7 @@ def _pixels(
     channels: int | None,
     background: Color,
     told: str,
-    *,
-    is_cut: bool,
+    raw_mode: str,
 ) -> NDArray[Any]:
     """The values (height, width, c): uint8, or float32 in [0, 1].
 
@@ -468,14 +512,14 @@ def _pixels(
         channels: How many channels are asked for; None for those of an opaque picture.
         background: RGB behind transparent pixels.
         told: What holds the values, with the verb.
-        is_cut: Whether its bytes are the upper ones of values of 16 bits.
+        raw_mode: See `_raw_mode`.
     """
-    if is_cut:
+    if _is_cut(image, raw_mode):
         largest: Any = np.max(image.convert("RGB").getextrema())
         warn_of_few_bits(256 * int(largest) + 255, told)  # as far as the bytes tell
-    is_gray = image.mode in ("L", "LA")
-    if channels == (2 if is_gray else 4) and image.has_transparency_data:
-        return np.asarray(image.convert("LA" if is_gray else "RGBA"))
+    if image.mode == "F":
+        return np.array(image, np.float32)[..., np.newaxis]
+    is_gray = _is_gray(image, raw_mode)
     if image.mode.startswith("I"):  # 16 bits: "I;16", "I;16B", or widened to "I"
         values = np.asarray(image)
         low, high = int(values.min()), int(values.max())
@@ -485,23 +529,25 @@ def _pixels(
                 hint=_AS_ARRAY,
             )
         warn_of_few_bits(high, told)
-        gray = (values.astype(np.float32) / 65535)[..., np.newaxis]
+        stored: NDArray[Any] = (values.astype(np.float32) / 65535)[..., np.newaxis]
         clear = image.info.get("transparency")  # the gray that is transparent
-        return gray if clear is None else _blended(gray, values != clear, background)
-    if image.mode == "F":
-        return np.array(image, np.float32)[..., np.newaxis]
-    if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA")).astype(np.float32) / 255
-        return _blended(rgba[..., :3], rgba[..., 3], background)
-    if image.mode in ("L", "1"):
-        return np.asarray(image.convert("L"))[..., np.newaxis]
-    return np.asarray(image.convert("RGB"))
+        if clear is not None:
+            stored = np.dstack([stored, (values != clear).astype(np.float32)])
+    elif image.has_transparency_data:
+        stored = np.asarray(image.convert("LA" if is_gray else "RGBA"))
+    else:
+        stored = np.asarray(image.convert("L" if is_gray else "RGB"))
+    stored = stored.reshape(*stored.shape[:2], -1)
+    if stored.shape[-1] == 2 and channels == 4:
+        return stored[..., [0, 0, 0, 1]]
+    if stored.shape[-1] in (1, 3, channels):
+        return stored
+    return _blended(to_unit(stored[..., :-1]), to_unit(stored[..., -1]), background)
 
 
-def _channels(image: Image.Image) -> int:
+def _channels(image: Image.Image, raw_mode: str) -> int:
     """How many channels a picture has: gray or three colors, and alpha."""
-    is_gray = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-    return (1 if is_gray else 3) + image.has_transparency_data
+    return (1 if _is_gray(image, raw_mode) else 3) + image.has_transparency_data
 
 
 def _blended(

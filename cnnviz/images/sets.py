@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cnnviz.arguments import counts_or_none
 from cnnviz.errors import CnnvizError, ImageError
-from cnnviz.images.ranges import check_unit
+from cnnviz.images.ranges import check_finite, check_unit
 from cnnviz.images.reading import read_array, read_image, read_scaled
 from cnnviz.images.resizing import WHITE, Color, Fit, scaled_size
 from cnnviz.threads import ahead
@@ -54,6 +54,7 @@ class ImageSet:
             length of their longer side, in the aspect of the shape where it has one,
             else in the picture's own. None for the size of the shape, else the
             picture's own.
+        sized: For each input whether `size` is for its pictures; None for all inputs.
         fit: How pictures of another aspect are brought to size; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded pictures.
     """
@@ -63,6 +64,7 @@ class ImageSet:
     _: KW_ONLY
     raw: Sequence[bool]
     size: tuple[int, int] | int | None = None
+    sized: Sequence[bool] | None = None
     fit: Fit = "crop"
     background: Color = WHITE
 
@@ -75,8 +77,10 @@ class ImageSet:
         Raises:
             ImageError: If a file cannot be read, or does not fit its shape.
         """
-        inputs = zip(self.files[number], self.shapes, self.raw, strict=True)
-        return [self._read(path, shape, raw) for path, shape, raw in inputs]
+        sized = [True] * len(self.shapes) if self.sized is None else self.sized
+        sizes = [self.size if each else None for each in sized]
+        inputs = zip(self.files[number], self.shapes, self.raw, sizes, strict=True)
+        return [self._read(*each) for each in inputs]
 
     def batches(
         self,
@@ -169,18 +173,22 @@ class ImageSet:
         except ImageError as error:
             return number, error
 
-    def _read(self, path: Path, shape: Shape, raw: bool) -> NDArray[Any]:
+    def _read(
+        self, path: Path, shape: Shape, raw: bool, size: tuple[int, int] | int | None
+    ) -> NDArray[Any]:
         if len(shape) != 3:
             return _read_fitting(path, shape, raw)
-        picture = self._picture(path, shape, raw)
-        if not raw:
-            check_unit(picture, f"{path} gives")
+        picture = self._picture(path, shape, raw, size)
+        check = check_finite if raw else check_unit
+        check(picture, f"{path} gives")
         return picture
 
-    def _picture(self, path: Path, shape: Shape, raw: bool) -> NDArray[np.float32]:
+    def _picture(
+        self, path: Path, shape: Shape, raw: bool, size: tuple[int, int] | int | None
+    ) -> NDArray[np.float32]:
         height, width, channels = shape
         own = None if height is None or width is None else (height, width)
-        size = own if self.size is None else self.size
+        size = own if size is None else size
         if isinstance(size, int) and own is not None:
             size = scaled_size(own, size)
         if isinstance(size, int):

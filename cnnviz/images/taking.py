@@ -40,8 +40,8 @@ def as_array(
     Args:
         images: An array or a tensor; a Pillow picture; the path of an image file; or
             several of them, of one shape: a list, a `tf.data` dataset, a Keras
-            sequence or a generator that ends, of images or of batches. Of pairs, such
-            as `(images, labels)`, the first is taken.
+            sequence or a generator that ends, of images or of batches. Of pairs among
+            them, tuples such as `(images, labels)`, the first is taken.
         size: What files and pictures are cropped and resized to, (height, width) or one
             number for a square; None keeps their own.
         channels: How many channels files and pictures get; None keeps their own.
@@ -72,11 +72,10 @@ def as_array(
         if rank != 3:
             return read_array(os.fspath(images), raw=raw)
         return read_image(os.fspath(images), size=size, channels=channels, raw=raw)
-    if _is_several(images):
-        items = images if isinstance(images, list | tuple) else items_of(images)
+    if is_several(images):
         arrays = [
             as_array(item, size=size, channels=channels, rank=rank, raw=raw)
-            for item in items
+            for item in one_by_one(images, most=_MOST_ITEMS)
         ]
         return _stacked(arrays, rank)
     try:
@@ -102,7 +101,7 @@ def of_its_own(array: NDArray[Any], taken: NDArray[Any], images: Any) -> NDArray
     Returns:
         The array itself, unless its memory may be the caller's, who may write to it.
     """
-    made = isinstance(images, Image.Image | str | os.PathLike) or _is_several(images)
+    made = isinstance(images, Image.Image | str | os.PathLike) or is_several(images)
     if made or not np.may_share_memory(array, taken):
         return array
     owner: Any = array
@@ -168,7 +167,8 @@ def one_by_one(images: Any, *, most: int | None = None) -> Iterator[Any]:
 
     Args:
         images: A list, a dataset, a Keras sequence or a generator, of which the items
-            are taken, of pairs the first; or one thing, such as an array or a path.
+            are taken, of pairs (tuples) the first; or one thing, such as an array or a
+            path.
         most: How many items of a dataset or a generator there may be; None for any
             number, where they are not held in memory together.
 
@@ -177,13 +177,13 @@ def one_by_one(images: Any, *, most: int | None = None) -> Iterator[Any]:
     """
     if is_many(images):
         yield from items_of(images, most=most)
-    elif isinstance(images, list | tuple) and not _numbers(images):
-        yield from images
+    elif is_several(images):
+        yield from map(_first, images)
     else:
         yield images
 
 
-def _is_several(images: Any) -> bool:
+def is_several(images: Any) -> bool:
     """Whether `as_array` walks `images`, and makes one array of what is in them."""
     is_list = isinstance(images, list | tuple)
     return is_many(images) or (is_list and not _numbers(images))
@@ -241,7 +241,12 @@ def _bounded(items: Iterable[Any], what: str, most: int | None) -> Iterator[Any]
                 "expected one that ends",
                 hint=_ENDLESS,
             )
-        yield item[0] if isinstance(item, tuple) and item else item
+        yield _first(item)
+
+
+def _first(item: Any) -> Any:
+    """What an item of several is, of a pair the first of the two."""
+    return item[0] if isinstance(item, tuple) and item else item
 
 
 def _has_length(images: Any) -> bool:

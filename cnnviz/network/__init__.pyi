@@ -44,6 +44,7 @@ from .predictions import (
     Predictions as Predictions,
     value_text as value_text,
 )
+from .preparing import names_unknown as names_unknown
 from .suggesting import (
     pointwise_layers as pointwise_layers,
     suggest_layer as suggest_layer,

@@ -15,7 +15,7 @@ from cnnviz.arguments import counts
 from cnnviz.errors import LayerError, warn
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
-from cnnviz.images.taking import is_many, one_by_one
+from cnnviz.images.taking import is_several
 from cnnviz.network.activation_maps import Activations
 from cnnviz.network.forward import show_images
 from cnnviz.network.head_units import HeadUnits, head_units
@@ -114,8 +114,8 @@ def activation_batches(
     known = as_model(model)
     asked = _Asked(known, tuple(select(known.network, layers)), predict)
     axes = len(known.input_shape or (None, None, None))
-    if not is_many(batches) and getattr(batches, "ndim", 0) <= axes:
-        batches = one_by_one(batches)  # one image, of which rows are no batches
+    if not is_several(batches) and getattr(batches, "ndim", 0) <= axes:
+        batches = [batches]  # one image, of which rows are no batches
     prepared = (known.prepare(images) for images in batches)
     yield from _captured(asked, prepared, note)
 
@@ -154,7 +154,8 @@ def _captured(
     """
     model = asked.model
     left_out: dict[str, str] = {}
-    lasting: set[str] | None = None
+    unfit: set[str] = set()
+    is_first = True
     # Several layers are copied at a time, as one core does not use all of the memory's
     # speed.
     with ThreadPoolExecutor() as pool:
@@ -163,24 +164,26 @@ def _captured(
             count, start = len(arrays[0]), 0
             size = count if batch_size is None else batch_size
             rows: dict[str, np.ndarray] = {}
+            lasting: set[str] | None = None
             traced = _traced(asked, [array[:size] for array in arrays])
             compute = partial(_computed, asked, traced)
             only = 1 if traced[1] == 1 else model.fixed_batch
             for number, found in batched(compute, arrays, size, only):
-                names = found.rows.keys()
-                # What is left out once is left out of all that follows: that it has as
-                # many rows as a smaller batch has images is chance.
-                kept = {*names} if lasting is None else lasting & names
+                # What has other rows once is left out of all that follows: that it has
+                # as many as a smaller batch has images is chance.
+                unfit |= found.unfit
+                kept = found.rows.keys() - unfit
+                kept = kept if lasting is None else lasting & kept
                 told = left_out | found.left_out
                 if all(name.startswith(_OUTPUT) for name in kept):
                     raise LayerError(next(iter(told.values())))
                 if len(told) > len(left_out):
                     note(_note([*found.left_out.values()]))
-                if lasting is None and any(
+                if is_first and any(
                     is_suspicious(maps[:1]) for maps in found.rows.values()
                 ):
                     note_broken_weights(model.network, note)
-                left_out, lasting = told, kept
+                left_out, lasting, is_first = told, kept, False
                 own = {n: v[:number] for n, v in found.rows.items() if n in kept}
                 for name, maps in own.items():
                     if name not in rows:
@@ -234,11 +237,13 @@ class _Found(NamedTuple):
         rows: Activations by layer, not to be written to, and what predictions are made
             of, by names that begin with `_OUTPUT`.
         left_out: By layer why some that a pattern chose have none.
+        unfit: Names of what has other rows than one for each image.
         facts: What was found out while they were traced.
     """
 
     rows: dict[str, np.ndarray]
     left_out: dict[str, str]
+    unfit: set[str]
     facts: _Facts
 
 
@@ -253,12 +258,14 @@ def _computed(
         trace, _ = _traced(asked, arrays)  # of fewer images, which are the last
     rows: dict[str, np.ndarray] = {}
     left_out = dict(trace.facts.left_out)
+    unfit: set[str] = set()
     for name, values in trace(*arrays).items():
         count = len(values) if values.shape.rank else 1
         if values.shape.rank and count == len(arrays[0]):
             # TensorFlow's own memory; its `numpy()` is a copy.
             rows[name] = np.asarray(memoryview(values))
             continue
+        unfit.add(name)
         if name.startswith(_OUTPUT):
             continue
         error = LayerError(
@@ -269,7 +276,7 @@ def _computed(
         if name in trace.facts.named:
             raise error
         left_out[name] = error.message
-    return _Found(rows, left_out, trace.facts)
+    return _Found(rows, left_out, unfit, trace.facts)
 
 
 class _Facts(NamedTuple):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
-from cnnviz.errors import ImageError
-from cnnviz.images.ranges import check_unit, in_range, unit_scale
+from cnnviz.errors import ImageError, warn
+from cnnviz.images.ranges import (
+    check_finite,
+    check_unit,
+    in_range,
+    is_finite,
+    unit_scale,
+)
 from cnnviz.images.sets import Shape
 from cnnviz.images.taking import as_array, is_many, items_of, of_its_own
 from cnnviz.network.encoding import Encoding
@@ -113,6 +119,13 @@ class Preparation:
             raise ImageError(f"images of shape {given_shape} hold nothing")
         if not raw and (picture or (encoded and encode.name != "unit")):
             check_unit(array, "images hold")
+        elif picture:
+            check_finite(array, "images hold")
+        elif not is_finite(array):
+            warn(
+                "images hold values that are NaN or infinite: layers may compute NaN, "
+                "or 0 in its place"
+            )
         if bytewise and not encoded:
             # Floats are shown as they are; but what is in bytes are pixels.
             array = np.asarray(encode(array), np.float32)
@@ -164,13 +177,7 @@ def _by_input(images: Any, specs: list[InputSpec] | None, source: str) -> list[A
     if isinstance(images, Mapping):
         names = [spec.name for spec in specs or []]
         if specs is None and len(images) > 1:
-            raise ImageError(
-                f"inputs given: {', '.join(map(str, images))}; {source} does not tell "
-                "the names of its inputs",
-                hint="Wrap it: keras.Model(inputs, network(inputs)), with "
-                "inputs = {name: keras.Input(shape, name=name), ...}. Or, if it "
-                "takes a list of arrays, give that.",
-            )
+            raise names_unknown(images, source)
         if set(names) != set(images):
             one = repr(next(iter(images), ""))
             raise ImageError(
@@ -189,6 +196,22 @@ def _by_input(images: Any, specs: list[InputSpec] | None, source: str) -> list[A
     # Of the only input, a list of images; of batches it is meant for other models.
     ranks = {np.ndim(image) for image in images if hasattr(image, "__array__")}
     return list(images) if max(ranks, default=0) > len(specs[0].shape) else [images]
+
+
+def names_unknown(names: Iterable[object], source: str) -> ImageError:
+    """The error that tells that inputs are named of a network that names none.
+
+    Args:
+        names: The names that are given.
+        source: What messages call the network.
+    """
+    return ImageError(
+        f"inputs given: {', '.join(map(str, names))}; {source} does not tell the names "
+        "of its inputs",
+        hint="Wrap it: keras.Model(inputs, network(inputs)), with "
+        "inputs = {name: keras.Input(shape, name=name), ...}. Or, if it takes a list "
+        "of arrays, give that.",
+    )
 
 
 def _held(item: object) -> str:

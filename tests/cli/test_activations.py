@@ -430,15 +430,45 @@ def test_images_of_one_name_do_not_overwrite_each_other(
         assert arrays(path)["predictions"].argmax() == number
 
 
-def test_an_image_is_not_replaced_by_its_arrays(mnist: Path, tmp_path: Path) -> None:
+def test_examples_that_share_a_file_have_files_of_their_own(tmp_path: Path) -> None:
+    photo, mask = (keras.Input((4, 4, 1), name=name) for name in ("photo", "mask"))
+    both = keras.layers.Concatenate(name="both")([photo, mask])
+    keras.Model([photo, mask], both).save(tmp_path / "two.keras")
+    for number in range(3):
+        keras.utils.save_img(
+            tmp_path / f"{number}.png", np.full((4, 4, 1), 51 * number), scale=False
+        )
+    pairs = [(1, 0), (1, 2), (1, 0), (0, 2)]  # of which the third is the first
+    given = [
+        f"--input={name}={tmp_path / f'{number}.png'}"
+        for pair in pairs
+        for name, number in zip(("photo", "mask"), pair, strict=True)
+    ]
+    options = ("--layer=both", "--raw", "--encoding=unit", "--out", tmp_path / "out")
+    run(tmp_path / "two.keras", *given, *options)
+    for name, pair in (("1--0", (1, 0)), ("1--2", (1, 2)), ("0", (0, 2))):
+        found = arrays(tmp_path / "out" / f"{name}.npz")["both"]
+        expected = np.broadcast_to(np.array(pair) / 5, (4, 4, 2))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["image.npz", "image--conv1.png"])
+def test_an_image_is_not_replaced_by_a_result(
+    mnist: Path, tmp_path: Path, name: str
+) -> None:
     image = tmp_path / "image.npz"
     np.savez(image, np.zeros((28, 28, 1), np.float32))
-    before = image.read_bytes()
-    result = invoke(mnist, image, "--raw", "--layer", "conv1", "--out", tmp_path)
+    keras.utils.save_img(tmp_path / "image--conv1.png", np.zeros((28, 28, 1)))
+    taken = tmp_path / name
+    before = taken.read_bytes()
+    raw = ["--raw"] * (taken == image)
+    files = dict.fromkeys([image, taken])
+    result = invoke(mnist, *files, *raw, "--layer", "conv1", "--out", tmp_path)
     assert result.exit_code == 1
-    assert f"--raw would write over the image {image}" in result.stderr
-    assert image.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [image]
+    assert f"would take the place of the image {taken}" in result.stderr
+    assert f"--out {tmp_path / 'cnnviz-out'}" in result.stderr
+    assert taken.read_bytes() == before
+    assert result.stdout == ""
 
 
 def test_layers_and_images_are_not_taken_for_one_another(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -840,3 +841,25 @@ def test_a_signal_waits_for_locks_to_be_given_back(number: str, raised: str) -> 
         timeout=60,
     )
     assert (result.stdout, result.stderr) == (f"{raised} False\n", "")
+
+
+@pytest.mark.parametrize(
+    "command", ["predict", "explain", "activations", "deconv", "classes"]
+)
+def test_an_image_that_a_network_cannot_take_is_named(
+    command: str, tmp_path: Path
+) -> None:
+    inputs = keras.Input((None, None, 1))
+    maps = keras.layers.Conv2D(2, 9, activation="relu", name="wide")(inputs)
+    outputs = keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(maps))
+    keras.Model(inputs, outputs).save(tmp_path / "net.keras")
+    files = []
+    for name, height in (("large", 14), ("small", 6)):
+        files.append(str(tmp_path / f"{name}.npy"))
+        np.save(files[-1], np.full((height, 14, 1), 0.5, np.float32))
+    given = [command, str(tmp_path / "net.keras"), *files, "--encoding", "unit"]
+    result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    (error,) = (line for line in result.stderr.splitlines() if "error: " in line)
+    assert error.startswith("error: small.npy: model ")
+    assert "cannot take an input of 6x14x1" in error

@@ -501,3 +501,32 @@ def test_files_are_named_after_the_layer_that_a_glob_finds(
     options = ["--layer=co*", "--raw", "--out", tmp_path / "out"]
     paths = run(silent, tmp_path / "a.npy", *options)
     assert sorted(path.stem for path in paths) == ["a--conv--deconvnet"] * 2
+
+
+def test_images_of_each_shape_are_asked_what_they_are_taken_for(tmp_path: Path) -> None:
+    inputs = keras.Input((None, None, 1))
+    maps = keras.layers.Conv2D(2, 3, activation="relu", name="a")(inputs)
+    maps = keras.layers.Conv2D(2, 9)(maps)
+    outputs = keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(maps))
+    network = keras.Model(inputs, outputs)
+    network.save(tmp_path / "net.keras")
+    files = []
+    for name, height in (("small", 8), ("large", 14)):
+        level = np.random.default_rng(0).random((height, 14, 1), np.float32)
+        files.append(tmp_path / f"{name}.npy")
+        np.save(files[-1], level)
+    given = (tmp_path / "net.keras", "--layer", "a", "--encoding", "unit", "--out")
+    alone = run(*given, tmp_path / "alone", files[1])
+    both = run(*given, tmp_path / "both", *files)
+    expected, written = (np.asarray(Image.open(each[-1])) for each in (alone, both))
+    np.testing.assert_array_equal(written, expected)
+
+
+def test_arrays_of_compared_rules_are_of_the_same_maps(
+    silent: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "dark.npy", np.full((9, 9, 1), 0.2, np.float32))
+    options = ("--layer", "conv", "--compare", "--raw", "--out", tmp_path)
+    paths = run(silent, tmp_path / "dark.npy", *options)
+    found = [arrays(path)["channels"].tolist() for path in paths if "npz" in path.name]
+    assert found == [[0], [0], [0]]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tf_keras
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -49,3 +50,15 @@ def test_kernels_of_every_dimension(root: Path, tmp_path: Path, name: str) -> No
     paths = run(model, "--out", tmp_path, "--max-channels", "2", "--colormap", "RdBu")
     assert paths
     assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def test_savedmodels_are_named_by_their_whole_folders(tmp_path: Path) -> None:
+    names = []
+    for accuracy in ("0.95", "0.97"):
+        network = tf_keras.Sequential(
+            [tf_keras.layers.Input((8, 8, 3)), tf_keras.layers.Conv2D(2, 3, name="c")]
+        )
+        folder = tmp_path / f"acc-{accuracy}"
+        network.save(folder, save_format="tf")
+        names += [path.name for path in run(folder, "--out", tmp_path / "out")]
+    assert names == ["acc-0.95--c--kernels.png", "acc-0.97--c--kernels.png"]

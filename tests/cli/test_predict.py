@@ -211,6 +211,35 @@ def test_outputs_of_a_subclassed_network_are_told(tmp_path: Path) -> None:
     assert json.loads(done.stdout)[0]["head"] == "kind"
 
 
+def test_inputs_that_a_network_does_not_name_are_not_taken_by_name(
+    tmp_path: Path,
+) -> None:
+    code = tmp_path / "networks.py"
+    code.write_text(
+        "import keras\n"
+        "@keras.saving.register_keras_serializable('test')\n"
+        "class Pair(keras.Model):\n"
+        "    def call(self, images):\n"
+        "        before, after = images\n"
+        "        return keras.ops.mean(after - before, (1, 2))\n"
+    )
+    space: dict[str, type] = {}
+    exec(code.read_text(), space)
+    network = space["Pair"]()
+    network([np.zeros((1, 8, 8, 3), np.float32)] * 2)
+    network.save(tmp_path / "pair.keras")
+    keras.utils.save_img(tmp_path / "a.png", np.zeros((8, 8, 3)))
+    trusted = ["--trusted", "--custom-objects", str(code)]
+    given = [f"--input={name}={tmp_path / 'a.png'}" for name in ("after", "before")]
+    result = CliRunner().invoke(
+        app, ["predict", str(tmp_path / "pair.keras"), *trusted, *given]
+    )
+    assert result.exit_code == 1
+    assert "/pair.keras does not tell the names" in result.stderr
+    assert "Wrap it: keras.Model(" in result.stderr
+    assert "list of arrays" not in result.stderr
+
+
 def test_pairs_stay_together_where_a_file_has_two_names(
     tmp_path: Path,
 ) -> None:
@@ -282,7 +311,9 @@ def test_held_pictures_are_read_as_the_others_are(
     # A size for images of any size is none for what the network takes in one size.
     other = saved("other.keras", (None, None, 1), (6, 6, 1))
     Image.fromarray(third[:, :6, 0]).save(mask)
-    np.testing.assert_allclose(values(other, f"--hold=m={mask}", "--size=9")[1], 1)
+    for way in ("hold", "input"):
+        found = values(other, f"--{way}=m={mask}", "--size=9")
+        np.testing.assert_allclose(found, [1 / 3, 1], atol=0.02)
 
 
 def test_encodings_of_several_inputs(tmp_path: Path) -> None:

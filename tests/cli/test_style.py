@@ -1,5 +1,6 @@
 """`cnnviz style`: the library's paintings in files."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,24 @@ def test_paintings_of_other_styles_have_other_names(
         assert invoke(mnist, image, *given, *out).exit_code == 0
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["7--0--1--2--3--style.png", "7--0--1--2--4--style.png"]
+
+
+def test_paintings_of_a_content_and_a_style_of_one_name_have_names_of_their_own(
+    mnist: Path, assets: Path, tmp_path: Path
+) -> None:
+    cats = []
+    for folder, number in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        cats.append(tmp_path / folder / "cat.png")
+        shutil.copy(assets / "digits" / f"{number}.png", cats[-1])
+    names = []
+    for pair in (cats, cats[::-1]):
+        out = ("--size", 32, "--steps", 1, "--out", tmp_path / "out")
+        result = invoke(mnist, *pair, *out)
+        assert result.exit_code == 0, result.stderr
+        names.append(Path(result.stdout.strip()).name)
+    assert names[0].startswith("a--cat--b--cat--style")
+    assert names[1].startswith("b--cat--a--cat--style")
 
 
 @pytest.mark.parametrize("options", [[], ["--gif"]])

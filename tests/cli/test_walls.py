@@ -106,6 +106,9 @@ def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -
     [
         ("Name the layers you want: layers=[...].", "--layer NAME."),
         ("Give one: size=(height, width).", "--size HEIGHTxWIDTH."),
+        ("Name them one by one: layers=['a', 'b/c'].", "--layer a --layer b/c."),
+        ("Use weights=None for random ones.", "Use --weights none for random ones."),
+        ("Wrap it. Or, if it takes a list of arrays, give that.", "Wrap it."),
         ("Other values: load_model(..., encoding='raw').", "values: --encoding raw."),
         ("Hold the others: load_model(...).hold({name: array}).", "--hold NAME=FILE."),
         ("Give all by name, {name: array, ...}.", "name, --input NAME=IMAGE."),
@@ -159,3 +162,19 @@ def test_every_row_is_used(root: Path) -> None:
     text = re.sub(r'unfit\(\s*"(\w+)",', r'unfit("\1 is",', text)  # which says so
     for python in FLAGS:
         assert re.search(re.sub(r"^\^", '"', python), text), python
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "weights=None",
+        "layers=[64,32]",
+        "head='a'",
+        "architecture='a'",
+        "custom_objects={'a': ...}",
+    ],
+)
+def test_folders_that_are_named_after_settings_keep_their_names(folder: str) -> None:
+    for path in (f"{folder}/a.png", f"runs/{folder}/a.png"):
+        text = f"{path} is a PNG that cannot be decoded"
+        assert in_flags(text) == text

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from cnnviz.errors import ArgumentError
 from cnnviz.images import distinct_names
 from cnnviz_cli.console import Console
-from cnnviz_cli.writing import Writer, file_text, marked
+from cnnviz_cli.writing import Writer, file_text, marked, marked_channels
 
 
 def make(path: Path, seconds: float = 0.0) -> None:
@@ -52,6 +53,20 @@ def test_after_an_error_what_was_drawn_is_written_and_named(
     with pytest.raises(ValueError, match="next image"):
         command()
     assert ended(tmp_path, capsys) == [f"{i}.txt" for i in range(20)]
+
+
+def test_what_is_kept_is_never_written_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photo.png").write_bytes(b"a photo")
+    (tmp_path / "link.png").symlink_to("photo.png")
+    for name in ("photo.png", "link.png"):
+        writer = Writer(tmp_path / ".", Console(quiet=True), [tmp_path / "photo.png"])
+        with pytest.raises(ArgumentError, match="take the place of the image"), writer:
+            writer.write("first.txt", make)
+            writer.write(name, make)
+    assert capsys.readouterr().out.count("first.txt") == 2
+    assert (tmp_path / "photo.png").read_bytes() == b"a photo"
 
 
 def test_when_a_file_fails_those_that_are_there_are_named(
@@ -167,6 +182,9 @@ def test_names_tell_what_was_asked_for() -> None:
     assert len({file_text("cat", [each], "dream") for each in texts}) == 3
     assert marked("class", ["Good", "bad"], ["good"]) == ["class-Good", "bad"]
     assert marked("class", None, ["good"]) == []
+    layers = ["enc", "enc/3", "enc/5/a", "encoder/4"]
+    assert marked_channels("enc", [3, 4, 5], layers) == ["channel-3", "4", "5"]
+    assert marked_channels("enc", None, layers) == []
     # Of many the first ones stand in the name, and still no others have it.
     several = [file_text("cat", [[*range(30), n]], "dream") for n in (1, 2)]
     first, second = distinct_names(several)

@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "errors": {"words"},
     "arguments": {"errors", "words"},
     "progress": {"arguments", "words"},
-    "sharing": set(),
+    "sharing": {"errors"},
     "sniffing": set(),
     "starting": set(),
     "threads": set(),

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
+from cnnviz.errors import CnnvizWarning, warn
 from cnnviz.sharing import quiet, shared
 
 
@@ -92,8 +93,51 @@ def test_filters_of_warnings_are_as_they_were_after_threads_overlap() -> None:
         once = list(warnings.filters)
         with quiet("one"), quiet():
             assert list(warnings.filters) == once
+    once = [item for item in once if item[2] is not CnnvizWarning]
     assert once[2:] == [item for item in before if item not in once[:2]]
     assert list(warnings.filters) == before
+
+
+def told(count: int) -> list[str]:
+    """What of so many warnings is heard while another thread is quiet again and again.
+
+    Args:
+        count: How many warnings there are.
+    """
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            with quiet():
+                warnings.warn("a foreign one", UserWarning, stacklevel=1)
+
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("ignore", "not that", CnnvizWarning)
+        warnings.filterwarnings("always", category=CnnvizWarning)
+        warnings.filterwarnings("ignore", "secret", CnnvizWarning)
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for number in range(count):
+            warn(f"{number}")
+            warn("secret")
+        over.set()
+        for thread in threads:
+            thread.join()
+    return [str(each.message) for each in heard]
+
+
+def test_what_cnnviz_warns_of_is_heard_while_threads_are_quiet() -> None:
+    assert told(2000) == [str(number) for number in range(2000)]
+    with warnings.catch_warnings(record=True) as heard, quiet():
+        warnings.resetwarnings()
+        with quiet("one"):
+            warn("one, which no filter knows")
+        warnings.simplefilter("error")
+        with pytest.raises(CnnvizWarning), quiet("two"):
+            warn("two")
+    assert [str(each.message) for each in heard] == ["one, which no filter knows"]
 
 
 def test_only_warnings_that_are_meant_are_kept_back() -> None:

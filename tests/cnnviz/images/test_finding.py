@@ -206,3 +206,16 @@ def test_a_folder_is_searched_if_what_comes_into_it_is_found(
         assert is_searched(source, folder) == found, folder
         # A folder that does not exist yet is like one that does.
         assert told[folder] == found or "*" not in source, folder
+
+
+def test_the_name_of_the_current_folder_is_no_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "layers=[64,32]"
+    (here / "photos").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    assert is_searched("*.png", here)
+    assert is_searched("photos/*.png", here / "photos")
+    assert is_searched("../*/*.png", here)
+    assert not is_searched("photos/*.png", here)
+    assert not is_searched("*.png", tmp_path / "layers=6")

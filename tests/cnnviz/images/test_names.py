@@ -9,6 +9,7 @@ import pytest
 
 from cnnviz.images import (
     distinct_names,
+    joined_stems,
     safe_name,
     stems,
 )
@@ -119,6 +120,18 @@ def test_stems_are_as_short_as_they_can_be() -> None:
     assert stems(["cat.jpg", "./cat.jpg"]) == ["cat", "cat"]
     assert stems(["/cat.jpg", "/a/cat.jpg"]) == ["cat", "a--cat"]
     assert stems([]) == []
+
+
+def test_examples_that_share_their_first_file_are_told_apart_by_the_others() -> None:
+    pairs = [("photo.png", "a/m1.png"), ("cat.png", "m1.png"), ("photo.png", "m2.png")]
+    assert joined_stems(pairs) == ["photo--a--m1", "cat", "photo--m2"]
+    assert joined_stems([("p.png", "m.png")] * 2) == ["p", "p"]
+    taken = [("p.png", "m.png"), ("p.png", "n.png"), ("p--m.png", "n.png")]
+    names = joined_stems(taken)
+    assert len(set(names)) == 3
+    assert names[:2] == ["p--m", "p--n"]
+    assert joined_stems([["x/cat.jpg"], ["x/cat.png"]]) == ["cat.jpg", "cat.png"]
+    assert joined_stems([]) == []
 
 
 def test_stems_of_different_files_differ() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz.errors import ImageError
+from cnnviz.errors import CnnvizWarning, ImageError
 from cnnviz.images import (
     Fit,
     as_array,
@@ -20,7 +20,7 @@ from cnnviz.images import (
     resize,
 )
 from cnnviz.images.reading import HAS_AVIF
-from tests.pictures import write_tiff
+from tests.pictures import write_png16, write_tiff
 
 LUMA = np.array([0.299, 0.587, 0.114])
 AVIF = [".avif"] * HAS_AVIF
@@ -292,6 +292,46 @@ def test_one_transparent_gray(tmp_path: Path, largest: int) -> None:
     np.testing.assert_allclose(image[0], expected, rtol=1e-6)
     luma = read_image(tmp_path / "a.png", background=BACKGROUND, channels=1)
     np.testing.assert_allclose(luma[0, :, 0], expected @ LUMA, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 16])
+def test_one_transparent_gray_of_any_bits(tmp_path: Path, bits: int) -> None:
+    most = 2**bits - 1
+    path, grays = tmp_path / "a.png", np.array([0, most // 3, most // 2, most])
+    for clear in grays.tolist():
+        write_png16(path, grays[None, :, None], bits=bits, clear=[clear])
+        alpha = (grays != clear).astype(int)
+        unit = grays / most
+        two = read_image(path, channels=2)
+        np.testing.assert_allclose(two[0], np.stack([unit, alpha], 1), atol=1e-6)
+        four = read_image(path, channels=4)
+        expected = np.stack([unit, unit, unit, alpha], 1)
+        np.testing.assert_allclose(four[0], expected, atol=1e-6)
+        three = read_image(path, background=BACKGROUND)[0]
+        assert read_image(path, channels=None).shape == (1, 4, 3)
+        np.testing.assert_allclose(
+            three, np.where(alpha[:, None], unit[:, None], BACKGROUND), atol=1e-6
+        )
+        picture = Image.open(path)
+        np.testing.assert_array_equal(as_array(picture, channels=2), two)
+
+
+def test_gray_with_alpha_of_16_bits(tmp_path: Path) -> None:
+    values = np.array([[[30000, 65535], [60000, 0]]])
+    write_png16(tmp_path / "a.png", values)
+    for found in (
+        read_image(tmp_path / "a.png", channels=2),
+        as_array(Image.open(tmp_path / "a.png"), channels=2),
+    ):
+        np.testing.assert_allclose(found, values / 65535, atol=1 / 255)
+
+
+def test_a_transparent_color_of_16_bits_is_not_guessed(tmp_path: Path) -> None:
+    values = np.array([[[0, 0, 0], [100, 50, 20], [40000, 9, 65535]]])
+    write_png16(tmp_path / "a.png", values, clear=(0, 0, 0))
+    with pytest.warns(CnnvizWarning, match="of which one is transparent: that is not"):
+        found = read_image(tmp_path / "a.png")
+    np.testing.assert_allclose(found, values / 65535, atol=1 / 255)
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.jpg"])

@@ -46,6 +46,27 @@ def test_neighbors_of_one_shape_come_together(
             np.testing.assert_array_equal(image, np.load(files[number][0]))
 
 
+def test_files_of_raw_values_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    files = [[save(tmp_path / f"{i}.npy", 4, 5, 3)] for i in range(2)]
+    np.save(files[0][0], np.full((4, 5, 3), np.nan, np.float32))
+    images = ImageSet(files, PICTURES, raw=[True])
+    told: list[str] = []
+    (batch,) = images.batches(leave_out=lambda _, error: told.append(error.message))
+    assert batch.numbers == [1]
+    expected = "values that are NaN or infinite; expected finite numbers"
+    assert told == [f"{files[0][0]} gives {expected}"]
+
+
+def test_a_size_is_for_the_inputs_that_it_is_said_to_be_for(tmp_path: Path) -> None:
+    files = [[save(tmp_path / f"{i}.npy", 8, 6, 3, seed=i) for i in range(2)]]
+    shapes = [(None, None, 3), (4, 4, 3)]
+    images = ImageSet(files, shapes, raw=[False] * 2, size=(6, 6), sized=[True, False])
+    for found, path, size in zip(images.read(0), files[0], (6, 4), strict=True):
+        np.testing.assert_array_equal(found, read_image(path, size=size))
+    every = ImageSet(files, shapes, raw=[False] * 2, size=(6, 6)).read(0)
+    assert [array.shape for array in every] == [(6, 6, 3)] * 2
+
+
 def test_bytes_are_no_numbers_among_floats(tmp_path: Path) -> None:
     vectors = [np.arange(4, dtype=kind) for kind in (np.uint8, np.uint8, np.float32)]
     files = [[tmp_path / f"{i}.npy"] for i in range(3)]

@@ -57,6 +57,8 @@ class Endless(Sequence):
         pytest.param(lambda: PICTURES, id="pictures"),
         pytest.param(lambda: (image for image in UNIT), id="generator"),
         pytest.param(lambda: iter([(UNIT[:3], 1), (UNIT[3:], 2)]), id="pairs"),
+        pytest.param(lambda: list(zip(UNIT, LEVELS, strict=True)), id="masks"),
+        pytest.param(lambda: [(UNIT[:3], range(3)), (UNIT[3:], [0])], id="labels"),
         pytest.param(lambda: tf.data.Dataset.from_tensor_slices(UNIT), id="dataset"),
         pytest.param(
             lambda: tf.data.Dataset.from_tensor_slices((UNIT, range(4))).batch(3),
@@ -183,9 +185,10 @@ def test_one_image_and_several() -> None:
         Sequence(),
         UNIT.tolist(),
         iter([(UNIT, LEVELS)]),
+        [(UNIT, LEVELS)],
         iter([[UNIT[0], UNIT[1]], [UNIT[2], UNIT[3]]]),
     ],
-    ids=["dataset", "list", "sequence", "numbers", "pairs", "lists"],
+    ids=["dataset", "list", "sequence", "numbers", "pairs", "list of pairs", "lists"],
 )
 def test_batches_are_several_images(batches: Any) -> None:
     images = image_list(batches)

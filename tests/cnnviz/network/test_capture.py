@@ -246,9 +246,43 @@ def test_one_and_three_dimensions(k: ModuleType) -> None:
 
 
 NETWORK = keras.Sequential(
-    [keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3), keras.layers.Flatten()],
+    [
+        keras.Input((8, 8, 3)),
+        keras.layers.Conv2D(2, 3, name="conv2d"),
+        keras.layers.Flatten(),
+    ],
     name="net",
 )
+
+
+@GENERATIONS
+def test_what_small_images_do_not_reach_is_there_for_larger_ones(k: ModuleType) -> None:
+    inputs = k.layers.Input((None, None, 1))
+    maps = k.layers.Conv2D(2, 9)(k.layers.Conv2D(2, 3, name="first")(inputs))
+    outputs = k.layers.Softmax()(k.layers.GlobalAveragePooling2D()(maps))
+    network = k.Model(inputs, outputs)
+    batches = [RNG.random((1, n, 14, 1), np.float32) for n in (12, 8, 12, 8, 13)]
+    found = [
+        maps.predictions
+        for maps in activation_batches(network, batches, "first", predict=True)
+    ]
+    assert [each is None for each in found] == [False, True, False, True, False]
+    for images, each in zip(batches, found, strict=True):
+        if each is not None:
+            close(each.outputs, network(images))
+
+
+def test_a_list_of_pairs_holds_images_and_of_two_inputs_batches() -> None:
+    images, masks = RNG.random((2, 2, 8, 8, 3), np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices((images, masks)).batch(1)
+    expected = NETWORK.layers[0](images)
+    for pairs in (list(dataset), list(zip(images, masks, strict=True))):
+        close(activations(NETWORK, pairs)["conv2d"], expected)
+    left, right = (keras.Input((8, 8, 3), name=name) for name in ("left", "right"))
+    both = keras.Model([left, right], keras.layers.Subtract(name="less")([left, right]))
+    batches = [(images[:1], masks[:1]), (images[1:], masks[1:])]
+    found = [maps["less"] for maps in activation_batches(both, batches, "less")]
+    close(np.concatenate(found), images - masks)
 
 
 @pytest.mark.parametrize(

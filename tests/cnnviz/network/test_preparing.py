@@ -17,6 +17,7 @@ from cnnviz import (
     explain,
     load_model,
 )
+from cnnviz.errors import CnnvizWarning
 from cnnviz.images import ImageSet, read_image, resize
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["3", "2"])
@@ -268,6 +269,27 @@ def test_raw_values_are_those_of_the_array_in_memory_and_in_a_file(
     if len(shape) == 3:
         for one in (values[0], files[0]):
             np.testing.assert_array_equal(model.prepare_one(one), values[0])
+
+
+@GENERATIONS
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_pictures_of_raw_values_hold_numbers_and_other_arrays_come_with_a_warning(
+    k: Any, broken: float
+) -> None:
+    picture = k.Sequential(
+        [k.layers.Input((6, 6, 1)), k.layers.Conv2D(2, 3, activation="relu", name="c")]
+    )
+    values = np.full((2, 6, 6, 1), 300, np.float32)
+    raw = load_model(picture, encoding="raw")
+    np.testing.assert_array_equal(raw.prepare(values)[0], values)
+    values[1, 2, 3] = broken
+    with pytest.raises(ImageError, match=r"^images hold values that are NaN or inf"):
+        raw.predict(values)
+    row = k.Sequential([k.layers.Input((4,)), k.layers.Dense(2)])
+    numbers = np.array([[1, broken, 3, 4]], np.float32)
+    with pytest.warns(CnnvizWarning, match="NaN or infinite: layers may compute NaN"):
+        (found,) = load_model(row).prepare(numbers)
+    np.testing.assert_array_equal(found, numbers)
 
 
 def test_words_are_read_from_files(tmp_path: Path) -> None:

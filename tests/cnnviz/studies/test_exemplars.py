@@ -51,6 +51,19 @@ def test_exemplars_are_the_strongest_images(
         np.testing.assert_array_equal(found.images[row], digits[order])
 
 
+def test_what_lies_beside_an_image_in_a_pair_is_no_image(
+    mnist: ImageModel, digits: np.ndarray
+) -> None:
+    some = digits[:6]
+    expected = find_exemplars(mnist, some, "conv3", [3], count=9)
+    assert expected.images.shape[1] == 6
+    pairs = list(zip(some, some[::-1] / 2, strict=True))
+    batches = [(some[:4], np.arange(4)), (some[4:], np.arange(2))]
+    for given in (pairs, iter(pairs), batches):
+        found = find_exemplars(mnist, given, "conv3", [3], count=9)
+        np.testing.assert_array_equal(found.images, expected.images)
+
+
 def test_some_of_the_channels_are_taken(mnist: ImageModel, digits: np.ndarray) -> None:
     some = digits[:11]
     found = find_exemplars(mnist, some, "conv3", [3, 60, 7], count=2).take([2, 0])
