@@ -54,7 +54,7 @@ def check(network: Network) -> None:
         raise ModelError(
             f"layer '{layer.name}' of model '{network.name}' takes arrays of "
             "(time, channels, ...); expected channels last, or no axis of time",
-            hint='Build the network with data_format="channels_last".',
+            hint="Build the network with channels last.",
         )
     for spec in input_specs(network) or []:
         if math.prod(n or 1 for n in spec.shape[1:]) > MOST_NUMBERS:
