@@ -135,7 +135,7 @@ def find_units(task: Task, arrays: Sequence[np.ndarray]) -> Units:
         min(_BATCH, len(arrays[0])),
     )
     found = in_batches(trace, arrays, _BATCH, size)
-    route = trace.facts._replace(batch=size)
+    route = trace.facts._replace(batch=1 if size == 1 else trace.facts.batch)
     units = Units(found["activations"], found["positions"], route)
     if not found["finite"].all() or (
         is_suspicious(units.activations) and broken_weights(task.model.network)

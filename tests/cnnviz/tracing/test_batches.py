@@ -72,8 +72,9 @@ def test_rows_that_are_as_many_for_any_images_are_refused() -> None:
     np.testing.assert_allclose(
         model.predict(images[:1]).outputs, network(images[:1]), rtol=1e-5
     )
+    assert deconvnet(model, images[:1], "scores", rule="gradient").images.any()
     with pytest.raises(LayerError, match="'scores' returns 1 row for any number"):
-        deconvnet(model, images[:1], "scores")
+        deconvnet(model, images, "scores")
 
 
 def test_what_does_not_fit_goes_on_with_half_as_many() -> None:
