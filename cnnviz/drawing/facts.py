@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.arguments import instance_of
-from cnnviz.images.ranges import is_unit
+from cnnviz.images.ranges import finite_range, is_unit
 from cnnviz.words import Label, Name, counted
 
 SEPARATOR = " \u00b7 "
@@ -63,7 +63,7 @@ def count_channels(count: int, shown: int, unit: str, sort: str | None) -> str:
 
 def stretched(images: NDArray[Any]) -> list[str]:
     """What to say where images out of [0, 1] had to be stretched to be shown."""
-    low, high = float(images.min()), float(images.max())
+    low, high = finite_range(images)
     if is_unit(low, high):
         return []
     return [f"black is {readable(low)}, white {readable(high)}"]
