@@ -87,9 +87,10 @@ def classes(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
-        from cnnviz.network import choose_head, survey_layers
+        from cnnviz.network import choose_head, sized, survey_layers
         from cnnviz.synthesis import optimize_classes, usual_classes
 
+        loaded = sized(loaded, size)
         found = survey_layers(loaded, [], heads=True)
         yield found.heads
         chosen: list[int] | list[str] | None = classes

@@ -145,13 +145,17 @@ def deconv(
     tried = [*_RULES] if compare else [chosen]
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.network import suggest_layer
+        from cnnviz.network import sized, suggest_layer
         from cnnviz.tracing import one_path
 
-        target = one_path(loaded.network, layer or suggest_layer(loaded))
+        batches = images.batches(loaded, console)
+        first = next(batches)
+        size = next((a.shape[1:3] for a in first.arrays if a.ndim == 4), None)
+        named = layer or suggest_layer(sized(loaded, size))
+        target = one_path(loaded.network, named)
         yield target
         answers = True
-        for batch in images.batches(loaded, console):
+        for batch in chain([first], batches):
             told: list[str | None] = [None] * len(batch.numbers)
             if answers:  # a network that has none is not asked again
                 told = _verdicts(loaded, batch.arrays)

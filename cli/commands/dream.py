@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -88,12 +89,9 @@ def dream(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.images import ImageSet
-        from cnnviz.network import native_shape, suggest_layer
+        from cnnviz.network import native_shape, sized, suggest_layer
         from cnnviz.synthesis import deep_dream, layer_paths
 
-        chosen = layer or [suggest_layer(loaded, finest=_FINEST)]
-        layers = layer_paths(loaded, chosen, note=console.note)
-        yield layers
         shape = (None, None, native_shape(loaded)[2])
         photos = ImageSet(
             [[path] for path in paths],
@@ -102,7 +100,13 @@ def dream(
             **reading,
             raw=[loaded.encode_of().is_raw],
         )
-        for batch in photos.batches(1, leave_out=console.left_out):
+        batches = photos.batches(1, leave_out=console.left_out)
+        first = next(batches)
+        loaded = sized(loaded, first.arrays[0].shape[1:3])
+        chosen = layer or [suggest_layer(loaded, finest=_FINEST)]
+        layers = layer_paths(loaded, chosen, note=console.note)
+        yield layers
+        for batch in chain([first], batches):
             (number,), (images,) = batch.numbers, batch.arrays
             dream = deep_dream(
                 loaded,

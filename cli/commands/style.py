@@ -198,6 +198,7 @@ def style(
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
         from cnnviz.images import ImageSet, resize
+        from cnnviz.network import sized
         from cnnviz.synthesis import (
             StyleLayers,
             layer_paths,
@@ -206,12 +207,13 @@ def style(
             painting_size,
         )
 
-        paths = partial(layer_paths, loaded, note=console.note)
         shapes = [(None, None, painting_channels(loaded))]
         raw = [loaded.encode_of().is_raw]
         (photo,) = ImageSet([[path]], shapes, raw=raw, size=size, **reading).read(0)
         if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
+        loaded = sized(loaded, photo.shape[:2])
+        paths = partial(layer_paths, loaded, note=console.note)
         files = [[p] for p in [*paintings, *begin]]
         others = ImageSet(files, shapes, raw=raw, **reading)
         pictures = [others.read(number)[0] for number in range(len(others))]
