@@ -55,7 +55,7 @@ from cnnviz.images.boxes import (
     seen_box,
 )
 from cnnviz.images.taking import as_array
-from cnnviz.words import Label, Name
+from cnnviz.words import Label, Name, shape_text
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
@@ -422,12 +422,16 @@ class _Units(NamedTuple):
         if len(self.dead):
             remarks.append(f"{self.silence}: {_numbers(self.dead)}")
         box, field = self.boxes[0], self.drawn.field
-        if (box.height, box.width) != self.size:
+        if any(each != (0, 0, *self.size) for each in self.boxes):
             what = "the receptive field"
             if close:
                 what = f"{100 * MASS:.0f} % of each reconstruction along each axis"
             how = "cropped to" if crop else "framed:"
-            extent = f"{box.height}x{box.width}"
+            sides = list(box[2:])
+            if field is not None and not close:  # which may be larger than the image
+                pairs = zip(field.size, sides, strict=True)
+                sides = [max(size or 0, side) for size, side in pairs]
+            extent = shape_text(sides)
             if self.drawn.is_signal:
                 extent = f"{box.width if close else self.drawn.seen} steps"
             elif not close and self.is_between_pixels:

@@ -192,6 +192,33 @@ def test_the_field_is_framed_in_the_whole_image(told: Told) -> None:
         assert changed.sum() == outer - (height - 2) * (width - 2)
 
 
+@pytest.mark.parametrize("size", [(13, 13), (40, 10)])
+def test_fields_as_long_as_the_image_need_not_be_all_of_it(
+    told: Told, size: tuple[int, int]
+) -> None:
+    # Two padded convolutions of 7x7: this unit sees rows 0 to 7 and columns 0 to 6.
+    field = ReceptiveField((13, 13), (1.0, 1.0), (-6, -6))
+    image = random(*size, 1) % 1
+    own = found(random(1, *size, 1), [(1, 0)], [1])
+    projection_sheet(image, own, title="conv", field=field)
+    assert "framed: the receptive field, 13x13" in told["subtitle"]
+    (pair,) = told["tiles"]
+    seen = pair[:, pair.shape[1] // 2 + 1 :]
+    scale = seen.shape[0] // size[0]
+    rows, columns = np.nonzero((seen == FRAME).all(axis=-1))
+    assert (rows.min(), rows.max() + 1) == (0, 8 * scale)
+    assert (columns.min(), columns.max() + 1) == (0, 7 * scale)
+    projection_sheet(image, own, title="conv", field=field, crop=True)
+    assert "cropped to the receptive field, 13x13" in told["subtitle"]
+    _, cropped = split(told["tiles"][0], 13, 13)
+    expected = padded((image * 255).repeat(3, -1), Box(-5, -6, 13, 13))
+    np.testing.assert_allclose(cropped, expected, atol=1)
+    # In the middle it sees all of the ten columns.
+    own = found(random(1, *size, 1), [(9, 5)], [1])
+    projection_sheet(image, own, title="conv", field=field)
+    assert "framed: the receptive field, 13x13" in told["subtitle"]
+
+
 def test_what_is_framed_is_told(told: Told) -> None:
     image = np.ones((20, 20, 1), np.float32)
     own = found(random(1, 20, 20, 1), [(5, 6)], [1])
