@@ -200,6 +200,25 @@ def mass_boxes(masses: NDArray[Any]) -> list[Box]:
     ]
 
 
+def close_boxes(
+    images: Sequence[NDArray[Any]], *, is_signal: bool = False
+) -> list[Box]:
+    """Where reconstructions have their mass, in boxes as `mass_boxes` makes them.
+
+    Args:
+        images: Reconstructions `(k, h, w, c)` of the same units by one or several
+            rules, which count alike.
+        is_signal: Whether the columns are the steps of signals, of which each box has
+            all rows.
+    """
+    masses = np.sum([mass_shares(each) for each in images], axis=0)
+    if not is_signal:
+        return mass_boxes(masses)
+    height = masses.shape[1]
+    boxes = mass_boxes(masses.sum(1, keepdims=True))
+    return [Box(0, box.left, height, box.width) for box in boxes]
+
+
 class ReceptiveField(NamedTuple):
     """What the units of a layer see of the network's input, per spatial axis.
 

@@ -352,6 +352,23 @@ def test_the_steps_of_a_signal_lie_side_by_side(told: Told) -> None:
     assert told["tiles"][0].shape[0] < told["tiles"][0].shape[1]
 
 
+def test_a_signal_is_cropped_to_the_steps_that_have_the_mass(told: Told) -> None:
+    signal = random(2000, 3) % 1
+    images = np.zeros((2, 2000, 3), np.float32)
+    images[0, 700:705], images[1, 1990:1995, 2] = 1, -2
+    own = found(images, [(300,), (1100,)], [1, 1])
+    options: Any = {"title": "conv", "field": ReceptiveField((801,), (1.0,), (0,))}
+    what = "cropped to 95 % of each reconstruction along each axis, 5 steps"
+    comparison_sheet(signal, {"deconvnet": own}, close=True, **options)
+    assert what in told["subtitle"]
+    projection_sheet(signal, own, close=True, **options)
+    assert what in told["subtitle"]
+    for pair, first in zip(told["tiles"], [700, 1990], strict=True):
+        _, seen = split(pair, 3, 5)
+        expected = signal[first : first + 5].T * 255
+        np.testing.assert_allclose(seen[..., 0], expected, atol=1)
+
+
 def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
     images = np.zeros((1, 5000, 1), np.float32)
     images[0, 3333] = -1
