@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +36,18 @@ def headline(layer: str, *told: str) -> Label:
     return Label(Name(layer, is_path=True), *(gap + part for part in told if part))
 
 
-def readable(value: float) -> str:
-    """A number with three significant digits, without an exponent where possible."""
+def readable(value: float, sign: Literal["", "+"] = "") -> str:
+    """A number with three significant digits, without an exponent where possible.
+
+    Args:
+        value: The number.
+        sign: `"+"` to write it before positive ones too.
+    """
+    value += 0.0  # -0 becomes 0
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.2e}"
+        return f"{value:{sign}.2e}"
     digits = math.floor(math.log10(abs(value))) if value else 2
-    text = f"{value:,.{max(0, 2 - digits)}f}"
+    text = f"{value:{sign},.{max(0, 2 - digits)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -16,6 +16,7 @@ from cnnviz.drawing import (
     overlay,
 )
 from cnnviz.drawing.channel_facts import Sort
+from cnnviz.drawing.facts import readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import ReceptiveField, image_spans
@@ -25,7 +26,7 @@ from tests.sheets import DOT, MARGIN, assert_same, colors, noted, own_range, ran
 
 def ends(values: NDArray[Any]) -> str:
     """What a sheet says of the range of values."""
-    return f"from {values.min():.4g} to {values.max():.4g}"
+    return f"from {readable(values.min())} to {readable(values.max())}"
 
 
 def test_each_channel_is_a_tile_stretched_between_its_own_extremes() -> None:
@@ -48,7 +49,7 @@ def test_one_range_for_the_layer_is_told() -> None:
         np.stack([colors(own_range(values)[..., c], "magma") for c in range(3)]),
         labels=["0", "1", "2"],
         title="conv1",
-        subtitle=f"3 channels{DOT}from {values.min():.4g} to {values.max():.4g}",
+        subtitle=f"3 channels{DOT}{ends(values)}",
         columns=1,
     )
     sheet = activation_sheet(

@@ -24,11 +24,13 @@ from tests.sheets import assert_same
         (100, "100"),
         (1.5e6, "1.50e+06"),
         (1e-4, "1.00e-04"),
+        (-0.0, "0"),
         (float("nan"), "nan"),
     ],
 )
 def test_numbers_are_readable(value: float, text: str) -> None:
     assert readable(value) == text
+    assert readable(value, "+") == ("" if value < 0 else "+") + text
 
 
 def test_the_range_is_that_of_the_finite_values() -> None:
