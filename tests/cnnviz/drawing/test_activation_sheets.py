@@ -250,6 +250,22 @@ def test_no_heat_lies_where_no_unit_looks(monkeypatch: pytest.MonkeyPatch) -> No
         np.testing.assert_array_equal(where.max(0) + 1, [rows[1], columns[1]])
 
 
+@pytest.mark.parametrize(
+    ("side", "stride", "is_told"), [(1, 3.0, True), (2, -3.0, True), (3, 3.0, False)]
+)
+def test_heat_between_what_units_look_at_is_told(
+    side: int, stride: float, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    image, values = np.full((24, 24, 1), 0.5, np.float32), random(8, 8, 1)
+    start = 0 if stride > 0 else 21
+    field = ReceptiveField((side, 3), (stride, 3.0), (start, 0))
+    activation_sheet(values, title="x", image=image, field=field)
+    interpolated = "heat between the pixels that units look at is interpolated"
+    assert (interpolated in told["subtitle"]) == is_told
+    assert ("no heat beyond where units look" in told["subtitle"]) == is_told
+
+
 def test_it_is_told_where_places_are_not_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
