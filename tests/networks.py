@@ -35,6 +35,20 @@ def sequential(k: ModuleType, shape: Sequence[int | None], *layers: Any) -> Any:
     return k.Sequential([k.layers.Input(tuple(shape)), *layers])
 
 
+def hourglass(k: ModuleType) -> Any:
+    """A generator of any size that divides by 64: six halvings, with skips."""
+    inputs = maps = k.layers.Input((None, None, 3))
+    options = {"strides": 2, "padding": "same", "activation": "relu"}
+    skips = []
+    for number in range(6):
+        maps = k.layers.Conv2D(2, 4, name=f"d{number}", **options)(maps)
+        skips.append(maps)
+    for number in reversed(range(5)):
+        maps = k.layers.Conv2DTranspose(2, 4, name=f"u{number}", **options)(maps)
+        maps = k.layers.Concatenate()([maps, skips[number]])
+    return k.Model(inputs, k.layers.Conv2DTranspose(3, 4, name="o", **options)(maps))
+
+
 def chosen_by_size(k: ModuleType) -> Any:
     """A convolution of three channels whose kernel goes by the size of the image."""
 

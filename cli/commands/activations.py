@@ -99,8 +99,8 @@ def activations(
         pointwise: dict[str, str] = next(work.items)
         is_first = True
         for batch, maps in work.items:
-            drawn = maps.only(p for p in maps if without_call(p) not in pointwise)
-            drawn = drawn or maps
+            kept = [path for path in maps if without_call(path) not in pointwise]
+            drawn = maps.only(kept) if kept else maps
             is_indexed = layer is None and len(drawn.mapped) > 1
             if is_first:
                 is_first = False

@@ -87,9 +87,10 @@ def classes(
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
-        from cnnviz.network import survey_layers
+        from cnnviz.network import sized, survey_layers
         from cnnviz.synthesis import optimize_classes
 
+        loaded = sized(loaded, size)
         yield survey_layers(loaded, [], heads=True).heads
         chosen: list[int] | list[str] | None = classes or None
         if shown is not None:

@@ -145,13 +145,17 @@ def deconv(
     tried = [*_RULES] if compare else [chosen]
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.network import suggest_layer
+        from cnnviz.network import sized, suggest_layer
         from cnnviz.tracing import addresses, one_path
 
-        target = one_path(loaded.network, layer or suggest_layer(loaded))
+        batches = images.batches(loaded, console)
+        first = next(batches)
+        size = next((a.shape[1:3] for a in first.arrays if a.ndim == 4), None)
+        named = layer or suggest_layer(sized(loaded, size))
+        target = one_path(loaded.network, named)
         yield target, [address.path for address in addresses(loaded.network)]
         silent: set[tuple[tuple[int, ...], ...]] = set()
-        for batch in images.batches(loaded, console):
+        for batch in chain([first], batches):
             told: list[str | None] = [None] * len(batch.numbers)
             shapes = tuple(array.shape[1:] for array in batch.arrays)
             # A network that has no answer for images of a shape is not asked again.

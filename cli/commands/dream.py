@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,15 +88,18 @@ def dream(
     keep_apart(output.out, images)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
-        from cnnviz.network import native_shape, suggest_layer
+        from cnnviz.network import native_shape, sized, suggest_layer
         from cnnviz.synthesis import deep_dream, layer_paths
 
+        shape = (None, None, native_shape(loaded)[2])
+        photos = picture_set(loaded, paths, shape, {"size": size, **reading})
+        batches = photos.batches(1, leave_out=console.left_out)
+        first = next(batches)
+        loaded = sized(loaded, first.arrays[0].shape[1:3])
         chosen = layer or [suggest_layer(loaded, finest=_FINEST)]
         layers = layer_paths(loaded, chosen)
         yield layers
-        shape = (None, None, native_shape(loaded)[2])
-        photos = picture_set(loaded, paths, shape, {"size": size, **reading})
-        for batch in photos.batches(1, leave_out=console.left_out):
+        for batch in chain([first], batches):
             (number,), (images,) = batch.numbers, batch.arrays
             with options.about(paths[number].name):
                 dream = deep_dream(

@@ -104,12 +104,14 @@ def filters(
             choose_channels,
             native_shape,
             passed_on,
+            sized,
             survey_layers,
         )
         from cnnviz.studies import find_exemplars
         from cnnviz.synthesis import layer_paths, optimize_filters
         from cnnviz.tracing import addresses
 
+        loaded = sized(loaded, size)
         paths = layer_paths(loaded, layer)
         surveyed = survey_layers(loaded, paths).layers
         counts = {path: each.channels for path, each in surveyed.items()}

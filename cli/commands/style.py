@@ -197,6 +197,7 @@ def style(
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
         from cnnviz.images import resize
+        from cnnviz.network import sized
         from cnnviz.synthesis import (
             StyleLayers,
             layer_paths,
@@ -209,6 +210,7 @@ def style(
         (photo,) = picture_set(loaded, [path], shape, {"size": size, **reading}).read(0)
         if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
+        loaded = sized(loaded, photo.shape[:2])
         others = picture_set(loaded, [*paintings, *begin], shape, reading)
         pictures = [others.read(number)[0] for number in range(len(others))]
         plan = Run(
@@ -272,11 +274,19 @@ def _write_frame(path: Path, image: np.ndarray) -> None:
 
 
 def _write_gif(path: Path, found: Stylized, marks: Sequence[int]) -> None:
-    from cnnviz.drawing import grid, leveled
+    import numpy as np
+    from PIL import Image
+
+    from cnnviz.drawing import grid, plain_picture
 
     steps = len(found.style_losses)
+    # One picture of all frames: raw values share a scale. An animation has no alpha.
+    strip = plain_picture(np.concatenate(found.frames)).convert("RGBA")
+    paper = Image.new("RGBA", strip.size, "white")
+    paper.alpha_composite(strip)
+    frames = np.asarray(paper.convert("RGB")).reshape(*found.frames.shape[:3], 3)
     sheets = [
         grid(frame[None], scale=1, subtitle=f"step {mark} of {steps}")
-        for mark, frame in zip(marks, leveled(found.frames), strict=True)
+        for mark, frame in zip(marks, frames, strict=True)
     ]
     write_gif(path, sheets)

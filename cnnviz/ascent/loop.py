@@ -37,6 +37,7 @@ from cnnviz.network.survey import (
     Survey,
     check_one_image,
     native_shape,
+    sized,
     survey_layers,
 )
 from cnnviz.objectives.algebra import Objective
@@ -162,6 +163,7 @@ def maximize(
     total = _count(objective, count, start, streams)
     shape, window = _sizes(known, objective, size, start)
     built(known, [np.zeros((1, *window, shape[-1]), np.float32)])
+    known = sized(known, known.surveyed_size or window)
     moved = Motion() if transform is None else transform
     plans = [
         Plan(known, objective, own, moved, shape, window, average_pooling)
@@ -393,6 +395,6 @@ def _is_shown_alone(plan: Plan, total: int) -> bool:
 def _image_bytes(plan: Plan) -> int:
     """About what one image takes on its way through the network and back."""
     found = _surveyed(plan)
-    share = math.prod(plan.window) / math.prod(found.image[:2])
+    elements = found.elements * math.prod(plan.window)
     canvas = 8 * math.prod(plan.shape)  # its spectrum, colors and optimizer
-    return 4 * max(1, int(2 * found.elements * share) + canvas)
+    return 4 * max(1, int(2 * elements) + canvas)

@@ -22,6 +22,7 @@ from cnnviz.graph.channels import has_layout, is_op_channels_first
 from cnnviz.graph.receptive_fields import Views
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import field_boxes, seen_box
+from cnnviz.network.input_axes import is_gray_picture
 from cnnviz.network.layout import as_images, displayed, is_tensor_channels_first
 from cnnviz.network.map_places import MapPlace, map_places
 from cnnviz.network.model import ImageModel, as_model, built
@@ -252,7 +253,9 @@ def _trace_stages(
     start = seed(task, traced, units)
     way = traced.way(task)
     network = task.model.network
-    views = Views(images, without_gates=True)
+    is_gray = len(images) == 1 and is_gray_picture(network, images[0].shape)
+    dims = (1, 2) if is_gray else None
+    views = Views(images, dims=dims, without_gates=True)
     number = [Dependence([image])(way.image) for image in images].index(True)
 
     def place(tensor: tf.Tensor, channels_first: bool) -> MapPlace | None:

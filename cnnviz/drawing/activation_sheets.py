@@ -103,8 +103,9 @@ def activation_sheet(
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
             laid over it. It shows through where they are 0, or nearest to it.
         field: The receptive field of the layer in that image, by which maps lie where
-            their units look, and not beyond; None if it is not known: maps are spread
-            over all of the image then, and the sheet says so.
+            their units look, between these places interpolated, and not beyond; None
+            if it is not known: maps are spread over all of the image then. The sheet
+            says so, and where no unit looks between others.
         labels: The names of the classes. Where there are as many as units, the
             strongest units are named.
         seen: What the network was shown, as `image`, to be drawn small beside the
@@ -297,6 +298,10 @@ def _over_image(
     ]
     is_partial = seen != tuple((0, length) for length in size)
     told = ["no heat where no unit looks"] * is_partial
+    axes = zip(field.size, field.stride, levels.shape[1:], strict=True)
+    if any(wide and wide < abs(far) and count > 1 for wide, far, count in axes):
+        told = ["no heat beyond where units look"] * is_partial
+        told.append("heat between the pixels that units look at is interpolated")
     tiles = overlay(resized, levels, colormap, spans=spans, seen=drawn, zero=zero)
     return tiles, told
 

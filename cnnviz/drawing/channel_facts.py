@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.drawing.facts import count_missing, not_finite
+from cnnviz.drawing.facts import count_missing, not_finite, readable
 from cnnviz.drawing.values import is_constant
 
 Sort = Literal["channel", "strongest"]
@@ -94,5 +94,5 @@ class ChannelFacts(NamedTuple):
             remarks.append(f"{constant} constant")
         remarks += not_finite(self.missing)
         if self.low <= self.high:
-            remarks.append(f"from {self.low:.4g} to {self.high:.4g}")
+            remarks.append(f"from {readable(self.low)} to {readable(self.high)}")
         return remarks

@@ -73,7 +73,7 @@ def channel_sheet(
         scale = float(np.abs(maps).max())
         for i, (channel, values) in enumerate(zip(channels, maps, strict=True)):
             adds = float(attribution.values[number, column, channel])
-            lines = [f"channel {channel}", f"adds {adds:+.3g}"]
+            lines = [f"channel {channel}", f"adds {readable(adds, '+')}"]
             words = flat.lacking(i, "nothing", signed=True)
             panel = map_panel(lines, flat.picture, values, seen, scale, True, words)
             rows[-1].append(panel)
@@ -110,6 +110,6 @@ def _sums(
         attribution.caption(number, column),
         join_facts([f"score {score}", *share]),
         *positions_of(attribution, number, column),
-        f"these {len(channels)} add {float(values[channels].sum()):+.3g}",
-        f"all {len(values)} add {float(values.sum()):+.3g}",
+        f"these {len(channels)} add {readable(float(values[channels].sum()), '+')}",
+        f"all {len(values)} add {readable(float(values.sum()), '+')}",
     ]

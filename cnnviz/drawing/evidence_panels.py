@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.drawing.facts import averaged
+from cnnviz.drawing.facts import averaged, readable
 from cnnviz.drawing.panels import Panel
 from cnnviz.drawing.signals import (
     LONGEST,
@@ -221,5 +221,5 @@ def _bar(scale: float, signed: bool) -> tuple[RGBArray, list[str]]:
     """A color bar over mid gray, and what stands below its ends."""
     levels = np.linspace(-1.0 if signed else 0.0, 1, _SIDE)
     pixels = _colored(np.full((_BAR_HEIGHT, _SIDE), 190.0), levels[None])
-    end = f"{scale:.3g}"
+    end = readable(scale)
     return pixels, [f"-{end}", "0", end] if signed else ["0", end]

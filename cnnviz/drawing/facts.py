@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.arguments import instance_of
-from cnnviz.images.ranges import is_unit
+from cnnviz.images.ranges import finite_range, is_unit
 from cnnviz.words import Label, Name, counted
 
 SEPARATOR = " \u00b7 "
@@ -36,12 +36,18 @@ def headline(layer: str, *told: str) -> Label:
     return Label(Name(layer, is_path=True), *(gap + part for part in told if part))
 
 
-def readable(value: float) -> str:
-    """A number with three significant digits, without an exponent where possible."""
+def readable(value: float, sign: Literal["", "+"] = "") -> str:
+    """A number with three significant digits, without an exponent where possible.
+
+    Args:
+        value: The number.
+        sign: `"+"` to write it before positive ones too.
+    """
+    value += 0.0  # -0 becomes 0
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.2e}"
+        return f"{value:{sign}.2e}"
     digits = math.floor(math.log10(abs(value))) if value else 2
-    text = f"{value:,.{max(0, 2 - digits)}f}"
+    text = f"{value:{sign},.{max(0, 2 - digits)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -63,7 +69,7 @@ def count_channels(count: int, shown: int, unit: str, sort: str | None) -> str:
 
 def stretched(images: NDArray[Any]) -> list[str]:
     """What to say where images out of [0, 1] had to be stretched to be shown."""
-    low, high = float(images.min()), float(images.max())
+    low, high = finite_range(images)
     if is_unit(low, high):
         return []
     return [f"black is {readable(low)}, white {readable(high)}"]

@@ -30,7 +30,7 @@ from cnnviz.drawing.facts import (
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.inks import HAIRLINE, is_lost, shades_of
 from cnnviz.drawing.layouts import TILE_SIDE, balanced_columns, break_rows, raised_size
-from cnnviz.drawing.signals import Pictures, as_pictures
+from cnnviz.drawing.signals import Pictures, as_pictures, in_rows
 from cnnviz.drawing.tiles import (
     PAPER,
     PERCENTILE,
@@ -49,13 +49,12 @@ from cnnviz.images.boxes import (
     MASS,
     Box,
     ReceptiveField,
+    close_boxes,
     field_boxes,
-    mass_boxes,
-    mass_shares,
     seen_box,
 )
 from cnnviz.images.taking import as_array
-from cnnviz.words import Label, Name
+from cnnviz.words import Label, Name, shape_text
 
 if TYPE_CHECKING:
     from cnnviz.attribution.deconvolution import Projections
@@ -126,10 +125,11 @@ def projection_sheet(
     result_of("projections", projections, "deconvnet", "positions")
     whole = not (crop or close)
     drawn = as_pictures(image, [projections], field, whole=whole)
-    image = drawn.image
     units = _Units.of(drawn.projections[0], drawn, spatial, names, title)
     if close:
-        units, crop = units.at(mass_boxes(mass_shares(units.images))), True
+        boxes = close_boxes([units.images], is_signal=drawn.is_signal)
+        units, crop = units.at(boxes), True
+    image = units.drawn.image
     size = units.tile_size(2 * len(units.images), _SHEET_SIDE, crop)
     pictures = signed_pictures(units.images, percentile)
     rebuilt = units.tiles(pictures, size, crop, framed=False)
@@ -209,7 +209,6 @@ def comparison_sheet(
     every = list(projections.values())
     whole = not (crop or close)
     drawn = as_pictures(image, every, field, whole=whole)
-    image = drawn.image
     ruled = {
         rule: _Units.of(each, drawn, spatial, names, title)
         for rule, each in zip(projections, drawn.projections, strict=True)
@@ -219,10 +218,11 @@ def comparison_sheet(
         if not np.array_equal(units.channels, other.channels):
             raise ArgumentError("the rules are compared on different maps")
     if close:
-        shares = [mass_shares(each.images) for each in ruled.values()]
-        boxes = mass_boxes(np.sum(shares, axis=0))
+        every_image = [each.images for each in ruled.values()]
+        boxes = close_boxes(every_image, is_signal=drawn.is_signal)
         ruled = {rule: each.at(boxes) for rule, each in ruled.items()}
         units, crop = next(iter(ruled.values())), True
+    image = units.drawn.image
     count = len(units.images)
     many = count * (1 + len(ruled))
     size = units.tile_size(many, _COMPARED_SIDE * math.sqrt(1 + len(ruled)), crop)
@@ -362,11 +362,23 @@ class _Units(NamedTuple):
         )
 
     def at(self, boxes: Sequence[Box]) -> _Units:
-        """The units with other boxes; those in a signal are as high as it."""
-        if self.drawn.is_signal:
-            height = self.size[0]
-            boxes = [Box(0, box.left, height, box.width) for box in boxes]
-        return self._replace(boxes=list(boxes))
+        """The units with other boxes, to be cropped to.
+
+        The rows of a signal are as high as suits the steps that are left of it.
+        """
+        if not self.drawn.is_signal:
+            return self._replace(boxes=list(boxes))
+        width = boxes[0].width
+        image, images = (
+            in_rows(rows[..., :: self.drawn.high, :, 0], width)
+            for rows in (self.drawn.image, self.images)
+        )
+        return self._replace(
+            images=images,
+            boxes=[box._replace(height=len(image)) for box in boxes],
+            size=(len(image), self.size[1]),
+            drawn=self.drawn._replace(image=image),
+        )
 
     def tile_size(self, count: int, sheet: float, crop: bool) -> tuple[int, int]:
         """The height and width of each of `count` tiles of a sheet.
@@ -422,12 +434,16 @@ class _Units(NamedTuple):
         if len(self.dead):
             remarks.append(f"{self.silence}: {_numbers(self.dead)}")
         box, field = self.boxes[0], self.drawn.field
-        if (box.height, box.width) != self.size:
+        if any(each != (0, 0, *self.size) for each in self.boxes):
             what = "the receptive field"
             if close:
                 what = f"{100 * MASS:.0f} % of each reconstruction along each axis"
             how = "cropped to" if crop else "framed:"
-            extent = f"{box.height}x{box.width}"
+            sides = list(box[2:])
+            if field is not None and not close:  # which may be larger than the image
+                pairs = zip(field.size, sides, strict=True)
+                sides = [max(size or 0, side) for size, side in pairs]
+            extent = shape_text(sides)
             if self.drawn.is_signal:
                 extent = f"{box.width if close else self.drawn.seen} steps"
             elif not close and self.is_between_pixels:

@@ -27,6 +27,7 @@ class Pictures(NamedTuple):
         projections: Of this image alone, `(1, k, h, w, c)`.
         field: The receptive field of the layer; None if it is not known.
         is_signal: Whether the columns are the steps of a signal.
+        high: How many rows each channel of a signal has.
         seen: How many steps of a signal a unit sees; None if that is not known.
         told: What was done.
     """
@@ -35,6 +36,7 @@ class Pictures(NamedTuple):
     projections: list[Projections]
     field: ReceptiveField | None
     is_signal: bool
+    high: int = 1
     seen: int | None = None
     told: Sequence[str] = ()
 
@@ -80,7 +82,9 @@ def as_pictures(
         for p, values in zip(projections, rebuilt, strict=True)
     ]
     field = None if field is None else field.of_signal(scale)
-    return Pictures(in_rows(signal, across), pictures, field, True, seen, told)
+    rows = in_rows(signal, across)
+    high = len(rows) // len(signal)
+    return Pictures(rows, pictures, field, True, high, seen, told)
 
 
 def in_rows(signals: NDArray[Any], across: int) -> NDArray[Any]:

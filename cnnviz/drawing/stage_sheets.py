@@ -40,7 +40,7 @@ from cnnviz.drawing.tiles import (
 )
 from cnnviz.drawing.values import colorize
 from cnnviz.errors import ArgumentError
-from cnnviz.images.boxes import MASS, Box, image_spans, mass_boxes, mass_shares
+from cnnviz.images.boxes import MASS, Box, close_boxes, image_spans
 from cnnviz.images.taking import as_array
 from cnnviz.words import Label, Name
 
@@ -124,12 +124,7 @@ def stage_sheet(
     whole = Box(0, 0, image.shape[0], image.shape[1])
     box = box or whole
     if close:
-        shares = mass_shares(rebuilt[np.newaxis])
-        if is_signal:  # of which all rows are drawn
-            shares = shares.sum(1, keepdims=True)
-        (box,) = mass_boxes(shares)
-        if is_signal:
-            box = Box(0, box.left, whole.height, box.width)
+        (box,) = close_boxes([rebuilt[np.newaxis]], is_signal=is_signal)
         crop = True
     part = box if crop else whole
     shortened = []

@@ -15,7 +15,7 @@ from cnnviz.arguments import between, more_than, numbers_of, unfit
 from cnnviz.errors import ArgumentError
 from cnnviz.images.boxes import Span
 from cnnviz.images.colors import LUMA
-from cnnviz.images.ranges import is_unit, to_unit, unit_scale
+from cnnviz.images.ranges import finite_range, is_unit, to_unit, unit_scale
 from cnnviz.images.resizing import Kernel, Placement, resample
 from cnnviz.images.taking import as_array
 from cnnviz.words import listed
@@ -136,7 +136,8 @@ def displayable(images: np.ndarray) -> np.ndarray:
 def leveled(images: np.ndarray) -> np.ndarray:
     """Images `(..., c)` as `(..., 1 or 3)` in [0, 1]; raw values are stretched.
 
-    Bytes and uint16 are of [0, 1] already, in whole numbers.
+    Bytes and uint16 are of [0, 1] already, in whole numbers. What is not finite does
+    not count, and becomes NaN.
 
     Raises:
         ArgumentError: If there are no values, or none that are real numbers.
@@ -149,7 +150,10 @@ def leveled(images: np.ndarray) -> np.ndarray:
     if unit_scale(values.dtype) is not None:
         values = to_unit(values)
     values = displayable(values)
-    return values if is_unit(values.min(), values.max()) else stretch(values)
+    if not is_unit(*finite_range(values)):
+        return stretch(values)
+    known = np.isfinite(values)
+    return values if known.all() else np.where(known, values, np.nan)
 
 
 def _ranged(
@@ -280,7 +284,7 @@ def overlay(
 
     Args:
         image: (height, width), (height, width, 1) or (height, width, 3), floats in
-            [0, 1] or uint8. Its gray values show through.
+            [0, 1] or uint8. Its gray values show through; NaN is pink.
         maps: (rows, columns), or (n, rows, columns) for several maps over one image;
             floats in [0, 1], brought to the size of the image by bilinear
             interpolation. NaN becomes pink.
@@ -348,9 +352,11 @@ def overlay(
             along = np.arange(image.shape[axis]) + 0.5
             inside = (along > first) & (along < end)
             within &= inside[:, None, None] if axis == 0 else inside[:, None]
-    levels, _ = quantize(image)
-    picture = levels if image.shape[-1] == 1 else levels @ LUMA
-    picture = picture.reshape(height, width, 1).astype(np.float32)
+    levels, missing = quantize(image)
+    gray = levels if image.shape[-1] == 1 else levels @ LUMA
+    picture = np.repeat(gray.reshape(height, width, 1).astype(np.float32), 3, -1)
+    if missing is not None:
+        picture[missing.any(-1)] = NOT_A_NUMBER
     layers = np.empty((len(maps), height, width, 3), np.uint8)
     zeros = np.broadcast_to(zeros.astype(np.float32), len(maps))
     for layer, heat, middle in zip(layers, maps, zeros, strict=True):

@@ -41,7 +41,8 @@ def field_boxes(
 
     Returns:
         The field of each unit, all of one size, also where they overhang the image.
-        Along an axis of which the field is the whole, or not known, the image's own.
+        Along an axis that all of these units see whole, or of which the field is not
+        known, the image's own.
     """
     whole = Box(0, 0, *size)
     if field is None or len(field.size) != 2 or positions.shape[1:] != (2,):
@@ -51,12 +52,11 @@ def field_boxes(
         extent, stride = field.size[axis], float(field.stride[axis])
         if extent is not None and not stride.is_integer():
             extent += 1  # between pixels it begins and ends on those that it touches
-        if extent is None or extent >= length:
-            axes.append((np.zeros(len(positions), int), length))
-        else:
-            moved = stride * positions[:, axis]
-            firsts = np.floor(field.offset[axis] + moved).astype(int)
-            axes.append((firsts, extent))
+        moved = stride * positions[:, axis]
+        firsts = np.floor(field.offset[axis] + moved).astype(int)
+        if extent is None or ((firsts <= 0) & (firsts + extent >= length)).all():
+            firsts, extent = np.zeros(len(positions), int), length
+        axes.append((firsts, extent))
     (tops, height), (lefts, width) = axes
     return [
         Box(int(top), int(left), int(height), int(width))
@@ -198,6 +198,25 @@ def mass_boxes(masses: NDArray[Any]) -> list[Box]:
     return [
         Box(int(top), int(left), side, side) for top, left in zip(*starts, strict=True)
     ]
+
+
+def close_boxes(
+    images: Sequence[NDArray[Any]], *, is_signal: bool = False
+) -> list[Box]:
+    """Where reconstructions have their mass, in boxes as `mass_boxes` makes them.
+
+    Args:
+        images: Reconstructions `(k, h, w, c)` of the same units by one or several
+            rules, which count alike.
+        is_signal: Whether the columns are the steps of signals, of which each box has
+            all rows.
+    """
+    masses = np.sum([mass_shares(each) for each in images], axis=0)
+    if not is_signal:
+        return mass_boxes(masses)
+    height = masses.shape[1]
+    boxes = mass_boxes(masses.sum(1, keepdims=True))
+    return [Box(0, box.left, height, box.width) for box in boxes]
 
 
 class ReceptiveField(NamedTuple):

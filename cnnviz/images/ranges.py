@@ -127,6 +127,17 @@ def check_unit(values: NDArray[Any], told: str) -> None:
         )
 
 
+def finite_range(values: NDArray[Any]) -> tuple[float, float]:
+    """The least and the largest value that is finite; 0 and 0 if there is none."""
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        values = values[np.isfinite(values)]
+        if not values.size:
+            return 0.0, 0.0
+        low, high = values.min(), values.max()
+    return float(low), float(high)
+
+
 def is_unit(low: float, high: float) -> bool:
     """Whether values from `low` to `high` are in [0, 1], up to rounding; NaN is not."""
     return low >= -_TOLERANCE and high <= 1 + _TOLERANCE

@@ -17,6 +17,7 @@ from cnnviz.sniffing import is_there
 
 # The fastest level: one run of the command line writes hundreds of sheets.
 _PNG_OPTIONS = {"compress_level": 1}
+_ICONS = ("ICO", "ICNS")  # which hold a few sizes, to which Pillow resizes
 
 
 @contextlib.contextmanager
@@ -95,6 +96,14 @@ def write_image(image: Image.Image, path: str | Path) -> Path:
         image.save(encoded, image_format, **options)
     except (OSError, ValueError) as error:  # which one is up to the format
         raise ArgumentError(f"{path} cannot be encoded: {first_line(error)}") from None
+    if image_format in _ICONS:
+        with Image.open(encoded) as written:
+            if written.size != image.size:
+                raise ArgumentError(
+                    f"{path} holds icons, and a picture of {image.width}x"
+                    f"{image.height} pixels would be resized; expected .png, or "
+                    "another format that holds any size"
+                )
     data = encoded.getvalue()
     with written_whole(path) as temporary:
         temporary.write_bytes(data)

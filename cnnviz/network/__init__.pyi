@@ -54,5 +54,6 @@ from .survey import (
     choose_channels as choose_channels,
     choose_head as choose_head,
     native_shape as native_shape,
+    sized as sized,
     survey_layers as survey_layers,
 )

@@ -21,6 +21,7 @@ from cnnviz.graph.extents import NOWHERE
 from cnnviz.graph.receptive_fields import Views, field_of, order_of
 from cnnviz.graph.walking import Dependence
 from cnnviz.images.boxes import ReceptiveField
+from cnnviz.network.input_axes import is_gray_picture
 from cnnviz.network.layer_tables import LayerInfo, LayerList
 from cnnviz.network.layout import channel_axis, is_network_channels_first
 from cnnviz.network.model import (
@@ -193,11 +194,14 @@ def _look_at_layers(
     built(known, [np.zeros((1, *(n or 32 for n in s)), np.float32) for s in shapes])
     first = is_network_channels_first(network)
     specs = input_specs(network)
+    # An image without an axis of channels has positions along both of its axes.
+    is_gray = len(shapes) == 1 and is_gray_picture(network, (None, *shapes[0]))
+    dims = (1, 2) if is_gray else None
 
     def survey(*inputs: tf.Tensor) -> list[Look]:
         calls = record(network, inputs, selected, required=False)
-        views = Views(inputs, channels_first=first)
-        maps = Views(inputs, channels_first=first, without_gates=True)
+        views = Views(inputs, channels_first=first, dims=dims)
+        maps = Views(inputs, channels_first=first, dims=dims, without_gates=True)
         free = [
             tensor
             for i, tensor in enumerate(inputs)

@@ -49,6 +49,9 @@ class ImageModel:
         held: By name, inputs that are the same for all images; see `hold`.
         notes: What was changed in the configuration of a file so that the installed
             Keras could read it, if anything.
+        surveyed_size: The height and width of the pictures that decide what is found
+            out about a network of any size; None for those of a picture that is held,
+            or 224x224.
     """
 
     network: Network
@@ -57,6 +60,7 @@ class ImageModel:
     source: str
     held: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    surveyed_size: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         shapes = [shape_text(spec.shape) for spec in self.inputs or ()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import reduce
 
 import tensorflow as tf
@@ -104,10 +106,10 @@ def _all_passed_on(model: ImageModel) -> Mapping[str, str]:
             if call.address.is_convolution and _is_linear(call.address.layer)
         }
 
-    try:
-        return facts_of(model, "passed on", look)
-    except CnnvizError:
-        return {}  # what lies above objects to such images
+    for known in (model, replace(model, surveyed_size=None)):
+        with suppress(CnnvizError):  # what lies above objects to such images
+            return facts_of(known, "passed on", look)
+    return {}
 
 
 def _end(call: Call, used: _Used) -> str:

@@ -10,9 +10,8 @@ from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import Look, image_layers, numbers_of
 from cnnviz.network.model import ImageModel
 from cnnviz.network.passing import passed_on
+from cnnviz.network.survey import surveyed_shapes
 from cnnviz.tracing.naming import addresses, without_call
-
-_SIDE = 224  # of images, where networks take any size
 
 
 def suggest_layer(model: ImageModel, *, finest: float | None = None) -> str:
@@ -68,13 +67,16 @@ def pointwise_layers(model: ImageModel) -> dict[str, str]:
 
 
 def _convolutions(model: ImageModel) -> Sequence[Look]:
+    size = None
     specs = model.inputs
-    pictures = [spec for spec in specs or () if len(spec.shape) == 3]
-    is_sized = specs is not None and not any(None in s.shape for s in pictures or specs)
+    shapes = [(None, None, None)] if specs is None else [spec.shape for spec in specs]
+    for shape, (*sides, _) in zip(shapes, surveyed_shapes(model), strict=True):
+        if len(shape) == 3 and None in shape:
+            size = size or (sides[0], sides[1])
     known = {a.path for a in addresses(model.network) if a.is_convolution}
     return [
         look
-        for look in image_layers(model, size=None if is_sized else (_SIDE, _SIDE))
+        for look in image_layers(model, size=size)
         if without_call(look.info.path) in known
     ]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import whole_numbers
-from cnnviz.errors import LayerError, ModelError
+from cnnviz.arguments import SizeLike, size_of, whole_numbers
+from cnnviz.errors import ImageError, LayerError, ModelError
 from cnnviz.graph.logits import behind
 from cnnviz.graph.receptive_fields import find_receptive_fields
 from cnnviz.graph.sizes import numbers_per_image
@@ -25,7 +25,7 @@ _DEFAULT_SIDE = 224  # of networks that take images of any size
 
 
 class LayerSurvey(NamedTuple):
-    """What a layer is, for images of the network's own size.
+    """What a layer is.
 
     Attributes:
         channels: How many channels it has.
@@ -47,20 +47,20 @@ class LayerSurvey(NamedTuple):
 
 @dataclass(frozen=True)
 class Survey:
-    """What layers and heads a network has, for images of its own size.
+    """What layers and heads a network has.
 
     Attributes:
-        image: Height, width and channels of the images.
+        image: Height, width and channels of the images that it takes.
         layers: The layers, by their paths.
         heads: The outputs, if they were asked for.
-        elements: How many numbers are computed for one image, up to these layers and
-            outputs.
+        elements: How many numbers are computed for each pixel of an image, up to these
+            layers and outputs.
     """
 
     image: tuple[int, int, int]
     layers: dict[str, LayerSurvey]
     heads: tuple[HeadInfo, ...]
-    elements: int
+    elements: float
 
 
 def check_one_image(model: ImageModel) -> None:
@@ -80,29 +80,68 @@ def check_one_image(model: ImageModel) -> None:
         )
 
 
+def sized(model: ImageModel, size: SizeLike | None) -> ImageModel:
+    """A model whose network is surveyed for pictures of a size, if it takes any.
+
+    Args:
+        model: A loaded model.
+        size: The height and width, or one number for a square; None to leave it as it
+            is.
+
+    Raises:
+        ArgumentError: If it is no size.
+    """
+    return model if size is None else replace(model, surveyed_size=size_of(size))
+
+
 def native_shape(model: ImageModel) -> tuple[int, int, int]:
     """Height, width and channels of the images that a network takes.
 
     Raises:
         ModelError: If it takes anything but one image, or was never called.
     """
+    return _one_shape(replace(model, surveyed_size=None))
+
+
+def surveyed_shape(model: ImageModel) -> tuple[int, int, int]:
+    """Height, width and channels of the images that a network is surveyed for.
+
+    Raises:
+        ModelError: If it takes anything but one image, or was never called.
+    """
+    return _one_shape(model)
+
+
+def _one_shape(model: ImageModel) -> tuple[int, int, int]:
     check_one_image(model)
-    ((height, width, channels),) = _native_shapes(model)
+    ((height, width, channels),) = surveyed_shapes(model)
     return height, width, channels
 
 
-def _native_shapes(model: ImageModel) -> list[tuple[int, ...]]:
-    """The shapes of what a network takes, with sizes for those that are open."""
+def surveyed_shapes(model: ImageModel) -> list[tuple[int, ...]]:
+    """The shapes of what a network takes, with sizes for those that are open.
+
+    Raises:
+        ModelError: If it was never called.
+    """
     check_called(model)
     specs = model.inputs
     shapes = [(None, None, None)] if specs is None else [spec.shape for spec in specs]
+    size = model.surveyed_size or _held_size(model) or (_DEFAULT_SIDE, _DEFAULT_SIDE)
     found = []
     for shape in shapes:
-        usual = [_DEFAULT_SIDE] * len(shape)
-        if len(shape) == 3:
-            usual[-1] = 3  # channels of a picture
+        usual = (*size, 3) if len(shape) == 3 else [_DEFAULT_SIDE] * len(shape)
         found.append(tuple(n or m for n, m in zip(shape, usual, strict=True)))
     return found
+
+
+def _held_size(model: ImageModel) -> tuple[int, int] | None:
+    """The size of a picture that is held where others fit too: images lie on it."""
+    for name, array in model.held.items():
+        shape = model.input(name).shape
+        if len(shape) == 3 and None in shape[:2]:
+            return array.shape[0], array.shape[1]
+    return None
 
 
 def _hint_of_rank(shape: Sequence[int | None]) -> str:
@@ -118,7 +157,7 @@ def _hint_of_rank(shape: Sequence[int | None]) -> str:
 
 
 def facts_of(model: ImageModel, key: Hashable, look: Callable[..., Facts]) -> Facts:
-    """What is found out about a network while it is traced for images of its own size.
+    """What is found out about a network while it is traced, see `surveyed_shapes`.
 
     Args:
         model: A loaded model.
@@ -129,7 +168,7 @@ def facts_of(model: ImageModel, key: Hashable, look: Callable[..., Facts]) -> Fa
     Raises:
         ModelError: If the network was never called.
     """
-    shapes = _native_shapes(model)
+    shapes = surveyed_shapes(model)
     count = model.fixed_batch or 1
     signature = [tf.TensorSpec((count, *shape), tf.float32) for shape in shapes]
     return traced_facts(model.network, (key, model.key), look, signature)
@@ -150,11 +189,12 @@ def survey_layers(
         ModelError: If the network takes anything but one image, or was never called.
     """
     shape = native_shape(model)
+    height, width, _ = surveyed_shape(model)
 
     def look(image: tf.Tensor) -> Survey:
         scene = observe(model, image, image, layers, heads=heads)
         outputs = [scene.outputs[path] for path in layers]
-        elements = numbers_per_image(image.graph)
+        elements = numbers_per_image(image.graph) / (height * width)
         fields = find_receptive_fields([image], outputs, channels_first=False)
         depends = Dependence([image])
         found = {
@@ -171,6 +211,20 @@ def survey_layers(
         return Survey(shape, found, heads_found, elements)
 
     return facts_of(model, ("survey", tuple(layers), heads), look)
+
+
+def takes(model: ImageModel, size: SizeLike, layers: Sequence[str]) -> bool:
+    """Whether layers of a network are there for pictures of a size, if it takes any.
+
+    Raises:
+        LayerError: If a layer does not exist or does not answer.
+        ModelError: If the network takes anything but one image, or was never called.
+    """
+    try:
+        survey_layers(sized(model, size), layers)
+    except ImageError:
+        return False
+    return True
 
 
 def choose_channels(

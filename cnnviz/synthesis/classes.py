@@ -21,7 +21,7 @@ from cnnviz.network.forward import observe
 from cnnviz.network.heads import HeadInfo
 from cnnviz.network.labels import class_name
 from cnnviz.network.model import ImageModel, as_model
-from cnnviz.network.survey import choose_head, survey_layers
+from cnnviz.network.survey import choose_head, sized, survey_layers, surveyed_shape
 from cnnviz.objectives.units import log_odds
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.choices import usual_classes
@@ -198,12 +198,13 @@ def optimize_classes(
         ModelError: If the network takes anything but one image, was never called,
             fails, or computes NaN or infinite values for every image.
     """
-    known, value_range = searched(as_model(model))
+    known, value_range = searched(sized(as_model(model), size))
     found = survey_layers(known, [], heads=True)
     info = choose_head(known, found, head)
     chosen = _chosen_classes(known, info, classes)
-    weight = min(1.0, _sway(known, info, found.image) / _SWAY)
-    ground = find_ground(lambda images: _answers(known, info, images)[0], found.image)
+    shown = surveyed_shape(known)
+    weight = min(1.0, _sway(known, info, shown) / _SWAY)
+    ground = find_ground(lambda images: _answers(known, info, images)[0], shown)
     wanted = log_odds(chosen, info.name)
     recipe = class_recipe(known, found.image, wanted, weight, ground)
     run = run_of(run)

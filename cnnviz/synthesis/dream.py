@@ -20,7 +20,7 @@ from cnnviz.ascent.value_ranges import searched
 from cnnviz.errors import ImageError, LayerError
 from cnnviz.images.resizing import resize
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.survey import check_one_image, native_shape
+from cnnviz.network.survey import check_one_image, native_shape, sized, takes
 from cnnviz.objectives.units import energy
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import (
@@ -100,7 +100,8 @@ def deep_dream(
         strength: How far each step goes, above 0, 1e6 at most; 1 changes the image
             thoroughly.
         tile: Height and width of a tile, or the side of a square, at least 32 pixels;
-            None for the network's own size.
+            None for the network's own size, 224x224 if it takes any, or that of the
+            image if it takes any but this.
         seed: The seed of all random numbers.
         batch_size: How many tiles are worked on at a time; None for what fits into
             memory.
@@ -126,12 +127,15 @@ def deep_dream(
     check_one_image(known)
     original = known.prepare_one(image)
     built(known, [original[None]])
+    known = sized(known, original.shape[:2])
     known, value_range = searched(known, [original])
     original = value_range.unit(original)
     names = paths(known.network, layers)
     objective = reduce(operator.add, (energy(name, logarithm=True) for name in names))
     native = native_shape(known)[:2]
     largest = native if tile is None else size_of(tile, "tile", _LEAST_SIDE)
+    if tile is None and not takes(known, native, names):
+        largest = original.shape[:2]
     sizes = scale_sizes(original.shape[:2], octave_scale, _LEAST_SIDE, octaves)
     run = Run(
         steps=steps,

@@ -19,7 +19,7 @@ from cnnviz.errors import ImageError
 from cnnviz.network.capture import channel_means
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.passing import passed_on
-from cnnviz.network.survey import choose_channels, survey_layers
+from cnnviz.network.survey import choose_channels, sized, survey_layers
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.units import channel
 from cnnviz.showing import ArrayResult
@@ -210,7 +210,7 @@ def optimize_filters(
             fails, or computes NaN or infinite values for every image.
         ArgumentError: If an argument is out of its range.
     """
-    known = as_model(model)
+    known = sized(as_model(model), size)
     layer = one_path(known.network, layer)
     feature = layer if as_it_is else passed_on(known, layer)
     known, value_range = searched(known)

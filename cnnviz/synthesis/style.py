@@ -39,7 +39,7 @@ from cnnviz.images.ranges import in_range
 from cnnviz.images.resizing import resize
 from cnnviz.images.taking import image_list, one_image
 from cnnviz.network.model import ImageModel, as_model, built
-from cnnviz.network.survey import check_one_image
+from cnnviz.network.survey import check_one_image, sized
 from cnnviz.showing import ArrayResult
 from cnnviz.synthesis.scales import CoarseToFine, carry, enlarge, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers, StyleLayers
@@ -225,7 +225,8 @@ def optimize_style(
             are kept; `"noise"`; or an image `(h, w, c)`, which is taken as it is.
         layers: Where style and content are measured; None for what suits the network.
         coarsest: The least length of the shorter side at the smallest size. If it is
-            more than the content's, the image is made at its own size only.
+            more than the content's, the image is made at its own size only. Sizes that
+            the layers do not take are left out.
         run: How gradient ascent is carried out over all sizes; None for 100 steps at
             each size and a learning rate of 0.05. There are no restarts.
 
@@ -263,6 +264,7 @@ def optimize_style(
     given = _gathered(known, content, style, style_weights, start, keep_colors)
     known, photo = given.model, given.photo
     built(known, [photo[None]])
+    known = sized(known, photo.shape[:2])
     measured = MeasuredLayers(known, layers)
     soften = layers.softened
     if soften is None:
@@ -281,7 +283,12 @@ def optimize_style(
         keep_best=False,
     )
     whole = (photo.shape[0], photo.shape[1])
-    sizes = scale_sizes(whole, _RATIO, coarsest)
+    channels = photo.shape[-1]
+    sizes = [
+        size
+        for size in scale_sizes(whole, _RATIO, coarsest)
+        if size == whole or measured.take((*size, channels))
+    ]
     scales = CoarseToFine(sizes, run, shown)
     parts: list[Ascent] = []
     image = given.start

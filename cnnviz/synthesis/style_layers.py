@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.errors import LayerError, warn
+from cnnviz.errors import ImageError, LayerError, warn
 from cnnviz.network.forward import observe
 from cnnviz.network.layer_tables import LayerInfo
 from cnnviz.network.layers import image_layers
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.passing import adds_features
-from cnnviz.network.survey import native_shape, survey_layers
+from cnnviz.network.survey import survey_layers, surveyed_shape
 from cnnviz.tracing.averaging import averaged_pooling
 from cnnviz.tracing.health import broken_weights, not_finite
 from cnnviz.tracing.keras_generations import Network
@@ -56,7 +56,7 @@ def choose_layers(model: ImageModel | Network) -> tuple[tuple[str, ...], str]:
         ArgumentError: If this is no model.
     """
     known = as_model(model)
-    height, width, _ = native_shape(known)
+    height, width, _ = surveyed_shape(known)
     levels: dict[int, list[LayerInfo]] = {}
     layers = [look.info for look in image_layers(known, size=(height, width))]
     ends = _ends(layers)
@@ -194,6 +194,14 @@ class MeasuredLayers:
                     f"layers=StyleLayers({kind}=[...])).",
                 )
             warn(told)
+
+    def take(self, shape: tuple[int, ...]) -> bool:
+        """Whether these layers take images of a shape."""
+        try:
+            self._traced(shape)
+        except ImageError:
+            return False
+        return True
 
     def add_up(self, shape: tuple[int, ...]) -> bool:
         """Whether features of several layers are added on the way to these layers."""

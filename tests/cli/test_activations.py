@@ -97,6 +97,16 @@ def test_without_layers_sheets_are_numbered_and_indexed(
     assert np.abs(written - np.asarray(expected, int)).max() <= 8
 
 
+def test_convolutions_of_one_pixel_are_drawn_where_there_are_no_others(
+    tmp_path: Path,
+) -> None:
+    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 1, name="point")]
+    keras.Sequential(layers).save(tmp_path / "net.keras")
+    save(tmp_path / "a.npy", 8, 8, 3)
+    paths = run(tmp_path / "net.keras", tmp_path / "a.npy", "--out", tmp_path / "out")
+    assert [path.name for path in paths] == ["a--point.png"]
+
+
 def test_what_draws_convolutions_of_one_voxel(tmp_path: Path) -> None:
     layers = keras.layers
     inputs = keras.Input((8, 8, 8, 1))

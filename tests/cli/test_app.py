@@ -20,6 +20,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cnnviz_cli.app import app
+from tests.networks import hourglass
 
 pytestmark = pytest.mark.versions
 
@@ -863,3 +864,21 @@ def test_an_image_that_a_network_cannot_take_is_named(
     (error,) = (line for line in result.stderr.splitlines() if "error: " in line)
     assert error.startswith("error: small.npy: model ")
     assert "cannot take an input of 6x14x1" in error
+
+
+@pytest.mark.parametrize("command", ["deconv", "dream", "filters", "style"])
+def test_networks_of_any_size_that_do_not_take_224_pixels(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hourglass(keras).save(tmp_path / "net.keras")
+    random = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(random).save(tmp_path / "a.png")
+    given = {
+        "deconv": ["a.png", "--top=1"],
+        "dream": ["a.png", "--steps=1"],
+        "filters": ["--size=64", "--layer=u0", "--steps=1"],
+        "style": ["a.png", "a.png", "--steps=1"],
+    }
+    result = CliRunner().invoke(app, [command, "net.keras", *given[command]])
+    assert result.exit_code == 0, result.stderr

@@ -362,6 +362,19 @@ def test_without_a_layer_the_last_with_positions_is_taken(
     np.testing.assert_array_equal(np.asarray(Image.open(again)), drawn)
 
 
+def test_positions_are_those_in_the_first_image(tmp_path: Path) -> None:
+    options = {"strides": 2, "padding": "same", "activation": "relu"}
+    convolutions = [
+        keras.layers.Conv2D(4, 3, name=f"d{number}", **options) for number in range(5)
+    ]
+    keras.Sequential([keras.Input((None, None, 1)), *convolutions]).save(
+        tmp_path / "net.keras"
+    )
+    image = save(tmp_path / "a.npy", 0.5, 32, 32, 1)
+    result = invoke(tmp_path / "net.keras", image, "--out", tmp_path)
+    assert "note: layer: d3 (--layer chooses another)" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [

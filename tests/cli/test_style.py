@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,6 +64,31 @@ def test_a_painting_is_the_librarys(mnist: Path, assets: Path, tmp_path: Path) -
     painted = last[-16 - 40 : -16, 16 : 16 + 56]
     assert np.abs(painted - found.image).mean() < 0.05
     assert (last[: -16 - 40] < 0.6).any()
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_an_animation_lies_on_white_where_a_painting_is_transparent(
+    channels: int, tmp_path: Path
+) -> None:
+    k = keras.layers
+    image = keras.Input((24, 24, channels))
+    keras.Model(image, k.Conv2D(6, 3, activation="relu")(image)).save(tmp_path / "n.h5")
+    values = np.random.default_rng(0).integers(0, 256, (24, 24, channels), np.uint8)
+    values[:8, :, -1] = 0
+    Image.fromarray(values).save(tmp_path / "a.png")
+    files = [tmp_path / name for name in ("n.h5", "a.png", "a.png")]
+    result = invoke(*files, "--steps", 2, "--gif", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    painting, animation = map(Path, result.stdout.splitlines())
+    with Image.open(painting) as picture:
+        colors, alpha = np.split(np.asarray(picture.convert("RGBA")) / 255, [3], -1)
+    with Image.open(animation) as frames:
+        frames.seek(getattr(frames, "n_frames", 1) - 1)
+        last = np.asarray(frames.convert("RGB")) / 255
+    painted = last[-16 - 24 : -16, 16 : 16 + 24]
+    # In the 256 colors of the animation.
+    assert np.abs(painted - (colors * alpha + 1 - alpha)).mean() < 0.05
+    assert np.abs(painted - colors.mean(-1, keepdims=True)).mean() > 0.1
 
 
 def test_paintings_of_other_styles_have_other_names(

@@ -16,6 +16,7 @@ from cnnviz.drawing import (
     overlay,
 )
 from cnnviz.drawing.channel_facts import Sort
+from cnnviz.drawing.facts import readable
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.errors import ArgumentError, ImageError, LayerError
 from cnnviz.images import ReceptiveField, image_spans
@@ -25,7 +26,7 @@ from tests.sheets import DOT, MARGIN, assert_same, colors, noted, own_range, ran
 
 def ends(values: NDArray[Any]) -> str:
     """What a sheet says of the range of values."""
-    return f"from {values.min():.4g} to {values.max():.4g}"
+    return f"from {readable(values.min())} to {readable(values.max())}"
 
 
 def test_each_channel_is_a_tile_stretched_between_its_own_extremes() -> None:
@@ -48,7 +49,7 @@ def test_one_range_for_the_layer_is_told() -> None:
         np.stack([colors(own_range(values)[..., c], "magma") for c in range(3)]),
         labels=["0", "1", "2"],
         title="conv1",
-        subtitle=f"3 channels{DOT}from {values.min():.4g} to {values.max():.4g}",
+        subtitle=f"3 channels{DOT}{ends(values)}",
         columns=1,
     )
     sheet = activation_sheet(
@@ -247,6 +248,22 @@ def test_no_heat_lies_where_no_unit_looks(monkeypatch: pytest.MonkeyPatch) -> No
         where = np.argwhere(placing.mask())
         np.testing.assert_array_equal(where.min(0), [rows[0], columns[0]])
         np.testing.assert_array_equal(where.max(0) + 1, [rows[1], columns[1]])
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "is_told"), [(1, 3.0, True), (2, -3.0, True), (3, 3.0, False)]
+)
+def test_heat_between_what_units_look_at_is_told(
+    side: int, stride: float, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = noted(monkeypatch, activation_sheets)
+    image, values = np.full((24, 24, 1), 0.5, np.float32), random(8, 8, 1)
+    start = 0 if stride > 0 else 21
+    field = ReceptiveField((side, 3), (stride, 3.0), (start, 0))
+    activation_sheet(values, title="x", image=image, field=field)
+    interpolated = "heat between the pixels that units look at is interpolated"
+    assert (interpolated in told["subtitle"]) == is_told
+    assert ("no heat beyond where units look" in told["subtitle"]) == is_told
 
 
 def test_it_is_told_where_places_are_not_known(

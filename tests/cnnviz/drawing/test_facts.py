@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnviz.drawing import activation_sheet
-from cnnviz.drawing.facts import join_facts, readable
+from cnnviz.drawing.facts import join_facts, readable, stretched
 from cnnviz.errors import ArgumentError
 from tests.sheets import assert_same
 
@@ -24,11 +24,21 @@ from tests.sheets import assert_same
         (100, "100"),
         (1.5e6, "1.50e+06"),
         (1e-4, "1.00e-04"),
+        (-0.0, "0"),
         (float("nan"), "nan"),
     ],
 )
 def test_numbers_are_readable(value: float, text: str) -> None:
     assert readable(value) == text
+    assert readable(value, "+") == ("" if value < 0 else "+") + text
+
+
+def test_the_range_is_that_of_the_finite_values() -> None:
+    told = ["black is 2, white 4"]
+    assert stretched(np.array([2, 4.0])) == told
+    assert stretched(np.array([2, np.nan, 4, np.inf])) == told
+    assert stretched(np.array([0.2, np.nan])) == []
+    assert stretched(np.array([np.nan])) == []
 
 
 @pytest.mark.parametrize("facts", ["a", 5])

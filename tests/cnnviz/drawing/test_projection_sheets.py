@@ -192,6 +192,33 @@ def test_the_field_is_framed_in_the_whole_image(told: Told) -> None:
         assert changed.sum() == outer - (height - 2) * (width - 2)
 
 
+@pytest.mark.parametrize("size", [(13, 13), (40, 10)])
+def test_fields_as_long_as_the_image_need_not_be_all_of_it(
+    told: Told, size: tuple[int, int]
+) -> None:
+    # Two padded convolutions of 7x7: this unit sees rows 0 to 7 and columns 0 to 6.
+    field = ReceptiveField((13, 13), (1.0, 1.0), (-6, -6))
+    image = random(*size, 1) % 1
+    own = found(random(1, *size, 1), [(1, 0)], [1])
+    projection_sheet(image, own, title="conv", field=field)
+    assert "framed: the receptive field, 13x13" in told["subtitle"]
+    (pair,) = told["tiles"]
+    seen = pair[:, pair.shape[1] // 2 + 1 :]
+    scale = seen.shape[0] // size[0]
+    rows, columns = np.nonzero((seen == FRAME).all(axis=-1))
+    assert (rows.min(), rows.max() + 1) == (0, 8 * scale)
+    assert (columns.min(), columns.max() + 1) == (0, 7 * scale)
+    projection_sheet(image, own, title="conv", field=field, crop=True)
+    assert "cropped to the receptive field, 13x13" in told["subtitle"]
+    _, cropped = split(told["tiles"][0], 13, 13)
+    expected = padded((image * 255).repeat(3, -1), Box(-5, -6, 13, 13))
+    np.testing.assert_allclose(cropped, expected, atol=1)
+    # In the middle it sees all of the ten columns.
+    own = found(random(1, *size, 1), [(9, 5)], [1])
+    projection_sheet(image, own, title="conv", field=field)
+    assert "framed: the receptive field, 13x13" in told["subtitle"]
+
+
 def test_what_is_framed_is_told(told: Told) -> None:
     image = np.ones((20, 20, 1), np.float32)
     own = found(random(1, 20, 20, 1), [(5, 6)], [1])
@@ -325,6 +352,23 @@ def test_the_steps_of_a_signal_lie_side_by_side(told: Told) -> None:
     assert told["tiles"][0].shape[0] < told["tiles"][0].shape[1]
 
 
+def test_a_signal_is_cropped_to_the_steps_that_have_the_mass(told: Told) -> None:
+    signal = random(2000, 3) % 1
+    images = np.zeros((2, 2000, 3), np.float32)
+    images[0, 700:705], images[1, 1990:1995, 2] = 1, -2
+    own = found(images, [(300,), (1100,)], [1, 1])
+    options: Any = {"title": "conv", "field": ReceptiveField((801,), (1.0,), (0,))}
+    what = "cropped to 95 % of each reconstruction along each axis, 5 steps"
+    comparison_sheet(signal, {"deconvnet": own}, close=True, **options)
+    assert what in told["subtitle"]
+    projection_sheet(signal, own, close=True, **options)
+    assert what in told["subtitle"]
+    for pair, first in zip(told["tiles"], [700, 1990], strict=True):
+        _, seen = split(pair, 3, 5)
+        expected = signal[first : first + 5].T * 255
+        np.testing.assert_allclose(seen[..., 0], expected, atol=1)
+
+
 def test_of_a_long_signal_the_strongest_steps_are_drawn(told: Told) -> None:
     images = np.zeros((1, 5000, 1), np.float32)
     images[0, 3333] = -1
@@ -356,13 +400,16 @@ def test_images_without_an_axis_of_channels_stand_upright(
     own = deconvnet(raw(network), image, "units", top=1)
     own.picture(percentile=100)
     expected = signed(own.images[0, 0], 100)
-    rebuilt, _ = split(told["tiles"][0], 9, 6)
+    (pair,) = told["tiles"]
+    rebuilt = shrunk(pair[:, : pair.shape[1] // 2 - 1], 9, 6)
     np.testing.assert_allclose(rebuilt[..., 0], expected, atol=1)
+    is_framed = "framed: the receptive field, 3x3" in told["subtitle"]
+    assert is_framed == (not is_flattened)
     compare_rules(raw(network), image, "units", own.channels[0]).picture(percentile=100)
-    seen, rebuilt, *_ = [shrunk(tile, 9, 6)[..., 0] for tile in told["tiles"]]
-    np.testing.assert_allclose(rebuilt, expected, atol=1)
-    if is_flattened:  # and hence not framed
-        np.testing.assert_allclose(seen, image * 255, atol=1)
+    seen, rebuilt = told["tiles"][:2]
+    np.testing.assert_allclose(shrunk(rebuilt, 9, 6)[..., 0], expected, atol=1)
+    if is_flattened:
+        np.testing.assert_allclose(shrunk(seen, 9, 6)[..., 0], image * 255, atol=1)
 
 
 @pytest.mark.parametrize("is_known", [True, False])

@@ -239,9 +239,9 @@ def test_what_is_no_image_has_no_picture(image: Any) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_is_not_a_number_is_pink_in_a_plain_picture(channels: int) -> None:
-    image = np.tile(np.array([0.0, 0.2, 1.0])[:, None], (2, 1, channels))
+    image = np.tile(np.array([0.4, 0.2, 0.6])[:, None], (2, 1, channels))
     image[1, 1, 0] = np.nan
-    expected = np.repeat([[0, 51, 255]] * 2, 3, 1).reshape(2, 3, 3)
+    expected = np.repeat([[102, 51, 153]] * 2, 3, 1).reshape(2, 3, 3)
     expected[1, 1] = NOT_A_NUMBER
     np.testing.assert_array_equal(np.asarray(plain_picture(image)), expected)
 

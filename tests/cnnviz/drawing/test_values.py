@@ -140,6 +140,18 @@ def test_images_out_of_the_range_are_stretched(
     np.testing.assert_allclose(leveled(image)[:, 0, 0], expected)
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("values", "expected"), [([0.45, 0.55], [0.45, 0.55]), ([2, 3, 4], [0, 0.5, 1])]
+)
+def test_levels_are_those_of_the_finite_values(
+    values: list[float], expected: list[float], odd: float
+) -> None:
+    image = np.array([*values, odd])[:, np.newaxis, np.newaxis]
+    np.testing.assert_allclose(leveled(image)[:, 0, 0], [*expected, np.nan])
+    assert np.isnan(leveled(np.full((2, 2, 3), odd))).all()
+
+
 def test_bytes_are_no_raw_values() -> None:
     for kind, most in ((np.uint8, 255), (np.uint16, 65535)):
         image = np.array([[[most // 5], [most // 3]]], kind)
@@ -276,6 +288,16 @@ def test_overlay_of_gray_images_and_nan() -> None:
     laid = overlay(np.zeros((4, 4, 1), np.uint8), heat, alpha=1)
     assert (laid == NOT_A_NUMBER).all()
     assert overlay(np.zeros((4, 4), np.uint8), np.zeros((2, 2))).max() == 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_not_a_number_is_pink_below_an_overlay(channels: int) -> None:
+    image = np.full((2, 2, channels), 0.2)
+    image[0, 1, -1] = np.nan
+    laid = overlay(image, np.zeros((2, 2)))
+    expected = np.full((2, 2, 3), 51)
+    expected[0, 1] = NOT_A_NUMBER
+    np.testing.assert_array_equal(laid, expected)
 
 
 @pytest.mark.parametrize(

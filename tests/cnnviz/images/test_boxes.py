@@ -15,10 +15,18 @@ def test_fields_are_where_the_arithmetic_says() -> None:
         Box(5, 9, 18, 18),
         Box(17, -3, 18, 18),
     ]
-    # Whole along one axis, as long as the image along the other.
-    whole = [Box(0, 0, 28, 18)] * 3
+    # Whole along one axis, as long as the image along the other, but not in its place.
     field = ReceptiveField((None, 18), (0.0, 4.0), (0, -7))
-    assert field_boxes(field, positions, (28, 18)) == whole
+    assert field_boxes(field, positions, (28, 18)) == [
+        Box(0, -7, 28, 18),
+        Box(0, 9, 28, 18),
+        Box(0, -3, 28, 18),
+    ]
+    # What the second and the third unit see holds all of the columns.
+    whole = [Box(0, 0, 28, 18)] * 3
+    field = ReceptiveField((None, 32), (0.0, 4.0), (0, -16))
+    assert field_boxes(field, positions[1:], (28, 18)) == [Box(0, 0, 28, 18)] * 2
+    assert field_boxes(field, positions, (28, 18))[0] == Box(0, -16, 28, 32)
     assert field_boxes(None, positions, (28, 18)) == whole
     one_dimensional = ReceptiveField((3,), (1.0,), (0,))
     assert field_boxes(one_dimensional, positions[:, :1], (28, 18)) == whole

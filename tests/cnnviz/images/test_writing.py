@@ -141,6 +141,17 @@ def test_names_that_the_system_does_not_encode_are_those_of_files(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("suffix", [".ico", ".icns"])
+def test_icons_are_not_resized(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(ArgumentError, match="a picture of 300x200 pixels would be"):
+        write_image(Image.new("RGB", (300, 200)), path)
+    assert not path.exists()
+    write_image(Image.new("RGB", (256, 256)), tmp_path / "a.ico")
+    with Image.open(tmp_path / "a.ico") as icon:
+        assert icon.size == (256, 256)
+
+
 def test_links_lead_to_what_is_written(tmp_path: Path) -> None:
     (tmp_path / "old.png").write_bytes(b"old")
     for link, file in (("a.png", "old.png"), ("b.png", "deep/new.png")):

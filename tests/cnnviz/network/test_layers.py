@@ -20,6 +20,7 @@ from cnnviz.network import (
     named_encoding,
     suggest_layer,
 )
+from tests.networks import sequential
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras", "tf_keras"])
 
@@ -492,3 +493,22 @@ def test_layers_may_be_named_with_the_sign_of_calls() -> None:
     ]
     assert suggest_layer(load_model(model)) == "at@y@2"
     assert "total: 2 layers, 10 parameters" in str(listed)
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras])
+def test_images_without_an_axis_of_channels_have_rows_and_columns(k: Any) -> None:
+    def layers() -> list[Any]:
+        return [
+            k.layers.Reshape((12, 20, 1)),
+            k.layers.Conv2D(4, 3, padding="same", name="a"),
+            k.layers.MaxPooling2D(name="pool"),
+            k.layers.Conv2D(4, 3, strides=(1, 2), name="b"),
+        ]
+
+    without, own = (
+        list_layers(sequential(k, shape, *layers()))
+        for shape in ((12, 20), (12, 20, 1))
+    )
+    fields = [layer.receptive_field for layer in without]
+    assert fields == [layer.receptive_field for layer in own]
+    assert fields[-1] == ReceptiveField((8, 8), (2.0, 4.0), (-1, -1))

@@ -8,7 +8,8 @@ import pytest
 import tf_keras
 
 from cnnviz import LayerError, load_model
-from cnnviz.network import pointwise_layers, suggest_layer
+from cnnviz.network import pointwise_layers, sized, suggest_layer
+from tests.networks import sequential
 
 
 def test_the_last_convolution_with_positions(assets: Path) -> None:
@@ -48,6 +49,26 @@ def test_a_network_of_any_size_and_one_without_maps() -> None:
     dense = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten()])
     with pytest.raises(LayerError, match="no convolution with positions"):
         suggest_layer(load_model(dense, encoding="unit"))
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras])
+def test_positions_are_those_in_the_images_at_hand(k: Any) -> None:
+    def network(side: int | None) -> Any:
+        convolutions = [
+            k.layers.Conv2D(4, 3, strides=2, padding="same", name=f"d{number}")
+            for number in range(5)
+        ]
+        return sequential(k, (side, side, 3), *convolutions)
+
+    free = load_model(network(None), encoding="unit")
+    assert suggest_layer(load_model(network(32), encoding="unit")) == "d3"
+    assert suggest_layer(sized(free, 32)) == "d3"
+    assert suggest_layer(free) == suggest_layer(sized(free, (64, 32))) == "d4"
+
+
+def test_a_network_of_signals_of_any_length() -> None:
+    network = sequential(keras, (None, 2), keras.layers.Conv1D(4, 3, name="conv"))
+    assert suggest_layer(load_model(network, encoding="raw")) == "conv"
 
 
 @pytest.mark.parametrize("k", [keras, tf_keras])

@@ -20,6 +20,7 @@ from cnnviz.ascent import Progress
 from cnnviz.graph.devices import has_gpu
 from cnnviz.synthesis import deep_dream
 from cnnviz.synthesis.scales import blend, cut_tiles, lay_tiles, scale_sizes
+from tests.networks import hourglass
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,14 @@ def test_sizes_that_are_too_small_for_a_layer_are_left_out() -> None:
     assert told == [(4, 8, 0.5), (8, 8, 1.0)]
     with pytest.raises(ImageError, match="cannot take an input of 36x36x3"):
         deep_dream(model, image[:36, :36], "wide", steps=2)
+
+
+def test_a_tile_is_the_image_where_the_network_takes_no_other() -> None:
+    model = load_model(hourglass(keras), encoding="unit")
+    image = np.random.default_rng(0).random((256, 256, 3), np.float32)
+    dreamt = deep_dream(model, image, "d1", octaves=3, octave_scale=2, steps=2)
+    assert dreamt.image.shape == image.shape
+    assert energy(model, dreamt.image, "d1") > energy(model, image, "d1")
 
 
 def test_what_cannot_be_is_refused(imagenet: ImageModel, photo: np.ndarray) -> None:

@@ -30,6 +30,7 @@ from cnnviz.synthesis import (
 )
 from cnnviz.synthesis.scales import carry, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers
+from tests.networks import hourglass
 from tests.reference import gram
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -280,6 +281,18 @@ def test_canvases_larger_than_the_network(
     assert found.sizes == ((33, 37), (47, 53), (66, 75))
     assert found.frames.shape == (5, 66, 75, 1)
     assert len(found.style_losses) == len(found.content_losses) == 6
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras])
+def test_sizes_that_the_layers_do_not_take_are_left_out(k: Any) -> None:
+    model = load_model(hourglass(k), encoding="unit")
+    image, style = np.random.default_rng(0).random((2, 128, 128, 3), np.float32)
+    layers = StyleLayers(style=["u0"], content=["d0"])
+    run = Run(steps=2)
+    found = optimize_style(model, image, style, layers=layers, coarsest=32, run=run)
+    assert found.sizes == ((64, 64), (128, 128))
+    assert found.image.shape == image.shape
+    assert transfer_style(model, image, style, steps=1).image.shape == image.shape
 
 
 def test_sizes_grow_to_the_image() -> None:
