@@ -18,7 +18,7 @@ from tensorflow.python.eager import context
 
 from cnnviz.graph.functions import functions_of
 from cnnviz.graph.operations import BATCH_NORMALIZATIONS, CONVOLUTIONS
-from cnnviz.graph.walking import past
+from cnnviz.graph.walking import VALUELESS, past
 
 _SAFE = {
     "LeakyRelu": ("BiasAdd", *CONVOLUTIONS, *BATCH_NORMALIZATIONS),
@@ -103,7 +103,16 @@ def _is_misread_operation(operation: tf.Operation) -> bool:
     if operation.type == "Maximum":
         one, other = operation.inputs
         return not (_is_at_most(one, other) or _is_at_most(other, one))
-    return operation.type in _PARTS and operation.outputs[0].dtype.is_floating
+    return operation.type in _PARTS and any(map(_is_read, operation.outputs[1:]))
+
+
+def _is_read(part: tf.Tensor) -> bool:
+    """Whether values of a part are asked for, which a function may also return."""
+    if not part.dtype.is_floating:
+        return False
+    if any(part is output for output in part.graph.outputs):
+        return True
+    return not VALUELESS.issuperset(reader.type for reader in part.consumers())
 
 
 def _is_at_most(tensor: tf.Tensor, other: tf.Tensor) -> bool:
