@@ -154,6 +154,8 @@ def _convolved(x: tf.Tensor) -> tf.Tensor:
         (lambda x: tf.reduce_max(tf.sqrt(tf.split(x, 3)[2])), True),
         (lambda x: tf.stack([tf.split(x, 3)[1]] * 2), True),
         (lambda x: tf.nn.relu(tf.split(x, 3)[1]), False),
+        (lambda x: tf.maximum(tf.split(x, 3)[1], 0.0), True),
+        (lambda x: tf.gradients(tf.unstack(x), x)[0], False),
         (lambda x: tf.reshape(x, tf.unstack(tf.shape(x))), False),
         (lambda x: tf.cond(x[0] > 0, lambda: (x, x), lambda: (x, -x))[1], False),
     ],
