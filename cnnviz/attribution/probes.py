@@ -14,7 +14,7 @@ import tensorflow as tf
 from cnnviz.attribution.gradients import Question
 from cnnviz.attribution.placing import Placing, by_field
 from cnnviz.attribution.questions import At, GivenOutput, Subject
-from cnnviz.attribution.scaling import large_factors, scaled_back
+from cnnviz.attribution.scaling import scaled_back
 from cnnviz.attribution.targets import Target
 from cnnviz.errors import LayerError
 from cnnviz.tracing.batches import in_batches
@@ -232,5 +232,6 @@ class Probe:
             results.update(in_batches(answered, feeds, *how))
             return results["gradients"]
 
-        factors = large_factors(np.ones(len(feeds[0])))
-        return results | {"gradients": scaled_back(multiplied, factors)}
+        ones = np.ones(len(feeds[0]))
+        found = scaled_back(multiplied, ones, self._trace.function.graph)
+        return results | {"gradients": found}

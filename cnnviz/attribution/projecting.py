@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.attribution.crops import CropPlan, find_crops
-from cnnviz.attribution.scaling import large_factors, scaled_back
+from cnnviz.attribution.scaling import scaled_back
 from cnnviz.attribution.tasks import Task
 from cnnviz.attribution.traced_layers import (
     End,
@@ -32,7 +32,6 @@ from cnnviz.reversal.steps import Value, as_it_is
 from cnnviz.tracing.batches import filled
 from cnnviz.tracing.differentiating import gradients
 from cnnviz.tracing.failures import OutOfMemoryError
-from cnnviz.tracing.health import not_finite
 from cnnviz.tracing.traces import Trace, compiled
 
 _NUMBERS = 1 << 22
@@ -150,7 +149,7 @@ class _Blocks(NamedTuple):
                 _signature(crops.shapes(arrays), size, size),
             )
             if trace.facts:
-                yield from _of_crops(task, trace, crops, arrays, seeds, size)
+                yield from _of_crops(trace, crops, arrays, seeds, size)
                 return
         size = self.size(route.largest)
         for part in _of_images(task, arrays, route, size, seeds, self.total):
@@ -171,7 +170,6 @@ def _signature(
 
 
 def _of_crops(
-    task: Task,
     trace: Trace[Any],
     crops: CropPlan,
     arrays: Sequence[np.ndarray],
@@ -186,7 +184,7 @@ def _of_crops(
         own = some._replace(
             images=np.arange(len(rows)), positions=crops.inside(some.positions, starts)
         )
-        yield Part(rows, _reconstruct(task, trace, shown, own, size), starts)
+        yield Part(rows, _reconstruct(trace, shown, own, size), starts)
 
 
 def _of_images(
@@ -217,7 +215,7 @@ def _of_images(
         images, owners = np.unique(seeds.images[rows], return_inverse=True)
         shown = filled([array[images] for array in arrays], plan.images)
         own = seeds.some(rows)._replace(images=owners)
-        pulled = _reconstruct(task, trace, shown, own, plan.size)
+        pulled = _reconstruct(trace, shown, own, plan.size)
         starts = np.zeros((len(rows), pulled.ndim - 2), np.int64)
         yield Part(rows, pulled, starts)
         start += len(rows)
@@ -245,7 +243,6 @@ def _clear_unseen(route: Route, images: np.ndarray, positions: np.ndarray) -> No
 
 
 def _reconstruct(
-    task: Task,
     trace: Trace[Any],
     shown: Sequence[np.ndarray],
     seeds: Seeds,
@@ -261,10 +258,7 @@ def _reconstruct(
         rows: np.ndarray = outputs["projection"].numpy()
         return rows[:count]
 
-    projection = scaled_back(multiplied, large_factors(seeds.values))
-    if not np.isfinite(projection).all():
-        raise not_finite(task.model.network, task.model.source, ["a reconstruction"])
-    return projection
+    return scaled_back(multiplied, seeds.values, trace.function.graph)
 
 
 def _trace_crops(

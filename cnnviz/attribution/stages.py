@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cnnviz.arguments import choice, texts_of, unfit, whole
 from cnnviz.attribution.origins import Origin
-from cnnviz.attribution.scaling import large_factors, scaled_back
+from cnnviz.attribution.scaling import scaled_back
 from cnnviz.attribution.tasks import Keep, Rule, Task
 from cnnviz.attribution.traced_layers import seed, trace_layer
 from cnnviz.attribution.units import choose_maps, find_units
@@ -29,7 +29,6 @@ from cnnviz.network.model import ImageModel, as_model, built
 from cnnviz.network.preparing import Images
 from cnnviz.showing import Result
 from cnnviz.tracing.batches import filled
-from cnnviz.tracing.health import not_finite
 from cnnviz.tracing.keras_generations import Network
 from cnnviz.tracing.naming import LayerName, one_layer
 from cnnviz.tracing.traces import compiled
@@ -217,9 +216,7 @@ def deconvnet_stages(
         shapes[:] = [signal.shape[1:] for signal in each]
         return np.concatenate([signal.reshape(1, -1) for signal in each], 1)
 
-    (row,) = scaled_back(multiplied, large_factors(values))
-    if not np.isfinite(row).all():
-        raise not_finite(known.network, known.source, ["a reconstruction"])
+    (row,) = scaled_back(multiplied, values, trace.function.graph)
     ends = np.cumsum([math.prod(shape) for shape in shapes])
     parts = zip(np.split(row, ends[:-1]), shapes, strict=True)
     signals = [part.reshape(shape) for part, shape in parts]

@@ -93,18 +93,19 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
     filters_first = are_filters_channels_first(network)
     if not (images_first or filters_first):
         return False
-    source, turned = tensor, False
+    source, turned, is_given = tensor, False, True
     while True:
         op, rank = source.op, source.shape.rank
         if op.type == "Placeholder":
-            return images_first != turned
+            # Images with channels last are turned first, if the network takes others.
+            return images_first if is_given else turned
         if op.type == "Transpose":
             order = tf.get_static_value(op.inputs[1])
             orders = [order_to_last(rank), order_to_first(rank)]
             if rank > 2 and order is not None and [*order] in orders:
                 if rank > 3:
                     return orders.index([*order]) == 1
-                turned = not turned  # one order is both
+                turned, is_given = not turned, False  # one order is both
         if op.type == "MatMul":
             return turned
         if has_layout(op):

@@ -80,7 +80,7 @@ def score_gradients(
     Raises:
         LayerError: If TensorFlow knows no gradient of an operation between.
     """
-    halves = _has_halves(scores.graph)
+    halves = has_halves(scores.graph)
     seed = tf.fill(tf.shape(scores), _HALF_PRECISION) if halves else None
     found = [
         gradient if gradient is None else tf.convert_to_tensor(gradient)
@@ -96,13 +96,17 @@ def score_gradients(
     ]
 
 
-def _has_halves(graph: tf.Graph) -> bool:
-    """Whether a graph, or a function that it calls, computes anything in float16."""
+def has_halves(graph: tf.Graph) -> bool:
+    """Whether a graph, or a function that it calls, computes anything in float16.
+
+    Args:
+        graph: The graph of a function.
+    """
     for operation in graph.get_operations():
         if any(tensor.dtype == tf.float16 for tensor in operation.outputs):
             return True
         inner = body(operation) if operation.type in CALLS else None
-        if inner is not None and _has_halves(inner):
+        if inner is not None and has_halves(inner):
             return True
     return False
 

@@ -5,9 +5,10 @@ from typing import Any, get_args
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
-from cnnviz import ImageModel, ModelError, explain, load_model
+from cnnviz import ImageModel, explain, load_model
 from cnnviz.attribution import Rule, deconvnet, deconvnet_stages
 from cnnviz.attribution.scaling import large_factors, scaled_back
 from tests.networks import randomized
@@ -80,17 +81,31 @@ def test_evidence(weight: float, method: Any, k: Any) -> None:
     agree(found.raw, expected.raw)
 
 
-def test_what_no_factor_keeps_finite_is_refused() -> None:
-    class Lost(keras.layers.Layer):
-        def call(self, x: Any) -> Any:
-            return keras.ops.sqrt(x)
+@pytest.mark.parametrize("compute", [explain, deconvnet])
+def test_gradients_that_are_not_linear_start_from_what_they_are(compute: Any) -> None:
+    @tf.custom_gradient
+    def clipped(x: tf.Tensor) -> Any:
+        return tf.identity(x), lambda above: tf.clip_by_value(above, -0.01, 0.01)
 
-    network = keras.Sequential(
-        [keras.Input((8, 8, 3)), Lost(), keras.layers.Conv2D(2, 3, name="c")]
-    )
-    model = load_model(randomized(network), encoding="unit")
-    with pytest.raises(ModelError, match="NaN or infinite values in a reconstruction"):
-        deconvnet(model, np.zeros((1, 8, 8, 3)), "c", rule="gradient")
+    ones = {"kernel_initializer": "ones"}
+    maps = keras.layers.Conv2D(2, 1, name="c", **ones)
+    layers = [keras.Input((8, 8, 3)), keras.layers.Lambda(clipped), maps]
+    ends = [
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(2, name="d", **ones),
+    ]
+    network = keras.Sequential([*layers, *ends])
+    model, image = load_model(network, encoding="unit"), tf.constant(IMAGE[:, :8, :8])
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        score = network(image)[:, 1]
+    if compute is explain:
+        start, found = None, explain(model, image, [1], method="gradient").raw[0]
+    else:
+        shown = deconvnet(model, image, "d", [1], rule="gradient")
+        start, found = score, shown.images[0]
+    expected = tape.gradient(score, image, start)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_each_row_has_the_largest_factor_that_fits() -> None:
@@ -104,9 +119,11 @@ def test_each_row_has_the_largest_factor_that_fits() -> None:
     def halves(factors: np.ndarray) -> np.ndarray:
         asked.append(factors)
         with np.errstate(over="ignore"):
-            return (gains * factors)[:, None].astype(np.float16)
+            return (gains * factors)[:, None].astype(np.float16).astype(np.float32)
 
-    found = scaled_back(halves, np.full(3, 256.0))
+    with tf.Graph().as_default() as graph:
+        tf.zeros((), tf.float16)
+    found = scaled_back(halves, np.ones(3, np.float32), graph)
     np.testing.assert_allclose(found, gains[:, None], rtol=1e-3)
     assert found.dtype == np.float32
     assert len(asked) == 4

@@ -144,12 +144,12 @@ def test_reconstructions_go_on_in_smaller_blocks(
     expected = deconvnet(model, images, "conv2")
     reconstruct, sizes = projecting._reconstruct, []
 
-    def little(task: Any, trace: Any, shown: Any, seeds: Any, size: int) -> np.ndarray:
+    def little(trace: Any, shown: Any, seeds: Any, size: int) -> np.ndarray:
         sizes.append(size)
         # The second block is the first that does not fit, as if others took memory.
         if size > 3 and len(sizes) > 1:
             raise OutOfMemoryError("it does not fit into memory")
-        return reconstruct(task, trace, shown, seeds, size)
+        return reconstruct(trace, shown, seeds, size)
 
     monkeypatch.setattr(projecting, "has_gpu", lambda: False)
     monkeypatch.setattr(projecting, "_NUMBERS", 5 * 10 * 10 * 4)
