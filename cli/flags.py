@@ -63,8 +63,8 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     ),
     r"\ba smaller batch_size\b": "a smaller --batch-size",
 }
-"""By pattern what the command line says in place of Python. What
-might be part of a path counts where a message begins with it, or behind its words."""
+"""By pattern what the command line says in place of Python. What might be part of a
+path counts where a message begins with it, or behind its words."""
 
 
 def in_flags(text: str) -> str:

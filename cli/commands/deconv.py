@@ -151,7 +151,8 @@ def deconv(
         batches = images.batches(loaded, console)
         first = next(batches)
         size = next((a.shape[1:3] for a in first.arrays if a.ndim == 4), None)
-        named = layer or suggest_layer(sized(loaded, size))
+        with images.about(first.numbers):
+            named = layer or suggest_layer(sized(loaded, size))
         target = one_path(loaded.network, named)
         yield target, [address.path for address in addresses(loaded.network)]
         silent: set[tuple[tuple[int, ...], ...]] = set()

@@ -96,8 +96,9 @@ def dream(
         batches = photos.batches(1, leave_out=console.left_out)
         first = next(batches)
         loaded = sized(loaded, first.arrays[0].shape[1:3])
-        chosen = layer or [suggest_layer(loaded, finest=_FINEST)]
-        layers = layer_paths(loaded, chosen)
+        with options.about(paths[first.numbers[0]].name):
+            chosen = layer or [suggest_layer(loaded, finest=_FINEST)]
+            layers = layer_paths(loaded, chosen)
         yield layers
         for batch in chain([first], batches):
             (number,), (images,) = batch.numbers, batch.arrays

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from cnnviz.graph.functions import CALLS, body
+from cnnviz.graph.functions import CALLS, functions_of
 from cnnviz.graph.operations import (
     BATCH_NORMALIZATIONS,
     CONVOLUTIONS,
@@ -37,13 +37,16 @@ def is_curved(starts: Sequence[tf.Tensor], ends: Sequence[tf.Tensor]) -> bool:
         given = [depends(tensor) for tensor in op.inputs]
         if not any(given):
             continue
-        inner = body(op) if op.type in CALLS else None
-        if inner is not None:
-            begin = [t for t, on in zip(inner.inputs, given, strict=True) if on]
+        graphs = functions_of(op) if op.type in {*CALLS, *_CHOICES} else (None,)
+        for inner in graphs:
+            if inner is None:
+                if _is_curved(op, given):
+                    return True
+                continue
+            passed = given[1:] if op.type in _CHOICES else given
+            begin = [t for t, on in zip(inner.inputs, passed, strict=True) if on]
             if is_curved(begin, inner.outputs):
                 return True
-        elif _is_curved(op, given):
-            return True
     return False
 
 
@@ -56,21 +59,27 @@ def _is_curved(op: tf.Operation, given: Sequence[bool]) -> bool:
         for place, (tensor, depends) in enumerate(zip(op.inputs, given, strict=True))
         if depends and not _is_step(tensor)
     ]
+    if not varying:
+        return False
     if op.type in BATCH_NORMALIZATIONS and op.get_attr("is_training"):
         return True
     if op.type in _SCALED:
-        return varying not in ([], [0])
+        return varying != [0]
     return op.type not in _PRODUCTS or len(varying) > 1
 
 
 def _is_step(tensor: tf.Tensor) -> bool:
     """Whether a tensor is constant piece by piece, as what comparisons tell."""
     op = tensor.op
+    if tensor.dtype in (tf.variant, tf.resource):  # lists of tensors, for example
+        return False
     if not (tensor.dtype.is_floating or tensor.dtype.is_complex):
         return True
     return op.type in _STEPS or (op.type == "Cast" and _is_step(op.inputs[0]))
 
 
+_CHOICES = frozenset(("Case", "If", "StatelessCase", "StatelessIf"))
+"""They call one of several functions; their first input tells which."""
 _STEPS = frozenset("Ceil Floor FloorDiv OneHot Rint Round Sign TruncateDiv".split())
 _PIECES = frozenset(
     """Abs Add AddN AddV2 BatchToSpace BatchToSpaceND BiasAdd BroadcastTo Cast
@@ -80,14 +89,14 @@ _PIECES = frozenset(
     FakeQuantWithMinMaxVarsPerChannel FFT FFT2D FFT3D FloorMod GatherNd GatherV2 IFFT
     IFFT2D IFFT3D IRFFT IRFFT2D IRFFT3D Identity IdentityN Imag LeakyRelu MatrixBandPart
     MatrixDiag MatrixDiagPart MatrixDiagPartV3 MatrixDiagV3 Max MaxPoolWithArgmax
-    Maximum Mean Min Minimum MirrorPad Neg Pack Pad PadV2 ParallelDynamicStitch
-    PreventGradient RFFT RFFT2D RFFT3D Real Relu Relu6 Reshape ResizeArea ResizeBicubic
-    ResizeBilinear ResizeNearestNeighbor ReverseSequence ReverseV2 Roll ScatterNd
-    SegmentMax SegmentMean SegmentMin SegmentSum Select SelectV2 Slice Snapshot
-    SpaceToBatch SpaceToBatchND SpaceToDepth Split SplitV Squeeze StopGradient
-    StridedSlice Sub Sum TensorScatterAdd TensorScatterMax TensorScatterMin
-    TensorScatterSub TensorScatterUpdate Tile TopKV2 Transpose Unpack UnsortedSegmentMax
-    UnsortedSegmentMin UnsortedSegmentSum""".split()
+    Maximum Mean Min Minimum MirrorPad Neg OptionalFromValue Pack Pad PadV2
+    ParallelDynamicStitch PreventGradient RFFT RFFT2D RFFT3D Real Relu Relu6 Reshape
+    ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor ReverseSequence
+    ReverseV2 Roll ScatterNd SegmentMax SegmentMean SegmentMin SegmentSum Select
+    SelectV2 Slice Snapshot SpaceToBatch SpaceToBatchND SpaceToDepth Split SplitV
+    Squeeze StopGradient StridedSlice Sub Sum TensorScatterAdd TensorScatterMax
+    TensorScatterMin TensorScatterSub TensorScatterUpdate Tile TopKV2 Transpose Unpack
+    UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentSum""".split()
 ) | {*_STEPS, *POOLINGS, *VALUELESS}
 """They add, choose, rearrange and compare."""
 _PRODUCTS = frozenset(

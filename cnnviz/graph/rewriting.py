@@ -18,7 +18,7 @@ from tensorflow.python.eager import context
 
 from cnnviz.graph.functions import functions_of
 from cnnviz.graph.operations import BATCH_NORMALIZATIONS, CONVOLUTIONS
-from cnnviz.graph.walking import past
+from cnnviz.graph.walking import VALUELESS, past
 
 _SAFE = {
     "LeakyRelu": ("BiasAdd", *CONVOLUTIONS, *BATCH_NORMALIZATIONS),
@@ -131,6 +131,8 @@ def _may_read_part(operation: tf.Operation) -> bool:
 def _may_be_part(tensor: tf.Tensor) -> bool:
     while not tensor.value_index:
         op = tensor.op
+        if op.type in VALUELESS:
+            return False
         if len(op.inputs) != 1 and op.type not in _HANDING_ON:
             return op.type == _UNKNOWN
         tensor = op.inputs[0]

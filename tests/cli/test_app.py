@@ -845,19 +845,27 @@ def test_a_signal_waits_for_locks_to_be_given_back(number: str, raised: str) -> 
 
 
 @pytest.mark.parametrize(
-    "command", ["predict", "explain", "activations", "deconv", "classes"]
+    ("command", "names"),
+    [
+        ("predict", ["large", "small"]),
+        ("explain", ["large", "small"]),
+        ("activations", ["large", "small"]),
+        ("deconv", ["large", "small"]),
+        ("deconv", ["small", "large"]),
+        ("dream", ["small", "large"]),
+        ("classes", ["large", "small"]),
+    ],
 )
 def test_an_image_that_a_network_cannot_take_is_named(
-    command: str, tmp_path: Path
+    command: str, names: list[str], tmp_path: Path
 ) -> None:
     inputs = keras.Input((None, None, 1))
     maps = keras.layers.Conv2D(2, 9, activation="relu", name="wide")(inputs)
     outputs = keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(maps))
     keras.Model(inputs, outputs).save(tmp_path / "net.keras")
-    files = []
+    files = [str(tmp_path / f"{name}.npy") for name in names]
     for name, height in (("large", 14), ("small", 6)):
-        files.append(str(tmp_path / f"{name}.npy"))
-        np.save(files[-1], np.full((height, 14, 1), 0.5, np.float32))
+        np.save(tmp_path / f"{name}.npy", np.full((height, 14, 1), 0.5, np.float32))
     given = [command, str(tmp_path / "net.keras"), *files, "--encoding", "unit"]
     result = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "out")])
     assert result.exit_code == 1

@@ -1,9 +1,11 @@
 """Curved functions on the way from one tensor to another."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from cnnviz.graph.curvature import is_curved
 
@@ -31,6 +33,21 @@ def _looped(x: tf.Tensor) -> tf.Tensor:
     return tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, y * y), (0, x))[1]
 
 
+def _listed(x: tf.Tensor) -> tf.Tensor:
+    return tf.map_fn(tf.tanh, x)
+
+
+def _chosen(x: tf.Tensor, *branches: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    is_bright = tf.reduce_mean(x) > 0.5
+    one, other = (partial(branch, x) for branch in branches)
+    return tf.cond(is_bright, one, other)
+
+
+def _among(x: tf.Tensor, *branches: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    number = tf.shape(x)[1] - 5
+    return tf.switch_case(number, [partial(branch, x) for branch in branches])
+
+
 @pytest.mark.parametrize(
     "compute",
     [
@@ -50,10 +67,17 @@ def _looped(x: tf.Tensor) -> tf.Tensor:
         lambda x: x + tf.zeros_like(x) - tf.split(x, 2, axis=1)[1][:, :1] / 3.0,
         lambda x: tf.round(x) * x,
         lambda x: tf.nn.conv2d_transpose(x, tf.ones((2, 2, 1, 3)), (2, 12, 12, 1), 2),
+        lambda x: _chosen(x, tf.nn.relu, lambda y: 2 * y),
+        lambda x: _among(x, tf.nn.relu, lambda y: 2 * y, tf.abs),
+        lambda x: tf.fill((2, 3), tf.sign(x[0, 0, 0, 0])),
+        lambda x: tf.tanh(tf.round(x)),
+        tf_keras.layers.CenterCrop(3, 3),
+        tf_keras.layers.Embedding(4, 2),
     ],
     ids=[
         *("relu", "leaky", "pool", "conv", "scaled", "call", "threshold", "remembered"),
         *("resize", "gather", "einsum", "split", "round", "transposed"),
+        *("choice", "case", "fill", "of steps", "crop", "embedding"),
     ],
 )
 def test_pieces_of_linear_functions_are_not_curved(
@@ -88,7 +112,9 @@ def test_pieces_of_linear_functions_are_not_curved(
         lambda x: tf.image.crop_and_resize(
             tf.ones((2, 6, 6, 3)), x[:, 0, :4, 0], [0, 1], (2, 2)
         ),
-        _looped,
+        *(_looped, _listed),
+        lambda x: _chosen(x, tf.nn.relu, tf.tanh),
+        lambda x: _among(x, tf.nn.relu, tf.abs, tf.tanh),
     ],
     ids=[
         *("tanh", "elu", "gelu", "silu", "softplus", "softmax"),
@@ -96,6 +122,7 @@ def test_pieces_of_linear_functions_are_not_curved(
         *("inverse", "product", "response", "own statistics"),
         *("einsum", "kernel", "absolute", "acos", "atan2", "loss", "norm", "cumulated"),
         *("lgamma", "ndtri", "xlogy", "bessel", "inverse matrix", "boxes", "loop"),
+        *("listed", "choice", "case"),
     ],
 )
 def test_curved_functions_are_found(compute: Callable[[tf.Tensor], tf.Tensor]) -> None:

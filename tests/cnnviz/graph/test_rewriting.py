@@ -16,6 +16,7 @@ from cnnviz import activations, explain, load_model
 from cnnviz.ascent import STILL, Pixels, Run, maximize
 from cnnviz.graph.rewriting import is_misread, rewriting
 from cnnviz.objectives import channel
+from cnnviz.tracing import traces
 
 pytestmark = pytest.mark.versions
 
@@ -156,6 +157,8 @@ def _convolved(x: tf.Tensor) -> tf.Tensor:
         (lambda x: tf.nn.relu(tf.split(x, 3)[1]), False),
         (lambda x: tf.maximum(tf.split(x, 3)[1], 0.0), True),
         (lambda x: tf.gradients(tf.unstack(x), x)[0], False),
+        (lambda x: tf.gradients(tf.unstack(x)[1], x)[0], False),
+        (lambda x: tf.stack([tf.zeros_like(tf.unstack(x)[1])] * 2), False),
         (lambda x: tf.reshape(x, tf.unstack(tf.shape(x))), False),
         (lambda x: tf.cond(x[0] > 0, lambda: (x, x), lambda: (x, -x))[1], False),
     ],
@@ -164,6 +167,26 @@ def test_what_is_misread(compute: Callable[[Any], Any], expected: bool) -> None:
     function = tf.function(lambda x: compute(tf.sin(x)), autograph=False)
     graph = function.get_concrete_function(tf.TensorSpec((3,))).graph
     assert is_misread(graph) == expected
+
+
+@GENERATIONS
+def test_gradients_of_several_classes_are_not_misread(
+    k: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[bool] = []
+
+    def noted(graph: tf.Graph) -> bool:
+        found.append(is_misread(graph))
+        return found[-1]
+
+    monkeypatch.setattr(traces, "is_misread", noted)
+    image = k.Input((12, 12, 3))
+    maps = k.layers.Conv2D(4, 3, activation="relu")(image)
+    scores = k.layers.Dense(5)(k.layers.GlobalAveragePooling2D()(maps))
+    model = load_model(k.Model(image, scores), encoding="unit")
+    explain(model, IMAGES, method="gradient", top=3)
+    assert found
+    assert not any(found)
 
 
 def toggles() -> tuple[int, int]:
