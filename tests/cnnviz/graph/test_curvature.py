@@ -43,6 +43,12 @@ def _chosen(x: tf.Tensor, *branches: Callable[[tf.Tensor], tf.Tensor]) -> tf.Ten
     return tf.cond(is_bright, one, other)
 
 
+def _differentiated(x: tf.Tensor) -> tf.Tensor:
+    found = _chosen(x, tf.nn.relu, lambda y: 2 * y)
+    tf.gradients(found, x)  # now the choice also hands out what its gradient needs
+    return found
+
+
 def _among(x: tf.Tensor, *branches: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     number = tf.shape(x)[1] - 5
     return tf.switch_case(number, [partial(branch, x) for branch in branches])
@@ -68,6 +74,7 @@ def _among(x: tf.Tensor, *branches: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tens
         lambda x: tf.round(x) * x,
         lambda x: tf.nn.conv2d_transpose(x, tf.ones((2, 2, 1, 3)), (2, 12, 12, 1), 2),
         lambda x: _chosen(x, tf.nn.relu, lambda y: 2 * y),
+        _differentiated,
         lambda x: _among(x, tf.nn.relu, lambda y: 2 * y, tf.abs),
         lambda x: tf.fill((2, 3), tf.sign(x[0, 0, 0, 0])),
         lambda x: tf.tanh(tf.round(x)),
@@ -77,7 +84,7 @@ def _among(x: tf.Tensor, *branches: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tens
     ids=[
         *("relu", "leaky", "pool", "conv", "scaled", "call", "threshold", "remembered"),
         *("resize", "gather", "einsum", "split", "round", "transposed"),
-        *("choice", "case", "fill", "of steps", "crop", "embedding"),
+        *("choice", "differentiated", "case", "fill", "of steps", "crop", "embedding"),
     ],
 )
 def test_pieces_of_linear_functions_are_not_curved(
