@@ -55,7 +55,7 @@ class _ViewsOfImages(Views):
 
     def _of_operation(self, tensor: tf.Tensor, seen: list[View | None]) -> View | None:
         op = tensor.op
-        if op.type not in CALLS and any(map(_sees_several, op.inputs, seen)):
+        if op.type not in CALLS and _joins_several(op, seen):
             self.mix = True
         if op.type in _ROUNDING and seen[0] != [] and not op.get_attr("range_given"):
             return [_FOR_ALL]
@@ -76,9 +76,15 @@ class _ViewsOfImages(Views):
         """
         count, rank = self._count, tensor.shape.rank
         sizes = tensor.shape.as_list() if rank is not None else [count, count]
-        moving = [e for view in seen for e in view or [] if e.dim != NOWHERE]
+        extents = [e for view in seen for e in view or []]
+        moving = [e for e in extents if e.dim != NOWHERE]
         found = [dim for dim, size in enumerate(sizes) if size == count]
         if not found:
+            if len(set(extents)) == 1 and _is_one(extents[0]):
+                return extents[:1]
+            rows = next((size for size in sizes if size != 1), 1)
+            if count and rows and rows % count == 0:
+                return None  # perhaps all positions of all images
             return [] if _is_handed_on(tensor) else [_FOR_ALL]
         several = len(found) > 1
         if several and (len(found) == len(sizes) or {e.dim for e in moving} != {0}):
@@ -98,6 +104,24 @@ def _sees_several(tensor: tf.Tensor, view: View | None) -> bool:
         extent.dim == NOWHERE or extent.high >= math.ceil(extent.low) + 1
         for extent in view or []
     )
+
+
+def _is_one(extent: Extent) -> bool:
+    """Whether a tensor is made of one image, which was picked out of the batch."""
+    return extent.dim == NOWHERE and extent.low == extent.high
+
+
+def _joins_several(op: tf.Operation, seen: Sequence[View | None]) -> bool:
+    """Whether an operation computes with several images."""
+    given = [
+        (tensor, view)
+        for tensor, view in zip(op.inputs, seen, strict=False)
+        if view and tensor.dtype.is_floating
+    ]
+    picked = {view[0] for _, view in given if len(view) == 1 and _is_one(view[0])}
+    others = [(tensor, view) for tensor, view in given if {*view} - picked]
+    meet = len(picked) + bool(others) > 1 and op.type not in ("Pack", "ConcatV2")
+    return meet or any(_sees_several(*other) for other in others)
 
 
 def _is_handed_on(tensor: tf.Tensor) -> bool:

@@ -16,8 +16,8 @@ from cnnviz.graph.mixing import mixes_images
 KERNEL = np.random.default_rng(0).random((3, 3, 2, 4), np.float32)
 
 
-def mixes(function: Callable[[tf.Tensor], Any]) -> bool:
-    spec = tf.TensorSpec((None, 6, 6, 2), tf.float32)
+def mixes(function: Callable[[tf.Tensor], Any], count: int | None = None) -> bool:
+    spec = tf.TensorSpec((count, 6, 6, 2), tf.float32)
     graph = tf.function(function, autograph=False).get_concrete_function(spec)
     return mixes_images(graph.inputs[:1], graph.outputs)
 
@@ -242,3 +242,66 @@ def with_gradient(x: tf.Tensor) -> tf.Tensor:
 )
 def test_what_does_not(function: Callable[[tf.Tensor], Any]) -> None:
     assert not mixes(function)
+
+
+def normalizing() -> Callable[[tf.Tensor], Any]:
+    layer = tf_keras.layers.LayerNormalization()
+    layer.build((None, 6, 6, 2))
+    return lambda x: tf.nn.tanh(layer(x))
+
+
+def slope_of_patches(x: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        ways = [(1, 2, 2, 1)] * 2
+        made = tf.nn.tanh(tf.image.extract_patches(x, *ways, (1, 1, 1, 1), "SAME"))
+    return tf.nn.tanh(tape.gradient(made, x))
+
+
+def slope_of_largest(x: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        made = tf.nn.tanh(tf.math.top_k(x, 1).values)
+    return tf.nn.tanh(tape.gradient(made, x))
+
+
+@pytest.mark.parametrize("count", [4, 6])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: tf.stack([u * 2 for u in tf.unstack(x)]),
+        lambda x: tf.stack([tf.sort(u - tf.reduce_mean(u)) for u in tf.unstack(x)]),
+        lambda x: tf.concat([filtered(u[None]) for u in tf.unstack(x)], 0),
+        lambda x: tf.reshape(tf.reshape(x, (6 * x.shape[0], -1)), x.shape) + x,
+        both_ways,
+        copies,
+        normalizing(),
+        slope_of_patches,
+        slope_of_largest,
+    ],
+    ids="""apart each layers rows mirrored copies normalization patches
+    largest""".split(),
+)
+def test_what_does_not_in_a_known_number(
+    function: Callable[[tf.Tensor], Any], count: int
+) -> None:
+    assert not mixes(function, count)
+
+
+@pytest.mark.parametrize("count", [4, 6])
+@pytest.mark.parametrize(
+    "function",
+    [
+        partial(deviation, 2),
+        attention,
+        lambda x: x - tf.reduce_mean(x, 0),
+        lambda x: x * x[0],
+        lambda x: x - tf.add_n(tf.unstack(x)) / 4,
+        lambda x: tf.stack([u - x[0] for u in tf.unstack(x)]),
+    ],
+    ids="groups attention mean first sum less".split(),
+)
+def test_what_mixes_a_known_number(
+    function: Callable[[tf.Tensor], Any], count: int
+) -> None:
+    assert mixes(function, count)
