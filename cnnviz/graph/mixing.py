@@ -63,11 +63,13 @@ class _ViewsOfImages(Views):
         return self._presumed(tensor, seen) if view is None else view
 
     def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
+        made = super()._made_of(tensor, seen)
         if tensor.op.type == "ConcatV2" and tensor.shape.rank:
             axis = int(value_of(tensor.op.inputs[-1])) % tensor.shape.rank
-            if any(extent.dim == axis for view in seen for extent in view):
+            moves = any(extent.dim == axis for view in seen for extent in view)
+            if moves and not all(extent.keeps_places(axis) for extent in made):
                 raise Unknown  # more images, such as mirrored ones
-        return super()._made_of(tensor, seen)
+        return made
 
     def _presumed(self, tensor: tf.Tensor, seen: Sequence[View | None]) -> View | None:
         """What a tensor sees that an operation makes in a way that is not known.
@@ -91,7 +93,9 @@ class _ViewsOfImages(Views):
             return None
         low: Number = min((extent.low for extent in moving), default=0)
         high: Number = max((extent.high for extent in moving), default=0)
-        return [Extent(_IMAGES, count, found[0], Fraction(0), low, high)]
+        # With steps between images a part of these can be followed, such as the first.
+        stay = count is not None and all(e.keeps_places(found[0]) for e in extents)
+        return [Extent(_IMAGES, count, found[0], Fraction(stay), low, high)]
 
 
 _IMAGES = (0, 0)

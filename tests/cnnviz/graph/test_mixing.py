@@ -250,6 +250,13 @@ def normalizing() -> Callable[[tf.Tensor], Any]:
     return lambda x: tf.nn.tanh(layer(x))
 
 
+def slope_of_each(x: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        made = tf.nn.tanh(tf.stack([u - tf.reduce_mean(u) for u in tf.unstack(x)]))
+    return tf.nn.tanh(tape.gradient(made, x))
+
+
 def slope_of_patches(x: tf.Tensor) -> tf.Tensor:
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -272,15 +279,17 @@ def slope_of_largest(x: tf.Tensor) -> tf.Tensor:
         lambda x: tf.stack([u * 2 for u in tf.unstack(x)]),
         lambda x: tf.stack([tf.sort(u - tf.reduce_mean(u)) for u in tf.unstack(x)]),
         lambda x: tf.concat([filtered(u[None]) for u in tf.unstack(x)], 0),
+        lambda x: filtered(tf.concat([filtered(u) for u in tf.split(x, 2)], 0)),
         lambda x: tf.reshape(tf.reshape(x, (6 * x.shape[0], -1)), x.shape) + x,
         both_ways,
         copies,
         normalizing(),
+        slope_of_each,
         slope_of_patches,
         slope_of_largest,
     ],
-    ids="""apart each layers rows mirrored copies normalization patches
-    largest""".split(),
+    ids="""apart each layers parts rows mirrored copies normalization slope
+    patches largest""".split(),
 )
 def test_what_does_not_in_a_known_number(
     function: Callable[[tf.Tensor], Any], count: int
