@@ -104,6 +104,7 @@ def counts(least: int = 1, /, **values: object) -> None:
             counts to.
     """
     for name, value in values.items():
+        # No `:=`: inside a tf.function AutoGraph warns of it, ahead of our own check.
         count = _from(least, name, value)
         if count > _MOST:
             raise unfit(name, count, f"{_MOST} or less")

@@ -66,7 +66,7 @@ _LINEAGES: weakref.WeakKeyDictionary[type, _Lineage] = weakref.WeakKeyDictionary
 
 
 def _lineage(kind: type) -> _Lineage:
-    known = _LINEAGES.get(kind)
+    known = _LINEAGES.get(kind)  # no `:=`: inside a tf.function AutoGraph warns of it
     if known is not None:
         return known
     classes = [(c.__name__, str(c.__module__).partition(".")[0]) for c in kind.__mro__]

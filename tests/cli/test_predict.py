@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
@@ -187,6 +188,15 @@ def test_outputs_are_named_as_they_are_returned(tmp_path: Path) -> None:
         run(tmp_path / "pair.keras", *given, "--head", name)
 
 
+def save_network_of(code: Path, name: str, images: Any) -> None:
+    """Saves a network of a class in a file beside it, by its name in lower case."""
+    space: dict[str, Any] = {}
+    exec(code.read_text(), space)
+    network = space[name]()
+    network(images)
+    network.save(code.with_name(f"{name.lower()}.keras"))
+
+
 def test_outputs_of_a_subclassed_network_are_told(tmp_path: Path) -> None:
     code = tmp_path / "networks.py"
     code.write_text(
@@ -198,11 +208,7 @@ def test_outputs_of_a_subclassed_network_are_told(tmp_path: Path) -> None:
         "        mean = keras.ops.mean(images, (1, 2))\n"
         "        return {'kind': keras.ops.softmax(mean), 'color': mean}\n"
     )
-    space: dict[str, type] = {}
-    exec(code.read_text(), space)
-    network = space["Two"]()
-    network(np.zeros((1, 8, 8, 3), np.float32))
-    network.save(tmp_path / "two.keras")
+    save_network_of(code, "Two", np.zeros((1, 8, 8, 3), np.float32))
     keras.utils.save_img(tmp_path / "a.png", np.zeros((8, 8, 3)))
     trusted = ["--trusted", "--custom-objects", str(code)]
     done = run(tmp_path / "two.keras", tmp_path / "a.png", *trusted, "--json")
@@ -223,11 +229,7 @@ def test_inputs_that_a_network_does_not_name_are_not_taken_by_name(
         "        before, after = images\n"
         "        return keras.ops.mean(after - before, (1, 2))\n"
     )
-    space: dict[str, type] = {}
-    exec(code.read_text(), space)
-    network = space["Pair"]()
-    network([np.zeros((1, 8, 8, 3), np.float32)] * 2)
-    network.save(tmp_path / "pair.keras")
+    save_network_of(code, "Pair", [np.zeros((1, 8, 8, 3), np.float32)] * 2)
     keras.utils.save_img(tmp_path / "a.png", np.zeros((8, 8, 3)))
     trusted = ["--trusted", "--custom-objects", str(code)]
     given = [f"--input={name}={tmp_path / 'a.png'}" for name in ("after", "before")]
