@@ -148,20 +148,25 @@ RECTIFIERS: dict[str, tuple[bool, Squash]] = {
 }
 
 
-@pytest.mark.parametrize("name", RECTIFIERS)
-def test_rectifiers_with_a_gate_are_told(name: str) -> None:
-    expected, rectifier = RECTIFIERS[name]
+def check_rectifier(rectifier: Squash, kind: str, expected: bool) -> None:
+    """Whether it is told, and what it is given is found."""
     given: list[tf.Tensor] = []
 
     @tf.function
     def found(x: tf.Tensor) -> tf.Tensor:
-        behind_it = behind(tf.cast(rectifier(x), tf.float64), ["gated"])
+        behind_it = behind(tf.cast(rectifier(x), tf.float64), [kind])
         given.extend(behind_it[:1] if behind_it else [])
         return behind_it[0] if behind_it else tf.cast(x, tf.float64)
 
-    values = np.random.default_rng(0).normal(size=(3, 4)).astype("f")
+    values = 3 * np.random.default_rng(0).normal(size=(3, 4)).astype("f")
     np.testing.assert_array_equal(found(values), values)
     assert len(given) == expected
+
+
+@pytest.mark.parametrize("name", RECTIFIERS)
+def test_rectifiers_with_a_gate_are_told(name: str) -> None:
+    expected, rectifier = RECTIFIERS[name]
+    check_rectifier(rectifier, "gated", expected)
 
 
 CAPPED: dict[str, tuple[bool, Squash]] = {
@@ -181,17 +186,7 @@ CAPPED: dict[str, tuple[bool, Squash]] = {
 @pytest.mark.parametrize("name", CAPPED)
 def test_rectifiers_with_a_largest_value_are_told(name: str) -> None:
     expected, rectifier = CAPPED[name]
-    given: list[tf.Tensor] = []
-
-    @tf.function
-    def found(x: tf.Tensor) -> tf.Tensor:
-        behind_it = behind(tf.cast(rectifier(x), tf.float64), ["relu6"])
-        given.extend(behind_it[:1] if behind_it else [])
-        return behind_it[0] if behind_it else tf.cast(x, tf.float64)
-
-    values = 3 * np.random.default_rng(0).normal(size=(3, 4)).astype("f")
-    np.testing.assert_array_equal(found(values), values)
-    assert len(given) == expected
+    check_rectifier(rectifier, "relu6", expected)
 
 
 Builder = Callable[[Any, Any], Any]
