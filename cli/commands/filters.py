@@ -106,6 +106,8 @@ def filters(
             passed_on,
             sized,
             survey_layers,
+            surveyed_shape,
+            takes,
         )
         from cnnviz.studies import find_exemplars
         from cnnviz.synthesis import layer_paths, optimize_filters
@@ -120,7 +122,10 @@ def filters(
             path: choose_channels(path, wanted, count) for path, count in counts.items()
         }
         yield paths, counts, [address.path for address in addresses(loaded.network)]
-        photos = picture_set(loaded, natural, native_shape(loaded), {})
+        shape = native_shape(loaded)
+        if not takes(loaded, shape[:2], paths):
+            shape = surveyed_shape(loaded)
+        photos = picture_set(loaded, natural, shape, {})
         for number, path in enumerate(paths):
             channels = chosen[path][:max_channels].tolist()
             exciting = None

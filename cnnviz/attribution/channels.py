@@ -30,7 +30,7 @@ from cnnviz.attribution.layer_maps import about_sums, placed
 from cnnviz.attribution.placing import Placing
 from cnnviz.attribution.probes import Probe, Tell
 from cnnviz.attribution.remarks import Remark
-from cnnviz.errors import LayerError
+from cnnviz.errors import ImageError, LayerError
 from cnnviz.network.input_axes import pixels_of
 from cnnviz.network.model import ImageModel
 from cnnviz.network.preparing import Images
@@ -251,7 +251,7 @@ def _along(
     if not first.facts.is_call:
         try:
             example = f", such as '{suggest_layer(asked.subject.model)}'"
-        except LayerError:
+        except (LayerError, ImageError):
             example = ""
         raise LayerError(
             f"the network gives up positions at '{first.facts.layer}', which is no "

@@ -56,4 +56,6 @@ from .survey import (
     native_shape as native_shape,
     sized as sized,
     survey_layers as survey_layers,
+    surveyed_shape as surveyed_shape,
+    takes as takes,
 )

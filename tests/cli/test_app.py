@@ -885,7 +885,7 @@ def test_networks_of_any_size_that_do_not_take_224_pixels(
     given = {
         "deconv": ["a.png", "--top=1"],
         "dream": ["a.png", "--steps=1"],
-        "filters": ["--size=64", "--layer=u0", "--steps=1"],
+        "filters": ["--size=64", "--layer=u0", "--steps=1", "--exemplars=a.png"],
         "style": ["a.png", "a.png", "--steps=1"],
     }
     result = CliRunner().invoke(app, [command, "net.keras", *given[command]])
