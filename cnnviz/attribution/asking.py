@@ -218,13 +218,11 @@ def called(
 def _axes(
     model: ImageModel, arrays: Sequence[np.ndarray], head: str | int | None
 ) -> int:
-    """How many axes of positions the images have, and outputs for every pixel too."""
+    """How many axes of positions an output has; if none, those of the images."""
     image = min(arrays, key=is_no_picture)
-    if image.ndim == 2:  # a vector, which the network may make a picture of
-        target = Target(np.full((len(image), 1), -1))
-        found = Probe(Subject(model, head), arrays, target, at=None).facts.head
-        return max(1, found.axes)
-    return len(pixels_of(model.network, image.shape))
+    target = Target(np.full((len(image), 1), -1))
+    found = Probe(Subject(model, head), arrays, target, at=None).facts.head
+    return found.axes or max(1, len(pixels_of(model.network, image.shape)))
 
 
 def _region(

@@ -163,7 +163,7 @@ def channel_attribution(
             how close.
         region: For a network that answers for every pixel, and whose score is the mean
             over pixels: a position `(row, column)` of the output, or an array of
-            weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for
+            weights `(h, w)` or `(n, h, w)`, of as many axes as the output has. None for
             the pixels that are assigned to the class.
         batch_size: How many images go through the network at a time; None for fewer of
             large ones.
@@ -201,14 +201,15 @@ def channel_attribution(
         batch_size=batch_size,
     )
     probe, found = asked.probe, asked.found
-    tensor, gradients, total = found["tensor"], found["gradients"], found["scores"]
+    tensor, gradients = found["tensor"], found["gradients"]
+    scores, empty = found["scores"], np.zeros_like(found["scores"])
     if path:
-        gradients, total = _along(asked, probe, path, batch_size, callback)
+        gradients, empty = _along(asked, probe, path, batch_size, callback)
     contributions = tensor[:, None] * gradients
     axes = tuple(range(2, contributions.ndim - 1))
     values = contributions.sum(axes, dtype=np.float64).astype(np.float32)
     sums = values.sum(-1, dtype=np.float64)
-    facts, error = probe.facts, completeness_error(sums, total)
+    facts, error = probe.facts, completeness_error(sums, scores, empty)
     image = asked.arrays[facts.input_index]
     pixels = pixels_of(asked.subject.model.network, image.shape)
     placing, notes = placed(probe, tensor.shape[1:-1], pixels, image.shape[1:])
@@ -221,7 +222,7 @@ def channel_attribution(
         **told_of(asked, facts, values, remarks),
         values=values,
         contributions=contributions,
-        share=shares(sums, total),
+        share=shares(sums, scores - empty),
         error=error,
         path=path,
         images=image,
@@ -247,7 +248,7 @@ def _along(
     batch_size: int | None,
     callback: Tell | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mean gradients on the way from zero, and how much the scores gain on it."""
+    """The mean gradients on the way from zero, and the scores where it begins."""
     if not first.facts.is_call:
         try:
             example = f", such as '{suggest_layer(asked.subject.model)}'"
@@ -274,5 +275,4 @@ def _along(
 
     every = np.arange(len(zeros))
     mean = mean_gradients(at, every, path, probe.batch_size, callback)
-    empty = probe(asked.arrays, asked.target, zeros)["scores"]
-    return mean.astype(np.float32), asked.scores - empty
+    return mean.astype(np.float32), probe.scores(asked.arrays, asked.target, zeros)

@@ -33,10 +33,10 @@ from cnnviz.network.preparing import Images
 from cnnviz.tracing.keras_generations import Network
 from cnnviz.words import counted, shape_text
 
-# By what answers to one question may differ: by this part of the largest, which is
-# taken for at least so much, and by so many times what two answers of the same network
-# differ. Half precision stays below the first.
-_ROUNDING, _LEAST, _SPREAD = 0.05, 0.01, 10
+# By what answers to one question may differ: by this part of the largest, below which
+# half precision stays; and where that is not enough, by this part of the logits that
+# are subtracted, and by so many times what two answers of the same network differ.
+_ROUNDING, _OF_LOGITS, _SPREAD = 0.05, 0.005, 10
 
 
 def check_explanation(
@@ -151,13 +151,17 @@ def _require_same_scores(
     probe: Probe, arrays: list[np.ndarray], explanation: Explanation
 ) -> None:
     """Refuses a model that does not answer as the one that was explained."""
-    one, explained = probe(arrays, explanation.target)["scores"], explanation.scores
+    target, explained = explanation.target, explanation.scores
+    one = probe(arrays, target)["scores"]
     apart = np.abs(one - explained)
-    allowed = _ROUNDING * max(_LEAST, np.abs(explained).max())
+    allowed = _ROUNDING * np.abs(explained).max()
     if apart.max() > allowed:
         # Of a network that draws random numbers, no two answers are alike.
-        other = probe(arrays, explanation.target)["scores"]
+        other = probe(arrays, target)["scores"]
+        alone = replace(target, rivals=np.full_like(target.rivals, -1))
+        logits = probe(arrays, alone)["scores"]
         allowed += _SPREAD * np.abs(one - other).max()
+        allowed += _OF_LOGITS * np.abs(logits).max()
     if apart.max() > allowed:
         image, column = np.unravel_index(apart.argmax(), one.shape)
         expected = "the model that was explained, as it was then"

@@ -168,7 +168,7 @@ def explain(
             (SmoothGrad); 0 for the gradient at the image itself.
         region: For a network that answers for every pixel, and whose score is the mean
             over pixels: a position `(row, column)` of the output, or an array of
-            weights `(h, w)` or `(n, h, w)`, of as many axes as images have. None for
+            weights `(h, w)` or `(n, h, w)`, of as many axes as the output has. None for
             the pixels that are assigned to the class.
         patch: For `occlusion` the side of a patch in pixels, or one for each axis; None
             for an eighth of the image's side.
@@ -246,7 +246,9 @@ def _explanation(asked: Asked, case: Case, raw: Raw) -> Explanation:
             taken = f"{steps[image]} steps"
             if steps[image] < MOST_STEPS:
                 taken += f", and more, up to {MOST_STEPS}, did not help"
-            other = "mean" if case.settings.baseline == "blur" else "blur"
+            baseline = case.settings.baseline
+            is_blur = isinstance(baseline, str) and baseline == "blur"
+            other = "mean" if is_blur else "blur"
             text = (
                 f"the map for {name} is off by {100 * error[image, column]:.0f} % of "
                 f"what it explains after {taken}; another baseline, such as {other}, "

@@ -21,6 +21,8 @@ FEWEST_STEPS, MOST_STEPS = 32, 512
 TOLERANCE = 0.05
 """How much of the difference of the scores may be missing from the sum of a map."""
 
+# Differences of scores below this part of them are rounding.
+_LEAST = 1e-4
 _NOISE = 0.15  # the deviation, as a part of an image's range
 
 
@@ -38,12 +40,26 @@ class Integrated(NamedTuple):
     steps: np.ndarray
 
 
-def completeness_error(sums: np.ndarray, differences: np.ndarray) -> np.ndarray:
+def completeness_error(
+    sums: np.ndarray, scores: np.ndarray, empty: np.ndarray | float = 0
+) -> np.ndarray:
     """How far sums are from the differences of scores that they are to add up to.
 
-    Relative to these, or to 0.001 where they are smaller.
+    Args:
+        sums: The sums.
+        scores: The scores of the images.
+        empty: The scores of what they are compared with.
+
+    Returns:
+        The distances, relative to the differences, or to 1e-4 of the larger score where
+        a difference is less than that; infinite where both scores are 0 and the sum is
+        not.
     """
-    return np.abs(sums - differences) / np.maximum(np.abs(differences), 1e-3)
+    larger = np.maximum(np.abs(scores), np.abs(empty))
+    unit = np.maximum(np.abs(scores - empty), _LEAST * larger)
+    apart = np.abs(sums - (scores - empty))
+    nothing = np.where(apart > 0, np.inf, 0)
+    return np.divide(apart, unit, out=nothing, where=unit > 0)
 
 
 def shares(sums: np.ndarray, totals: np.ndarray) -> np.ndarray:
@@ -103,7 +119,8 @@ def integrated_gradients(
     arrays: Sequence[np.ndarray],
     target: Target,
     baselines: np.ndarray,
-    differences: np.ndarray,
+    scores: np.ndarray,
+    empty: np.ndarray,
     *,
     steps: int | None,
     tell: Tell | None,
@@ -120,14 +137,15 @@ def integrated_gradients(
             looks at goes the way, the others stay.
         target: What is explained.
         baselines: Where the ways begin.
-        differences: `(n, k)` the scores of the images minus those of the baselines.
+        scores: `(n, k)` the scores of the images.
+        empty: `(n, k)` the scores of the baselines.
         steps: How many, whatever the error; None for as many as it needs.
         tell: Is called with the progress. It is not known ahead whether steps will be
             doubled: while they may be, they count as half of the work that is left.
     """
     index = probe.facts.input_index
     ways = arrays[index] - baselines
-    n, k = differences.shape
+    n, k = scores.shape
     values = np.zeros((n, k, *ways.shape[1:]))
     errors = np.full((n, k), np.inf)
     used = np.zeros(n, int)
@@ -151,7 +169,7 @@ def integrated_gradients(
         sums = mean_gradients(at, waiting, count, probe.batch_size, told)
         sums *= ways[waiting][:, None]
         found = completeness_error(
-            sums.reshape(len(waiting), k, -1).sum(-1), differences[waiting]
+            sums.reshape(len(waiting), k, -1).sum(-1), scores[waiting], empty[waiting]
         )
         better = found.max(1) <= errors[waiting].max(1)
         values[waiting[better]], errors[waiting[better]] = sums[better], found[better]

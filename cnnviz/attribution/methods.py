@@ -219,13 +219,14 @@ def _integrated(case: Case) -> Raw:
     (scores,), baselines = case.answers("scores"), case.baselines()
     empty = list(case.arrays)
     empty[case.probe.facts.input_index] = baselines
-    total = scores - case.probe(empty, case.target)["scores"]
+    before = case.probe.scores(empty, case.target)
     found = integrated_gradients(
         case.probe,
         case.arrays,
         case.target,
         baselines,
-        total,
+        scores,
+        before,
         steps=case.settings.steps,
         tell=case.tell,
     )
@@ -233,7 +234,7 @@ def _integrated(case: Case) -> Raw:
         found.values,
         case.over_channels(np.sum, found.values),
         pixel_by_pixel(case.pixels),
-        total=total,
+        total=scores - before,
         error=found.error,
         steps=found.steps,
     )

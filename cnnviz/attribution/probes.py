@@ -136,6 +136,28 @@ class Probe:
             LayerError: If the layer has not one map for each image.
             ModelError: If the network computes something that is not finite.
         """
+        results = self._asked(arrays, target, last)
+        self._check_finite(results, ("scores", "probabilities", "gradients"))
+        return results
+
+    def scores(
+        self,
+        arrays: Sequence[np.ndarray],
+        target: Target,
+        last: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The scores alone, `(n, k)`, also where the gradients are not finite.
+
+        The arguments and errors are those of a call.
+        """
+        results = self._asked(arrays, target, last)
+        self._check_finite(results, ("scores",))
+        return results["scores"]
+
+    def _asked(
+        self, arrays: Sequence[np.ndarray], target: Target, last: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        """What a call returns, not yet checked."""
         parts = [self._batches(arrays, part, last) for part in self._parts(target)]
         results = parts[0]
         if len(parts) > 1 and target.classes is not None:
@@ -152,13 +174,17 @@ class Probe:
                 axes = [first + axis for axis in self.facts.order]
                 ordered = range(first, first + len(axes))
                 results[name] = np.moveaxis(results[name], axes, ordered)
-        for name in ("scores", "probabilities", "gradients"):
+        return results
+
+    def _check_finite(
+        self, results: dict[str, np.ndarray], names: Sequence[str]
+    ) -> None:
+        for name in names:
             if name in results and not np.isfinite(results[name]).all():
                 where = ["its gradients"] if name == "gradients" else []
                 raise not_finite(
                     self.subject.model.network, self.subject.model.source, where
                 )
-        return results
 
     def _answered(self, *given: np.ndarray, factor: float = 1) -> dict[str, tf.Tensor]:
         """What the network answers about a batch, gradients times a factor."""

@@ -641,6 +641,17 @@ def test_other_inputs_than_the_explained_are_told(k: ModuleType) -> None:
             check_explanation(model, given, found, steps=2, draws=1)
 
 
+def test_another_model_is_refused_whatever_the_unit_of_its_scores() -> None:
+    network = classifier(keras)
+    last = network.layers[-1]
+    last.set_weights([1e-5 * weight for weight in last.get_weights()])
+    found = explain(raw(network), IMAGES)
+    check_explanation(raw(network), IMAGES, found, steps=2, draws=1)
+    last.set_weights([1.2 * weight for weight in last.get_weights()])
+    with pytest.raises(ArgumentError, match=r"a score of .*, which was"):
+        check_explanation(raw(network), IMAGES, found, steps=2, draws=1)
+
+
 def test_a_score_of_rounding_errors_is_checked() -> None:
     network = classifier(keras)
     kernel, bias = network.layers[-1].get_weights()

@@ -621,6 +621,31 @@ class TestPixelClasses:
             with pytest.raises(ArgumentError, match=told):
                 explain(raw(network), images, [1], region=wrong)
 
+    def test_regions_have_the_axes_of_the_output(self, k: ModuleType) -> None:
+        layers = k.layers
+        network = sequential(
+            k,
+            (6, 8, 1),
+            layers.Conv2D(2, 3, padding="same"),
+            layers.Permute((2, 1, 3)),
+            layers.Reshape((8, 12)),
+            layers.Dense(3),
+        )
+        network = randomized(network, seed=4)
+        images = np.random.default_rng(3).random((2, 6, 8, 1), np.float32)
+        frames = np.asarray(network(images))[..., 1]
+        weights = np.arange(8.0)
+        for region, expected in (
+            (5, frames[:, 5]),
+            (weights, frames @ weights / weights.sum()),
+            (weights > 5, frames[:, 6:].mean(1)),
+            (np.eye(8)[:2], frames[[0, 1], [0, 1]]),
+        ):
+            found = explain(raw(network), images, [1], region=region, method="gradient")
+            close(found.scores[:, 0], expected, 1e-5)
+        with pytest.raises(ArgumentError, match=r"a position, as \(step,\)"):
+            explain(raw(network), images, [1], region="middle")  # type: ignore[arg-type]
+
     def test_regions_of_a_picture_made_of_a_vector(self, k: ModuleType) -> None:
         network = sequential(
             k, (6,), k.layers.Dense(40), k.layers.Reshape((4, 5, 2)), k.layers.ReLU()

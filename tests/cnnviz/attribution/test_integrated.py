@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz import load_model
-from cnnviz.attribution.explaining import explain
+from cnnviz.attribution.explaining import Explanation, explain
 from cnnviz.attribution.integrated import (
     TOLERANCE,
     completeness_error,
@@ -28,6 +28,7 @@ def of_steps(function: object, point: float, steps: int) -> float:
         target,
         np.zeros((1, 1), np.float32),
         np.ones((1, 1)),
+        np.zeros((1, 1)),
         steps=steps,
         tell=None,
     )
@@ -111,6 +112,43 @@ def test_where_a_score_jumps_beside_black_another_baseline_is_advised() -> None:
 
 
 def test_completeness_error() -> None:
-    sums, differences = np.array([1.1, 0.0, 2e-4]), np.array([1.0, -2.0, 1e-4])
-    expected = [0.1, 1.0, 0.1]
-    np.testing.assert_allclose(completeness_error(sums, differences), expected)
+    sums = np.array([1.1, 0.0, 2e-4, 2e-4, 0.0, 1.0])
+    scores = np.array([1.0, -2.0, 3.0, 1e-4, 0.0, 0.0])
+    empty = np.array([0.0, 0.0, 3.0, 0.0, 0.0, 0.0])
+    # 3 less 3 is taken for 3e-4.
+    expected = [0.1, 1.0, 2 / 3, 1.0, 0.0, np.inf]
+    np.testing.assert_allclose(completeness_error(sums, scores, empty), expected)
+
+
+def test_steps_and_errors_do_not_depend_on_the_unit_of_scores() -> None:
+    def found_in(unit: float) -> Explanation:
+        def wave(x: tf.Tensor) -> tf.Tensor:
+            return unit * tf.math.tanh(400 * (x[:, 0] - 0.503))
+
+        model = load_model(of_numbers(keras, wave, 1), encoding="raw")
+        return explain(model, np.array([[1.0]]), method="integrated")
+
+    one, small = found_in(1), found_in(1e-5)
+    assert one.steps > 32
+    np.testing.assert_array_equal(small.steps, one.steps)
+    np.testing.assert_allclose(small.error, one.error, rtol=1e-3)
+    # The score rises from -1 to 1.
+    np.testing.assert_allclose(one.error, np.abs(one.share - 1), atol=1e-5)
+
+
+def test_an_image_as_baseline_is_advised_of_another() -> None:
+    model = load_model(of_numbers(keras, jump, 1), encoding="raw")
+    baseline = np.zeros((1, 1), np.float32)
+    found = explain(model, np.array([[1.0]]), method="integrated", baseline=baseline)
+    assert "such as blur, may do better" in " ".join(found.notes)
+
+
+def test_gradients_where_the_way_begins_are_not_asked_for() -> None:
+    model = load_model(
+        of_numbers(keras, lambda x: tf.reduce_sum(x**0.75, 1), 2), encoding="raw"
+    )
+    image = np.array([[0.25, 1.0]], np.float32)
+    found = explain(model, image, method="integrated")
+    # The gradient at 0 is infinite, the sum of the way is not.
+    np.testing.assert_allclose(found.maps[0, 0], image[0] ** 0.75, rtol=TOLERANCE)
+    assert not found.notes
