@@ -78,7 +78,7 @@ def class_number(model: ImageModel, head: HeadInfo, entry: int | str) -> int:
         return same[0]
     if entry.isdecimal():
         return class_number(model, head, int(entry))
-    near = difflib.get_close_matches(entry.casefold(), names, 3)
+    near = difflib.get_close_matches(entry.casefold(), dict.fromkeys(names), 3)
     near = near or [name for name in names if entry.casefold() in name][:3]
     told = (
         f"did you mean {listed(near)}?"

@@ -30,11 +30,13 @@ from cnnviz.network.ways import (
 )
 from cnnviz.tracing.keras_generations import (
     InputSpec,
+    Layer,
     Network,
     ancestry,
     everything,
     input_specs,
     is_network,
+    library_kind,
     takes_pictures,
 )
 from cnnviz.tracing.naming import Address, Selected, addresses
@@ -366,7 +368,7 @@ def _remembered(
             memory = memory.for_each(channels)
         if len(memory.mean) == channels:
             filters = FirstFilters.identity(channels, given)
-    elif type(layer := weighing.address.layer).__name__ == "Conv2D":
+    elif _is_plain_convolution(layer := weighing.address.layer):
         weights = np.asarray(layer.kernel, np.float64)
         between = _between(trial.network, weighing.address, target.address)
         if weights.shape[2:] == (channels, len(memory.mean)) and not between:
@@ -375,6 +377,11 @@ def _remembered(
             filters = FirstFilters(weights, bias, partial(trial.given, weighing))
     size, in_front = (height, width), weighing is None
     return encoding_of(memory, given, size, channels, filters, in_front=in_front)
+
+
+def _is_plain_convolution(layer: Layer) -> bool:
+    """Whether a layer is a Conv2D of Keras, not a class of one's own."""
+    return type(layer).__name__ == library_kind(layer) == "Conv2D"
 
 
 def _between(network: Network, first: Address, last: Address) -> list[Address]:

@@ -343,7 +343,7 @@ def _traced(
     key = (
         "activations",
         model.key,
-        tuple((s.address.path, s.call) for s in selected),
+        tuple((s.address.path, s.call, s.is_named) for s in selected),
         predict,
         bool(end),
     )

@@ -31,7 +31,7 @@ from cnnviz.network.model import (
     check_called,
     check_resizable,
 )
-from cnnviz.tracing.keras_generations import Network, input_specs
+from cnnviz.tracing.keras_generations import InputSpec, Network, input_specs
 from cnnviz.tracing.naming import (
     LayerName,
     Selected,
@@ -262,14 +262,19 @@ def _input_shapes(
         return [(*size, 3)]
     if size is not None:
         check_resizable(model)
-    return [
-        model.held[s.name].shape
-        if s.name in model.held
-        else (*size, s.shape[-1])
-        if size is not None and len(s.shape) == 3
-        else s.shape
-        for s in specs
-    ]
+    # A size is for pictures of any size; where there are none, for all pictures.
+    is_open = any(len(s.shape) == 3 and None in s.shape[:2] for s in specs)
+
+    def shape_of(spec: InputSpec) -> tuple[int | None, ...]:
+        if spec.name in model.held:
+            return model.held[spec.name].shape
+        if size is None or len(spec.shape) != 3:
+            return spec.shape
+        *sides, channels = spec.shape
+        own = sides if is_open else [None, None]
+        return (*(n or m for n, m in zip(own, size, strict=True)), channels)
+
+    return [shape_of(spec) for spec in specs]
 
 
 def _array(call: Call) -> tf.Tensor | None:

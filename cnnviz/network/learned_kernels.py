@@ -120,6 +120,11 @@ def kernels(model: ImageModel | Network, layer: LayerName) -> Kernels:
             hint="Call it on an image first.",
         )
     array = _kernel(inner)
+    if array is None:
+        raise LayerError(
+            f"layer '{address.path}' ({address.kind}) has no variable 'kernel', as "
+            "where code of its own computes the kernels; expected one"
+        )
     if array.shape[-1] == 3 and (order := image_order(known, address)) is not None:
         array = array[..., order]
     return Kernels(array, address.path, address.kind)
@@ -134,14 +139,17 @@ def _without_kernels(model: ImageModel, address: Address) -> LayerError:
     )
 
 
-def _kernel(layer: Layer) -> np.ndarray:
+def _kernel(layer: Layer) -> np.ndarray | None:
     # Kernels are stored (..., c_in, c_out); transposed ones (..., c_out, c_in), and
     # depthwise ones (..., c_in, multiplier), of which every plane is a kernel.
     kind = library_kind(layer)
     depthwise = kind.startswith(("Depthwise", "Separable"))
     variable = getattr(layer, "depthwise_kernel", None)
     if variable is None:
-        variable = layer.cell.kernel if "LSTM" in kind else layer.kernel
+        holder = layer.cell if "LSTM" in kind else layer
+        variable = getattr(holder, "kernel", None)
+    if variable is None:
+        return None
     array = tf.cast(tf.convert_to_tensor(variable), tf.float32).numpy()
     if depthwise:
         return np.moveaxis(array.reshape(*array.shape[:-2], -1), -1, 0)[..., None]

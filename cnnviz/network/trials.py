@@ -148,7 +148,7 @@ class Trial:
         channels_first = is_network_channels_first(network)
 
         def look(pixels: tf.Tensor) -> tuple[dict[str, tf.Tensor], None]:
-            moved = channels_first and pixels.shape.rank > 3
+            moved = channels_first and pixels.shape.rank > 2
             count = tf.shape(pixels)[0]
             sizes = [[n or _OTHER_SIDE for n in spec.shape[1:]] for spec in specs]
             tensors = [tf.zeros([count, *size]) for size in sizes]
@@ -164,7 +164,7 @@ class Trial:
             elif what == "unweighted" and is_weighted(seen, depends):
                 raise ValueError
             seen = tf.cast(seen, tf.float32)
-            moved = seen.shape.rank > 3 and is_tensor_channels_first(network, seen)
+            moved = seen.shape.rank > 2 and is_tensor_channels_first(network, seen)
             return {"seen": to_channels_last(seen) if moved else seen}, None
 
         signature = [tf.TensorSpec((None, *images.shape[1:]), tf.float32)]
@@ -181,7 +181,7 @@ class Trial:
 def _image_shape(spec: InputSpec, network: Network) -> tuple[int | None, ...]:
     """The shape of one image, channels last."""
     shape = spec.shape[1:]
-    if is_network_channels_first(network) and len(shape) > 2:
+    if is_network_channels_first(network) and len(shape) > 1:
         return (*shape[1:], shape[0])
     return shape
 

@@ -25,3 +25,5 @@ def test_names_that_several_classes_have() -> None:
         ):
             class_number(model, head, name)
     assert class_number(model, head, "3") == 3
+    with pytest.raises(ArgumentError, match=r"'cranes'; did you mean crane\?"):
+        class_number(model, head, "cranes")

@@ -278,6 +278,39 @@ def test_channels_first(k: Any) -> None:
     assert detected(model).name == "bytes"
 
 
+@GENERATIONS
+@pytest.mark.parametrize("steps", [40, None])
+def test_channels_first_signals(steps: int | None, k: Any) -> None:
+    layers = k.layers
+    model = k.Sequential(
+        [
+            k.Input((5, steps)),
+            layers.Rescaling(1 / 127.5, -1),
+            layers.Conv1D(2, 3, data_format="channels_first"),
+        ]
+    )
+    assert detected(model).name == "bytes"
+
+
+@GENERATIONS
+def test_a_class_of_ones_own_has_the_name_of_a_convolution(k: Any) -> None:
+    class Conv2D(k.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.weight = self.add_weight(shape=(1, 1, shape[-1], 4), name="weight")
+
+        def call(self, maps: Any) -> Any:
+            return tf.nn.conv2d(maps, self.weight, 1, "SAME")
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return (*shape[:-1], 4)
+
+    model = k.Sequential([k.Input((8, 8, 3)), Conv2D(), k.layers.BatchNormalization()])
+    moments = model.layers[-1]
+    moments.moving_mean.assign([0.1, 0.2, 0.3, 0.4])
+    moments.moving_variance.assign([0.1, 0.2, 0.3, 0.04])
+    assert detected(model) == detected(k.Sequential([k.Input((8, 8, 3))]))
+
+
 FAMILIES = {
     "VGG16": "vgg16",
     "ResNet50": "resnet50",

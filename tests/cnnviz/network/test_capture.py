@@ -495,6 +495,21 @@ def test_a_layer_without_maps_of_images_is_told_once(k: ModuleType) -> None:
 
 
 @GENERATIONS
+def test_a_name_asks_for_what_a_pattern_may_leave_out(k: ModuleType) -> None:
+    inputs = k.Input((8, 8, 3))
+    pixels = k.layers.Conv2D(2, 3, name="maps")(inputs)
+    halves = k.layers.Lambda(lambda maps: tf.split(maps, 2, -1), name="halves")(pixels)
+    network = k.Model(inputs, k.layers.Add()(halves))
+    image = np.zeros((1, 8, 8, 3), np.float32)
+    told: list[str] = []
+    assert "halves" not in activations(network, image, ["*"], note=told.append)
+    assert "halves" in told[0]
+    for _ in range(2):
+        with pytest.raises(LayerError, match="halves"):
+            activations(network, image, ["halves", "*"])
+
+
+@GENERATIONS
 def test_a_layer_that_one_batch_leaves_out_is_left_out_of_all(k: ModuleType) -> None:
     inputs = k.Input((8, 8, 3))
     pixels = k.layers.Conv2D(2, 3, name="maps")(inputs)

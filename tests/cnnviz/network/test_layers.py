@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from cnnviz import load_model
@@ -140,6 +141,36 @@ def test_subclassed_network(k: Any) -> None:
     assert listed[0].receptive_field == field(3, 2, 0)
     assert listed[1].output_shape == (2,)
     assert listed[1].receptive_field == ReceptiveField((3, 3), (0.0, 0.0), (0, 0))
+
+
+@GENERATIONS
+def test_a_size_is_for_the_picture_of_any_size(k: Any) -> None:
+    layers = k.layers
+    any_size, small = layers.Input((None, None, 3)), layers.Input((8, 8, 1))
+    maps = layers.Conv2D(4, 3, name="large")(any_size)
+    seen = layers.Conv2D(2, 3, name="small")(small)
+    pooled = [layers.GlobalAveragePooling2D()(each) for each in (maps, seen)]
+    network = k.Model([any_size, small], layers.Dense(2)(layers.Concatenate()(pooled)))
+    found = by_path(network, size=(20, 30))
+    assert found["large"].output_shape == (18, 28, 4)
+    assert found["small"].output_shape == (6, 6, 2)
+    assert suggest_layer(load_model(network, encoding="unit")) in ("large", "small")
+
+
+@GENERATIONS
+def test_kernels_that_code_computes_are_told(k: Any) -> None:
+    class Normalized(k.layers.Conv2D):
+        def build(self, _: Any) -> None:
+            self.direction = self.add_weight(shape=(3, 3, 3, 4), name="direction")
+            self.built = True
+
+        def call(self, maps: Any) -> Any:
+            return tf.nn.conv2d(maps, tf.nn.l2_normalize(self.direction), 1, "SAME")
+
+    layer = Normalized(4, 3, padding="same", name="normalized")
+    network = sequential(k, (8, 8, 3), layer)
+    with pytest.raises(LayerError, match=r"'normalized' .* has no variable 'kernel'"):
+        kernels(network, "normalized")
 
 
 @GENERATIONS
