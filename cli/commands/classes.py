@@ -84,6 +84,7 @@ def classes(
         raise typer.BadParameter("--top counts the classes of an IMAGE: give one")
     shown = ImageOptions(images=images) if images else None
     keep_apart(output.out, images or [])
+    kept = [] if shown is None else shown.files
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
@@ -118,8 +119,8 @@ def classes(
             work.console.note(output_note(heads[0].name, heads[0].heads))
         work.console.stage("ascending", 1)
         found: ClassImages = next(work.items)
-        files = [] if shown is None else [path.name for path in shown.files]
-        asked = [head, marked("class", classes, heads[0].heads), files]
+        names = [path.name for path in kept]
+        asked = [head, marked("class", classes, heads[0].heads), names]
         name = safe_name(file_text(model.name, asked, "classes"))
         title = f"classes of {model.name}"
         if len(heads) > 1:
@@ -130,7 +131,6 @@ def classes(
                 f"{name}.gif", write_animation, found.ascent, found.names, title
             )
 
-    kept = [] if shown is None else shown.files
     run(model, output, compute, draw, kept=kept)
 
 
