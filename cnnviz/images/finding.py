@@ -155,11 +155,17 @@ def _is_glob(path: Path) -> bool:
 
 def _images_below(folder: Path) -> str | None:
     """Where images of a folder are that has none itself: in its own folders."""
-    below = _image_files(islice(folder.rglob("*"), _MOST_LOOKED_AT))
+    below = _image_files(
+        path
+        for path in islice(folder.rglob("*"), _MOST_LOOKED_AT)
+        # Globs pass over hidden folders.
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
     if not below:
         return None
     ((suffix, _),) = Counter(path.suffix for path in below).most_common(1)
-    return f"Its folders hold images: '{folder / '**' / f'*{suffix}'}' finds them."
+    pattern = Path(glob.escape(str(folder)), "**", f"*{suffix}")
+    return f"Its folders hold images: '{pattern}' finds them."
 
 
 def _image_files(paths: Iterable[Path]) -> list[Path]:
