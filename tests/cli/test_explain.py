@@ -210,6 +210,40 @@ def test_methods_that_cannot_be_right_are_left_out(seven: Path, tmp_path: Path) 
     assert maps == {"gradient_maps", "guided_maps", "deconvnet_maps"}
 
 
+def test_methods_that_a_layer_is_not_for_are_left_out(
+    seven: Path, tmp_path: Path
+) -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Conv2D(3, 3, activation="softmax", name="competing"),
+            keras.layers.Conv2D(2, 3, activation="relu", name="late"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model = tmp_path / "competing.keras"
+    network.save(model)
+    common = (model, seven, "--encoding", "unit", "--compare", "--raw")
+    result = invoke(*common, "--layer", "late", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    for method in ("guided", "deconvnet"):
+        assert f"note: left out {method}: layer 'competing'" in result.stderr
+    known = cnnviz.load_model(network, encoding="unit")
+    image = cnnviz.read_image(seven, channels=1, size=8)
+    with np.load(tmp_path / "7--late--explain-compare.npz") as file:
+        drawn = {name: file[name] for name in file if name.endswith("_maps")}
+    assert set(drawn) == {"hirescam_maps", "gradcam_maps", "gradient_maps"}
+    layers: dict[Any, str | None]
+    layers = {"hirescam": "late", "gradcam": "late", "gradient": None}
+    for method, layer in layers.items():
+        found = explain(known, image, top=1, method=method, layer=layer)
+        np.testing.assert_allclose(drawn[f"{method}_maps"], found.maps[0], atol=1e-5)
+    refused = invoke(*common, "--layer", "dense", "--out", tmp_path)
+    assert refused.exit_code == 1
+    assert "layer 'dense'" in refused.stderr
+
+
 def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
     network = keras.Sequential(
         [
