@@ -91,13 +91,14 @@ def classes(
         from cnnviz.network import sized, survey_layers
         from cnnviz.synthesis import optimize_classes
 
-        loaded = sized(loaded, size)
-        yield survey_layers(loaded, [], heads=True).heads
+        made = sized(loaded, size)
+        made = model.held_at(made, made.surveyed_size)
+        yield survey_layers(made, [], heads=True).heads
         chosen: list[int] | list[str] | None = classes or None
         if shown is not None:
             chosen = _likeliest(loaded, shown, console, head, top or _TOP)
         yield optimize_classes(
-            loaded,
+            made,
             chosen,
             head=head,
             size=size,

@@ -115,6 +115,7 @@ def filters(
         from cnnviz.tracing import addresses
 
         loaded = sized(loaded, size)
+        loaded = model.held_at(loaded, loaded.surveyed_size)
         paths = layer_paths(loaded, layer)
         surveyed = survey_layers(loaded, paths).layers
         counts = {path: each.channels for path, each in surveyed.items()}

@@ -211,6 +211,7 @@ def style(
         if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
         loaded = sized(loaded, photo.shape[:2])
+        loaded = model.held_at(loaded, size, **reading)
         others = picture_set(loaded, paintings, shape, reading)
         pictures = [others.read(number)[0] for number in range(len(others))]
         # Brought to size as the content is, so that one lies on the other.
