@@ -169,6 +169,7 @@ def explain(
         from cnnviz.tracing import addresses
 
         yield [address.path for address in addresses(loaded.network)]
+        asked["region"] = evidence.region_of(loaded, asked["region"])
         done = 0
         for batch in images.batches(loaded, console):
             for row, number in enumerate(batch.numbers):

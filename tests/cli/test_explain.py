@@ -405,8 +405,36 @@ def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
             np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("slices", [1, 3, 4, 5])
+def test_a_mask_of_a_volume_has_as_many_slices(slices: int, tmp_path: Path) -> None:
+    network = keras.Sequential(
+        [
+            keras.Input((5, 6, slices, 1)),
+            keras.layers.Conv3D(2, 1, activation="relu"),
+            keras.layers.Conv3D(2, 1, activation="softmax"),
+        ]
+    )
+    network.save(tmp_path / "volume.keras")
+    volume = np.random.default_rng(0).random((5, 6, slices, 1), np.float32)
+    np.save(tmp_path / "volume.npy", volume)
+    mask: np.ndarray = np.zeros((5, 6, slices), bool)
+    mask[1:3, 2:, -1] = True
+    np.save(tmp_path / "mask.npy", mask)
+    result = invoke(
+        *(tmp_path / "volume.keras", tmp_path / "volume.npy", "--class", 1, "--raw"),
+        *("--region", tmp_path / "mask.npy", "--encoding", "raw"),
+        *("--method", "gradient", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    outputs = np.asarray(network(volume[None]))[0]
+    name = "volume--1--at-mask.npy--explain-gradient.npz"
+    with np.load(tmp_path / name) as file:
+        found = file["probabilities"]
+    np.testing.assert_allclose(found, outputs[mask].mean(0)[1:], rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, bool])
-@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1)])
+@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1), (6, 7, 3)])
 def test_masks_may_be_arrays_of_any_numbers(
     kind: type, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
@@ -418,7 +446,8 @@ def test_masks_may_be_arrays_of_any_numbers(
     np.save(tmp_path / "image.npy", image)
     mask: np.ndarray = np.zeros((6, 7), kind)
     mask[1:3, 4:] = 1
-    np.save(tmp_path / "mask.npy", mask.reshape(shape))
+    channels = shape[2] if len(shape) == 3 else 1
+    np.save(tmp_path / "mask.npy", np.repeat(mask, channels).reshape(shape))
     result = invoke(
         *(tmp_path / "pixels.keras", tmp_path / "image.npy", "--class", 1, "--raw"),
         *("--region", tmp_path / "mask.npy", "--encoding", "unit"),
