@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .inputs import image_set
+from .inputs import image_set, warn_of_gaps
 from .options import MODEL_PANEL, Pixels, parsed_pair
 from .tensorflow_start import import_tensorflow
 
@@ -265,7 +265,9 @@ class ModelOptions:
         images = image_set(
             model, [[*files.values()]], specs, reading, among=[*shown, *specs]
         )
-        return model.hold(dict(zip(files, images.read(0), strict=True)))
+        arrays = images.read(0)
+        warn_of_gaps(files.values(), arrays)
+        return model.hold(dict(zip(files, arrays, strict=True)))
 
     @property
     def _encoding(self) -> str | dict[str, str]:
