@@ -6,11 +6,14 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import in_place_of
+
+if TYPE_CHECKING:
+    from cnnviz.network import ImageModel
 
 _BASELINES = ("black", "white", "mean", "blur")
 
@@ -131,7 +134,7 @@ class EvidenceOptions:
         return f"at-{Path(''.join(self.region.split())).name}"
 
     def parsed_region(self) -> Any:
-        """A position, or weights from a file, `(h, w)`; None for neither."""
+        """A position, or the values of a file; None for neither."""
         if self.region is None:
             return None
         if re.fullmatch(r"\s*-?\d+\s*(,\s*-?\d+\s*)*", self.region):
@@ -140,10 +143,24 @@ class EvidenceOptions:
 
         with in_place_of(f"--region {self.region} is no position ROW,COLUMN"):
             if self.region.endswith((".npy", ".npz")):
-                array = read_array(self.region, raw=True)
-                if array.ndim == 3 and array.shape[-1] == 1:
-                    array = array[..., 0]
-                if array.ndim != 3 or array.shape[-1] not in (3, 4):
-                    return array  # of a signal, or of a volume
+                return read_array(self.region, raw=True)
             black = (0.0, 0.0, 0.0)  # what is transparent is not white
             return read_image(self.region, channels=1, background=black)[..., 0]
+
+    def region_of(self, model: ImageModel, parsed: Any) -> Any:
+        """The region as the output of a model has it.
+
+        Beside pictures the last of three axes is that of channels, of which the luma
+        counts; in a volume it is one of positions.
+
+        Args:
+            model: The model.
+            parsed: What `parsed_region` returned.
+        """
+        from cnnviz.images import read_image
+
+        shape: tuple[int, ...] = getattr(parsed, "shape", ())
+        has_channels = len(shape) == 3 and shape[-1] in (1, 3)
+        if not (has_channels and model.takes_pictures):
+            return parsed
+        return read_image(str(self.region), channels=1, raw=True)[..., 0]

@@ -18,6 +18,8 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cnnviz.images import Batch, ImageSet
     from cnnviz.network import ImageModel
     from cnnviz.tracing import InputSpec
@@ -154,6 +156,20 @@ def picture_set(
     )
 
 
+def warn_of_gaps(files: Iterable[Path], arrays: Iterable[np.ndarray]) -> None:
+    """Names files with values that are no finite numbers; pictures have none.
+
+    The library tells what may come of them, but not where they are.
+    """
+    import numpy as np
+
+    from cnnviz.errors import warn
+
+    for path, array in zip(files, arrays, strict=True):
+        if not np.isfinite(array).all():
+            warn(f"{path} holds values that are NaN or infinite")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
     """The images that a network is to be shown, one after the other.
@@ -253,7 +269,14 @@ class ImageOptions:
             check_resizable(model)
         files = [[paths[column] for column in columns] for paths in self.paths]
         images = image_set(model, files, specs, self.reading)
-        return images.batches(self.batch_size, leave_out=console.left_out)
+
+        def checked(batch: Batch) -> Batch:
+            for number, *arrays in zip(batch.numbers, *batch.arrays, strict=True):
+                warn_of_gaps(files[number], arrays)
+            return batch
+
+        batches = images.batches(self.batch_size, leave_out=console.left_out)
+        return map(checked, batches)
 
     @property
     def reading(self) -> dict[str, Any]:

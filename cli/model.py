@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .inputs import image_set
-from .options import MODEL_PANEL, parsed_pair
+from .inputs import image_set, warn_of_gaps
+from .options import MODEL_PANEL, Pixels, parsed_pair
 from .tensorflow_start import import_tensorflow
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from cnnviz.network import ImageModel
+    from cnnviz.tracing import InputSpec
 
 
 def _known_encodings(given: list[str] | None) -> list[str] | None:
@@ -226,21 +225,49 @@ class ModelOptions:
                 trusted=self.trusted,
                 custom_objects=objects,
             )
-        held = self._held_arrays(model, reading)
-        return model.hold(held) if held else model
+        held = self.held_files()
+        shown = [spec for spec in model.inputs or [] if spec.name not in held]
+        return self._holding(model, shown, reading)
 
-    def _held_arrays(
-        self, model: ImageModel, reading: Mapping[str, Any]
-    ) -> dict[str, np.ndarray]:
-        """By the name of an input what it is held at; see `load`."""
+    def held_at(
+        self, model: ImageModel, size: Pixels | None, **reading: Any
+    ) -> ImageModel:
+        """A loaded model for images that are made at a size.
+
+        Pictures are brought to it that are held at inputs of any size. A network of one
+        size sees at its own what is made at another, and is surveyed at its own.
+
+        Args:
+            model: What `load` returned.
+            size: See `ImageSet`; None for the pictures' own.
+            reading: How pictures are read, as `load` has it.
+        """
+        from cnnviz.tracing import InputSpec
+
+        if size is None:
+            return model
+        made = InputSpec("", (None, None, None), "float32")
+        return self._holding(model, [made], {**reading, "size": size})
+
+    def _holding(
+        self, model: ImageModel, shown: Sequence[InputSpec], reading: Mapping[str, Any]
+    ) -> ImageModel:
+        """A model with inputs held at what their files hold.
+
+        Args:
+            model: The model.
+            shown: The inputs that images are for.
+            reading: How pictures are read.
+        """
         if not (files := self.held_files()):
-            return {}
+            return model
         specs = [model.input(name) for name in files]
-        shown = [spec for spec in model.inputs or [] if spec.name not in files]
         images = image_set(
             model, [[*files.values()]], specs, reading, among=[*shown, *specs]
         )
-        return dict(zip(files, images.read(0), strict=True))
+        arrays = images.read(0)
+        warn_of_gaps(files.values(), arrays)
+        return model.hold(dict(zip(files, arrays, strict=True)))
 
     @property
     def _encoding(self) -> str | dict[str, str]:

@@ -84,19 +84,21 @@ def classes(
         raise typer.BadParameter("--top counts the classes of an IMAGE: give one")
     shown = ImageOptions(images=images) if images else None
     keep_apart(output.out, images or [])
+    kept = [] if shown is None else shown.files
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
         from cnnviz.network import sized, survey_layers
         from cnnviz.synthesis import optimize_classes
 
-        loaded = sized(loaded, size)
-        yield survey_layers(loaded, [], heads=True).heads
+        made = sized(loaded, size)
+        made = model.held_at(made, made.surveyed_size)
+        yield survey_layers(made, [], heads=True).heads
         chosen: list[int] | list[str] | None = classes or None
         if shown is not None:
             chosen = _likeliest(loaded, shown, console, head, top or _TOP)
         yield optimize_classes(
-            loaded,
+            made,
             chosen,
             head=head,
             size=size,
@@ -118,8 +120,8 @@ def classes(
             work.console.note(output_note(heads[0].name, heads[0].heads))
         work.console.stage("ascending", 1)
         found: ClassImages = next(work.items)
-        files = [] if shown is None else [path.name for path in shown.files]
-        asked = [head, marked("class", classes, heads[0].heads), files]
+        names = [path.name for path in kept]
+        asked = [head, marked("class", classes, heads[0].heads), names]
         name = safe_name(file_text(model.name, asked, "classes"))
         title = f"classes of {model.name}"
         if len(heads) > 1:
@@ -130,7 +132,6 @@ def classes(
                 f"{name}.gif", write_animation, found.ascent, found.names, title
             )
 
-    kept = [] if shown is None else shown.files
     run(model, output, compute, draw, kept=kept)
 
 

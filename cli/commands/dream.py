@@ -96,6 +96,7 @@ def dream(
         batches = photos.batches(1, leave_out=console.left_out)
         first = next(batches)
         loaded = sized(loaded, first.arrays[0].shape[1:3])
+        loaded = model.held_at(loaded, size, **reading)
         with options.about(paths[first.numbers[0]].name):
             chosen = layer or [suggest_layer(loaded, finest=_FINEST)]
             layers = layer_paths(loaded, chosen)

@@ -169,6 +169,7 @@ def explain(
         from cnnviz.tracing import addresses
 
         yield [address.path for address in addresses(loaded.network)]
+        asked["region"] = evidence.region_of(loaded, asked["region"])
         done = 0
         for batch in images.batches(loaded, console):
             for row, number in enumerate(batch.numbers):
@@ -211,7 +212,9 @@ def explain(
                     callback=tell.part(number * passes, parts),
                 )
             except LayerError as error:
-                if layer or not compare or (each == methods[-1] and not explained):
+                is_named = each in CAMS and layer is not None
+                is_all = each == methods[-1] and not explained
+                if is_named or is_all or not compare:
                     raise
                 failures.append(f"left out {each}: {error.message}")
                 continue

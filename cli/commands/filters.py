@@ -95,8 +95,9 @@ def filters(
     wanted = None if channel is None else list(dict.fromkeys(channel))
     from cnnviz.images import distinct_names, find_images
 
-    natural = [] if exemplars is None else find_images([exemplars])
-    keep_apart(output.out, [] if exemplars is None else [exemplars])
+    given = [] if exemplars is None else [exemplars]
+    natural = find_images(given) if given else []
+    keep_apart(output.out, given)
 
     def compute(loaded: ImageModel, console: Console) -> Iterator[Any]:
         from cnnviz.ascent import CALLBACK_EVERY, Run
@@ -114,6 +115,7 @@ def filters(
         from cnnviz.tracing import addresses
 
         loaded = sized(loaded, size)
+        loaded = model.held_at(loaded, loaded.surveyed_size)
         paths = layer_paths(loaded, layer)
         surveyed = survey_layers(loaded, paths).layers
         counts = {path: each.channels for path, each in surveyed.items()}

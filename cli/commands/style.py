@@ -211,8 +211,12 @@ def style(
         if size is None:
             photo = resize(photo, painting_size(photo.shape[:2]), fit="stretch")
         loaded = sized(loaded, photo.shape[:2])
-        others = picture_set(loaded, [*paintings, *begin], shape, reading)
+        loaded = model.held_at(loaded, size, **reading)
+        others = picture_set(loaded, paintings, shape, reading)
         pictures = [others.read(number)[0] for number in range(len(others))]
+        # Brought to size as the content is, so that one lies on the other.
+        at_first = {"size": photo.shape[:2], **reading}
+        starts = picture_set(loaded, begin, shape, at_first)
         plan = Run(
             steps=steps,
             snapshots=max(frames, FRAMES) if gif else frames,
@@ -223,13 +227,13 @@ def style(
         found = optimize_style(
             loaded,
             photo,
-            pictures[: len(paintings)],
+            pictures,
             style_weights=style_weight,
             content_weight=content_weight,
             total_variation=total_variation,
             keep_colors=keep_colors,
             style_scale=style_scale,
-            start=pictures[-1] if begin else start,
+            start=starts.read(0)[0] if begin else start,
             layers=StyleLayers(
                 style=layer_paths(loaded, style_layer) if style_layer else None,
                 content=layer_paths(loaded, content_layer) if content_layer else None,

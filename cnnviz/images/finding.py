@@ -75,7 +75,7 @@ def finds(source: str | Path, suffixes: Iterable[str]) -> bool:
         suffixes: The endings, such as `.png`.
     """
     path = Path(source)
-    if is_there(path) or not glob.has_magic(str(path)):
+    if not _is_glob(path):
         return is_folder(path)
     # What a glob says behind its last sign that stands for others.
     end = re.split(r"[*?\]]", path.name)[-1]
@@ -94,7 +94,7 @@ def is_searched(source: str | Path, folder: str | Path) -> bool:
     """
     path = path_of("source", source, "an image file, a folder or a glob")
     real = Path(os.path.realpath(path_of("folder", folder, "that of a folder")))
-    if is_there(path) or not glob.has_magic(str(path)):
+    if not _is_glob(path):
         return is_folder(path) and real == Path(os.path.realpath(path))
     # Of a relative glob the folder one is in is no part, whatever its name looks like.
     *parts, last = Path(os.path.normpath(path)).parts
@@ -120,7 +120,6 @@ def _are_matched(names: Sequence[str], patterns: Sequence[str]) -> bool:
 
 
 def _files_of(path: Path) -> list[Path]:
-    text = str(path)
     if is_folder(path):
         try:
             files = _image_files(path.iterdir())
@@ -133,13 +132,13 @@ def _files_of(path: Path) -> list[Path]:
                 hint=_images_below(path),
             )
         return files
-    if glob.has_magic(text) and not is_there(path):
+    if _is_glob(path):
         # Unlike Path.glob, glob.glob takes absolute patterns and skips hidden files.
-        matches = glob.glob(text, recursive=True)  # noqa: PTH207
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207
         files = _image_files(map(Path, matches))
         if not files:
             raise ImageError(
-                f"{text} matches no image; expected files ending in "
+                f"{path} matches no image; expected files ending in "
                 + ", ".join(sorted(_SUFFIXES))
             )
         return files
@@ -149,13 +148,24 @@ def _files_of(path: Path) -> list[Path]:
     return [path]
 
 
+def _is_glob(path: Path) -> bool:
+    """Whether a path stands for others; what is there under such a name does not."""
+    return glob.has_magic(str(path)) and not is_there(path)
+
+
 def _images_below(folder: Path) -> str | None:
     """Where images of a folder are that has none itself: in its own folders."""
-    below = _image_files(islice(folder.rglob("*"), _MOST_LOOKED_AT))
+    below = _image_files(
+        path
+        for path in islice(folder.rglob("*"), _MOST_LOOKED_AT)
+        # Globs pass over hidden folders.
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
     if not below:
         return None
     ((suffix, _),) = Counter(path.suffix for path in below).most_common(1)
-    return f"Its folders hold images: '{folder / '**' / f'*{suffix}'}' finds them."
+    pattern = Path(glob.escape(str(folder)), "**", f"*{suffix}")
+    return f"Its folders hold images: '{pattern}' finds them."
 
 
 def _image_files(paths: Iterable[Path]) -> list[Path]:

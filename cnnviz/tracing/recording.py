@@ -382,11 +382,14 @@ def _objection(
             tensor.shape.is_compatible_with(spec.shape)
             for tensor, spec in zip(inputs, specs, strict=False)
         )
+        hint = f"It was built for {expected}."
+        if is_of_any_size:
+            hint = "A larger one may do."
+            if len(specs) > 1:
+                hint = "Others may do, such as larger ones or inputs of one size."
         return ImageError(
             f"model '{network.name}' cannot take an input of {given}: {told}",
-            hint="A larger one may do."
-            if is_of_any_size
-            else f"It was built for {expected}.",
+            hint=hint,
         )
     return ModelError(f"model '{network.name}' fails on an input of {given}: {told}")
 

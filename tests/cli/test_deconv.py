@@ -335,6 +335,12 @@ def test_rules_that_a_network_does_not_allow_are_left_out(tmp_path: Path) -> Non
         "a--product--gradient.npz",
         "a--product--compare.png",
     ]
+    with_stages = invoke(*command, "--compare", "--raw", "--stages", "--out", tmp_path)
+    assert with_stages.exit_code == 0, with_stages.stderr
+    assert with_stages.stdout == result.stdout
+    assert [note for note in notes(with_stages) if note not in notes(result)] == [
+        notes(result)[0].replace("deconvnet", "the stages", 1)
+    ]
 
 
 def test_notes_are_said_once_and_not_when_quiet(silent: Path, tmp_path: Path) -> None:

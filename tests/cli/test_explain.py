@@ -210,6 +210,40 @@ def test_methods_that_cannot_be_right_are_left_out(seven: Path, tmp_path: Path) 
     assert maps == {"gradient_maps", "guided_maps", "deconvnet_maps"}
 
 
+def test_methods_that_a_layer_is_not_for_are_left_out(
+    seven: Path, tmp_path: Path
+) -> None:
+    network = keras.Sequential(
+        [
+            keras.layers.Input((8, 8, 1)),
+            keras.layers.Conv2D(3, 3, activation="softmax", name="competing"),
+            keras.layers.Conv2D(2, 3, activation="relu", name="late"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model = tmp_path / "competing.keras"
+    network.save(model)
+    common = (model, seven, "--encoding", "unit", "--compare", "--raw")
+    result = invoke(*common, "--layer", "late", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    for method in ("guided", "deconvnet"):
+        assert f"note: left out {method}: layer 'competing'" in result.stderr
+    known = cnnviz.load_model(network, encoding="unit")
+    image = cnnviz.read_image(seven, channels=1, size=8)
+    with np.load(tmp_path / "7--late--explain-compare.npz") as file:
+        drawn = {name: file[name] for name in file if name.endswith("_maps")}
+    assert set(drawn) == {"hirescam_maps", "gradcam_maps", "gradient_maps"}
+    layers: dict[Any, str | None]
+    layers = {"hirescam": "late", "gradcam": "late", "gradient": None}
+    for method, layer in layers.items():
+        found = explain(known, image, top=1, method=method, layer=layer)
+        np.testing.assert_allclose(drawn[f"{method}_maps"], found.maps[0], atol=1e-5)
+    refused = invoke(*common, "--layer", "dense", "--out", tmp_path)
+    assert refused.exit_code == 1
+    assert "layer 'dense'" in refused.stderr
+
+
 def test_missing_evidence_is_told_of_its_image(tmp_path: Path) -> None:
     network = keras.Sequential(
         [
@@ -371,8 +405,36 @@ def test_a_region_of_a_signal_is_a_step_or_an_array(tmp_path: Path) -> None:
             np.testing.assert_allclose(file["scores"], found.scores[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("slices", [1, 3, 4, 5])
+def test_a_mask_of_a_volume_has_as_many_slices(slices: int, tmp_path: Path) -> None:
+    network = keras.Sequential(
+        [
+            keras.Input((5, 6, slices, 1)),
+            keras.layers.Conv3D(2, 1, activation="relu"),
+            keras.layers.Conv3D(2, 1, activation="softmax"),
+        ]
+    )
+    network.save(tmp_path / "volume.keras")
+    volume = np.random.default_rng(0).random((5, 6, slices, 1), np.float32)
+    np.save(tmp_path / "volume.npy", volume)
+    mask: np.ndarray = np.zeros((5, 6, slices), bool)
+    mask[1:3, 2:, -1] = True
+    np.save(tmp_path / "mask.npy", mask)
+    result = invoke(
+        *(tmp_path / "volume.keras", tmp_path / "volume.npy", "--class", 1, "--raw"),
+        *("--region", tmp_path / "mask.npy", "--encoding", "raw"),
+        *("--method", "gradient", "--out", tmp_path),
+    )
+    assert result.exit_code == 0, result.stderr
+    outputs = np.asarray(network(volume[None]))[0]
+    name = "volume--1--at-mask.npy--explain-gradient.npz"
+    with np.load(tmp_path / name) as file:
+        found = file["probabilities"]
+    np.testing.assert_allclose(found, outputs[mask].mean(0)[1:], rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, bool])
-@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1)])
+@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1), (6, 7, 3)])
 def test_masks_may_be_arrays_of_any_numbers(
     kind: type, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
@@ -384,7 +446,8 @@ def test_masks_may_be_arrays_of_any_numbers(
     np.save(tmp_path / "image.npy", image)
     mask: np.ndarray = np.zeros((6, 7), kind)
     mask[1:3, 4:] = 1
-    np.save(tmp_path / "mask.npy", mask.reshape(shape))
+    channels = shape[2] if len(shape) == 3 else 1
+    np.save(tmp_path / "mask.npy", np.repeat(mask, channels).reshape(shape))
     result = invoke(
         *(tmp_path / "pixels.keras", tmp_path / "image.npy", "--class", 1, "--raw"),
         *("--region", tmp_path / "mask.npy", "--encoding", "unit"),

@@ -32,6 +32,30 @@ def test_a_size_is_for_pictures(root: Path, tmp_path: Path) -> None:
     assert "error: a size is for pictures" in result.stderr
 
 
+def test_files_of_values_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    one, other = (keras.Input((6, 2), name=name) for name in ("one", "other"))
+    mean = keras.layers.GlobalAveragePooling1D()
+    means = keras.layers.Concatenate()([mean(one), mean(other)])
+    keras.Model([one, other], keras.layers.Dense(3)(means)).save(tmp_path / "m.keras")
+    for name, value in (("good", 1), ("gap", np.nan), ("more", -np.inf), ("hold", 0)):
+        values = np.ones((6, 2), np.float32)
+        values[3] = value
+        np.save(tmp_path / f"{name}.npy", values)
+
+    def notes(*names: str, held: str) -> list[str]:
+        signals = [tmp_path / f"{name}.npy" for name in names]
+        hold = f"--hold=other={tmp_path / held}.npy"
+        told = run(tmp_path / "m.keras", *signals, hold).stderr
+        return [line for line in told.splitlines() if line.endswith("NaN or infinite")]
+
+    note = "note: {} holds values that are NaN or infinite".format
+    assert notes("good", "gap", "more", held="hold") == [
+        note(tmp_path / f"{name}.npy") for name in ("gap", "more")
+    ]
+    assert notes("good", held="gap") == [note(tmp_path / "gap.npy")]
+    assert notes("good", held="hold") == []
+
+
 @pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
 def test_whole_numbers_are_for_inputs_of_whole_numbers(
     k: ModuleType, tmp_path: Path

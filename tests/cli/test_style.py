@@ -170,6 +170,34 @@ def test_pictures_keep_their_aspect(mnist: Path, tmp_path: Path) -> None:
     assert size_of("noise.png", "--start", tmp_path / "large.png") == (24, 52)
 
 
+@pytest.mark.parametrize(
+    ("fit", "expected"), [("crop", "ggggg"), ("pad", "wrgbw"), ("stretch", "grgbg")]
+)
+def test_a_picture_to_start_from_is_brought_to_size_as_the_content_is(
+    fit: str, expected: str, tmp_path: Path
+) -> None:
+    k = keras.layers
+    image = keras.Input((None, None, 3))
+    maps = k.Conv2D(4, 3, padding="same", activation="relu")(image)
+    keras.Model(image, maps).save(tmp_path / "any.keras")
+    colors = {"r": [230, 26, 26], "g": [26, 230, 26], "b": [26, 26, 230]}
+    colors["w"] = [255, 255, 255]
+    stripes = np.full((24, 48, 3), colors["g"], np.uint8)
+    stripes[:, :12], stripes[:, 36:] = colors["r"], colors["b"]
+    wide = tmp_path / "wide.png"
+    Image.fromarray(stripes).save(wide)
+    result = invoke(
+        *(tmp_path / "any.keras", wide, wide, "--start", wide, "--fit", fit),
+        *("--size", "24x24", "--encoding", "unit", "--steps", 1, "--frames", 2),
+        *("--out", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.stderr
+    first = pixels(Path(result.stdout.splitlines()[1]))
+    places = ((2, 12), (12, 2), (12, 12), (12, 21), (21, 12))
+    for place, color in zip(places, expected, strict=True):
+        np.testing.assert_allclose(first[place], colors[color], atol=2)
+
+
 def test_a_style_that_is_given_twice_counts_twice(
     mnist: Path, assets: Path, tmp_path: Path
 ) -> None:

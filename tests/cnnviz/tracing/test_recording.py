@@ -68,6 +68,18 @@ def test_smaller_canvases_reach_layers_below_the_dense_ones(k: Any) -> None:
 
 
 @GENERATIONS
+def test_inputs_that_do_not_fit_each_other_need_not_be_larger(k: Any) -> None:
+    one, other = (k.layers.Input((None, None, 3), name=name) for name in "ab")
+    joined = k.layers.Concatenate()([one, other])
+    network = k.Model([one, other], k.layers.Conv2D(2, 3, name="last")(joined))
+    with pytest.raises(ImageError, match="input of 12x10x3 and 7x7x3") as error:
+        activations(network, [IMAGES, IMAGES[:, :7, :7]], ["last"])
+    assert "inputs of one size" in str(error.value.hint)
+    small = IMAGES[:, :7, :7]
+    assert activations(network, [small, small], ["last"])["last"].shape == (3, 5, 5, 2)
+
+
+@GENERATIONS
 def test_nested_layers_of_the_wrong_input_size_answer_too(k: Any) -> None:
     base = k.Sequential(
         [k.layers.Input((12, 10, 3)), k.layers.Conv2D(2, 3, name="inner")], name="base"
