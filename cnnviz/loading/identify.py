@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from cnnviz.errors import ModelError, first_line
@@ -354,7 +355,7 @@ def _identify_folder(path: Path) -> ModelFile:
     if {"config.json", "metadata.json"} <= set(names):
         raise ModelError(
             f"{path} is an unpacked .keras archive",
-            hint=f"Pack it again: cd {path} && zip -r ../model.keras .",
+            hint=f"Pack it again: cd {quote(str(path))} && zip -r ../model.keras .",
         )
     if "checkpoint" in names or any(name.endswith(".index") for name in names):
         raise ModelError(

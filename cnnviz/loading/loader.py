@@ -11,9 +11,14 @@ import importlib.util
 import inspect
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -188,6 +193,9 @@ def _by_input(
 def module_objects(path: Path) -> dict[str, Any]:
     """Runs a Python file and collects its classes and functions as custom objects.
 
+    It may import the modules beside it whose names no other module has. Neither it nor
+    they can be imported by their names afterwards.
+
     Classes of Keras that it imports under their own names are left out: each Keras
     takes its own. Functions whose names are none that Python takes, such as `<lambda>`,
     stand in a dict `custom_objects` of the file.
@@ -201,9 +209,9 @@ def module_objects(path: Path) -> dict[str, Any]:
     if spec is None or spec.loader is None:
         raise ModelError(f"{path} is no Python file; expected one that defines layers")
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
     try:
-        spec.loader.exec_module(module)
+        with _with_neighbors(module, path.resolve().parent):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise ModelError(f"{path} fails: {type(error).__name__}: {error}") from error
     named = getattr(module, "custom_objects", {})
@@ -219,6 +227,48 @@ def module_objects(path: Path) -> dict[str, Any]:
         and callable(value)
         and not _is_imported(name, value, module.__name__)
     } | dict(named)
+
+
+@contextmanager
+def _with_neighbors(module: ModuleType, folder: Path) -> Iterator[None]:
+    """Lets a module import those in its folder; what Python knows stays as it is."""
+    finder = _Neighbors(folder)
+    # At the end: a library that imports one of Python's own modules must not get one
+    # of the user's.
+    sys.meta_path.append(finder)
+    if sys.modules.setdefault(module.__name__, module) is module:
+        finder.names.add(module.__name__)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in list(sys.modules):
+            if name.partition(".")[0] in finder.names:
+                del sys.modules[name]
+
+
+class _Neighbors(MetaPathFinder):
+    """Finds the modules in a folder for one thread.
+
+    Attributes:
+        names: Those that it found.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.names: set[str] = set()
+        self._folder = str(folder)
+        self._thread = threading.get_ident()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, _: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Where a module is; None if Python is to look elsewhere."""
+        if path is not None or threading.get_ident() != self._thread:
+            return None  # a path is that of the package which the module is in
+        spec = PathFinder.find_spec(fullname, [self._folder])
+        if spec is not None:
+            self.names.add(fullname)
+        return spec
 
 
 def _is_imported(name: str, value: Any, module: str) -> bool:

@@ -5,7 +5,9 @@ a mended configuration goes into a temporary copy.
 
 Known cases, each with a file in the tests:
 
-- Keras 3 reads `axis` of its own `.h5` files, when it is a list, as the last axis.
+- Keras 3 reads `axis` of its own `.h5` files, when it is a list, as the last axis. An
+  argument that is called like one of its functions, such as `dot`, becomes this
+  function, and operations between layers, such as `x / 255.0`, are sought among layers.
 - Keras 3 forgets to finish a Normalization layer below the top level of an `.h5` file.
 - Keras 3.0 wrote a nested model's only output as a list of one; inside a Sequential,
   today's Keras 3 takes the list for two inputs.
@@ -23,6 +25,7 @@ Known cases, each with a file in the tests:
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import shutil
@@ -44,7 +47,7 @@ from cnnviz.loading.configurations import (
     nodes,
 )
 from cnnviz.loading.identify import ModelFile
-from cnnviz.loading.safe_names import LAYERS
+from cnnviz.loading.safe_names import LAYERS, OPERATIONS
 from cnnviz.tracing.keras_generations import Network, ancestry
 from cnnviz.tracing.naming import addresses
 
@@ -92,7 +95,7 @@ def mended(file: ModelFile, custom_objects: Mapping[str, Any]) -> ModelFile:
         if file.is_keras_2:
             changed |= _moved_module(node)
         else:
-            changed |= _kept_axes(node) | _unwrapped_output(node)
+            changed |= _named_module(node) | _unwrapped_output(node)
     return with_config(file, config) if changed else file
 
 
@@ -154,15 +157,67 @@ def _given_activations(
     return changed
 
 
-def _kept_axes(node: dict[str, Any]) -> bool:
-    """With a module, a layer is read by the loader that leaves its axes alone."""
+def _named_module(node: dict[str, Any]) -> bool:
+    """Names the module of what Keras 3 would misread without one.
+
+    With a module, a layer is read by the loader that takes its arguments as they are,
+    and an operation is found where it is defined.
+    """
     config, name = node.get("config"), node.get("class_name")
-    axis = config.get("axis") if isinstance(config, dict) else None
-    if not isinstance(axis, list) or len(axis) < 2 or "module" in node:
+    if "module" in node or not isinstance(config, dict) or not isinstance(name, str):
         return False
-    is_keras = isinstance(name, str) and name in LAYERS
-    node.update(module="keras.layers" if is_keras else None, registered_name=name)
+    if _is_operation(node, config) and name in _OPERATION_MODULES:
+        module: str | None = f"keras.src.ops.{_OPERATION_MODULES[name]}"
+        _replace_ellipses(node["inbound_nodes"])
+    elif _is_misread(config):
+        module = "keras.layers" if name in LAYERS else None
+    else:
+        return False
+    node.update(module=module, registered_name=name)
     return True
+
+
+_OPERATION_MODULES = {
+    name: module for module, names in OPERATIONS.items() for name in names
+}
+
+
+def _is_operation(node: dict[str, Any], config: dict[str, Any]) -> bool:
+    # Some layers have the names of operations; each says whether it is trainable.
+    return "inbound_nodes" in node and "trainable" not in config
+
+
+_ELLIPSIS = {"class_name": "__ellipsis__", "config": {}}
+_SLICE = {
+    "class_name": "__slice__",
+    "config": {"start": None, "stop": None, "step": None},
+}
+
+
+def _replace_ellipses(calls: Any) -> None:
+    """Puts slices for the `...` of an index, of which Keras 3 makes a Python object."""
+    for call in calls if isinstance(calls, list) else ():
+        match call:
+            case {"args": [{"config": {"shape": [*shape]}}, [*index]] as args} if (
+                _ELLIPSIS in index
+            ):
+                place = index.index(_ELLIPSIS)
+                named = len(index) - 1 - index.count(None)  # None is a new axis
+                rest = [_SLICE] * (len(shape) - named)
+                args[1] = [*index[:place], *rest, *index[place + 1 :]]
+
+
+def _is_misread(config: dict[str, Any]) -> bool:
+    import keras
+
+    functions = vars(keras.layers)
+    axis = config.get("axis")
+    return (isinstance(axis, list) and len(axis) > 1) or any(
+        isinstance(value, str)
+        and key != "name"
+        and inspect.isfunction(functions.get(value))
+        for key, value in config.items()
+    )
 
 
 def _unwrapped_output(node: dict[str, Any]) -> bool:

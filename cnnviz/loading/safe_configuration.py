@@ -73,6 +73,9 @@ _PUBLIC_MODULES = frozenset(
     "models quantizers regularizers".split()
 )
 _BLOCKS = frozenset(("CustomScaleLayer", "LayerScale", "StochasticDepth"))
+# Classes that Keras exports under another name, or not, and finds where no module is
+# named.
+_UNEXPORTED = _BLOCKS | {"ConvLSTMCell", "GroupedQueryAttention"}
 _INNER_MODULES: dict[str, frozenset[str]] = {
     "applications.convnext": _BLOCKS,
     "applications.inception_resnet_v2": _BLOCKS,
@@ -202,7 +205,7 @@ def _class(
 
 def _is_listed(module: str | None, name: str) -> bool:
     if module is None:
-        return name in _CLASSES or name in _BLOCKS
+        return name in _CLASSES or name in _UNEXPORTED
     inner = _inner(module)
     if inner is None:
         return False

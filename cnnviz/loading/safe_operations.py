@@ -195,69 +195,70 @@ GRAPH_OPERATIONS = frozenset(
     MaxPoolWithArgmax Maximum Mean Merge Min Minimum MirrorPad MirrorPadGrad Mod Mul
     MulNoNan Ndtri NearestNeighbors Neg NextAfter NextIteration NoOp NonMaxSuppression
     NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5
-    NonMaxSuppressionWithOverlaps NotEqual NthElement OneHot OnesLike Pack Pad PadV2
-    ParallelConcat ParallelDynamicStitch Placeholder PlaceholderV2
-    PlaceholderWithDefault Polygamma PopulationCount Pow PreventGradient Prod Qr
-    QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3
-    QuantizeAndDequantizeV4 QuantizeAndDequantizeV4Grad QuantizeDownAndShrinkRange
-    QuantizeV2 RFFT RFFT2D RFFT3D RFFTND RGBToHSV RaggedRange RandomGammaGrad
-    RandomIndexShuffle Range Rank Real RealDiv Reciprocal ReciprocalGrad Relu Relu6
-    Relu6Grad ReluGrad Reshape ResizeArea ResizeBicubic ResizeBicubicGrad ResizeBilinear
-    ResizeBilinearGrad ResizeNearestNeighbor ResizeNearestNeighborGrad Reverse
-    ReverseSequence ReverseV2 RightShift Rint Roll Round Rsqrt RsqrtGrad
-    ScaleAndTranslate ScaleAndTranslateGrad ScatterNd ScatterNdNonAliasingAdd SegmentMax
-    SegmentMaxV2 SegmentMean SegmentMin SegmentMinV2 SegmentProd SegmentProdV2
-    SegmentSum SegmentSumV2 Select SelectV2 SelfAdjointEig SelfAdjointEigV2 Selu
-    SeluGrad SetSize Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice
-    SobolSample Softmax SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign
-    SoftsignGrad SpaceToBatchND SpaceToDepth SparseAdd SparseAddGrad SparseBincount
-    SparseConcat SparseCountSparseOutput SparseDenseCwiseAdd SparseDenseCwiseDiv
-    SparseDenseCwiseMul SparseFillEmptyRows SparseFillEmptyRowsGrad SparseMatMul
-    SparseReduceMax SparseReduceMaxSparse SparseReduceSum SparseReduceSumSparse
-    SparseReorder SparseReshape SparseSegmentMean SparseSegmentMeanGrad
-    SparseSegmentMeanGradV2 SparseSegmentMeanWithNumSegments SparseSegmentSqrtN
-    SparseSegmentSqrtNGrad SparseSegmentSqrtNGradV2 SparseSegmentSqrtNWithNumSegments
-    SparseSegmentSum SparseSegmentSumGrad SparseSegmentSumGradV2
-    SparseSegmentSumWithNumSegments SparseSlice SparseSliceGrad SparseSoftmax
-    SparseSoftmaxCrossEntropyWithLogits SparseSparseMaximum SparseSparseMinimum
-    SparseSplit SparseTensorDenseAdd SparseTensorDenseMatMul SparseToDense
-    SparseToSparseSetOperation Spence Split SplitV Sqrt SqrtGrad Square
-    SquaredDifference Squeeze StatelessMultinomial StatelessParameterizedTruncatedNormal
-    StatelessRandomBinomial StatelessRandomGammaV2 StatelessRandomGammaV3
-    StatelessRandomGetKeyCounter StatelessRandomGetKeyCounterAlg StatelessRandomNormal
-    StatelessRandomNormalV2 StatelessRandomPoisson StatelessRandomUniform
-    StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2
+    NonMaxSuppressionWithOverlaps NotEqual NthElement OneHot OnesLike OptionalFromValue
+    OptionalGetValue OptionalHasValue OptionalNone Pack Pad PadV2 ParallelConcat
+    ParallelDynamicStitch Placeholder PlaceholderV2 PlaceholderWithDefault Polygamma
+    PopulationCount Pow PreventGradient Prod Qr QuantizeAndDequantize
+    QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4
+    QuantizeAndDequantizeV4Grad QuantizeDownAndShrinkRange QuantizeV2 RFFT RFFT2D RFFT3D
+    RFFTND RGBToHSV RaggedRange RandomGammaGrad RandomIndexShuffle Range Rank Real
+    RealDiv Reciprocal ReciprocalGrad Relu Relu6 Relu6Grad ReluGrad Reshape ResizeArea
+    ResizeBicubic ResizeBicubicGrad ResizeBilinear ResizeBilinearGrad
+    ResizeNearestNeighbor ResizeNearestNeighborGrad Reverse ReverseSequence ReverseV2
+    RightShift Rint Roll Round Rsqrt RsqrtGrad ScaleAndTranslate ScaleAndTranslateGrad
+    ScatterNd ScatterNdNonAliasingAdd SegmentMax SegmentMaxV2 SegmentMean SegmentMin
+    SegmentMinV2 SegmentProd SegmentProdV2 SegmentSum SegmentSumV2 Select SelectV2
+    SelfAdjointEig SelfAdjointEigV2 Selu SeluGrad SetSize Shape ShapeN Sigmoid
+    SigmoidGrad Sign Sin Sinh Size Slice SobolSample Softmax
+    SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign SoftsignGrad
+    SpaceToBatchND SpaceToDepth SparseAdd SparseAddGrad SparseBincount SparseConcat
+    SparseCountSparseOutput SparseDenseCwiseAdd SparseDenseCwiseDiv SparseDenseCwiseMul
+    SparseFillEmptyRows SparseFillEmptyRowsGrad SparseMatMul SparseReduceMax
+    SparseReduceMaxSparse SparseReduceSum SparseReduceSumSparse SparseReorder
+    SparseReshape SparseSegmentMean SparseSegmentMeanGrad SparseSegmentMeanGradV2
+    SparseSegmentMeanWithNumSegments SparseSegmentSqrtN SparseSegmentSqrtNGrad
+    SparseSegmentSqrtNGradV2 SparseSegmentSqrtNWithNumSegments SparseSegmentSum
+    SparseSegmentSumGrad SparseSegmentSumGradV2 SparseSegmentSumWithNumSegments
+    SparseSlice SparseSliceGrad SparseSoftmax SparseSoftmaxCrossEntropyWithLogits
+    SparseSparseMaximum SparseSparseMinimum SparseSplit SparseTensorDenseAdd
+    SparseTensorDenseMatMul SparseToDense SparseToSparseSetOperation Spence Split SplitV
+    Sqrt SqrtGrad Square SquaredDifference Squeeze StatelessMultinomial
+    StatelessParameterizedTruncatedNormal StatelessRandomBinomial StatelessRandomGammaV2
+    StatelessRandomGammaV3 StatelessRandomGetKeyCounter StatelessRandomGetKeyCounterAlg
+    StatelessRandomNormal StatelessRandomNormalV2 StatelessRandomPoisson
+    StatelessRandomUniform StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2
     StatelessRandomUniformInt StatelessRandomUniformIntV2 StatelessRandomUniformV2
     StatelessShuffle StatelessTruncatedNormal StatelessTruncatedNormalV2 StopGradient
     StridedSlice StridedSliceAssign StridedSliceGrad Sub Sum Svd Switch Tan Tanh
     TanhGrad TensorListConcat TensorListConcatLists TensorListConcatV2
-    TensorListElementShape TensorListGather TensorListGetItem TensorListLength
-    TensorListPopBack TensorListPushBack TensorListReserve TensorListResize
-    TensorListScatter TensorListScatterIntoExistingList TensorListScatterV2
-    TensorListSetItem TensorListSplit TensorListStack TensorScatterAdd TensorScatterMax
-    TensorScatterMin TensorScatterSub TensorScatterUpdate TensorStridedSliceUpdate Tile
-    TileGrad ToBool TopK TopKUnique TopKV2 TopKWithUnique Transpose TridiagonalMatMul
-    TridiagonalSolve TruncateDiv TruncateMod Unique UniqueV2 UniqueWithCounts
-    UniqueWithCountsV2 Unpack UnravelIndex UnsortedSegmentMax UnsortedSegmentMin
-    UnsortedSegmentProd UnsortedSegmentSum UpperBound Where Xdivy Xlog1py Xlogy
-    ZerosLike Zeta
+    TensorListElementShape TensorListFromTensor TensorListGather TensorListGetItem
+    TensorListLength TensorListPopBack TensorListPushBack TensorListReserve
+    TensorListResize TensorListScatter TensorListScatterIntoExistingList
+    TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack
+    TensorScatterAdd TensorScatterMax TensorScatterMin TensorScatterSub
+    TensorScatterUpdate TensorStridedSliceUpdate Tile TileGrad ToBool TopK TopKUnique
+    TopKV2 TopKWithUnique Transpose TridiagonalMatMul TridiagonalSolve TruncateDiv
+    TruncateMod Unique UniqueV2 UniqueWithCounts UniqueWithCountsV2 Unpack UnravelIndex
+    UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd UnsortedSegmentSum
+    UpperBound Where Xdivy Xlog1py Xlogy ZerosLike Zeta
     """.split()
 )
 """Operations of TensorFlow graphs that have no state."""
 
 STATE_OPERATIONS = frozenset(
     """
-    AssignAddVariableOp AssignSubVariableOp AssignVariableOp Case CheckNumerics CudnnRNN
-    CudnnRNNV2 CudnnRNNV3 DisableCopyOnRead Empty If Multinomial PartitionedCall
-    RandomGamma RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt
-    ReadVariableOp ResourceGather ResourceGatherNd ResourceScatterAdd
-    ResourceScatterUpdate RngReadAndSkip RngSkip StatefulPartitionedCall
-    StatefulRandomBinomial StatefulStandardNormalV2 StatefulTruncatedNormal
-    StatefulUniform StatefulUniformFullInt StatefulUniformInt StatelessCase StatelessIf
+    Assert AssignAddVariableOp AssignSubVariableOp AssignVariableOp Case CheckNumerics
+    CudnnRNN CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3 CudnnRNNV2
+    CudnnRNNV3 DisableCopyOnRead Empty If Multinomial PartitionedCall RandomGamma
+    RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt ReadVariableOp
+    ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterUpdate
+    RngReadAndSkip RngSkip StatefulPartitionedCall StatefulRandomBinomial
+    StatefulStandardNormalV2 StatefulTruncatedNormal StatefulUniform
+    StatefulUniformFullInt StatefulUniformInt StatelessCase StatelessIf
     StatelessRandomGetAlg StatelessWhile TensorArrayCloseV3 TensorArrayConcatV3
     TensorArrayGatherV3 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3
     TensorArraySplitV3 TensorArrayV3 TensorArrayWriteV3 TruncatedNormal VarHandleOp
     VarIsInitializedOp VariableShape While
     """.split()
 )
-"""Operations that call functions of the graph, draw random numbers or use variables."""
+"""Operations that call functions, draw random numbers, use variables, or stop a run."""

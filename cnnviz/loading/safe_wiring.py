@@ -14,11 +14,15 @@ from typing import Any
 from cnnviz.errors import ModelError
 from cnnviz.loading.configurations import MODELS, nodes
 from cnnviz.loading.identify import ModelFile
-from cnnviz.loading.safe_names import LAYERS
+from cnnviz.loading.safe_names import LAYERS, OTHER_CLASSES
 
 _CONSTANT = "_CONSTANT_VALUE"
 _MOST_CALLS = 20_000
 """A network of two hundred layers, called for each of a hundred images."""
+_UNCALLED = (OTHER_CLASSES - LAYERS) | frozenset(
+    ("__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__")
+)
+"""Classes of what a layer is given: initializers, dtype policies, tensors and so on."""
 
 
 def check_wiring(file: ModelFile, trusted: bool) -> None:
@@ -70,7 +74,9 @@ def _calls(value: Any, shared: dict[Any, int]) -> int:
         number = value.get("shared_object_id")
         if isinstance(number, int | float | str):
             count = shared[number] = max(count, shared.get(number, 0))
-        count = (1 + count) * max(1, len(given) if isinstance(given, list) else 1)
+        calls = len(given) if isinstance(given, list) else 0
+        if calls or value["class_name"] not in _UNCALLED:
+            count = (1 + count) * max(1, calls)
     return count
 
 

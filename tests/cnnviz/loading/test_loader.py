@@ -4,7 +4,9 @@ The files of every Keras are in `test_zoo.py`.
 """
 
 import json
+import shlex
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -418,6 +420,73 @@ def test_a_custom_module_is_run_only_on_request(tmp_path: Path) -> None:
         module_objects(tmp_path / "absent.py")
 
 
+def test_a_custom_module_imports_its_neighbors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(folder: Path, factor: int) -> Path:
+        (folder / "parts_beside").mkdir(parents=True)
+        (folder / "parts_beside" / "__init__.py").touch()
+        (folder / "parts_beside" / "gains.py").write_text(f"GAIN = {factor}")
+        (folder / "blocks_beside.py").write_text(
+            "import threading\n"
+            "from parts_beside.gains import GAIN\n"
+            "def scaled(x):\n"
+            "    return x * GAIN\n"
+            "def positive(x):\n"
+            "    if x > 0:\n"  # which AutoGraph rewrites
+            "        return GAIN\n"
+            "    else:\n"
+            "        return 0\n"
+            "found = []\n"
+            "def other():\n"
+            "    try:\n"
+            "        import last_beside\n"
+            "    except ImportError as error:\n"
+            "        found.append(error)\n"
+            "thread = threading.Thread(target=other)\n"
+            "thread.start()\n"
+            "thread.join()\n"
+        )
+        (folder / "last_beside.py").write_text("")
+        (folder / "statistics.py").write_text("raise SystemExit")
+        (folder / "mine_here.py").write_text(
+            "import statistics\n"
+            "import keras\n"
+            "from blocks_beside import found, positive, scaled\n"
+            "import last_beside\n"
+            "class Scaled(keras.layers.Layer):\n"
+            "    def call(self, x):\n"
+            "        return scaled(x)\n"
+            "custom_objects = {'told': lambda: found}\n"
+        )
+        return folder / "mine_here.py"
+
+    files = [written(tmp_path / str(factor), factor) for factor in (2, 3)]
+    monkeypatch.delitem(sys.modules, "statistics", raising=False)
+    import statistics  # Python's own, as a library would import it
+
+    before = list(sys.path), list(sys.meta_path)
+    for factor, file in zip((2, 3), files, strict=True):
+        objects = module_objects(file)
+        assert tf.function(objects["positive"])(tf.constant(1.0)) == factor
+        (error,) = objects["told"]()  # from another thread
+        assert isinstance(error, ModuleNotFoundError)
+        network = keras.Sequential([keras.Input((2,)), objects["Scaled"]()])
+        network.save(tmp_path / "custom.keras")
+        model = load_model(
+            tmp_path / "custom.keras", encoding="raw", custom_objects=objects
+        )
+        (found,) = activations(model, np.ones((1, 2), np.float32), ["*"]).values()
+        np.testing.assert_array_equal(found, factor)
+        assert sys.modules["statistics"] is statistics
+    files[0].write_text("from blocks_beside import absent")
+    with pytest.raises(ModelError, match="cannot import name 'absent'"):
+        module_objects(files[0])
+    assert (sys.path, sys.meta_path) == before
+    own = {"blocks_beside", "last_beside", "mine_here", "parts_beside"}
+    assert not own & {name.partition(".")[0] for name in sys.modules}
+
+
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 @pytest.mark.parametrize("name", ["keras", "tf_keras"])
 @pytest.mark.parametrize("library", [keras, tf_keras])
@@ -776,3 +845,15 @@ def test_labels_of_maps_of_classes_with_channels_first() -> None:
     assert load_model(network, encoding="unit", labels=["a", "b"]).labels == ("a", "b")
     with pytest.raises(ArgumentError, match="5 labels given; expected 2 or 8"):
         load_model(network, encoding="unit", labels=list("abcde"))
+
+
+def test_the_way_to_pack_a_folder_again_can_be_pasted(tmp_path: Path) -> None:
+    folder = tmp_path / "my model; it's"
+    network().save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        archive.extractall(folder)
+    with pytest.raises(ModelError, match=r"is an unpacked \.keras archive") as error:
+        load_model(folder)
+    _, _, command = str(error.value.hint).partition(": ")
+    assert shlex.split(command) == ["cd", str(folder), "&&", "zip", "-r",
+                                    "../model.keras", "."]  # fmt: skip

@@ -30,6 +30,7 @@ from cnnviz import ModelError, load_model
 from cnnviz.loading.identify import identify_file
 from cnnviz.loading.repairs import stand_ins
 from cnnviz.loading.safe_configuration import _is_tensor_function, objections
+from cnnviz.loading.safe_graph import harmful_operations
 from cnnviz.loading.safe_names import (
     ACTIVATIONS,
     LAYERS,
@@ -743,3 +744,19 @@ def test_saved_models_of_every_age_are_harmless() -> None:
         assert identify_file(ZOO / name).kind == "savedmodel"
         assert load_model(ZOO / name, encoding="raw").network is not None
     assert tf.__version__
+
+
+def test_loops_and_assertions_of_saved_models_are_harmless(tmp_path: Path) -> None:
+    layers = tf_keras.layers
+    image = layers.Input((5, 5, 3))
+    cropped = layers.RandomCrop(4, 4)(image)
+    maps = layers.ConvLSTM1D(3, 2, return_sequences=True)(cropped)
+    rows = layers.Masking()(layers.Reshape((12, 3))(maps))
+    states = layers.Bidirectional(layers.LSTM(2, return_sequences=True))(rows)
+    network = tf_keras.Model(image, layers.GRU(2)(states))
+    network.save(tmp_path / "folder", save_format="tf")
+    assert harmful_operations(tmp_path / "folder") == []
+    images = np.random.default_rng(0).random((2, 5, 5, 3)).astype("f")
+    model = load_model(tmp_path / "folder", encoding="raw")
+    assert not model.notes  # every layer is one of Keras, none is a function
+    np.testing.assert_array_equal(model.network(images), network(images))
