@@ -388,7 +388,13 @@ def _objection(
             if is_of_any_size
             else f"It was built for {expected}.",
         )
-    return ModelError(f"model '{network.name}' fails on an input of {given}: {told}")
+    return ModelError(
+        f"model '{network.name}' fails on an input of {given}: {told}",
+        hint="Of a network that does not tell its inputs, a list holds one item for "
+        "each; give several images for one input as one array."
+        if not specs and len(inputs) > 1
+        else None,
+    )
 
 
 def unanswered(
