@@ -51,10 +51,11 @@ def as_array(
             several types theirs.
 
     Returns:
-        The array of what was given: arrays and tensors keep their type and shape,
-        pictures are float32 in [0, 1], files are as `read_image` reads them, or
-        `read_array` where `rank` is not 3; of several images, `(n, ...)`. Those of
-        several types, such as bytes and uint16, are float32, as by `to_unit`.
+        The array of what was given: arrays and tensors keep their shape and, but for
+        bfloat16, which becomes float32, their type; pictures are float32 in [0, 1],
+        files are as `read_image` reads them, or `read_array` where `rank` is not 3; of
+        several images, `(n, ...)`. Those of several types, such as bytes and uint16,
+        are float32, as by `to_unit`.
 
     Raises:
         ImageError: If it is none of them, is endless, or the shapes differ.
@@ -63,7 +64,7 @@ def as_array(
     counts_or_none(channels=channels)
     size = None if size is None else size_of(size)
     if isinstance(images, np.ndarray):
-        return images
+        return _of_numpy(images)
     if isinstance(images, Image.Image):
         return picture_array(images, size=size, channels=channels)
     if isinstance(images, str | os.PathLike) and images != "":
@@ -92,7 +93,13 @@ def as_array(
         ) from None
     if array.dtype.kind in "OSU":
         raise ImageError(f"images are {brief(images)}; expected {_EXPECTED}")
-    return array
+    return _of_numpy(array)
+
+
+def _of_numpy(array: NDArray[Any]) -> NDArray[Any]:
+    """An array of a type that NumPy has itself: float32 in place of bfloat16."""
+    is_foreign = array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32)
+    return array.astype(np.float32) if is_foreign else array
 
 
 def item_arrays(

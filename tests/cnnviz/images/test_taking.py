@@ -76,6 +76,15 @@ def test_arrays_keep_their_type() -> None:
     assert as_array(list(LEVELS)).dtype == np.uint8
 
 
+@pytest.mark.parametrize("convert", [lambda x: x, np.asarray, list, lambda x: x[0]])
+def test_bfloat16_holds_real_numbers(convert: Any) -> None:
+    # A quarter of a byte's steps: bfloat16 holds them exactly.
+    values = np.round(4 * UNIT) / np.float32(4)
+    found = as_array(convert(tf.cast(values, tf.bfloat16)))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, convert(values))
+
+
 WORDS = LEVELS.astype(np.uint16) * 257
 TYPES = [LEVELS[0], WORDS[1].astype(">u2"), UNIT[2], LEVELS[3] > 127]
 TOGETHER = np.stack([*UNIT[:3], LEVELS[3] > 127]).astype(np.float32)
