@@ -29,6 +29,7 @@ from cnnviz.arguments import (
 )
 from cnnviz.errors import ImageError, first_line, warn
 from cnnviz.images.ranges import (
+    finite_range,
     in_range,
     is_unit,
     to_unit,
@@ -68,6 +69,7 @@ _HEAD_BYTES = 512
 _LARGEST_ARRAY, _LARGEST_RATIO = 2**28, 200
 
 _EXIF_ORIENTATION = 0x0112
+_PHOTOMETRIC, _WHITE_IS_0, _BLACK_IS_0 = 262, 0, 1  # a tag of TIFF, and its values
 
 # The largest gray of PNG files of 1, 2 and 4 bits, by what Pillow calls them.
 _LEVELS = {"1": 1, "L;2": 3, "L;4": 15}
@@ -92,9 +94,10 @@ def read_image(
     Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of up to 16 bits, and AVIF
     files where Pillow reads them: gray, color, palette or CMYK. Of several frames the
     first is read. The EXIF orientation is applied; color profiles are not. 16-bit gray
-    keeps its precision, 16-bit colors are cut to 8 bits, and of them a color that is
-    transparent is not read, with a warning. Gray TIFF files of floats are
-    read as they are. What the file holds decides, not its suffix.
+    without alpha keeps its precision. With alpha and in colors 16 bits are cut to 8,
+    and of colors one that is transparent is not read, with a warning. Gray TIFF files
+    of floats are read as they are. Where 0 is white in a file, it is 1 in the result.
+    What the file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
     (height, width, channels); bytes and uint16 are brought to [0, 1].
@@ -392,7 +395,7 @@ def _decoded(
     kind = "picture"
     try:
         with quiet():
-            image = Image.open(file, formats=_FORMATS)
+            image = _opened(file)
         kind = image.format or kind
         limit = Image.MAX_IMAGE_PIXELS
         if limit is not None and image.width * image.height > limit:
@@ -444,6 +447,35 @@ def _decoded(
         ) from None
 
 
+def _opened(file: BinaryIO) -> Image.Image:
+    """A picture file whose pixels are not decoded yet.
+
+    Raises:
+        UnidentifiedImageError: If it is of no kind that is read.
+    """
+    try:
+        return Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError:
+        from PIL.TiffImagePlugin import TiffImageFile
+
+        class WhiteIs0(TiffImageFile):
+            """Gray of which Pillow knows the numbers only where 0 is black."""
+
+            def _setup(self) -> None:
+                if self.tag_v2.get(_PHOTOMETRIC, _WHITE_IS_0) != _WHITE_IS_0:
+                    raise SyntaxError
+                self.tag_v2[_PHOTOMETRIC] = _BLACK_IS_0
+                super()._setup()
+                self.tag_v2[_PHOTOMETRIC] = _WHITE_IS_0
+                if not _is_white_0(self):
+                    raise SyntaxError
+
+        file.seek(0)
+        with contextlib.suppress(SyntaxError):
+            return WhiteIs0(file)
+        raise
+
+
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8."""
     try:
@@ -462,7 +494,19 @@ def _raw_mode(image: Image.Image) -> str:
 
 def _is_cut(image: Image.Image, raw_mode: str) -> bool:
     """Whether Pillow cuts 16 bits to 8, as it does in colors."""
-    return not image.mode.startswith("I") and ";16" in raw_mode
+    # PNM files tell the largest value in place of the bits.
+    has_16 = ";16" in raw_mode or "65535" in raw_mode
+    return has_16 and not image.mode.startswith("I")
+
+
+def _is_white_0(image: Image.Image) -> bool:
+    """Whether 0 stands for white in the numbers that Pillow makes of a TIFF file.
+
+    Where it makes bytes, Pillow turns them around.
+    """
+    tags = getattr(image, "tag_v2", {_PHOTOMETRIC: _BLACK_IS_0})
+    is_white_0 = tags.get(_PHOTOMETRIC, _WHITE_IS_0) == _WHITE_IS_0
+    return is_white_0 and (image.mode == "F" or image.mode.startswith("I"))
 
 
 def _is_gray(image: Image.Image, raw_mode: str) -> bool:
@@ -481,6 +525,8 @@ def _with_transparency(image: Image.Image, raw_mode: str, told: str) -> Image.Im
         raw_mode: See `_raw_mode`.
         told: What holds the values, with the verb.
     """
+    if image.mode == "La":  # of gray that alpha has multiplied
+        return image.convert("LA")
     clear = image.info.get("transparency")
     if isinstance(clear, tuple) and _is_cut(image, raw_mode):
         warn(
@@ -518,9 +564,19 @@ def _pixels(
         largest: Any = np.max(image.convert("RGB").getextrema())
         warn_of_few_bits(256 * int(largest) + 255, told)  # as far as the bytes tell
     if image.mode == "F":
-        return np.array(image, np.float32)[..., np.newaxis]
+        floats = np.array(image, np.float32)[..., np.newaxis]
+        if not _is_white_0(image):
+            return floats
+        low, high = finite_range(floats)
+        if not is_unit(low, high):
+            raise ImageError(
+                f"{told} floats from {low:.4g} to {high:.4g}, of which 0 is white; "
+                "expected 0 to 1",
+                hint=_AS_ARRAY,
+            )
+        return 1 - floats
     is_gray = _is_gray(image, raw_mode)
-    if image.mode.startswith("I"):  # 16 bits: "I;16", "I;16B", or widened to "I"
+    if image.mode.startswith("I"):  # "I;16", "I;16B", or widened to "I"
         values = np.asarray(image)
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
@@ -528,8 +584,12 @@ def _pixels(
                 f"{told} whole numbers from {low} to {high}; expected 0 to 65535",
                 hint=_AS_ARRAY,
             )
-        warn_of_few_bits(high, told)
-        stored: NDArray[Any] = (values.astype(np.float32) / 65535)[..., np.newaxis]
+        most = 4095 if ";12" in raw_mode else 65535
+        if _is_white_0(image):
+            values = most - values
+        if most == 65535:
+            warn_of_few_bits(int(values.max()), told)
+        stored: NDArray[Any] = (values.astype(np.float32) / most)[..., np.newaxis]
         clear = image.info.get("transparency")  # the gray that is transparent
         if clear is not None:
             stored = np.dstack([stored, (values != clear).astype(np.float32)])

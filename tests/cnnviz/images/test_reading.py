@@ -132,6 +132,72 @@ def test_whole_numbers_that_are_no_16_bits_are_refused(
     np.testing.assert_allclose(read_image(path, channels=1)[..., 0], expected)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_white_is_1_whatever_stands_for_it_in_a_tiff(
+    kind: Any, order: str, tmp_path: Path
+) -> None:
+    path, unit = tmp_path / "a.tif", np.linspace(0, 1, 12).reshape(3, 4, 1)
+    most = 1e6 if kind == np.float32 else np.iinfo(kind).max
+    for is_white_0 in (False, True):
+        values = 1 - unit if is_white_0 else unit
+        if kind != np.float32:
+            values = (most * values).round()
+        values = values.astype(kind)
+        write_tiff(path, values, order=order, is_white_0=is_white_0)
+        found = read_image(path, channels=1)
+        np.testing.assert_allclose(found, unit, atol=0.51 / most)
+        small = read_image(path, channels=1, size=(2, 3))
+        np.testing.assert_allclose(small, resize(found, (2, 3)), atol=1e-6)
+        if not (is_white_0 and kind == np.uint16 and order == ">"):  # Pillow cannot
+            with Image.open(path) as picture:
+                np.testing.assert_array_equal(as_array(picture, channels=1), found)
+
+
+def test_floats_whose_white_is_0_need_a_range_to_be_turned_around(
+    tmp_path: Path,
+) -> None:
+    path, values = tmp_path / "a.tif", np.array([[[-2], [300]]], np.float32)
+    write_tiff(path, values)
+    np.testing.assert_array_equal(read_image(path, channels=1), values)
+    write_tiff(path, values, is_white_0=True)
+    with pytest.raises(ImageError, match="floats from -2 to 300, of which 0 is white"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("is_white_0", [False, True])
+def test_a_tiff_of_12_bits_keeps_every_level_and_its_range(
+    is_white_0: bool, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path, values = tmp_path / "a.tif", np.arange(4096).reshape(64, 64, 1)
+    unit = values / np.float32(4095)
+    given = values.astype(np.uint16)
+    write_tiff(path, given, bits=12, is_white_0=is_white_0)
+    found = read_image(path, channels=1)
+    np.testing.assert_allclose(found, 1 - unit if is_white_0 else unit, atol=1e-7)
+    # What is dark in 12 bits is so in the picture: the file says how many it has.
+    write_tiff(path, given // 4096 + 50, bits=12)
+    np.testing.assert_allclose(read_image(path), 50 / 4095, rtol=1e-6)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 2])
+def test_a_gray_tiff_with_alpha_of_either_kind(alpha: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    gray, opacity = np.array([[0, 102, 204]]), np.array([[255, 51, 204]])
+    stored = np.rint(gray * opacity / 255) if alpha == 1 else gray
+    write_tiff(path, np.dstack([stored, opacity]).astype(np.uint8), alpha=alpha)
+    found = read_image(path, channels=1, background=BACKGROUND)
+    if not alpha:
+        expected = gray[..., None] / 255
+    else:
+        expected = blended(gray[..., None].repeat(3, -1), opacity) @ LUMA[:, None]
+    np.testing.assert_allclose(found, expected, atol=0.51 / 51)
+    with Image.open(path) as picture:
+        opened = as_array(picture, channels=2 if alpha else 1)
+        np.testing.assert_allclose(opened[..., 0], gray / 255, atol=0.51 / 51)
+
+
 @pytest.mark.parametrize(("kind", "channels"), [(np.uint16, 13), (np.float32, 3)])
 def test_a_tiff_that_pillow_does_not_read_is_called_one(
     kind: Any, channels: int, tmp_path: Path
