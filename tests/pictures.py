@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ def write_tiff(
     values: NDArray[Any],
     *,
     bits: int | None = None,
-    order: str = "<",
+    order: Literal["<", ">"] = "<",
     is_white_0: bool = False,
     alpha: int = 0,
 ) -> None:

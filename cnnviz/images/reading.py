@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cnnviz.arguments import (
+    OpenSize,
     SizeLike,
     choice,
+    counts,
     counts_or_none,
+    open_size_of,
     path_of,
     refuse_address,
-    size_of,
 )
 from cnnviz.errors import ImageError, first_line, warn
 from cnnviz.images.ranges import (
@@ -46,9 +48,8 @@ from cnnviz.images.resizing import (
     pad,
     place,
     resample,
-    resize,
     scaled_extent,
-    scaled_size,
+    stored_size,
     with_channels,
 )
 from cnnviz.sharing import quiet
@@ -83,7 +84,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 def read_image(
     path: str | Path,
     *,
-    size: SizeLike | None = None,
+    size: SizeLike | OpenSize | None = None,
     channels: int | None = 3,
     fit: Fit = "crop",
     background: Color = WHITE,
@@ -105,7 +106,8 @@ def read_image(
     Args:
         path: The file.
         size: (height, width) of the result, or one number for a square; None keeps
-            the file's own size. See `resize` for the kernel.
+            the file's own size, and in place of a side its aspect. See `resize` for
+            the kernel.
         channels: How many channels the result has. Color becomes gray by the luma
             of ITU-R BT.601, gray becomes color by repetition. 4 are red, green, blue
             and alpha as a picture stores them, for networks whose fourth channel is
@@ -125,9 +127,21 @@ def read_image(
         ImageError: If the file cannot be read, or has the wrong number of channels.
         ArgumentError: If an argument is out of its range.
     """
+    target = None if size is None else open_size_of(size)
+    return _read(path, target, channels, fit, background, raw)
+
+
+def _read(
+    path: str | Path,
+    target: OpenSize | int | None,
+    channels: int | None,
+    fit: Fit,
+    background: Color,
+    raw: bool,
+) -> NDArray[np.float32]:
+    """Reads a picture, see `read_image`; see `stored_size` for the target."""
     refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
-    target = None if size is None else size_of(size)
     choice("fit", fit, Fit)
     counts_or_none(channels=channels)
     check_color(background)
@@ -139,7 +153,6 @@ def read_image(
             picture = _array_picture(in_range(array, raw, f"{path} holds"), path)
         else:
             picture = _decoded(file, path, head, target, channels, fit, background)
-
     return _brought(picture, path, target, channels, fit, background)
 
 
@@ -167,19 +180,19 @@ def read_scaled(
         ImageError: If the file cannot be read, or has the wrong number of channels.
         ArgumentError: If an argument is out of its range.
     """
-    picture = read_image(path, channels=channels, background=background, raw=raw)
-    height, width = picture.shape[:2]
-    return resize(picture, scaled_size((height, width), longer_side), fit="stretch")
+    counts(longer_side=longer_side)
+    return _read(path, longer_side, channels, "crop", background, raw)
 
 
 def picture_array(
-    picture: Image.Image, *, size: tuple[int, int] | None, channels: int | None
+    picture: Image.Image, *, size: OpenSize | None, channels: int | None
 ) -> NDArray[np.float32]:
     """A picture of Pillow's as `read_image` would read it from a file.
 
     Args:
         picture: The picture, of any mode.
-        size: (height, width) of the result; None keeps the picture's own.
+        size: (height, width) of the result; None keeps the picture's own, and in place
+            of a side its aspect.
         channels: How many channels the result has, see `read_image`; None for its own,
             1 or 3.
 
@@ -210,7 +223,7 @@ def picture_array(
 def _brought(
     picture: _Picture,
     what: str | Path,
-    target: tuple[int, int] | None,
+    target: OpenSize | int | None,
     channels: int | None,
     fit: Fit,
     background: Color,
@@ -222,18 +235,24 @@ def _brought(
         return with_channels(image, channels, what, stored=picture.stored)
     # Turning the small result instead of the large picture is cheaper, and keeps the
     # fractional extent of a picture that the JPEG decoder has scaled.
-    stored = target[::-1] if picture.orientation >= 5 else target
-    placement = place(picture.extent, stored, fit)
+    stored = stored_size(target, picture.extent, picture.orientation)
+    placement = place(picture.extent, stored, _fit(fit, target))
     image = resample(picture.pixels, placement, "bicubic")
     image = orient(image, picture.orientation)
     image = with_channels(image, channels, what, stored=picture.stored)
     low, high = float(image.min()), float(image.max())
-    if image.shape[:2] != target and not is_unit(low, high):
+    size = stored[::-1] if picture.orientation >= 5 else stored
+    if image.shape[:2] != size and not is_unit(low, high):
         raise ImageError(
             f"{what} holds values from {low:.4g} to {high:.4g}, and what is put around "
             "it is in [0, 1]; expected another fit, crop or stretch"
         )
-    return pad(image, target, background, has_alpha=picture.has_alpha)
+    return pad(image, size, background, has_alpha=picture.has_alpha)
+
+
+def _fit(fit: Fit, target: OpenSize | int) -> Fit:
+    """How a picture is brought to a size; of its own aspect, but for whole pixels."""
+    return "stretch" if isinstance(target, int) or None in target else fit
 
 
 def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
@@ -386,7 +405,7 @@ def _decoded(
     file: BinaryIO,
     path: Path,
     head: bytes,
-    target: tuple[int, int] | None,
+    target: OpenSize | int | None,
     channels: int | None,
     fit: Fit,
     background: Color,
@@ -402,9 +421,10 @@ def _decoded(
             raise Image.DecompressionBombError(image.width * image.height)
         extent = None
         if target is not None and kind in ("JPEG", "MPO"):
-            stored = target[::-1] if _orientation(image) >= 5 else target
             whole = (float(image.height), float(image.width))
-            needed = [REDUCING_GAP * n for n in scaled_extent(whole, stored, fit)]
+            stored = stored_size(target, whole, _orientation(image))
+            scaled = scaled_extent(whole, stored, _fit(fit, target))
+            needed = [REDUCING_GAP * n for n in scaled]
             draft = image.draft(None, (math.ceil(needed[1]), math.ceil(needed[0])))
             if draft is not None:
                 extent = (draft[1][3], draft[1][2])

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import SizeLike, brief, counts_or_none, size_of
+from cnnviz.arguments import (
+    OpenSize,
+    SizeLike,
+    brief,
+    counts_or_none,
+    open_size_of,
+)
 from cnnviz.errors import ImageError, first_line
 from cnnviz.images.ranges import in_range, unit_scale
 from cnnviz.images.reading import is_folder, picture_array, read_array, read_image
@@ -31,7 +37,7 @@ _ENDLESS = (
 def as_array(
     images: Any,
     *,
-    size: SizeLike | None = None,
+    size: SizeLike | OpenSize | None = None,
     channels: int | None = 3,
     rank: int = 3,
     raw: bool = False,
@@ -44,7 +50,8 @@ def as_array(
             sequence or a generator that ends, of images or of batches. Of pairs among
             them, tuples such as `(images, labels)`, the first is taken.
         size: What files and pictures are cropped and resized to, (height, width) or one
-            number for a square; None keeps their own.
+            number for a square; None keeps their own, and in place of a side their
+            aspect.
         channels: How many channels files and pictures get; None keeps their own.
         rank: The number of axes of one image.
         raw: Whether files of arrays keep their values, see `read_image`, and images of
@@ -62,7 +69,7 @@ def as_array(
         ArgumentError: If `size` or `channels` is out of its range.
     """
     counts_or_none(channels=channels)
-    size = None if size is None else size_of(size)
+    size = None if size is None else open_size_of(size)
     if isinstance(images, np.ndarray):
         return _of_numpy(images)
     if isinstance(images, Image.Image):
@@ -77,9 +84,7 @@ def as_array(
             return read_array(os.fspath(images), raw=raw)
         return read_image(os.fspath(images), size=size, channels=channels, raw=raw)
     if is_several(images):
-        arrays = item_arrays(
-            images, size=size, channels=channels, rank=rank, raw=raw
-        )
+        arrays = item_arrays(images, size=size, channels=channels, rank=rank, raw=raw)
         check_one_shape(arrays, rank)
         if are_mixed(arrays) and not raw:
             arrays = [in_range(array, raw) for array in arrays]
@@ -105,7 +110,7 @@ def _of_numpy(array: NDArray[Any]) -> NDArray[Any]:
 def item_arrays(
     images: Any,
     *,
-    size: SizeLike | None,
+    size: SizeLike | OpenSize | None,
     channels: int | None,
     rank: int,
     raw: bool,

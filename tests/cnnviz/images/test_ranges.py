@@ -1,5 +1,6 @@
 """The range of pixel values."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,9 @@ def test_colors_of_12_bits_in_16_come_with_a_warning(
     def write_ppm(path: Path, values: NDArray[Any]) -> None:
         path.write_bytes(b"P6 8 8 65535\n" + values.astype(">u2").tobytes())
 
-    write = {"png": write_png16, "tif": write_tiff, "ppm": write_ppm}[kind]
+    writers: dict[str, Callable[..., None]]
+    writers = {"png": write_png16, "tif": write_tiff, "ppm": write_ppm}
+    write = writers[kind]
     path = tmp_path / f"scan.{kind}"
     values = np.random.default_rng(0).integers(0, 4096, (8, 8, channels), np.uint16)
     for bits in (12, 8):

@@ -4,13 +4,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
-from cnnviz.errors import CnnvizWarning, ImageError
+from cnnviz.errors import ArgumentError, CnnvizWarning, ImageError
 from cnnviz.images import (
     Fit,
     as_array,
@@ -135,7 +136,7 @@ def test_whole_numbers_that_are_no_16_bits_are_refused(
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_white_is_1_whatever_stands_for_it_in_a_tiff(
-    kind: Any, order: str, tmp_path: Path
+    kind: Any, order: Literal["<", ">"], tmp_path: Path
 ) -> None:
     path, unit = tmp_path / "a.tif", np.linspace(0, 1, 12).reshape(3, 4, 1)
     most = 1e6 if kind == np.float32 else np.iinfo(kind).max
@@ -526,8 +527,82 @@ def test_an_array_that_unpacks_to_far_more_than_is_stored_is_refused(
     np.testing.assert_array_equal(read_image(path, channels=1), flat)
 
 
-def test_a_picture_of_a_longer_side_keeps_its_aspect(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_of_a_longer_side_keeps_its_aspect(
+    channels: int, tmp_path: Path
+) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(pixels(30, 50, 3)).save(path)
-    scaled = resize(read_image(path), (15, 25), fit="stretch")
-    np.testing.assert_array_equal(read_scaled(path, 25), scaled)
+    for side, size in ((25, (15, 25)), (100, (60, 100)), (1, (1, 1))):
+        scaled = resize(read_image(path), size, fit="stretch")
+        expected = scaled if channels == 3 else scaled @ LUMA[:, None]
+        found = read_scaled(path, side, channels=channels)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_one_side_is_scaled_with_the_other(orientation: int, tmp_path: Path) -> None:
+    path, exif = tmp_path / "a.png", Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(photo(33, 48))
+    picture.save(path, exif=exif)
+    upright = read_image(path)
+    is_turned = orientation >= 5
+    for given, size in (
+        ((11, None), (11, 8) if is_turned else (11, 16)),
+        ((None, 96), (140, 96) if is_turned else (66, 96)),
+        ((None, 1), (1, 1)),
+    ):
+        expected = resize(upright, size, fit="stretch")
+        for fit in get_args(Fit):
+            found = read_image(path, size=given, fit=fit)
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+        longer = read_scaled(path, max(size))
+        np.testing.assert_allclose(longer, expected, atol=1e-5)
+        with Image.open(path) as opened:
+            found = as_array(opened, size=given)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(None, None), (0, None), (None, 2.5), (None, 2**33)])
+def test_sides_that_no_picture_has_are_refused(size: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels(3, 4, 3)).save(path)
+    with pytest.raises(ArgumentError, match=r"^size is \("):
+        read_image(path, size=size)
+    with pytest.raises(ArgumentError, match=r"^longer_side is 0; expected"):
+        read_scaled(path, 0)
+    with pytest.raises(ArgumentError, match="which no memory holds"):
+        read_scaled(path, 2**31 - 1)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpegs_are_decoded_no_finer_than_a_side_needs(
+    orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, exif = tmp_path / "a.jpg", Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(photo(61, 83)).resize((1237, 805), Image.Resampling.BOX)
+    picture.save(path, quality=92, exif=exif)
+    with Image.open(path) as opened:
+        whole = np.ascontiguousarray(UPRIGHT[orientation](np.asarray(opened)))
+
+    def turned(height: Any, width: Any) -> tuple[Any, Any]:
+        return (width, height) if orientation == 6 else (height, width)
+
+    decoded = []
+    load = JpegImageFile.load
+
+    def loaded(image: JpegImageFile) -> Any:
+        decoded.append(image.size)
+        return load(image)
+
+    monkeypatch.setattr(JpegImageFile, "load", loaded)
+    for found, size in (
+        (read_scaled(path, 50), (33, 50)),
+        (read_image(path, size=turned(33, None)), (33, 51)),
+        (read_image(path, size=turned(None, 50)), (33, 50)),
+    ):
+        expected = resize(whole, turned(*size), fit="stretch")
+        np.testing.assert_allclose(found, expected, atol=2.5 / 255)
+    assert decoded and all(max(size) < 1237 / 3 for size in decoded)
