@@ -100,7 +100,7 @@ class Preparation:
         shape: Shape = (None, None, None) if spec is None else spec.shape
         rank, channels = len(shape), shape[-1] if shape else None
         picture = rank == 3
-        sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
+        sides = (shape[0], shape[1]) if picture and any(shape[:2]) else None
         of_files = channels or 3 if picture else None
         dtype = "float32" if spec is None else spec.dtype
         encode = self.encode if spec is None else self.encode.of(spec.name)

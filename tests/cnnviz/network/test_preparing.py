@@ -279,6 +279,39 @@ def test_files_and_pictures_get_the_size_of_the_network(assets: Path) -> None:
     np.testing.assert_array_equal(same[0], read_image(path, size=(24, 20)))
 
 
+@GENERATIONS
+@pytest.mark.parametrize("shape", [(8, None, 1), (None, 8, 1)])
+def test_files_and_pictures_get_the_one_side_that_a_network_has(
+    k: Any, shape: tuple[int | None, ...], tmp_path: Path
+) -> None:
+    # As networks that read lines of text: of 8x24 pixels six steps of 2x4 maps.
+    inputs = k.Input(shape)
+    maps = k.layers.MaxPooling2D(4)(k.layers.Conv2D(4, 3, padding="same")(inputs))
+    if shape[0] is not None:
+        maps = k.layers.Permute((2, 1, 3))(maps)
+    steps = k.layers.Reshape((-1, 8))(maps)
+    network = k.Model(inputs, k.layers.Dense(3, "softmax")(steps))
+    model = load_model(network, encoding="unit")
+    levels = np.random.default_rng(0).integers(0, 256, (12, 36), np.uint8)
+    size = (8, 24)
+    if shape[0] is None:
+        levels, size = levels.T, (24, 8)
+    line = resize(levels[..., None] / 255, size, fit="stretch")
+    picture = Image.fromarray(levels)
+    picture.save(tmp_path / "line.png")
+    expected = network.predict(line[None], verbose=0)
+    assert expected.shape == (1, 6, 3)
+    path = tmp_path / "line.png"
+    for given in (path, [path], (path,), picture, [picture]):
+        (found,) = model.prepare(given)
+        np.testing.assert_allclose(found[0], line, atol=1e-6)
+        outputs = model.predict(given).outputs
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-6)
+    # Arrays keep their size, as those for networks of one size do.
+    (kept,) = model.prepare(levels)
+    np.testing.assert_allclose(kept[0, ..., 0], levels / 255, atol=1e-6)
+
+
 def test_data_sets_with_names_of_one_input() -> None:
     network = keras.Sequential(
         [keras.Input((8, 8, 1), name="digit"), keras.layers.Conv2D(1, 3)]
