@@ -370,7 +370,7 @@ Size = Annotated[
         rich_help_panel=IMAGE_PANEL,
         show_default="the network's, else the image's own",
         help="Bring images to this size first; N is the length of the longer side, in "
-        "the network's aspect, if it has one.",
+        "the network's aspect, if it has one, or of the one side that it leaves open.",
     ),
 ]
 CanvasSize = Annotated[

@@ -21,6 +21,8 @@ from cnnviz.errors import ArgumentError, CnnvizError
 from cnnviz.words import listed
 
 SizeLike = int | tuple[int, int]
+OpenSize = tuple[int | None, int | None]
+"""(height, width) of an image, None for what its aspect makes of the other."""
 
 MOST_NUMBERS = 2**32
 """The most numbers that an image may have, which then takes 16 GB."""
@@ -407,3 +409,21 @@ def size_of(size: SizeLike, name: str = "size", least: int = 1) -> tuple[int, in
             f"{MOST_NUMBERS:,} pixels at most, height times width"
         )
     return height, width
+
+
+def open_size_of(size: SizeLike | OpenSize) -> OpenSize:
+    """A size as height and width, one of which may be left open.
+
+    Args:
+        size: (height, width), one of them None or neither; or one number for a square.
+
+    Raises:
+        ArgumentError: If it is none of these, or no memory holds it.
+    """
+    given: Any = size
+    is_open = isinstance(given, tuple) and len(given) == 2 and given.count(None) == 1
+    if not is_open:
+        return size_of(given)
+    height, width = (1 if side is None else side for side in given)
+    size_of((height, width))
+    return given

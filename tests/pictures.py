@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,36 +40,64 @@ def write_png16(
     path.write_bytes(text)
 
 
-def write_tiff(path: Path, values: NDArray[Any]) -> None:
-    """Writes values `(h, w, c)` of any type as a TIFF, in one strip."""
+def write_tiff(
+    path: Path,
+    values: NDArray[Any],
+    *,
+    bits: int | None = None,
+    order: Literal["<", ">"] = "<",
+    is_white_0: bool = False,
+    alpha: int = 0,
+) -> None:
+    """Writes values `(h, w, c)` of any type as a TIFF, in one strip.
+
+    Args:
+        path: The file.
+        values: The values.
+        bits: How many bits each has, of an even width; None for those of the type.
+        order: That of bytes, `<` or `>`.
+        is_white_0: Whether 0 is said to stand for white in gray.
+        alpha: What a second channel is: 0 for no known meaning, 1 for alpha that has
+            multiplied the gray, 2 for alpha that has not.
+    """
     height, width, channels = values.shape
-    values = values.astype(values.dtype.newbyteorder("<"))
-    sizes = np.full(channels, 8 * values.itemsize, "<u2").tobytes()
-    kinds = np.full(channels, _TIFF_SAMPLES[values.dtype.kind], "<u2").tobytes()
-    more = np.zeros(max(0, channels - 3), "<u2").tobytes()  # of no known meaning
-    texts = {258: sizes, 339: kinds, 338: more}
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    if bits is not None:
+        digits = (values[..., np.newaxis] >> np.arange(bits)[::-1]) & 1
+        data = np.packbits(digits.astype(np.uint8)).tobytes()
+
+    def shorts(count: int, value: int) -> bytes:
+        return np.full(count, value, f"{order}u2").tobytes()
+
+    texts = {
+        258: shorts(channels, bits or 8 * values.itemsize),
+        339: shorts(channels, _TIFF_SAMPLES[values.dtype.kind]),
+        338: shorts(channels - (3 if channels >= 3 else 1), alpha),
+    }
     numbers = {
         256: width,
         257: height,
         259: 1,  # not compressed
-        262: 2 if channels >= 3 else 1,  # color or gray
+        262: 2 if channels >= 3 else int(not is_white_0),  # color or gray
         277: channels,
         278: height,
-        279: values.nbytes,
+        279: len(data),
     }
     tags = sorted([*numbers, *(tag for tag in texts if texts[tag]), 273])
     place = 8 + 2 + 12 * len(tags) + 4
-    table, behind = struct.pack("<H", len(tags)), b""
+    table, behind = struct.pack(f"{order}H", len(tags)), b""
     start = place + sum(len(text) for text in texts.values() if len(text) > 4)
     for tag in tags:
         if tag in texts:
             text = texts[tag]
             own = text.ljust(4, b"\0")
             if len(text) > 4:
-                own = struct.pack("<I", place + len(behind))
+                own = struct.pack(f"{order}I", place + len(behind))
                 behind += text
-            table += struct.pack("<HHI", tag, 3, len(text) // 2) + own
+            table += struct.pack(f"{order}HHI", tag, 3, len(text) // 2) + own
         else:
-            table += struct.pack("<HHII", tag, 4, 1, numbers.get(tag, start))
-    header = b"II*\0" + struct.pack("<I", 8)
-    path.write_bytes(header + table + bytes(4) + behind + values.tobytes())
+            number = numbers.get(tag, start)
+            table += struct.pack(f"{order}HHII", tag, 4, 1, number)
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    header = mark + struct.pack(f"{order}I", 8)
+    path.write_bytes(header + table + bytes(4) + behind + data)

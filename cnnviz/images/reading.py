@@ -20,15 +20,18 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cnnviz.arguments import (
+    OpenSize,
     SizeLike,
     choice,
+    counts,
     counts_or_none,
+    open_size_of,
     path_of,
     refuse_address,
-    size_of,
 )
 from cnnviz.errors import ImageError, first_line, warn
 from cnnviz.images.ranges import (
+    finite_range,
     in_range,
     is_unit,
     to_unit,
@@ -45,9 +48,8 @@ from cnnviz.images.resizing import (
     pad,
     place,
     resample,
-    resize,
     scaled_extent,
-    scaled_size,
+    stored_size,
     with_channels,
 )
 from cnnviz.sharing import quiet
@@ -68,6 +70,7 @@ _HEAD_BYTES = 512
 _LARGEST_ARRAY, _LARGEST_RATIO = 2**28, 200
 
 _EXIF_ORIENTATION = 0x0112
+_PHOTOMETRIC, _WHITE_IS_0, _BLACK_IS_0 = 262, 0, 1  # a tag of TIFF, and its values
 
 # The largest gray of PNG files of 1, 2 and 4 bits, by what Pillow calls them.
 _LEVELS = {"1": 1, "L;2": 3, "L;4": 15}
@@ -81,7 +84,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 def read_image(
     path: str | Path,
     *,
-    size: SizeLike | None = None,
+    size: SizeLike | OpenSize | None = None,
     channels: int | None = 3,
     fit: Fit = "crop",
     background: Color = WHITE,
@@ -92,9 +95,10 @@ def read_image(
     Pictures are JPEG, PNG, GIF, WebP, TIFF, BMP or PNM files of up to 16 bits, and AVIF
     files where Pillow reads them: gray, color, palette or CMYK. Of several frames the
     first is read. The EXIF orientation is applied; color profiles are not. 16-bit gray
-    keeps its precision, 16-bit colors are cut to 8 bits, and of them a color that is
-    transparent is not read, with a warning. Gray TIFF files of floats are
-    read as they are. What the file holds decides, not its suffix.
+    without alpha keeps its precision. With alpha and in colors 16 bits are cut to 8,
+    and of colors one that is transparent is not read, with a warning. Gray TIFF files
+    of floats are read as they are. Where 0 is white in a file, it is 1 in the result.
+    What the file holds decides, not its suffix.
 
     Arrays (`.npy`, or `.npz` with one array) have the shape (height, width) or
     (height, width, channels); bytes and uint16 are brought to [0, 1].
@@ -102,7 +106,8 @@ def read_image(
     Args:
         path: The file.
         size: (height, width) of the result, or one number for a square; None keeps
-            the file's own size. See `resize` for the kernel.
+            the file's own size, and in place of a side its aspect. See `resize` for
+            the kernel.
         channels: How many channels the result has. Color becomes gray by the luma
             of ITU-R BT.601, gray becomes color by repetition. 4 are red, green, blue
             and alpha as a picture stores them, for networks whose fourth channel is
@@ -122,9 +127,21 @@ def read_image(
         ImageError: If the file cannot be read, or has the wrong number of channels.
         ArgumentError: If an argument is out of its range.
     """
+    target = None if size is None else open_size_of(size)
+    return _read(path, target, channels, fit, background, raw)
+
+
+def _read(
+    path: str | Path,
+    target: OpenSize | int | None,
+    channels: int | None,
+    fit: Fit,
+    background: Color,
+    raw: bool,
+) -> NDArray[np.float32]:
+    """Reads a picture, see `read_image`; see `stored_size` for the target."""
     refuse_address(path, ImageError)
     path = path_of("path", path, "that of a file")
-    target = None if size is None else size_of(size)
     choice("fit", fit, Fit)
     counts_or_none(channels=channels)
     check_color(background)
@@ -136,7 +153,6 @@ def read_image(
             picture = _array_picture(in_range(array, raw, f"{path} holds"), path)
         else:
             picture = _decoded(file, path, head, target, channels, fit, background)
-
     return _brought(picture, path, target, channels, fit, background)
 
 
@@ -164,19 +180,19 @@ def read_scaled(
         ImageError: If the file cannot be read, or has the wrong number of channels.
         ArgumentError: If an argument is out of its range.
     """
-    picture = read_image(path, channels=channels, background=background, raw=raw)
-    height, width = picture.shape[:2]
-    return resize(picture, scaled_size((height, width), longer_side), fit="stretch")
+    counts(longer_side=longer_side)
+    return _read(path, longer_side, channels, "crop", background, raw)
 
 
 def picture_array(
-    picture: Image.Image, *, size: tuple[int, int] | None, channels: int | None
+    picture: Image.Image, *, size: OpenSize | None, channels: int | None
 ) -> NDArray[np.float32]:
     """A picture of Pillow's as `read_image` would read it from a file.
 
     Args:
         picture: The picture, of any mode.
-        size: (height, width) of the result; None keeps the picture's own.
+        size: (height, width) of the result; None keeps the picture's own, and in place
+            of a side its aspect.
         channels: How many channels the result has, see `read_image`; None for its own,
             1 or 3.
 
@@ -207,7 +223,7 @@ def picture_array(
 def _brought(
     picture: _Picture,
     what: str | Path,
-    target: tuple[int, int] | None,
+    target: OpenSize | int | None,
     channels: int | None,
     fit: Fit,
     background: Color,
@@ -219,18 +235,24 @@ def _brought(
         return with_channels(image, channels, what, stored=picture.stored)
     # Turning the small result instead of the large picture is cheaper, and keeps the
     # fractional extent of a picture that the JPEG decoder has scaled.
-    stored = target[::-1] if picture.orientation >= 5 else target
-    placement = place(picture.extent, stored, fit)
+    stored = stored_size(target, picture.extent, picture.orientation)
+    placement = place(picture.extent, stored, _fit(fit, target))
     image = resample(picture.pixels, placement, "bicubic")
     image = orient(image, picture.orientation)
     image = with_channels(image, channels, what, stored=picture.stored)
     low, high = float(image.min()), float(image.max())
-    if image.shape[:2] != target and not is_unit(low, high):
+    size = stored[::-1] if picture.orientation >= 5 else stored
+    if image.shape[:2] != size and not is_unit(low, high):
         raise ImageError(
             f"{what} holds values from {low:.4g} to {high:.4g}, and what is put around "
             "it is in [0, 1]; expected another fit, crop or stretch"
         )
-    return pad(image, target, background, has_alpha=picture.has_alpha)
+    return pad(image, size, background, has_alpha=picture.has_alpha)
+
+
+def _fit(fit: Fit, target: OpenSize | int) -> Fit:
+    """How a picture is brought to a size; of its own aspect, but for whole pixels."""
+    return "stretch" if isinstance(target, int) or None in target else fit
 
 
 def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:
@@ -383,7 +405,7 @@ def _decoded(
     file: BinaryIO,
     path: Path,
     head: bytes,
-    target: tuple[int, int] | None,
+    target: OpenSize | int | None,
     channels: int | None,
     fit: Fit,
     background: Color,
@@ -392,16 +414,17 @@ def _decoded(
     kind = "picture"
     try:
         with quiet():
-            image = Image.open(file, formats=_FORMATS)
+            image = _opened(file)
         kind = image.format or kind
         limit = Image.MAX_IMAGE_PIXELS
         if limit is not None and image.width * image.height > limit:
             raise Image.DecompressionBombError(image.width * image.height)
         extent = None
         if target is not None and kind in ("JPEG", "MPO"):
-            stored = target[::-1] if _orientation(image) >= 5 else target
             whole = (float(image.height), float(image.width))
-            needed = [REDUCING_GAP * n for n in scaled_extent(whole, stored, fit)]
+            stored = stored_size(target, whole, _orientation(image))
+            scaled = scaled_extent(whole, stored, _fit(fit, target))
+            needed = [REDUCING_GAP * n for n in scaled]
             draft = image.draft(None, (math.ceil(needed[1]), math.ceil(needed[0])))
             if draft is not None:
                 extent = (draft[1][3], draft[1][2])
@@ -444,6 +467,35 @@ def _decoded(
         ) from None
 
 
+def _opened(file: BinaryIO) -> Image.Image:
+    """A picture file whose pixels are not decoded yet.
+
+    Raises:
+        UnidentifiedImageError: If it is of no kind that is read.
+    """
+    try:
+        return Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError:
+        from PIL.TiffImagePlugin import TiffImageFile
+
+        class WhiteIs0(TiffImageFile):
+            """Gray of which Pillow knows the numbers only where 0 is black."""
+
+            def _setup(self) -> None:
+                if self.tag_v2.get(_PHOTOMETRIC, _WHITE_IS_0) != _WHITE_IS_0:
+                    raise SyntaxError
+                self.tag_v2[_PHOTOMETRIC] = _BLACK_IS_0
+                super()._setup()
+                self.tag_v2[_PHOTOMETRIC] = _WHITE_IS_0
+                if not _is_white_0(self):
+                    raise SyntaxError
+
+        file.seek(0)
+        with contextlib.suppress(SyntaxError):
+            return WhiteIs0(file)
+        raise
+
+
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8."""
     try:
@@ -462,7 +514,19 @@ def _raw_mode(image: Image.Image) -> str:
 
 def _is_cut(image: Image.Image, raw_mode: str) -> bool:
     """Whether Pillow cuts 16 bits to 8, as it does in colors."""
-    return not image.mode.startswith("I") and ";16" in raw_mode
+    # PNM files tell the largest value in place of the bits.
+    has_16 = ";16" in raw_mode or "65535" in raw_mode
+    return has_16 and not image.mode.startswith("I")
+
+
+def _is_white_0(image: Image.Image) -> bool:
+    """Whether 0 stands for white in the numbers that Pillow makes of a TIFF file.
+
+    Where it makes bytes, Pillow turns them around.
+    """
+    tags = getattr(image, "tag_v2", {_PHOTOMETRIC: _BLACK_IS_0})
+    is_white_0 = tags.get(_PHOTOMETRIC, _WHITE_IS_0) == _WHITE_IS_0
+    return is_white_0 and (image.mode == "F" or image.mode.startswith("I"))
 
 
 def _is_gray(image: Image.Image, raw_mode: str) -> bool:
@@ -481,6 +545,8 @@ def _with_transparency(image: Image.Image, raw_mode: str, told: str) -> Image.Im
         raw_mode: See `_raw_mode`.
         told: What holds the values, with the verb.
     """
+    if image.mode == "La":  # of gray that alpha has multiplied
+        return image.convert("LA")
     clear = image.info.get("transparency")
     if isinstance(clear, tuple) and _is_cut(image, raw_mode):
         warn(
@@ -518,9 +584,19 @@ def _pixels(
         largest: Any = np.max(image.convert("RGB").getextrema())
         warn_of_few_bits(256 * int(largest) + 255, told)  # as far as the bytes tell
     if image.mode == "F":
-        return np.array(image, np.float32)[..., np.newaxis]
+        floats = np.array(image, np.float32)[..., np.newaxis]
+        if not _is_white_0(image):
+            return floats
+        low, high = finite_range(floats)
+        if not is_unit(low, high):
+            raise ImageError(
+                f"{told} floats from {low:.4g} to {high:.4g}, of which 0 is white; "
+                "expected 0 to 1",
+                hint=_AS_ARRAY,
+            )
+        return 1 - floats
     is_gray = _is_gray(image, raw_mode)
-    if image.mode.startswith("I"):  # 16 bits: "I;16", "I;16B", or widened to "I"
+    if image.mode.startswith("I"):  # "I;16", "I;16B", or widened to "I"
         values = np.asarray(image)
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
@@ -528,8 +604,12 @@ def _pixels(
                 f"{told} whole numbers from {low} to {high}; expected 0 to 65535",
                 hint=_AS_ARRAY,
             )
-        warn_of_few_bits(high, told)
-        stored: NDArray[Any] = (values.astype(np.float32) / 65535)[..., np.newaxis]
+        most = 4095 if ";12" in raw_mode else 65535
+        if _is_white_0(image):
+            values = most - values
+        if most == 65535:
+            warn_of_few_bits(int(values.max()), told)
+        stored: NDArray[Any] = (values.astype(np.float32) / most)[..., np.newaxis]
         clear = image.info.get("transparency")  # the gray that is transparent
         if clear is not None:
             stored = np.dstack([stored, (values != clear).astype(np.float32)])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import SizeLike, choice, counts, real, size_of, unfit
+from cnnviz.arguments import OpenSize, SizeLike, choice, counts, real, size_of, unfit
 from cnnviz.errors import ArgumentError, ImageError
 from cnnviz.images.colors import LUMA
 from cnnviz.images.ranges import unit_scale
@@ -79,7 +79,7 @@ def resize(
     return planes if image.ndim == 3 else planes[..., 0]
 
 
-def scaled_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
+def scaled_size(size: tuple[float, float], longer_side: int) -> tuple[int, int]:
     """The (height, width) of the same aspect whose longer side has a given length.
 
     Args:
@@ -93,6 +93,31 @@ def scaled_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
     scale = longer_side / max(size)
     height, width = (max(1, round(scale * n)) for n in size)
     return height, width
+
+
+def stored_size(
+    size: OpenSize | int, extent: tuple[float, float], orientation: int
+) -> tuple[int, int]:
+    """What a picture is brought to before it is turned upright.
+
+    Args:
+        size: (height, width) of the upright picture, of which one may follow from the
+            other by its aspect; or the length of its longer side.
+        extent: Height and width as they are stored.
+        orientation: The EXIF orientation, which may swap the two.
+
+    Raises:
+        ArgumentError: If it is so large that no memory holds it.
+    """
+    if isinstance(size, int):
+        return size_of(scaled_size(extent, size))
+    sides = size[::-1] if orientation >= 5 else size
+    pairs = [*zip(sides, extent, strict=True)]
+    scale = next(side / own for side, own in pairs if side is not None)
+    height, width = (
+        max(1, round(scale * own)) if side is None else side for side, own in pairs
+    )
+    return size_of((height, width))
 
 
 def check_color(color: object) -> None:

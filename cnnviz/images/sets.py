@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnviz.arguments import counts_or_none
+from cnnviz.arguments import OpenSize, counts_or_none
 from cnnviz.errors import CnnvizError, ImageError
 from cnnviz.images.ranges import check_finite, check_unit
 from cnnviz.images.reading import read_array, read_image, read_scaled
@@ -52,8 +52,9 @@ class ImageSet:
             `read_image`.
         size: `(height, width)` of pictures, also where the shape has its own; or the
             length of their longer side, in the aspect of the shape where it has one,
-            else in the picture's own. None for the size of the shape, else the
-            picture's own.
+            else in the picture's own; where the shape leaves one side open, the length
+            of that. None for the size of the shape, in the picture's aspect where it
+            leaves a side open, else the picture's own.
         sized: For each input whether `size` is for its pictures; None for all inputs.
         fit: How pictures of another aspect are brought to size; see `resize`.
         background: RGB in [0, 1] behind transparent pixels and around padded pictures.
@@ -187,26 +188,44 @@ class ImageSet:
         self, path: Path, shape: Shape, raw: bool, size: tuple[int, int] | int | None
     ) -> NDArray[np.float32]:
         height, width, channels = shape
-        own = None if height is None or width is None else (height, width)
-        size = own if size is None else size
-        if isinstance(size, int) and own is not None:
-            size = scaled_size(own, size)
-        if isinstance(size, int):
+        brought = _brought_to(height, width, size)
+        if isinstance(brought, int):
             return read_scaled(
                 path,
-                size,
+                brought,
                 channels=channels or 3,
                 background=self.background,
                 raw=raw,
             )
         return read_image(
             path,
-            size=size,
+            size=brought,
             channels=channels or 3,
             fit=self.fit,
             background=self.background,
             raw=raw,
         )
+
+
+def _brought_to(
+    height: int | None, width: int | None, size: tuple[int, int] | int | None
+) -> OpenSize | int | None:
+    """Height and width, or the longer side, of pictures for a shape; None for any.
+
+    Args:
+        height: That of the shape, None if it is open.
+        width: That of the shape.
+        size: What is asked for; see `ImageSet`.
+    """
+    if height is None and width is None:
+        return size
+    if size is None:
+        return height, width
+    if isinstance(size, tuple):
+        return size
+    if height is None or width is None:
+        return height or size, width or size
+    return scaled_size((height, width), size)
 
 
 def _read_fitting(path: Path, shape: Shape, raw: bool) -> NDArray[Any]:

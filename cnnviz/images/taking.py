@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.arguments import SizeLike, brief, counts_or_none, size_of
+from cnnviz.arguments import (
+    OpenSize,
+    SizeLike,
+    brief,
+    counts_or_none,
+    open_size_of,
+)
 from cnnviz.errors import ImageError, first_line
+from cnnviz.images.ranges import in_range, unit_scale
 from cnnviz.images.reading import is_folder, picture_array, read_array, read_image
 from cnnviz.words import listed
 
@@ -30,7 +37,7 @@ _ENDLESS = (
 def as_array(
     images: Any,
     *,
-    size: SizeLike | None = None,
+    size: SizeLike | OpenSize | None = None,
     channels: int | None = 3,
     rank: int = 3,
     raw: bool = False,
@@ -43,24 +50,28 @@ def as_array(
             sequence or a generator that ends, of images or of batches. Of pairs among
             them, tuples such as `(images, labels)`, the first is taken.
         size: What files and pictures are cropped and resized to, (height, width) or one
-            number for a square; None keeps their own.
+            number for a square; None keeps their own, and in place of a side their
+            aspect.
         channels: How many channels files and pictures get; None keeps their own.
         rank: The number of axes of one image.
-        raw: Whether files of arrays keep their values; see `read_image`.
+        raw: Whether files of arrays keep their values, see `read_image`, and images of
+            several types theirs.
 
     Returns:
-        The array of what was given: arrays and tensors keep their type and shape,
-        pictures are float32 in [0, 1], files are as `read_image` reads them, or
-        `read_array` where `rank` is not 3; of several images, `(n, ...)`.
+        The array of what was given: arrays and tensors keep their shape and, but for
+        bfloat16, which becomes float32, their type; pictures are float32 in [0, 1],
+        files are as `read_image` reads them, or `read_array` where `rank` is not 3; of
+        several images, `(n, ...)`. Those of several types, such as bytes and uint16,
+        are float32, as by `to_unit`.
 
     Raises:
         ImageError: If it is none of them, is endless, or the shapes differ.
         ArgumentError: If `size` or `channels` is out of its range.
     """
     counts_or_none(channels=channels)
-    size = None if size is None else size_of(size)
+    size = None if size is None else open_size_of(size)
     if isinstance(images, np.ndarray):
-        return images
+        return _of_numpy(images)
     if isinstance(images, Image.Image):
         return picture_array(images, size=size, channels=channels)
     if isinstance(images, str | os.PathLike) and images != "":
@@ -73,11 +84,11 @@ def as_array(
             return read_array(os.fspath(images), raw=raw)
         return read_image(os.fspath(images), size=size, channels=channels, raw=raw)
     if is_several(images):
-        arrays = [
-            as_array(item, size=size, channels=channels, rank=rank, raw=raw)
-            for item in one_by_one(images, most=_MOST_ITEMS)
-        ]
-        return _stacked(arrays, rank)
+        arrays = item_arrays(images, size=size, channels=channels, rank=rank, raw=raw)
+        check_one_shape(arrays, rank)
+        if are_mixed(arrays) and not raw:
+            arrays = [in_range(array, raw) for array in arrays]
+        return np.concatenate(arrays) if arrays[0].ndim > rank else np.stack(arrays)
     try:
         array = np.asarray(images)
     except Exception as error:  # noqa: BLE001
@@ -87,7 +98,39 @@ def as_array(
         ) from None
     if array.dtype.kind in "OSU":
         raise ImageError(f"images are {brief(images)}; expected {_EXPECTED}")
-    return array
+    return _of_numpy(array)
+
+
+def _of_numpy(array: NDArray[Any]) -> NDArray[Any]:
+    """An array of a type that NumPy has itself: float32 in place of bfloat16."""
+    is_foreign = array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32)
+    return array.astype(np.float32) if is_foreign else array
+
+
+def item_arrays(
+    images: Any,
+    *,
+    size: SizeLike | OpenSize | None,
+    channels: int | None,
+    rank: int,
+    raw: bool,
+) -> list[NDArray[Any]]:
+    """What `as_array` makes of each item of several images, see `is_several`.
+
+    Args:
+        images: The images.
+        size: What files and pictures are cropped and resized to.
+        channels: How many channels files and pictures get.
+        rank: The number of axes of one image.
+        raw: Whether arrays keep their values.
+
+    Raises:
+        ImageError: If an item is no image, or there is no end of them.
+    """
+    return [
+        as_array(item, size=size, channels=channels, rank=rank, raw=raw)
+        for item in one_by_one(images, most=_MOST_ITEMS)
+    ]
 
 
 def of_its_own(array: NDArray[Any], taken: NDArray[Any], images: Any) -> NDArray[Any]:
@@ -260,8 +303,26 @@ def _numbers(items: Any) -> bool:
     return isinstance(items, int | float)
 
 
-def _stacked(arrays: list[NDArray[Any]], rank: int) -> NDArray[Any]:
-    """Images, or batches of them, as one batch."""
+def are_mixed(arrays: Sequence[NDArray[Any]]) -> bool:
+    """Whether what stands for 1 differs, as between bytes and uint16.
+
+    Args:
+        arrays: Images; not numbers, such as those of a row, which make one image.
+    """
+    scales = {unit_scale(array.dtype) for array in arrays if array.ndim}
+    return len(scales) > 1
+
+
+def check_one_shape(arrays: Sequence[NDArray[Any]], rank: int) -> None:
+    """Refuses images, or batches of them, that do not make one batch.
+
+    Args:
+        arrays: The images, or batches.
+        rank: The number of axes of one image.
+
+    Raises:
+        ImageError: If there are none, or their shapes differ.
+    """
     if not arrays:
         raise ImageError("images hold nothing; expected one image or more")
     batches = arrays[0].ndim > rank
@@ -272,4 +333,3 @@ def _stacked(arrays: list[NDArray[Any]], rank: int) -> NDArray[Any]:
             hint="Bring them to one: resize(as_array(image), (height, width)), both of "
             "cnnviz.images.",
         )
-    return np.concatenate(arrays) if batches else np.stack(arrays)

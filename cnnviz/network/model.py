@@ -229,8 +229,10 @@ class ImageModel:
             images: An array `(n, h, w, c)` in [0, 1], or `(h, w, c)` for one image, or
                 whatever else `cnnviz.images.as_array` takes: Pillow pictures, paths,
                 tensors, datasets and generators that end. Files and pictures are
-                cropped and resized to the network's size, if it has one. For networks
-                with several inputs a list of them, or a dict by input name.
+                cropped and resized to the network's size, if it has one, and scaled to
+                the one side that it has where it leaves the other open; arrays keep
+                their size. For networks with several inputs a list of them, or a dict
+                by input name.
 
         Returns:
             One array with a batch dimension per input, in the inputs' order, float32.

@@ -17,7 +17,16 @@ from cnnviz.images.ranges import (
     unit_scale,
 )
 from cnnviz.images.sets import Shape
-from cnnviz.images.taking import as_array, is_many, items_of, of_its_own
+from cnnviz.images.taking import (
+    are_mixed,
+    as_array,
+    check_one_shape,
+    is_many,
+    is_several,
+    item_arrays,
+    items_of,
+    of_its_own,
+)
 from cnnviz.network.encoding import Encoding
 from cnnviz.tracing.keras_generations import InputSpec
 from cnnviz.words import counted, listed, sizes_text
@@ -91,11 +100,18 @@ class Preparation:
         shape: Shape = (None, None, None) if spec is None else spec.shape
         rank, channels = len(shape), shape[-1] if shape else None
         picture = rank == 3
-        sides = (shape[0], shape[1]) if picture and shape[0] and shape[1] else None
+        sides = (shape[0], shape[1]) if picture and any(shape[:2]) else None
         of_files = channels or 3 if picture else None
         dtype = "float32" if spec is None else spec.dtype
         encode = self.encode if spec is None else self.encode.of(spec.name)
         raw, of_arrays = encode.is_raw, encode.reads_raw(rank + 1, dtype)
+        if is_several(given):
+            given = item_arrays(
+                given, size=sides, channels=of_files, rank=rank, raw=of_arrays
+            )
+            if are_mixed(given):  # which one type for all would hide
+                check_one_shape(given, rank)
+                return np.concatenate([self.input(each, spec) for each in given])
         array = as_array(given, size=sides, channels=of_files, rank=rank, raw=of_arrays)
         if array.dtype.kind not in "fiub":
             raise ImageError(f"images are of type {array.dtype}; expected real numbers")
@@ -173,7 +189,7 @@ def _by_input(images: Any, specs: list[InputSpec] | None, source: str) -> list[A
         elif several and items and isinstance(items[0], list | tuple):
             images = [list(column) for column in zip(*items, strict=True)]
         else:
-            images = [items]
+            return [items]
     if isinstance(images, Mapping):
         names = [spec.name for spec in specs or []]
         if specs is None and len(images) > 1:
@@ -191,7 +207,11 @@ def _by_input(images: Any, specs: list[InputSpec] | None, source: str) -> list[A
         return [images[name] for name in names]
     if not isinstance(images, list | tuple):
         return [images]
-    if several or specs is None or len(images) == 1:
+    if several:
+        return list(images)
+    if all(isinstance(item, tuple) for item in images):  # pairs, as of a data set
+        return [images]
+    if specs is None:
         return list(images)
     # Of the only input, a list of images; of batches it is meant for other models.
     ranks = {np.ndim(image) for image in images if hasattr(image, "__array__")}

@@ -391,7 +391,13 @@ def _objection(
             f"model '{network.name}' cannot take an input of {given}: {told}",
             hint=hint,
         )
-    return ModelError(f"model '{network.name}' fails on an input of {given}: {told}")
+    return ModelError(
+        f"model '{network.name}' fails on an input of {given}: {told}",
+        hint="Of a network that does not tell its inputs, a list holds one item for "
+        "each; give several images for one input as one array."
+        if not specs and len(inputs) > 1
+        else None,
+    )
 
 
 def unanswered(

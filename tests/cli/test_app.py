@@ -67,7 +67,11 @@ def test_help(command: tuple[str, ...], flag: str) -> None:
     ("command", "meaning"),
     [
         *(
-            (name, "longer side, in the network's aspect, if it has one.")
+            (
+                name,
+                "longer side, in the network's aspect, if it has one, or of the one "
+                "side that it leaves open.",
+            )
             for name in ("activations", "deconv", "explain", "predict")
         ),
         *((name, "longer side.") for name in ("dream", "style")),

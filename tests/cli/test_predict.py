@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import cnnviz
+from cnnviz.images import resize
 from cnnviz_cli.app import app
 
 
@@ -54,6 +55,32 @@ def test_files_of_values_that_are_no_numbers_are_named(tmp_path: Path) -> None:
     ]
     assert notes("good", held="gap") == [note(tmp_path / "gap.npy")]
     assert notes("good", held="hold") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [([], [(8, 24), (8, 12)]), (["--size", "20", "--fit", "pad"], [(8, 20)] * 2)],
+)
+def test_lines_of_text_have_the_height_of_the_network(
+    options: list[str | Path], sizes: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    inputs = keras.Input((8, None, 1))
+    maps = keras.layers.MaxPooling2D(4)(keras.layers.Conv2D(4, 3)(inputs))
+    steps = keras.layers.Reshape((-1, 4))(keras.layers.Permute((2, 1, 3))(maps))
+    network = keras.Model(inputs, keras.layers.Dense(3, "softmax")(steps))
+    network.save(tmp_path / "lines.keras")
+    rng = np.random.default_rng(0)
+    expected = []
+    for number, (width, size) in enumerate(zip((36, 18), sizes, strict=True)):
+        pixels = rng.integers(0, 256, (12, width), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        line = resize(pixels[..., None], size, fit="pad")
+        expected.append(network.predict(line[None], verbose=0)[0].mean(0))
+    given = [tmp_path / "lines.keras", tmp_path / "0.png", tmp_path / "1.png"]
+    result = run(*given, "--encoding", "unit", "--json", *options)
+    for row, values in zip(json.loads(result.stdout), expected, strict=True):
+        found = {best["number"]: best["value"] for best in row["top"]}
+        np.testing.assert_allclose([found[i] for i in range(3)], values, rtol=1e-4)
 
 
 @pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])

@@ -4,13 +4,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
-from cnnviz.errors import CnnvizWarning, ImageError
+from cnnviz.errors import ArgumentError, CnnvizWarning, ImageError
 from cnnviz.images import (
     Fit,
     as_array,
@@ -130,6 +131,72 @@ def test_whole_numbers_that_are_no_16_bits_are_refused(
     write_tiff(path, np.array([[[0], [30_000]]], kind))
     expected = np.array([[0, 30_000 / 65535]], np.float32)
     np.testing.assert_allclose(read_image(path, channels=1)[..., 0], expected)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_white_is_1_whatever_stands_for_it_in_a_tiff(
+    kind: Any, order: Literal["<", ">"], tmp_path: Path
+) -> None:
+    path, unit = tmp_path / "a.tif", np.linspace(0, 1, 12).reshape(3, 4, 1)
+    most = 1e6 if kind == np.float32 else np.iinfo(kind).max
+    for is_white_0 in (False, True):
+        values = 1 - unit if is_white_0 else unit
+        if kind != np.float32:
+            values = (most * values).round()
+        values = values.astype(kind)
+        write_tiff(path, values, order=order, is_white_0=is_white_0)
+        found = read_image(path, channels=1)
+        np.testing.assert_allclose(found, unit, atol=0.51 / most)
+        small = read_image(path, channels=1, size=(2, 3))
+        np.testing.assert_allclose(small, resize(found, (2, 3)), atol=1e-6)
+        if not (is_white_0 and kind == np.uint16 and order == ">"):  # Pillow cannot
+            with Image.open(path) as picture:
+                np.testing.assert_array_equal(as_array(picture, channels=1), found)
+
+
+def test_floats_whose_white_is_0_need_a_range_to_be_turned_around(
+    tmp_path: Path,
+) -> None:
+    path, values = tmp_path / "a.tif", np.array([[[-2], [300]]], np.float32)
+    write_tiff(path, values)
+    np.testing.assert_array_equal(read_image(path, channels=1), values)
+    write_tiff(path, values, is_white_0=True)
+    with pytest.raises(ImageError, match="floats from -2 to 300, of which 0 is white"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("is_white_0", [False, True])
+def test_a_tiff_of_12_bits_keeps_every_level_and_its_range(
+    is_white_0: bool, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path, values = tmp_path / "a.tif", np.arange(4096).reshape(64, 64, 1)
+    unit = values / np.float32(4095)
+    given = values.astype(np.uint16)
+    write_tiff(path, given, bits=12, is_white_0=is_white_0)
+    found = read_image(path, channels=1)
+    np.testing.assert_allclose(found, 1 - unit if is_white_0 else unit, atol=1e-7)
+    # What is dark in 12 bits is so in the picture: the file says how many it has.
+    write_tiff(path, given // 4096 + 50, bits=12)
+    np.testing.assert_allclose(read_image(path), 50 / 4095, rtol=1e-6)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 2])
+def test_a_gray_tiff_with_alpha_of_either_kind(alpha: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    gray, opacity = np.array([[0, 102, 204]]), np.array([[255, 51, 204]])
+    stored = np.rint(gray * opacity / 255) if alpha == 1 else gray
+    write_tiff(path, np.dstack([stored, opacity]).astype(np.uint8), alpha=alpha)
+    found = read_image(path, channels=1, background=BACKGROUND)
+    if not alpha:
+        expected = gray[..., None] / 255
+    else:
+        expected = blended(gray[..., None].repeat(3, -1), opacity) @ LUMA[:, None]
+    np.testing.assert_allclose(found, expected, atol=0.51 / 51)
+    with Image.open(path) as picture:
+        opened = as_array(picture, channels=2 if alpha else 1)
+        np.testing.assert_allclose(opened[..., 0], gray / 255, atol=0.51 / 51)
 
 
 @pytest.mark.parametrize(("kind", "channels"), [(np.uint16, 13), (np.float32, 3)])
@@ -460,8 +527,82 @@ def test_an_array_that_unpacks_to_far_more_than_is_stored_is_refused(
     np.testing.assert_array_equal(read_image(path, channels=1), flat)
 
 
-def test_a_picture_of_a_longer_side_keeps_its_aspect(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_of_a_longer_side_keeps_its_aspect(
+    channels: int, tmp_path: Path
+) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(pixels(30, 50, 3)).save(path)
-    scaled = resize(read_image(path), (15, 25), fit="stretch")
-    np.testing.assert_array_equal(read_scaled(path, 25), scaled)
+    for side, size in ((25, (15, 25)), (100, (60, 100)), (1, (1, 1))):
+        scaled = resize(read_image(path), size, fit="stretch")
+        expected = scaled if channels == 3 else scaled @ LUMA[:, None]
+        found = read_scaled(path, side, channels=channels)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_one_side_is_scaled_with_the_other(orientation: int, tmp_path: Path) -> None:
+    path, exif = tmp_path / "a.png", Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(photo(33, 48))
+    picture.save(path, exif=exif)
+    upright = read_image(path)
+    is_turned = orientation >= 5
+    for given, size in (
+        ((11, None), (11, 8) if is_turned else (11, 16)),
+        ((None, 96), (140, 96) if is_turned else (66, 96)),
+        ((None, 1), (1, 1)),
+    ):
+        expected = resize(upright, size, fit="stretch")
+        for fit in get_args(Fit):
+            found = read_image(path, size=given, fit=fit)
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+        longer = read_scaled(path, max(size))
+        np.testing.assert_allclose(longer, expected, atol=1e-5)
+        with Image.open(path) as opened:
+            found = as_array(opened, size=given)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(None, None), (0, None), (None, 2.5), (None, 2**33)])
+def test_sides_that_no_picture_has_are_refused(size: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels(3, 4, 3)).save(path)
+    with pytest.raises(ArgumentError, match=r"^size is \("):
+        read_image(path, size=size)
+    with pytest.raises(ArgumentError, match=r"^longer_side is 0; expected"):
+        read_scaled(path, 0)
+    with pytest.raises(ArgumentError, match="which no memory holds"):
+        read_scaled(path, 2**31 - 1)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpegs_are_decoded_no_finer_than_a_side_needs(
+    orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, exif = tmp_path / "a.jpg", Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(photo(61, 83)).resize((1237, 805), Image.Resampling.BOX)
+    picture.save(path, quality=92, exif=exif)
+    with Image.open(path) as opened:
+        whole = np.ascontiguousarray(UPRIGHT[orientation](np.asarray(opened)))
+
+    def turned(height: Any, width: Any) -> tuple[Any, Any]:
+        return (width, height) if orientation == 6 else (height, width)
+
+    decoded = []
+    load = JpegImageFile.load
+
+    def loaded(image: JpegImageFile) -> Any:
+        decoded.append(image.size)
+        return load(image)
+
+    monkeypatch.setattr(JpegImageFile, "load", loaded)
+    for found, size in (
+        (read_scaled(path, 50), (33, 50)),
+        (read_image(path, size=turned(33, None)), (33, 51)),
+        (read_image(path, size=turned(None, 50)), (33, 50)),
+    ):
+        expected = resize(whole, turned(*size), fit="stretch")
+        np.testing.assert_allclose(found, expected, atol=2.5 / 255)
+    assert decoded and all(max(size) < 1237 / 3 for size in decoded)

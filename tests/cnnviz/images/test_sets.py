@@ -1,6 +1,7 @@
 """Sets of images: each example once, in order, in the right size; errors in turn."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import ArgumentError, ImageError
-from cnnviz.images import ImageSet, read_image, resize
+from cnnviz.images import Fit, ImageSet, read_image, resize
 
 PICTURES = [(None, None, 3)]
 
@@ -94,7 +95,7 @@ def test_the_size_is_the_shapes_the_callers_or_the_pictures(tmp_path: Path) -> N
 
     def read(
         shape: tuple[int | None, ...], size: tuple[int, int] | int | None
-    ) -> object:
+    ) -> np.ndarray:
         (image,) = ImageSet([[path]], [shape], size=size, raw=[False]).read(0)
         return image
 
@@ -105,8 +106,30 @@ def test_the_size_is_the_shapes_the_callers_or_the_pictures(tmp_path: Path) -> N
     np.testing.assert_array_equal(read(fixed, (8, 9)), read_image(path, size=(8, 9)))
     # 30x50 with a longer side of 25 is 15x25; 12x18 with one of 9 is 6x9.
     scaled = resize(whole, (15, 25), fit="stretch")
-    np.testing.assert_array_equal(read(open_, 25), scaled)
+    np.testing.assert_allclose(read(open_, 25), scaled, atol=1e-6)
     np.testing.assert_array_equal(read(fixed, 9), read_image(path, size=(6, 9)))
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_where_a_shape_has_one_side_pictures_are_scaled_to_it(
+    fit: Fit, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 50), np.uint8)
+    Image.fromarray(pixels).save(path)
+    gray = pixels[..., None] / 255
+    for shape, own, given, size in (
+        ((15, None, 1), (15, 25), 40, (15, 40)),
+        ((None, 10, 1), (6, 10), 8, (8, 10)),
+    ):
+        images = ImageSet([[path]], [shape], raw=[False], fit=fit)
+        expected = resize(gray, own, fit="stretch")
+        np.testing.assert_allclose(images.read(0)[0], expected, atol=1e-6)
+        # A number is that of the open side, and what is asked for in full is made.
+        for asked, sides in ((given, size), ((7, 9), (7, 9))):
+            (found,) = replace(images, size=asked).read(0)
+            expected = resize(gray, sides, fit=fit)
+            np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_arrays_of_other_ranks_are_checked(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cnnviz.errors import ImageError
+from cnnviz.errors import CnnvizWarning, ImageError
 from cnnviz.images import as_array, image_list, one_image, read_image, resize
 from cnnviz.images.taking import items_of
 
@@ -74,6 +74,46 @@ def test_all_holders_hold_the_same(given: Any) -> None:
 def test_arrays_keep_their_type() -> None:
     assert as_array(LEVELS) is LEVELS
     assert as_array(list(LEVELS)).dtype == np.uint8
+
+
+@pytest.mark.parametrize("convert", [lambda x: x, np.asarray, list, lambda x: x[0]])
+def test_bfloat16_holds_real_numbers(convert: Any) -> None:
+    # A quarter of a byte's steps: bfloat16 holds them exactly.
+    values = np.round(4 * UNIT) / np.float32(4)
+    found = as_array(convert(tf.cast(values, tf.bfloat16)))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, convert(values))
+
+
+WORDS = LEVELS.astype(np.uint16) * 257
+TYPES = [LEVELS[0], WORDS[1].astype(">u2"), UNIT[2], LEVELS[3] > 127]
+TOGETHER = np.stack([*UNIT[:3], LEVELS[3] > 127]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(lambda: TYPES, id="list"),
+        pytest.param(lambda: iter(TYPES), id="generator"),
+        pytest.param(lambda: [image[None] for image in TYPES], id="batches"),
+        pytest.param(lambda: [(image, LEVELS[0]) for image in TYPES], id="pairs"),
+        pytest.param(lambda: [TYPES[:2], TYPES[2:]], id="lists"),
+    ],
+)
+def test_what_stands_for_1_is_up_to_the_type_of_each_image(given: Any) -> None:
+    np.testing.assert_allclose(as_array(given()), TOGETHER, rtol=1e-6)
+    raw = as_array(given(), raw=True)
+    np.testing.assert_array_equal(raw, np.stack([np.float32(i) for i in TYPES]))
+
+
+def test_numbers_of_a_row_are_no_images_of_several_types() -> None:
+    row = as_array([np.uint8(200), np.float32(0.5)], rank=1)
+    np.testing.assert_array_equal(row, [200, 0.5])
+
+
+def test_16_bits_that_are_nearly_black_come_with_a_warning_among_other_types() -> None:
+    with pytest.warns(CnnvizWarning, match="16-bit values below 16384"):
+        as_array([LEVELS[0], LEVELS[1].astype(np.uint16)])
 
 
 def test_files_and_pictures_are_alike(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from cnnviz import (
     ImageError,
+    ModelError,
     activations,
     deconvnet,
     explain,
@@ -148,6 +149,107 @@ def test_floats_that_a_network_normalizes_are_what_they_are(k: Any) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("encoding", ["auto", "unit", "signed", "raw"])
+@pytest.mark.parametrize("shape", [(20, 1), (6, 7, 3), (4, 5, 6, 1)])
+def test_images_of_several_types_are_what_each_is_alone(
+    shape: tuple[int, ...], encoding: str
+) -> None:
+    inputs = keras.Input(shape)
+    # Of a signal that is normalized so, bytes are 0 to 255, and floats what they are.
+    scaled = keras.layers.Normalization(mean=120.0, variance=1600.0)(inputs)
+    model = load_model(keras.Model(inputs, scaled), encoding=encoding)
+    levels = np.random.default_rng(0).integers(0, 256, (3, *shape))
+    mixed = [
+        levels[0].astype(np.uint8),
+        levels[1].astype(np.uint16) * 257,
+        (levels[2] / 255).astype(np.float32),
+    ]
+    alone = np.concatenate([model.prepare(image)[0] for image in mixed])
+    for given in (mixed, tuple(mixed), iter(mixed), iter([i[None] for i in mixed])):
+        (together,) = model.prepare(given)
+        np.testing.assert_array_equal(together, alone)
+    if encoding in ("unit", "signed"):
+        np.testing.assert_allclose(alone[:2], model.prepare(levels[:2] / 255)[0], 1e-6)
+    with pytest.raises(ImageError, match="have the shapes"):
+        model.prepare([mixed[0], mixed[1][:-1]])
+
+
+def test_rows_of_several_types_beside_a_picture_keep_their_numbers() -> None:
+    picture, row = keras.Input((4, 4, 3)), keras.Input((2,))
+    pooled = keras.layers.GlobalAveragePooling2D()(picture)
+    joined = keras.layers.Concatenate()([pooled, row])
+    model = load_model(keras.Model([picture, row], joined), encoding="unit")
+    rows = [np.array([42, 1], np.uint8), np.array([0.5, 2], np.float32)]
+    found = model.predict([np.zeros((2, 4, 4, 3), np.uint8), rows]).outputs
+    np.testing.assert_array_equal(found[:, 3:], [[42, 1], [0.5, 2]])
+
+
+def given_alone(image: np.ndarray) -> list[Any]:
+    """One image in a list, as whatever holds one."""
+    data = tf.data.Dataset.from_tensor_slices((image[None], 1 - image[None]))
+    labeled = tf.data.Dataset.from_tensor_slices((image[None], [3]))
+    return [
+        list(data),
+        tuple(data),
+        list(labeled),
+        list(data.batch(1)),
+        list(labeled.batch(1)),
+        [(image, 1 - image)],
+        [image],
+        (image,),
+        [image[None]],
+        [tf.constant(image)],
+        [[image]],
+        [image.tolist()],
+        [data],
+        [iter([image])],
+    ]
+
+
+@pytest.mark.parametrize("shape", [(4,), (8, 2), (6, 6, 1), (4, 5, 6, 2)])
+def test_a_list_of_one_holds_one_image(shape: tuple[int, ...]) -> None:
+    model = load_model(keras.Sequential([keras.Input(shape), keras.layers.ReLU()]))
+    image = np.random.default_rng(0).random(shape, np.float32)
+    for given in given_alone(image):
+        np.testing.assert_array_equal(model.prepare(given)[0], image[None])
+
+
+def test_a_list_of_one_file_or_picture_holds_one_image(tmp_path: Path) -> None:
+    model = load_model(keras.Sequential([keras.Input((6, 6, 1)), keras.layers.ReLU()]))
+    levels = np.random.default_rng(0).integers(0, 256, (6, 6), np.uint8)
+    picture = Image.fromarray(levels)
+    picture.save(tmp_path / "a.png")
+    for given in ([tmp_path / "a.png"], [picture], [levels], [(picture, 3)]):
+        (found,) = model.prepare(given)
+        np.testing.assert_allclose(found, levels[None, ..., None] / 255, rtol=1e-6)
+
+
+class Uncalled(keras.Model):
+    """A subclassed network, which tells nothing of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = keras.layers.Conv2D(2, 3, name="maps")
+
+    def call(self, inputs: Any) -> Any:
+        return self.maps(inputs)
+
+
+def test_images_of_a_network_that_was_never_called() -> None:
+    images = np.random.default_rng(0).random((2, 6, 7, 3), np.float32)
+    pairs = tf.data.Dataset.from_tensor_slices((images, 1 - images))
+    for given, count in ((list(pairs), 2), (list(pairs.take(1)), 1)):
+        (found,) = load_model(Uncalled(), encoding="unit").prepare(given)
+        np.testing.assert_array_equal(found, images[:count])
+    network = Uncalled()
+    with pytest.raises(ModelError, match=r"fails on an input of 6x7x3 and 6x7x3") as e:
+        load_model(network, encoding="unit").predict(list(images))
+    assert "give several images for one input as one array" in str(e.value.hint)
+    # What the message advises.
+    found = activations(load_model(network, encoding="unit"), images, "maps")["maps"]
+    np.testing.assert_allclose(found, network(images), rtol=1e-4, atol=1e-6)
+
+
 def test_digits_need_no_axis_for_their_channel() -> None:
     network = keras.Sequential(
         [keras.Input((28, 28, 1)), keras.layers.Conv2D(4, 3, name="conv")]
@@ -175,6 +277,39 @@ def test_files_and_pictures_get_the_size_of_the_network(assets: Path) -> None:
         np.testing.assert_allclose(found[:1], expected, atol=2e-2)
     (same,) = load_model(network).prepare(path)
     np.testing.assert_array_equal(same[0], read_image(path, size=(24, 20)))
+
+
+@GENERATIONS
+@pytest.mark.parametrize("shape", [(8, None, 1), (None, 8, 1)])
+def test_files_and_pictures_get_the_one_side_that_a_network_has(
+    k: Any, shape: tuple[int | None, ...], tmp_path: Path
+) -> None:
+    # As networks that read lines of text: of 8x24 pixels six steps of 2x4 maps.
+    inputs = k.Input(shape)
+    maps = k.layers.MaxPooling2D(4)(k.layers.Conv2D(4, 3, padding="same")(inputs))
+    if shape[0] is not None:
+        maps = k.layers.Permute((2, 1, 3))(maps)
+    steps = k.layers.Reshape((-1, 8))(maps)
+    network = k.Model(inputs, k.layers.Dense(3, "softmax")(steps))
+    model = load_model(network, encoding="unit")
+    levels = np.random.default_rng(0).integers(0, 256, (12, 36), np.uint8)
+    size = (8, 24)
+    if shape[0] is None:
+        levels, size = levels.T, (24, 8)
+    line = resize(levels[..., None] / 255, size, fit="stretch")
+    picture = Image.fromarray(levels)
+    picture.save(tmp_path / "line.png")
+    expected = network.predict(line[None], verbose=0)
+    assert expected.shape == (1, 6, 3)
+    path = tmp_path / "line.png"
+    for given in (path, [path], (path,), picture, [picture]):
+        (found,) = model.prepare(given)
+        np.testing.assert_allclose(found[0], line, atol=1e-6)
+        outputs = model.predict(given).outputs
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-6)
+    # Arrays keep their size, as those for networks of one size do.
+    (kept,) = model.prepare(levels)
+    np.testing.assert_allclose(kept[0, ..., 0], levels / 255, atol=1e-6)
 
 
 def test_data_sets_with_names_of_one_input() -> None:
