@@ -261,7 +261,10 @@ def _run(
     """Runs a network in the current graph, with recorders around calls of layers."""
     layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
     patches = [patch for v in layers for patch in _patches(v, recorders.get(id(v)))]
-    with LOCK, attributes_kept(layers), patched(patches), computable(layers):
+    # Loops run their layers as they are, which may leave as much behind.
+    both = list({id(v): v for v in (*layers, *everything(network))}.values())
+    patches += [patch for layer in both for patch in _own_losses(layer)]
+    with LOCK, attributes_kept(both), patched(patches), computable(layers):
         network(packed(network, list(inputs)), **inference_arguments(network))
 
 
@@ -304,8 +307,7 @@ def _patches(
     if recorder is not None:
         methods[attribute] = recorder(call)
     patches: list[tuple[object, str, object]] = [
-        *((layer, name, method) for name, method in methods.items()),
-        *_own_losses(layer),
+        (layer, name, method) for name, method in methods.items()
     ]
     if hasattr(layer, "_open_name_scope"):
         # In graphs Keras 3 opens a scope of the layer's name, which may not be one.
