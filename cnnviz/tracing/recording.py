@@ -265,7 +265,7 @@ def _run(
     both = list({id(v): v for v in (*layers, *everything(network))}.values())
     patches += [patch for layer in both for patch in _own_losses(layer)]
     with LOCK, attributes_kept(both), patched(patches), computable(layers):
-        network(packed(network, list(inputs)), **inference_arguments(network))
+        network(*packed(network, list(inputs)), **inference_arguments(network))
 
 
 def _counts(network: Network, inputs: Sequence[tf.Tensor]) -> Mapping[int, int]:
@@ -344,7 +344,7 @@ def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
 
     try:
         with LOCK, tf.variable_creator_scope(created), restored(_state(network)):
-            network(packed(network, list(inputs)), **inference_arguments(network))
+            network(*packed(network, list(inputs)), **inference_arguments(network))
     except Exception as error:  # noqa: BLE001
         raise _objection(network, inputs, error) from users_error(error)
     finally:
