@@ -31,10 +31,10 @@ from cnnviz.network.ways import (
 from cnnviz.tracing.keras_generations import (
     InputSpec,
     Network,
-    ancestry,
     everything,
     input_specs,
     is_network,
+    keras_kinds,
     takes_pictures,
 )
 from cnnviz.tracing.naming import Address, Selected, addresses
@@ -172,7 +172,7 @@ def _of_frames(way: Way, pictures: bool) -> Encoding | None:
         if seen is None:
             return None  # it is not given pixels
         layer = repeating.address.inner
-        if "Rescaling" in ancestry(layer):
+        if "Rescaling" in keras_kinds(layer):
             found = _scaled(np.asarray(layer(seen)))
             if found is not None:
                 return found

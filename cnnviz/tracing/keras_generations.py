@@ -81,8 +81,17 @@ def _lineage(kind: type) -> _Lineage:
 
 
 def ancestry(instance: object) -> tuple[str, ...]:
-    """The names of the classes that an object descends from, nearest first."""
+    """The names of the classes that an object descends from, nearest first.
+
+    Those of the user's are among them, which may have any name and attributes: what is
+    asked of a layer follows from `keras_kinds`.
+    """
     return _lineage(type(instance)).names
+
+
+def keras_kinds(instance: object) -> tuple[str, ...]:
+    """The names of the classes of Keras that an object descends from, nearest first."""
+    return _lineage(type(instance)).of_keras
 
 
 def library_kind(layer: Layer) -> str:
@@ -118,7 +127,7 @@ def children(layer: Layer) -> list[Layer]:
     other layers only know the order in which attributes were set. What TimeDistributed
     and recurrent layers repeat runs inside their loop, which hands nothing out.
     """
-    if not _LOOPS.isdisjoint(ancestry(layer)):
+    if _is_loop(layer):
         return []
     if is_network(layer):
         return list(layer.layers)
@@ -194,6 +203,8 @@ def input_specs(network: Network) -> list[InputSpec] | None:
             shapes = {"input": network._build_input_shape}
     else:
         shapes = dict(getattr(network, "_build_shapes_dict", None) or {})
+    if len(shapes) < _needed(network):
+        return None  # of several arguments Keras keeps the shape of the first
     specs = []
     for name, shape in shapes.items():
         if not all(n is None or isinstance(n, int) for n in shape):
@@ -203,8 +214,6 @@ def input_specs(network: Network) -> list[InputSpec] | None:
         )
     return specs
 
-    if len(shapes) < _needed(network):
-        return None  # of several arguments Keras keeps the shape of the first
 
 def output_names(network: Network) -> list[str]:
     """The names of a network's outputs, as far as a graph tells them."""
@@ -322,12 +331,15 @@ def is_channels_first(layer: Layer) -> bool | None:
 
 def repeats_channels_first(layer: Layer) -> bool:
     """Whether a layer repeats over time what keeps channels first: `(n, t, c, ...)`."""
-    is_loop = not _LOOPS.isdisjoint(ancestry(layer))
-    return is_loop and any(map(is_channels_first, everything(layer)))
+    return _is_loop(layer) and any(map(is_channels_first, everything(layer)))
+
+
+def _is_loop(layer: Layer) -> bool:
+    return not _LOOPS.isdisjoint(keras_kinds(layer))
 
 
 def _has_graph(network: Network) -> bool:
-    names = ancestry(network)
+    names = keras_kinds(network)
     if "Sequential" in names and not is_keras_2(network):
         return bool(network.built and network._functional is not None)
     return "Functional" in names

@@ -15,10 +15,10 @@ from cnnviz.errors import CnnvizError
 from cnnviz.tracing.keras_generations import (
     Layer,
     Network,
-    ancestry,
     children,
     input_specs,
     is_of_library,
+    keras_kinds,
 )
 from cnnviz.tracing.naming import Address, Selected, addresses, walk
 from cnnviz.tracing.recording import record
@@ -58,7 +58,7 @@ def in_order(network: Network) -> Iterator[Address]:
 def _lists_in_order(layer: Layer) -> bool:
     return (
         is_of_library(type(layer))
-        or not _ORDERED.isdisjoint(ancestry(layer))
+        or not _ORDERED.isdisjoint(keras_kinds(layer))
         or len(children(layer)) < 2
     )
 

@@ -1,4 +1,4 @@
-"""What a network of either Keras is given."""
+"""What a network of either Keras is given, and which of its layers are Keras's own."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz import activations, load_model
+from cnnviz import activations, list_layers, load_model
+from cnnviz.tracing.averaging import averaged_pooling
 from cnnviz.tracing.keras_generations import input_specs, packed
 
 pytestmark = pytest.mark.versions
@@ -113,3 +114,53 @@ def test_arrays_of_a_list_stay_in_it() -> None:
     network = subclassed(keras, lambda inputs: inputs[1] - inputs[0])
     assert packed(network, [A, B]) == [[A, B]]
     assert packed(network, [A]) == [A]
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    "name",
+    ["ConvRNN", "RNN", "Bidirectional", "TimeDistributed", "Sequential", "Functional"],
+)
+def test_a_network_of_ones_own_may_have_any_name(k: Any, name: str) -> None:
+    class Net(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = k.layers.Dense(2, name="last")
+            self.maps = k.layers.Conv2D(2, 3, name="maps")
+
+        def call(self, images: Any) -> Any:
+            return self.last(self.maps(images))
+
+    Net.__name__ = name
+    network = Net()
+    network(A)
+    found = activations(network, A)["maps"]
+    np.testing.assert_allclose(found, network.maps(A), rtol=1e-5, atol=1e-6)
+    assert [info.path for info in list_layers(network)] == ["maps", "last"]
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    "name", ["TimeDistributed", "BatchNormalization", "ReLU", "MaxPooling2D"]
+)
+def test_a_layer_of_ones_own_may_have_any_name(k: Any, name: str) -> None:
+    class Block(k.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name="block")
+            self.maps = k.layers.Conv2D(2, 3, name="maps")
+
+        def call(self, images: Any) -> Any:
+            return self.maps(-images)
+
+    Block.__name__ = name
+    block = Block()
+    network = k.Sequential(
+        [k.layers.Input((8, 8, 1)), block, k.layers.MaxPooling2D(name="pool")]
+    )
+    expected = block.maps(-A)
+    found = activations(load_model(network), A, ["block/maps"])["block/maps"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    with averaged_pooling(network):
+        found = np.asarray(network(A))
+    means = np.reshape(expected, (2, 3, 2, 3, 2, 2)).mean((2, 4))
+    np.testing.assert_allclose(found, 2 * means, rtol=1e-5, atol=1e-6)
