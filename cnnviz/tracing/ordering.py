@@ -29,7 +29,7 @@ _ORDERED = frozenset(("Functional", "Sequential"))
 
 
 def in_order(network: Network) -> Iterator[Address]:
-    """Every layer inside a network, a layer before the layers inside it.
+    """Every layer inside a network, one that is called before the layers inside it.
 
     They come in the order in which their first calls begin; those that are not called
     come last. They come one by one: nothing is traced if the caller stops before the
