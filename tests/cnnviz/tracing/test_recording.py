@@ -433,12 +433,15 @@ def test_other_threads_see_the_network_as_it_is(k: Any) -> None:
     images = k.Input((12, 10, 3))
     network = k.Model(images, k.layers.MaxPooling2D()(images))
     expected = np.asarray(network(IMAGES))
+    name = k.layers.AveragePooling2D(2).name
     with averaged_pooling(network), ThreadPoolExecutor(1) as pool:
         elsewhere = np.asarray(pool.submit(network, IMAGES).result())
         here = np.asarray(network(IMAGES))
     np.testing.assert_array_equal(elsewhere, expected)
     means = IMAGES.reshape(-1, 6, 2, 5, 2, 3).mean((2, 4))
     np.testing.assert_allclose(here, GAIN * means, rtol=1e-5)
+    count = int(name.rpartition("_")[2]) if name[-1].isdigit() else 0
+    assert k.layers.AveragePooling2D(2).name == f"average_pooling2d_{count + 1}"
 
 
 @GENERATIONS
