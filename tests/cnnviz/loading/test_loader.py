@@ -291,6 +291,32 @@ def test_encodings_can_be_given() -> None:
         load_model(gray, encoding="caffe")
 
 
+def test_an_encoding_for_color_is_for_any_input_that_takes_it() -> None:
+    inputs = {
+        "age": keras.Input((5,), name="age"),
+        "depth": keras.Input((8, 8, 1), name="depth"),
+        "photo": keras.Input((8, 8, 3), name="photo"),
+    }
+    flat = {name: keras.layers.Flatten()(x) for name, x in inputs.items()}
+    for names in (["age", "photo"], ["depth", "photo"], ["photo", "depth", "age"]):
+        both = keras.layers.Concatenate(name="both")([flat[name] for name in names])
+        network = keras.Model([inputs[name] for name in names], both)
+        shapes = {"age": (5,), "depth": (8, 8, 1), "photo": (8, 8, 3)}
+        given = {name: np.full((1, *shapes[name]), 0.5, np.float32) for name in names}
+        found = load_model(network, encoding="torch").predict(given).outputs
+        expected = {name: array.ravel() for name, array in given.items()}
+        mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+        expected["photo"] = ((given["photo"] - mean) / deviation).ravel()
+        expected["both"] = np.concatenate([expected[name] for name in names])
+        np.testing.assert_allclose(found[0], expected["both"], rtol=1e-5)
+    for names, count in ((["age", "depth"], 1), (["age"], 5)):
+        both = keras.layers.Concatenate()([flat[name] for name in [*names, *names]])
+        network = keras.Model([inputs[name] for name in names], both)
+        message = f"'torch' is for color; functional.* takes {count} channel"
+        with pytest.raises(ArgumentError, match=message):
+            load_model(network, encoding="torch")
+
+
 def test_encodings_of_several_inputs() -> None:
     color, depth = (
         keras.Input((8, 8, 3), name="color"),
