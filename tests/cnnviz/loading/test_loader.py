@@ -317,6 +317,38 @@ def test_an_encoding_for_color_is_for_any_input_that_takes_it() -> None:
             load_model(network, encoding="torch")
 
 
+@pytest.mark.parametrize("ending", [".h5", ".keras"])
+def test_normalizations_that_loops_repeat_are_finished(
+    ending: str, tmp_path: Path
+) -> None:
+    normalize = keras.layers.Normalization(mean=None, variance=None)
+    frames = np.random.default_rng(0).normal(5, 3, (9, 4, 6, 6, 2)).astype(np.float32)
+    for repeated in (normalize, keras.Sequential([normalize, keras.layers.ReLU()])):
+        clips = keras.Input((4, 6, 6, 2))
+        clip = keras.Model(clips, keras.layers.TimeDistributed(repeated)(clips))
+        normalize.adapt(frames.reshape(-1, 6, 6, 2))
+        clip.save(tmp_path / f"clip{ending}")
+        found = load_model(tmp_path / f"clip{ending}", encoding="raw").network(frames)
+        mean, variance = (f(frames, (0, 1, 2, 3)) for f in (np.mean, np.var))
+        expected = (frames - mean) / np.sqrt(variance)
+        if repeated is not normalize:
+            expected = np.maximum(expected, 0)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_of_ones_own_may_be_called_normalization(tmp_path: Path) -> None:
+    class Normalization(keras.layers.Layer):
+        def call(self, images: Any) -> Any:
+            return images / 4
+
+    network = keras.Sequential([keras.Input((8, 8, 3)), Normalization()])
+    network.save(tmp_path / "own.keras")
+    model = load_model(
+        tmp_path / "own.keras", custom_objects={"Normalization": Normalization}
+    )
+    np.testing.assert_allclose(model.network(np.ones((1, 8, 8, 3))), 0.25)
+
+
 def test_encodings_of_several_inputs() -> None:
     color, depth = (
         keras.Input((8, 8, 3), name="color"),
