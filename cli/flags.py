@@ -44,7 +44,7 @@ FLAGS: dict[str, str | Callable[[re.Match[str]], str]] = {
     ),
     r"(?<=you want: )layers=\[([^\]]+)\]": _named_layers,
     r"(?<=one by one: )layers=\[([^\]]+)\]": _named_layers,
-    r" Or, if it takes a list of arrays, give that\.": "",
+    r" Or, if it takes several arrays, give a list of arrays\.": "",
     r"size=\(height, width\)": "--size HEIGHTxWIDTH",
     r"load_model\(\.\.\., encoding='\.\.\.'\)": "--encoding NAME",
     r"load_model\(\.\.\., encoding='(\w+)'\)": r"--encoding \1",

@@ -135,17 +135,25 @@ def load_model(
         encode = named_encoding(encoding)
     model = ImageModel(network, encode, _labels(labels, network), name, held, notes)
     if isinstance(encoding, str):
-        _check_color(encoding, model.input_shape, name)
+        shapes = [spec.shape for spec in model.inputs or ()]
+        pictures = [shape for shape in shapes if len(shape) == 3]
+        _check_color(encoding, pictures or shapes, name)
     return model
 
 
 def _check_color(
-    encoding: str, shape: tuple[int | None, ...] | None, taker: str
+    encoding: str, shapes: Sequence[tuple[int | None, ...]], taker: str
 ) -> None:
-    if encoding in COLOR_ONLY and shape and shape[-1] not in (3, None):
+    """Refuses an encoding that is for color, where no input takes it.
+
+    Raises:
+        ArgumentError: If none does.
+    """
+    channels = [shape[-1] or 3 for shape in shapes if shape]
+    if encoding in COLOR_ONLY and channels and 3 not in channels:
         raise ArgumentError(
             f"encoding '{encoding}' is for color; {taker} takes "
-            + counted(shape[-1], "channel")
+            + counted(channels[0], "channel")
         )
 
 
@@ -177,7 +185,7 @@ def _by_input(
                 f"{listed(shapes, 'and') or 'one without a name'}"
             )
         if isinstance(chosen, str):
-            _check_color(chosen, shapes[name], f"input {name}")
+            _check_color(chosen, [shapes[name]], f"input {name}")
     found = known or detect_encoding(network, input_specs(network))
     if not given:
         return found

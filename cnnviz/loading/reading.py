@@ -146,7 +146,7 @@ def _build_by_call(network: Network, path: Path) -> bool:
         if specs is None:
             raise ValueError("the file does not tell the shape of its input")
         tensors = [keras.KerasTensor(spec.shape, spec.dtype) for spec in specs]
-        network(packed(network, tensors), **inference_arguments(network))
+        network(*packed(network, tensors), **inference_arguments(network))
     except Exception as error:  # noqa: BLE001
         kind = type(network).__name__
         raise ModelError(

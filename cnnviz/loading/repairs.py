@@ -48,8 +48,7 @@ from cnnviz.loading.configurations import (
 )
 from cnnviz.loading.identify import ModelFile
 from cnnviz.loading.safe_names import LAYERS, OPERATIONS
-from cnnviz.tracing.keras_generations import Network, ancestry
-from cnnviz.tracing.naming import addresses
+from cnnviz.tracing.keras_generations import Network, everything, keras_kinds
 
 
 def stand_ins() -> dict[str, Any]:
@@ -315,6 +314,6 @@ def _copied_hdf5(source: Path, target: Path, config: str) -> None:
 
 def finish_normalizations(network: Network) -> None:
     """Lets every Normalization layer compute what it derives from its statistics."""
-    for address in addresses(network):
-        if "Normalization" in ancestry(address.layer) and address.layer.built:
-            address.layer.finalize_state()
+    for layer in everything(network):
+        if "Normalization" in keras_kinds(layer) and layer.built:
+            layer.finalize_state()

@@ -32,10 +32,10 @@ from cnnviz.tracing.keras_generations import (
     InputSpec,
     Layer,
     Network,
-    ancestry,
     everything,
     input_specs,
     is_network,
+    keras_kinds,
     library_kind,
     takes_pictures,
 )
@@ -174,7 +174,7 @@ def _of_frames(way: Way, pictures: bool) -> Encoding | None:
         if seen is None:
             return None  # it is not given pixels
         layer = repeating.address.inner
-        if "Rescaling" in ancestry(layer):
+        if "Rescaling" in keras_kinds(layer):
             found = _scaled(np.asarray(layer(seen)))
             if found is not None:
                 return found

@@ -229,8 +229,8 @@ def names_unknown(names: Iterable[object], source: str) -> ImageError:
         f"inputs given: {', '.join(map(str, names))}; {source} does not tell the names "
         "of its inputs",
         hint="Wrap it: keras.Model(inputs, network(inputs)), with "
-        "inputs = {name: keras.Input(shape, name=name), ...}. Or, if it takes a list "
-        "of arrays, give that.",
+        "inputs = {name: keras.Input(shape, name=name), ...}. Or, if it takes several "
+        "arrays, give a list of arrays.",
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cnnviz.network.encoding import COLOR_ONLY, Encoding, named_encoding
 from cnnviz.network.photographs import patterns
-from cnnviz.tracing.keras_generations import ancestry
+from cnnviz.tracing.keras_generations import keras_kinds
 from cnnviz.tracing.naming import Address
 
 _CANDIDATES = ("unit", "signed", "bytes", "caffe", "torch")
@@ -60,7 +60,7 @@ class Memory(NamedTuple):
     def of(cls, address: Address) -> Memory | None:
         """The memory of a normalization; None if it has learned nothing."""
         layer = address.layer
-        is_running = "BatchNormalization" in ancestry(layer)
+        is_running = "BatchNormalization" in keras_kinds(layer)
         if is_running:
             mean, variance = layer.moving_mean, layer.moving_variance
         else:

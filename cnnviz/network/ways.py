@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from cnnviz.network.trials import Trial
-from cnnviz.tracing.keras_generations import ancestry
+from cnnviz.tracing.keras_generations import ancestry, keras_kinds
 from cnnviz.tracing.naming import Address, Selected
 from cnnviz.tracing.ordering import in_order
 
@@ -54,7 +54,7 @@ def takes_weights(address: Address) -> bool:
 
 def normalizes_images(address: Address) -> bool:
     """Whether a layer may remember the images of the training."""
-    kinds = ancestry(address.layer)
+    kinds = keras_kinds(address.layer)
     return "BatchNormalization" in kinds or "Normalization" in kinds
 
 
@@ -65,7 +65,7 @@ def repeats(address: Address) -> bool:
 
 def is_batch_normalization(address: Address) -> bool:
     """Whether a layer is a batch normalization."""
-    return "BatchNormalization" in ancestry(address.layer)
+    return "BatchNormalization" in keras_kinds(address.layer)
 
 
 def _first(

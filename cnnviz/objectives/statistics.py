@@ -12,7 +12,7 @@ from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.remembered import Memory
 from cnnviz.network.survey import facts_of, native_shape
 from cnnviz.objectives.algebra import Objective, Term
-from cnnviz.tracing.keras_generations import Layer, Network, ancestry
+from cnnviz.tracing.keras_generations import Layer, Network, keras_kinds
 from cnnviz.tracing.naming import Selected, addresses
 
 _RANK = 4  # of maps of images
@@ -91,7 +91,7 @@ def _remembering(model: ImageModel) -> tuple[str, ...]:
     wanted = [
         Selected(address, 1)
         for address in addresses(network)
-        if "BatchNormalization" in ancestry(address.layer)
+        if "BatchNormalization" in keras_kinds(address.layer)
         and Memory.of(address) is not None
     ]
     if not wanted:

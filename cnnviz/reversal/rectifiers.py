@@ -41,9 +41,9 @@ from cnnviz.reversal.steps import Note, Step, Walk, as_like
 from cnnviz.tracing.keras_generations import (
     Layer,
     Network,
-    ancestry,
     call_attribute,
     is_of_library,
+    keras_kinds,
 )
 from cnnviz.tracing.naming import addresses
 from cnnviz.tracing.python_code import python_call
@@ -178,7 +178,7 @@ def _is_zero(tensor: tf.Tensor) -> bool:
 
 
 def _kind(layer: Layer) -> str | None:
-    kind = next((_LAYERS[name] for name in ancestry(layer) if name in _LAYERS), None)
+    kind = next((_LAYERS[name] for name in keras_kinds(layer) if name in _LAYERS), None)
     # With a maximum it may be a gate: MobileNetV3 computes x * ReLU(6)(x + 3) / 6.
     capped = kind == "relu" and getattr(layer, "max_value", None) is not None
     return "relu6" if capped else kind

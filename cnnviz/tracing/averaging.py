@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cnnviz.errors import ArgumentError
-from cnnviz.tracing.keras_generations import Layer, Network, ancestry
+from cnnviz.tracing.keras_generations import Layer, Network, is_keras_2, keras_kinds
 from cnnviz.tracing.naming import addresses
 from cnnviz.tracing.recording import patched
 
@@ -34,7 +34,7 @@ def averaged_pooling(network: Network) -> Iterator[None]:
     patches: list[tuple[object, str, object]] = [
         (address.layer, "call", _averaging(address.layer, kind))
         for address in addresses(network)
-        for kind in ancestry(address.layer)
+        for kind in keras_kinds(address.layer)
         if _MAXIMUM.fullmatch(kind)
     ]
     if not patches:
@@ -46,9 +46,10 @@ def averaged_pooling(network: Network) -> Iterator[None]:
 
 
 def _averaging(layer: Layer, kind: str) -> Callable[[Any], Any]:
-    own = next(c for c in type(layer).__mro__ if c.__name__ == kind)
-    library = sys.modules[own.__module__.split(".")[0]]
+    library = sys.modules["tf_keras" if is_keras_2(layer) else "keras"]
+    # With a name of its own: Keras counts those that it gives.
     pool: Any = getattr(library.layers, kind.replace("Max", "Average"))(
+        name="averaged",
         pool_size=layer.pool_size,
         strides=layer.strides,
         padding=layer.padding,

@@ -6,6 +6,8 @@ is imported here: a network that exists has brought its own Keras along.
 
 from __future__ import annotations
 
+import inspect
+import sys
 import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -79,8 +81,17 @@ def _lineage(kind: type) -> _Lineage:
 
 
 def ancestry(instance: object) -> tuple[str, ...]:
-    """The names of the classes that an object descends from, nearest first."""
+    """The names of the classes that an object descends from, nearest first.
+
+    Those of the user's are among them, which may have any name and attributes: what is
+    asked of a layer follows from `keras_kinds`.
+    """
     return _lineage(type(instance)).names
+
+
+def keras_kinds(instance: object) -> tuple[str, ...]:
+    """The names of the classes of Keras that an object descends from, nearest first."""
+    return _lineage(type(instance)).of_keras
 
 
 def library_kind(layer: Layer) -> str:
@@ -116,7 +127,7 @@ def children(layer: Layer) -> list[Layer]:
     other layers only know the order in which attributes were set. What TimeDistributed
     and recurrent layers repeat runs inside their loop, which hands nothing out.
     """
-    if not _LOOPS.isdisjoint(ancestry(layer)):
+    if _is_loop(layer):
         return []
     if is_network(layer):
         return list(layer.layers)
@@ -180,18 +191,20 @@ def input_specs(network: Network) -> list[InputSpec] | None:
         ]
     shapes: dict[str, Any] = {}
     if is_keras_2(network):
-        spec = network.save_spec() if hasattr(network, "save_spec") else None
+        spec = _first_given(network)
         if spec is not None:
             import tensorflow as tf
 
-            leaves = tf.nest.flatten(spec)
             shapes = {
-                leaf.name or f"input_{i}": leaf.shape for i, leaf in enumerate(leaves)
+                leaf.name or f"input_{number}": leaf.shape
+                for number, leaf in enumerate(tf.nest.flatten(spec), 1)
             }
         elif getattr(network, "_build_input_shape", None):
             shapes = {"input": network._build_input_shape}
     else:
         shapes = dict(getattr(network, "_build_shapes_dict", None) or {})
+    if len(shapes) < _needed(network):
+        return None  # of several arguments Keras keeps the shape of the first
     specs = []
     for name, shape in shapes.items():
         if not all(n is None or isinstance(n, int) for n in shape):
@@ -199,7 +212,7 @@ def input_specs(network: Network) -> list[InputSpec] | None:
         specs.append(
             InputSpec(name.removesuffix("_shape"), (None, *shape[1:]), "float32")
         )
-    return specs or None
+    return specs
 
 
 def output_names(network: Network) -> list[str]:
@@ -208,17 +221,49 @@ def output_names(network: Network) -> list[str]:
     return list(getattr(graph, "output_names", None) or ())
 
 
-def packed(network: Network, tensors: list[Any]) -> Any:
-    """The tensors in the structure (list, dict, alone) that the network takes."""
-    if _has_graph(network):
-        import tensorflow as tf
+def packed(network: Network, tensors: list[Any]) -> list[Any]:
+    """The arguments of a network's `call`: tensors, or lists and dicts of them.
 
-        struct = getattr(
-            network, "_nested_inputs" if is_keras_2(network) else "_inputs_struct", None
-        )
-        if struct is not None and len(tf.nest.flatten(struct)) == len(tensors):
-            return tf.nest.pack_sequence_as(struct, tensors)
-    return tensors[0] if len(tensors) == 1 else tensors
+    Args:
+        network: A Keras model.
+        tensors: One for each of its `input_specs`; if these are not known, one for each
+            argument that it needs, or those of a list.
+    """
+    import tensorflow as tf
+
+    # Each Keras has an order of its own for what a dict holds.
+    nest, given = tf.nest, None
+    if is_keras_2(network):
+        given = _first_given(network)
+    elif hasattr(network, "_inputs_struct"):
+        nest, given = sys.modules["keras"].tree, [network._inputs_struct]
+    if given is not None and len(nest.flatten(given)) == len(tensors):
+        return list(nest.pack_sequence_as(given, tensors))
+    return tensors if len(tensors) == _needed(network) else [tensors]
+
+
+def _first_given(network: Network) -> list[Any] | None:
+    """The structures of the arguments that a network of Keras 2 was first called with.
+
+    None if it was not called, or not with all that it needs by position.
+    """
+    spec = network.save_spec() if hasattr(network, "save_spec") else None
+    needed = _needed(network)
+    return None if spec is None or len(spec[0]) < needed else spec[0][:needed]
+
+
+def _needed(network: Network) -> int:
+    """How many inputs the `call` of a network needs as arguments of their own."""
+    # Of the class: while a network is traced, it has another method itself.
+    _, *parameters = inspect.signature(type(network).call).parameters.values()
+    needed = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and parameter.name not in ("training", "mask")
+    ]
+    return max(1, len(needed))
 
 
 def inference_arguments(network: Network) -> dict[str, bool]:
@@ -286,12 +331,15 @@ def is_channels_first(layer: Layer) -> bool | None:
 
 def repeats_channels_first(layer: Layer) -> bool:
     """Whether a layer repeats over time what keeps channels first: `(n, t, c, ...)`."""
-    is_loop = not _LOOPS.isdisjoint(ancestry(layer))
-    return is_loop and any(map(is_channels_first, everything(layer)))
+    return _is_loop(layer) and any(map(is_channels_first, everything(layer)))
+
+
+def _is_loop(layer: Layer) -> bool:
+    return not _LOOPS.isdisjoint(keras_kinds(layer))
 
 
 def _has_graph(network: Network) -> bool:
-    names = ancestry(network)
+    names = keras_kinds(network)
     if "Sequential" in names and not is_keras_2(network):
         return bool(network.built and network._functional is not None)
     return "Functional" in names

@@ -17,6 +17,7 @@ from cnnviz.tracing.keras_generations import (
     ancestry,
     children,
     is_layer,
+    keras_kinds,
     library_kind,
 )
 from cnnviz.words import listed
@@ -57,7 +58,7 @@ class Address:
     @property
     def inner(self) -> Layer:
         """The layer that TimeDistributed repeats; of others, the layer itself."""
-        repeats = "TimeDistributed" in ancestry(self.layer)
+        repeats = "TimeDistributed" in keras_kinds(self.layer)
         return self.layer.layer if repeats else self.layer
 
     @property
@@ -119,7 +120,7 @@ def _walk(layer: Layer, prefix: str, seen: set[int]) -> Iterator[Address]:
     used: dict[str, int] = {}
     for child in children(layer):
         used[child.name] = count = used.get(child.name, 0) + 1
-        if id(child) in seen or "InputLayer" in ancestry(child):
+        if id(child) in seen or "InputLayer" in keras_kinds(child):
             continue
         seen.add(id(child))
         path = prefix + child.name + (f"#{count}" if count > 1 else "")
@@ -204,7 +205,7 @@ def _pattern(network: Network, known: Sequence[Address], name: LayerName) -> str
     for address in known:
         if address.layer is layer:
             return address.path
-    if "InputLayer" in ancestry(layer):
+    if "InputLayer" in keras_kinds(layer):
         raise _is_input(network, layer.name)
     raise LayerError(
         f"layer '{layer.name}' ({type(layer).__name__}) is not a part of model "
@@ -237,7 +238,7 @@ def _is_input(network: Network, name: str) -> LayerError:
 
 
 def _unknown(network: Network, known: list[Address], pattern: str) -> LayerError:
-    inputs = [c.name for c in children(network) if "InputLayer" in ancestry(c)]
+    inputs = [c.name for c in children(network) if "InputLayer" in keras_kinds(c)]
     if pattern in inputs:
         return _is_input(network, pattern)
     several = [part.strip() for part in pattern.split(",")]

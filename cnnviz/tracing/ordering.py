@@ -15,10 +15,10 @@ from cnnviz.errors import CnnvizError
 from cnnviz.tracing.keras_generations import (
     Layer,
     Network,
-    ancestry,
     children,
     input_specs,
     is_of_library,
+    keras_kinds,
 )
 from cnnviz.tracing.naming import Address, Selected, addresses, walk
 from cnnviz.tracing.recording import record
@@ -29,7 +29,7 @@ _ORDERED = frozenset(("Functional", "Sequential"))
 
 
 def in_order(network: Network) -> Iterator[Address]:
-    """Every layer inside a network, a layer before the layers inside it.
+    """Every layer inside a network, one that is called before the layers inside it.
 
     They come in the order in which their first calls begin; those that are not called
     come last. They come one by one: nothing is traced if the caller stops before the
@@ -58,7 +58,7 @@ def in_order(network: Network) -> Iterator[Address]:
 def _lists_in_order(layer: Layer) -> bool:
     return (
         is_of_library(type(layer))
-        or not _ORDERED.isdisjoint(ancestry(layer))
+        or not _ORDERED.isdisjoint(keras_kinds(layer))
         or len(children(layer)) < 2
     )
 

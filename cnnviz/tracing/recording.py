@@ -261,8 +261,11 @@ def _run(
     """Runs a network in the current graph, with recorders around calls of layers."""
     layers: list[Layer] = [network, *(a.layer for a in addresses(network))]
     patches = [patch for v in layers for patch in _patches(v, recorders.get(id(v)))]
-    with LOCK, attributes_kept(layers), patched(patches), computable(layers):
-        network(packed(network, list(inputs)), **inference_arguments(network))
+    # Loops run their layers as they are, which may leave as much behind.
+    both = list({id(v): v for v in (*layers, *everything(network))}.values())
+    patches += [patch for layer in both for patch in _own_losses(layer)]
+    with LOCK, attributes_kept(both), patched(patches), computable(layers):
+        network(*packed(network, list(inputs)), **inference_arguments(network))
 
 
 def _counts(network: Network, inputs: Sequence[tf.Tensor]) -> Mapping[int, int]:
@@ -304,8 +307,7 @@ def _patches(
     if recorder is not None:
         methods[attribute] = recorder(call)
     patches: list[tuple[object, str, object]] = [
-        *((layer, name, method) for name, method in methods.items()),
-        *_own_losses(layer),
+        (layer, name, method) for name, method in methods.items()
     ]
     if hasattr(layer, "_open_name_scope"):
         # In graphs Keras 3 opens a scope of the layer's name, which may not be one.
@@ -342,7 +344,7 @@ def build(network: Network, inputs: Sequence[tf.Tensor]) -> None:
 
     try:
         with LOCK, tf.variable_creator_scope(created), restored(_state(network)):
-            network(packed(network, list(inputs)), **inference_arguments(network))
+            network(*packed(network, list(inputs)), **inference_arguments(network))
     except Exception as error:  # noqa: BLE001
         raise _objection(network, inputs, error) from users_error(error)
     finally:

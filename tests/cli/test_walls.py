@@ -108,7 +108,10 @@ def test_hints_of_the_library_speak_python_and_have_a_row_of_flags(root: Path) -
         ("Give one: size=(height, width).", "--size HEIGHTxWIDTH."),
         ("Name them one by one: layers=['a', 'b/c'].", "--layer a --layer b/c."),
         ("Use weights=None for random ones.", "Use --weights none for random ones."),
-        ("Wrap it. Or, if it takes a list of arrays, give that.", "Wrap it."),
+        (
+            "Wrap it. Or, if it takes several arrays, give a list of arrays.",
+            "Wrap it.",
+        ),
         ("Other values: load_model(..., encoding='raw').", "values: --encoding raw."),
         ("Hold the others: load_model(...).hold({name: array}).", "--hold NAME=FILE."),
         ("Give all by name, {name: array, ...}.", "name, --input NAME=IMAGE."),

@@ -293,6 +293,64 @@ def test_encodings_can_be_given() -> None:
         load_model(gray, encoding="caffe")
 
 
+def test_an_encoding_for_color_is_for_any_input_that_takes_it() -> None:
+    inputs = {
+        "age": keras.Input((5,), name="age"),
+        "depth": keras.Input((8, 8, 1), name="depth"),
+        "photo": keras.Input((8, 8, 3), name="photo"),
+    }
+    flat = {name: keras.layers.Flatten()(x) for name, x in inputs.items()}
+    for names in (["age", "photo"], ["depth", "photo"], ["photo", "depth", "age"]):
+        both = keras.layers.Concatenate(name="both")([flat[name] for name in names])
+        network = keras.Model([inputs[name] for name in names], both)
+        shapes = {"age": (5,), "depth": (8, 8, 1), "photo": (8, 8, 3)}
+        given = {name: np.full((1, *shapes[name]), 0.5, np.float32) for name in names}
+        found = load_model(network, encoding="torch").predict(given).outputs
+        expected = {name: array.ravel() for name, array in given.items()}
+        mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+        expected["photo"] = ((given["photo"] - mean) / deviation).ravel()
+        expected["both"] = np.concatenate([expected[name] for name in names])
+        np.testing.assert_allclose(found[0], expected["both"], rtol=1e-5)
+    for names, count in ((["age", "depth"], 1), (["age"], 5)):
+        both = keras.layers.Concatenate()([flat[name] for name in [*names, *names]])
+        network = keras.Model([inputs[name] for name in names], both)
+        message = f"'torch' is for color; functional.* takes {count} channel"
+        with pytest.raises(ArgumentError, match=message):
+            load_model(network, encoding="torch")
+
+
+@pytest.mark.parametrize("ending", [".h5", ".keras"])
+def test_normalizations_that_loops_repeat_are_finished(
+    ending: str, tmp_path: Path
+) -> None:
+    normalize = keras.layers.Normalization(mean=None, variance=None)
+    frames = np.random.default_rng(0).normal(5, 3, (9, 4, 6, 6, 2)).astype(np.float32)
+    for repeated in (normalize, keras.Sequential([normalize, keras.layers.ReLU()])):
+        clips = keras.Input((4, 6, 6, 2))
+        clip = keras.Model(clips, keras.layers.TimeDistributed(repeated)(clips))
+        normalize.adapt(frames.reshape(-1, 6, 6, 2))
+        clip.save(tmp_path / f"clip{ending}")
+        found = load_model(tmp_path / f"clip{ending}", encoding="raw").network(frames)
+        mean, variance = (f(frames, (0, 1, 2, 3)) for f in (np.mean, np.var))
+        expected = (frames - mean) / np.sqrt(variance)
+        if repeated is not normalize:
+            expected = np.maximum(expected, 0)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_of_ones_own_may_be_called_normalization(tmp_path: Path) -> None:
+    class Normalization(keras.layers.Layer):
+        def call(self, images: Any) -> Any:
+            return images / 4
+
+    network = keras.Sequential([keras.Input((8, 8, 3)), Normalization()])
+    network.save(tmp_path / "own.keras")
+    model = load_model(
+        tmp_path / "own.keras", custom_objects={"Normalization": Normalization}
+    )
+    np.testing.assert_allclose(model.network(np.ones((1, 8, 8, 3))), 0.25)
+
+
 def test_encodings_of_several_inputs() -> None:
     color, depth = (
         keras.Input((8, 8, 3), name="color"),

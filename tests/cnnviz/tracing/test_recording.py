@@ -402,6 +402,33 @@ def test_losses_of_a_trace_stay_out_of_the_network(k: Any) -> None:
 
 
 @GENERATIONS
+def test_what_loops_repeat_is_left_as_it_was(k: Any) -> None:
+    class Keeps(k.layers.Layer):
+        def call(self, images: Any) -> Any:
+            self.last = images
+            return 2 * images
+
+    keeps = Keeps()
+    regularizer = k.regularizers.L2(0.1)
+    network = k.Sequential(
+        [
+            k.layers.Input((3, 12, 10, 3)),
+            k.layers.TimeDistributed(keeps),
+            k.layers.TimeDistributed(
+                k.layers.Conv2D(2, 3, activity_regularizer=regularizer)
+            ),
+            k.layers.GlobalAveragePooling3D(name="mean"),
+        ]
+    )
+    network(IMAGES[None])
+    last = keeps.last
+    before = [float(loss) for loss in network.losses]
+    activations(network, IMAGES[None], ["mean"])
+    assert keeps.last is last
+    assert [float(loss) for loss in network.losses] == before
+
+
+@GENERATIONS
 def test_a_layer_with_several_outputs_says_so(k: Any) -> None:
     class Twice(k.layers.Layer):
         def call(self, inputs: Any) -> Any:
@@ -418,12 +445,15 @@ def test_other_threads_see_the_network_as_it_is(k: Any) -> None:
     images = k.Input((12, 10, 3))
     network = k.Model(images, k.layers.MaxPooling2D()(images))
     expected = np.asarray(network(IMAGES))
+    name = k.layers.AveragePooling2D(2).name
     with averaged_pooling(network), ThreadPoolExecutor(1) as pool:
         elsewhere = np.asarray(pool.submit(network, IMAGES).result())
         here = np.asarray(network(IMAGES))
     np.testing.assert_array_equal(elsewhere, expected)
     means = IMAGES.reshape(-1, 6, 2, 5, 2, 3).mean((2, 4))
     np.testing.assert_allclose(here, GAIN * means, rtol=1e-5)
+    count = int(name.rpartition("_")[2]) if name[-1].isdigit() else 0
+    assert k.layers.AveragePooling2D(2).name == f"average_pooling2d_{count + 1}"
 
 
 @GENERATIONS
