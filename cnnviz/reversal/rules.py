@@ -202,6 +202,10 @@ def _refusal(walk: Walk, op: tf.Operation) -> LayerError:
     if op.type in _REFUSALS:
         return walk.refusal(op, _REFUSALS[op.type])
     if any(op.type in row.rules for row in TABLE):
+        kind = op.outputs[0].dtype
+        if not kind.is_floating:
+            told = f"computes with {op.type} of {kind.name}, which has no way back."
+            return walk.refusal(op, told)
         return walk.refusal(op, f"looks values up by a map ({op.type}).")
     return walk.refusal(
         op, f"computes with {op.type}, which the deconvnet has no rule for."
