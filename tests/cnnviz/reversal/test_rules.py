@@ -68,6 +68,10 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
             [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
         ),
         (
+            lambda x: tf.reduce_max(x, tf.range(1, tf.rank(x) - 1), keepdims=True),
+            [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
+        ),
+        (
             lambda x: tf.reduce_min(x, [1, 2], keepdims=True),
             [[[[0, -1], [0, 0]], [[0, 0], [1, 0]]]],
         ),
