@@ -62,7 +62,7 @@ def chosen_by_size(k: ModuleType) -> Any:
             return (*shape[:-1], 4)
 
         def call(self, maps: Any) -> Any:
-            kernel = self.kernels[0 if maps.shape[1] >= 32 else 1]
+            kernel = self.kernels[0 if (maps.shape[1] or 0) >= 32 else 1]
             return tf.nn.conv2d(maps, kernel, 1, "SAME")
 
     return Chosen()

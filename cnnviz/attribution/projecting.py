@@ -9,7 +9,7 @@ is reconstructed, and its forward pass is shared by all of its units.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,11 +144,12 @@ class _Blocks(NamedTuple):
             size = self.size(math.ceil(crops.share * route.largest))
             trace = compiled(
                 task.model.network,
-                ("deconvnet crops", *task.key),
-                lambda *tensors: _trace_crops(task, route, tensors),
+                ("deconvnet crops", crops.number, *task.key),
+                lambda *tensors: _trace_crops(task, crops.number, tensors),
                 _signature(crops.shapes(arrays), size, size),
             )
-            if trace.facts:
+            # Images of several sizes, for which it may do different things, share this.
+            if trace.facts == route.geometry.likeness:
                 yield from _of_crops(trace, crops, arrays, seeds, size)
                 return
         size = self.size(route.largest)
@@ -262,21 +263,27 @@ def _reconstruct(
 
 
 def _trace_crops(
-    task: Task, route: Route, tensors: Sequence[tf.Tensor]
-) -> tuple[dict[str, tf.Tensor], bool]:
-    """Also tells whether the network does with crops what it does with images."""
+    task: Task, number: int, tensors: Sequence[tf.Tensor]
+) -> tuple[dict[str, tf.Tensor], Hashable]:
+    """Reconstructs crops.
+
+    Args:
+        task: The task.
+        number: Which of the images is cropped.
+        tensors: The images, and of each reconstruction what `_signature` says.
+
+    Returns:
+        The reconstructions, and what must be the same of the whole images, lest the
+        network does something else with these; None if there is nothing.
+    """
     *images, _, channels, positions, values = tensors
-    nothing = {"projection": tf.zeros([0])}
     try:
         traced = trace_layer(task, images)
         start = seed(task, traced, (channels, positions, values))
         pulled, end = _carry_back(task, traced, start)
     except (CnnvizError, tf.errors.OpError, ValueError):
-        return nothing, False  # it takes images of one size only
-    geometry = find_geometry_of(traced, route.image, end)
-    if geometry.likeness != route.geometry.likeness:
-        return nothing, False
-    return {"projection": pulled}, True
+        return {"projection": tf.zeros([0])}, None  # it takes images of one size only
+    return {"projection": pulled}, find_geometry_of(traced, number, end).likeness
 
 
 def _trace_images(

@@ -54,6 +54,14 @@ def known_value(tensor: tf.Tensor) -> NDArray[Any] | None:
     return _computed(op, *known)
 
 
+def known_axes(reduction: tf.Operation) -> frozenset[int] | None:
+    """The axes over which an operation reduces a tensor, from 0 on; None if unknown."""
+    rank, axes = reduction.inputs[0].shape.rank, known_value(reduction.inputs[1])
+    if axes is None or rank is None:
+        return None
+    return frozenset(int(axis) % rank for axis in np.ravel(axes))
+
+
 def _computed(
     op: tf.Operation, one: ArrayLike, other: ArrayLike
 ) -> NDArray[Any] | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from cnnviz.graph.constants import known_value
 from cnnviz.graph.extents import NOWHERE
 from cnnviz.graph.functions import CALLS, Inlining
 from cnnviz.graph.operations import TRANSPOSED_CONVOLUTIONS
@@ -99,7 +100,7 @@ class Likeness:
 
     def _goes_along(self, op: tf.Operation) -> bool:
         """Whether positions are chosen, of which there are fewer in a crop."""
-        axis = tf.get_static_value(op.inputs[2])
+        axis = known_value(op.inputs[2])
         rank = op.inputs[0].shape.rank
         return axis is None or int(axis) % (rank or 1) in self._moving(op.inputs[0])
 

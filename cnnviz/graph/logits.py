@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.graph.constants import known_value
+from cnnviz.graph.constants import known_axes, known_value
 from cnnviz.graph.functions import CALLS, Inlining, body
 from cnnviz.graph.marks import mark_of
 from cnnviz.graph.walking import past
@@ -211,7 +211,7 @@ def _renormalized(op: tf.Operation) -> tf.Tensor | None:
     total = _plain(total if (inner := _guarded(total.op)) is None else inner)
     if total.op.type != "Sum" or _plain(total.op.inputs[0]) is not _plain(given):
         return None
-    summed = _axes(total.op)
+    summed = known_axes(total.op)
     return given if summed and softmax_axes(given) == summed else None
 
 
@@ -229,15 +229,7 @@ def _added(tensor: tf.Tensor) -> frozenset[int] | None:
         totals += [_plain(t) for total in totals for t in total.op.inputs]
         totals = [_plain(t.op.inputs[0]) for t in totals if t.op.type == "Log"]
     sums = [t.op for t in totals if t.op.type == "Sum"]
-    return _axes(sums[0]) if sums else None
-
-
-def _axes(reduction: tf.Operation) -> frozenset[int] | None:
-    """The axes over which an operation reduces a tensor, if they are known."""
-    rank, axes = reduction.inputs[0].shape.rank, known_value(reduction.inputs[1])
-    if axes is None or rank is None:
-        return None
-    return frozenset(int(axis) % rank for axis in np.ravel(axes))
+    return known_axes(sums[0]) if sums else None
 
 
 def _rearranged(op: tf.Operation, axes: frozenset[int]) -> frozenset[int] | None:
@@ -489,7 +481,7 @@ def _shifted(tensor: tf.Tensor, total: tf.Operation) -> tf.Tensor:
         largest = _plain(largest.op.inputs[1])
     if largest.op.type != "Max" or _plain(largest.op.inputs[0]) is not x:
         return tensor
-    taken, summed = _axes(largest.op), _axes(total)
+    taken, summed = known_axes(largest.op), known_axes(total)
     return x if taken and summed and summed <= taken else tensor
 
 

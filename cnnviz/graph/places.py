@@ -33,6 +33,7 @@ import tensorflow as tf
 
 from cnnviz.graph.axes import Axis
 from cnnviz.graph.channels import channel_dim
+from cnnviz.graph.constants import known_value
 from cnnviz.graph.extents import NOWHERE, Extent
 from cnnviz.graph.functions import CALLS, Inlining
 from cnnviz.graph.likeness import UNIFORM, Likeness, OfSizeError
@@ -289,10 +290,10 @@ def _joined(walk: _AxisWalk, tensor: tf.Tensor, extent: Extent) -> None:
     op = tensor.op
     if op.type == "ConcatV2":
         *parts, last = op.inputs
-        axis = int(tf.get_static_value(last))
+        axis = known_value(last)
     else:
         parts, axis = list(op.inputs), op.get_attr("axis")
-    if axis % tensor.shape.rank == extent.dim:
+    if axis is None or int(axis) % tensor.shape.rank == extent.dim:
         raise _Differs
     for part in parts:
         moves = walk.depends(part) and walk.extent(part) is not None

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from cnnviz.graph import arrangements, windows
 from cnnviz.graph.channels import position_dims
+from cnnviz.graph.constants import known_axes
 from cnnviz.graph.extents import (
     NOWHERE,
     Extent,
@@ -197,11 +198,8 @@ class Views:
             return True
         if op.type not in REDUCTIONS:
             return False
-        axes = tf.get_static_value(op.inputs[1])
-        if axes is None or op.inputs[0].shape.rank is None:
-            return False
         # Over the positions, and over channels: the statistics of a normalization.
-        reduced = {int(axis) % op.inputs[0].shape.rank for axis in axes.ravel()} - {0}
+        reduced = (known_axes(op) or frozenset()) - {0}
         return len(reduced) > max((t.shape.rank or 2) - 2 for t in self._inputs)
 
 

@@ -24,11 +24,17 @@ def numbers_per_image(graph: tf.Graph) -> int:
     Args:
         graph: The graph, of any number of images.
     """
+    return sum(map(_numbers, graph.get_operations()))
+
+
+def _numbers(op: tf.Operation) -> int:
+    if op.type in CALLS and (inner := body(op)) is not None:
+        return numbers_per_image(inner)
+    if op.type in _WITHOUT_VALUES:
+        return 0
     return sum(
         int(np.prod([size or 1 for size in output.shape[1:]]))
-        for operation in graph.get_operations()
-        if operation.type not in _WITHOUT_VALUES
-        for output in operation.outputs
+        for output in op.outputs
         if output.dtype.is_floating and (output.shape.rank or 0) > 1
     )
 

@@ -13,16 +13,20 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow as tf
 
 _RULE = "CnnvizStraightThrough"
 _KEEPING = frozenset(
-    """ExpandDims GatherV2 Identity MaxPool MirrorPad Pad Reshape ResizeNearestNeighbor
-    ReverseV2 Slice Squeeze StridedSlice Transpose""".split()
+    """BroadcastTo ConcatV2 DepthToSpace ExpandDims GatherV2 Identity MaxPool MirrorPad
+    Pack Pad PadV2 Reshape ResizeNearestNeighbor ReverseV2 SelectV2 Slice SpaceToDepth
+    Split SplitV Squeeze StridedSlice Tile Transpose Unpack""".split()
 )
-"""Operations that move or choose the numbers of their first input, or add zeros."""
+"""Operations that repeat, move, join or choose numbers, or add others to them."""
 _RESIZING = frozenset(("ResizeBicubic", "ResizeBilinear", "ScaleAndTranslate"))
-"""Those that compute float32 from their first input, whatever its type."""
+"""Those that compute float32 from numbers of whatever type."""
 
 
 def rounded(values: tf.Tensor) -> tf.Tensor:
@@ -47,25 +51,12 @@ def bypass(numbers: tf.Tensor, fractions: tf.Tensor) -> None:
         numbers: Whole numbers.
         fractions: The same numbers in float32.
     """
-    stack = [(numbers, fractions)]
-    while stack:
-        whole, twin = stack.pop()
-        for op in whole.consumers():
-            if not op.outputs:
-                continue  # as of assertions
-            result = op.outputs[0]
-            if op.type == "Cast":
-                if result.dtype.is_integer and _holds(result.dtype, whole.dtype):
-                    stack.append((result, twin))
-                if not result.dtype.is_floating:
-                    continue
-                made = tf.cast(twin, result.dtype)
-            elif op.type in _KEEPING | _RESIZING and op.inputs[0] is whole:
-                made = _copied(op, twin)
-            else:
-                continue
+    twins = {numbers.ref(): fractions}
+    # An operation comes after those that make what it is given.
+    for op in numbers.graph.get_operations():
+        for result, made in zip(op.outputs, _made(op, twins), strict=False):
             if result.dtype.is_integer:
-                stack.append((result, made))
+                twins[result.ref()] = made
                 continue
             for user in result.consumers():
                 for i, tensor in enumerate(user.inputs):
@@ -73,17 +64,47 @@ def bypass(numbers: tf.Tensor, fractions: tf.Tensor) -> None:
                         user._update_input(i, made)
 
 
+def _made(op: tf.Operation, twins: Mapping[Any, tf.Tensor]) -> list[tf.Tensor]:
+    """What an operation makes of the fractions, for each output; empty for nothing.
+
+    Args:
+        op: The operation.
+        twins: The fractions, by `tensor.ref()` of the whole numbers.
+    """
+    if not any(tensor.ref() in twins for tensor in op.inputs):
+        return []
+    if op.type == "Cast":
+        (whole,), kind = op.inputs, op.outputs[0].dtype
+        twin = twins[whole.ref()]
+        if kind.is_floating:
+            return [tf.cast(twin, kind)]
+        return [twin] if kind.is_integer and _holds(kind, whole.dtype) else []
+    return _copied(op, twins) if op.type in _KEEPING | _RESIZING else []
+
+
 def _holds(kind: tf.DType, other: tf.DType) -> bool:
     """Whether a type has all the whole numbers of another; a cast changes none then."""
     return bool(kind.min <= other.min and kind.max >= other.max)
 
 
-def _copied(op: tf.Operation, twin: tf.Tensor) -> tf.Tensor:
-    """The same operation on fractions."""
+def _copied(op: tf.Operation, twins: Mapping[Any, tf.Tensor]) -> list[tf.Tensor]:
+    """The same operation on fractions; nothing if only its indices are among them."""
     kind = "Tparams" if op.type == "GatherV2" else "T"
+    kinds = [
+        arg.type_attr
+        for arg in op.op_def.input_arg
+        for _ in range(op.get_attr(arg.number_attr) if arg.number_attr else 1)
+    ]
+    given = list(op.inputs)
+    places = [place for place, found in enumerate(kinds) if found == kind]
+    if not any(given[place].ref() in twins for place in places):
+        return []
+    for place in places:
+        twin = twins.get(given[place].ref())
+        given[place] = tf.cast(given[place], tf.float32) if twin is None else twin
     attributes = dict(op.node_def.attr)
-    attributes[kind] = tf.compat.v1.AttrValue(type=twin.dtype.as_datatype_enum)
+    attributes[kind] = tf.compat.v1.AttrValue(type=tf.float32.as_datatype_enum)
     copy = op.graph.create_op(
-        op.type, [twin, *op.inputs[1:]], [twin.dtype], attrs=attributes
+        op.type, given, [tf.float32] * len(op.outputs), attrs=attributes
     )
-    return copy.outputs[0]
+    return list(copy.outputs)

@@ -78,20 +78,26 @@ def step_back(walk: Walk, tensor: tf.Tensor) -> Step:
     raise _refusal(walk, op)
 
 
-def _exact_transpose(
-    operation: Operation, walk: Walk, tensor: tf.Tensor
+def _linear(
+    operation: Operation, place: int, walk: Walk, tensor: tf.Tensor
 ) -> Step | None:
-    op = tensor.op
-    sources = [i for i, t in enumerate(op.inputs) if walk.depends(t)]
-    return _by_gradient(tensor, sources, operation)
-
-
-def _filter(place: int, walk: Walk, tensor: tf.Tensor) -> Step | None:
-    """A convolution of the input at a place; kernels from the image are gates."""
+    """What is linear in the input at a place; what else the image decides is a gate."""
     op = tensor.op
     constant = not any(walk.depends(t) for i, t in enumerate(op.inputs) if i != place)
     note = None if constant else Note("gated", walk.layer_of(op))
-    return _by_gradient(tensor, [place], "filter", note)
+    return _by_gradient(tensor, [place], operation, note)
+
+
+def _moved(place: int, walk: Walk, tensor: tf.Tensor) -> Step | None:
+    """Values of the map at a place; not those of a constant, which a map looks up."""
+    if not walk.depends(tensor.op.inputs[place]):
+        return None
+    return _linear("", place, walk, tensor)
+
+
+def _joined(walk: Walk, tensor: tf.Tensor) -> Step | None:
+    sources = [i for i, t in enumerate(tensor.op.inputs) if walk.depends(t)]
+    return _by_gradient(tensor, sources, "")
 
 
 def _matrix_product(walk: Walk, tensor: tf.Tensor) -> Step | None:
@@ -202,6 +208,10 @@ def _refusal(walk: Walk, op: tf.Operation) -> LayerError:
     if op.type in _REFUSALS:
         return walk.refusal(op, _REFUSALS[op.type])
     if any(op.type in row.rules for row in TABLE):
+        kind = op.outputs[0].dtype
+        if not kind.is_floating:
+            told = f"computes with {op.type} of {kind.name}, which has no way back."
+            return walk.refusal(op, told)
         return walk.refusal(op, f"looks values up by a map ({op.type}).")
     return walk.refusal(
         op, f"computes with {op.type}, which the deconvnet has no rule for."
@@ -267,8 +277,8 @@ TABLE: tuple[Row, ...] = (
         "convolution of any kind, dense",
         "the exact transpose, without bias",
         {
-            **dict.fromkeys(CONVOLUTIONS, partial(_filter, 0)),
-            **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, partial(_filter, 2)),
+            **dict.fromkeys(CONVOLUTIONS, partial(_linear, "filter", 0)),
+            **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, partial(_linear, "filter", 2)),
             **dict.fromkeys(gates.PRODUCTS, _matrix_product),
         },
     ),
@@ -276,8 +286,8 @@ TABLE: tuple[Row, ...] = (
         "average pooling",
         "R/n to each position of the window",
         {
-            **_rules("AvgPool AvgPool3D", partial(_exact_transpose, "unpool")),
-            "Mean": partial(_exact_transpose, ""),
+            **_rules("AvgPool AvgPool3D", partial(_linear, "unpool", 0)),
+            "Mean": partial(_linear, "", 0),
         },
     ),
     Row(
@@ -288,7 +298,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "local response normalization",
         "nothing, as in the paper",
-        {"LRN": partial(_passed, Note("normalized", "local response normalization"))},
+        {"LRN": partial(_passed, None)},
     ),
     Row(
         "layer, group, unit normalization",
@@ -314,7 +324,7 @@ TABLE: tuple[Row, ...] = (
         "to every summand; sliced; summed, then rectified",
         {
             **_rules("Add AddV2 Sub AddN BiasAdd", _sum),
-            **_rules("ConcatV2 Pack", partial(_exact_transpose, "")),
+            **_rules("ConcatV2 Pack", _joined),
         },
     ),
     Row(
@@ -331,14 +341,15 @@ TABLE: tuple[Row, ...] = (
         "reshaping, padding, resizing, cropping, summing, choosing by a constant",
         "the exact transpose",
         {
+            "Split": partial(_moved, 1),
             **_rules(
-                """Sum Neg Reshape Transpose Squeeze ExpandDims Split SplitV Slice
+                """Sum Neg Reshape Transpose Squeeze ExpandDims SplitV Slice
                 StridedSlice Pad PadV2 MirrorPad GatherV2 GatherNd Tile BroadcastTo
                 Unpack SpaceToBatchND BatchToSpaceND SpaceToDepth DepthToSpace
                 ResizeBilinear ResizeNearestNeighbor ResizeBicubic ScaleAndTranslate
                 CropAndResize Cumsum ReverseV2 Roll ImageProjectiveTransformV3
                 ExtractImagePatches ExtractVolumePatches""",
-                partial(_exact_transpose, ""),
+                partial(_moved, 0),
             ),
             **_rules("SelectV2 Select", _selected_by_constant),
         },

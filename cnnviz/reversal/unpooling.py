@@ -14,6 +14,7 @@ from cnnviz.graph.channels import (
     to_channels_first,
     to_channels_last,
 )
+from cnnviz.graph.constants import known_axes
 from cnnviz.graph.devices import has_gpu, must_repeat
 from cnnviz.graph.steady_gradients import first_of_largest
 from cnnviz.reversal.steps import Step, Value, Walk, registered_gradient
@@ -26,6 +27,8 @@ def unpooled(walk: Walk, tensor: tf.Tensor) -> Step | None:
         return None
     if not tensor.dtype.is_floating:
         raise walk.refusal(op, "pools whole numbers, which have no way back.")
+    if op.type in _OVER_AXES and known_axes(op) is None:
+        raise walk.refusal(op, "pools along axes that are computed while it runs.")
     unpool = SWITCHES[op.type]
     return Step(
         (op.inputs[0],),
@@ -127,7 +130,7 @@ def _unpooled_globally(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tenso
     """Puts R at the first largest value; TensorFlow's gradient shares it among ties."""
     given = value(op.inputs[0])
     rank = given.shape.rank
-    axes = [int(a) % rank for a in np.ravel(tf.get_static_value(op.inputs[1]))]
+    axes = sorted(known_axes(op) or ())
     kept = [i for i in range(rank) if i not in axes]
     order = kept + axes
     moved = tf.transpose(given if op.type == "Max" else -given, order)
@@ -139,12 +142,14 @@ def _unpooled_globally(op: tf.Operation, r: tf.Tensor, value: Value) -> tf.Tenso
     return tf.transpose(placed, [order.index(i) for i in range(rank)])
 
 
+_OVER_AXES = ("Max", "Min")
+"""The second input is the axes."""
+
 SWITCHES: dict[str, Callable[[tf.Operation, tf.Tensor, Value], tf.Tensor]] = {
     "MaxPool": _unpooled_2d,
     "MaxPoolV2": _unpooled_by_gradient,
     "MaxPoolWithArgmax": _unpooled_by_gradient,
     "MaxPool3D": _unpooled_3d,
-    "Max": _unpooled_globally,
-    "Min": _unpooled_globally,
+    **dict.fromkeys(_OVER_AXES, _unpooled_globally),
     "TopKV2": _unpooled_by_gradient,
 }

@@ -216,6 +216,8 @@ class TestByHand:
         found = deconvnet(raw(network), x, "lrn", [0])
         strength = found.activations[0, 0]
         close(found.images[0, 0, 0, 0], [strength, 0, 0, 0])
+        (note,) = found.notes
+        assert "does not depend on the image beyond its seed" in note
         gradient = deconvnet(raw(network), x, "lrn", [0], rule="gradient")
         close(
             gradient.images[0, 0, 0, 0] / strength,

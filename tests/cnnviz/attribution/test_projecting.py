@@ -664,10 +664,31 @@ def test_networks_that_look_at_the_size_of_the_image_are_shown_all_of_it(
     for weight in network.weights:
         values = np.random.default_rng(0 if "a" in weight.name else 1)
         weight.assign(values.normal(0.05, 0.1, weight.shape))
-    image = np.random.default_rng(3).random((1, 40, 40, 3), np.float32)
+    check_gradient(network, 40, rule)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("rule", RULES)
+def test_what_was_seen_of_crops_of_small_images_does_not_count_for_larger_ones(
+    rule: Rule, k: ModuleType
+) -> None:
+    last = k.layers.Conv2D(2, 3, activation="relu", name="last")
+    network = sequential(k, (None, None, 3), chosen_by_size(k), last)
+    for number, weight in enumerate(network.weights):
+        values = np.random.default_rng(number).normal(0.05, 0.1, weight.shape)
+        weight.assign(values)
+    for side in (24, 40):  # their crops have one size
+        check_gradient(network, side, rule)
+
+
+def check_gradient(network: Any, side: int, rule: Rule) -> None:
+    """Checks a rule against the gradient.
+
+    They are the same where no rectifier is on the way but that of the unit.
+    """
+    image = np.random.default_rng(3).random((1, side, side, 3), np.float32)
     found = deconvnet(raw(network), image, "last", rule=rule)
     place = tuple(int(i) for i in found.positions[0, 0])
-    # No rectifier is on the way but that of the unit: all rules are the gradient.
     given = tf.constant(image)
     with tf.GradientTape() as tape:
         tape.watch(given)

@@ -69,6 +69,9 @@ BY_SIZE: dict[str, Network] = {
     "an order of channels": lambda x: tf.gather(
         x, [0, 1, 2, 3] if is_large(x) else [3, 2, 1, 0], axis=-1
     ),
+    "an order along an axis that is computed": lambda x: tf.gather(
+        x, [0, 1, 2, 3] if is_large(x) else [3, 2, 1, 0], axis=tf.rank(x) - 1
+    ),
     "an order of maps": lambda x: tf.concat(
         [tf.nn.relu(x), tf.tanh(x)][:: 1 if is_large(x) else -1], -1
     ),

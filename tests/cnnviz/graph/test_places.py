@@ -204,6 +204,15 @@ def test_branches_with_different_fields() -> None:
     assert largest_difference(network, (53, 46, 2)) < 1e-5
 
 
+def test_maps_are_joined_along_an_axis_that_is_computed() -> None:
+    def joined(x: tf.Tensor) -> tf.Tensor:
+        return tf.concat([convolved(x), tf.nn.relu(x)], tf.rank(x) - 1)
+
+    _, geometry = traced(joined, (40, 50, 2))
+    assert None not in geometry.axes
+    assert largest_difference(joined, (40, 50, 2)) < 1e-5
+
+
 def test_an_axis_that_is_averaged_is_kept_whole() -> None:
     kernel = np.random.default_rng(0).normal(size=(3, 3, 2, 3)).astype(np.float32)
 

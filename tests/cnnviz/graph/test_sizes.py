@@ -27,6 +27,15 @@ def test_numbers_per_image_are_those_of_maps() -> None:
     assert numbers_per_image(graph_for(None)) == expected
 
 
+def test_numbers_inside_functions_count() -> None:
+    inner = tf.function(lambda x: tf.nn.relu(tf.nn.relu(x) + 1.0), autograph=False)
+    outer = tf.function(lambda x: tf.exp(inner(x)), autograph=False)
+    called = tf.function(lambda x: outer(2.0 * x), autograph=False)
+    graph = called.get_concrete_function(tf.TensorSpec((None, 4, 5, 3))).graph
+    # The product, two rectifiers, the sum and the exponential.
+    assert numbers_per_image(graph) == 5 * 4 * 5 * 3
+
+
 def test_work_is_that_of_multiply_adds_and_of_numbers() -> None:
     kernel, thin = tf.ones([3, 3, 2, 5]), tf.ones([2, 2, 5, 1])
     with tf.Graph().as_default():

@@ -38,6 +38,34 @@ WAYS: dict[str, Callable[[Any], Any]] = {
         tf.transpose(x[:, 1:-1, ::2], [0, 2, 1, 3])[..., ::-1], tf.float32
     ),
     "gathered": lambda x: tf.cast(tf.gather(x, [2, 0], axis=3), tf.float32),
+    "repeated": lambda x: tf.cast(tf.repeat(x[..., :1], 3, -1), tf.float32),
+    "tiled": lambda x: tf.cast(tf.image.grayscale_to_rgb(x[..., 1:2]), tf.float32),
+    "broadcast": lambda x: tf.cast(
+        tf.broadcast_to(x[..., :1], (3, 12, 12, 4)), tf.float32
+    ),
+    "in blocks": lambda x: tf.cast(
+        tf.nn.depth_to_space(tf.nn.space_to_depth(x[:, ::2], 2)[..., ::-1], 2),
+        tf.float32,
+    ),
+    "joined": lambda x: tf.cast(
+        tf.concat([x[..., ::-1], tf.zeros_like(x), tf.split(x, [1, 2], -1)[1]], -1),
+        tf.float32,
+    ),
+    "taken apart": lambda x: tf.cast(
+        tf.stack([*tf.unstack(x, axis=2)[::-1], tf.split(x, 2, 1)[1][:, 0]], 1),
+        tf.float32,
+    ),
+    "chosen": lambda x: tf.cast(
+        tf.where(BYTES[:1] > 99, x, tf.reverse(x, [1, 2])), tf.float32
+    ),
+    "padded by a number": lambda x: tf.cast(
+        tf.raw_ops.PadV2(
+            input=x,
+            paddings=[[0, 0], [1, 2]] * 2,
+            constant_values=tf.zeros((), x.dtype),
+        ),
+        tf.float32,
+    ),
     "padded": lambda x: tf.cast(
         tf.pad(tf.pad(x, [[0, 0], [1, 2], [0, 0], [0, 0]]), [[0, 0]] * 4), tf.float32
     ),

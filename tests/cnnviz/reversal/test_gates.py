@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from cnnviz.attribution import deconvnet
@@ -48,6 +49,31 @@ class TestGates:
         for channel in np.flatnonzero(found.activations[0] > 0):
             seed = twin.strongest(maps, int(channel))
             close(found.images[0, channel], twin.reconstructed(steps, image, seed))
+
+    @GENERATIONS
+    def test_boxes_of_the_image(self, k: ModuleType) -> None:
+        class Cropped(k.layers.Layer):  # type: ignore[name-defined]
+            is_stopped = False
+
+            def call(self, x: Any) -> Any:
+                means = tf.reduce_mean(x, [1, 2])
+                boxes = tf.concat([means[:, :2], means[:, :2] + 0.5], 1)
+                boxes = tf.stop_gradient(boxes) if self.is_stopped else boxes
+                return tf.image.crop_and_resize(x, boxes, [0], (6, 6))
+
+            def compute_output_shape(self, shape: Any) -> Any:
+                return (shape[0], 6, 6, shape[-1])
+
+        crop = Cropped(name="crop")
+        conv, last = k.layers.Conv2D(4, 3), k.layers.Conv2D(5, 3, name="last")
+        network = randomized(sequential(k, (12, 12, 3), conv, crop, last), 1)
+        image = np.random.default_rng(0).random((12, 12, 3), np.float32)
+        found = deconvnet(raw(network), image, "last")
+        assert "gates computed from the image are held constant: crop" in found.notes
+        crop.is_stopped = True
+        expected = deconvnet(raw(network), image, "last", rule="gradient")
+        assert expected.images.any()
+        close(found.images, expected.images)
 
     @GENERATIONS
     def test_heads_are_entered_at_the_logit(self, k: ModuleType) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -37,6 +38,11 @@ def first_row(x: tf.Tensor) -> tf.Tensor:
     return tf.compat.v1.where([True, False], y, tf.zeros_like(y))[tf.newaxis]
 
 
+def decided(x: tf.Tensor, values: list[float]) -> tf.Tensor:
+    """A row of values, as the image X decides them: its mean is added and taken off."""
+    return (tf.constant(values) + tf.reduce_mean(x) - X.mean())[tf.newaxis]
+
+
 def fork(x: tf.Tensor) -> tf.Tensor:
     """A rectified map, and what a second rectifier makes of it."""
     y = tf.nn.relu(x)
@@ -65,6 +71,10 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
         ),
         (
             lambda x: tf.reduce_max(x, [1, 2], keepdims=True),
+            [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
+        ),
+        (
+            lambda x: tf.reduce_max(x, tf.range(1, tf.rank(x) - 1), keepdims=True),
             [[[[0, 0], [1, -1]], [[0, 0], [0, 0]]]],
         ),
         (
@@ -158,6 +168,31 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
             np.maximum(R * [1, 0], 0),
         ),
         (first_row, RELU * [[[1]], [[0]]]),
+        (lambda x: tf.concat(tf.split(x, 2, 2)[::-1], 2), R[:, :, ::-1]),
+        (  # what the image decides beside the map is held constant
+            lambda x: tf.pad(
+                x, [[0, 0], [1, 0], [0, 0], [0, 0]], constant_values=tf.reduce_min(x)
+            )[:, :2],
+            R[:, ::-1] * [[[1]], [[0]]],
+        ),
+        (
+            lambda x: tf.image.crop_and_resize(
+                x, decided(x, [0.0, 0.0, 0.5, 1.0]), [0], (2, 2)
+            ),
+            np.stack([R[:, 0] + R[:, 1] / 2, R[:, 1] / 2], 1),
+        ),
+        (
+            lambda x: keras.ops.image.affine_transform(
+                x, decided(x, [1.0, 0, 1, 0, 1, 0, 0, 0])
+            ),
+            R[:, :, ::-1] * [[0], [1]],
+        ),
+        (
+            lambda x: tf.gather(
+                x, tf.argsort(x[0, :, 0, 0], direction="DESCENDING"), axis=1
+            ),
+            R[:, ::-1],
+        ),
     ],
     "casting": [(lambda x: tf.identity(tf.nn.relu(x)), RELU)],
     "functions": [
@@ -221,7 +256,7 @@ def test_whole_numbers_are_refused() -> None:
     def flipped(x: tf.Tensor) -> tf.Tensor:
         return tf.cast(tf.reverse(tf.cast(x, tf.int32), [1]), tf.float32)
 
-    with pytest.raises(LayerError, match="ReverseV2"):
+    with pytest.raises(LayerError, match="ReverseV2 of int32, which has no way"):
         pulled(flipped, X, R)
 
 

@@ -12,7 +12,7 @@ import tf_keras
 from cnnviz import LayerError
 from cnnviz.attribution import deconvnet
 from tests import reference as twin
-from tests.networks import close, plane, raw, seeded, sequential
+from tests.networks import close, plane, pulled, raw, seeded, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
@@ -69,6 +69,11 @@ class TestSwitches:
         network = sequential(k, (4, 4, 1), Pool(name="p"))
         with pytest.raises(LayerError, match="'p' pools whole numbers"):
             deconvnet(raw(network), np.ones((4, 4, 1), "f"), "p")
+
+    def test_axes_of_the_running_network_are_refused(self) -> None:
+        axis = tf.Variable(1)
+        with pytest.raises(LayerError, match="pools along axes that are computed"):
+            pulled(lambda x: tf.reduce_max(x, axis), np.ones((1, 2, 2, 1)), np.ones(1))
 
     @GENERATIONS
     def test_global(self, k: ModuleType) -> None:
