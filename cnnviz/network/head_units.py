@@ -18,7 +18,7 @@ from cnnviz.errors import LayerError
 from cnnviz.graph.receptive_fields import keeps_apart
 from cnnviz.network.forward import ForwardPass, show_images
 from cnnviz.network.heads import Head
-from cnnviz.network.layout import channel_axis, displayed, is_tensor_channels_first
+from cnnviz.network.layout import channel_axis, displayed
 from cnnviz.network.model import ImageModel
 from cnnviz.tracing.naming import Selected, one_layer
 from cnnviz.tracing.recording import Call
@@ -85,8 +85,7 @@ def _units_of(forward: ForwardPass, call: Call, head: Head) -> HeadUnits | None:
     units = sizes.pop(channels - 1)
     if units != head.logits.shape[-1] or set(sizes) - {1}:
         return None
-    first = is_tensor_channels_first(forward.network, head.output)
-    output = displayed(head.output, channels_first=first)
+    output = displayed(head.output, channels_first=head.channels_first)
     behind, below = (
         end.shape.rank is not None
         and keeps_apart(tensor, channels, end, end.shape.rank - 1)

@@ -17,7 +17,9 @@ import tensorflow as tf
 
 from cnnviz.arguments import name_or_number
 from cnnviz.errors import LayerError
+from cnnviz.graph.extents import NOWHERE, moving
 from cnnviz.graph.logits import Squashing, find_logits, softmax_axes
+from cnnviz.graph.receptive_fields import Views, order_of
 from cnnviz.network.input_axes import is_gray_picture
 from cnnviz.network.layout import (
     displayed,
@@ -41,6 +43,7 @@ class Head:
         logits: float32 `(n, ..., k)`, channels last.
         output: What the network returns, float32, in its own layout.
         heads: The names of all outputs of the network.
+        channels_first: Whether that layout has channels first.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Head:
     logits: tf.Tensor
     output: tf.Tensor
     heads: tuple[str, ...] = ()
+    channels_first: bool = False
 
     @property
     def is_binary(self) -> bool:
@@ -157,9 +161,11 @@ def find_heads(network: Network, call: Call) -> list[Head]:
             hint="Choose a layer before its output.",
         )
     outputs = {name: t for name, t in outputs.items() if t.shape.rank}
-    heads = [_head(network, name, outputs) for name in outputs]
-    shapes = [tuple(tensor.shape) for tensor in tensors_in(call.inputs)]
-    heads = [_with_units(network, shapes, head) for head in heads]
+    inputs = tensors_in(call.inputs)
+    views = Views(inputs, channels_first=is_network_channels_first(network))
+    heads = [_head(network, views, name, outputs) for name in outputs]
+    shapes = [tuple(tensor.shape) for tensor in inputs]
+    heads = [_with_units(network, shapes, views, head) for head in heads]
     heads = [head for head in heads if head.logits.shape[-1] is not None]
     if not heads:
         raise LayerError(
@@ -190,16 +196,25 @@ def mask_sizes(
 
 
 def _with_units(
-    network: Network, shapes: Sequence[tuple[int | None, ...]], head: Head
+    network: Network,
+    shapes: Sequence[tuple[int | None, ...]],
+    views: Views,
+    head: Head,
 ) -> Head:
-    """A head that answers one number for every pixel, with an axis for its one unit.
+    """A head that answers one number for every position, with an axis for its one unit.
 
     Without that, the columns of a mask would be taken for classes.
     """
     size = tuple(head.logits.shape[1:])
-    is_map = head.kind != "softmax" and len(size) > 1 and None not in size
-    if not is_map or size not in mask_sizes(network, shapes):
+    if head.kind == "softmax" or len(size) < 2:
         return head
+    view = moving(views(head.logits) or [])
+    # Classes that are laid beside the columns are no positions.
+    is_folded = any(extent.fold for extent in view)
+    if is_folded or order_of(view, range(1, len(size) + 1)) is None:
+        is_map = None not in size and size in mask_sizes(network, shapes)
+        if not is_map:
+            return head
     return replace(head, logits=head.logits[..., tf.newaxis])
 
 
@@ -247,13 +262,22 @@ def _named_outputs(network: Network, output: Any) -> dict[str, tf.Tensor]:
     return dict(zip(names, tensors, strict=True))
 
 
-def _head(network: Network, name: str, outputs: Mapping[str, tf.Tensor]) -> Head:
+def _has_channels_first(network: Network, views: Views, logits: tf.Tensor) -> bool:
+    """Whether an output has channels first, such as maps in rows `(n, c, h * w)`."""
+    moves = {extent.dim for extent in views(logits) or []} - {NOWHERE}
+    in_rows = logits.shape.rank == 3 and moves == {2}
+    return in_rows or is_tensor_channels_first(network, logits)
+
+
+def _head(
+    network: Network, views: Views, name: str, outputs: Mapping[str, tf.Tensor]
+) -> Head:
     kind: HeadKind
     output = outputs[name]
     logits, kind = find_logits(output) or (output, "linear")
     if logits.shape.rank == 1:
         logits = logits[:, None]
-    first = is_tensor_channels_first(network, logits)
+    first = _has_channels_first(network, views, logits)
     axes = softmax_axes(output) if kind == "softmax" else None
     if axes is not None and axes != {1 if first else output.shape.rank - 1}:
         # What adds up to 1 are not classes, as in maps of where something is.
@@ -264,4 +288,5 @@ def _head(network: Network, name: str, outputs: Mapping[str, tf.Tensor]) -> Head
         displayed(logits, channels_first=first),
         tf.cast(output, tf.float32),
         tuple(outputs),
+        first,
     )

@@ -84,8 +84,9 @@ def are_filters_channels_first(network: Network) -> bool:
 def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
     """Whether a tensor has channels first that no layer with a data format returned.
 
-    In a network that turns its images the last operation that tells it counts. Dense
-    layers take the last axis for channels.
+    In a network that turns its images the last operation that tells it counts. What
+    dense and recurrent layers make of maps has its channels last. Of maps that are made
+    of vectors no operation tells it, but their sizes may: most maps are square.
     """
     if tensor.shape.rank not in _ranks_of_maps(network):
         return False
@@ -102,21 +103,20 @@ def is_tensor_channels_first(network: Network, tensor: tf.Tensor) -> bool:
         if op.type == "Transpose":
             order = tf.get_static_value(op.inputs[1])
             orders = [order_to_last(rank), order_to_first(rank)]
-            if rank > 2 and order is not None and [*order] in orders:
+            if order is not None and [*order] in orders:
                 if rank > 3:
                     return orders.index([*order]) == 1
                 turned, is_given = not turned, False  # one order is both
-        if op.type == "MatMul":
-            return turned
         if has_layout(op):
             return is_op_channels_first(op) != turned
+        if _puts_features_last(source):
+            return turned
         # Filters of signals run on images of one row.
         ranks = {rank, rank + 1} if op.type == "Squeeze" else {rank}
         given = [t for t in op.inputs if t.shape.rank in ranks]
-        if not given and op.type == "Reshape" and op.inputs[0].shape.rank == 2:
-            given = [op.inputs[0]]
         if not given:
-            return filters_first != turned
+            told = _are_square_maps_first(source)
+            return filters_first != turned if told is None else told
         source = given[0]
 
 
@@ -165,6 +165,36 @@ def _is_turned(
         return traced_facts(network, "layout", look, signature)
     except CnnvizError:
         return False
+
+
+def _puts_features_last(tensor: tf.Tensor) -> bool:
+    """Whether an operation makes a tensor of vectors whose features are its last axis.
+
+    So do recurrent layers step by step, dense layers row by row, and attention, which
+    joins what its heads found.
+    """
+    op, rank = tensor.op, tensor.shape.rank
+    if op.type == "TensorListStack":
+        return rank == 3
+    ranks = [given.shape.rank or 0 for given in op.inputs]
+    if op.type == "Einsum":
+        return ranks[0] > rank
+    if op.type.startswith("BatchMatMul"):
+        return ranks[1] == 2
+    is_of_vectors = ranks[:1] == [2] and max(ranks) == 2
+    return is_of_vectors and op.inputs[0].shape[-1] == tensor.shape[-1]
+
+
+def _are_square_maps_first(tensor: tf.Tensor) -> bool | None:
+    """Whether maps that a reshape makes of vectors have channels first.
+
+    None if it makes none, or if they are square in both layouts, or in none.
+    """
+    op, shape = tensor.op, tensor.shape
+    if op.type != "Reshape" or op.inputs[0].shape.rank != 2:
+        return None
+    first, last = (len({*sizes}) == 1 for sizes in (shape[2:], shape[1:-1]))
+    return None if first == last else first
 
 
 def displayed(tensor: tf.Tensor, *, channels_first: bool) -> tf.Tensor:

@@ -346,3 +346,62 @@ def test_classes_behind_a_turn_to_channels_last_are_the_last(
     found = load_model(model, encoding="unit").predict(shown)
     expected = np.asarray(model(shown.transpose(0, 3, 1, 2))).mean((1, 2))
     np.testing.assert_allclose(found.values, expected, rtol=1e-4)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("size", [(6, 8), (None, None)])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+def test_classes_of_maps_in_rows_may_be_on_the_first_axis(
+    k: Any, size: tuple[int | None, ...], first: bool, activation: str | None
+) -> None:
+    layers, kind = k.layers, "channels_first" if first else "channels_last"
+    image = k.Input((3, *size) if first else (*size, 3))
+    maps = layers.Conv2D(4, 1, data_format=kind)(image)
+    maps = maps if first else layers.Permute((3, 1, 2))(maps)
+    rows = layers.Reshape((4, -1 if None in size else 48))(maps)
+    end = layers.Softmax(axis=1) if activation == "softmax" else None
+    model = k.Model(image, (end or layers.Activation(activation))(rows))
+    shown = np.random.default_rng(0).random((2, 6, 8, 3), np.float32)
+    found = load_model(model, encoding="unit").predict(shown)
+    own = np.asarray(model(shown.transpose(0, 3, 1, 2) if first else shown))
+    assert found.kind == (activation or "linear")
+    np.testing.assert_allclose(found.values, own.mean(2), rtol=1e-4, atol=1e-6)
+
+
+@GENERATIONS
+@pytest.mark.parametrize("size", [(6, 8), (None, None)])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_columns_of_masks_of_any_size_are_no_classes(
+    k: Any, size: tuple[int | None, ...], first: bool, activation: str | None
+) -> None:
+    class Mask(k.layers.Layer):
+        def call(self, maps: Any) -> Any:
+            return tf.squeeze(maps, 1 if first else -1)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return (shape[0], *(shape[2:] if first else shape[1:3]))
+
+    image = k.Input((3, *size) if first else (*size, 3))
+    kind = "channels_first" if first else "channels_last"
+    convolution = k.layers.Conv2D(1, 2, 2, activation=activation, data_format=kind)
+    model = k.Model(image, Mask()(convolution(image)))
+    shown = np.random.default_rng(0).random((2, 6, 8, 3), np.float32)
+    found = load_model(model, encoding="unit").predict(shown)
+    own = np.asarray(model(shown.transpose(0, 3, 1, 2) if first else shown))
+    assert own.shape == (2, 3, 4)
+    mean = own.reshape(2, 12).mean(1, keepdims=True)
+    expected = mean if activation is None else np.concatenate([1 - mean, mean], 1)
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-6)
+
+
+@GENERATIONS
+def test_classes_beside_columns_are_no_mask(k: Any) -> None:
+    image = k.Input((6, 6, 2))
+    maps = k.layers.Conv2D(2, 2, 2)(image)
+    model = k.Model(image, k.layers.Reshape((3, 6))(maps))
+    (head,) = looked_at(model)
+    assert head["classes"] == 6
+    expected = np.asarray(model(IMAGES)).mean(1)
+    np.testing.assert_allclose(head["probabilities"], expected, rtol=1e-4, atol=1e-6)

@@ -306,3 +306,143 @@ def test_signals_are_turned_too(k: Any, front: str) -> None:
         np.testing.assert_allclose(
             values, np.moveaxis(np.asarray(expected), 1, -1), rtol=1e-4, atol=1e-5
         )
+
+
+class Side:
+    """Layers of a network with channels first, or of its twin with channels last.
+
+    The twin computes the same with the same weights. Images have so many dimensions of
+    positions.
+    """
+
+    def __init__(self, k: Any, dims: int, *, first: bool) -> None:
+        self.layers, self.dims, self.first = k.layers, dims, first
+        self.format = {"data_format": FIRST if first else LAST}
+
+    def shape(self, channels: int | None, *size: int | None) -> tuple[int | None, ...]:
+        return (channels, *size) if self.first else (*size, channels)
+
+    def filters(self, x: Any, name: str) -> Any:
+        kind = getattr(self.layers, f"Conv{self.dims}D")
+        return kind(6, 3, padding="same", name=name, **self.format)(x)
+
+    def mean(self, x: Any) -> Any:
+        kind = getattr(self.layers, f"GlobalAveragePooling{self.dims}D")
+        return kind(**self.format)(x)
+
+    def maps(self, x: Any, *shape: int) -> Any:
+        """Maps `(c, ...)` that are made of vectors."""
+        if self.first:
+            return self.layers.Reshape(shape, name="maps")(x)
+        order = (*range(2, self.dims + 2), 1)
+        return self.layers.Permute(order, name="maps")(self.layers.Reshape(shape)(x))
+
+    def turned_last(self, x: Any) -> Any:
+        order = (*range(2, self.dims + 2), 1)
+        return self.layers.Permute(order)(x) if self.first else x
+
+    def turned_first(self, x: Any) -> Any:
+        order = (self.dims + 1, *range(1, self.dims + 1))
+        return self.layers.Permute(order)(x) if self.first else x
+
+
+def decoded(side: Side, x: Any) -> Any:
+    x = side.layers.Dense(5 * 4 * 6)(side.mean(x))
+    x = side.maps(x, 5, *((4, 6) if side.dims == 2 else (24,)))
+    axis = 1 if side.first else -1
+    return side.layers.BatchNormalization(axis, name="normal")(x)
+
+
+def decoded_and_turned(side: Side, x: Any) -> Any:
+    x = side.layers.Dense(4 * 4 * 5)(side.mean(x))
+    x = side.layers.Reshape((4, 4, 5), name="maps")(x)
+    return side.turned_first(side.layers.ReLU(name="normal")(x))
+
+
+def gated(side: Side, x: Any) -> Any:
+    gate = side.layers.Dense(6, activation="sigmoid")(side.mean(x))
+    gate = side.maps(gate, 6, *[1] * side.dims)
+    return side.layers.Multiply(name="gated")([gate, x])
+
+
+def shifted(side: Side, x: Any) -> Any:
+    shift = side.layers.Dense(6)(side.mean(x))
+    shift = side.maps(shift, 6, *[1] * side.dims)
+    return side.layers.Add(name="shifted")([shift, x])
+
+
+def dense(side: Side, x: Any) -> Any:
+    x = side.layers.Dense(5, name="features")(side.turned_last(x))
+    return side.turned_first(side.layers.ReLU(name="normal")(x))
+
+
+def tokens(side: Side, x: Any) -> Any:
+    layers = side.layers
+    x = layers.Reshape(side.shape(6, -1))(x)
+    x = layers.Dense(6, name="features")(layers.Permute((2, 1))(x) if side.first else x)
+    looked = layers.MultiHeadAttention(2, 3, name="looked")(x, x)
+    x = layers.LayerNormalization(name="normal")(layers.Add()([x, looked]))
+    return layers.GlobalAveragePooling1D()(layers.Dense(4, name="end")(x))
+
+
+def attended(side: Side, x: Any) -> Any:
+    x = side.turned_last(x)
+    x = side.layers.MultiHeadAttention(2, 3, name="looked")(x, x)
+    return side.turned_first(side.layers.ReLU(name="normal")(x))
+
+
+def recurrent(side: Side, x: Any) -> Any:
+    layers = side.layers
+    x = layers.LSTM(5, return_sequences=True, name="steps")(side.turned_last(x))
+    once = layers.SimpleRNN(4, return_sequences=True)
+    x = layers.Bidirectional(once, name="both")(x)
+    x = layers.TimeDistributed(layers.Dense(3), name="features")(x)
+    return side.turned_first(layers.ReLU(name="normal")(x))
+
+
+@GENERATIONS
+@pytest.mark.parametrize(
+    ("size", "middle"),
+    [
+        *(
+            ((10, 12), middle)
+            for middle in (decoded, decoded_and_turned, gated, shifted, dense, tokens)
+        ),
+        *(((12,), middle) for middle in (decoded, gated, dense, attended, recurrent)),
+        *(((None, None), middle) for middle in (decoded, gated, tokens)),
+        ((None,), recurrent),
+    ],
+)
+def test_what_is_made_of_vectors_and_of_features_has_the_layout_of_the_twin(
+    k: Any, size: tuple[int | None, ...], middle: Callable[[Side, Any], Any]
+) -> None:
+    dims = len(size)
+
+    def network(*, first: bool) -> Any:
+        side = Side(k, dims, first=first)
+        images = k.Input(side.shape(3, *size))
+        x = middle(side, side.filters(images, "before"))
+        if middle is not tokens:
+            x = side.mean(side.filters(x, "behind"))
+        return k.Model(images, k.layers.Dense(3)(x))
+
+    ours, theirs = network(first=True), network(first=False)
+    theirs.set_weights(ours.get_weights())
+    shown = np.random.default_rng(0).random((2, *(10, 12)[:dims], 3), np.float32)
+    listed = {layer.name for layer in ours.layers}
+    names = "maps gated shifted steps both looked features normal end before behind"
+    asked = [name for name in names.split() if name in listed]
+    model = load_model(ours, encoding="unit")
+    found = activations(model, shown, asked)
+    expected = activations(load_model(theirs, encoding="unit"), shown, asked)
+    for name in asked:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
+    # Alone, nothing behind the layer is computed.
+    np.testing.assert_array_equal(
+        activations(model, shown, [asked[0]])[asked[0]], found[asked[0]]
+    )
+    assert {layer.path: layer.output_shape for layer in list_layers(ours)}.items() >= {
+        layer.path: layer.output_shape
+        for layer in list_layers(theirs)
+        if layer.path in asked
+    }.items()
