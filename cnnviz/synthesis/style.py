@@ -250,8 +250,7 @@ def optimize_style(
     counts(coarsest=coarsest)
     weights = {"content_weight": content_weight, "total_variation": total_variation}
     between(0, _LARGEST_WEIGHT, **weights)
-    more_than(0, style_scale=style_scale)
-    between(0, _LARGEST_SCALE, style_scale=style_scale)
+    more_than(0, _LARGEST_SCALE, style_scale=style_scale)
     run = run_of(run)
     expected = "a StyleLayers, such as StyleLayers(style=[...])"
     instance_of("layers", layers, StyleLayers | None, expected)

@@ -557,7 +557,8 @@ def test_what_cannot_be_is_refused(
     refused(ArgumentError, "no layer is given", layers=nothing)
     refused(ArgumentError, "restarts are 2", run=Run(restarts=2))
     refused(ArgumentError, "content_weight is -1", content_weight=-1)
-    refused(ArgumentError, "style_scale is 0", style_scale=0)
+    told = "style_scale is 0; expected a number above 0, 16 at most"
+    refused(ArgumentError, told, style_scale=0)
     refused(ArgumentError, "style_scale is 1e", style_scale=1e300)
     for weight in ("content_weight", "total_variation"):
         told = r"1e\+300; expected a number from 0 to 1e\+06"
