@@ -359,6 +359,40 @@ def test_the_colors_of_the_content_are_kept(
         assert np.abs(luma - own).mean() > 0.01
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colors_are_kept_where_values_are_raw(channels: int) -> None:
+    keras.utils.set_random_seed(0)
+    maps = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="maps")
+    network = keras.Sequential([keras.Input((None, None, channels)), maps])
+    rng = np.random.default_rng(0)
+    # Little blue, and some red that no luma reaches.
+    gray = rng.random((24, 20, 1), np.float32)
+    content = 255 * (gray * [0.4, 0.3, 0.06] + [0.3, 0.25, 0.1])
+    content[0] = [255, 40, 20]
+    content[1] = [20, 30, 0]
+    style = 255 * rng.random((24, 20, 1)) * np.array([0.4, 0.3, 0.06])
+    shown: list[np.ndarray] = []
+    found = transfer_style(
+        load_model(network, encoding="raw"),
+        content,
+        style,
+        keep_colors=True,
+        steps=8,
+        precision="float32",
+        callback=lambda progress: shown.append(progress.images()),
+    ).image
+    luma, own = ((image @ LUMA)[..., None] for image in (found, content))
+    assert np.abs(luma - own).mean() > 2
+    inside = ((found > 1) & (found < 254)).all(-1)
+    assert inside.mean() > 0.8
+    np.testing.assert_allclose((found - luma)[inside], (content - own)[inside], 1e-4)
+    assert found.min() >= 0
+    assert found.max() <= 255
+    assert shown[-1].shape == (1, *content.shape)
+    assert shown[-1].min() >= 0
+    assert shown[-1].max() <= 1
+
+
 def test_content_of_16_bits_keeps_its_colors_too(
     digits: ImageModel, photo: np.ndarray, painting: np.ndarray
 ) -> None:
