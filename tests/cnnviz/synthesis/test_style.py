@@ -30,6 +30,7 @@ from cnnviz.synthesis import (
 )
 from cnnviz.synthesis.scales import carry, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers
+from cnnviz.tracing import traces
 from tests.networks import hourglass
 from tests.reference import gram
 
@@ -391,6 +392,26 @@ def test_colors_are_kept_where_values_are_raw(channels: int) -> None:
     assert shown[-1].shape == (1, *content.shape)
     assert shown[-1].min() >= 0
     assert shown[-1].max() <= 1
+
+
+def test_a_second_photo_traces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    keras.utils.set_random_seed(0)
+    maps = keras.layers.Conv2D(3, 3, padding="same", activation="relu", name="maps")
+    model = load_model(keras.Sequential([keras.Input((None, None, 3)), maps]))
+    photos = np.random.default_rng(0).random((2, 48, 40, 3), np.float32)
+
+    def painted(photo: np.ndarray) -> tuple[Any, ...]:
+        run = Run(steps=1, precision="float32")
+        return optimize_style(model, photo, photos[0], coarsest=10, run=run).sizes
+
+    # As many sizes as a photo of 512 pixels has.
+    assert len(painted(photos[0])) == 5
+
+    def trace(*_: Any) -> Any:
+        raise AssertionError("it is traced already")
+
+    monkeypatch.setattr(traces, "_traced", trace)
+    painted(photos[1])
 
 
 def test_content_of_16_bits_keeps_its_colors_too(
