@@ -314,6 +314,37 @@ def test_what_cannot_be_is_refused() -> None:
         _ = (channel("layer", [0, 1]) + channel("layer", [0, 1, 2])).count
 
 
+def test_lists_of_layers_are_refused() -> None:
+    for make in (
+        lambda layer: channel(layer, 0),
+        lambda layer: neuron(layer, 0),
+        lambda layer: direction(layer, np.ones(6)),
+        energy,
+        diversity,
+        lambda layer: gram_distance(layer, np.eye(6)),
+        lambda layer: feature_distance(layer, np.ones((4, 5, 6))),
+        lambda layer: custom(lambda scene: scene.images[:, 0, 0, 0], "layer", layer),
+    ):
+        with pytest.raises(
+            ArgumentError, match=r"^layer is \['one', 'two'\]; expected"
+        ):
+            make(["one", "two"])  # type: ignore[no-untyped-call]
+
+
+def test_operands_that_are_no_list_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"^operands is 3; expected a list of numb"):
+        custom(lambda _, number: number, operands=3)  # type: ignore[arg-type]
+
+
+def test_deviations_are_one_for_each_image() -> None:
+    for make in (
+        lambda unit: gram_distance("layer", np.eye(6), deviation=unit),
+        lambda unit: feature_distance("layer", np.ones((4, 5, 6)), deviation=unit),
+    ):
+        with pytest.raises(ArgumentError, match=r"^deviation is .*; expected numbers"):
+            make(np.ones((2, 1)))
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 1e39])
 def test_numbers_that_are_not_finite_are_refused(broken: float) -> None:
     vector = np.where(np.arange(6) == 4, broken, 1.0)
