@@ -1,6 +1,7 @@
 """Objectives against plain numbers."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -315,7 +316,7 @@ def test_what_cannot_be_is_refused() -> None:
 
 
 def test_lists_of_layers_are_refused() -> None:
-    for make in (
+    makers: list[Callable[[Any], Objective]] = [
         lambda layer: channel(layer, 0),
         lambda layer: neuron(layer, 0),
         lambda layer: direction(layer, np.ones(6)),
@@ -324,11 +325,12 @@ def test_lists_of_layers_are_refused() -> None:
         lambda layer: gram_distance(layer, np.eye(6)),
         lambda layer: feature_distance(layer, np.ones((4, 5, 6))),
         lambda layer: custom(lambda scene: scene.images[:, 0, 0, 0], "layer", layer),
-    ):
+    ]
+    for make in makers:
         with pytest.raises(
             ArgumentError, match=r"^layer is \['one', 'two'\]; expected"
         ):
-            make(["one", "two"])  # type: ignore[no-untyped-call]
+            make(["one", "two"])
 
 
 def test_operands_that_are_no_list_are_refused() -> None:

@@ -386,7 +386,8 @@ def test_colors_are_kept_where_values_are_raw(channels: int) -> None:
     assert np.abs(luma - own).mean() > 2
     inside = ((found > 1) & (found < 254)).all(-1)
     assert inside.mean() > 0.8
-    np.testing.assert_allclose((found - luma)[inside], (content - own)[inside], 1e-4)
+    chroma, expected = (found - luma)[inside], (content - own)[inside]
+    np.testing.assert_allclose(chroma, expected, atol=1e-3)
     assert found.min() >= 0
     assert found.max() <= 255
     assert shown[-1].shape == (1, *content.shape)
