@@ -103,9 +103,6 @@ def test_filters_behind_a_change_of_size_are_as_large_as_the_network(
     asked = optimize_filters(model, "conv", size=own, run=run)
     np.testing.assert_array_equal(found.ascent.images, asked.ascent.images)
     assert found.ascent.images.shape == (2, *own, 3)
-    # Of a canvas that is enlarged hardly anything would reach the kernels.
-    small = optimize_filters(model, "conv", size=16, run=run)
-    assert (found.activations > 2 * small.activations).all()
 
 
 def test_units_at_their_ceiling_ask_for_more(imagenet: ImageModel) -> None:
