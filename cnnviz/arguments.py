@@ -240,6 +240,23 @@ def instance_of(name: str, value: object, kind: Any, expected: str) -> None:
         raise unfit(name, value, expected)
 
 
+def hashable(name: str, value: object, expected: str) -> None:
+    """Refuses what has no hash, by which traces are told apart, such as a list.
+
+    Args:
+        name: The argument.
+        value: Its value.
+        expected: What to tell that it should have been.
+
+    Raises:
+        ArgumentError: If it has none.
+    """
+    try:
+        hash(value)
+    except TypeError:
+        raise unfit(name, value, expected) from None
+
+
 def result_of(name: str, value: object, function: str, part: str) -> None:
     """Refuses what is not the result of a function, where its class is not imported.
 

@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnviz.arguments import counts_or_none, instance_of, size_of, unfit, whole
+from cnnviz.arguments import (
+    counts_or_none,
+    hashable,
+    instance_of,
+    size_of,
+    unfit,
+    whole,
+)
 from cnnviz.ascent.chunks import Chunks, are_flat
 from cnnviz.ascent.parameterizations import (
     Fourier,
@@ -251,6 +258,9 @@ def _turns(
     expected = "a Parameterization, such as Fourier()"
     for each in turns:
         instance_of("parameterization", each, Parameterization, expected)
+        hashable(
+            "parameterization", each, "one with a hash, such as a frozen dataclass"
+        )
     return turns
 
 

@@ -54,7 +54,11 @@ _CUTOFF, _LOWEST = 0.28, 1 / 512
 
 @runtime_checkable
 class Parameterization(Protocol):
-    """A differentiable map from free numbers to images in [0, 1]."""
+    """A differentiable map from free numbers to images in [0, 1].
+
+    Runs with equal ones share compiled steps: it needs a hash, as frozen dataclasses
+    have one.
+    """
 
     @property
     def learning_rate(self) -> float:

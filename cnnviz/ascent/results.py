@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnviz.arguments import number_of
+from cnnviz.arguments import number_of, whole_numbers
 from cnnviz.showing import ArrayResult
 from cnnviz.words import counted, shape_text
 
@@ -89,15 +89,16 @@ class Ascent(ArrayResult):
     snapshots: np.ndarray
     snapshot_steps: tuple[int, ...]
 
-    def take(self, rows: np.ndarray) -> Ascent:
+    def take(self, rows: int | Sequence[int] | np.ndarray) -> Ascent:
         """Some of the images, in the order of `rows`, their numbers.
 
         Raises:
-            ArgumentError: If there is no such image.
+            ArgumentError: If there is no such image, or none is named.
         """
-        for row in rows:
+        chosen = whole_numbers("rows", rows)
+        for row in chosen:
             number_of("rows", row, len(self.images))
-        return _made(lambda axis, own: own.take(rows, axis), self)
+        return _made(lambda axis, own: own.take(chosen, axis), self)
 
     def _array(self) -> np.ndarray:
         return self.images

@@ -45,10 +45,18 @@ def _root(matrix: np.ndarray) -> np.ndarray:
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
 
 
-def with_chroma_of(content: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """The luma of an image below the chroma of the content."""
+def with_chroma_of(
+    content: np.ndarray, image: np.ndarray, ends: tuple[float, float]
+) -> np.ndarray:
+    """The luma of an image below the chroma of the content.
+
+    Args:
+        content: `(h, w, 1)` or `(h, w, 3)`, in the values of the image.
+        image: `(h, w, 1)` or `(h, w, 3)`.
+        ends: The least and the largest value that colors may have.
+    """
     luma = image if image.shape[-1] == 1 else image @ LUMA[:, None]
     if content.shape[-1] == 1:
         return luma.repeat(image.shape[-1], -1)
     colored = luma + content - content @ LUMA[:, None]
-    return np.clip(colored, 0, 1).astype(np.float32)
+    return np.clip(colored, *ends).astype(np.float32)

@@ -213,6 +213,37 @@ def survey_layers(
     return facts_of(model, ("survey", tuple(layers), heads), look)
 
 
+def field_at(
+    model: ImageModel, layer: str, size: tuple[int, int]
+) -> ReceptiveField | None:
+    """What a unit of a layer sees of an image that may be of another size than usual.
+
+    That differs from what it sees of the network's own images where a layer on the way
+    resizes or crops whatever it is given to one size.
+
+    Args:
+        model: A loaded model.
+        layer: The path of the layer.
+        size: The height and width of the image.
+
+    Returns:
+        None if it cannot be told.
+
+    Raises:
+        LayerError: If the layer does not exist or does not answer.
+        ImageError: If a layer on the way does not take images of this size.
+        ModelError: If the network takes anything but one image, or was never called.
+    """
+    shape = (*size, native_shape(model)[-1])
+
+    def look(image: tf.Tensor) -> ReceptiveField | None:
+        outputs = [*observe(model, image, image, [layer]).outputs.values()]
+        return find_receptive_fields([image], outputs, channels_first=False)[0]
+
+    signature = [tf.TensorSpec((model.fixed_batch or 1, *shape), tf.float32)]
+    return traced_facts(model.network, ("field", layer, model.key), look, signature)
+
+
 def takes(model: ImageModel, size: SizeLike, layers: Sequence[str]) -> bool:
     """Whether layers of a network are there for pictures of a size, if it takes any.
 

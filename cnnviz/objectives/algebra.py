@@ -7,7 +7,7 @@ are fed to a trace, so that equal objectives with other numbers share one trace.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from cnnviz.arguments import brief, instance_of, numbers_of, unfit, whole_numbers
+from cnnviz.arguments import (
+    brief,
+    hashable,
+    instance_of,
+    numbers_of,
+    unfit,
+    whole_numbers,
+)
 from cnnviz.errors import ArgumentError
 from cnnviz.network.forward import Scene
 from cnnviz.network.model import ImageModel
@@ -51,6 +58,10 @@ class Term:
     operands: tuple[np.ndarray, ...] = ()
     couples: bool = False
     check: Callable[[ImageModel, Survey], object] | None = None
+
+    def __post_init__(self) -> None:
+        for layer in self.layers:
+            hashable("layer", layer, "the path of one layer")
 
 
 @dataclass(frozen=True)
@@ -311,6 +322,7 @@ def custom(
     """
     instance_of("score", score, Callable, "a function of a Scene")
     expected = "numbers (n, ...), or (1, ...) for all images"
+    instance_of("operands", operands, Iterable, f"a list of {expected}")
     numbers = [np.atleast_1d(numbers_of("operand", o, expected)) for o in operands]
     arrays = tuple(n.astype(np.float32) if n.dtype.kind == "f" else n for n in numbers)
     return Objective(

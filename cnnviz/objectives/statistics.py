@@ -8,12 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from cnnviz.network.forward import Scene, show_images
+from cnnviz.network.layout import channel_axis
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.remembered import Memory
 from cnnviz.network.survey import facts_of, native_shape
 from cnnviz.objectives.algebra import Objective, Term
 from cnnviz.tracing.keras_generations import Layer, Network, keras_kinds
 from cnnviz.tracing.naming import Selected, addresses
+from cnnviz.tracing.recording import Call
 
 _RANK = 4  # of maps of images
 _POSITIONS = 16  # on maps of fewer, a deviation over positions tells little
@@ -106,7 +108,7 @@ def _remembering(model: ImageModel) -> tuple[str, ...]:
                 output = forward.display(call)
                 count, sides = output.shape[0], output.shape[1:-1]
                 fits = len(sides) == 2 and count in (None, image.shape[0])
-                if fits and _is_wide(sides) and _is_of_channels(call.address.layer):
+                if fits and _is_wide(sides) and _is_of_channels(network, call):
                     found.append(call.address.path)
         return tuple(found)
 
@@ -117,10 +119,11 @@ def _is_wide(sides: tf.TensorShape) -> bool:
     return (sides.num_elements() or 0) >= _POSITIONS
 
 
-def _is_of_channels(layer: Layer) -> bool:
-    """Whether the axis that a normalization of maps keeps can be one of channels."""
-    axes = layer.axis if isinstance(layer.axis, Sequence) else [layer.axis]
-    return [axis % _RANK for axis in axes] in ([1], [_RANK - 1])
+def _is_of_channels(network: Network, call: Call) -> bool:
+    """Whether the axis that a normalization of maps keeps is that of their channels."""
+    axis = call.address.layer.axis
+    axes = axis if isinstance(axis, Sequence) else [axis]
+    return [each % _RANK for each in axes] == [channel_axis(network, call) % _RANK]
 
 
 def _affine(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from cnnviz.arguments import unfit
 from cnnviz.errors import ArgumentError, LayerError
 from cnnviz.network.forward import Scene
 from cnnviz.objectives.algebra import Objective, Term, finite_floats, over_image
@@ -124,7 +125,10 @@ def _deviations(deviation: np.ndarray | None) -> list[np.ndarray]:
     if deviation is None:
         return []
     expected = "numbers (n,), or one for all images"
-    return [np.atleast_1d(finite_floats("deviation", deviation, expected))]
+    units = np.atleast_1d(finite_floats("deviation", deviation, expected))
+    if units.ndim > 1:
+        raise unfit("deviation", deviation, expected)
+    return [units]
 
 
 def _features(

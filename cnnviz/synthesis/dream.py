@@ -149,7 +149,8 @@ def deep_dream(
     )
 
     def shown(progress: Progress) -> np.ndarray:
-        tiles = started.copy()
+        # Tiles that are finished are shown beside those that come later.
+        tiles = made if progress.step == progress.steps else made.copy()
         tiles[progress.rows.start : progress.rows.stop] = progress.images()
         return _onto(original, blend(tiles, corners, base.shape[:2]), base)
 
@@ -161,6 +162,7 @@ def deep_dream(
         dreamt = _onto(base, dreamt, before)
         corners, shape = lay_tiles(size, largest)
         started = np.stack([cut_tiles(dreamt, corner, shape) for corner in corners])
+        made = started.copy()
         try:
             found = maximize(
                 known,

@@ -15,7 +15,6 @@ from cnnviz.ascent.run import CALLBACK_EVERY, Run, run_of
 from cnnviz.ascent.scoring import rescored
 from cnnviz.ascent.transforms import Transform
 from cnnviz.ascent.value_ranges import searched
-from cnnviz.errors import ImageError
 from cnnviz.network.capture import channel_means
 from cnnviz.network.model import ImageModel, as_model
 from cnnviz.network.passing import passed_on
@@ -216,7 +215,7 @@ def optimize_filters(
     known, value_range = searched(known)
     found = survey_layers(known, [feature])
     chosen = choose_channels(feature, channels, found.layers[feature].channels)
-    recipe = filter_recipe(found, feature, chosen, negative, size)
+    recipe = filter_recipe(known, found, feature, chosen, negative, size)
     run = run_of(run)
     steps = run.steps or recipe.steps
     tries = run.restarts
@@ -232,38 +231,28 @@ def optimize_filters(
         stopped = bool(run.callback is not None and run.callback(told))
         return stopped
 
-    def ascended(
-        numbers: np.ndarray, objective: Objective, canvas: tuple[int, int] | None
-    ) -> Ascent:
+    def ascended(numbers: np.ndarray, objective: Objective) -> Ascent:
         callback = None if run.callback is None else heard
         return maximize(
             known,
             objective,
-            size=canvas,
+            size=recipe.size,
             count=len(numbers),
-            start=start_image(recipe, found, canvas),
+            start=start_image(recipe, found, recipe.size),
             parameterization=parameterization or recipe.parameterization,
             transform=transform or recipe.transform,
             streams=numbers.tolist(),
             run=replace(run, steps=steps, restarts=tries, callback=callback),
         )
 
-    canvas = recipe.size
-    try:
-        ascent = ascended(chosen, recipe.objective, canvas)
-    except ImageError:
-        if size is not None or canvas == found.image[:2]:
-            raise
-        # A layer on the way takes no other size than the network's own.
-        canvas = None
-        ascent = ascended(chosen, recipe.objective, canvas)
+    ascent = ascended(chosen, recipe.objective)
     chosen = chosen[: len(ascent.images)]
     shut = np.flatnonzero(ascent.dead | ~(ascent.scores > 0))
     if found.layers[feature].has_gate and len(shut) and not negative and not stopped:
         # Where such a rectifier is shut, its slope leads further away.
         is_second, numbers = True, chosen[shut]
         before = channel(feature, numbers, before_rectifier=True)
-        other = ascended(numbers, before, canvas)
+        other = ascended(numbers, before)
         other = replace(other, scores=_reached(known, feature, numbers, other))
         ascent = _exchanged(ascent, shut, other)
     if recipe.is_below and not negative:

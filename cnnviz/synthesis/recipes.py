@@ -11,8 +11,10 @@ import numpy as np
 from cnnviz.arguments import size_of
 from cnnviz.ascent.parameterizations import Fourier, Parameterization, Pixels
 from cnnviz.ascent.transforms import Crops, Motion, Transform
+from cnnviz.errors import ImageError, LayerError
+from cnnviz.images.boxes import ReceptiveField
 from cnnviz.network.model import ImageModel
-from cnnviz.network.survey import Survey
+from cnnviz.network.survey import Survey, field_at
 from cnnviz.objectives.algebra import Objective
 from cnnviz.objectives.pixels import outer_brightness, total_variation
 from cnnviz.objectives.statistics import statistics_distance
@@ -81,6 +83,7 @@ class _Recipe:
 
 
 def filter_recipe(
+    model: ImageModel,
     found: Survey,
     layer: str,
     channels: np.ndarray,
@@ -99,11 +102,13 @@ def filter_recipe(
     seen = () if field is None else tuple(side for side in field.size if side)
     is_part = field is not None and len(seen) == 2 and max(seen) < max(height, width)
     canvas = (height, width)
-    if is_part:
-        side = max(_LEAST_SIDE, math.ceil(_VIEWS * max(seen) / 8) * 8)
-        canvas = (min(side, height), min(side, width))
     if size is not None:
         canvas = size_of(size)
+    elif field is not None and is_part:
+        side = max(_LEAST_SIDE, math.ceil(_VIEWS * max(seen) / 8) * 8)
+        part = (min(side, height), min(side, width))
+        if _sees_alike(model, layer, field, part):
+            canvas = part
     parameterization: Parameterization | Sequence[Parameterization]
     transform: Transform
     start, restarts = None, 1
@@ -130,6 +135,24 @@ def filter_recipe(
         transform, parameterization = _SCENE, _BROAD
     return _Recipe(
         objective, parameterization, transform, start, restarts, canvas, is_below=below
+    )
+
+
+def _sees_alike(
+    model: ImageModel, layer: str, field: ReceptiveField, canvas: tuple[int, int]
+) -> bool:
+    """Whether a layer sees a canvas at the scale of the network's own images.
+
+    Behind a layer that resizes all images to one size, or crops what is larger, it
+    would see an enlarged canvas; and some layers take no other size than the network's.
+    """
+    try:
+        other = field_at(model, layer, canvas)
+    except (ImageError, LayerError):
+        return False
+    return other is not None and (other.size, other.stride) == (
+        field.size,
+        field.stride,
     )
 
 

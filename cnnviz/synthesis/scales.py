@@ -46,7 +46,8 @@ class CoarseToFine:
     Args:
         sizes: Heights and widths, as from `scale_sizes`.
         run: How it is carried out, over all sizes; its steps are those at each.
-        shown: Makes the image `(h, w, c)` of a size's own progress; for callbacks.
+        shown: Makes the image `(h, w, c)` of a size's own progress; for callbacks. It
+            is asked in any case when images of a run are finished.
 
     Attributes:
         sizes: Heights and widths, the last being the image's own.
@@ -112,6 +113,8 @@ class CoarseToFine:
             work = self._work[self._first :] - self._work[self._first]
             behind = number - self._first
             made = work[behind] + (work[behind + 1] - work[behind]) * progress.done
+            if progress.step == progress.steps:
+                self._shown(progress)
             overall = replace(
                 progress,
                 step=behind * self._steps + progress.step,

@@ -250,8 +250,7 @@ def optimize_style(
     counts(coarsest=coarsest)
     weights = {"content_weight": content_weight, "total_variation": total_variation}
     between(0, _LARGEST_WEIGHT, **weights)
-    more_than(0, style_scale=style_scale)
-    between(0, _LARGEST_SCALE, style_scale=style_scale)
+    more_than(0, _LARGEST_SCALE, style_scale=style_scale)
     run = run_of(run)
     expected = "a StyleLayers, such as StyleLayers(style=[...])"
     instance_of("layers", layers, StyleLayers | None, expected)
@@ -271,10 +270,14 @@ def optimize_style(
         soften = measured.add_up(photo.shape)
 
     def finished(picture: np.ndarray) -> np.ndarray:
-        return with_chroma_of(given.content, picture) if keep_colors else picture
+        found = given.value_range.values(picture)
+        return (
+            with_chroma_of(given.content, found, given.ends) if keep_colors else found
+        )
 
     def shown(progress: Progress) -> np.ndarray:
-        return finished(enlarge(progress.images()[0], whole))
+        picture = finished(enlarge(progress.images()[0], whole))
+        return np.clip(given.value_range.unit(picture), 0, 1)
 
     run = replace(
         run,
@@ -326,9 +329,8 @@ def optimize_style(
         )
         image = found.images[0]
         parts.append(found)
-    values = given.value_range.values
-    frames = [values(finished(frame)) for frame in scales.snapshots(parts, image)]
-    image = values(finished(enlarge(image, whole)))
+    frames = [finished(frame) for frame in scales.snapshots(parts, image)]
+    image = finished(enlarge(image, whole))
     return Stylized(
         image=image,
         frames=np.array(frames, np.float32).reshape(-1, *image.shape),
@@ -342,12 +344,14 @@ def optimize_style(
 
 
 class _Given(NamedTuple):
-    """What a picture is painted from, each image `(h, w, c)` in [0, 1].
+    """What a picture is painted from, each image `(h, w, c)` in [0, 1] but for one.
 
     Attributes:
         model: The model, which takes images in this range.
         value_range: What gives images back in the range of the user's.
-        content: The content in its own colors, of which the network may see none.
+        content: The content in its own colors, of which the network may see none, and
+            in the range of the user's.
+        ends: The least and the largest value in that range that colors may have.
         photo: The content as the network takes it.
         paintings: The styles, in the content's colors if these are kept.
         shares: How much each of them counts.
@@ -358,6 +362,7 @@ class _Given(NamedTuple):
     model: ImageModel
     value_range: ValueRange
     content: np.ndarray
+    ends: tuple[float, float]
     photo: np.ndarray
     paintings: Sequence[np.ndarray]
     shares: np.ndarray
@@ -382,9 +387,12 @@ def _gathered(
     paintings = [model.prepare_one(image, "style") for image in styles]
     begun = [] if isinstance(start, str) else [model.prepare_one(start, "start")]
     model, value_range = searched(model, [photo, *paintings, *begun])
-    content, photo, *paintings = map(
-        value_range.unit, (in_range(content, raw), photo, *paintings)
-    )
+    content = in_range(content, raw)
+    # Raw colors may reach further than the values that a network of one channel takes.
+    known = [*value_range.low, *value_range.high]
+    known += [content.min(), content.max()] if raw else []
+    ends = float(min(known)), float(max(known))
+    photo, *paintings = map(value_range.unit, (photo, *paintings))
     shares = _shares(style_weights, len(paintings))
     if keep_colors and photo.shape[-1] not in (1, 3):
         raise ArgumentError(
@@ -397,7 +405,9 @@ def _gathered(
     else:
         painted = recolor(photo, paintings, shares)
     first = value_range.unit(begun[0]) if begun else painted
-    return _Given(model, value_range, content, photo, paintings, shares, painted, first)
+    return _Given(
+        model, value_range, content, ends, photo, paintings, shares, painted, first
+    )
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> np.ndarray:

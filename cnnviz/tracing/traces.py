@@ -31,11 +31,11 @@ from cnnviz.tracing.limits import check_sizes
 from cnnviz.tracing.naming import addresses
 from cnnviz.tracing.recording import BRANCHING, LOCK
 
-_TRACES_KEPT = 16
+# Of each network. A style transfer needs 3 for each size of its image, and 2 more: of a
+# second photo of 1024 pixels none is traced again. One takes up to 100 MB in networks
+# of hundreds of layers.
+_TRACES_KEPT = 24
 Facts = TypeVar("Facts")
-_CACHE: weakref.WeakKeyDictionary[Network, OrderedDict[Hashable, Trace[Any]]] = (
-    weakref.WeakKeyDictionary()
-)
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,23 @@ class Trace(Generic[Facts]):
         return not are_finite(v for v in variables(network) if id(v.handle) in read)
 
 
+@dataclass(frozen=True)
+class _Found(Generic[Facts]):
+    """What was found out while a graph was built that nothing else is needed of.
+
+    Attributes:
+        facts: What was found out.
+        fingerprint: The attributes of the layers, as they were.
+    """
+
+    facts: Facts
+    fingerprint: Fingerprint
+
+
+_Kept = TypeVar("_Kept", Trace[Any], _Found[Any])
+_Caches = weakref.WeakKeyDictionary[Network, OrderedDict[Hashable, _Kept]]
+_CACHE: _Caches[Trace[Any]] = weakref.WeakKeyDictionary()
+_FACTS: _Caches[_Found[Any]] = weakref.WeakKeyDictionary()
 Traced = Callable[..., tuple[dict[str, tf.Tensor], Facts]]
 """Takes tensors; returns named ones, and what it found out while it was traced."""
 
@@ -136,35 +153,29 @@ def compiled(
             that it can be told of a known number of images, too, whether they are
             mixed.
     """
-    with LOCK:
-        traces = _CACHE.setdefault(network, OrderedDict())
-        full_key = _full_key(key, signature)
-        functions = [*functions_in(key)]
-        known = traces.get(full_key)
-        if known is None or not known.fingerprint.fits(everything(network), functions):
-            concrete, names, facts = _traced(network, function, signature)
-            paths = tuple(address.path for address in addresses(network))
-            # After the trace, which may build layers, and lists in them may grow.
-            seen = Fingerprint(everything(network), functions)
-            written = written_variables(concrete.graph)
-            misread = is_misread(concrete.graph)
-            images = [spec for spec in signature if spec.shape.rank]
-            is_open = all(spec.shape[:1] == [None] for spec in images)
-            given = concrete.inputs[: len(images)]
-            may_mix = is_open or (by_image and signature[0].shape[0] > 1)
-            mixes = may_mix and mixes_images(given, concrete.outputs)
-            if mixes:
-                warn(
-                    f"'{network.name}' computes with all images of a batch together, "
-                    "such as by their mean; it is shown one image at a time"
-                )
-            only = 1 if mixes else None
-            told = names, facts, network.name, paths, seen
-            traces[full_key] = Trace(concrete, *told, written, misread, only)
-            while len(traces) > _TRACES_KEPT:
-                traces.popitem(last=False)
-        traces.move_to_end(full_key)
-        return traces[full_key]
+
+    def make() -> Trace[Facts]:
+        concrete, names, facts = _traced(network, function, signature)
+        paths = tuple(address.path for address in addresses(network))
+        # After the trace, which may build layers, and lists in them may grow.
+        seen = Fingerprint(everything(network), [*functions_in(key)])
+        written = written_variables(concrete.graph)
+        misread = is_misread(concrete.graph)
+        images = [spec for spec in signature if spec.shape.rank]
+        is_open = all(spec.shape[:1] == [None] for spec in images)
+        given = concrete.inputs[: len(images)]
+        may_mix = is_open or (by_image and signature[0].shape[0] > 1)
+        mixes = may_mix and mixes_images(given, concrete.outputs)
+        if mixes:
+            warn(
+                f"'{network.name}' computes with all images of a batch together, "
+                "such as by their mean; it is shown one image at a time"
+            )
+        only = 1 if mixes else None
+        told = names, facts, network.name, paths, seen
+        return Trace(concrete, *told, written, misread, only)
+
+    return _kept(_CACHE, network, key, signature, make)
 
 
 def traced_facts(
@@ -185,7 +196,33 @@ def traced_facts(
     def looked(*inputs: tf.Tensor) -> tuple[dict[str, tf.Tensor], Facts]:
         return {}, look(*inputs)
 
-    return compiled(network, key, looked, signature).facts
+    def make() -> _Found[Facts]:
+        _, _, facts = _traced(network, looked, signature)
+        seen = Fingerprint(everything(network), [*functions_in(key)])
+        return _Found(facts, seen)
+
+    return _kept(_FACTS, network, key, signature, make).facts
+
+
+def _kept(
+    caches: _Caches[_Kept],
+    network: Network,
+    key: Hashable,
+    signature: Sequence[tf.TensorSpec],
+    make: Callable[[], _Kept],
+) -> _Kept:
+    """What was made for a network, a key and a signature; made anew if it changed."""
+    with LOCK:
+        known = caches.setdefault(network, OrderedDict())
+        full_key = _full_key(key, signature)
+        functions = [*functions_in(key)]
+        found = known.get(full_key)
+        if found is None or not found.fingerprint.fits(everything(network), functions):
+            found = known[full_key] = make()
+            while len(known) > _TRACES_KEPT:
+                known.popitem(last=False)
+        known.move_to_end(full_key)
+        return found
 
 
 def _full_key(key: Hashable, signature: Sequence[tf.TensorSpec]) -> Hashable:

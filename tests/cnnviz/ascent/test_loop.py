@@ -314,6 +314,22 @@ def test_any_number_of_channels(channels: int, parameterization: Any) -> None:
     assert found.scores[0] > found.history[0, 0]
 
 
+def test_parameterizations_without_a_hash_are_refused(model: ImageModel) -> None:
+    class Own(Pixels):
+        __hash__ = None  # type: ignore[assignment]  # as of dataclasses not frozen
+
+    with pytest.raises(ArgumentError, match=r"is .*Own.*; expected one with a hash"):
+        maximize(model, channel("conv1", 0), parameterization=Own())
+
+
+def test_an_image_is_taken_by_its_number(model: ImageModel) -> None:
+    found = maximize(model, channel("conv1", [0, 1]), run=Run(steps=2))
+    np.testing.assert_array_equal(found.take(1).images, found.images[1:])
+    for rows, told in ((2, "from 0 to 1"), ([], "a whole number or several")):
+        with pytest.raises(ArgumentError, match=f"^rows is .*{told}$"):
+            found.take(rows)
+
+
 def test_layers_below_the_head_take_any_size(model: ImageModel) -> None:
     found = maximize(model, channel("conv1", [0, 1]), size=(7, 21), run=Run(steps=4))
     assert found.images.shape == (2, 7, 21, 3)

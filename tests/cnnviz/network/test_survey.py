@@ -10,6 +10,7 @@ import tf_keras
 from cnnviz import ImageError, load_model
 from cnnviz.ascent import Run
 from cnnviz.network import native_shape, sized, survey_layers
+from cnnviz.network.survey import field_at
 from cnnviz.synthesis import optimize_classes, optimize_filters
 from tests.networks import hourglass
 
@@ -50,3 +51,14 @@ def test_images_are_as_large_as_a_mask_that_is_held(k: Any) -> None:
         assert survey_layers(sized(model, size), ["conv"]).layers["conv"].depends
         images = optimize_classes(model, [0], size=size, run=run)
         assert np.asarray(images).shape == (1, 64, 48, 3)
+
+
+def test_what_a_unit_sees_of_an_image_that_is_resized_depends_on_its_size() -> None:
+    layers = [keras.layers.Resizing(32, 48), keras.layers.Conv2D(2, 3, name="conv")]
+    model = load_model(keras.Sequential([keras.Input((64, 48, 3)), *layers]))
+    own = field_at(model, "conv", (64, 48))
+    assert own is not None
+    assert (own.size, own.stride) == ((6, 3), (2, 1))
+    small = field_at(model, "conv", (16, 16))
+    assert small is not None
+    assert small.stride == (1 / 2, 1 / 3)

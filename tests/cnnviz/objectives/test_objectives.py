@@ -1,6 +1,7 @@
 """Objectives against plain numbers."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -312,6 +313,38 @@ def test_what_cannot_be_is_refused() -> None:
         direction("layer", np.ones((1, 1, 6)))
     with pytest.raises(ArgumentError, match="2 and for 3 images"):
         _ = (channel("layer", [0, 1]) + channel("layer", [0, 1, 2])).count
+
+
+def test_lists_of_layers_are_refused() -> None:
+    makers: list[Callable[[Any], Objective]] = [
+        lambda layer: channel(layer, 0),
+        lambda layer: neuron(layer, 0),
+        lambda layer: direction(layer, np.ones(6)),
+        energy,
+        diversity,
+        lambda layer: gram_distance(layer, np.eye(6)),
+        lambda layer: feature_distance(layer, np.ones((4, 5, 6))),
+        lambda layer: custom(lambda scene: scene.images[:, 0, 0, 0], "layer", layer),
+    ]
+    for make in makers:
+        with pytest.raises(
+            ArgumentError, match=r"^layer is \['one', 'two'\]; expected"
+        ):
+            make(["one", "two"])
+
+
+def test_operands_that_are_no_list_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"^operands is 3; expected a list of numb"):
+        custom(lambda _, number: number, operands=3)  # type: ignore[arg-type]
+
+
+def test_deviations_are_one_for_each_image() -> None:
+    for make in (
+        lambda unit: gram_distance("layer", np.eye(6), deviation=unit),
+        lambda unit: feature_distance("layer", np.ones((4, 5, 6)), deviation=unit),
+    ):
+        with pytest.raises(ArgumentError, match=r"^deviation is .*; expected numbers"):
+            make(np.ones((2, 1)))
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 1e39])

@@ -134,6 +134,29 @@ def test_a_dream_that_is_ended_early_keeps_the_detail_of_the_image(
     np.testing.assert_array_equal(shown, dreamt[np.newaxis])
 
 
+def test_tiles_that_are_finished_are_shown_beside_later_ones() -> None:
+    keras.utils.set_random_seed(0)
+    maps = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="maps")
+    model = load_model(keras.Sequential([keras.Input((32, 32, 3)), maps]))
+    image = np.random.default_rng(0).random((32, 80, 3), np.float32)
+    shown: list[tuple[int, np.ndarray]] = []
+
+    def look(progress: Progress) -> None:
+        # Nobody has to look at each tile.
+        if progress.rows.start > 0:
+            shown.append((progress.rows.start, progress.images()[0]))
+
+    dreamt = deep_dream(
+        model, image, "maps", octaves=1, steps=8, batch_size=1, callback=look
+    ).image
+    assert [tile for tile, _ in shown] == [1, 1, 2, 2]
+    for _, picture in shown:
+        # The first tile alone covers these columns.
+        np.testing.assert_array_equal(picture[:, :16], dreamt[:, :16])
+    np.testing.assert_array_equal(shown[-1][1], dreamt)
+    assert (np.abs(dreamt - image).mean((0, 2))[[0, 40, 79]] > 1e-3).all()
+
+
 def test_sides_of_octaves_are_no_shorter_than_32_pixels(
     imagenet: ImageModel, photo: np.ndarray
 ) -> None:

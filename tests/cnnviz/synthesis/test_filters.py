@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from cnnviz import ImageModel, LayerError, activations, load_model
 from cnnviz.ascent import Motion, Pixels, Run
@@ -73,6 +74,35 @@ def test_early_layers_have_small_canvases(imagenet: ImageModel) -> None:
     assert side("block1_dw_relu") == 32
     assert side("block3_dw_relu") == 88
     assert side("block3_dw_relu", size=50) == 50
+
+
+@pytest.mark.parametrize("k", [keras, tf_keras])
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("Resizing", (48, 40, 3)),
+        ("Resizing", (None, None, 3)),
+        ("CenterCrop", (48, 40, 3)),
+    ],
+)
+def test_filters_behind_a_change_of_size_are_as_large_as_the_network(
+    k: Any, kind: str, shape: tuple[int | None, int | None, int]
+) -> None:
+    k.utils.set_random_seed(0)
+    convolution = k.layers.Conv2D(2, 3, activation="relu", name="conv")
+    changed = getattr(k.layers, kind)(36, 36)
+    network = k.Sequential([k.layers.Input(shape), changed, convolution])
+    kernel = np.zeros((3, 3, 3, 2))
+    kernel[:, :, :, 0] = np.array([1, -2, 1])[:, None]  # fine upright lines
+    kernel[:, :, :, 1] = np.array([1, -2, 1])[:, None, None]
+    convolution.set_weights([kernel, np.zeros(2)])
+    model = load_model(network, encoding="unit")
+    own = (shape[0] or 224, shape[1] or 224)
+    run = Run(steps=8, precision="float32")
+    found = optimize_filters(model, "conv", run=run)
+    asked = optimize_filters(model, "conv", size=own, run=run)
+    np.testing.assert_array_equal(found.ascent.images, asked.ascent.images)
+    assert found.ascent.images.shape == (2, *own, 3)
 
 
 def test_units_at_their_ceiling_ask_for_more(imagenet: ImageModel) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cnnviz import load_model
 from cnnviz.ascent import Run
-from cnnviz.synthesis import optimize_classes
+from cnnviz.synthesis import grounds, optimize_classes
 from cnnviz.synthesis.grounds import drawings, find_ground
 
 layers = keras.layers
@@ -106,12 +106,21 @@ def test_bundled_digits_are_light_on_dark(assets: Any) -> None:
 
 def test_drawings_are_thin_lines_in_the_middle() -> None:
     for shape in ((28, 28, 1), (64, 40, 2), (5, 7, 1)):
-        images = drawings(6, shape)
+        images = np.concatenate([*drawings(6, shape)])
         assert images.shape == (6, *shape)
         assert images.dtype == np.float32
         assert images.min() >= 0
         assert images.max() <= 1
-    drawn = drawings(64, (28, 28, 1))
+    drawn = np.concatenate([*drawings(64, (28, 28, 1))])
     assert 0.1 < drawn.mean() < 0.3
     assert drawn[:, 0].max() == drawn[:, :, -1].max() == 0
-    np.testing.assert_array_equal(drawn, drawings(64, (28, 28, 1)))
+    again = np.concatenate([*drawings(64, (28, 28, 1))])
+    np.testing.assert_array_equal(drawn, again)
+
+
+def test_few_drawings_are_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [*drawings(20, (31, 24, 1))]
+    assert [len(each) for each in few] == [8, 8, 4]
+    monkeypatch.setattr(grounds, "_AT_ONCE", 20)
+    (together,) = drawings(20, (31, 24, 1))
+    np.testing.assert_array_equal(np.concatenate(few), together)

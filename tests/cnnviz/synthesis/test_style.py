@@ -30,6 +30,7 @@ from cnnviz.synthesis import (
 )
 from cnnviz.synthesis.scales import carry, scale_sizes
 from cnnviz.synthesis.style_layers import MeasuredLayers
+from cnnviz.tracing import traces
 from tests.networks import hourglass
 from tests.reference import gram
 
@@ -359,6 +360,61 @@ def test_the_colors_of_the_content_are_kept(
         assert np.abs(luma - own).mean() > 0.01
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colors_are_kept_where_values_are_raw(channels: int) -> None:
+    keras.utils.set_random_seed(0)
+    maps = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="maps")
+    network = keras.Sequential([keras.Input((None, None, channels)), maps])
+    rng = np.random.default_rng(0)
+    # Little blue, and some red that no luma reaches.
+    gray = rng.random((24, 20, 1), np.float32)
+    content = 255 * (gray * [0.4, 0.3, 0.06] + [0.3, 0.25, 0.1])
+    content[0] = [255, 40, 20]
+    content[1] = [20, 30, 0]
+    style = 255 * rng.random((24, 20, 1)) * np.array([0.4, 0.3, 0.06])
+    shown: list[np.ndarray] = []
+    found = transfer_style(
+        load_model(network, encoding="raw"),
+        content,
+        style,
+        keep_colors=True,
+        steps=8,
+        precision="float32",
+        callback=lambda progress: shown.append(progress.images()),
+    ).image
+    luma, own = ((image @ LUMA)[..., None] for image in (found, content))
+    assert np.abs(luma - own).mean() > 2
+    inside = ((found > 1) & (found < 254)).all(-1)
+    assert inside.mean() > 0.8
+    chroma, expected = (found - luma)[inside], (content - own)[inside]
+    np.testing.assert_allclose(chroma, expected, atol=1e-3)
+    assert found.min() >= 0
+    assert found.max() <= 255
+    assert shown[-1].shape == (1, *content.shape)
+    assert shown[-1].min() >= 0
+    assert shown[-1].max() <= 1
+
+
+def test_a_second_photo_traces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    keras.utils.set_random_seed(0)
+    maps = keras.layers.Conv2D(3, 3, padding="same", activation="relu", name="maps")
+    model = load_model(keras.Sequential([keras.Input((None, None, 3)), maps]))
+    photos = np.random.default_rng(0).random((2, 48, 40, 3), np.float32)
+
+    def painted(photo: np.ndarray) -> tuple[Any, ...]:
+        run = Run(steps=1, precision="float32")
+        return optimize_style(model, photo, photos[0], coarsest=10, run=run).sizes
+
+    # As many sizes as a photo of 512 pixels has.
+    assert len(painted(photos[0])) == 5
+
+    def trace(*_: Any) -> Any:
+        raise AssertionError("it is traced already")
+
+    monkeypatch.setattr(traces, "_traced", trace)
+    painted(photos[1])
+
+
 def test_content_of_16_bits_keeps_its_colors_too(
     digits: ImageModel, photo: np.ndarray, painting: np.ndarray
 ) -> None:
@@ -557,7 +613,8 @@ def test_what_cannot_be_is_refused(
     refused(ArgumentError, "no layer is given", layers=nothing)
     refused(ArgumentError, "restarts are 2", run=Run(restarts=2))
     refused(ArgumentError, "content_weight is -1", content_weight=-1)
-    refused(ArgumentError, "style_scale is 0", style_scale=0)
+    told = "style_scale is 0; expected a number above 0, 16 at most"
+    refused(ArgumentError, told, style_scale=0)
     refused(ArgumentError, "style_scale is 1e", style_scale=1e300)
     for weight in ("content_weight", "total_variation"):
         told = r"1e\+300; expected a number from 0 to 1e\+06"

@@ -99,6 +99,21 @@ def test_a_network_is_not_kept_alive(k: Any) -> None:
     assert reference() is None
 
 
+def test_facts_are_kept_without_their_graph() -> None:
+    graphs: list[weakref.ref[Any]] = []
+
+    def look(images: tf.Tensor) -> int:
+        graphs.append(weakref.ref(images.graph))
+        return int(images.shape[1])
+
+    network = two_convolutions(keras)
+    spec = tf.TensorSpec((1, 12, 10, 3))
+    found = [traces.traced_facts(network, "rows", look, [spec]) for _ in range(2)]
+    gc.collect()
+    assert found == [12, 12]
+    assert [graph() for graph in graphs] == [None]
+
+
 @GENERATIONS
 def test_networks_that_compute_with_the_batch_size_in_python(k: Any) -> None:
     class Reshaping(k.Model):
