@@ -68,7 +68,7 @@ class Reversal:
                 f"layer '{layer_of(target.op)}' does not depend on the image"
             )
         for image in inputs:
-            front = frozenset(t.ref() for t in preprocessing([image], target, depends))
+            front = frozenset(t.ref() for t in preprocessing(image, target, depends))
             walk = Walk(depends, value, layer_of, Inlining(), front, channels, guided)
             steps = _steps(walk, image, target)
             if steps is not None:
