@@ -176,8 +176,11 @@ def compared(walk: Walk, condition: tf.Tensor) -> tuple[tf.Tensor, bool] | None:
 def batch_normalization(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """With the statistics of training: scales, without the shift."""
     op = tensor.op
-    if op.get_attr("is_training") or walk.is_preprocessing(tensor):
+    if op.get_attr("is_training"):
         return None
+    if walk.is_preprocessing(tensor):
+        if _only_tints(walk, tensor, beside(op, op.inputs[1])):
+            return None
     return Step((op.inputs[0],), lambda r: [registered_gradient(op, r)[0]])
 
 
@@ -256,10 +259,7 @@ def _only_tints(walk: Walk, tensor: tf.Tensor, scale: tf.Tensor) -> bool:
         return False
     spread = tensor.shape.rank - scale.shape.rank
     dims = {spread + dim for dim, size in enumerate(scale.shape) if size != 1} - {0}
-    channels = walk.channels(tensor)
-    if channels is None and tensor.shape.rank > 2:
-        channels = tensor.shape.rank - 1  # features of steps, rather than columns
-    return not dims or dims == {channels}
+    return not dims or dims <= walk.channels(tensor)
 
 
 def _scaled(
