@@ -307,11 +307,12 @@ def _scaled(
     scale: tf.Tensor,
     note: Note | None = None,
 ) -> Step:
-    divided = tensor.op.type in QUOTIENTS
+    scaled = tf.divide if tensor.op.type in QUOTIENTS else tf.multiply
+    if tensor.op.type == "DivNoNan":
+        scaled = tf.math.divide_no_nan
 
     def pull(r: tf.Tensor) -> list[tf.Tensor]:
-        by = walk.value(scale)
-        return [summed_to(r / by if divided else r * by, signal.shape)]
+        return [summed_to(scaled(r, walk.value(scale)), signal.shape)]
 
     return Step((signal,), pull, note=note)
 
