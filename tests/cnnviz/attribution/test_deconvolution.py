@@ -216,6 +216,8 @@ class TestByHand:
         found = deconvnet(raw(network), x, "lrn", [0])
         strength = found.activations[0, 0]
         close(found.images[0, 0, 0, 0], [strength, 0, 0, 0])
+        assert "does not depend on the image beyond its seed" in " ".join(found.notes)
+        assert not any("normalized" in note for note in found.notes)
         gradient = deconvnet(raw(network), x, "lrn", [0], rule="gradient")
         close(
             gradient.images[0, 0, 0, 0] / strength,
