@@ -127,7 +127,7 @@ class TracedLayer(NamedTuple):
             reached = way.image is tensor if way else Dependence([tensor])(self.tensor)
             if reached:
                 given = Dependence(self.given)
-                front = preprocessing([tensor], self.tensor, given)
+                front = preprocessing(tensor, self.tensor, given)
                 ahead = front and task.space == "network"
                 return End(tensor, front, front[-1] if ahead else tensor)
         raise LayerError(f"layer '{task.selected.name}' does not depend on the image")

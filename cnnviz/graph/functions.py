@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -69,33 +69,59 @@ class Inlining:
             return tensor
         *around, call = calls
         copies = self._copies.setdefault(tuple(c.name for c in calls), {})
-        inside = tensor.graph
-        given = {
-            inner.ref(): outer
-            for inner, outer in zip(inside.inputs, call.inputs, strict=True)
+        outer = {
+            inner.ref(): given
+            for inner, given in zip(tensor.graph.inputs, call.inputs, strict=True)
         }
-        stack = [tensor]
-        while stack:
-            top = stack[-1]
-            if top.ref() in copies:
-                stack.pop()
-                continue
-            if top.ref() in given:
-                copies[top.ref()] = self.outside(given[top.ref()], tuple(around))
-                continue
-            waiting = [t for t in top.op.inputs if t.ref() not in copies]
-            if waiting:
-                stack += waiting
-                continue
-            copy = calls[0].graph.create_op(
-                top.op.type,
-                [copies[t.ref()] for t in top.op.inputs],
-                [t.dtype for t in top.op.outputs],
-                name="/".join((*(c.name for c in calls), top.op.name)),
-                attrs=dict(top.op.node_def.attr),
-            )
-            copies.update(
-                (old.ref(), new)
-                for old, new in zip(top.op.outputs, copy.outputs, strict=True)
-            )
-        return copies[tensor.ref()]
+
+        def given(top: tf.Tensor) -> tf.Tensor | None:
+            known = outer.get(top.ref())
+            return None if known is None else self.outside(known, tuple(around))
+
+        name = "/".join(c.name for c in calls)
+        return recomputed(tensor, given, calls[0].graph, name, copies)
+
+
+def recomputed(
+    tensor: tf.Tensor,
+    given: Callable[[tf.Tensor], tf.Tensor | None],
+    graph: tf.Graph,
+    name: str,
+    copies: dict[Any, tf.Tensor] | None = None,
+) -> tf.Tensor:
+    """A tensor, computed by copies of its operations.
+
+    Args:
+        tensor: The tensor.
+        given: What to compute it from: another tensor in place of one that it is made
+            of; None if that one is to be computed once more, too.
+        graph: Where to compute it.
+        name: What the names of the copies begin with.
+        copies: What is computed already, by `tensor.ref()`; it grows.
+    """
+    copies = {} if copies is None else copies
+    stack = [tensor]
+    while stack:
+        top = stack[-1]
+        if top.ref() in copies:
+            stack.pop()
+            continue
+        if (known := given(top)) is not None:
+            copies[top.ref()] = known
+            continue
+        waiting = [t for t in top.op.inputs if t.ref() not in copies]
+        if waiting:
+            stack += waiting
+            continue
+        copy = graph.create_op(
+            top.op.type,
+            [copies[t.ref()] for t in top.op.inputs],
+            [t.dtype for t in top.op.outputs],
+            name=f"{name}/{top.op.name}",
+            attrs=dict(top.op.node_def.attr),
+        )
+        copies.update(
+            (old.ref(), new)
+            for old, new in zip(top.op.outputs, copy.outputs, strict=True)
+        )
+    return copies[tensor.ref()]

@@ -203,6 +203,16 @@ class Views:
         return len(reduced) > max((t.shape.rank or 2) - 2 for t in self._inputs)
 
 
+class ViewsOfAxes(Views):
+    """Along which dimensions of tensors positions lie, wherever along these."""
+
+    def _made_of(self, tensor: tf.Tensor, seen: list[View]) -> View:
+        if tensor.op.type in _ALONG_AXES and seen[0]:
+            if tensor.op.inputs[0].shape.rank == tensor.shape.rank:
+                return seen[0]
+        return super()._made_of(tensor, seen)
+
+
 class _ViewsOfUnits(Views):
     """What elements see of units, each of which has its share of a softmax."""
 
@@ -436,6 +446,8 @@ _RULES: dict[str, _Rule] = {
     "Transpose": arrangements.transposed,
     "Unpack": arrangements.unstacked,
 }
+_ALONG_AXES = ("GatherV2", "ScaleAndTranslate")
+"""Operations that may move positions in no known way, but along their axes."""
 _RULES_OF_VIEWS: dict[str, Callable[[tf.Tensor, list[View]], View]] = {
     "ConcatV2": _concatenated,
     "Pack": _stacked,

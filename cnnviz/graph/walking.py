@@ -58,47 +58,45 @@ class Dependence:
 
 
 def preprocessing(
-    inputs: Iterable[tf.Tensor], target: tf.Tensor, dependence: Dependence
+    image: tf.Tensor, target: tf.Tensor, dependence: Dependence
 ) -> list[tf.Tensor]:
     """What is computed from an image before anything looks at it.
 
     Args:
-        inputs: The network's inputs.
+        image: An input of the network.
         target: The tensor that matters.
         dependence: Of the inputs.
 
     Returns:
         The tensors of the unbranched chain of scaling, shifting, casting, resizing,
-        cropping and reordering that begins at the first input with one, up to the last
-        that changes values; in order, without the input. Empty if there is none.
+        cropping and reordering that begins at the image, up to the last that changes
+        values; in order, without the image. Empty if there is none.
     """
     below = ancestors([target])
-    for tensor in inputs:
-        chain: list[tf.Tensor] = []
-        last = 0
-        while tensor.ref() != target.ref():
-            users = {
-                op.name: op
-                for op in tensor.consumers()
-                if op.name in below and op.type not in VALUELESS
-            }
-            if len(users) != 1:
-                break
-            (op,) = users.values()
-            data = [t for t in op.inputs if dependence(t)]
-            if op.type not in _SCALINGS | _REARRANGEMENTS or len(data) != 1:
-                break
-            if op.type.startswith("FusedBatchNorm") and op.get_attr("is_training"):
-                break
-            if op.type in ("Div", "RealDiv") and dependence(op.inputs[1]):
-                break
-            tensor = op.outputs[0]
-            chain.append(tensor)
-            if op.type in _SCALINGS:
-                last = len(chain)
-        if last:
-            return chain[:last]
-    return []
+    tensor = image
+    chain: list[tf.Tensor] = []
+    last = 0
+    while tensor.ref() != target.ref():
+        users = {
+            op.name: op
+            for op in tensor.consumers()
+            if op.name in below and op.type not in VALUELESS
+        }
+        if len(users) != 1:
+            break
+        (op,) = users.values()
+        data = [t for t in op.inputs if dependence(t)]
+        if op.type not in _SCALINGS | _REARRANGEMENTS or len(data) != 1:
+            break
+        if op.type.startswith("FusedBatchNorm") and op.get_attr("is_training"):
+            break
+        if op.type in ("Div", "RealDiv") and dependence(op.inputs[1]):
+            break
+        tensor = op.outputs[0]
+        chain.append(tensor)
+        if op.type in _SCALINGS:
+            last = len(chain)
+    return chain[:last]
 
 
 def is_weighted(target: tf.Tensor, dependence: Dependence) -> bool:

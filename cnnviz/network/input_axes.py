@@ -51,20 +51,20 @@ def pixels_of(network: Network, shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape[1:-1] if has_channels(network, shape) else shape[1:])
 
 
-def channel_dim_of(network: Network, tensor: tf.Tensor) -> int | None:
-    """The dimension of the channels of what is made of an input before any filter.
+def channel_dim_of(network: Network, image: tf.Tensor) -> int | None:
+    """The dimension of the channels of an input; of steps, that of their features.
 
     Args:
         network: A Keras model.
-        tensor: The input, or what its preprocessing computes.
+        image: The input.
 
     Returns:
         None if all axes but that of images are positions.
     """
-    if not has_channels(network, tensor.shape):
+    rank = int(image.shape.rank)
+    if rank < 3 or is_gray_picture(network, image.shape):
         return None
-    first = is_tensor_channels_first(network, tensor)
-    return 1 if first else int(tensor.shape.rank) - 1
+    return 1 if is_tensor_channels_first(network, image) else rank - 1
 
 
 def is_no_picture(image: tf.Tensor | np.ndarray) -> bool:

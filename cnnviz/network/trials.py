@@ -192,7 +192,7 @@ def _preprocessed(
     """What is made of an image before anything looks at it, inside of functions too."""
     inlining = Inlining()
     while True:
-        seen = [image, *preprocessing([image], target, depends)][-1]
+        seen = [image, *preprocessing(image, target, depends)][-1]
         needed = ancestors([target])
         users = [op for op in seen.consumers() if op.name in needed]
         called = next((op for op in users if op.type in CALLS), None)

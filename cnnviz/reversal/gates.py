@@ -7,13 +7,14 @@ from one map value by value.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from cnnviz.graph.channels import beside, op_position_dims
-from cnnviz.graph.functions import CALLS
+from cnnviz.graph.functions import CALLS, recomputed
 from cnnviz.graph.marks import mark_of
 from cnnviz.graph.operations import MATRIX_PRODUCTS
 from cnnviz.reversal.steps import (
@@ -27,6 +28,10 @@ from cnnviz.reversal.steps import (
 
 _NORMALIZER = 6
 """The rank of what divides by the image's own statistics."""
+
+_LARGE = 1024.0
+"""Where gates have their largest value. A power of 2: what is multiplied by it, and
+divided by it again, is as it was, also in half precision."""
 
 _COMPARISONS = frozenset(("Greater", "GreaterEqual", "Less", "LessEqual"))
 
@@ -111,21 +116,14 @@ def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
 
     Args:
         walk: The walk.
-        tensor: What may be such a product, perhaps multiplied by or divided by one
-            number.
+        tensor: What may be such a product, in which x may be multiplied by, or divided
+            by, constants.
 
     Returns:
-        The map that the product is computed from; None if it is no such product.
+        The map that the gate is computed from; None if it is no such product.
     """
     op = tensor.op
     ours = [t for t in op.inputs if walk.depends(t)]
-    if len(ours) == 1:
-        (scale,) = (t for t in op.inputs if t is not ours[0])
-        divides = op.type != "Mul" and scale is op.inputs[0]
-        if divides or scale.shape.num_elements() != 1 or _is_negative(scale):
-            return None
-        op = ours[0].op
-        ours = [t for t in op.inputs if walk.depends(t)]
     if op.type != "Mul" or len(ours) != 2:
         return None
     if max(_rank(walk, t) for t in ours) in (0, _NORMALIZER):
@@ -133,31 +131,71 @@ def gated_by_itself(walk: Walk, tensor: tf.Tensor) -> tf.Tensor | None:
     apart = tell_apart(walk, op)
     if apart is None:
         return None
-    root = unscaled_root(walk, apart[0])
-    return root if _is_elementwise_of(walk, apart[1], root) else None
+    signal, gate = apart
+    unscaled = _unscaled(walk, signal)
+    return next((x for x in unscaled if _roots(walk, gate, x) == {x.ref()}), None)
 
 
-def unscaled_root(walk: Walk, tensor: tf.Tensor) -> tf.Tensor:
-    """What a tensor was before it was multiplied by, or divided by, constants.
+def slope(walk: Walk, tensor: tf.Tensor, root: tf.Tensor) -> tf.Tensor:
+    """By how much a tensor grows with what it is computed from, where that is large.
 
-    Not by negative ones, behind which what was largest is smallest.
+    Of GELU, `0.5 * x * (1 + erf(...))`, it is 1, of `x * relu6(x + 3)` it is 6.
+
+    Args:
+        walk: The walk.
+        tensor: The tensor, computed from one map value by value.
+        root: The map.
+
+    Returns:
+        What broadcasts to the shape of the tensor.
     """
+    large = tf.constant(_LARGE, root.dtype)
+
+    def given(top: tf.Tensor) -> tf.Tensor | None:
+        if top is root:
+            return large
+        return None if walk.depends(top) else top
+
+    return recomputed(tensor, given, tensor.graph, "slope") / tf.cast(
+        large, tensor.dtype
+    )
+
+
+def shared(walk: Walk, known: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor | None:
+    """The first map that two tensors are before they are multiplied by constants.
+
+    Args:
+        walk: The walk.
+        known: A tensor. No constant that it is multiplied by may be one that is not
+            known, and perhaps negative.
+        tensor: Another tensor.
+    """
+    below = {x.ref() for x in _unscaled(walk, known, known=True)}
+    return next((x for x in _unscaled(walk, tensor) if x.ref() in below), None)
+
+
+def _unscaled(
+    walk: Walk, tensor: tf.Tensor, *, known: bool = False
+) -> Iterator[tf.Tensor]:
+    """A tensor, and what it was before it was multiplied by, or divided by, constants.
+
+    Not by negative ones, behind which what was largest is smallest; nor, if they have
+    to be known, by variables.
+    """
+    yield tensor
     while tensor.op.type in ("Mul", "RealDiv", "Identity", "Cast"):
         inputs = [t for t in tensor.op.inputs if walk.depends(t)]
-        if len(inputs) != 1:
+        if len(inputs) != 1 or not inputs[0].dtype.is_floating:
             break
         if tensor.op.type == "RealDiv" and inputs[0] is not tensor.op.inputs[0]:
             break  # a constant is divided by it
-        if any(_is_negative(t) for t in tensor.op.inputs):
+        values = [
+            tf.get_static_value(t) for t in tensor.op.inputs if t is not inputs[0]
+        ]
+        if any(known if value is None else np.any(value < 0) for value in values):
             break
         (tensor,) = inputs
-    return tensor
-
-
-def _is_negative(scale: tf.Tensor) -> bool:
-    """Whether a scale is known to be negative somewhere."""
-    value = tf.get_static_value(scale)
-    return value is not None and bool(np.any(value < 0))
+        yield tensor
 
 
 def compared(walk: Walk, condition: tf.Tensor) -> tuple[tf.Tensor, bool] | None:
@@ -170,14 +208,17 @@ def compared(walk: Walk, condition: tf.Tensor) -> tuple[tf.Tensor, bool] | None:
         return None
     upwards = op.type.startswith("Greater")
     x = a if walk.depends(a) else b
-    return unscaled_root(walk, x), upwards == (x is a)
+    return x, upwards == (x is a)
 
 
 def batch_normalization(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """With the statistics of training: scales, without the shift."""
     op = tensor.op
-    if op.get_attr("is_training") or walk.is_preprocessing(tensor):
+    if op.get_attr("is_training"):
         return None
+    if walk.is_preprocessing(tensor):
+        if _only_tints(walk, tensor, beside(op, op.inputs[1])):
+            return None
     return Step((op.inputs[0],), lambda r: [registered_gradient(op, r)[0]])
 
 
@@ -256,10 +297,7 @@ def _only_tints(walk: Walk, tensor: tf.Tensor, scale: tf.Tensor) -> bool:
         return False
     spread = tensor.shape.rank - scale.shape.rank
     dims = {spread + dim for dim, size in enumerate(scale.shape) if size != 1} - {0}
-    channels = walk.channels(tensor)
-    if channels is None and tensor.shape.rank > 2:
-        channels = tensor.shape.rank - 1  # features of steps, rather than columns
-    return not dims or dims == {channels}
+    return not dims or dims <= walk.channels(tensor)
 
 
 def _scaled(
@@ -269,11 +307,12 @@ def _scaled(
     scale: tf.Tensor,
     note: Note | None = None,
 ) -> Step:
-    divided = tensor.op.type in QUOTIENTS
+    scaled = tf.divide if tensor.op.type in QUOTIENTS else tf.multiply
+    if tensor.op.type == "DivNoNan":
+        scaled = tf.math.divide_no_nan
 
     def pull(r: tf.Tensor) -> list[tf.Tensor]:
-        by = walk.value(scale)
-        return [summed_to(r / by if divided else r * by, signal.shape)]
+        return [summed_to(scaled(r, walk.value(scale)), signal.shape)]
 
     return Step((signal,), pull, note=note)
 
@@ -293,11 +332,6 @@ def keeps_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
         (source,),
         lambda r: [summed_to(r * as_like(tf.sign(scale), r), source.shape)],
     )
-
-
-def _is_elementwise_of(walk: Walk, tensor: tf.Tensor, root: tf.Tensor) -> bool:
-    """Whether a tensor is computed from another one value by value."""
-    return _roots(walk, tensor, root) == {root.ref()}
 
 
 def _roots(walk: Walk, tensor: tf.Tensor, lowest: tf.Tensor | None = None) -> set[Any]:

@@ -37,7 +37,7 @@ import tensorflow as tf
 
 from cnnviz.graph.marks import Policy, mark_of
 from cnnviz.reversal import gates
-from cnnviz.reversal.steps import Note, Step, Walk, as_like
+from cnnviz.reversal.steps import Note, Step, Walk, as_like, summed_to
 from cnnviz.tracing.keras_generations import (
     Layer,
     Network,
@@ -105,6 +105,29 @@ def _rectified(walk: Walk, tensor: tf.Tensor, given: tf.Tensor, name: str) -> St
     return Step((given,), pull, "rectify", note)
 
 
+def _rectified_and_scaled(
+    walk: Walk, tensor: tf.Tensor, given: tf.Tensor, grows: tf.Tensor, name: str
+) -> Step:
+    """A rectifier written out, with what it is multiplied by.
+
+    Args:
+        walk: The walk.
+        tensor: The product.
+        given: What is rectified.
+        grows: What the product is where `given` is large.
+        name: What to call the rectifier.
+    """
+
+    def pull(r: tf.Tensor) -> list[tf.Tensor]:
+        scale = gates.slope(walk, grows, given)
+        r = tf.nn.relu(r * scale)
+        if walk.guided:
+            r *= tf.cast(walk.value(tensor) * scale > 0, r.dtype)
+        return [as_like(summed_to(r, given.shape), given)]
+
+    return Step((given,), pull, "rectify", Note("rectified", name))
+
+
 def rectified_operation(name: str, walk: Walk, tensor: tf.Tensor) -> Step:
     """An operation of TensorFlow that is a rectifier."""
     return _rectified(walk, tensor, tensor.op.inputs[0], name)
@@ -120,18 +143,21 @@ def marked_rectifier(walk: Walk, tensor: tf.Tensor) -> Step | None:
 
 def self_gated(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """`x * gate(x)`."""
-    root = gates.gated_by_itself(walk, tensor)
-    return None if root is None else _rectified(walk, tensor, root, "x * gate(x)")
+    x = gates.gated_by_itself(walk, tensor)
+    if x is None:
+        return None
+    return _rectified_and_scaled(walk, tensor, x, tensor, "x * gate(x)")
 
 
 def larger_of_scaled(walk: Walk, tensor: tf.Tensor) -> Step | None:
     """`maximum(x, 0)` and `maximum(x, a x)`."""
     a, b = tensor.op.inputs
     if walk.depends(a) and walk.depends(b):
-        roots = [gates.unscaled_root(walk, t) for t in (a, b)]
-        if roots[0].ref() != roots[1].ref():
+        x = gates.shared(walk, a, b)
+        x = gates.shared(walk, b, a) if x is None else x
+        if x is None:
             return None
-        return _rectified(walk, tensor, roots[0], "maximum(x, a x)")
+        return _rectified_and_scaled(walk, tensor, x, tensor, "maximum(x, a x)")
     given, bound = (a, b) if walk.depends(a) else (b, a)
     return _rectified(walk, tensor, given, "relu") if _is_zero(bound) else None
 
@@ -165,11 +191,12 @@ def selected_by_sign(walk: Walk, tensor: tf.Tensor) -> Step | None:
     compared = gates.compared(walk, condition) if walk.depends(condition) else None
     if compared is None:
         return None
-    x, upwards = compared
+    seen, upwards = compared
     on = yes if upwards else no
-    if not walk.depends(on) or gates.unscaled_root(walk, on).ref() != x.ref():
+    x = gates.shared(walk, seen, on)
+    if x is None:
         return None
-    return _rectified(walk, tensor, x, "where(x > t, x, ...)")
+    return _rectified_and_scaled(walk, tensor, x, on, "where(x > t, x, ...)")
 
 
 def _is_zero(tensor: tf.Tensor) -> bool:

@@ -68,8 +68,7 @@ class Walk:
         inlined: What a function in the graph returns, computed in the graph itself;
             None if it cannot be looked into.
         front: The tensors that preprocessing computes, by `tensor.ref()`.
-        channels: Which dimension of such a tensor is that of channels; None if it has
-            positions alone.
+        channels: Along which dimensions of such a tensor no positions of the image lie.
         guided: Whether rectifiers also stop R where their output was not positive.
     """
 
@@ -78,7 +77,7 @@ class Walk:
     layer_of: Callable[[tf.Operation], str]
     inlined: Callable[[tf.Operation], list[tf.Tensor] | None]
     front: frozenset[Any]
-    channels: Channels
+    channels: Callable[[tf.Tensor], set[int]]
     guided: bool
 
     def is_preprocessing(self, tensor: tf.Tensor) -> bool:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from cnnviz.errors import LayerError
 from cnnviz.graph.functions import Inlining
+from cnnviz.graph.receptive_fields import ViewsOfAxes
 from cnnviz.graph.walking import Dependence, preprocessing
 from cnnviz.reversal.rules import step_back
 from cnnviz.reversal.steps import (
@@ -40,7 +41,8 @@ class Reversal:
         guided: Whether rectifiers also stop R where their output was not positive.
         layer_of: Names the layer that made an operation, for messages.
         value: A tensor to read in place of one of the forward pass, with equal values.
-        channels: Where what preprocessing computes has its channels; see `Walk`.
+        channels: Which dimension of an input is that of channels; None if it has
+            positions alone.
 
     Attributes:
         steps: The tensors on the way with their steps, `target` first.
@@ -68,8 +70,9 @@ class Reversal:
                 f"layer '{layer_of(target.op)}' does not depend on the image"
             )
         for image in inputs:
-            front = frozenset(t.ref() for t in preprocessing([image], target, depends))
-            walk = Walk(depends, value, layer_of, Inlining(), front, channels, guided)
+            front = frozenset(t.ref() for t in preprocessing(image, target, depends))
+            apart = _channels(image, channels(image))
+            walk = Walk(depends, value, layer_of, Inlining(), front, apart, guided)
             steps = _steps(walk, image, target)
             if steps is not None:
                 self.steps, self.image = steps, image
@@ -119,6 +122,30 @@ class Reversal:
         shapes = [tensor.shape for tensor, _ in self.steps] + [self.image.shape]
         sizes = [int(np.prod([n or 1 for n in s[1:]])) for s in shapes if s.rank]
         return max(sizes, default=1)
+
+
+def _channels(
+    image: tf.Tensor, channels: int | None
+) -> Callable[[tf.Tensor], set[int]]:
+    """Tells along which dimensions of what is made of an image no positions lie.
+
+    Args:
+        image: The image.
+        channels: The dimension of its channels; None if it has none. A single one has
+            no tint, even if several are made of it.
+    """
+    if channels is None or image.shape[channels] == 1:
+        return lambda _: set()
+    positions = [dim for dim in range(1, image.shape.rank) if dim != channels]
+    views = ViewsOfAxes([image], dims=positions)
+
+    def without_positions(tensor: tf.Tensor) -> set[int]:
+        view = views(tensor)
+        if view is None:
+            return set()
+        return {*range(1, tensor.shape.rank)} - {extent.dim for extent in view}
+
+    return without_positions
 
 
 def _steps(

@@ -9,13 +9,106 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from cnnviz.attribution import deconvnet
+from cnnviz.attribution import Rule, deconvnet
 from tests import reference as twin
-from tests.networks import close, randomized, raw, sequential
+from tests.networks import (
+    close,
+    pulled,
+    randomized,
+    randomized_last,
+    raw,
+    sequential,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
 GENERATIONS = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras3", "keras2"])
+
+
+def _tiled(scales: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Scales of patches of 2x2 pixels, at each pixel and channel of an image."""
+    rows, columns, channels = shape
+    patch = scales.reshape(2, 2, channels)
+    return np.tile(patch, (rows // 2, columns // 2, 1))
+
+
+class TestPreprocessing:
+    """Scales in front of a network count where they differ from place to place."""
+
+    @staticmethod
+    def front(layers: Any, way: str, scales: np.ndarray | None) -> list[Any]:
+        """Layers that multiply the columns, or pixels of patches, by scales."""
+
+        def norm(axis: int = -1) -> list[Any]:
+            if scales is None:
+                return []
+            if way in ("permuted", "columns"):
+                variance = 1 / scales**2
+                mean = np.zeros_like(scales)
+                return [layers.Normalization(axis=axis, mean=mean, variance=variance)]
+            return [layers.BatchNormalization(axis=axis, epsilon=0.0, name="norm")]
+
+        if way in ("permuted", "batch normalization"):
+            return [layers.Permute((1, 3, 2)), *norm(), layers.Permute((1, 3, 2))]
+        if way == "columns":
+            return [*norm(), layers.Reshape((8, 6, 1))]
+        if way == "an axis":
+            return norm(2)
+        return [
+            layers.Reshape((4, 2, 3, 6)),
+            layers.Permute((1, 3, 2, 4)),
+            layers.Reshape((4, 3, 12)),
+            *norm(),
+        ]
+
+    @GENERATIONS
+    @pytest.mark.parametrize("rule", ["deconvnet", "gradient"])
+    @pytest.mark.parametrize(
+        "way", ["permuted", "batch normalization", "columns", "an axis", "patches"]
+    )
+    def test_scales_of_columns_count(self, k: ModuleType, way: str, rule: Rule) -> None:
+        rng = np.random.default_rng(1)
+        shape = (8, 6, 3) if way == "patches" else (8, 6, 1)
+        image = rng.random(shape, np.float32)
+        scales = rng.uniform(0.1, 3, 12 if way == "patches" else 6).astype("f")
+        weights = scales[None, :, None]
+        if way == "patches":
+            weights = _tiled(scales, shape)
+        if way == "columns":
+            image, weights = image[..., 0], weights[..., 0]
+
+        def network(scales: np.ndarray | None) -> Any:
+            layers = k.layers
+            made = sequential(
+                k,
+                image.shape,
+                *self.front(layers, way, scales),
+                layers.Conv2D(4, 2, activation="relu"),
+                layers.Conv2D(4, 2, name="last"),
+            )
+            if scales is not None and way not in ("permuted", "columns"):
+                zero, one = np.zeros_like(scales), np.ones_like(scales)
+                values = [scales, zero, zero, one]
+                made.get_layer("norm").set_weights(values)
+            return raw(randomized_last(made))
+
+        # By hand: what comes back to the weighted image, weighted once more.
+        plain = deconvnet(network(None), (image * weights)[None], "last", rule=rule)
+        found = deconvnet(network(scales), image[None], "last", rule=rule)
+        assert np.abs(found.images).max() > 0
+        close(found.images, plain.images * weights, rtol=1e-5)
+
+    def test_of_one_channel_made_several_there_is_no_tint(self) -> None:
+        x = np.array([[[[1.0], [2.0]]]], np.float32)
+        r = np.array([[[[1.0, 2.0], [3.0, 5.0]]]], np.float32)
+        found = pulled(lambda x: (x - [1.0, 2.0]) / [2.0, -4.0], x, r)
+        close(found, [[[[0.0], [0.25]]]])
+
+    def test_channels_are_told_behind_pixels_in_any_order(self) -> None:
+        x = np.array([[[[1.0, 2.0], [3.0, 4.0]]]], np.float32)
+        r = np.array([[[[1.0, 2.0], [3.0, 5.0], [7.0, 9.0]]]], np.float32)
+        found = pulled(lambda x: tf.gather(x, [0, 1, 0], axis=2) * [9.0, -9.0], x, r)
+        close(found, [[[[8.0, -11.0], [3.0, -5.0]]]])
 
 
 class TestGates:

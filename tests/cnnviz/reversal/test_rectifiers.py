@@ -1,5 +1,6 @@
 """Which activations are rectified on the way back, which passed and which refused."""
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +12,7 @@ import tf_keras
 
 from cnnviz import LayerError
 from cnnviz.attribution import Rule, deconvnet
-from tests.networks import close, raw, sequential
+from tests.networks import close, pulled, randomized, raw, sequential
 
 pytestmark = pytest.mark.usefixtures("fresh_sessions")
 
@@ -37,6 +38,94 @@ mish softplus squareplus sparse_plus exponential sigmoid hard_sigmoid
 sparse_sigmoid""".split()
 PASSED = "tanh hard_tanh softsign tanh_shrink soft_shrink hard_shrink".split()
 REFUSED = "softmax log_softmax sparsemax log_sigmoid".split()
+
+
+X = np.array([[[[1.0, -2.0], [3.0, 4.0]], [[3.0, 0.5], [-1.0, 4.0]]]], np.float32)
+R = np.array([[[[1.0, -1.0], [2.0, -2.0]], [[-3.0, 3.0], [4.0, 5.0]]]], np.float32)
+
+Rectifier = Callable[[tf.Tensor], tf.Tensor]
+
+WRITTEN_OUT: list[Rectifier] = [
+    lambda x: x * tf.sigmoid(x),
+    lambda x: x * (tf.nn.relu6(x + 3) / 6),
+    lambda x: x * tf.nn.relu6(x + 3) / 6,
+    tf.nn.silu,
+    tf.nn.gelu,
+    lambda x: tf.nn.gelu(x, approximate=True),
+    keras.ops.hard_silu,
+    lambda x: tf.maximum(x, 0.2 * x),
+    lambda x: tf.where(x > 0, x, 0.2 * x),
+    lambda x: tf.where(tf.less(x, 0.0), tf.exp(x) - 1, x),
+]
+
+
+def _ahead(written: Rectifier, scale: Any) -> Rectifier:
+    return lambda x: written(scale * x)
+
+
+def _behind(written: Rectifier, scale: Any) -> Rectifier:
+    return lambda x: written(x) * scale
+
+
+def behind_filter(written: Rectifier, x: np.ndarray, guided: bool) -> np.ndarray:
+    """What R becomes; behind a filter, since in front of all a scale would tint."""
+    eye = tf.eye(x.shape[-1])
+    return pulled(lambda x: written(x @ eye), x, R, guided=guided)
+
+
+@pytest.mark.parametrize("guided", [False, True])
+class TestScalesBesideRectifiersWrittenOut:
+    scale = np.array([3.0, -0.5], np.float32)
+
+    @pytest.mark.parametrize("number", range(len(WRITTEN_OUT)))
+    def test_ahead_and_behind(self, number: int, guided: bool) -> None:
+        written = WRITTEN_OUT[number]
+        for scale in (tf.constant(self.scale), tf.Variable(self.scale)):
+            alive = X * self.scale > 0 if guided else True
+            found = behind_filter(_ahead(written, scale), X, guided)
+            close(found, np.maximum(R, 0) * alive * self.scale)
+            alive = X > 0 if guided else True
+            found = behind_filter(_behind(written, scale), X, guided)
+            close(found, np.maximum(R * self.scale, 0) * alive)
+
+    def test_inside(self, guided: bool) -> None:
+        alive, positive = X > 0 if guided else 1, np.array([3.0, 0.5], np.float32)
+        for scale in (tf.constant(positive), tf.Variable(positive)):
+            for written in (
+                lambda x, s=scale: (s * x) * tf.sigmoid(x),
+                lambda x, s=scale: (x / (1 / s)) * tf.nn.relu6(x + 3) / 6,
+                lambda x, s=scale: tf.where(x > 0, s * x, 0.0),
+            ):
+                found = behind_filter(written, X, guided)
+                close(found, np.maximum(R, 0) * positive * alive)
+        found = behind_filter(lambda x: tf.maximum(2 * x, 0.4 * x), X, guided)
+        close(found, 2 * np.maximum(R, 0) * alive)
+        found = behind_filter(lambda x: x * tf.nn.relu6(x + 3), X, guided)
+        close(found, 6 * np.maximum(R, 0) * alive)
+
+    def test_inside_with_a_sign_that_is_not_known(self, guided: bool) -> None:
+        scale, alive = tf.Variable(self.scale), X > 0 if guided else 1
+        found = behind_filter(lambda x: x * scale * tf.sigmoid(x), X, guided)
+        close(found, np.maximum(R * self.scale, 0) * alive)
+        # It may be the smaller of x: then it is the larger of two maps.
+        found = behind_filter(
+            lambda x: tf.maximum(scale * x, 0.2 * (scale * (1.0 * x))), X, guided
+        )
+        close(found, R * np.where(X * self.scale > 0, 1, 0.2) * self.scale)
+        with pytest.raises(LayerError, match="chooses between"):
+            behind_filter(lambda x: tf.where(scale * x > 0, x, 0.0), X, guided)
+
+    def test_one_channel_made_several(self, guided: bool) -> None:
+        one = X[..., :1]
+        alive = one * self.scale > 0 if guided else 1
+
+        def written(x: tf.Tensor) -> tf.Tensor:
+            y = self.scale * x
+            return tf.maximum(y, 0.2 * y)
+
+        expected = np.maximum(R, 0) * alive * self.scale
+        found = behind_filter(written, one, guided)
+        close(found, expected.sum(-1, keepdims=True))
 
 
 class TestActivations:
@@ -136,6 +225,40 @@ class TestActivations:
                 return written(x)
 
         close(self.ratio(rectified_by(keras, Written())), [2, 3, 0])
+
+    @pytest.mark.parametrize("rule", ["deconvnet", "guided"])
+    @pytest.mark.parametrize("name", ["silu", "leaky_relu"])
+    def test_a_scale_in_front_is_passed_however_it_is_written(
+        self, name: str, rule: Rule
+    ) -> None:
+        def leaky(x: Any) -> Any:
+            return tf.maximum(x, 0.2 * x)
+
+        class Written(keras.layers.Layer):
+            def call(self, x: Any) -> Any:
+                return leaky(x) if name == "leaky_relu" else x * tf.sigmoid(x)
+
+        image = np.random.default_rng(1).random((6, 6, 3), np.float32)
+
+        def images(activation: Any) -> np.ndarray:
+            network = randomized(
+                sequential(
+                    keras,
+                    (6, 6, 3),
+                    keras.layers.Conv2D(4, 3),
+                    keras.layers.RMSNormalization(name="norm"),
+                    activation,
+                    keras.layers.Conv2D(3, 3, name="last"),
+                )
+            )
+            scales = np.array([3.0, -2.0, 0.1, 1.0])
+            network.get_layer("norm").set_weights([scales])
+            found: np.ndarray = deconvnet(raw(network), image, "last", rule=rule).images
+            return found
+
+        expected = images(keras.layers.Activation(name))
+        assert np.abs(expected).max() > 0
+        close(images(Written()), expected)
 
     def test_what_nobody_chose_a_rule_for_is_refused(self) -> None:
         for written, told in (

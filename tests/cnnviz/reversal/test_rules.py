@@ -29,6 +29,8 @@ def test_the_readme_shows_the_table() -> None:
 X = np.array([[[[1.0, -2.0], [3.0, 4.0]], [[3.0, 0.5], [-1.0, 4.0]]]], np.float32)
 R = np.array([[[[1.0, -1.0], [2.0, -2.0]], [[-3.0, 3.0], [4.0, 5.0]]]], np.float32)
 RELU = np.maximum(R, 0)
+NORMS = np.linalg.norm(np.maximum(X - 2, 0), axis=-1, keepdims=True)
+assert (NORMS == 0).any() and (NORMS > 0).any()
 LEFT = X >= X[:, ::-1]
 LARGER = np.where(LEFT, R, 0) + np.where(LEFT, 0, R)[:, ::-1]
 
@@ -136,6 +138,12 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
             lambda x: x * tf.math.rsqrt(tf.reduce_mean(x**2)),
             R / np.sqrt((X**2).mean()),
         ),
+        (  # where it divides by zero, there is nothing
+            lambda x: tf.math.divide_no_nan(
+                x, tf.norm(tf.nn.relu(x - 2), axis=-1, keepdims=True)
+            ),
+            np.divide(R, NORMS, where=NORMS > 0, out=np.zeros_like(R)),
+        ),
     ],
     "product with a gate": [
         (
@@ -150,6 +158,7 @@ MET: dict[str, list[tuple[Callable[[tf.Tensor], tf.Tensor], Any]]] = {
     "product or quotient": [
         (lambda x: tf.nn.relu(x) * 3.0, 3 * RELU),
         (lambda x: tf.nn.relu(x) / -2.0, np.maximum(R / -2, 0)),
+        (lambda x: tf.math.divide_no_nan(x, [2.0, 0.0]), R * [0.5, 0]),
         (lambda x: x * tf.sigmoid(x) / -2.0, np.maximum(R / -2, 0)),
     ],
     "sum, concatenation": [
