@@ -21,6 +21,7 @@ from cnnviz.drawing.channel_facts import ChannelFacts, Sort
 from cnnviz.drawing.facts import (
     count_channels,
     join_facts,
+    not_finite,
     readable,
 )
 from cnnviz.drawing.grids import room_for_numbered
@@ -160,6 +161,7 @@ def activation_sheet(
             shown = channels.chosen(sort, max_channels)
             noun = "class" if are_classes else "unit"
             remarks.append(count_channels(len(maps), len(shown), noun, sort))
+            remarks += not_finite(channels.missing)
             return _bars(maps, shown, named, percent, title, remarks, picture)
         remarks += [_strongest(maps)] * (len(maps) > 1)
     shown = channels.chosen(sort, max_channels)

@@ -556,3 +556,22 @@ def test_of_more_maps_than_have_room_the_strongest_are_tiles() -> None:
         values, title="maps", columns=1, sort="strongest", max_channels=190
     )
     assert_same(sheet, few)  # of 21 + 63 + 2 pixels, in 16,384
+
+
+@pytest.mark.parametrize("labels", [None, ["ant", "bee", "cat", "dog"]])
+def test_what_is_not_finite_among_bars_is_counted(
+    labels: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subtitles: list[str] = []
+
+    def noted(*given: Any, subtitle: str, **others: Any) -> Image.Image:
+        subtitles.append(subtitle)
+        return headed_grid(*given, subtitle=subtitle, **others)
+
+    monkeypatch.setattr(activation_sheets, "headed_grid", noted)
+    values = np.array([0.5, np.nan, np.inf, 0.25], np.float32)
+    if labels is None:
+        values[2] = np.nan
+    activation_sheet(values, title="p", normalize="probability", labels=labels)
+    noun = "units" if labels is None else "classes"
+    assert subtitles == [f"4 {noun}{DOT}2 values not finite (pink)"]
