@@ -81,7 +81,7 @@ def dream(
 
     The option --labels changes nothing here.
     """
-    from cnnviz.images import distinct_names, stems
+    from cnnviz.images import distinct_names, is_picture, stems
 
     paths = find(images)
     reading: dict[str, Any] = {"fit": fit, "background": background}
@@ -127,6 +127,7 @@ def dream(
             [file_text(name, asked, "dream") for name in stems(paths)]
         )
         for number, image in work.items:
-            work.files.write(f"{names[number]}.png", image.save)
+            has_alpha = is_picture(paths[number])
+            work.files.write(f"{names[number]}.png", image.save, has_alpha=has_alpha)
 
     run(model, output, compute, draw, reading=reading, kept=paths)

@@ -172,7 +172,7 @@ def style(
     The option --labels changes nothing here.
     """
     from cnnviz.errors import ArgumentError
-    from cnnviz.images import find_images, safe_name, stems
+    from cnnviz.images import find_images, is_picture, safe_name, stems
 
     sources = find_images([content])
     if len(sources) > 1:
@@ -253,7 +253,8 @@ def style(
             f"style was measured in {', '.join(found.style_layers)}; "
             f"content in {', '.join(found.content_layers)}"
         )
-        work.files.write(f"{name}.png", found.save)
+        look = {"has_alpha": is_picture(path)}
+        work.files.write(f"{name}.png", found.save, **look)
         # Of fewer steps there are fewer, and more for an animation.
         count = min(frames, len(found.frames))
         for number in range(count):
@@ -261,23 +262,25 @@ def style(
             before = (count - 1 - number) / max(count - 1, 1)
             kept = round((1 - before) * (len(found.frames) - 1))
             work.files.write(
-                f"{name}-{number:03}.png", _write_frame, found.frames[kept]
+                f"{name}-{number:03}.png", _write_frame, found.frames[kept], **look
             )
         if gif:
-            work.files.write(f"{name}.gif", _write_gif, found, marks)
+            work.files.write(f"{name}.gif", _write_gif, found, marks, **look)
 
     kept = [path, *paintings, *begin]
     run(model, output, compute, draw, reading=reading, kept=kept)
 
 
-def _write_frame(path: Path, image: np.ndarray) -> None:
+def _write_frame(path: Path, image: np.ndarray, *, has_alpha: bool) -> None:
     from cnnviz.drawing import plain_picture
     from cnnviz.images import write_image
 
-    write_image(plain_picture(image), path)
+    write_image(plain_picture(image, has_alpha=has_alpha), path)
 
 
-def _write_gif(path: Path, found: Stylized, marks: Sequence[int]) -> None:
+def _write_gif(
+    path: Path, found: Stylized, marks: Sequence[int], *, has_alpha: bool
+) -> None:
     import numpy as np
     from PIL import Image
 
@@ -285,7 +288,8 @@ def _write_gif(path: Path, found: Stylized, marks: Sequence[int]) -> None:
 
     steps = len(found.style_losses)
     # One picture of all frames: raw values share a scale. An animation has no alpha.
-    strip = plain_picture(np.concatenate(found.frames)).convert("RGBA")
+    strip = plain_picture(np.concatenate(found.frames), has_alpha=has_alpha)
+    strip = strip.convert("RGBA")
     paper = Image.new("RGBA", strip.size, "white")
     paper.alpha_composite(strip)
     frames = np.asarray(paper.convert("RGB")).reshape(*found.frames.shape[:3], 3)

@@ -21,8 +21,10 @@ from cnnviz.drawing.channel_facts import ChannelFacts, Sort
 from cnnviz.drawing.facts import (
     count_channels,
     join_facts,
+    not_finite,
     readable,
 )
+from cnnviz.drawing.grids import room_for_numbered
 from cnnviz.drawing.headers import headed_grid
 from cnnviz.drawing.legends import BAR_LENGTH, with_scale_bar
 from cnnviz.drawing.signals import shortened
@@ -78,6 +80,7 @@ def activation_sheet(
     cell each. Units of a classifier become bars instead: those that are probabilities,
     and those that have labels. Of more than 16 the strongest are drawn, if `sort` does
     not ask for the first, and 16 of them, if `max_channels` does not say more or fewer.
+    Of more cells, or maps, than a sheet has room for the strongest are drawn likewise.
 
     Channels that are constant are marked, and counted in the subtitle. Where all is 0,
     they are called silent here: other images may well excite them. Values that are not
@@ -96,10 +99,11 @@ def activation_sheet(
             inferno over an image. It has no effect on bars.
         columns: Tiles in a row; None for a nearly square sheet. It has no effect on
             strips and bars.
-        max_channels: How many channels to draw; None for all, and for 16 bars.
+        max_channels: How many channels to draw; None for all, and for 16 bars. If a
+            sheet has not room for as many, fewer are drawn, and the sheet says so.
         sort: Draw the channels by number, or those with the largest value first; of
             equally large ones the one with the larger mean. None for by number, and
-            for the largest first of more than 16 bars.
+            for the largest first of more than 16 bars, and where not all have room.
         image: `(h, w)`, `(h, w, 1)` or `(h, w, 3)` in [0, 1]: maps, but no strips, are
             laid over it. It shows through where they are 0, or nearest to it.
         field: The receptive field of the layer in that image, by which maps lie where
@@ -157,9 +161,16 @@ def activation_sheet(
             shown = channels.chosen(sort, max_channels)
             noun = "class" if are_classes else "unit"
             remarks.append(count_channels(len(maps), len(shown), noun, sort))
+            remarks += not_finite(channels.missing)
             return _bars(maps, shown, named, percent, title, remarks, picture)
         remarks += [_strongest(maps)] * (len(maps) > 1)
     shown = channels.chosen(sort, max_channels)
+    if maps.ndim != 2:
+        height, width = (1, 1) if is_units else maps.shape[-2:]
+        room = room_for_numbered((height, width), shown, columns)
+        if room < len(shown):
+            sort = sort or "strongest"
+            shown = channels.chosen(sort, room)
     noun = "unit" if is_units else "channel"
     remarks.append(count_channels(len(maps), len(shown), noun, sort))
     remarks += channels.remarks()

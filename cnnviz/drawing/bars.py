@@ -44,7 +44,7 @@ def draw_bars(
     scale = _LENGTH / ((high - low) or 1)
     lines = [draw_line(name, _LABEL_SIZE, _WIDEST_NAME) for name in names]
     told = [draw_line(text, _LABEL_SIZE, _WIDEST_TEXT) for text in texts]
-    left = name_width or widest(names)
+    left = name_width or max(line.shape[1] for line in lines)
     bars = left + _GAP
     right = bars + _LENGTH + _GAP
     width = right + max(line.shape[1] for line in told)

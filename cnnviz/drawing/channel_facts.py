@@ -51,9 +51,7 @@ class ChannelFacts(NamedTuple):
             low = np.min(maps, axis=axes, where=finite, initial=np.inf)
             high = np.max(maps, axis=axes, where=finite, initial=-np.inf)
         dead = (low == 0) & (high == 0)
-        constant = dead
-        if maps.ndim > 1:
-            constant = dead | is_constant(low, high)
+        constant = is_constant(low, high) if maps.ndim > 1 else dead
         lowest, highest = float(low.min()), float(high.max())
         return cls(maps, low, high, constant, dead, lowest, highest, missing)
 
@@ -89,9 +87,9 @@ class ChannelFacts(NamedTuple):
         """How many are silent or constant, and the range of all."""
         remarks = []
         if dead := int(self.dead.sum()):
-            remarks.append(f"{dead} silent here")
+            remarks.append(f"{dead:,} silent here")
         if constant := int((self.constant & ~self.dead).sum()):
-            remarks.append(f"{constant} constant")
+            remarks.append(f"{constant:,} constant")
         remarks += not_finite(self.missing)
         if self.low <= self.high:
             remarks.append(f"from {readable(self.low)} to {readable(self.high)}")

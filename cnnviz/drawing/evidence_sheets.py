@@ -215,7 +215,8 @@ def evidence_comparison_sheet(
 
     Args:
         image: `(h, w, c)`, the image that was explained; `(steps, c)` of a signal, `(d,
-            h, w, c)` of a volume, of which the slice with most evidence is drawn.
+            h, w, c)` of a volume. For each class the slice is drawn that holds most of
+            the evidence, of which all methods have equal parts.
         explanations: By method what `explain` returned, of this image alone and of the
             same classes.
         title: The headline.
@@ -248,12 +249,15 @@ def evidence_comparison_sheet(
     for column in range(len(first.names[0])):
         every = np.stack([each.maps[0, column] for each in explanations.values()])
         every = np.where(every_seen, every, 0)
-        flat = flatten(image, [every, every_seen], title)
+        # Each method has a unit of its own: a slice is chosen by its shares of maps.
+        total = np.abs(every).sum(tuple(range(1, every.ndim)), keepdims=True)
+        shares = every / np.where(total > 0, total, 1)
+        flat = flatten(image, [shares, every, every_seen], title)
         _, positions = input_words(flat.axes)
         head = _lines(first, 0, column, share=False)
         rows.append([Panel([*head, *flat.part], flat.picture, None, "")])
         for number, name in enumerate(explanations):
-            values, seen = (maps[number] for maps in flat.maps)
+            values, seen = (maps[number] for maps in flat.maps[1:])
             method = _METHODS[name]
             lines = [method.title]
             if checks is not None and name in checks:

@@ -63,7 +63,7 @@ def count_channels(count: int, shown: int, unit: str, sort: str | None) -> str:
     strongest = sort == "strongest"
     if shown < count:
         which = "strongest" if strongest else "first"
-        return f"the {which} {shown} of {counted(count, unit)}"
+        return f"the {which} {shown:,} of {counted(count, unit)}"
     return counted(count, unit) + (", strongest first" * (strongest and count > 1))
 
 

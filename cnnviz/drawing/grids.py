@@ -32,7 +32,7 @@ from cnnviz.drawing.inks import (
     palette_of,
     shades_of,
 )
-from cnnviz.drawing.layouts import LABEL_SPACE, Layout, lay_out
+from cnnviz.drawing.layouts import LABEL_SPACE, Layout, lay_out, room_for
 from cnnviz.drawing.text import (
     TITLE_WIDTH,
     draw_headline,
@@ -57,7 +57,7 @@ _WIDEST_LABEL = 110  # that cells are made wide enough for
 _SHORTEST_NAME = 60  # beside what is told of it
 _LABEL_INK, _DIMMED_INK = 80, 35  # percent
 _LABEL_STRIP, _LABEL_GAP = 21, 1  # high; between text and tile
-_MARGIN = 16
+_MARGIN, _GAP = 16, 2
 
 
 def grid(
@@ -69,7 +69,7 @@ def grid(
     subtitle: str | None = None,
     marked: Sequence[bool] | NDArray[np.bool_] | None = None,
     columns: int | None = None,
-    gap: int = 2,
+    gap: int = _GAP,
     scale: int | None = None,
     background: float = 1.0,
 ) -> Image.Image:
@@ -183,6 +183,21 @@ def grid(
     if palette is not None:
         picture.putpalette(palette)
     return picture
+
+
+def room_for_numbered(
+    size: tuple[int, int], numbers: NDArray[np.intp], columns: int | None
+) -> int:
+    """How many tiles, labeled with their numbers, a grid has room for.
+
+    Args:
+        size: The height and width of a tile.
+        numbers: Those of all tiles that there are.
+        columns: Tiles in a row; None for a grid that chooses.
+    """
+    # Digits are equally wide.
+    label = _room_of(str(numbers.max()))
+    return room_for((len(numbers), *size), columns, _GAP, _LABEL_STRIP, label)
 
 
 def _room_of(label: str | int) -> int:

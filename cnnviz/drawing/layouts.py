@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -83,34 +84,62 @@ def lay_out(
         ArgumentError: If the sheet would be too large.
     """
     count, height, width = shape
+    for layout in _layouts(shape, columns, scale, gap, strip, label):
+        if layout.fits:
+            return layout
+    raise ArgumentError(
+        f"{counted(count, 'tile')} of {height}x{width} pixels make a sheet of "
+        f"{layout.height}x{layout.width}; expected at most {_LARGEST_SHEET_SIDE} "
+        f"pixels a side and {_LARGEST_SHEET / 1e6:.1f} million in all: give "
+        + listed(_ways_out(layout, columns, scale))
+    )
+
+
+def room_for(
+    shape: tuple[int, int, int], columns: int | None, gap: int, strip: int, label: int
+) -> int:
+    """How many of these tiles a sheet has room for, the arguments being `lay_out`'s.
+
+    It is all of them where they can be made small enough, else as many as are as large
+    as so few usually are.
+    """
+    count, height, width = shape
+    if any(x.fits for x in _layouts(shape, columns, None, gap, strip, label)):
+        return count
+
+    def exceeds(fewer: int) -> bool:
+        few = (fewer, height, width)
+        return not next(_layouts(few, columns, None, gap, strip, label)).fits
+
+    return max(1, bisect.bisect_left(range(1, count), True, key=exceeds))
+
+
+def _layouts(
+    shape: tuple[int, ...],
+    columns: int | None,
+    scale: int | None,
+    gap: int,
+    strip: int,
+    label: int,
+) -> Iterator[Layout]:
+    """The ways to lay out tiles, from the largest to the smallest; see `lay_out`."""
+    count, height, width = shape
     space = max(0, LABEL_SPACE - gap)
     room = max(_NARROWEST_LABEL, label + space) if strip else 0
-
-    def laid_out(scale: int, shrink: int) -> Layout:
-        tile = (-(-height // shrink) * scale, -(-width // shrink) * scale)
-        cell = (strip + tile[0], max(tile[1], room))
-        aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
-        chosen = min(columns or count, count)
-        if columns is None:
-            chosen = _columns(count, cell[0] + gap, cell[1] + gap, aspect)
-        return Layout(-(-count // chosen), chosen, tile, cell, gap, scale, shrink)
-
+    aspect = _STRIP_ASPECT if height == width == 1 else _ASPECT
     if scale is None:
         largest = _automatic_scale(count, height, width)
         options = [(enlarged, 1) for enlarged in range(largest, 0, -1)]
         options += [(1, shrink) for shrink in range(2, max(height, width) + 1)]
     else:
         options = [(scale, 1)]
-    for option in options:
-        if laid_out(*option).fits:
-            return laid_out(*option)
-    smallest = laid_out(*options[-1])
-    raise ArgumentError(
-        f"{counted(count, 'tile')} of {height}x{width} pixels make a sheet of "
-        f"{smallest.height}x{smallest.width}; expected at most {_LARGEST_SHEET_SIDE} "
-        f"pixels a side and {_LARGEST_SHEET / 1e6:.1f} million in all: give "
-        + listed(_ways_out(smallest, columns, scale))
-    )
+    for enlarged, shrink in options:
+        tile = (-(-height // shrink) * enlarged, -(-width // shrink) * enlarged)
+        cell = (strip + tile[0], max(tile[1], room))
+        chosen = min(columns or count, count)
+        if columns is None:
+            chosen = _columns(count, cell[0] + gap, cell[1] + gap, aspect)
+        yield Layout(-(-count // chosen), chosen, tile, cell, gap, enlarged, shrink)
 
 
 def _ways_out(layout: Layout, columns: int | None, scale: int | None) -> Iterator[str]:

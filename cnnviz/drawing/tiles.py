@@ -59,16 +59,18 @@ def as_picture(image: NDArray[Any]) -> RGBArray:
     return to_bytes(leveled(image).clip(0, 1))
 
 
-def plain_picture(image: NDArray[Any]) -> Image.Image:
+def plain_picture(image: NDArray[Any], *, has_alpha: bool = False) -> Image.Image:
     """An image `(h, w, c)` as a picture of its own size; NaN is pink.
 
-    With 4 channels it is red, green, blue and alpha, and with 2 gray and alpha, as
-    `read_image` reads them. Of raw values and NaN, and of any other number of channels
-    than 1 to 4, the mean over the channels is drawn, with a warning.
+    Of any other number of channels than 1 and 3 the mean over the channels is drawn,
+    with a warning, unless the last one is alpha and the values are in [0, 1].
 
     Args:
         image: The image, as `cnnviz.images.as_array` takes it; raw values are
             stretched.
+        has_alpha: Whether 4 channels are red, green, blue and alpha, and 2 gray and
+            alpha, as `read_image` reads them from pictures. Of arrays the last channel
+            may be anything, such as infrared.
 
     Returns:
         The picture, of mode "L" if it is gray and holds no NaN, "LA" or "RGBA" if it
@@ -80,7 +82,7 @@ def plain_picture(image: NDArray[Any]) -> Image.Image:
     """
     array = one_image(image)
     channels = array.shape[-1]
-    if channels in (2, 4):
+    if has_alpha and channels in (2, 4):
         values = to_unit(array)
         if is_unit(float(values.min()), float(values.max())):
             pixels = np.rint(values.clip(0, 1) * 255).astype(np.uint8)

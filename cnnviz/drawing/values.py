@@ -100,8 +100,7 @@ def signed_stretch(
             percentile is out of its range.
         ImageError: If files cannot be read, or images are of several shapes.
     """
-    between(0, 100, percentile=percentile)
-    more_than(0, percentile=percentile)
+    more_than(0, 100, percentile=percentile)
     values, low, high = _ranged(maps, axis)
     largest = np.maximum(np.abs(low), np.abs(high))
     if percentile < 100:

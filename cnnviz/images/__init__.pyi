@@ -18,6 +18,7 @@ from .names import (
 )
 from .ranges import to_unit as to_unit
 from .reading import (
+    is_picture as is_picture,
     read_array as read_array,
     read_image as read_image,
     read_scaled as read_scaled,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -253,6 +254,21 @@ def _brought(
 def _fit(fit: Fit, target: OpenSize | int) -> Fit:
     """How a picture is brought to a size; of its own aspect, but for whole pixels."""
     return "stretch" if isinstance(target, int) or None in target else fit
+
+
+def is_picture(image: Any) -> bool:
+    """Whether an image is a picture, Pillow's or a file's, so that alpha is alpha.
+
+    Args:
+        image: Whatever `as_array` takes.
+
+    Raises:
+        ImageError: If it is a file that cannot be read.
+    """
+    if not isinstance(image, str | os.PathLike):
+        return isinstance(image, Image.Image)
+    with open_file(path_of("image", image, "that of a file")) as file:
+        return not file.read(_HEAD_BYTES).startswith(_ARRAY_MAGIC)
 
 
 def read_array(path: str | Path, *, raw: bool = False) -> NDArray[Any]:

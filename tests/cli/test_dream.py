@@ -63,6 +63,31 @@ def test_an_image_keeps_its_size_and_colors(tmp_path: Path) -> None:
     assert pixels(tmp_path / "out" / "noise--conv--dream.png").shape == (37, 52, 3)
 
 
+def test_only_pictures_have_alpha(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    network = keras.Sequential(
+        [layers.Input((32, 32, 4)), layers.Conv2D(4, 3, name="conv", activation="relu")]
+    )
+    model = tmp_path / "four.keras"
+    network.save(model)
+    random = np.random.default_rng(0).integers(0, 256, (32, 32, 4), np.uint8)
+    Image.fromarray(random).save(tmp_path / "alpha.png")
+    np.save(tmp_path / "infrared.npy", random)
+    files = [tmp_path / "alpha.png", tmp_path / "infrared.npy"]
+    result = invoke(
+        *(model, *files, "--layer", "conv", "--steps", 1, "--octaves", 1),
+        *("--out", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "the picture shows the mean over 4 channels" in result.stderr
+    transparent, gray = (pixels(Path(path)) for path in result.stdout.splitlines())
+    assert transparent.shape == (32, 32, 4)
+    # The same numbers dream the same.
+    np.testing.assert_allclose(gray, transparent.mean(-1), atol=1.01)
+
+
 def test_without_a_layer_one_is_chosen(
     mnist: Path, assets: Path, tmp_path: Path
 ) -> None:

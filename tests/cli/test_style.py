@@ -91,6 +91,28 @@ def test_an_animation_lies_on_white_where_a_painting_is_transparent(
     assert np.abs(painted - colors.mean(-1, keepdims=True)).mean() > 0.1
 
 
+def test_a_painting_of_an_array_has_no_alpha(tmp_path: Path) -> None:
+    k = keras.layers
+    image = keras.Input((24, 24, 4))
+    keras.Model(image, k.Conv2D(6, 3, activation="relu")(image)).save(tmp_path / "n.h5")
+    values = np.random.default_rng(0).integers(0, 256, (24, 24, 4), np.uint8)
+    np.save(tmp_path / "a.npy", values)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    drawn = []
+    for name in ("a.npy", "a.png"):
+        files = [tmp_path / "n.h5", tmp_path / name, tmp_path / "a.png"]
+        options = ("--steps", 2, "--frames", 1, "--out", tmp_path / name[-3:])
+        result = invoke(*files, *options)
+        assert result.exit_code == 0, result.stderr
+        drawn += [pixels(Path(path)) for path in result.stdout.splitlines()]
+        is_mean = "the picture shows the mean over 4 channels" in result.stderr
+        assert is_mean == (name == "a.npy")
+    # The same numbers are painted in the same way.
+    for gray, transparent in zip(drawn[:2], drawn[2:], strict=True):
+        assert transparent.shape == (24, 24, 4)
+        np.testing.assert_allclose(gray, transparent.mean(-1), atol=1.01)
+
+
 def test_paintings_of_other_styles_have_other_names(
     mnist: Path, assets: Path, tmp_path: Path
 ) -> None:

@@ -191,7 +191,7 @@ def test_sheets_say_what_the_image_is_taken_for(
         (
             "Dream",
             {"image": 0},
-            "image is given to the picture of Dream, which takes no",
+            "image is given to the picture of Dream, which takes has_alpha",
         ),
         (
             "Stages",

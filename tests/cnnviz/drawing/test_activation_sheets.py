@@ -521,3 +521,57 @@ def test_what_is_no_image_is_refused(name: str) -> None:
 def test_no_columns_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ArgumentError, match="columns is 0; expected 1 or more"):
         activation_sheet(random(*shape), title="x", columns=0)
+
+
+@pytest.mark.parametrize("sort", [None, "strongest", "channel"])
+def test_of_more_units_than_have_room_the_strongest_are_cells(
+    sort: Sort | None,
+) -> None:
+    values = random(700)
+    order = np.argsort(-values) if sort != "channel" else np.arange(700)
+    shown = order[:297]  # of 55 pixels, in 16,384
+    which = "first" if sort == "channel" else "strongest"
+    told = ", ".join(f"{i}: {readable(values[i])}" for i in np.argsort(-values)[:3])
+    facts = [f"strongest: {told}", f"the {which} 297 of 700 units", ends(values)]
+    expected = grid(
+        own_range(values)[shown, None, None],
+        labels=[str(number) for number in shown],
+        colormap="viridis",
+        columns=1,
+        title="flatten",
+        subtitle=DOT.join(facts),
+    )
+    sheet = activation_sheet(values, title="flatten", columns=1, sort=sort)
+    assert_same(sheet, expected)
+    more = activation_sheet(
+        values, title="flatten", columns=1, sort=sort, max_channels=699
+    )
+    assert_same(more, expected)
+
+
+def test_of_more_maps_than_have_room_the_strongest_are_tiles() -> None:
+    values = random(3, 3, 700)
+    sheet = activation_sheet(values, title="maps", columns=1)
+    few = activation_sheet(
+        values, title="maps", columns=1, sort="strongest", max_channels=190
+    )
+    assert_same(sheet, few)  # of 21 + 63 + 2 pixels, in 16,384
+
+
+@pytest.mark.parametrize("labels", [None, ["ant", "bee", "cat", "dog"]])
+def test_what_is_not_finite_among_bars_is_counted(
+    labels: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subtitles: list[str] = []
+
+    def noted(*given: Any, subtitle: str, **others: Any) -> Image.Image:
+        subtitles.append(subtitle)
+        return headed_grid(*given, subtitle=subtitle, **others)
+
+    monkeypatch.setattr(activation_sheets, "headed_grid", noted)
+    values = np.array([0.5, np.nan, np.inf, 0.25], np.float32)
+    if labels is None:
+        values[2] = np.nan
+    activation_sheet(values, title="p", normalize="probability", labels=labels)
+    noun = "units" if labels is None else "classes"
+    assert subtitles == [f"4 {noun}{DOT}2 values not finite (pink)"]

@@ -1,5 +1,6 @@
 """Evidence over photographs: colors of known values, scales, words, other shapes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -245,6 +246,36 @@ def test_methods_are_compared_each_on_its_own_scale() -> None:
     at_half = [gray * (1 - part) + part * np.array(FOR) for part in (0.45, 0.9)]
     for tile, expected in zip(both, at_half, strict=True):
         np.testing.assert_allclose(tile[48, 64], expected, atol=1)
+
+
+def test_methods_have_equal_parts_in_the_choice_of_a_slice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shape = (5, 4, 4, 1)
+    model, image = network(np.ones(shape), shape), np.ones(shape, np.float32)
+    methods: tuple[Method, ...] = ("hirescam", "gradcam", "gradient")
+    maps = {method: np.zeros((1, 1, *shape[:-1])) for method in methods}
+    maps["hirescam"][0, 0, 1, 2, 2] = 1e-3
+    maps["gradcam"][0, 0, 1, :2], maps["gradcam"][0, 0, 4, 3] = -1, 1
+    # Even, and of numbers of another size.
+    maps["gradient"][0, 0, 3], maps["gradient"][0, 0, 4] = 90, 91
+    found: dict[str, Explanation] = {
+        method: replace(explain(model, image, method=method), maps=values)
+        for method, values in maps.items()
+    }
+    heads: list[Sequence[str]] = []
+
+    def noted(panels: Sequence[Panel], **options: Any) -> Any:
+        heads.append(panels[0].lines)
+        return panel_sheet(panels, **options)
+
+    monkeypatch.setattr("cnnviz.drawing.evidence_sheets.panel_sheet", noted)
+    evidence_comparison_sheet(image, found, title="")
+    # The shares of slices, added up by hand: 1 + 8 / 12 in slice 2.
+    assert heads[-1][-1] == "slice 2 of 5: the most evidence"
+    del found["hirescam"], found["gradcam"]
+    evidence_comparison_sheet(image, found, title="")
+    assert heads[-1][-1] == "slice 5 of 5: the most evidence"
 
 
 def test_every_class_of_a_comparison_has_a_row() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cnnviz.drawing import activation_sheet
-from cnnviz.drawing.facts import join_facts, readable, stretched
+from cnnviz.drawing.channel_facts import ChannelFacts
+from cnnviz.drawing.facts import count_channels, join_facts, readable, stretched
 from cnnviz.errors import ArgumentError
 from tests.sheets import assert_same
 
@@ -53,3 +54,13 @@ def test_facts_without_a_text_leave_no_separator() -> None:
     values = np.random.default_rng(0).random((4, 4, 3))
     plain = activation_sheet(values, title="t")
     assert_same(activation_sheet(values, title="t", facts=[""]), plain)
+
+
+def test_counts_of_channels_have_their_thousands_separated() -> None:
+    assert (
+        count_channels(70_000, 1500, "unit", None) == "the first 1,500 of 70,000 units"
+    )
+    maps = np.zeros((3500, 2), np.float32)
+    maps[1200:, 0] = maps[2400:, 1] = 1
+    silent, constant, *_ = ChannelFacts.of(maps).remarks()
+    assert (silent, constant) == ("1,200 silent here", "1,100 constant")

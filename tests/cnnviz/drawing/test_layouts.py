@@ -10,6 +10,7 @@ from cnnviz.drawing.layouts import (
     balanced_columns,
     break_rows,
     lay_out,
+    room_for,
     tile_size,
 )
 from cnnviz.errors import ArgumentError
@@ -45,6 +46,23 @@ def test_no_number_of_tiles_makes_a_long_sheet_or_one_of_holes() -> None:
         layout = lay_out((count, 28, 28), None, None, gap=2, strip=21, label=28)
         assert 0.8 < layout.width / layout.height < (2 if count > 10 else 2.6)
         assert layout.rows * layout.columns <= 1.2 * count
+
+
+def test_tiles_have_room_at_their_usual_size_if_not_all_have() -> None:
+    gaps = {"gap": 2, "strip": 21, "label": 30}
+    assert room_for((25_000, 1, 1), None, **gaps) == 25_000
+    count = room_for((100_000, 1, 1), None, **gaps)
+    layout = lay_out((count, 1, 1), None, None, **gaps)
+    assert layout.scale == lay_out((9, 1, 1), None, None, **gaps).scale == 32
+    # In cells of 55x40 pixels, of which the last row is not full.
+    assert 0.98 * 2**25 < count * 55 * 40 < 1.01 * 2**25
+    # Below each other, and in rows of eight.
+    assert room_for((700, 1, 1), 1, **gaps) == (2**14 + 2) // 55
+    assert room_for((10_000, 1, 1), 8, **gaps) == (2**14 + 2) // 55 * 8
+    assert room_for((700, 4, 4), 1, **gaps) == (2**14 + 2) // (21 + 64 + 2)
+    for shape, columns in (((100_000, 1, 1), None), ((700, 4, 4), 1)):
+        with pytest.raises(ArgumentError, match="expected at most 16384 pixels"):
+            lay_out(shape, columns, None, **gaps)
 
 
 def test_a_row_is_no_longer_than_its_tiles() -> None:

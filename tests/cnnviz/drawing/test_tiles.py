@@ -251,19 +251,28 @@ def test_alpha_is_written_as_it_is_read(
     channels: int, mode: str, tmp_path: Path
 ) -> None:
     image = random(5, 6, channels).clip(0, 1)
-    picture = plain_picture(image)
+    picture = plain_picture(image, has_alpha=True)
     assert picture.mode == mode
     picture.save(tmp_path / "a.png")
     again = read_image(tmp_path / "a.png", channels=channels)
     np.testing.assert_allclose(again, image, rtol=0, atol=0.51 / 255)
 
 
-@pytest.mark.parametrize(("channels", "factor"), [(4, 255), (5, 1)])
-def test_a_plain_picture_says_that_it_is_a_mean(channels: int, factor: int) -> None:
-    image = factor * random(5, 6, channels).clip(0, 1)
+@pytest.mark.parametrize(
+    ("channels", "factor", "has_alpha"),
+    [(2, 1, False), (4, 1, False), (4, 255, True), (5, 1, True)],
+)
+def test_a_plain_picture_says_that_it_is_a_mean(
+    channels: int, factor: int, has_alpha: bool
+) -> None:
+    image = random(5, 6, channels).clip(0, 1)
     with pytest.warns(CnnvizWarning, match=f"shows the mean over {channels} channels"):
-        picture = plain_picture(image)
+        picture = plain_picture(factor * image, has_alpha=has_alpha)
     assert picture.mode == "L"
+    mean = image.mean(-1)
+    if factor > 1:
+        mean = (mean - mean.min()) / np.ptp(mean)
+    np.testing.assert_allclose(np.asarray(picture) / 255, mean, atol=0.51 / 255)
 
 
 @pytest.mark.parametrize("top", [-9, -3, -1, 0, 2, 5, 9])
